@@ -1,0 +1,34 @@
+//! What answers requests: the one interface between gateways and applications, and everything
+//! that implements it.
+//!
+//! A gateway turns what came in into a [`Request`] and writes a [`Response`]; an application has one
+//! method and always answers. Neither names the other, so that N gateways and M applications need
+//! N + M pieces of code.
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use request::{Connection, Errors, Request, RequestBody, Scheme};
+pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
+
+mod request;
+mod response;
+
+/// Something that answers requests.
+pub trait Application: Send + Sync {
+    /// Answers one request. Never fails: what goes wrong inside is logged there and answered with
+    /// a status (`500`, `502`, `503`, `504`).
+    ///
+    /// The future is dropped when the client has gone away; the application then stops working for
+    /// it as far as it can.
+    fn respond(&self, request: Request) -> Pending<'_, Response>;
+
+    /// Ends what stands behind the application (its processes), once no request is under way or
+    /// the time for a graceful stop is over. Returns when nothing is left running.
+    fn stop(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A boxed future that an [`Application`] returns.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,24 @@
+//! The log: a line at a time on standard error, where the application's own output goes too.
+
+use std::fmt::Arguments;
+use std::io::Write;
+
+/// Writes one message, `runner: ` before each of its lines, in a single write so that lines of several
+/// processes do not mix. A log that cannot be written is no reason to stop.
+pub fn write(message: Arguments<'_>) {
+    let mut text = String::new();
+    for line in message.to_string().lines() {
+        text.push_str("runner: ");
+        text.push_str(line);
+        text.push('\n');
+    }
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes a message to the log: `log!("worker {pid} died")`.
+#[macro_export]
+macro_rules! log {
+    ($($part:tt)*) => {
+        $crate::log::write(format_args!($($part)*))
+    };
+}
