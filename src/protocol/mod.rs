@@ -1,1 +1,5 @@
-//! To come.
+//! Bytes to types and back: every codec once, in both directions. Pure: no sockets, no clock.
+
+pub mod environ;
+
+mod mount;
