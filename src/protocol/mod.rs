@@ -1,4 +1,9 @@
-//! Bytes to types and back, each codec once and in both directions. Pure: no sockets, no files.
+//! Bytes to types and back: every codec once, in both directions. Pure: no sockets, no clock.
+
+pub mod environ;
 
 pub mod marshal;
+
 pub mod worker;
+
+mod mount;
