@@ -3,3 +3,4 @@
 mod binding;
 pub mod listener;
 pub mod socket_url;
+pub mod spool;
