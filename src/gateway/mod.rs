@@ -1,6 +1,7 @@
 //! Where requests come in: sockets, and the protocols spoken on them.
 
 mod binding;
+pub mod http;
 pub mod listener;
 pub mod socket_url;
 pub mod spool;
