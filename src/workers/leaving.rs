@@ -14,20 +14,6 @@ use super::template::cause;
 use crate::log;
 
 impl Staff {
-    pub(super) fn silent(&mut self, id: TemplateId) {
-        if self
-            .sources
-            .get(&id)
-            .is_some_and(|source| source.loading.is_some())
-        {
-            let target = &self.options.target;
-            self.import_failed(
-                id,
-                anyhow!("the process ended while it imported `{target}`"),
-            );
-        }
-    }
-
     pub(super) fn exited(&mut self, id: TemplateId, status: ExitStatus) {
         let Some(source) = self.sources.remove(&id) else {
             return;
