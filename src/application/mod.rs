@@ -11,6 +11,8 @@ use std::pin::Pin;
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
 
+pub mod demo;
+
 pub mod wsgi;
 
 mod request;

@@ -1,1 +1,7 @@
-//! To come.
+//! Where requests come in: sockets, and the protocols spoken on them.
+
+mod binding;
+pub mod http;
+pub mod listener;
+pub mod socket_url;
+pub mod spool;
