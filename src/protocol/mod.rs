@@ -1,5 +1,7 @@
 //! Bytes to types and back: every codec once, in both directions. Pure: no sockets, no clock.
 
+pub mod cgi_response;
+
 pub mod environ;
 
 mod mount;
