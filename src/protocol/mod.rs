@@ -4,4 +4,8 @@ pub mod cgi_response;
 
 pub mod environ;
 
+pub mod fastcgi;
+
+pub mod responder;
+
 mod mount;
