@@ -2,4 +2,5 @@
 
 mod binding;
 pub mod listener;
+mod outgoing;
 pub mod socket_url;

@@ -48,7 +48,7 @@ pub enum Event {
     },
     /// The web server wants no answer any more. To be answered with an [`End`] all the same (§5.4).
     Abort {
-        /// The request, which may not have been announced by [`Event::Begin`] yet.
+        /// The request, which may not have been announced by [`Event::Begin`] yet, or may have been aborted already.
         id: u16,
     },
     /// The variables of a request are longer than [`Limits::params`]. To be answered with 431.
@@ -135,9 +135,7 @@ impl Responder {
                 Ok(Some(Event::Reply(reply)))
             }
             (Some(Kind::BeginRequest), id) => self.begin(id, &record.content),
-            (Some(Kind::AbortRequest), id) => {
-                Ok(self.requests.remove(&id).map(|_| Event::Abort { id }))
-            }
+            (Some(Kind::AbortRequest), id) => Ok(self.abort(id)),
             (Some(Kind::Params), id) => Ok(self.params(id, record.content)),
             (Some(Kind::Stdin), id) => Ok(self.body(id, record.content)),
             // Those of the other side, and of another role.
@@ -176,6 +174,13 @@ impl Responder {
         }
         self.requests.insert(id, Stage::Params(BytesMut::new()));
         Ok(None)
+    }
+
+    /// The id stays taken until the end is said ([`Responder::end`]).
+    fn abort(&mut self, id: u16) -> Option<Event> {
+        let stage = self.requests.get_mut(&id)?;
+        *stage = Stage::Answer;
+        Some(Event::Abort { id })
     }
 
     fn params(&mut self, id: u16, content: Bytes) -> Option<Event> {

@@ -106,7 +106,7 @@ fn heads_that_are_none() {
         (&no_line, BadHead::TooLong),
     ];
     for (text, expected) in cases {
-        assert_eq!(parse_head(text.as_bytes()), Err(expected), "{:.20}", text);
+        assert_eq!(parse_head(text.as_bytes()), Err(expected), "{text:.20}");
     }
 }
 

@@ -153,7 +153,7 @@ proptest! {
             let kind = Kind::from_number(record.kind).unwrap();
             put_records(&mut stream, kind, record.id, record.content.clone());
         }
-        prop_assert!(stream.len() % 8 == 0);
+        prop_assert!(stream.len().is_multiple_of(8));
         let mut read = Vec::new();
         let mut buffer = BytesMut::new();
         for piece in pieces.iter().cycle() {
