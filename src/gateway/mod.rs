@@ -4,3 +4,4 @@ mod binding;
 pub mod listener;
 mod outgoing;
 pub mod socket_url;
+pub mod spool;

@@ -1,11 +1,15 @@
 //! Bytes to types and back: every codec once, in both directions. Pure: no sockets, no clock.
 
-pub mod cgi_response;
-
 pub mod environ;
+
+mod mount;
+
+pub mod cgi_response;
 
 pub mod fastcgi;
 
 pub mod responder;
 
-mod mount;
+pub mod marshal;
+
+pub mod worker;
