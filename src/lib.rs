@@ -25,3 +25,5 @@ pub mod protocol;
 pub mod workers;
 
 pub mod log;
+
+pub mod unix;
