@@ -23,7 +23,9 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|one| writeln!(formatter, "{one}"))
+        self.0
+            .iter()
+            .try_for_each(|one| writeln!(formatter, "{one}"))
     }
 }
 
