@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
@@ -116,10 +116,8 @@ pub fn send_descriptors(
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
-    let mut space = vec![
-        std::mem::MaybeUninit::uninit();
-        SendAncillaryMessage::ScmRights(descriptors).size()
-    ];
+    let mut space =
+        vec![std::mem::MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -160,4 +158,24 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 pub fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// A duplicate, close-on-exec, of a descriptor that this process was started with. The original is
+/// closed to programs that we start, the three standard ones apart (those are replaced then).
+///
+/// # Errors
+/// `EBADF` if there is no such descriptor.
+pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: `number` is not -1. It is only passed to `fcntl`, which answers `EBADF` where nothing is
+    // open; and the borrow ends in this function, which nothing can close the descriptor during, since
+    // descriptors that were inherited belong to nobody in this process.
+    let inherited = unsafe { BorrowedFd::borrow_raw(number) };
+    let duplicate = rustix::io::fcntl_dupfd_cloexec(inherited, 3)?;
+    if number > 2 {
+        rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok(duplicate)
 }

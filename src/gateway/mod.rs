@@ -1,5 +1,8 @@
 //! Where requests come in: sockets, and the protocols spoken on them.
 
 mod binding;
+pub mod cgi;
+pub mod fastcgi;
+pub mod http;
 pub mod listener;
 pub mod socket_url;
