@@ -11,10 +11,11 @@ use std::pin::Pin;
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
 
+pub mod wsgi;
+
 pub mod demo;
 mod request;
 mod response;
-pub mod wsgi;
 
 /// Something that answers requests.
 pub trait Application: Send + Sync {

@@ -1,30 +1,31 @@
-//! WSGI: stands in for the architect's until that is merged.
-use std::sync::Arc;
-
-use http::StatusCode;
+//! A WSGI application (PEP 3333), answered for by Python processes.
 
 use super::{Application, Pending, Request, Response};
-use crate::workers::WorkerOptions;
+use crate::workers::{WorkerOptions, Workers};
 
-/// A WSGI application.
+/// A WSGI application and its workers.
 #[derive(Debug)]
-pub struct Wsgi;
+pub struct Wsgi {
+    workers: Workers,
+}
 
 impl Wsgi {
-    /// Starts it.
+    /// Imports the application and starts its workers. Returns when the first of them is ready.
     ///
     /// # Errors
-    /// None.
-    pub async fn start(options: WorkerOptions) -> anyhow::Result<Arc<Self>> {
-        let _ = options;
-        std::future::ready(()).await;
-        Ok(Arc::new(Self))
+    /// If Python cannot be run, or the application cannot be imported; nothing is left running.
+    pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
+        let workers = Workers::start(options).await?;
+        Ok(Self { workers })
     }
 }
 
 impl Application for Wsgi {
     fn respond(&self, request: Request) -> Pending<'_, Response> {
-        let _ = request;
-        Box::pin(std::future::ready(Response::plain(StatusCode::OK)))
+        Box::pin(self.workers.respond(request))
+    }
+
+    fn stop(&self) -> Pending<'_, ()> {
+        Box::pin(self.workers.stop())
     }
 }

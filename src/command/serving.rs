@@ -155,10 +155,7 @@ impl Recipe {
     async fn start(self) -> anyhow::Result<Arc<dyn application::Application>> {
         match self {
             Self::Demo => Ok(Arc::new(Demo)),
-            Self::Wsgi(options) => {
-                let wsgi = Wsgi::start(*options).await?;
-                Ok(wsgi)
-            }
+            Self::Wsgi(options) => Ok(Arc::new(Wsgi::start(*options).await?)),
         }
     }
 }

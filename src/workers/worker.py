@@ -366,8 +366,8 @@ class Lane:
                         os.close(self.receive_file())
                     continue
                 token = None
-                environ, body = loads(view[start:stop])
-                environ.update(constants)
+                variables, body = loads(view[start:stop])
+                environ = {**constants, **variables}
                 if flags:
                     if flags & BODY_IN_FILE:
                         environ["wsgi.input"] = os.fdopen(self.receive_file(), "rb")
@@ -448,8 +448,7 @@ def run_worker(application, options, descriptors):
     """Serves on every lane until runner closes them."""
     watch, descriptors = descriptors[0], descriptors[1:]
     constants = {
-        "GATEWAY_INTERFACE": "CGI/1.1",
-        "SERVER_SOFTWARE": options["software"],
+        **options["variables"],
         "wsgi.version": (1, 0),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": len(descriptors) > 4,
