@@ -96,9 +96,10 @@ fn the_kernel_runs_a_file_through_it_whatever_its_line_ends() {
     // Linux resolves `#!invoke` against the current directory.
     symlink(env!("CARGO_BIN_EXE_invoke"), folder.path("invoke")).unwrap();
     for name in ["./lf", "./crlf"] {
-        folder
-            .program(name, ["one", "two words"])
-            .run()
-            .is(0, &format!("{name}|one|two words|"), "");
+        folder.program(name, ["one", "two words"]).run().is(
+            0,
+            &format!("{name}|one|two words|"),
+            "",
+        );
     }
 }
