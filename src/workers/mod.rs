@@ -3,8 +3,8 @@
 //!
 //! - [`template`]: a process of Python's and the messages that we exchange with it; `bootstrap.py`,
 //!   `template.py` and `worker.py` are what runs there.
-//! - [`staff`]: how many workers there are; replaces those that die.
-//! - [`pool`]: which worker answers which request; [`lane`] the bookkeeping, [`link`] the sockets, [`ring`]
+//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off.
+//! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the sockets, [`ring`]
 //!   the shared memory, [`reader`] what comes back.
 
 use std::path::PathBuf;
@@ -20,13 +20,16 @@ use pool::{Limits, Pool, WorkerId};
 use staff::Event;
 use task::Task;
 
-pub mod interpreter;
+pub mod clock;
 pub mod lane;
 pub mod link;
 pub mod pool;
 pub mod reader;
 pub mod ring;
 pub mod staff;
+
+mod hiring;
+mod leaving;
 pub mod task;
 pub mod template;
 
@@ -174,12 +177,12 @@ async fn write_batches(shared: Arc<Shared>) {
 async fn tick(shared: Arc<Shared>) {
     loop {
         shared.busy.notified().await;
-        let mut next = Some(Instant::now() + pool::TICK);
+        let mut next = Some(Instant::now() + clock::TICK);
         while let Some(instant) = next {
             tokio::select! {
                 () = tokio::time::sleep_until(instant.into()) => {}
-                () = shared.busy.notified(), if instant > Instant::now() + pool::TICK => {
-                    next = Some(Instant::now() + pool::TICK);
+                () = shared.busy.notified(), if instant > Instant::now() + clock::TICK => {
+                    next = Some(Instant::now() + clock::TICK);
                     continue;
                 }
             }
@@ -199,7 +202,7 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
     match looked {
         Err(id) => {
             shared.tell(Event::Confused(id));
-            Some(Instant::now() + pool::TICK)
+            Some(Instant::now() + clock::TICK)
         }
         Ok(findings) => {
             for id in findings.hopeless {

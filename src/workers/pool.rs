@@ -26,10 +26,6 @@ use crate::log;
 const WAKE_UP: f64 = 150e-6;
 /// How much work, in seconds, a lane may have before it.
 const WINDOW: f64 = 1.6e-3;
-/// A lane that has finished nothing for so long is not waited for.
-const STALL: Duration = Duration::from_micros(1500);
-/// How often a busy lane is looked at.
-pub const TICK: Duration = Duration::from_millis(1);
 /// By how much one answer changes what we take for a typical service time.
 const STEP: f64 = 1.125;
 
@@ -52,41 +48,30 @@ pub struct Limits {
 
 /// One lane and what connects us with it.
 #[derive(Debug)]
-struct Post {
-    lane: Lane<Task>,
-    link: Link,
+pub(super) struct Post {
+    pub(super) lane: Lane<Task>,
+    pub(super) link: Link,
     /// Among those to be written to.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// Waiting for the worker to read.
-    blocked: bool,
+    pub(super) blocked: bool,
     /// When it last finished something, or began while idle.
-    progress: Instant,
+    pub(super) progress: Instant,
     /// Made no progress for a while: gets nothing more until it does.
-    stalled: bool,
+    pub(super) stalled: bool,
     /// When it became idle, as a count: the highest is the most recent.
-    idle_since: u64,
+    pub(super) idle_since: u64,
 }
 
 /// A worker that answers requests.
 #[derive(Debug)]
-struct Worker {
-    posts: Vec<Post>,
-    answered: u64,
+pub(super) struct Worker {
+    pub(super) posts: Vec<Post>,
+    pub(super) answered: u64,
     /// Gets no more requests: it is to be ended, or dead already.
-    retired: bool,
+    pub(super) retired: bool,
     /// What it was on when it died.
-    last: Vec<About>,
-}
-
-/// What [`Pool::clock`] found.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// Workers with nothing left to do but overdue requests: to be ended.
-    pub hopeless: Vec<WorkerId>,
-    /// Requests wait and every lane is busy.
-    pub crowded: bool,
-    /// When to look again; `None` if nothing is under way.
-    pub next: Option<Instant>,
+    pub(super) last: Vec<About>,
 }
 
 /// What a worker leaves behind.
@@ -101,16 +86,16 @@ pub struct Remains {
 /// All lanes of all workers, and the queue before them.
 #[derive(Debug)]
 pub struct Pool {
-    limits: Limits,
-    workers: BTreeMap<WorkerId, Worker>,
-    queue: VecDeque<Task>,
+    pub(super) limits: Limits,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) queue: VecDeque<Task>,
     /// Lanes with something to be written.
-    dirty: Vec<Seat>,
+    pub(super) dirty: Vec<Seat>,
     /// Our idea of the median service time in seconds.
-    typical: f64,
-    idle_count: u64,
+    pub(super) typical: f64,
+    pub(super) idle_count: u64,
     /// No request is accepted any more.
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 impl Pool {
@@ -348,88 +333,8 @@ impl Pool {
         self.workers.iter().flat_map(busy).collect()
     }
 
-    /// Looks at the time: takes requests back from lanes that are stuck, answers what has waited or run
-    /// for too long.
-    ///
-    /// # Errors
-    /// The worker that is [`Confused`].
-    pub fn clock(&mut self) -> Result<Findings, WorkerId> {
-        let now = Instant::now();
-        let mut findings = Findings::default();
-        let mut stuck = Vec::new();
-        for (&id, worker) in &mut self.workers {
-            let mut overdue = 0;
-            let mut busy = 0;
-            for (index, post) in worker.posts.iter_mut().enumerate() {
-                let since = post.progress;
-                let Some(task) = post.lane.oldest_mut() else {
-                    continue;
-                };
-                busy += 1;
-                if task.is_answered() {
-                    // A body on its way may take as long as its client does.
-                } else if is_over(self.limits.request_timeout, since, now) {
-                    log!(
-                        "504 for {}: no answer for {} (runner.request.timeout)",
-                        task.about,
-                        seconds(now - since)
-                    );
-                    task.refuse(StatusCode::GATEWAY_TIMEOUT);
-                    worker.retired = true;
-                    overdue += 1;
-                } else if worker.retired && !task.is_wanted() {
-                    overdue += 1;
-                } else {
-                    sooner(
-                        &mut findings.next,
-                        deadline(self.limits.request_timeout, since),
-                    );
-                }
-                if now - since >= STALL {
-                    post.stalled = true;
-                }
-                if post.lane.load() > 1 && (post.stalled || worker.retired) {
-                    stuck.push((id, index));
-                }
-                if !post.stalled {
-                    sooner(&mut findings.next, Some(now + TICK));
-                }
-            }
-            if worker.retired && overdue == busy && overdue > 0 {
-                findings.hopeless.push(id);
-            } else if worker.retired && busy > 0 {
-                sooner(&mut findings.next, Some(now + TICK));
-            }
-        }
-        for seat in stuck {
-            self.take_back(seat).map_err(|Confused| seat.0)?;
-        }
-        self.dispatch();
-        while let Some(task) = self.queue.front_mut() {
-            if task.is_wanted() && is_over(self.limits.queue_timeout, task.entered, now) {
-                log!(
-                    "503 for {}: no worker was free for {} (runner.request.queue_timeout)",
-                    task.about,
-                    seconds(now - task.entered)
-                );
-                task.refuse(StatusCode::SERVICE_UNAVAILABLE);
-            }
-            if task.is_wanted() {
-                let entered = task.entered;
-                sooner(
-                    &mut findings.next,
-                    deadline(self.limits.queue_timeout, entered),
-                );
-                break;
-            }
-            self.queue.pop_front();
-        }
-        findings.crowded = !self.queue.is_empty();
-        Ok(findings)
-    }
-
     /// Takes back what a lane has not begun, to be the first in the queue.
-    fn take_back(&mut self, seat: Seat) -> Result<(), Confused> {
+    pub(super) fn take_back(&mut self, seat: Seat) -> Result<(), Confused> {
         let Some(post) = self.post(seat) else {
             return Ok(());
         };
@@ -443,14 +348,13 @@ impl Pool {
 
     /// A lane's socket has closed, after all that it sent was dealt with: its worker is dead or leaving.
     /// What it had not begun goes to others; the one that it was on is answered 502.
-    /// Whether this is the first that we hear of the worker's end.
-    pub fn lane_closed(&mut self, seat: Seat) -> bool {
+    pub fn lane_closed(&mut self, seat: Seat) {
         // Tokens that make no sense leave every request of the lane in doubt: 502 for all.
         let _ = self.take_back(seat);
         let Some(worker) = self.workers.get_mut(&seat.0) else {
-            return false;
+            return;
         };
-        let first = !std::mem::replace(&mut worker.retired, true);
+        worker.retired = true;
         if let Some(post) = worker.posts.get_mut(seat.1) {
             while let Some(mut task) = post.lane.begun() {
                 worker.last.push(task.about.clone());
@@ -458,7 +362,6 @@ impl Pool {
             }
         }
         self.dispatch();
-        first
     }
 
     /// Forgets a worker that is dead.
@@ -470,13 +373,10 @@ impl Pool {
         })
     }
 
-    /// How many workers take requests.
+    /// Whether a request waits that somebody still wants.
     #[must_use]
-    pub fn serving(&self) -> usize {
-        self.workers
-            .values()
-            .filter(|worker| !worker.retired)
-            .count()
+    pub fn is_crowded(&self) -> bool {
+        self.queue.iter().any(Task::is_wanted)
     }
 
     /// Accepts no more requests, refuses those in the queue, and lets the workers leave when they have
@@ -498,23 +398,4 @@ impl Pool {
         }
         wanted
     }
-}
-
-fn is_over(limit: Duration, since: Instant, now: Instant) -> bool {
-    limit > Duration::ZERO && now.saturating_duration_since(since) >= limit
-}
-
-fn deadline(limit: Duration, since: Instant) -> Option<Instant> {
-    (limit > Duration::ZERO).then_some(since + limit)
-}
-
-fn sooner(next: &mut Option<Instant>, other: Option<Instant>) {
-    *next = match (*next, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
 }
