@@ -6,3 +6,4 @@ pub mod fastcgi;
 pub mod http;
 pub mod listener;
 pub mod socket_url;
+pub mod spool;
