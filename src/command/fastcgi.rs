@@ -76,7 +76,7 @@ impl FastCgi {
     /// # Errors
     /// It cannot listen there, or the application cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = settings::fastcgi(&self.scope.configuration);
+        let options = settings::fastcgi(&self.scope.configuration)?;
         serving::run(
             &self.scope,
             &self.url,

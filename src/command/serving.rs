@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,6 +45,7 @@ pub fn run<F: Future<Output = ()>>(
     gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
 ) -> Result<ExitCode, Failure> {
     let recipe = Recipe::of(scope, application, arguments)?;
+    let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let mut signals = Signals::receive()?;
         let listener = Listener::bind(url)?;
@@ -53,7 +55,13 @@ pub fn run<F: Future<Output = ()>>(
                 return Ok(());
             };
             let application = application?;
-            gateway(listener, Arc::clone(&application), stop.clone()).await;
+            let gateway = gateway(listener, Arc::clone(&application), stop.clone());
+            tokio::select! {
+                () = gateway => {}
+                () = too_late(&stop, patience) => {
+                    crate::log!("some requests did not finish in {}", seconds(patience));
+                }
+            }
             application.stop().await;
             Ok(())
         };
@@ -67,6 +75,17 @@ pub fn run<F: Future<Output = ()>>(
             () = interrupted => Ok(ExitCode::from(INTERRUPTED)),
         }
     })
+}
+
+/// Waits until the time for a graceful stop is over.
+async fn too_late(stop: &CancellationToken, patience: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(patience).await;
+}
+
+/// A time for people.
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
 }
 
 /// Answers one CGI request.

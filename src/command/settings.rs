@@ -1,5 +1,8 @@
 //! Settings (`runner.*`) to the options of gateways and workers.
 
+use std::env;
+use std::sync::Arc;
+
 use crate::command::failure::Failure;
 use crate::command::line::Scope;
 use crate::command::serve::Audience;
@@ -7,8 +10,9 @@ use crate::command::serving::{python, python_arguments};
 use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::gateway::cgi::CgiOptions;
-use crate::gateway::fastcgi::FastCgiOptions;
+use crate::gateway::fastcgi;
 use crate::gateway::http::HttpOptions;
+use crate::gateway::spool::SpoolOptions;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 
@@ -16,22 +20,27 @@ use crate::workers::pool::Limits;
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
     HttpOptions {
-        stop_timeout: configuration.duration("runner.stop_timeout"),
-        spool_folder: configuration.path("runner.tmp"),
+        spool: spool(configuration),
         access_log: match audience {
             Audience::Anybody => false,
             Audience::Browser => true,
         },
+        ..HttpOptions::default()
     }
 }
 
-/// How an application is served by FastCGI.
-#[must_use]
-pub fn fastcgi(configuration: &Configuration) -> FastCgiOptions {
-    FastCgiOptions {
-        stop_timeout: configuration.duration("runner.stop_timeout"),
-        spool_folder: configuration.path("runner.tmp"),
-    }
+/// How an application is served by FastCGI. Process managers say in the environment which web servers may
+/// connect (FastCGI specification, section 3.2).
+///
+/// # Errors
+/// They say something that makes no sense.
+pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::Options> {
+    let allowed = env::var("FCGI_WEB_SERVER_ADDRS").unwrap_or_default();
+    Ok(fastcgi::Options {
+        web_servers: fastcgi::web_servers(&allowed)?,
+        spool: spool(configuration),
+        ..fastcgi::Options::default()
+    })
 }
 
 /// How a CGI request is answered.
@@ -40,6 +49,15 @@ pub fn cgi(configuration: &Configuration) -> CgiOptions {
     CgiOptions {
         spool_folder: configuration.path("runner.tmp"),
     }
+}
+
+/// Where request bodies are kept.
+fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
+    let default = SpoolOptions::default();
+    Arc::new(SpoolOptions {
+        folder: configuration.path("runner.tmp").unwrap_or(default.folder),
+        ..default
+    })
 }
 
 /// The workers of a Python application.

@@ -3,7 +3,10 @@
 mod binding;
 pub mod cgi;
 pub mod fastcgi;
+mod fastcgi_connection;
 pub mod http;
 pub mod listener;
+mod outbox;
+mod outgoing;
 pub mod socket_url;
 pub mod spool;
