@@ -1,6 +1,7 @@
 //! Where requests come in: sockets, and the protocols spoken on them.
 
 mod binding;
+pub mod cgi;
 pub mod fastcgi;
 mod fastcgi_connection;
 pub mod http;

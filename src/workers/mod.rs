@@ -21,6 +21,7 @@ use staff::Event;
 use task::Task;
 
 pub mod clock;
+pub mod interpreter;
 pub mod lane;
 pub mod link;
 pub mod pool;
