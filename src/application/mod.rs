@@ -13,6 +13,8 @@ pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
 
 pub mod demo;
 
+pub mod wsgi;
+
 mod request;
 mod response;
 

@@ -2,8 +2,14 @@
 
 pub mod environ;
 
+mod mount;
+
+pub mod cgi_response;
+
+pub mod fastcgi;
+
+pub mod responder;
+
 pub mod marshal;
 
 pub mod worker;
-
-mod mount;

@@ -87,8 +87,9 @@ impl Header {
         let Some(bytes) = bytes.first_chunk::<HEADER>() else {
             return Ok(None);
         };
-        let field =
-            |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let field = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let kind = match bytes[12] {
             0 => Kind::Wake,
             1 => Kind::Answer,
@@ -220,8 +221,8 @@ fn read_head(reader: &mut Reader<'_>, payload: &Bytes) -> Result<Head, BadAnswer
         let Ok(name) = HeaderName::from_bytes(name) else {
             return Err(BadAnswer(format!("{} is no header name", quoted(name))));
         };
-        let Some(value) = latin1(value, payload)
-            .and_then(|bytes| HeaderValue::from_maybe_shared(bytes).ok())
+        let Some(value) =
+            latin1(value, payload).and_then(|bytes| HeaderValue::from_maybe_shared(bytes).ok())
         else {
             return Err(BadAnswer(format!(
                 "{} is no value for header `{name}`",
@@ -249,10 +250,7 @@ fn read_status(text: &[u8], payload: &Bytes) -> Result<(StatusCode, Option<Bytes
     };
     let status = StatusCode::from_bytes(code).map_err(|_| bad())?;
     if status.is_informational() {
-        return Err(BadAnswer(format!(
-            "{} is not a final status",
-            quoted(text)
-        )));
+        return Err(BadAnswer(format!("{} is not a final status", quoted(text))));
     }
     if reason.is_empty() || status.canonical_reason().map(str::as_bytes) == Some(reason) {
         return Ok((status, None));
