@@ -1,10 +1,9 @@
 //! Where requests come in: sockets, and the protocols spoken on them.
 
 mod binding;
+pub mod cgi;
 pub mod fastcgi;
-mod fastcgi_connection;
 pub mod listener;
-mod outbox;
 mod outgoing;
 pub mod socket_url;
 pub mod spool;
