@@ -8,6 +8,8 @@
 
 pub mod run;
 
+pub mod cli;
+
 pub mod syntax;
 
 pub mod config;

@@ -65,19 +65,15 @@ impl SharedMemory {
     /// Copies bytes out, so that nothing that we look at changes under our eyes; `None` if the range is not inside.
     #[must_use]
     pub fn copy(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        let end = offset.checked_add(length)?;
-        if end > self.size() {
+        if offset.checked_add(length)? > self.size() {
             return None;
         }
         let mut bytes: Vec<u8> = Vec::with_capacity(length);
         // SAFETY: source and target are `length` bytes each and do not overlap. The other process may write
         // at the same time: whatever bytes we get are a valid `[u8]`, and are checked by whoever reads them.
         unsafe {
-            std::ptr::copy_nonoverlapping(
-                self.map.as_ptr().add(offset),
-                bytes.as_mut_ptr(),
-                length,
-            );
+            let source = self.map.as_ptr().add(offset);
+            std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
             bytes.set_len(length);
         }
         Some(bytes)
@@ -158,6 +154,51 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 pub fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// A process that can be ended without ever hitting another that got its number later.
+#[derive(Debug)]
+pub struct Process {
+    pid: rustix::process::Pid,
+    /// `None` where the system has no such thing, or the process is dead already.
+    #[cfg(target_os = "linux")]
+    handle: Option<OwnedFd>,
+}
+
+impl Process {
+    /// Takes hold of a running process that somebody has not waited for yet; `None` if that is no process id.
+    #[must_use]
+    pub fn new(pid: i32) -> Option<Self> {
+        let pid = rustix::process::Pid::from_raw(pid)?;
+        Some(Self {
+            pid,
+            #[cfg(target_os = "linux")]
+            handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Ends it at once. That it is dead already is no error.
+    pub fn kill(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            let _ = rustix::process::pidfd_send_signal(handle, rustix::process::Signal::KILL);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+    }
+
+    /// Its status as of `wait(2)`, if it was left to us and is dead.
+    #[must_use]
+    pub fn reap(&self) -> Option<i32> {
+        let waited = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::NOHANG);
+        waited.ok().flatten().map(|(_, status)| status.as_raw())
+    }
 }
 
 /// A duplicate, close-on-exec, of a descriptor that this process was started with. The original is

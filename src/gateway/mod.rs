@@ -3,6 +3,7 @@
 mod binding;
 pub mod cgi;
 pub mod fastcgi;
+pub mod http;
 pub mod listener;
 mod outgoing;
 pub mod socket_url;

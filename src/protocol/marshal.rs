@@ -228,7 +228,8 @@ impl<'a> Reader<'a> {
     /// [`Malformed`] if something else stands there.
     pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let length = match self.code()? {
-            b'u' | b't' | b'a' | b'A' => self.length()?,
+            // Python 2, which only ever says that it is too old, has byte strings here.
+            b'u' | b't' | b'a' | b'A' | b's' => self.length()?,
             b'z' | b'Z' => self.short_length()?,
             _ => return Err(Malformed),
         };

@@ -163,7 +163,8 @@ class Template:
             signal.signal(number, no_action)
         sys.argv[:] = options["arguments"]
         path = [entry for entry in sys.path if entry != ""]
-        sys.path[:] = options["path"] + [entry for entry in path if entry not in options["path"]]
+        first = [os.fsdecode(entry) for entry in options["path"]]
+        sys.path[:] = first + [entry for entry in path if entry not in first]
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
         try:
