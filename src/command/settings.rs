@@ -34,12 +34,12 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
 ///
 /// # Errors
 /// They say something that makes no sense.
-pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::Options> {
+pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::FastCgiOptions> {
     let allowed = env::var("FCGI_WEB_SERVER_ADDRS").unwrap_or_default();
-    Ok(fastcgi::Options {
+    Ok(fastcgi::FastCgiOptions {
         web_servers: fastcgi::web_servers(&allowed)?,
         spool: spool(configuration),
-        ..fastcgi::Options::default()
+        ..fastcgi::FastCgiOptions::default()
     })
 }
 
@@ -47,7 +47,7 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::Options
 #[must_use]
 pub fn cgi(configuration: &Configuration) -> CgiOptions {
     CgiOptions {
-        spool_folder: configuration.path("runner.tmp"),
+        spool: spool(configuration),
     }
 }
 
