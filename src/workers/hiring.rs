@@ -232,12 +232,11 @@ impl Staff {
     }
 }
 
-/// Passes on what a template says.
+/// Passes on what a template says, until it has become a worker or has ended.
 async fn listen(shared: Arc<Shared>, id: TemplateId, mut inbox: Inbox) {
     while let Some(message) = inbox.next().await {
         shared.tell(Event::Said(id, message));
     }
-    shared.tell(Event::Silent(id));
 }
 
 /// Waits for a template's process to end, and ends it when told to.

@@ -60,6 +60,12 @@ impl<T> Lane<T> {
         self.sent
     }
 
+    /// The number of the oldest request.
+    #[must_use]
+    pub fn oldest_number(&self) -> Option<u32> {
+        self.held.front().map(|(number, _)| *number)
+    }
+
     /// The oldest request, which is the one that the worker is on if it is on any.
     #[must_use]
     pub fn oldest(&self) -> Option<&T> {

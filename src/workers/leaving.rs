@@ -13,21 +13,16 @@ use super::staff::{Member, Staff, TemplateId};
 use super::template::cause;
 use crate::log;
 
-impl Staff {
-    pub(super) fn silent(&mut self, id: TemplateId) {
-        if self
-            .sources
-            .get(&id)
-            .is_some_and(|source| source.loading.is_some())
-        {
-            let target = &self.options.target;
-            self.import_failed(
-                id,
-                anyhow!("the process ended while it imported `{target}`"),
-            );
+impl Drop for Member {
+    /// However we end, no worker stays behind.
+    fn drop(&mut self) {
+        if let (None, Some(process)) = (self.status, &self.process) {
+            process.kill();
         }
     }
+}
 
+impl Staff {
     pub(super) fn exited(&mut self, id: TemplateId, status: ExitStatus) {
         let Some(source) = self.sources.remove(&id) else {
             return;
@@ -100,9 +95,8 @@ impl Staff {
         if self.stopping.is_some() {
             return;
         }
-        let name = member
-            .and_then(|member| member.process)
-            .map_or_else(String::new, |process| format!(" {}", process.id()));
+        let process = member.as_ref().and_then(|member| member.process.as_ref());
+        let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let last: Vec<String> = remains.last.iter().map(ToString::to_string).collect();
         let during = if last.is_empty() {
             String::new()

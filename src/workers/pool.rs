@@ -15,12 +15,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::lane::{Confused, Lane};
 use super::link::{Flushed, Link};
 use super::task::{About, Task};
 use crate::log;
+use crate::protocol::worker::Header;
 
 /// What it costs to wake another process: requests that take less time in all are better sent to a lane that is awake.
 const WAKE_UP: f64 = 150e-6;
@@ -313,6 +315,20 @@ impl Pool {
     /// [`Confused`] if it is on another.
     pub fn current(&mut self, seat: Seat, number: u32) -> Result<&mut Task, Confused> {
         self.post(seat).ok_or(Confused)?.lane.current(number)
+    }
+
+    /// The next answer in a lane's ring, if it is its turn.
+    ///
+    /// # Errors
+    /// [`Confused`] if no worker of ours would have written what is there.
+    pub fn ring(&mut self, seat: Seat) -> Result<Option<(Header, Bytes)>, Confused> {
+        match self.post(seat) {
+            Some(post) => match post.lane.oldest_number() {
+                Some(number) => Ok(post.link.ring.take(number)?),
+                None => Ok(None),
+            },
+            None => Ok(None),
+        }
     }
 
     /// What connects us with a lane.

@@ -40,7 +40,6 @@ pub async fn read_lane(shared: &Arc<Shared>, seat: Seat) -> Result<(), Confused>
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        // Whatever is in the ring was put there before what is on the socket was sent.
         collect(shared, seat)?;
         while let Some((header, payload)) = next_frame(&mut buffer)? {
             take_frame(shared, seat, header, payload, &mut body).await?;
@@ -119,14 +118,18 @@ async fn take_frame(
             answer_file(&mut pool, seat, header, &payload)?;
             pool.dispatch();
         }
-        Kind::Errors => match &lock(&shared.pool).current(seat, number)?.errors {
-            Errors::Gateway(sender) => {
-                if let Err(unsent) = sender.send(payload) {
-                    log!("{}", String::from_utf8_lossy(&unsent.0).trim_end());
-                }
+        Kind::Errors => {
+            let mut pool = lock(&shared.pool);
+            // A thread that the application has left behind may speak of a request that is over.
+            match pool.current(seat, number).map(|task| &task.errors) {
+                Ok(Errors::Gateway(sender)) if sender.send(payload.clone()).is_ok() => {}
+                Ok(_) | Err(Confused) => log!("{}", String::from_utf8_lossy(&payload).trim_end()),
             }
-            Errors::Log => log!("{}", String::from_utf8_lossy(&payload).trim_end()),
-        },
+        }
+    }
+    if matches!(header.kind, Kind::End { .. } | Kind::Answer | Kind::File) {
+        // Answers in the ring to what came after this one were waiting for their turn.
+        collect(shared, seat)?;
     }
     shared.wake();
     Ok(())
@@ -151,10 +154,7 @@ pub fn collect_all(pool: &mut Pool) -> Result<(), Seat> {
 
 fn collect_locked(pool: &mut Pool, seat: Seat) -> Result<(), Confused> {
     let mut any = false;
-    while let Some(link) = pool.link(seat) {
-        let Some((header, payload)) = link.ring.take()? else {
-            break;
-        };
+    while let Some((header, payload)) = pool.ring(seat)? {
         answer(pool, seat, header, &payload)?;
         any = true;
     }

@@ -40,11 +40,12 @@ impl Ring {
         self.memory.descriptor()
     }
 
-    /// The next record, `None` if there is none (yet).
+    /// The next record if it is about the request numbered `number`, `None` if not (yet): what the worker has
+    /// sent about an earlier one over the socket comes first.
     ///
     /// # Errors
     /// [`Malformed`] if no worker of ours would write this.
-    pub fn take(&mut self) -> Result<Option<(Header, Bytes)>, Malformed> {
+    pub fn take(&mut self, number: u32) -> Result<Option<(Header, Bytes)>, Malformed> {
         let head = self.memory.load(RING_HEAD);
         while self.tail != head {
             let position = usize::try_from(self.tail % CAPACITY as u64).map_err(|_| Malformed)?;
@@ -59,6 +60,9 @@ impl Ring {
                 self.advance(room, head)?;
                 continue;
             };
+            if header.number != number {
+                return Ok(None);
+            }
             let start = position + HEADER;
             if header.length > CAPACITY - start {
                 return Err(Malformed);

@@ -28,8 +28,6 @@ pub(super) type TemplateId = u32;
 pub enum Event {
     /// A template said something.
     Said(TemplateId, Message),
-    /// A template will say nothing any more.
-    Silent(TemplateId),
     /// A template's process has ended.
     Exited(TemplateId, ExitStatus),
     /// All that a lane sent is read.
@@ -208,7 +206,6 @@ impl Staff {
     fn happened(&mut self, event: Event) {
         match event {
             Event::Said(source, message) => self.said(source, message),
-            Event::Silent(source) => self.silent(source),
             Event::Exited(source, status) => self.exited(source, status),
             Event::LaneClosed(worker) => {
                 if let Some(member) = self.members.get_mut(&worker) {

@@ -106,6 +106,8 @@ impl Template {
             // What the application prints is its log, never an answer.
             .stdout(Stdio::from(errors))
             .stderr(Stdio::inherit())
+            // However we end, it does not stay behind.
+            .kill_on_drop(true)
             .spawn()
             .with_context(|| {
                 format!("cannot run `{}` (runner.python)", options.python.display())

@@ -60,6 +60,7 @@ class Errors:
 
     def write(self, text):
         if text:
+            self.lane.spoken = self.number
             self.lane.send(ERRORS, self.number, text.encode("utf-8", "backslashreplace"))
         return len(text)
 
@@ -209,7 +210,8 @@ class Exchange:
 
 
 def described(thing):
-    return "a %s" % type(thing).__name__
+    name = type(thing).__name__
+    return "%s %s" % ("an" if name[0] in "aeiou" else "a", name)
 
 
 def check_block(block):
@@ -248,6 +250,7 @@ class Lane:
         self.fence = Fence() if NEEDS_FENCE else None
         self.unannounced = False
         self.announced = now()
+        self.spoken = 0  # the last request for which something went over the socket
         self.sending = threading.Lock()  # an application's own threads may write to wsgi.errors
         self.application = application
         self.constants = constants
@@ -255,7 +258,8 @@ class Lane:
     # What goes to runner
 
     def publish(self, kind, number, begin, payload):
-        """Puts an answer into the ring, where it is safe even if we die; what does not fit goes over the socket."""
+        """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
+        socket, and so does what must not overtake something there."""
         size = len(payload)
         need = HEADER.size + size
         position = self.head % self.capacity
@@ -263,7 +267,7 @@ class Lane:
             skip = self.capacity - position
         else:
             skip = 0
-        if self.head + skip + need - self.counters[1] > self.capacity:
+        if self.head + skip + need - self.counters[1] > self.capacity or number == self.spoken:
             self.send(kind, number, payload, begin)
             return
         ring = self.ring
