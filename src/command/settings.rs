@@ -47,7 +47,7 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::Options
 #[must_use]
 pub fn cgi(configuration: &Configuration) -> CgiOptions {
     CgiOptions {
-        spool_folder: configuration.path("runner.tmp"),
+        spool: spool(configuration),
     }
 }
 
