@@ -41,7 +41,7 @@ SERVERS = {
     "uWSGI http": "{bin}/uwsgi --http 127.0.0.1:{port} --http-keepalive --master --processes {processes}"
     " --threads {threads} --wsgi-file app.py --disable-logging --listen 100",
     "gunicorn gthread": "{bin}/gunicorn --bind 127.0.0.1:{port} --worker-class gthread --workers {processes}"
-    " --threads {threads} --keep-alive 60 --log-level error app:application",
+    " --threads {threads} --keep-alive 60 --no-control-socket --log-level error app:application",
 }
 
 SETTINGS = """\

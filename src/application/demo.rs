@@ -17,8 +17,11 @@ impl Application for Demo {
     }
 }
 
+/// Whether a variable belongs somewhere.
+type Belongs = fn(&str) -> bool;
+
 /// The parts of the page, in their order: a heading, and which variables belong there.
-const SECTIONS: [(&str, fn(&str) -> bool); 4] = [
+const SECTIONS: [(&str, Belongs); 4] = [
     ("Request", |name| !is_connection(name) && !is_header(name)),
     ("Connection", is_connection),
     ("Header fields", is_header),

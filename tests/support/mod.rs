@@ -28,9 +28,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
-pub use http::{Address, Reply};
+pub use http::{Address, Reply, Waits};
 pub use process::{Outcome, Program, Server};
 
 pub mod http;
@@ -98,6 +99,21 @@ impl Folder {
     /// The `runner` under test.
     pub fn runner<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
         self.program(env!("CARGO_BIN_EXE_runner"), arguments)
+    }
+
+    /// The `runner` under test, serving `tests/apps/gated.py`, which waits for [`Folder::open_gate`].
+    pub fn gated<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
+        let gate = self.path("gate");
+        self.program("mkfifo", [&gate]).run().is(0, "", "");
+        self.runner(arguments).env("GATE", gate)
+    }
+
+    /// Lets one application that waits at the gate go on.
+    pub fn open_gate(&self) {
+        // Open for both, it waits for nobody (fifo(7)).
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let gate = rustix::fs::open(self.path("gate"), flags, Mode::empty()).expect("a FIFO");
+        rustix::io::write(&gate, b"!").expect("room for a byte");
     }
 
     /// The `invoke` under test.
