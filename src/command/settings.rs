@@ -10,7 +10,7 @@ use crate::command::serving::{python, python_arguments};
 use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::gateway::cgi::CgiOptions;
-use crate::gateway::fastcgi;
+use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
 use crate::workers::WorkerOptions;
@@ -34,12 +34,12 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
 ///
 /// # Errors
 /// They say something that makes no sense.
-pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::FastCgiOptions> {
+pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> {
     let allowed = env::var("FCGI_WEB_SERVER_ADDRS").unwrap_or_default();
-    Ok(fastcgi::FastCgiOptions {
+    Ok(FastCgiOptions {
         web_servers: fastcgi::web_servers(&allowed)?,
         spool: spool(configuration),
-        ..fastcgi::FastCgiOptions::default()
+        ..FastCgiOptions::default()
     })
 }
 
