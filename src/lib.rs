@@ -8,6 +8,8 @@
 
 pub mod run;
 
+pub mod cli;
+
 pub mod syntax;
 
 pub mod config;
@@ -25,3 +27,5 @@ pub mod protocol;
 pub mod workers;
 
 pub mod log;
+
+pub mod unix;

@@ -15,6 +15,13 @@ pub fn write(message: Arguments<'_>) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Writes one line as it is, in a single write.
+pub fn line(text: &str) {
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(format!("{text}\n").as_bytes());
+}
+
 /// Writes a message to the log: `log!("worker {pid} died")`.
 #[macro_export]
 macro_rules! log {

