@@ -10,7 +10,7 @@ use crate::command::serving::{python, python_arguments};
 use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::gateway::cgi::CgiOptions;
-use crate::gateway::fastcgi;
+use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
 use crate::workers::WorkerOptions;
@@ -34,12 +34,12 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
 ///
 /// # Errors
 /// They say something that makes no sense.
-pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::Options> {
+pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> {
     let allowed = env::var("FCGI_WEB_SERVER_ADDRS").unwrap_or_default();
-    Ok(fastcgi::Options {
+    Ok(FastCgiOptions {
         web_servers: fastcgi::web_servers(&allowed)?,
         spool: spool(configuration),
-        ..fastcgi::Options::default()
+        ..FastCgiOptions::default()
     })
 }
 
@@ -47,7 +47,7 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<fastcgi::Options
 #[must_use]
 pub fn cgi(configuration: &Configuration) -> CgiOptions {
     CgiOptions {
-        spool_folder: configuration.path("runner.tmp"),
+        spool: spool(configuration),
     }
 }
 

@@ -20,7 +20,7 @@ use http::StatusCode;
 
 use super::lane::{Confused, Lane};
 use super::link::{Flushed, Link};
-use super::task::{About, Task};
+use super::task::Task;
 use crate::log;
 use crate::protocol::worker::Header;
 
@@ -72,8 +72,8 @@ pub(super) struct Worker {
     pub(super) answered: u64,
     /// Gets no more requests: it is to be ended, or dead already.
     pub(super) retired: bool,
-    /// What it was on when it died.
-    pub(super) last: Vec<About>,
+    /// What became of the requests that it was on when it died.
+    pub(super) last: Vec<String>,
 }
 
 /// What a worker leaves behind.
@@ -81,8 +81,8 @@ pub(super) struct Worker {
 pub struct Remains {
     /// How many requests it answered.
     pub answered: u64,
-    /// The requests that it was on.
-    pub last: Vec<About>,
+    /// What became of the requests that it was on, in words.
+    pub last: Vec<String>,
 }
 
 /// All lanes of all workers, and the queue before them.
@@ -373,7 +373,13 @@ impl Pool {
         worker.retired = true;
         if let Some(post) = worker.posts.get_mut(seat.1) {
             while let Some(mut task) = post.lane.begun() {
-                worker.last.push(task.about.clone());
+                if !task.is_answered() {
+                    worker.last.push(format!("{} is answered 502", task.about));
+                } else if !task.is_refused() {
+                    worker
+                        .last
+                        .push(format!("the answer to {} ends early", task.about));
+                }
                 task.refuse(StatusCode::BAD_GATEWAY);
             }
         }

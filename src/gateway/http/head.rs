@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version, request};
+use memchr::memchr;
 use percent_encoding::percent_decode;
 
 /// A head that was found good.
@@ -82,10 +83,6 @@ pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
         version,
         headers,
     })
-}
-
-fn memchr(wanted: u8, bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == wanted)
 }
 
 /// RFC 9110 §9.1: any token would do, but methods are upper case, and what is not comes from probes.
@@ -164,12 +161,7 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            if headers.contains_key(header::CONTENT_LENGTH) {
-                let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
-                return Err(Refusal::malformed(reason));
-            }
-        }
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
         (Some(_), None) => {
             let reason = "the transfer coding is not `chunked`";
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));

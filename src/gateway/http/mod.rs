@@ -6,14 +6,15 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::handler::Handler;
 use axum::response::Response as HttpResponse;
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::http::head::{Head, Refusal};
+use crate::gateway::http::raw_heads::{Framing, RawHeads};
 use crate::gateway::http::reply::Exchange;
 use crate::gateway::http::transport::Transport;
 use crate::gateway::listener::{Listener, Peer, Stream};
@@ -32,6 +34,7 @@ use crate::gateway::spool::SpoolOptions;
 
 mod access_log;
 mod head;
+mod raw_heads;
 mod reply;
 mod transport;
 mod upload;
@@ -116,6 +119,7 @@ struct Server {
 struct Client {
     server: Arc<Server>,
     connection: Arc<Connection>,
+    heads: Arc<Mutex<RawHeads>>,
     /// The client may be sending something that we are not going to read.
     unread: AtomicBool,
     /// A response without a length has ended early.
@@ -161,7 +165,8 @@ fn bracketed(address: SocketAddr) -> String {
 async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: CancellationToken) {
     let connection = Arc::new(server.connection(&stream, peer));
     let options = &server.options;
-    let transport = Transport::new(stream, options.write_timeout);
+    let heads = Arc::default();
+    let transport = Transport::new(stream, Arc::clone(&heads), options.write_timeout);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -170,10 +175,14 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: Cancell
     let client = Arc::new(Client {
         server,
         connection,
+        heads,
         unread: AtomicBool::new(false),
         broken: AtomicBool::new(false),
     });
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        let framing = request.body().size_hint().exact();
+        let framing = framing.map_or(Framing::Chunked, Framing::Length);
+        raw_heads::lock(&client.heads).head_ended(framing);
         // An empty body needs no box.
         let request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
@@ -261,7 +270,15 @@ async fn receive(
         version,
         headers,
     } = head::check(parts, !body.is_end_stream())?;
+    let chunked = body.size_hint().exact().is_none();
+    if chunked && raw_heads::lock(&client.heads).is_ambiguous() {
+        let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    }
     let body = upload::receive(body, &client.server.options).await?;
+    if chunked {
+        raw_heads::lock(&client.heads).chunks_ended();
+    }
     Ok(Request {
         method,
         target,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use crate::gateway::http::raw_heads::{self, RawHeads};
 use crate::gateway::http::upload::Patience;
 use crate::gateway::listener::Stream;
 
@@ -16,18 +18,21 @@ use crate::gateway::listener::Stream;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A stream whose writes fail when the other side takes nothing for too long.
+/// A stream whose writes fail when the other side takes nothing for too long, and whose reads are
+/// overheard.
 #[derive(Debug)]
 pub struct Transport {
     stream: Stream,
+    heads: Arc<Mutex<RawHeads>>,
     patience: Patience,
 }
 
 impl Transport {
     /// Waits no longer than this for the other side to take something.
-    pub fn new(stream: Stream, limit: Duration) -> Self {
+    pub fn new(stream: Stream, heads: Arc<Mutex<RawHeads>>, limit: Duration) -> Self {
         Self {
             stream,
+            heads,
             patience: Patience::new(limit),
         }
     }
@@ -85,7 +90,14 @@ impl AsyncRead for Transport {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(part) = buffer.filled().get(before..)
+            && !part.is_empty()
+        {
+            raw_heads::lock(&self.heads).received(part);
+        }
+        result
     }
 }
 
