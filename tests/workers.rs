@@ -254,6 +254,37 @@ fn threads_at_import_need_workers_that_are_started_afresh() {
 }
 
 #[test]
+fn a_worker_with_threads_answers_as_many_at_a_time() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 1\nthreads = 4\n");
+    let mut connections: Vec<Connection> = (0..4).map(|_| waiting(&server)).collect();
+    for _ in &connections {
+        server.folder().open_gate();
+    }
+    let pids: BTreeSet<String> = connections
+        .iter_mut()
+        .map(|connection| connection.reply("GET").ok())
+        .collect();
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// All of them busy, and somebody waits: only then are there more workers than the fewest.
+#[test]
+fn there_are_as_many_workers_as_are_needed() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 2\nstart_interval = 0\n");
+    let mut connections: Vec<Connection> = (0..2).map(|_| waiting(&server)).collect();
+    for _ in &connections {
+        server.folder().open_gate();
+    }
+    let pids: BTreeSet<String> = connections
+        .iter_mut()
+        .map(|connection| connection.reply("GET").ok())
+        .collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
 fn what_is_loaded_in_the_parent_is_inherited() {
     let source = "\
 import os
