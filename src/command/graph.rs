@@ -251,11 +251,11 @@ fn substitute(
             Some("`commands.Alias(command=['serve', …])` needs at least one word".to_owned()),
         )),
         Value::Alias(words) => {
-            prepend(words, &mut line);
+            prepend(words.to_vec(), &mut line);
             Ok(Substitute::Words(line))
         }
         Value::Link(url) => {
-            prepend(vec![url], &mut line);
+            prepend(vec![url.to_string()], &mut line);
             Ok(Substitute::Words(line))
         }
         Value::Import(name) => {
