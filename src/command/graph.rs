@@ -14,7 +14,7 @@ use crate::command::help::Help;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
-use crate::command::target::{SCHEME, Target};
+use crate::command::target::{InvalidTarget, SCHEME, Target};
 use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
 use crate::eval::Value;
@@ -315,7 +315,6 @@ fn file_of(scope: &Scope) -> Option<PathBuf> {
 }
 
 fn parse_target(scope: &Scope, name: &str, origin: &Origin) -> Result<Target, Failure> {
-    name.parse().map_err(|mistake: command::failure::Mistake| {
-        scope.mistake(origin, mistake.message, mistake.hint)
-    })
+    name.parse()
+        .map_err(|invalid: InvalidTarget| scope.mistake(origin, invalid.message, invalid.hint))
 }
