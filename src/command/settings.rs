@@ -59,7 +59,9 @@ pub fn cgi(configuration: &Configuration) -> CgiOptions {
 /// Where request bodies are kept.
 fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
     Arc::new(SpoolOptions {
-        folder: configuration.path("runner.tmp").unwrap_or_else(env::temp_dir),
+        folder: configuration
+            .path("runner.tmp")
+            .unwrap_or_else(env::temp_dir),
         limit: match configuration.size("runner.request.max_body") {
             0 => u64::MAX,
             limit => limit,
