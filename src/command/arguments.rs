@@ -48,7 +48,7 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
                 .short('h')
                 .long("help")
                 .help("Print help")
-                .action(ArgAction::Help),
+                .action(ArgAction::HelpShort),
         )
         .arg(
             Arg::new(WORDS)
@@ -130,7 +130,7 @@ impl Arguments {
                 Err(self.wrong(format_args!("unexpected argument `{}`", word.text)))
             }
             (Some(word), Options::BeforeDashes) => Err(self.wrong(format_args!(
-                "unexpected argument `{}`\nhint: arguments for the application stand behind `--`",
+                "unexpected argument `{}`\n = hint: arguments for the application stand behind `--`",
                 word.text
             ))),
         }

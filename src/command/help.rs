@@ -41,7 +41,7 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Help, Failure> {
         ..Line::default()
     };
     let entry = graph::built_in(scope, line)?;
-    Ok(Help(clap_command(entry).render_long_help().to_string()))
+    Ok(Help(clap_command(entry).render_help().to_string()))
 }
 
 /// Usage, options and all names; those of configuration files too, if they could be read.

@@ -58,7 +58,12 @@ pub fn is_name(word: &str) -> bool {
 #[must_use]
 pub fn unknown(scope: &Scope, word: &Word) -> Failure {
     let text = word.text.as_str();
-    let hint = if scope.folder(&word.origin).join(text).is_file() {
+    let hint = if shortcut_names(&scope.configuration)
+        .iter()
+        .any(|name| name == text)
+    {
+        Some("a configuration file switches it off".to_owned())
+    } else if scope.folder(&word.origin).join(text).is_file() {
         Some(format!("to run a file, write `runIni {text}`"))
     } else if text.contains(':') {
         let path = Path::new(text.rsplit_once(':').map_or(text, |(module, _)| module));

@@ -3,10 +3,8 @@
 mod binding;
 pub mod cgi;
 pub mod fastcgi;
-mod fastcgi_connection;
 pub mod http;
 pub mod listener;
-mod outbox;
 mod outgoing;
 pub mod socket_url;
 pub mod spool;

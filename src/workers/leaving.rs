@@ -97,23 +97,22 @@ impl Staff {
         }
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
-        let last: Vec<String> = remains.last.iter().map(ToString::to_string).collect();
-        let during = if last.is_empty() {
-            String::new()
-        } else {
-            format!(" while it answered {} (502)", last.join(" and "))
-        };
+        let cause = cause(status);
+        let losses: String = remains
+            .last
+            .iter()
+            .map(|loss| format!("; {loss}"))
+            .collect();
         if remains.answered > 0 {
             self.early_deaths = 0;
-            log!("worker{name} {}{during}; it is replaced", cause(status));
+            log!("worker{name} {cause}{losses}; it is replaced");
         } else {
             self.early_deaths += 1;
             let delay = back_off(self.early_deaths);
             self.not_before = Instant::now() + delay;
+            let delay = delay.as_secs_f64();
             log!(
-                "worker{name} {}{during} before its first answer; it is replaced in {:.1} s",
-                cause(status),
-                delay.as_secs_f64()
+                "worker{name} {cause} before its first answer{losses}; it is replaced in {delay:.1} s"
             );
         }
     }

@@ -9,6 +9,7 @@
 //!    take turns), the most recently used, whose memory is still in the processor's caches;
 //! 3. the least loaded busy one again, within a window of work;
 //! 4. any idle one;
+//! 5. the least loaded busy one that has nothing waiting, so that it need not wait for us when it is done;
 //!
 //! else the request waits in one queue, first come, first served.
 
@@ -20,7 +21,7 @@ use http::StatusCode;
 
 use super::lane::{Confused, Lane};
 use super::link::{Flushed, Link};
-use super::task::{About, Task};
+use super::task::Task;
 use crate::log;
 use crate::protocol::worker::Header;
 
@@ -28,6 +29,8 @@ use crate::protocol::worker::Header;
 const WAKE_UP: f64 = 150e-6;
 /// How much work, in seconds, a lane may have before it.
 const WINDOW: f64 = 1.6e-3;
+/// How many requests any lane may have: the one that it is on, and one ahead.
+const AHEAD: usize = 2;
 /// By how much one answer changes what we take for a typical service time.
 const STEP: f64 = 1.125;
 
@@ -72,8 +75,8 @@ pub(super) struct Worker {
     pub(super) answered: u64,
     /// Gets no more requests: it is to be ended, or dead already.
     pub(super) retired: bool,
-    /// What it was on when it died.
-    pub(super) last: Vec<About>,
+    /// What became of the requests that it was on when it died.
+    pub(super) last: Vec<String>,
 }
 
 /// What a worker leaves behind.
@@ -81,8 +84,8 @@ pub(super) struct Worker {
 pub struct Remains {
     /// How many requests it answered.
     pub answered: u64,
-    /// The requests that it was on.
-    pub last: Vec<About>,
+    /// What became of the requests that it was on, in words.
+    pub last: Vec<String>,
 }
 
 /// All lanes of all workers, and the queue before them.
@@ -206,6 +209,9 @@ impl Pool {
             .or(quiet.map(|(_, seat)| seat))
             .or_else(|| within(WINDOW - self.typical))
             .or(other.map(|(_, seat)| seat))
+            .or(least
+                .filter(|(load, _)| *load < AHEAD)
+                .map(|(_, seat)| seat))
     }
 
     fn post(&mut self, (id, index): Seat) -> Option<&mut Post> {
@@ -373,7 +379,13 @@ impl Pool {
         worker.retired = true;
         if let Some(post) = worker.posts.get_mut(seat.1) {
             while let Some(mut task) = post.lane.begun() {
-                worker.last.push(task.about.clone());
+                if !task.is_answered() {
+                    worker.last.push(format!("{} is answered 502", task.about));
+                } else if !task.is_refused() {
+                    worker
+                        .last
+                        .push(format!("the answer to {} ends early", task.about));
+                }
                 task.refuse(StatusCode::BAD_GATEWAY);
             }
         }

@@ -24,7 +24,18 @@ pub struct Task {
     pub entered: Instant,
     /// What it was, for the log.
     pub about: About,
-    reply: Option<oneshot::Sender<Response>>,
+    progress: Progress,
+}
+
+/// How far a request's answer is.
+#[derive(Debug)]
+enum Progress {
+    /// Somebody waits for it, or has gone away by now.
+    Waiting(oneshot::Sender<Response>),
+    /// The application's answer, or its head, was given.
+    Answered,
+    /// A status of our own was given.
+    Refused,
 }
 
 /// A request's method and target.
@@ -60,7 +71,7 @@ impl Task {
                 method: request.method,
                 target: request.target,
             },
-            reply: Some(reply),
+            progress: Progress::Waiting(reply),
         };
         (task, answer)
     }
@@ -68,20 +79,32 @@ impl Task {
     /// Whether somebody still waits for the answer.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+        match &self.progress {
+            Progress::Waiting(reply) => !reply.is_closed(),
+            Progress::Answered | Progress::Refused => false,
+        }
     }
 
     /// Whether the answer, or its head, has been given.
     #[must_use]
     pub fn is_answered(&self) -> bool {
-        self.reply.is_none()
+        !matches!(self.progress, Progress::Waiting(_))
+    }
+
+    /// Whether it was answered with a status of ours.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.progress, Progress::Refused)
     }
 
     /// Answers. The answer comes back if nobody wants it any more.
     pub fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
-        match self.reply.take() {
-            Some(reply) => reply.send(response).map_err(Box::new),
-            None => Err(Box::new(response)),
+        match std::mem::replace(&mut self.progress, Progress::Answered) {
+            Progress::Waiting(reply) => reply.send(response).map_err(Box::new),
+            earlier @ (Progress::Answered | Progress::Refused) => {
+                self.progress = earlier;
+                Err(Box::new(response))
+            }
         }
     }
 
@@ -92,7 +115,10 @@ impl Task {
             let soon = HeaderValue::from_static("1");
             response.headers.insert(header::RETRY_AFTER, soon);
         }
-        // Nobody to hear it is no matter.
-        let _ = self.answer(response);
+        if !self.is_answered() {
+            // Nobody to hear it is no matter.
+            let _ = self.answer(response);
+            self.progress = Progress::Refused;
+        }
     }
 }

@@ -15,12 +15,10 @@ import struct
 import sys
 import threading
 import time
-import traceback
 from marshal import dumps, loads
 
-from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, described, run_worker
+from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, described, run_worker, traceback_of
 
-OURS = ("runner/template.py", "runner/bootstrap.py", "runner/worker.py")
 
 
 def no_action(*_):
@@ -134,18 +132,6 @@ def hint(thing, wanted):
     return "; it has `%s`" % "`, `".join(likely) if likely else ""
 
 
-def own_frames_removed(error):
-    """The traceback as the application's author wants it: without the frames of runner and importlib."""
-    trace = error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if file in OURS or file == "<string>" or "importlib" in file:
-            trace = trace.tb_next
-        else:
-            break
-    return "".join(traceback.format_exception(type(error), error, trace))
-
-
 class Template:
     """Imports the application once and forks workers, each time that it is told to."""
 
@@ -176,7 +162,7 @@ class Template:
             return
         except BaseException as error:
             reason = "%s: %s" % (type(error).__name__, error)
-            self.control.send("failed", reason, own_frames_removed(error))
+            self.control.send("failed", reason, traceback_of(error))
             return
         gc.collect()
         if hasattr(gc, "freeze"):

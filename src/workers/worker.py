@@ -24,6 +24,7 @@ TRUNCATED = 1
 COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
+OURS = ("runner/", "<string>", "<frozen")  # how the file names of our own frames begin
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
 now = time.perf_counter_ns
@@ -437,11 +438,22 @@ class Lane:
 WAKE_UP = pack(0, 0, 0, WAKE, 0)
 
 
+def traceback_of(error):
+    """The traceback as the application's author wants it: from the application's first frame on."""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not (file.startswith(OURS) or "importlib" in file):
+            break
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
 def log_exception(environ):
-    lines = traceback.format_exception(*sys.exc_info())
+    lines = traceback_of(sys.exc_info()[1])
     request = "%s %s" % (environ.get("REQUEST_METHOD"), environ.get("REQUEST_URI"))
     environ["wsgi.errors"].write(
-        "runner worker %d: exception while answering %s\n%s" % (os.getpid(), request, "".join(lines))
+        "runner worker %d: exception while answering %s\n%s" % (os.getpid(), request, lines)
     )
 
 

@@ -363,6 +363,12 @@ impl Server {
         self
     }
 
+    /// Remembers where it listens: a socket that the test made for it.
+    pub fn at(mut self, address: Address) -> Self {
+        self.address = Some(address);
+        self
+    }
+
     /// Where it accepts connections.
     #[track_caller]
     pub fn address(&self) -> &Address {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::protocol::fastcgi::{Kind, MAX_CONTENT, put_records};
@@ -56,6 +57,10 @@ impl Outbox {
             let piece = content.split_to(content.len().min(MAX_CONTENT));
             let taken = self.take_room(piece.len()).await;
             self.put(taken, |records| put_records(records, kind, id, piece));
+            if !content.is_empty() {
+                // Who gets room first would else take all that there is.
+                yield_now().await;
+            }
         }
     }
 

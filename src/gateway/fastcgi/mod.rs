@@ -13,13 +13,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
-use crate::gateway::fastcgi_connection::{Broken, Service, converse};
+use crate::gateway::fastcgi::connection::{Broken, Service, converse};
 use crate::gateway::listener::{Listener, Peer};
 use crate::gateway::spool::SpoolOptions;
 
+mod connection;
+mod outbox;
+
 /// How the gateway behaves.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct FastCgiOptions {
     /// How many connections are served at a time (`FCGI_MAX_CONNS`). Others wait in the system's queue.
     pub connections: usize,
     /// How many requests may be under way on one connection (`FCGI_MAX_REQS`). Others are answered
@@ -27,22 +30,25 @@ pub struct Options {
     pub requests: usize,
     /// How long a request's variables may be altogether, in bytes. Longer ones are answered with 431.
     pub params: usize,
-    /// How long a web server may send nothing in the middle of a request, or take nothing of an answer, before
-    /// the connection is closed. Between requests it may be idle for ever.
-    pub patience: Duration,
+    /// How long a web server may send nothing in the middle of a request before the connection is
+    /// closed. Between requests it may be idle for ever.
+    pub read_timeout: Duration,
+    /// How long a web server may take nothing of an answer before the connection is closed.
+    pub write_timeout: Duration,
     /// The only addresses that may connect by TCP ([`web_servers`]).
     pub web_servers: Option<Vec<IpAddr>>,
-    /// Where request bodies are kept.
+    /// Where request bodies are kept, and how large they may be (413).
     pub spool: Arc<SpoolOptions>,
 }
 
-impl Default for Options {
+impl Default for FastCgiOptions {
     fn default() -> Self {
         Self {
             connections: 1000,
             requests: 100,
             params: 256 * 1024,
-            patience: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             web_servers: None,
             spool: Arc::default(),
         }
@@ -80,7 +86,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
-    options: Options,
+    options: FastCgiOptions,
     stop: CancellationToken,
 ) {
     let at_most = options.connections;

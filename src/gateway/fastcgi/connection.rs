@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::{Application, Errors, Request, Response};
-use crate::gateway::fastcgi::Options;
-use crate::gateway::outbox::Outbox;
+use crate::gateway::fastcgi::FastCgiOptions;
+use crate::gateway::fastcgi::outbox::Outbox;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::spool::{Spool, SpoolError};
 use crate::protocol::environ;
@@ -38,7 +38,7 @@ pub struct Service {
     /// Answers the requests.
     pub application: Arc<dyn Application>,
     /// As they were given.
-    pub options: Options,
+    pub options: FastCgiOptions,
     /// Ends the connections once their requests are answered.
     pub stop: CancellationToken,
 }
@@ -73,9 +73,8 @@ pub async fn converse(
     let (mut reader, mut writer) = tokio::io::split(stream);
     let outbox = Arc::new(Outbox::new());
     let mut conversation = Conversation::new(service, Arc::clone(&outbox));
-    let patience = service.options.patience;
     {
-        let mut writing = pin!(outbox.drain(&mut writer, patience));
+        let mut writing = pin!(outbox.drain(&mut writer, service.options.write_timeout));
         tokio::select! {
             biased;
             ended = conversation.receive(&mut reader) => ended?,
@@ -124,7 +123,7 @@ enum Ended {
 
 impl<'a> Conversation<'a> {
     fn new(service: &'a Service, outbox: Arc<Outbox>) -> Self {
-        let Options {
+        let FastCgiOptions {
             connections,
             requests,
             params,
@@ -163,7 +162,7 @@ impl<'a> Conversation<'a> {
             }
             buffer.reserve(READ);
             let owed = self.responder.is_receiving() || !buffer.is_empty();
-            let patience = self.service.options.patience;
+            let patience = self.service.options.read_timeout;
             tokio::select! {
                 biased;
                 Some(ended) = self.answers.join_next_with_id(), if !self.answers.is_empty() => {
