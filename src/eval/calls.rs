@@ -151,10 +151,7 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         .copied()
         .filter(|parameter| !parameter.starts_with('*'))
         .collect();
-    let rest = function
-        .parameters
-        .iter()
-        .any(|parameter| *parameter == "*");
+    let rest = function.parameters.contains(&"*");
     let more = function.parameters.contains(&"**");
     let mut bound = Bound {
         values: vec![None; takes.len()],

@@ -5,19 +5,14 @@ use std::sync::Arc;
 use num_bigint::BigInt;
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
-use pest_derive::Parser;
 
 use super::ast::{Branch, Expression, Item, Kind, Lambda, Parameter, Piece, Trailer, TrailerKind};
 use super::diagnostic::{Diagnostic, quoted};
+use super::grammar::expression::{Grammar, Rule};
 use super::nesting;
 use super::operators::climb;
 use super::source::{Fragment, Source, Span};
 use super::{displays, formatted, messages, strings};
-
-/// The expression grammar.
-#[derive(Parser)]
-#[grammar = "../grammar/expression.pest"]
-pub(super) struct Grammar;
 
 /// Digits of a decimal integer; more take long to read (as in Python since 3.11).
 pub const LONGEST_INTEGER: usize = 4300;
