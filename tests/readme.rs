@@ -51,7 +51,7 @@ fn what_it_shows_happens() {
     let text = [":8000", ":8001"].iter().fold(readme(), |text, port| {
         text.replace(port, &format!(":{}", free_port()))
     });
-    let mut folder = Folder::new();
+    let mut folder = Folder::new().file(".curlrc", "silent\nshow-error\nnoproxy = *\n");
     let mut servers: Vec<Server> = Vec::new();
     let mut tried = 0;
     for block in blocks(&text) {
