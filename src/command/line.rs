@@ -173,6 +173,6 @@ impl Scope {
         Ok(self
             .configuration
             .get(name)?
-            .filter(|value| *value != Value::None))
+            .filter(|value| !matches!(value, Value::None)))
     }
 }

@@ -16,15 +16,20 @@ use crate::gateway::spool::SpoolOptions;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 
+const MIN: &str = "runner.workers.min";
+const MAX: &str = "runner.workers.max";
+
 /// How an application is served by HTTP.
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
     HttpOptions {
         spool: spool(configuration),
-        access_log: match audience {
-            Audience::Anybody => false,
-            Audience::Browser => true,
-        },
+        access_log: configuration
+            .optional_boolean("runner.log.access")
+            .unwrap_or(match audience {
+                Audience::Anybody => false,
+                Audience::Browser => true,
+            }),
         ..HttpOptions::default()
     }
 }
@@ -53,17 +58,21 @@ pub fn cgi(configuration: &Configuration) -> CgiOptions {
 
 /// Where request bodies are kept.
 fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
-    let default = SpoolOptions::default();
     Arc::new(SpoolOptions {
-        folder: configuration.path("runner.tmp").unwrap_or(default.folder),
-        ..default
+        folder: configuration
+            .path("runner.tmp")
+            .unwrap_or_else(env::temp_dir),
+        limit: match configuration.size("runner.request.max_body") {
+            0 => u64::MAX,
+            limit => limit,
+        },
     })
 }
 
 /// The workers of a Python application.
 ///
 /// # Errors
-/// There is no Python.
+/// There is no Python, or settings contradict each other.
 pub fn workers(
     scope: &Scope,
     target: &Target,
@@ -71,14 +80,20 @@ pub fn workers(
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
+    let (min, max) = (count(MIN), count(MAX));
+    if max < min && settings.place(MAX).is_some() {
+        let message = format!("`{MAX}` is {max}, which is less than `{MIN}`, {min}");
+        return Err(settings.complain(MAX, message, None).into());
+    }
     Ok(WorkerOptions {
         python: python(scope)?,
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
         arguments: python_arguments(scope, target, arguments),
         imports: Vec::new(),
-        min: count("runner.workers.min"),
-        max: count("runner.workers.max"),
+        min,
+        // Where only the least number is set, it may be more than the usual largest one.
+        max: max.max(min),
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
         preload: settings.boolean("runner.workers.preload"),
