@@ -175,7 +175,10 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         )
     };
     // What stands behind `*` is given by name only.
-    let star = function.parameters.iter().position(|parameter| *parameter == "*");
+    let star = function
+        .parameters
+        .iter()
+        .position(|parameter| *parameter == "*");
     let by_position = star.unwrap_or(takes.len());
     for (place, value) in arguments.positional.into_iter().enumerate() {
         match bound.values.get_mut(place) {
