@@ -15,6 +15,13 @@ pub fn write(message: Arguments<'_>) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Writes one line as it is, in a single write.
+pub fn line(text: &str) {
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(format!("{text}\n").as_bytes());
+}
+
 /// Whether what goes to standard error is coloured: on a terminal, unless `NO_COLOR`
 /// (<https://no-color.org>) is set.
 #[must_use]

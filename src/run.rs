@@ -1,9 +1,48 @@
 //! The program, read aloud: one line a stage.
 
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::cli::{self, Wish};
+use crate::command::failure::Failure;
+use crate::command::line::{Line, Scope};
+use crate::command::{graph, help};
+use crate::config::Layer;
+
+/// The variable that names configuration files.
+const FILES: &str = "PEAK_CONFIG";
 
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    run(env::args_os()).unwrap_or_else(|failure| failure.report())
+}
+
+/// Arguments → layers → configuration → graph → run.
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
+    let line = match cli::parse(arguments)? {
+        Wish::Run(line) => line,
+        Wish::Help(files) => return Ok(help::print(Scope::load(layers(files), None))),
+        Wish::Usage(files) => return Ok(help::complain(Scope::load(layers(files), None))),
+    };
+    let layers = layers(line.files);
+    let scope = Scope::load(layers, None)?;
+    let node = graph::command(scope, Line::typed(line.words))?;
+    node.run()
+}
+
+/// The files below the one that is run, lowest first.
+fn layers(named: Vec<PathBuf>) -> Vec<Layer> {
+    let own = dirs::config_dir()
+        .map(|folder| folder.join("runner").join("runner.ini"))
+        .filter(|file| file.exists());
+    let listed = env::var_os(FILES).unwrap_or_default();
+    let listed = env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty());
+    own.into_iter()
+        .chain(listed)
+        .chain(named)
+        .map(Layer::File)
+        .collect()
 }

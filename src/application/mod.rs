@@ -11,6 +11,10 @@ use std::pin::Pin;
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
 
+pub mod demo;
+
+pub mod wsgi;
+
 mod request;
 mod response;
 

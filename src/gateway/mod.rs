@@ -1,1 +1,10 @@
-//! To come.
+//! Where requests come in: sockets, and the protocols spoken on them.
+
+mod binding;
+pub mod cgi;
+pub mod fastcgi;
+pub mod http;
+pub mod listener;
+mod outgoing;
+pub mod socket_url;
+pub mod spool;

@@ -1,1 +1,15 @@
-//! To come.
+//! Bytes to types and back: every codec once, in both directions. Pure: no sockets, no clock.
+
+pub mod environ;
+
+mod mount;
+
+pub mod cgi_response;
+
+pub mod fastcgi;
+
+pub mod responder;
+
+pub mod marshal;
+
+pub mod worker;

@@ -1,1 +1,218 @@
-//! To come.
+//! The processes behind an application: a template that imports it once, workers that the template forks,
+//! and the pool that shares requests out among them.
+//!
+//! - [`template`]: a process of Python's and the messages that we exchange with it; `bootstrap.py`,
+//!   `template.py` and `worker.py` are what runs there.
+//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off.
+//! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the sockets, [`ring`]
+//!   the shared memory, [`reader`] what comes back.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use tokio::sync::{Notify, mpsc};
+
+use crate::application::{Request, Response};
+
+use pool::{Limits, Pool, WorkerId};
+use staff::Event;
+use task::Task;
+
+pub mod clock;
+pub mod interpreter;
+pub mod lane;
+pub mod link;
+pub mod pool;
+pub mod reader;
+pub mod ring;
+pub mod staff;
+
+mod hiring;
+mod leaving;
+pub mod task;
+pub mod template;
+
+/// What the workers run, and how many of them there are to be.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// The Python interpreter.
+    pub python: PathBuf,
+    /// What to import: `pkg.mod.attr`, `pkg.mod:attr` or `module:factory()`.
+    pub target: String,
+    /// Folders in which modules are found first.
+    pub search_path: Vec<PathBuf>,
+    /// `sys.argv`.
+    pub arguments: Vec<String>,
+    /// Modules to import beforehand.
+    pub imports: Vec<String>,
+    /// So many workers are kept running.
+    pub min: usize,
+    /// There are never more.
+    pub max: usize,
+    /// Requests that a worker answers at the same time.
+    pub threads: usize,
+    /// The least time between two starts above the minimum.
+    pub start_interval: Duration,
+    /// Import the application once and fork, or afresh in each worker.
+    pub preload: bool,
+    /// `wsgi.run_once`: the process answers one request.
+    pub run_once: bool,
+    /// How long the import may take; zero for no limit.
+    pub start_timeout: Duration,
+    /// How long workers have to leave.
+    pub stop_timeout: Duration,
+    /// What the pool allows a request.
+    pub limits: Limits,
+}
+
+/// What all tasks of a pool share.
+#[derive(Debug)]
+pub struct Shared {
+    pool: Mutex<Pool>,
+    /// Something is to be written to a worker.
+    written: Notify,
+    /// Something is under way: the clock is to tick.
+    busy: Notify,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Shared {
+    /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
+    /// leaves in one write.
+    fn wake(&self) {
+        if lock(&self.pool).is_dirty() {
+            self.written.notify_one();
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens once everything has stopped.
+        let _ = self.events.send(event);
+    }
+}
+
+/// Locks; a panic elsewhere leaves a pool that is still the best that there is.
+fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The workers of one application.
+#[derive(Debug)]
+pub struct Workers {
+    shared: Arc<Shared>,
+}
+
+impl Workers {
+    /// Starts the workers. Returns when the first of them is ready.
+    ///
+    /// # Errors
+    /// If Python cannot be run, or the application cannot be imported; nothing is left running.
+    pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
+        let (events, inbox) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            pool: Mutex::new(Pool::new(options.limits.clone())),
+            written: Notify::new(),
+            busy: Notify::new(),
+            events,
+        });
+        tokio::spawn(write_batches(Arc::clone(&shared)));
+        tokio::spawn(tick(Arc::clone(&shared)));
+        staff::start(Arc::clone(&shared), options, inbox).await?;
+        Ok(Self { shared })
+    }
+
+    /// Has a request answered.
+    pub async fn respond(&self, request: Request) -> Response {
+        let (task, answer) = Task::new(request);
+        let dirty = {
+            let mut pool = lock(&self.shared.pool);
+            pool.accept(task);
+            pool.is_dirty()
+        };
+        if dirty {
+            self.shared.written.notify_one();
+        }
+        self.shared.busy.notify_one();
+        // A task that is dropped unanswered was with a worker that made no sense.
+        let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
+        answer.await.unwrap_or_else(lost)
+    }
+
+    /// Ends all workers: at once those whose answer somebody still waits for (the time for that is over when
+    /// this is called), the others when they have finished, at the latest after `stop_timeout`.
+    pub async fn stop(&self) {
+        let (done, stopped) = tokio::sync::oneshot::channel();
+        self.shared.tell(Event::Stop(done));
+        // An error means that it has stopped already.
+        let _ = stopped.await;
+    }
+}
+
+/// Writes to the workers whenever something was sent to them.
+async fn write_batches(shared: Arc<Shared>) {
+    loop {
+        shared.written.notified().await;
+        let (blocked, confused) = {
+            let mut pool = lock(&shared.pool);
+            let mut blocked = pool.flush();
+            // We are awake: what is ready by now needs no wake-up of its own.
+            let confused = reader::collect_all(&mut pool).err();
+            blocked.append(&mut pool.flush());
+            (blocked, confused)
+        };
+        if let Some((id, _)) = confused {
+            shared.tell(Event::Confused(id));
+        }
+        for (seat, socket) in blocked {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                while socket.writable().await.is_ok() && lock(&shared.pool).flush_one(seat) {}
+            });
+        }
+    }
+}
+
+/// Looks at the time while anything is under way.
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        shared.busy.notified().await;
+        let mut next = Some(Instant::now() + clock::TICK);
+        while let Some(instant) = next {
+            tokio::select! {
+                () = tokio::time::sleep_until(instant.into()) => {}
+                () = shared.busy.notified(), if instant > Instant::now() + clock::TICK => {
+                    next = Some(Instant::now() + clock::TICK);
+                    continue;
+                }
+            }
+            next = look(&shared);
+            shared.wake();
+        }
+    }
+}
+
+/// One look: what is in the rings without having been announced, and what the time says.
+fn look(shared: &Arc<Shared>) -> Option<Instant> {
+    let mut pool = lock(&shared.pool);
+    let looked = reader::collect_all(&mut pool)
+        .map_err(|(id, _): (WorkerId, usize)| id)
+        .and_then(|()| pool.clock());
+    drop(pool);
+    match looked {
+        Err(id) => {
+            shared.tell(Event::Confused(id));
+            Some(Instant::now() + clock::TICK)
+        }
+        Ok(findings) => {
+            for id in findings.hopeless {
+                shared.tell(Event::Hopeless(id));
+            }
+            if findings.crowded {
+                shared.tell(Event::Crowded);
+            }
+            findings.next
+        }
+    }
+}

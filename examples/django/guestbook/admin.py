@@ -1,0 +1,7 @@
+"""The administration of the entries."""
+
+from django.contrib import admin
+
+from guestbook.models import Entry
+
+admin.site.register(Entry, list_display=["text", "written"])

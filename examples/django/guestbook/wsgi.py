@@ -1,0 +1,9 @@
+"""The WSGI application; it serves the admin site's style sheets too."""
+
+import os
+
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "guestbook.settings")
+application = StaticFilesHandler(get_wsgi_application())

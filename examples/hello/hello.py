@@ -1,0 +1,18 @@
+"""A small WSGI application: it greets whoever the path names."""
+
+from html import escape
+
+PAGE = """<!doctype html>
+<title>Hello</title>
+<style>body { font: 2em sans-serif; margin: 4em; background: #fdf6e3; color: #073642 }</style>
+<h1>Hello, %s!</h1>
+"""
+
+
+def application(environ, start_response):
+    # PEP 3333: the path's bytes come as latin-1 code points.
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    body = (PAGE % escape(path.strip("/") or "world")).encode("utf-8")
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+    start_response("200 OK", headers)
+    return [body]

@@ -1,0 +1,31 @@
+//! A WSGI application (PEP 3333), answered for by Python processes.
+
+use super::{Application, Pending, Request, Response};
+use crate::workers::{WorkerOptions, Workers};
+
+/// A WSGI application and its workers.
+#[derive(Debug)]
+pub struct Wsgi {
+    workers: Workers,
+}
+
+impl Wsgi {
+    /// Imports the application and starts its workers. Returns when the first of them is ready.
+    ///
+    /// # Errors
+    /// If Python cannot be run, or the application cannot be imported; nothing is left running.
+    pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
+        let workers = Workers::start(options).await?;
+        Ok(Self { workers })
+    }
+}
+
+impl Application for Wsgi {
+    fn respond(&self, request: Request) -> Pending<'_, Response> {
+        Box::pin(self.workers.respond(request))
+    }
+
+    fn stop(&self) -> Pending<'_, ()> {
+        Box::pin(self.workers.stop())
+    }
+}

@@ -1,0 +1,141 @@
+//! The program's own options: `runner [-c FILE]… NAME_OR_URL ARGS…`. What stands behind the name belongs to
+//! the command, and is never looked at here.
+
+use std::path::PathBuf;
+
+use clap::builder::PathBufValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Run a command.
+    Run(CommandLine),
+    /// `--help`, with the files that may define further names.
+    Help(Vec<PathBuf>),
+    /// Nothing at all: usage, as a mistake.
+    Usage(Vec<PathBuf>),
+}
+
+/// A command line, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The files given by `-c`, in their order.
+    pub files: Vec<PathBuf>,
+    /// The name or URL, and its arguments; at least one word.
+    pub words: Vec<String>,
+}
+
+/// The options, as clap and the man page know them.
+#[must_use]
+pub fn command() -> Command {
+    Command::new("runner")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs any web application from one executable INI file")
+        .override_usage("runner [-c FILE]... NAME_OR_URL [ARGS]...")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("config")
+                .short('c')
+                .long("config")
+                .value_name("FILE")
+                .help("Read a configuration file over those named by PEAK_CONFIG; may be repeated")
+                .value_parser(PathBufValueParser::new())
+                .action(ArgAction::Append),
+        )
+        .arg(
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .help("Print help, with all names that are available")
+                .action(ArgAction::SetTrue),
+        )
+        .arg(
+            Arg::new("version")
+                .short('V')
+                .long("version")
+                .help("Print the version")
+                .action(ArgAction::Version),
+        )
+        .arg(
+            Arg::new("words")
+                .value_name("NAME_OR_URL")
+                .help("The command to run, and its arguments")
+                .hide(true)
+                .num_args(1..)
+                .trailing_var_arg(true),
+        )
+}
+
+/// Takes a command line apart, the program's own name first.
+///
+/// # Errors
+/// Wrong usage; `--version`, which clap treats as one.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Wish, clap::Error> {
+    let mut matches = command().try_get_matches_from(arguments)?;
+    let files = take(&mut matches, "config");
+    let words: Vec<String> = take(&mut matches, "words");
+    Ok(if matches.get_flag("help") {
+        Wish::Help(files)
+    } else if words.is_empty() {
+        Wish::Usage(files)
+    } else {
+        Wish::Run(CommandLine { files, words })
+    })
+}
+
+/// All values of an argument.
+fn take<T: Clone + Send + Sync + 'static>(matches: &mut ArgMatches, name: &str) -> Vec<T> {
+    matches
+        .remove_many(name)
+        .map(Iterator::collect)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(files: &[&str], words: &[&str]) -> Wish {
+        Wish::Run(CommandLine {
+            files: files.iter().map(PathBuf::from).collect(),
+            words: words.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    #[test]
+    fn options_stand_before_the_name_only() {
+        let cases: &[(&[&str], Wish)] = &[
+            (&["serve", "demo"], run(&[], &["serve", "demo"])),
+            (&["-c", "a", "-cb", "x"], run(&["a", "b"], &["x"])),
+            (
+                &["--config=a", "x", "-c", "b"],
+                run(&["a"], &["x", "-c", "b"]),
+            ),
+            (&["x", "--help"], run(&[], &["x", "--help"])),
+            (&["x", "--", "-V"], run(&[], &["x", "--", "-V"])),
+            (&["--", "-x"], run(&[], &["-x"])),
+            (&["--help", "x"], Wish::Help(vec![])),
+            (&["-c", "a", "-h"], Wish::Help(vec!["a".into()])),
+            (&[], Wish::Usage(vec![])),
+        ];
+        for (arguments, expected) in cases {
+            let line = ["runner"].iter().chain(*arguments).map(Into::into);
+            assert_eq!(&parse(line).unwrap(), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_has_status_2() {
+        for arguments in [&["--prot"][..], &["-c"], &["-x", "serve"]] {
+            let line = ["runner"].iter().chain(arguments).map(Into::into);
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_fault_in_it() {
+        command().debug_assert();
+    }
+}

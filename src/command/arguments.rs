@@ -1,0 +1,144 @@
+//! The options and words of one command, by clap; each word keeps the place where it was written.
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::command::failure::Failure;
+use crate::command::line::{Line, Word};
+use crate::command::{Entry, Kind};
+
+/// The name under which clap keeps the words that are no options.
+const WORDS: &str = "words";
+
+/// What stands behind a command's name.
+#[derive(Debug)]
+pub struct Arguments {
+    /// The command.
+    pub entry: &'static Entry,
+    /// Its options.
+    pub options: ArgMatches,
+    /// The other words.
+    pub line: Line,
+    /// What stands behind a `--`, if the command's options may stand anywhere before it.
+    pub behind: Vec<Word>,
+}
+
+/// Where a command's options may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Options {
+    /// Before its first word only: everything behind it belongs to somebody else.
+    BeforeWords,
+    /// Anywhere before a `--`, so that `./app -p 9000` works through an alias.
+    BeforeDashes,
+}
+
+/// A command as clap, help and man page know it.
+#[must_use]
+pub fn clap_command(entry: &Entry) -> clap::Command {
+    let name = format!("runner {}", entry.name);
+    let command = clap::Command::new(entry.name)
+        .display_name(name.clone())
+        .bin_name(name.clone())
+        .about(entry.about)
+        .after_help(entry.help)
+        .override_usage(format!("{name} {}", entry.usage).trim_end().to_owned())
+        .disable_help_flag(true)
+        .arg(
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .help("Print help")
+                .action(ArgAction::HelpShort),
+        )
+        .arg(
+            Arg::new(WORDS)
+                .num_args(0..)
+                .hide(true)
+                .trailing_var_arg(options(entry) == Options::BeforeWords),
+        );
+    match entry.kind {
+        Kind::Command { arguments, .. } => arguments(command),
+        Kind::Adapter | Kind::Application => command,
+    }
+}
+
+fn options(entry: &Entry) -> Options {
+    match entry.kind {
+        Kind::Command { options, .. } => options,
+        Kind::Adapter | Kind::Application => Options::BeforeWords,
+    }
+}
+
+/// Takes the words behind a command's name apart.
+///
+/// # Errors
+/// Wrong usage, and `--help`.
+pub fn parse(entry: &'static Entry, mut line: Line) -> Result<Arguments, Failure> {
+    let behind = match options(entry) {
+        Options::BeforeWords => Vec::new(),
+        Options::BeforeDashes => match line.words.iter().position(|word| word.text == "--") {
+            Some(dashes) => line.words.split_off(dashes).split_off(1),
+            None => Vec::new(),
+        },
+    };
+    let texts = line.words.iter().map(|word| word.text.clone());
+    let mut matches = clap_command(entry)
+        .no_binary_name(true)
+        .try_get_matches_from(texts)?;
+    let mut given = std::mem::take(&mut line.words).into_iter();
+    line.words = matches
+        .remove_many::<String>(WORDS)
+        .into_iter()
+        .flatten()
+        // Clap keeps the order, so each word is found among those that were not looked at yet.
+        .filter_map(|text| given.by_ref().find(|word| word.text == text))
+        .collect();
+    Ok(Arguments {
+        entry,
+        options: matches,
+        line,
+        behind,
+    })
+}
+
+impl Arguments {
+    /// Wrong usage of this command.
+    #[must_use]
+    pub fn wrong(&self, message: impl std::fmt::Display) -> Failure {
+        wrong_usage(self.entry, message)
+    }
+
+    /// Takes the first word.
+    ///
+    /// # Errors
+    /// There is none: wrong usage, since `wanted` is missing.
+    pub fn first(&mut self, wanted: &str) -> Result<Word, Failure> {
+        if self.line.words.is_empty() {
+            return Err(self.wrong(format_args!("{wanted} is missing")));
+        }
+        Ok(self.line.words.remove(0))
+    }
+
+    /// Makes sure that there are no more words.
+    ///
+    /// # Errors
+    /// There is one: wrong usage.
+    pub fn finish(&self) -> Result<(), Failure> {
+        match (self.line.words.first(), options(self.entry)) {
+            (None, _) => Ok(()),
+            (Some(word), Options::BeforeWords) => {
+                Err(self.wrong(format_args!("unexpected argument `{}`", word.text)))
+            }
+            (Some(word), Options::BeforeDashes) => Err(self.wrong(format_args!(
+                "unexpected argument `{}`\n = hint: arguments for the application stand behind `--`",
+                word.text
+            ))),
+        }
+    }
+}
+
+/// Wrong usage of a command: the message, and how it is used.
+#[must_use]
+pub fn wrong_usage(entry: &Entry, message: impl std::fmt::Display) -> Failure {
+    Failure::Usage(clap_command(entry).error(ErrorKind::InvalidValue, message))
+}

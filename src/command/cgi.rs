@@ -1,0 +1,71 @@
+//! `CGI`: an application that a web server starts anew for each request.
+
+use std::process::ExitCode;
+
+use crate::command::arguments::{Arguments, Options};
+use crate::command::failure::Failure;
+use crate::command::fastcgi::{FastCgi, STANDARD_INPUT};
+use crate::command::graph::{self, Application, Node};
+use crate::command::line::Scope;
+use crate::command::{Entry, Kind, no_options, serving};
+use crate::gateway::listener::is_listening;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "CGI",
+    usage: "NAME_OR_URL",
+    about: "Answers one CGI request, or serves by FastCGI if a web server hands over a socket",
+    help: "\
+The request is read from the environment and standard input, the answer
+written to standard output. If standard input is a listening socket, it is the
+same as `FastCGI NAME_OR_URL`. Further arguments are ignored: web servers make
+them from the query (RFC 3875, section 4.4), so they are whatever a client
+wants them to be.",
+    kind: Kind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| {
+            let gateway = resolve(scope, arguments)?;
+            Ok(Node::Cgi(Box::new(gateway)))
+        },
+    },
+};
+
+/// An application that answers one request.
+#[derive(Debug)]
+pub struct Cgi {
+    /// The settings.
+    pub scope: Scope,
+    /// The application.
+    pub application: Application,
+}
+
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Cgi, Failure> {
+    if arguments.line.words.is_empty() {
+        return Err(arguments.wrong("NAME_OR_URL is missing"));
+    }
+    let line = std::mem::take(&mut arguments.line);
+    // What is left may come from the client.
+    let (application, _) = graph::application(&scope, line)?;
+    Ok(Cgi { scope, application })
+}
+
+impl Cgi {
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// The application cannot be started. Nothing was answered then; the web server says so itself.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        // What the system does not tell about is no listening socket.
+        if is_listening(std::io::stdin()).unwrap_or(false) {
+            return FastCgi {
+                scope: self.scope,
+                url: STANDARD_INPUT,
+                url_origin: None,
+                application: self.application,
+            }
+            .run();
+        }
+        serving::run_once(&self.scope, &self.application)
+    }
+}

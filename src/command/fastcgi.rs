@@ -1,0 +1,90 @@
+//! `FastCGI`: an application behind a web server, by FastCGI.
+
+use std::process::ExitCode;
+
+use crate::command::arguments::{Arguments, Options};
+use crate::command::failure::Failure;
+use crate::command::graph::{self, Application, Node};
+use crate::command::line::{Line, Origin, Scope};
+use crate::command::serve::take_socket_url;
+use crate::command::{Entry, Kind, no_options, serving, settings};
+use crate::gateway::socket_url::{Descriptor, SocketUrl};
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "FastCGI",
+    usage: "[SOCKET_URL] NAME_OR_URL",
+    about: "Serves an application by FastCGI, behind a web server",
+    help: "\
+SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
+it, requests are accepted on standard input (`fd.socket:stdin`), the socket
+that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
+SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing.",
+    kind: Kind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| {
+            let gateway = resolve(scope, arguments)?;
+            Ok(Node::FastCgi(Box::new(gateway)))
+        },
+    },
+};
+
+/// The socket that process managers hand over.
+pub const STANDARD_INPUT: SocketUrl = SocketUrl::Descriptor(Descriptor {
+    number: 0,
+    family: None,
+    protocol: None,
+});
+
+/// An application and where it is served by FastCGI.
+#[derive(Debug)]
+pub struct FastCgi {
+    /// The settings.
+    pub scope: Scope,
+    /// Where to listen.
+    pub url: SocketUrl,
+    /// Where that was written; `None` for standard input, which need not be.
+    pub url_origin: Option<Origin>,
+    /// The application.
+    pub application: Application,
+}
+
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
+    let (url, url_origin) = match take_socket_url(&scope, &mut arguments.line)? {
+        Some((url, origin)) => (url, Some(origin)),
+        None => (STANDARD_INPUT, None),
+    };
+    if arguments.line.words.is_empty() {
+        return Err(arguments.wrong("NAME_OR_URL is missing"));
+    }
+    let line: Line = std::mem::take(&mut arguments.line);
+    let (application, rest) = graph::application(&scope, line)?;
+    arguments.line = rest;
+    arguments.finish()?;
+    Ok(FastCgi {
+        scope,
+        url,
+        url_origin,
+        application,
+    })
+}
+
+impl FastCgi {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// It cannot listen there, or the application cannot be started.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let options = settings::fastcgi(&self.scope.configuration)?;
+        serving::run(
+            &self.scope,
+            &self.url,
+            &self.application,
+            Vec::new(),
+            |listener, application, stop| {
+                crate::gateway::fastcgi::serve(listener, application, options, stop)
+            },
+        )
+    }
+}

@@ -1,0 +1,58 @@
+//! `launch`: `serve`, and a web browser that shows it.
+
+use std::env;
+
+use crate::command::arguments::Options;
+use crate::command::graph::Node;
+use crate::command::serve::{self, Audience};
+use crate::command::{Entry, Kind};
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "launch",
+    usage: serve::USAGE,
+    about: "Serves an application by HTTP and opens a web browser on it",
+    help: "\
+The same as `serve`, with an access log, and for people: once the application
+answers, the browser named by BROWSER, else the desktop's own, is opened on
+its address. Without a display (and without BROWSER) the address is only
+printed.",
+    kind: Kind::Command {
+        options: Options::BeforeDashes,
+        arguments: serve::options,
+        resolve: |scope, arguments| {
+            let serve = serve::resolve(scope, arguments, Audience::Browser)?;
+            Ok(Node::Serve(Box::new(serve)))
+        },
+    },
+};
+
+/// Opens a browser. Does not wait for it; what goes wrong is said in the log, since the application
+/// serves all the same.
+pub fn open(url: &str) {
+    if !could_open() {
+        crate::log!("open {url} in a browser (there is no display here, and BROWSER is not set)");
+        return;
+    }
+    let url = url.to_owned();
+    // Some ways to open a browser last as long as the browser is open.
+    let thread = std::thread::Builder::new().name("browser".to_owned());
+    let opened = thread.spawn(move || {
+        if let Err(error) = webbrowser::open(&url) {
+            crate::log!("cannot open a browser ({error}); open {url} yourself");
+        }
+    });
+    if let Err(error) = opened {
+        crate::log!("cannot open a browser: {error}");
+    }
+}
+
+/// Whether there is anything that could show a browser. Without this, a text browser would be started in
+/// the terminal that shows the log.
+fn could_open() -> bool {
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let has_display = ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"]
+        .into_iter()
+        .any(set);
+    set("BROWSER") || has_display || cfg!(target_vendor = "apple")
+}

@@ -1,0 +1,151 @@
+//! The names that a command line may begin with, and what to say about one that is none.
+
+use std::path::Path;
+
+use crate::command::COMMANDS;
+use crate::command::failure::Failure;
+use crate::command::graph::SHORTCUTS;
+use crate::command::line::{Scope, Word};
+use crate::config::Configuration;
+use crate::eval::Value;
+
+/// A name that configuration files define.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    /// The name.
+    pub name: String,
+    /// What it stands for, in one line.
+    pub about: String,
+}
+
+/// The names that configuration files define, sorted.
+#[must_use]
+pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
+    shortcut_names(configuration)
+        .into_iter()
+        .map(|name| {
+            let about = match configuration.get(&format!("{SHORTCUTS}{name}")) {
+                Ok(Some(Value::Alias(words))) => format!("Stands for `{}`", words.join(" ")),
+                Ok(Some(Value::Import(target))) => format!("Stands for `import:{target}`"),
+                Ok(Some(Value::Link(url))) => format!("Stands for `{url}`"),
+                Ok(Some(Value::None)) => "Switched off".to_owned(),
+                Ok(_) => "Cannot be run".to_owned(),
+                Err(mistake) => format!("Cannot be run: {mistake}"),
+            };
+            Shortcut { name, about }
+        })
+        .collect()
+}
+
+fn shortcut_names(configuration: &Configuration) -> Vec<String> {
+    configuration
+        .names(SHORTCUTS.trim_end_matches('.'))
+        .into_iter()
+        .map(|name| name.strip_prefix(SHORTCUTS).unwrap_or(&name).to_owned())
+        .filter(|name| is_name(name))
+        .collect()
+}
+
+/// Whether a word can be the name of a shortcut.
+#[must_use]
+pub fn is_name(word: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || "_-+!,(){}[]".contains(c);
+    word.split('.')
+        .all(|part| !part.is_empty() && part.chars().all(allowed))
+}
+
+/// An unknown name: what is wrong, and the nearest names or what may have been meant.
+#[must_use]
+pub fn unknown(scope: &Scope, word: &Word) -> Failure {
+    let text = word.text.as_str();
+    let hint = if shortcut_names(&scope.configuration)
+        .iter()
+        .any(|name| name == text)
+    {
+        Some("a configuration file switches it off".to_owned())
+    } else if scope.folder(&word.origin).join(text).is_file() {
+        Some(format!("to run a file, write `runIni {text}`"))
+    } else if text.contains(':') {
+        let path = Path::new(text.rsplit_once(':').map_or(text, |(module, _)| module));
+        match path.is_absolute() || text.contains("://") || text.contains('/') {
+            true => Some("the URL of a Python object is `import:package.module.object`".to_owned()),
+            false => Some(format!("did you mean `import:{text}`?")),
+        }
+    } else {
+        did_you_mean(scope, text)
+    };
+    let what = match text.contains(':') {
+        true => "URL",
+        false => "name",
+    };
+    scope.mistake(&word.origin, format!("unknown {what} `{text}`"), hint)
+}
+
+fn did_you_mean(scope: &Scope, word: &str) -> Option<String> {
+    let mut known: Vec<String> = COMMANDS.iter().map(|entry| entry.name.to_owned()).collect();
+    known.extend(shortcut_names(&scope.configuration));
+    let nearest = nearest(word, &known);
+    if nearest.is_empty() {
+        return Some("`runner help` lists all names".to_owned());
+    }
+    let quoted: Vec<String> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    Some(format!("did you mean {}?", quoted.join(" or ")))
+}
+
+/// The names that are as near to a word as any, if they are near enough to be what was meant.
+fn nearest<'a>(word: &str, names: &'a [String]) -> Vec<&'a str> {
+    let folded = word.to_lowercase();
+    let distance = |name: &str| match name.to_lowercase() {
+        same if same == folded => 0,
+        other => strsim::damerau_levenshtein(&folded, &other),
+    };
+    let near_enough = 1 + word.chars().count() / 4;
+    let ranked: Vec<(usize, &str)> = names
+        .iter()
+        .map(|name| (distance(name), name.as_str()))
+        .filter(|(distance, _)| *distance <= near_enough)
+        .collect();
+    let Some(least) = ranked.iter().map(|(distance, _)| *distance).min() else {
+        return Vec::new();
+    };
+    let mut nearest: Vec<&str> = ranked
+        .into_iter()
+        .filter(|(distance, _)| *distance == least)
+        .map(|(_, name)| name)
+        .collect();
+    nearest.sort_unstable();
+    nearest.dedup();
+    nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found_whatever_their_case() {
+        let names = ["serve", "FastCGI", "CGI", "runIni", "true"].map(str::to_owned);
+        let cases: &[(&str, &[&str])] = &[
+            ("serv", &["serve"]),
+            ("fastcgi", &["FastCGI"]),
+            ("cgi", &["CGI"]),
+            ("runini", &["runIni"]),
+            ("ture", &["true"]),
+            ("frobnicate", &[]),
+            ("", &[]),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(nearest(word, &names), *expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn words_that_can_be_names() {
+        for name in ["serve", "a.b", "x-1", "_", "ä"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", ".", "a..b", "a*", "b?", "a b", "./x", "tcp://x:1"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

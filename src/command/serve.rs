@@ -1,0 +1,262 @@
+//! `serve`: an application by HTTP.
+
+use std::process::ExitCode;
+
+use clap::{Arg, value_parser};
+
+use crate::command::arguments::{Arguments, Options};
+use crate::command::failure::Failure;
+use crate::command::graph::{self, Application, Node};
+use crate::command::line::{Line, Origin, Scope, Word};
+use crate::command::{Entry, Kind, launch, serving, settings};
+use crate::eval::Value;
+use crate::gateway::http;
+use crate::gateway::listener::Listener;
+use crate::gateway::socket_url::{Host, InvalidSocketUrl, SocketUrl};
+
+/// What stands behind `serve` and `launch`.
+pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "serve",
+    usage: USAGE,
+    about: "Serves an application by HTTP",
+    help: "\
+It listens at `peak.tools.server.url` (`url` for short; any free port of
+localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`
+or `fd.socket:NUMBER`. The options may stand anywhere before `--`, so that
+`./app.ini -p 9000` works. Once the application answers, its address is
+printed on standard error. SIGTERM and SIGINT let it finish what it is doing
+(for `runner.stop_timeout` at most); a second SIGINT ends it at once.
+
+ARGS are the application's own arguments (Python's `sys.argv`).",
+    kind: Kind::Command {
+        options: Options::BeforeDashes,
+        arguments: options,
+        resolve: |scope, arguments| {
+            let serve = resolve(scope, arguments, Audience::Anybody)?;
+            Ok(Node::Serve(Box::new(serve)))
+        },
+    },
+};
+
+/// The property that says where to serve.
+const URL: &str = "peak.tools.server.url";
+
+/// For whom an application is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// `serve`: whoever asks.
+    Anybody,
+    /// `launch`: somebody in front of a browser.
+    Browser,
+}
+
+/// An application and where it is served by HTTP.
+#[derive(Debug)]
+pub struct Serve {
+    /// The settings.
+    pub scope: Scope,
+    /// For whom.
+    pub audience: Audience,
+    /// Where to listen.
+    pub url: SocketUrl,
+    /// Where that was written.
+    pub url_origin: Origin,
+    /// The application.
+    pub application: Application,
+    /// The application's own arguments.
+    pub arguments: Vec<String>,
+}
+
+/// Adds the options.
+#[must_use]
+pub fn options(command: clap::Command) -> clap::Command {
+    command
+        .arg(
+            Arg::new("port")
+                .short('p')
+                .long("port")
+                .value_name("PORT")
+                .help("Listen on this TCP port (0 for any free one)")
+                .value_parser(value_parser!(u16)),
+        )
+        .arg(
+            Arg::new("host")
+                .long("host")
+                .value_name("HOST")
+                .help("Listen on the addresses of this host (`*` for all)"),
+        )
+}
+
+/// Finds out what is served where.
+///
+/// # Errors
+/// Wrong usage; no such application; a socket URL that is none.
+pub fn resolve(
+    scope: Scope,
+    mut arguments: Arguments,
+    audience: Audience,
+) -> Result<Serve, Failure> {
+    let written = take_socket_url(&scope, &mut arguments.line)?;
+    let (url, url_origin) = match written {
+        Some(written) => written,
+        None => configured_url(&scope)?,
+    };
+    let port = arguments.options.get_one::<u16>("port").copied();
+    let host = arguments.options.get_one::<String>("host").cloned();
+    let (url, url_origin) = match port.is_some() || host.is_some() {
+        true => (
+            override_url(url, port, host).map_err(|invalid| arguments.wrong(invalid.message))?,
+            Origin::CommandLine,
+        ),
+        false => (url, url_origin),
+    };
+    if arguments.line.words.is_empty() {
+        return Err(arguments.wrong("NAME_OR_URL is missing"));
+    }
+    let line = std::mem::take(&mut arguments.line);
+    let (application, rest) = graph::application(&scope, line)?;
+    arguments.line = rest;
+    arguments.finish()?;
+    Ok(Serve {
+        scope,
+        audience,
+        url,
+        url_origin,
+        application,
+        arguments: arguments.behind.into_iter().map(|word| word.text).collect(),
+    })
+}
+
+/// Takes the first word if it is a socket URL.
+///
+/// # Errors
+/// It begins like one but is none.
+pub fn take_socket_url(
+    scope: &Scope,
+    line: &mut Line,
+) -> Result<Option<(SocketUrl, Origin)>, Failure> {
+    let is_url = |word: &Word| {
+        ["tcp:", "udp:", "unix:", "unix.dg:", "fd.socket:"]
+            .iter()
+            .any(|scheme| word.text.starts_with(scheme))
+    };
+    if !line.words.first().is_some_and(is_url) {
+        return Ok(None);
+    }
+    let word = line.words.remove(0);
+    let url = parse_url(scope, &word.text, &word.origin)?;
+    Ok(Some((url, word.origin)))
+}
+
+fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Failure> {
+    let url: SocketUrl = text.parse().map_err(|invalid: InvalidSocketUrl| {
+        scope.mistake(origin, invalid.message, invalid.hint)
+    })?;
+    Ok(url.relative_to(&scope.folder(origin)))
+}
+
+/// The URL that is set; there is always one, unless somebody has set it to `None`.
+fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
+    let origin = Origin::Property(URL.into());
+    match scope.get(URL)? {
+        Some(Value::Str(text) | Value::Link(text)) => {
+            Ok((parse_url(scope, &text, &origin)?, origin))
+        }
+        Some(_) | None => Err(scope.mistake(
+            &origin,
+            format!("the value of `{URL}` is not a string"),
+            Some("write `url = 'tcp://localhost:8000'`".to_owned()),
+        )),
+    }
+}
+
+/// A URL with another port or host. Those make sense with TCP only, so that is what comes out.
+fn override_url(
+    url: SocketUrl,
+    port: Option<u16>,
+    host: Option<String>,
+) -> Result<SocketUrl, InvalidSocketUrl> {
+    let (old_host, old_port) = match url {
+        SocketUrl::Tcp { host, port } => (host, port),
+        SocketUrl::Unix(_) | SocketUrl::Descriptor(_) => (Host::Name("localhost".to_owned()), 0),
+    };
+    let port = port.unwrap_or(old_port);
+    let Some(host) = host else {
+        return Ok(SocketUrl::Tcp {
+            host: old_host,
+            port,
+        });
+    };
+    let needs_brackets = host.contains(':') && !host.starts_with('[');
+    match needs_brackets {
+        true => format!("tcp://[{host}]:{port}"),
+        false => format!("tcp://{host}:{port}"),
+    }
+    .parse()
+}
+
+impl Serve {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// It cannot listen there, or the application cannot be started.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let options = settings::http(&self.scope.configuration, self.audience);
+        let (url, audience) = (&self.url, self.audience);
+        serving::run(
+            &self.scope,
+            url,
+            &self.application,
+            self.arguments,
+            |listener, application, stop| async move {
+                announce(&listener, url, audience);
+                http::serve(listener, application, options, stop).await;
+            },
+        )
+    }
+}
+
+/// Says where the application can be reached: the URL for browsers, or that of the Unix socket.
+fn announce(listener: &Listener, url: &SocketUrl, audience: Audience) {
+    match (listener.http_url(), audience) {
+        (Some(url), Audience::Anybody) => crate::log!("serving {url}"),
+        (Some(url), Audience::Browser) => {
+            crate::log!("serving {url}");
+            launch::open(&url);
+        }
+        (None, Audience::Anybody) => crate::log!("serving {url}"),
+        (None, Audience::Browser) => {
+            crate::log!("serving {url}");
+            crate::log!("a browser cannot open a Unix socket");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_change_a_part_of_the_url() {
+        let cases = [
+            ("tcp://h:1", Some(2), None, "tcp://h:2"),
+            ("tcp://h:1", None, Some("g"), "tcp://g:1"),
+            ("tcp://h:1", Some(2), Some("g"), "tcp://g:2"),
+            ("tcp://h:1", None, Some("::1"), "tcp://[::1]:1"),
+            ("tcp://h:1", None, Some("[::1]"), "tcp://[::1]:1"),
+            ("tcp://h:1", None, Some("*"), "tcp://*:1"),
+            ("unix:/s", Some(2), None, "tcp://localhost:2"),
+            ("fd.socket:3", None, Some("g"), "tcp://g:0"),
+        ];
+        for (url, port, host, expected) in cases {
+            let url = url.parse().unwrap();
+            let changed = override_url(url, port, host.map(str::to_owned)).unwrap();
+            assert_eq!(changed.to_string(), expected);
+        }
+        let url = "tcp://h:1".parse().unwrap();
+        assert!(override_url(url, None, Some("a/b".to_owned())).is_err());
+    }
+}

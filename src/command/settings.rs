@@ -1,0 +1,112 @@
+//! Settings (`runner.*`) to the options of gateways and workers.
+
+use std::env;
+use std::sync::Arc;
+
+use crate::command::failure::Failure;
+use crate::command::line::Scope;
+use crate::command::serve::Audience;
+use crate::command::serving::{python, python_arguments};
+use crate::command::target::Target;
+use crate::config::Configuration;
+use crate::gateway::cgi::CgiOptions;
+use crate::gateway::fastcgi::{self, FastCgiOptions};
+use crate::gateway::http::HttpOptions;
+use crate::gateway::spool::SpoolOptions;
+use crate::workers::WorkerOptions;
+use crate::workers::pool::Limits;
+
+/// How an application is served by HTTP.
+#[must_use]
+pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
+    HttpOptions {
+        spool: spool(configuration),
+        access_log: configuration
+            .optional_boolean("runner.log.access")
+            .unwrap_or(match audience {
+                Audience::Anybody => false,
+                Audience::Browser => true,
+            }),
+        ..HttpOptions::default()
+    }
+}
+
+/// How an application is served by FastCGI. Process managers say in the environment which web servers may
+/// connect (FastCGI specification, section 3.2).
+///
+/// # Errors
+/// They say something that makes no sense.
+pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> {
+    let allowed = env::var("FCGI_WEB_SERVER_ADDRS").unwrap_or_default();
+    Ok(FastCgiOptions {
+        web_servers: fastcgi::web_servers(&allowed)?,
+        spool: spool(configuration),
+        ..FastCgiOptions::default()
+    })
+}
+
+/// How a CGI request is answered.
+#[must_use]
+pub fn cgi(configuration: &Configuration) -> CgiOptions {
+    CgiOptions {
+        spool: spool(configuration),
+    }
+}
+
+/// Where request bodies are kept.
+fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
+    Arc::new(SpoolOptions {
+        folder: configuration
+            .path("runner.tmp")
+            .unwrap_or_else(env::temp_dir),
+        limit: match configuration.size("runner.request.max_body") {
+            0 => u64::MAX,
+            limit => limit,
+        },
+    })
+}
+
+/// The workers of a Python application.
+///
+/// # Errors
+/// There is no Python.
+pub fn workers(
+    scope: &Scope,
+    target: &Target,
+    arguments: Vec<String>,
+) -> Result<WorkerOptions, Failure> {
+    let settings = &scope.configuration;
+    let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
+    Ok(WorkerOptions {
+        python: python(scope)?,
+        target: target.as_str().to_owned(),
+        search_path: scope.search_path(),
+        arguments: python_arguments(scope, target, arguments),
+        imports: Vec::new(),
+        min: count("runner.workers.min"),
+        max: count("runner.workers.max"),
+        threads: count("runner.workers.threads"),
+        start_interval: settings.duration("runner.workers.start_interval"),
+        preload: settings.boolean("runner.workers.preload"),
+        run_once: false,
+        start_timeout: settings.duration("runner.start_timeout"),
+        stop_timeout: settings.duration("runner.stop_timeout"),
+        limits: Limits {
+            request_timeout: settings.duration("runner.request.timeout"),
+            queue_length: count("runner.request.queue_length"),
+            queue_timeout: settings.duration("runner.request.queue_timeout"),
+        },
+    })
+}
+
+/// The same for a process that answers one request and ends: nothing is kept ready for others.
+#[must_use]
+pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
+    WorkerOptions {
+        min: 1,
+        max: 1,
+        threads: 1,
+        run_once: true,
+        ..options
+    }
+}

@@ -1,0 +1,393 @@
+//! One FastCGI connection: requests in, answered all at the same time, their records out in turn.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::application::{Application, Errors, Request, Response};
+use crate::gateway::fastcgi::FastCgiOptions;
+use crate::gateway::fastcgi::outbox::Outbox;
+use crate::gateway::outgoing::Outgoing;
+use crate::gateway::spool::{Spool, SpoolError};
+use crate::protocol::environ;
+use crate::protocol::fastcgi::{End, Kind, Malformed, Pairs, put_records, take_record};
+use crate::protocol::responder::{Event, Limits, Responder};
+
+/// How much is read at once, in bytes; a longer record is read whole.
+const READ: usize = 16 * 1024;
+
+/// How many variables a request may have. Web servers send some forty, and one for each header field.
+const VARIABLES: usize = 1000;
+
+/// How long a web server that is still sending gets to read why we are not listening, before the
+/// connection is closed: closing it at once would take the answer away.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What all connections have in common.
+pub struct Service {
+    /// Answers the requests.
+    pub application: Arc<dyn Application>,
+    /// As they were given.
+    pub options: FastCgiOptions,
+    /// Ends the connections once their requests are answered.
+    pub stop: CancellationToken,
+}
+
+/// Why a connection was closed before its time.
+#[derive(Debug)]
+pub enum Broken {
+    /// The web server has closed it.
+    Gone,
+    /// Reading or writing failed, or the web server did not read.
+    Io(io::Error),
+    /// The web server does not send the rest of a request.
+    Stalled,
+    /// What came in is not FastCGI.
+    Malformed(Malformed),
+}
+
+impl From<Malformed> for Broken {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// Serves a connection until it ends. Requests that are under way then are given up.
+///
+/// # Errors
+/// [`Broken`].
+pub async fn converse(
+    stream: impl AsyncRead + AsyncWrite,
+    service: &Service,
+) -> Result<(), Broken> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let outbox = Arc::new(Outbox::new());
+    let mut conversation = Conversation::new(service, Arc::clone(&outbox));
+    {
+        let mut writing = pin!(outbox.drain(&mut writer, service.options.write_timeout));
+        tokio::select! {
+            biased;
+            ended = conversation.receive(&mut reader) => ended?,
+            // It goes on until the outbox is closed, or fails.
+            failed = &mut writing => return failed.map_err(Broken::Io),
+        }
+        outbox.close();
+        writing.await.map_err(Broken::Io)?;
+    }
+    if conversation.cut_off {
+        let _ = writer.shutdown().await;
+        let mut rest = BytesMut::new();
+        let discard = async {
+            while let Ok(1..) = reader.read_buf(&mut rest).await {
+                rest.clear();
+            }
+        };
+        let _ = timeout(LINGER, discard).await;
+    }
+    Ok(())
+}
+
+struct Conversation<'a> {
+    service: &'a Service,
+    outbox: Arc<Outbox>,
+    responder: Responder,
+    /// Requests whose bodies are coming in.
+    uploads: HashMap<u16, Upload>,
+    /// Requests that are being answered.
+    running: HashMap<u16, AbortHandle>,
+    answers: JoinSet<(u16, Ended)>,
+    /// A request was answered before all of it was received.
+    cut_off: bool,
+}
+
+struct Upload {
+    params: Bytes,
+    body: Spool,
+}
+
+/// How an answer ended.
+enum Ended {
+    Whole,
+    Truncated,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(service: &'a Service, outbox: Arc<Outbox>) -> Self {
+        let FastCgiOptions {
+            connections,
+            requests,
+            params,
+            ..
+        } = service.options;
+        Self {
+            service,
+            outbox,
+            responder: Responder::new(Limits {
+                connections,
+                requests,
+                params,
+            }),
+            uploads: HashMap::new(),
+            running: HashMap::new(),
+            answers: JoinSet::new(),
+            cut_off: false,
+        }
+    }
+
+    /// Takes in requests and starts their answers, until the last one is answered.
+    async fn receive(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<(), Broken> {
+        let mut buffer = BytesMut::new();
+        loop {
+            while let Some(record) = take_record(&mut buffer)? {
+                if let Some(event) = self.responder.receive(record)? {
+                    self.act(event).await?;
+                }
+            }
+            if self.responder.is_last() && self.responder.is_idle() {
+                return Ok(());
+            }
+            if buffer.is_empty() && buffer.capacity() > 2 * READ {
+                // A connection may be idle for long and should not hold what one large record took.
+                buffer = BytesMut::new();
+            }
+            buffer.reserve(READ);
+            let owed = self.responder.is_receiving() || !buffer.is_empty();
+            let patience = self.service.options.read_timeout;
+            tokio::select! {
+                biased;
+                Some(ended) = self.answers.join_next_with_id(), if !self.answers.is_empty() => {
+                    self.end(ended);
+                }
+                () = self.service.stop.cancelled(), if !self.responder.is_last() => {
+                    self.responder.take_no_more();
+                }
+                read = reader.read_buf(&mut buffer) => match read {
+                    Ok(0) => return Err(Broken::Gone),
+                    Ok(_) => (),
+                    Err(error) => return Err(Broken::Io(error)),
+                },
+                () = tokio::time::sleep(patience), if owed => return Err(Broken::Stalled),
+            }
+        }
+    }
+
+    async fn act(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Begin { id, params } => {
+                let body = Spool::new(&self.service.options.spool);
+                self.uploads.insert(id, Upload { params, body });
+            }
+            Event::Body { id, part } => {
+                if let Some(upload) = self.uploads.get_mut(&id)
+                    && let Err(error) = upload.body.push(&part)
+                {
+                    self.cut_off = true;
+                    self.refuse(id, &Refusal::Body(error)).await;
+                }
+            }
+            Event::BodyEnd { id } => {
+                if let Some(upload) = self.uploads.remove(&id) {
+                    let (sender, errors) = unbounded_channel();
+                    match request(upload, Errors::Gateway(sender)) {
+                        Ok(request) => self.start(id, request, errors),
+                        Err(Refusal::Malformed(malformed)) => return Err(malformed.into()),
+                        Err(refusal) => self.refuse(id, &refusal).await,
+                    }
+                }
+            }
+            Event::TooLarge { id } => {
+                self.cut_off = true;
+                self.refuse(id, &Refusal::Params).await;
+            }
+            Event::Abort { id } => match self.running.get(&id) {
+                Some(answer) => answer.abort(),
+                None => {
+                    self.uploads.remove(&id);
+                    self.finish(id);
+                }
+            },
+            Event::Reply(reply) => self.outbox.reply(reply).await,
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: u16, request: Request, errors: UnboundedReceiver<Bytes>) {
+        let application = Arc::clone(&self.service.application);
+        let outbox = Arc::clone(&self.outbox);
+        let answer = self.answers.spawn(async move {
+            let ended = answer(&*application, request, errors, id, &outbox).await;
+            (id, ended)
+        });
+        self.running.insert(id, answer);
+    }
+
+    /// Ends a request whose answer has ended.
+    fn end(&mut self, answer: Result<(tokio::task::Id, (u16, Ended)), JoinError>) {
+        match answer {
+            Ok((_, (id, Ended::Whole))) => {
+                self.running.remove(&id);
+                self.finish(id);
+            }
+            // Web servers take an answer with an FCGI_END_REQUEST for whole, whatever its status
+            // says, and break off theirs if the connection closes without one.
+            Ok((_, (id, Ended::Truncated))) => {
+                self.running.remove(&id);
+                self.responder.end(id);
+                self.responder.take_no_more();
+            }
+            Err(error) => {
+                let found = self
+                    .running
+                    .iter()
+                    .find(|(_, running)| running.id() == error.id());
+                if let Some((&id, _)) = found {
+                    self.running.remove(&id);
+                    if error.is_cancelled() {
+                        self.finish(id);
+                    } else {
+                        self.responder.end(id);
+                        self.responder.take_no_more();
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, id: u16) {
+        self.outbox
+            .put_end(|records| End::COMPLETE.put(records, id));
+        self.responder.end(id);
+    }
+
+    /// Answers a request that no application gets to see.
+    async fn refuse(&mut self, id: u16, refusal: &Refusal) {
+        crate::log!("refused a FastCGI request: {refusal}");
+        self.uploads.remove(&id);
+        let mut text = BytesMut::new();
+        let response = Response::plain(refusal.status());
+        let mut outgoing = Outgoing::new(&Method::GET, response, &mut text);
+        while let Some(Ok(piece)) = outgoing.next().await {
+            text.extend_from_slice(&piece);
+        }
+        self.outbox.send(Kind::Stdout, id, text.freeze()).await;
+        self.outbox
+            .put_end(|records| put_records(records, Kind::Stdout, id, Bytes::new()));
+        self.finish(id);
+    }
+}
+
+/// Why a request is answered here.
+enum Refusal {
+    Body(SpoolError),
+    Params,
+    Environ(environ::BadEnviron),
+    /// It is not answered at all.
+    Malformed(Malformed),
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Body(SpoolError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(SpoolError::Unwritable(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Params => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Environ(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Body(error) => error.fmt(formatter),
+            Self::Params => formatter.write_str("its variables are too many or too long"),
+            Self::Environ(error) => error.fmt(formatter),
+            Self::Malformed(error) => error.fmt(formatter),
+        }
+    }
+}
+
+fn request(upload: Upload, errors: Errors) -> Result<Request, Refusal> {
+    let pairs: Vec<(&[u8], &[u8])> = Pairs::new(&upload.params)
+        .take(VARIABLES + 1)
+        .collect::<Result<_, _>>()
+        .map_err(Refusal::Malformed)?;
+    if pairs.len() > VARIABLES {
+        return Err(Refusal::Params);
+    }
+    let body = upload.body.finish().map_err(Refusal::Body)?;
+    environ::request(pairs.into_iter(), body, errors).map_err(Refusal::Environ)
+}
+
+/// Has a request answered and sends the answer, all but the [`End`]. What the application reports
+/// meanwhile is sent as it comes.
+async fn answer(
+    application: &dyn Application,
+    request: Request,
+    mut errors: UnboundedReceiver<Bytes>,
+    id: u16,
+    outbox: &Outbox,
+) -> Ended {
+    let method = request.method.clone();
+    let mut reported = false;
+    let mut reporting = true;
+    let mut head = BytesMut::new();
+    let mut outgoing = {
+        let mut responding = application.respond(request);
+        let response = loop {
+            tokio::select! {
+                biased;
+                response = &mut responding => break response,
+                report = errors.recv(), if reporting => match report {
+                    Some(report) => {
+                        reported = true;
+                        outbox.send(Kind::Stderr, id, report).await;
+                    }
+                    None => reporting = false,
+                },
+            }
+        };
+        Outgoing::new(&method, response, &mut head)
+    };
+    outbox.send(Kind::Stdout, id, head.freeze()).await;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            piece = outgoing.next() => match piece {
+                Some(Ok(piece)) => outbox.send(Kind::Stdout, id, piece).await,
+                Some(Err(_)) => break Ended::Truncated,
+                None => break Ended::Whole,
+            },
+            report = errors.recv(), if reporting => match report {
+                Some(report) => {
+                    reported = true;
+                    outbox.send(Kind::Stderr, id, report).await;
+                }
+                None => reporting = false,
+            },
+        }
+    };
+    while let Ok(report) = errors.try_recv() {
+        reported = true;
+        outbox.send(Kind::Stderr, id, report).await;
+    }
+    if let Ended::Whole = ended {
+        outbox.put_end(|records| {
+            put_records(records, Kind::Stdout, id, Bytes::new());
+            if reported {
+                put_records(records, Kind::Stderr, id, Bytes::new());
+            }
+        });
+    }
+    ended
+}

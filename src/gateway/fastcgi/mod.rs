@@ -1,0 +1,152 @@
+//! The FastCGI gateway: a responder (FastCGI Specification 1.0 §6.2) behind a web server.
+//!
+//! Connections are kept where the web server wants that, and carry any number of requests at a time.
+//! An answer that ends early ends its connection without an `FCGI_END_REQUEST`, since nginx, Apache and
+//! lighttpd would take it for whole with one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::application::Application;
+use crate::gateway::fastcgi::connection::{Broken, Service, converse};
+use crate::gateway::listener::{Listener, Peer};
+use crate::gateway::spool::SpoolOptions;
+
+mod connection;
+mod outbox;
+
+/// How the gateway behaves.
+#[derive(Clone, Debug)]
+pub struct FastCgiOptions {
+    /// How many connections are served at a time (`FCGI_MAX_CONNS`). Others wait in the system's queue.
+    pub connections: usize,
+    /// How many requests may be under way on one connection (`FCGI_MAX_REQS`). Others are answered
+    /// with `FCGI_OVERLOADED`.
+    pub requests: usize,
+    /// How long a request's variables may be altogether, in bytes. Longer ones are answered with 431.
+    pub params: usize,
+    /// How long a web server may send nothing in the middle of a request before the connection is
+    /// closed. Between requests it may be idle for ever.
+    pub read_timeout: Duration,
+    /// How long a web server may take nothing of an answer before the connection is closed.
+    pub write_timeout: Duration,
+    /// The only addresses that may connect by TCP ([`web_servers`]).
+    pub web_servers: Option<Vec<IpAddr>>,
+    /// Where request bodies are kept, and how large they may be (413).
+    pub spool: Arc<SpoolOptions>,
+}
+
+impl Default for FastCgiOptions {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            requests: 100,
+            params: 256 * 1024,
+            read_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            web_servers: None,
+            spool: Arc::default(),
+        }
+    }
+}
+
+/// Reads the value of `FCGI_WEB_SERVER_ADDRS` (§3.2): addresses, separated by commas. `None` where it
+/// allows everybody.
+///
+/// # Errors
+/// Something in it is not an address.
+pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
+    if value.trim().is_empty() {
+        return Ok(None);
+    }
+    let read = |address: &str| {
+        let address = address.trim();
+        let read: IpAddr = address.parse().with_context(|| {
+            format!("`FCGI_WEB_SERVER_ADDRS` holds `{address}`, which is not an IP address")
+        })?;
+        Ok(read.to_canonical())
+    };
+    value
+        .split(',')
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+/// How often refused connections are written to the log at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Serves until `stop`, then answers the requests that are under way and returns. Drop the future to
+/// give them up.
+pub async fn serve(
+    mut listener: Listener,
+    application: Arc<dyn Application>,
+    options: FastCgiOptions,
+    stop: CancellationToken,
+) {
+    let at_most = options.connections;
+    let service = Arc::new(Service {
+        application,
+        options,
+        stop,
+    });
+    let mut connections = JoinSet::new();
+    let mut complained: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = service.stop.cancelled() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => (),
+            (stream, peer) = listener.accept(), if connections.len() < at_most => {
+                if is_allowed(peer, service.options.web_servers.as_deref()) {
+                    let service = Arc::clone(&service);
+                    connections.spawn(async move {
+                        if let Err(broken) = converse(stream, &service).await {
+                            report(peer, broken);
+                        }
+                    });
+                } else if complained.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
+                    complained = Some(Instant::now());
+                    let peer = name(peer);
+                    crate::log!("refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name");
+                }
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+fn is_allowed(peer: Peer, web_servers: Option<&[IpAddr]>) -> bool {
+    match (peer, web_servers) {
+        (Peer::Unix, _) | (_, None) => true,
+        (Peer::Tcp(address), Some(allowed)) => allowed.contains(&address.ip().to_canonical()),
+    }
+}
+
+fn name(peer: Peer) -> String {
+    match peer {
+        Peer::Tcp(address) => format!("the FastCGI connection from {address}"),
+        Peer::Unix => "a FastCGI connection".to_owned(),
+    }
+}
+
+/// Writes to the log why a connection was closed, unless that is everyday life: web servers close a
+/// connection when their client has gone away.
+fn report(peer: Peer, broken: Broken) {
+    let peer = name(peer);
+    match broken {
+        Broken::Gone => (),
+        Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            crate::log!("closed {peer}: nothing was read for too long");
+        }
+        Broken::Io(_) => (),
+        Broken::Stalled => crate::log!("closed {peer}: the rest of a request did not come"),
+        Broken::Malformed(malformed) => crate::log!("closed {peer}: {malformed}"),
+    }
+}

@@ -1,0 +1,128 @@
+//! FastCGI records on their way to the web server: those of all requests of a connection, in turn, and
+//! whatever has come together since the last write in one write.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::protocol::fastcgi::{Kind, MAX_CONTENT, put_records};
+
+/// How much may wait for a slow web server before the applications are held back, in bytes.
+const ROOM: usize = 256 * 1024;
+
+/// What waits to be sent on one connection.
+#[derive(Debug)]
+pub struct Outbox {
+    waiting: Mutex<Waiting>,
+    /// In bytes. Requests that wait for it get it in the order in which they asked, a record at a
+    /// time, so that none starves another.
+    room: Semaphore,
+    /// Something is waiting, or the end has come.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    records: BytesMut,
+    /// How much room the records take up.
+    taken: usize,
+    closed: bool,
+}
+
+impl Outbox {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            room: Semaphore::new(ROOM),
+            changed: Notify::new(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that is done under the lock leaves it half done.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a part of a stream, which nothing ends up as an empty one; waits while there is no room.
+    pub async fn send(&self, kind: Kind, id: u16, mut content: Bytes) {
+        while !content.is_empty() {
+            let piece = content.split_to(content.len().min(MAX_CONTENT));
+            let taken = self.take_room(piece.len()).await;
+            self.put(taken, |records| put_records(records, kind, id, piece));
+            if !content.is_empty() {
+                // Who gets room first would else take all that there is.
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Sends records that answer others; waits while there is no room.
+    pub async fn reply(&self, reply: BytesMut) {
+        let taken = self.take_room(reply.len().min(ROOM)).await;
+        self.put(taken, |records| records.extend_from_slice(&reply));
+    }
+
+    async fn take_room(&self, length: usize) -> usize {
+        // At most ROOM, which fits; and the semaphore is never closed.
+        if let Ok(permit) = self.room.acquire_many(length as u32).await {
+            permit.forget();
+        }
+        length
+    }
+
+    /// Sends what ends a stream or a request: little, and no more often than they begin.
+    pub fn put_end(&self, write: impl FnOnce(&mut BytesMut)) {
+        self.put(0, write);
+    }
+
+    fn put(&self, taken: usize, write: impl FnOnce(&mut BytesMut)) {
+        let mut waiting = self.waiting();
+        write(&mut waiting.records);
+        waiting.taken += taken;
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    /// Nothing more will be sent.
+    pub fn close(&self) {
+        self.waiting().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Writes what is sent until [`Outbox::close`].
+    ///
+    /// # Errors
+    /// The web server is gone, or has taken nothing for so long as `patience`.
+    pub async fn drain(
+        &self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        patience: Duration,
+    ) -> io::Result<()> {
+        loop {
+            let (mut records, taken) = {
+                let mut waiting = self.waiting();
+                if waiting.records.is_empty() && waiting.closed {
+                    return Ok(());
+                }
+                (waiting.records.split(), std::mem::take(&mut waiting.taken))
+            };
+            if records.is_empty() {
+                self.changed.notified().await;
+            }
+            while records.has_remaining() {
+                if timeout(patience, writer.write_buf(&mut records)).await?? == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+            }
+            self.room.add_permits(taken);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The access log: a line for each response, in the combined format with the duration behind it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
+
+use crate::application::Connection;
+
+/// What the line says about a request. It is written when the response has ended, well or badly; for a
+/// client that went away before, with the status 499, as nginx does.
+pub struct Entry {
+    connection: Arc<Connection>,
+    begun: (SystemTime, Instant),
+    method: Method,
+    target: Uri,
+    version: Version,
+    referer: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    /// The status of the response, once there is one.
+    pub status: Option<StatusCode>,
+    /// How many bytes of the body were given to the connection.
+    pub bytes: u64,
+}
+
+impl Entry {
+    /// Begins the line of a request that has just come in.
+    pub fn new(connection: &Arc<Connection>, parts: &request::Parts) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            begun: (SystemTime::now(), Instant::now()),
+            method: parts.method.clone(),
+            target: parts.uri.clone(),
+            version: parts.version,
+            referer: parts.headers.get(header::REFERER).cloned(),
+            agent: parts.headers.get(header::USER_AGENT).cloned(),
+            status: None,
+            bytes: 0,
+        }
+    }
+
+    fn line(&self) -> String {
+        let mut line = String::with_capacity(200);
+        let client = match self.connection.remote_addr.as_str() {
+            "" => "-",
+            address => address,
+        };
+        let status = self.status.map_or(499, |status| status.as_u16());
+        let time = time(self.begun.0);
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{client} - - [{time}] \"");
+        escape(&mut line, self.method.as_str().as_bytes());
+        line.push(' ');
+        escape(&mut line, self.target.to_string().as_bytes());
+        let _ = write!(line, " {:?}\" {status} {} ", self.version, self.bytes);
+        for value in [&self.referer, &self.agent] {
+            line.push('"');
+            match value {
+                Some(value) => escape(&mut line, value.as_bytes()),
+                None => line.push('-'),
+            }
+            line.push_str("\" ");
+        }
+        let _ = write!(line, "{:.4}s", self.begun.1.elapsed().as_secs_f64());
+        line
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        crate::log::line(&self.line());
+    }
+}
+
+/// Keeps what clients send from forging lines and fields.
+fn escape(line: &mut String, text: &[u8]) {
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => {
+                line.push('\\');
+                line.push(char::from(*byte));
+            }
+            b' '..=b'~' => line.push(char::from(*byte)),
+            _ => {
+                let _ = write!(line, "\\x{byte:02x}");
+            }
+        }
+    }
+}
+
+/// `10/Oct/2000:13:55:36 +0000`
+fn time(time: SystemTime) -> String {
+    // `Tue, 10 Oct 2000 13:55:36 GMT`: always 29 ASCII characters.
+    let date = httpdate::fmt_http_date(time);
+    let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or_default();
+    format!(
+        "{}/{}/{}:{} +0000",
+        part(5..7),
+        part(8..11),
+        part(12..16),
+        part(17..25)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use http::{HeaderValue, Request, StatusCode};
+
+    use super::Entry;
+    use crate::application::Connection;
+
+    /// The line without the duration.
+    fn line(remote_addr: &str, agent: &[u8], status: Option<StatusCode>) -> String {
+        let connection = Arc::new(Connection {
+            remote_addr: remote_addr.to_owned(),
+            ..Connection::default()
+        });
+        let request = Request::get("/a%20b?c=\"d\"")
+            .header("referer", "http://localhost/")
+            .header("user-agent", HeaderValue::from_bytes(agent).unwrap());
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut entry = Entry::new(&connection, &parts);
+        entry.begun.0 = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
+        entry.status = status;
+        entry.bytes = 42;
+        let line = entry.line();
+        let (line, duration) = line.rsplit_once(' ').unwrap();
+        let seconds = duration.strip_suffix('s').unwrap().parse::<f64>();
+        assert!((0.0..60.0).contains(&seconds.unwrap()), "{duration}");
+        line.to_owned()
+    }
+
+    #[test]
+    fn a_line_is_in_the_combined_format() {
+        assert_eq!(
+            line("127.0.0.1", b"curl/8", Some(StatusCode::OK)),
+            r#"127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\"d\" HTTP/1.1" 200 42 "http://localhost/" "curl/8""#
+        );
+    }
+
+    #[test]
+    fn nobody_forges_a_line_and_whoever_went_away_is_seen() {
+        assert_eq!(
+            line("", b"a\"\t\xe9\\", None),
+            r#"- - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\"d\" HTTP/1.1" 499 42 "http://localhost/" "a\"\x09\xe9\\""#
+        );
+    }
+}

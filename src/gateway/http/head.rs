@@ -1,0 +1,242 @@
+//! The head of a request: what RFC 9112 demands and hyper does not check.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri, Version, request};
+use memchr::memchr;
+use percent_encoding::percent_decode;
+
+/// A head that was found good.
+pub struct Head {
+    pub method: Method,
+    pub target: Bytes,
+    pub path_info: Bytes,
+    pub query: Bytes,
+    pub version: Version,
+    pub headers: HeaderMap,
+}
+
+/// Why a request is not passed on. The connection is closed after the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the client.
+    pub status: StatusCode,
+    /// For the log.
+    pub reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A refusal with a reason for the log.
+    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+        }
+    }
+
+    fn malformed(reason: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.reason, self.status.as_u16())
+    }
+}
+
+/// The longest method, in bytes. The longest registered one has 17.
+const METHOD_LIMIT: usize = 32;
+
+/// Checks a head and takes it apart.
+///
+/// # Errors
+/// The refusal that the request deserves.
+pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
+    let request::Parts {
+        method,
+        uri,
+        version,
+        mut headers,
+        ..
+    } = parts;
+    check_method(&method)?;
+    check_host(&headers, version)?;
+    if has_body {
+        check_framing(&headers)?;
+    }
+    let target = read_target(&method, uri, &mut headers)?;
+    let path = match memchr(b'?', &target) {
+        Some(mark) => target.slice(..mark),
+        None => target.clone(),
+    };
+    let query = target.slice((path.len() + 1).min(target.len())..);
+    Ok(Head {
+        path_info: decode(path)?,
+        query,
+        target,
+        method,
+        version,
+        headers,
+    })
+}
+
+/// RFC 9110 §9.1: any token would do, but methods are upper case, and what is not comes from probes.
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    if matches!(
+        *method,
+        Method::GET
+            | Method::POST
+            | Method::HEAD
+            | Method::PUT
+            | Method::DELETE
+            | Method::PATCH
+            | Method::OPTIONS
+            | Method::TRACE
+    ) {
+        return Ok(());
+    }
+    if *method == Method::CONNECT {
+        // RFC 9110 §9.3.6: this is no proxy.
+        let reason = "the method `CONNECT` is for proxies";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+    }
+    let method = method.as_str();
+    let is_good = |byte: u8| {
+        byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+    };
+    match method.len() <= METHOD_LIMIT && method.bytes().all(is_good) {
+        true => Ok(()),
+        false => Err(Refusal::malformed("the method is malformed")),
+    }
+}
+
+/// RFC 9112 §3.2: exactly one `Host`, which HTTP/1.0 may leave out.
+fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_10 => Ok(()),
+        (None, _) => Err(Refusal::malformed("there is no `Host` field")),
+        (Some(_), Some(_)) => Err(Refusal::malformed("there are several `Host` fields")),
+        (Some(host), None) if is_authority(host.as_bytes()) => Ok(()),
+        (Some(_), None) => Err(Refusal::malformed("the `Host` field is malformed")),
+    }
+}
+
+/// Whether this is `host[:port]` (RFC 3986 §3.2.2), without the punctuation that the standard allows
+/// in names but no name has, and that joins or separates names elsewhere.
+fn is_authority(text: &[u8]) -> bool {
+    let (host_is_good, rest) = match text.strip_prefix(b"[") {
+        Some(text) => match memchr(b']', text) {
+            Some(end) => (is_ipv6(&text[..end]), &text[end + 1..]),
+            None => return false,
+        },
+        None => {
+            let end = memchr(b':', text).unwrap_or(text.len());
+            let is_good = |byte: &u8| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b'%')
+            };
+            (end > 0 && text[..end].iter().all(is_good), &text[end..])
+        }
+    };
+    host_is_good
+        && match rest.split_first() {
+            None => true,
+            // RFC 3986 §3.2.3: the port may be empty.
+            Some((b':', port)) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+            Some(_) => false,
+        }
+}
+
+fn is_ipv6(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+/// RFC 9112 §6: hyper takes any list of codings that ends in `chunked` and decodes only that.
+fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
+        (Some(_), None) => {
+            let reason = "the transfer coding is not `chunked`";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+        }
+        (Some(_), Some(_)) => {
+            let reason = "there are several `Transfer-Encoding` fields";
+            return Err(Refusal::malformed(reason));
+        }
+    }
+    match headers.get(header::EXPECT) {
+        Some(wanted) if !wanted.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            let reason = "the `Expect` field is not `100-continue`";
+            Err(Refusal::new(StatusCode::EXPECTATION_FAILED, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The path and query of the request's target (RFC 9112 §3.2), or `*`. The host of an absolute target
+/// replaces that of the `Host` field.
+fn read_target(method: &Method, uri: Uri, headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
+    let parts = uri.into_parts();
+    let Some(path) = parts.path_and_query else {
+        return Err(Refusal::malformed("the target has no path"));
+    };
+    match (parts.scheme, parts.authority) {
+        (None, None) => {}
+        (Some(scheme), Some(authority)) => {
+            if scheme != http::uri::Scheme::HTTP && scheme != http::uri::Scheme::HTTPS {
+                return Err(Refusal::malformed("the target is no address of a web page"));
+            }
+            let host = HeaderValue::from_str(authority.as_str()).ok();
+            let Some(host) = host.filter(|host| is_authority(host.as_bytes())) else {
+                return Err(Refusal::malformed("the target's host is malformed"));
+            };
+            headers.insert(header::HOST, host);
+        }
+        (None, Some(_)) | (Some(_), None) => {
+            return Err(Refusal::malformed("the target is only a host"));
+        }
+    }
+    let text = path.as_str();
+    if !text.is_ascii() {
+        return Err(Refusal::malformed("the target is not ASCII"));
+    }
+    match text.as_bytes().first() {
+        Some(b'/') => Ok(Bytes::from_owner(Target(path))),
+        Some(b'*') if text == "*" && *method == Method::OPTIONS => Ok(Bytes::from_static(b"*")),
+        // `http://host?query`
+        Some(b'?') => Ok(format!("/{text}").into()),
+        _ => Err(Refusal::malformed("the target is no path")),
+    }
+}
+
+/// Lends hyper's copy of the target.
+struct Target(PathAndQuery);
+
+impl AsRef<[u8]> for Target {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_str().as_bytes()
+    }
+}
+
+/// `PATH_INFO`. That of `*` is empty: PEP 3333 wants a slash or nothing.
+fn decode(path: Bytes) -> Result<Bytes, Refusal> {
+    if path == "*" {
+        return Ok(Bytes::new());
+    }
+    if memchr(b'%', &path).is_none() {
+        return Ok(path);
+    }
+    let decoded: Vec<u8> = percent_decode(&path).collect();
+    match decoded.contains(&0) {
+        // RFC 3875 §4.1.5: nothing could be passed on.
+        true => Err(Refusal::malformed("the path contains a zero byte")),
+        false => Ok(decoded.into()),
+    }
+}

@@ -1,0 +1,295 @@
+//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112) by axum and hyper: connections, requests, responses.
+//!
+//! hyper parses and frames. What it leaves to its users is here: checks that RFC 9112 demands ([`head`]),
+//! receiving bodies before an application sees them ([`upload`]), time limits for each thing that a
+//! client may be slow with, ends of connections that let nobody take half a response for whole ([`reply`]).
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::State;
+use axum::handler::Handler;
+use axum::response::Response as HttpResponse;
+use http::StatusCode;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
+use crate::gateway::http::access_log::Entry;
+use crate::gateway::http::head::{Head, Refusal};
+use crate::gateway::http::raw_heads::{Framing, RawHeads};
+use crate::gateway::http::reply::Exchange;
+use crate::gateway::http::transport::Transport;
+use crate::gateway::listener::{Listener, Peer, Stream};
+use crate::gateway::socket_url::Host;
+use crate::gateway::spool::SpoolOptions;
+
+mod access_log;
+mod head;
+mod raw_heads;
+mod reply;
+mod transport;
+mod upload;
+
+/// The largest head of a request, in bytes: hyper answers 431 beyond it. Also how much of a body is read
+/// at once at most.
+const HEAD_LIMIT: usize = 128 * 1024;
+
+/// What the HTTP gateway may be told.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Where request bodies are kept, and how large they may be (413).
+    pub spool: Arc<SpoolOptions>,
+    /// Whether each response is logged.
+    pub access_log: bool,
+    /// How long a client may take for the head of a request, and be idle before it.
+    pub head_timeout: Duration,
+    /// How long a client may send nothing of a body that it owes (408).
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of a response.
+    pub write_timeout: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            spool: Arc::default(),
+            access_log: false,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Serves HTTP until it is stopped, then closes idle connections, lets requests under way finish and
+/// returns when no connection is left. Dropping the future breaks off what is under way.
+pub async fn serve(
+    mut listener: Listener,
+    application: Arc<dyn Application>,
+    options: HttpOptions,
+    stop: CancellationToken,
+) {
+    let server = Arc::new(Server {
+        application,
+        options,
+        host: listener.host().cloned(),
+        port: listener.port().map(|port| port.to_string()),
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
+            (stream, peer) = listener.accept() => {
+                connections.spawn(converse(Arc::clone(&server), stream, peer, stop.clone()));
+            }
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        crate::log!("a connection failed: {error}");
+    }
+}
+
+/// What is the same for every connection.
+struct Server {
+    application: Arc<dyn Application>,
+    options: HttpOptions,
+    host: Option<Host>,
+    port: Option<String>,
+}
+
+/// One connection, for everything that goes on in it.
+struct Client {
+    server: Arc<Server>,
+    connection: Arc<Connection>,
+    heads: Arc<Mutex<RawHeads>>,
+    /// The client may be sending something that we are not going to read.
+    unread: AtomicBool,
+    /// A response without a length has ended early.
+    broken: AtomicBool,
+}
+
+impl Server {
+    fn connection(&self, stream: &Stream, peer: Peer) -> Connection {
+        let local = |host: &Host| match (host, stream) {
+            (Host::Any, Stream::Tcp(stream)) => stream.local_addr().map(bracketed).ok(),
+            _ => Some(host.to_string()),
+        };
+        let (remote_addr, remote_port) = match peer {
+            Peer::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
+            Peer::Unix => (String::new(), String::new()),
+        };
+        Connection {
+            scheme: Scheme::Http,
+            server_name: self
+                .host
+                .as_ref()
+                .and_then(local)
+                .unwrap_or_else(|| "localhost".to_owned()),
+            server_port: self.port.clone().unwrap_or_else(|| "80".to_owned()),
+            remote_addr,
+            remote_port,
+        }
+    }
+}
+
+/// As it stands in a URL.
+fn bracketed(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => address.ip().to_ipv4_mapped().map_or_else(
+            || format!("[{}]", address.ip()),
+            |address| address.to_string(),
+        ),
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: CancellationToken) {
+    let connection = Arc::new(server.connection(&stream, peer));
+    let options = &server.options;
+    let heads = Arc::default();
+    let transport = Transport::new(stream, Arc::clone(&heads), options.write_timeout);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout)
+        .max_buf_size(HEAD_LIMIT);
+    let client = Arc::new(Client {
+        server,
+        connection,
+        heads,
+        unread: AtomicBool::new(false),
+        broken: AtomicBool::new(false),
+    });
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let framing = request.body().size_hint().exact();
+        let framing = framing.map_or(Framing::Chunked, Framing::Length);
+        raw_heads::lock(&client.heads).head_ended(framing);
+        // An empty body needs no box.
+        let request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false => Body::new(body),
+        });
+        let response = answer.call(request, Arc::clone(&client));
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut conversation => ended,
+        () = stop.cancelled() => {
+            std::pin::Pin::new(&mut conversation).graceful_shutdown();
+            (&mut conversation).await
+        }
+    };
+    let parts = conversation.into_parts();
+    let transport = parts.io.into_inner();
+    let mut unread = client.unread.load(Ordering::Relaxed);
+    if let Err(error) = ended {
+        let client = name(&client.connection);
+        if error.is_parse() {
+            unread = true;
+            crate::log!("refused a request from {client}: {error}");
+        } else if error.is_timeout() && !parts.read_buf.is_empty() {
+            crate::log!("refused a request from {client}: its head took too long");
+            return transport.refuse(LATE).await;
+        }
+    }
+    if client.broken.load(Ordering::Relaxed) {
+        transport.reset();
+    } else if unread {
+        transport.linger().await;
+    }
+}
+
+/// hyper has no answer for a client that takes too long for the head of a request.
+const LATE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// The client in messages.
+fn name(connection: &Connection) -> &str {
+    match connection.remote_addr.as_str() {
+        "" => "a local process",
+        address => address,
+    }
+}
+
+/// Answers one request: the handler that axum calls.
+async fn answer(
+    State(client): State<Arc<Client>>,
+    request: axum::extract::Request,
+) -> HttpResponse {
+    let server = &client.server;
+    let (parts, body) = request.into_parts();
+    let mut exchange = Exchange::new(&client, &parts);
+    if server.options.access_log {
+        exchange.entry = Some(Box::new(Entry::new(&client.connection, &parts)));
+    }
+    let response = match receive(&client, parts, body).await {
+        Ok(request) => server.application.respond(request).await,
+        Err(refusal) => {
+            exchange.close = true;
+            client.unread.store(true, Ordering::Relaxed);
+            let client = name(&client.connection);
+            crate::log!("refused a request from {client}: {refusal}");
+            Response::plain(refusal.status)
+        }
+    };
+    reply::reply(response, exchange)
+}
+
+/// The request, once all of it is there.
+async fn receive(
+    client: &Client,
+    parts: http::request::Parts,
+    body: Body,
+) -> Result<Request, Refusal> {
+    let Head {
+        method,
+        target,
+        path_info,
+        query,
+        version,
+        headers,
+    } = head::check(parts, !body.is_end_stream())?;
+    let chunked = body.size_hint().exact().is_none();
+    if chunked && raw_heads::lock(&client.heads).is_ambiguous() {
+        let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    }
+    let body = upload::receive(body, &client.server.options).await?;
+    if chunked {
+        raw_heads::lock(&client.heads).chunks_ended();
+    }
+    Ok(Request {
+        method,
+        target,
+        script_name: bytes::Bytes::new(),
+        path_info,
+        query,
+        version,
+        headers,
+        body,
+        connection: Arc::clone(&client.connection),
+        variables: Vec::new(),
+        errors: Errors::Log,
+    })
+}

@@ -1,0 +1,370 @@
+//! Responses: what an application answered, as hyper sends it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response as HttpResponse;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request};
+use http_body::{Frame, SizeHint};
+use hyper::ext::ReasonPhrase;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::application::{Blocks, Response, ResponseBody, Truncated};
+use crate::gateway::http::Client;
+use crate::gateway::http::access_log::Entry;
+
+/// How much of a file is read at once, in bytes.
+const FILE_PART: u64 = 128 * 1024;
+
+/// What the way of a response depends on.
+pub struct Exchange {
+    client: Arc<Client>,
+    method: Method,
+    version: Version,
+    /// Whether the connection ends with this response.
+    pub close: bool,
+    /// The line in the access log.
+    pub entry: Option<Box<Entry>>,
+}
+
+impl Exchange {
+    /// The exchange that a request begins.
+    pub fn new(client: &Arc<Client>, parts: &request::Parts) -> Self {
+        Self {
+            client: Arc::clone(client),
+            method: parts.method.clone(),
+            version: parts.version,
+            close: false,
+            entry: None,
+        }
+    }
+}
+
+/// Makes a response ready to be sent.
+pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
+    if response.status.is_informational() {
+        // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
+        crate::log!(
+            "the application answered with the status {}, which is not final",
+            response.status.as_u16()
+        );
+        response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let Response {
+        status,
+        reason,
+        mut headers,
+        body,
+    } = response;
+    remove_hop_by_hop(&mut headers);
+    if exchange.close {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(entry) = &mut exchange.entry {
+        entry.status = Some(status);
+    }
+    let announced = announced_length(&mut headers);
+    let body = match status {
+        // RFC 9110 §15.3.5, §15.4.5. §8.6 forbids a length in one and makes it optional in the other.
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => {
+            headers.remove(header::CONTENT_LENGTH);
+            Body::empty()
+        }
+        _ if exchange.method == Method::HEAD => {
+            if announced.is_none()
+                && let Some(length) = known_length(&body)
+            {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            Body::empty()
+        }
+        _ => Body::new(ReplyBody::new(body, announced, exchange)),
+    };
+    let mut reply = HttpResponse::new(body);
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    if let Some(reason) = reason
+        && status.canonical_reason().map(str::as_bytes) != Some(&reason)
+        && let Ok(reason) = ReasonPhrase::try_from(reason)
+    {
+        reply.extensions_mut().insert(reason);
+    }
+    reply
+}
+
+/// The length of a body that an answer to `HEAD` may tell: an application that gives none at all has
+/// left it out for that answer.
+fn known_length(body: &ResponseBody) -> Option<u64> {
+    match body {
+        ResponseBody::Bytes(bytes) => Some(bytes.len() as u64).filter(|&length| length > 0),
+        ResponseBody::File { length, .. } => Some(*length),
+        ResponseBody::Stream(_) => None,
+    }
+}
+
+/// Fields about the connection, which is the gateway's, not the application's (PEP 3333, *Other HTTP
+/// Features*).
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    const NAMES: [HeaderName; 9] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    // Almost never is there one, and walking over the names is quicker than looking each up.
+    let suspect = |name: &HeaderName| {
+        matches!(
+            name.as_str().as_bytes()[0],
+            b'c' | b'k' | b'p' | b't' | b'u'
+        )
+    };
+    let found = headers
+        .keys()
+        .any(|name| suspect(name) && NAMES.contains(name));
+    if found {
+        for name in NAMES {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The length that the application announced. What is no length is removed.
+fn announced_length(headers: &mut HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = values.next()?;
+    let number = first
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok());
+    if number.is_some() && values.all(|other| other == first) {
+        if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+            let first = HeaderValue::from(number.unwrap_or_default());
+            headers.insert(header::CONTENT_LENGTH, first);
+        }
+        return number;
+    }
+    crate::log!("the application gave a `Content-Length` that is no length: it is left out");
+    headers.remove(header::CONTENT_LENGTH);
+    None
+}
+
+/// A body on its way out, cut off where the announced length ends, broken off where it is not reached.
+struct ReplyBody {
+    source: Source,
+    /// How many bytes are still to come, where that is known.
+    due: Option<u64>,
+    exchange: Exchange,
+    /// What was sent before is on its way, and the connection may be broken off.
+    flushed: bool,
+}
+
+enum Source {
+    Bytes(Bytes),
+    Stream(Blocks),
+    File {
+        file: Arc<File>,
+        offset: u64,
+        left: u64,
+        reading: Option<JoinHandle<io::Result<Bytes>>>,
+    },
+    Ended,
+}
+
+impl ReplyBody {
+    fn new(body: ResponseBody, announced: Option<u64>, exchange: Exchange) -> Self {
+        let (source, length) = match body {
+            ResponseBody::Bytes(bytes) => {
+                let length = bytes.len() as u64;
+                (Source::Bytes(bytes), Some(length))
+            }
+            ResponseBody::Stream(blocks) => (Source::Stream(blocks), None),
+            ResponseBody::File {
+                file,
+                offset,
+                length,
+            } => {
+                let source = Source::File {
+                    file: Arc::new(file),
+                    offset,
+                    left: length,
+                    reading: None,
+                };
+                (source, Some(length))
+            }
+        };
+        if let (Some(announced), Some(length)) = (announced, length)
+            && announced != length
+        {
+            crate::log!("the application announced {announced} bytes and gave {length}");
+        }
+        Self {
+            source,
+            due: announced.or(length),
+            exchange,
+            flushed: false,
+        }
+    }
+
+    /// The next part as it comes from the application; none at the end, whatever was announced.
+    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
+        match &mut self.source {
+            Source::Ended => Poll::Ready(None),
+            Source::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Source::Ended;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Source::Stream(blocks) => blocks.poll_next(context),
+            Source::File { left: 0, .. } => Poll::Ready(None),
+            Source::File {
+                file,
+                offset,
+                left,
+                reading,
+            } => {
+                let task = reading.get_or_insert_with(|| {
+                    let (file, offset) = (Arc::clone(file), *offset);
+                    // At most 128 KiB, which every usize holds.
+                    let size = (*left).min(FILE_PART) as usize;
+                    spawn_blocking(move || read_part(&file, offset, size))
+                });
+                let part = ready!(Pin::new(task).poll(context));
+                *reading = None;
+                let problem = match part {
+                    Ok(Ok(part)) if !part.is_empty() => {
+                        *offset += part.len() as u64;
+                        *left -= part.len() as u64;
+                        return Poll::Ready(Some(Ok(part)));
+                    }
+                    Ok(Ok(_)) => "it is shorter than it was".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                crate::log!("cannot read a file that the application wants to be sent: {problem}");
+                Poll::Ready(Some(Err(Truncated)))
+            }
+        }
+    }
+
+    /// Lets hyper write what it has, then makes it break off the connection.
+    fn poll_break(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        if !self.flushed {
+            self.flushed = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.exchange.version == Version::HTTP_10 && self.due.is_none() {
+            self.exchange.client.broken.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Some(Err(Truncated)))
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        // hyper wants no more than was announced. Yet the application may be about to do something after its
+        // last block, and is not to be told that nobody wanted it.
+        if self.due == Some(0)
+            && let Source::Stream(blocks) = std::mem::replace(&mut self.source, Source::Ended)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(see_off(blocks));
+        }
+    }
+}
+
+/// Waits for the end of a body of which all is there.
+async fn see_off(mut blocks: Blocks) {
+    while let Some(Ok(block)) = blocks.next().await {
+        if !block.is_empty() {
+            crate::log!("the application gave more bytes than it announced");
+            return;
+        }
+    }
+}
+
+fn read_part(file: &File, offset: u64, size: usize) -> io::Result<Bytes> {
+    let mut part = vec![0; size];
+    loop {
+        match file.read_at(&mut part, offset) {
+            Ok(length) => {
+                part.truncate(length);
+                return Ok(part.into());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl HttpBody for ReplyBody {
+    type Data = Bytes;
+    type Error = Truncated;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        let this = self.get_mut();
+        if this.flushed {
+            return this.poll_break(context);
+        }
+        if this.due == Some(0) {
+            return Poll::Ready(None);
+        }
+        match ready!(this.poll_source(context)) {
+            Some(Ok(mut part)) => {
+                if let Some(due) = &mut this.due {
+                    if part.len() as u64 > *due {
+                        if matches!(this.source, Source::Stream(_)) {
+                            crate::log!("the application gave more bytes than it announced");
+                        }
+                        // Smaller than the length of a part, which is a usize.
+                        part.truncate(*due as usize);
+                    }
+                    *due -= part.len() as u64;
+                }
+                if let Some(entry) = &mut this.exchange.entry {
+                    entry.bytes += part.len() as u64;
+                }
+                Poll::Ready(Some(Ok(Frame::data(part))))
+            }
+            None if this.due.is_none() => Poll::Ready(None),
+            None => {
+                if matches!(this.source, Source::Stream(_)) {
+                    crate::log!("the application gave fewer bytes than it announced");
+                }
+                this.poll_break(context)
+            }
+            Some(Err(Truncated)) => this.poll_break(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.due == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.due {
+            Some(due) => SizeHint::with_exact(due),
+            None => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Listening sockets: bound from a socket URL or inherited, and the connections they accept.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rustix::net::AddressFamily;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::gateway::binding::{self, SocketFile};
+use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
+
+pub use crate::gateway::binding::is_listening;
+
+/// How long to wait when the system has no descriptor or memory for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often that is written to the log at most.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// One or several listening sockets that serve as one.
+#[derive(Debug)]
+pub struct Listener {
+    sockets: Vec<Socket>,
+    /// The socket whose turn it is, so that a busy address does not starve another.
+    turn: usize,
+    host: Option<Host>,
+    port: Option<u16>,
+    /// Removed when we end.
+    _file: Option<SocketFile>,
+    complained: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address; IPv4 is never dressed up as IPv6.
+    Tcp(SocketAddr),
+    /// A process on this machine.
+    Unix,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP, without Nagle's delay.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Listens at a URL. Must be called within a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// Nothing can listen there: the port or file is in use, the name is unknown, the inherited
+    /// descriptor is no listening stream socket. Nothing stays bound then.
+    pub fn bind(url: &SocketUrl) -> anyhow::Result<Self> {
+        let context = || format!("cannot listen on `{url}`");
+        match url {
+            SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
+            SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
+            SocketUrl::Descriptor(descriptor) => Self::inherit(descriptor).with_context(context),
+        }
+    }
+
+    fn bind_tcp(host: &Host, port: u16) -> anyhow::Result<Self> {
+        let (sockets, port) = binding::bind_host(host, port)?;
+        Ok(Self {
+            sockets: sockets
+                .into_iter()
+                .map(Socket::from_tcp)
+                .collect::<io::Result<_>>()?,
+            turn: 0,
+            host: Some(host.clone()),
+            port: Some(port),
+            _file: None,
+            complained: None,
+        })
+    }
+
+    fn bind_unix(path: &Path) -> anyhow::Result<Self> {
+        let (socket, file) = binding::bind_file(path)?;
+        Ok(Self {
+            sockets: vec![Socket::from_unix(socket)?],
+            turn: 0,
+            host: None,
+            port: None,
+            _file: Some(file),
+            complained: None,
+        })
+    }
+
+    fn inherit(descriptor: &Descriptor) -> anyhow::Result<Self> {
+        let (socket, family) = binding::inherit(descriptor)?;
+        let (socket, local) = if family == AddressFamily::UNIX {
+            (Socket::from_unix(socket)?, None)
+        } else {
+            let socket = StdTcpListener::from(socket);
+            let local = socket.local_addr()?;
+            (Socket::from_tcp(socket.into())?, Some(local))
+        };
+        Ok(Self {
+            sockets: vec![socket],
+            turn: 0,
+            host: local.map(|address| match address {
+                address if address.ip().is_unspecified() => Host::Any,
+                SocketAddr::V4(address) => Host::Name(address.ip().to_string()),
+                SocketAddr::V6(address) => Host::Ipv6(address.ip().to_string()),
+            }),
+            port: local.map(|address| address.port()),
+            _file: None,
+            complained: None,
+        })
+    }
+
+    /// The next connection. Trouble that is not the connection's own (no descriptors left) is
+    /// logged and waited out. Nothing is lost if the future is dropped.
+    pub async fn accept(&mut self) -> (Stream, Peer) {
+        loop {
+            match std::future::poll_fn(|context| self.poll_accept(context)).await {
+                Ok(accepted) => return accepted,
+                Err(error) if is_the_connections_own(&error) => {}
+                Err(error) => {
+                    self.complain(&error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        for _ in 0..self.sockets.len() {
+            let socket = &self.sockets[self.turn];
+            self.turn = (self.turn + 1) % self.sockets.len();
+            match socket {
+                Socket::Tcp(socket) => {
+                    if let Poll::Ready(accepted) = socket.poll_accept(context) {
+                        return Poll::Ready(accepted.map(|(stream, address)| {
+                            // What was closed already fails at its first read.
+                            let _ = stream.set_nodelay(true);
+                            let address =
+                                SocketAddr::new(address.ip().to_canonical(), address.port());
+                            (Stream::Tcp(stream), Peer::Tcp(address))
+                        }));
+                    }
+                }
+                Socket::Unix(socket) => {
+                    if let Poll::Ready(accepted) = socket.poll_accept(context) {
+                        return Poll::Ready(
+                            accepted.map(|(stream, _)| (Stream::Unix(stream), Peer::Unix)),
+                        );
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self
+            .complained
+            .is_none_or(|last| now.duration_since(last) >= ACCEPT_LOG_INTERVAL)
+        {
+            self.complained = Some(now);
+            crate::log!("cannot accept a connection, trying again: {error}");
+        }
+    }
+
+    /// `http://HOST:PORT/` with the host as it was configured and the real port; `None` for a Unix
+    /// socket. Where every address was asked for, the host is `localhost`.
+    #[must_use]
+    pub fn http_url(&self) -> Option<String> {
+        let port = self.port?;
+        match self.host.as_ref()? {
+            Host::Any => Some(format!("http://localhost:{port}/")),
+            host => Some(format!("http://{host}:{port}/")),
+        }
+    }
+
+    /// The host as it was configured (or the address of an inherited socket); `None` for a Unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// The real port; `None` for a Unix socket.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+impl Socket {
+    fn from_tcp(socket: OwnedFd) -> io::Result<Self> {
+        let socket = StdTcpListener::from(socket);
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket).map(Self::Tcp)
+    }
+
+    fn from_unix(socket: OwnedFd) -> io::Result<Self> {
+        let socket = StdUnixListener::from(socket);
+        socket.set_nonblocking(true)?;
+        UnixListener::from_std(socket).map(Self::Unix)
+    }
+}
+
+/// Whether an error of `accept` concerns one connection only, which has failed before we saw it.
+fn is_the_connections_own(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! A response as CGI and FastCGI send it: a head, then the pieces of a body that is as long as the head says.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::application::{Blocks, Response, ResponseBody, Truncated};
+use crate::protocol::cgi_response::write_head;
+use crate::protocol::environ::content_length;
+
+/// How much of a file is read at a time, in bytes.
+const FILE_PIECE: usize = 128 * 1024;
+
+/// The body of a response on its way out.
+#[derive(Debug)]
+pub struct Outgoing {
+    body: Body,
+    /// How many bytes the head promises that were not sent yet, where it does.
+    due: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Body {
+    None,
+    Bytes(Bytes),
+    Stream(Blocks),
+    File {
+        file: Arc<File>,
+        offset: u64,
+        length: u64,
+    },
+}
+
+impl Outgoing {
+    /// Writes the head into `head` and keeps the body for [`Outgoing::next`].
+    ///
+    /// Answers to `HEAD`, 204 and 304 have no body (RFC 9110 §6.4.1). A `Content-Length` that is not a
+    /// number is dropped; a body of known length without one gets it.
+    #[must_use]
+    pub fn new(method: &Method, mut response: Response, head: &mut BytesMut) -> Self {
+        let said = said_length(&mut response.headers);
+        let no_content = response.status == StatusCode::NO_CONTENT;
+        if no_content {
+            // RFC 9110 §8.6.
+            response.headers.remove(header::CONTENT_LENGTH);
+        }
+        let empty =
+            *method == Method::HEAD || no_content || response.status == StatusCode::NOT_MODIFIED;
+        let known = match &response.body {
+            ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
+            ResponseBody::Stream(_) => None,
+            ResponseBody::File { length, .. } => Some(*length),
+        };
+        if let (false, None, Some(length)) = (empty, said, known) {
+            response
+                .headers
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        write_head(&response, head);
+        if empty {
+            return Self::none();
+        }
+        Self {
+            due: said.or(known),
+            body: match response.body {
+                ResponseBody::Bytes(bytes) => Body::Bytes(bytes),
+                ResponseBody::Stream(blocks) => Body::Stream(blocks),
+                ResponseBody::File {
+                    file,
+                    offset,
+                    length,
+                } => Body::File {
+                    file: Arc::new(file),
+                    offset,
+                    length,
+                },
+            },
+        }
+    }
+
+    fn none() -> Self {
+        Self {
+            body: Body::None,
+            due: None,
+        }
+    }
+
+    /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is
+    /// dropped, what falls short of it counts as truncated. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
+        loop {
+            let piece = match &mut self.body {
+                Body::None => None,
+                Body::Bytes(bytes) if bytes.is_empty() => None,
+                Body::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
+                Body::Stream(blocks) => blocks.next().await,
+                Body::File { length: 0, .. } => None,
+                Body::File {
+                    file,
+                    offset,
+                    length,
+                } => {
+                    let piece = read_piece(file, *offset, *length).await;
+                    if let Ok(piece) = &piece {
+                        *offset += piece.len() as u64;
+                        *length -= piece.len() as u64;
+                    }
+                    Some(piece)
+                }
+            };
+            match piece {
+                Some(Ok(piece)) => {
+                    let piece = self.promised(piece);
+                    if !piece.is_empty() {
+                        return Some(Ok(piece));
+                    }
+                }
+                Some(Err(Truncated)) | None => {
+                    let whole = match self.due {
+                        Some(due) => due == 0,
+                        None => piece.is_none(),
+                    };
+                    *self = Self::none();
+                    return (!whole).then_some(Err(Truncated));
+                }
+            }
+        }
+    }
+
+    /// What of a piece the head has promised.
+    fn promised(&mut self, mut piece: Bytes) -> Bytes {
+        if let Some(due) = &mut self.due {
+            piece.truncate(usize::try_from(*due).unwrap_or(usize::MAX));
+            *due -= piece.len() as u64;
+        }
+        piece
+    }
+}
+
+/// The length that the application gave, removed from the headers where it is none.
+fn said_length(headers: &mut HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = values.next()?;
+    let said = match (first.as_bytes(), values.next()) {
+        (b"", _) | (_, Some(_)) => None,
+        (first, None) => content_length(first).ok(),
+    };
+    if said.is_none() {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    said
+}
+
+/// Some bytes of a file from an offset on, at most `length` of them. A file that has become shorter,
+/// or cannot be read, truncates the response.
+async fn read_piece(file: &Arc<File>, offset: u64, length: u64) -> Result<Bytes, Truncated> {
+    let file = Arc::clone(file);
+    let read = move || -> io::Result<Bytes> {
+        let mut piece = vec![
+            0;
+            usize::try_from(length)
+                .unwrap_or(usize::MAX)
+                .min(FILE_PIECE)
+        ];
+        let count = file.read_at(&mut piece, offset)?;
+        piece.truncate(count);
+        Ok(piece.into())
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(piece)) if !piece.is_empty() => Ok(piece),
+        Ok(Ok(_)) => Err(Truncated),
+        Ok(Err(error)) => {
+            crate::log!("cannot read the file of a response: {error}");
+            Err(Truncated)
+        }
+        // The runtime is shutting down.
+        Err(_) => Err(Truncated),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use bytes::{Bytes, BytesMut};
+    use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+    use super::{FILE_PIECE, Outgoing};
+    use crate::application::{Blocks, Response, ResponseBody, Truncated};
+
+    fn response(status: u16, length: Option<&'static str>, body: ResponseBody) -> Response {
+        let mut headers = HeaderMap::new();
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static(length));
+        }
+        Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            reason: None,
+            headers,
+            body,
+        }
+    }
+
+    fn bytes(text: &'static str) -> ResponseBody {
+        ResponseBody::Bytes(Bytes::from_static(text.as_bytes()))
+    }
+
+    async fn stream(blocks: &[&'static str], end: Option<Truncated>) -> ResponseBody {
+        let (sender, body) = Blocks::channel();
+        for block in blocks {
+            let block = Bytes::from_static(block.as_bytes());
+            sender.send(Ok(block)).await.unwrap();
+        }
+        if let Some(truncated) = end {
+            sender.send(Err(truncated)).await.unwrap();
+        }
+        ResponseBody::Stream(body)
+    }
+
+    fn file(text: &[u8], offset: u64, length: u64) -> ResponseBody {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        ResponseBody::File {
+            file,
+            offset,
+            length,
+        }
+    }
+
+    /// The length in the head, the body, and whether it ended as it should.
+    async fn sent(method: &Method, response: Response) -> (Option<String>, Vec<u8>, bool) {
+        let mut head = BytesMut::new();
+        let mut outgoing = Outgoing::new(method, response, &mut head);
+        let head = String::from_utf8(head.to_vec()).unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map(str::to_owned);
+        let mut body = Vec::new();
+        let whole = loop {
+            match outgoing.next().await {
+                Some(Ok(piece)) => {
+                    assert!(!piece.is_empty());
+                    body.extend_from_slice(&piece);
+                }
+                Some(Err(Truncated)) => break false,
+                None => break true,
+            }
+        };
+        assert!(outgoing.next().await.is_none());
+        (length, body, whole)
+    }
+
+    #[tokio::test]
+    async fn bodies_are_as_long_as_their_heads_say() {
+        let get = Method::GET;
+        #[rustfmt::skip]
+        let cases = [
+            (&get, response(200, None, bytes("abc")), Some("3"), "abc", true),
+            (&get, response(200, Some("3"), bytes("abc")), Some("3"), "abc", true),
+            (&get, response(200, Some("2"), bytes("abc")), Some("2"), "ab", true),
+            (&get, response(200, Some("4"), bytes("abc")), Some("4"), "abc", false),
+            (&get, response(200, Some("x"), bytes("abc")), Some("3"), "abc", true),
+            (&get, response(200, Some(""), bytes("abc")), Some("3"), "abc", true),
+            (&get, response(200, None, bytes("")), Some("0"), "", true),
+            (&get, response(204, Some("3"), bytes("abc")), None, "", true),
+            (&get, response(304, Some("3"), bytes("abc")), Some("3"), "", true),
+            (&Method::HEAD, response(200, Some("9"), bytes("")), Some("9"), "", true),
+            (&Method::HEAD, response(200, None, bytes("abc")), None, "", true),
+            (&get, response(200, None, stream(&["a", "", "bc"], None).await), None, "abc", true),
+            (&get, response(200, None, stream(&["a"], Some(Truncated)).await), None, "a", false),
+            (&get, response(200, Some("2"), stream(&["a", "bc", "d"], None).await), Some("2"), "ab", true),
+            (&get, response(200, Some("2"), stream(&["a"], None).await), Some("2"), "a", false),
+            (&get, response(200, Some("1"), stream(&["a"], Some(Truncated)).await), Some("1"), "a", true),
+            (&get, response(200, None, file(b"0123456789", 2, 3)), Some("3"), "234", true),
+            (&get, response(200, None, file(b"0123456789", 8, 3)), Some("3"), "89", false),
+            (&get, response(200, None, file(b"", 0, 0)), Some("0"), "", true),
+        ];
+        for (number, (method, response, length, body, whole)) in cases.into_iter().enumerate() {
+            let (said, sent, ended) = sent(method, response).await;
+            let sent = String::from_utf8(sent).unwrap();
+            assert_eq!(
+                (said.as_deref(), &*sent, ended),
+                (length, body, whole),
+                "case {number}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn large_files_go_out_piece_by_piece() {
+        let text: Vec<u8> = (0..3 * FILE_PIECE + 7)
+            .map(|place| (place % 251) as u8)
+            .collect();
+        let body = file(&text, 5, text.len() as u64 - 5);
+        let (_, body, whole) = sent(&Method::GET, response(200, None, body)).await;
+        assert!(whole && body == text[5..]);
+    }
+}

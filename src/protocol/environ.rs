@@ -1,0 +1,447 @@
+//! Requests as CGI variables, in both directions (RFC 3875 §4.1): the tongue that CGI, FastCGI and
+//! WSGI have in common.
+//!
+//! What a header may do to the environ is decided here, once, for every gateway and application:
+//!
+//! - `Content-Type` and `Content-Length` become `CONTENT_TYPE` and `CONTENT_LENGTH`, every other
+//!   field `HTTP_…`, so that no header can overwrite a variable.
+//! - A field is one variable: repeated ones are joined with `,` (`Cookie` with `; `, RFC 9113
+//!   §8.2.3). Of repeated `Content-Type` fields, which cannot be joined, the first counts.
+//! - A name that holds anything but letters, digits and `-` is dropped: `X_Real-Ip` would forge
+//!   `X-Real-Ip`.
+//! - `Proxy` is dropped: `HTTP_PROXY` configures the HTTP clients of the application (httpoxy).
+//! - Fields about the connection, which ends in the gateway, are dropped (RFC 2616 §13.5.1:
+//!   `Connection`, `Keep-Alive`, `Proxy-Authorization`, `Proxy-Connection`, `TE`, `Trailer`,
+//!   `Transfer-Encoding`, `Upgrade`). Fields that `Connection` merely names are kept: else a client could
+//!   take away a field that a proxy in front of us has added.
+//! - `CONTENT_LENGTH` is the length of the body as it was received, chunked or not.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+
+use crate::application::{Connection, Errors, Request, RequestBody, Scheme};
+use crate::protocol::mount::{made_up_target, mount, origin_form, split_query};
+
+#[cfg(test)]
+mod tests;
+
+/// The variables that CGI demands and that are the same for every request, unless a web server in
+/// front of us said otherwise in [`Request::variables`]. [`variables`] leaves them out: who needs
+/// them adds them once.
+pub const CONSTANTS: [(&str, &str); 2] = [
+    ("GATEWAY_INTERFACE", "CGI/1.1"),
+    (
+        "SERVER_SOFTWARE",
+        concat!("runner/", env!("CARGO_PKG_VERSION")),
+    ),
+];
+
+/// Calls `each(name, value)` for every CGI variable of a request, no name twice.
+///
+/// `CONTENT_LENGTH` is given where there is a body or the client said that there is none
+/// (`Content-Length: 0`); RFC 3875 §4.1.2 wants it unset otherwise. `REMOTE_PORT` is given where it is known.
+pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
+    let connection = &*request.connection;
+    each(b"REQUEST_METHOD", request.method.as_str().as_bytes());
+    each(b"SCRIPT_NAME", &request.script_name);
+    each(b"PATH_INFO", &request.path_info);
+    each(b"QUERY_STRING", &request.query);
+    each(b"REQUEST_URI", &request.target);
+    each(
+        b"SERVER_PROTOCOL",
+        protocol_name(request.version).as_bytes(),
+    );
+    each(b"SERVER_NAME", connection.server_name.as_bytes());
+    each(b"SERVER_PORT", connection.server_port.as_bytes());
+    each(b"REMOTE_ADDR", connection.remote_addr.as_bytes());
+    if !connection.remote_port.is_empty() {
+        each(b"REMOTE_PORT", connection.remote_port.as_bytes());
+    }
+    if connection.scheme == Scheme::Https {
+        each(b"HTTPS", b"on");
+    }
+    let announced = header_variables(&request.headers, &mut each);
+    let length = request.body.length();
+    if length > 0 || announced {
+        let mut digits = [0; 20];
+        let mut rest = &mut digits[..];
+        // Cannot fail: 20 digits hold every u64.
+        let _ = write!(rest, "{length}");
+        let unused = rest.len();
+        each(b"CONTENT_LENGTH", &digits[..20 - unused]);
+    }
+    for (name, value) in &request.variables {
+        each(name, value);
+    }
+}
+
+/// The variables of the header fields. True if they announce a body.
+fn header_variables(headers: &HeaderMap, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
+    let mut announced = false;
+    if headers.len() == headers.keys_len() {
+        for (name, value) in headers {
+            announced |= header_variable(name, value.as_bytes(), each);
+        }
+        return announced;
+    }
+    for name in headers.keys() {
+        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let first = values.next().unwrap_or_default();
+        let value: Cow<'_, [u8]> = match (name, values.next()) {
+            (_, None) => first.into(),
+            (name, Some(_)) if *name == header::CONTENT_TYPE => first.into(),
+            (name, Some(second)) => {
+                let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b"," };
+                let mut joined = [first, separator, second].concat();
+                for value in values {
+                    joined.extend_from_slice(separator);
+                    joined.extend_from_slice(value);
+                }
+                joined.into()
+            }
+        };
+        announced |= header_variable(name, &value, each);
+    }
+    announced
+}
+
+/// The variable of one header field, if it is to have one. True if the field announces a body.
+fn header_variable(name: &HeaderName, value: &[u8], each: &mut impl FnMut(&[u8], &[u8])) -> bool {
+    match name.as_str() {
+        "content-type" => each(b"CONTENT_TYPE", value),
+        "content-length" | "transfer-encoding" => return true,
+        name if is_dropped(name) => (),
+        name => with_variable_name(name.as_bytes(), |variable| each(variable, value)),
+    }
+    false
+}
+
+/// Whether a header field, in lower case, never reaches an application.
+fn is_dropped(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    ) || !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+const PREFIX: &[u8] = b"HTTP_";
+
+/// Header names up to this long are converted on the stack. Longer ones exist only in attacks.
+const USUAL_NAME: usize = 123;
+
+/// Calls `use_it` with the name of a header field's variable.
+fn with_variable_name(name: &[u8], use_it: impl FnOnce(&[u8])) {
+    let mut short = [0; PREFIX.len() + USUAL_NAME];
+    let mut long;
+    let length = PREFIX.len() + name.len();
+    let variable = if name.len() <= USUAL_NAME {
+        &mut short[..length]
+    } else {
+        long = vec![0; length];
+        &mut long[..]
+    };
+    variable[..PREFIX.len()].copy_from_slice(PREFIX);
+    for (to, from) in variable[PREFIX.len()..].iter_mut().zip(name) {
+        *to = if *from == b'-' {
+            b'_'
+        } else {
+            from.to_ascii_uppercase()
+        };
+    }
+    use_it(variable);
+}
+
+/// The header field whose variable is `HTTP_` and this; none if it is not to reach an application.
+fn header_name(variable: &[u8]) -> Option<HeaderName> {
+    let name: Vec<u8> = variable
+        .iter()
+        .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+        .collect();
+    let name = HeaderName::from_bytes(&name).ok()?;
+    (!is_dropped(name.as_str())).then_some(name)
+}
+
+/// Variables that are not those of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadEnviron {
+    /// A variable without which there is no request.
+    Missing(&'static str),
+    /// A variable whose value is not what RFC 3875 says.
+    Malformed(&'static str),
+    /// A header field with a control character, or too many fields.
+    Header,
+    /// The body is shorter than `CONTENT_LENGTH`: the client went away in the middle of it.
+    Incomplete,
+}
+
+impl fmt::Display for BadEnviron {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => write!(formatter, "the variable `{name}` is not set"),
+            Self::Malformed(name) => write!(formatter, "the value of `{name}` is malformed"),
+            Self::Header => {
+                formatter.write_str("a header field is malformed, or there are too many")
+            }
+            Self::Incomplete => {
+                formatter.write_str("the request's body is shorter than `CONTENT_LENGTH` says")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BadEnviron {}
+
+/// The value of `CONTENT_LENGTH` as a number of bytes; unset and empty mean 0 (RFC 3875 §4.1.2).
+///
+/// # Errors
+/// [`BadEnviron::Malformed`] for anything but digits.
+pub fn content_length(value: &[u8]) -> Result<u64, BadEnviron> {
+    let malformed = BadEnviron::Malformed("CONTENT_LENGTH");
+    if value.is_empty() {
+        return Ok(0);
+    }
+    if !value.iter().all(u8::is_ascii_digit) {
+        return Err(malformed);
+    }
+    let text = std::str::from_utf8(value).map_err(|_| malformed)?;
+    text.parse().map_err(|_| malformed)
+}
+
+/// The request that CGI variables describe, as web servers really send them.
+///
+/// - Of a repeated variable the last counts, except that repeated `HTTP_…` are repeated fields.
+/// - Without `REQUEST_URI` (IIS), the target is made up from `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`; an absolute one
+///   loses its scheme and host.
+/// - `SCRIPT_NAME` and `PATH_INFO` are taken as they are, wherever `PATH_INFO` is set, even if empty
+///   (lighttpd needs `fix-root-scriptname` for an application at `/`). Both alike and the whole path (nginx, with
+///   `PATH_INFO` set to `$fastcgi_script_name`) mean that the application is at the root. Where `PATH_INFO` is
+///   not set, it is what follows `SCRIPT_NAME` in `DOCUMENT_URI` or `REQUEST_URI`; nginx without
+///   `fastcgi_split_path_info` and `mod_proxy_fcgi` give the whole path as `SCRIPT_NAME`, known by a
+///   `DOCUMENT_URI`, or by a `SCRIPT_FILENAME` of `proxy:…`: there too, the application is at the root.
+/// - Empty or missing `SERVER_NAME` and `SERVER_PORT` come from `Host`.
+/// - The body's length is what was received, and at least `CONTENT_LENGTH` (`mod_deflate` sends more).
+/// - Every variable that the request's fields do not define is kept in [`Request::variables`].
+///
+/// # Errors
+/// [`BadEnviron`], which deserves a 400.
+pub fn request<'a>(
+    variables: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    body: RequestBody,
+    errors: Errors,
+) -> Result<Request, BadEnviron> {
+    let mut known = Known::default();
+    let mut headers = HeaderMap::with_capacity(16);
+    let mut others: Vec<(Bytes, Bytes)> = Vec::new();
+    for (name, value) in variables {
+        if let Some(field) = known.field(name) {
+            *field = Some(value);
+        } else if let Some(header) = name.strip_prefix(PREFIX) {
+            match header_name(header) {
+                None => (),
+                Some(name) if name == header::CONTENT_LENGTH => (),
+                // nginx without `fastcgi_params` gives it in this way only.
+                Some(name) if name == header::CONTENT_TYPE => {
+                    known.content_type.get_or_insert(value);
+                }
+                Some(name) => append(&mut headers, name, value)?,
+            }
+        } else if !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) {
+            let value = Bytes::copy_from_slice(value);
+            match others.iter_mut().find(|(other, _)| other == name) {
+                Some((_, earlier)) => *earlier = value,
+                None => others.push((Bytes::copy_from_slice(name), value)),
+            }
+        }
+    }
+    if let Some(value) = known.content_type.filter(|value| !value.is_empty()) {
+        append(&mut headers, header::CONTENT_TYPE, value)?;
+    }
+    let announced = known.content_length.unwrap_or_default();
+    if content_length(announced)? > body.length() {
+        return Err(BadEnviron::Incomplete);
+    }
+    if !announced.is_empty() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.length()));
+    }
+
+    let method = known.method.ok_or(BadEnviron::Missing("REQUEST_METHOD"))?;
+    let method = Method::from_bytes(method).map_err(|_| BadEnviron::Malformed("REQUEST_METHOD"))?;
+    let uri = known.uri.filter(|uri| !uri.is_empty()).map(origin_form);
+    let target_path = uri.as_deref().map(|uri| split_query(uri).0);
+    let proxied = find(&others, b"SCRIPT_FILENAME").is_some_and(|file| file.starts_with(b"proxy:"));
+    let (script_name, path_info) = mount(
+        known.script_name,
+        known.path_info,
+        find(&others, b"DOCUMENT_URI"),
+        target_path,
+        proxied,
+    );
+    let query = known.query.unwrap_or_else(|| {
+        uri.as_deref()
+            .map(|uri| split_query(uri).1)
+            .unwrap_or_default()
+    });
+    let target = match &uri {
+        Some(uri) => Bytes::copy_from_slice(uri),
+        None => made_up_target(&script_name, &path_info, query),
+    };
+    Ok(Request {
+        method,
+        target,
+        query: Bytes::copy_from_slice(query),
+        script_name,
+        path_info,
+        version: version(known.protocol.unwrap_or_default()),
+        connection: Arc::new(connection(
+            &known,
+            &headers,
+            find(&others, b"REQUEST_SCHEME"),
+        )),
+        headers,
+        body,
+        variables: others,
+        errors,
+    })
+}
+
+/// The variables that define fields of a request. The names are those of [`variables`].
+#[derive(Default)]
+struct Known<'a> {
+    method: Option<&'a [u8]>,
+    script_name: Option<&'a [u8]>,
+    path_info: Option<&'a [u8]>,
+    query: Option<&'a [u8]>,
+    uri: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+    server_name: Option<&'a [u8]>,
+    server_port: Option<&'a [u8]>,
+    remote_addr: Option<&'a [u8]>,
+    remote_port: Option<&'a [u8]>,
+    https: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+}
+
+impl<'a> Known<'a> {
+    fn field(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            b"REQUEST_METHOD" => &mut self.method,
+            b"SCRIPT_NAME" => &mut self.script_name,
+            b"PATH_INFO" => &mut self.path_info,
+            b"QUERY_STRING" => &mut self.query,
+            b"REQUEST_URI" => &mut self.uri,
+            b"SERVER_PROTOCOL" => &mut self.protocol,
+            b"SERVER_NAME" => &mut self.server_name,
+            b"SERVER_PORT" => &mut self.server_port,
+            b"REMOTE_ADDR" => &mut self.remote_addr,
+            b"REMOTE_PORT" => &mut self.remote_port,
+            b"HTTPS" => &mut self.https,
+            b"CONTENT_TYPE" => &mut self.content_type,
+            b"CONTENT_LENGTH" => &mut self.content_length,
+            _ => return None,
+        })
+    }
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), BadEnviron> {
+    let value = HeaderValue::from_bytes(value).map_err(|_| BadEnviron::Header)?;
+    headers
+        .try_append(name, value)
+        .map_err(|_| BadEnviron::Header)?;
+    Ok(())
+}
+
+fn find<'a>(variables: &'a [(Bytes, Bytes)], name: &[u8]) -> Option<&'a [u8]> {
+    let (_, value) = variables.iter().find(|(other, _)| other == name)?;
+    Some(value)
+}
+
+fn connection(known: &Known<'_>, headers: &HeaderMap, request_scheme: Option<&[u8]>) -> Connection {
+    let scheme = match (known.https, request_scheme) {
+        (None, Some(scheme)) if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        (None, _) => Scheme::Http,
+        (Some(value), _) if value.is_empty() || value.eq_ignore_ascii_case(b"off") => Scheme::Http,
+        (Some(_), _) => Scheme::Https,
+    };
+    let host = headers
+        .get(header::HOST)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let (host, port) = split_port(host);
+    let default_port: &[u8] = match scheme {
+        Scheme::Http => b"80",
+        Scheme::Https => b"443",
+    };
+    let first = |choices: [Option<&[u8]>; 3]| {
+        let chosen = choices
+            .into_iter()
+            .flatten()
+            .find(|value| !value.is_empty());
+        String::from_utf8_lossy(chosen.unwrap_or_default()).into_owned()
+    };
+    Connection {
+        scheme,
+        server_name: first([known.server_name, Some(host), Some(b"localhost")]),
+        server_port: first([
+            known.server_port.filter(|port| is_port(port)),
+            port,
+            Some(default_port),
+        ]),
+        // nginx says `unix:` where its client came over a Unix socket.
+        remote_addr: first([
+            known.remote_addr.filter(|from| *from != b"unix:"),
+            None,
+            None,
+        ]),
+        remote_port: first([known.remote_port, None, None]),
+    }
+}
+
+fn is_port(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+}
+
+/// The value of `Host` as host and port (RFC 9110 §7.2). An IPv6 address keeps its brackets, as
+/// RFC 3875 §4.1.14 wants it.
+fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if is_port(&host[colon + 1..]) => (&host[..colon], Some(&host[colon + 1..])),
+        Some(_) | None => (host, None),
+    }
+}
+
+fn protocol_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        // Version has no other values but HTTP_11, and they cannot be named.
+        _ => "HTTP/1.1",
+    }
+}
+
+/// What is no version of HTTP (`INCLUDED`, RFC 3875 §4.1.16) promises no more than 1.0.
+fn version(name: &[u8]) -> Version {
+    match name {
+        b"HTTP/0.9" => Version::HTTP_09,
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/2.0" | b"HTTP/2" => Version::HTTP_2,
+        b"HTTP/3.0" | b"HTTP/3" => Version::HTTP_3,
+        _ => Version::HTTP_10,
+    }
+}

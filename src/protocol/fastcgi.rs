@@ -1,0 +1,357 @@
+//! FastCGI records, in both directions (FastCGI Specification 1.0 §3 and §8): one connection is a sequence of
+//! records, each of which belongs to a request by its id, or to the connection if that is 0.
+
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+#[cfg(test)]
+mod tests;
+
+/// The only version that there is.
+pub const VERSION: u8 = 1;
+
+/// The length of a record's header, in bytes.
+pub const HEADER: usize = 8;
+
+/// The most content that one record can hold and that needs no padding, in bytes.
+pub const MAX_CONTENT: usize = 65_528;
+
+/// The id of records that belong to no request.
+pub const MANAGEMENT: u16 = 0;
+
+/// The variables that [`Kind::GetValues`] asks for (§4.1).
+pub const MAX_CONNS: &[u8] = b"FCGI_MAX_CONNS";
+/// See [`MAX_CONNS`].
+pub const MAX_REQS: &[u8] = b"FCGI_MAX_REQS";
+/// See [`MAX_CONNS`].
+pub const MPXS_CONNS: &[u8] = b"FCGI_MPXS_CONNS";
+
+/// What a record is (§8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are those of the specification")]
+pub enum Kind {
+    BeginRequest = 1,
+    AbortRequest = 2,
+    EndRequest = 3,
+    Params = 4,
+    Stdin = 5,
+    Stdout = 6,
+    Stderr = 7,
+    Data = 8,
+    GetValues = 9,
+    GetValuesResult = 10,
+    UnknownType = 11,
+}
+
+impl Kind {
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::BeginRequest,
+            2 => Self::AbortRequest,
+            3 => Self::EndRequest,
+            4 => Self::Params,
+            5 => Self::Stdin,
+            6 => Self::Stdout,
+            7 => Self::Stderr,
+            8 => Self::Data,
+            9 => Self::GetValues,
+            10 => Self::GetValuesResult,
+            11 => Self::UnknownType,
+            _ => return None,
+        })
+    }
+}
+
+/// A record without its padding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// A [`Kind`], or a number that the specification does not know.
+    pub kind: u8,
+    /// The id of its request; [`MANAGEMENT`] for none.
+    pub id: u16,
+    /// Its content.
+    pub content: Bytes,
+}
+
+/// What is not FastCGI. Nothing that follows on the connection can be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// A record of another version of the protocol, or something else altogether.
+    Version(u8),
+    /// A record whose content is shorter than its kind demands.
+    Short(Kind),
+    /// Names and values that end in the middle of one.
+    Pair,
+    /// A request that begins with the id of one that is under way.
+    Twice(u16),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(
+                formatter,
+                "found byte {version} where the FastCGI version, 1, was expected"
+            ),
+            Self::Short(kind) => write!(formatter, "the {kind:?} record is too short"),
+            Self::Pair => formatter.write_str("a name-value pair is cut off"),
+            Self::Twice(id) => write!(formatter, "request {id} begins while it is under way"),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Takes the first record off the buffer; `None` if it is not all there yet. A record has at most
+/// 64 KiB, so who reads no more than that ahead holds no more than twice that.
+///
+/// # Errors
+/// [`Malformed::Version`].
+pub fn take_record(buffer: &mut BytesMut) -> Result<Option<Record>, Malformed> {
+    let Some(header) = buffer.first_chunk::<HEADER>() else {
+        return match buffer.first() {
+            Some(version) if *version != VERSION => Err(Malformed::Version(*version)),
+            Some(_) | None => Ok(None),
+        };
+    };
+    let [version, kind, id1, id0, length1, length0, padding, _] = *header;
+    if version != VERSION {
+        return Err(Malformed::Version(version));
+    }
+    let length = usize::from(u16::from_be_bytes([length1, length0]));
+    let padding = usize::from(padding);
+    let whole = HEADER + length + padding;
+    if buffer.len() < whole {
+        buffer.reserve(whole - buffer.len());
+        return Ok(None);
+    }
+    buffer.advance(HEADER);
+    let content = buffer.split_to(length).freeze();
+    buffer.advance(padding);
+    Ok(Some(Record {
+        kind,
+        id: u16::from_be_bytes([id1, id0]),
+        content,
+    }))
+}
+
+/// Writes content as one record, or as several if it is too long for one, padded to 8 bytes
+/// (§3.3 recommends that). Empty content, which ends a stream, is one empty record.
+pub fn put_records(into: &mut BytesMut, kind: Kind, id: u16, mut content: impl Buf) {
+    loop {
+        let length = content.remaining().min(MAX_CONTENT);
+        let padding = length.next_multiple_of(8) - length;
+        into.reserve(HEADER + length + padding);
+        put_header(into, kind as u8, id, length, padding);
+        into.put((&mut content).take(length));
+        into.put_bytes(0, padding);
+        if !content.has_remaining() {
+            return;
+        }
+    }
+}
+
+/// `length` and `padding` fit their fields: they are at most [`MAX_CONTENT`] and 7.
+fn put_header(into: &mut BytesMut, kind: u8, id: u16, length: usize, padding: usize) {
+    into.put_slice(&[VERSION, kind]);
+    into.put_u16(id);
+    into.put_u16(length as u16);
+    into.put_slice(&[padding as u8, 0]);
+}
+
+/// What the application is to do (§6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Answer, as a CGI program does.
+    Responder,
+    /// Allow or forbid.
+    Authorizer,
+    /// Change a file on its way to the client.
+    Filter,
+    /// Something that the specification does not know.
+    Other(u16),
+}
+
+/// The content of a [`Kind::BeginRequest`] record (§5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// What the application is to do.
+    pub role: Role,
+    /// Whether the connection stays open after the answer.
+    pub keep: bool,
+}
+
+impl Begin {
+    /// Reads the content.
+    ///
+    /// # Errors
+    /// [`Malformed::Short`].
+    pub fn read(content: &[u8]) -> Result<Self, Malformed> {
+        let [role1, role0, flags, ..] = *content else {
+            return Err(Malformed::Short(Kind::BeginRequest));
+        };
+        Ok(Self {
+            role: match u16::from_be_bytes([role1, role0]) {
+                1 => Role::Responder,
+                2 => Role::Authorizer,
+                3 => Role::Filter,
+                other => Role::Other(other),
+            },
+            keep: flags & 1 == 1,
+        })
+    }
+
+    /// Writes the record.
+    pub fn put(self, into: &mut BytesMut, id: u16) {
+        let role: u16 = match self.role {
+            Role::Responder => 1,
+            Role::Authorizer => 2,
+            Role::Filter => 3,
+            Role::Other(other) => other,
+        };
+        let [role1, role0] = role.to_be_bytes();
+        let content = [role1, role0, u8::from(self.keep), 0, 0, 0, 0, 0];
+        put_records(into, Kind::BeginRequest, id, &content[..]);
+    }
+}
+
+/// How a request ended, as far as the protocol is concerned (§5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered.
+    Complete,
+    /// Refused: one request at a time on a connection.
+    CannotMultiplex,
+    /// Refused: too much to do.
+    Overloaded,
+    /// Refused: not what this application does.
+    UnknownRole,
+    /// Something that the specification does not know.
+    Other(u8),
+}
+
+/// The content of a [`Kind::EndRequest`] record (§5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// What a CGI program would give to `exit`.
+    pub status: u32,
+    /// How the request ended.
+    pub outcome: Outcome,
+}
+
+impl End {
+    /// The end of a request that was answered.
+    pub const COMPLETE: Self = Self {
+        status: 0,
+        outcome: Outcome::Complete,
+    };
+
+    /// Reads the content.
+    ///
+    /// # Errors
+    /// [`Malformed::Short`].
+    pub fn read(content: &[u8]) -> Result<Self, Malformed> {
+        let [a, b, c, d, outcome, ..] = *content else {
+            return Err(Malformed::Short(Kind::EndRequest));
+        };
+        Ok(Self {
+            status: u32::from_be_bytes([a, b, c, d]),
+            outcome: match outcome {
+                0 => Outcome::Complete,
+                1 => Outcome::CannotMultiplex,
+                2 => Outcome::Overloaded,
+                3 => Outcome::UnknownRole,
+                other => Outcome::Other(other),
+            },
+        })
+    }
+
+    /// Writes the record.
+    pub fn put(self, into: &mut BytesMut, id: u16) {
+        let [a, b, c, d] = self.status.to_be_bytes();
+        let outcome = match self.outcome {
+            Outcome::Complete => 0,
+            Outcome::CannotMultiplex => 1,
+            Outcome::Overloaded => 2,
+            Outcome::UnknownRole => 3,
+            Outcome::Other(other) => other,
+        };
+        put_records(
+            into,
+            Kind::EndRequest,
+            id,
+            &[a, b, c, d, outcome, 0, 0, 0][..],
+        );
+    }
+}
+
+/// Writes the answer to a record of a type that we do not know (§4.2).
+pub fn put_unknown_type(into: &mut BytesMut, kind: u8) {
+    let content = [kind, 0, 0, 0, 0, 0, 0, 0];
+    put_records(into, Kind::UnknownType, MANAGEMENT, &content[..]);
+}
+
+/// Writes a name and its value (§3.4): both lengths, in one byte up to 127 and else in four, then both.
+pub fn put_pair(into: &mut BytesMut, name: &[u8], value: &[u8]) {
+    for length in [name.len(), value.len()] {
+        match u8::try_from(length) {
+            Ok(short @ 0..=0x7f) => into.put_u8(short),
+            // What does not fit 31 bits does not fit memory either.
+            Ok(_) | Err(_) => into.put_u32(length as u32 | 0x8000_0000),
+        }
+    }
+    into.put_slice(name);
+    into.put_slice(value);
+}
+
+/// The names and values in the content of a stream or record (§3.4). After [`Malformed::Pair`]
+/// there are no more.
+#[derive(Clone, Debug)]
+pub struct Pairs<'a>(&'a [u8]);
+
+impl<'a> Pairs<'a> {
+    /// Those in `content`.
+    #[must_use]
+    pub fn new(content: &'a [u8]) -> Self {
+        Self(content)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        let first = *self.0.first()?;
+        if first < 0x80 {
+            self.0 = &self.0[1..];
+            return Some(usize::from(first));
+        }
+        let (four, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        usize::try_from(u32::from_be_bytes(*four) & 0x7fff_ffff).ok()
+    }
+
+    fn pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let name = self.length()?;
+        let value = self.length()?;
+        let (name, rest) = self.0.split_at_checked(name)?;
+        let (value, rest) = rest.split_at_checked(value)?;
+        self.0 = rest;
+        Some((name, value))
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let pair = self.pair();
+        if pair.is_none() {
+            self.0 = b"";
+        }
+        Some(pair.ok_or(Malformed::Pair))
+    }
+}

@@ -1,0 +1,222 @@
+//! What the operating system gives only to those who promise to use it rightly: the only file with
+//! `unsafe` code. Each function here hides one Linux call behind what it is for.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::MmapRaw;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+/// Memory that we share with a process that may write to it at any time.
+#[derive(Debug)]
+pub struct SharedMemory {
+    file: File,
+    map: MmapRaw,
+}
+
+impl SharedMemory {
+    /// `size` bytes of zeros, without a name in any file system.
+    ///
+    /// # Errors
+    /// If the system has no memory or descriptors left.
+    pub fn new(size: usize) -> io::Result<Self> {
+        let file = anonymous_file("runner-ring")?;
+        file.set_len(size as u64)?;
+        let map = MmapRaw::map_raw(&file)?;
+        Ok(Self { file, map })
+    }
+
+    /// The descriptor that another process maps.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.map.len()
+    }
+
+    /// The 64-bit counter number `index`; what the other side wrote before it is visible after this.
+    #[must_use]
+    pub fn load(&self, index: usize) -> u64 {
+        self.counter(index).load(Ordering::Acquire)
+    }
+
+    /// Sets the 64-bit counter number `index`.
+    pub fn store(&self, index: usize, value: u64) {
+        self.counter(index).store(value, Ordering::Release);
+    }
+
+    fn counter(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.size() / 8, "counter outside the shared memory");
+        // SAFETY: in bounds by the assertion, aligned because mappings begin at a page, alive as long as
+        // `self`, and only ever accessed as an atomic on our side.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
+    }
+
+    /// Copies bytes out, so that nothing that we look at changes under our eyes; `None` if the range is not inside.
+    #[must_use]
+    pub fn copy(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
+        if offset.checked_add(length)? > self.size() {
+            return None;
+        }
+        let mut bytes: Vec<u8> = Vec::with_capacity(length);
+        // SAFETY: source and target are `length` bytes each and do not overlap. The other process may write
+        // at the same time: whatever bytes we get are a valid `[u8]`, and are checked by whoever reads them.
+        unsafe {
+            let source = self.map.as_ptr().add(offset);
+            std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
+            bytes.set_len(length);
+        }
+        Some(bytes)
+    }
+}
+
+/// An open file without a name: in memory where the system can do that, else in its temporary folder.
+///
+/// # Errors
+/// If the system has no memory or descriptors left.
+pub fn anonymous_file(name: &str) -> io::Result<File> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    {
+        use rustix::fs::{MemfdFlags, memfd_create};
+        Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    {
+        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(file)
+    }
+}
+
+/// Sends bytes and descriptors with them; all of the bytes or an error.
+///
+/// # Errors
+/// As `sendmsg(2)`.
+pub fn send_descriptors(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let mut space =
+        vec![std::mem::MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(rustix::net::sendmsg(
+        socket,
+        &[io::IoSlice::new(bytes)],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?)
+}
+
+/// Receives one byte and the descriptor that came with it.
+///
+/// # Errors
+/// As `recvmsg(2)`; `UnexpectedEof` if there was no descriptor.
+pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    rustix::net::recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(&mut byte)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )?;
+    ancillary
+        .drain()
+        .find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        })
+        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Makes this process the one that inherits orphaned descendants, so that workers whose template died can
+/// still be waited for. A convenience where the system has none: their end is seen on their sockets too.
+pub fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// A process that can be ended without ever hitting another that got its number later.
+#[derive(Debug)]
+pub struct Process {
+    pid: rustix::process::Pid,
+    /// `None` where the system has no such thing, or the process is dead already.
+    #[cfg(target_os = "linux")]
+    handle: Option<OwnedFd>,
+}
+
+impl Process {
+    /// Takes hold of a running process that somebody has not waited for yet; `None` if that is no process id.
+    #[must_use]
+    pub fn new(pid: i32) -> Option<Self> {
+        let pid = rustix::process::Pid::from_raw(pid)?;
+        Some(Self {
+            pid,
+            #[cfg(target_os = "linux")]
+            handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Ends it at once. That it is dead already is no error.
+    pub fn kill(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            let _ = rustix::process::pidfd_send_signal(handle, rustix::process::Signal::KILL);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+    }
+
+    /// Its status as of `wait(2)`, if it was left to us and is dead.
+    #[must_use]
+    pub fn reap(&self) -> Option<i32> {
+        let waited = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::NOHANG);
+        waited.ok().flatten().map(|(_, status)| status.as_raw())
+    }
+}
+
+/// A duplicate, close-on-exec, of a descriptor that this process was started with. The original is
+/// closed to programs that we start, the three standard ones apart (those are replaced then).
+///
+/// # Errors
+/// `EBADF` if there is no such descriptor.
+pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: `number` is not -1. It is only passed to `fcntl`, which answers `EBADF` where nothing is
+    // open; and the borrow ends in this function, which nothing can close the descriptor during, since
+    // descriptors that were inherited belong to nobody in this process.
+    let inherited = unsafe { BorrowedFd::borrow_raw(number) };
+    let duplicate = rustix::io::fcntl_dupfd_cloexec(inherited, 3)?;
+    if number > 2 {
+        rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok(duplicate)
+}

@@ -1,0 +1,126 @@
+//! What the time says about the requests of a pool: which lanes are stuck, what has waited or run for too long.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::lane::Confused;
+use super::pool::{Pool, WorkerId};
+use crate::log;
+
+/// How often a busy lane is looked at.
+pub const TICK: Duration = Duration::from_millis(1);
+/// A lane that has finished nothing for so long is not waited for.
+const STALL: Duration = Duration::from_micros(1500);
+
+/// What [`Pool::clock`] found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Workers with nothing left to do but overdue requests: to be ended.
+    pub hopeless: Vec<WorkerId>,
+    /// Requests wait and every lane is busy.
+    pub crowded: bool,
+    /// When to look again; `None` if nothing is under way.
+    pub next: Option<Instant>,
+}
+
+impl Pool {
+    /// Looks at the time: takes requests back from lanes that are stuck, answers what has waited or run
+    /// for too long.
+    ///
+    /// # Errors
+    /// The worker that is [`Confused`].
+    pub fn clock(&mut self) -> Result<Findings, WorkerId> {
+        let now = Instant::now();
+        let mut findings = Findings::default();
+        let mut stuck = Vec::new();
+        for (&id, worker) in &mut self.workers {
+            let mut overdue = 0;
+            let mut busy = 0;
+            for (index, post) in worker.posts.iter_mut().enumerate() {
+                let since = post.progress;
+                let Some(task) = post.lane.oldest_mut() else {
+                    continue;
+                };
+                busy += 1;
+                if task.is_answered() {
+                    // A body on its way may take as long as its client does.
+                } else if is_over(self.limits.request_timeout, since, now) {
+                    log!(
+                        "504 for {}: no answer for {} (runner.request.timeout)",
+                        task.about,
+                        seconds(now - since)
+                    );
+                    task.refuse(StatusCode::GATEWAY_TIMEOUT);
+                    worker.retired = true;
+                    overdue += 1;
+                } else if worker.retired && !task.is_wanted() {
+                    overdue += 1;
+                } else {
+                    sooner(
+                        &mut findings.next,
+                        deadline(self.limits.request_timeout, since),
+                    );
+                }
+                if now - since >= STALL {
+                    post.stalled = true;
+                }
+                if post.lane.load() > 1 && (post.stalled || worker.retired) {
+                    stuck.push((id, index));
+                }
+                if !post.stalled {
+                    sooner(&mut findings.next, Some(now + TICK));
+                }
+            }
+            if worker.retired && overdue == busy && overdue > 0 {
+                findings.hopeless.push(id);
+            } else if worker.retired && busy > 0 {
+                sooner(&mut findings.next, Some(now + TICK));
+            }
+        }
+        for seat in stuck {
+            self.take_back(seat).map_err(|Confused| seat.0)?;
+        }
+        self.dispatch();
+        while let Some(task) = self.queue.front_mut() {
+            if task.is_wanted() && is_over(self.limits.queue_timeout, task.entered, now) {
+                log!(
+                    "503 for {}: no worker was free for {} (runner.request.queue_timeout)",
+                    task.about,
+                    seconds(now - task.entered)
+                );
+                task.refuse(StatusCode::SERVICE_UNAVAILABLE);
+            }
+            if task.is_wanted() {
+                let entered = task.entered;
+                sooner(
+                    &mut findings.next,
+                    deadline(self.limits.queue_timeout, entered),
+                );
+                break;
+            }
+            self.queue.pop_front();
+        }
+        findings.crowded = !self.queue.is_empty();
+        Ok(findings)
+    }
+}
+
+fn is_over(limit: Duration, since: Instant, now: Instant) -> bool {
+    limit > Duration::ZERO && now.saturating_duration_since(since) >= limit
+}
+
+fn deadline(limit: Duration, since: Instant) -> Option<Instant> {
+    (limit > Duration::ZERO).then_some(since + limit)
+}
+
+fn sooner(next: &mut Option<Instant>, other: Option<Instant>) {
+    *next = match (*next, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

@@ -1,0 +1,293 @@
+//! How a worker comes to be: a template imports the application, forks, and the worker's lanes are opened.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::process::Child;
+use tokio::sync::oneshot;
+
+use super::link::Link;
+use super::pool::WorkerId;
+use super::staff::{Event, Member, Source, Staff, Stopping, TemplateId};
+use super::template::{Inbox, Template};
+use super::{Shared, lock, reader};
+use crate::log;
+use crate::unix::Process;
+
+/// The first delay before a worker that died before its first answer is replaced; it doubles each time.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// The longest such delay.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+impl Staff {
+    /// Orders a worker, and a template for it if there is none.
+    pub(super) fn hire(&mut self) {
+        self.last_id += 1;
+        let worker = self.last_id;
+        let running = if self.afresh {
+            None
+        } else {
+            self.sources
+                .iter()
+                .find(|(_, source)| source.becomes.is_none())
+        };
+        let source = match running.map(|(&id, source)| (id, source.loading.is_none())) {
+            Some((id, loaded)) => Ok((id, loaded)),
+            None => self
+                .open_source(self.afresh.then_some(worker))
+                .map(|id| (id, false)),
+        };
+        match source {
+            Ok((source, loaded)) => {
+                self.members.insert(
+                    worker,
+                    Member {
+                        source,
+                        links: Vec::new(),
+                        process: None,
+                        watch: None,
+                        open_lanes: None,
+                        lost: false,
+                        status: None,
+                    },
+                );
+                if loaded {
+                    self.employ(worker);
+                }
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Starts a template.
+    pub(super) fn open_source(&mut self, becomes: Option<WorkerId>) -> anyhow::Result<TemplateId> {
+        let (template, inbox, child) = Template::start(&self.options)?;
+        self.last_id += 1;
+        let id = self.last_id;
+        let (kill, killed) = oneshot::channel();
+        tokio::spawn(listen(Arc::clone(&self.shared), id, inbox));
+        let pid = child.id();
+        tokio::spawn(wait(Arc::clone(&self.shared), id, child, killed));
+        self.sources.insert(
+            id,
+            Source {
+                template,
+                becomes,
+                loading: Some(Instant::now()),
+                kill: Some(kill),
+                pid,
+            },
+        );
+        Ok(id)
+    }
+
+    /// Gives a template that is ready the order for a worker.
+    pub(super) fn employ(&mut self, worker: WorkerId) {
+        if let Err(error) = self.try_employ(worker) {
+            self.members.remove(&worker);
+            self.failed(error);
+        }
+    }
+
+    pub(super) fn try_employ(&mut self, worker: WorkerId) -> anyhow::Result<()> {
+        let member = self.members.get_mut(&worker).context("no such worker")?;
+        let source = self
+            .sources
+            .get(&member.source)
+            .context("the template is gone")?;
+        let (watched, watch) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
+        let mut far_ends = Vec::new();
+        for _ in 0..self.options.threads.max(1) {
+            let (link, far_end) = Link::pair().context("cannot make a lane")?;
+            member.links.push(link);
+            far_ends.push(far_end);
+        }
+        let fork = source.becomes.is_none();
+        source
+            .template
+            .order(worker, fork, watched.as_fd(), &far_ends)?;
+        member.watch = Some(watch);
+        Ok(())
+    }
+
+    pub(super) fn loaded(&mut self, id: TemplateId, threads: i64) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        source.loading = None;
+        if threads > 0 && source.becomes.is_none() {
+            log!(
+                "`{}` started {threads} thread{} while it was imported, which a fork would lose: \
+                 each worker imports it afresh (as with runner.workers.preload = False)",
+                self.options.target,
+                if threads == 1 { "" } else { "s" }
+            );
+            self.afresh = true;
+            self.members.retain(|_, member| member.source != id);
+            self.end_source(id);
+            return;
+        }
+        let waiting: Vec<WorkerId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.source == id && member.watch.is_none())
+            .map(|(&worker, _)| worker)
+            .collect();
+        let becomes = source.becomes;
+        let process = source
+            .pid
+            .and_then(|pid| Process::new(i32::try_from(pid).ok()?));
+        for worker in waiting {
+            self.employ(worker);
+        }
+        if let Some(worker) = becomes {
+            self.joined(worker, process);
+        }
+    }
+
+    /// A worker exists: it gets requests.
+    pub(super) fn joined(&mut self, worker: WorkerId, process: Option<Process>) {
+        let Some(member) = self.members.get_mut(&worker) else {
+            return;
+        };
+        member.process = process;
+        member.open_lanes = Some(member.links.len());
+        let links = std::mem::take(&mut member.links);
+        let lanes = links.len();
+        {
+            let mut pool = lock(&self.shared.pool);
+            pool.add(worker, links);
+            if self.stopping.is_some() {
+                pool.close();
+            }
+        }
+        for lane in 0..lanes {
+            tokio::spawn(attend(Arc::clone(&self.shared), (worker, lane)));
+        }
+        self.shared.wake();
+        self.shared.busy.notify_one();
+        if let Some(starting) = self.starting.take() {
+            // If nobody waits, the start was given up, and Stop follows.
+            let _ = starting.send(Ok(()));
+        }
+    }
+
+    /// The application could not be imported.
+    pub(super) fn import_failed(&mut self, id: TemplateId, error: anyhow::Error) {
+        self.members
+            .retain(|_, member| member.source != id || member.watch.is_some());
+        self.end_source(id);
+        self.failed(error);
+    }
+
+    /// A worker could not be started: the end of the start, later on a reason to wait before the next attempt.
+    pub(super) fn failed(&mut self, error: anyhow::Error) {
+        if let Some(starting) = self.starting.take() {
+            lock(&self.shared.pool).close();
+            let shared = Arc::clone(&self.shared);
+            let (done, stopped) = oneshot::channel();
+            self.stopping = Some(Stopping {
+                done,
+                deadline: Instant::now(),
+            });
+            tokio::spawn(async move {
+                // The error is told when nothing is left running. `shared` keeps the inbox open until then.
+                let _ = stopped.await;
+                drop(shared);
+                let _ = starting.send(Err(error));
+            });
+            return;
+        }
+        self.early_deaths += 1;
+        let delay = back_off(self.early_deaths);
+        self.not_before = Instant::now() + delay;
+        log!(
+            "{error:#}\nthe next attempt is in {:.1} s",
+            delay.as_secs_f64()
+        );
+    }
+
+    pub(super) fn end_slow_starters(&mut self, now: Instant) {
+        let limit = self.options.start_timeout;
+        let slow: Vec<TemplateId> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| {
+                let since = source.loading;
+                !limit.is_zero() && since.is_some_and(|since| now - since >= limit)
+            })
+            .map(|(&id, _)| id)
+            .collect();
+        for id in slow {
+            let error = anyhow!(
+                "`{}` was not imported within {} s (runner.start_timeout)",
+                self.options.target,
+                limit.as_secs_f64()
+            );
+            self.import_failed(id, error);
+        }
+    }
+}
+
+/// Passes on what a template says, until it has become a worker or has ended.
+async fn listen(shared: Arc<Shared>, id: TemplateId, mut inbox: Inbox) {
+    while let Some(message) = inbox.next().await {
+        shared.tell(Event::Said(id, message));
+    }
+}
+
+/// Waits for a template's process to end, and ends it when told to.
+async fn wait(
+    shared: Arc<Shared>,
+    id: TemplateId,
+    mut child: Child,
+    killed: oneshot::Receiver<()>,
+) {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        _ = killed => {
+            // An error means that it has ended by itself.
+            let _ = child.start_kill();
+            child.wait().await
+        }
+    };
+    shared.tell(Event::Exited(id, status.unwrap_or_default()));
+}
+
+/// Reads what a lane sends until the end, and settles what is left then.
+async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize)) {
+    if reader::read_lane(&shared, seat).await.is_err() {
+        shared.tell(Event::Confused(seat.0));
+    }
+    lock(&shared.pool).lane_closed(seat);
+    shared.wake();
+    shared.tell(Event::LaneClosed(seat.0));
+}
+
+/// How long to wait before the successor of a worker that died before its first answer is started: a tenth of a
+/// second, doubled for each that dies like this in a row, at most half a minute.
+pub(super) fn back_off(early_deaths: u32) -> Duration {
+    let doublings = early_deaths.saturating_sub(1).min(16);
+    FIRST_DELAY
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_DELAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::back_off;
+
+    #[test]
+    fn delays_double_up_to_half_a_minute() {
+        let delays: Vec<u128> = [1, 2, 3, 9, 10, 1000]
+            .map(|deaths| back_off(deaths).as_millis())
+            .to_vec();
+        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000]);
+        assert!(back_off(u32::MAX) <= Duration::from_secs(30));
+    }
+}

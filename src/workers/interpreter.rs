@@ -1,0 +1,199 @@
+//! Finding Python: the one that is named, or the nearest one.
+
+use std::env;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The oldest Python that runs applications.
+pub const OLDEST: (u32, u32) = (3, 8);
+
+/// Names of an interpreter, the better one first.
+const NAMES: [&str; 2] = ["python3", "python"];
+
+/// The folders of virtual environments that are looked for next to an application.
+const ENVIRONMENTS: [&str; 2] = [".venv", "venv"];
+
+/// Why there is no Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoPython {
+    /// What was looked for and not found.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// The interpreter that the setting `runner.python` names: the folder of a virtual environment or the path
+/// of a program (relative to `folder`), or a command on `PATH`.
+///
+/// # Errors
+/// There is none.
+pub fn named(setting: &str, folder: &Path) -> Result<PathBuf, NoPython> {
+    let path = folder.join(setting);
+    if path.is_dir() {
+        return inside(&path).ok_or_else(|| NoPython {
+            message: format!("`{setting}` is a folder without a Python in `bin`"),
+            hint: Some("name a virtual environment, a program or a command on PATH".to_owned()),
+        });
+    }
+    if setting.contains('/') {
+        return match (is_program(&path), path.exists()) {
+            (true, _) => Ok(path),
+            (false, true) => Err(NoPython {
+                message: format!("`{setting}` is no program"),
+                hint: None,
+            }),
+            (false, false) => Err(NoPython {
+                message: format!("there is no Python at `{}`", path.display()),
+                hint: None,
+            }),
+        };
+    }
+    on_path(setting).ok_or_else(|| NoPython {
+        message: format!("there is no command `{setting}` on PATH"),
+        hint: Some("a path in `runner.python` needs a `/`".to_owned()),
+    })
+}
+
+/// The interpreter to use where none is named: that of the active virtual environment, of one in the given
+/// folders, or the one on `PATH`.
+///
+/// # Errors
+/// There is none, or the virtual environment that it should be is broken.
+pub fn nearest(folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
+    let active = env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty());
+    let neighbours = folders
+        .iter()
+        .flat_map(|folder| ENVIRONMENTS.map(|name| folder.join(name)))
+        // Any folder may be called so.
+        .filter(|folder| folder.join("pyvenv.cfg").is_file());
+    if let Some(environment) = active
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(neighbours)
+        .next()
+    {
+        return inside(&environment).ok_or_else(|| NoPython {
+            message: format!(
+                "the virtual environment `{}` has no Python",
+                environment.display()
+            ),
+            hint: Some("make it anew, or set `runner.python`".to_owned()),
+        });
+    }
+    NAMES.into_iter().find_map(on_path).ok_or_else(|| NoPython {
+        message: "there is no Python: neither a virtual environment nor `python3` on PATH"
+            .to_owned(),
+        hint: Some("install Python 3.8 or later, or set `runner.python` to where it is".to_owned()),
+    })
+}
+
+/// Says that a Python is too old, if it is.
+#[must_use]
+pub fn too_old(python: &Path, version: (u32, u32)) -> Option<NoPython> {
+    (version < OLDEST).then(|| NoPython {
+        message: format!(
+            "`{}` is Python {}.{}, but {}.{} or later is needed",
+            python.display(),
+            version.0,
+            version.1,
+            OLDEST.0,
+            OLDEST.1
+        ),
+        hint: Some("set `runner.python` to another one".to_owned()),
+    })
+}
+
+/// The interpreter of a virtual environment.
+fn inside(environment: &Path) -> Option<PathBuf> {
+    NAMES
+        .into_iter()
+        .map(|name| environment.join("bin").join(name))
+        .find(|path| is_program(path))
+}
+
+/// A command as a shell would find it.
+fn on_path(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        // A relative or empty entry means the current directory, which nobody wants to run programs from.
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path))
+}
+
+/// Whether there is a file that somebody may execute.
+fn is_program(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+impl std::fmt::Display for NoPython {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for NoPython {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Makes an empty program.
+    fn program(path: &Path) {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, "").expect("a file");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a program");
+    }
+
+    #[test]
+    fn a_setting_names_an_environment_or_a_program_or_a_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        program(&at("env/bin/python3"));
+        program(&at("old/bin/python"));
+        program(&at("my/python"));
+        fs::create_dir(at("empty")).unwrap();
+        fs::write(at("plain"), "").unwrap();
+        let cases = [
+            ("env", Ok("env/bin/python3")),
+            ("./env/", Ok("env/bin/python3")),
+            ("old", Ok("old/bin/python")),
+            ("my/python", Ok("my/python")),
+            (
+                "empty",
+                Err("`empty` is a folder without a Python in `bin`"),
+            ),
+            ("./plain", Err("`./plain` is no program")),
+            (
+                "no-such-python",
+                Err("there is no command `no-such-python` on PATH"),
+            ),
+        ];
+        for (setting, expected) in cases {
+            let found = named(setting, folder.path()).map_err(|missing| missing.message);
+            let expected = expected.map(at).map_err(str::to_owned);
+            let found = found.map(|path| path.components().collect::<PathBuf>());
+            assert_eq!(found, expected, "{setting}");
+        }
+        let absolute = at("my/python");
+        assert_eq!(
+            named(absolute.to_str().unwrap(), Path::new("/")),
+            Ok(absolute)
+        );
+        assert!(named("sh", folder.path()).is_ok_and(|path| path.is_absolute()));
+    }
+
+    #[test]
+    fn old_pythons_are_refused() {
+        let python = Path::new("/usr/bin/python2");
+        for version in [(3, 8), (3, 14), (4, 0)] {
+            assert_eq!(too_old(python, version), None);
+        }
+        assert_eq!(
+            too_old(python, (2, 7)).unwrap().message,
+            "`/usr/bin/python2` is Python 2.7, but 3.8 or later is needed"
+        );
+    }
+}

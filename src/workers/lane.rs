@@ -1,0 +1,235 @@
+//! The bookkeeping of one lane: which requests the worker has, which of them it has begun. Pure, so that it
+//! can be tested against a worker that is slow, dies or answers out of turn; sockets are in [`super::link`].
+
+use std::collections::VecDeque;
+
+use crate::protocol::worker::token;
+
+/// How many requests may be with a worker that it has not yet been seen to pass, those that we took back
+/// included: tokens are one byte, and no two of them in the pipe may be equal.
+const IN_SIGHT: u32 = 250;
+
+/// What the worker did cannot be: it is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confused;
+
+/// The requests of one lane, oldest first.
+#[derive(Debug)]
+pub struct Lane<T> {
+    held: VecDeque<(u32, T)>,
+    /// The number of the last request sent; the first one is 1.
+    sent: u32,
+    /// The number of the last request that the worker is known to have passed.
+    passed: u32,
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self {
+            held: VecDeque::new(),
+            sent: 0,
+            passed: 0,
+        }
+    }
+}
+
+impl<T> Lane<T> {
+    /// How many requests it has to answer.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether it can be sent another one.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.sent.wrapping_sub(self.passed) < IN_SIGHT
+    }
+
+    /// The number of the request to be sent next.
+    #[must_use]
+    pub fn next_number(&self) -> u32 {
+        // 0 is "no request".
+        self.sent.wrapping_add(1).max(1)
+    }
+
+    /// Notes that a request is sent, and returns its number. Only while there is room.
+    pub fn send(&mut self, item: T) -> u32 {
+        self.sent = self.next_number();
+        self.held.push_back((self.sent, item));
+        self.sent
+    }
+
+    /// The number of the oldest request.
+    #[must_use]
+    pub fn oldest_number(&self) -> Option<u32> {
+        self.held.front().map(|(number, _)| *number)
+    }
+
+    /// The oldest request, which is the one that the worker is on if it is on any.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&T> {
+        self.held.front().map(|(_, item)| item)
+    }
+
+    /// The same, to change it.
+    pub fn oldest_mut(&mut self) -> Option<&mut T> {
+        self.held.front_mut().map(|(_, item)| item)
+    }
+
+    /// The request that the worker speaks of, which must be the oldest: it answers them in order.
+    ///
+    /// # Errors
+    /// [`Confused`] if it is another.
+    pub fn current(&mut self, number: u32) -> Result<&mut T, Confused> {
+        match self.held.front_mut() {
+            Some((oldest, item)) if *oldest == number => Ok(item),
+            _ => Err(Confused),
+        }
+    }
+
+    /// The worker has answered a request.
+    ///
+    /// # Errors
+    /// [`Confused`] if it was not that one's turn.
+    pub fn answered(&mut self, number: u32) -> Result<T, Confused> {
+        self.current(number)?;
+        self.passed = number;
+        self.held.pop_front().map(|(_, item)| item).ok_or(Confused)
+    }
+
+    /// Tokens that we read from the pipe: as many requests, the youngest ones, are ours again. In order.
+    ///
+    /// # Errors
+    /// [`Confused`] if the tokens are not theirs.
+    pub fn taken_back(&mut self, tokens: &[u8]) -> Result<Vec<T>, Confused> {
+        let left = self.held.len().checked_sub(tokens.len()).ok_or(Confused)?;
+        let ours = self
+            .held
+            .iter()
+            .skip(left)
+            .map(|(number, _)| token(*number));
+        if !ours.eq(tokens.iter().copied()) {
+            return Err(Confused);
+        }
+        Ok(self
+            .held
+            .split_off(left)
+            .into_iter()
+            .map(|(_, item)| item)
+            .collect())
+    }
+
+    /// The worker is dead, and all that it answered has been noted, and the tokens left were taken back: the
+    /// request that it had begun, if any.
+    pub fn begun(&mut self) -> Option<T> {
+        self.held.pop_front().map(|(_, item)| item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+
+    use super::{Confused, Lane};
+    use crate::protocol::worker::token;
+
+    /// A worker as worker.py is, with the pipe and the socket as queues.
+    #[derive(Default)]
+    struct Worker {
+        frames: VecDeque<u32>,
+        pipe: VecDeque<u8>,
+        in_hand: Option<u8>,
+        begun: Option<u32>,
+    }
+
+    impl Worker {
+        /// Takes the next frame and begins it if its token is there.
+        fn step(&mut self) {
+            if self.begun.is_some() {
+                return;
+            }
+            let Some(number) = self.frames.pop_front() else {
+                return;
+            };
+            self.in_hand = self.in_hand.or_else(|| self.pipe.pop_front());
+            if self.in_hand == Some(token(number)) {
+                self.in_hand = None;
+                self.begun = Some(number);
+            }
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Event {
+        Send,
+        Step,
+        Answer,
+        TakeBack,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            4 => Just(Event::Send),
+            4 => Just(Event::Step),
+            4 => Just(Event::Answer),
+            1 => Just(Event::TakeBack),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order, and wherever the worker dies: each request is either answered
+        /// once, or ours again, or the one that was begun.
+        #[test]
+        fn every_request_is_in_one_place(
+            events in proptest::collection::vec(event(), 0..2000),
+            start in any::<u32>(),
+        ) {
+            let mut lane = Lane { sent: start, passed: start, ..Lane::default() };
+            let mut worker = Worker::default();
+            let mut sent = 0_u32;
+            let mut settled = Vec::new();
+            for event in events {
+                match event {
+                    Event::Send => if lane.has_room() {
+                        let number = lane.send(sent);
+                        sent += 1;
+                        worker.pipe.push_back(token(number));
+                        worker.frames.push_back(number);
+                    },
+                    Event::Step => worker.step(),
+                    Event::Answer => if let Some(number) = worker.begun.take() {
+                        settled.push(lane.answered(number).expect("in turn"));
+                    },
+                    Event::TakeBack => {
+                        let tokens: Vec<u8> = worker.pipe.drain(..).collect();
+                        settled.extend(lane.taken_back(&tokens).expect("ours"));
+                    }
+                }
+            }
+            // It dies.
+            let tokens: Vec<u8> = worker.pipe.drain(..).collect();
+            settled.extend(lane.taken_back(&tokens).expect("ours"));
+            let begun = lane.begun();
+            settled.extend(begun);
+            assert_eq!(lane.load(), 0, "more than one request was begun");
+            settled.sort_unstable();
+            assert!(settled.into_iter().eq(0..sent));
+        }
+    }
+
+    #[test]
+    fn a_confused_worker_is_found_out() {
+        let mut lane = Lane::default();
+        assert_eq!(lane.answered(1), Err(Confused));
+        lane.send('a');
+        lane.send('b');
+        assert_eq!(lane.answered(2), Err(Confused));
+        assert_eq!(lane.taken_back(&[1]), Err(Confused));
+        assert_eq!(lane.taken_back(&[1, 2, 3]), Err(Confused));
+        assert_eq!(lane.taken_back(&[2]), Ok(vec!['b']));
+        assert_eq!(lane.answered(1), Ok('a'));
+    }
+}

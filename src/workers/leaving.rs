@@ -1,0 +1,163 @@
+//! How workers and templates end: by themselves, by an accident, by our hand, or because everything does.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Instant;
+
+use anyhow::anyhow;
+
+use super::hiring::back_off;
+use super::lock;
+use super::pool::WorkerId;
+use super::staff::{Member, Staff, TemplateId};
+use super::template::cause;
+use crate::log;
+
+impl Drop for Member {
+    /// However we end, no worker stays behind.
+    fn drop(&mut self) {
+        if let (None, Some(process)) = (self.status, &self.process) {
+            process.kill();
+        }
+    }
+}
+
+impl Staff {
+    pub(super) fn exited(&mut self, id: TemplateId, status: ExitStatus) {
+        let Some(source) = self.sources.remove(&id) else {
+            return;
+        };
+        if source.loading.is_some() && self.stopping.is_none() {
+            let target = &self.options.target;
+            let error = anyhow!("Python {} while it imported `{target}`", cause(status));
+            self.import_failed(id, error);
+        }
+        if let Some(worker) = source.becomes {
+            self.ended(worker, status);
+        } else if source.loading.is_none() && source.kill.is_some() && self.stopping.is_none() {
+            log!("the template {}; its workers go on", cause(status));
+        }
+        // What it was to fork never came to be. What it has forked is ours now.
+        self.members
+            .retain(|_, member| member.source != id || member.process.is_some());
+        self.reap_orphans();
+    }
+
+    pub(super) fn died(&mut self, pid: i32, status: i32) {
+        let is_it = |member: &Member| member.process.as_ref().is_some_and(|it| it.id() == pid);
+        let found = self
+            .members
+            .iter()
+            .find(|(_, member)| member.status.is_none() && is_it(member))
+            .map(|(&worker, _)| worker);
+        if let Some(worker) = found {
+            self.ended(worker, ExitStatus::from_raw(status));
+        }
+    }
+
+    pub(super) fn ended(&mut self, worker: WorkerId, status: ExitStatus) {
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.status = Some(status);
+            member.lost = true;
+            self.bury(worker);
+        }
+    }
+
+    /// Workers whose template has died are our children now.
+    pub(super) fn reap_orphans(&mut self) {
+        let mut dead = Vec::new();
+        for (&worker, member) in &self.members {
+            if let (None, Some(process)) = (member.status, &member.process)
+                && !self.sources.contains_key(&member.source)
+                && let Some(status) = process.reap()
+            {
+                dead.push((worker, ExitStatus::from_raw(status)));
+            }
+        }
+        for (worker, status) in dead {
+            self.ended(worker, status);
+        }
+    }
+
+    /// Forgets a worker whose process has ended and whose last words are read, and says how it ended.
+    pub(super) fn bury(&mut self, worker: WorkerId) {
+        let ended = self
+            .members
+            .get(&worker)
+            .filter(|member| member.open_lanes.is_none_or(|open| open == 0));
+        let Some(status) = ended.and_then(|member| member.status) else {
+            return;
+        };
+        let member = self.members.remove(&worker);
+        let Some(remains) = lock(&self.shared.pool).remove(worker) else {
+            return;
+        };
+        if self.stopping.is_some() {
+            return;
+        }
+        let process = member.as_ref().and_then(|member| member.process.as_ref());
+        let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+        let cause = cause(status);
+        let losses: String = remains
+            .last
+            .iter()
+            .map(|loss| format!("; {loss}"))
+            .collect();
+        if remains.answered > 0 {
+            self.early_deaths = 0;
+            log!("worker{name} {cause}{losses}; it is replaced");
+        } else {
+            self.early_deaths += 1;
+            let delay = back_off(self.early_deaths);
+            self.not_before = Instant::now() + delay;
+            let delay = delay.as_secs_f64();
+            log!(
+                "worker{name} {cause} before its first answer{losses}; it is replaced in {delay:.1} s"
+            );
+        }
+    }
+
+    pub(super) fn kill(&mut self, worker: WorkerId) {
+        let Some(member) = self.members.get_mut(&worker) else {
+            return;
+        };
+        member.lost = true;
+        match &member.process {
+            Some(process) => process.kill(),
+            None => {
+                let source = member.source;
+                self.end_source(source);
+            }
+        }
+    }
+
+    /// Ends a template's process. It is forgotten when it has exited.
+    pub(super) fn end_source(&mut self, id: TemplateId) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.loading = None;
+            // Dropping the sender has the same effect.
+            drop(source.kill.take());
+        }
+    }
+
+    /// The end: workers leave by themselves, or, when the time is over, are ended; then the templates.
+    pub(super) fn wind_up(&mut self, over: bool) {
+        // Those that do not exist yet need not begin to.
+        self.members.retain(|_, member| member.open_lanes.is_some());
+        if over {
+            let alive: Vec<WorkerId> = self.members.keys().copied().collect();
+            for worker in alive {
+                self.kill(worker);
+            }
+        }
+        let idle: Vec<TemplateId> = self
+            .sources
+            .iter()
+            .filter(|(id, _)| !self.members.values().any(|member| member.source == **id))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in idle {
+            self.end_source(id);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What connects us with one lane of a worker: a socket, a pipe of tokens, a ring, and a socket for
+//! descriptors. The protocol is in [`crate::protocol::worker`].
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::UnixStream;
+
+use super::ring::Ring;
+use crate::protocol::worker::{number_frame, token};
+use crate::unix;
+
+/// Our side of a lane.
+#[derive(Debug)]
+pub struct Link {
+    socket: Arc<UnixStream>,
+    token_writer: OwnedFd,
+    token_reader: OwnedFd,
+    files: StdUnixStream,
+    /// The answers.
+    pub ring: Ring,
+    /// Tokens and frames not written yet.
+    tokens: Vec<u8>,
+    frames: Vec<u8>,
+}
+
+/// The worker's side of a lane: the descriptors that it is to be given, in this order.
+#[derive(Debug)]
+pub struct FarEnd([OwnedFd; 4]);
+
+impl FarEnd {
+    /// The descriptors.
+    #[must_use]
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 4] {
+        self.0.each_ref().map(AsFd::as_fd)
+    }
+}
+
+/// What is left to do after writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing.
+    All,
+    /// The worker is to read first: wait until the socket is writable.
+    Blocked,
+}
+
+impl Link {
+    /// Both ends of a new lane.
+    ///
+    /// # Errors
+    /// If the system has no memory or descriptors left.
+    pub fn pair() -> io::Result<(Self, FarEnd)> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (files, their_files) = StdUnixStream::pair()?;
+        files.set_nonblocking(true)?;
+        let (token_reader, token_writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let ring = Ring::new()?;
+        let far_end = FarEnd([
+            theirs.into(),
+            token_reader.try_clone()?,
+            ring.descriptor().try_clone_to_owned()?,
+            their_files.into(),
+        ]);
+        let link = Self {
+            socket: Arc::new(UnixStream::from_std(ours)?),
+            token_writer,
+            token_reader,
+            files,
+            ring,
+            tokens: Vec::new(),
+            frames: Vec::new(),
+        };
+        Ok((link, far_end))
+    }
+
+    /// The socket, to wait on.
+    #[must_use]
+    pub fn socket(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.socket)
+    }
+
+    /// Puts a request among what is to be written, its body first if that is a file.
+    ///
+    /// # Errors
+    /// If the file cannot be sent.
+    pub fn push(&mut self, number: u32, frame: &mut [u8], file: Option<&File>) -> io::Result<()> {
+        if let Some(file) = file {
+            unix::send_descriptors(self.files.as_fd(), b"F", &[file.as_fd()])?;
+        }
+        number_frame(frame, number);
+        self.tokens.push(token(number));
+        self.frames.extend_from_slice(frame);
+        Ok(())
+    }
+
+    /// Writes what was pushed, in two calls: tokens before frames, so that a worker which finds no token for
+    /// a frame knows that we took it back.
+    ///
+    /// # Errors
+    /// If the worker is gone.
+    pub fn flush(&mut self) -> io::Result<Flushed> {
+        if !self.tokens.is_empty() {
+            // A pipe has room for some thousand tokens, a lane never has more than 250.
+            let written = rustix::io::write(&self.token_writer, &self.tokens)?;
+            if written < self.tokens.len() {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.tokens.clear();
+        }
+        while !self.frames.is_empty() {
+            match self.socket.try_write(&self.frames) {
+                Ok(written) if written == self.frames.len() => self.frames.clear(),
+                Ok(written) => drop(self.frames.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Flushed::All)
+    }
+
+    /// Takes back the tokens of all requests that have not begun; those not even written too.
+    pub fn take_tokens(&mut self) -> Vec<u8> {
+        let mut tokens = vec![0; 256];
+        let count = loop {
+            match rustix::io::read(&self.token_reader, &mut tokens[..]) {
+                Err(Errno::INTR) => {}
+                // No token left, or nothing more to be had from a pipe that both sides hold.
+                Err(_) => break 0,
+                Ok(count) => break count,
+            }
+        };
+        tokens.truncate(count);
+        tokens.append(&mut self.tokens);
+        tokens
+    }
+
+    /// The file that the worker has sent.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn receive_file(&self) -> io::Result<File> {
+        unix::receive_descriptor(self.files.as_fd()).map(File::from)
+    }
+
+    /// Lets the worker leave when it has answered what it has.
+    pub fn close(&self) {
+        // Cannot fail but for a worker that is gone already.
+        let _ = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Write);
+    }
+}

@@ -1,0 +1,91 @@
+//! The ring of shared memory into which a worker puts its answers, as we read it. Answers in it survive their
+//! worker, and are found without its help.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use bytes::Bytes;
+
+use crate::protocol::marshal::Malformed;
+use crate::protocol::worker::{
+    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_START, RING_TAIL,
+};
+use crate::unix::SharedMemory;
+
+/// Bytes of records in a ring: some 25 answers of 10 KB, and small enough to stay in a processor's cache.
+const CAPACITY: usize = 256 * 1024;
+
+/// A lane's answers.
+#[derive(Debug)]
+pub struct Ring {
+    memory: SharedMemory,
+    tail: u64,
+}
+
+impl Ring {
+    /// An empty ring.
+    ///
+    /// # Errors
+    /// If the system has no memory or descriptors left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            memory: SharedMemory::new(RING_START + CAPACITY)?,
+            tail: 0,
+        })
+    }
+
+    /// What the worker maps.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.memory.descriptor()
+    }
+
+    /// The next record if it is about the request numbered `number`, `None` if not (yet): what the worker has
+    /// sent about an earlier one over the socket comes first.
+    ///
+    /// # Errors
+    /// [`Malformed`] if no worker of ours would write this.
+    pub fn take(&mut self, number: u32) -> Result<Option<(Header, Bytes)>, Malformed> {
+        let head = self.memory.load(RING_HEAD);
+        while self.tail != head {
+            let position = usize::try_from(self.tail % CAPACITY as u64).map_err(|_| Malformed)?;
+            let room = CAPACITY - position;
+            let header = if room < HEADER {
+                None
+            } else {
+                let bytes = self.memory.copy(RING_START + position, HEADER);
+                Header::read(&bytes.ok_or(Malformed)?)?.filter(|header| header.kind != Kind::Wake)
+            };
+            let Some(header) = header else {
+                self.advance(room, head)?;
+                continue;
+            };
+            if header.number != number {
+                return Ok(None);
+            }
+            let start = position + HEADER;
+            if header.length > CAPACITY - start {
+                return Err(Malformed);
+            }
+            let payload = self.memory.copy(RING_START + start, header.length);
+            self.advance(HEADER + header.length, head)?;
+            return Ok(Some((header, payload.ok_or(Malformed)?.into())));
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self, bytes: usize, head: u64) -> Result<(), Malformed> {
+        let tail = self.tail + bytes as u64;
+        if tail > head {
+            return Err(Malformed);
+        }
+        self.tail = tail;
+        self.memory.store(RING_TAIL, tail);
+        Ok(())
+    }
+
+    /// Tells the worker that nobody wants the rest of an answer.
+    pub fn cancel(&self, number: u32) {
+        self.memory.store(RING_CANCELLED, u64::from(number));
+    }
+}

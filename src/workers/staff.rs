@@ -1,0 +1,285 @@
+//! How many workers there are: starts them, replaces those that die, adds some when requests wait, ends all.
+//!
+//! One task owns all of this; others tell it what happened. A worker is gone when both its process has
+//! ended and all that it had sent is read.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::link::Link;
+use super::pool::WorkerId;
+use super::template::{Message, Template};
+use super::{Shared, WorkerOptions, lock};
+use crate::log;
+use crate::unix::{self, Process};
+
+/// A template's name: never used twice.
+pub(super) type TemplateId = u32;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A template said something.
+    Said(TemplateId, Message),
+    /// A template's process has ended.
+    Exited(TemplateId, ExitStatus),
+    /// All that a lane sent is read.
+    LaneClosed(WorkerId),
+    /// A worker sent what makes no sense.
+    Confused(WorkerId),
+    /// A worker has nothing left but requests that are overdue.
+    Hopeless(WorkerId),
+    /// Requests wait, and no lane is free.
+    Crowded,
+    /// Everything is to end; tell when it has.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A template's process.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) template: Template,
+    /// The worker that it is to become, where workers are started afresh.
+    pub(super) becomes: Option<WorkerId>,
+    /// When it began to import the application; `None` when it is done.
+    pub(super) loading: Option<Instant>,
+    /// Ends the process when told or dropped.
+    pub(super) kill: Option<oneshot::Sender<()>>,
+    pub(super) pid: Option<u32>,
+}
+
+/// A worker from the order to its end.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) source: TemplateId,
+    /// Its lanes, until it exists.
+    pub(super) links: Vec<Link>,
+    pub(super) process: Option<Process>,
+    /// Closed when we end, whatever way: the worker watches the other side.
+    pub(super) watch: Option<OwnedFd>,
+    /// How many lanes are still to be read; `None` until it exists.
+    pub(super) open_lanes: Option<usize>,
+    /// Neither starting nor serving any more.
+    pub(super) lost: bool,
+    pub(super) status: Option<ExitStatus>,
+}
+
+pub(super) struct Staff {
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: WorkerOptions,
+    pub(super) sources: BTreeMap<TemplateId, Source>,
+    pub(super) members: BTreeMap<WorkerId, Member>,
+    pub(super) last_id: u32,
+    /// Start the application afresh in each worker, because it was asked for or because it cannot be forked.
+    pub(super) afresh: bool,
+    /// How many workers in a row died before their first answer.
+    pub(super) early_deaths: u32,
+    /// Not before then is a worker replaced.
+    pub(super) not_before: Instant,
+    pub(super) last_start: Instant,
+    pub(super) crowded: bool,
+    /// To be told whether the start went well.
+    pub(super) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
+    pub(super) stopping: Option<Stopping>,
+}
+
+pub(super) struct Stopping {
+    pub(super) done: oneshot::Sender<()>,
+    pub(super) deadline: Instant,
+}
+
+/// Starts the first template and worker, and the task that looks after them.
+///
+/// # Errors
+/// If Python cannot be run, or the application cannot be imported; nothing is left running.
+pub async fn start(
+    shared: Arc<Shared>,
+    options: WorkerOptions,
+    inbox: mpsc::UnboundedReceiver<Event>,
+) -> anyhow::Result<()> {
+    unix::adopt_orphans();
+    let children = signal(SignalKind::child()).context("cannot watch processes")?;
+    let (starting, started) = oneshot::channel();
+    let now = Instant::now();
+    let staff = Staff {
+        shared,
+        afresh: !options.preload,
+        options,
+        sources: BTreeMap::new(),
+        members: BTreeMap::new(),
+        last_id: 0,
+        early_deaths: 0,
+        not_before: now,
+        last_start: now,
+        crowded: false,
+        starting: Some(starting),
+        stopping: None,
+    };
+    tokio::spawn(staff.run(inbox, children));
+    started
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("no worker could be started")))
+}
+
+impl Staff {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut children: Signal) {
+        loop {
+            self.act();
+            if self.is_over() {
+                break;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                event = inbox.recv() => match event {
+                    Some(event) => self.happened(event),
+                    None => break,
+                },
+                _ = children.recv() => self.reap_orphans(),
+                () = sleep_until(deadline) => {}
+            }
+        }
+        if let Some(stopping) = self.stopping.take() {
+            // Nobody to tell is no matter.
+            let _ = stopping.done.send(());
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopping.is_some() && self.members.is_empty() && self.sources.is_empty()
+    }
+
+    /// Does what is due by now.
+    fn act(&mut self) {
+        let now = Instant::now();
+        self.end_slow_starters(now);
+        if let Some(stopping) = &self.stopping {
+            let over = now >= stopping.deadline;
+            self.wind_up(over);
+            return;
+        }
+        let at_work = self.members.values().filter(|member| !member.lost).count();
+        if at_work < self.options.min {
+            if now >= self.not_before {
+                for _ in at_work..self.options.min {
+                    self.hire();
+                }
+            }
+        } else if self.crowded && at_work < self.options.max && now >= self.next_growth() {
+            self.crowded = lock(&self.shared.pool).is_crowded();
+            if self.crowded {
+                self.crowded = false;
+                self.last_start = now;
+                self.hire();
+            }
+        }
+    }
+
+    fn next_growth(&self) -> Instant {
+        // One at a time: the next one only when this one has shown whether it helps.
+        (self.last_start + self.options.start_interval).max(self.not_before)
+    }
+
+    /// When [`Staff::act`] is to be called at the latest.
+    fn deadline(&self) -> Option<Instant> {
+        let limit = self.options.start_timeout;
+        let loading = self.sources.values().filter_map(|source| source.loading);
+        let slow = loading
+            .min()
+            .filter(|_| !limit.is_zero())
+            .map(|since| since + limit);
+        let at_work = self.members.values().filter(|member| !member.lost).count();
+        let due = match &self.stopping {
+            Some(stopping) => Some(stopping.deadline).filter(|at| *at > Instant::now()),
+            None if at_work < self.options.min => Some(self.not_before),
+            None => (self.crowded && at_work < self.options.max).then(|| self.next_growth()),
+        };
+        slow.into_iter().chain(due).min()
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Said(source, message) => self.said(source, message),
+            Event::Exited(source, status) => self.exited(source, status),
+            Event::LaneClosed(worker) => {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.open_lanes = member.open_lanes.map(|open| open.saturating_sub(1));
+                    if !std::mem::replace(&mut member.lost, true) {
+                        // It should be gone in a moment. If it stays all the same, it is ended.
+                        let shared = Arc::clone(&self.shared);
+                        let grace = self.options.stop_timeout;
+                        tokio::spawn(async move {
+                            tokio::time::sleep(grace).await;
+                            shared.tell(Event::Hopeless(worker));
+                        });
+                    }
+                }
+                self.bury(worker);
+            }
+            Event::Confused(worker) => {
+                log!("worker {worker} sent what makes no sense; it is ended");
+                self.kill(worker);
+            }
+            Event::Hopeless(worker) => self.kill(worker),
+            Event::Crowded => self.crowded = true,
+            Event::Stop(done) => {
+                let wanted = lock(&self.shared.pool).close();
+                let grace = if wanted {
+                    Duration::ZERO
+                } else {
+                    self.options.stop_timeout
+                };
+                self.stopping = Some(Stopping {
+                    done,
+                    deadline: Instant::now() + grace,
+                });
+            }
+        }
+    }
+
+    fn said(&mut self, id: TemplateId, message: Message) {
+        match message {
+            Message::Loaded { threads } => self.loaded(id, threads),
+            Message::Failed { reason, traceback } => {
+                let target = &self.options.target;
+                let traceback = traceback.trim_end();
+                self.import_failed(
+                    id,
+                    match traceback {
+                        "" => anyhow!("cannot use `import:{target}`: {reason}"),
+                        _ => anyhow!("cannot import `{target}`: {reason}\n{traceback}"),
+                    },
+                );
+            }
+            Message::Outdated { version } => {
+                let python = self.options.python.display();
+                self.import_failed(
+                    id,
+                    anyhow!(
+                        "`{python}` is Python {version}, but 3.8 or later is needed\n\
+                     hint: set runner.python to the interpreter to be used"
+                    ),
+                );
+            }
+            Message::Forked { worker, pid } => self.joined(worker, Process::new(pid)),
+            Message::Unforked { worker, reason } => {
+                self.members.remove(&worker);
+                self.failed(anyhow!("cannot fork a worker: {reason}"));
+            }
+            Message::Died { pid, status } => self.died(pid, status),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,124 @@
+//! A request on its way to a worker, and the promise to answer it.
+
+use std::fmt;
+use std::fs::File;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use tokio::sync::oneshot;
+
+use crate::application::{Errors, Request, RequestBody, Response};
+use crate::protocol::worker::request_frame;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Task {
+    /// The request for the worker, without a number yet.
+    pub frame: Vec<u8>,
+    /// Its body, if that is a file.
+    pub file: Option<File>,
+    /// Where the application's error output goes.
+    pub errors: Errors,
+    /// When it came in.
+    pub entered: Instant,
+    /// What it was, for the log.
+    pub about: About,
+    progress: Progress,
+}
+
+/// How far a request's answer is.
+#[derive(Debug)]
+enum Progress {
+    /// Somebody waits for it, or has gone away by now.
+    Waiting(oneshot::Sender<Response>),
+    /// The application's answer, or its head, was given.
+    Answered,
+    /// A status of our own was given.
+    Refused,
+}
+
+/// A request's method and target.
+#[derive(Clone, Debug)]
+pub struct About {
+    method: Method,
+    target: Bytes,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = String::from_utf8_lossy(&self.target);
+        write!(formatter, "{} {}", self.method, target.escape_debug())
+    }
+}
+
+impl Task {
+    /// A request, and where its answer will come.
+    #[must_use]
+    pub fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
+        let (reply, answer) = oneshot::channel();
+        let frame = request_frame(&request);
+        let file = match request.body {
+            RequestBody::File { file, .. } => Some(file),
+            RequestBody::Empty | RequestBody::Bytes(_) => None,
+        };
+        let task = Self {
+            frame,
+            file,
+            errors: request.errors,
+            entered: Instant::now(),
+            about: About {
+                method: request.method,
+                target: request.target,
+            },
+            progress: Progress::Waiting(reply),
+        };
+        (task, answer)
+    }
+
+    /// Whether somebody still waits for the answer.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        match &self.progress {
+            Progress::Waiting(reply) => !reply.is_closed(),
+            Progress::Answered | Progress::Refused => false,
+        }
+    }
+
+    /// Whether the answer, or its head, has been given.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.progress, Progress::Waiting(_))
+    }
+
+    /// Whether it was answered with a status of ours.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.progress, Progress::Refused)
+    }
+
+    /// Answers. The answer comes back if nobody wants it any more.
+    pub fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
+        match std::mem::replace(&mut self.progress, Progress::Answered) {
+            Progress::Waiting(reply) => reply.send(response).map_err(Box::new),
+            earlier @ (Progress::Answered | Progress::Refused) => {
+                self.progress = earlier;
+                Err(Box::new(response))
+            }
+        }
+    }
+
+    /// Answers with a status of our own, if that can still be done.
+    pub fn refuse(&mut self, status: StatusCode) {
+        let mut response = Response::plain(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("1");
+            response.headers.insert(header::RETRY_AFTER, soon);
+        }
+        if !self.is_answered() {
+            // Nobody to hear it is no matter.
+            let _ = self.answer(response);
+            self.progress = Progress::Refused;
+        }
+    }
+}

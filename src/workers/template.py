@@ -1,0 +1,248 @@
+"""The template of runner's workers: imports an application once, and forks a worker each time it is told to.
+
+Plain Python 3.8 and later, standard library only. The messages are described in runner's
+src/workers/template.rs; bootstrap.py calls `main`.
+"""
+
+import gc
+import importlib
+import os
+import platform
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from marshal import dumps, loads
+
+from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, MOMENT, RECEIVE, described, run_worker, traceback_of
+
+
+
+def no_action(*_):
+    """Signals of the terminal and of service managers are runner's to act on. A handler rather
+    than SIG_IGN, which programs started by the application would inherit."""
+
+
+IGNORED = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTSTP")
+    if hasattr(signal, name)
+]
+
+
+class Control:
+    """Messages from and to runner: a length, then a tuple in marshal's format."""
+
+    def __init__(self, connection):
+        self.socket = connection
+        self.buffer = b""
+        self.descriptors = []
+
+    def send(self, *message):
+        data = dumps(message, 2)
+        self.socket.sendall(struct.pack("<I", len(data)) + data)
+
+    def receive(self):
+        """Reads once; whether runner is still there. Descriptors collect in `descriptors`."""
+        data, ancillary, _, _ = self.socket.recvmsg(RECEIVE, 16 * DESCRIPTOR, CLOSE_ON_EXEC)
+        for level, kind, rights in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                count = len(rights) // 4
+                self.descriptors += struct.unpack("%di" % count, rights[: count * 4])
+        self.buffer += data
+        return bool(data)
+
+    def message(self):
+        """The next message that is there whole, or `None`."""
+        if len(self.buffer) < 4:
+            return None
+        end = 4 + struct.unpack_from("<I", self.buffer)[0]
+        if len(self.buffer) < end:
+            return None
+        message = loads(self.buffer[4:end])
+        self.buffer = self.buffer[end:]
+        return message
+
+    def take_descriptors(self, count):
+        taken, self.descriptors = self.descriptors[:count], self.descriptors[count:]
+        return taken
+
+
+class BadApplication(Exception):
+    """What `import:` names cannot be used; the text says why."""
+
+
+def resolve(target):
+    """The object that `package.module.attribute`, `package.module:attribute` or `module:factory()` names."""
+    call = target.endswith("()")
+    name = target[:-2] if call else target
+    if ":" in name:
+        module_name, _, attributes = name.partition(":")
+        module = importlib.import_module(module_name)
+    else:
+        module, module_name, attributes = import_longest(name)
+    found = module
+    seen = module_name
+    for attribute in filter(None, attributes.split(".")):
+        if not hasattr(found, attribute):
+            raise BadApplication(
+                "`%s` has no attribute `%s`%s" % (seen, attribute, hint(found, attribute))
+            )
+        found = getattr(found, attribute)
+        seen += "." + attribute
+    if call:
+        if not callable(found):
+            raise BadApplication("`%s` cannot be called, it is %s" % (seen, described(found)))
+        found = found()
+        seen += "()"
+    if not callable(found):
+        raise BadApplication(
+            "`%s` is not callable, it is %s%s" % (seen, described(found), hint(found, None))
+        )
+    return found
+
+
+def import_longest(name):
+    """Imports as much of a dotted name as is a module; the rest are attributes."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        module_name = ".".join(parts[:length])
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            # Only if this very module, or the package that it would be in, is what is missing.
+            missing = error.name or ""
+            if length > 1 and (module_name == missing or module_name.startswith(missing + ".")):
+                continue
+            raise
+        return module, module_name, ".".join(parts[length:])
+    raise ModuleNotFoundError("No module named %r" % name, name=name)
+
+
+def hint(thing, wanted):
+    """Names beside it that might have been meant."""
+    likely = [
+        name
+        for name in ("application", "app", "wsgi_app", "create_app", "make_app")
+        if name != wanted and callable(getattr(thing, name, None))
+    ]
+    return "; it has `%s`" % "`, `".join(likely) if likely else ""
+
+
+class Template:
+    """Imports the application once and forks workers, each time that it is told to."""
+
+    def __init__(self, control):
+        self.control = control
+        self.children = set()
+
+    def run(self):
+        options = None
+        while options is None:
+            if not self.control.receive():
+                return
+            options = self.control.message()
+        for number in IGNORED:
+            signal.signal(number, no_action)
+        sys.argv[:] = options["arguments"]
+        path = [entry for entry in sys.path if entry != ""]
+        first = [os.fsdecode(entry) for entry in options["path"]]
+        sys.path[:] = first + [entry for entry in path if entry not in first]
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        try:
+            for name in options["imports"]:
+                importlib.import_module(name)
+            application = resolve(options["application"])
+        except BadApplication as error:
+            self.control.send("failed", str(error), "")
+            return
+        except BaseException as error:
+            reason = "%s: %s" % (type(error).__name__, error)
+            self.control.send("failed", reason, traceback_of(error))
+            return
+        gc.collect()
+        if hasattr(gc, "freeze"):
+            gc.freeze()  # keeps the collector from touching pages that workers share
+        self.control.send("loaded", platform.python_version(), threading.active_count() - 1)
+        work = self.await_orders(options)
+        if work is not None:
+            run_worker(application, options, work)
+
+    def await_orders(self, options):
+        """Forks as told. Returns a worker's descriptors in the process that is to be one, else `None`."""
+        waking, woken = os.pipe()
+        for descriptor in (waking, woken):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, no_action)
+        while True:
+            readable, _, _ = select.select([self.control.socket, waking], [], [])
+            if waking in readable:
+                try:
+                    os.read(waking, 4096)
+                except BlockingIOError:
+                    pass
+                self.reap()
+            if self.control.socket not in readable:
+                continue
+            if not self.control.receive():
+                self.end_children(options["stop_timeout"])
+                return None
+            for kind, worker, count in iter(self.control.message, None):
+                if kind == "descriptors":
+                    continue
+                descriptors = self.control.take_descriptors(count)
+                if kind == "serve" or self.fork(worker, descriptors):
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    os.close(waking)
+                    os.close(woken)
+                    self.control.socket.close()
+                    return descriptors
+
+    def fork(self, worker, descriptors):
+        """Makes a worker; true in the worker itself."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.control.send("unforked", worker, str(error))
+        else:
+            if pid == 0:
+                return True
+            self.children.add(pid)
+            self.control.send("forked", worker, pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return False
+
+    def reap(self):
+        for pid in list(self.children):
+            try:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended, status = pid, 0
+            if ended:
+                self.children.discard(pid)
+                try:
+                    self.control.send("died", pid, status)
+                except OSError:
+                    pass
+
+    def end_children(self, grace):
+        """Runner is gone. The workers see that themselves; those that do not leave are ended."""
+        deadline = time.monotonic() + min(grace, MOMENT)
+        while self.children and time.monotonic() < deadline:
+            time.sleep(0.01)
+            self.reap()
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+
+
+def main(connection):
+    Template(Control(connection)).run()

@@ -1,0 +1,327 @@
+//! A template: a Python process that imports an application once and forks workers from it, or becomes one.
+//!
+//! Its standard input is the socket over which we send it, each behind its length as 32 bits: the
+//! sources of its modules, its options, then orders: `("descriptors", 0, 0)` with descriptors attached,
+//! `("fork", worker, count)` and `("serve", worker, count)`, which use up the first `count` of them. It sends `("loaded",
+//! version, threads)` or `("failed", reason, traceback)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
+//! `("unforked", worker, reason)` and `("died", pid, status)`. All are `marshal` tuples.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::Context;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::process::{Child, Command};
+
+use super::WorkerOptions;
+use super::link::FarEnd;
+use super::pool::WorkerId;
+use crate::protocol::environ;
+use crate::protocol::marshal::{Malformed, Reader, Writer};
+use crate::unix;
+
+/// Sent before everything else; takes the rest from the socket.
+const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// The modules that run there: name, file name in tracebacks, source.
+const MODULES: [(&str, &str, &str); 2] = [
+    (
+        "runner_worker",
+        "runner/worker.py",
+        include_str!("worker.py"),
+    ),
+    (
+        "runner_template",
+        "runner/template.py",
+        include_str!("template.py"),
+    ),
+];
+
+/// Our side of a template, through which it is given orders.
+#[derive(Debug)]
+pub struct Template {
+    socket: OwnedFd,
+}
+
+/// What a template says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The application is imported.
+    Loaded {
+        /// How many threads it started while it was.
+        threads: i64,
+    },
+    /// The application cannot be imported.
+    Failed {
+        /// Why, in a line.
+        reason: String,
+        /// Where; may be empty.
+        traceback: String,
+    },
+    /// This Python is too old for us.
+    Outdated {
+        /// Its version.
+        version: String,
+    },
+    /// A worker was made.
+    Forked {
+        /// Which.
+        worker: WorkerId,
+        /// Its process id.
+        pid: i32,
+    },
+    /// A worker could not be made.
+    Unforked {
+        /// Which.
+        worker: WorkerId,
+        /// Why.
+        reason: String,
+    },
+    /// A worker died.
+    Died {
+        /// Its process id.
+        pid: i32,
+        /// Its status, as of `wait(2)`.
+        status: i32,
+    },
+}
+
+impl Template {
+    /// Starts one. Its messages are to be read from the inbox; it ends when it, or rather its socket, is dropped.
+    ///
+    /// # Errors
+    /// If the interpreter cannot be run.
+    pub fn start(options: &WorkerOptions) -> anyhow::Result<(Self, Inbox, Child)> {
+        let (ours, theirs) = StdUnixStream::pair().context("cannot make a socket")?;
+        let errors = std::io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .context("cannot use standard error")?;
+        let child = Command::new(&options.python)
+            .arg("-c")
+            .arg(format!("import os; exec(os.read(0, {}))", BOOTSTRAP.len()))
+            // Says in a list of processes what this one is.
+            .arg(&options.target)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            // What the application prints is its log, never an answer.
+            .stdout(Stdio::from(errors))
+            .stderr(Stdio::inherit())
+            // However we end, it does not stay behind.
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| {
+                format!("cannot run `{}` (runner.python)", options.python.display())
+            })?;
+        let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
+        let template = Self { socket };
+        template.send_bytes(BOOTSTRAP.as_bytes(), &[])?;
+        template.send(&modules(), &[])?;
+        template.send(&description(options), &[])?;
+        ours.set_nonblocking(true)?;
+        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
+        // We write through our duplicate; the socket itself is not to be shut down for that.
+        writer.forget();
+        Ok((template, Inbox::new(reader), child))
+    }
+
+    /// Orders a worker: a fork, or that the template itself becomes it.
+    ///
+    /// # Errors
+    /// If the template is gone.
+    pub fn order(
+        &self,
+        worker: WorkerId,
+        fork: bool,
+        watch: BorrowedFd<'_>,
+        lanes: &[FarEnd],
+    ) -> anyhow::Result<()> {
+        self.send(&message("descriptors", 0, 0), &[watch])?;
+        for lane in lanes {
+            self.send(&message("descriptors", 0, 0), &lane.descriptors())?;
+        }
+        let kind = if fork { "fork" } else { "serve" };
+        self.send(&message(kind, worker, 1 + 4 * lanes.len()), &[])
+    }
+
+    /// Sends a message behind its length.
+    fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+        let length = u32::try_from(message.len()).context("a message is too long")?;
+        let frame = [&length.to_le_bytes()[..], message].concat();
+        self.send_bytes(&frame, descriptors)
+    }
+
+    /// Sends all of what is given; waits for the template to read if it must, which it always does soon.
+    fn send_bytes(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+        let mut rest = bytes;
+        let mut descriptors = descriptors;
+        while !rest.is_empty() {
+            match unix::send_descriptors(self.socket.as_fd(), rest, descriptors) {
+                Ok(sent) => {
+                    rest = &rest[sent..];
+                    descriptors = &[];
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    let mut poll = [rustix::event::PollFd::new(
+                        &self.socket,
+                        rustix::event::PollFlags::OUT,
+                    )];
+                    rustix::event::poll(&mut poll, None).context("cannot wait")?;
+                }
+                Err(error) => return Err(error).context("the template is gone"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn message(kind: &str, worker: WorkerId, count: usize) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.tuple(3);
+    writer.string(kind);
+    writer.integer(i32::try_from(worker).unwrap_or(i32::MAX));
+    writer.integer(i32::try_from(count).unwrap_or(i32::MAX));
+    writer.into_bytes()
+}
+
+fn modules() -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.list(MODULES.len());
+    for (name, file, source) in MODULES {
+        writer.tuple(3);
+        writer.string(name);
+        writer.string(file);
+        writer.string(source);
+    }
+    writer.into_bytes()
+}
+
+fn description(options: &WorkerOptions) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.dict();
+    writer.string("application");
+    writer.string(&options.target);
+    writer.string("arguments");
+    writer.list(options.arguments.len());
+    for argument in &options.arguments {
+        writer.string(argument);
+    }
+    writer.string("path");
+    writer.list(options.search_path.len());
+    for folder in &options.search_path {
+        // Decoded there as file names are.
+        writer.bytes(folder.as_os_str().as_bytes());
+    }
+    writer.string("imports");
+    writer.list(options.imports.len());
+    for module in &options.imports {
+        writer.string(module);
+    }
+    writer.string("variables");
+    writer.dict();
+    for (name, value) in environ::CONSTANTS {
+        writer.string(name);
+        writer.string(value);
+    }
+    writer.end_dict();
+    writer.string("multiprocess");
+    writer.boolean(!options.run_once && options.max > 1);
+    writer.string("run_once");
+    writer.boolean(options.run_once);
+    writer.string("stop_timeout");
+    writer.float(options.stop_timeout.as_secs_f64());
+    writer.end_dict();
+    writer.into_bytes()
+}
+
+/// The messages of a template.
+#[derive(Debug)]
+pub struct Inbox {
+    socket: OwnedReadHalf,
+}
+
+impl Inbox {
+    fn new(socket: OwnedReadHalf) -> Self {
+        Self { socket }
+    }
+
+    /// The next message; `None` when the template is gone, or talks nonsense.
+    pub async fn next(&mut self) -> Option<Message> {
+        let length = self.socket.read_u32_le().await.ok()?;
+        // A traceback is the longest that it says; one of 16 MiB is none.
+        if length > 16 << 20 {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        self.socket.read_exact(&mut bytes).await.ok()?;
+        parse(&bytes).ok()
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut reader = Reader::new(bytes);
+    reader.tuple(3)?;
+    let number = |reader: &mut Reader<'_>| {
+        let value = reader.integer()?;
+        i32::try_from(value).map_err(|_| Malformed)
+    };
+    let worker = |reader: &mut Reader<'_>| {
+        let value = reader.integer()?;
+        WorkerId::try_from(value).map_err(|_| Malformed)
+    };
+    match reader.string()? {
+        b"loaded" => {
+            reader.string()?;
+            Ok(Message::Loaded {
+                threads: reader.integer()?,
+            })
+        }
+        b"failed" => Ok(Message::Failed {
+            reason: text(reader.string()?),
+            traceback: text(reader.string()?),
+        }),
+        b"outdated" => Ok(Message::Outdated {
+            version: text(reader.string()?),
+        }),
+        b"forked" => Ok(Message::Forked {
+            worker: worker(&mut reader)?,
+            pid: number(&mut reader)?,
+        }),
+        b"unforked" => Ok(Message::Unforked {
+            worker: worker(&mut reader)?,
+            reason: text(reader.string()?),
+        }),
+        b"died" => Ok(Message::Died {
+            pid: number(&mut reader)?,
+            status: number(&mut reader)?,
+        }),
+        _ => Err(Malformed),
+    }
+}
+
+/// How a process ended, in words.
+#[must_use]
+pub fn cause(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was killed by {}", signal_name(signal)),
+        (None, Some(0)) => "left".to_owned(),
+        (None, Some(code)) => format!("exited with status {code}"),
+        (None, None) => format!("ended ({status})"),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match rustix::process::Signal::from_named_raw(signal) {
+        // `Signal::KILL`
+        Some(named) => format!("{named:?}")
+            .trim_matches('"')
+            .replace("Signal::", "SIG"),
+        None => format!("signal {signal}"),
+    }
+}

@@ -1,0 +1,255 @@
+//! What a WSGI application answers, and what becomes of it on the way from its process.
+
+#[path = "support/pool.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Seek, Write};
+use std::time::Duration;
+
+use http::StatusCode;
+use runner::application::{Application, Errors, RequestBody, ResponseBody};
+use tokio::sync::mpsc;
+
+use support::{APPLICATION, blocks, body, pool, pool_of, request};
+
+#[tokio::test]
+async fn the_environ_is_what_wsgi_demands() {
+    let pool = pool(|_| ()).await;
+    let text = pool.text("/environ").await;
+    let environ: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    for (name, value) in [
+        ("REQUEST_METHOD", "'GET'"),
+        ("SCRIPT_NAME", "''"),
+        ("PATH_INFO", "'/environ'"),
+        ("SERVER_PROTOCOL", "'HTTP/1.1'"),
+        ("GATEWAY_INTERFACE", "'CGI/1.1'"),
+        ("wsgi.version", "(1, 0)"),
+        ("wsgi.url_scheme", "'http'"),
+        ("wsgi.multithread", "False"),
+        ("wsgi.multiprocess", "False"),
+        ("wsgi.run_once", "False"),
+        ("wsgi.input_terminated", "True"),
+    ] {
+        assert_eq!(environ.get(name), Some(&value), "{name}");
+    }
+    for name in ["wsgi.input", "wsgi.errors", "wsgi.file_wrapper"] {
+        assert!(environ.contains_key(name), "{name}");
+    }
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn statuses_and_headers_arrive_as_they_were_given() {
+    let pool = pool(|_| ()).await;
+    let response = pool.get("/reason").await;
+    assert_eq!(response.status.as_u16(), 299);
+    assert_eq!(response.reason.as_deref(), Some(&b"Quite \xe4nother"[..]));
+    let values: Vec<_> = response.headers.get_all("x-twice").iter().collect();
+    assert_eq!(values, ["1", "2"]);
+    for bad in ["/bad-header", "/text", "/error"] {
+        assert_eq!(
+            pool.get(bad).await.status,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "{bad}"
+        );
+    }
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn blocks_arrive_as_they_are_made() {
+    let pool = pool(|_| ()).await;
+    let mut blocks = blocks(pool.get("/blocks").await);
+    assert_eq!(blocks.next().await, Some(Ok("first".into())));
+    // Only now may the application go on.
+    pool.allow("go").await;
+    assert_eq!(blocks.next().await, Some(Ok("second".into())));
+    assert_eq!(blocks.next().await, None);
+    pool.noted("closed").await;
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_wants_is_closed() {
+    let pool = pool(|_| ()).await;
+    let mut endless = blocks(pool.get("/endless").await);
+    assert!(endless.next().await.is_some());
+    drop(endless);
+    pool.noted("closed").await;
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_client_holds_back_the_application() {
+    let pool = pool(|_| ()).await;
+    let mut endless = blocks(pool.get("/endless").await);
+    for _ in 0..100 {
+        let block = endless.next().await.expect("more").expect("good");
+        assert_eq!(block.len(), 65536);
+    }
+    // Others are answered in the meantime if there is another worker; here they wait.
+    drop(endless);
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_not_taken_for_whole() {
+    let pool = pool(|_| ()).await;
+    assert!(body(pool.get("/raises").await).await.is_err());
+    let mut dying = blocks(pool.get("/dies").await);
+    assert_eq!(dying.next().await, Some(Ok("first".into())));
+    pool.allow("go").await;
+    assert!(matches!(dying.next().await, Some(Err(_))));
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn large_bodies_go_both_ways() {
+    let pool = pool(|_| ()).await;
+    assert_eq!(pool.text("/large").await.len(), 1 << 20);
+    let mut small = request("/echo");
+    small.body = RequestBody::Bytes("some bytes".into());
+    assert_eq!(
+        body(pool.wsgi.respond(small).await).await.expect("whole"),
+        "some bytes"
+    );
+    for (path, wanted) in [("/echo", "from a file"), ("/input", "BufferedReader")] {
+        let mut large = request(path);
+        let mut file = tempfile::tempfile().expect("made");
+        file.write_all(b"from a file").expect("written");
+        file.rewind().expect("rewound");
+        large.body = RequestBody::File { file, length: 11 };
+        assert_eq!(
+            body(pool.wsgi.respond(large).await).await.expect("whole"),
+            wanted
+        );
+    }
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn files_are_handed_over() {
+    let pool = pool(|_| ()).await;
+    let response = pool.get("/file").await;
+    assert!(matches!(
+        response.body,
+        ResponseBody::File { offset: 10, .. }
+    ));
+    assert_eq!(body(response).await.expect("whole"), APPLICATION[10..]);
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn error_output_goes_where_the_gateway_wants_it() {
+    let pool = pool(|_| ()).await;
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let mut request = request("/errors");
+    request.errors = Errors::Gateway(sender);
+    assert_eq!(
+        body(pool.wsgi.respond(request).await).await.expect("whole"),
+        "ok"
+    );
+    assert_eq!(receiver.recv().await, Some("told\n".into()));
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_says_why() {
+    for (source, target, wanted) in [
+        (
+            "import nowhere",
+            "app.application",
+            "cannot import `app.application`: ModuleNotFoundError: No module named 'nowhere'",
+        ),
+        (
+            "raise ValueError('on purpose')",
+            "app.application",
+            "ValueError: on purpose",
+        ),
+        ("syntax error", "app.application", "SyntaxError"),
+        (
+            "def app(): pass",
+            "app.application",
+            "`app` has no attribute `application`; it has `app`",
+        ),
+        (
+            "application = 3",
+            "app:application",
+            "`app.application` is not callable, it is an int",
+        ),
+        ("", "app", "`app` is not callable, it is a module"),
+        ("", "nowhere.at.all", "No module named 'nowhere'"),
+        (
+            "def make(): return 3",
+            "app:make()",
+            "`app.make()` is not callable, it is an int",
+        ),
+        (
+            "import os; os._exit(7)",
+            "app.application",
+            "Python exited with status 7 while it imported `app.application`",
+        ),
+        (
+            "import sys; sys.exit(7)",
+            "app.application",
+            "SystemExit: 7",
+        ),
+    ] {
+        let started = pool_of(source, |options| options.target = target.to_owned()).await;
+        let error = started
+            .err()
+            .map(|error| format!("{error:#}"))
+            .unwrap_or_default();
+        assert!(error.contains(wanted), "{source}: {error}");
+        assert!(!error.contains("runner/"), "no frames of ours: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_hangs_is_ended() {
+    let source = "import threading; threading.Event().wait()";
+    let started = pool_of(source, |options| {
+        options.start_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let error = started
+        .err()
+        .map(|error| format!("{error:#}"))
+        .unwrap_or_default();
+    assert!(error.contains("was not imported within 0.3 s"), "{error}");
+}
+
+#[tokio::test]
+async fn factories_and_nested_names_are_found() {
+    let source = format!(
+        "class Space: pass\n{APPLICATION}\nSpace.app = staticmethod(application)\ndef make(): return application"
+    );
+    for target in ["app:make()", "app.make()", "app.Space.app", "app:Space.app"] {
+        let pool = pool_of(&source, |options| options.target = target.to_owned())
+            .await
+            .expect("started");
+        assert_eq!(pool.text("/").await, "ok");
+        pool.wsgi.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn no_python_is_one_message() {
+    let started = pool_of("", |options| options.python = "/nonexistent/python".into()).await;
+    let error = started
+        .err()
+        .map(|error| format!("{error:#}"))
+        .unwrap_or_default();
+    assert!(
+        error.starts_with("cannot run `/nonexistent/python` (runner.python): "),
+        "{error}"
+    );
+}

@@ -1,0 +1,108 @@
+"""What becomes of requests when workers are slow, die or hang; told and asked through named pipes beside it."""
+
+import os
+import signal
+import threading
+
+folder = os.path.dirname(os.path.abspath(__file__))
+
+
+def wait_for(name):
+    with open(os.path.join(folder, name), "rb", buffering=0) as pipe:
+        pipe.read(1)
+
+
+def note(name):
+    with open(os.path.join(folder, name), "wb", buffering=0) as pipe:
+        pipe.write(b".")
+
+
+class Closing:
+    def __init__(self, blocks, name):
+        self.blocks, self.name = blocks, name
+    def __iter__(self):
+        return iter(self.blocks)
+    def close(self):
+        note(self.name)
+
+def blocks():
+    yield b"first"
+    wait_for("go")
+    yield b"second"
+
+def endless():
+    while True:
+        yield b"x" * 65536
+
+def dies_in_the_middle():
+    yield b"first"
+    wait_for("go")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def raises_in_the_middle():
+    yield b"first"
+    raise ValueError("on purpose")
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    text = [("Content-Type", "text/plain")]
+    if path == "/environ":
+        body = "\n".join("%s=%r" % item for item in sorted(environ.items())).encode()
+    elif path == "/pid":
+        body = str(os.getpid()).encode()
+    elif path == "/parent":
+        body = str(os.getppid()).encode()
+    elif path == "/thread":
+        body = threading.current_thread().name.encode()
+    elif path == "/wait":
+        note("waiting")
+        wait_for("go")
+        body = str(os.getpid()).encode()
+    elif path == "/spin":
+        while True:
+            pass
+    elif path == "/kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif path == "/exit":
+        os._exit(3)
+    elif path == "/echo":
+        body = environ["wsgi.input"].read()
+    elif path == "/input":
+        body = type(environ["wsgi.input"]).__name__.encode()
+    elif path == "/blocks":
+        start_response("200 OK", text)
+        return Closing(blocks(), "closed")
+    elif path == "/endless":
+        start_response("200 OK", text)
+        return Closing(endless(), "closed")
+    elif path == "/dies":
+        start_response("200 OK", text)
+        return dies_in_the_middle()
+    elif path == "/raises":
+        start_response("200 OK", text)
+        return raises_in_the_middle()
+    elif path == "/error":
+        raise ValueError("on purpose")
+    elif path == "/errors":
+        environ["wsgi.errors"].write("told\n")
+        body = b"ok"
+    elif path == "/file":
+        start_response("200 OK", text)
+        opened = open(__file__, "rb")
+        opened.seek(10)
+        return environ["wsgi.file_wrapper"](opened)
+    elif path == "/large":
+        body = b"0123456789abcdef" * (1 << 16)
+    elif path == "/reason":
+        start_response("299 Quite \xe4nother", text + [("X-Twice", "1"), ("X-Twice", "2")])
+        return [b""]
+    elif path == "/bad-header":
+        start_response("200 OK", [("X", "a\r\nb")])
+        return [b""]
+    elif path == "/text":
+        start_response("200 OK", text)
+        return ["no bytes"]
+    else:
+        body = b"ok"
+    start_response("200 OK", text)
+    return [body]

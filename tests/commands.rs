@@ -1,0 +1,357 @@
+//! Command lines: usage, names, aliases, and the layers of configuration that define them.
+
+mod support;
+
+use support::Folder;
+
+/// What `runner --help` prints where no configuration file adds anything.
+const HELP: &str = "\
+Runs any web application from one executable INI file
+
+Usage: runner [-c FILE]... NAME_OR_URL [ARGS]...
+
+Options:
+  -c, --config <FILE>  Read a configuration file over those named by PEAK_CONFIG; may be repeated
+  -h, --help           Print help, with all names that are available
+  -V, --version        Print the version
+
+Names:
+  launch   Serves an application by HTTP and opens a web browser on it
+  serve    Serves an application by HTTP
+  FastCGI  Serves an application by FastCGI, behind a web server
+  CGI      Answers one CGI request, or serves by FastCGI if a web server hands over a socket
+  runIni   Runs the command that an INI file defines as `app`
+  graph    Shows what an INI file would run, as a tree, without running it
+  WSGI     Says that a Python object is a WSGI application: `serve WSGI import:my_app.application`
+  demo     An application that shows each request, without Python: `launch demo`
+  true     Does nothing, with exit status 0
+  false    Does nothing, with exit status 1
+  help     Prints help, with all names that are available, or help for one of them
+
+`runner help NAME` says more about a name.
+";
+
+const SERVE_USAGE: &str =
+    "Usage: runner serve [-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
+
+/// A file that defines a few names.
+const NAMES: &str = "\
+[peak.running.shortcuts]
+yes = commands.Alias(command=['true'])
+no = commands.Alias(command=['no.really', 'a'])
+no.really = commands.Alias(command=['false'])
+program = importString('program:main')
+link = naming.LinkRef('import:program.main')
+number = 42
+nothing = None
+";
+
+#[test]
+fn help_lists_all_names() {
+    let folder = Folder::new();
+    for arguments in [&["--help"][..], &["-h", "serve"], &["help"]] {
+        folder.runner(arguments).run().is(0, HELP, "");
+    }
+    folder
+        .runner(["--version"])
+        .run()
+        .is(0, "runner 0.1.0\n", "");
+}
+
+#[test]
+fn nothing_to_run_is_wrong_usage() {
+    Folder::new().runner([""; 0]).run().is(2, "", HELP);
+}
+
+#[test]
+fn help_knows_each_name_more_closely() {
+    let help = "\
+Does nothing, with exit status 0
+
+Usage: runner true [ARGS]...
+
+Options:
+  -h, --help  Print help
+
+For files that only hold settings, and for trying out aliases.
+";
+    for arguments in [["help", "true"], ["true", "--help"], ["true", "-h"]] {
+        Folder::new().runner(arguments).run().is(0, help, "");
+    }
+}
+
+#[test]
+fn help_shows_what_configuration_files_define() {
+    let defined = "
+Names from configuration files:
+  link       Stands for `import:program.main`
+  no         Stands for `no.really a`
+  no.really  Stands for `false`
+  nothing    Switched off
+  number     Cannot be run
+  program    Stands for `import:program:main`
+  true       Stands for `false`
+  yes        Stands for `true`
+
+`runner help NAME` says more about a name.
+";
+    let names = format!("{NAMES}true = commands.Alias(command=['false'])\n");
+    let outcome = Folder::new()
+        .file("names.ini", names)
+        .runner(["-c", "names.ini", "--help"])
+        .run();
+    assert!(outcome.success().ends_with(defined), "{outcome:#?}");
+    assert!(!outcome.stdout.contains("Does nothing, with exit status 0"));
+}
+
+#[test]
+fn help_works_beside_a_broken_file_and_says_what_is_wrong_with_it() {
+    let outcome = Folder::new()
+        .file("broken.ini", "[x\n")
+        .runner(["-c", "broken.ini", "--help"])
+        .run();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, HELP));
+    assert!(
+        outcome.stderr.contains("broken.ini:1"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn true_and_false() {
+    Folder::new().runner(["true"]).run().is(0, "", "");
+    Folder::new().runner(["false"]).run().is(1, "", "");
+    Folder::new()
+        .runner(["true", "a", "--b"])
+        .run()
+        .is(0, "", "");
+}
+
+#[test]
+fn unknown_names_suggest_the_nearest() {
+    let cases = [
+        (
+            "serv",
+            "error: unknown name `serv`\n = hint: did you mean `serve`?\n",
+        ),
+        (
+            "fastcgi",
+            "error: unknown name `fastcgi`\n = hint: did you mean `FastCGI`?\n",
+        ),
+        (
+            "runini",
+            "error: unknown name `runini`\n = hint: did you mean `runIni`?\n",
+        ),
+        (
+            "yse",
+            "error: unknown name `yse`\n = hint: did you mean `yes`?\n",
+        ),
+        (
+            "frobnicate",
+            "error: unknown name `frobnicate`\n = hint: `runner help` lists all names\n",
+        ),
+        (
+            "nothing",
+            "error: unknown name `nothing`\n = hint: a configuration file switches it off\n",
+        ),
+        (
+            "./names.ini",
+            "error: unknown name `./names.ini`\n = hint: to run a file, write `runIni ./names.ini`\n",
+        ),
+        (
+            "program:main",
+            "error: unknown URL `program:main`\n = hint: did you mean `import:program:main`?\n",
+        ),
+        (
+            "http://localhost/",
+            "error: unknown URL `http://localhost/`\n = hint: the URL of a Python object is \
+             `import:package.module.object`\n",
+        ),
+        (
+            "",
+            "error: unknown name ``\n = hint: `runner help` lists all names\n",
+        ),
+        (
+            "a..b",
+            "error: unknown name `a..b`\n = hint: `runner help` lists all names\n",
+        ),
+    ];
+    let folder = Folder::new().file("names.ini", NAMES);
+    for (name, message) in cases {
+        folder
+            .runner(["-c", "names.ini", name])
+            .run()
+            .is(1, "", message);
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    let try_help = "For more information, try '--help'.\n";
+    let cases: &[(&[&str], String)] = &[
+        (
+            &["serve"],
+            format!("error: NAME_OR_URL is missing\n\n{SERVE_USAGE}\n\n{try_help}"),
+        ),
+        (
+            &["serve", "demo", "x"],
+            format!(
+                "error: unexpected argument `x`\n = hint: arguments for the application stand behind \
+                 `--`\n\n{SERVE_USAGE}\n\n{try_help}"
+            ),
+        ),
+        (
+            &["serve", "demo", "-p", "x"],
+            format!(
+                "error: invalid value 'x' for '--port <PORT>': invalid digit found in string\n\n\
+                 {try_help}"
+            ),
+        ),
+        (
+            &["serve", "demo", "-p", "65536"],
+            format!(
+                "error: invalid value '65536' for '--port <PORT>': 65536 is not in 0..=65535\n\n\
+                 {try_help}"
+            ),
+        ),
+        (
+            &["runIni"],
+            format!("error: FILE is missing\n\nUsage: runner runIni FILE [ARGS]...\n\n{try_help}"),
+        ),
+        (
+            &["CGI"],
+            format!("error: NAME_OR_URL is missing\n\nUsage: runner CGI NAME_OR_URL\n\n{try_help}"),
+        ),
+        (
+            &["FastCGI", "fd.socket:stdin"],
+            format!(
+                "error: NAME_OR_URL is missing\n\nUsage: runner FastCGI [SOCKET_URL] NAME_OR_URL\n\n\
+                 {try_help}"
+            ),
+        ),
+        (
+            &["FastCGI", "demo", "x"],
+            format!(
+                "error: unexpected argument `x`\n\nUsage: runner FastCGI [SOCKET_URL] NAME_OR_URL\n\n\
+                 {try_help}"
+            ),
+        ),
+    ];
+    for (arguments, message) in cases {
+        Folder::new().runner(*arguments).run().is(2, "", message);
+    }
+    for arguments in [
+        &["--verson"][..],
+        &["-c"],
+        &["serve", "--prot", "1"],
+        &["runIni", "-x"],
+    ] {
+        let outcome = Folder::new().runner(arguments).run();
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""));
+        assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn applications_need_a_gateway_and_gateways_an_application() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["WSGI", "import:a.b"],
+            "error: `WSGI` is no command but says what is to be served\n \
+             = hint: put a gateway before it: `serve WSGI import:a.b`\n",
+        ),
+        (
+            &["WSGI"],
+            "error: `WSGI` is no command but says what is to be served\n \
+             = hint: put a gateway before it: `serve WSGI NAME_OR_URL`\n",
+        ),
+        (
+            &["demo"],
+            "error: `demo` is no command but an application\n \
+             = hint: put a gateway before it: `serve demo`\n",
+        ),
+        (
+            &["serve", "WSGI"],
+            "error: `WSGI` lacks the name of an application\n = hint: write `WSGI NAME_OR_URL`\n",
+        ),
+        (
+            &["serve", "WSGI", "demo"],
+            "error: `demo` is no WSGI application\n = hint: leave out `WSGI`\n",
+        ),
+        (
+            &["CGI", "true"],
+            "error: `true` is a command, but an application is wanted here\n \
+             = hint: name one as in `WSGI import:package.module.object`\n",
+        ),
+        (
+            &["serve", "import:my_app"],
+            "error: `import:my_app` names a module, but an object in it is wanted\n \
+             = hint: write `import:my_app.application`, if that is its name\n",
+        ),
+        (
+            &["serve", "udp://localhost:1", "demo"],
+            "error: `udp://localhost:1` is a datagram socket, which cannot serve\n \
+             = hint: write `tcp://localhost:1`\n",
+        ),
+    ];
+    for (arguments, message) in cases {
+        Folder::new().runner(*arguments).run().is(1, "", message);
+    }
+}
+
+#[test]
+fn aliases_put_their_words_before_the_arguments() {
+    let folder = Folder::new().file("names.ini", NAMES).file(
+        "program.py",
+        "import sys\ndef main():\n    print(sys.argv)\n",
+    );
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["yes", "x"], 0, ""),
+        (&["no", "x"], 1, ""),
+        (
+            &["program", "x", "-y"],
+            0,
+            "['import:program:main', 'x', '-y']\n",
+        ),
+        (&["link", "x"], 0, "['import:program.main', 'x']\n"),
+    ];
+    for (words, status, stdout) in cases {
+        folder
+            .runner(["-c", "names.ini"])
+            .arguments(*words)
+            .run()
+            .is(*status, stdout, "");
+    }
+}
+
+#[test]
+fn aliases_that_never_end_are_shown_with_their_chain() {
+    let outcome = Folder::new()
+        .file(
+            "loop.ini",
+            "[peak.running.shortcuts]\n\
+             a = commands.Alias(command=['b', '1'])\n\
+             b = naming.LinkRef('c')\n\
+             c = commands.Alias(command=['a', '2'])\n",
+        )
+        .runner(["-c", "loop.ini", "a"])
+        .run();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+    let message = "error: `a` stands for itself: `a` → `b` → `c` → `a`\n";
+    assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("loop.ini:2"), "{}", outcome.stderr);
+}
+
+#[test]
+fn values_that_cannot_be_run_are_shown_where_they_stand() {
+    let outcome = Folder::new()
+        .file("names.ini", NAMES)
+        .runner(["-c", "names.ini", "number"])
+        .run();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+    let message =
+        "error: the value of `peak.running.shortcuts.number` is nothing that can be run\n";
+    assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("names.ini:7"), "{}", outcome.stderr);
+}

@@ -1,0 +1,92 @@
+//! The tests' own tools, tested: a tool that cannot fail would let everything else pass.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use support::http::{self, Connection};
+use support::{Address, Folder};
+
+#[test]
+fn a_program_is_compared_whole() {
+    let folder = Folder::new().file("deep/note", "hello\n");
+    folder
+        .program("sh", ["-c", "cat deep/note; pwd; echo oops >&2; exit 3"])
+        .run()
+        .is(3, "hello\n[folder]\n", "oops\n");
+    folder
+        .program("sh", ["-c", "cat; kill -9 $$"])
+        .stdin("input")
+        .run()
+        .is(-9, "input", "");
+}
+
+#[test]
+fn the_environment_is_the_tests_own() {
+    Folder::new()
+        .program(
+            "sh",
+            ["-c", "echo $HOME ${CARGO_MANIFEST_DIR-unset} $GIVEN"],
+        )
+        .env("GIVEN", "given")
+        .run()
+        .is(0, "[folder] unset given\n", "");
+}
+
+#[test]
+#[should_panic(expected = "running")]
+fn a_process_left_behind_is_a_failure() {
+    // The background process holds no pipe of ours, so only its mark gives it away.
+    Folder::new()
+        .program("sh", ["-c", "tail -f /dev/null >/dev/null 2>&1 & exit 0"])
+        .run();
+}
+
+#[test]
+fn a_server_is_awaited_and_ended() {
+    let folder = Folder::new();
+    let script = "echo runner: serving http://127.0.0.1:1/ >&2; exec tail -f /dev/null";
+    let server = folder.program("sh", ["-c", script]).start();
+    assert_eq!(server.url(), "http://127.0.0.1:1/");
+    assert_eq!(server.address(), &Address::port(1));
+    server
+        .stop()
+        .is(-15, "", "runner: serving http://127.0.0.1:1/\n");
+}
+
+/// Answers one connection with bytes as they stand.
+fn answer(bytes: &'static [u8]) -> Address {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.write_all(bytes).expect("a client that reads");
+        stream.shutdown(std::net::Shutdown::Write).expect("open");
+        drop(stream.read_to_end(&mut Vec::new()));
+    });
+    Address::port(port)
+}
+
+#[test]
+fn responses_are_read_to_their_end_and_no_further() {
+    let chunked = b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nA: 1\r\nA: 2\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let reply = http::get(&answer(chunked), "/");
+    assert_eq!((reply.status, reply.reason.as_str()), (200, "Fine"));
+    assert_eq!(reply.all("a"), ["1", "2"]);
+    assert_eq!(reply.ok(), "abc");
+
+    let broken = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let reply = http::get(&answer(broken), "/");
+    assert_eq!((reply.text().as_str(), reply.complete), ("abc", false));
+
+    let short = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc";
+    assert!(!http::get(&answer(short), "/").complete);
+
+    let two = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let mut connection = Connection::open(&answer(two));
+    assert_eq!(connection.reply("GET").status, 304);
+    assert_eq!(connection.reply("GET").ok(), "ok");
+    assert_eq!(connection.rest(), b"");
+}

@@ -1,0 +1,75 @@
+#!/bin/sh
+# Installs the Debian packages that the tests need and that are missing; starts no service, now or at boot.
+#
+# Each line below is a program and the package that has it. The tests bring configurations of their own and
+# run these programs in the foreground, on the loopback interface, as themselves.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+wanted='
+nginx                                  nginx
+apache2                                apache2-bin
+/usr/lib/apache2/modules/mod_fcgid.so  libapache2-mod-fcgid
+lighttpd                               lighttpd
+cgi-fcgi                               libfcgi-bin
+curl                                   curl
+/usr/bin/python3                       python3
+chromium                               chromium
+pypy3                                  pypy3
+wrk                                    wrk
+cc                                     gcc
+/usr/lib/python3/dist-packages/venv    python3-venv
+'
+
+missing=$(echo "$wanted" | while read -r program package; do
+    case $program in
+        '') continue ;;
+        */venv) /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || echo "$package" ;;
+        *) command -v "$program" >/dev/null || [ -e "$program" ] || echo "$package" ;;
+    esac
+done)
+[ -n "$missing" ] || exit 0
+
+packages=$(echo $missing)
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif sudo -n true 2>/dev/null; then
+    as_root='sudo -n'
+else
+    echo "the tests need these packages, and only root can install them: apt-get install $packages" >&2
+    exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "the tests need the programs of these Debian packages: $packages" >&2
+    exit 1
+fi
+
+echo "installing $packages" >&2
+$as_root sh -eu -s -- $packages <<'ROOT'
+policy=/usr/sbin/policy-rc.d
+saved=$policy.before-runner
+services=/etc/systemd/system/multi-user.target.wants
+
+# What packages ask before they start a service: the answer is no (invoke-rc.d(8)).
+restore() {
+    rm -f "$policy"
+    [ ! -e "$saved" ] || mv "$saved" "$policy"
+}
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+[ ! -e "$policy" ] || mv "$policy" "$saved"
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+enabled=$(ls "$services" 2>/dev/null || true)
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+
+# A service that this installation enabled would start with the next boot.
+for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service; do
+    if [ -e "$services/$unit" ] && ! echo "$enabled" | grep -qx "$unit"; then
+        update-rc.d "${unit%.service}" disable
+    fi
+done
+ROOT

@@ -1,0 +1,228 @@
+//! The layers of configuration, the file that is run, and `graph`, which shows what comes of them.
+
+mod support;
+
+use support::Folder;
+
+/// A file that defines what `x` does.
+fn defines_x(command: &str) -> String {
+    format!("[peak.running.shortcuts]\nx = commands.Alias(command=['{command}'])\n")
+}
+
+#[test]
+fn later_layers_win() {
+    let own = ".config/runner/runner.ini";
+    let folder = Folder::new()
+        .file("true.ini", defines_x("true"))
+        .file("false.ini", defines_x("false"));
+    let own_false = Folder::new()
+        .file(own, defines_x("false"))
+        .file("true.ini", defines_x("true"))
+        .file("empty.ini", "");
+    // The user's own file.
+    own_false.runner(["x"]).run().is(1, "", "");
+    own_false
+        .runner(["-c", "empty.ini", "x"])
+        .run()
+        .is(1, "", "");
+    // PEAK_CONFIG over it, the later file over the earlier one; empty parts are skipped.
+    let listed = [
+        ("true.ini", 0),
+        ("true.ini:false.ini", 1),
+        (":false.ini::true.ini:", 0),
+    ];
+    own_false
+        .runner(["x"])
+        .env("PEAK_CONFIG", "true.ini")
+        .run()
+        .is(0, "", "");
+    for (files, status) in listed {
+        folder
+            .runner(["x"])
+            .env("PEAK_CONFIG", files)
+            .run()
+            .is(status, "", "");
+    }
+    // `-c` over that, in their order.
+    let given = [
+        (&["-c", "true.ini", "x"][..], 0),
+        (&["-c", "true.ini", "--config=false.ini", "x"], 1),
+    ];
+    for (arguments, status) in given {
+        folder
+            .runner(arguments)
+            .env("PEAK_CONFIG", "false.ini")
+            .run()
+            .is(status, "", "");
+    }
+}
+
+#[test]
+fn the_file_that_is_run_is_the_last_layer() {
+    Folder::new()
+        .file("below.ini", defines_x("false"))
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['x'])\n".to_owned() + &defines_x("true"),
+        )
+        .runner(["-c", "below.ini", "runIni", "app.ini"])
+        .run()
+        .is(0, "", "");
+}
+
+#[test]
+fn a_home_folder_is_not_needed() {
+    let folder = Folder::new();
+    for home in ["", "/nonexistent"] {
+        folder
+            .runner(["true"])
+            .env("HOME", home)
+            .run()
+            .is(0, "", "");
+    }
+    folder
+        .program("env", ["-u", "HOME", "runner", "true"])
+        .run()
+        .is(0, "", "");
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    let folder = Folder::new().file("folder/x", "");
+    let wanting = |outcome: support::Outcome, words: &str| {
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+        let one_line = outcome.stderr.lines().next().unwrap_or_default();
+        assert!(
+            one_line.starts_with("error: ") && one_line.contains(words),
+            "{one_line}"
+        );
+    };
+    for file in ["none.ini", "folder"] {
+        wanting(folder.runner(["-c", file, "true"]).run(), file);
+        wanting(folder.runner(["true"]).env("PEAK_CONFIG", file).run(), file);
+        wanting(folder.runner(["runIni", file]).run(), file);
+        wanting(folder.runner(["graph", file]).run(), file);
+    }
+}
+
+#[test]
+fn a_file_that_says_nothing_about_what_to_run() {
+    Folder::new()
+        .file("app.ini", "x = 1\n")
+        .runner(["runIni", "app.ini"])
+        .run()
+        .is(
+            1,
+            "",
+            "error: `app.ini` does not say what to run\n \
+             = hint: add `app = commands.Alias(command=['serve', 'WSGI', \
+             'import:package.module.object'])`\n",
+        );
+}
+
+#[test]
+fn files_that_run_themselves_are_shown_with_their_chain() {
+    let outcome = Folder::new()
+        .file(
+            "a.ini",
+            "app = commands.Alias(command=['runIni', 'sub/b.ini'])\n",
+        )
+        .file(
+            "sub/b.ini",
+            "app = commands.Alias(command=['runIni', '../sub/../a.ini'])\n",
+        )
+        .runner(["runIni", "a.ini"])
+        .run();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+    let message = "error: `../sub/../a.ini` runs itself: `[folder]/a.ini` → \
+                   `[folder]/sub/b.ini` → `[folder]/a.ini`\n";
+    assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
+}
+
+#[test]
+fn files_are_programs() {
+    let folder = Folder::new()
+        .executable(
+            "bin/app.ini",
+            "#!/usr/bin/env -S runner runIni\napp = importString('program.main')\n",
+        )
+        .file(
+            "bin/program.py",
+            "import sys\ndef main():\n    print(sys.argv)\n",
+        );
+    folder
+        .program("bin/app.ini", ["-x", "y"])
+        .run()
+        .is(0, "['bin/app.ini', '-x', 'y']\n", "");
+}
+
+#[test]
+fn graph_shows_what_a_file_would_run() {
+    let cases = [
+        (
+            "#!invoke runner runIni\n\napp = commands.Alias(command=['serve','WSGI','import:my_app.application'])\n\
+             url = 'tcp://localhost:8000'\n",
+            "app.ini\n  \
+               serve\n    \
+                 HTTP on tcp://localhost:8000   app.ini:4\n      \
+                   WSGI                         app.ini:3\n        \
+                     import:my_app.application  app.ini:3\n",
+        ),
+        (
+            "[peak.running]\napp = commands.Alias(command=['try', 'demo'])\n\
+             [peak.running.shortcuts]\ntry = commands.Alias(command=['launch'])\n",
+            "app.ini\n  \
+               launch\n    \
+                 HTTP on tcp://localhost:0  (the default)\n      \
+                   demo                     app.ini:2\n",
+        ),
+        (
+            "app = commands.Alias(command=['FastCGI', 'unix:/run/app.sock', 'import:m:make()'])\n",
+            "app.ini\n  \
+               FastCGI\n    \
+                 FastCGI on unix:/run/app.sock  app.ini:1\n      \
+                   WSGI                         app.ini:1\n        \
+                     import:m:make()            app.ini:1\n",
+        ),
+        (
+            "app = importString('program.main')\n",
+            "app.ini\n  import:program.main  app.ini:1\n",
+        ),
+        (
+            "app = commands.Alias(command=['runIni', 'other.ini'])\n",
+            "app.ini\n  runIni\n    other.ini\n      CGI\n        \
+             CGI on the environment and standard input\n          \
+             demo                                     [folder]/other.ini:1\n",
+        ),
+    ];
+    for (file, tree) in cases {
+        Folder::new()
+            .file("app.ini", file)
+            .file(
+                "other.ini",
+                "app = commands.Alias(command=['CGI', 'demo'])\n",
+            )
+            .runner(["graph", "app.ini"])
+            .run()
+            .is(0, tree, "");
+    }
+}
+
+#[test]
+fn graph_shows_what_arguments_change() {
+    Folder::new()
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['serve', 'demo'])\n",
+        )
+        .runner(["graph", "app.ini", "-p", "9000"])
+        .run()
+        .is(
+            0,
+            "app.ini\n  \
+               serve\n    \
+                 HTTP on tcp://localhost:9000  (the command line)\n      \
+                   demo                        app.ini:1\n",
+            "",
+        );
+}

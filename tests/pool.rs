@@ -1,0 +1,169 @@
+//! The worker pool with real Python processes: what becomes of requests when workers are slow, die or hang.
+
+#[path = "support/pool.rs"]
+mod support;
+
+use std::time::Duration;
+
+use http::StatusCode;
+use runner::application::Application;
+
+use support::{APPLICATION, Watched, body, kill, pool, pool_of, watch};
+
+#[tokio::test]
+async fn a_worker_that_dies_costs_only_its_own_request() {
+    let pool = pool(|_| ()).await;
+    let first = pool.text("/pid").await;
+    for bad in ["/kill", "/exit"] {
+        // All sent in the same turn, so that they are in the same batch.
+        let (before, dying, after, last) = tokio::join!(
+            pool.get("/pid"),
+            pool.get(bad),
+            pool.get("/pid"),
+            pool.get("/pid")
+        );
+        assert_eq!(before.status, StatusCode::OK);
+        assert_eq!(dying.status, StatusCode::BAD_GATEWAY);
+        let after = body(after).await.expect("whole");
+        assert_eq!(after, body(last).await.expect("whole"));
+        assert_ne!(after, first, "another worker");
+    }
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_a_slow_request_where_another_lane_is_free() {
+    for (max, threads) in [(2, 1), (1, 2)] {
+        let pool = pool(|options| {
+            options.min = max;
+            options.max = max;
+            options.threads = threads;
+        })
+        .await;
+        // Teach the pool that requests are quick, so that it sends them ahead.
+        for _ in 0..200 {
+            pool.text("/pid").await;
+        }
+        let slow = pool.begin("/wait");
+        let quick: Vec<_> = (0..20).map(|_| pool.begin("/pid")).collect();
+        for one in quick {
+            assert_eq!(one.await.expect("answered").status, StatusCode::OK);
+        }
+        assert!(!slow.is_finished());
+        pool.allow("go").await;
+        assert_eq!(slow.await.expect("answered").status, StatusCode::OK);
+        pool.wsgi.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn workers_are_added_when_requests_wait_and_all_are_busy() {
+    let pool = pool(|options| options.max = 2).await;
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let quick = pool.text("/pid").await;
+    pool.allow("go").await;
+    let slow = body(slow.await.expect("answered")).await.expect("whole");
+    assert_ne!(quick, slow);
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_and_a_long_wait_are_503() {
+    let pool = pool(|options| {
+        options.limits.queue_length = 1;
+        options.limits.queue_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let (queued, refused) = tokio::join!(pool.get("/"), pool.get("/"));
+    for response in [queued, refused] {
+        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers.contains_key("retry-after"));
+    }
+    pool.allow("go").await;
+    assert_eq!(slow.await.expect("answered").status, StatusCode::OK);
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_504_and_its_worker_replaced() {
+    let pool = pool(|options| options.limits.request_timeout = Duration::from_millis(100)).await;
+    let pid = pool.text("/pid").await;
+    let worker = watch(&pid);
+    assert_eq!(pool.get("/spin").await.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_ne!(pool.text("/pid").await, pid);
+    worker.ended().await;
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn the_death_of_the_template_stops_nothing() {
+    let pool = pool(|_| ()).await;
+    let pid = pool.text("/pid").await;
+    let template = pool.text("/parent").await;
+    let watched = watch(&template);
+    kill(&template);
+    watched.ended().await;
+    assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
+    assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
+    assert_ne!(pool.text("/pid").await, pid, "from another template");
+    assert_ne!(pool.text("/parent").await, template);
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn without_preload_each_worker_imports_for_itself() {
+    let pool = pool(|options| {
+        options.preload = false;
+        options.min = 2;
+        options.max = 2;
+    })
+    .await;
+    let own = std::process::id().to_string();
+    assert_eq!(pool.text("/parent").await, own);
+    assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(pool.text("/parent").await, own);
+    assert_eq!(pool.text("/thread").await, "MainThread");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn an_application_with_threads_is_not_forked() {
+    let source = format!(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n{APPLICATION}"
+    );
+    let pool = pool_of(&source, |_| ()).await.expect("started");
+    assert_eq!(pool.text("/parent").await, std::process::id().to_string());
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_after_a_stop() {
+    for preload in [true, false] {
+        let pool = pool(|options| options.preload = preload).await;
+        let (worker, parent) = (pool.text("/pid").await, pool.text("/parent").await);
+        let processes = [Some(worker), preload.then_some(parent)];
+        let processes: Vec<_> = processes.iter().flatten().map(|pid| watch(pid)).collect();
+        pool.wsgi.stop().await;
+        assert!(processes.iter().all(Watched::has_ended));
+        assert_eq!(pool.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_what_is_stuck() {
+    let pool = pool(|_| ()).await;
+    let pid = pool.text("/pid").await;
+    let stuck = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let worker = watch(&pid);
+    pool.wsgi.stop().await;
+    assert_eq!(
+        stuck.await.expect("answered").status,
+        StatusCode::BAD_GATEWAY
+    );
+    assert!(worker.has_ended());
+}

@@ -1,0 +1,238 @@
+//! An application of its own in a folder of its own, asked and told through named pipes.
+#![allow(dead_code)] // each test program uses a part of it
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Version};
+use runner::application::wsgi::Wsgi;
+use runner::application::{
+    Application, Blocks, Connection, Errors, Request, RequestBody, Response, ResponseBody,
+};
+use runner::workers::WorkerOptions;
+use runner::workers::pool::Limits;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+
+/// `open(2)`: reading and writing wait for events, not in the call.
+const O_NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+
+pub const APPLICATION: &str = include_str!("../apps/pool.py");
+
+/// An application of its own in a folder of its own.
+pub struct Pool {
+    pub wsgi: Arc<Wsgi>,
+    pipes: BTreeMap<&'static str, Pipe>,
+    _folder: tempfile::TempDir,
+}
+
+pub fn options(folder: &Path) -> WorkerOptions {
+    WorkerOptions {
+        python: "python3".into(),
+        target: "app.application".to_owned(),
+        search_path: vec![folder.to_owned()],
+        arguments: vec!["test".to_owned()],
+        imports: Vec::new(),
+        min: 1,
+        max: 1,
+        threads: 1,
+        start_interval: Duration::ZERO,
+        preload: true,
+        run_once: false,
+        start_timeout: Duration::from_secs(60),
+        stop_timeout: Duration::from_secs(30),
+        limits: Limits {
+            request_timeout: Duration::from_secs(60),
+            queue_length: 1000,
+            queue_timeout: Duration::from_secs(30),
+        },
+    }
+}
+
+pub async fn pool(change: impl FnOnce(&mut WorkerOptions)) -> Pool {
+    pool_of(APPLICATION, change).await.expect("started")
+}
+
+pub async fn pool_of(
+    source: &str,
+    change: impl FnOnce(&mut WorkerOptions),
+) -> anyhow::Result<Pool> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("app.py"), source)?;
+    let pipe = |name| (name, Pipe::new(&folder.path().join(name)));
+    let pipes = ["waiting", "go", "closed"].map(pipe).into();
+    let mut options = options(folder.path());
+    change(&mut options);
+    let wsgi = Arc::new(Wsgi::start(options).await?);
+    Ok(Pool {
+        wsgi,
+        pipes,
+        _folder: folder,
+    })
+}
+
+pub fn request(path: &str) -> Request {
+    Request {
+        method: Method::GET,
+        target: Bytes::copy_from_slice(path.as_bytes()),
+        script_name: Bytes::new(),
+        path_info: Bytes::copy_from_slice(path.as_bytes()),
+        query: Bytes::new(),
+        version: Version::HTTP_11,
+        headers: HeaderMap::new(),
+        body: RequestBody::Empty,
+        connection: Arc::new(Connection::default()),
+        variables: Vec::new(),
+        errors: Errors::Log,
+    }
+}
+
+impl Pool {
+    pub async fn get(&self, path: &str) -> Response {
+        self.wsgi.respond(request(path)).await
+    }
+
+    pub async fn text(&self, path: &str) -> String {
+        body(self.get(path).await).await.expect("whole")
+    }
+
+    /// Sends a request without waiting for its answer.
+    pub fn begin(&self, path: &str) -> tokio::task::JoinHandle<Response> {
+        let wsgi = Arc::clone(&self.wsgi);
+        let request = request(path);
+        tokio::spawn(async move { wsgi.respond(request).await })
+    }
+
+    /// Waits until the application has said something.
+    pub async fn noted(&self, name: &str) {
+        let mut byte = [0];
+        let mut pipe = self.pipes[name]
+            .try_clone()
+            .expect("a descriptor")
+            .into_receiver();
+        bounded(pipe.read_exact(&mut byte)).await.expect("read");
+    }
+
+    /// Lets one of those that wait in the application go on.
+    pub async fn allow(&self, name: &str) {
+        let mut pipe = self.pipes[name]
+            .try_clone()
+            .expect("a descriptor")
+            .into_sender();
+        bounded(pipe.write_all(b".")).await.expect("written");
+    }
+}
+
+/// A named pipe that is open at both ends, so that nobody waits for another to open it.
+pub struct Pipe(fs::File);
+
+impl Pipe {
+    pub fn new(path: &Path) -> Self {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("made");
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(O_NONBLOCK)
+            .open(path);
+        Self(file.expect("opened"))
+    }
+
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    pub fn into_receiver(self) -> pipe::Receiver {
+        pipe::Receiver::from_file_unchecked(self.0).expect("registered")
+    }
+
+    pub fn into_sender(self) -> pipe::Sender {
+        pipe::Sender::from_file_unchecked(self.0).expect("registered")
+    }
+}
+
+/// Nothing here takes half a minute, unless it never happens.
+pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(30);
+    tokio::time::timeout(limit, future)
+        .await
+        .expect("it happened")
+}
+
+/// A process, to be watched from before it ends.
+pub struct Watched(OwnedFd);
+
+pub fn watch(pid: &str) -> Watched {
+    let handle = rustix::process::pidfd_open(process(pid), rustix::process::PidfdFlags::empty());
+    Watched(handle.expect("it runs"))
+}
+
+impl Watched {
+    /// Waits until it has ended.
+    pub async fn ended(self) {
+        let waiting = tokio::task::spawn_blocking(move || self.ends_within(30));
+        assert!(waiting.await.expect("waited"), "it ended");
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ends_within(0)
+    }
+
+    fn ends_within(&self, seconds: i64) -> bool {
+        let limit = Timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        };
+        let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
+        rustix::event::poll(&mut polled, Some(&limit)).expect("polled") == 1
+    }
+}
+
+pub fn process(pid: &str) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(pid.parse().expect("a number")).expect("a process id")
+}
+
+pub async fn body(response: Response) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    match response.body {
+        ResponseBody::Bytes(body) => bytes.extend_from_slice(&body),
+        ResponseBody::Stream(mut blocks) => {
+            while let Some(block) = blocks.next().await {
+                match block {
+                    Ok(block) => bytes.extend_from_slice(&block),
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+        }
+        ResponseBody::File {
+            file,
+            offset,
+            length,
+        } => {
+            use std::os::unix::fs::FileExt;
+            bytes.resize(usize::try_from(length).expect("small"), 0);
+            file.read_exact_at(&mut bytes, offset).expect("read");
+        }
+    }
+    Ok(String::from_utf8(bytes).expect("UTF-8"))
+}
+
+pub fn blocks(response: Response) -> Blocks {
+    match response.body {
+        ResponseBody::Stream(blocks) => blocks,
+        other => panic!("not a stream: {other:?}"),
+    }
+}
+
+pub fn kill(pid: &str) {
+    rustix::process::kill_process(process(pid), rustix::process::Signal::KILL).expect("killed");
+}

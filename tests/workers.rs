@@ -1,0 +1,313 @@
+//! What happens to clients when the processes behind an application start badly, die, or are told to stop.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use rustix::process::{Signal, kill_process};
+use support::http::{self, Connection, Waits};
+use support::{Folder, Server};
+
+const SERVE: [&str; 5] = [
+    "-c",
+    "settings.ini",
+    "serve",
+    "WSGI",
+    "import:gated.application",
+];
+
+/// `tests/apps/gated.py` with settings of `[runner.workers]`.
+fn gated(settings: &str) -> Server {
+    Folder::new()
+        .copy("tests/apps/gated.py")
+        .file("settings.ini", settings)
+        .gated(SERVE)
+        .start()
+}
+
+const TWO: &str = "[runner.workers]\nmin = 2\nmax = 2\n";
+
+/// Sends a request that will wait at the gate, and returns when it does.
+fn waiting(server: &Server) -> Connection {
+    let before = server.log().matches("waiting\n").count();
+    let mut connection = Connection::open(server.address());
+    connection.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    server.wait_for_log(|log| log.matches("waiting\n").count() > before);
+    connection
+}
+
+#[test]
+fn a_worker_that_dies_costs_its_request_and_nothing_else() {
+    for (path, said) in [("/kill", "SIGKILL"), ("/exit", "status 3")] {
+        let server = gated(TWO);
+        let mut neighbour = waiting(&server);
+        for _ in 0..3 {
+            let reply = server.get(path);
+            assert_eq!(
+                (reply.status, reply.text().as_str()),
+                (502, "502 Bad Gateway\n")
+            );
+            // Its successor answers; nobody has to wait for a time to pass.
+            assert!(server.get("/").ok().starts_with("pid "));
+        }
+        let log = server.wait_for_log(|log| log.matches(said).count() >= 3);
+        server.folder().open_gate();
+        assert!(neighbour.reply("GET").ok().starts_with("pid "), "{log}");
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn requests_that_had_not_begun_are_answered_by_others() {
+    let server = gated(TWO);
+    let replies: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..40)
+            .map(|number| {
+                let path = if number % 10 == 5 { "/kill" } else { "/" };
+                (path, scope.spawn(|| http::get(server.address(), path)))
+            })
+            .collect();
+        let answered = |(path, thread): (_, thread::ScopedJoinHandle<'_, _>)| {
+            (path, thread.join().expect("an answer"))
+        };
+        asked.into_iter().map(answered).collect()
+    });
+    for (path, reply) in replies {
+        let wanted = if path == "/kill" { 502 } else { 200 };
+        assert_eq!(reply.status, wanted, "{path}\n{}", server.log());
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn the_death_of_the_process_that_starts_workers_stops_nothing() {
+    let server = gated(TWO);
+    let pids = || -> BTreeSet<i32> {
+        let found = server.processes().into_iter();
+        found.map(|(pid, _)| pid.as_raw_nonzero().get()).collect()
+    };
+    let before = pids();
+    assert!(before.len() >= 3, "{:?}", server.processes());
+    for (pid, _) in server.processes() {
+        if pid != server.pid() {
+            kill_process(pid, Signal::KILL).expect("our own process");
+        }
+    }
+    // All of them are new, and as many as before.
+    let mut waits = Waits::new();
+    while pids().len() < before.len() || pids().intersection(&before).count() > 1 {
+        waits.wait(|| format!("{:?}\n{}", server.processes(), server.log()));
+    }
+    assert!(server.get("/").ok().starts_with("pid "));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn stopping_finishes_what_is_running() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = gated(TWO);
+        let mut first = waiting(&server);
+        let mut second = waiting(&server);
+        server.signal(signal);
+        // Nobody new is let in, while the old ones are served to the end.
+        let mut waits = Waits::new();
+        while server.address().accepts() {
+            waits.wait(|| format!("it still accepts\n{}", server.log()));
+        }
+        server.folder().open_gate();
+        server.folder().open_gate();
+        assert!(first.reply("GET").ok().starts_with("pid "));
+        assert!(second.reply("GET").ok().starts_with("pid "));
+        assert_eq!(server.wait().status, 0);
+    }
+}
+
+#[test]
+fn a_request_that_does_not_end_holds_up_nobody_for_ever() {
+    let server = gated("[runner]\nstop_timeout = '200ms'\n");
+    let mut connection = waiting(&server);
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+    let answer = String::from_utf8_lossy(&connection.rest()).into_owned();
+    assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[test]
+fn a_request_that_overruns_is_answered_504() {
+    let server = gated("[runner.request]\ntimeout = '300ms'\n");
+    let mut connection = waiting(&server);
+    assert_eq!(connection.reply("GET").status, 504);
+    assert!(server.get("/").ok().starts_with("pid "), "{}", server.log());
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Workers have as long to finish as in an orderly stop.
+#[test]
+fn nothing_outlives_its_master() {
+    let server = gated("[runner]\nstop_timeout = '200ms'\n");
+    let mut connection = waiting(&server);
+    server.signal(Signal::KILL);
+    assert_eq!(connection.rest(), b"");
+    // No process is left, though the application would wait for ever.
+    assert_eq!(server.wait().status, -9);
+}
+
+#[test]
+fn an_application_that_cannot_be_loaded_is_one_readable_error() {
+    for (source, reason) in [
+        (
+            "import no_such_module\n",
+            "ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        (
+            "application = 1 / 0\n",
+            "ZeroDivisionError: division by zero",
+        ),
+        ("def application(:\n", "SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit('not today')\n", "not today"),
+        ("import os\nos._exit(7)\n", "7"),
+    ] {
+        let outcome = Folder::new()
+            .file("bad.py", source)
+            .runner(["serve", "WSGI", "import:bad.application"])
+            .run();
+        assert_eq!(
+            (outcome.status, outcome.stdout.as_str()),
+            (1, ""),
+            "{outcome:#?}"
+        );
+        assert!(
+            outcome.stderr.contains(reason),
+            "{source}{}",
+            outcome.stderr
+        );
+        assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+        let known = outcome.stderr.contains("bad.py\", line ") || source.contains("_exit");
+        assert!(known, "no place in the file:\n{}", outcome.stderr);
+        assert!(
+            !outcome.stderr.contains("<frozen importlib"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    for (name, reason) in [
+        ("import:bad.nothing", "nothing"),
+        ("import:bad.number", "callable"),
+        ("import:no_such_module.application", "no_such_module"),
+    ] {
+        let outcome = Folder::new()
+            .file("bad.py", "number = 1\n")
+            .runner(["serve", "WSGI", name])
+            .run();
+        assert_eq!(
+            (outcome.status, outcome.stdout.as_str()),
+            (1, ""),
+            "{outcome:#?}"
+        );
+        assert!(
+            outcome.stderr.contains(reason),
+            "{name}: {}",
+            outcome.stderr
+        );
+        assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+    }
+}
+
+const THREADED: &str = "\
+import threading
+thread = threading.Thread(target=threading.Event().wait, daemon=True)
+thread.start()
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'alive' if thread.is_alive() else b'lost']
+";
+
+#[test]
+fn threads_at_import_need_workers_that_are_started_afresh() {
+    let serve = [
+        "-c",
+        "settings.ini",
+        "serve",
+        "WSGI",
+        "import:threaded.application",
+    ];
+    let reason = "`threaded.application` started 1 thread while it was imported";
+    for (settings, is_said) in [
+        (TWO.to_owned(), true),
+        (format!("{TWO}preload = False\n"), false),
+    ] {
+        let server = Folder::new()
+            .file("threaded.py", THREADED)
+            .file("settings.ini", settings)
+            .runner(serve)
+            .start();
+        // The thread is there, in whichever worker answers.
+        for _ in 0..4 {
+            assert_eq!(server.get("/").ok(), "alive");
+        }
+        let outcome = server.stop();
+        assert_eq!(outcome.status, 0);
+        assert_eq!(outcome.stderr.contains(reason), is_said, "{outcome:#?}");
+        assert_eq!(outcome.stderr.contains("runner.workers.preload"), is_said);
+    }
+}
+
+#[test]
+fn a_worker_with_threads_answers_as_many_at_a_time() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 1\nthreads = 4\n");
+    let mut connections: Vec<Connection> = (0..4).map(|_| waiting(&server)).collect();
+    for _ in &connections {
+        server.folder().open_gate();
+    }
+    let pids: BTreeSet<String> = connections
+        .iter_mut()
+        .map(|connection| connection.reply("GET").ok())
+        .collect();
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// All of them busy, and somebody waits: only then are there more workers than the fewest.
+#[test]
+fn there_are_as_many_workers_as_are_needed() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 2\nstart_interval = 0\n");
+    let mut connections: Vec<Connection> = (0..2).map(|_| waiting(&server)).collect();
+    for _ in &connections {
+        server.folder().open_gate();
+    }
+    let pids: BTreeSet<String> = connections
+        .iter_mut()
+        .map(|connection| connection.reply("GET").ok())
+        .collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn what_is_loaded_in_the_parent_is_inherited() {
+    let source = "\
+import os
+loaded_by = os.getpid()
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'%d %d' % (loaded_by, os.getpid())]
+";
+    let server = Folder::new()
+        .file("cached.py", source)
+        .file("settings.ini", TWO)
+        .runner([
+            "-c",
+            "settings.ini",
+            "serve",
+            "WSGI",
+            "import:cached.application",
+        ])
+        .start();
+    let body = server.get("/").ok();
+    let (loaded_by, answered_by) = body.split_once(' ').expect("two numbers");
+    assert_ne!(loaded_by, answered_by, "the process that loads serves");
+    assert_eq!(server.stop().status, 0);
+}
