@@ -173,6 +173,22 @@ fn an_application_that_cannot_be_imported_leaves_nothing_behind() {
 }
 
 #[test]
+fn it_can_be_stopped_while_it_imports() {
+    let import = "open('importing', 'w').close()\nopen('go').read()\n";
+    let folder = traces().file("slow.py", import);
+    // A socket of the test's own, since no line says that it serves yet.
+    let socket = UnixListener::bind(folder.path("manager.sock")).unwrap();
+    let server = folder
+        .runner(["serve", "fd.socket:stdin", "import:slow.application"])
+        .start_with(OwnedFd::from(socket));
+    let mut waits = support::http::Waits::new();
+    while !folder.path("importing").exists() {
+        waits.wait(|| server.log());
+    }
+    server.stop().is(0, "", "");
+}
+
+#[test]
 fn either_signal_lets_it_finish_what_it_is_doing() {
     for signal in [Signal::TERM, Signal::INT] {
         let folder = traces();
