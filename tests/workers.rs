@@ -142,13 +142,14 @@ fn a_request_that_overruns_is_answered_504() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// Workers have as long to finish as in an orderly stop.
 #[test]
 fn nothing_outlives_its_master() {
-    let server = gated(TWO);
+    let server = gated("[runner]\nstop_timeout = '200ms'\n");
     let mut connection = waiting(&server);
     server.signal(Signal::KILL);
     assert_eq!(connection.rest(), b"");
-    // Asserts that no process is left, though the application would wait for ever.
+    // No process is left, though the application would wait for ever.
     assert_eq!(server.wait().status, -9);
 }
 
