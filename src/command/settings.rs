@@ -16,9 +16,6 @@ use crate::gateway::spool::SpoolOptions;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 
-const MIN: &str = "runner.workers.min";
-const MAX: &str = "runner.workers.max";
-
 /// How an application is served by HTTP.
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
@@ -72,7 +69,7 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
 /// The workers of a Python application.
 ///
 /// # Errors
-/// There is no Python, or settings contradict each other.
+/// There is no Python.
 pub fn workers(
     scope: &Scope,
     target: &Target,
@@ -80,20 +77,14 @@ pub fn workers(
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
-    let (min, max) = (count(MIN), count(MAX));
-    if max < min && settings.place(MAX).is_some() {
-        let message = format!("`{MAX}` is {max}, which is less than `{MIN}`, {min}");
-        return Err(settings.complain(MAX, message, None).into());
-    }
     Ok(WorkerOptions {
         python: python(scope)?,
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
         arguments: python_arguments(scope, target, arguments),
         imports: Vec::new(),
-        min,
-        // Where only the least number is set, it may be more than the usual largest one.
-        max: max.max(min),
+        min: count("runner.workers.min"),
+        max: count("runner.workers.max"),
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
         preload: settings.boolean("runner.workers.preload"),

@@ -151,10 +151,7 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         .copied()
         .filter(|parameter| !parameter.starts_with('*'))
         .collect();
-    let rest = function
-        .parameters
-        .iter()
-        .any(|parameter| *parameter == "*");
+    let rest = function.parameters.contains(&"*");
     let more = function.parameters.contains(&"**");
     let mut bound = Bound {
         values: vec![None; takes.len()],
@@ -177,11 +174,17 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
             format!("function `{called}` takes {wanted} but got {given}"),
         )
     };
+    // What stands behind `*` is given by name only.
+    let star = function
+        .parameters
+        .iter()
+        .position(|parameter| *parameter == "*");
+    let by_position = star.unwrap_or(takes.len());
     for (place, value) in arguments.positional.into_iter().enumerate() {
         match bound.values.get_mut(place) {
-            Some(slot) => *slot = Some(value),
-            None if rest => bound.rest.push(value),
-            None => return Err(wrong_number(given)),
+            Some(slot) if place < by_position => *slot = Some(value),
+            Some(_) | None if rest => bound.rest.push(value),
+            Some(_) | None => return Err(wrong_number(given)),
         }
     }
     for (name, value) in arguments.named {

@@ -53,6 +53,12 @@ pub struct Variables {
     pub property_name: Arc<str>,
 }
 
+/// Bytes of stack that one level of an evaluation takes at most, with what it calls.
+const STACK_LEFT: usize = 128 << 10;
+
+/// Bytes of stack that are added where there are less.
+const STACK_MORE: usize = 2 << 20;
+
 /// Evaluates an expression.
 ///
 /// # Errors
@@ -148,7 +154,8 @@ impl Evaluator<'_> {
     pub(super) fn eval(&mut self, expression: &Expression) -> Result<Value, Fault> {
         let entered = self.budget.step(1).and_then(|()| self.budget.enter());
         let result = entered.and_then(|()| {
-            let value = self.eval_kind(expression);
+            // The budget bounds the depth; the stack has to be large enough for it in any thread.
+            let value = stacker::maybe_grow(STACK_LEFT, STACK_MORE, || self.eval_kind(expression));
             self.budget.leave();
             value
         });

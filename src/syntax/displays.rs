@@ -10,7 +10,8 @@ use super::ast::{
     TrailerKind,
 };
 use super::diagnostic::{Diagnostic, quoted};
-use super::expression::{Builder, Rule};
+use super::expression::Builder;
+use super::grammar::expression::Rule;
 use super::source::Span;
 
 /// `a` or `*a`

@@ -5,22 +5,21 @@ use std::sync::Arc;
 use num_bigint::BigInt;
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
-use pest_derive::Parser;
 
 use super::ast::{Branch, Expression, Item, Kind, Lambda, Parameter, Piece, Trailer, TrailerKind};
 use super::diagnostic::{Diagnostic, quoted};
+use super::grammar::expression::{Grammar, Rule};
 use super::nesting;
 use super::operators::climb;
 use super::source::{Fragment, Source, Span};
 use super::{displays, formatted, messages, strings};
 
-/// The expression grammar.
-#[derive(Parser)]
-#[grammar = "../grammar/expression.pest"]
-pub(super) struct Grammar;
-
 /// Digits of a decimal integer; more take long to read (as in Python since 3.11).
 pub const LONGEST_INTEGER: usize = 4300;
+
+/// Bytes of stack that a value nested as deep as may be takes, and what is added where there are less.
+const STACK_LEFT: usize = 1 << 20;
+const STACK_MORE: usize = 8 << 20;
 
 /// Parses the value of a setting.
 ///
@@ -58,6 +57,10 @@ impl Builder<'_> {
                 None => one,
             }
         })?;
+        stacker::maybe_grow(STACK_LEFT, STACK_MORE, || self.parse_balanced(rule, text))
+    }
+
+    fn parse_balanced(self, rule: Rule, text: &str) -> Result<Expression, Diagnostic> {
         let mut pairs =
             Grammar::parse(rule, text).map_err(|error| messages::describe(self, text, &error))?;
         let Some(sequence) = pairs.next().and_then(|value| value.into_inner().next()) else {

@@ -5,15 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pest::Parser;
-use pest_derive::Parser;
 
 use super::diagnostic::{Diagnostic, quoted};
+use super::grammar::file::{Grammar, Rule};
 use super::source::{Fragment, Source, Span};
-
-/// The grammar of a line.
-#[derive(Parser)]
-#[grammar = "../grammar/file.pest"]
-struct Grammar;
 
 /// Mistakes of one file beyond which no more are collected.
 const MOST_MISTAKES: usize = 200;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::ast::Piece;
 use super::diagnostic::Diagnostic;
-use super::expression::{Builder, Rule};
+use super::expression::Builder;
+use super::grammar::expression::Rule;
 use super::strings;
 
 /// How deep f-strings and format specifications may stand in one another.

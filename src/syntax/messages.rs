@@ -3,7 +3,8 @@
 use pest::error::{Error, ErrorVariant, InputLocation};
 
 use super::diagnostic::{Diagnostic, quoted};
-use super::expression::{Builder, Rule};
+use super::expression::Builder;
+use super::grammar::expression::Rule;
 use super::nesting::{closing, open_at};
 
 /// Words of other languages for what Python calls differently.

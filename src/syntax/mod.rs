@@ -12,6 +12,7 @@ pub mod file;
 mod diagnostic;
 mod displays;
 mod formatted;
+mod grammar;
 mod messages;
 mod nesting;
 mod operators;

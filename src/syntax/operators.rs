@@ -6,7 +6,8 @@ use pest::iterators::{Pair, Pairs};
 
 use super::ast::{Binary, Comparison, Expression, Kind, Signed, Unary};
 use super::diagnostic::Diagnostic;
-use super::expression::{Builder, Rule};
+use super::expression::Builder;
+use super::grammar::expression::Rule;
 
 /// An operator of a chain.
 #[derive(Clone, Copy)]

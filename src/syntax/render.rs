@@ -224,10 +224,10 @@ mod tests {
         assert_eq!(
             render(&[one], false),
             "error: there is no name `nme`\n  \
-             ┌─ app.ini:2:13\n  \
+             ┌─ app.ini:2:12\n  \
              │\n\
-             2 │ b =    '日本' + nme\n  \
-             │                 ^^^\n  \
+             2 │ b = '日本' + nme\n  \
+             │              ^^^\n  \
              │\n  \
              = hint: did you mean `name`?\n"
         );

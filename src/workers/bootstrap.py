@@ -1,4 +1,4 @@
-"""What `python -c` is given: takes the socket from standard input, and runner's modules from the socket.
+"""The first that a template runs: takes the socket from standard input, and runner's modules from the socket.
 
 The first lines run on any Python, to say that it is too old.
 """
