@@ -199,7 +199,7 @@ fn setting(setting: &Setting) -> String {
     let tag = vec![
         bold(setting.name),
         roman(" = "),
-        italic(&wanted(setting.kind)),
+        italic(wanted(setting.kind)),
     ];
     tagged(tag, &text)
 }
