@@ -235,7 +235,8 @@ pub fn content_length(value: &[u8]) -> Result<u64, BadEnviron> {
 ///   `DOCUMENT_URI`, or by a `SCRIPT_FILENAME` of `proxy:…`: there too, the application is at the root.
 /// - Empty or missing `SERVER_NAME` and `SERVER_PORT` come from `Host`.
 /// - The body's length is what was received, and at least `CONTENT_LENGTH` (`mod_deflate` sends more).
-/// - Every variable that the request's fields do not define is kept in [`Request::variables`].
+/// - Every variable that the request's fields do not define is kept in [`Request::variables`], except an empty
+///   `REMOTE_USER` or `AUTH_TYPE`.
 ///
 /// # Errors
 /// [`BadEnviron`], which deserves a 400.
@@ -260,7 +261,7 @@ pub fn request<'a>(
                 }
                 Some(name) => append(&mut headers, name, value)?,
             }
-        } else if !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) {
+        } else if is_useful(name, value) {
             let value = Bytes::copy_from_slice(value);
             match others.iter_mut().find(|(other, _)| other == name) {
                 Some((_, earlier)) => *earlier = value,
@@ -271,16 +272,16 @@ pub fn request<'a>(
     if let Some(value) = known.content_type.filter(|value| !value.is_empty()) {
         append(&mut headers, header::CONTENT_TYPE, value)?;
     }
+    let method = known.method.ok_or(BadEnviron::Missing("REQUEST_METHOD"))?;
+    let method = Method::from_bytes(method).map_err(|_| BadEnviron::Malformed("REQUEST_METHOD"))?;
     let announced = known.content_length.unwrap_or_default();
     if content_length(announced)? > body.length() {
         return Err(BadEnviron::Incomplete);
     }
-    if !announced.is_empty() {
+    if says_length(&method, announced) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.length()));
     }
 
-    let method = known.method.ok_or(BadEnviron::Missing("REQUEST_METHOD"))?;
-    let method = Method::from_bytes(method).map_err(|_| BadEnviron::Malformed("REQUEST_METHOD"))?;
     let uri = known.uri.filter(|uri| !uri.is_empty()).map(origin_form);
     let target_path = uri.as_deref().map(|uri| split_query(uri).0);
     let proxied = find(&others, b"SCRIPT_FILENAME").is_some_and(|file| file.starts_with(b"proxy:"));
@@ -317,6 +318,20 @@ pub fn request<'a>(
         variables: others,
         errors,
     })
+}
+
+/// Whether a variable that is none of a request's fields is to reach the application. nginx sets
+/// `REMOTE_USER` for everybody, and there are applications that let in whoever has one; empty means unset
+/// (RFC 3875 §4.1). A name must fit an environment.
+fn is_useful(name: &[u8], value: &[u8]) -> bool {
+    let nobody = value.is_empty() && matches!(name, b"AUTH_TYPE" | b"REMOTE_USER");
+    !(nobody || name.is_empty() || name.contains(&b'=') || name.contains(&0))
+}
+
+/// Whether `CONTENT_LENGTH` tells something. lighttpd sets it to 0 for every request without a body.
+fn says_length(method: &Method, content_length: &[u8]) -> bool {
+    let usual = *method == Method::GET || *method == Method::HEAD;
+    !(content_length.is_empty() || usual && content_length == b"0")
 }
 
 /// The variables that define fields of a request. The names are those of [`variables`].
