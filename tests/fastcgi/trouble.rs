@@ -223,6 +223,24 @@ async fn stopping_finishes_what_is_running_and_takes_nothing_more() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_at_a_stop_is_answered() {
+    let server = Server::start(FastCgiOptions::default());
+    let mut idle = server.connect().await;
+    idle.ask(get(1, "/x")).await.is_whole();
+    server.stop.cancel();
+    let mut late = server.connect().await;
+    for client in [&mut idle, &mut late] {
+        client.send(get(1, "/y")).await;
+    }
+    for client in [&mut idle, &mut late] {
+        let answer = client.answer(1).await;
+        assert_eq!(answer.is_whole().body(), b"hello from /y");
+        assert_eq!(client.next().await, None);
+    }
+    server.ended().await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let server = Server::start(FastCgiOptions {
         connections: 1,
