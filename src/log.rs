@@ -1,7 +1,7 @@
 //! The log: a line at a time on standard error, where the application's own output goes too.
 
 use std::fmt::Arguments;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// Writes one message, `runner: ` before each of its lines, in a single write so that lines of several
 /// processes do not mix. A log that cannot be written is no reason to stop.
@@ -20,6 +20,15 @@ pub fn line(text: &str) {
     let _ = std::io::stderr()
         .lock()
         .write_all(format!("{text}\n").as_bytes());
+}
+
+/// Whether what goes to standard error is coloured: on a terminal, unless `NO_COLOR`
+/// (<https://no-color.org>) is set.
+#[must_use]
+pub fn colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    !refused && std::io::stderr().is_terminal()
 }
 
 /// Writes a message to the log: `log!("worker {pid} died")`.

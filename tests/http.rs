@@ -5,6 +5,8 @@
 //! the connection. Lines end in CR LF on the wire, unless they end in `\`, which stands for nothing at all.
 //! `\r`, `\n`, `\\` and `\x00` are what they are in Rust. `date` fields are left out.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;

@@ -13,6 +13,7 @@ apache2                                apache2-bin
 lighttpd                               lighttpd
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
+/usr/bin/python3                       python3
 chromium                               chromium
 pypy3                                  pypy3
 wrk                                    wrk

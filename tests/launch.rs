@@ -80,6 +80,7 @@ fn without_a_browser_the_address_is_printed() {
     let server = folder
         .runner(["launch", "demo"])
         .env("BROWSER", "no-such-browser")
+        .env("PATH", folder.path(""))
         .start();
     assert_eq!(server.get("/").status, 200);
     server.wait_for_log(|log| log.contains("browser"));

@@ -164,9 +164,9 @@ fn graph_shows_what_a_file_would_run() {
              url = 'tcp://localhost:8000'\n",
             "app.ini\n  \
                serve\n    \
-                 HTTP on tcp://localhost:8000           app.ini:4\n      \
-                   WSGI                                 app.ini:3\n        \
-                     import:my_app.application          app.ini:3\n",
+                 HTTP on tcp://localhost:8000   app.ini:4\n      \
+                   WSGI                         app.ini:3\n        \
+                     import:my_app.application  app.ini:3\n",
         ),
         (
             "[peak.running]\napp = commands.Alias(command=['try', 'demo'])\n\
@@ -177,12 +177,12 @@ fn graph_shows_what_a_file_would_run() {
                    demo                     app.ini:2\n",
         ),
         (
-            "app = commands.Alias(command=['FastCGI', 'unix:app.sock', 'import:m:make()'])\n",
+            "app = commands.Alias(command=['FastCGI', 'unix:/run/app.sock', 'import:m:make()'])\n",
             "app.ini\n  \
                FastCGI\n    \
-                 FastCGI on unix:[folder]/app.sock  app.ini:1\n      \
-                   WSGI                             app.ini:1\n        \
-                     import:m:make()                app.ini:1\n",
+                 FastCGI on unix:/run/app.sock  app.ini:1\n      \
+                   WSGI                         app.ini:1\n        \
+                     import:m:make()            app.ini:1\n",
         ),
         (
             "app = importString('program.main')\n",
@@ -192,7 +192,7 @@ fn graph_shows_what_a_file_would_run() {
             "app = commands.Alias(command=['runIni', 'other.ini'])\n",
             "app.ini\n  runIni\n    other.ini\n      CGI\n        \
              CGI on the environment and standard input\n          \
-             demo                                     other.ini:1\n",
+             demo                                     [folder]/other.ini:1\n",
         ),
     ];
     for (file, tree) in cases {

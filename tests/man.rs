@@ -2,17 +2,22 @@
 //!
 //! `RUNNER_UPDATE=1 cargo test --test man` writes them anew.
 
+mod support;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
-use clap_mangen::roff::{Inline, Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use runner::cli;
 use runner::command::arguments::clap_command;
 use runner::command::{COMMANDS, Entry};
+use runner::config::{Default, Kind, SETTINGS, SPECIAL, Setting};
+use runner::eval::{CONSTANTS, FUNCTIONS, Function};
+use support::Folder;
 
-const PAGES: [&str; 2] = ["runner.1", "invoke.1"];
+const PAGES: [&str; 3] = ["runner.1", "invoke.1", "runner.ini.5"];
 
 #[test]
 fn the_man_pages_are_up_to_date() {
@@ -55,6 +60,67 @@ fn each_name_and_option_is_documented() {
     }
 }
 
+#[test]
+fn each_setting_function_and_section_is_documented() {
+    let page = generate("runner.ini.5");
+    let shown = |name: &str| page.contains(&escaped(name));
+    for setting in SETTINGS {
+        assert!(
+            shown(setting.name) && setting.help.ends_with('.'),
+            "{}",
+            setting.name
+        );
+    }
+    for function in FUNCTIONS {
+        assert!(
+            shown(function.name) && function.help.ends_with('.'),
+            "{}",
+            function.name
+        );
+    }
+    for constant in CONSTANTS {
+        assert!(
+            shown(constant.name) && constant.help.ends_with('.'),
+            "{}",
+            constant.name
+        );
+    }
+    for section in SPECIAL {
+        let name = format!("[{section}]");
+        assert!(page.to_lowercase().contains(&name.to_lowercase()), "{name}");
+    }
+}
+
+/// Everything that a page shows as a file is one, and each setting's example sets it.
+#[test]
+fn the_examples_are_right() {
+    for name in PAGES {
+        let page = generate(name);
+        let files = page.split(".EX\n").skip(1);
+        let files = files.filter_map(|rest| rest.split(".EE\n").next());
+        for file in files.filter(|file| file.contains("app = ")) {
+            let file = file.replace("\\-", "-");
+            Folder::new()
+                .file("app.ini", file)
+                .runner(["graph", "app.ini"])
+                .run()
+                .success();
+        }
+    }
+    for setting in SETTINGS {
+        let (name, value) = setting.example.split_once('=').expect("a setting");
+        let full = format!("{}={value}", setting.name);
+        assert!(setting.name.ends_with(name.trim()), "{}", setting.example);
+        for text in [setting.example, &full] {
+            Folder::new()
+                .file("app.ini", format!("{text}\n"))
+                .runner(["-c", "app.ini", "true"])
+                .run()
+                .is(0, "", "");
+        }
+    }
+}
+
 /// A man page: its prose, with tables in the places marked for them.
 fn generate(name: &str) -> String {
     let prose = fs::read_to_string(folder().join(format!("{name}.in"))).expect("prose");
@@ -65,6 +131,15 @@ fn generate(name: &str) -> String {
             "@COMMANDS@" => COMMANDS
                 .iter()
                 .for_each(|entry| page.push_str(&command(entry))),
+            "@SETTINGS@" => SETTINGS.iter().for_each(|row| page.push_str(&setting(row))),
+            "@CONSTANTS@" => {
+                for constant in CONSTANTS {
+                    page.push_str(&tagged(vec![bold(constant.name)], constant.help));
+                }
+            }
+            "@FUNCTIONS@" => FUNCTIONS
+                .iter()
+                .for_each(|row| page.push_str(&function(row))),
             _ => {
                 page.push_str(&line.replace("@VERSION@", env!("CARGO_PKG_VERSION")));
                 page.push('\n');
@@ -101,6 +176,78 @@ fn command(entry: &Entry) -> String {
         section.push_str(&options(command));
     }
     section
+}
+
+/// One setting of the table.
+fn setting(setting: &Setting) -> String {
+    let mut text = setting.help.to_owned();
+    let default = match setting.default {
+        Default::Unset => None,
+        Default::Number(number) => Some(match setting.kind {
+            Kind::Duration => format!("{number} s"),
+            Kind::Size if number > 0 && number % (1 << 30) == 0 => format!("{}G", number >> 30),
+            _ => number.to_string(),
+        }),
+        Default::Boolean(true) => Some("`True`".to_owned()),
+        Default::Boolean(false) => Some("`False`".to_owned()),
+        Default::Text(text) => Some(format!("`'{text}'`")),
+    };
+    if let Some(default) = default {
+        text.push_str(&format!(" The default is {default}."));
+    }
+    text.push_str(&format!(" Example: `{}`", setting.example));
+    let tag = vec![
+        bold(setting.name),
+        roman(" = "),
+        italic(&wanted(setting.kind)),
+    ];
+    tagged(tag, &text)
+}
+
+/// What a setting takes, as a word.
+fn wanted(kind: Kind) -> String {
+    let words = kind.wanted();
+    let words = words.replace('`', "");
+    ["a ", "an "]
+        .iter()
+        .find_map(|article| words.strip_prefix(article))
+        .unwrap_or(&words)
+        .to_owned()
+}
+
+/// One function of the table.
+fn function(function: &Function) -> String {
+    let parameters: Vec<String> = function
+        .parameters
+        .iter()
+        .map(|parameter| match parameter.strip_suffix('=') {
+            Some(optional) => format!("[{optional}]"),
+            None if parameter.ends_with('*') => format!("{parameter}others"),
+            None => (*parameter).to_owned(),
+        })
+        .collect();
+    let tag = vec![
+        bold(function.name),
+        roman("("),
+        italic(parameters.join(", ")),
+        roman(")"),
+    ];
+    let (example, result) = function.example;
+    tagged(tag, &format!("{} `{example}` is `{result}`", function.help))
+}
+
+/// A paragraph with a tag.
+fn tagged(tag: Vec<Inline>, text: &str) -> String {
+    let mut roff = Roff::new();
+    roff.control("TP", []);
+    roff.text(tag);
+    roff.text(inline(text));
+    roff.to_roff()
+}
+
+/// A name as it stands in a page.
+fn escaped(name: &str) -> String {
+    name.replace('-', "\\-")
 }
 
 /// Text with code between backticks.

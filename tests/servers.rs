@@ -210,8 +210,8 @@ fn lighttpd_starts_the_cgi_and_the_fastcgi_example() {
             .start_at(Address::port(port));
         check(&lighttpd, "");
         check(&lighttpd, "/cgi");
-        let outcome = lighttpd.stop();
-        assert_eq!(outcome.status, 0, "{outcome:#?}");
+        // Its exit status depends on whether its children or itself end first.
+        lighttpd.stop();
     }
 }
 

@@ -46,7 +46,7 @@ const RULES: &[Rule] = &[
         because: "files of other programs are read in src/config",
     },
     Rule {
-        names: &["unsafe"],
+        names: &["unsafe {", "unsafe fn", "unsafe impl"],
         within: &["src/"],
         except: &["src/unix.rs"],
         because: "src/unix.rs is the only unsafe file",
@@ -176,6 +176,10 @@ fn each_part_knows_only_what_it_should() {
 fn each_file_says_what_it_is_and_is_short() {
     let mut faults = String::new();
     for File { name, text } in files() {
+        // Requests and answers in case files are what they are.
+        if name.ends_with(".txt") {
+            continue;
+        }
         let lines = text.lines().count();
         if lines > LONGEST && name != "Cargo.lock" {
             let _ = writeln!(faults, "{name}: {lines} lines, {LONGEST} are enough");
@@ -194,7 +198,7 @@ fn each_file_says_what_it_is_and_is_short() {
         if !opens_well {
             let _ = writeln!(faults, "{name}: does not begin by saying what it is");
         }
-        if text.lines().any(|line| line.ends_with([' ', '\t', '\r'])) && !name.contains("/cases/") {
+        if text.lines().any(|line| line.ends_with([' ', '\t', '\r'])) {
             let _ = writeln!(faults, "{name}: white space at the end of a line");
         }
         if !text.is_empty() && !text.ends_with('\n') {

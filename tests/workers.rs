@@ -142,13 +142,14 @@ fn a_request_that_overruns_is_answered_504() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// Workers have as long to finish as in an orderly stop.
 #[test]
 fn nothing_outlives_its_master() {
-    let server = gated(TWO);
+    let server = gated("[runner]\nstop_timeout = '200ms'\n");
     let mut connection = waiting(&server);
     server.signal(Signal::KILL);
     assert_eq!(connection.rest(), b"");
-    // Asserts that no process is left, though the application would wait for ever.
+    // No process is left, though the application would wait for ever.
     assert_eq!(server.wait().status, -9);
 }
 
@@ -215,38 +216,72 @@ fn an_application_that_cannot_be_loaded_is_one_readable_error() {
 
 const THREADED: &str = "\
 import threading
-threading.Thread(target=threading.Event().wait, daemon=True).start()
+thread = threading.Thread(target=threading.Event().wait, daemon=True)
+thread.start()
 
 def application(environ, start_response):
     start_response('200 OK', [])
-    return [b'%d threads' % threading.active_count()]
+    return [b'alive' if thread.is_alive() else b'lost']
 ";
 
 #[test]
 fn threads_at_import_need_workers_that_are_started_afresh() {
-    let folder = Folder::new()
-        .file("threaded.py", THREADED)
-        .file("afresh.ini", "[runner.workers]\npreload = False\nmin = 2\n");
-    let outcome = folder
-        .runner(["serve", "WSGI", "import:threaded.application"])
-        .run();
-    assert_eq!(outcome.status, 1, "{outcome:#?}");
-    assert!(
-        outcome.stderr.contains("runner.workers.preload"),
-        "{}",
-        outcome.stderr
-    );
+    let serve = [
+        "-c",
+        "settings.ini",
+        "serve",
+        "WSGI",
+        "import:threaded.application",
+    ];
+    let reason = "`threaded.application` started 1 thread while it was imported";
+    for (settings, is_said) in [
+        (TWO.to_owned(), true),
+        (format!("{TWO}preload = False\n"), false),
+    ] {
+        let server = Folder::new()
+            .file("threaded.py", THREADED)
+            .file("settings.ini", settings)
+            .runner(serve)
+            .start();
+        // The thread is there, in whichever worker answers.
+        for _ in 0..4 {
+            assert_eq!(server.get("/").ok(), "alive");
+        }
+        let outcome = server.stop();
+        assert_eq!(outcome.status, 0);
+        assert_eq!(outcome.stderr.contains(reason), is_said, "{outcome:#?}");
+        assert_eq!(outcome.stderr.contains("runner.workers.preload"), is_said);
+    }
+}
 
-    let server = folder
-        .runner([
-            "-c",
-            "afresh.ini",
-            "serve",
-            "WSGI",
-            "import:threaded.application",
-        ])
-        .start();
-    assert!(server.get("/").ok().ends_with(" threads"));
+#[test]
+fn a_worker_with_threads_answers_as_many_at_a_time() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 1\nthreads = 4\n");
+    let mut connections: Vec<Connection> = (0..4).map(|_| waiting(&server)).collect();
+    for _ in &connections {
+        server.folder().open_gate();
+    }
+    let pids: BTreeSet<String> = connections
+        .iter_mut()
+        .map(|connection| connection.reply("GET").ok())
+        .collect();
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// All of them busy, and somebody waits: only then are there more workers than the fewest.
+#[test]
+fn there_are_as_many_workers_as_are_needed() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 2\nstart_interval = 0\n");
+    let mut connections: Vec<Connection> = (0..2).map(|_| waiting(&server)).collect();
+    for _ in &connections {
+        server.folder().open_gate();
+    }
+    let pids: BTreeSet<String> = connections
+        .iter_mut()
+        .map(|connection| connection.reply("GET").ok())
+        .collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
     assert_eq!(server.stop().status, 0);
 }
 

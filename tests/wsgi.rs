@@ -220,15 +220,24 @@ fn an_application_that_fails_is_answered_500_and_explained_in_the_log() {
         ),
         (
             "text?unchecked",
-            [TRACEBACK, "a WSGI application gives bytes, but got a str"],
+            [
+                "exception while answering GET",
+                "a WSGI application gives bytes, but got a str",
+            ],
         ),
         (
             "never_starts?unchecked",
-            [TRACEBACK, "before it called start_response"],
+            [
+                "exception while answering GET",
+                "before it called start_response",
+            ],
         ),
         (
             "nothing?unchecked",
-            [TRACEBACK, "'NoneType' object is not iterable"],
+            [
+                "exception while answering GET",
+                "'NoneType' object is not iterable",
+            ],
         ),
         (
             "starts_twice?unchecked",

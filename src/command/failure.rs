@@ -1,9 +1,11 @@
 //! Why a command could not be run, how that is said, and the exit status that it means.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
-use crate::syntax::{Diagnostic, Diagnostics};
+use crate::log;
+use crate::syntax::{Diagnostic, Diagnostics, render};
 
 /// The exit status of wrong usage.
 pub const WRONG_USAGE: u8 = 2;
@@ -14,51 +16,41 @@ pub enum Failure {
     /// What was typed has not the shape that the command wants: exit status 2. Also `--help` and
     /// `--version`, which end a command line in the same way, with status 0.
     Usage(clap::Error),
-    /// What was typed names something that is not there.
-    Mistake(Mistake),
-    /// Mistakes in configuration files.
-    Configuration(Diagnostics),
-    /// The world is not as it should be.
+    /// Mistakes in configuration files, or in what was typed: exit status 1.
+    Mistakes(Diagnostics),
+    /// The world is not as it should be: exit status 1.
     World(anyhow::Error),
 }
 
-/// A mistake on the command line, which has no file and line to point at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// Lower case, no full stop, the user's text in backticks.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
 impl Failure {
-    /// A mistake on the command line.
+    /// A mistake in what was typed, which has no file and line to point at.
     #[must_use]
     pub fn mistake(message: impl Into<String>, hint: Option<String>) -> Self {
-        Self::Mistake(Mistake {
-            message: message.into(),
-            hint,
-        })
+        Diagnostic::new("command/line", message)
+            .with_hint_if(hint)
+            .into()
     }
 
     /// Says what happened where it belongs (help on standard output, everything else on standard
     /// error), and gives the exit status.
     #[must_use]
     pub fn report(&self) -> ExitCode {
+        // Where nobody reads it, the exit status has to do.
         match self {
             Self::Usage(error) => {
-                // Nobody reads it: the exit status has to do.
                 let _ = error.print();
                 match error.use_stderr() {
                     true => ExitCode::from(WRONG_USAGE),
                     false => ExitCode::SUCCESS,
                 }
             }
-            Self::Mistake(_) | Self::Configuration(_) | Self::World(_) => {
-                use std::io::Write;
-                let _ = std::io::stderr()
-                    .lock()
-                    .write_all(self.to_string().as_bytes());
+            Self::Mistakes(Diagnostics(mistakes)) => {
+                let text = render(mistakes, log::colour());
+                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+                ExitCode::FAILURE
+            }
+            Self::World(error) => {
+                let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
                 ExitCode::FAILURE
             }
         }
@@ -66,19 +58,11 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// Whole lines, as they are printed.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(error) => write!(formatter, "{error}"),
-            Self::Mistake(Mistake { message, hint }) => {
-                writeln!(formatter, "error: {message}")?;
-                match hint {
-                    Some(hint) => writeln!(formatter, " = hint: {hint}"),
-                    None => Ok(()),
-                }
-            }
-            Self::Configuration(diagnostics) => write!(formatter, "{diagnostics}"),
-            Self::World(error) => writeln!(formatter, "error: {error:#}"),
+            Self::Usage(error) => error.fmt(formatter),
+            Self::Mistakes(mistakes) => mistakes.fmt(formatter),
+            Self::World(error) => write!(formatter, "{error:#}"),
         }
     }
 }
@@ -92,14 +76,14 @@ impl From<clap::Error> for Failure {
 }
 
 impl From<Diagnostics> for Failure {
-    fn from(diagnostics: Diagnostics) -> Self {
-        Self::Configuration(diagnostics)
+    fn from(mistakes: Diagnostics) -> Self {
+        Self::Mistakes(mistakes)
     }
 }
 
 impl From<Diagnostic> for Failure {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self::Configuration(Diagnostics(vec![diagnostic]))
+    fn from(mistake: Diagnostic) -> Self {
+        Self::Mistakes(mistake.into())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::command::help::Help;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
-use crate::command::target::{SCHEME, Target};
+use crate::command::target::{InvalidTarget, SCHEME, Target};
 use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
 use crate::eval::Value;
@@ -251,11 +251,11 @@ fn substitute(
             Some("`commands.Alias(command=['serve', …])` needs at least one word".to_owned()),
         )),
         Value::Alias(words) => {
-            prepend(words, &mut line);
+            prepend(words.to_vec(), &mut line);
             Ok(Substitute::Words(line))
         }
         Value::Link(url) => {
-            prepend(vec![url], &mut line);
+            prepend(vec![url.to_string()], &mut line);
             Ok(Substitute::Words(line))
         }
         Value::Import(name) => {
@@ -315,7 +315,6 @@ fn file_of(scope: &Scope) -> Option<PathBuf> {
 }
 
 fn parse_target(scope: &Scope, name: &str, origin: &Origin) -> Result<Target, Failure> {
-    name.parse().map_err(|mistake: command::failure::Mistake| {
-        scope.mistake(origin, mistake.message, mistake.hint)
-    })
+    name.parse()
+        .map_err(|invalid: InvalidTarget| scope.mistake(origin, invalid.message, invalid.hint))
 }

@@ -52,7 +52,7 @@ pub struct Scope {
     pub layers: Vec<Layer>,
     /// All of them together.
     pub configuration: Configuration,
-    /// The file that is run, if it is one: an absolute path, and as it was written.
+    /// The file that is run, if it is one.
     pub file: Option<RunFile>,
 }
 
@@ -61,8 +61,16 @@ pub struct Scope {
 pub struct RunFile {
     /// As the user wrote it.
     pub written: String,
-    /// Made absolute; symbolic links are left as they are.
+    /// Its path, perhaps relative to the current folder.
     pub path: PathBuf,
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 impl Line {
@@ -151,12 +159,12 @@ impl Scope {
     #[must_use]
     pub fn search_path(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = Vec::new();
-        let file = self.file.as_ref().map(|file| file.path.clone());
-        let target = file.as_ref().and_then(|file| file.canonicalize().ok());
-        let parents = [file, target]
+        let file = self.file.as_ref().map(|file| &file.path);
+        let beside = file.and_then(|file| folder_of(file).canonicalize().ok());
+        let target = file.and_then(|file| file.canonicalize().ok());
+        let parents = beside
             .into_iter()
-            .flatten()
-            .filter_map(|file| file.parent().map(Path::to_owned));
+            .chain(target.map(|target| folder_of(&target).to_owned()));
         for folder in parents.chain(std::env::current_dir().ok()) {
             if !folders.contains(&folder) {
                 folders.push(folder);
@@ -173,6 +181,6 @@ impl Scope {
         Ok(self
             .configuration
             .get(name)?
-            .filter(|value| *value != Value::None))
+            .filter(|value| !matches!(value, Value::None)))
     }
 }

@@ -1,5 +1,6 @@
 //! `runIni FILE ARGS…`: runs the command that a file defines. It is what makes an INI file a program.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::command::arguments::{Arguments, Options};
@@ -49,10 +50,15 @@ pub struct RunIni {
 /// There is no such file, it has mistakes, or it defines nothing that can be run.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
     let word = arguments.first("FILE")?;
-    let path = std::path::absolute(scope.folder(&word.origin).join(&word.text))
-        .map_err(|error| scope.mistake(&word.origin, format!("`{}`: {error}", word.text), None))?;
+    // As it was written, where that is possible: so it is shown in messages.
+    let path = match word.origin {
+        Origin::CommandLine => PathBuf::from(&word.text),
+        Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
+    };
     let mut line = arguments.line;
-    if let Err(chain) = line.enter(Step::File(path.clone())) {
+    // What cannot be found has no other name; reading it will say what is wrong.
+    let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
+    if let Err(chain) = line.enter(Step::File(identity)) {
         let message = format!("`{}` runs itself: {chain}", word.text);
         return Err(scope.mistake(&word.origin, message, None));
     }

@@ -44,9 +44,6 @@ ARGS are the application's own arguments (Python's `sys.argv`).",
 /// The property that says where to serve.
 const URL: &str = "peak.tools.server.url";
 
-/// Where to serve unless it is said.
-const DEFAULT_URL: &str = "tcp://localhost:0";
-
 /// For whom an application is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
@@ -65,8 +62,8 @@ pub struct Serve {
     pub audience: Audience,
     /// Where to listen.
     pub url: SocketUrl,
-    /// Where that was written; `None` for the default.
-    pub url_origin: Option<Origin>,
+    /// Where that was written.
+    pub url_origin: Origin,
     /// The application.
     pub application: Application,
     /// The application's own arguments.
@@ -104,7 +101,7 @@ pub fn resolve(
 ) -> Result<Serve, Failure> {
     let written = take_socket_url(&scope, &mut arguments.line)?;
     let (url, url_origin) = match written {
-        Some((url, origin)) => (url, Some(origin)),
+        Some(written) => written,
         None => configured_url(&scope)?,
     };
     let port = arguments.options.get_one::<u16>("port").copied();
@@ -112,7 +109,7 @@ pub fn resolve(
     let (url, url_origin) = match port.is_some() || host.is_some() {
         true => (
             override_url(url, port, host).map_err(|invalid| arguments.wrong(invalid.message))?,
-            Some(Origin::CommandLine),
+            Origin::CommandLine,
         ),
         false => (url, url_origin),
     };
@@ -161,19 +158,18 @@ fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Fa
     Ok(url.relative_to(&scope.folder(origin)))
 }
 
-/// The URL that is set, or the default.
-fn configured_url(scope: &Scope) -> Result<(SocketUrl, Option<Origin>), Failure> {
+/// The URL that is set; there is always one, unless somebody has set it to `None`.
+fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
     let origin = Origin::Property(URL.into());
     match scope.get(URL)? {
         Some(Value::Str(text) | Value::Link(text)) => {
-            Ok((parse_url(scope, &text, &origin)?, Some(origin)))
+            Ok((parse_url(scope, &text, &origin)?, origin))
         }
-        Some(_) => Err(scope.mistake(
+        Some(_) | None => Err(scope.mistake(
             &origin,
             format!("the value of `{URL}` is not a string"),
             Some("write `url = 'tcp://localhost:8000'`".to_owned()),
         )),
-        None => Ok((parse_url(scope, DEFAULT_URL, &Origin::CommandLine)?, None)),
     }
 }
 

@@ -185,7 +185,7 @@ impl Recipe {
 /// There is none, or not where the setting says.
 pub fn python(scope: &Scope) -> Result<PathBuf, Failure> {
     let setting = match scope.get(PYTHON)? {
-        Some(Value::Str(python)) => Some(python),
+        Some(Value::Str(python)) => Some(python.to_string()),
         Some(_) | None => None,
     };
     let origin = Origin::Property(PYTHON.into());

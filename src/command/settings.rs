@@ -21,10 +21,12 @@ use crate::workers::pool::Limits;
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
     HttpOptions {
         spool: spool(configuration),
-        access_log: match audience {
-            Audience::Anybody => false,
-            Audience::Browser => true,
-        },
+        access_log: configuration
+            .optional_boolean("runner.log.access")
+            .unwrap_or(match audience {
+                Audience::Anybody => false,
+                Audience::Browser => true,
+            }),
         ..HttpOptions::default()
     }
 }
@@ -53,10 +55,14 @@ pub fn cgi(configuration: &Configuration) -> CgiOptions {
 
 /// Where request bodies are kept.
 fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
-    let default = SpoolOptions::default();
     Arc::new(SpoolOptions {
-        folder: configuration.path("runner.tmp").unwrap_or(default.folder),
-        ..default
+        folder: configuration
+            .path("runner.tmp")
+            .unwrap_or_else(env::temp_dir),
+        limit: match configuration.size("runner.request.max_body") {
+            0 => u64::MAX,
+            limit => limit,
+        },
     })
 }
 

@@ -4,14 +4,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::command::failure::Mistake;
-
 /// What a URL that names a Python object begins with.
 pub const SCHEME: &str = "import:";
 
 /// The well-formed name of a Python object, without `import:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target(String);
+
+/// Why a text is no name of a Python object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidTarget {
+    /// What was found and what was wanted.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
 
 impl Target {
     /// As it was written, without `import:`.
@@ -28,10 +35,10 @@ impl fmt::Display for Target {
 }
 
 impl FromStr for Target {
-    type Err = Mistake;
+    type Err = InvalidTarget;
 
-    fn from_str(text: &str) -> Result<Self, Mistake> {
-        let mistake = |message: String, hint: Option<String>| Err(Mistake { message, hint });
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        let mistake = |message: String, hint: Option<String>| Err(InvalidTarget { message, hint });
         let path = text.strip_suffix("()").unwrap_or(text);
         let (module, attribute) = match path.split_once(':') {
             Some((module, attribute)) => (module, Some(attribute)),

@@ -29,6 +29,9 @@ each with the file and line that it comes from.",
     },
 };
 
+/// In place of a file's name and a line.
+const DEFAULT: &str = "(the default)";
+
 /// A file that is shown, not run.
 #[derive(Debug)]
 pub struct Tree(RunIni);
@@ -94,19 +97,17 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
                 Audience::Browser => "launch",
             };
             push(depth, name.to_owned(), String::new());
-            let origin = node.url_origin.as_ref();
-            push(
-                depth + 1,
-                format!("HTTP on {}", node.url),
-                place_or_default(&node.scope, origin),
-            );
+            let origin = place(&node.scope, &node.url_origin);
+            push(depth + 1, format!("HTTP on {}", node.url), origin);
             application(&node.scope, &node.application, depth + 2, branches);
         }
         Node::FastCgi(node) => {
             push(depth, "FastCGI".to_owned(), String::new());
-            let origin = node.url_origin.as_ref();
-            let text = format!("FastCGI on {}", node.url);
-            push(depth + 1, text, place_or_default(&node.scope, origin));
+            let origin = match &node.url_origin {
+                Some(origin) => place(&node.scope, origin),
+                None => DEFAULT.to_owned(),
+            };
+            push(depth + 1, format!("FastCGI on {}", node.url), origin);
             application(&node.scope, &node.application, depth + 2, branches);
         }
         Node::Cgi(node) => {
@@ -151,14 +152,13 @@ fn application(scope: &Scope, application: &Application, depth: usize, branches:
     }
 }
 
-fn place_or_default(scope: &Scope, origin: Option<&Origin>) -> String {
-    origin.map_or_else(|| "(the default)".to_owned(), |origin| place(scope, origin))
-}
-
 /// Where something was written.
 fn place(scope: &Scope, origin: &Origin) -> String {
     match origin {
         Origin::CommandLine => "(the command line)".to_owned(),
-        Origin::Property(name) => scope.configuration.place(name).unwrap_or_default(),
+        Origin::Property(name) => scope
+            .configuration
+            .place(name)
+            .unwrap_or_else(|| DEFAULT.to_owned()),
     }
 }

@@ -1,10 +1,28 @@
 //! Tree to rules: the only reading of configuration files.
+//!
+//! Rules are read at once and all their mistakes with them; their values are computed when they are
+//! first asked for, except those of the settings in [`SETTINGS`] under `runner.`, which are checked before
+//! anything is run.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::eval::Value;
-use crate::syntax::{Diagnostic, Diagnostics};
+use crate::eval::{Properties, Value};
+use crate::syntax::{Diagnostic, Diagnostics, Place};
+
+pub use sections::SPECIAL;
+pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
+
+use load::{Inclusion, Loader};
+use rules::{Body, Origin, Rules};
+
+mod check;
+mod load;
+mod name;
+mod rules;
+mod sections;
+mod settings;
 
 /// One layer of configuration.
 #[derive(Clone, Debug)]
@@ -24,7 +42,12 @@ pub enum Layer {
 
 /// The rules in force: all layers over the built-in settings.
 #[derive(Debug)]
-pub struct Configuration {}
+pub struct Configuration {
+    rules: Rules,
+    settings: HashMap<&'static str, Checked>,
+    warnings: Vec<Diagnostic>,
+    factories: Vec<String>,
+}
 
 impl Configuration {
     /// Reads the layers, lowest first, over the built-in settings. Everything under `runner.*` is
@@ -33,8 +56,47 @@ impl Configuration {
     /// # Errors
     /// Every mistake that was found.
     pub fn load(layers: &[Layer]) -> Result<Self, Diagnostics> {
-        let _ = layers;
-        Ok(Self {})
+        let environment = std::env::vars_os().map(|(name, value)| {
+            let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
+            (text(name), text(value))
+        });
+        let mut loader = Loader::new(Rules::new(environment.collect()));
+        for layer in layers {
+            match layer {
+                Layer::File(path) => loader.file(
+                    path,
+                    &Inclusion {
+                        prefix: String::new(),
+                        place: None,
+                        home: None,
+                    },
+                ),
+                Layer::Option {
+                    name,
+                    value,
+                    origin,
+                } => loader.insert(
+                    name,
+                    Body::Value(value.clone()),
+                    Origin::Option(origin.clone()),
+                ),
+            }
+        }
+        let mut mistakes = loader.mistakes;
+        let settings = check::settings(&loader.rules, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(Diagnostics(mistakes));
+        }
+        Ok(Self {
+            rules: loader.rules,
+            settings,
+            warnings: loader.warnings,
+            factories: loader
+                .factories
+                .iter()
+                .map(|rule| rule.name.as_ref().to_owned())
+                .collect(),
+        })
     }
 
     /// The value of a property, `None` where no rule gives one.
@@ -42,65 +104,125 @@ impl Configuration {
     /// # Errors
     /// What went wrong while its rule was evaluated.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
-        let _ = name;
-        Ok(None)
+        self.rules.get(name)
     }
 
     /// The names of all properties below a prefix that have a rule of their own, sorted.
     #[must_use]
     pub fn names(&self, prefix: &str) -> Vec<String> {
-        let _ = prefix;
-        Vec::new()
+        self.rules.names(prefix)
+    }
+
+    /// What is worth a word without being a mistake.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The interfaces that `[Component Factories]` names, in the order of the files.
+    #[must_use]
+    pub fn component_factories(&self) -> &[String] {
+        &self.factories
     }
 
     /// A mistake about a property's value, at the place where its rule stands.
     #[must_use]
     pub fn complain(&self, name: &str, message: String, hint: Option<String>) -> Diagnostic {
-        let _ = (name, hint);
-        Diagnostic { message }
+        check::complaint(&self.rules, name, "setting/value", message).with_hint_if(hint)
     }
 
     /// Where the rule of a property stands: `app.ini:3`. `None` for built-in rules, the environment and
     /// command-line options.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<String> {
-        let _ = name;
-        None
+        let rule = self.rules.origin(name)?;
+        let Origin::File(home, span) = &rule.origin else {
+            return None;
+        };
+        let place = Place {
+            source: home.source.clone(),
+            span: *span,
+        };
+        Some(format!("{}:{}", place.source.name, place.line()))
     }
 
     /// The folder of the file in which a property's rule stands: what a relative path in its value is
     /// relative to. `None` for built-in rules, the environment and command-line options.
     #[must_use]
     pub fn folder(&self, name: &str) -> Option<&Path> {
-        let _ = name;
-        None
+        match &self.rules.origin(name)?.origin {
+            Origin::File(home, _) => home.folder.as_deref(),
+            Origin::Option(_) => None,
+        }
     }
 
-    /// A setting of the `SETTINGS` table that is a whole number.
+    /// A setting of the `SETTINGS` table that is a whole number or a size in bytes.
     #[must_use]
     pub fn integer(&self, name: &'static str) -> u64 {
-        let _ = name;
-        0
+        match self.settings.get(name) {
+            Some(Checked::Integer(number)) => *number,
+            other => wrong_accessor(name, other),
+        }
     }
 
-    /// A setting that is a truth value.
+    /// A setting that is a truth value; `False` where it is not set.
     #[must_use]
     pub fn boolean(&self, name: &'static str) -> bool {
-        let _ = name;
-        false
+        self.optional_boolean(name).unwrap_or_default()
+    }
+
+    /// A setting that is a truth value; `None` where it is not set.
+    #[must_use]
+    pub fn optional_boolean(&self, name: &'static str) -> Option<bool> {
+        match self.settings.get(name) {
+            Some(Checked::Boolean(truth)) => Some(*truth),
+            None => None,
+            other => wrong_accessor(name, other),
+        }
     }
 
     /// A setting that is a duration.
     #[must_use]
     pub fn duration(&self, name: &'static str) -> Duration {
-        let _ = name;
-        Duration::ZERO
+        match self.settings.get(name) {
+            Some(Checked::Duration(duration)) => *duration,
+            other => wrong_accessor(name, other),
+        }
+    }
+
+    /// A setting that is a size, in bytes.
+    #[must_use]
+    pub fn size(&self, name: &'static str) -> u64 {
+        self.integer(name)
+    }
+
+    /// A setting that is a string; `None` where it is not set.
+    #[must_use]
+    pub fn text(&self, name: &'static str) -> Option<String> {
+        match self.settings.get(name) {
+            Some(Checked::Text(text)) => Some(text.clone()),
+            None => None,
+            other => wrong_accessor(name, other),
+        }
     }
 
     /// A setting that is a path, made absolute; `None` where it is not set.
     #[must_use]
     pub fn path(&self, name: &'static str) -> Option<PathBuf> {
-        let _ = name;
-        None
+        let path = match self.settings.get(name) {
+            Some(Checked::Path(path)) => path.as_path(),
+            // The name of a program that has a `/` is a path.
+            Some(Checked::Text(text)) => Path::new(text),
+            None => return None,
+            other => wrong_accessor(name, other),
+        };
+        let folder = self.folder(name).unwrap_or(Path::new(""));
+        let path = folder.join(path);
+        Some(std::path::absolute(&path).unwrap_or(path))
     }
+}
+
+/// A setting that has no such accessor: our own mistake, which the test of all settings would show.
+fn wrong_accessor(name: &str, found: Option<&Checked>) -> ! {
+    panic!("setting {name} is read as what it is not: {found:?}")
 }

@@ -1,16 +1,27 @@
 //! Rules to values: pure, lazy, bounded.
 
-/// A value of the configuration language.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// `None`
-    None,
-    /// A string.
-    Str(String),
-    /// `commands.Alias(command=[…])`: words that stand for themselves before further arguments.
-    Alias(Vec<String>),
-    /// `importString('pkg.mod:attr')`: an object that only a Python process resolves.
-    Import(String),
-    /// `naming.LinkRef('url')`: a name or URL to look up in its stead.
-    Link(String),
-}
+pub use budget::{Budget, Fault};
+pub use functions::{FUNCTIONS, Function};
+pub use interpreter::{Home, Properties, Variables, evaluate};
+pub use names::{CONSTANTS, Constant};
+pub use value::{Items, Table, Value};
+
+mod arithmetic;
+mod budget;
+mod builtins;
+mod calls;
+mod compare;
+mod functions;
+mod interpreter;
+mod lookups;
+mod methods;
+mod names;
+mod numerals;
+mod paths;
+mod percent;
+mod repr;
+mod sequences;
+mod specification;
+mod templates;
+mod texts;
+mod value;

@@ -1,16 +1,104 @@
 //! A mistake of the user's: what it is, where it stands, and what to do about it.
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::source::{Place, Source, Span};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing can be run.
+    Error,
+    /// Worth a word; `check` shows it.
+    Warning,
+}
+
+/// A place that a diagnostic points at.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Where.
+    pub place: Place,
+    /// What is to be seen there; may be empty.
+    pub text: String,
+}
 
 /// One mistake in what the user wrote.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
+    /// Stable, for programs: `setting/unknown`.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
     /// Lower case, no full stop, the user's text in backticks.
     pub message: String,
+    /// Where it stands, the place itself first; empty for what stands in no file.
+    pub labels: Vec<Label>,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
+impl Diagnostic {
+    /// An error that stands nowhere yet.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            labels: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// The same as a warning.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// With the place where it stands, or a further one.
+    #[must_use]
+    pub fn at(self, source: &Arc<Source>, span: Span) -> Self {
+        self.with_label(source, span, String::new())
+    }
+
+    /// With a place and what is to be seen there.
+    #[must_use]
+    pub fn with_label(mut self, source: &Arc<Source>, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label {
+            place: Place {
+                source: Arc::clone(source),
+                span,
+            },
+            text: text.into(),
+        });
+        self
+    }
+
+    /// With a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With a hint if there is one.
+    #[must_use]
+    pub fn with_hint_if(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.or(self.hint);
+        self
+    }
+}
+
+/// The message alone, after the place: `app.ini:3: …`.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(label) = self.labels.first() {
+            let place = &label.place;
+            write!(formatter, "{}:{}: ", place.source.name, place.line())?;
+        }
         formatter.write_str(&self.message)
     }
 }
@@ -21,12 +109,59 @@ impl std::error::Error for Diagnostic {}
 #[derive(Clone, Debug)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
+impl From<Diagnostic> for Diagnostics {
+    fn from(one: Diagnostic) -> Self {
+        Self(vec![one])
+    }
+}
+
 impl fmt::Display for Diagnostics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|one| writeln!(formatter, "{one}"))
+        for (index, one) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{one}")?;
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// How many characters of the user's text a message repeats.
+const QUOTED: usize = 60;
+
+/// The user's text as it stands in a message: in backticks, cut if it is long.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
+/// The candidate that a mistyped word was most probably meant to be.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Longer words are no typing mistakes, and comparing them takes long.
+    const LONGEST: usize = 200;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let allowed = 1 + word.chars().count() / 4;
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len() <= LONGEST)
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The hint that belongs to [`nearest`].
+pub fn did_you_mean<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    nearest(word, candidates).map(|meant| format!("did you mean `{meant}`?"))
+}

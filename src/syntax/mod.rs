@@ -1,5 +1,21 @@
 //! Source text to tree; pure. The only place that knows pest.
 
-pub use diagnostic::{Diagnostic, Diagnostics};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, did_you_mean, nearest, quoted};
+pub use messages::meant_word;
+pub use render::render;
+pub use source::{Fragment, Place, Source, Span};
+
+pub mod ast;
+pub mod expression;
+pub mod file;
 
 mod diagnostic;
+mod displays;
+mod formatted;
+mod grammar;
+mod messages;
+mod nesting;
+mod operators;
+mod render;
+mod source;
+mod strings;

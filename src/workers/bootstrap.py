@@ -1,3 +1,7 @@
+"""The first that a template runs: takes the socket from standard input, and runner's modules from the socket.
+
+The first lines run on any Python, to say that it is too old.
+"""
 import marshal, os, sys
 if sys.version_info < (3, 8):
     message = marshal.dumps(("outdated", "%d.%d.%d" % tuple(sys.version_info[:3]), 0), 2)

@@ -9,6 +9,7 @@
 //!    take turns), the most recently used, whose memory is still in the processor's caches;
 //! 3. the least loaded busy one again, within a window of work;
 //! 4. any idle one;
+//! 5. the least loaded busy one that has nothing waiting, so that it need not wait for us when it is done;
 //!
 //! else the request waits in one queue, first come, first served.
 
@@ -28,6 +29,8 @@ use crate::protocol::worker::Header;
 const WAKE_UP: f64 = 150e-6;
 /// How much work, in seconds, a lane may have before it.
 const WINDOW: f64 = 1.6e-3;
+/// How many requests any lane may have: the one that it is on, and one ahead.
+const AHEAD: usize = 2;
 /// By how much one answer changes what we take for a typical service time.
 const STEP: f64 = 1.125;
 
@@ -206,6 +209,9 @@ impl Pool {
             .or(quiet.map(|(_, seat)| seat))
             .or_else(|| within(WINDOW - self.typical))
             .or(other.map(|(_, seat)| seat))
+            .or(least
+                .filter(|(load, _)| *load < AHEAD)
+                .map(|(_, seat)| seat))
     }
 
     fn post(&mut self, (id, index): Seat) -> Option<&mut Post> {

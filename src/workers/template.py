@@ -17,7 +17,7 @@ import threading
 import time
 from marshal import dumps, loads
 
-from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, described, run_worker, traceback_of
+from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, MOMENT, RECEIVE, described, run_worker, traceback_of
 
 
 
@@ -236,7 +236,7 @@ class Template:
 
     def end_children(self, grace):
         """Runner is gone. The workers see that themselves; those that do not leave are ended."""
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + min(grace, MOMENT)
         while self.children and time.monotonic() < deadline:
             time.sleep(0.01)
             self.reap()

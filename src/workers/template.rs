@@ -24,6 +24,7 @@ use crate::protocol::environ;
 use crate::protocol::marshal::{Malformed, Reader, Writer};
 use crate::unix;
 
+/// Sent before everything else; takes the rest from the socket.
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// The modules that run there: name, file name in tracebacks, source.
@@ -101,7 +102,10 @@ impl Template {
             .try_clone_to_owned()
             .context("cannot use standard error")?;
         let child = Command::new(&options.python)
-            .args(["-c", BOOTSTRAP])
+            .arg("-c")
+            .arg(format!("import os; exec(os.read(0, {}))", BOOTSTRAP.len()))
+            // Says in a list of processes what this one is.
+            .arg(&options.target)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // What the application prints is its log, never an answer.
             .stdout(Stdio::from(errors))
@@ -114,6 +118,7 @@ impl Template {
             })?;
         let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
         let template = Self { socket };
+        template.send_bytes(BOOTSTRAP.as_bytes(), &[])?;
         template.send(&modules(), &[])?;
         template.send(&description(options), &[])?;
         ours.set_nonblocking(true)?;
@@ -142,11 +147,16 @@ impl Template {
         self.send(&message(kind, worker, 1 + 4 * lanes.len()), &[])
     }
 
-    /// Sends all of a message; waits for the template to read if it must, which it always does soon.
+    /// Sends a message behind its length.
     fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
         let length = u32::try_from(message.len()).context("a message is too long")?;
         let frame = [&length.to_le_bytes()[..], message].concat();
-        let mut rest = &frame[..];
+        self.send_bytes(&frame, descriptors)
+    }
+
+    /// Sends all of what is given; waits for the template to read if it must, which it always does soon.
+    fn send_bytes(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+        let mut rest = bytes;
         let mut descriptors = descriptors;
         while !rest.is_empty() {
             match unix::send_descriptors(self.socket.as_fd(), rest, descriptors) {

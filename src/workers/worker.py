@@ -25,6 +25,7 @@ COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
 OURS = ("runner/", "<string>", "<frozen")  # how the file names of our own frames begin
+MOMENT = 1.0  # seconds that anything may outlive runner
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
 now = time.perf_counter_ns
@@ -490,8 +491,9 @@ def run_worker(application, options, descriptors):
 
 
 def watch_master(descriptor, grace):
-    """Nothing outlives runner: when it is gone without having said so, finish, or be ended."""
+    """Nothing outlives runner. When it is gone, nobody waits for an answer any more: the time that a stop
+    would give is for what else the application has in hand, and not more than a moment."""
     while os.read(descriptor, 1):
         pass
-    time.sleep(grace)
+    time.sleep(min(grace, MOMENT))
     os._exit(1)

@@ -131,7 +131,7 @@ impl Stream for UnixStream {
 }
 
 /// A response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
@@ -143,6 +143,17 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Whether the body reached its end (the final chunk, or its whole length).
     pub complete: bool,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{} {}", self.status, self.reason)?;
+        for (name, value) in &self.headers {
+            writeln!(formatter, "{name}: {value}")?;
+        }
+        let end = if self.complete { "" } else { " (cut off)" };
+        write!(formatter, "\n{}{end}", self.text())
+    }
 }
 
 impl Reply {

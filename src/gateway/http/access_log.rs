@@ -102,3 +102,51 @@ fn time(time: SystemTime) -> String {
         part(17..25)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use http::{HeaderValue, Request, StatusCode};
+
+    use super::Entry;
+    use crate::application::Connection;
+
+    /// The line without the duration.
+    fn line(remote_addr: &str, agent: &[u8], status: Option<StatusCode>) -> String {
+        let connection = Arc::new(Connection {
+            remote_addr: remote_addr.to_owned(),
+            ..Connection::default()
+        });
+        let request = Request::get("/a%20b?c=\"d\"")
+            .header("referer", "http://localhost/")
+            .header("user-agent", HeaderValue::from_bytes(agent).unwrap());
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut entry = Entry::new(&connection, &parts);
+        entry.begun.0 = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
+        entry.status = status;
+        entry.bytes = 42;
+        let line = entry.line();
+        let (line, duration) = line.rsplit_once(' ').unwrap();
+        let seconds = duration.strip_suffix('s').unwrap().parse::<f64>();
+        assert!((0.0..60.0).contains(&seconds.unwrap()), "{duration}");
+        line.to_owned()
+    }
+
+    #[test]
+    fn a_line_is_in_the_combined_format() {
+        assert_eq!(
+            line("127.0.0.1", b"curl/8", Some(StatusCode::OK)),
+            r#"127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\"d\" HTTP/1.1" 200 42 "http://localhost/" "curl/8""#
+        );
+    }
+
+    #[test]
+    fn nobody_forges_a_line_and_whoever_went_away_is_seen() {
+        assert_eq!(
+            line("", b"a\"\t\xe9\\", None),
+            r#"- - - [10/Oct/2000:13:55:36 +0000] "GET /a%20b?c=\"d\" HTTP/1.1" 499 42 "http://localhost/" "a\"\x09\xe9\\""#
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Checks the settings that `runner` itself reads.
+
+use std::collections::HashMap;
+
+use super::rules::{Origin, Rule, Rules};
+use super::settings::{Checked, SETTINGS, check, find};
+use crate::eval::Value;
+use crate::syntax::{Diagnostic, did_you_mean, quoted};
+
+/// What every name begins with that is checked.
+const OWN: &str = "runner.";
+
+/// The values of all settings under `runner.`; what is wrong with them is added to the mistakes.
+pub(super) fn settings(
+    rules: &Rules,
+    mistakes: &mut Vec<Diagnostic>,
+) -> HashMap<&'static str, Checked> {
+    unknown(rules, mistakes);
+    let mut checked = HashMap::new();
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| setting.name.starts_with(OWN))
+    {
+        let value = match rules.get(setting.name) {
+            Ok(Some(value)) => value,
+            Ok(None) => continue,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                continue;
+            }
+        };
+        // `None` says that it is not set, where that means something.
+        if value == Value::None && setting.default.value().is_none() {
+            continue;
+        }
+        match check(setting, &value) {
+            Ok(value) => {
+                checked.insert(setting.name, value);
+            }
+            Err((code, message, hint)) => {
+                mistakes.push(complaint(rules, setting.name, code, message).with_hint_if(hint));
+            }
+        }
+    }
+    order(rules, &checked, mistakes);
+    checked
+}
+
+/// A mistake about a property, at its rule.
+pub(super) fn complaint(
+    rules: &Rules,
+    name: &str,
+    code: &'static str,
+    message: String,
+) -> Diagnostic {
+    match rules.origin(name).map(|rule| rule.origin.clone()) {
+        Some(Origin::File(home, span)) => Diagnostic::new(code, message).at(&home.source, span),
+        Some(Origin::Option(option)) => {
+            Diagnostic::new(code, format!("{message}, given by `{option}`"))
+        }
+        None => Diagnostic::new(code, message),
+    }
+}
+
+/// Rules under `runner.` that no setting reads.
+fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
+    let mut wrong: Vec<&Rule> = rules
+        .all()
+        .map(|rule| &**rule)
+        .filter(|rule| rule.name.starts_with(OWN) && !known(&rule.name))
+        .collect();
+    wrong.sort_by_key(|rule| match &rule.origin {
+        Origin::File(home, span) => (home.source.name.clone(), span.start),
+        Origin::Option(option) => (option.clone(), 0),
+    });
+    for rule in wrong {
+        let name = rule.name.trim_end_matches('?');
+        let own = SETTINGS
+            .iter()
+            .map(|setting| setting.name)
+            .filter(|known| known.starts_with(OWN));
+        // The last part alone may be right, and what is before it wrong.
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let hint = did_you_mean(name, own.clone()).or_else(|| {
+            let found = own
+                .clone()
+                .find(|known| known.rsplit('.').next() == Some(last))?;
+            Some(format!("did you mean `{found}`?"))
+        });
+        let message = format!("there is no setting {}", quoted(name));
+        let mistake = match &rule.origin {
+            Origin::File(home, span) => {
+                Diagnostic::new("setting/unknown", message).at(&home.source, *span)
+            }
+            Origin::Option(option) => {
+                Diagnostic::new("setting/unknown", format!("{message}, given by `{option}`"))
+            }
+        };
+        mistakes.push(mistake.with_hint_if(hint));
+    }
+}
+
+fn known(rule: &str) -> bool {
+    match rule.strip_suffix('*') {
+        Some(prefix) => SETTINGS
+            .iter()
+            .any(|setting| setting.name.starts_with(prefix)),
+        None => find(rule.strip_suffix('?').unwrap_or(rule)).is_some(),
+    }
+}
+
+/// The least number of workers is at most the largest.
+fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut Vec<Diagnostic>) {
+    const MIN: &str = "runner.workers.min";
+    const MAX: &str = "runner.workers.max";
+    let (Some(Checked::Integer(min)), Some(Checked::Integer(max))) =
+        (checked.get(MIN), checked.get(MAX))
+    else {
+        return;
+    };
+    if min <= max {
+        return;
+    }
+    let message = format!("setting `{MAX}` is {max}, less than `{MIN}`, which is {min}");
+    let mut mistake = Diagnostic::new("setting/order", message);
+    for (name, value) in [(MAX, max), (MIN, min)] {
+        if let Some(Origin::File(home, span)) = rules.origin(name).map(|rule| rule.origin.clone()) {
+            let seen = if mistake.labels.is_empty() {
+                String::new()
+            } else {
+                format!("{value} here")
+            };
+            mistake = mistake.with_label(&home.source, span, seen);
+        }
+    }
+    mistakes.push(mistake.with_hint(format!("set both; `{MAX}` is 4 unless it is set")));
+}

@@ -1,0 +1,391 @@
+//! Reads files into rules: sections, the special ones among them, and includes.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::name::{BadName, check_rule, prefix};
+use super::rules::{Body, Origin, Rule, Rules};
+use super::sections::Section;
+use crate::eval::{Budget, Home, Value, evaluate};
+use crate::syntax::ast::Expression;
+use crate::syntax::file::{Line, decode, parse};
+use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, expression, quoted};
+
+/// Bytes of the largest file.
+pub const LARGEST: u64 = 16 << 20;
+
+/// How deep files may include one another.
+pub const DEEPEST: usize = 16;
+
+/// How many files may be read, and how many bytes in all: files that include others twice each are many soon.
+const MOST_FILES: usize = 10_000;
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Mistakes beyond which nothing more is read.
+const MOST_MISTAKES: usize = 1000;
+
+/// Names in the root namespace that are short for others.
+const SHORT: &[(&str, &str)] = &[
+    ("app", "peak.running.app"),
+    ("url", "peak.tools.server.url"),
+];
+
+/// Reads files one over the other.
+pub(super) struct Loader {
+    /// What was read so far.
+    pub rules: Rules,
+    /// What is wrong.
+    pub mistakes: Vec<Diagnostic>,
+    /// What is worth a word.
+    pub warnings: Vec<Diagnostic>,
+    /// `[Component Factories]`.
+    pub factories: Vec<Rule>,
+    /// The files that are being read, each included by the one before it: the real path, and how messages call it.
+    open: Vec<(PathBuf, String)>,
+    files: usize,
+    bytes: u64,
+}
+
+/// Where the names of a file go, and what it knows from the one that includes it.
+pub(super) struct Inclusion<'a> {
+    /// Before every name: empty, or with a dot at its end.
+    pub prefix: String,
+    /// The expression that names the file.
+    pub place: Option<Place>,
+    /// The file that includes it.
+    pub home: Option<&'a Arc<Home>>,
+}
+
+impl Loader {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+            factories: Vec::new(),
+            open: Vec::new(),
+            files: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Reads a file with all that it includes.
+    pub fn file(&mut self, path: &Path, inclusion: &Inclusion<'_>) {
+        let shown = path.display().to_string();
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if let Err(mistake) = self.may_open(&real, &shown) {
+            return self.mistake(placed(mistake, inclusion));
+        }
+        let source = match self.read(path, &shown) {
+            Ok(source) => source,
+            Err(mistake) => return self.mistake(placed(mistake, inclusion)),
+        };
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let home = Home {
+            source: Arc::clone(&source),
+            folder: absolute.parent().map(Path::to_owned),
+            file_name: absolute
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            shortcuts: inclusion
+                .home
+                .map(|home| home.shortcuts.clone())
+                .unwrap_or_default(),
+        };
+        self.open.push((real, shown));
+        let (lines, mistakes) = parse(&source);
+        self.mistakes.extend(mistakes);
+        let mut reader = FileReader {
+            loader: self,
+            home: Arc::new(home),
+            path,
+            outer: &inclusion.prefix,
+            section: Section::Prefix(inclusion.prefix.clone()),
+            in_section: false,
+        };
+        for line in lines {
+            reader.line(line);
+            if reader.loader.mistakes.len() >= MOST_MISTAKES {
+                break;
+            }
+        }
+        self.open.pop();
+    }
+
+    fn mistake(&mut self, mistake: Diagnostic) {
+        self.mistakes.push(mistake);
+    }
+
+    fn may_open(&mut self, real: &Path, shown: &str) -> Result<(), Diagnostic> {
+        if let Some(start) = self.open.iter().position(|(open, _)| open == real) {
+            let mut chain: Vec<&str> = self.open[start..]
+                .iter()
+                .map(|(_, name)| name.as_str())
+                .collect();
+            chain.push(shown);
+            let message = format!(
+                "the file {} includes itself: {}",
+                quoted(shown),
+                chain.join(" → ")
+            );
+            return Err(Diagnostic::new("include/loop", message));
+        }
+        self.files += 1;
+        if self.open.len() > DEEPEST {
+            let message = format!("files include one another more than {DEEPEST} deep");
+            return Err(Diagnostic::new("limit/include", message));
+        }
+        if self.files > MOST_FILES {
+            let message = format!("more than {MOST_FILES} files are included");
+            return Err(Diagnostic::new("limit/include", message));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, path: &Path, shown: &str) -> Result<Arc<Source>, Diagnostic> {
+        let bytes = read_bounded(path, shown)?;
+        self.bytes += bytes.len() as u64;
+        if self.bytes > MOST_BYTES {
+            let message = format!("the files have more than {} MiB in all", MOST_BYTES >> 20);
+            return Err(Diagnostic::new("limit/file", message));
+        }
+        decode(shown, bytes)
+    }
+
+    /// Adds a rule.
+    pub fn insert(&mut self, name: &str, body: Body, origin: Origin) {
+        let rule = Rule {
+            name: name.into(),
+            body,
+            origin,
+            read: AtomicBool::new(false),
+        };
+        let Err((rule, before)) = self.rules.insert(rule) else {
+            return;
+        };
+        let message = format!(
+            "setting {} was read before this line and cannot change any more",
+            quoted(&rule.name)
+        );
+        let mut mistake = Diagnostic::new("setting/read", message);
+        if let Origin::File(home, span) = &rule.origin {
+            mistake = mistake.at(&home.source, *span);
+        }
+        if let Some(Origin::File(home, span)) = before.as_ref().map(|before| &before.origin) {
+            mistake = mistake.with_label(&home.source, *span, "this value was read");
+        }
+        self.mistake(
+            mistake.with_hint(
+                "`[Load Settings From]` reads settings; put what changes them before it",
+            ),
+        );
+    }
+}
+
+/// A mistake about a file, at the place that includes it.
+fn placed(mistake: Diagnostic, inclusion: &Inclusion<'_>) -> Diagnostic {
+    match &inclusion.place {
+        Some(place) if mistake.labels.is_empty() => mistake.at(&place.source, place.span),
+        Some(place) => mistake.with_label(&place.source, place.span, "included here"),
+        None => mistake,
+    }
+}
+
+/// The bytes of a file.
+pub(super) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnostic> {
+    let mut bytes = Vec::new();
+    let result =
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    if let Err(error) = result {
+        let (code, reason) = match error.kind() {
+            std::io::ErrorKind::NotFound => ("include/missing", "there is no such file".to_owned()),
+            std::io::ErrorKind::IsADirectory => ("include/folder", "it is a folder".to_owned()),
+            std::io::ErrorKind::PermissionDenied => {
+                ("include/permission", "permission denied".to_owned())
+            }
+            _ => ("include/unreadable", error.to_string()),
+        };
+        return Err(Diagnostic::new(
+            code,
+            format!("cannot read {}: {reason}", quoted(shown)),
+        ));
+    }
+    if bytes.len() as u64 > LARGEST {
+        let most = LARGEST >> 20;
+        let message = format!("the file {} has more than {most} MiB", quoted(shown));
+        return Err(Diagnostic::new("limit/file", message));
+    }
+    Ok(bytes)
+}
+
+/// Reads the lines of one file.
+pub(super) struct FileReader<'a> {
+    pub loader: &'a mut Loader,
+    pub home: Arc<Home>,
+    /// As it was given.
+    pub path: &'a Path,
+    /// Before every name in this file.
+    pub outer: &'a str,
+    section: Section,
+    in_section: bool,
+}
+
+impl FileReader<'_> {
+    fn line(&mut self, line: Line) {
+        match line {
+            Line::Section { name, span } => {
+                self.in_section = true;
+                self.section = match Section::of(&name, self.outer) {
+                    Ok(section) => section,
+                    Err(mistake) => {
+                        let mistake = mistake.at(&self.home.source, span);
+                        self.loader.mistake(mistake);
+                        Section::Unknown
+                    }
+                };
+            }
+            Line::Setting {
+                name,
+                span,
+                value,
+                doubled,
+            } => {
+                if let Some(doubled) = doubled {
+                    let warning = Diagnostic::new("syntax/doubled", "the `=` stands twice")
+                        .warning()
+                        .at(&self.home.source, doubled)
+                        .with_hint("one is enough");
+                    self.loader.warnings.push(warning);
+                }
+                if let Err(mistake) = self.setting(&name, span, &value) {
+                    self.loader.mistake(mistake);
+                }
+            }
+        }
+    }
+
+    fn setting(&mut self, name: &str, span: Span, value: &Fragment) -> Result<(), Diagnostic> {
+        let parsed = expression::parse(&self.home.source, value)?;
+        match &self.section {
+            Section::Unknown => Ok(()),
+            Section::Prefix(before) => {
+                let mut name = format!("{before}{name}");
+                if before.is_empty() && !self.in_section {
+                    name = long_name(&name);
+                }
+                self.add(&name, span, parsed)
+            }
+            Section::NamedServices => {
+                let name = format!("{}{name}", self.outer);
+                self.add(&name, span, parsed)
+            }
+            Section::ComponentFactories => {
+                let origin = Origin::File(Arc::clone(&self.home), span);
+                self.loader.factories.push(Rule {
+                    name: name.into(),
+                    body: Body::Expression(parsed),
+                    origin,
+                    read: AtomicBool::new(false),
+                });
+                Ok(())
+            }
+            Section::LoadOnDemand => {
+                let full = format!("{}{name}", self.outer);
+                self.check(&full, span)?;
+                if !full.ends_with('*') {
+                    let message = format!("the name {} does not end with `.*`", quoted(name));
+                    return Err(Diagnostic::new("section/name", message)
+                        .at(&self.home.source, span)
+                        .with_hint("`[Load on Demand]` loads everything below a prefix"));
+                }
+                let origin = Origin::File(Arc::clone(&self.home), span);
+                self.loader.rules.insert_on_demand(Rule {
+                    name: full.into(),
+                    body: Body::Expression(parsed),
+                    origin,
+                    read: AtomicBool::new(false),
+                });
+                Ok(())
+            }
+            Section::ImportOnDemand => self.shortcut(name, span, &parsed),
+            Section::LoadSettingsFrom => self.load_settings(name, span, &parsed),
+        }
+    }
+
+    fn add(&mut self, name: &str, span: Span, parsed: Expression) -> Result<(), Diagnostic> {
+        self.check(name, span)?;
+        let origin = Origin::File(Arc::clone(&self.home), span);
+        self.loader.insert(name, Body::Expression(parsed), origin);
+        Ok(())
+    }
+
+    fn check(&self, name: &str, span: Span) -> Result<(), Diagnostic> {
+        check_rule(name).map_err(|bad| bad_name(bad).at(&self.home.source, span))
+    }
+
+    /// The value of an expression in a special section, now.
+    pub fn value(&self, parsed: &Expression) -> Result<Value, Diagnostic> {
+        evaluate(
+            &self.loader.rules,
+            &self.home,
+            None,
+            parsed,
+            &mut Budget::default(),
+        )
+    }
+
+    /// `shortcut = 'package.module'`
+    fn shortcut(&mut self, name: &str, span: Span, parsed: &Expression) -> Result<(), Diagnostic> {
+        let identifier = name
+            .chars()
+            .enumerate()
+            .all(|(place, c)| c == '_' || c.is_alphabetic() || place > 0 && c.is_alphanumeric());
+        if !identifier {
+            let message = format!("{} cannot be used as a name in expressions", quoted(name));
+            return Err(Diagnostic::new("section/name", message).at(&self.home.source, span));
+        }
+        let target = match self.value(parsed)? {
+            Value::Str(target) | Value::Import(target) => target,
+            other => {
+                let message = format!(
+                    "a shortcut takes the name of a Python module (a string) but got {}",
+                    other.kind()
+                );
+                return Err(
+                    Diagnostic::new("type/section", message).at(&self.home.source, parsed.span)
+                );
+            }
+        };
+        // Rules that were read before keep what they knew.
+        Arc::make_mut(&mut self.home)
+            .shortcuts
+            .insert(name.into(), target);
+        Ok(())
+    }
+
+    /// A prefix that is given beside what is loaded, below the file's own.
+    pub fn prefix(&self, written: &str, span: Span) -> Result<String, Diagnostic> {
+        match prefix(written) {
+            Ok(inner) => Ok(format!("{}{inner}", self.outer)),
+            Err(bad) => Err(bad_name(bad).at(&self.home.source, span)),
+        }
+    }
+}
+
+pub(super) fn bad_name(bad: BadName) -> Diagnostic {
+    Diagnostic::new("syntax/name", bad.message).with_hint_if(bad.hint.map(str::to_owned))
+}
+
+fn long_name(name: &str) -> String {
+    let (plain, mark) = match name.strip_suffix('?') {
+        Some(plain) => (plain, "?"),
+        None => (name, ""),
+    };
+    match SHORT.iter().find(|(short, _)| *short == plain) {
+        Some((_, long)) => format!("{long}{mark}"),
+        None => name.to_owned(),
+    }
+}

@@ -1,0 +1,328 @@
+//! The rules in force, and how a property finds the one that gives its value.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::name::{LONGEST, candidates};
+use super::settings;
+use crate::eval::{Budget, Fault, Home, Properties, Table, Value, Variables, evaluate};
+use crate::syntax::ast::Expression;
+use crate::syntax::{Diagnostic, Span};
+
+/// A rule: what gives a property, or all below a prefix, its value.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its full name as written.
+    pub name: Arc<str>,
+    /// What it gives.
+    pub body: Body,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Whether a value was read from it.
+    pub read: AtomicBool,
+}
+
+/// What a rule gives.
+#[derive(Debug)]
+pub enum Body {
+    /// The value of an expression.
+    Expression(Expression),
+    /// A value from elsewhere.
+    Value(Value),
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A file, and where in it the name stands.
+    File(Arc<Home>, Span),
+    /// A command-line option, as it was typed.
+    Option(String),
+}
+
+/// A value and the rule that gave it; none for defaults and the environment.
+type Found = (Value, Option<Arc<Rule>>);
+
+/// All rules, and the values that were read.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// By name, wildcards and defaults with theirs.
+    rules: HashMap<Arc<str>, Arc<Rule>>,
+    /// `[Load on Demand]`, by name with the `*`.
+    on_demand: HashMap<Arc<str>, Arc<Rule>>,
+    computed: Mutex<HashMap<Arc<str>, Found>>,
+    environment: HashMap<String, String>,
+    environment_table: OnceLock<Value>,
+}
+
+/// The namespace of environment variables.
+const ENVIRON: &str = "environ.";
+/// Falls back to the environment.
+const MAIN: &str = "__main__.";
+
+impl Rules {
+    /// No rules but those that exist from the start.
+    pub fn new(environment: HashMap<String, String>) -> Self {
+        Self {
+            environment,
+            ..Self::default()
+        }
+    }
+
+    fn computed(&self) -> MutexGuard<'_, HashMap<Arc<str>, Found>> {
+        // Whoever panicked with it left a map as it was.
+        self.computed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a rule, over any of the same name.
+    ///
+    /// # Errors
+    /// The property's value was read already, perhaps from the rule that is given.
+    pub fn insert(&mut self, rule: Rule) -> Result<(), (Rule, Option<Arc<Rule>>)> {
+        let before = self.rules.get(&rule.name);
+        let read = match before {
+            Some(before) => before.read.load(Ordering::Relaxed),
+            None => self.computed().contains_key(&rule.name),
+        };
+        if read {
+            let before = before.cloned();
+            return Err((rule, before));
+        }
+        self.rules.insert(Arc::clone(&rule.name), Arc::new(rule));
+        Ok(())
+    }
+
+    /// Adds a rule of `[Load on Demand]`.
+    pub fn insert_on_demand(&mut self, rule: Rule) {
+        self.on_demand
+            .insert(Arc::clone(&rule.name), Arc::new(rule));
+    }
+
+    /// All rules, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.values()
+    }
+
+    /// The rule that gave a property its value, or would be asked first.
+    pub fn origin(&self, name: &str) -> Option<&Rule> {
+        let given = self.computed().get(name).map(|(_, rule)| rule.clone());
+        let rule = match given {
+            Some(None) => None,
+            Some(Some(rule)) => {
+                let rules = self
+                    .rules
+                    .get(&rule.name)
+                    .filter(|own| Arc::ptr_eq(own, &rule));
+                rules.or_else(|| self.on_demand.get(&rule.name))
+            }
+            None => candidates(name)
+                .chain(std::iter::once(format!("{name}?")))
+                .find_map(|candidate| self.rules.get(&*candidate)),
+        };
+        rule.map(|rule| &**rule)
+    }
+
+    fn find(&self, name: &Arc<str>, budget: &mut Budget) -> Result<Option<Found>, Fault> {
+        if let Some(found) = self.computed().get(name) {
+            return Ok(Some(found.clone()));
+        }
+        if name.len() > LONGEST {
+            let message = format!("the name of a setting has at most {LONGEST} bytes");
+            return Err(Fault::new("limit/name", message));
+        }
+        if budget.chain.contains(name) {
+            return Err(cycle(&budget.chain, name));
+        }
+        budget.enter()?;
+        budget.chain.push(Arc::clone(name));
+        let found = self.ask(name, budget);
+        budget.chain.pop();
+        budget.leave();
+        if let Ok(Some(found)) = &found {
+            self.computed().insert(Arc::clone(name), found.clone());
+        }
+        found
+    }
+
+    /// Asks the rules that can give a property's value, one after the other.
+    fn ask(&self, name: &Arc<str>, budget: &mut Budget) -> Result<Option<Found>, Fault> {
+        for candidate in candidates(name) {
+            budget.step(1)?;
+            let start = candidate.strip_suffix('*');
+            let suffix = start
+                .and_then(|start| name.get(start.len()..))
+                .unwrap_or_default();
+            if let Some(rule) = self.rules.get(&*candidate) {
+                let value = self.evaluate(rule, name, budget)?;
+                let Value::Namespace(target) = &value else {
+                    return Ok(Some((value, Some(Arc::clone(rule)))));
+                };
+                if start.is_none() {
+                    return Ok(Some((value, Some(Arc::clone(rule)))));
+                }
+                let target: Arc<str> = if target.is_empty() {
+                    suffix.into()
+                } else {
+                    format!("{target}.{suffix}").into()
+                };
+                if let Some(found) = self.find(&target, budget)? {
+                    return Ok(Some(found));
+                }
+            } else if start == Some(ENVIRON) {
+                if let Some(value) = self.environment.get(suffix) {
+                    return Ok(Some((Value::text(value), None)));
+                }
+            } else if start == Some(MAIN) {
+                let target = format!("{ENVIRON}{suffix}").into();
+                if let Some(found) = self.find(&target, budget)? {
+                    return Ok(Some(found));
+                }
+            }
+            if let Some(rule) = self.on_demand.get(&*candidate)
+                && let Some(value) = self.on_demand(rule, suffix, budget)?
+            {
+                return Ok(Some((value, Some(Arc::clone(rule)))));
+            }
+        }
+        if let Some(rule) = self.rules.get(&*format!("{name}?")) {
+            let value = self.evaluate(rule, name, budget)?;
+            return Ok(Some((value, Some(Arc::clone(rule)))));
+        }
+        let default = settings::find(name).and_then(|setting| setting.default.value());
+        Ok(default.map(|value| (value, None)))
+    }
+
+    fn evaluate(&self, rule: &Rule, name: &Arc<str>, budget: &mut Budget) -> Result<Value, Fault> {
+        rule.read.store(true, Ordering::Relaxed);
+        match (&rule.body, &rule.origin) {
+            (Body::Value(value), _) => Ok(value.clone()),
+            (Body::Expression(expression), Origin::File(home, _)) => {
+                let variables = Variables {
+                    rule_name: Arc::clone(&rule.name),
+                    property_name: Arc::clone(name),
+                };
+                Ok(evaluate(self, home, Some(variables), expression, budget)?)
+            }
+            (Body::Expression(_), Origin::Option(_)) => Ok(Value::None),
+        }
+    }
+
+    /// The value below a rule of `[Load on Demand]`, which is evaluated the first time.
+    fn on_demand(
+        &self,
+        rule: &Arc<Rule>,
+        suffix: &str,
+        budget: &mut Budget,
+    ) -> Result<Option<Value>, Fault> {
+        // No property is called so: the blank keeps it apart.
+        let key: Arc<str> = format!("load on demand {}", rule.name).into();
+        let known = self.computed().get(&key).map(|(value, _)| value.clone());
+        let loaded = match known {
+            Some(value) => value,
+            None => {
+                if budget.chain.contains(&key) {
+                    // It looks for a property of its own: not there yet.
+                    return Ok(None);
+                }
+                budget.chain.push(Arc::clone(&key));
+                let value = self.evaluate(rule, &rule.name, budget);
+                budget.chain.pop();
+                let value = value?;
+                self.computed()
+                    .insert(key, (value.clone(), Some(Arc::clone(rule))));
+                value
+            }
+        };
+        match loaded {
+            Value::None => Ok(None),
+            Value::Dict(table) => Ok(table.get_text(suffix).cloned()),
+            Value::Namespace(prefix) => {
+                let target: Arc<str> = format!("{prefix}.{suffix}").into();
+                Ok(self.find(&target, budget)?.map(|(value, _)| value))
+            }
+            other => {
+                let message = format!(
+                    "`{}` loads a dict or a namespace but got {}",
+                    rule.name,
+                    other.kind()
+                );
+                let fault = Fault::wrong_type(message);
+                Err(match &rule.origin {
+                    Origin::File(home, span) => fault.at(&home.source, *span),
+                    Origin::Option(_) => fault,
+                })
+            }
+        }
+    }
+
+    /// The value of a property.
+    ///
+    /// # Errors
+    /// What went wrong while its rule was evaluated.
+    pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
+        if let Some((value, _)) = self.computed().get(name) {
+            return Ok(Some(value.clone()));
+        }
+        match self.find(&name.into(), &mut Budget::default()) {
+            Ok(found) => Ok(found.map(|(value, _)| value)),
+            Err(fault) => Err(fault.into_diagnostic()),
+        }
+    }
+}
+
+fn cycle(chain: &[Arc<str>], name: &Arc<str>) -> Fault {
+    /// Names of a long chain that are shown.
+    const SHOWN: usize = 12;
+    let start = chain.iter().position(|one| one == name).unwrap_or_default();
+    let mut names: Vec<&str> = chain[start..].iter().map(|one| &**one).collect();
+    if names.len() > SHOWN {
+        names.splice(SHOWN / 2..names.len() - SHOWN / 2, ["…"]);
+    }
+    names.push(name);
+    let message = format!("setting `{name}` needs itself: {}", names.join(" → "));
+    Fault::new("setting/cycle", message)
+}
+
+impl Properties for Rules {
+    fn lookup(&self, name: &str, budget: &mut Budget) -> Result<Option<Value>, Fault> {
+        Ok(self.find(&name.into(), budget)?.map(|(value, _)| value))
+    }
+
+    fn names(&self, prefix: &str) -> Vec<String> {
+        let named = |name: &str| {
+            let plain = name.strip_suffix('?').unwrap_or(name);
+            (plain.starts_with(prefix) && plain.len() > prefix.len() && !plain.ends_with('*'))
+                .then(|| plain.to_owned())
+        };
+        let mut names: BTreeSet<String> =
+            self.rules.keys().filter_map(|name| named(name)).collect();
+        if prefix == ENVIRON {
+            names.extend(
+                self.environment
+                    .keys()
+                    .map(|name| format!("{ENVIRON}{name}")),
+            );
+        }
+        names.into_iter().collect()
+    }
+
+    fn environment(&self) -> Value {
+        let table = || {
+            let mut names: Vec<_> = self.environment.iter().collect();
+            names.sort();
+            let mut table = Table::default();
+            let mut budget = Budget::default();
+            for (name, value) in names {
+                if table
+                    .insert(Value::text(name), Value::text(value), &mut budget)
+                    .is_err()
+                {
+                    break;
+                }
+            }
+            Value::Dict(Arc::new(table))
+        };
+        self.environment_table.get_or_init(table).clone()
+    }
+}

@@ -1,0 +1,315 @@
+//! The settings that `runner` itself reads: one table, which checking, suggestions, help and manual read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use num_traits::ToPrimitive;
+
+use crate::eval::Value;
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number.
+    Integer {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// `True` or `False`.
+    Boolean,
+    /// Seconds as a number, or `'1.5s' '500ms' '2m' '1h' '1d'`.
+    Duration,
+    /// Bytes as a number, or `'64k' '10M' '1G'`.
+    Size,
+    /// A string.
+    Text,
+    /// A path, relative to the file that the setting stands in.
+    Path,
+    /// A program: a path if it has a `/`, else a command that is looked for in `PATH`.
+    Program,
+    /// The URL of a socket.
+    Url,
+    /// What can be run: a command or the name of one.
+    Command,
+}
+
+impl Kind {
+    /// In words, with an article.
+    #[must_use]
+    pub fn wanted(self) -> String {
+        match self {
+            Self::Integer {
+                min: 0,
+                max: u64::MAX,
+            } => "a whole number".to_owned(),
+            Self::Integer { min, max: u64::MAX } => format!("a whole number, at least {min}"),
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Boolean => "`True` or `False`".to_owned(),
+            Self::Duration => "a duration".to_owned(),
+            Self::Size => "a size".to_owned(),
+            Self::Text => "a string".to_owned(),
+            Self::Path => "a path (a string)".to_owned(),
+            Self::Program => "a path or the name of a program (a string)".to_owned(),
+            Self::Url => "a URL (a string)".to_owned(),
+            Self::Command => "a command".to_owned(),
+        }
+    }
+}
+
+/// A value that is used where none is set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Default {
+    /// It depends; the help says on what.
+    Unset,
+    /// A whole number, of seconds or bytes where the setting is a duration or size.
+    Number(u64),
+    /// A truth value.
+    Boolean(bool),
+    /// A string.
+    Text(&'static str),
+}
+
+impl Default {
+    /// As a value; `None` where it depends.
+    #[must_use]
+    pub fn value(self) -> Option<Value> {
+        match self {
+            Self::Unset => None,
+            Self::Number(number) => Some(Value::from(number)),
+            Self::Boolean(truth) => Some(Value::Bool(truth)),
+            Self::Text(text) => Some(Value::text(text)),
+        }
+    }
+}
+
+/// A setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is where it is not set.
+    pub default: Default,
+    /// What it does: one paragraph.
+    pub help: &'static str,
+    /// A line of a file that sets it.
+    pub example: &'static str,
+}
+
+/// Builds a row of the table.
+macro_rules! settings {
+    ($($name:literal $kind:expr, $default:expr, $help:literal, $example:literal;)*) => {
+        &[$(Setting { name: $name, kind: $kind, default: $default, help: $help, example: $example }),*]
+    };
+}
+
+/// Every setting, sorted by name.
+pub const SETTINGS: &[Setting] = settings! {
+    "peak.running.app" Kind::Command, Default::Unset,
+        "What the file runs, as a command with its words. In the root namespace `app` means this setting.",
+        "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])";
+    "peak.tools.server.url" Kind::Url, Default::Text("tcp://localhost:0"),
+        "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 is any free one. In the root namespace `url` means this setting.",
+        "url = 'tcp://localhost:8000'";
+    "runner.log.access" Kind::Boolean, Default::Unset,
+        "Whether each request is written to the log. Unless it is set, `launch` does it and all else does not.",
+        "runner.log.access = True";
+    "runner.python" Kind::Program, Default::Unset,
+        "The Python interpreter that applications run in. Unless it is set, that of the active virtual environment, of one beside the file (`.venv`, `venv`), or else `python3`.",
+        "runner.python = 'venv/bin/python'";
+    "runner.request.max_body" Kind::Size, Default::Number(1 << 30),
+        "The largest request body that is accepted; a larger one is answered with status 413. 0 is no limit.",
+        "runner.request.max_body = '10M'";
+    "runner.request.queue_length" Kind::Integer { min: 0, max: 1_000_000 }, Default::Number(1000),
+        "How many requests may wait for a worker; more are answered with status 503.",
+        "runner.request.queue_length = 100";
+    "runner.request.queue_timeout" Kind::Duration, Default::Number(30),
+        "How long a request may wait for a worker until it is answered with status 503.",
+        "runner.request.queue_timeout = '5s'";
+    "runner.request.timeout" Kind::Duration, Default::Number(60),
+        "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced.",
+        "runner.request.timeout = '2m'";
+    "runner.start_timeout" Kind::Duration, Default::Number(60),
+        "How long the application may take to be imported.",
+        "runner.start_timeout = '5m'";
+    "runner.stop_timeout" Kind::Duration, Default::Number(30),
+        "How long requests may take to finish when `runner` is told to stop, until their workers are killed.",
+        "runner.stop_timeout = '10s'";
+    "runner.tmp" Kind::Path, Default::Unset,
+        "The folder for request bodies that are too large to be kept in memory. Unless it is set, the system's folder for temporary files.",
+        "runner.tmp = '/var/tmp'";
+    "runner.workers.max" Kind::Integer { min: 1, max: 10_000 }, Default::Number(4),
+        "How many worker processes there may be. There are more than the least number only while requests wait and all workers are busy.",
+        "runner.workers.max = os.cpu_count()";
+    "runner.workers.min" Kind::Integer { min: 1, max: 10_000 }, Default::Number(1),
+        "How many worker processes are always kept running.",
+        "runner.workers.min = 2";
+    "runner.workers.preload" Kind::Boolean, Default::Boolean(true),
+        "Whether the application is imported once, before the workers are forked, so that they share what it loaded. `False` imports it in every worker, as applications need that start threads when they are imported.",
+        "runner.workers.preload = False";
+    "runner.workers.start_interval" Kind::Duration, Default::Number(1),
+        "The least time between two starts of workers beyond the least number. Replacing a worker does not wait for it.",
+        "runner.workers.start_interval = '15s'";
+    "runner.workers.threads" Kind::Integer { min: 1, max: 1000 }, Default::Number(1),
+        "How many threads each worker has, and so how many requests it works on at a time.",
+        "runner.workers.threads = 4";
+};
+
+/// The setting of a name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Setting> {
+    let place = SETTINGS
+        .binary_search_by(|setting| setting.name.cmp(name))
+        .ok()?;
+    SETTINGS.get(place)
+}
+
+/// A setting's value, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Checked {
+    /// A whole number, or a size in bytes.
+    Integer(u64),
+    /// A truth value.
+    Boolean(bool),
+    /// A duration.
+    Duration(Duration),
+    /// A string.
+    Text(String),
+    /// A path, not yet absolute.
+    Path(PathBuf),
+}
+
+/// The longest duration: 100 years, so that no sum of times overflows.
+const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// Checks a setting's value.
+///
+/// # Errors
+/// What is wrong with it: the code, the message and a hint.
+pub fn check(
+    setting: &Setting,
+    value: &Value,
+) -> Result<Checked, (&'static str, String, Option<String>)> {
+    let wrong_type = |hint: Option<String>| {
+        let message = format!(
+            "setting `{}` takes {} but got {} ({})",
+            setting.name,
+            setting.kind.wanted(),
+            value.shown(),
+            value.kind()
+        );
+        ("type/setting", message, hint)
+    };
+    let bad_value = |wanted: &str| {
+        let message = format!(
+            "setting `{}` takes {wanted} but got {}",
+            setting.name,
+            value.shown()
+        );
+        ("setting/value", message, None)
+    };
+    match (setting.kind, value) {
+        (Kind::Integer { min, max }, Value::Int(number)) => match number.to_u64() {
+            Some(number) if (min..=max).contains(&number) => Ok(Checked::Integer(number)),
+            _ => Err(bad_value(&setting.kind.wanted())),
+        },
+        (Kind::Integer { .. }, Value::Str(text)) if text.trim().parse::<u64>().is_ok() => Err(
+            wrong_type(Some(format!("write {} without quotes", text.trim()))),
+        ),
+        (Kind::Boolean, Value::Bool(truth)) => Ok(Checked::Boolean(*truth)),
+        (Kind::Duration, _) => {
+            let seconds = match value {
+                Value::Str(text) => with_unit(text, DURATIONS),
+                other => number(other),
+            };
+            let hint = || {
+                Some(
+                    "write seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`, `'1h'`, `'1d'`"
+                        .to_owned(),
+                )
+            };
+            match seconds {
+                Some(seconds) if (0.0..=LONGEST).contains(&seconds) => {
+                    Ok(Checked::Duration(Duration::from_secs_f64(seconds)))
+                }
+                Some(_) => Err(bad_value("a duration from 0 to 100 years")),
+                None => Err(wrong_type(hint())),
+            }
+        }
+        (Kind::Size, _) => {
+            let bytes = match value {
+                Value::Str(text) => with_unit(text, SIZES),
+                Value::Float(_) => None,
+                other => number(other),
+            };
+            /// 2^53: up to there every whole number is a float.
+            const LARGEST: f64 = 9_007_199_254_740_992.0;
+            match bytes {
+                Some(bytes) if (0.0..=LARGEST).contains(&bytes) => {
+                    Ok(Checked::Integer(bytes.round() as u64))
+                }
+                Some(_) => Err(bad_value("a size from 0 to 8192 TiB")),
+                None => Err(wrong_type(Some(
+                    "write bytes as a number, or `'64k'`, `'10M'`, `'1G'`".to_owned(),
+                ))),
+            }
+        }
+        (Kind::Text | Kind::Url | Kind::Program, Value::Str(text)) if !text.is_empty() => {
+            Ok(Checked::Text(text.as_ref().to_owned()))
+        }
+        (Kind::Path, Value::Str(text)) if !text.is_empty() => {
+            Ok(Checked::Path(PathBuf::from(&**text)))
+        }
+        (Kind::Boolean, Value::Int(_)) => {
+            let hint = if value.truth() {
+                "write `True`"
+            } else {
+                "write `False`"
+            };
+            Err(wrong_type(Some(hint.to_owned())))
+        }
+        _ => Err(wrong_type(None)),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => number.to_f64(),
+        Value::Float(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// Seconds of the units of time.
+const DURATIONS: &[(&str, f64)] = &[
+    ("ms", 0.001),
+    ("s", 1.0),
+    ("m", 60.0),
+    ("h", 3600.0),
+    ("d", 86_400.0),
+];
+
+/// Bytes of the units of size.
+const SIZES: &[(&str, f64)] = &[
+    ("k", 1024.0),
+    ("m", 1_048_576.0),
+    ("g", 1_073_741_824.0),
+    ("t", 1_099_511_627_776.0),
+];
+
+/// `1.5s`, `10M`, `15`
+fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let text = text.trim().to_ascii_lowercase();
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit.trim_start() {
+        "" => 1.0,
+        unit => units.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
+}

@@ -1,0 +1,503 @@
+//! Python's own functions, as far as configuration has a use for them.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+use num_traits::{Num, Pow, Signed, ToPrimitive, Zero};
+
+use super::arithmetic::{binary, float_of, floor_division, truncated};
+use super::budget::Fault;
+use super::calls::{self, Arguments, Bound};
+use super::compare::order;
+use super::interpreter::Evaluator;
+use super::numerals::LONGEST_DECIMAL;
+use super::sequences::elements;
+use super::value::{Items, Table, Value, range_length};
+use crate::syntax::ast::Binary;
+
+type Result<T> = std::result::Result<T, Fault>;
+
+fn wants(wanted: &str, got: &Value) -> Fault {
+    Fault::wrong_type(format!("expected {wanted} but got {}", got.kind()))
+}
+
+/// The elements of a parameter; none where it was not given.
+fn spread(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Vec<Value>> {
+    match bound.get(place) {
+        Some(value) => elements(value, evaluator.properties, evaluator.budget),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn listed(evaluator: &mut Evaluator<'_>, values: Vec<Value>) -> Result<Value> {
+    Ok(Value::List(Items::new(values, evaluator.budget)?))
+}
+
+fn tupled(evaluator: &mut Evaluator<'_>, values: Vec<Value>) -> Result<Value> {
+    Ok(Value::Tuple(Items::new(values, evaluator.budget)?))
+}
+
+pub(super) fn abs(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    match bound.or_none(0) {
+        Value::Float(number) => Ok(Value::Float(number.abs())),
+        other => match other.as_integer() {
+            Some(number) => Ok(Value::Int(number.abs())),
+            None => Err(wants("a number", &other)),
+        },
+    }
+}
+
+pub(super) fn all(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    Ok(Value::Bool(
+        spread(evaluator, bound, 0)?.iter().all(Value::truth),
+    ))
+}
+
+pub(super) fn any(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    Ok(Value::Bool(
+        spread(evaluator, bound, 0)?.iter().any(Value::truth),
+    ))
+}
+
+pub(super) fn bool(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    Ok(Value::Bool(bound.or_none(0).truth()))
+}
+
+pub(super) fn dict(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let mut table = Table::default();
+    match bound.get(0) {
+        None => {}
+        Some(Value::Dict(other)) => {
+            for (key, value) in other.entries() {
+                table.insert(key.clone(), value.clone(), evaluator.budget)?;
+            }
+        }
+        Some(pairs) => {
+            for pair in elements(pairs, evaluator.properties, evaluator.budget)? {
+                let pair = elements(&pair, evaluator.properties, evaluator.budget)?;
+                let Ok([key, value]) = <[Value; 2]>::try_from(pair) else {
+                    return Err(Fault::bad_value(
+                        "a dict is made of pairs of a key and a value",
+                    ));
+                };
+                table.insert(key, value, evaluator.budget)?;
+            }
+        }
+    }
+    for (name, value) in &bound.more {
+        table.insert(
+            Value::Str(Arc::clone(name)),
+            value.clone(),
+            evaluator.budget,
+        )?;
+    }
+    Ok(Value::Dict(Arc::new(table)))
+}
+
+pub(super) fn enumerate(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let start = match bound.get(1) {
+        None => BigInt::ZERO,
+        Some(start) => start
+            .as_integer()
+            .ok_or_else(|| wants("a whole number", start))?,
+    };
+    let mut pairs = Vec::new();
+    for (place, value) in spread(evaluator, bound, 0)?.into_iter().enumerate() {
+        let pair = vec![Value::Int(&start + place), value];
+        pairs.push(tupled(evaluator, pair)?);
+    }
+    listed(evaluator, pairs)
+}
+
+pub(super) fn float(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let Some(value) = bound.get(0) else {
+        return Ok(Value::Float(0.0));
+    };
+    let Value::Str(text) = value else {
+        return float_of(value)
+            .map(Value::Float)
+            .map_err(|fault| match value {
+                Value::Int(_) => fault,
+                other => wants("a number or a string", other),
+            });
+    };
+    let bad = || Fault::bad_value(format!("{} is no number", value.shown()));
+    let plain = without_underscores(text.trim()).ok_or_else(bad)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    if !plain.chars().all(good) {
+        return Err(bad());
+    }
+    plain.parse().map(Value::Float).map_err(|_| bad())
+}
+
+/// Digits may have `_` between them.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let digit = |place: Option<usize>| {
+            place
+                .and_then(|place| bytes.get(place))
+                .is_some_and(u8::is_ascii_alphanumeric)
+        };
+        if *byte == b'_' && !(digit(at.checked_sub(1)) && digit(Some(at + 1))) {
+            return None;
+        }
+    }
+    Some(text.replace('_', ""))
+}
+
+pub(super) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let Some(value) = bound.get(0) else {
+        return Ok(Value::Int(BigInt::ZERO));
+    };
+    match (value, bound.get(1)) {
+        (Value::Str(text), base) => {
+            let base = match base {
+                None => 10,
+                Some(base) => base
+                    .as_integer()
+                    .and_then(|base| base.to_u32())
+                    .filter(|base| *base == 0 || (2..=36).contains(base))
+                    .ok_or_else(|| Fault::bad_value("the base of a number is 0 or 2 to 36"))?,
+            };
+            let bad = || {
+                Fault::bad_value(format!(
+                    "{} is no whole number to base {base}",
+                    value.shown()
+                ))
+            };
+            parse_integer(text.trim(), base)
+                .ok_or_else(bad)
+                .map(Value::Int)
+        }
+        (other, Some(_)) => Err(wants("a string beside a base", other)),
+        (Value::Float(number), None) => match truncated(*number) {
+            Some(number) => Ok(Value::Int(number)),
+            None => Err(Fault::bad_value(format!(
+                "{} is no whole number",
+                value.shown()
+            ))),
+        },
+        (other, None) => match other.as_integer() {
+            Some(number) => Ok(Value::Int(number)),
+            None => Err(wants("a number or a string", other)),
+        },
+    }
+}
+
+fn parse_integer(text: &str, base: u32) -> Option<BigInt> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let prefixed = |marks: [&str; 2]| {
+        let rest = digits
+            .strip_prefix(marks[0])
+            .or_else(|| digits.strip_prefix(marks[1]))?;
+        Some(rest.strip_prefix('_').unwrap_or(rest))
+    };
+    let (base, digits) = match base {
+        16 => (16, prefixed(["0x", "0X"]).unwrap_or(digits)),
+        8 => (8, prefixed(["0o", "0O"]).unwrap_or(digits)),
+        2 => (2, prefixed(["0b", "0B"]).unwrap_or(digits)),
+        0 => match (
+            prefixed(["0x", "0X"]),
+            prefixed(["0o", "0O"]),
+            prefixed(["0b", "0B"]),
+        ) {
+            (Some(digits), _, _) => (16, digits),
+            (_, Some(digits), _) => (8, digits),
+            (_, _, Some(digits)) => (2, digits),
+            _ if digits.starts_with('0') && digits.contains(|c| c != '0' && c != '_') => {
+                return None;
+            }
+            _ => (10, digits),
+        },
+        other => (other, digits),
+    };
+    let digits = without_underscores(digits)?;
+    if !base.is_power_of_two() && digits.len() > LONGEST_DECIMAL || digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let number = BigInt::from_str_radix(&digits, base).ok()?;
+    Some(if negative { -number } else { number })
+}
+
+pub(super) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    Ok(match bound.or_none(0) {
+        Value::Str(text) => {
+            evaluator.budget.step(text.len() / 64)?;
+            Value::from(text.chars().count())
+        }
+        Value::Bytes(bytes) => Value::from(bytes.len()),
+        Value::List(items) | Value::Tuple(items) => Value::from(items.len()),
+        Value::Set(table) | Value::Dict(table) => Value::from(table.entries().len()),
+        Value::Range(start, stop, step) => Value::from(range_length(start, stop, step)),
+        Value::Namespace(_) => Value::from(spread(evaluator, bound, 0)?.len()),
+        other => return Err(wants("something with elements", &other)),
+    })
+}
+
+pub(super) fn list(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let values = spread(evaluator, bound, 0)?;
+    listed(evaluator, values)
+}
+
+pub(super) fn tuple(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let values = spread(evaluator, bound, 0)?;
+    tupled(evaluator, values)
+}
+
+pub(super) fn set(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let mut table = Table::default();
+    for value in spread(evaluator, bound, 0)? {
+        table.insert(value, Value::None, evaluator.budget)?;
+    }
+    Ok(Value::Set(Arc::new(table)))
+}
+
+pub(super) fn max(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    extreme(evaluator, bound, Ordering::Greater)
+}
+
+pub(super) fn min(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    extreme(evaluator, bound, Ordering::Less)
+}
+
+fn extreme(evaluator: &mut Evaluator<'_>, bound: &Bound, wanted: Ordering) -> Result<Value> {
+    let values = match bound.rest.as_slice() {
+        [only] => elements(only, evaluator.properties, evaluator.budget)?,
+        several => several.to_vec(),
+    };
+    let symbol = if wanted == Ordering::Less { "<" } else { ">" };
+    let mut best: Option<(Value, Value)> = None;
+    for value in values {
+        let key = sort_key(evaluator, bound.get(0), &value)?;
+        let better = match &best {
+            None => true,
+            Some((_, best)) => order(symbol, &key, best, evaluator.budget)? == Some(wanted),
+        };
+        if better {
+            best = Some((value, key));
+        }
+    }
+    match (best, bound.get(1)) {
+        (Some((value, _)), _) => Ok(value),
+        (None, Some(default)) => Ok(default.clone()),
+        (None, None) => Err(Fault::bad_value("there are no values to choose from")),
+    }
+}
+
+fn sort_key(evaluator: &mut Evaluator<'_>, key: Option<&Value>, value: &Value) -> Result<Value> {
+    match key {
+        None | Some(Value::None) => Ok(value.clone()),
+        Some(function) => {
+            let arguments = Arguments {
+                positional: vec![value.clone()],
+                named: Vec::new(),
+            };
+            calls::call(evaluator, function, arguments)
+        }
+    }
+}
+
+pub(super) fn sorted(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let reverse = bound.or_none(2).truth();
+    let mut keyed = Vec::new();
+    for value in spread(evaluator, bound, 0)? {
+        keyed.push((sort_key(evaluator, bound.get(1), &value)?, value));
+    }
+    // Stable also when reversed: equal elements keep their order.
+    if reverse {
+        keyed.reverse();
+    }
+    let mut keyed = merge_sort(evaluator, keyed)?;
+    if reverse {
+        keyed.reverse();
+    }
+    let values = keyed.into_iter().map(|(_, value)| value).collect();
+    listed(evaluator, values)
+}
+
+type Keyed = Vec<(Value, Value)>;
+
+/// The library's sort may panic where the order is none (NaN); this one does not.
+fn merge_sort(evaluator: &mut Evaluator<'_>, mut values: Keyed) -> Result<Keyed> {
+    if values.len() < 2 {
+        return Ok(values);
+    }
+    let right = values.split_off(values.len() / 2);
+    let left = merge_sort(evaluator, values)?;
+    let right = merge_sort(evaluator, right)?;
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let later_first = order("<", &b.0, &a.0, evaluator.budget)? == Some(Ordering::Less);
+        merged.extend(if later_first {
+            right.next()
+        } else {
+            left.next()
+        });
+    }
+    merged.extend(left);
+    merged.extend(right);
+    Ok(merged)
+}
+
+pub(super) fn cpu_count(_: &mut Evaluator<'_>, _: &Bound) -> Result<Value> {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Value::from(count))
+}
+
+pub(super) fn range(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let mut numbers = [None, None, None];
+    for (number, value) in numbers.iter_mut().zip(&bound.values) {
+        let Some(value) = value else { continue };
+        let whole = value
+            .as_integer()
+            .ok_or_else(|| wants("a whole number", value))?;
+        // Half the range, so that no sum of two of them overflows.
+        let near = whole
+            .to_i64()
+            .filter(|number| number.unsigned_abs() < 1 << 62);
+        let far = || Fault::new("limit/integer", "the numbers of a range are below 2**62");
+        *number = Some(near.ok_or_else(far)?);
+    }
+    match numbers {
+        [_, _, Some(0)] => Err(Fault::bad_value("the step of a range cannot be zero")),
+        [Some(stop), None, step] => Ok(Value::Range(0, stop, step.unwrap_or(1))),
+        [start, stop, step] => Ok(Value::Range(
+            start.unwrap_or_default(),
+            stop.unwrap_or_default(),
+            step.unwrap_or(1),
+        )),
+    }
+}
+
+pub(super) fn repr(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let text = bound.or_none(0).checked_repr()?;
+    evaluator.budget.allocate(text.len())?;
+    Ok(Value::from(text))
+}
+
+pub(super) fn str(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    match bound.get(0) {
+        None => Ok(Value::text("")),
+        Some(Value::Str(text)) => Ok(Value::Str(Arc::clone(text))),
+        Some(_) => repr(evaluator, bound),
+    }
+}
+
+pub(super) fn reversed(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    if let Some(Value::Set(_)) = bound.get(0) {
+        return Err(Fault::wrong_type("a set has no order to reverse"));
+    }
+    let mut values = spread(evaluator, bound, 0)?;
+    values.reverse();
+    listed(evaluator, values)
+}
+
+pub(super) fn round(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let digits = match bound.get(1) {
+        None | Some(Value::None) => None,
+        Some(other) => {
+            let digits = other
+                .as_integer()
+                .ok_or_else(|| wants("a whole number", other))?;
+            Some(digits.to_i64().unwrap_or(if digits.is_negative() {
+                i64::MIN
+            } else {
+                i64::MAX
+            }))
+        }
+    };
+    let value = bound.or_none(0);
+    match (&value, digits) {
+        (Value::Float(number), None) => match truncated(number.round_ties_even()) {
+            Some(number) => Ok(Value::Int(number)),
+            None => Err(Fault::bad_value(format!(
+                "{} cannot be rounded",
+                value.shown()
+            ))),
+        },
+        (Value::Float(number), Some(digits)) => Ok(Value::Float(rounded(*number, digits))),
+        (other, digits) => {
+            let number = other.as_integer().ok_or_else(|| wants("a number", other))?;
+            match digits {
+                Some(digits) if digits < 0 => {
+                    Ok(Value::Int(round_integer(&number, digits.unsigned_abs())))
+                }
+                _ => Ok(Value::Int(number)),
+            }
+        }
+    }
+}
+
+fn rounded(number: f64, digits: i64) -> f64 {
+    if !number.is_finite() || digits > 323 {
+        return number;
+    }
+    if digits < -308 {
+        return 0.0f64.copysign(number);
+    }
+    if let Ok(decimals) = usize::try_from(digits) {
+        // The library rounds the exact value correctly, halves to even, as Python does.
+        return format!("{number:.decimals$}").parse().unwrap_or(number);
+    }
+    let whole = truncated(number).unwrap_or_default();
+    let exact = whole.to_f64() == Some(number);
+    let twice = if exact {
+        whole * 2
+    } else {
+        whole * 2 + number.signum() as i64
+    };
+    let rounded: BigInt = round_integer(&(twice * 5), digits.unsigned_abs() + 1) / 10;
+    rounded.to_f64().unwrap_or(number).copysign(number)
+}
+
+/// To a multiple of a power of ten, halves to the even one.
+fn round_integer(number: &BigInt, zeros: u64) -> BigInt {
+    if zeros > 2 * LONGEST_DECIMAL as u64 {
+        return BigInt::zero();
+    }
+    let unit = BigInt::from(10).pow(u32::try_from(zeros).unwrap_or(u32::MAX));
+    let (quotient, remainder) = floor_division(number, &unit);
+    let up = match (&remainder * 2u8).cmp(&unit) {
+        Ordering::Less => false,
+        Ordering::Equal => quotient.bit(0),
+        Ordering::Greater => true,
+    };
+    (if up { quotient + 1 } else { quotient }) * unit
+}
+
+pub(super) fn sum(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let mut total = bound.get(1).cloned().unwrap_or(Value::Int(BigInt::ZERO));
+    if matches!(total, Value::Str(_) | Value::Bytes(_)) {
+        return Err(Fault::wrong_type(
+            "strings are joined by `''.join(…)`, not summed",
+        ));
+    }
+    for value in spread(evaluator, bound, 0)? {
+        total = binary(Binary::Add, &total, &value, evaluator.budget)?;
+    }
+    Ok(total)
+}
+
+pub(super) fn zip(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let mut columns = Vec::new();
+    for value in &bound.rest {
+        columns.push(elements(value, evaluator.properties, evaluator.budget)?);
+    }
+    let rows = columns.iter().map(Vec::len).min().unwrap_or_default();
+    let mut tuples = Vec::new();
+    for row in 0..rows {
+        let tuple = columns
+            .iter()
+            .filter_map(|column| column.get(row).cloned())
+            .collect();
+        tuples.push(tupled(evaluator, tuple)?);
+    }
+    listed(evaluator, tuples)
+}

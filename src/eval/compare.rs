@@ -1,0 +1,273 @@
+//! Comparison: `==`, `<`, `in`, `is`.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+
+use super::arithmetic::truncated;
+use super::budget::{Budget, Fault};
+use super::value::{Items, Table, Value, range_length};
+use crate::syntax::ast::Comparison;
+
+/// Applies a comparison.
+///
+/// # Errors
+/// Values that have no order or no elements.
+pub fn compare(
+    operator: Comparison,
+    left: &Value,
+    right: &Value,
+    budget: &mut Budget,
+) -> Result<bool, Fault> {
+    match operator {
+        Comparison::Equal => equal(left, right, budget),
+        Comparison::Unequal => equal(left, right, budget).map(|same| !same),
+        Comparison::In => contains(right, left, budget),
+        Comparison::NotIn => contains(right, left, budget).map(|found| !found),
+        Comparison::Is => Ok(identical(left, right)),
+        Comparison::IsNot => Ok(!identical(left, right)),
+        Comparison::Less | Comparison::AtMost | Comparison::Greater | Comparison::AtLeast => {
+            ordered(operator, left, right, budget)
+        }
+    }
+}
+
+/// `left == right`
+///
+/// # Errors
+/// The values are too large.
+pub fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Fault> {
+    budget.step(1)?;
+    Ok(match (left, right) {
+        (Value::None, Value::None) => true,
+        (
+            Value::Bool(_) | Value::Int(_) | Value::Float(_),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_),
+        ) => numbers(left, right) == Some(Ordering::Equal),
+        (Value::Str(a), Value::Str(b)) => a == b,
+        (Value::Bytes(a), Value::Bytes(b)) => a == b,
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
+            equal_items(a, b, budget)?
+        }
+        (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => {
+            equal_tables(a, b, budget)?
+        }
+        (Value::Range(a, b, c), Value::Range(d, e, f)) => {
+            let lengths = (range_length(*a, *b, *c), range_length(*d, *e, *f));
+            lengths.0 == lengths.1 && (lengths.0 == 0 || a == d && (lengths.0 == 1 || c == f))
+        }
+        (Value::Alias(a), Value::Alias(b)) => a == b,
+        (Value::Import(a), Value::Import(b))
+        | (Value::Link(a), Value::Link(b))
+        | (Value::Namespace(a), Value::Namespace(b)) => a == b,
+        _ => identical(left, right),
+    })
+}
+
+fn equal_items(a: &Arc<Items>, b: &Arc<Items>, budget: &mut Budget) -> Result<bool, Fault> {
+    if Arc::ptr_eq(a, b) {
+        return Ok(true);
+    }
+    if a.len() != b.len() {
+        return Ok(false);
+    }
+    for (one, other) in a.iter().zip(b.iter()) {
+        if !equal(one, other, budget)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn equal_tables(a: &Arc<Table>, b: &Arc<Table>, budget: &mut Budget) -> Result<bool, Fault> {
+    if Arc::ptr_eq(a, b) {
+        return Ok(true);
+    }
+    if a.entries().len() != b.entries().len() {
+        return Ok(false);
+    }
+    for (key, value) in a.entries() {
+        match b.get(key, budget)? {
+            Some(other) if equal(value, other, budget)? => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// `left is right`: for values that Python keeps once, equality of the same type.
+fn identical(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::None, Value::None) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Int(a), Value::Int(b)) => a == b,
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+        (Value::Str(a), Value::Str(b)) => a == b,
+        (Value::Bytes(a), Value::Bytes(b)) => a == b,
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
+            Arc::ptr_eq(a, b) || a.is_empty() && b.is_empty() && matches!(left, Value::Tuple(_))
+        }
+        (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => Arc::ptr_eq(a, b),
+        (Value::Alias(a), Value::Alias(b)) => Arc::ptr_eq(a, b),
+        (Value::Import(a), Value::Import(b)) | (Value::Link(a), Value::Link(b)) => a == b,
+        (Value::Namespace(a), Value::Namespace(b)) => a == b,
+        (Value::Module(a), Value::Module(b)) => a == b,
+        (Value::Function(a), Value::Function(b)) => a.name == b.name,
+        (Value::Method(a), Value::Method(b)) => Arc::ptr_eq(a, b),
+        (Value::Closure(a), Value::Closure(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}
+
+/// The order of two numbers; `None` if one is NaN or no number.
+pub fn numbers(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+        (Value::Float(a), _) => float_and_integer(*a, &right.as_integer()?),
+        (_, Value::Float(b)) => float_and_integer(*b, &left.as_integer()?).map(Ordering::reverse),
+        _ => Some(left.as_integer()?.cmp(&right.as_integer()?)),
+    }
+}
+
+fn float_and_integer(float: f64, integer: &BigInt) -> Option<Ordering> {
+    if float.is_nan() {
+        return None;
+    }
+    match truncated(float) {
+        None => Some(if float > 0.0 {
+            Ordering::Greater
+        } else {
+            Ordering::Less
+        }),
+        Some(whole) => Some(
+            whole
+                .cmp(integer)
+                .then_with(|| float.fract().partial_cmp(&0.0).unwrap_or(Ordering::Equal)),
+        ),
+    }
+}
+
+fn ordered(
+    operator: Comparison,
+    left: &Value,
+    right: &Value,
+    budget: &mut Budget,
+) -> Result<bool, Fault> {
+    if let (Value::Set(a), Value::Set(b)) = (left, right) {
+        return subset(operator, a, b, budget);
+    }
+    let order = order(operator.symbol(), left, right, budget)?;
+    Ok(match operator {
+        Comparison::Less => order == Some(Ordering::Less),
+        Comparison::AtMost => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+        Comparison::Greater => order == Some(Ordering::Greater),
+        _ => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+    })
+}
+
+fn subset(
+    operator: Comparison,
+    a: &Arc<Table>,
+    b: &Arc<Table>,
+    budget: &mut Budget,
+) -> Result<bool, Fault> {
+    let (small, large, proper) = match operator {
+        Comparison::Less => (a, b, true),
+        Comparison::AtMost => (a, b, false),
+        Comparison::Greater => (b, a, true),
+        _ => (b, a, false),
+    };
+    for key in small.keys() {
+        if large.get(key, budget)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(!proper || small.entries().len() < large.entries().len())
+}
+
+/// The order of two values; `None` where NaN is in the way.
+///
+/// # Errors
+/// Values that have no order.
+pub fn order(
+    symbol: &str,
+    left: &Value,
+    right: &Value,
+    budget: &mut Budget,
+) -> Result<Option<Ordering>, Fault> {
+    budget.step(1)?;
+    match (left, right) {
+        (
+            Value::Bool(_) | Value::Int(_) | Value::Float(_),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_),
+        ) => Ok(numbers(left, right)),
+        (Value::Str(a), Value::Str(b)) => Ok(Some(a.cmp(b))),
+        (Value::Bytes(a), Value::Bytes(b)) => Ok(Some(a.cmp(b))),
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
+            for (one, other) in a.iter().zip(b.iter()) {
+                if !equal(one, other, budget)? {
+                    return order(symbol, one, other, budget);
+                }
+            }
+            Ok(Some(a.len().cmp(&b.len())))
+        }
+        _ => Err(Fault::wrong_type(format!(
+            "`{symbol}` cannot compare {} with {}",
+            left.kind(),
+            right.kind()
+        ))),
+    }
+}
+
+/// `element in container`
+fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<bool, Fault> {
+    match (container, element) {
+        (Value::Str(text), Value::Str(part)) => {
+            budget.step(text.len() / 64)?;
+            Ok(text.contains(part.as_ref()))
+        }
+        (Value::Bytes(bytes), Value::Bytes(part)) => {
+            budget.step(1 + bytes.len() * part.len().min(64) / 64)?;
+            Ok(part.is_empty()
+                || bytes
+                    .windows(part.len())
+                    .any(|window| window == part.as_ref()))
+        }
+        (Value::Bytes(bytes), Value::Int(number)) => {
+            Ok(u8::try_from(number).is_ok_and(|byte| bytes.contains(&byte)))
+        }
+        (Value::List(items) | Value::Tuple(items), _) => {
+            for item in items.iter() {
+                if equal(item, element, budget)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        (Value::Set(table) | Value::Dict(table), _) => Ok(table.get(element, budget)?.is_some()),
+        (Value::Range(start, stop, step), _) => {
+            let Some(number) = element
+                .as_integer()
+                .and_then(|number| i64::try_from(&number).ok())
+            else {
+                return Ok(false);
+            };
+            let (start, stop, number) = (i128::from(*start), i128::from(*stop), i128::from(number));
+            let inside = if *step > 0 {
+                (start..stop).contains(&number)
+            } else {
+                number <= start && number > stop
+            };
+            Ok(inside && (number - start) % i128::from(*step) == 0)
+        }
+        (Value::Str(_), _) => Err(Fault::wrong_type(format!(
+            "`in` looks for a string in a string, not for {}",
+            element.kind()
+        ))),
+        _ => Err(Fault::wrong_type(format!(
+            "{} has no elements to look into",
+            container.kind()
+        ))),
+    }
+}

@@ -1,0 +1,308 @@
+//! Attributes and methods: those of Python's types that read and do not change.
+
+use std::sync::Arc;
+
+use super::budget::Fault;
+use super::calls::Arguments;
+use super::interpreter::Evaluator;
+use super::value::{Items, Table, Value};
+use super::{compare, lookups, names, texts};
+use crate::syntax::{nearest, quoted};
+
+/// `value.name`
+pub(super) fn attribute(
+    evaluator: &mut Evaluator<'_>,
+    value: Value,
+    name: &Arc<str>,
+) -> Result<Value, Fault> {
+    match &value {
+        Value::Module(module) => return names::member(evaluator, module, name),
+        Value::Import(target) => {
+            return Ok(Value::Import(format!("{target}.{name}").into()));
+        }
+        Value::Namespace(prefix) if !NAMESPACE_METHODS.contains(&&**name) => {
+            return lookups::namespace_attribute(evaluator, prefix, name);
+        }
+        _ => {}
+    }
+    let known = methods_of(&value);
+    if known.contains(&&**name) {
+        return Ok(Value::Method(Arc::new((value, Arc::clone(name)))));
+    }
+    let hint = nearest(name, known.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+    let message = format!("{} has no attribute {}", value.kind(), quoted(name));
+    Err(Fault::new("name/attribute", message).with_hint_if(hint))
+}
+
+const NAMESPACE_METHODS: &[&str] = &["get", "items", "keys", "values"];
+const DICT_METHODS: &[&str] = &["copy", "get", "items", "keys", "values"];
+const LIST_METHODS: &[&str] = &["copy", "count", "index"];
+const TUPLE_METHODS: &[&str] = &["count", "index"];
+const SET_METHODS: &[&str] = &[
+    "copy",
+    "difference",
+    "intersection",
+    "isdisjoint",
+    "issubset",
+    "issuperset",
+    "symmetric_difference",
+    "union",
+];
+const BYTES_METHODS: &[&str] = &["decode", "endswith", "hex", "startswith"];
+
+fn methods_of(value: &Value) -> &'static [&'static str] {
+    match value {
+        Value::Str(_) => texts::METHODS,
+        Value::Bytes(_) => BYTES_METHODS,
+        Value::List(_) => LIST_METHODS,
+        Value::Tuple(_) | Value::Range(..) => TUPLE_METHODS,
+        Value::Dict(_) => DICT_METHODS,
+        Value::Set(_) => SET_METHODS,
+        Value::Namespace(_) => NAMESPACE_METHODS,
+        Value::None
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Alias(_)
+        | Value::Import(_)
+        | Value::Link(_)
+        | Value::Module(_)
+        | Value::Function(_)
+        | Value::Method(_)
+        | Value::Closure(_) => &[],
+    }
+}
+
+/// `value.name(arguments)`
+pub(super) fn call(
+    evaluator: &mut Evaluator<'_>,
+    value: &Value,
+    name: &str,
+    arguments: Arguments,
+) -> Result<Value, Fault> {
+    if let Value::Str(text) = value {
+        return texts::call(evaluator, text, name, arguments);
+    }
+    if let Some((unknown, _)) = arguments.named.first() {
+        let message = format!("method `{name}` has no argument `{unknown}`");
+        return Err(Fault::new("type/arguments", message));
+    }
+    let arguments = arguments.positional;
+    match value {
+        Value::Dict(table) => of_table(evaluator, table, name, &arguments),
+        Value::Namespace(prefix) => of_namespace(evaluator, prefix, name, &arguments),
+        Value::Set(table) => of_set(evaluator, table, name, &arguments),
+        Value::Bytes(bytes) => of_bytes(evaluator, bytes, name, &arguments),
+        other => of_sequence(evaluator, other, name, &arguments),
+    }
+}
+
+/// The mistake of a wrong number of arguments.
+pub(super) fn wrong_number(name: &str, wanted: &str, got: usize) -> Fault {
+    let message = format!("method `{name}` takes {wanted} but got {got}");
+    Fault::new("type/arguments", message)
+}
+
+fn of_table(
+    evaluator: &mut Evaluator<'_>,
+    table: &Arc<Table>,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, Fault> {
+    match (name, arguments) {
+        ("get", [key]) => {
+            let found = table.get(key, evaluator.budget)?;
+            Ok(found.cloned().unwrap_or(Value::None))
+        }
+        ("get", [key, default]) => {
+            let found = table.get(key, evaluator.budget)?;
+            Ok(found.unwrap_or(default).clone())
+        }
+        ("get", _) => Err(wrong_number(name, "1 to 2 arguments", arguments.len())),
+        ("copy", []) => Ok(Value::Dict(Arc::clone(table))),
+        ("keys", []) => {
+            let keys = table.keys().cloned().collect();
+            Ok(Value::List(Items::new(keys, evaluator.budget)?))
+        }
+        ("values", []) => {
+            let values = table
+                .entries()
+                .iter()
+                .map(|(_, value)| value.clone())
+                .collect();
+            Ok(Value::List(Items::new(values, evaluator.budget)?))
+        }
+        ("items", []) => {
+            let mut pairs = Vec::new();
+            for (key, value) in table.entries() {
+                let pair = Items::new(vec![key.clone(), value.clone()], evaluator.budget)?;
+                pairs.push(Value::Tuple(pair));
+            }
+            Ok(Value::List(Items::new(pairs, evaluator.budget)?))
+        }
+        _ => Err(wrong_number(name, "no arguments", arguments.len())),
+    }
+}
+
+fn of_namespace(
+    evaluator: &mut Evaluator<'_>,
+    prefix: &str,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, Fault> {
+    match (name, arguments) {
+        ("get", [Value::Str(key), rest @ ..]) if rest.len() <= 1 => {
+            let whole = lookups::below(prefix, key);
+            let found = evaluator.properties.lookup(&whole, evaluator.budget)?;
+            let default = rest.first().cloned().unwrap_or(Value::None);
+            Ok(found.unwrap_or(default))
+        }
+        ("get", [other, ..]) => {
+            let message = format!("a namespace is indexed by a name, not by {}", other.kind());
+            Err(Fault::wrong_type(message))
+        }
+        ("get", []) => Err(wrong_number(name, "1 to 2 arguments", 0)),
+        _ => {
+            let table = lookups::namespace_table(evaluator, prefix)?;
+            of_table(evaluator, &table, name, arguments)
+        }
+    }
+}
+
+fn of_set(
+    evaluator: &mut Evaluator<'_>,
+    table: &Arc<Table>,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, Fault> {
+    use crate::syntax::ast::{Binary, Comparison};
+    if name == "copy" && arguments.is_empty() {
+        return Ok(Value::Set(Arc::clone(table)));
+    }
+    let mut result = Value::Set(Arc::clone(table));
+    let single = !matches!(name, "union" | "intersection" | "difference");
+    if single && arguments.len() != 1 {
+        return Err(wrong_number(name, "1 argument", arguments.len()));
+    }
+    for argument in arguments {
+        let mut other = Table::default();
+        for value in super::sequences::elements(argument, evaluator.properties, evaluator.budget)? {
+            other.insert(value, Value::None, evaluator.budget)?;
+        }
+        let other = Value::Set(Arc::new(other));
+        let operator = match name {
+            "union" => Binary::Or,
+            "intersection" | "isdisjoint" => Binary::And,
+            "difference" => Binary::Subtract,
+            "symmetric_difference" => Binary::Xor,
+            subset => {
+                let operator = if subset == "issubset" {
+                    Comparison::AtMost
+                } else {
+                    Comparison::AtLeast
+                };
+                return compare::compare(operator, &result, &other, evaluator.budget)
+                    .map(Value::Bool);
+            }
+        };
+        result = super::arithmetic::binary(operator, &result, &other, evaluator.budget)?;
+    }
+    Ok(if name == "isdisjoint" {
+        Value::Bool(!result.truth())
+    } else {
+        result
+    })
+}
+
+fn of_bytes(
+    evaluator: &mut Evaluator<'_>,
+    bytes: &[u8],
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, Fault> {
+    match (name, arguments) {
+        ("decode", []) => decode(evaluator, bytes, "utf-8"),
+        ("decode", [Value::Str(encoding)]) => decode(evaluator, bytes, encoding),
+        ("hex", []) => {
+            evaluator.budget.allocate(2 * bytes.len())?;
+            Ok(Value::from(
+                bytes
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect::<String>(),
+            ))
+        }
+        ("startswith", [Value::Bytes(part)]) => Ok(Value::Bool(bytes.starts_with(part))),
+        ("endswith", [Value::Bytes(part)]) => Ok(Value::Bool(bytes.ends_with(part))),
+        ("startswith" | "endswith", [other]) => Err(Fault::wrong_type(format!(
+            "`{name}` takes bytes but got {}",
+            other.kind()
+        ))),
+        ("startswith" | "endswith", _) => Err(wrong_number(name, "1 argument", arguments.len())),
+        ("decode", [other]) => Err(Fault::wrong_type(format!(
+            "`{name}` takes a string but got {}",
+            other.kind()
+        ))),
+        _ => Err(wrong_number(name, "no arguments", arguments.len())),
+    }
+}
+
+fn decode(evaluator: &mut Evaluator<'_>, bytes: &[u8], encoding: &str) -> Result<Value, Fault> {
+    evaluator.budget.allocate(2 * bytes.len())?;
+    let plain = encoding.to_ascii_lowercase().replace(['-', '_'], "");
+    match plain.as_str() {
+        "utf8" => String::from_utf8(bytes.to_vec())
+            .map(Value::from)
+            .map_err(|_| Fault::bad_value("the bytes are not UTF-8 text")),
+        "ascii" if bytes.is_ascii() => Ok(Value::from(
+            bytes.iter().map(|b| char::from(*b)).collect::<String>(),
+        )),
+        "ascii" => Err(Fault::bad_value("the bytes are not ASCII text")),
+        "latin1" | "iso88591" => Ok(Value::from(
+            bytes.iter().map(|b| char::from(*b)).collect::<String>(),
+        )),
+        _ => Err(
+            Fault::bad_value(format!("there is no encoding {}", quoted(encoding)))
+                .with_hint_if(Some("there are `utf-8`, `ascii` and `latin-1`".to_owned())),
+        ),
+    }
+}
+
+fn of_sequence(
+    evaluator: &mut Evaluator<'_>,
+    value: &Value,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, Fault> {
+    if name == "copy" && arguments.is_empty() {
+        return Ok(value.clone());
+    }
+    let Some((wanted, bounds)) = arguments.split_first() else {
+        return Err(wrong_number(name, "1 argument", 0));
+    };
+    if bounds.len() > 2 || name == "count" && !bounds.is_empty() {
+        return Err(wrong_number(name, "1 argument", arguments.len()));
+    }
+    let items = super::sequences::elements(value, evaluator.properties, evaluator.budget)?;
+    let mut places = Vec::new();
+    for (place, item) in items.iter().enumerate() {
+        if compare::equal(item, wanted, evaluator.budget)? {
+            places.push(place);
+        }
+    }
+    if name == "count" {
+        return Ok(Value::from(places.len()));
+    }
+    let (start, stop) = texts::bounds(bounds, items.len())?;
+    match places
+        .into_iter()
+        .find(|place| (start..stop).contains(place))
+    {
+        Some(place) => Ok(Value::from(place)),
+        None => Err(Fault::bad_value(format!(
+            "{} is not in {}",
+            wanted.shown(),
+            value.kind()
+        ))),
+    }
+}

@@ -1,0 +1,375 @@
+//! Values of the configuration language: Python's, and the few that stand for things which only a command or a
+//! Python process resolves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+use num_traits::ToPrimitive;
+
+use super::budget::{Budget, Fault};
+use super::compare;
+use super::functions::Function;
+use super::interpreter::Closure;
+
+/// A value. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `None`
+    None,
+    /// `True`
+    Bool(bool),
+    /// A whole number.
+    Int(BigInt),
+    /// A floating-point number.
+    Float(f64),
+    /// A string.
+    Str(Arc<str>),
+    /// Bytes.
+    Bytes(Arc<[u8]>),
+    /// A list.
+    List(Arc<Items>),
+    /// A tuple.
+    Tuple(Arc<Items>),
+    /// A set: the keys of a table.
+    Set(Arc<Table>),
+    /// A dict.
+    Dict(Arc<Table>),
+    /// `range(start, stop, step)`
+    Range(i64, i64, i64),
+    /// `commands.Alias(command=[…])`: words that stand for themselves before further arguments.
+    Alias(Arc<[String]>),
+    /// `importString('pkg.mod:attr')`: an object that only a Python process resolves.
+    Import(Arc<str>),
+    /// `naming.LinkRef('url')`: a name or URL to look up in its stead.
+    Link(Arc<str>),
+    /// `config.Namespace('prefix')`: a view of the properties below a prefix, which has no dot at its end.
+    Namespace(Arc<str>),
+    /// A name that holds functions: `os.path`.
+    Module(&'static str),
+    /// A function of the table.
+    Function(&'static Function),
+    /// A method and what it belongs to.
+    Method(Arc<(Value, Arc<str>)>),
+    /// A lambda.
+    Closure(Arc<Closure>),
+}
+
+/// How deep values may stand in one another, so that all that walks through them ends.
+pub const DEEPEST: u16 = 100;
+
+/// The elements of a list or tuple.
+#[derive(Debug)]
+pub struct Items {
+    items: Vec<Value>,
+    depth: u16,
+}
+
+impl std::ops::Deref for Items {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.items
+    }
+}
+
+impl Items {
+    /// Takes the elements.
+    ///
+    /// # Errors
+    /// Elements that are too deep already, or more than the budget allows.
+    pub fn new(items: Vec<Value>, budget: &mut Budget) -> Result<Arc<Self>, Fault> {
+        budget.allocate(items.len() * size_of::<Value>())?;
+        let depth = below(items.iter())?;
+        Ok(Arc::new(Self { items, depth }))
+    }
+}
+
+/// The depth of something that holds these values.
+pub(super) fn below<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16, Fault> {
+    let depth = 1 + values.map(Value::depth).max().unwrap_or_default();
+    if depth > DEEPEST {
+        let message = format!("values stand in one another more than {DEEPEST} deep");
+        return Err(Fault::new("limit/depth", message));
+    }
+    Ok(depth)
+}
+
+/// A dict in the order of insertion, or with `None` for every value a set.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: Vec<(Value, Value)>,
+    index: HashMap<Key, usize>,
+    depth: u16,
+}
+
+/// What a dict's key is compared by: `1`, `1.0` and `True` are one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// `None`
+    None,
+    /// A number without a fraction.
+    Integer(BigInt),
+    /// Another number, by its bits.
+    Float(u64),
+    /// A string.
+    Str(Arc<str>),
+    /// Bytes.
+    Bytes(Arc<[u8]>),
+    /// A tuple.
+    Tuple(Vec<Key>),
+    /// What is only equal to itself or its like, by its representation.
+    Other(String),
+}
+
+impl Table {
+    /// Adds an entry, or replaces the value of one.
+    ///
+    /// # Errors
+    /// A key that cannot be one, or what goes beyond the budget.
+    pub fn insert(&mut self, key: Value, value: Value, budget: &mut Budget) -> Result<(), Fault> {
+        let hashed = key.key(budget)?;
+        self.depth = self.depth.max(below([&key, &value].into_iter())?);
+        if let Some(&place) = self.index.get(&hashed) {
+            self.entries[place].1 = value;
+            return Ok(());
+        }
+        budget.allocate(3 * size_of::<Value>() + size_of::<Key>())?;
+        self.index.insert(hashed, self.entries.len());
+        self.entries.push((key, value));
+        Ok(())
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// A value that cannot be a key.
+    pub fn get(&self, key: &Value, budget: &mut Budget) -> Result<Option<&Value>, Fault> {
+        let place = self.index.get(&key.key(budget)?);
+        Ok(place.map(|&place| &self.entries[place].1))
+    }
+
+    /// The value of a key that is a string.
+    #[must_use]
+    pub fn get_text(&self, key: &str) -> Option<&Value> {
+        let place = self.index.get(&Key::Str(key.into()))?;
+        Some(&self.entries[*place].1)
+    }
+
+    /// Keys and values in the order of insertion.
+    #[must_use]
+    pub fn entries(&self) -> &[(Value, Value)] {
+        &self.entries
+    }
+
+    /// The keys in the order of insertion.
+    pub fn keys(&self) -> impl Iterator<Item = &Value> {
+        self.entries.iter().map(|(key, _)| key)
+    }
+}
+
+impl Value {
+    /// A string.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self::Str(text.into())
+    }
+
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The elements, if it is a list or a tuple.
+    #[must_use]
+    pub fn as_items(&self) -> Option<&[Value]> {
+        match self {
+            Self::List(items) | Self::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The whole number, if it is one; as in Python, a truth value is one.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<BigInt> {
+        match self {
+            Self::Int(number) => Some(number.clone()),
+            Self::Bool(truth) => Some(BigInt::from(u8::from(*truth))),
+            _ => None,
+        }
+    }
+
+    /// The name of its type in Python.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::None => "NoneType",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Str(_) => "str",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "list",
+            Self::Tuple(_) => "tuple",
+            Self::Set(_) => "set",
+            Self::Dict(_) => "dict",
+            Self::Range(..) => "range",
+            Self::Alias(_) => "Alias",
+            Self::Import(_) => "Import",
+            Self::Link(_) => "LinkRef",
+            Self::Namespace(_) => "Namespace",
+            Self::Module(_) => "module",
+            Self::Function(_) | Self::Closure(_) => "function",
+            Self::Method(_) => "method",
+        }
+    }
+
+    /// Its type in words, with an article, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Bool(_) => "a truth value",
+            Self::Int(_) => "a whole number",
+            Self::Float(_) => "a number",
+            Self::Str(_) => "a string",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "a list",
+            Self::Tuple(_) => "a tuple",
+            Self::Set(_) => "a set",
+            Self::Dict(_) => "a dict",
+            Self::Range(..) => "a range",
+            Self::Alias(_) => "a command",
+            Self::Import(_) => "a Python object",
+            Self::Link(_) => "a link",
+            Self::Namespace(_) => "a namespace",
+            Self::Module(_) => "a module",
+            Self::Function(_) | Self::Closure(_) => "a function",
+            Self::Method(_) => "a method",
+        }
+    }
+
+    /// Whether it counts as true.
+    #[must_use]
+    pub fn truth(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Bool(truth) => *truth,
+            Self::Int(number) => number.bits() > 0,
+            Self::Float(number) => *number != 0.0,
+            Self::Str(text) => !text.is_empty(),
+            Self::Bytes(bytes) => !bytes.is_empty(),
+            Self::List(items) | Self::Tuple(items) => !items.is_empty(),
+            Self::Set(table) | Self::Dict(table) => !table.entries().is_empty(),
+            Self::Range(start, stop, step) => range_length(*start, *stop, *step) > 0,
+            Self::Alias(_)
+            | Self::Import(_)
+            | Self::Link(_)
+            | Self::Namespace(_)
+            | Self::Module(_)
+            | Self::Function(_)
+            | Self::Method(_)
+            | Self::Closure(_) => true,
+        }
+    }
+
+    pub(super) fn depth(&self) -> u16 {
+        match self {
+            Self::List(items) | Self::Tuple(items) => items.depth,
+            Self::Set(table) | Self::Dict(table) => table.depth,
+            Self::Method(method) => 1 + method.0.depth(),
+            Self::Closure(closure) => closure.depth,
+            _ => 0,
+        }
+    }
+
+    /// What it is compared by as a dict's key.
+    ///
+    /// # Errors
+    /// A list, dict or set, which cannot be one.
+    pub fn key(&self, budget: &mut Budget) -> Result<Key, Fault> {
+        budget.step(1)?;
+        Ok(match self {
+            Self::None => Key::None,
+            Self::Bool(_) | Self::Int(_) => Key::Integer(self.as_integer().unwrap_or_default()),
+            Self::Float(number) if number.fract() == 0.0 => {
+                Key::Integer(super::arithmetic::truncated(*number).unwrap_or_default())
+            }
+            Self::Float(number) => Key::Float(number.to_bits()),
+            Self::Str(text) => Key::Str(Arc::clone(text)),
+            Self::Bytes(bytes) => Key::Bytes(Arc::clone(bytes)),
+            Self::Tuple(items) => {
+                budget.allocate(items.len() * size_of::<Key>())?;
+                let keys = items.iter().map(|item| item.key(budget));
+                Key::Tuple(keys.collect::<Result<_, _>>()?)
+            }
+            Self::List(_) | Self::Set(_) | Self::Dict(_) => {
+                let message = format!("{} cannot be a key or an element of a set", self.kind());
+                return Err(Fault::new("type/key", message));
+            }
+            _ => Key::Other(self.repr()),
+        })
+    }
+}
+
+/// How many numbers a range has.
+#[must_use]
+pub fn range_length(start: i64, stop: i64, step: i64) -> u64 {
+    let distance = if step > 0 {
+        i128::from(stop) - i128::from(start)
+    } else {
+        i128::from(start) - i128::from(stop)
+    };
+    let step = i128::from(step).abs().max(1);
+    ((distance + step - 1) / step)
+        .max(0)
+        .to_u64()
+        .unwrap_or(u64::MAX)
+}
+
+/// Equality as `==` has it. Values too large to compare are unequal.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        compare::equal(self, other, &mut Budget::default()).unwrap_or(false)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Str(text.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Bool(truth)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Int(number.into())
+    }
+}

@@ -1,0 +1,337 @@
+//! The tree of an expression. Flat where Python chains (operators, trailers, conditions), so that its depth
+//! is the depth of the brackets.
+
+use std::sync::Arc;
+
+use num_bigint::BigInt;
+
+use super::source::Span;
+
+/// An expression and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expression {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands, brackets included.
+    pub span: Span,
+}
+
+/// The kinds of expressions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// `None`
+    None,
+    /// `True`
+    Bool(bool),
+    /// `12`
+    Integer(BigInt),
+    /// `1.5`
+    Float(f64),
+    /// `'text'`
+    Text(Arc<str>),
+    /// `b'bytes'`
+    Bytes(Arc<[u8]>),
+    /// `f'{name!r:>10}'`
+    Formatted(Vec<Piece>),
+    /// `name`
+    Name(Arc<str>),
+    /// `(1, *rest)`
+    Tuple(Vec<Item>),
+    /// `[1, *rest]`
+    List(Vec<Item>),
+    /// `{1, *rest}`
+    Set(Vec<Item>),
+    /// `{'a': 1, **rest}`
+    Dict(Vec<Entry>),
+    /// `[x for x in y]`
+    Comprehension(Box<Comprehension>),
+    /// `value.attribute(argument)[index]`
+    Trailers(Box<Expression>, Vec<Trailer>),
+    /// `not a`, so many times.
+    Not(usize, Box<Expression>),
+    /// `-a ** -b ** c`: from the right, and the signs apply to everything on their right. One operand alone
+    /// has at least one sign.
+    Power(Vec<Signed>),
+    /// `a + b - c`: operators of one precedence, from the left.
+    Arithmetic(Box<Expression>, Vec<(Binary, Expression)>),
+    /// `a < b <= c`
+    Comparison(Box<Expression>, Vec<(Comparison, Expression)>),
+    /// `a and b and c`
+    And(Vec<Expression>),
+    /// `a or b or c`
+    Or(Vec<Expression>),
+    /// `a if b else c if d else e`: values with their conditions, then the last value.
+    Conditional(Vec<Branch>, Box<Expression>),
+    /// `lambda a: b`
+    Lambda(Arc<Lambda>),
+}
+
+/// An operand of `**` with the signs before it, outermost first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signed {
+    /// `-`, `+`, `~`
+    pub signs: Vec<Unary>,
+    /// What they stand before.
+    pub value: Expression,
+}
+
+/// `value if condition`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Branch {
+    /// What it gives.
+    pub value: Expression,
+    /// When.
+    pub condition: Expression,
+}
+
+/// A part of an f-string.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Text between the braces.
+    Text(String),
+    /// `{value!r:specification}`
+    Value {
+        /// The expression.
+        value: Expression,
+        /// `r`, `s` or `a` after the `!`.
+        conversion: Option<char>,
+        /// What stands after the `:`; may itself hold braces.
+        specification: Vec<Piece>,
+    },
+}
+
+/// An element of a list, tuple or set.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// `a`
+    One(Expression),
+    /// `*a`
+    Star(Expression),
+}
+
+/// An element of a dict.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// `a: b`
+    Pair(Expression, Expression),
+    /// `**a`
+    Star(Expression),
+}
+
+/// What a comprehension makes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Element {
+    /// `[x for …]`
+    List(Expression),
+    /// `(x for …)`
+    Generator(Expression),
+    /// `{x for …}`
+    Set(Expression),
+    /// `{k: v for …}`
+    Dict(Expression, Expression),
+}
+
+/// A comprehension.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comprehension {
+    /// What it makes.
+    pub element: Element,
+    /// At least one.
+    pub clauses: Vec<Clause>,
+}
+
+/// `for targets in values if condition`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clause {
+    /// What is bound.
+    pub target: Target,
+    /// What it is taken from.
+    pub values: Expression,
+    /// All must hold.
+    pub conditions: Vec<Expression>,
+}
+
+/// What a comprehension binds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// `x`
+    Name(Arc<str>),
+    /// `k, v`
+    Several(Vec<Target>, Span),
+}
+
+/// What follows an operand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trailer {
+    /// What it is.
+    pub kind: TrailerKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The kinds of trailers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrailerKind {
+    /// `.name`
+    Attribute(Arc<str>),
+    /// `(…)`
+    Call(Vec<Argument>),
+    /// `[i]`
+    Index(Box<Expression>),
+    /// `[a:b:c]`
+    Slice(Box<[Option<Expression>; 3]>),
+}
+
+/// An argument of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Argument {
+    /// `a`
+    One(Expression),
+    /// `*a`
+    Star(Expression),
+    /// `key=a`
+    Named(Arc<str>, Expression),
+    /// `**a`
+    DoubleStar(Expression),
+}
+
+/// A lambda.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lambda {
+    /// Its parameters, in order.
+    pub parameters: Vec<Parameter>,
+    /// What it gives.
+    pub body: Expression,
+}
+
+/// A parameter of a lambda.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parameter {
+    /// `a` or `a=1`
+    One(Arc<str>, Option<Expression>),
+    /// `*rest`, or `*` alone: those after it are given by name.
+    Star(Option<Arc<str>>),
+    /// `**more`
+    DoubleStar(Arc<str>),
+    /// `/`: those before it are not given by name.
+    Slash,
+}
+
+/// A sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unary {
+    /// `-a`
+    Minus,
+    /// `+a`
+    Plus,
+    /// `~a`
+    Invert,
+}
+
+/// An operator that computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `//`
+    Floor,
+    /// `%`
+    Modulo,
+    /// `**`
+    Power,
+    /// `<<`
+    Left,
+    /// `>>`
+    Right,
+    /// `&`
+    And,
+    /// `|`
+    Or,
+    /// `^`
+    Xor,
+}
+
+impl Binary {
+    /// As it is written.
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Floor => "//",
+            Self::Modulo => "%",
+            Self::Power => "**",
+            Self::Left => "<<",
+            Self::Right => ">>",
+            Self::And => "&",
+            Self::Or => "|",
+            Self::Xor => "^",
+        }
+    }
+
+    /// How tightly it binds; `**` most.
+    #[must_use]
+    pub fn precedence(self) -> u8 {
+        match self {
+            Self::Or => 1,
+            Self::Xor => 2,
+            Self::And => 3,
+            Self::Left | Self::Right => 4,
+            Self::Add | Self::Subtract => 5,
+            Self::Multiply | Self::Divide | Self::Floor | Self::Modulo => 6,
+            Self::Power => 7,
+        }
+    }
+}
+
+/// An operator that compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`
+    Equal,
+    /// `!=`
+    Unequal,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `in`
+    In,
+    /// `not in`
+    NotIn,
+    /// `is`
+    Is,
+    /// `is not`
+    IsNot,
+}
+
+impl Comparison {
+    /// As it is written.
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::Unequal => "!=",
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::Greater => ">",
+            Self::AtLeast => ">=",
+            Self::In => "in",
+            Self::NotIn => "not in",
+            Self::Is => "is",
+            Self::IsNot => "is not",
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What stands in brackets: displays, comprehensions, arguments, subscripts; and parameters.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use pest::iterators::Pair;
+
+use super::ast::{
+    Argument, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Parameter, Target,
+    TrailerKind,
+};
+use super::diagnostic::{Diagnostic, quoted};
+use super::expression::Builder;
+use super::grammar::expression::Rule;
+use super::source::Span;
+
+/// `a` or `*a`
+pub(super) fn item(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Item, Diagnostic> {
+    let starred = pair.as_rule() == Rule::star;
+    let inner = if starred {
+        pair.clone().into_inner().next().unwrap_or(pair)
+    } else {
+        pair
+    };
+    let value = builder.expression(inner)?;
+    Ok(if starred {
+        Item::Star(value)
+    } else {
+        Item::One(value)
+    })
+}
+
+/// What the brackets of a display held.
+enum Elements {
+    Items { items: Vec<Item>, commas: bool },
+    Comprehension(Expression, Vec<Clause>),
+}
+
+fn elements(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Elements, Diagnostic> {
+    let span = builder.span(&pair);
+    let mut items = Vec::new();
+    let mut clauses = Vec::new();
+    let mut commas = false;
+    for part in pair.into_inner() {
+        match part.as_rule() {
+            Rule::comma => commas = true,
+            Rule::for_clause => clauses.push(clause(builder, part)?),
+            _ => items.push(item(builder, part)?),
+        }
+    }
+    if clauses.is_empty() {
+        return Ok(Elements::Items { items, commas });
+    }
+    match items.pop() {
+        Some(Item::One(element)) => Ok(Elements::Comprehension(element, clauses)),
+        _ => Err(builder.error(
+            span,
+            "a comprehension makes one element at a time, without `*`",
+        )),
+    }
+}
+
+/// `(…)`: brackets around an expression, a tuple, a generator.
+pub(super) fn group(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
+    let span = builder.span(&pair);
+    match elements(builder, pair)? {
+        Elements::Comprehension(element, clauses) => Ok(Expression {
+            kind: comprehension(Element::Generator(element), clauses),
+            span,
+        }),
+        Elements::Items { mut items, commas } => match (items.pop(), commas) {
+            (Some(Item::One(only)), false) => Ok(Expression { span, ..only }),
+            (Some(Item::Star(value)), false) => Err(builder.error(
+                value.span,
+                "`*` stands for several elements, which only a list, tuple or set can take",
+            )),
+            (last, _) => {
+                items.extend(last);
+                Ok(Expression {
+                    kind: Kind::Tuple(items),
+                    span,
+                })
+            }
+        },
+    }
+}
+
+/// `[…]`
+pub(super) fn list(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind, Diagnostic> {
+    Ok(match elements(builder, pair)? {
+        Elements::Items { items, .. } => Kind::List(items),
+        Elements::Comprehension(element, clauses) => comprehension(Element::List(element), clauses),
+    })
+}
+
+fn comprehension(element: Element, clauses: Vec<Clause>) -> Kind {
+    Kind::Comprehension(Box::new(Comprehension { element, clauses }))
+}
+
+/// `{…}`: a dict or a set.
+pub(super) fn braces(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind, Diagnostic> {
+    let span = builder.span(&pair);
+    let mut items = Vec::new();
+    let mut entries = Vec::new();
+    let mut clauses = Vec::new();
+    for part in pair.into_inner() {
+        match part.as_rule() {
+            Rule::comma => {}
+            Rule::for_clause => clauses.push(clause(builder, part)?),
+            _ => {
+                let mut parts: Vec<_> = part
+                    .into_inner()
+                    .filter(|inner| inner.as_rule() != Rule::colon)
+                    .collect();
+                let last = parts.pop();
+                match (parts.pop(), last) {
+                    (Some(mark), Some(value)) if mark.as_rule() == Rule::double_star => {
+                        entries.push(Entry::Star(builder.expression(value)?));
+                    }
+                    (Some(key), Some(value)) => {
+                        let key = builder.expression(key)?;
+                        entries.push(Entry::Pair(key, builder.expression(value)?));
+                    }
+                    (None, Some(only)) => items.push(item(builder, only)?),
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+    if !items.is_empty() && !entries.is_empty() {
+        let message = "a dict has `key: value` in every place, a set in none";
+        return Err(builder.error(span, message));
+    }
+    if clauses.is_empty() {
+        return Ok(if items.is_empty() {
+            Kind::Dict(entries)
+        } else {
+            Kind::Set(items)
+        });
+    }
+    let element = match (items.pop(), entries.pop()) {
+        (Some(Item::One(value)), None) => Element::Set(value),
+        (None, Some(Entry::Pair(key, value))) => Element::Dict(key, value),
+        _ => {
+            let message = "a comprehension makes one element at a time, without `*`";
+            return Err(builder.error(span, message));
+        }
+    };
+    Ok(comprehension(element, clauses))
+}
+
+fn clause(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Clause, Diagnostic> {
+    let span = builder.span(&pair);
+    let mut bound = None;
+    let mut values = None;
+    let mut conditions = Vec::new();
+    for part in pair.into_inner() {
+        match part.as_rule() {
+            Rule::for_word | Rule::in_word | Rule::if_word => {}
+            Rule::targets => bound = Some(target(builder, part)),
+            _ => {
+                let value = builder.expression(part)?;
+                match values {
+                    None => values = Some(value),
+                    Some(_) => conditions.push(value),
+                }
+            }
+        }
+    }
+    match (bound, values) {
+        (Some(target), Some(values)) => Ok(Clause {
+            target,
+            values,
+            conditions,
+        }),
+        _ => Err(builder.error(span, "expected `for NAME in VALUES`")),
+    }
+}
+
+fn target(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Target {
+    let span = builder.span(&pair);
+    let mut several = Vec::new();
+    let mut commas = false;
+    for part in pair.into_inner() {
+        match part.as_rule() {
+            Rule::comma => commas = true,
+            Rule::name => several.push(Target::Name(part.as_str().into())),
+            _ => several.extend(part.into_inner().map(|inner| target(builder, inner))),
+        }
+    }
+    match several.pop() {
+        Some(only) if several.is_empty() && !commas => only,
+        last => {
+            several.extend(last);
+            Target::Several(several, span)
+        }
+    }
+}
+
+/// `(a, *b, c=d, **e)`
+pub(super) fn arguments(
+    builder: Builder<'_>,
+    pair: Pair<'_, Rule>,
+) -> Result<Vec<Argument>, Diagnostic> {
+    let mut arguments: Vec<Argument> = Vec::new();
+    let mut names: HashSet<Arc<str>> = HashSet::new();
+    for part in pair.into_inner() {
+        let span = builder.span(&part);
+        let one = argument(builder, part)?;
+        match &one {
+            Argument::Named(name, _) if !names.insert(Arc::clone(name)) => {
+                let message = format!("argument {} is given twice", quoted(name));
+                return Err(builder.error(span, message));
+            }
+            Argument::One(_) if !names.is_empty() => {
+                let message = "an argument without a name follows one with a name";
+                return Err(builder.error(span, message));
+            }
+            Argument::One(_)
+            | Argument::Named(..)
+            | Argument::Star(_)
+            | Argument::DoubleStar(_) => {}
+        }
+        arguments.push(one);
+    }
+    Ok(arguments)
+}
+
+fn argument(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Argument, Diagnostic> {
+    let span = builder.span(&pair);
+    let mut parts = pair.into_inner();
+    let missing = || builder.error(span, "expected an expression");
+    let first = parts.next().ok_or_else(missing)?;
+    let mut next = || builder.expression(parts.next().ok_or_else(missing)?);
+    match first.as_rule() {
+        Rule::double_star => Ok(Argument::DoubleStar(next()?)),
+        Rule::single_star => Ok(Argument::Star(next()?)),
+        Rule::keyword => {
+            let name = first.into_inner().next();
+            Ok(Argument::Named(
+                name.map_or("", |name| name.as_str()).into(),
+                next()?,
+            ))
+        }
+        _ => {
+            let value = builder.expression(first)?;
+            let clauses: Vec<Clause> = parts
+                .map(|part| clause(builder, part))
+                .collect::<Result<_, _>>()?;
+            Ok(Argument::One(if clauses.is_empty() {
+                value
+            } else {
+                Expression {
+                    kind: comprehension(Element::Generator(value), clauses),
+                    span,
+                }
+            }))
+        }
+    }
+}
+
+/// `[i]`, `[a:b]`, `[i, j]`
+pub(super) fn subscript(
+    builder: Builder<'_>,
+    pair: Pair<'_, Rule>,
+) -> Result<TrailerKind, Diagnostic> {
+    let span = builder.span(&pair);
+    let mut slices = Vec::new();
+    let mut commas = false;
+    for part in pair.into_inner() {
+        match part.as_rule() {
+            Rule::comma => commas = true,
+            _ => slices.push(part),
+        }
+    }
+    if commas {
+        let items = slices
+            .into_iter()
+            .map(|slice| match one_slice(builder, slice)? {
+                TrailerKind::Index(value) => Ok(Item::One(*value)),
+                _ => Err(builder.error(span, "nothing here has slices in several dimensions")),
+            })
+            .collect::<Result<_, _>>()?;
+        return Ok(TrailerKind::Index(Box::new(Expression {
+            kind: Kind::Tuple(items),
+            span,
+        })));
+    }
+    match slices.pop() {
+        Some(only) => one_slice(builder, only),
+        None => Err(builder.error(span, "expected an index")),
+    }
+}
+
+fn one_slice(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<TrailerKind, Diagnostic> {
+    let mut bounds: [Option<Expression>; 3] = [None, None, None];
+    let mut position = 0;
+    for part in pair.into_inner() {
+        if part.as_rule() == Rule::colon {
+            position += 1;
+        } else if let Some(bound) = bounds.get_mut(position) {
+            *bound = Some(builder.expression(part)?);
+        }
+    }
+    match (position, bounds) {
+        (0, [Some(index), _, _]) => Ok(TrailerKind::Index(Box::new(index))),
+        (_, bounds) => Ok(TrailerKind::Slice(Box::new(bounds))),
+    }
+}
+
+/// The rules for the order of a lambda's parameters.
+pub(super) fn check_parameters(
+    builder: Builder<'_>,
+    parameters: &[Parameter],
+    span: Span,
+) -> Result<(), Diagnostic> {
+    let mut names = HashSet::new();
+    let (mut default, mut star, mut slash, mut ended) = (false, false, false, false);
+    for (index, parameter) in parameters.iter().enumerate() {
+        if ended {
+            return Err(builder.error(span, "no parameter can follow `**`"));
+        }
+        let name = match parameter {
+            Parameter::One(name, value) => {
+                if value.is_none() && default && !star {
+                    let message = format!(
+                        "parameter {} needs a default like the one before it",
+                        quoted(name)
+                    );
+                    return Err(builder.error(span, message));
+                }
+                default |= value.is_some();
+                Some(name)
+            }
+            Parameter::Star(name) => {
+                let named_follow = matches!(parameters.get(index + 1), Some(Parameter::One(..)));
+                if star || (name.is_none() && !named_follow) {
+                    return Err(
+                        builder.error(span, "`*` stands once, before parameters given by name")
+                    );
+                }
+                star = true;
+                name.as_ref()
+            }
+            Parameter::DoubleStar(name) => {
+                ended = true;
+                Some(name)
+            }
+            Parameter::Slash => {
+                if slash || star || index == 0 {
+                    return Err(
+                        builder.error(span, "`/` stands once, after parameters given by position")
+                    );
+                }
+                slash = true;
+                None
+            }
+        };
+        if let Some(name) = name
+            && !names.insert(name)
+        {
+            let message = format!("parameter {} is there twice", quoted(name));
+            return Err(builder.error(span, message));
+        }
+    }
+    Ok(())
+}

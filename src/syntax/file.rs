@@ -1,0 +1,322 @@
+//! The lines of a configuration file: sections and settings, each with its place. Values are not parsed
+//! here, so that a mistake in one setting hides none in another.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use pest::Parser;
+
+use super::diagnostic::{Diagnostic, quoted};
+use super::grammar::file::{Grammar, Rule};
+use super::source::{Fragment, Source, Span};
+
+/// Mistakes of one file beyond which no more are collected.
+const MOST_MISTAKES: usize = 200;
+
+/// A line, with those that continue it, that means something.
+#[derive(Debug)]
+pub enum Line {
+    /// `[name]`
+    Section {
+        /// Between the brackets, without blanks around it.
+        name: String,
+        /// The brackets and what is between them.
+        span: Span,
+    },
+    /// `NAME = VALUE`
+    Setting {
+        /// As it is written.
+        name: String,
+        /// Where the name stands.
+        span: Span,
+        /// The value's text.
+        value: Fragment,
+        /// Where a doubled `= =` stands.
+        doubled: Option<Span>,
+    },
+}
+
+/// Makes a source of a file's bytes.
+///
+/// # Errors
+/// Bytes that are no UTF-8 text.
+pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes().get(good).copied().unwrap_or_default();
+            let utf16 = error.as_bytes().starts_with(b"\xff\xfe")
+                || error.as_bytes().starts_with(b"\xfe\xff");
+            let source = Arc::new(Source {
+                name: name.to_owned(),
+                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            });
+            let hint = if utf16 {
+                "the file is UTF-16; save it as UTF-8"
+            } else {
+                "save the file as UTF-8"
+            };
+            let message = format!("byte 0x{byte:02x} is not UTF-8 text");
+            return Err(Diagnostic::new("syntax/encoding", message)
+                .at(&source, Span::new(good, good + 1))
+                .with_hint(hint));
+        }
+    };
+    let source = Arc::new(Source {
+        name: name.to_owned(),
+        text,
+    });
+    match source.text.find('\0') {
+        None => Ok(source),
+        Some(at) => Err(Diagnostic::new("syntax/encoding", "byte 0x00 is not text")
+            .at(&source, Span::new(at, at + 1))
+            .with_hint("this seems to be no configuration file")),
+    }
+}
+
+/// Splits a file into its settings and sections.
+#[must_use]
+pub fn parse(source: &Arc<Source>) -> (Vec<Line>, Vec<Diagnostic>) {
+    let mut reader = Reader {
+        source,
+        lines: Vec::new(),
+        mistakes: Vec::new(),
+        state: State::Nothing,
+    };
+    let text = &source.text;
+    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    while at < text.len() {
+        let length = text[at..].find('\n').unwrap_or(text.len() - at);
+        let line = text[at..at + length].trim_end_matches('\r');
+        reader.read(line, at);
+        at += length + 1;
+        if reader.mistakes.len() >= MOST_MISTAKES {
+            break;
+        }
+    }
+    reader.finish();
+    (reader.lines, reader.mistakes)
+}
+
+/// What an indented line would continue.
+enum State {
+    /// Nothing: it is a mistake.
+    Nothing,
+    /// The last setting.
+    Value,
+    /// A line that was a mistake already.
+    Mistake,
+}
+
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    lines: Vec<Line>,
+    mistakes: Vec<Diagnostic>,
+    state: State,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, line: &str, at: usize) {
+        let Some(pair) = Grammar::parse(Rule::line, line)
+            .ok()
+            .and_then(|mut pairs| pairs.next())
+            .and_then(|pair| pair.into_inner().next())
+        else {
+            self.finish();
+            let mistake = self.explain(line, at);
+            self.mistakes.push(mistake);
+            self.state = State::Mistake;
+            return;
+        };
+        let span = |range: Range<usize>| Span::new(at + range.start, at + range.end);
+        match pair.as_rule() {
+            Rule::comment => {}
+            Rule::blank => self.continue_value("", at),
+            Rule::continuation => match self.state {
+                State::Value => {
+                    let text = line.trim_start();
+                    self.continue_value(text, at + line.len() - text.len());
+                }
+                State::Mistake => {}
+                State::Nothing => {
+                    let indent = line.len() - line.trim_start().len();
+                    self.mistakes.push(
+                        Diagnostic::new(
+                            "syntax/line",
+                            "an indented line continues a value, but there is none before it",
+                        )
+                        .at(self.source, span(0..indent.max(1)))
+                        .with_hint("begin the line in column 1"),
+                    );
+                    self.state = State::Mistake;
+                }
+            },
+            Rule::section => {
+                self.finish();
+                self.state = State::Nothing;
+                let name = pair.into_inner().next().map_or("", |name| name.as_str());
+                self.lines.push(Line::Section {
+                    name: name.trim().to_owned(),
+                    span: span(0..name.len() + 2),
+                });
+            }
+            _ => {
+                self.finish();
+                self.state = State::Value;
+                let mut setting = Setting::default();
+                for part in pair.into_inner() {
+                    let range = part.as_span().start()..part.as_span().end();
+                    match part.as_rule() {
+                        Rule::name => setting.name = range,
+                        Rule::doubled => setting.doubled = Some(range),
+                        Rule::rest => setting.value = range,
+                        _ => {}
+                    }
+                }
+                self.lines.push(Line::Setting {
+                    name: line[setting.name.clone()].to_owned(),
+                    span: span(setting.name),
+                    doubled: setting.doubled.map(span),
+                    value: Fragment::new(&line[setting.value.clone()], at + setting.value.start),
+                });
+            }
+        }
+    }
+
+    fn continue_value(&mut self, text: &str, at: usize) {
+        if let (State::Value, Some(Line::Setting { value, .. })) =
+            (&self.state, self.lines.last_mut())
+        {
+            value.push_line(text, at);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let (State::Value, Some(Line::Setting { value, .. })) =
+            (&self.state, self.lines.last_mut())
+        {
+            value.trim_end();
+        }
+    }
+
+    /// What is wrong with a line that the grammar does not know.
+    fn explain(&self, line: &str, at: usize) -> Diagnostic {
+        let mark = |start: usize, end: usize, message: String| {
+            Diagnostic::new("syntax/line", message).at(self.source, Span::new(at + start, at + end))
+        };
+        if line.starts_with('[') {
+            return match line.find(']') {
+                None => mark(0, 1, "`[` is never closed".to_owned()),
+                Some(end) => {
+                    let rest = &line[end + 1..];
+                    let start = line.len() - rest.trim_start().len();
+                    let message = format!(
+                        "expected the end of the line after the section, found {}",
+                        quoted(rest.trim())
+                    );
+                    mark(start, line.trim_end().len(), message)
+                        .with_hint("begin a comment with `#`")
+                }
+            };
+        }
+        let delimiter = line.find(['=', ':']);
+        let name = line[..delimiter.unwrap_or(line.len())].trim_end();
+        let allowed = |c: char| c.is_alphanumeric() || "_.-+*?!,(){}[]".contains(c);
+        let wrong = name.char_indices().find(|(_, c)| !allowed(*c));
+        match (wrong, delimiter) {
+            (_, Some(0)) => mark(0, 1, "expected a name before the delimiter".to_owned()),
+            (Some((start, c)), Some(_)) => {
+                let found = if c.is_whitespace() {
+                    "a blank".to_owned()
+                } else {
+                    format!("`{c}`")
+                };
+                let message = format!("the name of a setting cannot contain {found}");
+                mark(start, start + c.len_utf8(), message)
+            }
+            _ => mark(
+                0,
+                line.trim_end().len(),
+                format!("expected `NAME = VALUE`, found {}", quoted(line.trim_end())),
+            )
+            .with_hint("begin a comment with `#`, indent what continues a value"),
+        }
+    }
+}
+
+/// The parts of a setting's line.
+#[derive(Default)]
+struct Setting {
+    name: Range<usize>,
+    doubled: Option<Range<usize>>,
+    value: Range<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, Line, Source, parse};
+
+    fn lines(text: &str) -> (Vec<String>, Vec<String>) {
+        let source = Arc::new(Source {
+            name: "x.ini".to_owned(),
+            text: text.to_owned(),
+        });
+        let (lines, mistakes) = parse(&source);
+        let shown = lines.iter().map(|line| match line {
+            Line::Section { name, .. } => format!("[{name}]"),
+            Line::Setting {
+                name,
+                value,
+                doubled,
+                ..
+            } => {
+                let delimiter = if doubled.is_some() { "==" } else { "=" };
+                format!("{name}{delimiter}{}", value.text())
+            }
+        });
+        let mistakes = mistakes.iter().map(ToString::to_string);
+        (shown.collect(), mistakes.collect())
+    }
+
+    #[test]
+    fn every_construct() {
+        let text = "\u{feff}#!invoke runner runIni\n; c\nREM c\nrem\nrem = comment\nremark=1\r\n\
+                    app = = x\na.b*?:y # z\n[Load Settings From]  ; c\n[a]\nlong = (1,\n  # part\n# dropped\n\n\t2,\r\n   [b])\n\n\n[c]\nempty =\n";
+        let (lines, mistakes) = lines(text);
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert_eq!(
+            lines,
+            [
+                "remark=1",
+                "app==x",
+                "a.b*?=y # z",
+                "[Load Settings From]",
+                "[a]",
+                "long=(1,\n# part\n\n2,\n[b])",
+                "[c]",
+                "empty=",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake() {
+        let text = " x\n y\na = 1\n[b\n[c] d\nnonsense here\n  more\ne f = 1\n$ = 2\n= 3\nname\n";
+        let (lines, mistakes) = lines(text);
+        assert_eq!(lines, ["a=1"]);
+        assert_eq!(
+            mistakes,
+            [
+                "x.ini:1: an indented line continues a value, but there is none before it",
+                "x.ini:4: `[` is never closed",
+                "x.ini:5: expected the end of the line after the section, found `d`",
+                "x.ini:6: expected `NAME = VALUE`, found `nonsense here`",
+                "x.ini:8: the name of a setting cannot contain a blank",
+                "x.ini:9: the name of a setting cannot contain `$`",
+                "x.ini:10: expected a name before the delimiter",
+                "x.ini:11: expected `NAME = VALUE`, found `name`",
+            ]
+        );
+    }
+}

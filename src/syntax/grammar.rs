@@ -1,0 +1,18 @@
+//! What pest makes of the grammars in `grammar/`.
+#![allow(missing_docs, reason = "the functions that the derive makes have none")]
+
+/// Expressions.
+pub(super) mod expression {
+    /// Matches expressions.
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../grammar/expression.pest"]
+    pub struct Grammar;
+}
+
+/// Lines of files.
+pub(super) mod file {
+    /// Matches one line.
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../grammar/file.pest"]
+    pub struct Grammar;
+}

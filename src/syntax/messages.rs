@@ -1,0 +1,140 @@
+//! What the parser says about a value that it cannot read, in words.
+
+use pest::error::{Error, ErrorVariant, InputLocation};
+
+use super::diagnostic::{Diagnostic, quoted};
+use super::expression::Builder;
+use super::grammar::expression::Rule;
+use super::nesting::{closing, open_at};
+
+/// Words of other languages for what Python calls differently.
+const FOREIGN: &[(&str, &str)] = &[
+    ("true", "True"),
+    ("false", "False"),
+    ("null", "None"),
+    ("nil", "None"),
+    ("none", "None"),
+    ("yes", "True"),
+    ("no", "False"),
+];
+
+/// Turns the parser's error into a diagnostic: what was found, what was wanted, and a hint.
+pub(super) fn describe(builder: Builder<'_>, text: &str, error: &Error<Rule>) -> Diagnostic {
+    let at = match error.location {
+        InputLocation::Pos(at) | InputLocation::Span((at, _)) => at.min(text.len()),
+    };
+    let wanted = wanted(error, text, at);
+    if text.trim().is_empty() {
+        return Diagnostic::new("syntax/expression", "expected an expression, found nothing")
+            .at(builder.source, builder.range(0, text.len()))
+            .with_hint("write `None` or `''` for nothing");
+    }
+    let found = token(&text[at..]);
+    let seen = if found.is_empty() {
+        "the end of the value".to_owned()
+    } else {
+        quoted(found)
+    };
+    let end = at + found.len();
+    let start = if found.is_empty() {
+        at.saturating_sub(last_width(&text[..at]))
+    } else {
+        at
+    };
+    Diagnostic::new(
+        "syntax/expression",
+        format!("expected {wanted}, found {seen}"),
+    )
+    .at(builder.source, builder.range(start, end))
+    .with_hint_if(hint(text, at, found))
+}
+
+fn last_width(text: &str) -> usize {
+    text.chars().next_back().map_or(0, char::len_utf8)
+}
+
+fn wanted(error: &Error<Rule>, text: &str, at: usize) -> String {
+    let ErrorVariant::ParsingError { positives, .. } = &error.variant else {
+        return "an expression".to_owned();
+    };
+    let any = |rules: &[Rule]| positives.iter().any(|rule| rules.contains(rule));
+    let operand = [
+        Rule::value,
+        Rule::embedded,
+        Rule::sequence,
+        Rule::star,
+        Rule::expression,
+        Rule::disjunction,
+        Rule::chain,
+        Rule::operand,
+        Rule::sign,
+        Rule::strings,
+        Rule::number,
+        Rule::constant,
+        Rule::group,
+    ];
+    if any(&operand) {
+        return "an expression".to_owned();
+    }
+    if any(&[Rule::name, Rule::targets, Rule::parameter]) {
+        return "a name".to_owned();
+    }
+    if any(&[Rule::else_word]) && !any(&[Rule::comma, Rule::EOI]) {
+        return "`else`".to_owned();
+    }
+    if any(&[Rule::in_word]) && !any(&[Rule::operator]) {
+        return "`in`".to_owned();
+    }
+    match open_at(text, at) {
+        Some(open) => format!("an operator, `,` or `{}`", closing(open)),
+        None => "an operator or the end of the value".to_owned(),
+    }
+}
+
+/// The word, or the character, at the start of a text.
+fn token(text: &str) -> &str {
+    let word = text
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(text.len());
+    if word > 0 {
+        return &text[..word];
+    }
+    let length = text.chars().next().map_or(0, char::len_utf8);
+    if text[..length].trim().is_empty() {
+        ""
+    } else {
+        &text[..length]
+    }
+}
+
+fn hint(text: &str, at: usize, found: &str) -> Option<String> {
+    let before = text[..at].trim_end();
+    if found == "=" {
+        return Some("write `==` to compare".to_owned());
+    }
+    if found == "&" && before.ends_with('&') {
+        return Some("write `and`".to_owned());
+    }
+    if found == "|" && before.ends_with('|') {
+        return Some("write `or`".to_owned());
+    }
+    if found == "!" {
+        return Some("write `not`".to_owned());
+    }
+    if let Some((_, meant)) = FOREIGN.iter().find(|(word, _)| *word == before) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    // Text without quotes: `tcp://localhost`, `two words`, `/var/run`.
+    let looks_like_text = !text.contains(['\'', '"', '(', '[', '{', '\n']);
+    (looks_like_text && text.len() <= 80)
+        .then(|| format!("text stands in quotes: `'{}'`", text.trim()))
+}
+
+/// The word that Python has for one of another language.
+pub fn meant_word(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    FOREIGN
+        .iter()
+        .find(|(foreign, meant)| *foreign == lower && *meant != word)
+        .map(|(_, meant)| *meant)
+}

@@ -1,0 +1,139 @@
+//! Operators' precedence, applied to the flat list that the grammar gives.
+
+use std::iter::Peekable;
+
+use pest::iterators::{Pair, Pairs};
+
+use super::ast::{Binary, Comparison, Expression, Kind, Signed, Unary};
+use super::diagnostic::Diagnostic;
+use super::expression::Builder;
+use super::grammar::expression::Rule;
+
+/// An operator of a chain.
+#[derive(Clone, Copy)]
+enum Operator {
+    Computes(Binary),
+    Compares(Comparison),
+}
+
+/// Builds the tree of `operand operator operand …`.
+pub(super) fn climb(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
+    let mut parts = pair.into_inner().peekable();
+    let first = arithmetic(builder, &mut parts, 1)?;
+    let mut rest = Vec::new();
+    while let Some(Operator::Compares(operator)) = parts.peek().and_then(operator) {
+        parts.next();
+        rest.push((operator, arithmetic(builder, &mut parts, 1)?));
+    }
+    Ok(match rest.last() {
+        None => first,
+        Some((_, last)) => Expression {
+            span: first.span.to(last.span),
+            kind: Kind::Comparison(Box::new(first), rest),
+        },
+    })
+}
+
+type Parts<'i> = Peekable<Pairs<'i, Rule>>;
+
+/// Operators of one precedence and all that bind tighter.
+fn arithmetic(
+    builder: Builder<'_>,
+    parts: &mut Parts<'_>,
+    precedence: u8,
+) -> Result<Expression, Diagnostic> {
+    if precedence == Binary::Power.precedence() {
+        return power(builder, parts);
+    }
+    let first = arithmetic(builder, parts, precedence + 1)?;
+    let mut rest = Vec::new();
+    while let Some(Operator::Computes(operator)) = parts.peek().and_then(operator) {
+        if operator.precedence() != precedence {
+            break;
+        }
+        parts.next();
+        rest.push((operator, arithmetic(builder, parts, precedence + 1)?));
+    }
+    Ok(match rest.last() {
+        None => first,
+        Some((_, last)) => Expression {
+            span: first.span.to(last.span),
+            kind: Kind::Arithmetic(Box::new(first), rest),
+        },
+    })
+}
+
+/// `-a ** -b ** c`
+fn power(builder: Builder<'_>, parts: &mut Parts<'_>) -> Result<Expression, Diagnostic> {
+    let mut operands: Vec<Signed> = Vec::new();
+    let mut start = None;
+    while let Some(operand) = parts.next() {
+        let at = builder.span(&operand);
+        start.get_or_insert(at);
+        let signs = operand
+            .clone()
+            .into_inner()
+            .take_while(|part| part.as_rule() == Rule::sign)
+            .map(|sign| match sign.as_str() {
+                "-" => Unary::Minus,
+                "+" => Unary::Plus,
+                _ => Unary::Invert,
+            })
+            .collect();
+        let value = builder.operand(operand)?;
+        operands.push(Signed { signs, value });
+        match parts.peek().and_then(operator) {
+            Some(Operator::Computes(Binary::Power)) => {
+                parts.next();
+            }
+            _ => break,
+        }
+    }
+    match operands.pop() {
+        Some(only) if operands.is_empty() && only.signs.is_empty() => Ok(only.value),
+        Some(last) => {
+            let span = start.unwrap_or(last.value.span).to(last.value.span);
+            operands.push(last);
+            Ok(Expression {
+                kind: Kind::Power(operands),
+                span,
+            })
+        }
+        None => Err(Diagnostic::new(
+            "syntax/expression",
+            "expected an expression",
+        )),
+    }
+}
+
+fn operator(pair: &Pair<'_, Rule>) -> Option<Operator> {
+    let inner = match pair.as_rule() {
+        Rule::operator => pair.clone().into_inner().next()?,
+        _ => return None,
+    };
+    Some(match inner.as_rule() {
+        Rule::power => Operator::Computes(Binary::Power),
+        Rule::floor => Operator::Computes(Binary::Floor),
+        Rule::left => Operator::Computes(Binary::Left),
+        Rule::right => Operator::Computes(Binary::Right),
+        Rule::add => Operator::Computes(Binary::Add),
+        Rule::subtract => Operator::Computes(Binary::Subtract),
+        Rule::multiply => Operator::Computes(Binary::Multiply),
+        Rule::divide => Operator::Computes(Binary::Divide),
+        Rule::modulo => Operator::Computes(Binary::Modulo),
+        Rule::bit_and => Operator::Computes(Binary::And),
+        Rule::bit_or => Operator::Computes(Binary::Or),
+        Rule::bit_xor => Operator::Computes(Binary::Xor),
+        Rule::at_most => Operator::Compares(Comparison::AtMost),
+        Rule::at_least => Operator::Compares(Comparison::AtLeast),
+        Rule::equal => Operator::Compares(Comparison::Equal),
+        Rule::unequal => Operator::Compares(Comparison::Unequal),
+        Rule::less => Operator::Compares(Comparison::Less),
+        Rule::greater => Operator::Compares(Comparison::Greater),
+        Rule::not_in => Operator::Compares(Comparison::NotIn),
+        Rule::in_word => Operator::Compares(Comparison::In),
+        Rule::is_not => Operator::Compares(Comparison::IsNot),
+        Rule::is_word => Operator::Compares(Comparison::Is),
+        _ => return None,
+    })
+}

@@ -1,0 +1,141 @@
+//! Source text and places in it.
+
+use std::sync::Arc;
+
+/// A named text that the user wrote: a file, an option's value.
+#[derive(Debug)]
+pub struct Source {
+    /// How messages call it: the path as it was given.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// A range of bytes in a [`Source`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// One beyond the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// From byte offsets; files are far smaller than 4 GiB (`limit/file`).
+    #[must_use]
+    pub fn new(start: usize, end: usize) -> Self {
+        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            start: narrow(start),
+            end: narrow(end.max(start)),
+        }
+    }
+
+    /// From the start of one span to the end of another.
+    #[must_use]
+    pub fn to(self, last: Self) -> Self {
+        Self {
+            start: self.start,
+            end: last.end.max(self.start),
+        }
+    }
+}
+
+/// A span and the source that it is in.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The text.
+    pub source: Arc<Source>,
+    /// Where in it.
+    pub span: Span,
+}
+
+impl Place {
+    /// The line that the place begins in, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        let start = (self.span.start as usize).min(self.source.text.len());
+        1 + self.source.text.as_bytes()[..start]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count()
+    }
+}
+
+/// The text of a value: its lines without their indent and without the comment lines between them,
+/// and the way back from there to the source.
+#[derive(Debug, Default)]
+pub struct Fragment {
+    text: String,
+    /// Where each piece begins in `text`, and where in the source.
+    pieces: Vec<(usize, usize)>,
+}
+
+impl Fragment {
+    /// A fragment that is one piece of the source.
+    #[must_use]
+    pub fn new(text: &str, offset: usize) -> Self {
+        Self {
+            text: text.to_owned(),
+            pieces: vec![(0, offset)],
+        }
+    }
+
+    /// Adds a further line.
+    pub fn push_line(&mut self, text: &str, offset: usize) {
+        self.text.push('\n');
+        self.pieces.push((self.text.len(), offset));
+        self.text.push_str(text);
+    }
+
+    /// Drops blanks and line ends at the end.
+    pub fn trim_end(&mut self) {
+        let length = self.text.trim_end().len();
+        self.text.truncate(length);
+        let kept = self.pieces.iter().take_while(|piece| piece.0 <= length);
+        let kept = kept.count().max(1);
+        self.pieces.truncate(kept);
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where a range of the text stands in the source.
+    #[must_use]
+    pub fn span(&self, start: usize, end: usize) -> Span {
+        let start = self.offset(start);
+        // The end belongs to the piece of the last byte, not to the one that begins there.
+        let end = self.offset(end.saturating_sub(1)) + usize::from(end > 0);
+        Span::new(start, end.max(start))
+    }
+
+    fn offset(&self, position: usize) -> usize {
+        let after = self.pieces.partition_point(|piece| piece.0 <= position);
+        let Some(&(begin, offset)) = self.pieces.get(after.saturating_sub(1)) else {
+            return position;
+        };
+        offset + position.saturating_sub(begin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fragment, Span};
+
+    #[test]
+    fn a_fragment_knows_where_its_lines_stood() {
+        let source = "a = 1,\n# comment\n    22,\n\n";
+        let mut value = Fragment::new("1,", 4);
+        value.push_line("22,", source.find("22").expect("is there"));
+        value.push_line("", 25);
+        value.trim_end();
+        assert_eq!(value.text(), "1,\n22,");
+        assert_eq!(value.span(0, 1), Span::new(4, 5));
+        assert_eq!(value.span(3, 5), Span::new(21, 23));
+        assert_eq!(value.span(0, 6), Span::new(4, 24));
+        assert_eq!(value.span(6, 6), Span::new(24, 24));
+    }
+}

@@ -1,0 +1,120 @@
+//! README.md, tried out: its files are written, its commands run in their order, what they say compared, its
+//! links followed.
+
+mod support;
+
+use std::net::TcpListener;
+
+use support::{Folder, Server, project};
+
+/// A block between lines of three backticks.
+struct Block {
+    language: String,
+    text: String,
+}
+
+fn blocks(readme: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = readme.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let text: String = lines
+                .by_ref()
+                .take_while(|line| *line != "```")
+                .map(|line| format!("{line}\n"))
+                .collect();
+            let language = language.to_owned();
+            blocks.push(Block { language, text });
+        }
+    }
+    blocks
+}
+
+/// The commands of a block, each with what it says.
+fn commands(text: &str) -> Vec<(String, String)> {
+    let mut commands: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command.to_owned(), String::new())),
+            (None, Some((_, output))) => output.push_str(&format!("{line}\n")),
+            (None, None) => panic!("output without a command: {line}"),
+        }
+    }
+    commands
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(project("README.md")).expect("the README")
+}
+
+#[test]
+fn what_it_shows_happens() {
+    let text = readme();
+    // Its ports may be in use here. Others must be as long: what is shown has columns.
+    let text = [":8000", ":8001"]
+        .iter()
+        .zip((8002..10_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()))
+        .fold(text, |text, (port, free)| {
+            text.replace(port, &format!(":{free}"))
+        });
+    let mut folder = Folder::new().file(".curlrc", "silent\nshow-error\nnoproxy = *\n");
+    let mut servers: Vec<Server> = Vec::new();
+    let mut tried = 0;
+    for block in blocks(&text) {
+        match block.language.as_str() {
+            "python" => folder = folder.file("hello.py", block.text),
+            "ini" => folder = folder.executable("hello.ini", block.text),
+            "console" => {
+                for (command, output) in commands(&block.text) {
+                    tried += 1;
+                    if let Some(name) = command.strip_prefix("cat ") {
+                        folder = folder.file(name, output);
+                    } else if output.starts_with("runner: serving ") {
+                        let exec = format!("exec env {command}");
+                        let server = folder.program("sh", ["-c", &exec]).start();
+                        assert_eq!(server.log(), output, "{command}");
+                        assert_eq!(server.get("/").ok(), "Hello, world!\n");
+                        servers.push(server);
+                    } else {
+                        let both = format!("({command}) 2>&1");
+                        let outcome = folder.program("sh", ["-c", &both]).run();
+                        let said = outcome.stdout.replace("[folder]", "/srv/hello");
+                        assert_eq!(said, output, "{command}");
+                    }
+                }
+            }
+            // Installation: the commands are those of the Makefile.
+            "sh" => {
+                for line in block.text.lines() {
+                    let target = line
+                        .strip_prefix("make ")
+                        .and_then(|rest| rest.split(' ').next());
+                    makes(target.expect("a line of make"));
+                }
+            }
+            other => panic!("what is a block of {other:?}?"),
+        }
+    }
+    assert!(tried >= 6, "only {tried} commands were found");
+    for server in servers {
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[track_caller]
+fn makes(target: &str) {
+    let makefile = std::fs::read_to_string(project("Makefile")).expect("the Makefile");
+    assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+}
+
+#[test]
+fn what_it_names_is_there() {
+    let text = readme();
+    for (at, _) in text.match_indices("](") {
+        let link = text[at + 2..].split(')').next().expect("a first part");
+        assert!(project(link).exists(), "{link}");
+    }
+    for (at, _) in text.match_indices("`make ") {
+        makes(text[at + 6..].split('`').next().expect("a first part"));
+    }
+}

@@ -1,0 +1,345 @@
+//! `serve`, `launch`, `CGI` and `FastCGI` as commands: what they say, where they listen, how they end.
+
+mod support;
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+
+use rustix::process::Signal;
+use support::{Folder, free_port};
+
+/// An application that leaves a trace when it is imported, and waits when it is asked to.
+const TRACES: &str = "\
+import os, time
+open('imported', 'w').close()
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/wait':
+        open('waiting', 'w').close()
+        while not os.path.exists('go'):
+            time.sleep(0.01)
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'done']
+";
+
+#[test]
+fn serve_says_where_it_serves_with_the_host_as_it_was_written() {
+    let folder = Folder::new().file("url.ini", "url = 'tcp://127.0.0.1:0'\n");
+    let cases: &[(&[&str], &str)] = &[
+        (&["serve", "demo"], "http://localhost:"),
+        (
+            &["serve", "--host", "127.0.0.1", "demo"],
+            "http://127.0.0.1:",
+        ),
+        (&["serve", "demo", "--host=LocalHost"], "http://LocalHost:"),
+        (&["serve", "tcp://127.0.0.1:0", "demo"], "http://127.0.0.1:"),
+        (&["-c", "url.ini", "serve", "demo"], "http://127.0.0.1:"),
+        (
+            &["-c", "url.ini", "serve", "demo", "--host", "localhost"],
+            "http://localhost:",
+        ),
+    ];
+    for (arguments, start) in cases {
+        let server = folder.runner(*arguments).start();
+        let url = server.url().to_owned();
+        assert!(url.starts_with(start) && url.ends_with('/'), "{url}");
+        assert!(server.get("/here").ok().contains("PATH_INFO=/here\n"));
+        server.stop().is(0, "", &format!("runner: serving {url}\n"));
+    }
+}
+
+#[test]
+fn options_choose_the_port_wherever_they_stand() {
+    let cases: &[&[&str]] = &[
+        &["serve", "-p", "PORT", "demo"],
+        &["serve", "demo", "-p", "PORT"],
+        &["serve", "demo", "-pPORT"],
+        &["serve", "demo", "--port=PORT", "--"],
+        &["runIni", "app.ini", "-p", "PORT"],
+    ];
+    let folder = Folder::new().file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'demo'])\n",
+    );
+    for arguments in cases {
+        let port = free_port().to_string();
+        let server = folder
+            .runner(arguments.iter().map(|word| word.replace("PORT", &port)))
+            .start();
+        server.stop().is(
+            0,
+            "",
+            &format!("runner: serving http://localhost:{port}/\n"),
+        );
+    }
+}
+
+#[test]
+fn unix_sockets_are_relative_to_where_they_are_written_and_removed_in_the_end() {
+    let folder = Folder::new().file("files/url.ini", "url = 'unix:app.sock'\n");
+    let cases: &[(&[&str], &str)] = &[
+        (&["serve", "unix:here.sock", "demo"], "here.sock"),
+        (&["-c", "files/url.ini", "serve", "demo"], "files/app.sock"),
+    ];
+    for (arguments, path) in cases {
+        let server = folder.runner(*arguments).start();
+        assert!(server.get("/here").ok().contains("PATH_INFO=/here\n"));
+        assert!(folder.path(path).exists());
+        let says = format!("runner: serving unix:[folder]/{path}\n");
+        server.stop().is(0, "", &says);
+        assert!(!folder.path(path).exists());
+    }
+}
+
+#[test]
+fn a_socket_that_was_handed_over_is_served() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let server = Folder::new()
+        .runner(["serve", "fd.socket:stdin", "demo"])
+        .start_with(OwnedFd::from(socket))
+        .serving();
+    assert_eq!(server.url(), format!("http://127.0.0.1:{port}/"));
+    assert!(server.get("/here").ok().contains("PATH_INFO=/here\n"));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_port_in_use_is_said_before_anything_is_imported() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = Folder::new().file("traces.py", TRACES);
+    let url = format!("tcp://127.0.0.1:{port}");
+    for command in ["serve", "launch", "FastCGI"] {
+        folder
+            .runner([command, &url, "WSGI", "import:traces.application"])
+            .run()
+            .is(
+                1,
+                "",
+                &format!("error: cannot listen on `{url}`: port {port} is in use on 127.0.0.1\n"),
+            );
+    }
+    assert!(!folder.path("imported").exists());
+}
+
+#[test]
+fn a_socket_path_in_use_is_left_alone() {
+    let folder = Folder::new();
+    let taken = UnixListener::bind(folder.path("taken.sock")).unwrap();
+    for command in ["serve", "FastCGI"] {
+        folder
+            .runner([command, "unix:taken.sock", "demo"])
+            .run()
+            .is(
+                1,
+                "",
+                "error: cannot listen on `unix:[folder]/taken.sock`: \
+             the socket is in use by another program\n",
+            );
+    }
+    drop(taken);
+    assert!(folder.path("taken.sock").exists());
+}
+
+#[test]
+fn an_application_that_cannot_be_imported_leaves_nothing_behind() {
+    let folder = Folder::new().file("broken.py", "import nosuchmodule\n");
+    let outcome = folder
+        .runner(["serve", "unix:app.sock", "import:broken.application"])
+        .run();
+    assert_eq!(
+        (outcome.status, outcome.stdout.as_str()),
+        (1, ""),
+        "{outcome:#?}"
+    );
+    assert!(
+        outcome
+            .stderr
+            .contains("File \"[folder]/broken.py\", line 1"),
+        "{outcome:#?}"
+    );
+    assert!(
+        outcome.stderr.contains("No module named 'nosuchmodule'"),
+        "{outcome:#?}"
+    );
+    assert!(!outcome.stderr.contains("serving"), "{outcome:#?}");
+    assert!(!folder.path("app.sock").exists());
+}
+
+#[test]
+fn either_signal_lets_it_finish_what_it_is_doing() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = Folder::new().file("traces.py", TRACES);
+        let server = folder
+            .runner(["serve", "import:traces.application"])
+            .start();
+        let address = server.address().clone();
+        let waiting = std::thread::spawn(move || support::http::get(&address, "/wait"));
+        let mut waits = support::http::Waits::new();
+        while !folder.path("waiting").exists() {
+            waits.wait(|| server.log());
+        }
+        server.signal(signal);
+        // It takes no new connections, and answers the one that it has.
+        let address = server.address().clone();
+        let mut waits = support::http::Waits::new();
+        while address.accepts() {
+            waits.wait(|| server.log());
+        }
+        let folder = folder.file("go", "");
+        assert_eq!(waiting.join().unwrap().ok(), "done");
+        assert_eq!(server.wait().status, 0);
+        drop(folder);
+    }
+}
+
+#[test]
+fn a_second_interrupt_ends_it_at_once() {
+    let folder = Folder::new().file("traces.py", TRACES);
+    let server = folder
+        .runner(["serve", "unix:app.sock", "import:traces.application"])
+        .start();
+    let mut client = support::http::Connection::open(server.address());
+    client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut waits = support::http::Waits::new();
+    while !folder.path("waiting").exists() {
+        waits.wait(|| server.log());
+    }
+    server.signal(Signal::INT);
+    let mut waits = support::http::Waits::new();
+    while server.address().accepts() {
+        waits.wait(|| server.log());
+    }
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().status, 130);
+    assert!(!folder.path("app.sock").exists());
+}
+
+#[test]
+fn requests_that_never_end_are_given_up_in_the_end() {
+    let folder = Folder::new()
+        .file("traces.py", TRACES)
+        .file("soon.ini", "[runner]\nstop_timeout = '50ms'\n");
+    let server = folder
+        .runner(["-c", "soon.ini", "serve", "import:traces.application"])
+        .start();
+    let mut client = support::http::Connection::open(server.address());
+    client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut waits = support::http::Waits::new();
+    while !folder.path("waiting").exists() {
+        waits.wait(|| server.log());
+    }
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    let says = "runner: some requests did not finish in 0.05 s\n";
+    assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
+}
+
+#[test]
+fn launch_opens_the_browser_on_the_address() {
+    // The access log shows what the browser did.
+    let browser = "#!/bin/sh\nexec curl --noproxy '*' --silent --user-agent \"$1\" \"$2\"\n";
+    let folder = Folder::new().executable("browser", browser);
+    let command = format!("{} My%cBrowser %s", folder.path("browser").display());
+    let server = folder
+        .runner(["launch", "demo"])
+        .env("BROWSER", command)
+        .start();
+    server.wait_for_log(|log| log.contains("\"My:Browser\""));
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    assert!(
+        outcome.stderr.contains("\"GET / HTTP/1.1\" 200"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn launch_without_a_display_only_says_the_address() {
+    let server = Folder::new().runner(["launch", "demo"]).start();
+    let url = server.url().to_owned();
+    let advice = format!(
+        "runner: open {url} in a browser (there is no display here, and BROWSER is not set)\n"
+    );
+    server.wait_for_log(|log| log.contains(&advice));
+    server
+        .stop()
+        .is(0, "", &format!("runner: serving {url}\n{advice}"));
+}
+
+#[test]
+fn launch_serves_without_a_browser_that_works() {
+    let server = Folder::new()
+        .runner(["launch", "demo"])
+        .env("BROWSER", "/no/such/browser")
+        .env("PATH", "/nonexistent")
+        .start();
+    server.wait_for_log(|log| log.contains("runner: cannot open a browser ("));
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn cgi_ignores_arguments_which_come_from_the_client() {
+    let run = |arguments: &[&str]| {
+        let outcome = Folder::new()
+            .runner(["CGI", "demo"])
+            .arguments(arguments)
+            .env("GATEWAY_INTERFACE", "CGI/1.1")
+            .env("REQUEST_METHOD", "GET")
+            .env("SERVER_PROTOCOL", "HTTP/1.1")
+            .env("SERVER_NAME", "localhost")
+            .env("SERVER_PORT", "80")
+            .env("SCRIPT_NAME", "/app")
+            .env("PATH_INFO", "/here")
+            .env("QUERY_STRING", "--help")
+            .run();
+        assert!(
+            outcome.success().starts_with("Status: 200 OK\r\n"),
+            "{outcome:#?}"
+        );
+        assert!(
+            outcome.stdout.contains("\nPATH_INFO=/here\n"),
+            "{outcome:#?}"
+        );
+        assert!(
+            outcome.stdout.contains("\nQUERY_STRING=--help\n"),
+            "{outcome:#?}"
+        );
+    };
+    for arguments in [&[][..], &["--help"], &["-p", "80"], &["--", "x"], &["WSGI"]] {
+        run(arguments);
+    }
+}
+
+#[test]
+fn fastcgi_without_a_socket_says_so() {
+    Folder::new().runner(["FastCGI", "demo"]).run().is(
+        1,
+        "",
+        "error: cannot listen on `fd.socket:stdin`: descriptor 0 is no socket\n",
+    );
+}
+
+#[test]
+fn process_managers_stop_fastcgi_with_either_signal() {
+    for command in [["FastCGI", "demo"], ["CGI", "demo"]] {
+        for signal in [Signal::TERM, Signal::USR1] {
+            let folder = Folder::new();
+            let socket = UnixListener::bind(folder.path("manager.sock")).unwrap();
+            let server = folder.runner(command).start_with(OwnedFd::from(socket));
+            // FCGI_GET_VALUES of FCGI_MPXS_CONNS (FastCGI specification, section 4.1) is answered
+            // as soon as it serves.
+            let address = support::Address::Unix(folder.path("manager.sock"));
+            let mut client = support::http::Connection::open(&address);
+            client.send(b"\x01\x09\x00\x00\x00\x11\x00\x00\x0f\x00FCGI_MPXS_CONNS");
+            client.until("FCGI_MPXS_CONNS");
+            drop(client);
+            server.signal(signal);
+            server.wait().is(0, "", "");
+            assert!(folder.path("manager.sock").exists());
+        }
+    }
+}
