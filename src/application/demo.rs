@@ -21,7 +21,7 @@ impl Application for Demo {
 type Belongs = fn(&str) -> bool;
 
 /// The parts of the page, in their order: a heading, and which variables belong there.
-const SECTIONS: [(&str, Belongs); 4] = [
+const SECTIONS: [(&str, Belongs); 3] = [
     ("Request", |name| !is_connection(name) && !is_header(name)),
     ("Connection", is_connection),
     ("Header fields", is_header),
