@@ -145,11 +145,11 @@ fn names_that_lead_nowhere_are_one_message() {
         ),
         (
             "program.text",
-            "`program.text` is not callable, it is of the type `str`",
+            "`program.text` is not callable, it is a str",
         ),
         (
             "program.nothing()",
-            "`program.nothing()` is not callable, it is of the type `NoneType`",
+            "`program.nothing()` is not callable, it is a NoneType",
         ),
     ];
     let folder = Folder::new().file("program.py", PROGRAM);
@@ -177,8 +177,7 @@ fn imports_that_fail_show_the_authors_part_of_the_traceback() {
     folder.runner(["import:nowhere.main"]).run().is(
         1,
         "",
-        "error: cannot import `nowhere.main`: ModuleNotFoundError: No module named 'nowhere'\n\
-         ModuleNotFoundError: No module named 'nowhere'\n",
+        "error: cannot import `nowhere.main`: ModuleNotFoundError: No module named 'nowhere'\n",
     );
 }
 

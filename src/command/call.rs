@@ -11,7 +11,11 @@ use crate::command::serving;
 use crate::command::target::Target;
 
 /// What the Python process runs.
-const SCRIPT: &str = include_str!("call.py");
+const SCRIPT: &str = concat!(
+    include_str!("../workers/resolve.py"),
+    "\n\n",
+    include_str!("call.py")
+);
 
 /// A Python object that is called without arguments; its return value is the exit status.
 #[derive(Debug)]

@@ -246,24 +246,14 @@ impl Staff {
     fn said(&mut self, id: TemplateId, message: Message) {
         match message {
             Message::Loaded { threads } => self.loaded(id, threads),
-            Message::Failed { reason, traceback } => {
-                let target = &self.options.target;
-                let traceback = traceback.trim_end();
-                self.import_failed(
-                    id,
-                    match traceback {
-                        "" => anyhow!("cannot use `import:{target}`: {reason}"),
-                        _ => anyhow!("cannot import `{target}`: {reason}\n{traceback}"),
-                    },
-                );
-            }
+            Message::Failed { reason } => self.import_failed(id, anyhow!(reason)),
             Message::Outdated { version } => {
                 let python = self.options.python.display();
                 self.import_failed(
                     id,
                     anyhow!(
                         "`{python}` is Python {version}, but 3.8 or later is needed\n\
-                     hint: set runner.python to the interpreter to be used"
+                     \x20= hint: set `runner.python` to the interpreter to be used"
                     ),
                 );
             }

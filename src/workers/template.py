@@ -17,8 +17,8 @@ import threading
 import time
 from marshal import dumps, loads
 
-from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, MOMENT, RECEIVE, described, run_worker, traceback_of
-
+from runner_resolve import explained, resolve
+from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, MOMENT, RECEIVE, run_worker
 
 
 def no_action(*_):
@@ -71,67 +71,6 @@ class Control:
         return taken
 
 
-class BadApplication(Exception):
-    """What `import:` names cannot be used; the text says why."""
-
-
-def resolve(target):
-    """The object that `package.module.attribute`, `package.module:attribute` or `module:factory()` names."""
-    call = target.endswith("()")
-    name = target[:-2] if call else target
-    if ":" in name:
-        module_name, _, attributes = name.partition(":")
-        module = importlib.import_module(module_name)
-    else:
-        module, module_name, attributes = import_longest(name)
-    found = module
-    seen = module_name
-    for attribute in filter(None, attributes.split(".")):
-        if not hasattr(found, attribute):
-            raise BadApplication(
-                "`%s` has no attribute `%s`%s" % (seen, attribute, hint(found, attribute))
-            )
-        found = getattr(found, attribute)
-        seen += "." + attribute
-    if call:
-        if not callable(found):
-            raise BadApplication("`%s` cannot be called, it is %s" % (seen, described(found)))
-        found = found()
-        seen += "()"
-    if not callable(found):
-        raise BadApplication(
-            "`%s` is not callable, it is %s%s" % (seen, described(found), hint(found, None))
-        )
-    return found
-
-
-def import_longest(name):
-    """Imports as much of a dotted name as is a module; the rest are attributes."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        module_name = ".".join(parts[:length])
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            # Only if this very module, or the package that it would be in, is what is missing.
-            missing = error.name or ""
-            if length > 1 and (module_name == missing or module_name.startswith(missing + ".")):
-                continue
-            raise
-        return module, module_name, ".".join(parts[length:])
-    raise ModuleNotFoundError("No module named %r" % name, name=name)
-
-
-def hint(thing, wanted):
-    """Names beside it that might have been meant."""
-    likely = [
-        name
-        for name in ("application", "app", "wsgi_app", "create_app", "make_app")
-        if name != wanted and callable(getattr(thing, name, None))
-    ]
-    return "; it has `%s`" % "`, `".join(likely) if likely else ""
-
-
 class Template:
     """Imports the application once and forks workers, each time that it is told to."""
 
@@ -157,12 +96,8 @@ class Template:
             for name in options["imports"]:
                 importlib.import_module(name)
             application = resolve(options["application"])
-        except BadApplication as error:
-            self.control.send("failed", str(error), "")
-            return
         except BaseException as error:
-            reason = "%s: %s" % (type(error).__name__, error)
-            self.control.send("failed", reason, traceback_of(error))
+            self.control.send("failed", explained(options["application"], error), 0)
             return
         gc.collect()
         if hasattr(gc, "freeze"):

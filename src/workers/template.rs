@@ -3,7 +3,7 @@
 //! Its standard input is the socket over which we send it, each behind its length as 32 bits: the
 //! sources of its modules, its options, then orders: `("descriptors", 0, 0)` with descriptors attached,
 //! `("fork", worker, count)` and `("serve", worker, count)`, which use up the first `count` of them. It sends `("loaded",
-//! version, threads)` or `("failed", reason, traceback)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
+//! version, threads)` or `("failed", reason, 0)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
 //! `("unforked", worker, reason)` and `("died", pid, status)`. All are `marshal` tuples.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,7 +28,12 @@ use crate::unix;
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// The modules that run there: name, file name in tracebacks, source.
-const MODULES: [(&str, &str, &str); 2] = [
+const MODULES: [(&str, &str, &str); 3] = [
+    (
+        "runner_resolve",
+        "runner/resolve.py",
+        include_str!("resolve.py"),
+    ),
     (
         "runner_worker",
         "runner/worker.py",
@@ -57,10 +62,8 @@ pub enum Message {
     },
     /// The application cannot be imported.
     Failed {
-        /// Why, in a line.
+        /// Why, with a traceback where there is one.
         reason: String,
-        /// Where; may be empty.
-        traceback: String,
     },
     /// This Python is too old for us.
     Outdated {
@@ -118,9 +121,11 @@ impl Template {
             })?;
         let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
         let template = Self { socket };
-        template.send_bytes(BOOTSTRAP.as_bytes(), &[])?;
-        template.send(&modules(), &[])?;
-        template.send(&description(options), &[])?;
+        // If it has ended already, how it did says more than that we could not write to it.
+        let _ = template
+            .send_bytes(BOOTSTRAP.as_bytes(), &[])
+            .and_then(|()| template.send(&modules(), &[]))
+            .and_then(|()| template.send(&description(options), &[]));
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         // We write through our duplicate; the socket itself is not to be shut down for that.
@@ -283,7 +288,6 @@ fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
         }
         b"failed" => Ok(Message::Failed {
             reason: text(reader.string()?),
-            traceback: text(reader.string()?),
         }),
         b"outdated" => Ok(Message::Outdated {
             version: text(reader.string()?),

@@ -15,7 +15,8 @@ import struct
 import sys
 import threading
 import time
-import traceback
+
+from runner_resolve import described, traceback_of
 
 HEADER = struct.Struct("<IIIBBxx")  # length, number, service time, kind, flags
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)
@@ -24,7 +25,6 @@ TRUNCATED = 1
 COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
-OURS = ("runner/", "<string>", "<frozen")  # how the file names of our own frames begin
 MOMENT = 1.0  # seconds that anything may outlive runner
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
@@ -209,11 +209,6 @@ class Exchange:
                 ("Content-Length", str(len(body))),
             ]
             self.whole(body)
-
-
-def described(thing):
-    name = type(thing).__name__
-    return "%s %s" % ("an" if name[0] in "aeiou" else "a", name)
 
 
 def check_block(block):
@@ -437,17 +432,6 @@ class Lane:
 
 
 WAKE_UP = pack(0, 0, 0, WAKE, 0)
-
-
-def traceback_of(error):
-    """The traceback as the application's author wants it: from the application's first frame on."""
-    trace = error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not (file.startswith(OURS) or "importlib" in file):
-            break
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
 
 
 def log_exception(environ):
