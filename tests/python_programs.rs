@@ -157,7 +157,7 @@ fn names_that_lead_nowhere_are_one_message() {
         folder.runner([format!("import:{target}")]).run().is(
             1,
             "",
-            &format!("error: cannot import `{target}`: {reason}\n"),
+            &format!("error: cannot use `import:{target}`: {reason}\n"),
         );
     }
 }
@@ -168,17 +168,17 @@ fn imports_that_fail_show_the_authors_part_of_the_traceback() {
     folder.runner(["import:broken.main"]).run().is(
         1,
         "",
-        "Traceback (most recent call last):\n  \
+        "error: cannot import `broken.main`: ModuleNotFoundError: No module named 'nosuchmodule'\n\
+         Traceback (most recent call last):\n  \
            File \"[folder]/broken.py\", line 1, in <module>\n    \
              import nosuchmodule\n\
-         ModuleNotFoundError: No module named 'nosuchmodule'\n\
-         error: cannot import `broken.main`: ModuleNotFoundError: No module named 'nosuchmodule'\n",
+         ModuleNotFoundError: No module named 'nosuchmodule'\n",
     );
     folder.runner(["import:nowhere.main"]).run().is(
         1,
         "",
-        "ModuleNotFoundError: No module named 'nowhere'\n\
-         error: cannot import `nowhere.main`: ModuleNotFoundError: No module named 'nowhere'\n",
+        "error: cannot import `nowhere.main`: ModuleNotFoundError: No module named 'nowhere'\n\
+         ModuleNotFoundError: No module named 'nowhere'\n",
     );
 }
 

@@ -11,16 +11,21 @@ use support::{Folder, free_port};
 
 /// An application that leaves a trace when it is imported, and waits when it is asked to.
 const TRACES: &str = "\
-import os, time
 open('imported', 'w').close()
 def application(environ, start_response):
     if environ['PATH_INFO'] == '/wait':
         open('waiting', 'w').close()
-        while not os.path.exists('go'):
-            time.sleep(0.01)
+        open('go').read()  # a pipe, until somebody writes to it
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [b'done']
 ";
+
+/// A folder with that application, and the pipe that it reads.
+fn traces() -> Folder {
+    let folder = Folder::new().file("traces.py", TRACES);
+    folder.program("mkfifo", ["go"]).run().success();
+    folder
+}
 
 #[test]
 fn serve_says_where_it_serves_with_the_host_as_it_was_written() {
@@ -168,9 +173,25 @@ fn an_application_that_cannot_be_imported_leaves_nothing_behind() {
 }
 
 #[test]
+fn it_can_be_stopped_while_it_imports() {
+    let import = "open('importing', 'w').close()\nopen('go').read()\n";
+    let folder = traces().file("slow.py", import);
+    // A socket of the test's own, since no line says that it serves yet.
+    let socket = UnixListener::bind(folder.path("manager.sock")).unwrap();
+    let server = folder
+        .runner(["serve", "fd.socket:stdin", "import:slow.application"])
+        .start_with(OwnedFd::from(socket));
+    let mut waits = support::http::Waits::new();
+    while !folder.path("importing").exists() {
+        waits.wait(|| server.log());
+    }
+    server.stop().is(0, "", "");
+}
+
+#[test]
 fn either_signal_lets_it_finish_what_it_is_doing() {
     for signal in [Signal::TERM, Signal::INT] {
-        let folder = Folder::new().file("traces.py", TRACES);
+        let folder = traces();
         let server = folder
             .runner(["serve", "import:traces.application"])
             .start();
@@ -187,16 +208,15 @@ fn either_signal_lets_it_finish_what_it_is_doing() {
         while address.accepts() {
             waits.wait(|| server.log());
         }
-        let folder = folder.file("go", "");
+        std::fs::write(folder.path("go"), "").unwrap();
         assert_eq!(waiting.join().unwrap().ok(), "done");
         assert_eq!(server.wait().status, 0);
-        drop(folder);
     }
 }
 
 #[test]
 fn a_second_interrupt_ends_it_at_once() {
-    let folder = Folder::new().file("traces.py", TRACES);
+    let folder = traces();
     let server = folder
         .runner(["serve", "unix:app.sock", "import:traces.application"])
         .start();
@@ -218,9 +238,7 @@ fn a_second_interrupt_ends_it_at_once() {
 
 #[test]
 fn requests_that_never_end_are_given_up_in_the_end() {
-    let folder = Folder::new()
-        .file("traces.py", TRACES)
-        .file("soon.ini", "[runner]\nstop_timeout = '50ms'\n");
+    let folder = traces().file("soon.ini", "[runner]\nstop_timeout = '50ms'\n");
     let server = folder
         .runner(["-c", "soon.ini", "serve", "import:traces.application"])
         .start();

@@ -21,11 +21,10 @@ impl Application for Demo {
 type Belongs = fn(&str) -> bool;
 
 /// The parts of the page, in their order: a heading, and which variables belong there.
-const SECTIONS: [(&str, Belongs); 4] = [
+const SECTIONS: [(&str, Belongs); 3] = [
     ("Request", |name| !is_connection(name) && !is_header(name)),
     ("Connection", is_connection),
     ("Header fields", is_header),
-    ("Everything else", |_| true),
 ];
 
 fn respond(request: &Request) -> Response {
@@ -174,20 +173,20 @@ fn page(request: &Request, variables: &[(String, String)]) -> String {
     page.push_str(
         "</h1>\n<p>It works. This is what an application is told about your request.</p>\n",
     );
-    let mut left: Vec<&(String, String)> = variables.iter().collect();
     for (heading, belongs) in SECTIONS {
-        let (here, rest) = left.into_iter().partition(|(name, _)| belongs(name));
-        left = rest;
-        section(&mut page, heading, &here);
+        let here = variables.iter().filter(|(name, _)| belongs(name));
+        section(&mut page, heading, here);
     }
     page.push_str("</html>\n");
     page
 }
 
-fn section(page: &mut String, heading: &str, variables: &[&(String, String)]) {
-    if variables.is_empty() {
-        return;
-    }
+fn section<'a>(
+    page: &mut String,
+    heading: &str,
+    variables: impl Iterator<Item = &'a (String, String)>,
+) {
+    // Writing to a string cannot fail.
     let _ = writeln!(page, "<h2>{heading}</h2>\n<table>");
     for (name, value) in variables {
         page.push_str("<tr><th>");

@@ -21,7 +21,7 @@ def main():
     try:
         target = resolve(name)
     except CannotImport as error:
-        fail("cannot import `%s`: %s" % (name, error))
+        fail("cannot use `import:%s`: %s" % (name, error))
     except Exception as error:
         import traceback
         trace = error.__traceback__
@@ -29,8 +29,8 @@ def main():
         while trace is not None and (trace.tb_frame.f_code.co_filename == "<string>"
                                      or "importlib" in trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
-        sys.stderr.write("".join(traceback.format_exception(type(error), error, trace)))
-        fail("cannot import `%s`: %s: %s" % (name, type(error).__name__, error))
+        lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+        fail("cannot import `%s`: %s: %s\n%s" % (name, type(error).__name__, error, lines))
     sys.exit(target())
 
 

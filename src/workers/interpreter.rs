@@ -4,9 +4,6 @@ use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The oldest Python that runs applications.
-pub const OLDEST: (u32, u32) = (3, 8);
-
 /// Names of an interpreter, the better one first.
 const NAMES: [&str; 2] = ["python3", "python"];
 
@@ -84,22 +81,6 @@ pub fn nearest(folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
         message: "there is no Python: neither a virtual environment nor `python3` on PATH"
             .to_owned(),
         hint: Some("install Python 3.8 or later, or set `runner.python` to where it is".to_owned()),
-    })
-}
-
-/// Says that a Python is too old, if it is.
-#[must_use]
-pub fn too_old(python: &Path, version: (u32, u32)) -> Option<NoPython> {
-    (version < OLDEST).then(|| NoPython {
-        message: format!(
-            "`{}` is Python {}.{}, but {}.{} or later is needed",
-            python.display(),
-            version.0,
-            version.1,
-            OLDEST.0,
-            OLDEST.1
-        ),
-        hint: Some("set `runner.python` to another one".to_owned()),
     })
 }
 
@@ -183,17 +164,5 @@ mod tests {
             Ok(absolute)
         );
         assert!(named("sh", folder.path()).is_ok_and(|path| path.is_absolute()));
-    }
-
-    #[test]
-    fn old_pythons_are_refused() {
-        let python = Path::new("/usr/bin/python2");
-        for version in [(3, 8), (3, 14), (4, 0)] {
-            assert_eq!(too_old(python, version), None);
-        }
-        assert_eq!(
-            too_old(python, (2, 7)).unwrap().message,
-            "`/usr/bin/python2` is Python 2.7, but 3.8 or later is needed"
-        );
     }
 }

@@ -1,7 +1,7 @@
 //! Receiving the body of a request.
 
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -79,30 +79,38 @@ impl From<SpoolError> for Refusal {
     }
 }
 
-/// A time limit that needs no timer as long as nothing has to be waited for.
+/// A time limit for waiting, which needs no timer as long as nothing has to be waited for.
 #[derive(Debug)]
 pub struct Patience {
     limit: Duration,
+    /// Kept for the next time.
     timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
 }
 
 impl Patience {
     /// Waits no longer than this for each step.
     pub fn new(limit: Duration) -> Self {
-        Self { limit, timer: None }
-    }
-
-    /// There was progress.
-    pub fn renew(&mut self) {
-        if let Some(timer) = &mut self.timer {
-            timer.as_mut().reset(Instant::now() + self.limit);
+        Self {
+            limit,
+            timer: None,
+            waiting: false,
         }
     }
 
-    /// Ready when there was no progress for too long.
-    pub fn poll_end(&mut self, context: &mut std::task::Context<'_>) -> Poll<()> {
+    /// There was progress: nobody waits.
+    pub fn renew(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Begins to wait, or goes on. Ready when there was no progress for too long.
+    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + limit);
+        }
         timer.as_mut().poll(context)
     }
 }

@@ -1,0 +1,323 @@
+//! The HTTP gateway and its clients: large, slow, vanishing and many; and how it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner::gateway::http::HttpOptions;
+use runner::gateway::spool::SpoolOptions;
+use support::{Server, in_time, say, until, until_end};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpStream, UnixStream};
+
+#[path = "support/mirror.rs"]
+mod support;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn post(length: usize) -> String {
+    format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let server = Server::start_at(&format!("unix:{}", path.display()), HttpOptions::default());
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    say(&mut stream, GET).await;
+    let received = until(&mut stream, "no body").await;
+    assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{received}");
+    server.stop().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn each_response_is_dated_once() {
+    let server = Server::start(HttpOptions::default());
+    for path in ["/", "/own", "/204", "/stream"] {
+        let mut stream = server.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        say(&mut stream, &request).await;
+        let mut received = String::new();
+        in_time(stream.read_to_string(&mut received)).await.unwrap();
+        assert_eq!(received.matches("\r\ndate: ").count(), 1, "{received}");
+    }
+}
+
+#[tokio::test]
+async fn the_application_knows_both_ends_of_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let ask = "GET /connection HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+    let server = Server::start_at("tcp://LOCALHOST:0", HttpOptions::default());
+    let mut stream = server.connect().await;
+    let local = stream.local_addr().unwrap();
+    say(&mut stream, ask).await;
+    let received = until_end(&mut stream).await;
+    let expected = format!("LOCALHOST {} 127.0.0.1 {}", server.port, local.port());
+    assert!(received.ends_with(&expected), "{received}");
+
+    let server = Server::start_at("tcp://*:0", HttpOptions::default());
+    let received = server.ask(ask).await;
+    let expected = format!("\r\n\r\n127.0.0.1 {} 127.0.0.1 ", server.port);
+    assert!(received.contains(&expected), "{received}");
+
+    let _server = Server::start_at(&format!("unix:{}", path.display()), HttpOptions::default());
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    say(&mut stream, ask).await;
+    let received = until_end(&mut stream).await;
+    assert!(received.ends_with("\r\n\r\nlocalhost 80  "), "{received}");
+}
+
+#[tokio::test]
+async fn large_bodies_become_files() {
+    let server = Server::start(HttpOptions::default());
+    for (size, expected) in [
+        (65_536, "65536 bytes in memory"),
+        (65_537, "65537 bytes in a file of 65537"),
+        (3_000_000, "3000000 bytes in a file of 3000000"),
+    ] {
+        let body = "b".repeat(size);
+        let received = server.ask(&(post(size) + &body)).await;
+        assert!(received.ends_with(expected), "{received}");
+        let chunks =
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let half = size / 2;
+        let request = format!(
+            "{chunks}{half:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+            &body[..half],
+            size - half,
+            &body[half..]
+        );
+        let received = server.ask(&request).await;
+        assert!(received.ends_with(expected), "{received}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_kept_is_our_trouble() {
+    let server = Server::start(HttpOptions {
+        spool: Arc::new(SpoolOptions {
+            folder: "/no/such/folder".into(),
+            ..SpoolOptions::default()
+        }),
+        ..HttpOptions::default()
+    });
+    let received = server
+        .ask(&(post(2_000_000) + &"b".repeat(2_000_000)))
+        .await;
+    assert!(
+        received.starts_with("HTTP/1.1 500 Internal Server Error\r\n"),
+        "{received}"
+    );
+}
+
+/// The client sends all of what is refused before it reads, as simple ones do.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_goes_on_sending() {
+    let server = Server::start(HttpOptions {
+        spool: Arc::new(SpoolOptions {
+            limit: 1000,
+            ..SpoolOptions::default()
+        }),
+        ..HttpOptions::default()
+    });
+    let received = server
+        .ask(&(post(5_000_000) + &"b".repeat(5_000_000)))
+        .await;
+    assert!(
+        received.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
+        "{received}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_the_go_ahead_gets_it() {
+    let server = Server::start(HttpOptions::default());
+    let mut stream = server.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    say(&mut stream, head).await;
+    assert_eq!(
+        until(&mut stream, "\r\n\r\n").await,
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    say(&mut stream, "one").await;
+    assert!(
+        until(&mut stream, "body one")
+            .await
+            .starts_with("HTTP/1.1 200 OK\r\n")
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_the_go_ahead_of_too_large_a_body_does_not_get_it() {
+    let server = Server::start(HttpOptions {
+        spool: Arc::new(SpoolOptions {
+            limit: 1000,
+            ..SpoolOptions::default()
+        }),
+        ..HttpOptions::default()
+    });
+    let received = server
+        .ask("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3000\r\n\r\n")
+        .await;
+    assert!(
+        received.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
+        "{received}"
+    );
+}
+
+#[tokio::test]
+async fn heads_that_are_too_large_are_refused() {
+    let server = Server::start(HttpOptions::default());
+    let long = "a".repeat(70_000);
+    let many = "X-A: b\r\n".repeat(101);
+    let endless = format!("X-A: {}\r\n", "b".repeat(200_000));
+    for (request, status) in [
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "414 URI Too Long",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
+            "431 Request Header Fields Too Large",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{endless}\r\n"),
+            "431 Request Header Fields Too Large",
+        ),
+    ] {
+        let received = server.ask(&request).await;
+        let expected =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(received, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_not_waited_for() {
+    let short = Duration::from_millis(50);
+    let server = Server::start(HttpOptions {
+        head_timeout: short,
+        body_timeout: short,
+        ..HttpOptions::default()
+    });
+    for (request, expected) in [
+        ("", ""),
+        (
+            "GET / HTTP/1.1\r\nHost:",
+            "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\none",
+            "HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 20\r\nconnection: close\r\n\r\n408 Request Timeout\n",
+        ),
+    ] {
+        assert_eq!(server.ask(request).await, expected, "{request:?}");
+    }
+    let mut idle = server.connect().await;
+    say(&mut idle, GET).await;
+    let received = until_end(&mut idle).await;
+    assert!(received.ends_with("no body"), "{received}");
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_does_not_keep_the_application() {
+    let server = Server::start(HttpOptions {
+        write_timeout: Duration::from_millis(50),
+        ..HttpOptions::default()
+    });
+    let mut stream = server.connect().await;
+    say(&mut stream, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    in_time(server.mirror.gone.notified()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_worked_for_no_longer() {
+    let server = Server::start(HttpOptions::default());
+    let mut stream = server.connect().await;
+    say(&mut stream, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    in_time(server.mirror.waiting.notified()).await;
+    drop(stream);
+    in_time(server.mirror.given_up.notified()).await;
+
+    let mut stream = server.connect().await;
+    say(&mut stream, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    stream.read_exact(&mut [0; 100_000]).await.unwrap();
+    drop(stream);
+    in_time(server.mirror.gone.notified()).await;
+}
+
+#[tokio::test]
+async fn a_broken_response_without_a_length_is_reset() {
+    let server = Server::start(HttpOptions::default());
+    let mut stream = server.connect().await;
+    say(&mut stream, "GET /stream/broken HTTP/1.0\r\n\r\n").await;
+    let error = in_time(stream.read_to_end(&mut Vec::new()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn the_application_may_do_something_after_its_last_block() {
+    let server = Server::start(HttpOptions::default());
+    let received = server
+        .ask("GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(received.ends_with("\r\n\r\none"), "{received}");
+    // It still has somebody to talk to.
+    server.mirror.go_on.notify_one();
+    in_time(server.mirror.waiting.notified()).await;
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
+    let server = Server::start(HttpOptions::default());
+    let mut idle = server.connect().await;
+    say(&mut idle, GET).await;
+    until(&mut idle, "no body").await;
+    let mut silent = server.connect().await;
+    let mut busy = server.connect().await;
+    say(&mut busy, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    in_time(server.mirror.waiting.notified()).await;
+
+    server.stop.cancel();
+    assert_eq!(until_end(&mut idle).await, "");
+    assert_eq!(until_end(&mut silent).await, "");
+    let refused = TcpStream::connect(&server.address).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(!server.task.is_finished());
+
+    server.mirror.go_on.notify_one();
+    assert_eq!(
+        until_end(&mut busy).await,
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nwaited"
+    );
+    in_time(server.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_slow_clients_cost_the_others_nothing() {
+    let server = Server::start(HttpOptions::default());
+    let mut slow = Vec::new();
+    for _ in 0..400 {
+        let mut stream = server.connect().await;
+        say(&mut stream, &post(1000)).await;
+        say(&mut stream, "b").await;
+        slow.push(stream);
+    }
+    for stream in &mut slow {
+        say(stream, "b").await;
+        let received = server
+            .ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await;
+        assert!(received.ends_with("no body"), "{received}");
+    }
+    for mut stream in slow {
+        say(&mut stream, &"b".repeat(998)).await;
+        let received = until_end(&mut stream).await;
+        assert!(received.ends_with("1000 bytes in memory"), "{received}");
+    }
+}
