@@ -54,7 +54,10 @@ fn outcome(files: &[(String, String)], asked: &[&str]) -> String {
             }
         }
     }
-    out.replace(&place, "")
+    let out = out.replace(&place, "");
+    out.lines()
+        .flat_map(|line| [line.trim_end(), "\n"])
+        .collect()
 }
 
 /// The name that a line of the expectation asks for.

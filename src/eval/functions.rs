@@ -4,7 +4,7 @@ use super::budget::Fault;
 use super::calls::Bound;
 use super::interpreter::Evaluator;
 use super::value::Value;
-use super::{builtins, lookups, paths};
+use super::{builtins, lookups, paths, rounding};
 
 /// A function.
 pub struct Function {
@@ -169,7 +169,7 @@ pub static FUNCTIONS: &[Function] = functions! {
     "reversed" ["values"], builtins::reversed,
         "The elements from the last to the first.",
         "list(reversed('ab'))" => "['b', 'a']";
-    "round" ["number", "digits="], builtins::round,
+    "round" ["number", "digits="], rounding::round,
         "A number rounded; halves go to the even neighbour.",
         "round(2.5)" => "2";
     "set" ["values="], builtins::set,

@@ -1,0 +1,202 @@
+//! The tables of the language (settings, functions, names) and its grammars: sorted, documented, their examples true.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use runner::config::{Checked, Configuration, Default, Kind, Layer, SETTINGS};
+use runner::eval::{CONSTANTS, FUNCTIONS};
+use runner::syntax::render;
+
+/// Reads a file with this text.
+fn load(text: &str) -> Configuration {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("x.ini");
+    fs::write(&path, text).expect("the file");
+    Configuration::load(&[Layer::File(path)])
+        .unwrap_or_else(|mistakes| panic!("{}", render(&mistakes.0, false)))
+}
+
+/// A paragraph: from a capital letter to a full stop.
+fn is_help(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_uppercase() || c == '`')
+        && text.ends_with('.')
+        && !text.contains('\n')
+}
+
+#[test]
+fn settings_are_documented() {
+    assert!(SETTINGS.is_sorted_by_key(|setting| setting.name));
+    for setting in SETTINGS {
+        assert!(is_help(setting.help), "{}", setting.name);
+        let short = setting.name.rsplit('.').next().unwrap_or_default();
+        assert!(setting.example.contains(short), "{}", setting.name);
+        let configuration = load(setting.example);
+        assert!(
+            configuration
+                .get(setting.name)
+                .expect("its example")
+                .is_some(),
+            "{}",
+            setting.name
+        );
+    }
+}
+
+#[test]
+fn settings_have_the_accessor_of_their_kind() {
+    let configuration = load("");
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| setting.name.starts_with("runner."))
+    {
+        match setting.kind {
+            Kind::Integer { .. } | Kind::Size => {
+                let Default::Number(default) = setting.default else {
+                    panic!("{} has no default", setting.name);
+                };
+                assert_eq!(configuration.integer(setting.name), default);
+            }
+            Kind::Duration => {
+                let Default::Number(default) = setting.default else {
+                    panic!("{} has no default", setting.name);
+                };
+                assert_eq!(
+                    configuration.duration(setting.name),
+                    Duration::from_secs(default)
+                );
+            }
+            Kind::Boolean => {
+                let unset = setting.default == Default::Unset;
+                assert_eq!(
+                    configuration.optional_boolean(setting.name).is_none(),
+                    unset
+                );
+            }
+            Kind::Path => assert_eq!(configuration.path(setting.name), None),
+            Kind::Text | Kind::Program | Kind::Url | Kind::Command => {
+                assert_eq!(configuration.text(setting.name), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn units() {
+    let duration =
+        |text: &str| load(&format!("runner.stop_timeout = {text}")).duration("runner.stop_timeout");
+    for (text, milliseconds) in [
+        ("2", 2000),
+        ("0.5", 500),
+        ("'1.5s'", 1500),
+        ("'500ms'", 500),
+        ("'2m'", 120_000),
+        ("'1h'", 3_600_000),
+        ("'1d'", 86_400_000),
+        ("'15'", 15_000),
+        ("0", 0),
+    ] {
+        assert_eq!(
+            duration(text),
+            Duration::from_millis(milliseconds),
+            "{text}"
+        );
+    }
+    let size = |text: &str| {
+        load(&format!("runner.request.max_body = {text}")).size("runner.request.max_body")
+    };
+    for (text, bytes) in [
+        ("0", 0),
+        ("1000", 1000),
+        ("'64k'", 65_536),
+        ("'10M'", 10 << 20),
+        ("'1G'", 1 << 30),
+        ("'1.5k'", 1536),
+    ] {
+        assert_eq!(size(text), bytes, "{text}");
+    }
+    let path = load("runner.tmp = '/a'").path("runner.tmp");
+    assert_eq!(path.as_deref(), Some(Path::new("/a")));
+    let path = load("runner.tmp = 'a'")
+        .path("runner.tmp")
+        .expect("it is set");
+    assert!(
+        path.is_absolute() && path.ends_with("a"),
+        "{}",
+        path.display()
+    );
+    assert_eq!(
+        load("runner.log.access = True").optional_boolean("runner.log.access"),
+        Some(true)
+    );
+    assert_ne!(Checked::Integer(1), Checked::Boolean(true));
+}
+
+#[test]
+fn functions_are_documented_and_their_examples_true() {
+    assert!(FUNCTIONS.is_sorted_by_key(|function| function.name));
+    for function in FUNCTIONS {
+        assert!(is_help(function.help), "{}", function.name);
+        let (expression, result) = function.example;
+        assert!(expression.contains(function.name), "{}", function.name);
+        let configuration = load(&format!("x = {expression}"));
+        match configuration.get("x") {
+            Ok(value) => assert_eq!(
+                value.map(|value| value.repr()).as_deref(),
+                Some(result),
+                "{expression}"
+            ),
+            Err(mistake) => panic!("{}", render(&[mistake], false)),
+        }
+    }
+}
+
+#[test]
+fn names_are_documented_and_mean_something() {
+    assert!(CONSTANTS.is_sorted_by_key(|constant| constant.name));
+    for constant in CONSTANTS {
+        assert!(is_help(constant.help), "{}", constant.name);
+        let configuration = load(&format!("x = {}", constant.name));
+        assert!(configuration.get("x").is_ok(), "{}", constant.name);
+    }
+}
+
+#[test]
+fn every_rule_of_the_grammars_has_an_example() {
+    for name in ["file.pest", "expression.pest"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("grammar")
+            .join(name);
+        let text = fs::read_to_string(path).expect("a grammar");
+        let mut before = "";
+        let mut rules = 0;
+        for line in text.lines() {
+            let is_rule = line
+                .split_once(" = ")
+                .is_some_and(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
+            if is_rule {
+                rules += 1;
+                let documented = before.starts_with("/// ") && before.matches('`').count() >= 2;
+                assert!(documented, "{name}: {line}");
+            }
+            before = line;
+        }
+        assert!(rules > 10, "{name} has {rules} rules");
+    }
+}
+
+#[test]
+fn a_lookup_is_quick_once_it_is_computed() {
+    let configuration = load("a.b.* = ruleSuffix");
+    assert!(configuration.get("a.b.c").is_ok());
+    let started = Instant::now();
+    for _ in 0..10_000 {
+        assert!(configuration.get("a.b.c").is_ok());
+    }
+    // Far above what it takes, for a busy machine: what is asserted is that nothing is computed again.
+    assert!(
+        started.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        started.elapsed()
+    );
+}
