@@ -344,6 +344,29 @@ fn aliases_that_never_end_are_shown_with_their_chain() {
 }
 
 #[test]
+fn built_in_names_can_be_replaced_and_switched_off_but_not_by_a_wildcard() {
+    let folder = Folder::new()
+        .file(
+            "false.ini",
+            "peak.running.shortcuts.true = commands.Alias(command=['false'])\n",
+        )
+        .file("none.ini", "peak.running.shortcuts.true = None\n")
+        .file(
+            "all.ini",
+            "peak.running.shortcuts.* = commands.Alias(command=['false'])\n",
+        );
+    let run = |file: &str, name: &str| folder.runner(["-c", file, name]).run();
+    run("false.ini", "true").is(1, "", "");
+    run("none.ini", "true").is(
+        1,
+        "",
+        "error: unknown name `true`\n = hint: a configuration file switches it off\n",
+    );
+    run("all.ini", "true").is(0, "", "");
+    run("all.ini", "anything").is(1, "", "");
+}
+
+#[test]
 fn values_that_cannot_be_run_are_shown_where_they_stand() {
     let outcome = Folder::new()
         .file("names.ini", NAMES)

@@ -110,7 +110,7 @@ fn cases() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
-    assert!(count > 40, "only {count} cases were found");
+    assert!(count > 30, "only {count} cases were found");
 }
 
 #[test]

@@ -285,12 +285,15 @@ fn expand(scope: &Scope, mut line: Line) -> Result<(Head, Line), Failure> {
             return Ok((Head::Import(target, word.origin), line));
         }
         let property = format!("{SHORTCUTS}{}", word.text);
-        let value = match names::is_name(&word.text) {
+        let built_in = command::find(&word.text);
+        // A built-in name has a rule of its own, so to speak: rules with a wildcard do not count.
+        let redefined = built_in.is_none() || names::is_defined(&scope.configuration, &word.text);
+        let value = match names::is_name(&word.text) && redefined {
             true => scope.get(&property)?,
             false => None,
         };
         let Some(value) = value else {
-            return match command::find(&word.text) {
+            return match built_in.filter(|_| !redefined) {
                 Some(entry) => Ok((Head::Entry(entry, word), line)),
                 None => Err(names::unknown(scope, &word)),
             };

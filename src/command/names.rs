@@ -46,6 +46,14 @@ fn shortcut_names(configuration: &Configuration) -> Vec<String> {
         .collect()
 }
 
+/// Whether a configuration file defines a name, by a rule for it alone.
+#[must_use]
+pub fn is_defined(configuration: &Configuration, name: &str) -> bool {
+    shortcut_names(configuration)
+        .iter()
+        .any(|known| known == name)
+}
+
 /// Whether a word can be the name of a shortcut.
 #[must_use]
 pub fn is_name(word: &str) -> bool {
@@ -58,10 +66,7 @@ pub fn is_name(word: &str) -> bool {
 #[must_use]
 pub fn unknown(scope: &Scope, word: &Word) -> Failure {
     let text = word.text.as_str();
-    let hint = if shortcut_names(&scope.configuration)
-        .iter()
-        .any(|name| name == text)
-    {
+    let hint = if is_defined(&scope.configuration, text) {
         Some("a configuration file switches it off".to_owned())
     } else if scope.folder(&word.origin).join(text).is_file() {
         Some(format!("to run a file, write `runIni {text}`"))

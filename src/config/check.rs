@@ -1,11 +1,12 @@
 //! Checks the settings that `runner` itself reads.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::rules::{Origin, Rule, Rules};
 use super::settings::{Checked, SETTINGS, check, find};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, did_you_mean, quoted};
+use crate::syntax::{Diagnostic, Place, Source, did_you_mean, quoted};
 
 /// What every name begins with that is checked.
 const OWN: &str = "runner.";
@@ -25,7 +26,7 @@ pub(super) fn settings(
             Ok(Some(value)) => value,
             Ok(None) => continue,
             Err(mistake) => {
-                mistakes.push(mistake);
+                mistakes.push(needed(rules, setting.name, mistake));
                 continue;
             }
         };
@@ -46,6 +47,30 @@ pub(super) fn settings(
     checked
 }
 
+/// Puts mistakes in the order of their places, file by file in the order in which they were read.
+pub(super) fn sort(mistakes: &mut [Diagnostic]) {
+    let mut files: Vec<*const Source> = Vec::new();
+    for mistake in mistakes.iter() {
+        let file = mistake
+            .labels
+            .first()
+            .map(|label| Arc::as_ptr(&label.place.source));
+        files.extend(file.filter(|file| !files.contains(file)));
+    }
+    mistakes.sort_by_key(|mistake| {
+        let place = mistake.labels.first().map(|label| &label.place);
+        let file = place.and_then(|place| {
+            files
+                .iter()
+                .position(|file| *file == Arc::as_ptr(&place.source))
+        });
+        (
+            file.unwrap_or(files.len()),
+            place.map(|place| place.span.start),
+        )
+    });
+}
+
 /// A mistake about a property, at its rule.
 pub(super) fn complaint(
     rules: &Rules,
@@ -59,6 +84,25 @@ pub(super) fn complaint(
             Diagnostic::new(code, format!("{message}, given by `{option}`"))
         }
         None => Diagnostic::new(code, message),
+    }
+}
+
+/// A mistake in another setting than the one that needs it, with the place of that one.
+fn needed(rules: &Rules, name: &str, mistake: Diagnostic) -> Diagnostic {
+    let Some(Origin::File(home, span)) = rules.origin(name).map(|rule| rule.origin.clone()) else {
+        return mistake;
+    };
+    let here = Place {
+        source: Arc::clone(&home.source),
+        span,
+    };
+    let elsewhere = mistake.labels.first().is_some_and(|label| {
+        !Arc::ptr_eq(&label.place.source, &here.source) || label.place.line() != here.line()
+    });
+    if elsewhere {
+        mistake.with_label(&home.source, span, "needs it")
+    } else {
+        mistake
     }
 }
 

@@ -85,6 +85,7 @@ impl Configuration {
         let mut mistakes = loader.mistakes;
         let settings = check::settings(&loader.rules, &mut mistakes);
         if !mistakes.is_empty() {
+            check::sort(&mut mistakes);
             return Err(Diagnostics(mistakes));
         }
         Ok(Self {

@@ -88,14 +88,16 @@ pub fn prefix(written: &str) -> Result<String, BadName> {
 }
 
 /// The names of the rules that can give a property's value, in the order in which they are asked, without the last,
-/// the default `name?`.
+/// the default `name?`. A rule for everything (`*`) does not reach what `runner` itself reads: it could not be
+/// written without breaking them all.
 pub fn candidates(name: &str) -> impl Iterator<Item = String> {
+    let everything = (!name.starts_with("runner.")).then(|| "*".to_owned());
     let wildcards = name
         .rmatch_indices('.')
         .map(|(dot, _)| format!("{}.*", &name[..dot]));
     std::iter::once(name.to_owned())
         .chain(wildcards)
-        .chain(std::iter::once("*".to_owned()))
+        .chain(everything)
 }
 
 #[cfg(test)]

@@ -220,10 +220,8 @@ impl FileReader<'_> {
                 .take(error.line.saturating_sub(1));
             let start: usize = line.map(str::len).sum();
             let at = (start + error.col.saturating_sub(1)).min(text.len());
-            let message = format!(
-                "the file is no plain INI file: {}",
-                error.msg.to_lowercase()
-            );
+            // The library's own words are those of its code.
+            let message = "expected `[section]` or `NAME = VALUE` of a plain INI file";
             here(Diagnostic::new("include/ini", message).at(&source, Span::new(at, at + 1)))
         })?;
         for (section, properties) in &ini {

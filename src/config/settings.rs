@@ -217,7 +217,7 @@ pub fn check(
             _ => Err(bad_value(&setting.kind.wanted())),
         },
         (Kind::Integer { .. }, Value::Str(text)) if text.trim().parse::<u64>().is_ok() => Err(
-            wrong_type(Some(format!("write {} without quotes", text.trim()))),
+            wrong_type(Some(format!("write `{}` without quotes", text.trim()))),
         ),
         (Kind::Boolean, Value::Bool(truth)) => Ok(Checked::Boolean(*truth)),
         (Kind::Duration, _) => {

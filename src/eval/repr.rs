@@ -12,9 +12,11 @@ const LONGEST_DECIMAL_BITS: u64 = 14_284;
 struct Limited {
     text: String,
     steps: usize,
+    /// Whether whole numbers that are too long in decimal are a mistake; otherwise they are shown in hexadecimal.
+    decimal: bool,
 }
 
-/// The text is too long.
+/// The text, or a number in it, is too long.
 struct Full;
 
 impl Limited {
@@ -35,6 +37,7 @@ impl Value {
         let mut out = Limited {
             text: String::new(),
             steps: 0,
+            decimal: false,
         };
         if write(self, &mut out).is_err() {
             out.text.push('…');
@@ -59,6 +62,7 @@ impl Value {
         let mut out = Limited {
             text: String::new(),
             steps: 0,
+            decimal: true,
         };
         match write(self, &mut out) {
             Ok(()) => Ok(out.text),
@@ -96,6 +100,9 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
         Value::Bool(true) => out.push("True"),
         Value::Bool(false) => out.push("False"),
         Value::Int(number) if number.bits() > LONGEST_DECIMAL_BITS => {
+            if out.decimal {
+                return Err(Full);
+            }
             out.push(&format!("0x{number:x}").replace("0x-", "-0x"))
         }
         Value::Int(number) => out.push(&number.to_string()),

@@ -141,38 +141,46 @@ fn is_dropped(name: &str) -> bool {
 
 const PREFIX: &[u8] = b"HTTP_";
 
-/// Header names up to this long are converted on the stack. Longer ones exist only in attacks.
-const USUAL_NAME: usize = 123;
+/// Names of up to so many bytes are converted on the stack. Longer ones exist only in attacks.
+const USUAL_NAME: usize = 128;
 
-/// Calls `use_it` with the name of a header field's variable.
-fn with_variable_name(name: &[u8], use_it: impl FnOnce(&[u8])) {
-    let mut short = [0; PREFIX.len() + USUAL_NAME];
+/// Calls `use_it` with a name of which each byte is converted, after a prefix.
+fn with_converted<T>(
+    prefix: &[u8],
+    name: &[u8],
+    convert: impl Fn(u8) -> u8,
+    use_it: impl FnOnce(&[u8]) -> T,
+) -> T {
+    let mut short = [0; USUAL_NAME];
     let mut long;
-    let length = PREFIX.len() + name.len();
-    let variable = if name.len() <= USUAL_NAME {
-        &mut short[..length]
+    let length = prefix.len() + name.len();
+    let converted = if let Some(converted) = short.get_mut(..length) {
+        converted
     } else {
         long = vec![0; length];
         &mut long[..]
     };
-    variable[..PREFIX.len()].copy_from_slice(PREFIX);
-    for (to, from) in variable[PREFIX.len()..].iter_mut().zip(name) {
-        *to = if *from == b'-' {
-            b'_'
-        } else {
-            from.to_ascii_uppercase()
-        };
+    let (head, tail) = converted.split_at_mut(prefix.len());
+    head.copy_from_slice(prefix);
+    for (to, from) in tail.iter_mut().zip(name) {
+        *to = convert(*from);
     }
-    use_it(variable);
+    use_it(converted)
+}
+
+/// Calls `use_it` with the name of a header field's variable.
+fn with_variable_name(name: &[u8], use_it: impl FnOnce(&[u8])) {
+    let convert = |byte: u8| match byte {
+        b'-' => b'_',
+        byte => byte.to_ascii_uppercase(),
+    };
+    with_converted(PREFIX, name, convert, use_it);
 }
 
 /// The header field whose variable is `HTTP_` and this; none if it is not to reach an application.
 fn header_name(variable: &[u8]) -> Option<HeaderName> {
-    let name: Vec<u8> = variable
-        .iter()
-        .map(|byte| if *byte == b'_' { b'-' } else { *byte })
-        .collect();
-    let name = HeaderName::from_bytes(&name).ok()?;
+    let convert = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let name = with_converted(b"", variable, convert, HeaderName::from_bytes).ok()?;
     (!is_dropped(name.as_str())).then_some(name)
 }
 
@@ -235,7 +243,8 @@ pub fn content_length(value: &[u8]) -> Result<u64, BadEnviron> {
 ///   `DOCUMENT_URI`, or by a `SCRIPT_FILENAME` of `proxy:…`: there too, the application is at the root.
 /// - Empty or missing `SERVER_NAME` and `SERVER_PORT` come from `Host`.
 /// - The body's length is what was received, and at least `CONTENT_LENGTH` (`mod_deflate` sends more).
-/// - Every variable that the request's fields do not define is kept in [`Request::variables`].
+/// - Every variable that the request's fields do not define is kept in [`Request::variables`], except an empty
+///   `REMOTE_USER` or `AUTH_TYPE`.
 ///
 /// # Errors
 /// [`BadEnviron`], which deserves a 400.
@@ -246,7 +255,7 @@ pub fn request<'a>(
 ) -> Result<Request, BadEnviron> {
     let mut known = Known::default();
     let mut headers = HeaderMap::with_capacity(16);
-    let mut others: Vec<(Bytes, Bytes)> = Vec::new();
+    let mut others: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
     for (name, value) in variables {
         if let Some(field) = known.field(name) {
             *field = Some(value);
@@ -260,27 +269,26 @@ pub fn request<'a>(
                 }
                 Some(name) => append(&mut headers, name, value)?,
             }
-        } else if !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) {
-            let value = Bytes::copy_from_slice(value);
-            match others.iter_mut().find(|(other, _)| other == name) {
+        } else if is_useful(name, value) {
+            match others.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, earlier)) => *earlier = value,
-                None => others.push((Bytes::copy_from_slice(name), value)),
+                None => others.push((name, value)),
             }
         }
     }
     if let Some(value) = known.content_type.filter(|value| !value.is_empty()) {
         append(&mut headers, header::CONTENT_TYPE, value)?;
     }
+    let method = known.method.ok_or(BadEnviron::Missing("REQUEST_METHOD"))?;
+    let method = Method::from_bytes(method).map_err(|_| BadEnviron::Malformed("REQUEST_METHOD"))?;
     let announced = known.content_length.unwrap_or_default();
     if content_length(announced)? > body.length() {
         return Err(BadEnviron::Incomplete);
     }
-    if !announced.is_empty() {
+    if says_length(&method, announced) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.length()));
     }
 
-    let method = known.method.ok_or(BadEnviron::Missing("REQUEST_METHOD"))?;
-    let method = Method::from_bytes(method).map_err(|_| BadEnviron::Malformed("REQUEST_METHOD"))?;
     let uri = known.uri.filter(|uri| !uri.is_empty()).map(origin_form);
     let target_path = uri.as_deref().map(|uri| split_query(uri).0);
     let proxied = find(&others, b"SCRIPT_FILENAME").is_some_and(|file| file.starts_with(b"proxy:"));
@@ -314,9 +322,23 @@ pub fn request<'a>(
         )),
         headers,
         body,
-        variables: others,
+        variables: copies(&others),
         errors,
     })
+}
+
+/// Whether a variable that is none of a request's fields is to reach the application. nginx sets
+/// `REMOTE_USER` for everybody, and there are applications that let in whoever has one; empty means unset
+/// (RFC 3875 §4.1). A name must fit an environment.
+fn is_useful(name: &[u8], value: &[u8]) -> bool {
+    let nobody = value.is_empty() && matches!(name, b"AUTH_TYPE" | b"REMOTE_USER");
+    !(nobody || name.is_empty() || name.contains(&b'=') || name.contains(&0))
+}
+
+/// Whether `CONTENT_LENGTH` tells something. lighttpd sets it to 0 for every request without a body.
+fn says_length(method: &Method, content_length: &[u8]) -> bool {
+    let usual = *method == Method::GET || *method == Method::HEAD;
+    !(content_length.is_empty() || usual && content_length == b"0")
 }
 
 /// The variables that define fields of a request. The names are those of [`variables`].
@@ -366,9 +388,23 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(),
     Ok(())
 }
 
-fn find<'a>(variables: &'a [(Bytes, Bytes)], name: &[u8]) -> Option<&'a [u8]> {
-    let (_, value) = variables.iter().find(|(other, _)| other == name)?;
+fn find<'a>(variables: &[(&'a [u8], &'a [u8])], name: &[u8]) -> Option<&'a [u8]> {
+    let (_, value) = variables.iter().find(|(other, _)| *other == name)?;
     Some(value)
+}
+
+/// Copies of variables, in one piece of memory: there are dozens of them with each request.
+fn copies(variables: &[(&[u8], &[u8])]) -> Vec<(Bytes, Bytes)> {
+    let mut memory = Vec::new();
+    for (name, value) in variables {
+        memory.extend_from_slice(name);
+        memory.extend_from_slice(value);
+    }
+    let mut memory = Bytes::from(memory);
+    let copy = |(name, value): &(&[u8], &[u8])| {
+        (memory.split_to(name.len()), memory.split_to(value.len()))
+    };
+    variables.iter().map(copy).collect()
 }
 
 fn connection(known: &Known<'_>, headers: &HeaderMap, request_scheme: Option<&[u8]>) -> Connection {

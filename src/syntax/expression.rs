@@ -17,9 +17,9 @@ use super::{displays, formatted, messages, strings};
 /// Digits of a decimal integer; more take long to read (as in Python since 3.11).
 pub const LONGEST_INTEGER: usize = 4300;
 
-/// Bytes of stack that a value nested as deep as may be takes, and what is added where there are less.
-const STACK_LEFT: usize = 1 << 20;
-const STACK_MORE: usize = 8 << 20;
+/// Bytes of stack that one level of brackets takes, in the parser and in what builds the tree; and what is left beside.
+const STACK_PER_LEVEL: usize = 48 << 10;
+const STACK_LEFT: usize = 256 << 10;
 
 /// Parses the value of a setting.
 ///
@@ -49,7 +49,7 @@ pub(super) struct Builder<'a> {
 impl Builder<'_> {
     /// Parses a text that begins at `base` of the fragment.
     pub fn parse(self, rule: Rule, text: &str) -> Result<Expression, Diagnostic> {
-        nesting::scan(text).map_err(|found| {
+        let depth = nesting::scan(text).map_err(|found| {
             let one = Diagnostic::new(found.code, found.message)
                 .at(self.source, self.range(found.at.start, found.at.end));
             match found.other {
@@ -57,7 +57,8 @@ impl Builder<'_> {
                 None => one,
             }
         })?;
-        stacker::maybe_grow(STACK_LEFT, STACK_MORE, || self.parse_balanced(rule, text))
+        let stack = STACK_LEFT + depth * STACK_PER_LEVEL;
+        stacker::maybe_grow(stack, 2 * stack, || self.parse_balanced(rule, text))
     }
 
     fn parse_balanced(self, rule: Rule, text: &str) -> Result<Expression, Diagnostic> {

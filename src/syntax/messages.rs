@@ -24,7 +24,10 @@ pub(super) fn describe(builder: Builder<'_>, text: &str, error: &Error<Rule>) ->
         InputLocation::Pos(at) | InputLocation::Span((at, _)) => at.min(text.len()),
     };
     let wanted = wanted(error, text, at);
-    if text.trim().is_empty() {
+    if text
+        .lines()
+        .all(|line| matches!(line.trim_start().as_bytes().first(), None | Some(b'#')))
+    {
         return Diagnostic::new("syntax/expression", "expected an expression, found nothing")
             .at(builder.source, builder.range(0, text.len()))
             .with_hint("write `None` or `''` for nothing");
@@ -125,7 +128,7 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
         return Some(format!("did you mean `{meant}`?"));
     }
     // Text without quotes: `tcp://localhost`, `two words`, `/var/run`.
-    let looks_like_text = !text.contains(['\'', '"', '(', '[', '{', '\n']);
+    let looks_like_text = !found.is_empty() && !text.contains(|c| "'\"([{\n#+*<>=%&|!".contains(c));
     (looks_like_text && text.len() <= 80)
         .then(|| format!("text stands in quotes: `'{}'`", text.trim()))
 }

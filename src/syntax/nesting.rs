@@ -19,14 +19,15 @@ pub struct Unbalanced {
     pub other: Option<(Range<usize>, &'static str)>,
 }
 
-/// Checks brackets, strings and depth.
+/// Checks brackets, strings and depth, and gives the depth.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn scan(text: &str) -> Result<(), Unbalanced> {
+pub fn scan(text: &str) -> Result<usize, Unbalanced> {
     let bytes = text.as_bytes();
     let mut open: Vec<usize> = Vec::new();
     let mut lambdas = 0;
+    let mut depth = 0;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
@@ -49,7 +50,8 @@ pub fn scan(text: &str) -> Result<(), Unbalanced> {
             }
             _ => at += 1,
         }
-        if open.len() + lambdas > DEEPEST {
+        depth = depth.max(open.len() + lambdas);
+        if depth > DEEPEST {
             let start = at.saturating_sub(1);
             return Err(Unbalanced {
                 code: "limit/depth",
@@ -60,7 +62,7 @@ pub fn scan(text: &str) -> Result<(), Unbalanced> {
         }
     }
     match open.last() {
-        None => Ok(()),
+        None => Ok(depth),
         Some(&start) => Err(Unbalanced {
             code: "syntax/unclosed",
             message: format!("`{}` is never closed", &text[start..=start]),
@@ -173,6 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_balanced() {
+        assert_eq!(scan("(a[1], lambda: {2})"), Ok(3));
         for text in [
             "",
             "(a[1], {'}': \"]\"})",
@@ -180,7 +183,7 @@ mod tests {
             r"'\'' + '\\'",
             "''",
         ] {
-            assert_eq!(scan(text), Ok(()), "{text}");
+            assert!(scan(text).is_ok(), "{text}");
         }
     }
 

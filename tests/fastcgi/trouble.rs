@@ -65,35 +65,34 @@ async fn a_truncated_answer_is_never_taken_for_whole() {
     let answer = client.ask(get(1, "/truncated")).await;
     assert_eq!(answer.body(), b"half");
     assert_eq!((answer.end, answer.stdout_ended), (None, false));
+    assert!(answer.aborted);
+    assert_eq!(client.next().await, None);
 
     // Others on the same connection are finished first.
     let mut client = server.connect().await;
     client.send(get(1, "/wait")).await;
     assert_eq!(server.event().await, "waiting");
-    client.send(get(2, "/truncated")).await;
-    while client
-        .answers
-        .get(&2)
-        .is_none_or(|answer| !answer.stdout.ends_with(b"half"))
-    {
-        let record = client.next().await.unwrap();
-        let answer = client.answers.entry(record.id).or_default();
-        answer.stdout.extend_from_slice(&record.content);
-    }
+    let answer = client.ask(get(2, "/truncated")).await;
+    assert!(answer.aborted);
     assert_eq!(
         client.ask(get(3, "/x")).await.end,
         Some((0, Outcome::Overloaded))
     );
     server.application.gate.notify_one();
     assert_eq!(client.answer(1).await.is_whole().body(), b"waited");
-    assert_eq!(client.answer(2).await.end, None);
+    assert_eq!(client.next().await, None);
 }
 
 #[tokio::test]
 async fn a_panic_ends_the_connection_only() {
     let server = Server::start(FastCgiOptions::default());
     let mut client = server.connect().await;
-    assert_eq!(client.ask(get(1, "/panic")).await, Answer::default());
+    let broken_off = Answer {
+        aborted: true,
+        ..Answer::default()
+    };
+    assert_eq!(client.ask(get(1, "/panic")).await, broken_off);
+    assert_eq!(client.next().await, None);
     let mut client = server.connect().await;
     assert_eq!(
         client.ask(get(1, "/x")).await.is_whole().body(),
@@ -220,6 +219,24 @@ async fn stopping_finishes_what_is_running_and_takes_nothing_more() {
     server.application.gate.notify_one();
     assert_eq!(busy.answer(1).await.is_whole().body(), b"waited");
     assert_eq!(busy.next().await, None);
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_at_a_stop_is_answered() {
+    let server = Server::start(FastCgiOptions::default());
+    let mut idle = server.connect().await;
+    idle.ask(get(1, "/x")).await.is_whole();
+    server.stop.cancel();
+    let mut late = server.connect().await;
+    for client in [&mut idle, &mut late] {
+        client.send(get(1, "/y")).await;
+    }
+    for client in [&mut idle, &mut late] {
+        let answer = client.answer(1).await;
+        assert_eq!(answer.is_whole().body(), b"hello from /y");
+        assert_eq!(client.next().await, None);
+    }
     server.ended().await;
 }
 

@@ -22,6 +22,8 @@ pub struct Answer {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub stdout_ended: bool,
+    /// It was broken off.
+    pub aborted: bool,
     pub end: Option<(u32, Outcome)>,
 }
 
@@ -130,11 +132,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebServer<S> {
         }
     }
 
-    /// Reads until a request is answered, or the connection closed.
+    /// Reads until a request is answered, its answer broken off, or the connection closed.
     pub async fn answer(&mut self, id: u16) -> Answer {
         loop {
             let answer = self.answers.entry(id).or_default();
-            if answer.end.is_some() {
+            if answer.end.is_some() || answer.aborted {
                 return self.answers.remove(&id).unwrap();
             }
             let Some(record) = self.next().await else {
@@ -153,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebServer<S> {
                     let End { status, outcome } = End::read(&record.content).unwrap();
                     answer.end = Some((status, outcome));
                 }
+                Some(Kind::AbortRequest) => answer.aborted = true,
                 other => panic!("a record of kind {other:?}"),
             }
         }

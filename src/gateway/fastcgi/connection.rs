@@ -40,7 +40,7 @@ pub struct Service {
     /// As they were given.
     pub options: FastCgiOptions,
     /// Ends the connections once their requests are answered.
-    pub stop: CancellationToken,
+    pub closing: CancellationToken,
 }
 
 /// Why a connection was closed before its time.
@@ -168,14 +168,14 @@ impl<'a> Conversation<'a> {
                 Some(ended) = self.answers.join_next_with_id(), if !self.answers.is_empty() => {
                     self.end(ended);
                 }
-                () = self.service.stop.cancelled(), if !self.responder.is_last() => {
-                    self.responder.take_no_more();
-                }
                 read = reader.read_buf(&mut buffer) => match read {
                     Ok(0) => return Err(Broken::Gone),
                     Ok(_) => (),
                     Err(error) => return Err(Broken::Io(error)),
                 },
+                () = self.service.closing.cancelled(), if !self.responder.is_last() => {
+                    self.responder.take_no_more();
+                }
                 () = tokio::time::sleep(patience), if owed => return Err(Broken::Stalled),
             }
         }
@@ -238,12 +238,9 @@ impl<'a> Conversation<'a> {
                 self.running.remove(&id);
                 self.finish(id);
             }
-            // Web servers take an answer with an FCGI_END_REQUEST for whole, whatever its status
-            // says, and break off theirs if the connection closes without one.
             Ok((_, (id, Ended::Truncated))) => {
                 self.running.remove(&id);
-                self.responder.end(id);
-                self.responder.take_no_more();
+                self.break_off(id);
             }
             Err(error) => {
                 let found = self
@@ -255,12 +252,22 @@ impl<'a> Conversation<'a> {
                     if error.is_cancelled() {
                         self.finish(id);
                     } else {
-                        self.responder.end(id);
-                        self.responder.take_no_more();
+                        self.break_off(id);
                     }
                 }
             }
         }
+    }
+
+    /// Makes sure that nobody takes an answer for whole. Web servers do so if it has an
+    /// `FCGI_END_REQUEST`, whatever the status in that; nginx, where it does not buffer, even if the connection
+    /// closes without one. None expects an `FCGI_ABORT_REQUEST` from us: nginx then breaks off its own
+    /// response, others pass over it and do so when the connection closes.
+    fn break_off(&mut self, id: u16) {
+        self.outbox
+            .put_end(|records| put_records(records, Kind::AbortRequest, id, Bytes::new()));
+        self.responder.end(id);
+        self.responder.take_no_more();
     }
 
     fn finish(&mut self, id: u16) {

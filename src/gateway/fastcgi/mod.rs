@@ -1,15 +1,18 @@
 //! The FastCGI gateway: a responder (FastCGI Specification 1.0 §6.2) behind a web server.
 //!
 //! Connections are kept where the web server wants that, and carry any number of requests at a time.
-//! An answer that ends early ends its connection without an `FCGI_END_REQUEST`, since nginx, Apache and
-//! lighttpd would take it for whole with one.
+//! An answer that ends early never gets an `FCGI_END_REQUEST`, with which web servers would take it for whole.
+//! nginx and Apache then break off their own response. (lighttpd says so in its log; its client learns of it unless all
+//! of the body was still waiting in lighttpd.)
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
@@ -78,6 +81,10 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
         .map(Some)
 }
 
+/// How long after `stop` we go on as before: what is on its way to us by then is answered rather than
+/// reset. Web servers cannot know beforehand that a connection will be closed.
+const LAST_CALL: Duration = Duration::from_millis(10);
+
 /// How often refused connections are written to the log at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -93,14 +100,18 @@ pub async fn serve(
     let service = Arc::new(Service {
         application,
         options,
-        stop,
+        closing: CancellationToken::new(),
+    });
+    let mut last_call = pin!(async {
+        stop.cancelled().await;
+        sleep(LAST_CALL).await;
     });
     let mut connections = JoinSet::new();
     let mut complained: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
-            () = service.stop.cancelled() => break,
+            () = &mut last_call => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => (),
             (stream, peer) = listener.accept(), if connections.len() < at_most => {
                 if is_allowed(peer, service.options.web_servers.as_deref()) {
@@ -119,6 +130,7 @@ pub async fn serve(
         }
     }
     drop(listener);
+    service.closing.cancel();
     while connections.join_next().await.is_some() {}
 }
 

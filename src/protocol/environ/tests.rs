@@ -207,7 +207,7 @@ fn what_is_missing_is_made_up() {
         (&[("SERVER_PROTOCOL", "INCLUDED")], "SERVER_PROTOCOL", "HTTP/1.0"),
         (&[("HTTP_CONTENT_TYPE", "a/b")], "CONTENT_TYPE", "a/b"),
         (&[("CONTENT_TYPE", "c/d"), ("HTTP_CONTENT_TYPE", "a/b")], "CONTENT_TYPE", "c/d"),
-        (&[("CONTENT_LENGTH", "0")], "CONTENT_LENGTH", "0"),
+        (&[("REQUEST_METHOD", "POST"), ("CONTENT_LENGTH", "0")], "CONTENT_LENGTH", "0"),
     ];
     for (given, name, expected) in cases {
         let given = [&[("REQUEST_METHOD", "GET")], given].concat();
@@ -219,7 +219,10 @@ fn what_is_missing_is_made_up() {
 #[test]
 fn what_is_not_there_stays_away() {
     #[rustfmt::skip]
-    let cases: [(&Pairs<'_>, &str); 10] = [
+    let cases: [(&Pairs<'_>, &str); 13] = [
+        (&[("CONTENT_LENGTH", "0")], "CONTENT_LENGTH"),
+        (&[("REMOTE_USER", "")], "REMOTE_USER"),
+        (&[("AUTH_TYPE", "")], "AUTH_TYPE"),
         (&[("HTTPS", "off")], "HTTPS"),
         (&[("HTTPS", "")], "HTTPS"),
         (&[("HTTPS", ""), ("REQUEST_SCHEME", "https")], "HTTPS"),
