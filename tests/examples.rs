@@ -1,0 +1,65 @@
+//! The examples are programs: each is run as its first line says, options behind its name.
+//!
+//! What web servers do with the `.cgi` and `.fcgi` ones is in `servers.rs`, Django's visitors are in
+//! `applications.rs`, and `myserver.conf` is in `seed.rs`.
+
+mod support;
+
+use support::{Folder, free_port, project};
+
+const NO_ARGUMENTS: [&str; 0] = [];
+
+#[test]
+fn hello() {
+    let folder = Folder::new().copy("examples/hello");
+    let server = folder.program("hello/hello.ini", NO_ARGUMENTS).start();
+    assert!(server.get("/").ok().contains("<h1>Hello, world!</h1>"));
+    assert!(
+        server
+            .get("/%3Cb%3E")
+            .ok()
+            .contains("<h1>Hello, &lt;b&gt;!</h1>")
+    );
+    assert_eq!(server.stop().status, 0);
+
+    let port = free_port();
+    let server = folder
+        .program("hello/hello.ini", ["-p", &port.to_string()])
+        .start();
+    assert_eq!(server.url(), format!("http://localhost:{port}/"));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn flask_in_a_browser() {
+    let folder = Folder::new()
+        .copy("examples/flask")
+        .executable("browser", "#!/bin/sh\n");
+    let server = folder
+        .program("flask/pages.ini", NO_ARGUMENTS)
+        .env("VIRTUAL_ENV", project("target/venv"))
+        .env("BROWSER", folder.path("browser"))
+        .start();
+    let page = server.get("/").ok();
+    assert!(page.contains("<p>You wrote: nothing yet</p>"), "{page}");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Every file that can be executed is named in a test.
+#[test]
+fn none_is_forgotten() {
+    let known = [
+        "examples/django/guestbook.ini",
+        "examples/django/manage.py",
+        "examples/flask/pages.ini",
+        "examples/hello/hello.cgi",
+        "examples/hello/hello.fcgi",
+        "examples/hello/hello.ini",
+    ];
+    let find = "find examples -type f -perm -u+x -print | sort";
+    let outcome = Folder::new()
+        .program("sh", ["-c", find])
+        .current_folder(project(""))
+        .run();
+    assert_eq!(outcome.success().lines().collect::<Vec<_>>(), known);
+}
