@@ -4,12 +4,14 @@
 //! busy, in batches; and because they may be taken back, a slow one holds up the others behind it for no more
 //! than a tick of the clock. A lane is chosen in this order:
 //!
-//! 1. the least loaded busy one, if its work is done sooner than another process would be awake;
-//! 2. an idle one in a worker that has no other lane at work (two lanes of one interpreter only
-//!    take turns), the most recently used, whose memory is still in the processor's caches;
-//! 3. the least loaded busy one again, within a window of work;
+//! 1. a busy one, if its work is done sooner than another process would be awake: of each worker the one with the
+//!    most to do, so that a second one runs dry (two lanes of one interpreter only take turns), and of these
+//!    the one with the least;
+//! 2. an idle one in a worker that has no other lane at work, the most recently used, whose memory is still in
+//!    the processor's caches;
+//! 3. the busy one again, within a window of work;
 //! 4. any idle one;
-//! 5. the least loaded busy one that has nothing waiting, so that it need not wait for us when it is done;
+//! 5. the busy one again if it has nothing waiting, so that it need not wait for us when it is done;
 //!
 //! else the request waits in one queue, first come, first served.
 
@@ -181,21 +183,26 @@ impl Pool {
             let at_work = worker
                 .posts
                 .iter()
-                .any(|post| post.lane.load() > 0 && !post.stalled);
-            for (index, post) in worker.posts.iter().enumerate() {
+                .enumerate()
+                .filter(|(_, post)| post.lane.load() > 0 && !post.stalled)
+                .max_by_key(|(_, post)| post.lane.load());
+            if let Some((index, post)) = at_work {
                 let load = post.lane.load();
-                if load > 0 {
-                    if !post.stalled
-                        && post.lane.has_room()
-                        && least.is_none_or(|(best, _)| load < best)
-                    {
-                        least = Some((load, (id, index)));
-                    }
-                } else if post.lane.has_room() {
-                    let idle = if at_work { &mut other } else { &mut quiet };
-                    if idle.is_none_or(|(best, _)| post.idle_since >= best) {
-                        *idle = Some((post.idle_since, (id, index)));
-                    }
+                if post.lane.has_room() && least.is_none_or(|(best, _)| load < best) {
+                    least = Some((load, (id, index)));
+                }
+            }
+            let idle = if at_work.is_some() {
+                &mut other
+            } else {
+                &mut quiet
+            };
+            for (index, post) in worker.posts.iter().enumerate() {
+                if post.lane.load() == 0
+                    && post.lane.has_room()
+                    && idle.is_none_or(|(best, _)| post.idle_since >= best)
+                {
+                    *idle = Some((post.idle_since, (id, index)));
                 }
             }
         }
