@@ -11,7 +11,7 @@ use crate::log;
 /// How often a busy lane is looked at.
 pub const TICK: Duration = Duration::from_millis(1);
 /// A lane that has finished nothing for so long is not waited for.
-const STALL: Duration = Duration::from_micros(1500);
+const STALL: Duration = Duration::from_micros(1000);
 
 /// What [`Pool::clock`] found.
 #[derive(Debug, Default)]
@@ -25,19 +25,46 @@ pub struct Findings {
 }
 
 impl Pool {
-    /// Looks at the time: takes requests back from lanes that are stuck, answers what has waited or run
-    /// for too long.
+    /// Takes requests back from lanes that are stuck, and gives them to others. To be called after the rings were
+    /// emptied: what is found there is progress.
+    ///
+    /// # Errors
+    /// The worker that is [`Confused`].
+    pub fn unstick(&mut self) -> Result<(), WorkerId> {
+        let now = Instant::now();
+        let mut stuck = Vec::new();
+        for (&id, worker) in &mut self.workers {
+            for (index, post) in worker.posts.iter_mut().enumerate() {
+                if post.lane.load() == 0 {
+                    continue;
+                }
+                post.stalled |= now.saturating_duration_since(post.progress) >= STALL;
+                if post.lane.load() > 1 && (post.stalled || worker.retired) {
+                    stuck.push((id, index));
+                }
+            }
+        }
+        if !stuck.is_empty() {
+            for seat in stuck {
+                self.take_back(seat).map_err(|Confused| seat.0)?;
+            }
+            self.dispatch();
+        }
+        Ok(())
+    }
+
+    /// Looks at the time: as [`Pool::unstick`], and answers what has waited or run for too long.
     ///
     /// # Errors
     /// The worker that is [`Confused`].
     pub fn clock(&mut self) -> Result<Findings, WorkerId> {
+        self.unstick()?;
         let now = Instant::now();
         let mut findings = Findings::default();
-        let mut stuck = Vec::new();
         for (&id, worker) in &mut self.workers {
             let mut overdue = 0;
             let mut busy = 0;
-            for (index, post) in worker.posts.iter_mut().enumerate() {
+            for post in &mut worker.posts {
                 let since = post.progress;
                 let Some(task) = post.lane.oldest_mut() else {
                     continue;
@@ -62,12 +89,6 @@ impl Pool {
                         deadline(self.limits.request_timeout, since),
                     );
                 }
-                if now - since >= STALL {
-                    post.stalled = true;
-                }
-                if post.lane.load() > 1 && (post.stalled || worker.retired) {
-                    stuck.push((id, index));
-                }
                 if !post.stalled {
                     sooner(&mut findings.next, Some(now + TICK));
                 }
@@ -78,10 +99,6 @@ impl Pool {
                 sooner(&mut findings.next, Some(now + TICK));
             }
         }
-        for seat in stuck {
-            self.take_back(seat).map_err(|Confused| seat.0)?;
-        }
-        self.dispatch();
         while let Some(task) = self.queue.front_mut() {
             if task.is_wanted() && is_over(self.limits.queue_timeout, task.entered, now) {
                 log!(

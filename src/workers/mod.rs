@@ -158,11 +158,11 @@ async fn write_batches(shared: Arc<Shared>) {
             let mut pool = lock(&shared.pool);
             let mut blocked = pool.flush();
             // We are awake: what is ready by now needs no wake-up of its own.
-            let confused = reader::collect_all(&mut pool).err();
+            let confused = empty_rings(&mut pool).and_then(|()| pool.unstick()).err();
             blocked.append(&mut pool.flush());
             (blocked, confused)
         };
-        if let Some((id, _)) = confused {
+        if let Some(id) = confused {
             shared.tell(Event::Confused(id));
         }
         for (seat, socket) in blocked {
@@ -172,6 +172,11 @@ async fn write_batches(shared: Arc<Shared>) {
             });
         }
     }
+}
+
+/// Takes all answers out of all rings; the worker that is confused.
+fn empty_rings(pool: &mut Pool) -> Result<(), WorkerId> {
+    reader::collect_all(pool).map_err(|(id, _)| id)
 }
 
 /// Looks at the time while anything is under way.
@@ -196,9 +201,7 @@ async fn tick(shared: Arc<Shared>) {
 /// One look: what is in the rings without having been announced, and what the time says.
 fn look(shared: &Arc<Shared>) -> Option<Instant> {
     let mut pool = lock(&shared.pool);
-    let looked = reader::collect_all(&mut pool)
-        .map_err(|(id, _): (WorkerId, usize)| id)
-        .and_then(|()| pool.clock());
+    let looked = empty_rings(&mut pool).and_then(|()| pool.clock());
     drop(pool);
     match looked {
         Err(id) => {
