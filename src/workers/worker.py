@@ -22,6 +22,8 @@ HEADER = struct.Struct("<IIIBBxx")  # length, number, service time, kind, flags
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)
 BODY_IN_FILE, ERRORS_TO_GATEWAY = 1, 2
 TRUNCATED = 1
+HEADER_SIZE = HEADER.size
+CAPACITY = 256 * 1024  # bytes of records in a ring
 COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
@@ -137,7 +139,7 @@ class Exchange:
             payload = dumps((self.status, self.headers, body), 2)
         except ValueError:
             payload = dumps((*plain_head(self.status, self.headers), body), 2)
-        self.lane.publish(ANSWER, self.number, self.begin, payload)
+        self.lane.publish(self.number, self.begin, payload)
         self.begun = True
 
     def announced_length(self):
@@ -182,6 +184,8 @@ class Exchange:
 
     def file(self, wrapper):
         """Hands the file over if it is a regular one; tells whether it was."""
+        if self.status is None or self.begun:
+            return False
         try:
             descriptor = wrapper.filelike.fileno()
             about = os.fstat(descriptor)
@@ -242,7 +246,7 @@ class Lane:
         self.ring = mmap.mmap(ring, 0)
         os.close(ring)
         self.counters = memoryview(self.ring)[:COUNTERS].cast("Q")
-        self.capacity = len(self.ring) - COUNTERS
+        self.limit = CAPACITY  # how far the ring may be written without looking at what runner has read
         self.head = 0
         self.fence = Fence() if NEEDS_FENCE else None
         self.unannounced = False
@@ -254,31 +258,20 @@ class Lane:
 
     # What goes to runner
 
-    def publish(self, kind, number, begin, payload):
+    def publish(self, number, begin, payload):
         """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
         socket, and so does what must not overtake something there."""
         size = len(payload)
-        need = HEADER.size + size
-        position = self.head % self.capacity
-        if position + need > self.capacity:
-            skip = self.capacity - position
-        else:
-            skip = 0
-        if self.head + skip + need - self.counters[1] > self.capacity or number == self.spoken:
-            self.send(kind, number, payload, begin)
+        need = HEADER_SIZE + size
+        if number == self.spoken or not self.has_room(need):
+            self.send(ANSWER, number, payload, begin)
             return
-        ring = self.ring
-        if skip:
-            # A record is never split: a header without a kind says "go on at the beginning".
-            if skip >= HEADER.size:
-                pack_into(ring, COUNTERS + position, 0, 0, 0, WAKE, 0)
-            self.head += skip
-            position = 0
-        start = COUNTERS + position
+        start = COUNTERS + self.head % CAPACITY
         ended = now()
         service = ended - begin
-        pack_into(ring, start, size, number, service if service < LONGEST else LONGEST, kind, 0)
-        start += HEADER.size
+        ring = self.ring
+        pack_into(ring, start, size, number, service if service < LONGEST else LONGEST, ANSWER, 0)
+        start += HEADER_SIZE
         ring[start : start + size] = payload
         self.head += need
         if self.fence:
@@ -287,6 +280,21 @@ class Lane:
         self.unannounced = True
         if ended - self.announced > MILLISECOND:
             self.announce()
+
+    def has_room(self, need):
+        """Whether a record fits into the ring. It is never split: where it would be, the rest is skipped."""
+        start = self.head % CAPACITY
+        if start + need <= CAPACITY and self.head + need <= self.limit:
+            return True
+        skip = CAPACITY - start if start + need > CAPACITY else 0
+        self.limit = self.counters[1] + CAPACITY
+        if self.head + skip + need > self.limit:
+            return False
+        if skip >= HEADER_SIZE:
+            # A header without a kind says "go on at the beginning", as too little room for one does.
+            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0)
+        self.head += skip
+        return True
 
     def announce(self):
         """Wakes runner up, once for all that is in the ring."""
@@ -336,7 +344,7 @@ class Lane:
 
     def loop(self):
         read, tokens = os.read, self.tokens
-        constants, size = self.constants, HEADER.size
+        constants, size = self.constants, HEADER_SIZE
         rest = b""
         token = None
         while True:
@@ -391,9 +399,9 @@ class Lane:
             return data
         parts = [rest, data]
         have = len(rest) + len(data)
-        if len(rest) >= HEADER.size:
+        if len(rest) >= HEADER_SIZE:
             # A large frame: join it once, when all of it is there.
-            need = HEADER.size + unpack_from(rest)[0]
+            need = HEADER_SIZE + unpack_from(rest)[0]
             while have < need:
                 data = self.socket.recv(need - have)
                 if not data:
@@ -408,27 +416,21 @@ class Lane:
             result = self.application(environ, exchange.start_response)
             kind = type(result)
             if (kind is list or kind is tuple) and exchange.status is not None and not exchange.begun:
-                # Complete already, and without a close().
+                # The usual answer: complete already, and without a close().
                 exchange.whole(result[0] if len(result) == 1 else b"".join(result))
-                return
-            if kind is FileWrapper and exchange.status is not None and not exchange.begun:
-                if exchange.file(result):
-                    return
-            exchange.blocks(result)
+            elif kind is not FileWrapper or not exchange.file(result):
+                exchange.blocks(result)
         except Gone:
             raise
         except BaseException:
             log_exception(environ)
             exchange.failed()
         finally:
-            close = getattr(result, "close", None)
-            if close is not None:
+            if hasattr(result, "close"):
                 try:
-                    close()
+                    result.close()
                 except BaseException:
                     log_exception(environ)
-            if environ["wsgi.errors"] is not sys.stderr:
-                environ["wsgi.errors"].flush()
 
 
 WAKE_UP = pack(0, 0, 0, WAKE, 0)
