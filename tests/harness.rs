@@ -38,10 +38,10 @@ fn the_environment_is_the_tests_own() {
 #[test]
 #[should_panic(expected = "running")]
 fn a_process_left_behind_is_a_failure() {
-    // The background process holds no pipe of ours, so only its mark gives it away.
-    Folder::new()
-        .program("sh", ["-c", "tail -f /dev/null >/dev/null 2>&1 & exit 0"])
-        .run();
+    // The background process holds no pipe of ours, so only its mark gives it away. It is a fork that never
+    // becomes another program: in that moment a process has no environment to be seen.
+    let script = "mkfifo never; (read line <never) >/dev/null 2>&1 & exit 0";
+    Folder::new().program("sh", ["-c", script]).run();
 }
 
 #[test]
