@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
@@ -147,6 +148,29 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
             _ => None,
         })
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// How many descriptors this process was allowed at its start.
+static DESCRIPTORS_AT_START: OnceLock<u64> = OnceLock::new();
+
+/// Allows this process as many descriptors as it may have: a server wants one for each connection, and the usual
+/// limit, 1024, is meant for programs that use `select(2)`. Those are given theirs back: see
+/// [`descriptors_at_start`].
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if let Some(current) = limit.current {
+        DESCRIPTORS_AT_START.get_or_init(|| current);
+        limit.current = limit.maximum;
+        // Where that is refused, what we have must do.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
+/// How many descriptors a program that we start is to be allowed; `None` for as many as we are.
+#[must_use]
+pub fn descriptors_at_start() -> Option<u64> {
+    DESCRIPTORS_AT_START.get().copied()
 }
 
 /// Makes this process the one that inherits orphaned descendants, so that workers whose template died can

@@ -361,3 +361,27 @@ fn process_managers_stop_fastcgi_with_either_signal() {
         }
     }
 }
+
+/// A server has a descriptor for each connection; programs that use `select(2)` want none above 1023.
+#[test]
+fn the_limit_of_descriptors_is_raised_for_the_server_but_not_for_the_application() {
+    const LIMITS: &str = "\
+import resource
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'%d' % resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+";
+    let folder = Folder::new().file("limits.py", LIMITS);
+    let runner = env!("CARGO_BIN_EXE_runner");
+    let script = format!("ulimit -Sn 500; exec {runner} serve import:limits.application");
+    let server = folder.program("sh", ["-c", &script]).start();
+    assert_eq!(server.get("/").ok(), "500");
+    let pid = server.pid().as_raw_nonzero();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    let descriptors = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = descriptors.expect("there").split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard");
+    assert_eq!(server.stop().status, 0);
+}

@@ -22,6 +22,7 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
+use crate::unix;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The exit status after a second SIGINT: the shells' own number for it.
@@ -45,6 +46,7 @@ pub fn run<F: Future<Output = ()>>(
     gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
 ) -> Result<ExitCode, Failure> {
     let recipe = Recipe::of(scope, application, arguments)?;
+    unix::raise_descriptor_limit();
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let mut signals = Signals::receive()?;

@@ -106,6 +106,7 @@ pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
         min: 1,
         max: 1,
         threads: 1,
+        preload: false,
         run_once: true,
         ..options
     }

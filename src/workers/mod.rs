@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::{Request, Response};
 
@@ -102,6 +103,8 @@ fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
 #[derive(Debug)]
 pub struct Workers {
     shared: Arc<Shared>,
+    /// What goes on in the background: ends with us.
+    _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Workers {
@@ -117,10 +120,15 @@ impl Workers {
             busy: Notify::new(),
             events,
         });
-        tokio::spawn(write_batches(Arc::clone(&shared)));
-        tokio::spawn(tick(Arc::clone(&shared)));
+        let tasks = [
+            AbortOnDropHandle::new(tokio::spawn(write_batches(Arc::clone(&shared)))),
+            AbortOnDropHandle::new(tokio::spawn(tick(Arc::clone(&shared)))),
+        ];
         staff::start(Arc::clone(&shared), options, inbox).await?;
-        Ok(Self { shared })
+        Ok(Self {
+            shared,
+            _tasks: tasks,
+        })
     }
 
     /// Has a request answered.

@@ -7,6 +7,7 @@ src/workers/template.rs; bootstrap.py calls `main`.
 import gc
 import importlib
 import os
+import resource
 import platform
 import select
 import signal
@@ -90,6 +91,9 @@ class Template:
         path = [entry for entry in sys.path if entry != ""]
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in path if entry not in first]
+        if options["descriptors"] is not None:
+            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"], most))
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
         try:

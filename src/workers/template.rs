@@ -237,6 +237,13 @@ fn description(options: &WorkerOptions) -> Vec<u8> {
     writer.boolean(!options.run_once && options.max > 1);
     writer.string("run_once");
     writer.boolean(options.run_once);
+    writer.string("descriptors");
+    // Each lane needs a few of its own, besides those of the application.
+    let wanted = unix::descriptors_at_start().map(|limit| limit.max(8 * options.threads as u64));
+    match wanted.and_then(|limit| i32::try_from(limit).ok()) {
+        Some(limit) => writer.integer(limit),
+        None => writer.none(),
+    }
     writer.string("stop_timeout");
     writer.float(options.stop_timeout.as_secs_f64());
     writer.end_dict();
