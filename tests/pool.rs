@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use runner::application::Application;
 
-use support::{APPLICATION, Watched, body, bounded, kill, pool, pool_of, watch};
+use support::{APPLICATION, Watched, blocks, body, bounded, kill, pool, pool_of, watch};
 
 #[tokio::test]
 async fn a_worker_that_dies_costs_only_its_own_request() {
@@ -110,6 +110,40 @@ async fn a_request_that_takes_too_long_is_504_and_its_worker_replaced() {
     assert_eq!(pool.get("/spin").await.status, StatusCode::GATEWAY_TIMEOUT);
     assert_ne!(pool.text("/pid").await, pid);
     worker.ended().await;
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_worker_does_beside_a_request_that_takes_too_long_is_finished() {
+    let pool = pool(|options| {
+        options.threads = 2;
+        options.limits.request_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let pid = pool.text("/pid").await;
+    let worker = watch(&pid);
+    let mut neighbour = blocks(pool.get("/blocks").await);
+    assert_eq!(neighbour.next().await, Some(Ok("first".into())));
+    assert_eq!(pool.get("/spin").await.status, StatusCode::GATEWAY_TIMEOUT);
+    // Another worker is there at once, though the first one still has something to do.
+    assert_ne!(pool.text("/pid").await, pid);
+    assert!(!worker.has_ended());
+    pool.allow("go").await;
+    assert_eq!(neighbour.next().await, Some(Ok("second".into())));
+    assert_eq!(neighbour.next().await, None);
+    worker.ended().await;
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_overdue_request_ends_after_all_is_ended_too() {
+    let pool = pool(|options| options.limits.request_timeout = Duration::from_millis(50)).await;
+    let pid = pool.text("/pid").await;
+    let worker = watch(&pid);
+    assert_eq!(pool.get("/wait").await.status, StatusCode::GATEWAY_TIMEOUT);
+    pool.allow("go").await;
+    worker.ended().await;
+    assert_ne!(pool.text("/pid").await, pid);
     pool.wsgi.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::lane::Confused;
-use super::pool::{Pool, WorkerId};
+use super::pool::{Pool, Standing, WorkerId};
 use crate::log;
 
 /// How often a busy lane is looked at.
@@ -16,6 +16,8 @@ const STALL: Duration = Duration::from_micros(1000);
 /// What [`Pool::clock`] found.
 #[derive(Debug, Default)]
 pub struct Findings {
+    /// Workers with a request that is overdue since now: to be replaced.
+    pub doomed: Vec<WorkerId>,
     /// Workers with nothing left to do but overdue requests: to be ended.
     pub hopeless: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
@@ -39,7 +41,7 @@ impl Pool {
                     continue;
                 }
                 post.stalled |= now.saturating_duration_since(post.progress) >= STALL;
-                if post.lane.load() > 1 && (post.stalled || worker.retired) {
+                if post.lane.load() > 1 && (post.stalled || worker.standing != Standing::Serving) {
                     stuck.push((id, index));
                 }
             }
@@ -62,40 +64,39 @@ impl Pool {
         let now = Instant::now();
         let mut findings = Findings::default();
         for (&id, worker) in &mut self.workers {
-            let mut overdue = 0;
-            let mut busy = 0;
+            let mut finishing = 0;
             for post in &mut worker.posts {
                 let since = post.progress;
                 let Some(task) = post.lane.oldest_mut() else {
                     continue;
                 };
-                busy += 1;
-                if task.is_answered() {
-                    // A body on its way may take as long as its client does.
-                } else if is_over(self.limits.request_timeout, since, now) {
+                let limit = self.limits.request_timeout;
+                if !task.is_answered() && is_over(limit, since, now) {
                     log!(
                         "504 for {}: no answer for {} (runner.request.timeout)",
                         task.about,
                         seconds(now - since)
                     );
                     task.refuse(StatusCode::GATEWAY_TIMEOUT);
-                    worker.retired = true;
-                    overdue += 1;
-                } else if worker.retired && !task.is_wanted() {
-                    overdue += 1;
-                } else {
-                    sooner(
-                        &mut findings.next,
-                        deadline(self.limits.request_timeout, since),
-                    );
+                    if worker.standing == Standing::Serving {
+                        worker.standing = Standing::Doomed;
+                        findings.doomed.push(id);
+                    }
+                } else if !task.is_answered() {
+                    finishing += usize::from(task.is_wanted());
+                    sooner(&mut findings.next, deadline(limit, since));
+                } else if !task.is_refused() {
+                    // A body on its way may take as long as its client does.
+                    finishing += 1;
                 }
                 if !post.stalled {
                     sooner(&mut findings.next, Some(now + TICK));
                 }
             }
-            if worker.retired && overdue == busy && overdue > 0 {
-                findings.hopeless.push(id);
-            } else if worker.retired && busy > 0 {
+            if worker.standing == Standing::Doomed {
+                if finishing == 0 {
+                    findings.hopeless.push(id);
+                }
                 sooner(&mut findings.next, Some(now + TICK));
             }
         }

@@ -217,6 +217,9 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             Some(Instant::now() + clock::TICK)
         }
         Ok(findings) => {
+            for id in findings.doomed {
+                shared.tell(Event::Doomed(id));
+            }
             for id in findings.hopeless {
                 shared.tell(Event::Hopeless(id));
             }

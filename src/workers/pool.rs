@@ -70,13 +70,23 @@ pub(super) struct Post {
     pub(super) idle_since: u64,
 }
 
+/// Whether a worker gets requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It does.
+    Serving,
+    /// It has a request that is overdue. It may finish what else it is on, and is then ended.
+    Doomed,
+    /// It leaves when it has answered what it has, or is dead already.
+    Leaving,
+}
+
 /// A worker that answers requests.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) posts: Vec<Post>,
     pub(super) answered: u64,
-    /// Gets no more requests: it is to be ended, or dead already.
-    pub(super) retired: bool,
+    pub(super) standing: Standing,
     /// What became of the requests that it was on when it died.
     pub(super) last: Vec<String>,
 }
@@ -138,7 +148,7 @@ impl Pool {
         let worker = Worker {
             posts,
             answered: 0,
-            retired: false,
+            standing: Standing::Serving,
             last: Vec::new(),
         };
         self.workers.insert(id, worker);
@@ -177,7 +187,7 @@ impl Pool {
         let mut quiet: Option<(u64, Seat)> = None;
         let mut other: Option<(u64, Seat)> = None;
         for (&id, worker) in &self.workers {
-            if worker.retired {
+            if worker.standing != Standing::Serving {
                 continue;
             }
             let at_work = worker
@@ -383,7 +393,7 @@ impl Pool {
         let Some(worker) = self.workers.get_mut(&seat.0) else {
             return;
         };
-        worker.retired = true;
+        worker.standing = Standing::Leaving;
         if let Some(post) = worker.posts.get_mut(seat.1) {
             while let Some(mut task) = post.lane.begun() {
                 if !task.is_answered() {
@@ -423,7 +433,7 @@ impl Pool {
         }
         let mut wanted = false;
         for worker in self.workers.values_mut() {
-            worker.retired = true;
+            worker.standing = Standing::Leaving;
             for post in &mut worker.posts {
                 wanted |= post.lane.oldest().is_some_and(Task::is_wanted);
                 // What is not written yet can be written now or never: the socket is about to be closed.

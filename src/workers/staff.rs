@@ -34,6 +34,8 @@ pub enum Event {
     LaneClosed(WorkerId),
     /// A worker sent what makes no sense.
     Confused(WorkerId),
+    /// A worker has a request that is overdue, and gets no others.
+    Doomed(WorkerId),
     /// A worker has nothing left but requests that are overdue.
     Hopeless(WorkerId),
     /// Requests wait, and no lane is free.
@@ -225,6 +227,11 @@ impl Staff {
             Event::Confused(worker) => {
                 log!("worker {worker} sent what makes no sense; it is ended");
                 self.kill(worker);
+            }
+            Event::Doomed(worker) => {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.lost = true;
+                }
             }
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
