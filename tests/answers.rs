@@ -112,6 +112,28 @@ async fn a_body_that_ends_early_is_not_taken_for_whole() {
 }
 
 #[tokio::test]
+async fn what_goes_wrong_after_a_whole_answer_is_nobody_elses() {
+    let pool = pool(|_| ()).await;
+    let pid = pool.text("/pid").await;
+    for late in ["/late-error", "/write-late"] {
+        assert_eq!(pool.text(late).await, "whole");
+    }
+    assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
+async fn who_writes_for_nobody_is_told() {
+    let pool = pool(|_| ()).await;
+    let mut endless = blocks(pool.get("/write-endless").await);
+    assert!(endless.next().await.is_some());
+    drop(endless);
+    pool.noted("closed").await;
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop().await;
+}
+
+#[tokio::test]
 async fn large_bodies_go_both_ways() {
     let pool = pool(|_| ()).await;
     assert_eq!(pool.text("/large").await.len(), 1 << 20);

@@ -29,7 +29,7 @@ pub async fn read_lane(shared: &Arc<Shared>, seat: Seat) -> Result<(), Confused>
         return Ok(());
     };
     let mut buffer = BytesMut::with_capacity(BUFFER);
-    let mut body: Option<BlockSender> = None;
+    let mut body: Option<(u32, BlockSender)> = None;
     loop {
         if socket.readable().await.is_err() {
             break;
@@ -45,7 +45,7 @@ pub async fn read_lane(shared: &Arc<Shared>, seat: Seat) -> Result<(), Confused>
             take_frame(shared, seat, header, payload, &mut body).await?;
         }
     }
-    if let Some(body) = body {
+    if let Some((_, body)) = body {
         // Its worker died in the middle of it.
         let _ = body.send(Err(Truncated)).await;
     }
@@ -70,7 +70,7 @@ async fn take_frame(
     seat: Seat,
     header: Header,
     payload: Bytes,
-    body: &mut Option<BlockSender>,
+    body: &mut Option<(u32, BlockSender)>,
 ) -> Result<(), Confused> {
     let number = header.number;
     match header.kind {
@@ -89,13 +89,14 @@ async fn take_frame(
                 Err(error) => bad_answer(task, &error),
             };
             if task.answer(response).is_ok() {
-                *body = Some(sender);
+                *body = Some((number, sender));
             } else {
                 cancel(&mut pool, seat, number);
             }
         }
         Kind::Block => {
-            if let Some(sender) = &body
+            if let Some((its, sender)) = &body
+                && *its == number
                 && sender.send(Ok(payload)).await.is_err()
             {
                 *body = None;
@@ -103,7 +104,7 @@ async fn take_frame(
             }
         }
         Kind::End { truncated } => {
-            if let Some(sender) = body.take()
+            if let Some((_, sender)) = body.take()
                 && truncated
             {
                 // If nobody wants it any more, nobody needs to know.

@@ -80,6 +80,10 @@ class Gone(BaseException):
     """Runner is gone, and so is whoever waited for an answer. No application catches this by mistake."""
 
 
+class Abandoned(Exception):
+    """The client has gone away: nobody wants what the application writes."""
+
+
 class Fence:
     """Orders writes to shared memory. x86 never reorders them; elsewhere an uncontended lock's
     release and acquire do what a barrier would."""
@@ -99,7 +103,7 @@ NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i38
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("lane", "number", "begin", "status", "headers", "begun")
+    __slots__ = ("lane", "number", "begin", "status", "headers", "begun", "ended")
 
     def __init__(self, lane, number, begin):
         self.lane = lane
@@ -108,6 +112,7 @@ class Exchange:
         self.status = None
         self.headers = None
         self.begun = False  # the head has been sent
+        self.ended = False  # and all of the body too
 
     def start_response(self, status, headers, exc_info=None):
         if exc_info is not None:
@@ -123,6 +128,10 @@ class Exchange:
         return self.write
 
     def write(self, block):
+        if self.ended:
+            raise AssertionError("write() was called after the response had ended")
+        if self.lane.cancelled(self.number):
+            raise Abandoned
         if not self.begun:
             self.lane.send(HEAD, self.number, head(self.status, self.headers))
             self.begun = True
@@ -140,7 +149,12 @@ class Exchange:
         except ValueError:
             payload = dumps((*plain_head(self.status, self.headers), body), 2)
         self.lane.publish(self.number, self.begin, payload)
-        self.begun = True
+        self.begun = self.ended = True
+
+    def end(self, flags=0):
+        """Ends a body that was sent in blocks."""
+        self.ended = True
+        self.lane.send(END, self.number, b"", self.begin, flags)
 
     def announced_length(self):
         for name, value in self.headers:
@@ -153,11 +167,10 @@ class Exchange:
 
     def blocks(self, result):
         """Sends what an iterable gives, block by block as it gives it. PEP 3333 forbids to hold any back."""
-        complete = False
         for block in result:
             if not block:
                 continue
-            if complete:
+            if self.ended:
                 complain("the application gave more than its Content-Length")
                 break
             if type(block) is not bytes:
@@ -168,19 +181,18 @@ class Exchange:
                 self.lane.send(BLOCK, self.number, block)
             elif self.announced_length() == len(block):
                 self.whole(block)
-                complete = True
             else:
                 # Head and block in one message, one wake-up.
                 self.lane.send_pair(self.number, head(self.status, self.headers), block)
                 self.begun = True
-            if not complete and self.lane.cancelled(self.number):
+            if not self.ended and self.lane.cancelled(self.number):
                 break
         if self.status is None:
             raise AssertionError("the application did not call start_response")
         if not self.begun:
             self.whole(b"")
-        elif not complete:
-            self.lane.send(END, self.number, b"", self.begin)
+        elif not self.ended:
+            self.end()
 
     def file(self, wrapper):
         """Hands the file over if it is a regular one; tells whether it was."""
@@ -197,14 +209,16 @@ class Exchange:
         length = max(0, about.st_size - offset)
         payload = dumps((*plain_head(self.status, self.headers), offset, length), 2)
         self.lane.hand_over(descriptor)
-        self.begun = True
+        self.begun = self.ended = True
         self.lane.send(FILE, self.number, payload, self.begin)
         return True
 
     def failed(self):
-        """The application raised an exception; the traceback goes where its errors go."""
+        """The application raised an exception."""
+        if self.ended:
+            return  # and its client has a whole answer
         if self.begun:
-            self.lane.send(END, self.number, b"", self.begin, TRUNCATED)
+            self.end(TRUNCATED)
         else:
             self.status = "500 Internal Server Error"
             body = b"500 Internal Server Error\n"
@@ -422,6 +436,8 @@ class Lane:
                 exchange.blocks(result)
         except Gone:
             raise
+        except Abandoned:
+            exchange.failed()
         except BaseException:
             log_exception(environ)
             exchange.failed()

@@ -43,6 +43,16 @@ def raises_in_the_middle():
     yield b"first"
     raise ValueError("on purpose")
 
+def fails_afterwards():
+    yield b"whole"
+    raise ValueError("on purpose")
+
+
+def writes_afterwards(write):
+    yield b"whole"
+    write(b"more")
+
+
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     text = [("Content-Type", "text/plain")]
@@ -81,6 +91,19 @@ def application(environ, start_response):
     elif path == "/raises":
         start_response("200 OK", text)
         return raises_in_the_middle()
+    elif path == "/late-error":
+        start_response("200 OK", text + [("Content-Length", "5")])
+        return fails_afterwards()
+    elif path == "/write-late":
+        write = start_response("200 OK", text + [("Content-Length", "5")])
+        return writes_afterwards(write)
+    elif path == "/write-endless":
+        write = start_response("200 OK", text)
+        try:
+            while True:
+                write(b"x" * 65536)
+        finally:
+            note("closed")
     elif path == "/error":
         raise ValueError("on purpose")
     elif path == "/errors":
