@@ -1,11 +1,12 @@
 //! The processes behind an application: a template that imports it once, workers that the template forks,
 //! and the pool that shares requests out among them.
 //!
-//! - [`template`]: a process of Python's and the messages that we exchange with it; `bootstrap.py`,
-//!   `template.py` and `worker.py` are what runs there.
-//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off.
-//! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the sockets, [`ring`]
-//!   the shared memory, [`reader`] what comes back.
+//! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
+//!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
+//!   `exchange.py`, which is one request and its answer;
+//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off;
+//! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
+//!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -28,11 +28,16 @@ use crate::unix;
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// The modules that run there: name, file name in tracebacks, source.
-const MODULES: [(&str, &str, &str); 3] = [
+const MODULES: [(&str, &str, &str); 4] = [
     (
         "runner_resolve",
         "runner/resolve.py",
         include_str!("resolve.py"),
+    ),
+    (
+        "runner_exchange",
+        "runner/exchange.py",
+        include_str!("exchange.py"),
     ),
     (
         "runner_worker",

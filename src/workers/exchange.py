@@ -1,0 +1,214 @@
+"""One request and its answer, as PEP 3333 has it.
+
+Plain Python 3.8 and later, standard library only. worker.py makes an exchange of each request that it is sent.
+"""
+
+import os
+import stat
+import sys
+from marshal import dumps
+
+from runner_resolve import described, traceback_of
+
+WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker.rs
+TRUNCATED = 1
+
+
+class Gone(BaseException):
+    """Runner is gone, and so is whoever waited for an answer. No application catches this by mistake."""
+
+
+class Abandoned(Exception):
+    """The client has gone away: nobody wants what the application writes."""
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: runner sends the file itself if it is a real one."""
+
+    def __init__(self, filelike, block_size=65536):
+        self.filelike = filelike
+        self.block_size = block_size
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        block = self.filelike.read(self.block_size)
+        if block:
+            return block
+        raise StopIteration
+
+
+class Errors:
+    """`wsgi.errors` where the gateway has a way of its own for it. Sent at once: it outlives a crash."""
+
+    def __init__(self, lane, number):
+        self.lane, self.number = lane, number
+
+    def write(self, text):
+        if text:
+            self.lane.spoken = self.number
+            self.lane.send(ERRORS, self.number, text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def flush(self):
+        pass
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("lane", "number", "begin", "status", "headers", "begun", "ended")
+
+    def __init__(self, lane, number, begin):
+        self.lane = lane
+        self.number = number
+        self.begin = begin
+        self.status = None
+        self.headers = None
+        self.begun = False  # the head has been sent
+        self.ended = False  # and all of the body too
+
+    def start_response(self, status, headers, exc_info=None):
+        if exc_info is not None:
+            try:
+                if self.begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # breaks the cycle with the traceback's frame
+        elif self.status is not None:
+            raise AssertionError("start_response was called a second time without exc_info")
+        self.status = status
+        self.headers = headers
+        return self.write
+
+    def write(self, block):
+        if self.ended:
+            raise AssertionError("write() was called after the response had ended")
+        if self.lane.cancelled(self.number):
+            raise Abandoned
+        if not self.begun:
+            self.lane.send(HEAD, self.number, head(self.status, self.headers))
+            self.begun = True
+        if block:
+            check_block(block)
+            self.lane.send(BLOCK, self.number, bytes(block))
+
+    def whole(self, body):
+        """Answers with all of the body."""
+        if type(body) is not bytes:
+            check_block(body)
+            body = bytes(body)
+        try:
+            payload = dumps((self.status, self.headers, body), 2)
+        except ValueError:
+            payload = dumps((*plain_head(self.status, self.headers), body), 2)
+        self.lane.publish(self.number, self.begin, payload)
+        self.begun = self.ended = True
+
+    def end(self, flags=0):
+        """Ends a body that was sent in blocks."""
+        self.ended = True
+        self.lane.send(END, self.number, b"", self.begin, flags)
+
+    def announced_length(self):
+        for name, value in self.headers:
+            if len(name) == 14 and name.lower() == "content-length":
+                try:
+                    return int(value)
+                except ValueError:
+                    return None
+        return None
+
+    def blocks(self, result):
+        """Sends what an iterable gives, block by block as it gives it. PEP 3333 forbids to hold any back."""
+        for block in result:
+            if not block:
+                continue
+            if self.ended:
+                sys.stderr.write("runner worker %d: the application gave more than its Content-Length\n" % os.getpid())
+                break
+            if type(block) is not bytes:
+                check_block(block)
+            if self.status is None:
+                raise AssertionError("the application gave a block before it called start_response")
+            if self.begun:
+                self.lane.send(BLOCK, self.number, block)
+            elif self.announced_length() == len(block):
+                self.whole(block)
+            else:
+                # Head and block in one message, one wake-up.
+                self.lane.send_pair(self.number, head(self.status, self.headers), block)
+                self.begun = True
+            if not self.ended and self.lane.cancelled(self.number):
+                break
+        if self.status is None:
+            raise AssertionError("the application did not call start_response")
+        if not self.begun:
+            self.whole(b"")
+        elif not self.ended:
+            self.end()
+
+    def file(self, wrapper):
+        """Hands the file over if it is a regular one; tells whether it was."""
+        if self.status is None or self.begun:
+            return False
+        try:
+            descriptor = wrapper.filelike.fileno()
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                return False
+            offset = wrapper.filelike.tell()
+        except (AttributeError, OSError, ValueError):  # UnsupportedOperation is both of the latter
+            return False
+        length = max(0, about.st_size - offset)
+        payload = dumps((*plain_head(self.status, self.headers), offset, length), 2)
+        self.lane.hand_over(descriptor)
+        self.begun = self.ended = True
+        self.lane.send(FILE, self.number, payload, self.begin)
+        return True
+
+    def failed(self):
+        """The application raised an exception."""
+        if self.ended:
+            return  # and its client has a whole answer
+        if self.begun:
+            self.end(TRUNCATED)
+        else:
+            self.status = "500 Internal Server Error"
+            body = b"500 Internal Server Error\n"
+            self.headers = [
+                ("Content-Type", "text/plain; charset=utf-8"),
+                ("Content-Length", str(len(body))),
+            ]
+            self.whole(body)
+
+
+def check_block(block):
+    if not isinstance(block, bytes):
+        raise TypeError("a WSGI application gives bytes, but got %s" % described(block))
+
+
+def plain_head(status, headers):
+    """Status and headers as plain strings, for what `marshal` refuses (subclasses of str)."""
+    return str.__str__(status), [(str.__str__(name), str.__str__(value)) for name, value in headers]
+
+
+def head(status, headers):
+    if status is None:
+        raise AssertionError("write() was called before start_response")
+    return dumps(plain_head(status, headers), 2)
+
+
+def log_exception(environ):
+    lines = traceback_of(sys.exc_info()[1])
+    request = "%s %s" % (environ.get("REQUEST_METHOD"), environ.get("REQUEST_URI"))
+    environ["wsgi.errors"].write(
+        "runner worker %d: exception while answering %s\n%s" % (os.getpid(), request, lines)
+    )
