@@ -11,7 +11,7 @@ use http::StatusCode;
 use runner::application::{Application, Errors, RequestBody, ResponseBody};
 use tokio::sync::mpsc;
 
-use support::{APPLICATION, blocks, body, pool, pool_of, request};
+use support::{APPLICATION, GRACE, blocks, body, pool, pool_of, request};
 
 #[tokio::test]
 async fn the_environ_is_what_wsgi_demands() {
@@ -39,7 +39,7 @@ async fn the_environ_is_what_wsgi_demands() {
     for name in ["wsgi.input", "wsgi.errors", "wsgi.file_wrapper"] {
         assert!(environ.contains_key(name), "{name}");
     }
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn statuses_and_headers_arrive_as_they_were_given() {
         );
     }
     assert_eq!(pool.text("/").await, "ok");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn blocks_arrive_as_they_are_made() {
     assert_eq!(blocks.next().await, Some(Ok("second".into())));
     assert_eq!(blocks.next().await, None);
     pool.noted("closed").await;
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_body_that_nobody_wants_is_closed() {
     drop(endless);
     pool.noted("closed").await;
     assert_eq!(pool.text("/").await, "ok");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_slow_client_holds_back_the_application() {
     // Others are answered in the meantime if there is another worker; here they wait.
     drop(endless);
     assert_eq!(pool.text("/").await, "ok");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_body_that_ends_early_is_not_taken_for_whole() {
     pool.allow("go").await;
     assert!(matches!(dying.next().await, Some(Err(_))));
     assert_eq!(pool.text("/").await, "ok");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn what_goes_wrong_after_a_whole_answer_is_nobody_elses() {
         assert_eq!(pool.text(late).await, "whole");
     }
     assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn who_writes_for_nobody_is_told() {
     drop(endless);
     pool.noted("closed").await;
     assert_eq!(pool.text("/").await, "ok");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn large_bodies_go_both_ways() {
             wanted
         );
     }
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -166,7 +166,16 @@ async fn files_are_handed_over() {
         ResponseBody::File { offset: 10, .. }
     ));
     assert_eq!(body(response).await.expect("whole"), APPLICATION[10..]);
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn files_that_are_not_what_they_seem_are_read() {
+    let pool = pool(|_| ()).await;
+    // The system says that it is empty; and of the other that it is packed.
+    assert!(!pool.text("/proc-file").await.is_empty());
+    assert_eq!(pool.text("/gzip").await, "unpacked");
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -180,7 +189,7 @@ async fn error_output_goes_where_the_gateway_wants_it() {
         "ok"
     );
     assert_eq!(receiver.recv().await, Some("told\n".into()));
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -259,7 +268,7 @@ async fn factories_and_nested_names_are_found() {
             .await
             .expect("started");
         assert_eq!(pool.text("/").await, "ok");
-        pool.wsgi.stop().await;
+        pool.wsgi.stop(GRACE).await;
     }
 }
 

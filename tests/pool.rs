@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use runner::application::Application;
 
-use support::{APPLICATION, Watched, blocks, body, bounded, kill, pool, pool_of, watch};
+use support::{APPLICATION, GRACE, Watched, blocks, body, bounded, kill, pool, pool_of, watch};
 
 #[tokio::test]
 async fn a_worker_that_dies_costs_only_its_own_request() {
@@ -28,7 +28,7 @@ async fn a_worker_that_dies_costs_only_its_own_request() {
         assert_eq!(after, body(last).await.expect("whole"));
         assert_ne!(after, first, "another worker");
     }
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn nobody_waits_behind_a_slow_request_where_another_lane_is_free() {
         assert!(!slow.is_finished());
         pool.allow("go").await;
         assert_eq!(slow.await.expect("answered").status, StatusCode::OK);
-        pool.wsgi.stop().await;
+        pool.wsgi.stop(GRACE).await;
     }
 }
 
@@ -65,7 +65,7 @@ async fn workers_are_added_when_requests_wait_and_all_are_busy() {
     pool.allow("go").await;
     let slow = body(slow.await.expect("answered")).await.expect("whole");
     assert_ne!(quick, slow);
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_full_queue_is_503_at_once() {
         assert_eq!(waiting.await.expect("answered").status, StatusCode::OK);
     }
     second.await.expect("answered");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_long_wait_is_503() {
     pool.allow("go").await;
     assert_eq!(slow.await.expect("answered").status, StatusCode::OK);
     assert_eq!(pool.text("/").await, "ok");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_request_that_takes_too_long_is_504_and_its_worker_replaced() {
     assert_eq!(pool.get("/spin").await.status, StatusCode::GATEWAY_TIMEOUT);
     assert_ne!(pool.text("/pid").await, pid);
     worker.ended().await;
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn what_a_worker_does_beside_a_request_that_takes_too_long_is_finished() {
     assert_eq!(neighbour.next().await, Some(Ok("second".into())));
     assert_eq!(neighbour.next().await, None);
     worker.ended().await;
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_worker_whose_overdue_request_ends_after_all_is_ended_too() {
     pool.allow("go").await;
     worker.ended().await;
     assert_ne!(pool.text("/pid").await, pid);
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn the_death_of_the_template_stops_nothing() {
     assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
     assert_ne!(pool.text("/pid").await, pid, "from another template");
     assert_ne!(pool.text("/parent").await, template);
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn without_preload_each_worker_imports_for_itself() {
     assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
     assert_eq!(pool.text("/parent").await, own);
     assert_eq!(pool.text("/thread").await, "MainThread");
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -185,7 +185,60 @@ async fn an_application_with_threads_is_not_forked() {
     );
     let pool = pool_of(&source, |_| ()).await.expect("started");
     assert_eq!(pool.text("/parent").await, std::process::id().to_string());
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_what_an_application_does_after_its_answer() {
+    let pool = pool(|options| options.threads = 2).await;
+    assert_eq!(pool.text("/close-waits").await, "whole");
+    pool.noted("waiting").await;
+    for _ in 0..3 {
+        assert_eq!(bounded(pool.text("/")).await, "ok");
+    }
+    pool.allow("go").await;
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_was_stuck_after_its_answer_is_used_again() {
+    let pool = pool(|_| ()).await;
+    assert_eq!(pool.text("/close-waits").await, "whole");
+    pool.noted("waiting").await;
+    let waits = pool.begin("/");
+    pool.allow("go").await;
+    assert_eq!(
+        bounded(waits).await.expect("answered").status,
+        StatusCode::OK
+    );
+    assert_eq!(bounded(pool.text("/")).await, "ok");
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_process_that_an_application_has_forked_holds_up_no_stop() {
+    let pool = pool(|_| ()).await;
+    assert_eq!(pool.text("/fork-leak").await, "forked");
+    bounded(pool.wsgi.stop(GRACE)).await;
+    pool.allow("go").await;
+}
+
+#[tokio::test]
+async fn a_process_that_an_application_has_forked_is_no_worker() {
+    let pool = pool(|_| ()).await;
+    for _ in 0..3 {
+        assert_eq!(bounded(pool.text("/fork-return")).await, "parent");
+    }
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn processes_of_an_application_obey_signals() {
+    let pool = pool(|_| ()).await;
+    for _ in 0..10 {
+        assert_eq!(bounded(pool.text("/terminate")).await, "-15");
+    }
+    pool.wsgi.stop(GRACE).await;
 }
 
 #[tokio::test]
@@ -195,7 +248,7 @@ async fn nothing_is_left_after_a_stop() {
         let (worker, parent) = (pool.text("/pid").await, pool.text("/parent").await);
         let processes = [Some(worker), preload.then_some(parent)];
         let processes: Vec<_> = processes.iter().flatten().map(|pid| watch(pid)).collect();
-        pool.wsgi.stop().await;
+        pool.wsgi.stop(GRACE).await;
         assert!(processes.iter().all(Watched::has_ended));
         assert_eq!(pool.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -208,7 +261,7 @@ async fn a_stop_ends_what_is_stuck() {
     let stuck = pool.begin("/wait");
     pool.noted("waiting").await;
     let worker = watch(&pid);
-    pool.wsgi.stop().await;
+    pool.wsgi.stop(Duration::ZERO).await;
     assert_eq!(
         stuck.await.expect("answered").status,
         StatusCode::BAD_GATEWAY

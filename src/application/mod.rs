@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
@@ -28,8 +29,10 @@ pub trait Application: Send + Sync {
     fn respond(&self, request: Request) -> Pending<'_, Response>;
 
     /// Ends what stands behind the application (its processes), once no request is under way or
-    /// the time for a graceful stop is over. Returns when nothing is left running.
-    fn stop(&self) -> Pending<'_, ()> {
+    /// the time for a graceful stop is over. What is still to be finished has the time `within`. Returns when
+    /// nothing is left running.
+    fn stop(&self, within: Duration) -> Pending<'_, ()> {
+        let _ = within;
         Box::pin(std::future::ready(()))
     }
 }

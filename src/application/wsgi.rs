@@ -1,5 +1,7 @@
 //! A WSGI application (PEP 3333), answered for by Python processes.
 
+use std::time::Duration;
+
 use super::{Application, Pending, Request, Response};
 use crate::workers::{WorkerOptions, Workers};
 
@@ -25,7 +27,7 @@ impl Application for Wsgi {
         Box::pin(self.workers.respond(request))
     }
 
-    fn stop(&self) -> Pending<'_, ()> {
-        Box::pin(self.workers.stop())
+    fn stop(&self, within: Duration) -> Pending<'_, ()> {
+        Box::pin(self.workers.stop(within))
     }
 }

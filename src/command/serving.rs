@@ -1,11 +1,12 @@
 //! Gateway × application: the one place where the two meet. Binds the socket, starts the application, lets
 //! the gateway serve until it is told to stop, and ends what stands behind the application.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -52,6 +53,7 @@ pub fn run<F: Future<Output = ()>>(
         let mut signals = Signals::receive()?;
         let listener = Listener::bind(url)?;
         let stop = CancellationToken::new();
+        let stopped = Cell::new(None);
         let serving = async {
             let Some(application) = stop.run_until_cancelled(recipe.start()).await else {
                 return Ok(());
@@ -64,11 +66,15 @@ pub fn run<F: Future<Output = ()>>(
                     crate::log!("some requests did not finish in {}", seconds(patience));
                 }
             }
-            application.stop().await;
+            let taken = stopped
+                .get()
+                .map_or(Duration::ZERO, |at: Instant| at.elapsed());
+            application.stop(patience.saturating_sub(taken)).await;
             Ok(())
         };
         let interrupted = async {
             signals.stop().await;
+            stopped.set(Some(Instant::now()));
             stop.cancel();
             signals.interrupt().await;
         };
@@ -100,10 +106,11 @@ pub fn run_once(scope: &Scope, application: &Application) -> Result<ExitCode, Fa
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
+    let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let application = recipe.start().await?;
         let served = crate::gateway::cgi::serve(Arc::clone(&application), options).await;
-        application.stop().await;
+        application.stop(patience).await;
         served?;
         Ok(ExitCode::SUCCESS)
     })

@@ -40,8 +40,14 @@ impl Pool {
                 if post.lane.load() == 0 {
                     continue;
                 }
+                let was_stalled = post.stalled;
                 post.stalled |= now.saturating_duration_since(post.progress) >= STALL;
-                if post.lane.load() > 1 && (post.stalled || worker.standing != Standing::Serving) {
+                // A worker may be busy though it has begun nothing: with what the application does after an
+                // answer. So even a single request may not have begun.
+                let others = post.lane.load() > 1;
+                if post.stalled && (others || !was_stalled)
+                    || others && worker.standing != Standing::Serving
+                {
                     stuck.push((id, index));
                 }
             }

@@ -6,6 +6,7 @@ Plain Python 3.8 and later, standard library only. worker.py makes an exchange o
 import os
 import stat
 import sys
+from io import FileIO
 from marshal import dumps
 
 from runner_resolve import described, traceback_of
@@ -159,10 +160,14 @@ class Exchange:
         """Hands the file over if it is a regular one; tells whether it was."""
         if self.status is None or self.begun:
             return False
+        # Others, such as packed files, have a descriptor too, but not of what they give.
+        if not isinstance(getattr(wrapper.filelike, "raw", wrapper.filelike), FileIO):
+            return False
         try:
             descriptor = wrapper.filelike.fileno()
             about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
+            # Files of the system's own say that they are empty.
+            if not stat.S_ISREG(about.st_mode) or about.st_size == 0:
                 return False
             offset = wrapper.filelike.tell()
         except (AttributeError, OSError, ValueError):  # UnsupportedOperation is both of the latter

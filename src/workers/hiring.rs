@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::process::Child;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::pool::WorkerId;
@@ -52,6 +53,7 @@ impl Staff {
                         open_lanes: None,
                         lost: false,
                         status: None,
+                        ended: CancellationToken::new(),
                     },
                 );
                 if loaded {
@@ -157,6 +159,7 @@ impl Staff {
         member.open_lanes = Some(member.links.len());
         let links = std::mem::take(&mut member.links);
         let lanes = links.len();
+        let ended = member.ended.clone();
         {
             let mut pool = lock(&self.shared.pool);
             pool.add(worker, links);
@@ -165,7 +168,11 @@ impl Staff {
             }
         }
         for lane in 0..lanes {
-            tokio::spawn(attend(Arc::clone(&self.shared), (worker, lane)));
+            tokio::spawn(attend(
+                Arc::clone(&self.shared),
+                (worker, lane),
+                ended.clone(),
+            ));
         }
         self.shared.wake();
         self.shared.busy.notify_one();
@@ -258,8 +265,8 @@ async fn wait(
 }
 
 /// Reads what a lane sends until the end, and settles what is left then.
-async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize)) {
-    if reader::read_lane(&shared, seat).await.is_err() {
+async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: CancellationToken) {
+    if reader::read_lane(&shared, seat, &ended).await.is_err() {
         shared.tell(Event::Confused(seat.0));
     }
     lock(&shared.pool).lane_closed(seat);

@@ -89,9 +89,13 @@ impl Staff {
             return;
         };
         let member = self.members.remove(&worker);
-        let Some(remains) = lock(&self.shared.pool).remove(worker) else {
+        let mut pool = lock(&self.shared.pool);
+        let Some(remains) = pool.remove(worker) else {
             return;
         };
+        let answered = pool.answered_in_all();
+        drop(pool);
+        let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
         if self.stopping.is_some() {
             return;
         }
@@ -103,7 +107,8 @@ impl Staff {
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
-        if remains.answered > 0 {
+        // A request that kills its worker says nothing about the next worker, if others get answers.
+        if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;
             log!("worker{name} {cause}{losses}; it is replaced");
         } else {

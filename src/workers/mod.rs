@@ -36,6 +36,9 @@ mod leaving;
 pub mod task;
 pub mod template;
 
+/// What a worker that has nothing to do may take to leave.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// What the workers run, and how many of them there are to be.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
@@ -149,11 +152,12 @@ impl Workers {
         answer.await.unwrap_or_else(lost)
     }
 
-    /// Ends all workers: at once those whose answer somebody still waits for (the time for that is over when
-    /// this is called), the others when they have finished, at the latest after `stop_timeout`.
-    pub async fn stop(&self) {
+    /// Ends all workers: when they have finished what they are on, at the latest after the time `within`, or a
+    /// moment, which they have to leave in good order.
+    pub async fn stop(&self, within: Duration) {
         let (done, stopped) = tokio::sync::oneshot::channel();
-        self.shared.tell(Event::Stop(done));
+        let deadline = Instant::now() + within.max(MOMENT);
+        self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
         let _ = stopped.await;
     }

@@ -64,7 +64,7 @@ pub(super) struct Post {
     pub(super) blocked: bool,
     /// When it last finished something, or began while idle.
     pub(super) progress: Instant,
-    /// Made no progress for a while: gets nothing more until it does.
+    /// Made no progress for a while: gets nothing more until it does, or says that it is awake.
     pub(super) stalled: bool,
     /// When it became idle, as a count: the highest is the most recent.
     pub(super) idle_since: u64,
@@ -111,6 +111,8 @@ pub struct Pool {
     /// Our idea of the median service time in seconds.
     pub(super) typical: f64,
     pub(super) idle_count: u64,
+    /// How many requests all workers have answered.
+    answered: u64,
     /// No request is accepted any more.
     pub(super) closed: bool,
 }
@@ -126,6 +128,7 @@ impl Pool {
             dirty: Vec::new(),
             typical: 1e-3,
             idle_count: 0,
+            answered: 0,
             closed: false,
         }
     }
@@ -209,6 +212,7 @@ impl Pool {
             };
             for (index, post) in worker.posts.iter().enumerate() {
                 if post.lane.load() == 0
+                    && !post.stalled
                     && post.lane.has_room()
                     && idle.is_none_or(|(best, _)| post.idle_since >= best)
                 {
@@ -251,7 +255,6 @@ impl Pool {
         }
         if post.lane.load() == 0 {
             post.progress = Instant::now();
-            post.stalled = false;
         }
         post.lane.send(task);
         if !post.dirty {
@@ -322,6 +325,7 @@ impl Pool {
         post.idle_since = idle_since;
         if let Some(worker) = self.workers.get_mut(&seat.0) {
             worker.answered += 1;
+            self.answered += 1;
         }
         // Tracks the median: what is slow now and then does not change what is typical.
         if service.as_secs_f64() > self.typical {
@@ -330,6 +334,16 @@ impl Pool {
             self.typical = (self.typical / STEP).max(1e-6);
         }
         Ok(task)
+    }
+
+    /// A worker has come to the end of what it had on a lane.
+    pub fn awake(&mut self, seat: Seat) {
+        if let Some(post) = self.post(seat)
+            && post.lane.load() == 0
+        {
+            post.stalled = false;
+        }
+        self.dispatch();
     }
 
     /// The request that a lane is on.
@@ -409,6 +423,12 @@ impl Pool {
         self.dispatch();
     }
 
+    /// How many requests all workers have answered so far.
+    #[must_use]
+    pub fn answered_in_all(&self) -> u64 {
+        self.answered
+    }
+
     /// Forgets a worker that is dead.
     pub fn remove(&mut self, id: WorkerId) -> Option<Remains> {
         let worker = self.workers.remove(&id)?;
@@ -425,22 +445,19 @@ impl Pool {
     }
 
     /// Accepts no more requests, refuses those in the queue, and lets the workers leave when they have
-    /// answered what they have. Whether any answer is still wanted.
-    pub fn close(&mut self) -> bool {
+    /// answered what they have.
+    pub fn close(&mut self) {
         self.closed = true;
         for mut task in self.queue.drain(..) {
             task.refuse(StatusCode::SERVICE_UNAVAILABLE);
         }
-        let mut wanted = false;
         for worker in self.workers.values_mut() {
             worker.standing = Standing::Leaving;
             for post in &mut worker.posts {
-                wanted |= post.lane.oldest().is_some_and(Task::is_wanted);
                 // What is not written yet can be written now or never: the socket is about to be closed.
                 let _ = post.link.flush();
                 post.link.close();
             }
         }
-        wanted
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header};
+use tokio_util::sync::CancellationToken;
 
 use super::lane::Confused;
 use super::pool::{Pool, Seat};
@@ -23,20 +24,31 @@ impl From<Malformed> for Confused {
     }
 }
 
-/// Reads what a lane sends until it closes. `Err` if it sends what no worker of ours would.
-pub async fn read_lane(shared: &Arc<Shared>, seat: Seat) -> Result<(), Confused> {
+/// Reads what a lane sends until it closes, or until its worker has `ended` and all that it sent is read: a process that
+/// the application has forked may hold the lane open for as long as it likes. `Err` if the worker sends what
+/// none of ours would.
+pub async fn read_lane(
+    shared: &Arc<Shared>,
+    seat: Seat,
+    ended: &CancellationToken,
+) -> Result<(), Confused> {
     let Some(socket) = lock(&shared.pool).link(seat).map(|link| link.socket()) else {
         return Ok(());
     };
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut body: Option<(u32, BlockSender)> = None;
     loop {
-        if socket.readable().await.is_err() {
-            break;
-        }
+        let last = tokio::select! {
+            biased;
+            ready = socket.readable() => match ready {
+                Ok(()) => false,
+                Err(_) => break,
+            },
+            () = ended.cancelled() => true,
+        };
         buffer.reserve(BUFFER);
         match socket.try_read_buf(&mut buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && !last => continue,
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
@@ -74,7 +86,7 @@ async fn take_frame(
 ) -> Result<(), Confused> {
     let number = header.number;
     match header.kind {
-        Kind::Wake => {}
+        Kind::Wake => lock(&shared.pool).awake(seat),
         Kind::Answer => {
             let mut pool = lock(&shared.pool);
             answer(&mut pool, seat, header, &payload)?;

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::pool::WorkerId;
@@ -40,8 +41,8 @@ pub enum Event {
     Hopeless(WorkerId),
     /// Requests wait, and no lane is free.
     Crowded,
-    /// Everything is to end; tell when it has.
-    Stop(oneshot::Sender<()>),
+    /// Everything is to end, by then at the latest; tell when it has.
+    Stop(Instant, oneshot::Sender<()>),
 }
 
 /// A template's process.
@@ -71,6 +72,8 @@ pub(super) struct Member {
     /// Neither starting nor serving any more.
     pub(super) lost: bool,
     pub(super) status: Option<ExitStatus>,
+    /// Says to those who read its lanes that its process has ended.
+    pub(super) ended: CancellationToken,
 }
 
 pub(super) struct Staff {
@@ -83,6 +86,8 @@ pub(super) struct Staff {
     pub(super) afresh: bool,
     /// How many workers in a row died before their first answer.
     pub(super) early_deaths: u32,
+    /// How many requests had been answered when a worker last died.
+    pub(super) answered_at_death: u64,
     /// Not before then is a worker replaced.
     pub(super) not_before: Instant,
     pub(super) last_start: Instant,
@@ -118,6 +123,7 @@ pub async fn start(
         members: BTreeMap::new(),
         last_id: 0,
         early_deaths: 0,
+        answered_at_death: 0,
         not_before: now,
         last_start: now,
         crowded: false,
@@ -225,7 +231,12 @@ impl Staff {
                 self.bury(worker);
             }
             Event::Confused(worker) => {
-                log!("worker {worker} sent what makes no sense; it is ended");
+                let process = self
+                    .members
+                    .get(&worker)
+                    .and_then(|member| member.process.as_ref());
+                let pid = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+                log!("worker{pid} sent what makes no sense; it is ended");
                 self.kill(worker);
             }
             Event::Doomed(worker) => {
@@ -235,17 +246,9 @@ impl Staff {
             }
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
-            Event::Stop(done) => {
-                let wanted = lock(&self.shared.pool).close();
-                let grace = if wanted {
-                    Duration::ZERO
-                } else {
-                    self.options.stop_timeout
-                };
-                self.stopping = Some(Stopping {
-                    done,
-                    deadline: Instant::now() + grace,
-                });
+            Event::Stop(deadline, done) => {
+                lock(&self.shared.pool).close();
+                self.stopping = Some(Stopping { done, deadline });
             }
         }
     }

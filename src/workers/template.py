@@ -19,19 +19,7 @@ import time
 from marshal import dumps, loads
 
 from runner_resolve import explained, resolve
-from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, MOMENT, RECEIVE, run_worker
-
-
-def no_action(*_):
-    """Signals of the terminal and of service managers are runner's to act on. A handler rather
-    than SIG_IGN, which programs started by the application would inherit."""
-
-
-IGNORED = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTSTP")
-    if hasattr(signal, name)
-]
+from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, IGNORED, MOMENT, RECEIVE, no_action, run_worker
 
 
 class Control:

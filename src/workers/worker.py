@@ -9,6 +9,7 @@ import marshal
 import mmap
 import os
 import platform
+import signal
 import socket
 import struct
 import sys
@@ -83,6 +84,13 @@ class Lane:
 
     # What goes to runner
 
+    def disown(self):
+        """Closes it in a process that is no worker: whatever is sent there fails."""
+        self.limit = -1
+        self.socket.close()
+        self.files.close()
+        os.close(self.tokens)
+
     def publish(self, number, begin, payload):
         """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
         socket, and so does what must not overtake something there."""
@@ -111,6 +119,8 @@ class Lane:
         start = self.head % CAPACITY
         if start + need <= CAPACITY and self.head + need <= self.limit:
             return True
+        if self.limit < 0:
+            return False
         skip = CAPACITY - start if start + need > CAPACITY else 0
         self.limit = self.counters[1] + CAPACITY
         if self.head + skip + need > self.limit:
@@ -196,6 +206,7 @@ class Lane:
                     except IndexError:
                         return
                 if token != number & 255:
+                    self.unannounced = True  # runner is to know that we are awake again
                     if flags & BODY_IN_FILE:
                         os.close(self.receive_file())
                     continue
@@ -266,6 +277,18 @@ WAKE_UP = pack(0, 0, 0, WAKE, 0)
 # The worker
 
 
+def no_action(*_):
+    """Signals of the terminal and of service managers are runner's to act on. A handler rather
+    than SIG_IGN, which programs started by the application would inherit."""
+
+
+IGNORED = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTSTP")
+    if hasattr(signal, name)
+]
+
+
 def run_worker(application, options, descriptors):
     """Serves on every lane until runner closes them."""
     watch, descriptors = descriptors[0], descriptors[1:]
@@ -286,6 +309,8 @@ def run_worker(application, options, descriptors):
     threading.Thread(
         target=watch_master, args=(watch, options["stop_timeout"]), name="runner-control", daemon=True
     ).start()
+    if hasattr(os, "register_at_fork"):
+        keep_to_ourselves(lanes, watch)
     # The first lane has the main thread, where applications expect to be.
     threads = [threading.Thread(target=lane.serve, name="runner-lane") for lane in lanes[1:]]
     for thread in threads:
@@ -293,6 +318,30 @@ def run_worker(application, options, descriptors):
     lanes[0].serve()
     for thread in threads:
         thread.join()
+
+
+def keep_to_ourselves(lanes, watch):
+    """A process that the application forks is none of ours: it obeys signals like any other, does not hold our
+    descriptors, and is no second worker on the same lanes if it comes back from the application."""
+    masked = threading.local()
+
+    def before():
+        # A signal that came before the handlers are taken away would be lost.
+        masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+
+    def after_in_parent():
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
+
+    def after_in_child():
+        for number in IGNORED:
+            if signal.getsignal(number) is no_action:
+                signal.signal(number, signal.SIG_DFL)
+        os.close(watch)
+        for lane in lanes:
+            lane.disown()
+        after_in_parent()
+
+    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
 
 
 def watch_master(descriptor, grace):

@@ -1,7 +1,10 @@
 """What becomes of requests when workers are slow, die or hang; told and asked through named pipes beside it."""
 
+import gzip
+import multiprocessing
 import os
 import signal
+import subprocess
 import threading
 
 folder = os.path.dirname(os.path.abspath(__file__))
@@ -51,6 +54,15 @@ def fails_afterwards():
 def writes_afterwards(write):
     yield b"whole"
     write(b"more")
+
+
+class ClosingLate:
+    def __iter__(self):
+        return iter([b"whole"])
+
+    def close(self):
+        note("waiting")
+        wait_for("go")
 
 
 def application(environ, start_response):
@@ -104,6 +116,38 @@ def application(environ, start_response):
                 write(b"x" * 65536)
         finally:
             note("closed")
+    elif path == "/close-waits":
+        start_response("200 OK", text + [("Content-Length", "5")])
+        return ClosingLate()
+    elif path == "/fork-leak":
+        if os.fork() == 0:
+            wait_for("go")
+            os._exit(0)
+        body = b"forked"
+    elif path == "/fork-return":
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        body = b"parent" if pid else b"child"
+    elif path == "/terminate":
+        child = multiprocessing.get_context("fork").Process(target=wait_for, args=("go",))
+        child.start()
+        child.terminate()
+        child.join(20)
+        body = str(child.exitcode).encode()
+    elif path == "/orphan":
+        # Its parent is gone before it ends, so that it is left to whoever takes orphans in.
+        subprocess.run(["sh", "-c", "(read line <go) & echo $! >&2"], stderr=subprocess.PIPE)
+        body = b"left behind"
+    elif path == "/proc-file":
+        start_response("200 OK", text)
+        return environ["wsgi.file_wrapper"](open("/proc/self/comm", "rb"))
+    elif path == "/gzip":
+        start_response("200 OK", text)
+        packed = os.path.join(folder, "packed.gz")
+        with gzip.open(packed, "wb") as file:
+            file.write(b"unpacked")
+        return environ["wsgi.file_wrapper"](gzip.open(packed, "rb"))
     elif path == "/error":
         raise ValueError("on purpose")
     elif path == "/errors":

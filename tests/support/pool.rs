@@ -25,6 +25,9 @@ use tokio::net::unix::pipe;
 /// `open(2)`: reading and writing wait for events, not in the call.
 const O_NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
+/// What a stop gives to workers that have something to finish.
+pub const GRACE: Duration = Duration::from_secs(30);
+
 pub const APPLICATION: &str = include_str!("../apps/pool.py");
 
 /// An application of its own in a folder of its own.
