@@ -85,10 +85,11 @@ pub struct Shared {
 
 impl Shared {
     /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
-    /// leaves in one write.
+    /// leaves in one write. The clock ticks from then on: an answer may come without being announced.
     fn wake(&self) {
         if lock(&self.pool).is_dirty() {
             self.written.notify_one();
+            self.busy.notify_one();
         }
     }
 
