@@ -2,11 +2,12 @@
 //! `unsafe` code. Each function here hides one Linux call behind what it is for.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::MmapRaw;
 use rustix::net::{
@@ -180,10 +181,62 @@ pub fn adopt_orphans() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
+/// The processes that somebody in this process waits for.
+static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Says that somebody waits for a process, until it is dropped.
+#[derive(Debug)]
+pub struct Awaited(i32);
+
+impl Awaited {
+    /// Somebody waits for this process.
+    #[must_use]
+    pub fn new(pid: i32) -> Self {
+        awaited().insert(pid);
+        Self(pid)
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        awaited().remove(&self.0);
+    }
+}
+
+fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
+    AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for those of our children that have ended and that nobody else waits for: descendants of workers that
+/// were left to us when their parent ended.
+pub fn bury_orphans() {
+    // Only there: elsewhere nobody is left to us, see `adopt_orphans`.
+    #[cfg(target_os = "linux")]
+    for task in std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for pid in children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+        {
+            if !awaited().contains(&pid)
+                && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            {
+                // Its status is nobody's business.
+                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+            }
+        }
+    }
+}
+
 /// A process that can be ended without ever hitting another that got its number later.
 #[derive(Debug)]
 pub struct Process {
     pid: rustix::process::Pid,
+    _awaited: Awaited,
     /// `None` where the system has no such thing, or the process is dead already.
     #[cfg(target_os = "linux")]
     handle: Option<OwnedFd>,
@@ -196,6 +249,7 @@ impl Process {
         let pid = rustix::process::Pid::from_raw(pid)?;
         Some(Self {
             pid,
+            _awaited: Awaited::new(pid.as_raw_nonzero().get()),
             #[cfg(target_os = "linux")]
             handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
         })

@@ -233,6 +233,22 @@ async fn a_process_that_an_application_has_forked_is_no_worker() {
 }
 
 #[tokio::test]
+async fn what_a_worker_leaves_behind_is_buried() {
+    let pool = pool(|_| ()).await;
+    let pid = pool.text("/orphan").await;
+    let orphan = watch(&pid);
+    pool.allow("go").await;
+    orphan.ended().await;
+    let buried = async {
+        while std::path::Path::new("/proc").join(&pid).exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    bounded(buried).await;
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
 async fn processes_of_an_application_obey_signals() {
     let pool = pool(|_| ()).await;
     for _ in 0..10 {

@@ -16,7 +16,7 @@ use super::staff::{Event, Member, Source, Staff, Stopping, TemplateId};
 use super::template::{Inbox, Template};
 use super::{Shared, lock, reader};
 use crate::log;
-use crate::unix::Process;
+use crate::unix::{Awaited, Process};
 
 /// The first delay before a worker that died before its first answer is replaced; it doubles each time.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -71,7 +71,7 @@ impl Staff {
         let id = self.last_id;
         let (kill, killed) = oneshot::channel();
         tokio::spawn(listen(Arc::clone(&self.shared), id, inbox));
-        let pid = child.id();
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         tokio::spawn(wait(Arc::clone(&self.shared), id, child, killed));
         self.sources.insert(
             id,
@@ -81,6 +81,7 @@ impl Staff {
                 loading: Some(Instant::now()),
                 kill: Some(kill),
                 pid,
+                _awaited: pid.map(Awaited::new),
             },
         );
         Ok(id)
@@ -139,9 +140,7 @@ impl Staff {
             .map(|(&worker, _)| worker)
             .collect();
         let becomes = source.becomes;
-        let process = source
-            .pid
-            .and_then(|pid| Process::new(i32::try_from(pid).ok()?));
+        let process = source.pid.and_then(Process::new);
         for worker in waiting {
             self.employ(worker);
         }

@@ -12,6 +12,7 @@ use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
 use super::template::cause;
 use crate::log;
+use crate::unix;
 
 impl Drop for Member {
     /// However we end, no worker stays behind.
@@ -63,8 +64,9 @@ impl Staff {
         }
     }
 
-    /// Workers whose template has died are our children now.
+    /// Workers whose template has died are our children now, and so is whatever workers leave behind.
     pub(super) fn reap_orphans(&mut self) {
+        unix::bury_orphans();
         let mut dead = Vec::new();
         for (&worker, member) in &self.members {
             if let (None, Some(process)) = (member.status, &member.process)

@@ -19,7 +19,7 @@ use super::pool::WorkerId;
 use super::template::{Message, Template};
 use super::{Shared, WorkerOptions, lock};
 use crate::log;
-use crate::unix::{self, Process};
+use crate::unix::{self, Awaited, Process};
 
 /// A template's name: never used twice.
 pub(super) type TemplateId = u32;
@@ -55,7 +55,8 @@ pub(super) struct Source {
     pub(super) loading: Option<Instant>,
     /// Ends the process when told or dropped.
     pub(super) kill: Option<oneshot::Sender<()>>,
-    pub(super) pid: Option<u32>,
+    pub(super) pid: Option<i32>,
+    pub(super) _awaited: Option<Awaited>,
 }
 
 /// A worker from the order to its end.

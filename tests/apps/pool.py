@@ -137,8 +137,10 @@ def application(environ, start_response):
         body = str(child.exitcode).encode()
     elif path == "/orphan":
         # Its parent is gone before it ends, so that it is left to whoever takes orphans in.
-        subprocess.run(["sh", "-c", "(read line <go) & echo $! >&2"], stderr=subprocess.PIPE)
-        body = b"left behind"
+        script = "exec >&2; (read line <go) 2>&1 & echo $! >orphan"
+        subprocess.run(["sh", "-c", script], cwd=folder, check=True)
+        with open(os.path.join(folder, "orphan"), "rb") as file:
+            body = file.read().strip()
     elif path == "/proc-file":
         start_response("200 OK", text)
         return environ["wsgi.file_wrapper"](open("/proc/self/comm", "rb"))
