@@ -10,6 +10,7 @@ use crate::command::cgi::Cgi;
 use crate::command::exit::Exit;
 use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
+use crate::command::format::Format;
 use crate::command::help::Help;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
 use crate::command::run_ini::RunIni;
@@ -37,6 +38,8 @@ pub enum Node {
     Call(Box<Call>),
     /// `graph FILE`.
     Tree(Box<Tree>),
+    /// `fmt FILE…`.
+    Format(Box<Format>),
     /// `help`.
     Help(Help),
     /// `true` and `false`.
@@ -56,6 +59,7 @@ impl Node {
             Self::Cgi(node) => node.run(),
             Self::Call(node) => node.run(),
             Self::Tree(node) => Ok(node.run()),
+            Self::Format(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),
         }

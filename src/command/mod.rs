@@ -15,6 +15,7 @@ pub mod cgi;
 pub mod exit;
 pub mod failure;
 pub mod fastcgi;
+pub mod format;
 pub mod graph;
 pub mod help;
 pub mod launch;
@@ -70,6 +71,7 @@ pub static COMMANDS: &[Entry] = &[
     cgi::ENTRY,
     run_ini::ENTRY,
     tree::ENTRY,
+    format::ENTRY,
     wsgi::WSGI,
     wsgi::DEMO,
     exit::TRUE,
