@@ -12,6 +12,7 @@ use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
 use crate::command::format::Format;
 use crate::command::help::Help;
+use crate::command::init::Init;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
@@ -38,6 +39,8 @@ pub enum Node {
     Call(Box<Call>),
     /// `graph FILE`.
     Tree(Box<Tree>),
+    /// `init`.
+    Init(Box<Init>),
     /// `fmt FILE…`.
     Format(Box<Format>),
     /// `help`.
@@ -59,6 +62,7 @@ impl Node {
             Self::Cgi(node) => node.run(),
             Self::Call(node) => node.run(),
             Self::Tree(node) => Ok(node.run()),
+            Self::Init(node) => node.run(),
             Self::Format(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),

@@ -12,12 +12,14 @@ use crate::command::line::Scope;
 pub mod arguments;
 pub mod call;
 pub mod cgi;
+pub mod discovery;
 pub mod exit;
 pub mod failure;
 pub mod fastcgi;
 pub mod format;
 pub mod graph;
 pub mod help;
+pub mod init;
 pub mod launch;
 pub mod line;
 pub mod names;
@@ -71,6 +73,7 @@ pub static COMMANDS: &[Entry] = &[
     cgi::ENTRY,
     run_ini::ENTRY,
     tree::ENTRY,
+    init::ENTRY,
     format::ENTRY,
     wsgi::WSGI,
     wsgi::DEMO,
