@@ -93,19 +93,26 @@ run it: './a folder/app.ini'
     assert!(runs(program, "a folder/app.ini").contains("REQUEST_METHOD"));
 }
 
+/// Files, what is served, and what the file must say.
+type Case = (
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static [&'static str],
+);
+
 #[test]
 fn what_is_served_is_the_likeliest() {
-    let django = "os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", 'shop.settings.local')\n";
-    let wsgi =
+    const DJANGO: &str =
+        "os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", 'shop.settings.local')\n";
+    const WSGI: &str =
         "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n";
-    // Files, what is served, and what the file must say.
-    let cases: &[(&[(&str, &str)], &str, &[&str])] = &[
+    let cases: &[Case] = &[
         (
             &[
-                ("manage.py", django),
+                ("manage.py", DJANGO),
                 ("app.py", "app = 1\n"),
                 ("shop/__init__.py", ""),
-                ("shop/wsgi.py", wsgi),
+                ("shop/wsgi.py", WSGI),
             ],
             "shop.wsgi.application",
             &["Also here: import:app.app\n", "threads = 4\n"],
