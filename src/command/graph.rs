@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::command::arguments;
 use crate::command::call::Call;
 use crate::command::cgi::Cgi;
+use crate::command::completions::Completions;
 use crate::command::exit::Exit;
 use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
@@ -43,6 +44,8 @@ pub enum Node {
     Init(Box<Init>),
     /// `fmt FILE…`.
     Format(Box<Format>),
+    /// `completions SHELL`.
+    Completions(Completions),
     /// `help`.
     Help(Help),
     /// `true` and `false`.
@@ -64,6 +67,7 @@ impl Node {
             Self::Tree(node) => Ok(node.run()),
             Self::Init(node) => node.run(),
             Self::Format(node) => Ok(node.run()),
+            Self::Completions(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),
         }

@@ -12,6 +12,7 @@ use crate::command::line::Scope;
 pub mod arguments;
 pub mod call;
 pub mod cgi;
+pub mod completions;
 pub mod discovery;
 pub mod exit;
 pub mod failure;
@@ -79,6 +80,7 @@ pub static COMMANDS: &[Entry] = &[
     wsgi::DEMO,
     exit::TRUE,
     exit::FALSE,
+    completions::ENTRY,
     help::ENTRY,
 ];
 
