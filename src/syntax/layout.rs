@@ -15,6 +15,9 @@ const INDENT: usize = 4;
 /// Levels beyond which lines are not indented further.
 const DEEPEST: usize = 12;
 
+/// Mistakes beyond which no more are looked for.
+const MOST_MISTAKES: usize = 1000;
+
 /// A file in its canonical layout, which has at most so many bytes.
 ///
 /// # Errors
@@ -22,6 +25,9 @@ const DEEPEST: usize = 12;
 pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostics> {
     let (lines, mut mistakes) = file::parse(source);
     for line in &lines {
+        if mistakes.len() >= MOST_MISTAKES {
+            break;
+        }
         if let Line::Setting { value, .. } = line {
             mistakes.extend(expression::parse(source, value).err());
         }
