@@ -7,7 +7,13 @@ CARGO ?= cargo
 PYTHON ?= python3
 PREFIX ?= /usr/local
 DESTDIR ?=
-MANDIR = $(DESTDIR)$(PREFIX)/share/man
+SHARE = $(DESTDIR)$(PREFIX)/share
+MANDIR = $(SHARE)/man
+BASH_COMPLETIONS = $(SHARE)/bash-completion/completions
+ZSH_COMPLETIONS = $(SHARE)/zsh/site-functions
+FISH_COMPLETIONS = $(SHARE)/fish/vendor_completions.d
+# Nobody's own settings have a part in what is installed.
+COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent target/release/runner completions
 
 .PHONY: all run test bench install uninstall clean
 
@@ -44,11 +50,16 @@ install: all
 	install -m 755 target/release/runner target/release/invoke "$(DESTDIR)$(PREFIX)/bin"
 	install -m 644 man/*.1 "$(MANDIR)/man1"
 	install -m 644 man/*.5 "$(MANDIR)/man5"
+	install -d "$(BASH_COMPLETIONS)" "$(ZSH_COMPLETIONS)" "$(FISH_COMPLETIONS)"
+	$(COMPLETIONS) bash >"$(BASH_COMPLETIONS)/runner"
+	$(COMPLETIONS) zsh >"$(ZSH_COMPLETIONS)/_runner"
+	$(COMPLETIONS) fish >"$(FISH_COMPLETIONS)/runner.fish"
 
 uninstall:
 	rm -f "$(DESTDIR)$(PREFIX)/bin/runner" "$(DESTDIR)$(PREFIX)/bin/invoke"
 	for page in man/*.1; do rm -f "$(MANDIR)/man1/$${page##*/}"; done
 	for page in man/*.5; do rm -f "$(MANDIR)/man5/$${page##*/}"; done
+	rm -f "$(BASH_COMPLETIONS)/runner" "$(ZSH_COMPLETIONS)/_runner" "$(FISH_COMPLETIONS)/runner.fish"
 
 clean:
 	$(CARGO) clean

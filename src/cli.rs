@@ -26,9 +26,22 @@ pub struct CommandLine {
     pub words: Vec<String>,
 }
 
-/// The options, as clap and the man page know them.
+/// The options with the words behind them, as they are parsed.
 #[must_use]
 pub fn command() -> Command {
+    options().arg(
+        Arg::new("words")
+            .value_name("NAME_OR_URL")
+            .help("The command to run, and its arguments")
+            .hide(true)
+            .num_args(1..)
+            .trailing_var_arg(true),
+    )
+}
+
+/// The options alone.
+#[must_use]
+pub fn options() -> Command {
     Command::new("runner")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs any web application from one executable INI file")
@@ -57,14 +70,6 @@ pub fn command() -> Command {
                 .long("version")
                 .help("Print the version")
                 .action(ArgAction::Version),
-        )
-        .arg(
-            Arg::new("words")
-                .value_name("NAME_OR_URL")
-                .help("The command to run, and its arguments")
-                .hide(true)
-                .num_args(1..)
-                .trailing_var_arg(true),
         )
 }
 

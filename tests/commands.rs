@@ -16,17 +16,20 @@ Options:
   -V, --version        Print the version
 
 Names:
-  launch   Serves an application by HTTP and opens a web browser on it
-  serve    Serves an application by HTTP
-  FastCGI  Serves an application by FastCGI, behind a web server
-  CGI      Answers one CGI request, or serves by FastCGI if a web server hands over a socket
-  runIni   Runs the command that an INI file defines as `app`
-  graph    Shows what an INI file would run, as a tree, without running it
-  WSGI     Says that a Python object is a WSGI application: `serve WSGI import:my_app.application`
-  demo     An application that shows each request, without Python: `launch demo`
-  true     Does nothing, with exit status 0
-  false    Does nothing, with exit status 1
-  help     Prints help, with all names that are available, or help for one of them
+  launch       Serves an application by HTTP and opens a web browser on it
+  serve        Serves an application by HTTP
+  FastCGI      Serves an application by FastCGI, behind a web server
+  CGI          Answers one CGI request, or serves by FastCGI if a web server hands over a socket
+  runIni       Runs the command that an INI file defines as `app`
+  graph        Shows what an INI file would run, as a tree, without running it
+  init         Writes an executable INI file for the application that is in a folder
+  fmt          Puts configuration files in one canonical layout
+  WSGI         Says that a Python object is a WSGI application: `serve WSGI import:my_app.application`
+  demo         An application that shows each request, without Python: `launch demo`
+  true         Does nothing, with exit status 0
+  false        Does nothing, with exit status 1
+  completions  Prints the completions of command lines for a shell
+  help         Prints help, with all names that are available, or help for one of them
 
 `runner help NAME` says more about a name.
 ";

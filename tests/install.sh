@@ -18,6 +18,7 @@ chromium                               chromium
 pypy3                                  pypy3
 wrk                                    wrk
 cc                                     gcc
+setpriv                                util-linux
 /usr/lib/python3/dist-packages/venv    python3-venv
 '
 

@@ -8,7 +8,7 @@ use crate::command::line::{Line, Word};
 use crate::command::{Entry, Kind};
 
 /// The name under which clap keeps the words that are no options.
-const WORDS: &str = "words";
+pub const WORDS: &str = "words";
 
 /// What stands behind a command's name.
 #[derive(Debug)]

@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use crate::command::arguments;
 use crate::command::call::Call;
 use crate::command::cgi::Cgi;
+use crate::command::completions::Completions;
 use crate::command::exit::Exit;
 use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
+use crate::command::format::Format;
 use crate::command::help::Help;
+use crate::command::init::Init;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
@@ -37,6 +40,12 @@ pub enum Node {
     Call(Box<Call>),
     /// `graph FILE`.
     Tree(Box<Tree>),
+    /// `init`.
+    Init(Box<Init>),
+    /// `fmt FILE…`.
+    Format(Box<Format>),
+    /// `completions SHELL`.
+    Completions(Completions),
     /// `help`.
     Help(Help),
     /// `true` and `false`.
@@ -56,6 +65,9 @@ impl Node {
             Self::Cgi(node) => node.run(),
             Self::Call(node) => node.run(),
             Self::Tree(node) => Ok(node.run()),
+            Self::Init(node) => node.run(),
+            Self::Format(node) => Ok(node.run()),
+            Self::Completions(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),
         }

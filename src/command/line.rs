@@ -154,6 +154,15 @@ impl Scope {
             .unwrap_or_default()
     }
 
+    /// The file that a word names. One that was typed is shown in messages as it was typed.
+    #[must_use]
+    pub fn path(&self, word: &Word) -> PathBuf {
+        match word.origin {
+            Origin::CommandLine => PathBuf::from(&word.text),
+            Origin::Property(_) => self.folder(&word.origin).join(&word.text),
+        }
+    }
+
     /// The folders where modules and virtual environments are looked for: that of the file that is run
     /// (and that of the file it is a symbolic link to), and the current one.
     #[must_use]

@@ -12,11 +12,15 @@ use crate::command::line::Scope;
 pub mod arguments;
 pub mod call;
 pub mod cgi;
+pub mod completions;
+pub mod discovery;
 pub mod exit;
 pub mod failure;
 pub mod fastcgi;
+pub mod format;
 pub mod graph;
 pub mod help;
+pub mod init;
 pub mod launch;
 pub mod line;
 pub mod names;
@@ -70,10 +74,13 @@ pub static COMMANDS: &[Entry] = &[
     cgi::ENTRY,
     run_ini::ENTRY,
     tree::ENTRY,
+    init::ENTRY,
+    format::ENTRY,
     wsgi::WSGI,
     wsgi::DEMO,
     exit::TRUE,
     exit::FALSE,
+    completions::ENTRY,
     help::ENTRY,
 ];
 

@@ -1,6 +1,5 @@
 //! `runIni FILE ARGS…`: runs the command that a file defines. It is what makes an INI file a program.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::command::arguments::{Arguments, Options};
@@ -50,11 +49,7 @@ pub struct RunIni {
 /// There is no such file, it has mistakes, or it defines nothing that can be run.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
     let word = arguments.first("FILE")?;
-    // As it was written, where that is possible: so it is shown in messages.
-    let path = match word.origin {
-        Origin::CommandLine => PathBuf::from(&word.text),
-        Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
-    };
+    let path = scope.path(&word);
     let mut line = arguments.line;
     // What cannot be found has no other name; reading it will say what is wrong.
     let identity = path.canonicalize().unwrap_or_else(|_| path.clone());

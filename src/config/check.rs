@@ -124,13 +124,12 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
             .map(|setting| setting.name)
             .filter(|known| known.starts_with(OWN));
         // The last part alone may be right, and what is before it wrong.
-        let last = name.rsplit('.').next().unwrap_or(name);
-        let hint = did_you_mean(name, own.clone()).or_else(|| {
-            let found = own
-                .clone()
-                .find(|known| known.rsplit('.').next() == Some(last))?;
-            Some(format!("did you mean `{found}`?"))
-        });
+        let last = name.rsplit('.').next();
+        let mut same = own.clone().filter(|known| known.rsplit('.').next() == last);
+        let hint = match (same.next(), same.next()) {
+            (Some(only), None) => Some(format!("did you mean `{only}`?")),
+            _ => did_you_mean(name, own),
+        };
         let message = format!("there is no setting {}", quoted(name));
         let mistake = match &rule.origin {
             Origin::File(home, span) => {

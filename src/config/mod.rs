@@ -6,11 +6,14 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::eval::{Properties, Value};
-use crate::syntax::{Diagnostic, Diagnostics, Place};
+use crate::syntax::file::decode;
+use crate::syntax::{Diagnostic, Diagnostics, Place, Source};
 
+pub use load::LARGEST;
 pub use sections::SPECIAL;
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
@@ -23,6 +26,15 @@ mod name;
 mod rules;
 mod sections;
 mod settings;
+
+/// The text of a configuration file, as it is.
+///
+/// # Errors
+/// It cannot be read, is too large, or is no text.
+pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    let shown = path.display().to_string();
+    decode(&shown, load::read_bounded(path, &shown)?)
+}
 
 /// One layer of configuration.
 #[derive(Clone, Debug)]

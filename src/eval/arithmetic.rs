@@ -45,12 +45,12 @@ pub fn sign(operator: Unary, value: &Value) -> Result<Value, Fault> {
             (Unary::Plus, Some(number)) => Ok(Value::Int(number)),
             (Unary::Invert, Some(number)) => Ok(Value::Int(-number - 1)),
             (_, None) => {
-                let symbol = match operator {
-                    Unary::Minus => "-",
-                    Unary::Plus => "+",
-                    Unary::Invert => "~",
+                let (symbol, wanted) = match operator {
+                    Unary::Minus => ("-", "a number"),
+                    Unary::Plus => ("+", "a number"),
+                    Unary::Invert => ("~", "a whole number"),
                 };
-                let message = format!("`{symbol}` takes a number but got {}", value.kind());
+                let message = format!("`{symbol}` takes {wanted} but got {}", value.kind());
                 Err(Fault::wrong_type(message))
             }
         },

@@ -134,6 +134,7 @@ pub(super) fn call(
 /// `1 argument`, `2 arguments`
 fn counted(count: usize) -> String {
     match count {
+        0 => "no arguments".to_owned(),
         1 => "1 argument".to_owned(),
         other => format!("{other} arguments"),
     }

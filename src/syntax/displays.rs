@@ -204,26 +204,39 @@ pub(super) fn arguments(
 ) -> Result<Vec<Argument>, Diagnostic> {
     let mut arguments: Vec<Argument> = Vec::new();
     let mut names: HashSet<Arc<str>> = HashSet::new();
+    let mut unpacked = false;
+    let mut generator = None;
     for part in pair.into_inner() {
         let span = builder.span(&part);
+        let mut parts = part.clone().into_inner();
+        if parts.any(|part| part.as_rule() == Rule::for_clause) {
+            generator = Some(span);
+        }
         let one = argument(builder, part)?;
         match &one {
             Argument::Named(name, _) if !names.insert(Arc::clone(name)) => {
                 let message = format!("argument {} is given twice", quoted(name));
                 return Err(builder.error(span, message));
             }
-            Argument::One(_) if !names.is_empty() => {
+            Argument::One(_) if !names.is_empty() || unpacked => {
                 let message = "an argument without a name follows one with a name";
                 return Err(builder.error(span, message));
             }
-            Argument::One(_)
-            | Argument::Named(..)
-            | Argument::Star(_)
-            | Argument::DoubleStar(_) => {}
+            Argument::Star(_) if unpacked => {
+                return Err(builder.error(span, "`*` cannot stand behind `**`"));
+            }
+            Argument::DoubleStar(_) => unpacked = true,
+            Argument::One(_) | Argument::Named(..) | Argument::Star(_) => {}
         }
         arguments.push(one);
     }
-    Ok(arguments)
+    match generator {
+        Some(span) if arguments.len() > 1 => {
+            let message = "a generator beside other arguments stands in parentheses";
+            Err(builder.error(span, message))
+        }
+        Some(_) | None => Ok(arguments),
+    }
 }
 
 fn argument(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Argument, Diagnostic> {

@@ -75,6 +75,7 @@ fn wanted(error: &Error<Rule>, text: &str, at: usize) -> String {
         Rule::number,
         Rule::constant,
         Rule::group,
+        Rule::slice,
     ];
     if any(&operand) {
         return "an expression".to_owned();

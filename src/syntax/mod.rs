@@ -1,6 +1,7 @@
 //! Source text to tree; pure. The only place that knows pest.
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, did_you_mean, nearest, quoted};
+pub use layout::layout;
 pub use messages::meant_word;
 pub use render::render;
 pub use source::{Fragment, Place, Source, Span};
@@ -13,6 +14,7 @@ mod diagnostic;
 mod displays;
 mod formatted;
 mod grammar;
+mod layout;
 mod messages;
 mod nesting;
 mod operators;
