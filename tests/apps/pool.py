@@ -137,7 +137,7 @@ def application(environ, start_response):
         body = str(child.exitcode).encode()
     elif path == "/orphan":
         # Its parent is gone before it ends, so that it is left to whoever takes orphans in.
-        script = "exec >&2; (read line <go) 2>&1 & echo $! >orphan"
+        script = "exec >&2; head -c 1 <go 2>&1 & echo $! >orphan"
         subprocess.run(["sh", "-c", script], cwd=folder, check=True)
         with open(os.path.join(folder, "orphan"), "rb") as file:
             body = file.read().strip()
