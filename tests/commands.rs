@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use support::Folder;
 
 /// What `runner --help` prints where no configuration file adds anything.
@@ -377,4 +381,61 @@ fn values_that_cannot_be_run_are_shown_where_they_stand() {
         "error: the value of `peak.running.shortcuts.number` is nothing that can be run\n";
     assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("names.ini:7"), "{}", outcome.stderr);
+}
+
+/// `?%ff` becomes an argument with mod_cgid (RFC 3875, section 4.4); a folder may be called anything.
+#[test]
+fn arguments_need_not_be_utf_8() {
+    let bytes = OsStr::from_bytes;
+    let program = Path::new(bytes(b"caf\xe9")).join("app.ini");
+    let folder = Folder::new()
+        .file(&program, "app = commands.Alias(command=['CGI', 'demo'])\n")
+        .file(
+            "show.py",
+            "import sys\n\ndef argv():\n    print(sys.argv)\n",
+        );
+    let requests = [
+        &[bytes(b"CGI"), bytes(b"demo"), bytes(b"\xff")][..],
+        &[bytes(b"runIni"), program.as_os_str(), bytes(b"\xff")],
+        &[bytes(b"runIni"), program.as_os_str(), bytes(b"--\xff")],
+    ];
+    for arguments in requests {
+        let outcome = folder
+            .runner(arguments)
+            .env("REQUEST_METHOD", "GET")
+            .env("SERVER_PROTOCOL", "HTTP/1.1")
+            .env("SCRIPT_NAME", "")
+            .env("PATH_INFO", "/")
+            .run();
+        assert!(
+            outcome.stdout.starts_with("Status: 200"),
+            "{arguments:?}: {outcome:#?}"
+        );
+    }
+    folder
+        .runner([bytes(b"import:show.argv"), bytes(b"\xff")])
+        .run()
+        .is(0, "['import:show.argv', '\\udcff']\n", "");
+    let refused = [
+        (
+            &[bytes(b"se\xffve")][..],
+            "error: unknown name `se\u{fffd}ve`\n = hint: did you mean `serve`?\n",
+        ),
+        (
+            &[bytes(b"serve"), bytes(b"unix:/\xff"), bytes(b"demo")],
+            "error: the socket URL `unix:/\u{fffd}` is not UTF-8\n",
+        ),
+        (
+            &[
+                bytes(b"serve"),
+                bytes(b"import:show.argv"),
+                bytes(b"--"),
+                bytes(b"\xff"),
+            ],
+            "error: the argument `\u{fffd}` is not UTF-8\n",
+        ),
+    ];
+    for (arguments, message) in refused {
+        folder.runner(arguments).run().is(1, "", message);
+    }
 }

@@ -120,7 +120,7 @@ fn run_head(scope: Scope, head: Head, line: Line) -> Result<Node, Failure> {
         Head::Import(target, origin) => Ok(Node::Call(Box::new(Call {
             target,
             origin,
-            arguments: line.words.into_iter().map(|word| word.text).collect(),
+            arguments: line.words.into_iter().map(|word| word.exact).collect(),
             scope,
         }))),
     }
@@ -239,6 +239,7 @@ fn substitute(
     let origin = Origin::Property(property.into());
     let prepend = |texts: Vec<String>, line: &mut Line| {
         let words = texts.into_iter().map(|text| Word {
+            exact: text.clone().into(),
             text,
             origin: origin.clone(),
         });

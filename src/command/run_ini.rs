@@ -52,8 +52,8 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     let word = arguments.first("FILE")?;
     // As it was written, where that is possible: so it is shown in messages.
     let path = match word.origin {
-        Origin::CommandLine => PathBuf::from(&word.text),
-        Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
+        Origin::CommandLine => PathBuf::from(&word.exact),
+        Origin::Property(_) => scope.folder(&word.origin).join(&word.exact),
     };
     let mut line = arguments.line;
     // What cannot be found has no other name; reading it will say what is wrong.
@@ -64,6 +64,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     }
     let file = RunFile {
         written: word.text,
+        exact: word.exact,
         path: path.clone(),
     };
     let mut layers = scope.layers;

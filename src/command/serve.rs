@@ -1,5 +1,6 @@
 //! `serve`: an application by HTTP.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Arg, value_parser};
@@ -67,7 +68,7 @@ pub struct Serve {
     /// The application.
     pub application: Application,
     /// The application's own arguments.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
 }
 
 /// Adds the options.
@@ -126,7 +127,11 @@ pub fn resolve(
         url,
         url_origin,
         application,
-        arguments: arguments.behind.into_iter().map(|word| word.text).collect(),
+        arguments: arguments
+            .behind
+            .into_iter()
+            .map(|word| word.exact)
+            .collect(),
     })
 }
 
@@ -147,6 +152,10 @@ pub fn take_socket_url(
         return Ok(None);
     }
     let word = line.words.remove(0);
+    if word.exact.to_str().is_none() {
+        let message = format!("the socket URL `{}` is not UTF-8", word.text);
+        return Err(scope.mistake(&word.origin, message, None));
+    }
     let url = parse_url(scope, &word.text, &word.origin)?;
     Ok(Some((url, word.origin)))
 }
