@@ -226,3 +226,22 @@ fn graph_shows_what_arguments_change() {
             "",
         );
 }
+
+#[test]
+fn options_behind_an_alias_override_its_own() {
+    let alias = "app = commands.Alias(command=['serve', '-p', '8123', '--host', 'a', 'demo'])\n";
+    let folder = Folder::new().file("app.ini", alias);
+    let cases = [
+        (&[][..], "tcp://a:8123"),
+        (&["-p", "8124"], "tcp://a:8124"),
+        (&["-p8124", "--port=8125", "--host", "b"], "tcp://b:8125"),
+    ];
+    for (arguments, url) in cases {
+        let tree = folder
+            .runner(["graph", "app.ini"])
+            .arguments(arguments)
+            .run();
+        let wanted = format!("HTTP on {url} ");
+        assert!(tree.success().contains(&wanted), "{url}: {tree:#?}");
+    }
+}
