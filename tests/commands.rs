@@ -208,14 +208,14 @@ fn wrong_usage_is_status_2() {
         (
             &["serve", "demo", "-p", "x"],
             format!(
-                "error: invalid value 'x' for '--port <PORT>': invalid digit found in string\n\n\
+                "error: invalid value 'x' for '--port <PORT>': a port is a number from 0 to 65535\n\n\
                  {try_help}"
             ),
         ),
         (
             &["serve", "demo", "-p", "65536"],
             format!(
-                "error: invalid value '65536' for '--port <PORT>': 65536 is not in 0..=65535\n\n\
+                "error: invalid value '65536' for '--port <PORT>': a port is a number from 0 to 65535\n\n\
                  {try_help}"
             ),
         ),

@@ -245,3 +245,40 @@ fn options_behind_an_alias_override_its_own() {
         assert!(tree.success().contains(&wanted), "{url}: {tree:#?}");
     }
 }
+
+#[test]
+fn wrong_usage_in_an_alias_is_shown_in_its_file() {
+    let cases = [
+        (
+            "'serve', '-p', 'x', 'demo'",
+            "invalid value 'x' for '--port <PORT>': a port is a number from 0 to 65535",
+            "",
+        ),
+        ("'serve'", "NAME_OR_URL is missing", ""),
+        ("'FastCGI', 'demo', 'x'", "unexpected argument `x`", ""),
+        (
+            "'serve', 'demo', 'x'",
+            "unexpected argument `x`",
+            "  │\n  = hint: arguments for the application stand behind `--`\n",
+        ),
+        (
+            "'serve', '--prot', '1', 'demo'",
+            "unexpected argument '--prot' found",
+            "",
+        ),
+    ];
+    for (words, message, hint) in cases {
+        let folder = Folder::new().file(
+            "app.ini",
+            format!("app = commands.Alias(command=[{words}])\n"),
+        );
+        let line = format!("app = commands.Alias(command=[{words}])");
+        let shown = format!("error: {message}\n  ┌─ app.ini:1:1\n  │\n1 │ {line}\n  │ ^^^\n{hint}");
+        folder.runner(["runIni", "app.ini"]).run().is(1, "", &shown);
+        folder.runner(["graph", "app.ini"]).run().is(1, "", &shown);
+    }
+    // What is typed behind an alias is still wrong usage, and an alias is whole with what is typed.
+    let folder = Folder::new().file("app.ini", "app = commands.Alias(command=['serve'])\n");
+    assert_eq!(folder.runner(["runIni", "app.ini", "-x"]).run().status, 2);
+    assert_eq!(folder.runner(["graph", "app.ini", "demo"]).run().status, 0);
+}

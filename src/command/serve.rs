@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Arg, value_parser};
+use clap::Arg;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
@@ -81,7 +81,7 @@ pub fn options(command: clap::Command) -> clap::Command {
                 .long("port")
                 .value_name("PORT")
                 .help("Listen on this TCP port (0 for any free one)")
-                .value_parser(value_parser!(u16)),
+                .value_parser(port),
         )
         .arg(
             Arg::new("host")
@@ -89,6 +89,12 @@ pub fn options(command: clap::Command) -> clap::Command {
                 .value_name("HOST")
                 .help("Listen on the addresses of this host (`*` for all)"),
         )
+}
+
+/// The value of `-p`.
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| "a port is a number from 0 to 65535".to_owned())
 }
 
 /// Finds out what is served where.
