@@ -7,6 +7,8 @@ CARGO ?= cargo
 PYTHON ?= python3
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Where the recipes look for what cargo has built, whatever the caller's environment says.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 
 .PHONY: all run test bench install uninstall clean
