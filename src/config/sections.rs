@@ -98,7 +98,7 @@ impl FileReader<'_> {
         let (what, below) = self.with_prefix(name, &value, parsed.span)?;
         let source = Arc::clone(&self.home.source);
         let wants = |wanted: &str, got: &Value| {
-            let message = format!("`{name}` takes {wanted} but got {}", got.kind());
+            let message = format!("`{name}` takes {wanted} but got {}", got.kind_shown());
             Err(Diagnostic::new("type/section", message).at(&source, parsed.span))
         };
         match (name, &what) {
