@@ -282,3 +282,23 @@ fn wrong_usage_in_an_alias_is_shown_in_its_file() {
     assert_eq!(folder.runner(["runIni", "app.ini", "-x"]).run().status, 2);
     assert_eq!(folder.runner(["graph", "app.ini", "demo"]).run().status, 0);
 }
+
+#[test]
+fn an_environment_variable_that_is_not_set_suggests_the_nearest() {
+    let line = "app = commands.Alias(command=[config.Namespace('environ')['GREETNIG']])";
+    Folder::new()
+        .file("app.ini", format!("{line}\n"))
+        .runner(["runIni", "app.ini"])
+        .env("GREETING", "true")
+        .run()
+        .is(
+            1,
+            "",
+            &format!(
+                "error: setting `environ.GREETNIG` is not set\n  ┌─ app.ini:1:58\n  │\n1 │ {line}\n  │ \
+                 {}{}\n  │\n  = hint: did you mean `environ.GREETING`?\n",
+                " ".repeat(57),
+                "^".repeat(12)
+            ),
+        );
+}

@@ -102,7 +102,11 @@ pub(super) fn lookup(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Val
 }
 
 fn not_set(evaluator: &Evaluator<'_>, name: &str) -> Fault {
-    let near = evaluator.properties.names("");
+    let prefix = match name.starts_with("environ.") {
+        true => "environ.",
+        false => "",
+    };
+    let near = evaluator.properties.names(prefix);
     let hint = did_you_mean(name, near.iter().map(String::as_str));
     Fault::new(
         "name/property",
