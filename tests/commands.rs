@@ -439,3 +439,32 @@ fn arguments_need_not_be_utf_8() {
         folder.runner(arguments).run().is(1, "", message);
     }
 }
+
+#[test]
+fn what_was_meant_is_suggested() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["serve", "WSGI", "my_app.application"],
+            "error: unknown name `my_app.application`\n = hint: a Python object is named as in \
+             `import:my_app.application`; `runner help` lists all names\n",
+        ),
+        (
+            &["serve", "TCP://localhost", "demo"],
+            "error: `TCP://localhost` has no port\n = hint: write `tcp://localhost:8000`, or \
+             `tcp://localhost:0` for any free port\n",
+        ),
+        (
+            &["serve", "http://localhost:0", "demo"],
+            "error: `http://localhost:0` is no socket URL\n = hint: write `tcp://localhost:0`\n",
+        ),
+    ];
+    for (arguments, message) in cases {
+        Folder::new().runner(*arguments).run().is(1, "", message);
+    }
+    let outcome = Folder::new()
+        .runner(["serve", "--host", "localhost:80", "demo"])
+        .run();
+    let message = "error: `localhost:80` is no host; write `--host localhost -p 80`\n";
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.stderr.starts_with(message), "{outcome:#?}");
+}

@@ -150,9 +150,10 @@ pub fn take_socket_url(
     line: &mut Line,
 ) -> Result<Option<(SocketUrl, Origin)>, Failure> {
     let is_url = |word: &Word| {
-        ["tcp:", "udp:", "unix:", "unix.dg:", "fd.socket:"]
+        let text = word.text.to_ascii_lowercase();
+        ["http://", "tcp:", "udp:", "unix:", "unix.dg:", "fd.socket:"]
             .iter()
-            .any(|scheme| word.text.starts_with(scheme))
+            .any(|scheme| text.starts_with(scheme))
     };
     if !line.words.first().is_some_and(is_url) {
         return Ok(None);
@@ -206,11 +207,19 @@ fn override_url(
         });
     };
     let needs_brackets = host.contains(':') && !host.starts_with('[');
-    match needs_brackets {
+    let url = match needs_brackets {
         true => format!("tcp://[{host}]:{port}"),
         false => format!("tcp://{host}:{port}"),
-    }
-    .parse()
+    };
+    url.parse().map_err(|_: InvalidSocketUrl| InvalidSocketUrl {
+        message: match host.rsplit_once(':') {
+            Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
+                format!("`{host}` is no host; write `--host {name} -p {port}`")
+            }
+            Some(_) | None => format!("`{host}` is no host"),
+        },
+        hint: None,
+    })
 }
 
 impl Serve {
