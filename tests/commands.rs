@@ -468,3 +468,15 @@ fn what_was_meant_is_suggested() {
     assert_eq!(outcome.status, 2);
     assert!(outcome.stderr.starts_with(message), "{outcome:#?}");
 }
+
+#[test]
+fn wsgi_stands_once() {
+    Folder::new()
+        .runner(["serve", "WSGI", "WSGI", "import:a.b"])
+        .run()
+        .is(
+            1,
+            "",
+            "error: `WSGI WSGI` says the same twice\n = hint: write `WSGI` once\n",
+        );
+}

@@ -232,6 +232,14 @@ fn adapted(
         let message = format!("`{}` lacks the name of an application", entry.name);
         return Err(scope.mistake(&adapter, message, Some(hint)));
     }
+    if let [next, ..] = &line.words[..]
+        && next.text == entry.name
+        && next.origin == adapter
+    {
+        let message = format!("`{0} {0}` says the same twice", entry.name);
+        let hint = format!("write `{}` once", entry.name);
+        return Err(scope.mistake(&adapter, message, Some(hint)));
+    }
     match application(scope, line)? {
         (Application::Wsgi { target, origin, .. }, line) => Ok((
             Application::Wsgi {
