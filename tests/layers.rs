@@ -302,3 +302,22 @@ fn an_environment_variable_that_is_not_set_suggests_the_nearest() {
             ),
         );
 }
+
+#[test]
+fn files_that_cannot_be_read_say_why_in_plain_words() {
+    let folder = Folder::new().file("file", "");
+    let link = folder.path("link");
+    std::os::unix::fs::symlink("link", link).expect("a symbolic link");
+    let long = "a".repeat(300);
+    let cases = [
+        ("file/x", "not a directory"),
+        ("link", "too many levels of symbolic links"),
+        (&*long, "file name too long"),
+    ];
+    for (name, reason) in cases {
+        let outcome = folder.runner(["runIni", name]).run();
+        assert_eq!(outcome.status, 1);
+        let ending = format!("`: {reason}\n");
+        assert!(outcome.stderr.ends_with(&ending), "{outcome:#?}");
+    }
+}
