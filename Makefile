@@ -14,6 +14,8 @@ ZSH_COMPLETIONS = $(SHARE)/zsh/site-functions
 FISH_COMPLETIONS = $(SHARE)/fish/vendor_completions.d
 # Nobody's own settings have a part in what is installed.
 COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent target/release/runner completions
+# Where the recipes look for what cargo has built, whatever the caller's environment says.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .PHONY: all run test bench install uninstall clean
 

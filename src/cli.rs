@@ -1,9 +1,10 @@
 //! The program's own options: `runner [-c FILE]… NAME_OR_URL ARGS…`. What stands behind the name belongs to
 //! the command, and is never looked at here.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::PathBufValueParser;
+use clap::builder::{OsStringValueParser, PathBufValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// What the command line asks for.
@@ -23,7 +24,7 @@ pub struct CommandLine {
     /// The files given by `-c`, in their order.
     pub files: Vec<PathBuf>,
     /// The name or URL, and its arguments; at least one word.
-    pub words: Vec<String>,
+    pub words: Vec<OsString>,
 }
 
 /// The options with the words behind them, as they are parsed.
@@ -34,6 +35,7 @@ pub fn command() -> Command {
             .value_name("NAME_OR_URL")
             .help("The command to run, and its arguments")
             .hide(true)
+            .value_parser(OsStringValueParser::new())
             .num_args(1..)
             .trailing_var_arg(true),
     )
@@ -77,10 +79,10 @@ pub fn options() -> Command {
 ///
 /// # Errors
 /// Wrong usage; `--version`, which clap treats as one.
-pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Wish, clap::Error> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, clap::Error> {
     let mut matches = command().try_get_matches_from(arguments)?;
     let files = take(&mut matches, "config");
-    let words: Vec<String> = take(&mut matches, "words");
+    let words: Vec<OsString> = take(&mut matches, "words");
     Ok(if matches.get_flag("help") {
         Wish::Help(files)
     } else if words.is_empty() {
@@ -105,7 +107,7 @@ mod tests {
     fn run(files: &[&str], words: &[&str]) -> Wish {
         Wish::Run(CommandLine {
             files: files.iter().map(PathBuf::from).collect(),
-            words: words.iter().map(ToString::to_string).collect(),
+            words: words.iter().map(Into::into).collect(),
         })
     }
 

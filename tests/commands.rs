@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use support::Folder;
 
 /// What `runner --help` prints where no configuration file adds anything.
@@ -207,14 +211,14 @@ fn wrong_usage_is_status_2() {
         (
             &["serve", "demo", "-p", "x"],
             format!(
-                "error: invalid value 'x' for '--port <PORT>': invalid digit found in string\n\n\
+                "error: invalid value 'x' for '--port <PORT>': a port is a number from 0 to 65535\n\n\
                  {try_help}"
             ),
         ),
         (
             &["serve", "demo", "-p", "65536"],
             format!(
-                "error: invalid value '65536' for '--port <PORT>': 65536 is not in 0..=65535\n\n\
+                "error: invalid value '65536' for '--port <PORT>': a port is a number from 0 to 65535\n\n\
                  {try_help}"
             ),
         ),
@@ -380,4 +384,102 @@ fn values_that_cannot_be_run_are_shown_where_they_stand() {
         "error: the value of `peak.running.shortcuts.number` is nothing that can be run\n";
     assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("names.ini:7"), "{}", outcome.stderr);
+}
+
+/// `?%ff` becomes an argument with mod_cgid (RFC 3875, section 4.4); a folder may be called anything.
+#[test]
+fn arguments_need_not_be_utf_8() {
+    let bytes = OsStr::from_bytes;
+    let program = Path::new(bytes(b"caf\xe9")).join("app.ini");
+    let folder = Folder::new()
+        .file(&program, "app = commands.Alias(command=['CGI', 'demo'])\n")
+        .file(
+            "show.py",
+            "import sys\n\ndef argv():\n    print(sys.argv)\n",
+        );
+    let requests = [
+        &[bytes(b"CGI"), bytes(b"demo"), bytes(b"\xff")][..],
+        &[bytes(b"runIni"), program.as_os_str(), bytes(b"\xff")],
+        &[bytes(b"runIni"), program.as_os_str(), bytes(b"--\xff")],
+    ];
+    for arguments in requests {
+        let outcome = folder
+            .runner(arguments)
+            .env("REQUEST_METHOD", "GET")
+            .env("SERVER_PROTOCOL", "HTTP/1.1")
+            .env("SCRIPT_NAME", "")
+            .env("PATH_INFO", "/")
+            .run();
+        assert!(
+            outcome.stdout.starts_with("Status: 200"),
+            "{arguments:?}: {outcome:#?}"
+        );
+    }
+    folder
+        .runner([bytes(b"import:show.argv"), bytes(b"\xff")])
+        .run()
+        .is(0, "['import:show.argv', '\\udcff']\n", "");
+    let refused = [
+        (
+            &[bytes(b"se\xffve")][..],
+            "error: unknown name `se\u{fffd}ve`\n = hint: did you mean `serve`?\n",
+        ),
+        (
+            &[bytes(b"serve"), bytes(b"unix:/\xff"), bytes(b"demo")],
+            "error: the socket URL `unix:/\u{fffd}` is not UTF-8\n",
+        ),
+        (
+            &[
+                bytes(b"serve"),
+                bytes(b"import:show.argv"),
+                bytes(b"--"),
+                bytes(b"\xff"),
+            ],
+            "error: the argument `\u{fffd}` is not UTF-8\n",
+        ),
+    ];
+    for (arguments, message) in refused {
+        folder.runner(arguments).run().is(1, "", message);
+    }
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["serve", "WSGI", "my_app.application"],
+            "error: unknown name `my_app.application`\n = hint: a Python object is named as in \
+             `import:my_app.application`; `runner help` lists all names\n",
+        ),
+        (
+            &["serve", "TCP://localhost", "demo"],
+            "error: `TCP://localhost` has no port\n = hint: write `tcp://localhost:8000`, or \
+             `tcp://localhost:0` for any free port\n",
+        ),
+        (
+            &["serve", "http://localhost:0", "demo"],
+            "error: `http://localhost:0` is no socket URL\n = hint: write `tcp://localhost:0`\n",
+        ),
+    ];
+    for (arguments, message) in cases {
+        Folder::new().runner(*arguments).run().is(1, "", message);
+    }
+    let outcome = Folder::new()
+        .runner(["serve", "--host", "localhost:80", "demo"])
+        .run();
+    let message = "error: `localhost:80` is no host; write `--host localhost -p 80`\n";
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.stderr.starts_with(message), "{outcome:#?}");
+}
+
+#[test]
+fn wsgi_stands_once() {
+    Folder::new()
+        .runner(["serve", "WSGI", "WSGI", "import:a.b"])
+        .run()
+        .is(
+            1,
+            "",
+            "error: `WSGI WSGI` says the same twice\n = hint: write `WSGI` once\n",
+        );
 }

@@ -103,3 +103,12 @@ fn the_kernel_runs_a_file_through_it_whatever_its_line_ends() {
         );
     }
 }
+
+#[test]
+fn help_says_how_it_is_used() {
+    let usage =
+        "usage: #!invoke COMMAND [ARGUMENT]...  (as the first line of an executable file)\n";
+    for option in ["--help", "-h"] {
+        Folder::new().invoke([option]).run().is(0, usage, "");
+    }
+}

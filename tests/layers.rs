@@ -226,3 +226,98 @@ fn graph_shows_what_arguments_change() {
             "",
         );
 }
+
+#[test]
+fn options_behind_an_alias_override_its_own() {
+    let alias = "app = commands.Alias(command=['serve', '-p', '8123', '--host', 'a', 'demo'])\n";
+    let folder = Folder::new().file("app.ini", alias);
+    let cases = [
+        (&[][..], "tcp://a:8123"),
+        (&["-p", "8124"], "tcp://a:8124"),
+        (&["-p8124", "--port=8125", "--host", "b"], "tcp://b:8125"),
+    ];
+    for (arguments, url) in cases {
+        let tree = folder
+            .runner(["graph", "app.ini"])
+            .arguments(arguments)
+            .run();
+        let wanted = format!("HTTP on {url} ");
+        assert!(tree.success().contains(&wanted), "{url}: {tree:#?}");
+    }
+}
+
+#[test]
+fn wrong_usage_in_an_alias_is_shown_in_its_file() {
+    let cases = [
+        (
+            "'serve', '-p', 'x', 'demo'",
+            "invalid value 'x' for '--port <PORT>': a port is a number from 0 to 65535",
+            "",
+        ),
+        ("'serve'", "NAME_OR_URL is missing", ""),
+        ("'FastCGI', 'demo', 'x'", "unexpected argument `x`", ""),
+        (
+            "'serve', 'demo', 'x'",
+            "unexpected argument `x`",
+            "  │\n  = hint: arguments for the application stand behind `--`\n",
+        ),
+        (
+            "'serve', '--prot', '1', 'demo'",
+            "unexpected argument '--prot' found",
+            "",
+        ),
+    ];
+    for (words, message, hint) in cases {
+        let folder = Folder::new().file(
+            "app.ini",
+            format!("app = commands.Alias(command=[{words}])\n"),
+        );
+        let line = format!("app = commands.Alias(command=[{words}])");
+        let shown = format!("error: {message}\n  ┌─ app.ini:1:1\n  │\n1 │ {line}\n  │ ^^^\n{hint}");
+        folder.runner(["runIni", "app.ini"]).run().is(1, "", &shown);
+        folder.runner(["graph", "app.ini"]).run().is(1, "", &shown);
+    }
+    // What is typed behind an alias is still wrong usage, and an alias is whole with what is typed.
+    let folder = Folder::new().file("app.ini", "app = commands.Alias(command=['serve'])\n");
+    assert_eq!(folder.runner(["runIni", "app.ini", "-x"]).run().status, 2);
+    assert_eq!(folder.runner(["graph", "app.ini", "demo"]).run().status, 0);
+}
+
+#[test]
+fn an_environment_variable_that_is_not_set_suggests_the_nearest() {
+    let line = "app = commands.Alias(command=[config.Namespace('environ')['GREETNIG']])";
+    Folder::new()
+        .file("app.ini", format!("{line}\n"))
+        .runner(["runIni", "app.ini"])
+        .env("GREETING", "true")
+        .run()
+        .is(
+            1,
+            "",
+            &format!(
+                "error: setting `environ.GREETNIG` is not set\n  ┌─ app.ini:1:58\n  │\n1 │ {line}\n  │ \
+                 {}{}\n  │\n  = hint: did you mean `environ.GREETING`?\n",
+                " ".repeat(57),
+                "^".repeat(12)
+            ),
+        );
+}
+
+#[test]
+fn files_that_cannot_be_read_say_why_in_plain_words() {
+    let folder = Folder::new().file("file", "");
+    let link = folder.path("link");
+    std::os::unix::fs::symlink("link", link).expect("a symbolic link");
+    let long = "a".repeat(300);
+    let cases = [
+        ("file/x", "not a directory"),
+        ("link", "too many levels of symbolic links"),
+        (&*long, "file name too long"),
+    ];
+    for (name, reason) in cases {
+        let outcome = folder.runner(["runIni", name]).run();
+        assert_eq!(outcome.status, 1);
+        let ending = format!("`: {reason}\n");
+        assert!(outcome.stderr.ends_with(&ending), "{outcome:#?}");
+    }
+}

@@ -117,3 +117,17 @@ fn what_it_names_is_there() {
         makes(text[at + 6..].split('`').next().expect("a first part"));
     }
 }
+
+#[test]
+fn make_finds_what_cargo_builds_wherever_others_build() {
+    let folder = Folder::new().executable("cargo", "#!/bin/sh\necho \"$CARGO_TARGET_DIR\"\n");
+    let cargo = format!("CARGO={}", folder.path("cargo").display());
+    let here = project("");
+    let built = format!("{}\n", project("target").display());
+    folder
+        .program("make", ["-s", "--no-print-directory", &cargo, "all", "-C"])
+        .arguments([here])
+        .env("CARGO_TARGET_DIR", "/elsewhere")
+        .run()
+        .is(0, &built, "");
+}

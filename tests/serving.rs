@@ -294,7 +294,12 @@ fn launch_serves_without_a_browser_that_works() {
         .env("BROWSER", "/no/such/browser")
         .env("PATH", "/nonexistent")
         .start();
-    server.wait_for_log(|log| log.contains("runner: cannot open a browser ("));
+    let url = server.url().to_owned();
+    let said = format!(
+        "runner: cannot open a browser (BROWSER names no program that exists: `/no/such/browser`); \
+         open {url} in a browser\n"
+    );
+    server.wait_for_log(|log| log.contains(&said));
     assert_eq!(server.get("/").status, 200);
     assert_eq!(server.stop().status, 0);
 }

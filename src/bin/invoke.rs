@@ -11,6 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
+/// How it is used.
+const USAGE: &str =
+    "usage: #!invoke COMMAND [ARGUMENT]...  (as the first line of an executable file)";
 /// Wrong use of `invoke` itself.
 const WRONG_USE: u8 = 2;
 /// The command was found but cannot be executed; the shells' own number.
@@ -23,9 +26,14 @@ fn main() -> ExitCode {
     let line = arguments.next().unwrap_or_default();
     let mut words = split(&line).chain(arguments);
     let Some(program) = words.next() else {
-        say("usage: #!invoke COMMAND [ARGUMENT]...  (as the first line of an executable file)");
+        say(USAGE);
         return ExitCode::from(WRONG_USE);
     };
+    if program == "--help" || program == "-h" {
+        // Where nobody reads it, the exit status has to do.
+        let _ = writeln!(std::io::stdout(), "{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     // Returns only when it failed. Looks in `PATH` and falls back to a shell as execvp(3) does.
     let error = Command::new(&program).args(words).exec();
     let name = program.to_string_lossy();

@@ -43,6 +43,8 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
         .after_help(entry.help)
         .override_usage(format!("{name} {}", entry.usage).trim_end().to_owned())
         .disable_help_flag(true)
+        // What an alias says is overridden by what is typed behind it.
+        .args_override_self(true)
         .arg(
             Arg::new("help")
                 .short('h')

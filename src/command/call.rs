@@ -1,5 +1,6 @@
 //! `import:package.module.object ARGS…`: calls a Python object as a program.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -27,7 +28,7 @@ pub struct Call {
     /// Where its name was written.
     pub origin: Origin,
     /// The arguments that it finds in `sys.argv`, behind the program's name.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
 }
 
 impl Call {

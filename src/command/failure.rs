@@ -31,6 +31,27 @@ impl Failure {
             .into()
     }
 
+    /// Wrong usage in the words of an alias is a mistake in the file that defines it.
+    #[must_use]
+    pub fn in_alias(self, alias: &Diagnostic) -> Self {
+        let Self::Usage(error) = self else {
+            return self;
+        };
+        if !error.use_stderr() {
+            return Self::Usage(error);
+        }
+        let text = error.render().to_string();
+        let mut lines = text.lines();
+        let message = lines.next().unwrap_or_default();
+        let mut alias = alias.clone();
+        message
+            .strip_prefix("error: ")
+            .unwrap_or(message)
+            .clone_into(&mut alias.message);
+        let hint = lines.next().and_then(|line| line.strip_prefix(" = hint: "));
+        alias.with_hint_if(hint.map(str::to_owned)).into()
+    }
+
     /// Says what happened where it belongs (help on standard output, everything else on standard
     /// error), and gives the exit status.
     #[must_use]

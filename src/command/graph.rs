@@ -21,6 +21,7 @@ use crate::command::target::{InvalidTarget, SCHEME, Target};
 use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
 use crate::eval::Value;
+use crate::syntax::Diagnostic;
 
 /// Below which property names are defined.
 pub const SHORTCUTS: &str = "peak.running.shortcuts.";
@@ -126,15 +127,40 @@ pub fn run_value(scope: Scope, property: &str, value: Value, line: Line) -> Resu
 fn run_head(scope: Scope, head: Head, line: Line) -> Result<Node, Failure> {
     match head {
         Head::Entry(entry, word) => match entry.kind {
-            Kind::Command { resolve, .. } => resolve(scope, arguments::parse(entry, line)?),
+            Kind::Command { resolve, .. } => {
+                let alias = written_in(&scope, &word);
+                let typed = line
+                    .words
+                    .iter()
+                    .any(|word| word.origin == Origin::CommandLine);
+                if let (Some(alias), true) = (&alias, typed) {
+                    let mut own = line.clone();
+                    own.words.retain(|word| word.origin != Origin::CommandLine);
+                    arguments::parse(entry, own).map_err(|failure| failure.in_alias(alias))?;
+                }
+                let resolved =
+                    arguments::parse(entry, line).and_then(|arguments| resolve(scope, arguments));
+                match alias {
+                    Some(alias) if !typed => resolved.map_err(|failure| failure.in_alias(&alias)),
+                    Some(_) | None => resolved,
+                }
+            }
             Kind::Adapter | Kind::Application => Err(not_a_command(&scope, entry, &word, &line)),
         },
         Head::Import(target, origin) => Ok(Node::Call(Box::new(Call {
             target,
             origin,
-            arguments: line.words.into_iter().map(|word| word.text).collect(),
+            arguments: line.words.into_iter().map(|word| word.exact).collect(),
             scope,
         }))),
+    }
+}
+
+/// A mistake without a message at the alias in which a command was written; `None` if it was typed.
+fn written_in(scope: &Scope, word: &Word) -> Option<Diagnostic> {
+    match &word.origin {
+        Origin::CommandLine => None,
+        Origin::Property(name) => Some(scope.configuration.complain(name, String::new(), None)),
     }
 }
 
@@ -218,6 +244,14 @@ fn adapted(
         let message = format!("`{}` lacks the name of an application", entry.name);
         return Err(scope.mistake(&adapter, message, Some(hint)));
     }
+    if let [next, ..] = &line.words[..]
+        && next.text == entry.name
+        && next.origin == adapter
+    {
+        let message = format!("`{0} {0}` says the same twice", entry.name);
+        let hint = format!("write `{}` once", entry.name);
+        return Err(scope.mistake(&adapter, message, Some(hint)));
+    }
     match application(scope, line)? {
         (Application::Wsgi { target, origin, .. }, line) => Ok((
             Application::Wsgi {
@@ -251,6 +285,7 @@ fn substitute(
     let origin = Origin::Property(property.into());
     let prepend = |texts: Vec<String>, line: &mut Line| {
         let words = texts.into_iter().map(|text| Word {
+            exact: text.clone().into(),
             text,
             origin: origin.clone(),
         });

@@ -1,6 +1,7 @@
 //! `launch`: `serve`, and a web browser that shows it.
 
 use std::env;
+use std::path::Path;
 
 use crate::command::arguments::Options;
 use crate::command::graph::Node;
@@ -34,6 +35,12 @@ pub fn open(url: &str) {
         crate::log!("open {url} in a browser (there is no display here, and BROWSER is not set)");
         return;
     }
+    if let Some(named) = browsers_that_are_none() {
+        crate::log!(
+            "cannot open a browser (BROWSER names no program that exists: `{named}`); open {url} in a browser"
+        );
+        return;
+    }
     let url = url.to_owned();
     // Some ways to open a browser last as long as the browser is open.
     let thread = std::thread::Builder::new().name("browser".to_owned());
@@ -45,6 +52,25 @@ pub fn open(url: &str) {
     if let Err(error) = opened {
         crate::log!("cannot open a browser: {error}");
     }
+}
+
+/// What BROWSER holds, command lines with `:` between them, if it is set and no program of them exists.
+/// Another browser than those is not what was asked for.
+fn browsers_that_are_none() -> Option<String> {
+    let named = env::var("BROWSER").ok().filter(|named| !named.is_empty())?;
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let exists = |line: &str| {
+        let Some(program) = line.split_ascii_whitespace().next() else {
+            return false;
+        };
+        // `%c` stands for `:`, `%%` for `%`.
+        let program = program.replace("%c", ":").replace("%%", "%");
+        match program.contains('/') {
+            true => Path::new(&program).is_file(),
+            false => env::split_paths(&folders).any(|folder| folder.join(&program).is_file()),
+        }
+    };
+    (!named.split(':').any(exists)).then_some(named)
 }
 
 /// Whether there is anything that could show a browser. Without this, a text browser would be started in

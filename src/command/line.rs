@@ -1,6 +1,7 @@
 //! A command line while it is taken apart: words that know where they were written, and the settings
 //! in whose light they are read.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -20,8 +21,10 @@ pub enum Origin {
 /// One word of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// The word.
+    /// The word. What is not UTF-8 in it is shown as U+FFFD, which no name has.
     pub text: String,
+    /// The word with its own bytes, for files and Python programs.
+    pub exact: OsString,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -61,6 +64,8 @@ pub struct Scope {
 pub struct RunFile {
     /// As the user wrote it.
     pub written: String,
+    /// The same with its own bytes, as Python programs see it.
+    pub exact: OsString,
     /// Its path, perhaps relative to the current folder.
     pub path: PathBuf,
 }
@@ -76,9 +81,10 @@ fn folder_of(file: &Path) -> &Path {
 impl Line {
     /// The words of a command line.
     #[must_use]
-    pub fn typed(words: Vec<String>) -> Self {
-        let words = words.into_iter().map(|text| Word {
-            text,
+    pub fn typed(words: Vec<OsString>) -> Self {
+        let words = words.into_iter().map(|exact| Word {
+            text: exact.to_string_lossy().into_owned(),
+            exact,
             origin: Origin::CommandLine,
         });
         Self {
@@ -158,8 +164,8 @@ impl Scope {
     #[must_use]
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
-            Origin::CommandLine => PathBuf::from(&word.text),
-            Origin::Property(_) => self.folder(&word.origin).join(&word.text),
+            Origin::CommandLine => PathBuf::from(&word.exact),
+            Origin::Property(_) => self.folder(&word.origin).join(&word.exact),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::command::COMMANDS;
 use crate::command::failure::Failure;
 use crate::command::graph::SHORTCUTS;
 use crate::command::line::{Scope, Word};
+use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::eval::Value;
 
@@ -76,6 +77,10 @@ pub fn unknown(scope: &Scope, word: &Word) -> Failure {
             true => Some("the URL of a Python object is `import:package.module.object`".to_owned()),
             false => Some(format!("did you mean `import:{text}`?")),
         }
+    } else if text.contains('.') && text.parse::<Target>().is_ok() && !near(scope, text) {
+        Some(format!(
+            "a Python object is named as in `import:{text}`; `runner help` lists all names"
+        ))
     } else {
         did_you_mean(scope, text)
     };
@@ -86,9 +91,18 @@ pub fn unknown(scope: &Scope, word: &Word) -> Failure {
     scope.mistake(&word.origin, format!("unknown {what} `{text}`"), hint)
 }
 
-fn did_you_mean(scope: &Scope, word: &str) -> Option<String> {
+fn known(scope: &Scope) -> Vec<String> {
     let mut known: Vec<String> = COMMANDS.iter().map(|entry| entry.name.to_owned()).collect();
     known.extend(shortcut_names(&scope.configuration));
+    known
+}
+
+fn near(scope: &Scope, word: &str) -> bool {
+    !nearest(word, &known(scope)).is_empty()
+}
+
+fn did_you_mean(scope: &Scope, word: &str) -> Option<String> {
+    let known = known(scope);
     let nearest = nearest(word, &known);
     if nearest.is_empty() {
         return Some("`runner help` lists all names".to_owned());

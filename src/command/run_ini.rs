@@ -59,6 +59,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     }
     let file = RunFile {
         written: word.text,
+        exact: word.exact,
         path: path.clone(),
     };
     let mut layers = scope.layers;

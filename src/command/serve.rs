@@ -1,8 +1,9 @@
 //! `serve`: an application by HTTP.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Arg, value_parser};
+use clap::Arg;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
@@ -67,7 +68,7 @@ pub struct Serve {
     /// The application.
     pub application: Application,
     /// The application's own arguments.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
 }
 
 /// Adds the options.
@@ -80,7 +81,7 @@ pub fn options(command: clap::Command) -> clap::Command {
                 .long("port")
                 .value_name("PORT")
                 .help("Listen on this TCP port (0 for any free one)")
-                .value_parser(value_parser!(u16)),
+                .value_parser(port),
         )
         .arg(
             Arg::new("host")
@@ -88,6 +89,12 @@ pub fn options(command: clap::Command) -> clap::Command {
                 .value_name("HOST")
                 .help("Listen on the addresses of this host (`*` for all)"),
         )
+}
+
+/// The value of `-p`.
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| "a port is a number from 0 to 65535".to_owned())
 }
 
 /// Finds out what is served where.
@@ -126,7 +133,11 @@ pub fn resolve(
         url,
         url_origin,
         application,
-        arguments: arguments.behind.into_iter().map(|word| word.text).collect(),
+        arguments: arguments
+            .behind
+            .into_iter()
+            .map(|word| word.exact)
+            .collect(),
     })
 }
 
@@ -139,14 +150,19 @@ pub fn take_socket_url(
     line: &mut Line,
 ) -> Result<Option<(SocketUrl, Origin)>, Failure> {
     let is_url = |word: &Word| {
-        ["tcp:", "udp:", "unix:", "unix.dg:", "fd.socket:"]
+        let text = word.text.to_ascii_lowercase();
+        ["http://", "tcp:", "udp:", "unix:", "unix.dg:", "fd.socket:"]
             .iter()
-            .any(|scheme| word.text.starts_with(scheme))
+            .any(|scheme| text.starts_with(scheme))
     };
     if !line.words.first().is_some_and(is_url) {
         return Ok(None);
     }
     let word = line.words.remove(0);
+    if word.exact.to_str().is_none() {
+        let message = format!("the socket URL `{}` is not UTF-8", word.text);
+        return Err(scope.mistake(&word.origin, message, None));
+    }
     let url = parse_url(scope, &word.text, &word.origin)?;
     Ok(Some((url, word.origin)))
 }
@@ -191,11 +207,19 @@ fn override_url(
         });
     };
     let needs_brackets = host.contains(':') && !host.starts_with('[');
-    match needs_brackets {
+    let url = match needs_brackets {
         true => format!("tcp://[{host}]:{port}"),
         false => format!("tcp://{host}:{port}"),
-    }
-    .parse()
+    };
+    url.parse().map_err(|_: InvalidSocketUrl| InvalidSocketUrl {
+        message: match host.rsplit_once(':') {
+            Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
+                format!("`{host}` is no host; write `--host {name} -p {port}`")
+            }
+            Some(_) | None => format!("`{host}` is no host"),
+        },
+        hint: None,
+    })
 }
 
 impl Serve {

@@ -2,6 +2,7 @@
 //! the gateway serve until it is told to stop, and ends what stands behind the application.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ pub fn run<F: Future<Output = ()>>(
     scope: &Scope,
     url: &SocketUrl,
     application: &Application,
-    arguments: Vec<String>,
+    arguments: Vec<OsString>,
     gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
 ) -> Result<ExitCode, Failure> {
     let recipe = Recipe::of(scope, application, arguments)?;
@@ -169,7 +170,7 @@ impl Recipe {
     fn of(
         scope: &Scope,
         application: &Application,
-        arguments: Vec<String>,
+        arguments: Vec<OsString>,
     ) -> Result<Self, Failure> {
         match application {
             Application::Demo { .. } => Ok(Self::Demo),
@@ -211,10 +212,10 @@ pub fn python(scope: &Scope) -> Result<PathBuf, Failure> {
 /// What a Python program sees as `sys.argv`: the file that is run, or the name of the object, then its
 /// own arguments.
 #[must_use]
-pub fn python_arguments(scope: &Scope, target: &Target, arguments: Vec<String>) -> Vec<String> {
+pub fn python_arguments(scope: &Scope, target: &Target, arguments: Vec<OsString>) -> Vec<OsString> {
     let program = match &scope.file {
-        Some(file) => file.written.clone(),
-        None => target.to_string(),
+        Some(file) => file.exact.clone(),
+        None => target.to_string().into(),
     };
     [program].into_iter().chain(arguments).collect()
 }

@@ -1,6 +1,7 @@
 //! Settings (`runner.*`) to the options of gateways and workers.
 
 use std::env;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::command::failure::Failure;
@@ -73,7 +74,7 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
 pub fn workers(
     scope: &Scope,
     target: &Target,
-    arguments: Vec<String>,
+    arguments: Vec<OsString>,
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
@@ -81,7 +82,7 @@ pub fn workers(
         python: python(scope)?,
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
-        arguments: python_arguments(scope, target, arguments),
+        arguments: worker_arguments(python_arguments(scope, target, arguments))?,
         imports: Vec::new(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
@@ -97,6 +98,21 @@ pub fn workers(
             queue_timeout: settings.duration("runner.request.queue_timeout"),
         },
     })
+}
+
+/// The arguments as workers are told them: as text. The program's own name, which is the first, may have to be
+/// shown with U+FFFD.
+fn worker_arguments(arguments: Vec<OsString>) -> Result<Vec<String>, Failure> {
+    let mut texts = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let text = argument.to_string_lossy().into_owned();
+        if argument.to_str().is_none() && !texts.is_empty() {
+            let message = format!("the argument `{text}` is not UTF-8");
+            return Err(Failure::mistake(message, None));
+        }
+        texts.push(text);
+    }
+    Ok(texts)
 }
 
 /// The same for a process that answers one request and ends: nothing is kept ready for others.

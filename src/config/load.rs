@@ -194,6 +194,17 @@ fn placed(mistake: Diagnostic, inclusion: &Inclusion<'_>) -> Diagnostic {
     }
 }
 
+/// What the system says, without its number and in lower case.
+fn in_our_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
 /// The bytes of a file.
 pub(super) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnostic> {
     let mut bytes = Vec::new();
@@ -206,7 +217,7 @@ pub(super) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnost
             std::io::ErrorKind::PermissionDenied => {
                 ("include/permission", "permission denied".to_owned())
             }
-            _ => ("include/unreadable", error.to_string()),
+            _ => ("include/unreadable", in_our_words(&error)),
         };
         return Err(Diagnostic::new(
             code,

@@ -1,5 +1,6 @@
 //! Names of properties and rules.
 
+use super::settings;
 use crate::syntax::quoted;
 
 /// Bytes of the longest name.
@@ -91,7 +92,8 @@ pub fn prefix(written: &str) -> Result<String, BadName> {
 /// the default `name?`. A rule for everything (`*`) does not reach what `runner` itself reads: it could not be
 /// written without breaking them all.
 pub fn candidates(name: &str) -> impl Iterator<Item = String> {
-    let everything = (!name.starts_with("runner.")).then(|| "*".to_owned());
+    let own = name.starts_with("runner.") || settings::find(name).is_some();
+    let everything = (!own).then(|| "*".to_owned());
     let wildcards = name
         .rmatch_indices('.')
         .map(|(dot, _)| format!("{}.*", &name[..dot]));

@@ -44,6 +44,19 @@ pub enum Origin {
 /// A value and the rule that gave it; none for defaults and the environment.
 type Found = (Value, Option<Arc<Rule>>);
 
+/// The rules that redirected a lookup to where it is now, innermost first.
+#[derive(Clone, Copy)]
+struct Redirected<'a> {
+    rule: &'a str,
+    before: Option<&'a Redirected<'a>>,
+}
+
+impl Redirected<'_> {
+    fn by(&self, rule: &str) -> bool {
+        self.rule == rule || self.before.is_some_and(|before| before.by(rule))
+    }
+}
+
 /// All rules, and the values that were read.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -123,7 +136,14 @@ impl Rules {
         rule.map(|rule| &**rule)
     }
 
-    fn find(&self, name: &Arc<str>, budget: &mut Budget) -> Result<Option<Found>, Fault> {
+    /// A rule is not asked for what it has itself redirected: `* = config.Namespace('other.*')` would go on to
+    /// `other.other.…` for what is not there.
+    fn find(
+        &self,
+        name: &Arc<str>,
+        redirected: Option<&Redirected<'_>>,
+        budget: &mut Budget,
+    ) -> Result<Option<Found>, Fault> {
         if let Some(found) = self.computed().get(name) {
             return Ok(Some(found.clone()));
         }
@@ -136,24 +156,38 @@ impl Rules {
         }
         budget.enter()?;
         budget.chain.push(Arc::clone(name));
-        let found = self.ask(name, budget);
+        let passed_over = budget.passed_over;
+        let found = self.ask(name, redirected, budget);
         budget.chain.pop();
         budget.leave();
-        if let Ok(Some(found)) = &found {
+        // Without the rule that was passed over, the value may be another than for who asks directly.
+        let whole = redirected.is_none() || budget.passed_over == passed_over;
+        if let (Ok(Some(found)), true) = (&found, whole) {
             self.computed().insert(Arc::clone(name), found.clone());
         }
         found
     }
 
     /// Asks the rules that can give a property's value, one after the other.
-    fn ask(&self, name: &Arc<str>, budget: &mut Budget) -> Result<Option<Found>, Fault> {
+    fn ask(
+        &self,
+        name: &Arc<str>,
+        redirected: Option<&Redirected<'_>>,
+        budget: &mut Budget,
+    ) -> Result<Option<Found>, Fault> {
         for candidate in candidates(name) {
             budget.step(1)?;
             let start = candidate.strip_suffix('*');
             let suffix = start
                 .and_then(|start| name.get(start.len()..))
                 .unwrap_or_default();
-            if let Some(rule) = self.rules.get(&*candidate) {
+            let through = Redirected {
+                rule: &candidate,
+                before: redirected,
+            };
+            if redirected.is_some_and(|rules| rules.by(&candidate)) {
+                budget.passed_over += 1;
+            } else if let Some(rule) = self.rules.get(&*candidate) {
                 let value = self.evaluate(rule, name, budget)?;
                 let Value::Namespace(target) = &value else {
                     return Ok(Some((value, Some(Arc::clone(rule)))));
@@ -166,7 +200,7 @@ impl Rules {
                 } else {
                     format!("{target}.{suffix}").into()
                 };
-                if let Some(found) = self.find(&target, budget)? {
+                if let Some(found) = self.find(&target, Some(&through), budget)? {
                     return Ok(Some(found));
                 }
             } else if start == Some(ENVIRON) {
@@ -175,12 +209,12 @@ impl Rules {
                 }
             } else if start == Some(MAIN) {
                 let target = format!("{ENVIRON}{suffix}").into();
-                if let Some(found) = self.find(&target, budget)? {
+                if let Some(found) = self.find(&target, redirected, budget)? {
                     return Ok(Some(found));
                 }
             }
             if let Some(rule) = self.on_demand.get(&*candidate)
-                && let Some(value) = self.on_demand(rule, suffix, budget)?
+                && let Some(value) = self.on_demand(rule, suffix, redirected, budget)?
             {
                 return Ok(Some((value, Some(Arc::clone(rule)))));
             }
@@ -213,10 +247,15 @@ impl Rules {
         &self,
         rule: &Arc<Rule>,
         suffix: &str,
+        redirected: Option<&Redirected<'_>>,
         budget: &mut Budget,
     ) -> Result<Option<Value>, Fault> {
         // No property is called so: the blank keeps it apart.
         let key: Arc<str> = format!("load on demand {}", rule.name).into();
+        if redirected.is_some_and(|rules| rules.by(&key)) {
+            budget.passed_over += 1;
+            return Ok(None);
+        }
         let known = self.computed().get(&key).map(|(value, _)| value.clone());
         let loaded = match known {
             Some(value) => value,
@@ -230,7 +269,7 @@ impl Rules {
                 budget.chain.pop();
                 let value = value?;
                 self.computed()
-                    .insert(key, (value.clone(), Some(Arc::clone(rule))));
+                    .insert(Arc::clone(&key), (value.clone(), Some(Arc::clone(rule))));
                 value
             }
         };
@@ -239,7 +278,12 @@ impl Rules {
             Value::Dict(table) => Ok(table.get_text(suffix).cloned()),
             Value::Namespace(prefix) => {
                 let target: Arc<str> = format!("{prefix}.{suffix}").into();
-                Ok(self.find(&target, budget)?.map(|(value, _)| value))
+                let through = Redirected {
+                    rule: &key,
+                    before: redirected,
+                };
+                let found = self.find(&target, Some(&through), budget)?;
+                Ok(found.map(|(value, _)| value))
             }
             other => {
                 let message = format!(
@@ -264,7 +308,7 @@ impl Rules {
         if let Some((value, _)) = self.computed().get(name) {
             return Ok(Some(value.clone()));
         }
-        match self.find(&name.into(), &mut Budget::default()) {
+        match self.find(&name.into(), None, &mut Budget::default()) {
             Ok(found) => Ok(found.map(|(value, _)| value)),
             Err(fault) => Err(fault.into_diagnostic()),
         }
@@ -286,7 +330,9 @@ fn cycle(chain: &[Arc<str>], name: &Arc<str>) -> Fault {
 
 impl Properties for Rules {
     fn lookup(&self, name: &str, budget: &mut Budget) -> Result<Option<Value>, Fault> {
-        Ok(self.find(&name.into(), budget)?.map(|(value, _)| value))
+        Ok(self
+            .find(&name.into(), None, budget)?
+            .map(|(value, _)| value))
     }
 
     fn names(&self, prefix: &str) -> Vec<String> {

@@ -98,7 +98,7 @@ impl FileReader<'_> {
         let (what, below) = self.with_prefix(name, &value, parsed.span)?;
         let source = Arc::clone(&self.home.source);
         let wants = |wanted: &str, got: &Value| {
-            let message = format!("`{name}` takes {wanted} but got {}", got.kind());
+            let message = format!("`{name}` takes {wanted} but got {}", got.kind_shown());
             Err(Diagnostic::new("type/section", message).at(&source, parsed.span))
         };
         match (name, &what) {
@@ -204,28 +204,42 @@ impl FileReader<'_> {
     fn plain_ini(&mut self, path: &str, below: &str, span: Span) -> Result<(), Diagnostic> {
         let path = self.beside(path);
         let shown = path.display().to_string();
+        let home = Arc::clone(&self.home);
         let here = |mistake: Diagnostic| {
             if mistake.labels.is_empty() {
-                mistake.at(&self.home.source, span)
+                mistake.at(&home.source, span)
             } else {
-                mistake.with_label(&self.home.source, span, "loaded here")
+                mistake.with_label(&home.source, span, "loaded here")
             }
         };
         let bytes = read_bounded(&path, &shown).map_err(here)?;
         let source = crate::syntax::file::decode(&shown, bytes).map_err(here)?;
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        // The library's own words are those of its code.
+        let wrong = |at: usize| {
+            let message = "expected `[section]` or `NAME = VALUE` of a plain INI file";
+            here(Diagnostic::new("include/ini", message).at(&source, Span::new(at, at + 1)))
+        };
         let ini = ini::Ini::load_from_str_noescape(text).map_err(|error| {
             let line = text
                 .split_inclusive('\n')
                 .take(error.line.saturating_sub(1));
             let start: usize = line.map(str::len).sum();
             let at = (start + error.col.saturating_sub(1)).min(text.len());
-            // The library's own words are those of its code.
-            let message = "expected `[section]` or `NAME = VALUE` of a plain INI file";
-            here(Diagnostic::new("include/ini", message).at(&source, Span::new(at, at + 1)))
+            // The library reads on to the line's end, and to the next line, before it finds nothing.
+            let before = text[..start.min(text.len())].trim_end_matches(['\r', '\n']);
+            let at = match at == start {
+                true => before.rfind('\n').map_or(0, |end| end + 1),
+                false => at,
+            };
+            wrong(at)
         })?;
         for (section, properties) in &ini {
             for (key, value) in properties {
+                // To the library, a name goes on until there is a `=`.
+                if key.trim().contains('\n') {
+                    return Err(wrong(text.find(key.trim()).unwrap_or_default()));
+                }
                 let name = match section {
                     Some(section) => format!("{}.{}", section.trim(), key.trim()),
                     None => key.trim().to_owned(),

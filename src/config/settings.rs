@@ -199,7 +199,7 @@ pub fn check(
             setting.name,
             setting.kind.wanted(),
             value.shown(),
-            value.kind()
+            value.kind_shown()
         );
         ("type/setting", message, hint)
     };

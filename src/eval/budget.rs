@@ -21,6 +21,8 @@ pub struct Budget {
     depth: usize,
     /// Names of the properties whose rules are being evaluated, outermost first.
     pub chain: Vec<Arc<str>>,
+    /// How often a rule was not asked since it had itself redirected the lookup.
+    pub passed_over: usize,
 }
 
 impl Default for Budget {
@@ -30,6 +32,7 @@ impl Default for Budget {
             bytes: BYTES,
             depth: 0,
             chain: Vec::new(),
+            passed_over: 0,
         }
     }
 }

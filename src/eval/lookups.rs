@@ -21,6 +21,10 @@ pub(super) fn alias(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
     }
     evaluator.budget.step(items.len())?;
     let word = |item: &Value| match item {
+        // No argument of a program has one.
+        Value::Str(text) if text.contains('\0') => Err(Fault::bad_value(
+            "`Alias` takes words without `\\0` in them",
+        )),
         Value::Str(text) => Ok(text.as_ref().to_owned()),
         other => Err(Fault::wrong_type(format!(
             "`Alias` takes a list of strings but got {} in it",
@@ -102,7 +106,11 @@ pub(super) fn lookup(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Val
 }
 
 fn not_set(evaluator: &Evaluator<'_>, name: &str) -> Fault {
-    let near = evaluator.properties.names("");
+    let prefix = match name.starts_with("environ.") {
+        true => "environ.",
+        false => "",
+    };
+    let near = evaluator.properties.names(prefix);
     let hint = did_you_mean(name, near.iter().map(String::as_str));
     Fault::new(
         "name/property",

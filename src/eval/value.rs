@@ -228,6 +228,15 @@ impl Value {
         }
     }
 
+    /// The same for messages that want a string, but not any: an empty one is called so.
+    #[must_use]
+    pub fn kind_shown(&self) -> &'static str {
+        match self.as_str() {
+            Some("") => "an empty string",
+            Some(_) | None => self.kind(),
+        }
+    }
+
     /// Its type in words, with an article, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -113,6 +113,9 @@ fn token(text: &str) -> &str {
 
 fn hint(text: &str, at: usize, found: &str) -> Option<String> {
     let before = text[..at].trim_end();
+    if found == "=" && before.is_empty() {
+        return Some("one `=` is enough".to_owned());
+    }
     if found == "=" {
         return Some("write `==` to compare".to_owned());
     }
