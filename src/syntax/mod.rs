@@ -16,6 +16,7 @@ mod grammar;
 mod messages;
 mod nesting;
 mod operators;
+mod plain;
 mod render;
 mod source;
 mod strings;

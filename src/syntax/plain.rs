@@ -1,0 +1,59 @@
+//! Values that need no grammar to be understood, as most are: one string, one number, one word. A test holds them
+//! to what the grammar makes of them.
+
+use super::ast::Kind;
+
+/// Digits of a number that fits 64 bits whatever they are.
+const DIGITS: usize = 18;
+
+/// The literal that is all of a text, if it is a plain one.
+pub(super) fn literal(text: &str) -> Option<Kind> {
+    match text.as_bytes() {
+        b"None" => Some(Kind::None),
+        b"True" => Some(Kind::Bool(true)),
+        b"False" => Some(Kind::Bool(false)),
+        [quote @ (b'\'' | b'"'), inside @ .., last] if quote == last => {
+            let plain = |byte: &u8| byte != quote && !matches!(byte, b'\\' | b'\n');
+            let inside = inside.iter().all(plain).then(|| &text[1..text.len() - 1])?;
+            Some(Kind::Text(inside.into()))
+        }
+        [b'1'..=b'9', rest @ ..] if rest.len() < DIGITS && rest.iter().all(u8::is_ascii_digit) => {
+            let number: i64 = text.parse().ok()?;
+            Some(Kind::Integer(number.into()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::literal;
+    use crate::syntax::{Fragment, Source, expression};
+
+    const TEXTS: &str = r#"None|True|False|none|''|""|'a'|"it's"|'say "x"'|'a' 'b'|'a'b'|'a|'|'''|''''''|'''a'''|'a\n'|'ä☃ # x'|r'a'|
+b'a'|f'{1}'|'{a}'|0|00|1|12345|1_000|123456789012345678|1234567890123456789012|1.5|-1|1e5|1 |+1||''a|a''"#;
+
+    #[test]
+    fn a_plain_literal_is_what_the_grammar_says() {
+        let mut plain = Vec::new();
+        for text in TEXTS.split('|') {
+            let source = Arc::new(Source {
+                name: "x.ini".to_owned(),
+                text: text.to_owned(),
+            });
+            let Some(kind) = literal(text) else { continue };
+            plain.push(text);
+            let fragment = Fragment::new(text, 0);
+            let full = expression::by_grammar(&source, &fragment).expect(text);
+            assert_eq!(kind, full.kind, "{text}");
+            let fast = expression::parse(&source, &fragment).expect(text);
+            assert_eq!(fast, full, "{text}");
+        }
+        assert_eq!(
+            plain.join("|"),
+            r#"None|True|False|''|""|'a'|"it's"|'say "x"'|'ä☃ # x'|'{a}'|1|12345|123456789012345678"#
+        );
+    }
+}
