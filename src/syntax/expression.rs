@@ -26,7 +26,7 @@ const STACK_LEFT: usize = 256 << 10;
 /// # Errors
 /// The first mistake in it.
 pub fn parse(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, Diagnostic> {
-    if let Some(kind) = plain::literal(fragment.text()) {
+    if let Some(kind) = plain::literal(fragment.text()).or_else(|| plain::list(fragment)) {
         let span = fragment.span(0, fragment.text().len());
         return Ok(Expression { kind, span });
     }
