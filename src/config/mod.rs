@@ -21,6 +21,7 @@ use load::{Inclusion, Loader};
 use rules::{Body, Origin, Rules};
 
 mod check;
+mod dotenv;
 mod load;
 mod name;
 mod rules;

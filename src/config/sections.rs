@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dotenv;
 use super::load::{FileReader, Inclusion, bad_name, read_bounded};
 use super::name::{check_rule, prefix};
 use super::rules::{Body, Origin};
 use crate::eval::{Properties, Value};
 use crate::syntax::ast::Expression;
-use crate::syntax::{Diagnostic, Place, Span, did_you_mean, quoted};
+use crate::syntax::{Diagnostic, Place, Source, Span, did_you_mean, quoted};
 
 /// How the lines of a section are read.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Section {
 }
 
 /// What `[Load Settings From]` can load.
-const LOADERS: &[&str] = &["file", "files", "ini", "mapping"];
+const LOADERS: &[&str] = &["env", "file", "files", "ini", "mapping"];
 
 impl FileReader<'_> {
     /// A line of `[Load Settings From]`.
@@ -121,7 +122,10 @@ impl FileReader<'_> {
             ("ini", Value::Str(path)) if !path.is_empty() => {
                 self.plain_ini(path, &below, parsed.span)
             }
-            ("ini", other) => wants("the name of a file (a string)", other),
+            ("env", Value::Str(path)) if !path.is_empty() => {
+                self.environment_file(path, &below, parsed.span)
+            }
+            ("ini" | "env", other) => wants("the name of a file (a string)", other),
             (_, Value::Dict(table)) => {
                 for (key, value) in table.entries() {
                     let Value::Str(key) = key else {
@@ -202,18 +206,9 @@ impl FileReader<'_> {
 
     /// A plain INI file of another program: every value a string, named `section.key`.
     fn plain_ini(&mut self, path: &str, below: &str, span: Span) -> Result<(), Diagnostic> {
-        let path = self.beside(path);
-        let shown = path.display().to_string();
+        let source = self.foreign(path, span)?;
         let home = Arc::clone(&self.home);
-        let here = |mistake: Diagnostic| {
-            if mistake.labels.is_empty() {
-                mistake.at(&home.source, span)
-            } else {
-                mistake.with_label(&home.source, span, "loaded here")
-            }
-        };
-        let bytes = read_bounded(&path, &shown).map_err(here)?;
-        let source = crate::syntax::file::decode(&shown, bytes).map_err(here)?;
+        let here = |mistake: Diagnostic| mistake.with_label(&home.source, span, "loaded here");
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
         // The library's own words are those of its code.
         let wrong = |at: usize| {
@@ -246,6 +241,32 @@ impl FileReader<'_> {
                 };
                 self.give(below, &name, Value::text(value), span)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A file of another program's format.
+    fn foreign(&self, path: &str, span: Span) -> Result<Arc<Source>, Diagnostic> {
+        let path = self.beside(path);
+        let shown = path.display().to_string();
+        let here = |mistake: Diagnostic| {
+            if mistake.labels.is_empty() {
+                mistake.at(&self.home.source, span)
+            } else {
+                mistake.with_label(&self.home.source, span, "loaded here")
+            }
+        };
+        let bytes = read_bounded(&path, &shown).map_err(here)?;
+        crate::syntax::file::decode(&shown, bytes).map_err(here)
+    }
+
+    /// `NAME=value` lines, as shells and other tools read them: every value a string.
+    fn environment_file(&mut self, path: &str, below: &str, span: Span) -> Result<(), Diagnostic> {
+        let source = self.foreign(path, span)?;
+        let pairs = dotenv::read(&source)
+            .map_err(|mistake| mistake.with_label(&self.home.source, span, "loaded here"))?;
+        for (name, value) in pairs {
+            self.give(below, &name, Value::from(value), span)?;
         }
         Ok(())
     }

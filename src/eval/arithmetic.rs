@@ -207,6 +207,11 @@ fn repeat_items(items: &[Value], count: usize, budget: &mut Budget) -> Result<Ar
 
 fn sets(operator: Binary, a: &Table, b: &Table, budget: &mut Budget) -> Result<Value, Fault> {
     let mut result = Table::default();
+    // Of equal elements, `1` and `True`, Python keeps those of the smaller set, or of the second.
+    let (a, b) = match operator {
+        Binary::And if b.entries().len() <= a.entries().len() => (b, a),
+        _ => (a, b),
+    };
     for key in a.keys() {
         let in_both = b.get(key, budget)?.is_some();
         let kept = match operator {

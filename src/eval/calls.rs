@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::budget::Fault;
+use super::budget::{Budget, Fault};
 use super::functions::Function;
 use super::interpreter::{Closure, Evaluator, Scope};
 use super::value::{Items, Table, Value};
@@ -17,6 +17,19 @@ pub struct Arguments {
     pub positional: Vec<Value>,
     /// By name.
     pub named: Vec<(Arc<str>, Value)>,
+}
+
+impl Arguments {
+    /// Adds an argument by its name, which only one can have.
+    fn name(&mut self, name: &Arc<str>, value: Value, budget: &mut Budget) -> Result<(), Fault> {
+        budget.step(self.named.len() / 16)?;
+        if self.named.iter().any(|(given, _)| given == name) {
+            let message = format!("argument `{name}` is given twice");
+            return Err(Fault::new("type/arguments", message));
+        }
+        self.named.push((Arc::clone(name), value));
+        Ok(())
+    }
 }
 
 /// Arguments in the order of a function's parameters.
@@ -72,7 +85,7 @@ pub(super) fn evaluate_arguments(
             Argument::Star(value) => evaluated.positional.extend(evaluator.spread(value)?),
             Argument::Named(name, value) => {
                 let value = evaluator.eval(value)?;
-                evaluated.named.push((Arc::clone(name), value));
+                evaluated.name(name, value, evaluator.budget)?;
             }
             Argument::DoubleStar(value) => {
                 let span = value.span;
@@ -88,7 +101,7 @@ pub(super) fn evaluate_arguments(
                                     Fault::wrong_type(message).at(&evaluator.home.source, span)
                                 );
                             };
-                            evaluated.named.push((Arc::clone(name), value.clone()));
+                            evaluated.name(name, value.clone(), evaluator.budget)?;
                         }
                     }
                     other => {

@@ -247,10 +247,14 @@ fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<b
         }
         (Value::Set(table) | Value::Dict(table), _) => Ok(table.get(element, budget)?.is_some()),
         (Value::Range(start, stop, step), _) => {
-            let Some(number) = element
-                .as_integer()
-                .and_then(|number| i64::try_from(&number).ok())
-            else {
+            let whole = match element {
+                // Numbers are equal whatever their type.
+                Value::Float(number) if number.fract() == 0.0 => {
+                    super::arithmetic::truncated(*number)
+                }
+                other => other.as_integer(),
+            };
+            let Some(number) = whole.and_then(|number| i64::try_from(&number).ok()) else {
                 return Ok(false);
             };
             let (start, stop, number) = (i128::from(*start), i128::from(*stop), i128::from(number));

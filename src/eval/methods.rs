@@ -189,7 +189,16 @@ fn of_set(
         for value in super::sequences::elements(argument, evaluator.properties, evaluator.budget)? {
             other.insert(value, Value::None, evaluator.budget)?;
         }
+        let listed = !matches!(argument, Value::Set(_));
         let other = Value::Set(Arc::new(other));
+        if name == "intersection" && listed && other.truth() && result.truth() {
+            // As Python has it, the elements come from the list, not from the smaller of the two.
+            let neither =
+                super::arithmetic::binary(Binary::Subtract, &other, &result, evaluator.budget)?;
+            result =
+                super::arithmetic::binary(Binary::Subtract, &other, &neither, evaluator.budget)?;
+            continue;
+        }
         let operator = match name {
             "union" => Binary::Or,
             "intersection" | "isdisjoint" => Binary::And,

@@ -182,7 +182,16 @@ pub fn float(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let scientific = format!("{number:e}");
+    let shortest = format!("{number:e}");
+    let places = shortest.find('e').unwrap_or(shortest.len());
+    let places = places.saturating_sub(2 + usize::from(number.is_sign_negative()));
+    // Of two shortest forms that are equally near, Python writes the even one.
+    let even = format!("{number:.places$e}");
+    let scientific = if even.parse() == Ok(number) {
+        even
+    } else {
+        shortest
+    };
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
     if (-4..16).contains(&exponent) {
@@ -236,7 +245,7 @@ fn quote_for(single: bool, double: bool) -> char {
 }
 
 /// What Python prints as it is: no controls, no blanks but the space, nothing invisible or private.
-fn printable(character: char) -> bool {
+pub(super) fn printable(character: char) -> bool {
     match character {
         ' '..='~' => true,
         '\u{ad}' => false,
@@ -297,6 +306,8 @@ mod tests {
             (0.0001, "0.0001"),
             (0.00001, "1e-05"),
             (f64::INFINITY, "inf"),
+            (2f64.powi(-25), "2.9802322387695312e-08"),
+            (-(2f64.powi(-25)), "-2.9802322387695312e-08"),
         ] {
             assert_eq!(float(number), text);
         }

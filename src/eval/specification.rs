@@ -12,6 +12,8 @@ use super::value::Value;
 struct Specification {
     fill: Option<char>,
     align: Option<char>,
+    /// Whether only a `0` before the width says how to align.
+    zeros: bool,
     sign: Option<char>,
     alternate: bool,
     width: usize,
@@ -75,6 +77,7 @@ fn parse(text: &str) -> Option<Specification> {
     how.alternate = take(&['#']).is_some();
     if take(&['0']).is_some() {
         how.fill = how.fill.or(Some('0'));
+        how.zeros = how.align.is_none();
         how.align = how.align.or(Some('='));
     }
     let digits = |rest: &str| rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -101,12 +104,14 @@ fn parse(text: &str) -> Option<Specification> {
 }
 
 fn text_with(how: &Specification, text: &str) -> Option<String> {
-    let zero_filled = how.align == Some('=');
+    // The `0` before a width fills text as it is aligned anyway.
+    let align = how.align.filter(|_| !how.zeros);
+    let how = &Specification { align, ..*how };
     if !matches!(how.kind, None | Some('s'))
         || how.sign.is_some()
         || how.alternate
         || how.grouping.is_some()
-        || zero_filled
+        || align == Some('=')
     {
         return None;
     }

@@ -8,7 +8,7 @@ use super::interpreter::Evaluator;
 use super::methods::wrong_number;
 use super::sequences::elements;
 use super::templates;
-use super::texts::{bounds, exactly, string, whole};
+use super::texts::{blank, bounds, exactly, string, whole};
 use super::value::{Items, Value};
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -107,15 +107,15 @@ pub(super) fn split(
 fn words(text: &str, right: bool, most: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = if right {
-        text.trim_end()
+        text.trim_end_matches(blank)
     } else {
-        text.trim_start()
+        text.trim_start_matches(blank)
     };
     while !rest.is_empty() {
         let end = if right {
-            rest.rfind(char::is_whitespace)
+            rest.rfind(blank)
         } else {
-            rest.find(char::is_whitespace)
+            rest.find(blank)
         };
         let Some(end) = end.filter(|_| parts.len() < most) else {
             parts.push(rest);
@@ -124,10 +124,10 @@ fn words(text: &str, right: bool, most: usize) -> Vec<&str> {
         if right {
             let width = rest[end..].chars().next().map_or(1, char::len_utf8);
             parts.push(&rest[end + width..]);
-            rest = rest[..end].trim_end();
+            rest = rest[..end].trim_end_matches(blank);
         } else {
             parts.push(&rest[..end]);
-            rest = rest[end..].trim_start();
+            rest = rest[end..].trim_start_matches(blank);
         }
     }
     if right {
@@ -252,7 +252,7 @@ pub(super) fn strip(text: &str, name: &str, arguments: &[Value]) -> Result<Value
         _ => return Err(wrong_number(name, "0 to 1 arguments", arguments.len())),
     };
     let unwanted = |c: char| match characters {
-        None => c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}'),
+        None => blank(c),
         Some(characters) => characters.contains(c),
     };
     Ok(Value::text(match name {

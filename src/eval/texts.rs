@@ -8,6 +8,7 @@ use super::budget::Fault;
 use super::calls::Arguments;
 use super::interpreter::Evaluator;
 use super::methods::wrong_number;
+use super::repr::printable;
 use super::templates;
 use super::text_parts::{
     encode, expand_tabs, find, format_map, join, justify, partition, replace, split, split_lines,
@@ -38,7 +39,9 @@ pub(super) const METHODS: &[&str] = &[
     "isidentifier",
     "islower",
     "isnumeric",
+    "isprintable",
     "isspace",
+    "istitle",
     "isupper",
     "join",
     "ljust",
@@ -132,11 +135,12 @@ fn plain(text: &str, name: &str) -> Value {
         "isalnum" => every(char::is_alphanumeric),
         "isalpha" => every(char::is_alphabetic),
         "isascii" => Value::Bool(text.is_ascii()),
-        "isdecimal" | "isdigit" => {
-            every(|c| c.is_ascii_digit() || c.is_numeric() && c.is_alphanumeric() && decimal(c))
-        }
+        "isdecimal" => every(decimal),
+        "isdigit" => every(|c| decimal(c) || raised_or_lowered(c)),
         "isnumeric" => every(char::is_numeric),
-        "isspace" => every(char::is_whitespace),
+        "isprintable" => Value::Bool(text.chars().all(printable)),
+        "isspace" => every(blank),
+        "istitle" => Value::Bool(is_titled(text)),
         "isidentifier" => Value::Bool(is_identifier(text)),
         "islower" => Value::Bool(cased(text, char::is_lowercase)),
         _ => Value::Bool(cased(text, char::is_uppercase)),
@@ -145,7 +149,17 @@ fn plain(text: &str, name: &str) -> Value {
 
 /// Decimal digits outside ASCII stand in blocks of ten that begin at a multiple of 16 or at 6 beyond one.
 fn decimal(c: char) -> bool {
-    matches!(c, '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' | '\u{966}'..='\u{96f}' | '\u{ff10}'..='\u{ff19}')
+    matches!(c, '0'..='9' | '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' | '\u{966}'..='\u{96f}' | '\u{ff10}'..='\u{ff19}')
+}
+
+/// Digits that are no decimal ones: superscripts and subscripts.
+fn raised_or_lowered(c: char) -> bool {
+    matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉')
+}
+
+/// What Python takes for white space: the separators of ASCII (28 to 31) as well.
+pub(super) fn blank(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -166,13 +180,12 @@ fn cased(text: &str, test: fn(char) -> bool) -> bool {
 
 fn capitalized(text: &str) -> String {
     let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first
-            .to_uppercase()
-            .chain(characters.as_str().to_lowercase().chars())
-            .collect(),
-        None => String::new(),
+    let mut out = String::with_capacity(text.len());
+    if let Some(first) = characters.next() {
+        push_title(&mut out, first);
+        out.push_str(&characters.as_str().to_lowercase());
     }
+    out
 }
 
 fn titled(text: &str) -> String {
@@ -182,11 +195,54 @@ fn titled(text: &str) -> String {
         if inside {
             out.extend(c.to_lowercase());
         } else {
-            out.extend(c.to_uppercase());
+            push_title(&mut out, c);
         }
-        inside = c.is_lowercase() || c.is_uppercase();
+        inside = c.is_lowercase() || c.is_uppercase() || is_title(c);
     }
     out
+}
+
+/// Adds a character as the first of a title: of several letters in one, only the first is a capital.
+fn push_title(out: &mut String, c: char) {
+    let title = match c {
+        'Ǆ'..='ǆ' => 'ǅ',
+        'Ǉ'..='ǉ' => 'ǈ',
+        'Ǌ'..='ǌ' => 'ǋ',
+        'Ǳ'..='ǳ' => 'ǲ',
+        _ => {
+            let mut letter = false;
+            for capital in c.to_uppercase() {
+                if letter {
+                    out.extend(capital.to_lowercase());
+                } else {
+                    out.push(capital);
+                }
+                letter |= capital.is_uppercase();
+            }
+            return;
+        }
+    };
+    out.push(title);
+}
+
+/// Letters that are a capital and a small one in one.
+fn is_title(c: char) -> bool {
+    matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ' | 'ᾈ'..='ᾏ' | 'ᾘ'..='ᾟ' | 'ᾨ'..='ᾯ' | 'ᾼ' | 'ῌ' | 'ῼ')
+}
+
+/// Whether capitals begin words, and only those.
+fn is_titled(text: &str) -> bool {
+    let (mut inside, mut any) = (false, false);
+    for c in text.chars() {
+        let capital = c.is_uppercase() || is_title(c);
+        let letter = capital || c.is_lowercase();
+        if letter && capital == inside {
+            return false;
+        }
+        inside = letter;
+        any |= letter;
+    }
+    any
 }
 
 fn swapped(text: &str) -> String {

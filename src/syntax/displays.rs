@@ -16,18 +16,22 @@ use super::source::Span;
 
 /// `a` or `*a`
 pub(super) fn item(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Item, Diagnostic> {
-    let starred = pair.as_rule() == Rule::star;
-    let inner = if starred {
-        pair.clone().into_inner().next().unwrap_or(pair)
-    } else {
-        pair
-    };
-    let value = builder.expression(inner)?;
-    Ok(if starred {
-        Item::Star(value)
-    } else {
-        Item::One(value)
-    })
+    if pair.as_rule() == Rule::star {
+        let inner = pair.clone().into_inner().next().unwrap_or(pair);
+        return Ok(Item::Star(spread(builder, inner)?));
+    }
+    Ok(Item::One(builder.expression(pair)?))
+}
+
+/// What stands behind `*` or `**` in a display: no comparison, unless in brackets.
+fn spread(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
+    let several = pair.clone().into_inner().nth(1).is_some();
+    let value = builder.expression(pair)?;
+    if several && matches!(value.kind, Kind::Comparison(..)) {
+        let message = "a comparison behind `*` stands in brackets";
+        return Err(builder.error(value.span, message));
+    }
+    Ok(value)
 }
 
 /// What the brackets of a display held.
@@ -115,7 +119,7 @@ pub(super) fn braces(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind,
                 let last = parts.pop();
                 match (parts.pop(), last) {
                     (Some(mark), Some(value)) if mark.as_rule() == Rule::double_star => {
-                        entries.push(Entry::Star(builder.expression(value)?));
+                        entries.push(Entry::Star(spread(builder, value)?));
                     }
                     (Some(key), Some(value)) => {
                         let key = builder.expression(key)?;

@@ -12,7 +12,7 @@ use super::grammar::expression::{Grammar, Rule};
 use super::nesting;
 use super::operators::climb;
 use super::source::{Fragment, Source, Span};
-use super::{displays, formatted, messages, strings};
+use super::{displays, formatted, messages, plain, strings};
 
 /// Digits of a decimal integer; more take long to read (as in Python since 3.11).
 pub const LONGEST_INTEGER: usize = 4300;
@@ -26,6 +26,18 @@ const STACK_LEFT: usize = 256 << 10;
 /// # Errors
 /// The first mistake in it.
 pub fn parse(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, Diagnostic> {
+    if let Some(kind) = plain::literal(fragment.text()).or_else(|| plain::list(fragment)) {
+        let span = fragment.span(0, fragment.text().len());
+        return Ok(Expression { kind, span });
+    }
+    by_grammar(source, fragment)
+}
+
+/// The same, without a look at what is plain.
+pub(super) fn by_grammar(
+    source: &Arc<Source>,
+    fragment: &Fragment,
+) -> Result<Expression, Diagnostic> {
     Builder {
         source,
         fragment,

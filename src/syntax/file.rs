@@ -118,6 +118,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, line: &str, at: usize) {
+        match Plain::of(line) {
+            Some(Plain::Comment) => return,
+            Some(Plain::Continuation(text)) if matches!(self.state, State::Value) => {
+                return self.continue_value(text, at + line.len() - text.len());
+            }
+            Some(Plain::Setting(setting)) => return self.setting(line, at, &setting),
+            Some(Plain::Continuation(_)) | None => {}
+        }
         let Some(pair) = Grammar::parse(Rule::line, line)
             .ok()
             .and_then(|mut pairs| pairs.next())
@@ -162,8 +170,6 @@ impl Reader<'_> {
                 });
             }
             _ => {
-                self.finish();
-                self.state = State::Value;
                 let mut setting = Setting::default();
                 for part in pair.into_inner() {
                     let range = part.as_span().start()..part.as_span().end();
@@ -174,14 +180,21 @@ impl Reader<'_> {
                         _ => {}
                     }
                 }
-                self.lines.push(Line::Setting {
-                    name: line[setting.name.clone()].to_owned(),
-                    span: span(setting.name),
-                    doubled: setting.doubled.map(span),
-                    value: Fragment::new(&line[setting.value.clone()], at + setting.value.start),
-                });
+                self.setting(line, at, &setting);
             }
         }
+    }
+
+    fn setting(&mut self, line: &str, at: usize, setting: &Setting) {
+        self.finish();
+        self.state = State::Value;
+        let span = |range: &Range<usize>| Span::new(at + range.start, at + range.end);
+        self.lines.push(Line::Setting {
+            name: line[setting.name.clone()].to_owned(),
+            span: span(&setting.name),
+            doubled: setting.doubled.as_ref().map(span),
+            value: Fragment::new(&line[setting.value.clone()], at + setting.value.start),
+        });
     }
 
     fn continue_value(&mut self, text: &str, at: usize) {
@@ -245,8 +258,59 @@ impl Reader<'_> {
     }
 }
 
+/// A line that needs no grammar to be understood, as nearly all are. Whatever is in doubt is left to the grammar,
+/// and a test holds both to the same answer.
+enum Plain<'a> {
+    /// `# text`
+    Comment,
+    /// An indented line, without its indent.
+    Continuation(&'a str),
+    /// `name = value`
+    Setting(Setting),
+}
+
+impl<'a> Plain<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        match line.as_bytes().first() {
+            Some(b'#' | b';') => return Some(Self::Comment),
+            Some(b' ' | b'\t') => {
+                let text = line.trim_start();
+                return (!text.is_empty()).then_some(Self::Continuation(text));
+            }
+            Some(first) if first.is_ascii_alphabetic() || *first == b'_' => {}
+            Some(_) | None => return None,
+        }
+        let named = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-+*?".contains(byte);
+        let name = line.bytes().take_while(named).count();
+        // `rem = text` is a comment.
+        if line[..name].eq_ignore_ascii_case("rem") {
+            return None;
+        }
+        let blanks = |from: usize| {
+            line[from..]
+                .bytes()
+                .take_while(|byte| *byte == b' ')
+                .count()
+        };
+        let delimiter = name + blanks(name);
+        if !matches!(line.as_bytes().get(delimiter), Some(b'=' | b':')) {
+            return None;
+        }
+        let value = delimiter + 1 + blanks(delimiter + 1);
+        let first = line[value..].chars().next()?;
+        if first == '=' || first.is_whitespace() {
+            return None;
+        }
+        Some(Self::Setting(Setting {
+            name: 0..name,
+            doubled: None,
+            value: value..line.len(),
+        }))
+    }
+}
+
 /// The parts of a setting's line.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Setting {
     name: Range<usize>,
     doubled: Option<Range<usize>>,
@@ -255,7 +319,55 @@ struct Setting {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, Line, Source, parse};
+    use pest::Parser;
+    use proptest::collection::vec;
+    use proptest::prelude::proptest;
+    use proptest::sample::select;
+
+    use super::{Arc, Grammar, Line, Plain, Rule, Setting, Source, parse};
+
+    /// What the grammar makes of a line, if it is of a kind that may be plain.
+    fn by_grammar(line: &str) -> Option<String> {
+        let pair = Grammar::parse(Rule::line, line).ok()?.next()?;
+        let pair = pair.into_inner().next()?;
+        match pair.as_rule() {
+            Rule::comment => Some("comment".to_owned()),
+            Rule::continuation => Some(line.trim_start().to_owned()),
+            Rule::setting => {
+                let mut setting = Setting::default();
+                for part in pair.into_inner() {
+                    let range = part.as_span().start()..part.as_span().end();
+                    match part.as_rule() {
+                        Rule::name => setting.name = range,
+                        Rule::doubled => setting.doubled = Some(range),
+                        Rule::rest => setting.value = range,
+                        _ => {}
+                    }
+                }
+                Some(format!("{setting:?}"))
+            }
+            _ => None,
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "a", "b.c", "_", "rem", "Rem", " ", "\t", "=", ":", "#", ";", "[", "]", "'x'", "*", "?",
+        ",", "ä", "\u{3000}", "\r", "\u{b}", "1",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_plain_line_is_what_the_grammar_says(pieces in vec(select(PIECES), 0..8)) {
+            let line = pieces.concat();
+            let plain = match Plain::of(&line) {
+                None => return Ok(()),
+                Some(Plain::Comment) => "comment".to_owned(),
+                Some(Plain::Continuation(text)) => text.to_owned(),
+                Some(Plain::Setting(setting)) => format!("{setting:?}"),
+            };
+            assert_eq!(Some(plain), by_grammar(&line), "{line:?}");
+        }
+    }
 
     fn lines(text: &str) -> (Vec<String>, Vec<String>) {
         let source = Arc::new(Source {

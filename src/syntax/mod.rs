@@ -18,6 +18,7 @@ mod layout;
 mod messages;
 mod nesting;
 mod operators;
+mod plain;
 mod render;
 mod source;
 mod strings;

@@ -1,0 +1,7 @@
+//! The text of an expression.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::expression(bytes));

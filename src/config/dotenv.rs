@@ -1,0 +1,67 @@
+//! Files of environment variables (`.env`), as other tools have them: `NAME=value`, quotes, `export`, `$OTHER`.
+
+use std::sync::Arc;
+
+use crate::syntax::{Diagnostic, Source, Span};
+
+/// Bytes that `$NAME` may make of one value: values that hold one another twice grow fast.
+const LARGEST: usize = 64 << 20;
+
+/// Bytes of all values of a file.
+const LARGEST_IN_ALL: usize = 64 << 20;
+
+/// The names and values of a file, in its order.
+///
+/// # Errors
+/// A line that is none, with its place, or values that grow too large.
+pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic> {
+    let start = if source.text.starts_with('\u{feff}') {
+        3
+    } else {
+        0
+    };
+    let text = &source.text[start..];
+    let references = text.bytes().filter(|byte| *byte == b'$').count();
+    let environment = std::env::vars_os().map(|(_, value)| value.len()).max();
+    let mut longest = environment.unwrap_or_default();
+    let mut bytes = 0;
+    let mut pairs = Vec::new();
+    let mut lines = dotenvy::from_read_iter(text.as_bytes());
+    loop {
+        // The library replaces every `$NAME` of a line before we see it.
+        let most = references.saturating_mul(longest);
+        if most > LARGEST || bytes > LARGEST_IN_ALL {
+            let message = "the values that `$` stands for are too large together";
+            return Err(
+                Diagnostic::new("limit/memory", message).at(source, Span::new(start, start))
+            );
+        }
+        match lines.next() {
+            None => return Ok(pairs),
+            Some(Ok((name, value))) => {
+                longest = longest.max(value.len());
+                bytes += value.len();
+                pairs.push((name, value));
+            }
+            Some(Err(dotenvy::Error::LineParse(line, at))) => {
+                let line = line.trim_end();
+                let begin = start + text.find(line).unwrap_or_default();
+                let width = line.lines().next().map_or(0, str::len);
+                let message = "expected `NAME=value` of a file of environment variables";
+                // An index beyond the line is that of a string that never ends.
+                let (at, hint) = if at < width && line.is_char_boundary(at) {
+                    (at, "put a value with blanks in quotes")
+                } else {
+                    (0, "end each string with the quote that it begins with")
+                };
+                return Err(Diagnostic::new("include/env", message)
+                    .at(source, Span::new(begin + at, begin + width))
+                    .with_hint(hint));
+            }
+            Some(Err(other)) => {
+                return Err(Diagnostic::new("include/env", other.to_string())
+                    .at(source, Span::new(start, start)));
+            }
+        }
+    }
+}

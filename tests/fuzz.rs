@@ -1,0 +1,112 @@
+//! The corpus of `fuzz/`, replayed, and cases made of it by a seeded generator, in bounded time: nothing panics.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+#[path = "../fuzz/targets.rs"]
+mod targets;
+
+/// Cases of each target, if there is time.
+const CASES: usize = 330_000;
+const TIME: Duration = Duration::from_secs(8);
+const SEED: u64 = 20_040_217;
+
+/// What is put in between.
+const PIECES: &str = "( ) [ ] { } ' \" ''' \\ # , : = == ** // % << . * - ~ lambda for in if else not and or is f' r' b' {a !r :>9 0x 1_0 1e9 \
+                      [Load&Settings&From] rem ä 😀 range( sorted( .format( .join( None x 10**9 9999999999";
+
+/// The corpus of a target.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .expect("the corpus")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    let read = |path| fs::read(path).expect("a case");
+    paths.into_iter().map(read).collect()
+}
+
+/// splitmix64
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn below(state: &mut u64, end: usize) -> usize {
+    usize::try_from(next(state) % end.max(1) as u64).expect("less than a usize")
+}
+
+/// A case made of the corpus: parts of two, with changes.
+fn changed(corpus: &[Vec<u8>], state: &mut u64) -> Vec<u8> {
+    let pieces: Vec<&str> = PIECES.split(' ').collect();
+    let mut case = corpus[below(state, corpus.len())].clone();
+    let other = &corpus[below(state, corpus.len())];
+    if below(state, 3) == 0 {
+        case.truncate(below(state, case.len() + 1));
+        case.extend(&other[below(state, other.len() + 1)..]);
+    }
+    for _ in 0..=below(state, 4) {
+        let at = below(state, case.len() + 1);
+        match below(state, 5) {
+            0 if at < case.len() => case[at] = next(state).to_le_bytes()[0],
+            1 if at < case.len() => {
+                let end = (at + below(state, 9)).min(case.len());
+                case.drain(at..end);
+            }
+            2 => {
+                let end = (at + below(state, 20)).min(case.len());
+                let part = case[at..end].repeat(below(state, 6));
+                case.splice(at..at, part);
+            }
+            _ => {
+                let piece = pieces[below(state, pieces.len())].replace('&', " ");
+                case.splice(at..at, piece.bytes());
+            }
+        }
+    }
+    case
+}
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = corpus(target);
+    assert!(corpus.len() >= 5, "the corpus of {target} is small");
+    for case in &corpus {
+        run(case);
+    }
+    let started = Instant::now();
+    let mut state = SEED;
+    let mut done = 0;
+    while done < CASES && started.elapsed() < TIME {
+        let case = changed(&corpus, &mut state);
+        let asked = Instant::now();
+        run(&case);
+        let text = String::from_utf8_lossy(&case);
+        assert!(
+            asked.elapsed() < Duration::from_secs(20),
+            "too long: {text}"
+        );
+        done += 1;
+    }
+    assert!(done > 100, "only {done} cases of {target}");
+}
+
+#[test]
+fn files() {
+    replay("file", targets::file);
+}
+
+#[test]
+fn expressions() {
+    replay("expression", targets::expression);
+}
+
+#[test]
+fn evaluation() {
+    replay("evaluator", targets::evaluator);
+}
