@@ -12,6 +12,7 @@ use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
 use crate::command::help::Help;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
+use crate::command::report::Report;
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
 use crate::command::target::{InvalidTarget, SCHEME, Target};
@@ -37,6 +38,8 @@ pub enum Node {
     Call(Box<Call>),
     /// `graph FILE`.
     Tree(Box<Tree>),
+    /// A command that only prints: `eval`.
+    Report(Report),
     /// `help`.
     Help(Help),
     /// `true` and `false`.
@@ -56,6 +59,7 @@ impl Node {
             Self::Cgi(node) => node.run(),
             Self::Call(node) => node.run(),
             Self::Tree(node) => Ok(node.run()),
+            Self::Report(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),
         }

@@ -68,7 +68,7 @@ pub fn text(configuration: Option<&Configuration>) -> String {
 }
 
 /// Two columns.
-fn table(text: &mut String, rows: &[(&str, &str)]) {
+pub fn table(text: &mut String, rows: &[(&str, &str)]) {
     let width = rows
         .iter()
         .map(|(name, _)| name.chars().count())

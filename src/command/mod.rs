@@ -12,6 +12,7 @@ use crate::command::line::Scope;
 pub mod arguments;
 pub mod call;
 pub mod cgi;
+pub mod eval;
 pub mod exit;
 pub mod failure;
 pub mod fastcgi;
@@ -20,6 +21,7 @@ pub mod help;
 pub mod launch;
 pub mod line;
 pub mod names;
+pub mod report;
 pub mod run_ini;
 pub mod serve;
 pub mod serving;
@@ -70,6 +72,7 @@ pub static COMMANDS: &[Entry] = &[
     cgi::ENTRY,
     run_ini::ENTRY,
     tree::ENTRY,
+    eval::ENTRY,
     wsgi::WSGI,
     wsgi::DEMO,
     exit::TRUE,

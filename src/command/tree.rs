@@ -125,6 +125,7 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
             push(depth, "graph".to_owned(), String::new());
             file(&tree.0, depth + 1, branches);
         }
+        Node::Report(node) => push(depth, node.name.to_owned(), String::new()),
         Node::Help(_) => push(depth, "help".to_owned(), String::new()),
         Node::Exit(Exit::True) => push(depth, "true".to_owned(), String::new()),
         Node::Exit(Exit::False) => push(depth, "false".to_owned(), String::new()),

@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 256 << 20;
 const MOST_MISTAKES: usize = 1000;
 
 /// Names in the root namespace that are short for others.
-const SHORT: &[(&str, &str)] = &[
+pub const SHORT: &[(&str, &str)] = &[
     ("app", "peak.running.app"),
     ("url", "peak.tools.server.url"),
 ];

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::eval::{Properties, Value};
-use crate::syntax::{Diagnostic, Diagnostics, Place};
+use crate::eval::{Budget, Home, Properties, Value, evaluate};
+use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
+pub use load::SHORT;
 pub use sections::SPECIAL;
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
@@ -106,6 +108,25 @@ impl Configuration {
     /// What went wrong while its rule was evaluated.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
         self.rules.get(name)
+    }
+
+    /// The value of an expression that stands in no file: paths in it are relative to the current directory.
+    ///
+    /// # Errors
+    /// The first mistake in it.
+    pub fn evaluate(&self, text: &str) -> Result<Value, Diagnostic> {
+        let source = Arc::new(Source {
+            name: "the expression".to_owned(),
+            text: text.to_owned(),
+        });
+        let parsed = expression::parse(&source, &Fragment::new(text, 0))?;
+        let home = Arc::new(Home {
+            source,
+            folder: std::env::current_dir().ok(),
+            file_name: String::new(),
+            shortcuts: HashMap::new(),
+        });
+        evaluate(&self.rules, &home, None, &parsed, &mut Budget::default())
     }
 
     /// The names of all properties below a prefix that have a rule of their own, sorted.
