@@ -23,6 +23,7 @@ Names:
   runIni   Runs the command that an INI file defines as `app`
   graph    Shows what an INI file would run, as a tree, without running it
   eval     Prints the value of an expression, as Python would print it
+  explain  Says what a setting, function or command is, or lists them all
   WSGI     Says that a Python object is a WSGI application: `serve WSGI import:my_app.application`
   demo     An application that shows each request, without Python: `launch demo`
   true     Does nothing, with exit status 0

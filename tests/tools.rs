@@ -1,7 +1,10 @@
-//! The commands that look at a configuration without running it: `eval`.
+//! The commands that look at a configuration without running it: `eval`, `explain`.
 
 mod support;
 
+use runner::command::COMMANDS;
+use runner::config::SETTINGS;
+use runner::eval::{CONSTANTS, FUNCTIONS};
 use support::Folder;
 
 #[test]
@@ -102,5 +105,98 @@ error: there is no name `lenn`
             .runner(arguments)
             .run()
             .is(2, "", &format!("{message}{usage}"));
+    }
+}
+
+#[test]
+fn explain_says_what_a_name_is() {
+    let setting = "\
+setting `runner.request.timeout`
+
+How long the application may take to begin its response, until the request is
+answered with status 504 and its worker is replaced.
+
+takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
+         `'1h'`, `'1d'`
+default: 60 s
+example: runner.request.timeout = '2m'
+";
+    let function = "\
+function `os.path.join(path, *others)`
+
+Paths after one another; an absolute one starts anew.
+
+example: os.path.join('/a', 'b', 'c.txt')
+is:      '/a/b/c.txt'
+";
+    let several = "\
+Functions:
+  config.lookup  The value of another property, or the default where it has none
+  naming.lookup  What a name or URL stands for
+
+`runner explain NAME` says more about a name.
+";
+    let command = "\
+command `true`
+
+Does nothing, with exit status 0
+
+Usage: runner true [ARGS]...
+
+Options:
+  -h, --help  Print help
+
+For files that only hold settings, and for trying out aliases.
+";
+    let defined = "command `web`\n\nStands for `serve demo`\n";
+    let folder = Folder::new().file(
+        "names.ini",
+        "peak.running.shortcuts.web = commands.Alias(command=['serve', 'demo'])\n",
+    );
+    for (name, text) in [
+        ("runner.request.timeout", setting),
+        ("timeout", setting),
+        ("os.path.join", function),
+        ("join", function),
+        ("lookup", several),
+        ("true", command),
+        ("web", defined),
+    ] {
+        let line = ["-c", "names.ini", "explain", name];
+        folder.runner(line).run().is(0, text, "");
+    }
+}
+
+#[test]
+fn explain_knows_every_row_of_the_tables() {
+    let folder = Folder::new();
+    let list = folder.runner(["explain"]).run();
+    let settings = SETTINGS.iter().map(|row| ("setting", row.name));
+    let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
+    let constants = CONSTANTS.iter().map(|row| ("name", row.name));
+    let commands = COMMANDS.iter().map(|row| ("command", row.name));
+    for (kind, name) in settings.chain(functions).chain(constants).chain(commands) {
+        let outcome = folder.runner(["explain", name]).run();
+        let text = outcome.success();
+        assert!(text.starts_with(&format!("{kind} `{name}")), "{text}");
+        let listed = format!("\n  {name} ");
+        assert!(list.success().contains(&listed), "{name}");
+    }
+}
+
+#[test]
+fn explain_suggests_what_was_meant() {
+    let cases = [
+        ("runner.worker.max", "did you mean `runner.workers.max`?"),
+        ("tmeout", "did you mean `runner.request.timeout`?"),
+        ("Config.lookup", "did you mean `config.lookup`?"),
+        ("nonsense", "`runner explain` lists all names"),
+    ];
+    for (name, hint) in cases {
+        let message = format!("error: nothing is called `{name}`\n = hint: {hint}\n");
+        Folder::new()
+            .runner(["explain", name])
+            .run()
+            .is(1, "", &message);
     }
 }

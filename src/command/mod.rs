@@ -14,6 +14,7 @@ pub mod call;
 pub mod cgi;
 pub mod eval;
 pub mod exit;
+pub mod explain;
 pub mod failure;
 pub mod fastcgi;
 pub mod graph;
@@ -73,6 +74,7 @@ pub static COMMANDS: &[Entry] = &[
     run_ini::ENTRY,
     tree::ENTRY,
     eval::ENTRY,
+    explain::ENTRY,
     wsgi::WSGI,
     wsgi::DEMO,
     exit::TRUE,
