@@ -1,4 +1,4 @@
-//! The commands that look at a configuration without running it: `eval`, `explain`.
+//! The commands that look at a configuration without running it: `show`, `eval`, `explain`.
 
 mod support;
 
@@ -199,4 +199,134 @@ fn explain_suggests_what_was_meant() {
             .run()
             .is(1, "", &message);
     }
+}
+
+/// A file with secrets in several places.
+const SECRETS: &str = "\
+[Load Settings From]
+file = 'below.ini'
+[db]
+password = 'hunter22'
+url = 'postgres://me:' + config.lookup('db.password') + '@host/db'
+dsn = 'x=' + config.lookup('db.password')
+options = {'api_key': 'abc', 'b': [1, 2.5, None, (True,)]}
+kind? = 'unused'
+kind = 'big'
+[many]
+* = (ruleSuffix,
+   1)
+";
+
+#[test]
+fn show_lists_settings_with_their_places_and_without_secrets() {
+    let folder = Folder::new()
+        .file("app.ini", SECRETS)
+        .file("below.ini", "[db]\nport? = 5432\n")
+        .file("low.ini", "runner.workers.max = 8\n");
+    folder.runner(["show", "app.ini", "db.*"]).run().is(
+        0,
+        "\
+db.dsn = 'x=********'  # app.ini:6, the file
+db.kind = 'big'  # app.ini:9, the file
+db.options = {'api_key': '********', 'b': [1, 2.5, None, (True,)]}  # app.ini:7, the file
+db.password = '********'  # app.ini:4, the file
+db.port = 5432  # below.ini:2, the file
+db.url = 'postgres://me:********@host/db'  # app.ini:5, the file
+",
+        "",
+    );
+    folder.runner(["show", "app.ini", "many"]).run().is(
+        0,
+        "many.* = (ruleSuffix,\n    1)  # app.ini:11, the file\n",
+        "",
+    );
+    let workers = "\
+runner.workers.max = 8  # low.ini:1, LAYER
+runner.workers.min = 1  # built in
+runner.workers.preload = True  # built in
+runner.workers.start_interval = 1  # built in
+runner.workers.threads = 1  # built in
+";
+    let line = ["-c", "low.ini", "show", "app.ini", "runner.workers"];
+    folder
+        .runner(line)
+        .run()
+        .is(0, &workers.replace("LAYER", "-c"), "");
+    folder
+        .runner(["show", "app.ini", "runner.workers."])
+        .env("PEAK_CONFIG", "low.ini")
+        .run()
+        .is(0, &workers.replace("LAYER", "PEAK_CONFIG"), "");
+    folder
+        .runner(["show", "app.ini", "environ.MY_TOKEN"])
+        .env("MY_TOKEN", "1")
+        .run()
+        .is(0, "environ.MY_TOKEN = '********'  # the environment\n", "");
+    let everything = folder.runner(["show", "app.ini"]).run();
+    assert!(
+        !everything.success().contains("hunter22"),
+        "{everything:#?}"
+    );
+    assert!(!everything.stdout.contains("environ."), "{everything:#?}");
+}
+
+#[test]
+fn show_writes_json() {
+    let folder = Folder::new().file("app.ini", "url = 'tcp://localhost:80'\na.é = 1\na.* = 2\n");
+    folder
+        .runner(["show", "app.ini", "url", "--format", "json"])
+        .run()
+        .is(
+            0,
+            r#"{
+  "settings": [
+    {
+      "name": "peak.tools.server.url",
+      "value": "tcp://localhost:80",
+      "repr": "'tcp://localhost:80'",
+      "hidden": false,
+      "layer": "file",
+      "file": "app.ini",
+      "line": 1,
+      "column": 1,
+      "end_line": 1,
+      "end_column": 4
+    }
+  ]
+}
+"#,
+            "",
+        );
+    let all = folder
+        .runner(["show", "--format=json", "app.ini", "a"])
+        .run();
+    let all: serde_json::Value = serde_json::from_str(all.success()).expect("JSON");
+    assert_eq!(all["settings"][0]["expression"], "2");
+    assert_eq!(all["settings"][1]["end_column"], 4);
+}
+
+#[test]
+fn show_tells_which_settings_have_no_value() {
+    Folder::new()
+        .file("app.ini", "a.b = 1 + 'x'\na.key = 'secret' + 1\n")
+        .runner(["show", "app.ini", "a"])
+        .run()
+        .is(
+            1,
+            "\
+# a.b: error: `+` does not work with a whole number and a string  # app.ini:1, the file
+# a.key: error: the value of `a.key` cannot be computed  # app.ini:2, the file
+",
+            "\
+error: `+` does not work with a whole number and a string
+  ┌─ app.ini:1:7
+  │
+1 │ a.b = 1 + 'x'
+  │       ^^^^^^^
+  │
+  = hint: `str(…)` makes a string of anything
+
+error: the value of `a.key` cannot be computed
+",
+        );
 }

@@ -55,7 +55,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     let scope = match files {
         Some(files) => {
             let mut layers = scope.layers;
-            layers.extend(files.map(Layer::File));
+            layers.extend(files.map(Layer::Named));
             Scope::load(layers, None)?
         }
         None => scope,

@@ -38,7 +38,7 @@ pub enum Node {
     Call(Box<Call>),
     /// `graph FILE`.
     Tree(Box<Tree>),
-    /// A command that only prints: `eval`, `explain`.
+    /// A command that only prints: `show`, `eval`, `explain`.
     Report(Report),
     /// `help`.
     Help(Help),

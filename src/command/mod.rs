@@ -19,6 +19,7 @@ pub mod failure;
 pub mod fastcgi;
 pub mod graph;
 pub mod help;
+pub mod json;
 pub mod launch;
 pub mod line;
 pub mod names;
@@ -27,8 +28,10 @@ pub mod run_ini;
 pub mod serve;
 pub mod serving;
 pub mod settings;
+pub mod show;
 pub mod target;
 pub mod tree;
+pub mod veil;
 pub mod wsgi;
 
 /// A name that is there from the start. Any layer of configuration can define it anew
@@ -73,6 +76,7 @@ pub static COMMANDS: &[Entry] = &[
     cgi::ENTRY,
     run_ini::ENTRY,
     tree::ENTRY,
+    show::ENTRY,
     eval::ENTRY,
     explain::ENTRY,
     wsgi::WSGI,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::graph::{self, Node};
-use crate::command::line::{Origin, RunFile, Scope, Step};
+use crate::command::line::{Origin, RunFile, Scope, Step, Word};
 use crate::command::{Entry, Kind, no_options};
 use crate::config::Layer;
 
@@ -50,11 +50,7 @@ pub struct RunIni {
 /// There is no such file, it has mistakes, or it defines nothing that can be run.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
     let word = arguments.first("FILE")?;
-    // As it was written, where that is possible: so it is shown in messages.
-    let path = match word.origin {
-        Origin::CommandLine => PathBuf::from(&word.text),
-        Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
-    };
+    let path = path(&scope, &word);
     let mut line = arguments.line;
     // What cannot be found has no other name; reading it will say what is wrong.
     let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -62,13 +58,11 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
         let message = format!("`{}` runs itself: {chain}", word.text);
         return Err(scope.mistake(&word.origin, message, None));
     }
+    let scope = read(scope, &word)?;
     let file = RunFile {
         written: word.text,
-        path: path.clone(),
+        path,
     };
-    let mut layers = scope.layers;
-    layers.push(Layer::File(path));
-    let scope = Scope::load(layers, Some(file.clone()))?;
     let Some(value) = scope.get(APP)? else {
         return Err(Failure::mistake(
             format!("`{}` does not say what to run", file.written),
@@ -83,6 +77,28 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
         origin: word.origin,
         file,
     })
+}
+
+/// The path of a file, as it was written where that is possible: so it is shown in messages.
+fn path(scope: &Scope, word: &Word) -> PathBuf {
+    match word.origin {
+        Origin::CommandLine => PathBuf::from(&word.text),
+        Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
+    }
+}
+
+/// The settings of a file over those that are in force.
+///
+/// # Errors
+/// There is no such file, or it has mistakes.
+pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
+    let file = RunFile {
+        written: word.text.clone(),
+        path: path(&scope, word),
+    };
+    let mut layers = scope.layers;
+    layers.push(Layer::File(file.path.clone()));
+    Scope::load(layers, Some(file))
 }
 
 impl RunIni {

@@ -40,6 +40,8 @@ pub(super) struct Loader {
     pub mistakes: Vec<Diagnostic>,
     /// What is worth a word.
     pub warnings: Vec<Diagnostic>,
+    /// The layer that is read, counted from 0.
+    pub layer: usize,
     /// `[Component Factories]`.
     pub factories: Vec<Rule>,
     /// The files that are being read, each included by the one before it: the real path, and how messages call it.
@@ -64,6 +66,7 @@ impl Loader {
             rules,
             mistakes: Vec::new(),
             warnings: Vec::new(),
+            layer: 0,
             factories: Vec::new(),
             open: Vec::new(),
             files: 0,
@@ -161,6 +164,7 @@ impl Loader {
             name: name.into(),
             body,
             origin,
+            layer: self.layer,
             read: AtomicBool::new(false),
         };
         let Err((rule, before)) = self.rules.insert(rule) else {
@@ -288,6 +292,7 @@ impl FileReader<'_> {
                     name: name.into(),
                     body: Body::Expression(parsed),
                     origin,
+                    layer: self.loader.layer,
                     read: AtomicBool::new(false),
                 });
                 Ok(())
@@ -306,6 +311,7 @@ impl FileReader<'_> {
                     name: full.into(),
                     body: Body::Expression(parsed),
                     origin,
+                    layer: self.loader.layer,
                     read: AtomicBool::new(false),
                 });
                 Ok(())

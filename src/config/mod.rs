@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::eval::{Budget, Home, Properties, Value, evaluate};
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
+pub use listing::{Gives, Listed, Whence};
 pub use load::SHORT;
 pub use sections::SPECIAL;
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
@@ -20,16 +21,23 @@ use load::{Inclusion, Loader};
 use rules::{Body, Origin, Rules};
 
 mod check;
+mod listing;
 mod load;
 mod name;
 mod rules;
 mod sections;
 mod settings;
 
-/// One layer of configuration.
+/// One layer of configuration. A file must exist.
 #[derive(Clone, Debug)]
 pub enum Layer {
-    /// A file, which must exist.
+    /// The user's own file.
+    Own(PathBuf),
+    /// A file that the environment names.
+    Listed(PathBuf),
+    /// A file that is named beside the one that is run.
+    Named(PathBuf),
+    /// The file that is run.
     File(PathBuf),
     /// A property given by a command-line option.
     Option {
@@ -63,16 +71,19 @@ impl Configuration {
             (text(name), text(value))
         });
         let mut loader = Loader::new(Rules::new(environment.collect()));
-        for layer in layers {
+        for (number, layer) in layers.iter().enumerate() {
+            loader.layer = number;
             match layer {
-                Layer::File(path) => loader.file(
-                    path,
-                    &Inclusion {
-                        prefix: String::new(),
-                        place: None,
-                        home: None,
-                    },
-                ),
+                Layer::Own(path) | Layer::Listed(path) | Layer::Named(path) | Layer::File(path) => {
+                    loader.file(
+                        path,
+                        &Inclusion {
+                            prefix: String::new(),
+                            place: None,
+                            home: None,
+                        },
+                    );
+                }
                 Layer::Option {
                     name,
                     value,

@@ -19,6 +19,8 @@ pub struct Rule {
     pub body: Body,
     /// Where it stands.
     pub origin: Origin,
+    /// The layer that it is from, counted from 0.
+    pub layer: usize,
     /// Whether a value was read from it.
     pub read: AtomicBool,
 }
@@ -102,6 +104,11 @@ impl Rules {
     /// All rules, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.values()
+    }
+
+    /// All rules of `[Load on Demand]`, in no order.
+    pub fn all_on_demand(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.on_demand.values()
     }
 
     /// The rule that gave a property its value, or would be asked first.

@@ -54,11 +54,19 @@ impl Place {
     /// The line that the place begins in, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        let start = (self.span.start as usize).min(self.source.text.len());
-        1 + self.source.text.as_bytes()[..start]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count()
+        self.position(self.span.start).0
+    }
+
+    /// The line and column of a byte of its source, both counted from 1, the column in characters.
+    #[must_use]
+    pub fn position(&self, byte: u32) -> (usize, usize) {
+        let before = (byte as usize).min(self.source.text.len());
+        let before = &self.source.text.as_bytes()[..before];
+        let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
+        // A character's further bytes are 10xxxxxx (RFC 3629 §3).
+        let characters = before[start..].iter().filter(|byte| **byte & 0xc0 != 0x80);
+        (line, 1 + characters.count())
     }
 }
 
