@@ -22,6 +22,7 @@ Names:
   CGI      Answers one CGI request, or serves by FastCGI if a web server hands over a socket
   runIni   Runs the command that an INI file defines as `app`
   graph    Shows what an INI file would run, as a tree, without running it
+  check    Finds what is wrong with files, without running them
   show     Shows every setting in force, its value, and where it comes from
   eval     Prints the value of an expression, as Python would print it
   explain  Says what a setting, function or command is, or lists them all

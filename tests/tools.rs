@@ -1,4 +1,4 @@
-//! The commands that look at a configuration without running it: `show`, `eval`, `explain`.
+//! The commands that look at a configuration without running it: `check`, `show`, `eval`, `explain`.
 
 mod support;
 

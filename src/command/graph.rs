@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::command::arguments;
 use crate::command::call::Call;
 use crate::command::cgi::Cgi;
+use crate::command::check::Check;
 use crate::command::exit::Exit;
 use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
@@ -40,6 +41,8 @@ pub enum Node {
     Tree(Box<Tree>),
     /// A command that only prints: `show`, `eval`, `explain`.
     Report(Report),
+    /// `check FILE…`.
+    Check(Box<Check>),
     /// `help`.
     Help(Help),
     /// `true` and `false`.
@@ -60,6 +63,7 @@ impl Node {
             Self::Call(node) => node.run(),
             Self::Tree(node) => Ok(node.run()),
             Self::Report(node) => Ok(node.run()),
+            Self::Check(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),
         }
@@ -148,6 +152,14 @@ fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Fail
     };
     let hint = format!("put a gateway before it: `serve {}`", words.join(" "));
     scope.mistake(&word.origin, message, Some(hint))
+}
+
+/// Makes sure that the first word stands for something.
+///
+/// # Errors
+/// It does not, or in the end for itself.
+pub fn expands(scope: &Scope, line: Line) -> Result<(), Failure> {
+    expand(scope, line).map(|_| ())
 }
 
 /// Finds out which application the first words name. What stands behind them is left.

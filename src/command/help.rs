@@ -104,7 +104,7 @@ pub fn complain(scope: Result<Scope, Failure>) -> ExitCode {
 }
 
 fn text_of(scope: &Result<Scope, Failure>) -> String {
-    text(scope.as_ref().ok().map(|scope| &scope.configuration))
+    text(scope.as_ref().ok().map(|scope| &*scope.configuration))
 }
 
 impl Help {

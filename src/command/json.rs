@@ -4,7 +4,7 @@ use num_traits::ToPrimitive;
 use serde_json::{Map, Value as Json, json};
 
 use crate::eval::Value;
-use crate::syntax::Place;
+use crate::syntax::{Lines, Place};
 
 /// A value as JSON. What JSON has no word for is a string, written as Python would print it.
 #[must_use]
@@ -44,9 +44,9 @@ pub fn value(value: &Value) -> Json {
 
 /// Adds the fields that say where something stands: the file, lines and columns counted from 1, columns in
 /// characters, the end beyond the last character.
-pub fn place(object: &mut Map<String, Json>, place: &Place) {
-    let (line, column) = place.position(place.span.start);
-    let (end_line, end_column) = place.position(place.span.end);
+pub fn place(object: &mut Map<String, Json>, place: &Place, lines: &mut Lines) {
+    let (line, column) = lines.position(&place.source, place.span.start);
+    let (end_line, end_column) = lines.position(&place.source, place.span.end);
     object.insert("file".to_owned(), json!(place.source.name));
     object.insert("line".to_owned(), json!(line));
     object.insert("column".to_owned(), json!(column));

@@ -12,6 +12,7 @@ use crate::command::line::Scope;
 pub mod arguments;
 pub mod call;
 pub mod cgi;
+pub mod check;
 pub mod eval;
 pub mod exit;
 pub mod explain;
@@ -76,6 +77,7 @@ pub static COMMANDS: &[Entry] = &[
     cgi::ENTRY,
     run_ini::ENTRY,
     tree::ENTRY,
+    check::ENTRY,
     show::ENTRY,
     eval::ENTRY,
     explain::ENTRY,

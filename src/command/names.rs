@@ -21,7 +21,7 @@ pub struct Shortcut {
 /// The names that configuration files define, sorted.
 #[must_use]
 pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
-    shortcut_names(configuration)
+    defined(configuration)
         .into_iter()
         .map(|name| {
             let about = match configuration.get(&format!("{SHORTCUTS}{name}")) {
@@ -37,7 +37,9 @@ pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
         .collect()
 }
 
-fn shortcut_names(configuration: &Configuration) -> Vec<String> {
+/// The names alone, sorted.
+#[must_use]
+pub fn defined(configuration: &Configuration) -> Vec<String> {
     configuration
         .names(SHORTCUTS.trim_end_matches('.'))
         .into_iter()
@@ -49,9 +51,7 @@ fn shortcut_names(configuration: &Configuration) -> Vec<String> {
 /// Whether a configuration file defines a name, by a rule for it alone.
 #[must_use]
 pub fn is_defined(configuration: &Configuration, name: &str) -> bool {
-    shortcut_names(configuration)
-        .iter()
-        .any(|known| known == name)
+    defined(configuration).iter().any(|known| known == name)
 }
 
 /// Whether a word can be the name of a shortcut.
@@ -88,7 +88,7 @@ pub fn unknown(scope: &Scope, word: &Word) -> Failure {
 
 fn did_you_mean(scope: &Scope, word: &str) -> Option<String> {
     let mut known: Vec<String> = COMMANDS.iter().map(|entry| entry.name.to_owned()).collect();
-    known.extend(shortcut_names(&scope.configuration));
+    known.extend(defined(&scope.configuration));
     let nearest = nearest(word, &known);
     if nearest.is_empty() {
         return Some("`runner help` lists all names".to_owned());

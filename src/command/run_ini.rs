@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::graph::{self, Node};
-use crate::command::line::{Origin, RunFile, Scope, Step, Word};
+use crate::command::line::{Line, Origin, RunFile, Scope, Step, Word};
 use crate::command::{Entry, Kind, no_options};
 use crate::config::Layer;
 
@@ -31,7 +31,7 @@ file is a program of its own.",
 };
 
 /// The property that says what a file runs.
-const APP: &str = "peak.running.app";
+pub const APP: &str = "peak.running.app";
 
 /// A file and what it runs.
 #[derive(Debug)]
@@ -50,19 +50,13 @@ pub struct RunIni {
 /// There is no such file, it has mistakes, or it defines nothing that can be run.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
     let word = arguments.first("FILE")?;
-    let path = path(&scope, &word);
+    let file = run_file(&scope, &word);
     let mut line = arguments.line;
-    // What cannot be found has no other name; reading it will say what is wrong.
-    let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
-    if let Err(chain) = line.enter(Step::File(identity)) {
+    if let Err(chain) = line.enter(step(&file)) {
         let message = format!("`{}` runs itself: {chain}", word.text);
         return Err(scope.mistake(&word.origin, message, None));
     }
     let scope = read(scope, &word)?;
-    let file = RunFile {
-        written: word.text,
-        path,
-    };
     let Some(value) = scope.get(APP)? else {
         return Err(Failure::mistake(
             format!("`{}` does not say what to run", file.written),
@@ -79,11 +73,31 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     })
 }
 
-/// The path of a file, as it was written where that is possible: so it is shown in messages.
-fn path(scope: &Scope, word: &Word) -> PathBuf {
-    match word.origin {
-        Origin::CommandLine => PathBuf::from(&word.text),
-        Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
+/// The file that a word names, its path as it was written where that is possible: so it is shown in messages.
+#[must_use]
+pub fn run_file(scope: &Scope, word: &Word) -> RunFile {
+    RunFile {
+        written: word.text.clone(),
+        path: match word.origin {
+            Origin::CommandLine => PathBuf::from(&word.text),
+            Origin::Property(_) => scope.folder(&word.origin).join(&word.text),
+        },
+    }
+}
+
+/// A file as a step of a chain.
+fn step(file: &RunFile) -> Step {
+    // What cannot be found has no other name; reading it will say what is wrong.
+    let identity = file.path.canonicalize();
+    Step::File(identity.unwrap_or_else(|_| file.path.clone()))
+}
+
+/// No words yet, behind the file of a scope.
+#[must_use]
+pub fn line(scope: &Scope) -> Line {
+    Line {
+        chain: scope.file.iter().map(step).collect(),
+        ..Line::default()
     }
 }
 
@@ -92,10 +106,7 @@ fn path(scope: &Scope, word: &Word) -> PathBuf {
 /// # Errors
 /// There is no such file, or it has mistakes.
 pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
-    let file = RunFile {
-        written: word.text.clone(),
-        path: path(&scope, word),
-    };
+    let file = run_file(&scope, word);
     let mut layers = scope.layers;
     layers.push(Layer::File(file.path.clone()));
     Scope::load(layers, Some(file))

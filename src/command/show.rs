@@ -12,7 +12,7 @@ use crate::command::veil::{HIDDEN, Veil, is_secret};
 use crate::command::{Entry, Kind, json, run_ini};
 use crate::config::{Gives, Layer, Listed, SHORT, Whence};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, Diagnostics};
+use crate::syntax::{Diagnostic, Diagnostics, Lines};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -86,12 +86,19 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
         .options
         .get_one::<String>("format")
         .is_some_and(|format| format == "json");
+    let mut lines = Lines::default();
     let text = match as_json {
         true => {
-            let settings: Vec<Json> = shown.iter().map(|one| object(&scope, one)).collect();
+            let settings: Vec<Json> = shown
+                .iter()
+                .map(|one| object(&scope, one, &mut lines))
+                .collect();
             json::document(&json!({ "settings": settings }))
         }
-        false => shown.iter().map(|one| line(&scope, one)).collect(),
+        false => shown
+            .iter()
+            .map(|one| line(&scope, one, &mut lines))
+            .collect(),
     };
     let mistakes: Vec<Diagnostic> = shown
         .into_iter()
@@ -153,12 +160,13 @@ fn conceal(listed: Listed, veil: &Veil) -> Shown {
 }
 
 /// A setting as a line of a configuration file, with where it comes from as its comment.
-fn line(scope: &Scope, shown: &Shown) -> String {
+fn line(scope: &Scope, shown: &Shown, lines: &mut Lines) -> String {
     let name = &shown.listed.name;
     let (_, layer) = layer(scope, &shown.listed.from);
     let from = match &shown.listed.from {
         Whence::File { place, .. } => {
-            format!("{}:{}, {layer}", place.source.name, place.line())
+            let (line, _) = lines.position(&place.source, place.span.start);
+            format!("{}:{line}, {layer}", place.source.name)
         }
         Whence::Option(_) | Whence::Environment | Whence::BuiltIn => layer.to_owned(),
     };
@@ -174,7 +182,7 @@ fn line(scope: &Scope, shown: &Shown) -> String {
 }
 
 /// A setting for other programs.
-fn object(scope: &Scope, shown: &Shown) -> Json {
+fn object(scope: &Scope, shown: &Shown, lines: &mut Lines) -> Json {
     let mut object = Map::new();
     let mut insert = |name: &str, value: Json| object.insert(name.to_owned(), value);
     insert("name", json!(shown.listed.name));
@@ -196,7 +204,7 @@ fn object(scope: &Scope, shown: &Shown) -> Json {
     insert("hidden", json!(shown.hidden));
     insert("layer", json!(layer(scope, &shown.listed.from).0));
     if let Whence::File { place, .. } = &shown.listed.from {
-        json::place(&mut object, place);
+        json::place(&mut object, place, lines);
     }
     Json::Object(object)
 }

@@ -126,6 +126,7 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
             file(&tree.0, depth + 1, branches);
         }
         Node::Report(node) => push(depth, node.name.to_owned(), String::new()),
+        Node::Check(_) => push(depth, "check".to_owned(), String::new()),
         Node::Help(_) => push(depth, "help".to_owned(), String::new()),
         Node::Exit(Exit::True) => push(depth, "true".to_owned(), String::new()),
         Node::Exit(Exit::False) => push(depth, "false".to_owned(), String::new()),

@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::eval::{Budget, Home, Properties, Value, evaluate};
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
+pub use check::sort as sort_by_place;
+pub use inspect::Inspection;
 pub use listing::{Gives, Listed, Whence};
 pub use load::SHORT;
 pub use sections::SPECIAL;
@@ -21,6 +23,7 @@ use load::{Inclusion, Loader};
 use rules::{Body, Origin, Rules};
 
 mod check;
+mod inspect;
 mod listing;
 mod load;
 mod name;
@@ -66,11 +69,22 @@ impl Configuration {
     /// # Errors
     /// Every mistake that was found.
     pub fn load(layers: &[Layer]) -> Result<Self, Diagnostics> {
+        let (configuration, mut mistakes) = Self::read(layers, false);
+        if mistakes.is_empty() {
+            return Ok(configuration);
+        }
+        check::sort(&mut mistakes);
+        Err(Diagnostics(mistakes))
+    }
+
+    /// Reads the layers, with all mistakes in them; also in what may never be evaluated, if that is wanted.
+    fn read(layers: &[Layer], thorough: bool) -> (Self, Vec<Diagnostic>) {
         let environment = std::env::vars_os().map(|(name, value)| {
             let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
             (text(name), text(value))
         });
         let mut loader = Loader::new(Rules::new(environment.collect()));
+        loader.thorough = thorough;
         for (number, layer) in layers.iter().enumerate() {
             loader.layer = number;
             match layer {
@@ -97,11 +111,7 @@ impl Configuration {
         }
         let mut mistakes = loader.mistakes;
         let settings = check::settings(&loader.rules, &mut mistakes);
-        if !mistakes.is_empty() {
-            check::sort(&mut mistakes);
-            return Err(Diagnostics(mistakes));
-        }
-        Ok(Self {
+        let configuration = Self {
             rules: loader.rules,
             settings,
             warnings: loader.warnings,
@@ -110,7 +120,8 @@ impl Configuration {
                 .iter()
                 .map(|rule| rule.name.as_ref().to_owned())
                 .collect(),
-        })
+        };
+        (configuration, mistakes)
     }
 
     /// The value of a property, `None` where no rule gives one.

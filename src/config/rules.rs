@@ -43,6 +43,9 @@ pub enum Origin {
     Option(String),
 }
 
+/// A rule, and the one of the same name that is in force instead.
+pub type Overridden = (Arc<Rule>, Arc<Rule>);
+
 /// A value and the rule that gave it; none for defaults and the environment.
 type Found = (Value, Option<Arc<Rule>>);
 
@@ -77,11 +80,11 @@ impl Rules {
         self.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule, over any of the same name.
+    /// Adds a rule, over any of the same name: that one and itself are given back.
     ///
     /// # Errors
     /// The property's value was read already, perhaps from the rule that is given.
-    pub fn insert(&mut self, rule: Rule) -> Result<(), (Rule, Option<Arc<Rule>>)> {
+    pub fn insert(&mut self, rule: Rule) -> Result<Option<Overridden>, (Rule, Option<Arc<Rule>>)> {
         let before = self.rules.get(&rule.name);
         let read = match before {
             Some(before) => before.read.load(Ordering::Relaxed),
@@ -91,14 +94,20 @@ impl Rules {
             let before = before.cloned();
             return Err((rule, before));
         }
-        self.rules.insert(Arc::clone(&rule.name), Arc::new(rule));
-        Ok(())
+        let rule = Arc::new(rule);
+        let before = self.rules.insert(Arc::clone(&rule.name), Arc::clone(&rule));
+        Ok(before.map(|before| (before, rule)))
     }
 
     /// Adds a rule of `[Load on Demand]`.
     pub fn insert_on_demand(&mut self, rule: Rule) {
         self.on_demand
             .insert(Arc::clone(&rule.name), Arc::new(rule));
+    }
+
+    /// The rule of a name, as it is written.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.rules.get(name).map(|rule| &**rule)
     }
 
     /// All rules, in no order.
