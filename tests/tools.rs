@@ -1,4 +1,4 @@
-//! The commands that look at a configuration without running it: `check`, `show`, `eval`, `explain`.
+//! The commands that look at a configuration without running it: `show`, `eval`, `explain`, the formats of `graph`.
 
 mod support;
 
@@ -329,4 +329,124 @@ error: `+` does not work with a whole number and a string
 error: the value of `a.key` cannot be computed
 ",
         );
+}
+
+/// A file that runs another one.
+fn graphs() -> Folder {
+    Folder::new()
+        .file(
+            "outer.ini",
+            "app = commands.Alias(command=['runIni', 'a<b>.ini'])\n",
+        )
+        .file(
+            "a<b>.ini",
+            "url = 'tcp://localhost:80'\napp = commands.Alias(command=['serve', 'demo'])\n",
+        )
+}
+
+#[test]
+fn graph_writes_dot() {
+    let folder = graphs();
+    let dot = "\
+digraph {
+  node [shape=box]
+  n0 [label=\"a<b>.ini\"]
+  n1 [label=\"serve\"]
+  n2 [label=\"HTTP on tcp://localhost:80\\na<b>.ini:1\"]
+  n3 [label=\"demo\\na<b>.ini:2\"]
+  n0 -> n1
+  n1 -> n2
+  n2 -> n3
+}
+";
+    for arguments in [
+        &["graph", "--format", "dot", "a<b>.ini"][..],
+        &["graph", "a<b>.ini", "--format=dot"],
+        &["graph", "a<b>.ini", "--format", "dot"],
+        &["graph", "--format=svg", "a<b>.ini", "--format", "dot"],
+    ] {
+        folder.runner(arguments).run().is(0, dot, "");
+    }
+    // What stands behind it belongs to the file.
+    let line = ["graph", "a<b>.ini", "--format", "dot", "-p", "81"];
+    let outcome = folder.runner(line).run();
+    assert!(
+        outcome
+            .success()
+            .contains("localhost:81\\n(the command line)"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn graph_writes_json() {
+    let outcome = graphs()
+        .runner(["graph", "outer.ini", "--format=json"])
+        .run();
+    let graph: serde_json::Value = serde_json::from_str(outcome.success()).expect("JSON");
+    let nodes = graph["nodes"].as_array().expect("nodes");
+    let texts: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| node["text"].as_str())
+        .collect();
+    assert_eq!(texts[..2], ["outer.ini", "runIni"]);
+    assert_eq!(texts[3..], ["serve", "HTTP on tcp://localhost:80", "demo"]);
+    let edges = graph["edges"].as_array().expect("edges");
+    for (number, edge) in edges.iter().enumerate() {
+        assert_eq!(
+            (edge["from"].as_u64(), edge["to"].as_u64()),
+            (Some(number as u64), Some(number as u64 + 1))
+        );
+    }
+    assert_eq!((nodes.len(), edges.len()), (6, 5));
+    assert!(nodes[0]["origin"].is_null());
+    assert!(
+        nodes[4]["origin"]
+            .as_str()
+            .expect("a place")
+            .ends_with("a<b>.ini:1")
+    );
+}
+
+#[test]
+fn graph_draws_svg() {
+    let folder = graphs();
+    let outcome = folder
+        .runner(["graph", "a<b>.ini", "--format", "svg"])
+        .run();
+    let picture = outcome.success().to_owned();
+    // XML's own parser finds every text of the graph, in order.
+    let read = "import sys, xml.dom.minidom as dom\n\
+                svg = dom.parse(sys.stdin)\n\
+                print(*[t.firstChild.data for t in svg.getElementsByTagName('tspan')], sep='\\n')\n\
+                print(len(svg.getElementsByTagName('rect')), len(svg.getElementsByTagName('path')))\n";
+    folder
+        .program("python3", ["-c", read])
+        .stdin(picture)
+        .run()
+        .is(
+            0,
+            "a<b>.ini\nserve\nHTTP on tcp://localhost:80\na<b>.ini:1\ndemo\na<b>.ini:2\n4 3\n",
+            "",
+        );
+}
+
+#[test]
+fn graph_knows_its_formats() {
+    let usage = "\nUsage: runner graph FILE [--format FORMAT] [ARGS]...\n\nFor more information, try '--help'.\n";
+    for (arguments, message) in [
+        (
+            &["graph", "a<b>.ini", "--format"][..],
+            "error: FORMAT is missing\n",
+        ),
+        (
+            &["graph", "a<b>.ini", "--format", "png"],
+            "error: there is no format `png`\n = hint: the formats are `tree`, `dot`, `json`, `svg`\n",
+        ),
+    ] {
+        graphs()
+            .runner(arguments)
+            .run()
+            .is(2, "", &format!("{message}{usage}"));
+    }
 }

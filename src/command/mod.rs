@@ -13,6 +13,7 @@ pub mod arguments;
 pub mod call;
 pub mod cgi;
 pub mod check;
+pub mod drawing;
 pub mod eval;
 pub mod exit;
 pub mod explain;
