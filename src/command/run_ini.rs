@@ -33,6 +33,9 @@ file is a program of its own.",
 /// The property that says what a file runs.
 pub const APP: &str = "peak.running.app";
 
+/// How many files may run one another: each is read over all those before it.
+const DEEPEST: usize = 16;
+
 /// A file and what it runs.
 #[derive(Debug)]
 pub struct RunIni {
@@ -54,6 +57,14 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     let mut line = arguments.line;
     if let Err(chain) = line.enter(step(&file)) {
         let message = format!("`{}` runs itself: {chain}", word.text);
+        return Err(scope.mistake(&word.origin, message, None));
+    }
+    let files = line
+        .chain
+        .iter()
+        .filter(|step| matches!(step, Step::File(_)));
+    if files.count() > DEEPEST {
+        let message = format!("files run one another more than {DEEPEST} deep");
         return Err(scope.mistake(&word.origin, message, None));
     }
     let scope = read(scope, &word)?;
