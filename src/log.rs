@@ -22,13 +22,18 @@ pub fn line(text: &str) {
         .write_all(format!("{text}\n").as_bytes());
 }
 
-/// Whether what goes to standard error is coloured: on a terminal, unless `NO_COLOR`
-/// (<https://no-color.org>) is set.
+/// Whether what goes to standard error is coloured.
 #[must_use]
 pub fn colour() -> bool {
+    colour_on(&std::io::stderr())
+}
+
+/// Whether what goes to a stream is coloured: on a terminal, unless `NO_COLOR` (<https://no-color.org>) is set.
+#[must_use]
+pub fn colour_on(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    !refused && std::io::stderr().is_terminal()
+    !refused && stream.is_terminal()
 }
 
 /// Writes a message to the log: `log!("worker {pid} died")`.

@@ -41,8 +41,8 @@ fn layers(named: Vec<PathBuf>) -> Vec<Layer> {
     let listed = env::var_os(FILES).unwrap_or_default();
     let listed = env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty());
     own.into_iter()
-        .chain(listed)
-        .chain(named)
-        .map(Layer::File)
+        .map(Layer::Own)
+        .chain(listed.map(Layer::Listed))
+        .chain(named.into_iter().map(Layer::Named))
         .collect()
 }

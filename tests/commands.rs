@@ -28,6 +28,10 @@ Names:
   graph        Shows what an INI file would run, as a tree, without running it
   init         Writes an executable INI file for the application that is in a folder
   fmt          Puts configuration files in one canonical layout
+  check        Finds what is wrong with files, without running them
+  show         Shows every setting in force, its value, and where it comes from
+  eval         Prints the value of an expression, as Python would print it
+  explain      Says what a setting, function or command is, or lists them all
   WSGI         Says that a Python object is a WSGI application: `serve WSGI import:my_app.application`
   demo         An application that shows each request, without Python: `launch demo`
   true         Does nothing, with exit status 0
@@ -482,4 +486,18 @@ fn wsgi_stands_once() {
             "",
             "error: `WSGI WSGI` says the same twice\n = hint: write `WSGI` once\n",
         );
+}
+
+#[test]
+fn files_that_run_one_another_have_a_bottom() {
+    let line = |next: usize| format!("app = commands.Alias(command=['runIni', '{next}.ini'])\n");
+    let chain = |folder: Folder, number| folder.file(format!("{number}.ini"), line(number + 1));
+    let folder = (1..16_usize).fold(Folder::new(), chain);
+    let folder = folder.file("16.ini", "app = commands.Alias(command=['true'])\n");
+    folder.runner(["runIni", "1.ini"]).run().is(0, "", "");
+    let folder = chain(folder, 16).file("17.ini", "app = commands.Alias(command=['true'])\n");
+    let outcome = folder.runner(["runIni", "1.ini"]).run();
+    let message = "error: files run one another more than 16 deep\n";
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
 }

@@ -45,6 +45,24 @@ fn flask_in_a_browser() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// Nothing is wrong with any configuration file.
+#[test]
+fn check_finds_no_problems() {
+    let find = "find examples \\( -name '*.ini' -o -name myserver.conf \\) -print | sort";
+    let found = Folder::new()
+        .program("sh", ["-c", find])
+        .current_folder(project(""))
+        .run();
+    let files: Vec<&str> = found.success().lines().collect();
+    assert!(files.len() >= 4, "{files:?}");
+    Folder::new()
+        .runner(["check"])
+        .arguments(&files)
+        .current_folder(project(""))
+        .run()
+        .is(0, &format!("{} files: no problems\n", files.len()), "");
+}
+
 /// Every file that can be executed is named in a test.
 #[test]
 fn none_is_forgotten() {

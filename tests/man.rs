@@ -13,7 +13,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use runner::cli;
 use runner::command::arguments::clap_command;
 use runner::command::{COMMANDS, Entry};
-use runner::config::{Default, Kind, SETTINGS, SPECIAL, Setting};
+use runner::config::{Kind, SETTINGS, SPECIAL, Setting};
 use runner::eval::{CONSTANTS, FUNCTIONS, Function};
 use support::Folder;
 
@@ -181,18 +181,7 @@ fn command(entry: &Entry) -> String {
 /// One setting of the table.
 fn setting(setting: &Setting) -> String {
     let mut text = setting.help.to_owned();
-    let default = match setting.default {
-        Default::Unset => None,
-        Default::Number(number) => Some(match setting.kind {
-            Kind::Duration => format!("{number} s"),
-            Kind::Size if number > 0 && number % (1 << 30) == 0 => format!("{}G", number >> 30),
-            _ => number.to_string(),
-        }),
-        Default::Boolean(true) => Some("`True`".to_owned()),
-        Default::Boolean(false) => Some("`False`".to_owned()),
-        Default::Text(text) => Some(format!("`'{text}'`")),
-    };
-    if let Some(default) = default {
+    if let Some(default) = setting.default_text() {
         text.push_str(&format!(" The default is {default}."));
     }
     text.push_str(&format!(" Example: `{}`", setting.example));
@@ -217,19 +206,10 @@ fn wanted(kind: Kind) -> String {
 
 /// One function of the table.
 fn function(function: &Function) -> String {
-    let parameters: Vec<String> = function
-        .parameters
-        .iter()
-        .map(|parameter| match parameter.strip_suffix('=') {
-            Some(optional) => format!("[{optional}]"),
-            None if parameter.ends_with('*') => format!("{parameter}others"),
-            None => (*parameter).to_owned(),
-        })
-        .collect();
     let tag = vec![
         bold(function.name),
         roman("("),
-        italic(parameters.join(", ")),
+        italic(function.parameters_shown()),
         roman(")"),
     ];
     let (example, result) = function.example;

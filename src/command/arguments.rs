@@ -110,13 +110,21 @@ impl Arguments {
         wrong_usage(self.entry, message)
     }
 
+    /// Wrong usage of this command that further words could mend.
+    #[must_use]
+    pub fn missing(&self, wanted: &str) -> Failure {
+        let message = format!("{wanted} is missing");
+        let kind = ErrorKind::MissingRequiredArgument;
+        Failure::Usage(clap_command(self.entry).error(kind, message))
+    }
+
     /// Takes the first word.
     ///
     /// # Errors
     /// There is none: wrong usage, since `wanted` is missing.
     pub fn first(&mut self, wanted: &str) -> Result<Word, Failure> {
         if self.line.words.is_empty() {
-            return Err(self.wrong(format_args!("{wanted} is missing")));
+            return Err(self.missing(wanted));
         }
         Ok(self.line.words.remove(0))
     }

@@ -42,7 +42,7 @@ pub struct Cgi {
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Cgi, Failure> {
     if arguments.line.words.is_empty() {
-        return Err(arguments.wrong("NAME_OR_URL is missing"));
+        return Err(arguments.missing("NAME_OR_URL"));
     }
     let line = std::mem::take(&mut arguments.line);
     // What is left may come from the client.

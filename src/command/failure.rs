@@ -4,11 +4,16 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+
 use crate::log;
 use crate::syntax::{Diagnostic, Diagnostics, render};
 
 /// The exit status of wrong usage.
 pub const WRONG_USAGE: u8 = 2;
+
+/// The code of a command that lacks words.
+pub const INCOMPLETE: &str = "command/incomplete";
 
 /// Why a command could not be run.
 #[derive(Debug)]
@@ -44,6 +49,11 @@ impl Failure {
         let mut lines = text.lines();
         let message = lines.next().unwrap_or_default();
         let mut alias = alias.clone();
+        alias.code = match error.kind() {
+            // What an alias lacks may be typed behind it.
+            ErrorKind::MissingRequiredArgument => INCOMPLETE,
+            _ => "type/command",
+        };
         message
             .strip_prefix("error: ")
             .unwrap_or(message)

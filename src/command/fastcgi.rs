@@ -56,7 +56,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         None => (STANDARD_INPUT, None),
     };
     if arguments.line.words.is_empty() {
-        return Err(arguments.wrong("NAME_OR_URL is missing"));
+        return Err(arguments.missing("NAME_OR_URL"));
     }
     let line: Line = std::mem::take(&mut arguments.line);
     let (application, rest) = graph::application(&scope, line)?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::command::arguments;
 use crate::command::call::Call;
 use crate::command::cgi::Cgi;
+use crate::command::check::Check;
 use crate::command::completions::Completions;
 use crate::command::exit::Exit;
 use crate::command::failure::Failure;
@@ -15,6 +16,7 @@ use crate::command::format::Format;
 use crate::command::help::Help;
 use crate::command::init::Init;
 use crate::command::line::{Line, Origin, Scope, Step, Word};
+use crate::command::report::Report;
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
 use crate::command::target::{InvalidTarget, SCHEME, Target};
@@ -47,6 +49,10 @@ pub enum Node {
     Format(Box<Format>),
     /// `completions SHELL`.
     Completions(Completions),
+    /// A command that only prints: `show`, `eval`, `explain`.
+    Report(Report),
+    /// `check FILE…`.
+    Check(Box<Check>),
     /// `help`.
     Help(Help),
     /// `true` and `false`.
@@ -69,6 +75,8 @@ impl Node {
             Self::Init(node) => node.run(),
             Self::Format(node) => Ok(node.run()),
             Self::Completions(node) => Ok(node.run()),
+            Self::Report(node) => Ok(node.run()),
+            Self::Check(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),
         }
@@ -182,6 +190,14 @@ fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Fail
     };
     let hint = format!("put a gateway before it: `serve {}`", words.join(" "));
     scope.mistake(&word.origin, message, Some(hint))
+}
+
+/// Makes sure that the first word stands for something.
+///
+/// # Errors
+/// It does not, or in the end for itself.
+pub fn expands(scope: &Scope, line: Line) -> Result<(), Failure> {
+    expand(scope, line).map(|_| ())
 }
 
 /// Finds out which application the first words name. What stands behind them is left.

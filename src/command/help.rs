@@ -68,7 +68,7 @@ pub fn text(configuration: Option<&Configuration>) -> String {
 }
 
 /// Two columns.
-fn table(text: &mut String, rows: &[(&str, &str)]) {
+pub fn table(text: &mut String, rows: &[(&str, &str)]) {
     let width = rows
         .iter()
         .map(|(name, _)| name.chars().count())
@@ -104,7 +104,7 @@ pub fn complain(scope: Result<Scope, Failure>) -> ExitCode {
 }
 
 fn text_of(scope: &Result<Scope, Failure>) -> String {
-    text(scope.as_ref().ok().map(|scope| &scope.configuration))
+    text(scope.as_ref().ok().map(|scope| &*scope.configuration))
 }
 
 impl Help {

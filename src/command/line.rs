@@ -49,12 +49,12 @@ pub enum Step {
 }
 
 /// The settings that are in force, and which file brought the last of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scope {
     /// The layers, lowest first, with the file.
     pub layers: Vec<Layer>,
     /// All of them together.
-    pub configuration: Configuration,
+    pub configuration: Rc<Configuration>,
     /// The file that is run, if it is one.
     pub file: Option<RunFile>,
 }
@@ -128,7 +128,7 @@ impl Scope {
     /// # Errors
     /// Every mistake in them.
     pub fn load(layers: Vec<Layer>, file: Option<RunFile>) -> Result<Self, Failure> {
-        let configuration = Configuration::load(&layers)?;
+        let configuration = Rc::new(Configuration::load(&layers)?);
         Ok(Self {
             layers,
             configuration,

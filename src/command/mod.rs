@@ -12,24 +12,32 @@ use crate::command::line::Scope;
 pub mod arguments;
 pub mod call;
 pub mod cgi;
+pub mod check;
 pub mod completions;
 pub mod discovery;
+pub mod drawing;
+pub mod eval;
 pub mod exit;
+pub mod explain;
 pub mod failure;
 pub mod fastcgi;
 pub mod format;
 pub mod graph;
 pub mod help;
 pub mod init;
+pub mod json;
 pub mod launch;
 pub mod line;
 pub mod names;
+pub mod report;
 pub mod run_ini;
 pub mod serve;
 pub mod serving;
 pub mod settings;
+pub mod show;
 pub mod target;
 pub mod tree;
+pub mod veil;
 pub mod wsgi;
 
 /// A name that is there from the start. Any layer of configuration can define it anew
@@ -76,6 +84,10 @@ pub static COMMANDS: &[Entry] = &[
     tree::ENTRY,
     init::ENTRY,
     format::ENTRY,
+    check::ENTRY,
+    show::ENTRY,
+    eval::ENTRY,
+    explain::ENTRY,
     wsgi::WSGI,
     wsgi::DEMO,
     exit::TRUE,

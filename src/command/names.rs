@@ -22,7 +22,7 @@ pub struct Shortcut {
 /// The names that configuration files define, sorted.
 #[must_use]
 pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
-    shortcut_names(configuration)
+    defined(configuration)
         .into_iter()
         .map(|name| {
             let about = match configuration.get(&format!("{SHORTCUTS}{name}")) {
@@ -38,7 +38,9 @@ pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
         .collect()
 }
 
-fn shortcut_names(configuration: &Configuration) -> Vec<String> {
+/// The names alone, sorted.
+#[must_use]
+pub fn defined(configuration: &Configuration) -> Vec<String> {
     configuration
         .names(SHORTCUTS.trim_end_matches('.'))
         .into_iter()
@@ -50,9 +52,7 @@ fn shortcut_names(configuration: &Configuration) -> Vec<String> {
 /// Whether a configuration file defines a name, by a rule for it alone.
 #[must_use]
 pub fn is_defined(configuration: &Configuration, name: &str) -> bool {
-    shortcut_names(configuration)
-        .iter()
-        .any(|known| known == name)
+    defined(configuration).iter().any(|known| known == name)
 }
 
 /// Whether a word can be the name of a shortcut.
@@ -93,7 +93,7 @@ pub fn unknown(scope: &Scope, word: &Word) -> Failure {
 
 fn known(scope: &Scope) -> Vec<String> {
     let mut known: Vec<String> = COMMANDS.iter().map(|entry| entry.name.to_owned()).collect();
-    known.extend(shortcut_names(&scope.configuration));
+    known.extend(defined(&scope.configuration));
     known
 }
 

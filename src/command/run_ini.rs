@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::graph::{self, Node};
-use crate::command::line::{Origin, RunFile, Scope, Step};
+use crate::command::line::{Line, Origin, RunFile, Scope, Step, Word};
 use crate::command::{Entry, Kind, no_options};
 use crate::config::Layer;
 
@@ -30,7 +30,10 @@ file is a program of its own.",
 };
 
 /// The property that says what a file runs.
-const APP: &str = "peak.running.app";
+pub const APP: &str = "peak.running.app";
+
+/// How many files may run one another: each is read over all those before it.
+const DEEPEST: usize = 16;
 
 /// A file and what it runs.
 #[derive(Debug)]
@@ -49,22 +52,21 @@ pub struct RunIni {
 /// There is no such file, it has mistakes, or it defines nothing that can be run.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
     let word = arguments.first("FILE")?;
-    let path = scope.path(&word);
+    let file = run_file(&scope, &word);
     let mut line = arguments.line;
-    // What cannot be found has no other name; reading it will say what is wrong.
-    let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
-    if let Err(chain) = line.enter(Step::File(identity)) {
+    if let Err(chain) = line.enter(step(&file)) {
         let message = format!("`{}` runs itself: {chain}", word.text);
         return Err(scope.mistake(&word.origin, message, None));
     }
-    let file = RunFile {
-        written: word.text,
-        exact: word.exact,
-        path: path.clone(),
-    };
-    let mut layers = scope.layers;
-    layers.push(Layer::File(path));
-    let scope = Scope::load(layers, Some(file.clone()))?;
+    let files = line
+        .chain
+        .iter()
+        .filter(|step| matches!(step, Step::File(_)));
+    if files.count() > DEEPEST {
+        let message = format!("files run one another more than {DEEPEST} deep");
+        return Err(scope.mistake(&word.origin, message, None));
+    }
+    let scope = read(scope, &word)?;
     let Some(value) = scope.get(APP)? else {
         return Err(Failure::mistake(
             format!("`{}` does not say what to run", file.written),
@@ -79,6 +81,43 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
         origin: word.origin,
         file,
     })
+}
+
+/// The file that a word names, its path as it was written where that is possible: so it is shown in messages.
+#[must_use]
+pub fn run_file(scope: &Scope, word: &Word) -> RunFile {
+    RunFile {
+        written: word.text.clone(),
+        exact: word.exact.clone(),
+        path: scope.path(word),
+    }
+}
+
+/// A file as a step of a chain.
+fn step(file: &RunFile) -> Step {
+    // What cannot be found has no other name; reading it will say what is wrong.
+    let identity = file.path.canonicalize();
+    Step::File(identity.unwrap_or_else(|_| file.path.clone()))
+}
+
+/// No words yet, behind the file of a scope.
+#[must_use]
+pub fn line(scope: &Scope) -> Line {
+    Line {
+        chain: scope.file.iter().map(step).collect(),
+        ..Line::default()
+    }
+}
+
+/// The settings of a file over those that are in force.
+///
+/// # Errors
+/// There is no such file, or it has mistakes.
+pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
+    let file = run_file(&scope, word);
+    let mut layers = scope.layers;
+    layers.push(Layer::File(file.path.clone()));
+    Scope::load(layers, Some(file))
 }
 
 impl RunIni {

@@ -121,7 +121,7 @@ pub fn resolve(
         false => (url, url_origin),
     };
     if arguments.line.words.is_empty() {
-        return Err(arguments.wrong("NAME_OR_URL is missing"));
+        return Err(arguments.missing("NAME_OR_URL"));
     }
     let line = std::mem::take(&mut arguments.line);
     let (application, rest) = graph::application(&scope, line)?;

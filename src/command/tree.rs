@@ -1,30 +1,34 @@
-//! `graph FILE`: shows what a file runs, as an indented tree.
+//! `graph FILE`: shows what a file runs, as an indented tree or a picture.
 
-use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::command::arguments::Options;
+use crate::command::arguments::{Arguments, Options};
+use crate::command::drawing::{self, Branch};
 use crate::command::exit::Exit;
+use crate::command::failure::Failure;
 use crate::command::graph::{Application, Node};
 use crate::command::line::{Origin, Scope};
 use crate::command::run_ini::{self, RunIni};
 use crate::command::serve::Audience;
-use crate::command::{Entry, Kind, no_options};
+use crate::command::show::format_option;
+use crate::command::{Entry, Kind};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
     name: "graph",
-    usage: "FILE [ARGS]...",
+    usage: "FILE [--format FORMAT] [ARGS]...",
     about: "Shows what an INI file would run, as a tree, without running it",
     help: "\
 The command, its gateway with the socket URL, the adapter and the application,
-each with the file and line that it comes from.",
+each with the file and line that it comes from. FORMAT is `tree` for reading,
+`dot` for Graphviz, `json`, or `svg`, a picture for browsers.",
     kind: Kind::Command {
         options: Options::BeforeWords,
-        arguments: no_options,
-        resolve: |scope, arguments| {
+        arguments: |command| command.arg(format_option(FORMATS)),
+        resolve: |scope, mut arguments| {
+            let format = format(&mut arguments)?;
             let run_ini = run_ini::resolve(scope, arguments)?;
-            Ok(Node::Tree(Box::new(Tree(run_ini))))
+            Ok(Node::Tree(Box::new(Tree { run_ini, format })))
         },
     },
 };
@@ -34,13 +38,47 @@ const DEFAULT: &str = "(the default)";
 
 /// A file that is shown, not run.
 #[derive(Debug)]
-pub struct Tree(RunIni);
+pub struct Tree {
+    run_ini: RunIni,
+    format: Format,
+}
 
-/// A line of the tree.
-struct Branch {
-    depth: usize,
-    text: String,
-    origin: String,
+/// The formats by name, the default first.
+const FORMATS: &[&str] = &["tree", "dot", "json", "svg"];
+
+/// What a graph becomes.
+type Format = fn(&[Branch]) -> String;
+
+/// The format that is wanted: before the file's name, or right behind it. What follows belongs to the file.
+fn format(arguments: &mut Arguments) -> Result<Format, Failure> {
+    let words = &mut arguments.line.words;
+    let second = words
+        .get(1)
+        .map(|word| word.text.clone())
+        .unwrap_or_default();
+    let behind = if second == "--format" {
+        let value = words.get(2).map(|word| word.text.clone());
+        words.drain(1..words.len().min(3));
+        Some(value.ok_or_else(|| arguments.missing("FORMAT"))?)
+    } else {
+        let value = second.strip_prefix("--format=").map(str::to_owned);
+        if value.is_some() {
+            words.remove(1);
+        }
+        value
+    };
+    let before = arguments.options.get_one::<String>("format").cloned();
+    let name = behind.or(before).unwrap_or_default();
+    match name.as_str() {
+        "tree" => Ok(drawing::text),
+        "dot" => Ok(drawing::dot),
+        "json" => Ok(drawing::json),
+        "svg" => Ok(drawing::svg),
+        _ => Err(arguments.wrong(format_args!(
+            "there is no format `{name}`\n = hint: the formats are `{}`",
+            FORMATS.join("`, `")
+        ))),
+    }
 }
 
 impl Tree {
@@ -48,25 +86,9 @@ impl Tree {
     #[must_use]
     pub fn run(&self) -> ExitCode {
         let mut branches = Vec::new();
-        file(&self.0, 0, &mut branches);
-        crate::command::print(&draw(&branches))
+        file(&self.run_ini, 0, &mut branches);
+        crate::command::print(&(self.format)(&branches))
     }
-}
-
-/// Lines with their origins in a second column.
-fn draw(branches: &[Branch]) -> String {
-    let width = |branch: &Branch| 2 * branch.depth + branch.text.chars().count();
-    let column = branches.iter().map(width).max().unwrap_or_default();
-    let mut text = String::new();
-    for branch in branches {
-        let line = format!("{:indent$}{}", "", branch.text, indent = 2 * branch.depth);
-        // Writing to a string does not fail.
-        let _ = match branch.origin.is_empty() {
-            true => writeln!(text, "{line}"),
-            false => writeln!(text, "{line:column$}  {}", branch.origin),
-        };
-    }
-    text
 }
 
 fn file(node: &RunIni, depth: usize, branches: &mut Vec<Branch>) {
@@ -123,11 +145,13 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
         ),
         Node::Tree(tree) => {
             push(depth, "graph".to_owned(), String::new());
-            file(&tree.0, depth + 1, branches);
+            file(&tree.run_ini, depth + 1, branches);
         }
         Node::Init(_) => push(depth, "init".to_owned(), String::new()),
         Node::Format(_) => push(depth, "fmt".to_owned(), String::new()),
         Node::Completions(_) => push(depth, "completions".to_owned(), String::new()),
+        Node::Report(node) => push(depth, node.name.to_owned(), String::new()),
+        Node::Check(_) => push(depth, "check".to_owned(), String::new()),
         Node::Help(_) => push(depth, "help".to_owned(), String::new()),
         Node::Exit(Exit::True) => push(depth, "true".to_owned(), String::new()),
         Node::Exit(Exit::False) => push(depth, "false".to_owned(), String::new()),

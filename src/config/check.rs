@@ -9,7 +9,7 @@ use crate::eval::Value;
 use crate::syntax::{Diagnostic, Place, Source, did_you_mean, quoted};
 
 /// What every name begins with that is checked.
-const OWN: &str = "runner.";
+pub(super) const OWN: &str = "runner.";
 
 /// The values of all settings under `runner.`; what is wrong with them is added to the mistakes.
 pub(super) fn settings(
@@ -48,7 +48,7 @@ pub(super) fn settings(
 }
 
 /// Puts mistakes in the order of their places, file by file in the order in which they were read.
-pub(super) fn sort(mistakes: &mut [Diagnostic]) {
+pub fn sort(mistakes: &mut [Diagnostic]) {
     let mut files: Vec<*const Source> = Vec::new();
     for mistake in mistakes.iter() {
         let file = mistake

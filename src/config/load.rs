@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::inspect::overridden as overridden_by;
 use super::name::{BadName, check_rule, prefix};
 use super::rules::{Body, Origin, Rule, Rules};
 use super::sections::Section;
-use crate::eval::{Budget, Home, Value, evaluate};
+use crate::eval::{Budget, Home, Value, evaluate, unknown_names};
 use crate::syntax::ast::Expression;
 use crate::syntax::file::{Line, decode, parse};
 use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, expression, quoted};
@@ -27,7 +28,7 @@ const MOST_BYTES: u64 = 256 << 20;
 const MOST_MISTAKES: usize = 1000;
 
 /// Names in the root namespace that are short for others.
-const SHORT: &[(&str, &str)] = &[
+pub const SHORT: &[(&str, &str)] = &[
     ("app", "peak.running.app"),
     ("url", "peak.tools.server.url"),
 ];
@@ -40,6 +41,10 @@ pub(super) struct Loader {
     pub mistakes: Vec<Diagnostic>,
     /// What is worth a word.
     pub warnings: Vec<Diagnostic>,
+    /// The layer that is read, counted from 0.
+    pub layer: usize,
+    /// Whether names are looked for that mean nothing, wherever they stand.
+    pub thorough: bool,
     /// `[Component Factories]`.
     pub factories: Vec<Rule>,
     /// The files that are being read, each included by the one before it: the real path, and how messages call it.
@@ -64,6 +69,8 @@ impl Loader {
             rules,
             mistakes: Vec::new(),
             warnings: Vec::new(),
+            layer: 0,
+            thorough: false,
             factories: Vec::new(),
             open: Vec::new(),
             files: 0,
@@ -161,10 +168,15 @@ impl Loader {
             name: name.into(),
             body,
             origin,
+            layer: self.layer,
             read: AtomicBool::new(false),
         };
-        let Err((rule, before)) = self.rules.insert(rule) else {
-            return;
+        let (rule, before) = match self.rules.insert(rule) {
+            Ok(overridden) => {
+                let warning = overridden.and_then(|(before, after)| overridden_by(&before, &after));
+                return self.warnings.extend(warning);
+            }
+            Err(read) => read,
         };
         let message = format!(
             "setting {} was read before this line and cannot change any more",
@@ -280,6 +292,10 @@ impl FileReader<'_> {
 
     fn setting(&mut self, name: &str, span: Span, value: &Fragment) -> Result<(), Diagnostic> {
         let parsed = expression::parse(&self.home.source, value)?;
+        if self.loader.thorough {
+            let unknown = unknown_names(&parsed, &self.home);
+            self.loader.mistakes.extend(unknown);
+        }
         match &self.section {
             Section::Unknown => Ok(()),
             Section::Prefix(before) => {
@@ -299,6 +315,7 @@ impl FileReader<'_> {
                     name: name.into(),
                     body: Body::Expression(parsed),
                     origin,
+                    layer: self.loader.layer,
                     read: AtomicBool::new(false),
                 });
                 Ok(())
@@ -317,6 +334,7 @@ impl FileReader<'_> {
                     name: full.into(),
                     body: Body::Expression(parsed),
                     origin,
+                    layer: self.loader.layer,
                     read: AtomicBool::new(false),
                 });
                 Ok(())

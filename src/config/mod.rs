@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::eval::{Properties, Value};
+use crate::eval::{Budget, Home, Properties, Value, evaluate};
 use crate::syntax::file::decode;
-use crate::syntax::{Diagnostic, Diagnostics, Place, Source};
+use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
-pub use load::LARGEST;
+pub use check::sort as sort_by_place;
+pub use inspect::Inspection;
+pub use listing::{Gives, Listed, Whence};
+pub use load::{LARGEST, SHORT};
 pub use sections::SPECIAL;
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
@@ -22,6 +25,8 @@ use rules::{Body, Origin, Rules};
 
 mod check;
 mod dotenv;
+mod inspect;
+mod listing;
 mod load;
 mod name;
 mod rules;
@@ -37,10 +42,16 @@ pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     decode(&shown, load::read_bounded(path, &shown)?)
 }
 
-/// One layer of configuration.
+/// One layer of configuration. A file must exist.
 #[derive(Clone, Debug)]
 pub enum Layer {
-    /// A file, which must exist.
+    /// The user's own file.
+    Own(PathBuf),
+    /// A file that the environment names.
+    Listed(PathBuf),
+    /// A file that is named beside the one that is run.
+    Named(PathBuf),
+    /// The file that is run.
     File(PathBuf),
     /// A property given by a command-line option.
     Option {
@@ -69,21 +80,35 @@ impl Configuration {
     /// # Errors
     /// Every mistake that was found.
     pub fn load(layers: &[Layer]) -> Result<Self, Diagnostics> {
+        let (configuration, mut mistakes) = Self::read(layers, false);
+        if mistakes.is_empty() {
+            return Ok(configuration);
+        }
+        check::sort(&mut mistakes);
+        Err(Diagnostics(mistakes))
+    }
+
+    /// Reads the layers, with all mistakes in them; also in what may never be evaluated, if that is wanted.
+    fn read(layers: &[Layer], thorough: bool) -> (Self, Vec<Diagnostic>) {
         let environment = std::env::vars_os().map(|(name, value)| {
             let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
             (text(name), text(value))
         });
         let mut loader = Loader::new(Rules::new(environment.collect()));
-        for layer in layers {
+        loader.thorough = thorough;
+        for (number, layer) in layers.iter().enumerate() {
+            loader.layer = number;
             match layer {
-                Layer::File(path) => loader.file(
-                    path,
-                    &Inclusion {
-                        prefix: String::new(),
-                        place: None,
-                        home: None,
-                    },
-                ),
+                Layer::Own(path) | Layer::Listed(path) | Layer::Named(path) | Layer::File(path) => {
+                    loader.file(
+                        path,
+                        &Inclusion {
+                            prefix: String::new(),
+                            place: None,
+                            home: None,
+                        },
+                    );
+                }
                 Layer::Option {
                     name,
                     value,
@@ -97,11 +122,7 @@ impl Configuration {
         }
         let mut mistakes = loader.mistakes;
         let settings = check::settings(&loader.rules, &mut mistakes);
-        if !mistakes.is_empty() {
-            check::sort(&mut mistakes);
-            return Err(Diagnostics(mistakes));
-        }
-        Ok(Self {
+        let configuration = Self {
             rules: loader.rules,
             settings,
             warnings: loader.warnings,
@@ -110,7 +131,8 @@ impl Configuration {
                 .iter()
                 .map(|rule| rule.name.as_ref().to_owned())
                 .collect(),
-        })
+        };
+        (configuration, mistakes)
     }
 
     /// The value of a property, `None` where no rule gives one.
@@ -119,6 +141,25 @@ impl Configuration {
     /// What went wrong while its rule was evaluated.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
         self.rules.get(name)
+    }
+
+    /// The value of an expression that stands in no file: paths in it are relative to the current directory.
+    ///
+    /// # Errors
+    /// The first mistake in it.
+    pub fn evaluate(&self, text: &str) -> Result<Value, Diagnostic> {
+        let source = Arc::new(Source {
+            name: "the expression".to_owned(),
+            text: text.to_owned(),
+        });
+        let parsed = expression::parse(&source, &Fragment::new(text, 0))?;
+        let home = Arc::new(Home {
+            source,
+            folder: std::env::current_dir().ok(),
+            file_name: String::new(),
+            shortcuts: HashMap::new(),
+        });
+        evaluate(&self.rules, &home, None, &parsed, &mut Budget::default())
     }
 
     /// The names of all properties below a prefix that have a rule of their own, sorted.

@@ -63,7 +63,7 @@ pub fn check_rule(name: &str) -> Result<(), BadName> {
             message: format!("the `*` in {} is not a part of its own", quoted(name)),
             hint: Some("`a.*` stands for every name that begins with `a.`"),
         }),
-        last if last[..last.len() - 1].contains('?') => Err(BadName {
+        last if last.strip_suffix('?').unwrap_or(last).contains('?') => Err(BadName {
             message: format!("the `?` in {} is not at its end", quoted(name)),
             hint: Some("`a.b?` gives a default for `a.b`"),
         }),
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn rules() {
-        for good in ["a", "a.b", "*", "a.*", "a?", "a.b?", "a-b.+c"] {
+        for good in ["a", "a.b", "*", "a.*", "a?", "a.b?", "a-b.+c", "é", "a.é?"] {
             assert_eq!(check_rule(good), Ok(()), "{good}");
         }
         for bad in [

@@ -19,6 +19,8 @@ pub struct Rule {
     pub body: Body,
     /// Where it stands.
     pub origin: Origin,
+    /// The layer that it is from, counted from 0.
+    pub layer: usize,
     /// Whether a value was read from it.
     pub read: AtomicBool,
 }
@@ -40,6 +42,9 @@ pub enum Origin {
     /// A command-line option, as it was typed.
     Option(String),
 }
+
+/// A rule, and the one of the same name that is in force instead.
+pub type Overridden = (Arc<Rule>, Arc<Rule>);
 
 /// A value and the rule that gave it; none for defaults and the environment.
 type Found = (Value, Option<Arc<Rule>>);
@@ -88,11 +93,11 @@ impl Rules {
         self.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule, over any of the same name.
+    /// Adds a rule, over any of the same name: that one and itself are given back.
     ///
     /// # Errors
     /// The property's value was read already, perhaps from the rule that is given.
-    pub fn insert(&mut self, rule: Rule) -> Result<(), (Rule, Option<Arc<Rule>>)> {
+    pub fn insert(&mut self, rule: Rule) -> Result<Option<Overridden>, (Rule, Option<Arc<Rule>>)> {
         let before = self.rules.get(&rule.name);
         let read = match before {
             Some(before) => before.read.load(Ordering::Relaxed),
@@ -102,8 +107,9 @@ impl Rules {
             let before = before.cloned();
             return Err((rule, before));
         }
-        self.rules.insert(Arc::clone(&rule.name), Arc::new(rule));
-        Ok(())
+        let rule = Arc::new(rule);
+        let before = self.rules.insert(Arc::clone(&rule.name), Arc::clone(&rule));
+        Ok(before.map(|before| (before, rule)))
     }
 
     /// Adds a rule of `[Load on Demand]`.
@@ -112,9 +118,19 @@ impl Rules {
             .insert(Arc::clone(&rule.name), Arc::new(rule));
     }
 
+    /// The rule of a name, as it is written.
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.rules.get(name).map(|rule| &**rule)
+    }
+
     /// All rules, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.values()
+    }
+
+    /// All rules of `[Load on Demand]`, in no order.
+    pub fn all_on_demand(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.on_demand.values()
     }
 
     /// The rule that gave a property its value, or would be asked first.

@@ -58,6 +58,26 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// In words, with the ways in which it can be written.
+    #[must_use]
+    pub fn written(self) -> String {
+        let wanted = self.wanted();
+        match self {
+            Self::Duration => {
+                format!(
+                    "{wanted}: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`, `'1h'`, `'1d'`"
+                )
+            }
+            Self::Size => format!("{wanted}: bytes as a number, or `'64k'`, `'10M'`, `'1G'`"),
+            Self::Url => format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N`"),
+            Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
+            Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
+            Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program => wanted,
+        }
+    }
+}
+
 /// A value that is used where none is set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Default {
@@ -97,6 +117,26 @@ pub struct Setting {
     pub help: &'static str,
     /// A line of a file that sets it.
     pub example: &'static str,
+}
+
+impl Setting {
+    /// What it is where it is not set, as it would be written, with its unit; `None` where that depends.
+    #[must_use]
+    pub fn default_text(&self) -> Option<String> {
+        Some(match self.default {
+            Default::Unset => return None,
+            Default::Number(number) => match self.kind {
+                Kind::Duration => format!("{number} s"),
+                Kind::Size if number > 0 && number % (1 << 30) == 0 => {
+                    format!("{}G", number >> 30)
+                }
+                _ => number.to_string(),
+            },
+            Default::Boolean(true) => "`True`".to_owned(),
+            Default::Boolean(false) => "`False`".to_owned(),
+            Default::Text(text) => format!("`'{text}'`"),
+        })
+    }
 }
 
 /// Builds a row of the table.

@@ -26,6 +26,26 @@ impl Function {
     pub fn short_name(&self) -> &'static str {
         self.name.rsplit('.').next().unwrap_or(self.name)
     }
+
+    /// Its parameters as they are shown: `value, [default], *others`.
+    #[must_use]
+    pub fn parameters_shown(&self) -> String {
+        let parameters =
+            self.parameters
+                .iter()
+                .map(|parameter| match parameter.strip_suffix('=') {
+                    Some(optional) => format!("[{optional}]"),
+                    None if parameter.ends_with('*') => format!("{parameter}others"),
+                    None => (*parameter).to_owned(),
+                });
+        parameters.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Its name with its parameters.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        format!("{}({})", self.name, self.parameters_shown())
+    }
 }
 
 impl std::fmt::Debug for Function {

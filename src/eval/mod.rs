@@ -4,6 +4,7 @@ pub use budget::{Budget, Fault};
 pub use functions::{FUNCTIONS, Function};
 pub use interpreter::{Home, Properties, Variables, evaluate};
 pub use names::{CONSTANTS, Constant};
+pub use spelling::unknown_names;
 pub use value::{Items, Table, Value};
 
 mod arithmetic;
@@ -23,6 +24,7 @@ mod repr;
 mod rounding;
 mod sequences;
 mod specification;
+mod spelling;
 mod templates;
 mod text_parts;
 mod texts;

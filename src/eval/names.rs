@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::budget::Fault;
 use super::functions::{self, FUNCTIONS};
-use super::interpreter::Evaluator;
+use super::interpreter::{Evaluator, Home};
 use super::value::Value;
 use crate::syntax::{meant_word, nearest, quoted};
 
@@ -159,12 +159,24 @@ pub(super) fn member(
     if let Some(value) = dotted(evaluator, &whole) {
         return Ok(value);
     }
+    Err(no_member(module, name))
+}
+
+/// The module that a name stands for.
+pub(super) fn module(home: &Home, name: &str) -> Option<&'static str> {
+    let shortcut = home.shortcuts.contains_key(name);
+    let mut modules = MODULES.iter().copied();
+    modules.find(|module| *module == name && !shortcut)
+}
+
+/// The mistake of asking a module for what it has not.
+pub(super) fn no_member(module: &str, name: &str) -> Fault {
     let members = all()
         .filter_map(|known| known.strip_prefix(module)?.strip_prefix('.'))
         .filter(|rest| !rest.contains('.'));
     let hint = nearest(name, members).map(|meant| format!("did you mean `{module}.{meant}`?"));
     let message = format!("`{module}` has no {}", quoted(name));
-    Err(Fault::new("name/unknown", message).with_hint_if(hint))
+    Fault::new("name/unknown", message).with_hint_if(hint)
 }
 
 /// Every name of the language.
@@ -176,18 +188,20 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 
 /// The mistake of using a name that means nothing.
 pub(super) fn unknown(evaluator: &Evaluator<'_>, name: &str) -> Fault {
+    let locals = evaluator.locals.as_ref();
+    let locals = locals.map(|scope| scope.names()).unwrap_or_default();
+    no_name(&evaluator.home, &locals, name)
+}
+
+/// The same where a file and these lambdas and comprehensions bind names.
+pub(super) fn no_name(home: &Home, locals: &[&str], name: &str) -> Fault {
     let message = format!("there is no name {}", quoted(name));
     let fault = Fault::new("name/unknown", message);
     if let Some(meant) = meant_word(name) {
         return fault.with_hint_if(Some(format!("did you mean `{meant}`?")));
     }
-    let locals = evaluator
-        .locals
-        .as_ref()
-        .map(|scope| scope.names())
-        .unwrap_or_default();
-    let mut known: Vec<&str> = locals;
-    known.extend(evaluator.home.shortcuts.keys().map(|name| &**name));
+    let mut known: Vec<&str> = locals.to_vec();
+    known.extend(home.shortcuts.keys().map(|name| &**name));
     for name in all() {
         known.push(name);
     }

@@ -3,8 +3,8 @@
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, did_you_mean, nearest, quoted};
 pub use layout::layout;
 pub use messages::meant_word;
-pub use render::render;
-pub use source::{Fragment, Place, Source, Span};
+pub use render::{render, render_all};
+pub use source::{Fragment, Lines, Place, Source, Span};
 
 pub mod ast;
 pub mod expression;

@@ -22,23 +22,29 @@ const LONGEST_LINE: usize = 400;
 /// Draws diagnostics, an empty line between them.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
+    let (first, more) = diagnostics.split_at(diagnostics.len().min(SHOWN));
+    let mut text = render_all(first, colour);
+    if !more.is_empty() {
+        text.push_str(&format!("\n… and {} more\n", more.len()));
+    }
+    text
+}
+
+/// Draws diagnostics, however many there are.
+#[must_use]
+pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
     let mut buffer = if colour {
         Buffer::ansi()
     } else {
         Buffer::no_color()
     };
     let mut files = Drawn::default();
-    for one in diagnostics.iter().take(SHOWN) {
+    for one in diagnostics {
         draw(one, &mut files, &mut buffer);
     }
     let mut text = String::from_utf8_lossy(buffer.as_slice()).into_owned();
-    if diagnostics.len() > SHOWN {
-        let more = diagnostics.len() - SHOWN;
-        text.push_str(&format!("… and {more} more\n"));
-    } else {
-        text.truncate(text.trim_end_matches('\n').len());
-        text.push('\n');
-    }
+    text.truncate(text.trim_end_matches('\n').len());
+    text.push('\n');
     text
 }
 

@@ -1,5 +1,6 @@
 //! Source text and places in it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A named text that the user wrote: a file, an option's value.
@@ -55,10 +56,39 @@ impl Place {
     #[must_use]
     pub fn line(&self) -> usize {
         let start = (self.span.start as usize).min(self.source.text.len());
-        1 + self.source.text.as_bytes()[..start]
+        1 + memchr::memchr_iter(b'\n', &self.source.text.as_bytes()[..start]).count()
+    }
+}
+
+/// Where the lines of sources begin; each source is looked through once, however many places are asked for.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// By address, with what keeps the address from being used again.
+    starts: HashMap<*const Source, (Arc<Source>, Vec<usize>)>,
+}
+
+impl Lines {
+    /// The line and column of a byte, both counted from 1, the column in characters.
+    pub fn position(&mut self, source: &Arc<Source>, byte: u32) -> (usize, usize) {
+        let text = source.text.as_bytes();
+        let (_, starts) = self.starts.entry(Arc::as_ptr(source)).or_insert_with(|| {
+            let further = memchr::memchr_iter(b'\n', text).map(|end| end + 1);
+            (
+                Arc::clone(source),
+                std::iter::once(0).chain(further).collect(),
+            )
+        });
+        let byte = (byte as usize).min(text.len());
+        let line = starts.partition_point(|start| *start <= byte);
+        let start = starts
+            .get(line.saturating_sub(1))
+            .copied()
+            .unwrap_or_default();
+        // A character's further bytes are 10xxxxxx (RFC 3629 §3).
+        let characters = text[start..byte]
             .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count()
+            .filter(|byte| **byte & 0xc0 != 0x80);
+        (line, 1 + characters.count())
     }
 }
 
@@ -123,7 +153,28 @@ impl Fragment {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fragment, Span};
+    use super::{Arc, Fragment, Lines, Source, Span};
+
+    #[test]
+    fn positions_are_counted_in_characters() {
+        let source = Arc::new(Source {
+            name: String::new(),
+            text: "é = 1\n\nab".to_owned(),
+        });
+        let mut lines = Lines::default();
+        let cases = [
+            (0, 1, 1),
+            (2, 1, 2),
+            (6, 1, 6),
+            (7, 2, 1),
+            (8, 3, 1),
+            (10, 3, 3),
+            (99, 3, 3),
+        ];
+        for (byte, line, column) in cases {
+            assert_eq!(lines.position(&source, byte), (line, column), "{byte}");
+        }
+    }
 
     #[test]
     fn a_fragment_knows_where_its_lines_stood() {

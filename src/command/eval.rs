@@ -1,0 +1,69 @@
+//! `eval EXPR`: the value of an expression, as Python would print it.
+
+use std::path::PathBuf;
+
+use clap::builder::PathBufValueParser;
+use clap::{Arg, ArgAction};
+
+use crate::command::arguments::{Arguments, Options};
+use crate::command::failure::Failure;
+use crate::command::graph::Node;
+use crate::command::line::Scope;
+use crate::command::report::{End, Report};
+use crate::command::{Entry, Kind};
+use crate::config::Layer;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "eval",
+    usage: "[-c FILE]... EXPR",
+    about: "Prints the value of an expression, as Python would print it",
+    help: "\
+EXPR is what may stand behind the `=` of a setting. It reads settings by
+`config.lookup('NAME')`. Paths in it are relative to the current directory. One
+that begins with a dash stands behind `--`: `runner eval -- -7//2`.",
+    kind: Kind::Command {
+        options: Options::BeforeDashes,
+        arguments: options,
+        resolve: |scope, arguments| Ok(Node::Report(resolve(scope, arguments)?)),
+    },
+};
+
+fn options(command: clap::Command) -> clap::Command {
+    command.arg(
+        Arg::new("config")
+            .short('c')
+            .long("config")
+            .value_name("FILE")
+            .help("Read a configuration file whose settings the expression uses; may be repeated")
+            .value_parser(PathBufValueParser::new())
+            .action(ArgAction::Append),
+    )
+}
+
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
+    let behind = std::mem::take(&mut arguments.behind);
+    arguments.line.words.extend(behind);
+    let expression = arguments.first("EXPR")?;
+    if let Some(word) = arguments.line.words.first() {
+        return Err(arguments.wrong(format_args!(
+            "unexpected argument `{}`\n = hint: an expression with blanks stands in quotes",
+            word.text
+        )));
+    }
+    let files = arguments.options.remove_many::<PathBuf>("config");
+    let scope = match files {
+        Some(files) => {
+            let mut layers = scope.layers;
+            layers.extend(files.map(Layer::Named));
+            Scope::load(layers, None)?
+        }
+        None => scope,
+    };
+    let value = scope.configuration.evaluate(&expression.text)?;
+    Ok(Report {
+        name: ENTRY.name,
+        text: format!("{}\n", value.repr()),
+        end: End::Well,
+    })
+}

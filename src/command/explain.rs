@@ -1,0 +1,236 @@
+//! `explain [NAME]`: what a setting, a function, a name of the language or a command is. It reads the tables
+//! that the program itself works by.
+
+use std::fmt::Write;
+
+use textwrap::Options as Wrap;
+
+use crate::command::arguments::{Arguments, Options, clap_command};
+use crate::command::failure::Failure;
+use crate::command::graph::Node;
+use crate::command::help::table;
+use crate::command::line::Scope;
+use crate::command::names::{Shortcut, shortcuts};
+use crate::command::report::{End, Report};
+use crate::command::{COMMANDS, Entry, Kind, no_options};
+use crate::config::{SETTINGS, SHORT, Setting};
+use crate::eval::{CONSTANTS, Constant, FUNCTIONS, Function};
+use crate::syntax::nearest;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "explain",
+    usage: "[NAME]",
+    about: "Says what a setting, function or command is, or lists them all",
+    help: "\
+For a setting: what it takes, its default and an example. For a function: its
+parameters and an example. NAME may be the last part of a name (`timeout`), or
+its beginning (`runner.workers`), which lists what there is.",
+    kind: Kind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| Ok(Node::Report(resolve(&scope, arguments)?)),
+    },
+};
+
+/// Something that has a name.
+enum Topic<'a> {
+    Setting(&'static Setting),
+    Function(&'static Function),
+    Constant(&'static Constant),
+    Command(&'static Entry),
+    /// A name that configuration files define.
+    Shortcut(&'a Shortcut),
+}
+
+/// Columns of the text.
+const WIDTH: usize = 80;
+
+fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
+    let shortcuts = shortcuts(&scope.configuration);
+    let topics = topics(&shortcuts);
+    let text = if arguments.line.words.is_empty() {
+        list(&topics.iter().collect::<Vec<_>>())
+    } else {
+        let word = arguments.first("NAME")?;
+        arguments.finish()?;
+        match &find(&topics, &word.text)[..] {
+            [] => {
+                let message = format!("nothing is called `{}`", word.text);
+                let hint = Some(suggest(&topics, &word.text));
+                return Err(scope.mistake(&word.origin, message, hint));
+            }
+            [only] => only.explain(),
+            // The same name for several things.
+            several if several.iter().all(|topic| topic.name() == word.text) => several
+                .iter()
+                .map(|topic| topic.explain())
+                .collect::<Vec<_>>()
+                .join("\n"),
+            several => list(several),
+        }
+    };
+    Ok(Report {
+        name: ENTRY.name,
+        text,
+        end: End::Well,
+    })
+}
+
+/// Everything that has a name, in the order in which it is listed.
+fn topics(shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
+    let redefined = |entry: &&Entry| shortcuts.iter().all(|own| own.name != entry.name);
+    let settings = SETTINGS.iter().map(Topic::Setting);
+    settings
+        .chain(FUNCTIONS.iter().map(Topic::Function))
+        .chain(CONSTANTS.iter().map(Topic::Constant))
+        .chain(COMMANDS.iter().filter(redefined).map(Topic::Command))
+        .chain(shortcuts.iter().map(Topic::Shortcut))
+        .collect()
+}
+
+/// What a word may mean: what is called so; or else what ends or begins so.
+fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Vec<&'a Topic<'a>> {
+    let long = SHORT
+        .iter()
+        .find(|(short, _)| *short == word)
+        .map_or(word, |(_, long)| long);
+    let exact: Vec<&Topic> = topics.iter().filter(|topic| topic.name() == long).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let prefix = word.trim_end_matches('*').trim_end_matches('.');
+    let part = |topic: &&Topic| {
+        let name = topic.name();
+        let rest = name.strip_prefix(prefix);
+        name.rsplit('.').next() == Some(word) || rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    topics.iter().filter(part).collect()
+}
+
+fn suggest(topics: &[Topic<'_>], word: &str) -> String {
+    let names = || topics.iter().map(Topic::name);
+    if let Some(meant) = nearest(word, names()) {
+        return format!("did you mean `{meant}`?");
+    }
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let parts: Vec<String> = names().filter_map(last).collect();
+    let meant = last(word).and_then(|word| {
+        let meant = nearest(&word, parts.iter().map(String::as_str))?;
+        names().find(|name| name.rsplit('.').next() == Some(meant))
+    });
+    match meant {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "`runner explain` lists all names".to_owned(),
+    }
+}
+
+/// Tables of several topics, one a kind.
+fn list(topics: &[&Topic<'_>]) -> String {
+    let mut text = String::new();
+    let mut start = 0;
+    while let Some(first) = topics.get(start) {
+        let heading = first.heading();
+        let same = topics[start..]
+            .iter()
+            .take_while(|topic| topic.heading() == heading);
+        let rows: Vec<(&str, &str)> = same.map(|topic| (topic.name(), topic.about())).collect();
+        start += rows.len();
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{heading}:");
+        table(&mut text, &rows);
+        text.push('\n');
+    }
+    text.push_str("`runner explain NAME` says more about a name.\n");
+    text
+}
+
+impl Topic<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Setting(setting) => setting.name,
+            Self::Function(function) => function.name,
+            Self::Constant(constant) => constant.name,
+            Self::Command(entry) => entry.name,
+            Self::Shortcut(shortcut) => &shortcut.name,
+        }
+    }
+
+    fn heading(&self) -> &'static str {
+        match self {
+            Self::Setting(_) => "Settings",
+            Self::Function(_) => "Functions",
+            Self::Constant(_) => "Names in expressions",
+            Self::Command(_) => "Commands",
+            Self::Shortcut(_) => "Names from configuration files",
+        }
+    }
+
+    /// In one line.
+    fn about(&self) -> &str {
+        match self {
+            Self::Setting(setting) => first_sentence(setting.help),
+            Self::Function(function) => first_sentence(function.help),
+            Self::Constant(constant) => first_sentence(constant.help),
+            Self::Command(entry) => entry.about,
+            Self::Shortcut(shortcut) => &shortcut.about,
+        }
+    }
+
+    fn explain(&self) -> String {
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        let (title, about) = match self {
+            Self::Setting(setting) => {
+                rows.push(("takes", setting.kind.written()));
+                rows.push((
+                    "default",
+                    setting
+                        .default_text()
+                        .unwrap_or_else(|| "not set".to_owned()),
+                ));
+                rows.push(("example", setting.example.to_owned()));
+                (format!("setting `{}`", setting.name), setting.help)
+            }
+            Self::Function(function) => {
+                let (example, result) = function.example;
+                rows.push(("example", example.to_owned()));
+                rows.push(("is", result.to_owned()));
+                (
+                    format!("function `{}`", function.signature()),
+                    function.help,
+                )
+            }
+            Self::Constant(constant) => (format!("name `{}`", constant.name), constant.help),
+            Self::Command(entry) => {
+                let help = clap_command(entry).render_help();
+                return format!("command `{}`\n\n{help}", entry.name);
+            }
+            Self::Shortcut(shortcut) => {
+                return format!("command `{}`\n\n{}\n", shortcut.name, shortcut.about);
+            }
+        };
+        let mut text = format!("{title}\n\n{}\n", textwrap::fill(about, WIDTH));
+        if !rows.is_empty() {
+            text.push('\n');
+        }
+        for (name, value) in rows {
+            let first = format!("{:9}", format!("{name}:"));
+            let wrap = Wrap::new(WIDTH)
+                .initial_indent(&first)
+                .subsequent_indent("         ");
+            // What is to be copied stays whole.
+            match name {
+                "takes" => text.push_str(&textwrap::fill(&value, wrap)),
+                _ => text.push_str(&format!("{first}{value}")),
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The first sentence, without its full stop.
+fn first_sentence(text: &str) -> &str {
+    let end = text.find(". ").unwrap_or(text.len());
+    text[..end].trim_end_matches('.')
+}

@@ -1,0 +1,61 @@
+//! Values and places as JSON, for editors and other programs.
+
+use num_traits::ToPrimitive;
+use serde_json::{Map, Value as Json, json};
+
+use crate::eval::Value;
+use crate::syntax::{Lines, Place};
+
+/// A value as JSON. What JSON has no word for is a string, written as Python would print it.
+#[must_use]
+pub fn value(value: &Value) -> Json {
+    match value {
+        Value::None => Json::Null,
+        Value::Bool(truth) => json!(truth),
+        Value::Int(number) => match (number.to_i64(), number.to_u64()) {
+            (Some(number), _) => json!(number),
+            (None, Some(number)) => json!(number),
+            (None, None) => json!(value.repr()),
+        },
+        Value::Float(number) if number.is_finite() => json!(number),
+        Value::Str(text) => json!(&**text),
+        Value::List(items) | Value::Tuple(items) => items.iter().map(self::value).collect(),
+        Value::Set(table) => table.keys().map(self::value).collect(),
+        Value::Dict(table) => {
+            let pair = |(key, value): &(Value, Value)| {
+                Some((key.as_str()?.to_owned(), self::value(value)))
+            };
+            let object: Option<Map<String, Json>> = table.entries().iter().map(pair).collect();
+            object.map_or_else(|| json!(value.repr()), Json::Object)
+        }
+        Value::Float(_)
+        | Value::Bytes(_)
+        | Value::Range(..)
+        | Value::Alias(_)
+        | Value::Import(_)
+        | Value::Link(_)
+        | Value::Namespace(_)
+        | Value::Module(_)
+        | Value::Function(_)
+        | Value::Method(_)
+        | Value::Closure(_) => json!(value.repr()),
+    }
+}
+
+/// Adds the fields that say where something stands: the file, lines and columns counted from 1, columns in
+/// characters, the end beyond the last character.
+pub fn place(object: &mut Map<String, Json>, place: &Place, lines: &mut Lines) {
+    let (line, column) = lines.position(&place.source, place.span.start);
+    let (end_line, end_column) = lines.position(&place.source, place.span.end);
+    object.insert("file".to_owned(), json!(place.source.name));
+    object.insert("line".to_owned(), json!(line));
+    object.insert("column".to_owned(), json!(column));
+    object.insert("end_line".to_owned(), json!(end_line));
+    object.insert("end_column".to_owned(), json!(end_column));
+}
+
+/// A document, with line ends for people.
+#[must_use]
+pub fn document(json: &Json) -> String {
+    format!("{json:#}\n")
+}

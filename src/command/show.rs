@@ -1,0 +1,225 @@
+//! `show FILE [PREFIX]`: every setting in force, its value, and where it comes from.
+
+use clap::{Arg, builder::PossibleValuesParser};
+use serde_json::{Map, Value as Json, json};
+
+use crate::command::arguments::{Arguments, Options};
+use crate::command::failure::Failure;
+use crate::command::graph::Node;
+use crate::command::line::Scope;
+use crate::command::report::{End, Report};
+use crate::command::veil::{HIDDEN, Veil, is_secret};
+use crate::command::{Entry, Kind, json, run_ini};
+use crate::config::{Gives, Layer, Listed, SHORT, Whence};
+use crate::eval::Value;
+use crate::syntax::{Diagnostic, Diagnostics, Lines};
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "show",
+    usage: "[--format FORMAT] FILE [PREFIX]",
+    about: "Shows every setting in force, its value, and where it comes from",
+    help: "\
+FILE is read over the layers below it, as `runIni` does. Each setting is shown
+with its value, the file and line where it stands, and the layer: the file
+itself, `-c`, `PEAK_CONFIG`, the user's own file, or the built-in default. With
+PREFIX only the settings below it are shown; `environ` shows the environment. Of
+a rule for several names (`a.*`) the expression is shown.
+
+Secrets are hidden: values of settings whose names contain `password`,
+`secret`, `token` or `key`, passwords in URLs, and what repeats them.",
+    kind: Kind::Command {
+        options: Options::BeforeDashes,
+        arguments: options,
+        resolve: |scope, arguments| Ok(Node::Report(resolve(scope, arguments)?)),
+    },
+};
+
+fn options(command: clap::Command) -> clap::Command {
+    command.arg(format_option(&["text", "json"]))
+}
+
+/// `--format`, whose first value is the default.
+pub fn format_option(formats: &'static [&'static str]) -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .help("How it is written")
+        .value_parser(PossibleValuesParser::new(formats))
+        .default_value(formats[0])
+}
+
+/// A setting as it is shown, without secrets.
+struct Shown {
+    listed: Listed,
+    gives: Gives,
+    hidden: bool,
+}
+
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
+    let file = arguments.first("FILE")?;
+    let prefix = match arguments.line.words.is_empty() {
+        true => String::new(),
+        false => plain_prefix(&arguments.first("PREFIX")?.text),
+    };
+    if let Some(word) = arguments.line.words.first() {
+        return Err(arguments.wrong(format_args!("unexpected argument `{}`", word.text)));
+    }
+    let scope = run_ini::read(scope, &file)?;
+    let mut veil = Veil::default();
+    let settings = scope.configuration.listing("");
+    for listed in settings
+        .into_iter()
+        .chain(scope.configuration.listing("environ"))
+    {
+        if let (Gives::Value(value), true) = (&listed.gives, is_secret(&listed.name)) {
+            veil.learn(value);
+        }
+    }
+    veil.ready();
+    let listing = scope.configuration.listing(&prefix);
+    let shown: Vec<Shown> = listing
+        .into_iter()
+        .map(|listed| conceal(listed, &veil))
+        .collect();
+    let as_json = arguments
+        .options
+        .get_one::<String>("format")
+        .is_some_and(|format| format == "json");
+    let mut lines = Lines::default();
+    let text = match as_json {
+        true => {
+            let settings: Vec<Json> = shown
+                .iter()
+                .map(|one| object(&scope, one, &mut lines))
+                .collect();
+            json::document(&json!({ "settings": settings }))
+        }
+        false => shown
+            .iter()
+            .map(|one| line(&scope, one, &mut lines))
+            .collect(),
+    };
+    let mistakes: Vec<Diagnostic> = shown
+        .into_iter()
+        .filter_map(|one| match one.gives {
+            Gives::Mistake(mistake) => Some(mistake),
+            Gives::Value(_) | Gives::Expression(_) => None,
+        })
+        .collect();
+    Ok(Report {
+        name: ENTRY.name,
+        text,
+        end: match mistakes.is_empty() {
+            true => End::Well,
+            false => End::Failure(Diagnostics(mistakes).into()),
+        },
+    })
+}
+
+/// A prefix without the dot or `.*` at its end; short names in full.
+fn plain_prefix(word: &str) -> String {
+    let plain = word.strip_suffix('*').unwrap_or(word).trim_end_matches('.');
+    let long = SHORT.iter().find(|(short, _)| *short == plain);
+    long.map_or(plain, |(_, long)| long).to_owned()
+}
+
+fn conceal(listed: Listed, veil: &Veil) -> Shown {
+    let secret = is_secret(&listed.name);
+    let (gives, hidden) = match &listed.gives {
+        Gives::Value(Value::None) => (Gives::Value(Value::None), false),
+        Gives::Value(_) if secret => (Gives::Value(Value::text(HIDDEN)), true),
+        Gives::Value(value) => {
+            let shown = veil.over(value);
+            let hidden = shown != *value;
+            (Gives::Value(shown), hidden)
+        }
+        Gives::Expression(text) if secret || is_secret(text) => {
+            (Gives::Expression(format!("'{HIDDEN}'")), true)
+        }
+        Gives::Expression(text) => {
+            let shown = veil.text(text);
+            let hidden = shown != *text;
+            (Gives::Expression(shown), hidden)
+        }
+        // The line that would be drawn with the message holds the secret.
+        Gives::Mistake(_) if secret => {
+            let message = format!("the value of `{}` cannot be computed", listed.name);
+            (
+                Gives::Mistake(Diagnostic::new("setting/value", message)),
+                true,
+            )
+        }
+        Gives::Mistake(mistake) => (Gives::Mistake(mistake.clone()), false),
+    };
+    Shown {
+        listed,
+        gives,
+        hidden,
+    }
+}
+
+/// A setting as a line of a configuration file, with where it comes from as its comment.
+fn line(scope: &Scope, shown: &Shown, lines: &mut Lines) -> String {
+    let name = &shown.listed.name;
+    let (_, layer) = layer(scope, &shown.listed.from);
+    let from = match &shown.listed.from {
+        Whence::File { place, .. } => {
+            let (line, _) = lines.position(&place.source, place.span.start);
+            format!("{}:{line}, {layer}", place.source.name)
+        }
+        Whence::Option(_) | Whence::Environment | Whence::BuiltIn => layer.to_owned(),
+    };
+    match &shown.gives {
+        Gives::Value(value) => format!("{name} = {}  # {from}\n", value.repr()),
+        // What continues a line stays indented.
+        Gives::Expression(text) => {
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            format!("{name} = {}  # {from}\n", lines.join("\n    "))
+        }
+        Gives::Mistake(mistake) => format!("# {name}: error: {}  # {from}\n", mistake.message),
+    }
+}
+
+/// A setting for other programs.
+fn object(scope: &Scope, shown: &Shown, lines: &mut Lines) -> Json {
+    let mut object = Map::new();
+    let mut insert = |name: &str, value: Json| object.insert(name.to_owned(), value);
+    insert("name", json!(shown.listed.name));
+    match &shown.gives {
+        Gives::Value(value) => {
+            insert("value", json::value(value));
+            insert("repr", json!(value.repr()));
+        }
+        Gives::Expression(text) => {
+            insert("expression", json!(text));
+        }
+        Gives::Mistake(mistake) => {
+            insert(
+                "error",
+                json!({ "code": mistake.code, "message": mistake.message }),
+            );
+        }
+    }
+    insert("hidden", json!(shown.hidden));
+    insert("layer", json!(layer(scope, &shown.listed.from).0));
+    if let Whence::File { place, .. } = &shown.listed.from {
+        json::place(&mut object, place, lines);
+    }
+    Json::Object(object)
+}
+
+/// The layer that a setting comes from, for programs and for people.
+fn layer<'a>(scope: &Scope, from: &'a Whence) -> (&'static str, &'a str) {
+    match from {
+        Whence::File { layer, .. } => match scope.layers.get(*layer) {
+            Some(Layer::Own(_)) => ("user", "the user's own file"),
+            Some(Layer::Listed(_)) => ("PEAK_CONFIG", "PEAK_CONFIG"),
+            Some(Layer::Named(_)) => ("-c", "-c"),
+            Some(Layer::File(_) | Layer::Option { .. }) | None => ("file", "the file"),
+        },
+        Whence::Option(option) => ("option", option),
+        Whence::Environment => ("environment", "the environment"),
+        Whence::BuiltIn => ("built-in", "built in"),
+    }
+}

@@ -1,0 +1,100 @@
+//! Everything that can be known of a configuration without running it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::rules::{Body, Origin, Rule};
+use super::{Configuration, Layer, SETTINGS, check};
+use crate::eval::Properties;
+use crate::syntax::{Diagnostic, quoted};
+
+/// A configuration and what is wrong with it.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The configuration; what `runner` itself reads may be missing from it.
+    pub configuration: Configuration,
+    /// Errors and warnings, in the order of their places.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl Configuration {
+    /// Whether everything that `runner` itself reads can be read, so that commands can be resolved.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let mut defaults = SETTINGS.iter().filter(|setting| {
+            setting.name.starts_with(check::OWN) && setting.default.value().is_some()
+        });
+        defaults.all(|setting| self.settings.contains_key(setting.name))
+    }
+
+    /// Reads the layers, and everything in them that can be evaluated: values that cannot be computed, names that
+    /// mean nothing also where nobody reads them, and what is worth a word without being a mistake.
+    #[must_use]
+    pub fn inspect(layers: &[Layer]) -> Inspection {
+        let (configuration, mut problems) = Self::read(layers, true);
+        let rules = &configuration.rules;
+        for name in rules.names("") {
+            match rules.get(&name) {
+                // It may be set where the file is used.
+                Err(mistake) if mistake.code == "name/property" => problems.push(mistake.warning()),
+                Err(mistake) => problems.push(mistake),
+                Ok(_) => problems.extend(never_applies(&configuration, &name)),
+            }
+        }
+        problems.extend(configuration.warnings.iter().cloned());
+        let mut known = HashSet::new();
+        problems.retain(|problem| known.insert(identity(problem)));
+        check::sort(&mut problems);
+        Inspection {
+            configuration,
+            problems,
+        }
+    }
+}
+
+/// What makes two problems the same one, found in two ways.
+fn identity(problem: &Diagnostic) -> (&'static str, String, Option<(String, u32)>) {
+    let place = problem.labels.first().map(|label| &label.place);
+    let place = place.map(|place| (place.source.name.clone(), place.span.start));
+    (problem.code, problem.message.clone(), place)
+}
+
+/// The warning that a default has another rule of the same file before it. From another file it is what defaults
+/// are for.
+fn never_applies(configuration: &Configuration, name: &str) -> Option<Diagnostic> {
+    let default = configuration.rules.rule(&format!("{name}?"))?;
+    let used = configuration.rules.origin(name)?;
+    if used.name == default.name {
+        return None;
+    }
+    let message = format!("the default {} never applies", quoted(&default.name));
+    in_one_file("setting/default", message, default, used)
+}
+
+/// The warning that a setting stands twice in one file. Over another file it is what layers are for.
+pub(super) fn overridden(before: &Rule, after: &Rule) -> Option<Diagnostic> {
+    let message = format!(
+        "the setting {} is overridden further down",
+        quoted(&before.name)
+    );
+    in_one_file("setting/overridden", message, before, after)
+}
+
+fn in_one_file(
+    code: &'static str,
+    message: String,
+    unused: &Rule,
+    used: &Rule,
+) -> Option<Diagnostic> {
+    let written = |rule: &Rule| matches!(rule.body, Body::Expression(_));
+    match (&unused.origin, &used.origin) {
+        (Origin::File(home, span), Origin::File(other, place))
+            if Arc::ptr_eq(&home.source, &other.source) && written(unused) && written(used) =>
+        {
+            let warning = Diagnostic::new(code, message).warning();
+            let warning = warning.at(&home.source, *span);
+            Some(warning.with_label(&other.source, *place, "this one counts"))
+        }
+        _ => None,
+    }
+}

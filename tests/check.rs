@@ -1,0 +1,374 @@
+//! `check`: everything that is wrong with files and can be known without running them.
+
+mod support;
+
+use support::Folder;
+
+/// Checks one file, whose problems are drawn as whole texts.
+fn check(text: &str, status: i32, problems: &str) {
+    Folder::new()
+        .file("app.ini", text)
+        .runner(["check", "app.ini"])
+        .run()
+        .is(status, problems, "");
+}
+
+#[test]
+fn nothing_wrong() {
+    let text = "\
+#!/usr/bin/env -S runner runIni
+app = commands.Alias(command=['web', 'demo'])
+[Import on Demand]
+my_app = 'package.my_app'
+[a]
+port = config.lookup(targetObj, 'a.other', 80)
+function = lambda x, *rest, y=file_name, **more: [x, rest, y, more, [z for z in x if z]]
+text = f'{ruleName:>{10}} {os.path.join(file_dir, \"x\")}'
+module = my_app.sub.thing if my_app else None
+* = (rulePrefix, ruleSuffix, propertyName, {k: v for k, v in Items({})})
+[peak.running.shortcuts]
+web = commands.Alias(command=['serve'])
+off = None
+";
+    check(text, 0, "1 file: no problems\n");
+}
+
+#[test]
+fn all_problems_of_all_files() {
+    let folder = Folder::new()
+        .file(
+            "one.ini",
+            "a = (\n[Load Settings From]\nfile = 'gone.ini'\n[runner]\nworker.max = 1\n",
+        )
+        .file(
+            "two.ini",
+            "app = commands.Alias(command=['serv', 'demo'])\n",
+        );
+    folder
+        .runner(["check", "one.ini", "two.ini", "three.ini"])
+        .run()
+        .is(
+            1,
+            "\
+error: `(` is never closed
+  ┌─ one.ini:1:5
+  │
+1 │ a = (
+  │     ^
+
+error: cannot read `gone.ini`: there is no such file
+  ┌─ one.ini:3:8
+  │
+3 │ file = 'gone.ini'
+  │        ^^^^^^^^^^
+
+error: there is no setting `runner.worker.max`
+  ┌─ one.ini:5:1
+  │
+5 │ worker.max = 1
+  │ ^^^^^^^^^^
+  │
+  = hint: did you mean `runner.workers.max`?
+
+error: unknown name `serv`
+  ┌─ two.ini:1:1
+  │
+1 │ app = commands.Alias(command=['serv', 'demo'])
+  │ ^^^
+  │
+  = hint: did you mean `serve`?
+
+error: cannot read `three.ini`: there is no such file
+
+3 files: 5 errors, 0 warnings
+",
+            "",
+        );
+}
+
+#[test]
+fn unknown_names_where_nobody_reads_them() {
+    check(
+        "\
+a = 1 if True else lenn('a')
+b.* = os.path.jion('a') + [y for x in 'a' if z]
+c = lambda q: q(w=unknown)[0:f'{missing}']
+",
+        1,
+        "\
+error: there is no name `lenn`
+  ┌─ app.ini:1:20
+  │
+1 │ a = 1 if True else lenn('a')
+  │                    ^^^^
+  │
+  = hint: did you mean `len`?
+
+error: `os.path` has no `jion`
+  ┌─ app.ini:2:14
+  │
+2 │ b.* = os.path.jion('a') + [y for x in 'a' if z]
+  │              ^^^^^
+  │
+  = hint: did you mean `os.path.join`?
+
+error: there is no name `y`
+  ┌─ app.ini:2:28
+  │
+2 │ b.* = os.path.jion('a') + [y for x in 'a' if z]
+  │                            ^
+  │
+  = hint: did you mean `x`?
+
+error: there is no name `z`
+  ┌─ app.ini:2:46
+  │
+2 │ b.* = os.path.jion('a') + [y for x in 'a' if z]
+  │                                              ^
+  │
+  = hint: did you mean `x`?
+
+error: there is no name `unknown`
+  ┌─ app.ini:3:19
+  │
+3 │ c = lambda q: q(w=unknown)[0:f'{missing}']
+  │                   ^^^^^^^
+  │
+  = hint: text stands in quotes: `'unknown'`; another setting is read by `config.lookup(targetObj, 'unknown')`
+
+error: there is no name `missing`
+  ┌─ app.ini:3:33
+  │
+3 │ c = lambda q: q(w=unknown)[0:f'{missing}']
+  │                                 ^^^^^^^
+  │
+  = hint: text stands in quotes: `'missing'`; another setting is read by `config.lookup(targetObj, 'missing')`
+
+1 file: 6 errors, 0 warnings
+",
+    );
+}
+
+#[test]
+fn commands_that_do_not_resolve() {
+    check(
+        "\
+app = commands.Alias(command=['serve'])
+[peak.running.shortcuts]
+one = commands.Alias(command=['one'])
+option = commands.Alias(command=['serve', '--prot', '1', 'demo'])
+lacking = commands.Alias(command=['serve', 'WSGI', 'nothing'])
+number = 3
+[runner]
+tmp = '/there/is/no/such/folder'
+python = '/there/is/no/python'
+",
+        1,
+        "\
+warning: NAME_OR_URL is missing
+  ┌─ app.ini:1:1
+  │
+1 │ app = commands.Alias(command=['serve'])
+  │ ^^^
+
+error: `one` stands for itself: `one` → `one`
+  ┌─ app.ini:3:1
+  │
+3 │ one = commands.Alias(command=['one'])
+  │ ^^^
+
+error: unexpected argument '--prot' found
+  ┌─ app.ini:4:1
+  │
+4 │ option = commands.Alias(command=['serve', '--prot', '1', 'demo'])
+  │ ^^^^^^
+
+error: unknown name `nothing`
+  ┌─ app.ini:5:1
+  │
+5 │ lacking = commands.Alias(command=['serve', 'WSGI', 'nothing'])
+  │ ^^^^^^^
+  │
+  = hint: `runner help` lists all names
+
+error: the value of `peak.running.shortcuts.number` is nothing that can be run
+  ┌─ app.ini:6:1
+  │
+6 │ number = 3
+  │ ^^^^^^
+  │
+  = hint: write `commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])`
+
+error: there is no folder `/there/is/no/such/folder`
+  ┌─ app.ini:8:1
+  │
+8 │ tmp = '/there/is/no/such/folder'
+  │ ^^^
+
+error: there is no program `/there/is/no/python`
+  ┌─ app.ini:9:1
+  │
+9 │ python = '/there/is/no/python'
+  │ ^^^^^^
+
+1 file: 6 errors, 1 warning
+",
+    );
+}
+
+#[test]
+fn warnings_are_no_errors() {
+    check(
+        "\
+url = = 'tcp://localhost:80'
+[a]
+x = 1
+y? = 1
+y = 2
+x = 2
+z = config.lookup('no.such')
+",
+        0,
+        "\
+warning: the `=` stands twice
+  ┌─ app.ini:1:5
+  │
+1 │ url = = 'tcp://localhost:80'
+  │     ^^^
+  │
+  = hint: one is enough
+
+warning: the setting `a.x` is overridden further down
+  ┌─ app.ini:3:1
+  │
+3 │ x = 1
+  │ ^
+  ·
+6 │ x = 2
+  │ - this one counts
+
+warning: the default `a.y?` never applies
+  ┌─ app.ini:4:1
+  │
+4 │ y? = 1
+  │ ^^
+5 │ y = 2
+  │ - this one counts
+
+warning: setting `no.such` is not set
+  ┌─ app.ini:7:5
+  │
+7 │ z = config.lookup('no.such')
+  │     ^^^^^^^^^^^^^^^^^^^^^^^^
+
+1 file: 0 errors, 4 warnings
+",
+    );
+}
+
+/// Layers and included files are there to be overridden.
+#[test]
+fn other_files_may_be_overridden() {
+    Folder::new()
+        .file("low.ini", "a.x = 1\na.y? = 1\n")
+        .file(
+            "app.ini",
+            "[Load Settings From]\nfile = 'low.ini'\n[a]\nx = 2\ny = 2\n",
+        )
+        .runner(["-c", "low.ini", "check", "app.ini", "low.ini"])
+        .run()
+        .is(0, "2 files: no problems\n", "");
+}
+
+#[test]
+fn a_problem_that_files_share_is_said_once() {
+    let outcome = Folder::new()
+        .file("low.ini", "é = 1 + 'a'\n")
+        .file("one.ini", "[Load Settings From]\nfile = 'low.ini'\n")
+        .file("two.ini", "[Load Settings From]\nfile = 'low.ini'\n")
+        .runner(["check", "one.ini", "two.ini", "low.ini"])
+        .run();
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stdout.ends_with("\n3 files: 1 error, 0 warnings\n"),
+        "{}",
+        outcome.stdout
+    );
+}
+
+#[test]
+fn json_for_editors() {
+    Folder::new()
+        .file("app.ini", "a = 'é' + lenn(\n   1)\nx = 1\nx = 2\n")
+        .runner(["check", "app.ini", "--format=json"])
+        .run()
+        .is(
+            1,
+            r#"{
+  "problems": [
+    {
+      "code": "name/unknown",
+      "severity": "error",
+      "file": "app.ini",
+      "line": 1,
+      "column": 11,
+      "end_line": 1,
+      "end_column": 15,
+      "message": "there is no name `lenn`",
+      "hint": "did you mean `len`?",
+      "related": []
+    },
+    {
+      "code": "setting/overridden",
+      "severity": "warning",
+      "file": "app.ini",
+      "line": 3,
+      "column": 1,
+      "end_line": 3,
+      "end_column": 2,
+      "message": "the setting `x` is overridden further down",
+      "hint": null,
+      "related": [
+        {
+          "file": "app.ini",
+          "line": 4,
+          "column": 1,
+          "end_line": 4,
+          "end_column": 2,
+          "message": "this one counts"
+        }
+      ]
+    }
+  ]
+}
+"#,
+            "",
+        );
+    let none = Folder::new()
+        .file("app.ini", "")
+        .runner(["check", "--format", "json", "app.ini"])
+        .run();
+    none.is(0, "{\n  \"problems\": []\n}\n", "");
+}
+
+/// A file may have a name for checking itself.
+#[test]
+fn a_check_within_a_check_ends() {
+    let text = "peak.running.shortcuts.self = commands.Alias(command=['check', 'app.ini'])\napp = naming.LinkRef('self')\n";
+    check(text, 0, "1 file: no problems\n");
+}
+
+#[test]
+fn wrong_usage() {
+    let outcome = Folder::new().runner(["check"]).run();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""));
+    assert!(
+        outcome.stderr.starts_with("error: FILE is missing\n"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = Folder::new()
+        .runner(["check", "--format", "xml", "x"])
+        .run();
+    assert_eq!(outcome.status, 2);
+}
