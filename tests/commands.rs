@@ -487,17 +487,3 @@ fn wsgi_stands_once() {
             "error: `WSGI WSGI` says the same twice\n = hint: write `WSGI` once\n",
         );
 }
-
-#[test]
-fn files_that_run_one_another_have_a_bottom() {
-    let line = |next: usize| format!("app = commands.Alias(command=['runIni', '{next}.ini'])\n");
-    let chain = |folder: Folder, number| folder.file(format!("{number}.ini"), line(number + 1));
-    let folder = (1..16_usize).fold(Folder::new(), chain);
-    let folder = folder.file("16.ini", "app = commands.Alias(command=['true'])\n");
-    folder.runner(["runIni", "1.ini"]).run().is(0, "", "");
-    let folder = chain(folder, 16).file("17.ini", "app = commands.Alias(command=['true'])\n");
-    let outcome = folder.runner(["runIni", "1.ini"]).run();
-    let message = "error: files run one another more than 16 deep\n";
-    assert_eq!(outcome.status, 1);
-    assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
-}

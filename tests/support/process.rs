@@ -1,7 +1,7 @@
 //! Programs that a test runs: what they are given, what they said, and that nothing is left of them.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -129,13 +130,23 @@ impl Program {
     #[track_caller]
     fn spawn(&mut self, stdin: Stdio) -> Running {
         let name = self.command.get_program().to_string_lossy().into_owned();
-        let mut child = self
+        let command = self
             .command
             .stdin(stdin)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+            .stderr(Stdio::piped());
+        // A process that another test is just starting may for a moment hold a file that we have written.
+        let until = Instant::now() + Duration::from_secs(10);
+        let mut child = loop {
+            match command.spawn() {
+                Err(error)
+                    if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until =>
+                {
+                    thread::yield_now();
+                }
+                child => break child.unwrap_or_else(|error| panic!("{name}: {error}")),
+            }
+        };
         let stdout = Output::read(child.stdout.take().expect("a pipe"));
         let stderr = Output::read(child.stderr.take().expect("a pipe"));
         Running {
