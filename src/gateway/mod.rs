@@ -2,6 +2,7 @@
 
 mod binding;
 pub mod cgi;
+pub mod ending;
 pub mod fastcgi;
 pub mod http;
 pub mod listener;

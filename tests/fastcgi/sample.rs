@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runner::application::{
     Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
 };
+use runner::gateway::ending::{Ending, Manner};
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
@@ -18,7 +19,6 @@ use runner::protocol::environ;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::web_server::WebServer;
 
@@ -163,7 +163,7 @@ pub struct Server {
     pub port: u16,
     pub application: Arc<Sample>,
     pub events: mpsc::UnboundedReceiver<&'static str>,
-    pub stop: CancellationToken,
+    pub stop: Ending,
     pub serving: JoinHandle<()>,
 }
 
@@ -179,7 +179,7 @@ impl Server {
             gate: Notify::new(),
             events: sender,
         });
-        let stop = CancellationToken::new();
+        let stop = Ending::new();
         Self {
             port: listener.port().unwrap_or_default(),
             serving: tokio::spawn(serve(
@@ -205,7 +205,7 @@ impl Server {
 
     /// Stops the gateway and waits until it has ended.
     pub async fn ended(self) {
-        self.stop.cancel();
+        self.stop.begin(Manner::Drain);
         in_time(self.serving).await.unwrap();
     }
 }

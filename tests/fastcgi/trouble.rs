@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use runner::gateway::ending::Manner;
 use runner::gateway::fastcgi::{FastCgiOptions, web_servers};
 use runner::gateway::spool::SpoolOptions;
 use runner::protocol::fastcgi::{Begin, Kind, Outcome, Role};
@@ -208,7 +209,7 @@ async fn stopping_finishes_what_is_running_and_takes_nothing_more() {
     let mut busy = server.connect().await;
     busy.send(get(1, "/wait")).await;
     assert_eq!(server.event().await, "waiting");
-    server.stop.cancel();
+    server.stop.begin(Manner::Drain);
     assert_eq!(idle.next().await, None);
     assert_eq!(
         busy.ask(get(2, "/x")).await.end,
@@ -227,7 +228,7 @@ async fn what_is_on_its_way_at_a_stop_is_answered() {
     let server = Server::start(FastCgiOptions::default());
     let mut idle = server.connect().await;
     idle.ask(get(1, "/x")).await.is_whole();
-    server.stop.cancel();
+    server.stop.begin(Manner::Drain);
     let mut late = server.connect().await;
     for client in [&mut idle, &mut late] {
         client.send(get(1, "/y")).await;

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
+use crate::gateway::ending::Ending;
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
 use crate::gateway::listener::{Listener, Peer};
 use crate::gateway::spool::SpoolOptions;
@@ -81,20 +82,20 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
         .map(Some)
 }
 
-/// How long after `stop` we go on as before: what is on its way to us by then is answered rather than
+/// How long after that we go on as before: what is on its way to us by then is answered rather than
 /// reset. Web servers cannot know beforehand that a connection will be closed.
 const LAST_CALL: Duration = Duration::from_millis(10);
 
 /// How often refused connections are written to the log at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves until `stop`, then answers the requests that are under way and returns. Drop the future to
+/// Serves until it is to end, then answers the requests that are under way and returns. Drop the future to
 /// give them up.
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
     options: FastCgiOptions,
-    stop: CancellationToken,
+    ending: Ending,
 ) {
     let at_most = options.connections;
     let service = Arc::new(Service {
@@ -103,7 +104,7 @@ pub async fn serve(
         closing: CancellationToken::new(),
     });
     let mut last_call = pin!(async {
-        stop.cancelled().await;
+        ending.begun().await;
         sleep(LAST_CALL).await;
     });
     let mut connections = JoinSet::new();
