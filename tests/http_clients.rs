@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner::gateway::ending::Manner;
 use runner::gateway::http::HttpOptions;
 use runner::gateway::spool::SpoolOptions;
 use support::{Server, in_time, say, until, until_end};
@@ -284,7 +283,7 @@ async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
     say(&mut busy, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
     in_time(server.mirror.waiting.notified()).await;
 
-    server.stop.begin(Manner::Drain);
+    server.stop.cancel();
     assert_eq!(until_end(&mut idle).await, "");
     assert_eq!(until_end(&mut silent).await, "");
     let refused = TcpStream::connect(&server.address).await.unwrap_err();

@@ -22,7 +22,6 @@ use crate::command::line::{Origin, Scope};
 use crate::command::settings;
 use crate::command::target::Target;
 use crate::eval::Value;
-use crate::gateway::ending::{Ending, Manner};
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::unix;
@@ -46,7 +45,7 @@ pub fn run<F: Future<Output = ()>>(
     url: &SocketUrl,
     application: &Application,
     arguments: Vec<OsString>,
-    gateway: impl FnOnce(Listener, Arc<dyn application::Application>, Ending) -> F,
+    gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
 ) -> Result<ExitCode, Failure> {
     let recipe = Recipe::of(scope, application, arguments)?;
     unix::raise_descriptor_limit();
@@ -55,14 +54,13 @@ pub fn run<F: Future<Output = ()>>(
         let mut signals = Signals::receive()?;
         let listener = Listener::bind(url)?;
         let stop = CancellationToken::new();
-        let ending = Ending::new();
         let stopped = Cell::new(None);
         let serving = async {
             let Some(application) = stop.run_until_cancelled(recipe.start()).await else {
                 return Ok(());
             };
             let application = application?;
-            let gateway = gateway(listener, Arc::clone(&application), ending.clone());
+            let gateway = gateway(listener, Arc::clone(&application), stop.clone());
             tokio::select! {
                 () = gateway => {}
                 () = too_late(&stop, patience) => {
@@ -79,7 +77,6 @@ pub fn run<F: Future<Output = ()>>(
             signals.stop().await;
             stopped.set(Some(Instant::now()));
             stop.cancel();
-            ending.begin(Manner::Drain);
             signals.interrupt().await;
         };
         tokio::select! {

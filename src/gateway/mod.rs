@@ -2,7 +2,6 @@
 
 mod binding;
 pub mod cgi;
-pub mod ending;
 pub mod fastcgi;
 pub mod http;
 pub mod listener;

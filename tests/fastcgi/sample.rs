@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runner::application::{
     Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
 };
-use runner::gateway::ending::{Ending, Manner};
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
@@ -19,6 +18,7 @@ use runner::protocol::environ;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::web_server::WebServer;
 
@@ -163,7 +163,7 @@ pub struct Server {
     pub port: u16,
     pub application: Arc<Sample>,
     pub events: mpsc::UnboundedReceiver<&'static str>,
-    pub stop: Ending,
+    pub stop: CancellationToken,
     pub serving: JoinHandle<()>,
 }
 
@@ -179,7 +179,7 @@ impl Server {
             gate: Notify::new(),
             events: sender,
         });
-        let stop = Ending::new();
+        let stop = CancellationToken::new();
         Self {
             port: listener.port().unwrap_or_default(),
             serving: tokio::spawn(serve(
@@ -205,7 +205,7 @@ impl Server {
 
     /// Stops the gateway and waits until it has ended.
     pub async fn ended(self) {
-        self.stop.begin(Manner::Drain);
+        self.stop.cancel();
         in_time(self.serving).await.unwrap();
     }
 }

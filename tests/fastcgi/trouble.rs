@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use runner::gateway::ending::Manner;
 use runner::gateway::fastcgi::{FastCgiOptions, web_servers};
 use runner::gateway::spool::SpoolOptions;
 use runner::protocol::fastcgi::{Begin, Kind, Outcome, Role};
@@ -209,7 +208,7 @@ async fn stopping_finishes_what_is_running_and_takes_nothing_more() {
     let mut busy = server.connect().await;
     busy.send(get(1, "/wait")).await;
     assert_eq!(server.event().await, "waiting");
-    server.stop.begin(Manner::Drain);
+    server.stop.cancel();
     assert_eq!(idle.next().await, None);
     assert_eq!(
         busy.ask(get(2, "/x")).await.end,
@@ -228,7 +227,7 @@ async fn what_is_on_its_way_at_a_stop_is_answered() {
     let server = Server::start(FastCgiOptions::default());
     let mut idle = server.connect().await;
     idle.ask(get(1, "/x")).await.is_whole();
-    server.stop.begin(Manner::Drain);
+    server.stop.cancel();
     let mut late = server.connect().await;
     for client in [&mut idle, &mut late] {
         client.send(get(1, "/y")).await;

@@ -15,7 +15,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use runner::application::{
     Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
 };
-use runner::gateway::ending::{Ending, Manner};
 use runner::gateway::http::{HttpOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
@@ -24,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long a test waits before it fails.
 pub const ENOUGH: Duration = Duration::from_secs(20);
@@ -265,7 +265,7 @@ pub struct Server {
     pub mirror: Arc<Mirror>,
     pub address: String,
     pub port: u16,
-    pub stop: Ending,
+    pub stop: CancellationToken,
     pub task: JoinHandle<()>,
 }
 
@@ -278,7 +278,7 @@ impl Server {
         let listener = Listener::bind(&url.parse::<SocketUrl>().unwrap()).unwrap();
         let mirror = Arc::new(Mirror::default());
         let port = listener.port().unwrap_or_default();
-        let stop = Ending::new();
+        let stop = CancellationToken::new();
         let application = Arc::<Mirror>::clone(&mirror);
         Self {
             mirror,
@@ -290,7 +290,7 @@ impl Server {
     }
 
     pub async fn stop(self) {
-        self.stop.begin(Manner::Drain);
+        self.stop.cancel();
         in_time(self.task).await.unwrap();
     }
 

@@ -16,7 +16,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
-use crate::gateway::ending::Ending;
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
 use crate::gateway::listener::{Listener, Peer};
 use crate::gateway::spool::SpoolOptions;
@@ -82,20 +81,20 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
         .map(Some)
 }
 
-/// How long after that we go on as before: what is on its way to us by then is answered rather than
+/// How long after `stop` we go on as before: what is on its way to us by then is answered rather than
 /// reset. Web servers cannot know beforehand that a connection will be closed.
 const LAST_CALL: Duration = Duration::from_millis(10);
 
 /// How often refused connections are written to the log at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves until it is to end, then answers the requests that are under way and returns. Drop the future to
+/// Serves until `stop`, then answers the requests that are under way and returns. Drop the future to
 /// give them up.
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
     options: FastCgiOptions,
-    ending: Ending,
+    stop: CancellationToken,
 ) {
     let at_most = options.connections;
     let service = Arc::new(Service {
@@ -104,7 +103,7 @@ pub async fn serve(
         closing: CancellationToken::new(),
     });
     let mut last_call = pin!(async {
-        ending.begun().await;
+        stop.cancelled().await;
         sleep(LAST_CALL).await;
     });
     let mut connections = JoinSet::new();

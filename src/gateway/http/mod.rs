@@ -20,9 +20,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
-use crate::gateway::ending::Ending;
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::http::head::{Head, Refusal};
 use crate::gateway::http::raw_heads::{Framing, RawHeads};
@@ -70,13 +70,13 @@ impl Default for HttpOptions {
     }
 }
 
-/// Serves HTTP until it is to end, then closes idle connections, lets requests under way finish and
+/// Serves HTTP until it is stopped, then closes idle connections, lets requests under way finish and
 /// returns when no connection is left. Dropping the future breaks off what is under way.
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
     options: HttpOptions,
-    ending: Ending,
+    stop: CancellationToken,
 ) {
     let server = Arc::new(Server {
         application,
@@ -88,10 +88,10 @@ pub async fn serve(
     loop {
         tokio::select! {
             biased;
-            _ = ending.begun() => break,
+            () = stop.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             (stream, peer) = listener.accept() => {
-                connections.spawn(converse(Arc::clone(&server), stream, peer, ending.clone()));
+                connections.spawn(converse(Arc::clone(&server), stream, peer, stop.clone()));
             }
         }
     }
@@ -162,7 +162,7 @@ fn bracketed(address: SocketAddr) -> String {
 }
 
 /// Serves one connection to its end.
-async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, ending: Ending) {
+async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: CancellationToken) {
     let connection = Arc::new(server.connection(&stream, peer));
     let options = &server.options;
     let heads = Arc::default();
@@ -195,7 +195,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, ending: Endin
     let ended = tokio::select! {
         biased;
         ended = &mut conversation => ended,
-        _ = ending.begun() => {
+        () = stop.cancelled() => {
             std::pin::Pin::new(&mut conversation).graceful_shutdown();
             (&mut conversation).await
         }
