@@ -52,6 +52,8 @@ pub struct WorkerOptions {
     pub arguments: Vec<String>,
     /// Modules to import beforehand.
     pub imports: Vec<String>,
+    /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
+    pub environment: Vec<(String, Option<String>)>,
     /// So many workers are kept running.
     pub min: usize,
     /// There are never more.

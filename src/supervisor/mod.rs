@@ -1,0 +1,6 @@
+//! What a master does besides serving: it gets along with those that started it and with those that it starts.
+//! It knows processes and its own sockets; it does not know gateways or settings.
+//!
+//! - [`notify`]: what a service manager is told.
+
+pub mod notify;
