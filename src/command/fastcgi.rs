@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio::sync::watch;
+
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::graph::{self, Application, Node};
@@ -76,7 +78,7 @@ impl FastCgi {
     /// # Errors
     /// It cannot listen there, or the application cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = settings::fastcgi(&self.scope.configuration)?;
+        let (_, options) = watch::channel(settings::fastcgi(&self.scope.configuration)?);
         serving::run(
             &self.scope,
             &self.url,

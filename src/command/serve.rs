@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Arg;
+use tokio::sync::watch;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
@@ -228,7 +229,7 @@ impl Serve {
     /// # Errors
     /// It cannot listen there, or the application cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = settings::http(&self.scope.configuration, self.audience);
+        let (_, options) = watch::channel(settings::http(&self.scope.configuration, self.audience));
         let (url, audience) = (&self.url, self.audience);
         serving::run(
             &self.scope,

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::application;
 use crate::application::demo::Demo;
@@ -25,6 +24,7 @@ use crate::eval::Value;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::supervisor::notify::Notifier;
+use crate::gateway::stop::{Manner, Stop};
 use crate::unix;
 use crate::workers::{WorkerOptions, interpreter};
 
@@ -46,7 +46,7 @@ pub fn run<F: Future<Output = ()>>(
     url: &SocketUrl,
     application: &Application,
     arguments: Vec<OsString>,
-    gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
+    gateway: impl FnOnce(Listener, Arc<dyn application::Application>, Stop) -> F,
 ) -> Result<ExitCode, Failure> {
     let recipe = Recipe::of(scope, application, arguments)?;
     unix::raise_descriptor_limit();
@@ -54,14 +54,15 @@ pub fn run<F: Future<Output = ()>>(
     runtime()?.block_on(async {
         let mut signals = Signals::receive()?;
         let listener = Listener::bind(url)?;
-        let stop = CancellationToken::new();
         let notifier = Notifier::from_environment();
+        let stop = Stop::new();
         let stopped = Cell::new(None);
         let serving = async {
-            let Some(application) = stop.run_until_cancelled(recipe.start()).await else {
-                return Ok(());
+            let application = tokio::select! {
+                biased;
+                _ = stop.begun() => return Ok(()),
+                application = recipe.start() => application?,
             };
-            let application = application?;
             notifier.ready(&format!(
                 "serving {}",
                 listener.http_url().unwrap_or(url.to_string())
@@ -83,7 +84,7 @@ pub fn run<F: Future<Output = ()>>(
             signals.stop().await;
             stopped.set(Some(Instant::now()));
             notifier.stopping();
-            stop.cancel();
+            stop.begin(Manner::Drain);
             signals.interrupt().await;
         };
         tokio::select! {
@@ -95,8 +96,8 @@ pub fn run<F: Future<Output = ()>>(
 }
 
 /// Waits until the time for a graceful stop is over.
-async fn too_late(stop: &CancellationToken, patience: Duration) {
-    stop.cancelled().await;
+async fn too_late(stop: &Stop, patience: Duration) {
+    stop.begun().await;
     tokio::time::sleep(patience).await;
 }
 
