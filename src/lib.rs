@@ -30,7 +30,7 @@
 //! | [`application`] | what answers requests | gateways |
 //! | [`protocol`] | bytes ↔ types, both directions; pure | sockets |
 //! | [`workers`] | the processes behind an application | gateways, settings |
-//! | [`supervisor`] | one master: its locks, its control socket | gateways, settings |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | gateways, settings |
 //!
 //! The modules, in reading order:
 

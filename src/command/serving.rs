@@ -24,6 +24,7 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
+use crate::supervisor::notify::Notifier;
 use crate::unix;
 use crate::workers::{WorkerOptions, interpreter};
 
@@ -54,12 +55,17 @@ pub fn run<F: Future<Output = ()>>(
         let mut signals = Signals::receive()?;
         let listener = Listener::bind(url)?;
         let stop = CancellationToken::new();
+        let notifier = Notifier::from_environment();
         let stopped = Cell::new(None);
         let serving = async {
             let Some(application) = stop.run_until_cancelled(recipe.start()).await else {
                 return Ok(());
             };
             let application = application?;
+            notifier.ready(&format!(
+                "serving {}",
+                listener.http_url().unwrap_or(url.to_string())
+            ));
             let gateway = gateway(listener, Arc::clone(&application), stop.clone());
             tokio::select! {
                 () = gateway => {}
@@ -76,12 +82,14 @@ pub fn run<F: Future<Output = ()>>(
         let interrupted = async {
             signals.stop().await;
             stopped.set(Some(Instant::now()));
+            notifier.stopping();
             stop.cancel();
             signals.interrupt().await;
         };
         tokio::select! {
             served = serving => served.map(|()| ExitCode::SUCCESS),
             () = interrupted => Ok(ExitCode::from(INTERRUPTED)),
+            never = notifier.keep_alive() => match never {},
         }
     })
 }

@@ -224,8 +224,11 @@ pub(super) fn is_running(pid: Pid) -> bool {
     !matches!(test_kill_process(pid), Err(Errno::SRCH))
 }
 
+/// What makes a lock's URL of a path.
+type Make = fn(PathBuf) -> LockUrl;
+
 /// The schemes, and what they make of a path.
-const SCHEMES: [(&str, fn(PathBuf) -> LockUrl); 4] = [
+const SCHEMES: [(&str, Make); 4] = [
     ("flockfile", LockUrl::Flock),
     ("lockfile", LockUrl::Exclusive),
     ("shlockfile", LockUrl::Pid),

@@ -1,7 +1,10 @@
-//! One master: what makes it the only one, and how others speak with it.
+//! What a master does besides serving: it is the only one, takes orders, and gets along with those that
+//! started it and with those that it starts. It knows processes, locks and its own sockets; it does not know
+//! gateways or settings.
 //!
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
-//! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them.
+//! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
+//! - [`notify`]: what a service manager is told.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
 //! peer of a socket.
@@ -9,6 +12,7 @@
 pub mod client;
 pub mod control;
 pub mod lock;
+pub mod notify;
 pub mod pid_file;
 
 mod own_file;
