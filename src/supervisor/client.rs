@@ -68,12 +68,8 @@ impl Client {
     /// # Errors
     /// The master is silent for some seconds, or talks nonsense.
     pub fn ask(&mut self, order: Order) -> anyhow::Result<Option<Answer>> {
-        let line = order.line();
-        // So short a line is written whole or not at all.
-        match net::send(&self.socket, line.as_bytes(), net::SendFlags::NOSIGNAL) {
-            Ok(_) => {}
-            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(None),
-            Err(error) => return Err(error).context("cannot speak with the master"),
+        if !self.tell(order)? {
+            return Ok(None);
         }
         let mut text = Vec::new();
         let mut descriptors = Vec::new();
@@ -103,6 +99,20 @@ impl Client {
         }
     }
 
+    /// Gives an order and does not wait for its answer; `false` if nobody is there to hear it.
+    ///
+    /// # Errors
+    /// The master does not listen for some seconds.
+    pub fn tell(&mut self, order: Order) -> anyhow::Result<bool> {
+        let line = order.line();
+        // So short a line is written whole or not at all.
+        match net::send(&self.socket, line.as_bytes(), net::SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(true),
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(false),
+            Err(error) => Err(error).context("cannot speak with the master"),
+        }
+    }
+
     /// The master's process. To be believed once it has answered; `None` if it is not visible from here (another
     /// container).
     #[must_use]
@@ -110,10 +120,10 @@ impl Client {
         self.peer.as_ref()
     }
 
-    /// The same, without the connection.
+    /// The same, to be kept beyond the connection.
     #[must_use]
-    pub fn into_peer(self) -> Option<Peer> {
-        self.peer
+    pub fn take_peer(&mut self) -> Option<Peer> {
+        self.peer.take()
     }
 }
 

@@ -181,16 +181,15 @@ impl Control {
         }
     }
 
-    /// Where it is.
+    /// Whether a successor has put its own socket in the place of ours.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        self.file.path()
+    pub fn has_successor(&self) -> bool {
+        self.file.is_replaced()
     }
 
-    /// Whether orders still come to us: no successor has put its own socket there.
-    #[must_use]
-    pub fn is_ours(&self) -> bool {
-        self.file.is_there()
+    /// Leaves the file where it is, in the end.
+    pub(super) fn leave(&mut self) {
+        self.file.leave();
     }
 }
 

@@ -3,6 +3,7 @@
 //! gateways or settings.
 //!
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
+//! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
 //! - [`notify`]: what a service manager is told.
 //!
@@ -14,5 +15,6 @@ pub mod control;
 pub mod lock;
 pub mod notify;
 pub mod pid_file;
+pub mod seat;
 
 mod own_file;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct OwnFile {
     path: PathBuf,
     identity: Identity,
+    /// Whether it is removed in the end.
+    removed: bool,
     /// Keeps the number of the file from being given to another, which we would take for ours.
     _pin: Option<OwnedFd>,
 }
@@ -42,6 +44,7 @@ impl OwnFile {
         Ok(Self {
             path: path.to_owned(),
             identity: Identity::at(path)?,
+            removed: true,
             _pin: pin(path),
         })
     }
@@ -62,11 +65,21 @@ impl OwnFile {
     pub(super) fn is_there(&self) -> bool {
         Identity::at(&self.path).is_ok_and(|found| found == self.identity)
     }
+
+    /// Whether another file has taken its place.
+    pub(super) fn is_replaced(&self) -> bool {
+        Identity::at(&self.path).is_ok_and(|found| found != self.identity)
+    }
+
+    /// It is not removed, whatever comes.
+    pub(super) fn leave(&mut self) {
+        self.removed = false;
+    }
 }
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        if self.is_there() {
+        if self.removed && self.is_there() {
             // A file that stays is recognised as stale by whoever comes next.
             let _ = std::fs::remove_file(&self.path);
         }

@@ -18,7 +18,7 @@ use super::own_file::{OwnFile, temporary_name};
 /// The largest file that is looked at: more is no pid file.
 const LARGEST: u64 = 64;
 
-/// The pid file of this process. Dropping it removes it, if no successor has put its own there.
+/// The pid file of this process. Dropping it removes it, unless a successor has put its own there.
 #[derive(Debug)]
 pub struct PidFile {
     own: OwnFile,
@@ -51,36 +51,36 @@ pub enum Stale {
 }
 
 impl PidFile {
-    /// Writes our process id, in place of what is there. To be called while the pid lock is held, and
-    /// after [`find`] has said that nobody is in the way, or that we are to succeed whoever is.
+    /// Writes our process id beside the place of the pid file. To be called while the pid lock is held.
     ///
     /// # Errors
-    /// The file cannot be written there.
-    pub fn write(path: &Path) -> anyhow::Result<Self> {
+    /// Nothing can be written there, or something else than a pid file stands in the way.
+    pub fn prepare(path: &Path) -> anyhow::Result<Self> {
         check_place(path)?;
         let context = || format!("cannot write the pid file `{}`", path.display());
         let temporary = temporary_name(path);
         let mut options = File::options();
         options.read(true).write(true).create_new(true).mode(0o644);
         let mut file = options.open(&temporary).with_context(context)?;
-        let mut own = OwnFile::at(&temporary).with_context(context)?;
+        let own = OwnFile::at(&temporary).with_context(context)?;
         writeln!(file, "{}", std::process::id()).with_context(context)?;
         file.try_lock().with_context(context)?;
-        // It appears whole and locked: nobody ever sees it otherwise.
-        own.rename(path).with_context(context)?;
         Ok(Self { own, _alive: file })
     }
 
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.own.path()
+    /// Puts it in its place, instead of what is there. It appears whole and locked: nobody ever sees it
+    /// otherwise.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub fn publish(&mut self, path: &Path) -> anyhow::Result<()> {
+        let context = || format!("cannot write the pid file `{}`", path.display());
+        self.own.rename(path).with_context(context)
     }
 
-    /// Whether it is still ours: no successor has put its own there, and nobody has removed it.
-    #[must_use]
-    pub fn is_ours(&self) -> bool {
-        self.own.is_there()
+    /// Leaves it where it is, in the end: a stale one.
+    pub(super) fn leave(&mut self) {
+        self.own.leave();
     }
 }
 
