@@ -23,6 +23,7 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
+use crate::supervisor::notify::Notifier;
 use crate::gateway::stop::{Manner, Stop};
 use crate::unix;
 use crate::workers::{WorkerOptions, interpreter};
@@ -53,6 +54,7 @@ pub fn run<F: Future<Output = ()>>(
     runtime()?.block_on(async {
         let mut signals = Signals::receive()?;
         let listener = Listener::bind(url)?;
+        let notifier = Notifier::from_environment();
         let stop = Stop::new();
         let stopped = Cell::new(None);
         let serving = async {
@@ -61,6 +63,10 @@ pub fn run<F: Future<Output = ()>>(
                 _ = stop.begun() => return Ok(()),
                 application = recipe.start() => application?,
             };
+            notifier.ready(&format!(
+                "serving {}",
+                listener.http_url().unwrap_or(url.to_string())
+            ));
             let gateway = gateway(listener, Arc::clone(&application), stop.clone());
             tokio::select! {
                 () = gateway => {}
@@ -77,12 +83,14 @@ pub fn run<F: Future<Output = ()>>(
         let interrupted = async {
             signals.stop().await;
             stopped.set(Some(Instant::now()));
+            notifier.stopping();
             stop.begin(Manner::Drain);
             signals.interrupt().await;
         };
         tokio::select! {
             served = serving => served.map(|()| ExitCode::SUCCESS),
             () = interrupted => Ok(ExitCode::from(INTERRUPTED)),
+            never = notifier.keep_alive() => match never {},
         }
     })
 }
