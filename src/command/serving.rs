@@ -23,8 +23,8 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
-use crate::supervisor::notify::Notifier;
 use crate::gateway::stop::{Manner, Stop};
+use crate::supervisor::notify::Notifier;
 use crate::unix;
 use crate::workers::{WorkerOptions, interpreter};
 

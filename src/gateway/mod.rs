@@ -6,6 +6,7 @@ pub mod fastcgi;
 pub mod http;
 pub mod listener;
 mod outgoing;
+pub mod passing;
 pub mod socket_url;
 pub mod spool;
 pub mod stop;
