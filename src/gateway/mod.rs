@@ -4,6 +4,7 @@ mod binding;
 pub mod cgi;
 pub mod fastcgi;
 pub mod http;
+mod length;
 pub mod listener;
 mod outgoing;
 pub mod passing;
