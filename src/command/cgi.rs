@@ -63,6 +63,7 @@ impl Cgi {
                 url: STANDARD_INPUT,
                 url_origin: None,
                 application: self.application,
+                supervision: None,
             }
             .run();
         }

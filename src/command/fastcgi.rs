@@ -9,6 +9,7 @@ use crate::command::line::{Line, Origin, Scope};
 use crate::command::serve::take_socket_url;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::socket_url::{Descriptor, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -48,6 +49,8 @@ pub struct FastCgi {
     pub url_origin: Option<Origin>,
     /// The application.
     pub application: Application,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
@@ -67,6 +70,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         url,
         url_origin,
         application,
+        supervision: None,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::eval::Value;
 use crate::gateway::http;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::{Host, InvalidSocketUrl, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// What stands behind `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
@@ -69,6 +70,8 @@ pub struct Serve {
     pub application: Application,
     /// The application's own arguments.
     pub arguments: Vec<OsString>,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 /// Adds the options.
@@ -138,6 +141,7 @@ pub fn resolve(
             .into_iter()
             .map(|word| word.exact)
             .collect(),
+        supervision: None,
     })
 }
 

@@ -5,6 +5,7 @@
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
+//! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
 //! - [`notify`]: what a service manager is told.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
@@ -12,9 +13,11 @@
 
 pub mod client;
 pub mod control;
+pub mod lifetime;
 pub mod lock;
 pub mod notify;
 pub mod pid_file;
 pub mod seat;
+pub mod supervision;
 
 mod own_file;
