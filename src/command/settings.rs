@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::command::failure::Failure;
 use crate::command::line::Scope;
+use crate::command::plan::{python, python_arguments};
 use crate::command::serve::Audience;
-use crate::command::serving::{python, python_arguments};
 use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::gateway::cgi::CgiOptions;

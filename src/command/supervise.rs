@@ -7,9 +7,10 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::graph::{self, Node};
 use crate::command::line::{Line, Origin, RunFile, Scope, Word};
+use crate::command::plan::Plan;
 use crate::command::serve::Audience;
 use crate::command::target::SCHEME;
-use crate::command::{self, Entry, Kind, names, no_options, run_ini};
+use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving};
 use crate::config::{self, COMMAND, Format, Layer, PID_FILE, SUPERVISED};
 use crate::eval::Value;
 use crate::supervisor::lifetime::Lifetime;
@@ -358,9 +359,18 @@ impl Supervise {
     /// # Errors
     /// It cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        match self.plan() {
+            Some(plan) => serving::run(plan?),
+            None => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    /// What is to be done for that; `None` for what is no server.
+    #[must_use]
+    pub fn plan(self) -> Option<Result<Plan, Failure>> {
         match self.what {
-            Supervised::Application(node) => node.run(),
-            Supervised::Program(..) => Err(Failure::mistake("", None)),
+            Supervised::Application(node) => node.plan(),
+            Supervised::Program(..) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! started it and with those that it starts. It knows processes, locks and its own sockets; it does not know
 //! gateways or settings.
 //!
+//! - [`lifecycle`]: what a master does when something happens to it;
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
@@ -13,6 +14,7 @@
 
 pub mod client;
 pub mod control;
+pub mod lifecycle;
 pub mod lifetime;
 pub mod lock;
 pub mod notify;
