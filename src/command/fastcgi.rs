@@ -11,6 +11,7 @@ use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::serve::take_socket_url;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::socket_url::{Descriptor, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -51,6 +52,8 @@ pub struct FastCgi {
     pub url_origin: Option<Origin>,
     /// The application.
     pub application: Application,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
@@ -70,6 +73,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         url,
         url_origin,
         application,
+        supervision: None,
     })
 }
 
@@ -94,6 +98,7 @@ impl FastCgi {
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
+            supervision: self.supervision,
         })
     }
 }

@@ -42,6 +42,7 @@ pub mod show;
 pub mod signals;
 pub mod status;
 pub mod stop;
+pub mod supervise;
 pub mod target;
 pub mod tree;
 pub mod veil;

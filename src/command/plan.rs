@@ -20,6 +20,7 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
+use crate::supervisor::supervision::Supervision;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -38,6 +39,8 @@ pub struct Plan {
     pub recipe: Recipe,
     /// How long what is under way has to finish at the end.
     pub patience: Duration,
+    /// What makes this process the only one that does it, if that is wanted.
+    pub supervision: Option<Supervision>,
 }
 
 /// Who is told that an application is served.
@@ -108,6 +111,7 @@ impl Node {
             Self::Serve(node) => Some(node.plan()),
             Self::FastCgi(node) => Some(node.plan()),
             Self::Cgi(node) => node.gateway().ok().map(FastCgi::plan),
+            Self::Supervise(node) => node.plan(),
             Self::Call(_)
             | Self::Tree(_)
             | Self::Init(_)
@@ -115,6 +119,8 @@ impl Node {
             | Self::Completions(_)
             | Self::Report(_)
             | Self::Check(_)
+            | Self::Status(_)
+            | Self::Order(_)
             | Self::Help(_)
             | Self::Exit(_) => None,
         }

@@ -14,6 +14,7 @@ use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
 use crate::gateway::socket_url::{Host, InvalidSocketUrl, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// What stands behind `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
@@ -75,6 +76,8 @@ pub struct Serve {
     pub application: Application,
     /// The application's own arguments.
     pub arguments: Vec<OsString>,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 /// Adds the options.
@@ -144,6 +147,7 @@ pub fn resolve(
             .into_iter()
             .map(|word| word.exact)
             .collect(),
+        supervision: None,
     })
 }
 
@@ -252,6 +256,7 @@ impl Serve {
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
+            supervision: self.supervision,
         })
     }
 }
