@@ -15,6 +15,7 @@ use crate::command::fastcgi::FastCgi;
 use crate::command::front::{Gateway, Place};
 use crate::command::graph::{self, Node};
 use crate::command::line::{Origin, Scope};
+use crate::command::seating::Seating;
 use crate::command::settings;
 use crate::command::target::Target;
 use crate::eval::Value;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Who is told when it answers.
     pub announcement: Announcement,
+    /// Whether it is a master.
+    pub seating: Seating,
     /// What answers.
     pub recipe: Recipe,
     /// How long what is under way has to finish at the end.
@@ -115,6 +118,8 @@ impl Node {
             | Self::Completions(_)
             | Self::Report(_)
             | Self::Check(_)
+            | Self::Status(_)
+            | Self::Order(_)
             | Self::Help(_)
             | Self::Exit(_) => None,
         }

@@ -6,6 +6,7 @@
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
+//! - [`status`]: how a master is, as it goes over that socket;
 //! - [`notify`]: what a service manager is told.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
@@ -18,5 +19,6 @@ pub mod lock;
 pub mod notify;
 pub mod pid_file;
 pub mod seat;
+pub mod status;
 
 mod own_file;
