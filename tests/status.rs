@@ -244,7 +244,7 @@ fn its_socket_is_its_own() {
 /// What is written to the terminal, and how the terminal treats what is typed before and after.
 const IN_TERMINAL: &str = "\
 exec >&2
-script --quiet --return --command \"sh -c 'trap : INT QUIT; stty -a >before; runner status --watch app.ini; \
+script --quiet --return --command \"exec sh -c 'trap : INT QUIT; stty -a >before; runner status --watch app.ini; \
 echo status $?; stty -a >after'\" /dev/null";
 
 #[test]
