@@ -268,6 +268,8 @@ fn gateway(node: &mut Node) -> Option<(Scope, &mut Option<Supervision>)> {
         | Node::Completions(_)
         | Node::Report(_)
         | Node::Check(_)
+        | Node::Status(_)
+        | Node::Order(_)
         | Node::Help(_)
         | Node::Exit(_) => None,
     }

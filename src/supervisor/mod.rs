@@ -6,6 +6,7 @@
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
+//! - [`status`]: how a master is, as it goes over that socket;
 //! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
 //! - [`notify`]: what a service manager is told.
 //!
@@ -20,6 +21,7 @@ pub mod lock;
 pub mod notify;
 pub mod pid_file;
 pub mod seat;
+pub mod status;
 pub mod supervision;
 
 mod own_file;
