@@ -8,6 +8,7 @@ use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::serve::take_socket_url;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::socket_url::{Descriptor, SocketUrl};
@@ -95,6 +96,7 @@ impl FastCgi {
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
+            seating: Seating::of(&self.scope)?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,

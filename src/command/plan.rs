@@ -15,6 +15,7 @@ use crate::command::fastcgi::FastCgi;
 use crate::command::front::{Gateway, Place};
 use crate::command::graph::{self, Node};
 use crate::command::line::{Origin, Scope};
+use crate::command::seating::Seating;
 use crate::command::settings;
 use crate::command::target::Target;
 use crate::eval::Value;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Who is told when it answers.
     pub announcement: Announcement,
+    /// Whether it is a master.
+    pub seating: Seating,
     /// What answers.
     pub recipe: Recipe,
     /// How long what is under way has to finish at the end.

@@ -11,6 +11,7 @@ use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
 use crate::gateway::socket_url::{Host, InvalidSocketUrl, SocketUrl};
@@ -253,6 +254,7 @@ impl Serve {
                 Audience::Anybody => Announcement::Log,
                 Audience::Browser => Announcement::Browser,
             },
+            seating: Seating::of(&self.scope)?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
