@@ -22,16 +22,39 @@ pub enum Activity {
     IdleSince(Instant),
 }
 
+/// What a master is to do about its lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is over.
+    End,
+    /// It may be over then.
+    Look(Instant),
+    /// It goes on until somebody says otherwise.
+    GoOn,
+}
+
 impl Lifetime {
-    /// Whether it ends by itself at all.
+    /// What to do now, in a master that was started then.
     #[must_use]
-    pub fn is_limited(&self) -> bool {
-        !self.stop_after.is_zero() || !self.idle_timeout.is_zero()
+    pub fn next(&self, now: Instant, started: Instant, activity: Activity) -> Next {
+        let end = self.end(started, activity);
+        if end.is_some_and(|end| end <= now) {
+            return Next::End;
+        }
+        // Who is busy may be idle from now on.
+        let look = match activity {
+            Activity::Busy if !self.idle_timeout.is_zero() => Some(now + self.idle_timeout),
+            Activity::Busy | Activity::IdleSince(_) => None,
+        };
+        let first = match (end, look) {
+            (Some(end), Some(look)) => Some(end.min(look)),
+            (one, other) => one.or(other),
+        };
+        first.map_or(Next::GoOn, Next::Look)
     }
 
     /// When a master that was started then is to end if nothing changes; `None` for never.
-    #[must_use]
-    pub fn end(&self, started: Instant, activity: Activity) -> Option<Instant> {
+    fn end(&self, started: Instant, activity: Activity) -> Option<Instant> {
         let after = |from: Instant, time: Duration| (!time.is_zero()).then(|| from + time);
         let age = after(started, self.stop_after);
         let idle = match activity {
@@ -48,7 +71,7 @@ impl Lifetime {
 
 #[cfg(test)]
 mod tests {
-    use super::{Activity, Duration, Instant, Lifetime};
+    use super::{Activity, Duration, Instant, Lifetime, Next};
 
     /// Stop after, idle timeout, run at least, in seconds; idle since (none: busy); the end.
     type Case = (u64, u64, u64, Option<u64>, Option<u64>);
@@ -80,7 +103,38 @@ mod tests {
             };
             let activity = idle.map_or(Activity::Busy, |since| Activity::IdleSince(at(since)));
             assert_eq!(lifetime.end(started, activity), end.map(at), "{case:?}");
-            assert_eq!(lifetime.is_limited(), stop_after + idle_timeout > 0);
+        }
+    }
+
+    #[test]
+    fn it_is_looked_at_when_something_may_have_changed() {
+        let started = Instant::now();
+        let at = |seconds| started + Duration::from_secs(seconds);
+        let lifetime = |stop_after, idle_timeout| Lifetime {
+            stop_after: Duration::from_secs(stop_after),
+            idle_timeout: Duration::from_secs(idle_timeout),
+            run_at_least: Duration::ZERO,
+        };
+        let idle = |since| Activity::IdleSince(at(since));
+        let cases = [
+            (0, 0, 5, idle(0), Next::GoOn),
+            (0, 0, 5, Activity::Busy, Next::GoOn),
+            (60, 0, 59, Activity::Busy, Next::Look(at(60))),
+            (60, 0, 60, Activity::Busy, Next::End),
+            (0, 20, 19, idle(0), Next::Look(at(20))),
+            (0, 20, 20, idle(0), Next::End),
+            (0, 20, 20, idle(15), Next::Look(at(35))),
+            (0, 20, 20, Activity::Busy, Next::Look(at(40))),
+            (60, 20, 20, Activity::Busy, Next::Look(at(40))),
+            (60, 20, 50, Activity::Busy, Next::Look(at(60))),
+        ];
+        for (stop_after, idle_timeout, now, activity, next) in cases {
+            let lifetime = lifetime(stop_after, idle_timeout);
+            assert_eq!(
+                lifetime.next(at(now), started, activity),
+                next,
+                "{now} {activity:?}"
+            );
         }
     }
 
