@@ -86,3 +86,86 @@ impl std::fmt::Debug for Watched {
         formatter.debug_struct("Watched").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::status::{Current, Worker, WorkerState};
+    use super::super::{Connection, Errors, RequestBody};
+    use super::{Application, Arc, Duration, Pending, Request, Response, Status, Watched};
+
+    fn request() -> Request {
+        let empty = bytes::Bytes::new;
+        Request {
+            method: http::Method::GET,
+            target: empty(),
+            script_name: empty(),
+            path_info: empty(),
+            query: empty(),
+            version: http::Version::HTTP_11,
+            headers: http::HeaderMap::new(),
+            body: RequestBody::Empty,
+            connection: Arc::new(Connection::default()),
+            variables: Vec::new(),
+            errors: Errors::Log,
+        }
+    }
+
+    /// Never answers.
+    struct Endless;
+
+    impl Application for Endless {
+        fn respond(&self, _: Request) -> Pending<'_, Response> {
+            Box::pin(pending())
+        }
+    }
+
+    /// Has begun a response that goes on.
+    struct Streaming;
+
+    impl Application for Streaming {
+        fn respond(&self, _: Request) -> Pending<'_, Response> {
+            Box::pin(pending())
+        }
+
+        fn status(&self) -> Status {
+            let current = Current {
+                method: "GET".to_owned(),
+                path: "/".to_owned(),
+                age: Duration::ZERO,
+            };
+            Status {
+                workers: vec![Worker {
+                    id: 1,
+                    pid: None,
+                    state: WorkerState::Busy,
+                    age: Duration::ZERO,
+                    requests: 0,
+                    rss: None,
+                    lanes: vec![None, Some(current)],
+                }],
+                ..Status::default()
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_idle_while_a_request_waits_even_if_its_client_goes_away() {
+        let watched = Watched::new(Arc::new(Endless));
+        let began = watched.idle_since().expect("nobody has asked for anything");
+        let mut answer = watched.respond(request());
+        assert_eq!(watched.idle_since(), Some(began));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(answer.as_mut().poll(&mut context), Poll::Pending));
+        assert_eq!(watched.idle_since(), None);
+        drop(answer);
+        assert!(watched.idle_since().is_some_and(|since| since >= began));
+    }
+
+    #[test]
+    fn nothing_is_idle_while_a_response_goes_on() {
+        assert_eq!(Watched::new(Arc::new(Streaming)).idle_since(), None);
+    }
+}

@@ -96,11 +96,11 @@ impl FastCgi {
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
-            seating: Seating::of(&self.scope)?,
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
-            supervision: self.supervision,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

@@ -92,6 +92,7 @@ pub static COMMANDS: &[Entry] = &[
     fastcgi::ENTRY,
     cgi::ENTRY,
     run_ini::ENTRY,
+    supervise::ENTRY,
     status::ENTRY,
     stop::RELOAD,
     stop::STOP,

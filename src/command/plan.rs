@@ -21,7 +21,7 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
-use crate::supervisor::supervision::Supervision;
+use crate::supervisor::lifetime::Lifetime;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -42,8 +42,8 @@ pub struct Plan {
     pub recipe: Recipe,
     /// How long what is under way has to finish at the end.
     pub patience: Duration,
-    /// What makes this process the only one that does it, if that is wanted.
-    pub supervision: Option<Supervision>,
+    /// When it ends by itself.
+    pub lifetime: Lifetime,
 }
 
 /// Who is told that an application is served.

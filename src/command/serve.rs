@@ -254,11 +254,11 @@ impl Serve {
                 Audience::Anybody => Announcement::Log,
                 Audience::Browser => Announcement::Browser,
             },
-            seating: Seating::of(&self.scope)?,
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
-            supervision: self.supervision,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::application::Application;
 use crate::application::current::Current;
 use crate::application::status::Status;
+use crate::application::watched::Watched;
 use crate::command::failure::Failure;
 use crate::command::front::{Front, Gateway, Place};
 use crate::command::launch;
@@ -17,6 +18,7 @@ use crate::command::plan::{Announcement, Plan, Readiness};
 use crate::gateway::listener::Listener;
 use crate::gateway::stop::{Manner, Stop};
 use crate::supervisor::control::Handed;
+use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 
 /// A version of what is served: started, but not yet asked anything.
 pub struct Version {
@@ -27,6 +29,9 @@ pub struct Version {
     gateway: Gateway,
     announcement: Announcement,
     patience: Duration,
+    lifetime: Lifetime,
+    /// If it matters when it was last asked for something.
+    watched: Option<Arc<Watched>>,
 }
 
 /// What serves.
@@ -37,6 +42,10 @@ pub struct Service {
     gate: Gate,
     /// How long what is under way has to finish at the end.
     patience: Duration,
+    /// When the first version began to serve.
+    started: Instant,
+    lifetime: Lifetime,
+    watched: Option<Arc<Watched>>,
 }
 
 /// Whether requests come in.
@@ -62,13 +71,21 @@ pub async fn start(
     readiness: Readiness,
 ) -> Result<Version, Failure> {
     let place = plan.place();
+    let mut application = plan.recipe.start(readiness).await?;
+    let watched = (!plan.lifetime.idle_timeout.is_zero())
+        .then(|| Arc::new(Watched::new(Arc::clone(&application))));
+    if let Some(watched) = &watched {
+        application = Arc::clone(watched) as _;
+    }
     Ok(Version {
-        application: plan.recipe.start(readiness).await?,
+        application,
         place,
         listener,
         gateway: plan.gateway,
         announcement: plan.announcement,
         patience: plan.patience,
+        lifetime: plan.lifetime,
+        watched,
     })
 }
 
@@ -120,6 +137,9 @@ impl Service {
             shown: front.shown().to_owned(),
             gate: Gate::Open(front),
             patience: version.patience,
+            started: Instant::now(),
+            lifetime: version.lifetime,
+            watched: version.watched,
         })
     }
 
@@ -166,6 +186,8 @@ impl Service {
                 });
             }
         }
+        self.lifetime = version.lifetime;
+        self.watched = version.watched;
         let old = self.current.replace(version.application);
         let patience = std::mem::replace(&mut self.patience, version.patience);
         leaving.spawn(async move { old.stop(patience).await });
@@ -181,6 +203,22 @@ impl Service {
         let stop = front.end(manner);
         if let Gate::Open(front) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
             leaving.spawn(finish(front, Arc::clone(&self.current), self.patience));
+        }
+    }
+
+    /// Waits until it has served for as long as it is to.
+    pub async fn over(&self) {
+        loop {
+            let activity = match self.watched.as_ref().map(|watched| watched.idle_since()) {
+                Some(None) => Activity::Busy,
+                Some(Some(since)) => Activity::IdleSince(since),
+                None => Activity::IdleSince(self.started),
+            };
+            match self.lifetime.next(Instant::now(), self.started, activity) {
+                Next::End => return,
+                Next::Look(then) => tokio::time::sleep_until(then.into()).await,
+                Next::GoOn => std::future::pending().await,
+            }
         }
     }
 

@@ -162,6 +162,10 @@ impl Master {
                 asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
+                () = over(self.service.as_ref()), if self.state == State::Serving => {
+                    crate::log!("stopping: it has served for as long as it is to");
+                    return Event::Told(self.way());
+                }
                 prepared = prepared(&mut self.preparing) => {
                     self.preparing = None;
                     return self.take_in(prepared);
@@ -366,6 +370,14 @@ fn unmarked(text: &str) -> String {
 async fn order(seat: &mut Option<Seat>) -> Asked {
     match seat {
         Some(seat) => seat.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of the time for which a service is to serve, if there is one.
+async fn over(service: Option<&Service>) {
+    match service {
+        Some(service) => service.over().await,
         None => std::future::pending().await,
     }
 }

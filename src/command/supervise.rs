@@ -363,7 +363,10 @@ impl Supervise {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.plan() {
             Some(plan) => serving::run(plan?),
-            None => Ok(ExitCode::SUCCESS),
+            None => Err(Failure::mistake(
+                "only applications can be supervised",
+                None,
+            )),
         }
     }
 
@@ -371,6 +374,7 @@ impl Supervise {
     #[must_use]
     pub fn plan(self) -> Option<Result<Plan, Failure>> {
         match self.what {
+            Supervised::Application(_) if !self.supervision.programs.is_empty() => None,
             Supervised::Application(node) => node.plan(),
             Supervised::Program(..) => None,
         }
