@@ -1,0 +1,213 @@
+//! One master at a time: whoever starts at the same time, and whatever others left behind.
+
+mod support;
+
+use std::fs::{self, File};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal};
+use support::http::Waits;
+use support::{Folder, Server};
+
+/// A file for `supervise` that is served without Python, which makes it quick.
+const FILE: &str = "\
+Command serve unix:web demo
+PidFile app.pid
+";
+
+fn folder() -> Folder {
+    Folder::new().file("app.conf", FILE)
+}
+
+/// Starts a master; does not wait for it.
+fn begin(folder: &Folder) -> Server {
+    let nothing = File::open("/dev/null").expect("a device");
+    folder
+        .runner(["supervise", "app.conf"])
+        .start_with(nothing.into())
+}
+
+fn start(folder: &Folder) -> Server {
+    begin(folder).serving()
+}
+
+/// Asserts that this one is the master, for everybody.
+#[track_caller]
+fn reigns(server: &Server) {
+    let folder = server.folder();
+    let pid = server.pid().as_raw_nonzero();
+    assert_eq!(
+        folder.read("app.pid"),
+        format!("{pid}\n"),
+        "{}",
+        server.log()
+    );
+    let status = folder.runner(["status", "app.conf"]).run();
+    let said = format!("process {pid}, serving for");
+    assert!(status.success().contains(&said), "{status:?}");
+    let web = folder.path("web");
+    let web = web.to_string_lossy();
+    let page = folder.curl(["--unix-socket", &web, "http://localhost/"]);
+    assert!(page.success().contains("PATH_INFO=/\n"));
+}
+
+/// Stops a master, which leaves nothing behind but its locks.
+#[track_caller]
+fn stop(server: Server) {
+    let folder = server.folder().clone();
+    assert_eq!(server.stop().status, 0);
+    let mut left: Vec<String> = fs::read_dir(folder.path(""))
+        .expect("a folder")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| !name.ends_with(".lock") && !name.ends_with(".start"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["app.conf"]);
+}
+
+#[test]
+fn of_two_that_start_in_the_same_instant_one_serves() {
+    let folder = folder();
+    let mut too_early = 0;
+    for round in 0..100 {
+        let mut two = [begin(&folder), begin(&folder)];
+        let mut waits = Waits::new();
+        let loser = loop {
+            if let Some(ended) = two.iter_mut().position(Server::has_ended) {
+                break ended;
+            }
+            waits.wait(|| {
+                format!(
+                    "round {round}: both go on:\n{}{}",
+                    two[0].log(),
+                    two[1].log()
+                )
+            });
+        };
+        let [first, second] = two;
+        let (winner, loser) = match loser {
+            0 => (second, first),
+            _ => (first, second),
+        };
+        let outcome = loser.wait();
+        match outcome.status {
+            // It was the second one.
+            1 => {
+                too_early += 1;
+                outcome.is(
+                    1,
+                    "",
+                    "error: another `runner` is starting with the pid file `[folder]/app.pid` \
+                     (`flockfile:[folder]/app.pid.start` is locked)\n",
+                );
+            }
+            // It was the first one, was ready before the second one began, and has handed over.
+            status => assert_eq!(status, 0, "round {round}: {outcome:?}"),
+        }
+        let winner = winner.serving();
+        reigns(&winner);
+        stop(winner);
+    }
+    assert!(too_early > 0, "the instants were never the same");
+}
+
+#[test]
+fn a_pid_file_that_was_left_behind_keeps_nobody_from_starting() {
+    let mut child = Command::new("true").spawn().expect("a program");
+    let dead = Pid::from_child(&child).as_raw_nonzero();
+    child.wait().expect("our own child");
+    // A signal to this number would end the test.
+    let stranger = std::process::id();
+    for (contents, why) in [
+        (String::new(), "it is empty".to_owned()),
+        (
+            "no number\n".to_owned(),
+            "there is something else than a number in it".to_owned(),
+        ),
+        (format!("{dead}\n"), format!("process {dead} has ended")),
+        (
+            format!("{stranger}\n"),
+            format!("process {stranger} is another program"),
+        ),
+    ] {
+        let folder = folder().file("app.pid", contents);
+        // A socket that nobody listens on, too.
+        drop(std::os::unix::net::UnixListener::bind(
+            folder.path("app.pid.socket"),
+        ));
+        let server = start(&folder);
+        let said = format!("app.pid` is stale: {why}\n");
+        assert!(server.log().contains(&said), "{}", server.log());
+        reigns(&server);
+        stop(server);
+    }
+}
+
+#[test]
+fn a_master_that_was_killed_is_no_hindrance() {
+    let folder = folder();
+    for _ in 0..3 {
+        let server = start(&folder);
+        reigns(&server);
+        server.signal(Signal::KILL);
+        assert_eq!(server.wait().status, -9);
+        assert!(folder.path("app.pid").exists());
+    }
+    let server = start(&folder);
+    reigns(&server);
+    stop(server);
+}
+
+#[test]
+fn a_master_that_does_not_answer_is_left_alone() {
+    let folder = folder();
+    let server = start(&folder);
+    server.signal(Signal::STOP);
+    let second = folder.runner(["supervise", "app.conf"]).run();
+    assert_eq!(second.status, 1);
+    assert!(
+        second.stderr.contains("the master does not answer"),
+        "{second:?}"
+    );
+    server.signal(Signal::CONT);
+    reigns(&server);
+    // A control socket that somebody has removed.
+    fs::remove_file(folder.path("app.pid.socket")).expect("a socket");
+    let second = folder.runner(["supervise", "app.conf"]).run();
+    assert_eq!(second.status, 1);
+    assert!(
+        second.stderr.contains("but its control socket is gone"),
+        "{second:?}"
+    );
+    stop(server);
+}
+
+#[test]
+fn what_cannot_be_a_pid_file_is_not_touched() {
+    for (make, said) in [
+        (
+            "mkdir app.pid",
+            "the pid file `[folder]/app.pid` is a folder",
+        ),
+        (
+            "ln -s app.conf app.pid",
+            "the pid file `[folder]/app.pid` is a symbolic link",
+        ),
+        (
+            "yes thesis | head -n 100 >app.pid",
+            "`[folder]/app.pid` is no pid file, and is not overwritten",
+        ),
+    ] {
+        let folder = folder();
+        folder.program("sh", ["-c", make]).run().is(0, "", "");
+        let refused = folder.runner(["supervise", "app.conf"]).run();
+        refused.is(1, "", &format!("error: {said}\n"));
+        assert_eq!(folder.read("app.conf"), FILE);
+    }
+}
