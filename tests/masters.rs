@@ -189,6 +189,30 @@ fn a_master_that_does_not_answer_is_left_alone() {
 }
 
 #[test]
+fn a_master_is_reached_by_each_of_its_files() {
+    let folder = folder()
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['supervise', 'app.conf'])\n",
+        )
+        .file("settings.ini", "runner.supervise.pid_file = 'app.pid'\n");
+    for words in [
+        &["app.conf"][..],
+        &["app.ini"],
+        &["app.pid"],
+        &["app.pid.socket"],
+        &["settings.ini"],
+    ] {
+        let server = start(&folder);
+        let reload = folder.runner(["reload"]).arguments(words).run();
+        reload.is(0, &format!("{} serves the new version\n", words[0]), "");
+        let stop = folder.runner(["stop"]).arguments(words).run();
+        stop.is(0, &format!("{} has ended\n", words[0]), "");
+        assert_eq!(server.wait().status, 0);
+    }
+}
+
+#[test]
 fn what_cannot_be_a_pid_file_is_not_touched() {
     for (make, said) in [
         (
