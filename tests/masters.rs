@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
-use support::http::Waits;
+use support::http::{Connection, Waits};
 use support::{Folder, Server};
 
 /// A file for `supervise` that is served without Python, which makes it quick.
@@ -186,6 +186,58 @@ fn a_master_that_does_not_answer_is_left_alone() {
         "{second:?}"
     );
     stop(server);
+}
+
+/// A master whose application waits at the gate, with a request that does, while it is being stopped.
+fn ending() -> (Server, Connection) {
+    let folder = Folder::new().copy("tests/apps/gated.py").file(
+        "app.conf",
+        FILE.replace("demo", "WSGI import:gated.application"),
+    );
+    let server = folder.gated(["supervise", "app.conf"]).start();
+    let mut request = Connection::open(server.address());
+    request.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    server.signal(Signal::TERM);
+    let mut waits = Waits::new();
+    while server.address().accepts() {
+        waits.wait(|| "it still accepts".to_owned());
+    }
+    (server, request)
+}
+
+const WAITING: &str = "runner: waiting for the master of `";
+
+#[test]
+fn one_that_starts_while_another_ends_begins_when_that_is_done() {
+    let (server, mut request) = ending();
+    let folder = server.folder().clone();
+    let gate = folder.path("gate");
+    let nothing = File::open("/dev/null").expect("a device");
+    let second = folder.runner(["supervise", "app.conf"]).env("GATE", gate);
+    let second = second.start_with(nothing.into());
+    second.wait_for_log(|log| log.contains(WAITING));
+    folder.open_gate();
+    assert_eq!(request.reply("GET").status, 200);
+    assert_eq!(server.wait().status, 0);
+    assert_eq!(second.serving().stop().status, 0);
+}
+
+#[test]
+fn one_that_waits_for_another_can_be_told_to_end() {
+    let (server, mut request) = ending();
+    let folder = server.folder().clone();
+    let nothing = File::open("/dev/null").expect("a device");
+    let second = folder
+        .runner(["supervise", "app.conf"])
+        .start_with(nothing.into());
+    second.wait_for_log(|log| log.contains(WAITING));
+    let outcome = second.stop();
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.stderr.ends_with(": interrupted\n"), "{outcome:?}");
+    folder.open_gate();
+    assert_eq!(request.reply("GET").status, 200);
+    assert_eq!(server.wait().status, 0);
 }
 
 #[test]
