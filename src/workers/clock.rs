@@ -20,6 +20,12 @@ pub struct Findings {
     pub doomed: Vec<WorkerId>,
     /// Workers with nothing left to do but overdue requests: to be ended.
     pub hopeless: Vec<WorkerId>,
+    /// Workers that have answered as many requests as they are to, and how many that is.
+    pub spent: Vec<(WorkerId, u64)>,
+    /// Something was answered, which somebody wanted to know.
+    pub active: bool,
+    /// Workers that have nothing left to do, and were told to leave.
+    pub parted: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
     pub crowded: bool,
     /// When to look again; `None` if nothing is under way.
@@ -83,8 +89,8 @@ impl Pool {
                         task.about,
                         seconds(now - since)
                     );
-                    task.refuse(StatusCode::GATEWAY_TIMEOUT);
-                    if worker.standing == Standing::Serving {
+                    self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
+                    if matches!(worker.standing, Standing::Serving | Standing::Retiring) {
                         worker.standing = Standing::Doomed;
                         findings.doomed.push(id);
                     }
@@ -98,6 +104,10 @@ impl Pool {
                 if !post.stalled {
                     sooner(&mut findings.next, Some(now + TICK));
                 }
+            }
+            if worker.answered >= worker.quota {
+                worker.quota = u64::MAX;
+                findings.spent.push((id, worker.answered));
             }
             if worker.standing == Standing::Doomed {
                 if finishing == 0 {
@@ -113,7 +123,7 @@ impl Pool {
                     task.about,
                     seconds(now - task.entered)
                 );
-                task.refuse(StatusCode::SERVICE_UNAVAILABLE);
+                self.refusals.refuse(task, StatusCode::SERVICE_UNAVAILABLE);
             }
             if task.is_wanted() {
                 let entered = task.entered;
@@ -126,6 +136,9 @@ impl Pool {
             self.queue.pop_front();
         }
         findings.crowded = !self.queue.is_empty();
+        findings.parted = self.part();
+        findings.active = self.watched.take_if(|seen| self.answered > *seen).is_some();
+        self.curious = false;
         Ok(findings)
     }
 }

@@ -24,16 +24,31 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 impl Staff {
-    /// Orders a worker, and a template for it if there is none.
-    pub(super) fn hire(&mut self) {
+    /// Sees to it that there is a template to fork from, a new one if the last one has died.
+    pub(super) fn keep_template(&mut self, now: Instant) {
+        if !self.afresh
+            && now >= self.not_before
+            && self.template().is_none()
+            && let Err(error) = self.open_source(None)
+        {
+            self.failed(error);
+        }
+    }
+
+    /// The process that forks workers.
+    pub(super) fn template(&self) -> Option<(&TemplateId, &Source)> {
+        let forks = |source: &Source| source.becomes.is_none() && source.kill.is_some();
+        self.sources.iter().find(|(_, source)| forks(source))
+    }
+
+    /// Orders a worker, to take the place of another or beside those that there are, and a template for it if
+    /// there is none.
+    pub(super) fn hire(&mut self, replaces: Option<WorkerId>) {
         self.last_id += 1;
         let worker = self.last_id;
-        let running = if self.afresh {
-            None
-        } else {
-            self.sources
-                .iter()
-                .find(|(_, source)| source.becomes.is_none())
+        let running = match self.afresh {
+            true => None,
+            false => self.template(),
         };
         let source = match running.map(|(&id, source)| (id, source.loading.is_none())) {
             Some((id, loaded)) => Ok((id, loaded)),
@@ -47,11 +62,18 @@ impl Staff {
                     worker,
                     Member {
                         source,
+                        since: Instant::now(),
                         links: Vec::new(),
                         process: None,
                         watch: None,
                         open_lanes: None,
                         lost: false,
+                        released: false,
+                        gone_by: None,
+                        killed: false,
+                        replaces,
+                        due: None,
+                        large_from_the_start: false,
                         status: None,
                         ended: CancellationToken::new(),
                     },
@@ -140,12 +162,12 @@ impl Staff {
             .map(|(&worker, _)| worker)
             .collect();
         let becomes = source.becomes;
-        let process = source.pid.and_then(Process::new);
+        let pid = source.pid;
         for worker in waiting {
             self.employ(worker);
         }
         if let Some(worker) = becomes {
-            self.joined(worker, process);
+            self.joined(worker, pid.and_then(Process::new));
         }
     }
 
@@ -159,13 +181,8 @@ impl Staff {
         let links = std::mem::take(&mut member.links);
         let lanes = links.len();
         let ended = member.ended.clone();
-        {
-            let mut pool = lock(&self.shared.pool);
-            pool.add(worker, links);
-            if self.stopping.is_some() {
-                pool.close();
-            }
-        }
+        let quota = self.options.turnover.quota();
+        lock(&self.shared.pool).add(worker, links, quota);
         for lane in 0..lanes {
             tokio::spawn(attend(
                 Arc::clone(&self.shared),
@@ -174,11 +191,8 @@ impl Staff {
             ));
         }
         self.shared.wake();
-        self.shared.busy.notify_one();
-        if let Some(starting) = self.starting.take() {
-            // If nobody waits, the start was given up, and Stop follows.
-            let _ = starting.send(Ok(()));
-        }
+        self.weigh_new(worker);
+        self.succeed(worker);
     }
 
     /// The application could not be imported.
@@ -207,13 +221,29 @@ impl Staff {
             });
             return;
         }
-        self.early_deaths += 1;
-        let delay = back_off(self.early_deaths);
-        self.not_before = Instant::now() + delay;
+        let delay = self.back_off(&format!("{error:#}"));
         log!(
             "{error:#}\nthe next attempt is in {:.1} s",
             delay.as_secs_f64()
         );
+    }
+
+    /// A worker could not be started, or died before its first answer: how long to wait before the next attempt.
+    pub(super) fn back_off(&mut self, failure: &str) -> Duration {
+        let recovered = {
+            let roster = lock(&self.shared.roster);
+            roster.has_recovered(&lock(&self.shared.pool))
+        };
+        self.early_deaths = if recovered { 1 } else { self.early_deaths + 1 };
+        self.failed_at = Instant::now();
+        let delay = delay(self.early_deaths);
+        self.not_before = Instant::now() + delay;
+        for awaiting in self.awaiting.drain(..) {
+            // Nobody to tell is no matter.
+            let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
+        }
+        lock(&self.shared.roster).failed(failure);
+        delay
     }
 
     pub(super) fn end_slow_starters(&mut self, now: Instant) {
@@ -275,7 +305,7 @@ async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: Cancellatio
 
 /// How long to wait before the successor of a worker that died before its first answer is started: a tenth of a
 /// second, doubled for each that dies like this in a row, at most half a minute.
-pub(super) fn back_off(early_deaths: u32) -> Duration {
+fn delay(early_deaths: u32) -> Duration {
     let doublings = early_deaths.saturating_sub(1).min(16);
     FIRST_DELAY
         .saturating_mul(1 << doublings)
@@ -286,14 +316,14 @@ pub(super) fn back_off(early_deaths: u32) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use super::back_off;
+    use super::delay;
 
     #[test]
     fn delays_double_up_to_half_a_minute() {
         let delays: Vec<u128> = [1, 2, 3, 9, 10, 1000]
-            .map(|deaths| back_off(deaths).as_millis())
+            .map(|deaths| delay(deaths).as_millis())
             .to_vec();
         assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000]);
-        assert!(back_off(u32::MAX) <= Duration::from_secs(30));
+        assert!(delay(u32::MAX) <= Duration::from_secs(30));
     }
 }

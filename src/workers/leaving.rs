@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::hiring::back_off;
-use super::lock;
 use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
 use super::template::cause;
+use super::{MOMENT, lock};
 use crate::log;
 use crate::unix;
 
@@ -30,13 +29,17 @@ impl Staff {
         };
         if source.loading.is_some() && self.stopping.is_none() {
             let target = &self.options.target;
-            let error = anyhow!("Python {} while it imported `{target}`", cause(status));
+            let target = target.clone();
+            let cause = self.cause(status, false);
+            let error = anyhow!("Python {cause} while it imported `{target}`");
             self.import_failed(id, error);
         }
         if let Some(worker) = source.becomes {
             self.ended(worker, status);
         } else if source.loading.is_none() && source.kill.is_some() && self.stopping.is_none() {
-            log!("the template {}; its workers go on", cause(status));
+            let failure = format!("the template {}", self.cause(status, false));
+            let delay = self.back_off(&failure).as_secs_f64();
+            log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
         }
         // What it was to fork never came to be. What it has forked is ours now.
         self.members
@@ -97,13 +100,15 @@ impl Staff {
         };
         let answered = pool.answered_in_all();
         drop(pool);
-        let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
             return;
         }
+        let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
+        lock(&self.shared.roster).deaths += 1;
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
-        let cause = cause(status);
+        let killed = member.as_ref().is_some_and(|member| member.killed);
+        let cause = self.cause(status, killed);
         let losses: String = remains
             .last
             .iter()
@@ -112,15 +117,55 @@ impl Staff {
         // A request that kills its worker says nothing about the next worker, if others get answers.
         if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;
-            log!("worker{name} {cause}{losses}; it is replaced");
+            let answers = match remains.answered {
+                1 => "1 answer".to_owned(),
+                answered => format!("{answered} answers"),
+            };
+            let failure = format!("worker{name} {cause} after {answers}{losses}");
+            lock(&self.shared.roster).failed(&failure);
+            log!("{failure}; it is replaced");
         } else {
-            self.early_deaths += 1;
-            let delay = back_off(self.early_deaths);
-            self.not_before = Instant::now() + delay;
-            let delay = delay.as_secs_f64();
-            log!(
-                "worker{name} {cause} before its first answer{losses}; it is replaced in {delay:.1} s"
-            );
+            let failure = format!("worker{name} {cause} before its first answer{losses}");
+            let delay = self.back_off(&failure).as_secs_f64();
+            log!("{failure}; it is replaced in {delay:.1} s");
+            if !self.members.values().any(Member::serves) {
+                // The next attempt is with the application as it is by then: somebody may have mended it.
+                self.end_template();
+            }
+        }
+    }
+
+    /// How a process ended, in words, with the reason where the kernel says so. A worker may have been `killed` by us.
+    fn cause(&mut self, status: ExitStatus, killed: bool) -> String {
+        // SIGKILL is what the kernel uses when it has no memory left.
+        let shortage = status.signal() == Some(9) && self.shortage.has_killed() && !killed;
+        match shortage {
+            true => format!("{} (the kernel killed for lack of memory)", cause(status)),
+            false => cause(status),
+        }
+    }
+
+    /// A worker is to be gone soon. If it stays all the same, it is ended.
+    pub(super) fn leaves(&mut self, worker: WorkerId) {
+        let by = Instant::now() + self.options.stop_timeout.max(MOMENT);
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.lost = true;
+            member.gone_by.get_or_insert(by);
+        }
+    }
+
+    pub(super) fn end_slow_leavers(&mut self, now: Instant) {
+        let slow: Vec<WorkerId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.gone_by.is_some_and(|by| now >= by))
+            .map(|(&worker, _)| worker)
+            .collect();
+        for worker in slow {
+            if let Some(member) = self.members.get_mut(&worker) {
+                member.gone_by = None;
+            }
+            self.kill(worker);
         }
     }
 
@@ -129,12 +174,22 @@ impl Staff {
             return;
         };
         member.lost = true;
+        member.killed = true;
         match &member.process {
             Some(process) => process.kill(),
             None => {
                 let source = member.source;
                 self.end_source(source);
             }
+        }
+    }
+
+    /// Ends the process that forks workers; those that it has forked go on.
+    fn end_template(&mut self) {
+        if let Some((&id, _)) = self.template() {
+            self.members
+                .retain(|_, member| member.source != id || member.process.is_some());
+            self.end_source(id);
         }
     }
 
@@ -148,9 +203,19 @@ impl Staff {
     }
 
     /// The end: workers leave by themselves, or, when the time is over, are ended; then the templates.
-    pub(super) fn wind_up(&mut self, over: bool) {
-        // Those that do not exist yet need not begin to.
-        self.members.retain(|_, member| member.open_lanes.is_some());
+    pub(super) fn wind_up(&mut self, now: Instant, over: bool) {
+        if over {
+            lock(&self.shared.pool).refuse_queue();
+        }
+        if lock(&self.shared.pool).is_crowded() {
+            // What waits is answered, whatever becomes of those who were to do that.
+            if self.at_work() == 0 && now >= self.not_before {
+                self.hire(None);
+            }
+        } else {
+            // Those that do not exist yet need not begin to.
+            self.members.retain(|_, member| member.open_lanes.is_some());
+        }
         if over {
             let alive: Vec<WorkerId> = self.members.keys().copied().collect();
             for worker in alive {

@@ -4,7 +4,10 @@
 //! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
 //!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
 //!   `exchange.py`, which is one request and its answer;
-//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off;
+//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
+//!   dry first;
+//! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;
+//! - [`roster`]: who is there, for those who ask;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
 
@@ -13,14 +16,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::application::status::Status;
 use crate::application::{Request, Response};
 
 use pool::{Limits, Pool, WorkerId};
+use roster::Roster;
 use staff::Event;
 use task::Task;
+use turnover::Turnover;
 
 pub mod clock;
 pub mod interpreter;
@@ -31,10 +37,15 @@ pub mod reader;
 pub mod ring;
 pub mod staff;
 
+pub mod roster;
+
 mod hiring;
 mod leaving;
+mod parting;
+pub mod shortage;
 pub mod task;
 pub mod template;
+pub mod turnover;
 
 /// What a worker that has nothing to do may take to leave.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -52,10 +63,15 @@ pub struct WorkerOptions {
     pub arguments: Vec<String>,
     /// Modules to import beforehand.
     pub imports: Vec<String>,
-    /// So many workers are kept running.
+    /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
+    pub environment: Vec<(String, Option<String>)>,
+    /// So many workers are kept running. With 0 the application is imported, if it is to be preloaded, and the first
+    /// worker is started for the first request.
     pub min: usize,
     /// There are never more.
     pub max: usize,
+    /// When they leave though nothing is wrong with them.
+    pub turnover: Turnover,
     /// Requests that a worker answers at the same time.
     pub threads: usize,
     /// The least time between two starts above the minimum.
@@ -76,6 +92,7 @@ pub struct WorkerOptions {
 #[derive(Debug)]
 pub struct Shared {
     pool: Mutex<Pool>,
+    roster: Mutex<Roster>,
     /// Something is to be written to a worker.
     written: Notify,
     /// Something is under way: the clock is to tick.
@@ -87,8 +104,11 @@ impl Shared {
     /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
     /// leaves in one write. The clock ticks from then on: an answer may come without being announced.
     fn wake(&self) {
-        if lock(&self.pool).is_dirty() {
+        let pool = lock(&self.pool);
+        if pool.is_dirty() {
             self.written.notify_one();
+        }
+        if pool.is_dirty() || pool.is_curious() {
             self.busy.notify_one();
         }
     }
@@ -100,8 +120,8 @@ impl Shared {
 }
 
 /// Locks; a panic elsewhere leaves a pool that is still the best that there is.
-fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The workers of one application.
@@ -113,7 +133,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers. Returns when the first of them is ready.
+    /// Starts the workers. Returns when the first of them is ready, or, where none is always kept running, the
+    /// application is imported.
     ///
     /// # Errors
     /// If Python cannot be run, or the application cannot be imported; nothing is left running.
@@ -121,6 +142,7 @@ impl Workers {
         let (events, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             pool: Mutex::new(Pool::new(options.limits.clone())),
+            roster: Mutex::new(Roster::new()),
             written: Notify::new(),
             busy: Notify::new(),
             events,
@@ -153,10 +175,29 @@ impl Workers {
         answer.await.unwrap_or_else(lost)
     }
 
-    /// Ends all workers: when they have finished what they are on, at the latest after the time `within`, or a
-    /// moment, which they have to leave in good order.
+    /// Waits until as many workers as are always kept running are ready.
+    ///
+    /// # Errors
+    /// Why one of them could not be started, or died at once; others, and further attempts, go on.
+    pub async fn all_ready(&self) -> anyhow::Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.shared.tell(Event::AwaitAll(tell));
+        told.await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the workers were stopped")))
+    }
+
+    /// How the workers are, and the requests before them.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let roster = lock(&self.shared.roster);
+        roster.status(&lock(&self.shared.pool))
+    }
+
+    /// Ends all workers: accepts no more requests, has those answered that are here, in the queue too, and lets
+    /// each worker leave when nothing is left for it to do. What is not done after the time `within`, or a
+    /// moment, which they have to leave in good order, is ended.
     pub async fn stop(&self, within: Duration) {
-        let (done, stopped) = tokio::sync::oneshot::channel();
+        let (done, stopped) = oneshot::channel();
         let deadline = Instant::now() + within.max(MOMENT);
         self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
@@ -174,6 +215,9 @@ async fn write_batches(shared: Arc<Shared>) {
             // We are awake: what is ready by now needs no wake-up of its own.
             let confused = empty_rings(&mut pool).and_then(|()| pool.unstick()).err();
             blocked.append(&mut pool.flush());
+            if pool.is_curious() {
+                shared.busy.notify_one();
+            }
             (blocked, confused)
         };
         if let Some(id) = confused {
@@ -228,6 +272,15 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             }
             for id in findings.hopeless {
                 shared.tell(Event::Hopeless(id));
+            }
+            for (id, answered) in findings.spent {
+                shared.tell(Event::Spent(id, answered));
+            }
+            if findings.active {
+                shared.tell(Event::Active);
+            }
+            for id in findings.parted {
+                shared.tell(Event::Parted(id));
             }
             if findings.crowded {
                 shared.tell(Event::Crowded);

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::pool::WorkerId;
+use super::roster::Entry;
+use super::shortage::Shortage;
 use super::template::{Message, Template};
+use super::turnover::Reason;
 use super::{Shared, WorkerOptions, lock};
 use crate::log;
 use crate::unix::{self, Awaited, Process};
@@ -39,8 +42,16 @@ pub enum Event {
     Doomed(WorkerId),
     /// A worker has nothing left but requests that are overdue.
     Hopeless(WorkerId),
+    /// A worker has answered so many requests, which is enough.
+    Spent(WorkerId, u64),
+    /// Something was answered, after [`super::pool::Pool::watch`].
+    Active,
+    /// A worker had nothing left to do, and was told to leave.
+    Parted(WorkerId),
     /// Requests wait, and no lane is free.
     Crowded,
+    /// Tell when all that are to be there are ready, or why not.
+    AwaitAll(oneshot::Sender<anyhow::Result<()>>),
     /// Everything is to end, by then at the latest; tell when it has.
     Stop(Instant, oneshot::Sender<()>),
 }
@@ -63,6 +74,8 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) source: TemplateId,
+    /// When it was ordered.
+    pub(super) since: Instant,
     /// Its lanes, until it exists.
     pub(super) links: Vec<Link>,
     pub(super) process: Option<Process>,
@@ -72,6 +85,18 @@ pub(super) struct Member {
     pub(super) open_lanes: Option<usize>,
     /// Neither starting nor serving any more.
     pub(super) lost: bool,
+    /// It leaves because we told it to.
+    pub(super) released: bool,
+    /// Told to leave, or its lanes are closed: it has time until then.
+    pub(super) gone_by: Option<Instant>,
+    /// Ended by our hand.
+    pub(super) killed: bool,
+    /// The worker whose place it is to take.
+    pub(super) replaces: Option<WorkerId>,
+    /// Why it is to be replaced.
+    pub(super) due: Option<Reason>,
+    /// Its memory says nothing.
+    pub(super) large_from_the_start: bool,
     pub(super) status: Option<ExitStatus>,
     /// Says to those who read its lanes that its process has ended.
     pub(super) ended: CancellationToken,
@@ -91,10 +116,18 @@ pub(super) struct Staff {
     pub(super) answered_at_death: u64,
     /// Not before then is a worker replaced.
     pub(super) not_before: Instant,
+    /// When one could not be started or died before its first answer.
+    pub(super) failed_at: Instant,
     pub(super) last_start: Instant,
     pub(super) crowded: bool,
+    /// When to look at the memory of workers.
+    pub(super) weigh_at: Option<Instant>,
+    pub(super) last_weighed: Instant,
+    pub(super) shortage: Shortage,
     /// To be told whether the start went well.
     pub(super) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
+    /// To be told when all are ready.
+    pub(super) awaiting: Vec<oneshot::Sender<anyhow::Result<()>>>,
     pub(super) stopping: Option<Stopping>,
 }
 
@@ -126,9 +159,14 @@ pub async fn start(
         early_deaths: 0,
         answered_at_death: 0,
         not_before: now,
+        failed_at: now,
         last_start: now,
         crowded: false,
+        weigh_at: None,
+        last_weighed: now,
+        shortage: Shortage::watch(),
         starting: Some(starting),
+        awaiting: Vec::new(),
         stopping: None,
     };
     tokio::spawn(staff.run(inbox, children));
@@ -140,11 +178,13 @@ pub async fn start(
 impl Staff {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut children: Signal) {
         loop {
-            self.act();
+            let now = Instant::now();
+            self.act(now);
+            self.publish();
             if self.is_over() {
                 break;
             }
-            let deadline = self.deadline();
+            let deadline = self.deadline(now);
             tokio::select! {
                 event = inbox.recv() => match event {
                     Some(event) => self.happened(event),
@@ -161,55 +201,89 @@ impl Staff {
     }
 
     fn is_over(&self) -> bool {
-        self.stopping.is_some() && self.members.is_empty() && self.sources.is_empty()
+        self.stopping.is_some()
+            && self.members.is_empty()
+            && self.sources.is_empty()
+            && !lock(&self.shared.pool).is_crowded()
     }
 
     /// Does what is due by now.
-    fn act(&mut self) {
-        let now = Instant::now();
+    fn act(&mut self, now: Instant) {
         self.end_slow_starters(now);
+        self.end_slow_leavers(now);
         if let Some(stopping) = &self.stopping {
             let over = now >= stopping.deadline;
-            self.wind_up(over);
+            self.wind_up(now, over);
             return;
         }
-        let at_work = self.members.values().filter(|member| !member.lost).count();
-        if at_work < self.options.min {
-            if now >= self.not_before {
-                for _ in at_work..self.options.min {
-                    self.hire();
-                }
+        self.keep_template(now);
+        self.report_ready();
+        if now >= self.not_before {
+            for _ in self.at_work()..self.options.min {
+                self.hire(None);
             }
-        } else if self.crowded && at_work < self.options.max && now >= self.next_growth() {
-            self.crowded = lock(&self.shared.pool).is_crowded();
-            if self.crowded {
-                self.crowded = false;
-                self.last_start = now;
-                self.hire();
+        }
+        self.grow(now);
+        self.shrink(now);
+        self.assess(now);
+        self.recycle(now);
+    }
+
+    /// Tells those who wait for it that the first, or all, of the workers are ready.
+    fn report_ready(&mut self) {
+        let ready = self.members.values().filter(|member| member.serves());
+        let ready = ready.count();
+        let loaded = |source: &Source| source.becomes.is_none() && source.loading.is_none();
+        let first = match self.options.min {
+            0 => self.afresh || self.sources.values().any(loaded),
+            _ => ready > 0,
+        };
+        if first && let Some(starting) = self.starting.take() {
+            // If nobody waits, the start was given up, and Stop follows.
+            let _ = starting.send(Ok(()));
+        }
+        if first && ready >= self.options.min {
+            for awaiting in self.awaiting.drain(..) {
+                // Nobody to tell is no matter.
+                let _ = awaiting.send(Ok(()));
             }
         }
     }
 
-    fn next_growth(&self) -> Instant {
-        // One at a time: the next one only when this one has shown whether it helps.
-        (self.last_start + self.options.start_interval).max(self.not_before)
+    /// Copies what others may want to know.
+    fn publish(&self) {
+        let entry = |(&id, member): (&WorkerId, &Member)| Entry {
+            id,
+            pid: member.process.as_ref().map(Process::id),
+            since: member.since,
+            lost: member.lost,
+        };
+        let mut roster = lock(&self.shared.roster);
+        roster.entries.clear();
+        roster.entries.extend(self.members.iter().map(entry));
+        roster.early_deaths = self.early_deaths;
+        roster.not_before = self.not_before;
+        roster.failed_at = self.failed_at;
     }
 
-    /// When [`Staff::act`] is to be called at the latest.
-    fn deadline(&self) -> Option<Instant> {
+    /// When [`Staff::act`] is to be called at the latest: all that was due before `now` is done.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         let limit = self.options.start_timeout;
         let loading = self.sources.values().filter_map(|source| source.loading);
         let slow = loading
-            .min()
             .filter(|_| !limit.is_zero())
             .map(|since| since + limit);
-        let at_work = self.members.values().filter(|member| !member.lost).count();
-        let due = match &self.stopping {
-            Some(stopping) => Some(stopping.deadline).filter(|at| *at > Instant::now()),
-            None if at_work < self.options.min => Some(self.not_before),
-            None => (self.crowded && at_work < self.options.max).then(|| self.next_growth()),
-        };
-        slow.into_iter().chain(due).min()
+        let leaving = self.members.values().filter_map(|member| member.gone_by);
+        let stop = self.stopping.as_ref().map(|stopping| stopping.deadline);
+        let growth =
+            (self.crowded && self.at_work() < self.options.max).then(|| self.next_growth());
+        slow.chain(leaving)
+            .chain(stop)
+            .chain(growth)
+            .chain([self.not_before])
+            .chain(self.turnover_deadline(now))
+            .filter(|at| *at > now)
+            .min()
     }
 
     fn happened(&mut self, event: Event) {
@@ -219,17 +293,15 @@ impl Staff {
             Event::LaneClosed(worker) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.open_lanes = member.open_lanes.map(|open| open.saturating_sub(1));
-                    if !std::mem::replace(&mut member.lost, true) {
-                        // It should be gone in a moment. If it stays all the same, it is ended.
-                        let shared = Arc::clone(&self.shared);
-                        let grace = self.options.stop_timeout;
-                        tokio::spawn(async move {
-                            tokio::time::sleep(grace).await;
-                            shared.tell(Event::Hopeless(worker));
-                        });
-                    }
                 }
+                self.leaves(worker);
                 self.bury(worker);
+            }
+            Event::Parted(worker) => {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.released = true;
+                }
+                self.leaves(worker);
             }
             Event::Confused(worker) => {
                 let process = self
@@ -245,10 +317,19 @@ impl Staff {
                     member.lost = true;
                 }
             }
+            Event::Spent(worker, answered) => {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.due.get_or_insert(Reason::Requests(answered));
+                }
+            }
+            Event::Active => self.was_active(),
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
+            Event::AwaitAll(tell) => self.awaiting.push(tell),
             Event::Stop(deadline, done) => {
                 lock(&self.shared.pool).close();
+                self.shared.wake();
+                self.awaiting.clear();
                 self.stopping = Some(Stopping { done, deadline });
             }
         }

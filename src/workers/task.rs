@@ -9,13 +9,13 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
 use crate::application::{Errors, Request, RequestBody, Response};
-use crate::protocol::worker::request_frame;
+use crate::protocol::worker::RequestFrame;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub struct Task {
-    /// The request for the worker, without a number yet.
-    pub frame: Vec<u8>,
+    /// The request for the worker.
+    pub frame: RequestFrame,
     /// Its body, if that is a file.
     pub file: Option<File>,
     /// Where the application's error output goes.
@@ -47,8 +47,22 @@ pub struct About {
 
 impl fmt::Display for About {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.target())
+    }
+}
+
+impl About {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// The target, fit to be printed.
+    #[must_use]
+    pub fn target(&self) -> String {
         let target = String::from_utf8_lossy(&self.target);
-        write!(formatter, "{} {}", self.method, target.escape_debug())
+        target.escape_debug().to_string()
     }
 }
 
@@ -57,7 +71,7 @@ impl Task {
     #[must_use]
     pub fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
-        let frame = request_frame(&request);
+        let frame = RequestFrame::new(&request);
         let file = match request.body {
             RequestBody::File { file, .. } => Some(file),
             RequestBody::Empty | RequestBody::Bytes(_) => None,
@@ -120,5 +134,28 @@ impl Task {
             let _ = self.answer(response);
             self.progress = Progress::Refused;
         }
+    }
+}
+
+/// How many requests were answered with which status of ours.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    pub(super) bad_gateway: u64,
+    pub(super) unavailable: u64,
+    pub(super) gateway_timeout: u64,
+}
+
+impl Refusals {
+    /// Answers with a status of ours, and counts it if that can still be done.
+    pub(super) fn refuse(&mut self, task: &mut Task, status: StatusCode) {
+        if task.is_wanted() {
+            match status {
+                StatusCode::BAD_GATEWAY => self.bad_gateway += 1,
+                StatusCode::SERVICE_UNAVAILABLE => self.unavailable += 1,
+                StatusCode::GATEWAY_TIMEOUT => self.gateway_timeout += 1,
+                _ => {}
+            }
+        }
+        task.refuse(status);
     }
 }
