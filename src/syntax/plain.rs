@@ -154,7 +154,7 @@ impl Reader<'_> {
         let mut factors = Vec::new();
         while self.take(b'*') {
             self.skip();
-            matches!(self.peek()?, b'0'..=b'9').then_some(())?;
+            self.peek()?.is_ascii_digit().then_some(())?;
             let factor = self.word()?;
             end = self.at;
             factors.push((Binary::Multiply, factor));
