@@ -27,6 +27,7 @@ pub struct Version {
     gateway: Gateway,
     announcement: Announcement,
     patience: Duration,
+    start_timeout: Option<Duration>,
 }
 
 /// What serves.
@@ -63,6 +64,7 @@ pub async fn start(
 ) -> Result<Version, Failure> {
     let place = plan.place();
     Ok(Version {
+        start_timeout: plan.recipe.start_timeout(),
         application: plan.recipe.start(readiness).await?,
         place,
         listener,
@@ -70,6 +72,14 @@ pub async fn start(
         announcement: plan.announcement,
         patience: plan.patience,
     })
+}
+
+impl Version {
+    /// How long it may take to start; `None` for as long as it likes.
+    #[must_use]
+    pub fn start_timeout(&self) -> Option<Duration> {
+        self.start_timeout
+    }
 }
 
 impl Neighbour {
