@@ -21,6 +21,7 @@ use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
+use crate::supervisor::lifetime::Lifetime;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -41,6 +42,8 @@ pub struct Plan {
     pub recipe: Recipe,
     /// How long what is under way has to finish at the end.
     pub patience: Duration,
+    /// When it ends by itself.
+    pub lifetime: Lifetime,
 }
 
 /// Who is told that an application is served.
@@ -111,6 +114,7 @@ impl Node {
             Self::Serve(node) => Some(node.plan()),
             Self::FastCgi(node) => Some(node.plan()),
             Self::Cgi(node) => node.gateway().ok().map(FastCgi::plan),
+            Self::Supervise(node) => node.plan(),
             Self::Call(_)
             | Self::Tree(_)
             | Self::Init(_)

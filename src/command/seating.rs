@@ -11,6 +11,7 @@ use crate::gateway::socket_url::SocketUrl;
 use crate::supervisor::control::{Handed, Place};
 use crate::supervisor::seat::{Claim, Seat, SeatOptions};
 use crate::supervisor::successor;
+use crate::supervisor::supervision::Supervision;
 
 /// Whether a server is a master, as the settings say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +36,15 @@ pub enum Claimed {
 }
 
 impl Seating {
-    /// That of a server that is not supervised.
+    /// That of a server which may be supervised.
     ///
     /// # Errors
     /// The setting makes no sense.
-    pub fn of(scope: &Scope) -> Result<Self, Failure> {
-        Ok(master::socket(scope)?.map_or(Self::Nowhere, Self::Reachable))
+    pub fn of(scope: &Scope, supervision: Option<&Supervision>) -> Result<Self, Failure> {
+        match supervision {
+            Some(supervision) => Ok(Self::Supervised(supervision.seat.clone())),
+            None => Ok(master::socket(scope)?.map_or(Self::Nowhere, Self::Reachable)),
+        }
     }
 
     /// Claims it. Whoever has it goes on as before. May wait for some seconds.

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::application::Application;
 use crate::application::current::Current;
 use crate::application::status::Status;
+use crate::application::watched::Watched;
 use crate::command::failure::Failure;
 use crate::command::front::{Front, Gateway, Place};
 use crate::command::launch;
@@ -17,6 +18,7 @@ use crate::command::plan::{Announcement, Plan, Readiness};
 use crate::gateway::listener::Listener;
 use crate::gateway::stop::{Manner, Stop};
 use crate::supervisor::control::Handed;
+use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 
 /// A version of what is served: started, but not yet asked anything.
 pub struct Version {
@@ -28,6 +30,9 @@ pub struct Version {
     announcement: Announcement,
     patience: Duration,
     start_timeout: Option<Duration>,
+    lifetime: Lifetime,
+    /// If it matters when it was last asked for something.
+    watched: Option<Arc<Watched>>,
 }
 
 /// What serves.
@@ -38,6 +43,10 @@ pub struct Service {
     gate: Gate,
     /// How long what is under way has to finish at the end.
     patience: Duration,
+    /// When the first version began to serve.
+    started: Instant,
+    lifetime: Lifetime,
+    watched: Option<Arc<Watched>>,
 }
 
 /// Whether requests come in.
@@ -63,14 +72,23 @@ pub async fn start(
     readiness: Readiness,
 ) -> Result<Version, Failure> {
     let place = plan.place();
+    let start_timeout = plan.recipe.start_timeout();
+    let mut application = plan.recipe.start(readiness).await?;
+    let watched = (!plan.lifetime.idle_timeout.is_zero())
+        .then(|| Arc::new(Watched::new(Arc::clone(&application))));
+    if let Some(watched) = &watched {
+        application = Arc::clone(watched) as _;
+    }
     Ok(Version {
-        start_timeout: plan.recipe.start_timeout(),
-        application: plan.recipe.start(readiness).await?,
+        start_timeout,
+        application,
         place,
         listener,
         gateway: plan.gateway,
         announcement: plan.announcement,
         patience: plan.patience,
+        lifetime: plan.lifetime,
+        watched,
     })
 }
 
@@ -130,6 +148,9 @@ impl Service {
             shown: front.shown().to_owned(),
             gate: Gate::Open(front),
             patience: version.patience,
+            started: Instant::now(),
+            lifetime: version.lifetime,
+            watched: version.watched,
         })
     }
 
@@ -176,6 +197,8 @@ impl Service {
                 });
             }
         }
+        self.lifetime = version.lifetime;
+        self.watched = version.watched;
         let old = self.current.replace(version.application);
         let patience = std::mem::replace(&mut self.patience, version.patience);
         leaving.spawn(async move { old.stop(patience).await });
@@ -191,6 +214,22 @@ impl Service {
         let stop = front.end(manner);
         if let Gate::Open(front) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
             leaving.spawn(finish(front, Arc::clone(&self.current), self.patience));
+        }
+    }
+
+    /// Waits until it has served for as long as it is to.
+    pub async fn over(&self) {
+        loop {
+            let activity = match self.watched.as_ref().map(|watched| watched.idle_since()) {
+                Some(None) => Activity::Busy,
+                Some(Some(since)) => Activity::IdleSince(since),
+                None => Activity::IdleSince(self.started),
+            };
+            match self.lifetime.next(Instant::now(), self.started, activity) {
+                Next::End => return,
+                Next::Look(then) => tokio::time::sleep_until(then.into()).await,
+                Next::GoOn => std::future::pending().await,
+            }
         }
     }
 

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use serde_json::json;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::application::status::Status;
+use crate::command::askers::Askers;
 use crate::command::failure::Failure;
 use crate::command::graph;
 use crate::command::line::Scope;
@@ -119,10 +118,7 @@ struct Master {
     seating: Seating,
     /// What it tells about itself.
     own: Own,
-    /// Those who wait for the reload that is under way, and for the next one.
-    asked: [Vec<oneshot::Sender<Answer>>; 2],
-    /// Those who wait for our end: they learn of it when their connection is closed.
-    mourners: Vec<oneshot::Sender<Answer>>,
+    askers: Askers,
 }
 
 impl Master {
@@ -149,8 +145,7 @@ impl Master {
             seat: None,
             seating,
             own: Own::new(),
-            asked: [Vec::new(), Vec::new()],
-            mourners: Vec::new(),
+            askers: Askers::default(),
             state: State::Starting { reload: false },
             signals,
             notifier: Notifier::from_environment(),
@@ -189,7 +184,7 @@ impl Master {
         match successor.filter(|_| !self.notifier.is_there()) {
             Some(successor) => {
                 self.seat = None;
-                self.mourners.clear();
+                self.askers.end();
                 stand_in(&mut self.signals, successor).await
             }
             None => exit,
@@ -211,6 +206,10 @@ impl Master {
                 asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
+                () = over(self.service.as_ref()), if self.state == State::Serving => {
+                    crate::log!("stopping: it has served for as long as it is to");
+                    return self.told();
+                }
                 prepared = prepared(&mut self.preparing) => {
                     return self.take_in(prepared);
                 }
@@ -292,8 +291,7 @@ impl Master {
         let Some(service) = &self.service else {
             return;
         };
-        let [asked, waiting] = &mut self.asked;
-        asked.append(waiting);
+        self.askers.begin();
         self.notifier.reloading();
         if let Some(program) = self.executable.as_ref().and_then(Executable::replacement) {
             let limit = self.start_timeout;
@@ -366,14 +364,7 @@ impl Master {
                 crate::log!("the reload failed, and what was served before goes on:\n{text}");
             }
         }
-        for answer in self.asked[0].drain(..) {
-            let told = match &failure {
-                None => Answer::Done(json!({})),
-                Some(text) => Answer::Refused(unmarked(text)),
-            };
-            // Whoever has gone away need not know.
-            let _ = answer.send(told);
-        }
+        self.askers.answer(failure.as_deref());
     }
 
     /// Says that there will be no reload.
@@ -382,20 +373,18 @@ impl Master {
             Some(_) => "another process has just taken its place: try again",
             None => "it is being stopped",
         };
-        for answer in self.asked.iter_mut().flat_map(|asked| asked.drain(..)) {
-            let _ = answer.send(Answer::Refused(why.to_owned()));
-        }
+        self.askers.refuse(why);
     }
 
     /// Does what it can of an order, and says what follows from it.
     fn ordered(&mut self, asked: Asked) -> Option<Event> {
         let answer = match asked.order {
             Order::Stop => {
-                self.mourners.push(asked.answer);
+                self.askers.wait_for_end(asked.answer);
                 return Some(self.told());
             }
             Order::Reload => {
-                self.asked[1].push(asked.answer);
+                self.askers.wait_for_reload(asked.answer);
                 return Some(Event::ReloadWanted);
             }
             Order::Status => self.status(),
@@ -448,18 +437,18 @@ fn status(service: &Service) -> String {
     format!("serving {}", service.shown())
 }
 
-/// What was said of a failure, for those who say themselves that it is one.
-fn unmarked(text: &str) -> String {
-    text.strip_prefix("error: ")
-        .unwrap_or(text)
-        .trim_end()
-        .to_owned()
-}
-
 /// The next order, if anybody can give one.
 async fn order(seat: &mut Option<Seat>) -> Asked {
     match seat {
         Some(seat) => seat.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of the time for which a service is to serve, if there is one.
+async fn over(service: Option<&Service>) {
+    match service {
+        Some(service) => service.over().await,
         None => std::future::pending().await,
     }
 }
