@@ -109,6 +109,10 @@ impl Staff {
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
+        if member.as_ref().is_some_and(|member| member.overdue) {
+            log!("worker{name}, which had a request that was overdue, {cause}{losses}");
+            return;
+        }
         // A request that kills its worker says nothing about the next worker, if others get answers.
         if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;

@@ -5,6 +5,8 @@
 //!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
 //!   `exchange.py`, which is one request and its answer;
 //! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off;
+//! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
+//!   answers with; [`resources`], which it may use;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
 
@@ -14,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tokio::sync::{Notify, mpsc};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::application::{Request, Response};
 
 use pool::{Limits, Pool, WorkerId};
+use resources::Resources;
 use staff::Event;
 use task::Task;
 
@@ -28,8 +31,11 @@ pub mod lane;
 pub mod link;
 pub mod pool;
 pub mod reader;
+pub mod resources;
 pub mod ring;
+pub mod stacks;
 pub mod staff;
+pub mod watch;
 
 mod hiring;
 mod leaving;
@@ -70,6 +76,8 @@ pub struct WorkerOptions {
     pub stop_timeout: Duration,
     /// What the pool allows a request.
     pub limits: Limits,
+    /// What the system allows a worker.
+    pub resources: Resources,
 }
 
 /// What all tasks of a pool share.
@@ -81,6 +89,8 @@ pub struct Shared {
     /// Something is under way: the clock is to tick.
     busy: Notify,
     events: mpsc::UnboundedSender<Event>,
+    /// Those who ask workers: what they were told is to be logged before we end.
+    attendants: TaskTracker,
 }
 
 impl Shared {
@@ -124,6 +134,7 @@ impl Workers {
             written: Notify::new(),
             busy: Notify::new(),
             events,
+            attendants: TaskTracker::new(),
         });
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(write_batches(Arc::clone(&shared)))),
@@ -148,9 +159,17 @@ impl Workers {
             self.shared.written.notify_one();
         }
         self.shared.busy.notify_one();
+        let mut leaver = Leaver(Some(&self.shared.busy));
         // A task that is dropped unanswered was with a worker that made no sense.
         let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
-        answer.await.unwrap_or_else(lost)
+        let response = answer.await.unwrap_or_else(lost);
+        leaver.0 = None;
+        response
+    }
+
+    /// Has the requests that all workers are on logged, with their stacks.
+    pub fn write_stacks(&self) {
+        self.shared.tell(Event::WriteStacks);
     }
 
     /// Ends all workers: when they have finished what they are on, at the latest after the time `within`, or a
@@ -161,6 +180,19 @@ impl Workers {
         self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
         let _ = stopped.await;
+        self.shared.attendants.close();
+        self.shared.attendants.wait().await;
+    }
+}
+
+/// Whoever waits for an answer: if it goes away, somebody has a look, and the application is told.
+struct Leaver<'a>(Option<&'a Notify>);
+
+impl Drop for Leaver<'_> {
+    fn drop(&mut self) {
+        if let Some(busy) = self.0 {
+            busy.notify_one();
+        }
     }
 }
 
@@ -223,11 +255,11 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             Some(Instant::now() + clock::TICK)
         }
         Ok(findings) => {
-            for id in findings.doomed {
-                shared.tell(Event::Doomed(id));
+            for question in findings.questions {
+                shared.tell(Event::Stuck(question));
             }
             for id in findings.hopeless {
-                shared.tell(Event::Hopeless(id));
+                shared.tell(Event::Leave(id));
             }
             if findings.crowded {
                 shared.tell(Event::Crowded);

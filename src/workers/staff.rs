@@ -4,12 +4,12 @@
 //! ended and all that it had sent is read.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
+use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use super::pool::WorkerId;
 use super::template::{Message, Template};
+use super::watch::{Question, Reason, Watch};
 use super::{Shared, WorkerOptions, lock};
 use crate::log;
 use crate::unix::{self, Awaited, Process};
@@ -35,9 +36,15 @@ pub enum Event {
     LaneClosed(WorkerId),
     /// A worker sent what makes no sense.
     Confused(WorkerId),
-    /// A worker has a request that is overdue, and gets no others.
-    Doomed(WorkerId),
-    /// A worker has nothing left but requests that are overdue.
+    /// A request is overdue or slow: its stack is to be logged. In the first case its worker gets no others.
+    Stuck(Question),
+    /// The stacks of all requests are to be logged.
+    WriteStacks,
+    /// A worker does not answer: one of its threads holds the interpreter's lock.
+    Frozen(WorkerId),
+    /// A worker has nothing left but requests that are overdue: it is told to leave.
+    Leave(WorkerId),
+    /// A worker that should have left has not: it is ended.
     Hopeless(WorkerId),
     /// Requests wait, and no lane is free.
     Crowded,
@@ -65,16 +72,28 @@ pub(super) struct Member {
     pub(super) source: TemplateId,
     /// Its lanes, until it exists.
     pub(super) links: Vec<Link>,
-    pub(super) process: Option<Process>,
-    /// Closed when we end, whatever way: the worker watches the other side.
-    pub(super) watch: Option<OwnedFd>,
+    pub(super) process: Option<Arc<Process>>,
+    /// Closed when we end, whatever way: the worker watches the other side. `None` until its order is sent, and
+    /// when it exists.
+    pub(super) line: Option<UnixStream>,
+    /// The same once it exists.
+    pub(super) watch: Option<Watch>,
     /// How many lanes are still to be read; `None` until it exists.
     pub(super) open_lanes: Option<usize>,
     /// Neither starting nor serving any more.
     pub(super) lost: bool,
+    /// A request of its is overdue. That is said, and its successor started, long before it has ended.
+    pub(super) overdue: bool,
     pub(super) status: Option<ExitStatus>,
     /// Says to those who read its lanes that its process has ended.
     pub(super) ended: CancellationToken,
+}
+
+impl Member {
+    /// Whether its template was told to make it.
+    pub(super) fn was_ordered(&self) -> bool {
+        self.line.is_some() || self.open_lanes.is_some()
+    }
 }
 
 pub(super) struct Staff {
@@ -221,12 +240,7 @@ impl Staff {
                     member.open_lanes = member.open_lanes.map(|open| open.saturating_sub(1));
                     if !std::mem::replace(&mut member.lost, true) {
                         // It should be gone in a moment. If it stays all the same, it is ended.
-                        let shared = Arc::clone(&self.shared);
-                        let grace = self.options.stop_timeout;
-                        tokio::spawn(async move {
-                            tokio::time::sleep(grace).await;
-                            shared.tell(Event::Hopeless(worker));
-                        });
+                        self.end_in_time(worker);
                     }
                 }
                 self.bury(worker);
@@ -240,16 +254,66 @@ impl Staff {
                 log!("worker{pid} sent what makes no sense; it is ended");
                 self.kill(worker);
             }
-            Event::Doomed(worker) => {
-                if let Some(member) = self.members.get_mut(&worker) {
-                    member.lost = true;
+            Event::Stuck(question) => self.stuck(question),
+            Event::WriteStacks => self.write_stacks(),
+            Event::Frozen(worker) => {
+                // Those beside it cannot go on either; yet it may be over soon.
+                if self.members.get(&worker).is_some_and(|member| member.lost) {
+                    self.end_in_time(worker);
                 }
             }
+            Event::Leave(worker) => match self.members.get(&worker).map(|it| &it.watch) {
+                Some(Some(watch)) => watch.leave(),
+                Some(None) | None => self.kill(worker),
+            },
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
             Event::Stop(deadline, done) => {
                 lock(&self.shared.pool).close();
                 self.stopping = Some(Stopping { done, deadline });
+            }
+        }
+    }
+
+    /// Ends a worker if it has not ended by itself within the time that a stop has.
+    fn end_in_time(&self, worker: WorkerId) {
+        let shared = Arc::clone(&self.shared);
+        let grace = self.options.stop_timeout;
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            shared.tell(Event::Hopeless(worker));
+        });
+    }
+
+    fn stuck(&mut self, question: Question) {
+        let Some(member) = self.members.get_mut(&question.seat.0) else {
+            return;
+        };
+        match question.reason {
+            Reason::Overdue => {
+                member.lost = true;
+                member.overdue = true;
+            }
+            Reason::Slow | Reason::Asked => {}
+        }
+        match &member.watch {
+            Some(watch) => watch.show(question),
+            None => log!("{}", question.heading("")),
+        }
+    }
+
+    fn write_stacks(&mut self) {
+        let workers: Vec<WorkerId> = self.members.keys().copied().collect();
+        for worker in workers {
+            let questions = lock(&self.shared.pool).questions(worker);
+            if questions.is_empty()
+                && let Some(member) = self.members.get(&worker)
+                && let Some(process) = &member.process
+            {
+                log!("worker {}: idle", process.id());
+            }
+            for question in questions {
+                self.stuck(question);
             }
         }
     }
@@ -268,7 +332,7 @@ impl Staff {
                     ),
                 );
             }
-            Message::Forked { worker, pid } => self.joined(worker, Process::new(pid)),
+            Message::Forked { worker, pid } => self.joined(worker, Process::new(pid).map(Arc::new)),
             Message::Unforked { worker, reason } => {
                 self.members.remove(&worker);
                 self.failed(anyhow!("cannot fork a worker: {reason}"));
