@@ -2,7 +2,8 @@
 //! `unsafe` code. Each function here hides one Linux call behind what it is for.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -181,8 +182,8 @@ pub fn adopt_orphans() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// The processes that somebody in this process waits for.
-static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// The processes that somebody in this process waits for, and how many do.
+static AWAITED: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
 
 /// Says that somebody waits for a process, until it is dropped.
 #[derive(Debug)]
@@ -192,18 +193,23 @@ impl Awaited {
     /// Somebody waits for this process.
     #[must_use]
     pub fn new(pid: i32) -> Self {
-        awaited().insert(pid);
+        *awaited().entry(pid).or_default() += 1;
         Self(pid)
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        awaited().remove(&self.0);
+        if let Entry::Occupied(mut count) = awaited().entry(self.0) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
-fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
+fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -222,7 +228,7 @@ pub fn bury_orphans() {
             .split_whitespace()
             .filter_map(|pid| pid.parse().ok())
         {
-            if !awaited().contains(&pid)
+            if !awaited().contains_key(&pid)
                 && let Some(pid) = rustix::process::Pid::from_raw(pid)
             {
                 // Its status is nobody's business.
@@ -240,6 +246,15 @@ pub const STACK_SIGNAL: i32 = 52;
 /// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
 #[cfg(not(target_os = "linux"))]
 pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
+
+/// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
+#[must_use]
+pub fn resident_memory(pid: i32) -> Option<u64> {
+    // proc_pid_statm(5): pages; the second number is the resident set.
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
 
 /// A process that can be ended without ever hitting another that got its number later.
 #[derive(Debug)]

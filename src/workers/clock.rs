@@ -1,5 +1,5 @@
-//! What the time says about the requests of a pool: which lanes are stuck, what has waited or run for too long,
-//! what nobody waits for any more.
+//! What the time says about the requests of a pool: which lanes are stuck, what has waited or run for too long;
+//! and what is known of the requests that lanes are on.
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub struct Findings {
     pub questions: Vec<Question>,
     /// Workers with nothing left to do but overdue requests since now: to be ended.
     pub hopeless: Vec<WorkerId>,
+    /// Workers that have nothing left to do, and were told to leave.
+    pub parted: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
     pub crowded: bool,
     /// When to look again; `None` if nothing is under way.
@@ -76,18 +78,18 @@ impl Pool {
             for (index, post) in worker.posts.iter_mut().enumerate() {
                 let since = post.progress;
                 let mut reason = None;
-                let Some(number) = post.lane.oldest_number() else {
-                    continue;
-                };
                 let Some(task) = post.lane.oldest_mut() else {
                     continue;
                 };
                 let limit = self.limits.request_timeout;
                 if !task.is_answered() && is_over(limit, since, now) {
-                    task.refuse(StatusCode::GATEWAY_TIMEOUT);
+                    self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
                     reason = Some(Reason::Overdue);
-                    if worker.standing == Standing::Serving {
-                        worker.standing = Standing::Doomed;
+                    match worker.standing {
+                        Standing::Serving | Standing::Retiring => {
+                            worker.standing = Standing::Doomed;
+                        }
+                        Standing::Doomed | Standing::Leaving => {}
                     }
                 } else if !task.is_answered() {
                     finishing += usize::from(task.is_wanted());
@@ -98,9 +100,6 @@ impl Pool {
                         reason = Some(Reason::Slow);
                     } else if task.slow_since.is_none() {
                         sooner(&mut findings.next, deadline(slow, since));
-                    }
-                    if !task.is_wanted() {
-                        post.link.ring.cancel(number);
                     }
                 } else if !task.is_refused() {
                     // A body on its way may take as long as its client does.
@@ -128,7 +127,7 @@ impl Pool {
                     task.about,
                     seconds(now - task.entered)
                 );
-                task.refuse(StatusCode::SERVICE_UNAVAILABLE);
+                self.refusals.refuse(task, StatusCode::SERVICE_UNAVAILABLE);
             }
             if task.is_wanted() {
                 let entered = task.entered;
@@ -141,6 +140,8 @@ impl Pool {
             self.queue.pop_front();
         }
         findings.crowded = !self.queue.is_empty();
+        findings.parted = self.part();
+        self.curious = false;
         Ok(findings)
     }
 }
@@ -170,6 +171,20 @@ impl Pool {
         let question =
             |(index, post): (usize, &Post)| post.question((id, index), Reason::Asked, now);
         posts.iter().enumerate().filter_map(question).collect()
+    }
+
+    /// Has workers told of requests that nobody waits for any more: they may end the answer at its first block.
+    pub(super) fn forsake(&self) {
+        let posts = self.workers.values().flat_map(|worker| &worker.posts);
+        for post in posts {
+            if let Some(number) = post.lane.oldest_number()
+                && let Some(task) = post.lane.oldest()
+                && !task.is_answered()
+                && !task.is_wanted()
+            {
+                post.link.ring.cancel(number);
+            }
+        }
     }
 
     /// Whether a lane is on a request.

@@ -4,7 +4,9 @@
 //! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
 //!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
 //!   `exchange.py`, which is one request and its answer;
-//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off;
+//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
+//!   dry first;
+//! - [`roster`]: who is there, for those who ask;
 //! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
 //!   answers with; [`resources`], which it may use;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
@@ -15,13 +17,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::application::status::Status;
 use crate::application::{Request, Response};
 
 use pool::{Limits, Pool, WorkerId};
 use resources::Resources;
+use roster::Roster;
 use staff::Event;
 use task::Task;
 
@@ -37,8 +41,11 @@ pub mod stacks;
 pub mod staff;
 pub mod watch;
 
+pub mod roster;
+
 mod hiring;
 mod leaving;
+mod parting;
 pub mod task;
 pub mod template;
 
@@ -84,6 +91,7 @@ pub struct WorkerOptions {
 #[derive(Debug)]
 pub struct Shared {
     pool: Mutex<Pool>,
+    roster: Mutex<Roster>,
     /// Something is to be written to a worker.
     written: Notify,
     /// Something is under way: the clock is to tick.
@@ -97,8 +105,11 @@ impl Shared {
     /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
     /// leaves in one write. The clock ticks from then on: an answer may come without being announced.
     fn wake(&self) {
-        if lock(&self.pool).is_dirty() {
+        let pool = lock(&self.pool);
+        if pool.is_dirty() {
             self.written.notify_one();
+        }
+        if pool.is_dirty() || pool.is_curious() {
             self.busy.notify_one();
         }
     }
@@ -110,8 +121,8 @@ impl Shared {
 }
 
 /// Locks; a panic elsewhere leaves a pool that is still the best that there is.
-fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The workers of one application.
@@ -131,6 +142,7 @@ impl Workers {
         let (events, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             pool: Mutex::new(Pool::new(options.limits.clone())),
+            roster: Mutex::new(Roster::new()),
             written: Notify::new(),
             busy: Notify::new(),
             events,
@@ -159,7 +171,7 @@ impl Workers {
             self.shared.written.notify_one();
         }
         self.shared.busy.notify_one();
-        let mut leaver = Leaver(Some(&self.shared.busy));
+        let mut leaver = Leaver(Some(&self.shared.pool));
         // A task that is dropped unanswered was with a worker that made no sense.
         let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
         let response = answer.await.unwrap_or_else(lost);
@@ -172,10 +184,29 @@ impl Workers {
         self.shared.tell(Event::WriteStacks);
     }
 
-    /// Ends all workers: when they have finished what they are on, at the latest after the time `within`, or a
-    /// moment, which they have to leave in good order.
+    /// Waits until as many workers as are always kept running are ready.
+    ///
+    /// # Errors
+    /// Why one of them could not be started, or died at once; others, and further attempts, go on.
+    pub async fn all_ready(&self) -> anyhow::Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.shared.tell(Event::AwaitAll(tell));
+        told.await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the workers were stopped")))
+    }
+
+    /// How the workers are, and the requests before them.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let roster = lock(&self.shared.roster);
+        roster.status(&lock(&self.shared.pool))
+    }
+
+    /// Ends all workers: accepts no more requests, has those answered that are here, in the queue too, and lets
+    /// each worker leave when nothing is left for it to do. What is not done after the time `within`, or a
+    /// moment, which they have to leave in good order, is ended.
     pub async fn stop(&self, within: Duration) {
-        let (done, stopped) = tokio::sync::oneshot::channel();
+        let (done, stopped) = oneshot::channel();
         let deadline = Instant::now() + within.max(MOMENT);
         self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
@@ -185,13 +216,13 @@ impl Workers {
     }
 }
 
-/// Whoever waits for an answer: if it goes away, somebody has a look, and the application is told.
-struct Leaver<'a>(Option<&'a Notify>);
+/// Whoever waits for an answer: if it goes away, the application is told.
+struct Leaver<'a>(Option<&'a Mutex<Pool>>);
 
 impl Drop for Leaver<'_> {
     fn drop(&mut self) {
-        if let Some(busy) = self.0 {
-            busy.notify_one();
+        if let Some(pool) = self.0 {
+            lock(pool).forsake();
         }
     }
 }
@@ -206,6 +237,9 @@ async fn write_batches(shared: Arc<Shared>) {
             // We are awake: what is ready by now needs no wake-up of its own.
             let confused = empty_rings(&mut pool).and_then(|()| pool.unstick()).err();
             blocked.append(&mut pool.flush());
+            if pool.is_curious() {
+                shared.busy.notify_one();
+            }
             (blocked, confused)
         };
         if let Some(id) = confused {
@@ -260,6 +294,9 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             }
             for id in findings.hopeless {
                 shared.tell(Event::Leave(id));
+            }
+            for id in findings.parted {
+                shared.tell(Event::Parted(id));
             }
             if findings.crowded {
                 shared.tell(Event::Crowded);

@@ -66,7 +66,7 @@ impl Question {
         let age = seconds(self.age);
         match self.reason {
             Reason::Overdue => format!(
-                "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is replaced"
+                "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is ended"
             ),
             Reason::Slow => {
                 format!(
