@@ -19,7 +19,8 @@ pub const ENTRY: Entry = Entry {
 SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
 it, requests are accepted on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
-SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing.",
+SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing; SIGQUIT
+writes to the log what it is doing for each request.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

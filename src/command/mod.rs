@@ -35,6 +35,7 @@ pub mod serve;
 pub mod serving;
 pub mod settings;
 pub mod show;
+pub mod stacks;
 pub mod target;
 pub mod tree;
 pub mod veil;

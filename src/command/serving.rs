@@ -20,6 +20,7 @@ use crate::command::failure::Failure;
 use crate::command::graph::Application;
 use crate::command::line::{Origin, Scope};
 use crate::command::settings;
+use crate::command::stacks::Stacks;
 use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::listener::Listener;
@@ -52,6 +53,7 @@ pub fn run<F: Future<Output = ()>>(
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let mut signals = Signals::receive()?;
+        let stacks = Stacks::receive()?;
         let listener = Listener::bind(url)?;
         let stop = CancellationToken::new();
         let stopped = Cell::new(None);
@@ -60,6 +62,7 @@ pub fn run<F: Future<Output = ()>>(
                 return Ok(());
             };
             let application = application?;
+            let _writes_stacks = stacks.of(&application);
             let gateway = gateway(listener, Arc::clone(&application), stop.clone());
             tokio::select! {
                 () = gateway => {}

@@ -104,7 +104,6 @@ impl Staff {
             return;
         }
         let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
-        lock(&self.shared.roster).deaths += 1;
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let killed = member.as_ref().is_some_and(|member| member.killed);
@@ -114,14 +113,19 @@ impl Staff {
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
+        if member.as_ref().is_some_and(|member| member.overdue) {
+            log!("worker{name}, which had a request that was overdue, {cause}{losses}");
+            return;
+        }
+        lock(&self.shared.roster).deaths += 1;
         // A request that kills its worker says nothing about the next worker, if others get answers.
         if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;
             let answers = match remains.answered {
-                1 => "1 answer".to_owned(),
-                answered => format!("{answered} answers"),
+                1 => "1 request".to_owned(),
+                answered => format!("{answered} requests"),
             };
-            let failure = format!("worker{name} {cause} after {answers}{losses}");
+            let failure = format!("worker{name} {cause}{losses}; it had answered {answers}");
             lock(&self.shared.roster).failed(&failure);
             log!("{failure}; it is replaced");
         } else {

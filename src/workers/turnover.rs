@@ -28,7 +28,7 @@ pub struct Turnover {
 
 /// Why a worker is to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Reason {
+pub(super) enum Due {
     /// It has answered so many requests.
     Requests(u64),
     /// It is that old.
@@ -37,7 +37,7 @@ pub(super) enum Reason {
     Memory(u64),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Due {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requests(requests) => write!(
@@ -166,7 +166,7 @@ impl Staff {
             for member in self.members.values_mut() {
                 let age = now.saturating_duration_since(member.since);
                 if member.due.is_none() && age >= limit {
-                    member.due = Some(Reason::Lifetime(age));
+                    member.due = Some(Due::Lifetime(age));
                 }
             }
         }
@@ -188,7 +188,7 @@ impl Staff {
                 && let Some(bytes) = unix::resident_memory(process.id())
                 && bytes > limit
             {
-                member.due = Some(Reason::Memory(bytes));
+                member.due = Some(Due::Memory(bytes));
             }
         }
     }
