@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use crate::command::failure::Failure;
 use crate::command::line::Scope;
+use crate::command::plan::{python, python_arguments};
 use crate::command::serve::Audience;
-use crate::command::serving::{python, python_arguments};
 use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
+use crate::supervisor::notify;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 use crate::workers::resources::Resources;
@@ -86,6 +87,7 @@ pub fn workers(
         search_path: scope.search_path(),
         arguments: worker_arguments(python_arguments(scope, target, arguments))?,
         imports: Vec::new(),
+        environment: environment(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
         turnover: Turnover {
@@ -120,6 +122,13 @@ fn resources(settings: &Configuration) -> Resources {
         processes: limit("runner.workers.limits.processes"),
         core: settings.optional_size("runner.workers.limits.core"),
     }
+}
+
+/// What processes that we start find in their environment other than we do: a service manager's messages to us
+/// are not for them.
+fn environment() -> Vec<(String, Option<String>)> {
+    let ours = notify::VARIABLES.iter();
+    ours.map(|name| ((*name).to_owned(), None)).collect()
 }
 
 /// The arguments as workers are told them: as text. The program's own name, which is the first, may have to be

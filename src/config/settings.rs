@@ -178,6 +178,9 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.start_timeout" Kind::Duration, Default::Number(60),
         "How long the application may take to be imported.",
         "runner.start_timeout = '5m'";
+    "runner.status.url" Kind::Url, Default::Unset,
+        "The socket on which the server can be asked how it is and told to reload or stop (`runner status`, `reload`, `stop`): `unix:PATH`. Only root and the user that the server runs as can use it. Unless it is set there is none, but in `supervise`, which has one beside its pid file.",
+        "runner.status.url = 'unix:/run/my_app.socket'";
     "runner.stop_timeout" Kind::Duration, Default::Number(30),
         "How long requests may take to finish when `runner` is told to stop, until their workers are killed.",
         "runner.stop_timeout = '10s'";

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::lane::Confused;
-use super::pool::{Pool, Post, Seat, Standing, WorkerId};
+use super::pool::{Pool, Post, Seat, Standing, Worker, WorkerId};
 use super::watch::{Question, Reason, seconds};
 use crate::log;
 
@@ -14,6 +14,9 @@ use crate::log;
 pub const TICK: Duration = Duration::from_millis(1);
 /// A lane that has finished nothing for so long is not waited for.
 const STALL: Duration = Duration::from_micros(1000);
+
+/// A worker that is late by so little is not busy but was not woken up in time: more workers would not help.
+const HICCUP: Duration = Duration::from_millis(10);
 
 /// What [`Pool::clock`] found.
 #[derive(Debug, Default)]
@@ -147,7 +150,14 @@ impl Pool {
             }
             self.queue.pop_front();
         }
-        findings.crowded = !self.queue.is_empty();
+        if let Some(first) = self.queue.front() {
+            let serving = |worker: &Worker| worker.standing == Standing::Serving;
+            let since = first.entered + HICCUP;
+            findings.crowded = now >= since || !self.workers.values().any(serving);
+            if !findings.crowded {
+                sooner(&mut findings.next, Some(since));
+            }
+        }
         findings.parted = self.part();
         findings.active = self.watched.take_if(|seen| self.answered > *seen).is_some();
         self.curious = false;

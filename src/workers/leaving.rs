@@ -132,7 +132,9 @@ impl Staff {
             let failure = format!("worker{name} {cause} before its first answer{losses}");
             let delay = self.back_off(&failure).as_secs_f64();
             log!("{failure}; it is replaced in {delay:.1} s");
-            if !self.members.values().any(Member::serves) {
+            let template = member.map(|member| member.source);
+            let sound = |other: &Member| Some(other.source) == template && other.serves();
+            if !self.members.values().any(sound) {
                 // The next attempt is with the application as it is by then: somebody may have mended it.
                 self.end_template();
             }

@@ -69,6 +69,8 @@ pub struct WorkerOptions {
     pub arguments: Vec<String>,
     /// Modules to import beforehand.
     pub imports: Vec<String>,
+    /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
+    pub environment: Vec<(String, Option<String>)>,
     /// So many workers are kept running. With 0 the application is imported, if it is to be preloaded, and the first
     /// worker is started for the first request.
     pub min: usize,

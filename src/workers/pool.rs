@@ -267,7 +267,7 @@ impl Pool {
             return;
         };
         let number = post.lane.next_number();
-        if let Err(error) = post.link.push(number, &mut task.frame, task.file.as_ref()) {
+        if let Err(error) = post.link.push(number, &task.frame, task.file.as_ref()) {
             log!(
                 "500 for {}: its body cannot be passed on: {error}",
                 task.about

@@ -47,6 +47,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         search_path: vec![folder.to_owned()],
         arguments: vec!["test".to_owned()],
         imports: Vec::new(),
+        environment: Vec::new(),
         min: 1,
         max: 1,
         turnover: Turnover::default(),
