@@ -144,7 +144,7 @@ impl Staff {
     /// How a process ended, in words, with the reason where the kernel says so. A worker may have been `killed` by us.
     fn cause(&mut self, status: ExitStatus, killed: bool) -> String {
         // SIGKILL is what the kernel uses when it has no memory left.
-        let shortage = status.signal() == Some(9) && self.shortage.has_killed() && !killed;
+        let shortage = self.shortage.has_killed() && status.signal() == Some(9) && !killed;
         match shortage {
             true => format!("{} (the kernel killed for lack of memory)", cause(status)),
             false => cause(status),

@@ -194,7 +194,8 @@ impl Workers {
         self.shared.tell(Event::WriteStacks);
     }
 
-    /// Waits until as many workers as are always kept running are ready.
+    /// Waits until as many workers as are always kept running are ready; where these are none, and no template imports the
+    /// application, until one has proved that it can be done.
     ///
     /// # Errors
     /// Why one of them could not be started, or died at once; others, and further attempts, go on.

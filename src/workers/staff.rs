@@ -238,7 +238,7 @@ impl Staff {
         self.keep_template(now);
         self.report_ready();
         if now >= self.not_before {
-            for _ in self.at_work()..self.options.min {
+            for _ in self.at_work()..self.fewest() {
                 self.hire(None);
             }
         }
@@ -261,7 +261,7 @@ impl Staff {
             // If nobody waits, the start was given up, and Stop follows.
             let _ = starting.send(Ok(()));
         }
-        if first && ready >= self.options.min {
+        if first && ready >= self.fewest() {
             for awaiting in self.awaiting.drain(..) {
                 // Nobody to tell is no matter.
                 let _ = awaiting.send(Ok(()));

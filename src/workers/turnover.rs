@@ -96,6 +96,13 @@ impl Staff {
         self.members.values().filter(counts).count()
     }
 
+    /// How many there are to be at least. Whoever waits for all of them wants to know whether the application can be
+    /// imported: where only a worker does that, there is one.
+    pub(super) fn fewest(&self) -> usize {
+        let proof = self.afresh && !self.awaiting.is_empty();
+        self.options.min.max(usize::from(proof))
+    }
+
     /// Whether a worker is about to take the place of one that still works.
     fn is_successor(&self, member: &Member) -> bool {
         let predecessor = member.replaces.and_then(|old| self.members.get(&old));
