@@ -201,6 +201,11 @@ impl Master {
                         Told::Stop => return self.told(),
                         Told::Interrupt => return Event::Interrupted,
                         Told::Reload => return Event::ReloadWanted,
+                        Told::Stacks => {
+                            if let Some(service) = &self.service {
+                                service.write_stacks();
+                            }
+                        }
                     }
                 }
                 asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
@@ -389,7 +394,7 @@ impl Master {
             }
             // Whoever comes that late begins when nothing is left of us.
             Order::Handover if matches!(self.state, State::Ending(_)) => {
-                self.mourners.push(asked.answer);
+                self.askers.wait_for_end(asked.answer);
                 return None;
             }
             Order::Status => self.status(),

@@ -98,6 +98,11 @@ def application(environ, start_response):
     elif path == "/blocks":
         start_response("200 OK", text)
         return Closing(blocks(), "closed")
+    elif path == "/late-blocks":
+        note("waiting")
+        wait_for("go")
+        start_response("200 OK", text)
+        return Closing(blocks(), "closed")
     elif path == "/endless":
         start_response("200 OK", text)
         return Closing(endless(), "closed")
