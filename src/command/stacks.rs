@@ -23,7 +23,6 @@ impl Stacks {
     }
 
     /// Has an application's stacks written whenever the signal comes, as long as the handle lives.
-    #[must_use]
     pub fn of(mut self, application: &Arc<dyn Application>) -> AbortOnDropHandle<()> {
         let application = Arc::clone(application);
         AbortOnDropHandle::new(tokio::spawn(async move {
