@@ -30,6 +30,7 @@
 //! | [`application`] | what answers requests | gateways |
 //! | [`protocol`] | bytes ↔ types, both directions; pure | sockets |
 //! | [`workers`] | the processes behind an application | gateways, settings |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | gateways, settings |
 //!
 //! The modules, in reading order:
 
@@ -52,6 +53,8 @@ pub mod application;
 pub mod protocol;
 
 pub mod workers;
+
+pub mod supervisor;
 
 pub mod log;
 

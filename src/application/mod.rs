@@ -13,6 +13,8 @@ pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
 use status::Status;
 
+pub mod current;
+
 pub mod demo;
 
 pub mod status;

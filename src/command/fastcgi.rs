@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
+use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope};
+use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::serve::take_socket_url;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::socket_url::{Descriptor, SocketUrl};
@@ -19,8 +21,9 @@ pub const ENTRY: Entry = Entry {
 SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
 it, requests are accepted on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
-SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing; SIGQUIT
-writes to the log what it is doing for each request.",
+SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
+SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
+what it is doing for each request.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -77,15 +80,21 @@ impl FastCgi {
     /// # Errors
     /// It cannot listen there, or the application cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = settings::fastcgi(&self.scope.configuration)?;
-        serving::run(
-            &self.scope,
-            &self.url,
-            &self.application,
-            Vec::new(),
-            |listener, application, stop| {
-                crate::gateway::fastcgi::serve(listener, application, options, stop)
-            },
-        )
+        serving::run(self.plan()?)
+    }
+
+    /// What is to be done for that.
+    ///
+    /// # Errors
+    /// There is no Python for the application, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        let settings = &self.scope.configuration;
+        Ok(Plan {
+            gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
+            announcement: Announcement::Nobody,
+            patience: settings.duration("runner.stop_timeout"),
+            recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
+            url: self.url,
+        })
     }
 }

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use crate::command::failure::Failure;
 use crate::command::line::Scope;
+use crate::command::plan::{python, python_arguments};
 use crate::command::serve::Audience;
-use crate::command::serving::{python, python_arguments};
 use crate::command::target::Target;
 use crate::config::Configuration;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
+use crate::supervisor::notify;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 use crate::workers::resources::Resources;
+use crate::workers::turnover::Turnover;
 
 /// How an application is served by HTTP.
 #[must_use]
@@ -85,8 +87,15 @@ pub fn workers(
         search_path: scope.search_path(),
         arguments: worker_arguments(python_arguments(scope, target, arguments))?,
         imports: Vec::new(),
+        environment: environment(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
+        turnover: Turnover {
+            max_requests: settings.integer("runner.workers.max_requests"),
+            max_lifetime: settings.duration("runner.workers.max_lifetime"),
+            max_memory: settings.size("runner.workers.max_memory"),
+            idle_timeout: settings.duration("runner.workers.idle_timeout"),
+        },
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
         preload: settings.boolean("runner.workers.preload"),
@@ -115,6 +124,13 @@ fn resources(settings: &Configuration) -> Resources {
     }
 }
 
+/// What processes that we start find in their environment other than we do: a service manager's messages to us
+/// are not for them.
+fn environment() -> Vec<(String, Option<String>)> {
+    let ours = notify::VARIABLES.iter();
+    ours.map(|name| ((*name).to_owned(), None)).collect()
+}
+
 /// The arguments as workers are told them: as text. The program's own name, which is the first, may have to be
 /// shown with U+FFFD.
 fn worker_arguments(arguments: Vec<OsString>) -> Result<Vec<String>, Failure> {
@@ -136,6 +152,7 @@ pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
     WorkerOptions {
         min: 1,
         max: 1,
+        turnover: Turnover::default(),
         threads: 1,
         preload: false,
         run_once: true,

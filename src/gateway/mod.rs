@@ -8,3 +8,4 @@ pub mod listener;
 mod outgoing;
 pub mod socket_url;
 pub mod spool;
+pub mod stop;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::lane::Confused;
-use super::pool::{Pool, Post, Seat, Standing, WorkerId};
+use super::pool::{Pool, Post, Seat, Standing, Worker, WorkerId};
 use super::watch::{Question, Reason, seconds};
 use crate::log;
 
@@ -15,6 +15,9 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// A lane that has finished nothing for so long is not waited for.
 const STALL: Duration = Duration::from_micros(1000);
 
+/// A worker that is late by so little is not busy but was not woken up in time: more workers would not help.
+const HICCUP: Duration = Duration::from_millis(10);
+
 /// What [`Pool::clock`] found.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -22,6 +25,10 @@ pub struct Findings {
     pub questions: Vec<Question>,
     /// Workers with nothing left to do but overdue requests since now: to be ended.
     pub hopeless: Vec<WorkerId>,
+    /// Workers that have answered as many requests as they are to, and how many that is.
+    pub spent: Vec<(WorkerId, u64)>,
+    /// Something was answered, which somebody wanted to know.
+    pub active: bool,
     /// Workers that have nothing left to do, and were told to leave.
     pub parted: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
@@ -111,6 +118,10 @@ impl Pool {
                     sooner(&mut findings.next, Some(now + TICK));
                 }
             }
+            if worker.answered >= worker.quota {
+                worker.quota = u64::MAX;
+                findings.spent.push((id, worker.answered));
+            }
             if worker.standing == Standing::Doomed {
                 if finishing == 0 {
                     worker.standing = Standing::Leaving;
@@ -139,8 +150,16 @@ impl Pool {
             }
             self.queue.pop_front();
         }
-        findings.crowded = !self.queue.is_empty();
+        if let Some(first) = self.queue.front() {
+            let serving = |worker: &Worker| worker.standing == Standing::Serving;
+            let since = first.entered + HICCUP;
+            findings.crowded = now >= since || !self.workers.values().any(serving);
+            if !findings.crowded {
+                sooner(&mut findings.next, Some(since));
+            }
+        }
         findings.parted = self.part();
+        findings.active = self.watched.take_if(|seen| self.answered > *seen).is_some();
         self.curious = false;
         Ok(findings)
     }

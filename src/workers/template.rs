@@ -119,7 +119,14 @@ impl Template {
             .as_fd()
             .try_clone_to_owned()
             .context("cannot use standard error")?;
-        let child = Command::new(&options.python)
+        let mut command = Command::new(&options.python);
+        for (name, value) in &options.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let child = command
             .arg("-c")
             .arg(format!("import os; exec(os.read(0, {}))", BOOTSTRAP.len()))
             // Says in a list of processes what this one is.
