@@ -25,6 +25,8 @@ use crate::unix::Process;
 const LEAVE: u8 = 0;
 /// How long a worker may take to answer by itself: many times what it needs if it can.
 const PATIENCE: Duration = Duration::from_millis(150);
+/// The same where nothing is wrong, and nothing may go wrong: that it cannot answer is to be sure.
+const MORE_PATIENCE: Duration = Duration::from_secs(1);
 /// `faulthandler` does not say when it is done: it is if it has written nothing for so long.
 const QUIET: Duration = Duration::from_millis(50);
 /// The longest answer: faulthandler's limits are 100 threads, 100 frames, 500 characters for a name.
@@ -150,7 +152,12 @@ impl Attendant {
                 more = inbox.try_recv().ok();
             }
             if !questions.is_empty() {
-                let dump = self.ask().await;
+                let is_urgent = |question: &Question| question.reason == Reason::Overdue;
+                let patience = match questions.iter().any(is_urgent) {
+                    true => PATIENCE,
+                    false => MORE_PATIENCE,
+                };
+                let dump = self.ask(patience).await;
                 self.tell(questions, dump).await;
             }
             if is_to_leave {
@@ -165,14 +172,14 @@ impl Attendant {
     }
 
     /// Where the worker's threads are, by itself or by `faulthandler`.
-    async fn ask(&mut self) -> String {
+    async fn ask(&mut self, patience: Duration) -> String {
         self.asked = self.asked.checked_add(1).unwrap_or(1);
         let end = format!("reply {}\n", self.asked);
         let mut text = String::new();
         // If it cannot be asked, its buffer is full of questions, or it is dead.
         let _ = self.socket.try_write(&[self.asked]);
         let answered = async { while !text.ends_with(&end) && self.read(&mut text).await {} };
-        if timeout(PATIENCE, answered).await.is_ok() {
+        if timeout(patience, answered).await.is_ok() {
             return text;
         }
         self.shared.tell(Event::Frozen(self.worker));
