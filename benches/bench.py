@@ -123,7 +123,7 @@ def main():
     options = arguments.parse_args()
     for name in options.workloads or names:
         if name == "slow":
-            losses.slow(rate, options.without, options.seconds)
+            losses.slow(rate, options.without, options.seconds, options.rounds)
         elif name in losses.TROUBLES:
             losses.lost(name, options.without)
         else:
