@@ -6,9 +6,10 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope};
-use crate::command::serve::take_socket_url;
+use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
-use crate::gateway::socket_url::{Descriptor, SocketUrl};
+use crate::gateway::passed;
+use crate::gateway::socket_url::{ALL_PASSED, Descriptor, SocketUrl};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -16,8 +17,9 @@ pub const ENTRY: Entry = Entry {
     usage: "[SOCKET_URL] NAME_OR_URL",
     about: "Serves an application by FastCGI, behind a web server",
     help: "\
-SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
-it, requests are accepted on standard input (`fd.socket:stdin`), the socket
+SOCKET_URL is `tcp://host:port`, `unix:/path`, `fd.socket:NUMBER` or, for sockets
+that systemd passes, `fd.socket:NAME`. Without it, requests are accepted on all
+that systemd passes, or else on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
 SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing.",
     kind: Kind::Command {
@@ -52,7 +54,8 @@ pub struct FastCgi {
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
     let (url, url_origin) = match take_socket_url(&scope, &mut arguments.line)? {
-        Some((url, origin)) => (url, Some(origin)),
+        Some((url, origin)) => (unless_passed(url, &origin), Some(origin)),
+        None if passed::are_there() => (ALL_PASSED, None),
         None => (STANDARD_INPUT, None),
     };
     if arguments.line.words.is_empty() {

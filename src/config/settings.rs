@@ -70,7 +70,9 @@ impl Kind {
                 )
             }
             Self::Size => format!("{wanted}: bytes as a number, or `'64k'`, `'10M'`, `'1G'`"),
-            Self::Url => format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N`"),
+            Self::Url => {
+                format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`")
+            }
             Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
             Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
             Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program => wanted,
@@ -152,7 +154,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "What the file runs, as a command with its words. In the root namespace `app` means this setting.",
         "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])";
     "peak.tools.server.url" Kind::Url, Default::Text("tcp://localhost:0"),
-        "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 is any free one. In the root namespace `url` means this setting.",
+        "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 is any free one. Sockets that systemd passes are used instead. In the root namespace `url` means this setting.",
         "url = 'tcp://localhost:8000'";
     "runner.log.access" Kind::Boolean, Default::Unset,
         "Whether each request is written to the log. Unless it is set, `launch` does it and all else does not.",

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::gateway::binding::{self, SocketFile};
+use crate::gateway::passed;
 use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
 
 pub use crate::gateway::binding::is_listening;
@@ -73,7 +74,12 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
-            SocketUrl::Descriptor(descriptor) => Self::inherit(descriptor).with_context(context),
+            SocketUrl::Descriptor(descriptor) => {
+                Self::inherit(std::slice::from_ref(descriptor)).with_context(context)
+            }
+            SocketUrl::Passed(passed) => passed::descriptors(passed)
+                .and_then(|descriptors| Self::inherit(&descriptors))
+                .with_context(context),
         }
     }
 
@@ -104,17 +110,22 @@ impl Listener {
         })
     }
 
-    fn inherit(descriptor: &Descriptor) -> anyhow::Result<Self> {
-        let (socket, family) = binding::inherit(descriptor)?;
-        let (socket, local) = if family == AddressFamily::UNIX {
-            (Socket::from_unix(socket)?, None)
-        } else {
+    fn inherit(descriptors: &[Descriptor]) -> anyhow::Result<Self> {
+        let mut sockets = Vec::new();
+        let mut local = None;
+        for descriptor in descriptors {
+            let (socket, family) = binding::inherit(descriptor)?;
+            if family == AddressFamily::UNIX {
+                sockets.push(Socket::from_unix(socket)?);
+                continue;
+            }
             let socket = StdTcpListener::from(socket);
-            let local = socket.local_addr()?;
-            (Socket::from_tcp(socket.into())?, Some(local))
-        };
+            let address = socket.local_addr()?;
+            local.get_or_insert(address);
+            sockets.push(Socket::from_tcp(socket.into())?);
+        }
         Ok(Self {
-            sockets: vec![socket],
+            sockets,
             turn: 0,
             host: local.map(|address| match address {
                 address if address.ip().is_unspecified() => Host::Any,

@@ -6,5 +6,6 @@ pub mod fastcgi;
 pub mod http;
 pub mod listener;
 mod outgoing;
+pub mod passed;
 pub mod socket_url;
 pub mod spool;
