@@ -10,6 +10,7 @@ use crate::command::failure::Failure;
 use crate::command::line::{Line, Scope};
 use crate::command::{graph, help};
 use crate::config::Layer;
+use crate::supervisor::privileges;
 
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
@@ -37,7 +38,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
 fn layers(named: Vec<PathBuf>) -> Vec<Layer> {
     let own = dirs::config_dir()
         .map(|folder| folder.join("runner").join("runner.ini"))
-        .filter(|file| file.exists());
+        .filter(|file| {
+            // Root's own file is not passed over in silence by a server that is no longer root.
+            file.try_exists()
+                .unwrap_or_else(|_| privileges::are_dropped())
+        });
     let listed = env::var_os(FILES).unwrap_or_default();
     let listed = env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty());
     own.into_iter()

@@ -24,6 +24,7 @@ pub mod fastcgi;
 pub mod format;
 pub mod graph;
 pub mod help;
+pub mod identity;
 pub mod init;
 pub mod json;
 pub mod launch;

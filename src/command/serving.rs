@@ -18,6 +18,7 @@ use crate::application::demo::Demo;
 use crate::application::wsgi::Wsgi;
 use crate::command::failure::Failure;
 use crate::command::graph::Application;
+use crate::command::identity::Identity;
 use crate::command::line::{Origin, Scope};
 use crate::command::settings;
 use crate::command::target::Target;
@@ -48,12 +49,13 @@ pub fn run<F: Future<Output = ()>>(
     arguments: Vec<OsString>,
     gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
 ) -> Result<ExitCode, Failure> {
+    let identity = Identity::of(scope)?;
     let recipe = Recipe::of(scope, application, arguments)?;
     unix::raise_descriptor_limit();
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let mut signals = Signals::receive()?;
-        let listener = Listener::bind(url)?;
+        let listener = identity.listen(url)?;
         let stop = CancellationToken::new();
         let notifier = Notifier::from_environment();
         let stopped = Cell::new(None);
@@ -115,6 +117,7 @@ pub fn run_once(scope: &Scope, application: &Application) -> Result<ExitCode, Fa
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
+    Identity::of(scope)?.assume()?;
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let application = recipe.start().await?;

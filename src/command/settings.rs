@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::command::failure::Failure;
+use crate::command::identity::Identity;
 use crate::command::line::Scope;
 use crate::command::serve::Audience;
 use crate::command::serving::{python, python_arguments};
@@ -14,7 +15,6 @@ use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
-use crate::supervisor::notify;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 
@@ -71,7 +71,7 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
 /// The workers of a Python application.
 ///
 /// # Errors
-/// There is no Python.
+/// There is no Python, or no user as they are to be.
 pub fn workers(
     scope: &Scope,
     target: &Target,
@@ -85,7 +85,7 @@ pub fn workers(
         search_path: scope.search_path(),
         arguments: worker_arguments(python_arguments(scope, target, arguments))?,
         imports: Vec::new(),
-        environment: environment(),
+        environment: Identity::of(scope)?.environment(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
         threads: count("runner.workers.threads"),
@@ -100,13 +100,6 @@ pub fn workers(
             queue_timeout: settings.duration("runner.request.queue_timeout"),
         },
     })
-}
-
-/// What processes that we start find in their environment other than we do: a service manager's messages to us
-/// are not for them.
-fn environment() -> Vec<(String, Option<String>)> {
-    let ours = notify::VARIABLES.iter();
-    ours.map(|name| ((*name).to_owned(), None)).collect()
 }
 
 /// The arguments as workers are told them: as text. The program's own name, which is the first, may have to be
