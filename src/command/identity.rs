@@ -1,7 +1,7 @@
 //! Settings to what a server is in the eyes of the system: its user, its group, the rights of the files it makes.
 
 use anyhow::anyhow;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, RawMode};
 
 use crate::command::failure::Failure;
 use crate::command::line::{Origin, Scope};
@@ -42,8 +42,8 @@ impl Identity {
         Ok(Self {
             account,
             umask: umask
-                .and_then(|umask| u32::try_from(umask).ok())
-                .map(|umask| Mode::from_bits_truncate(umask.into())),
+                .and_then(|umask| RawMode::try_from(umask).ok())
+                .map(Mode::from_raw_mode),
         })
     }
 

@@ -248,10 +248,7 @@ impl Configuration {
     /// A setting that is a whole number; `None` where it is not set.
     #[must_use]
     pub fn optional_integer(&self, name: &'static str) -> Option<u64> {
-        match self.settings.get(name) {
-            None => None,
-            Some(_) => Some(self.integer(name)),
-        }
+        self.settings.get(name).map(|_| self.integer(name))
     }
 
     /// A setting that is a size, in bytes.
