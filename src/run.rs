@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::{self, Wish};
+use crate::cli::{self, CommandLine, Wish};
 use crate::command::failure::Failure;
+use crate::command::graph::{self, Node};
+use crate::command::help;
 use crate::command::line::{Line, Scope};
-use crate::command::{graph, help};
 use crate::config::Layer;
 use crate::supervisor::privileges;
 
@@ -23,15 +24,21 @@ pub fn main() -> ExitCode {
 
 /// Arguments → layers → configuration → graph → run.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
-    let line = match cli::parse(arguments)? {
-        Wish::Run(line) => line,
-        Wish::Help(files) => return Ok(help::print(Scope::load(layers(files), None))),
-        Wish::Usage(files) => return Ok(help::complain(Scope::load(layers(files), None))),
-    };
+    match cli::parse(arguments)? {
+        Wish::Run(line) => resolve(line)?.run(),
+        Wish::Help(files) => Ok(help::print(Scope::load(layers(files), None))),
+        Wish::Usage(files) => Ok(help::complain(Scope::load(layers(files), None))),
+    }
+}
+
+/// Command line → layers → configuration → graph. Can be done again at any time, with what the files hold then.
+///
+/// # Errors
+/// What is wrong with the files, or a name in them or in the command line.
+pub fn resolve(line: CommandLine) -> Result<Node, Failure> {
     let layers = layers(line.files);
     let scope = Scope::load(layers, None)?;
-    let node = graph::command(scope, Line::typed(line.words))?;
-    node.run()
+    graph::command(scope, Line::typed(line.words))
 }
 
 /// The files below the one that is run, lowest first.

@@ -2,7 +2,8 @@
 //! `unsafe` code. Each function here hides one Linux call behind what it is for.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::MmapRaw;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
 
@@ -151,6 +152,38 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
+/// How many descriptors fit one message (`SCM_MAX_FD` of Linux).
+pub const MOST_DESCRIPTORS: usize = 253;
+
+/// Receives some bytes, and the descriptors that came with them; no bytes at the end of the stream.
+///
+/// # Errors
+/// As `recvmsg(2)`; `InvalidData` if descriptors were lost, because this process may have no more.
+pub fn receive_descriptors(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space =
+        [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(buffer)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok((received.bytes, descriptors))
+}
+
 /// How many descriptors this process was allowed at its start.
 static DESCRIPTORS_AT_START: OnceLock<u64> = OnceLock::new();
 
@@ -181,8 +214,8 @@ pub fn adopt_orphans() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// The processes that somebody in this process waits for.
-static AWAITED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// The processes that somebody in this process waits for, and how many do.
+static AWAITED: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
 
 /// Says that somebody waits for a process, until it is dropped.
 #[derive(Debug)]
@@ -192,18 +225,23 @@ impl Awaited {
     /// Somebody waits for this process.
     #[must_use]
     pub fn new(pid: i32) -> Self {
-        awaited().insert(pid);
+        *awaited().entry(pid).or_default() += 1;
         Self(pid)
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        awaited().remove(&self.0);
+        if let Entry::Occupied(mut count) = awaited().entry(self.0) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
-fn awaited() -> MutexGuard<'static, BTreeSet<i32>> {
+fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -222,7 +260,7 @@ pub fn bury_orphans() {
             .split_whitespace()
             .filter_map(|pid| pid.parse().ok())
         {
-            if !awaited().contains(&pid)
+            if !awaited().contains_key(&pid)
                 && let Some(pid) = rustix::process::Pid::from_raw(pid)
             {
                 // Its status is nobody's business.
@@ -230,6 +268,15 @@ pub fn bury_orphans() {
             }
         }
     }
+}
+
+/// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
+#[must_use]
+pub fn resident_memory(pid: i32) -> Option<u64> {
+    // proc_pid_statm(5): pages; the second number is the resident set.
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
 }
 
 /// A process that can be ended without ever hitting another that got its number later.

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use support::http::{self, Connection};
-use support::{Address, Folder};
+use support::{Address, Folder, Load};
 
 #[test]
 fn a_program_is_compared_whole() {
@@ -89,4 +89,72 @@ fn responses_are_read_to_their_end_and_no_further() {
     assert_eq!(connection.reply("GET").status, 304);
     assert_eq!(connection.reply("GET").ok(), "ok");
     assert_eq!(connection.rest(), b"");
+}
+
+/// A server that answers each connection with the next of these, whatever is asked, and then closes it; a connection
+/// that gets nothing is closed as it is.
+fn answers(all: &'static [&'static str]) -> Address {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for bytes in all.iter().cycle() {
+            let Ok((mut stream, _)) = listener.accept() else {
+                return;
+            };
+            // What a client that has gone away wanted does not matter.
+            let mut request = [0; 1000];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(bytes.as_bytes());
+        }
+    });
+    Address::port(port)
+}
+
+#[test]
+fn load_counts_what_is_answered_and_what_is_lost() {
+    const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngood";
+    const SORRY: &str =
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo";
+    let cases: [(&[&str], &[u16], &str); 5] = [
+        (&[GOOD], &[200], ""),
+        (&[GOOD, SORRY], &[200, 502], ""),
+        (&[GOOD, ""], &[200], "closed without an answer"),
+        (
+            &[GOOD, "HTTP/1.1 "],
+            &[200],
+            "closed in the middle of a head",
+        ),
+        (&[GOOD, CUT], &[200], "the body is cut off"),
+    ];
+    for (all, statuses, loss) in cases {
+        for (fresh, kept) in [(2, 0), (0, 2)] {
+            let load = Load::new(&answers(all)).fresh(fresh).kept(kept).start();
+            load.more(10);
+            load.until("each of them came", |report| {
+                let came = report.statuses.keys().eq(statuses);
+                came && (report.lost > 0) != loss.is_empty()
+            });
+            let report = load.stop();
+            assert_eq!(report.bodies.keys().collect::<Vec<_>>(), ["good"]);
+            let told = report.losses.iter().all(|(_, said)| said.ends_with(loss));
+            assert!(told, "{report:#?}");
+            let whole = std::panic::catch_unwind(|| report.answers(&[200, 502]));
+            assert_eq!(whole.is_ok(), loss.is_empty());
+        }
+    }
+}
+
+#[test]
+fn load_tells_that_nobody_is_there() {
+    let nobody = Address::port(support::free_port());
+    let load = Load::new(&nobody).fresh(1).kept(1).start();
+    load.until("both were refused", |report| report.lost > 2);
+    let report = load.stop();
+    assert_eq!(report.answered(), 0);
+    let (_, said) = &report.losses[0];
+    assert!(
+        said.starts_with("not connected: Connection refused"),
+        "{said}"
+    );
 }

@@ -1,4 +1,4 @@
-//! The HTTP gateway and its clients: large, slow, vanishing and many; and how it stops.
+//! The HTTP gateway and its clients: large, slow, vanishing and many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use runner::gateway::http::HttpOptions;
 use runner::gateway::spool::SpoolOptions;
 use support::{Server, in_time, say, until, until_end};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 #[path = "support/mirror.rs"]
 mod support;
@@ -270,32 +270,6 @@ async fn the_application_may_do_something_after_its_last_block() {
     // It still has somebody to talk to.
     server.mirror.go_on.notify_one();
     in_time(server.mirror.waiting.notified()).await;
-}
-
-#[tokio::test]
-async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
-    let server = Server::start(HttpOptions::default());
-    let mut idle = server.connect().await;
-    say(&mut idle, GET).await;
-    until(&mut idle, "no body").await;
-    let mut silent = server.connect().await;
-    let mut busy = server.connect().await;
-    say(&mut busy, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    in_time(server.mirror.waiting.notified()).await;
-
-    server.stop.cancel();
-    assert_eq!(until_end(&mut idle).await, "");
-    assert_eq!(until_end(&mut silent).await, "");
-    let refused = TcpStream::connect(&server.address).await.unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    assert!(!server.task.is_finished());
-
-    server.mirror.go_on.notify_one();
-    assert_eq!(
-        until_end(&mut busy).await,
-        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nwaited"
-    );
-    in_time(server.task).await.unwrap();
 }
 
 #[tokio::test]

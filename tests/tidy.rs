@@ -99,6 +99,12 @@ const RULES: &[Rule] = &[
         because: "text becomes a tree without regard to what it means",
     },
     Rule {
+        names: &["crate::gateway", "crate::config", "crate::command"],
+        within: &["src/supervisor/"],
+        except: &[],
+        because: "the master knows processes, locks and its own sockets",
+    },
+    Rule {
         names: &["crate::config", "crate::eval", "crate::syntax"],
         within: &["src/gateway/", "src/protocol/"],
         except: &[],

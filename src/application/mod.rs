@@ -11,8 +11,13 @@ use std::time::Duration;
 
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
+use status::Status;
+
+pub mod current;
 
 pub mod demo;
+
+pub mod status;
 
 pub mod wsgi;
 
@@ -28,13 +33,22 @@ pub trait Application: Send + Sync {
     /// it as far as it can.
     fn respond(&self, request: Request) -> Pending<'_, Response>;
 
-    /// Ends what stands behind the application (its processes), once no request is under way or
-    /// the time for a graceful stop is over. What is still to be finished has the time `within`. Returns when
-    /// nothing is left running.
+    /// Ends what stands behind the application (its processes): accepts no more requests, answers those that
+    /// it has, also those that wait in its queue, and lets each process leave when there is nothing
+    /// left for it to do. What is not finished after the time `within` is ended. Returns when nothing
+    /// is left running.
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         let _ = within;
         Box::pin(std::future::ready(()))
     }
+
+    /// How the application is. Answers at once, however busy it is.
+    fn status(&self) -> Status {
+        Status::default()
+    }
+
+    /// Writes to the log what each process is doing, call by call, where that can be seen. Returns at once.
+    fn write_stacks(&self) {}
 }
 
 /// A boxed future that an [`Application`] returns.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::status::Status;
 use super::{Application, Pending, Request, Response};
 use crate::workers::{WorkerOptions, Workers};
 
@@ -20,6 +21,14 @@ impl Wsgi {
         let workers = Workers::start(options).await?;
         Ok(Self { workers })
     }
+
+    /// Waits until all workers that are always kept running are ready.
+    ///
+    /// # Errors
+    /// Why one of them cannot be started; the others go on.
+    pub async fn all_ready(&self) -> anyhow::Result<()> {
+        self.workers.all_ready().await
+    }
 }
 
 impl Application for Wsgi {
@@ -29,5 +38,9 @@ impl Application for Wsgi {
 
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         Box::pin(self.workers.stop(within))
+    }
+
+    fn status(&self) -> Status {
+        self.workers.status()
     }
 }

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use crate::command::failure::Failure;
 use crate::command::line::{Origin, Scope};
-use crate::command::serving;
+use crate::command::plan;
 use crate::command::target::Target;
 
 /// What the Python process runs.
@@ -37,13 +37,13 @@ impl Call {
     /// # Errors
     /// There is no Python.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let python = serving::python(&self.scope)?;
+        let python = plan::python(&self.scope)?;
         let folders = self.scope.search_path();
         let error = Command::new(&python)
             .args(["-c", SCRIPT, self.target.as_str()])
             .arg(folders.len().to_string())
             .args(folders)
-            .args(serving::python_arguments(
+            .args(plan::python_arguments(
                 &self.scope,
                 &self.target,
                 self.arguments,

@@ -56,16 +56,26 @@ impl Cgi {
     /// # Errors
     /// The application cannot be started. Nothing was answered then; the web server says so itself.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        match self.gateway() {
+            Ok(gateway) => gateway.run(),
+            Err(this) => serving::run_once(&this.scope, &this.application),
+        }
+    }
+
+    /// What it is where standard input is a listening socket: a server.
+    ///
+    /// # Errors
+    /// It is none; the same again.
+    pub fn gateway(self) -> Result<FastCgi, Self> {
         // What the system does not tell about is no listening socket.
-        if is_listening(std::io::stdin()).unwrap_or(false) {
-            return FastCgi {
+        match is_listening(std::io::stdin()).unwrap_or(false) {
+            true => Ok(FastCgi {
                 scope: self.scope,
                 url: STANDARD_INPUT,
                 url_origin: None,
                 application: self.application,
-            }
-            .run();
+            }),
+            false => Err(self),
         }
-        serving::run_once(&self.scope, &self.application)
     }
 }

@@ -62,6 +62,16 @@ impl Failure {
         alias.with_hint_if(hint.map(str::to_owned)).into()
     }
 
+    /// What happened, whole, as lines without colour: for those who are not at this process's terminal.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Usage(error) => error.render().to_string(),
+            Self::Mistakes(Diagnostics(mistakes)) => render(mistakes, false),
+            Self::World(error) => format!("error: {error:#}\n"),
+        }
+    }
+
     /// Says what happened where it belongs (help on standard output, everything else on standard
     /// error), and gives the exit status.
     #[must_use]

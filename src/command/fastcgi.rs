@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
+use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope};
+use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::passed;
@@ -21,7 +24,8 @@ SOCKET_URL is `tcp://host:port`, `unix:/path`, `fd.socket:NUMBER` or, for socket
 that systemd passes, `fd.socket:NAME`. Without it, requests are accepted on all
 that systemd passes, or else on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
-SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing.",
+SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
+SIGHUP reads it and its files anew, as with `serve`.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -79,15 +83,22 @@ impl FastCgi {
     /// # Errors
     /// It cannot listen there, or the application cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = settings::fastcgi(&self.scope.configuration)?;
-        serving::run(
-            &self.scope,
-            &self.url,
-            &self.application,
-            Vec::new(),
-            |listener, application, stop| {
-                crate::gateway::fastcgi::serve(listener, application, options, stop)
-            },
-        )
+        serving::run(self.plan()?)
+    }
+
+    /// What is to be done for that.
+    ///
+    /// # Errors
+    /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        let settings = &self.scope.configuration;
+        Ok(Plan {
+            gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
+            announcement: Announcement::Nobody,
+            patience: settings.duration("runner.stop_timeout"),
+            identity: Identity::of(&self.scope)?,
+            recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
+            url: self.url,
+        })
     }
 }

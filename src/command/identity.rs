@@ -75,6 +75,18 @@ impl Identity {
         self.account.as_ref().map_or(Ok(()), Account::assume)
     }
 
+    /// Does something as the user for a moment: before the identity is taken on, files that are to be that user's own
+    /// are made so (those of locks, say).
+    ///
+    /// # Errors
+    /// The system refuses; else what is done returns.
+    pub fn act<T>(&self, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        match &self.account {
+            Some(account) => account.act_as(act),
+            None => act(),
+        }
+    }
+
     /// Has files that are made from now on get no other rights than they are to.
     pub fn limit_files(&self) {
         if let Some(umask) = self.umask {

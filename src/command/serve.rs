@@ -7,12 +7,13 @@ use clap::Arg;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
+use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope, Word};
-use crate::command::{Entry, Kind, launch, serving, settings};
+use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
-use crate::gateway::http;
-use crate::gateway::listener::Listener;
 use crate::gateway::passed;
 use crate::gateway::socket_url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
 
@@ -32,6 +33,12 @@ passes any, and no URL is on the command line, all of them. The options may stan
 `./app.ini -p 9000` works. Once the application answers, its address is
 printed on standard error. SIGTERM and SIGINT let it finish what it is doing
 (for `runner.stop_timeout` at most); a second SIGINT ends it at once.
+
+SIGHUP reads the files and the application anew. The new version is started
+beside the one that serves and takes its place once its workers are ready; if
+anything about it fails, the log says what, and the old one goes on. No
+connection is closed for it; a new `url` is served before the old one is given
+up. (When a terminal is closed, SIGHUP ends what was started in it.)
 
 ARGS are the application's own arguments (Python's `sys.argv`).",
     kind: Kind::Command {
@@ -247,34 +254,26 @@ impl Serve {
     /// # Errors
     /// It cannot listen there, or the application cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = settings::http(&self.scope.configuration, self.audience);
-        let (url, audience) = (&self.url, self.audience);
-        serving::run(
-            &self.scope,
-            url,
-            &self.application,
-            self.arguments,
-            |listener, application, stop| async move {
-                announce(&listener, url, audience);
-                http::serve(listener, application, options, stop).await;
-            },
-        )
+        serving::run(self.plan()?)
     }
-}
 
-/// Says where the application can be reached: the URL for browsers, or that of the Unix socket.
-fn announce(listener: &Listener, url: &SocketUrl, audience: Audience) {
-    match (listener.http_url(), audience) {
-        (Some(url), Audience::Anybody) => crate::log!("serving {url}"),
-        (Some(url), Audience::Browser) => {
-            crate::log!("serving {url}");
-            launch::open(&url);
-        }
-        (None, Audience::Anybody) => crate::log!("serving {url}"),
-        (None, Audience::Browser) => {
-            crate::log!("serving {url}");
-            crate::log!("a browser cannot open a Unix socket");
-        }
+    /// What is to be done for that.
+    ///
+    /// # Errors
+    /// There is no Python for the application.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        let settings = &self.scope.configuration;
+        Ok(Plan {
+            gateway: Gateway::Http(settings::http(settings, self.audience)),
+            announcement: match self.audience {
+                Audience::Anybody => Announcement::Log,
+                Audience::Browser => Announcement::Browser,
+            },
+            patience: settings.duration("runner.stop_timeout"),
+            identity: Identity::of(&self.scope)?,
+            recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
+            url: self.url,
+        })
     }
 }
 

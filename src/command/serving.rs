@@ -1,117 +1,59 @@
-//! Gateway × application: the one place where the two meet. Binds the socket, starts the application, lets
-//! the gateway serve until it is told to stop, and ends what stands behind the application.
+//! Gateway × application: the one place where the two meet. A loop that hears what happens to a server and does
+//! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
 
-use std::cell::Cell;
-use std::ffi::OsString;
 use std::future::Future;
-use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use anyhow::{Context, anyhow};
+use tokio::task::JoinSet;
 
-use crate::application;
-use crate::application::demo::Demo;
-use crate::application::wsgi::Wsgi;
+use crate::application::Application;
+use crate::application::current::Current;
 use crate::command::failure::Failure;
-use crate::command::graph::Application;
+use crate::command::front::{Front, Gateway, Place};
+use crate::command::graph;
 use crate::command::identity::Identity;
-use crate::command::line::{Origin, Scope};
+use crate::command::launch;
+use crate::command::line::Scope;
+use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
 use crate::command::settings;
-use crate::command::target::Target;
-use crate::eval::Value;
+use crate::command::signals::{Signals, Told};
 use crate::gateway::listener::Listener;
-use crate::gateway::socket_url::SocketUrl;
+use crate::gateway::stop::{Manner, Stop};
+use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
 use crate::unix;
-use crate::workers::{WorkerOptions, interpreter};
 
 /// The exit status after a second SIGINT: the shells' own number for it.
 const INTERRUPTED: u8 = 130;
 
-/// The property that names the Python interpreter.
-const PYTHON: &str = "runner.python";
-
-/// Serves an application through a gateway, until a signal says to stop.
+/// Serves until a signal says to stop.
 ///
 /// What can fail soon fails first: a port that is in use is reported before an application is imported
 /// for a minute, and nothing is bound if there is no Python at all.
 ///
 /// # Errors
 /// It cannot listen there, or the application cannot be started.
-pub fn run<F: Future<Output = ()>>(
-    scope: &Scope,
-    url: &SocketUrl,
-    application: &Application,
-    arguments: Vec<OsString>,
-    gateway: impl FnOnce(Listener, Arc<dyn application::Application>, CancellationToken) -> F,
-) -> Result<ExitCode, Failure> {
-    let identity = Identity::of(scope)?;
-    let recipe = Recipe::of(scope, application, arguments)?;
+pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
     unix::raise_descriptor_limit();
-    let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
-        let mut signals = Signals::receive()?;
-        let listener = identity.listen(url)?;
-        let stop = CancellationToken::new();
-        let notifier = Notifier::from_environment();
-        let stopped = Cell::new(None);
-        let serving = async {
-            let Some(application) = stop.run_until_cancelled(recipe.start()).await else {
-                return Ok(());
-            };
-            let application = application?;
-            notifier.ready(&format!(
-                "serving {}",
-                listener.http_url().unwrap_or(url.to_string())
-            ));
-            let gateway = gateway(listener, Arc::clone(&application), stop.clone());
-            tokio::select! {
-                () = gateway => {}
-                () = too_late(&stop, patience) => {
-                    crate::log!("some requests did not finish in {}", seconds(patience));
-                }
-            }
-            let taken = stopped
-                .get()
-                .map_or(Duration::ZERO, |at: Instant| at.elapsed());
-            application.stop(patience.saturating_sub(taken)).await;
-            Ok(())
-        };
-        let interrupted = async {
-            signals.stop().await;
-            stopped.set(Some(Instant::now()));
-            notifier.stopping();
-            stop.cancel();
-            signals.interrupt().await;
-        };
+        let mut master = Master::new(plan)?;
+        let alive = master.notifier.keep_alive();
         tokio::select! {
-            served = serving => served.map(|()| ExitCode::SUCCESS),
-            () = interrupted => Ok(ExitCode::from(INTERRUPTED)),
-            never = notifier.keep_alive() => match never {},
+            ended = master.live() => ended,
+            never = alive => match never {},
         }
     })
-}
-
-/// Waits until the time for a graceful stop is over.
-async fn too_late(stop: &CancellationToken, patience: Duration) {
-    stop.cancelled().await;
-    tokio::time::sleep(patience).await;
-}
-
-/// A time for people.
-fn seconds(time: Duration) -> String {
-    format!("{} s", time.as_secs_f64())
 }
 
 /// Answers one CGI request.
 ///
 /// # Errors
 /// The application cannot be started.
-pub fn run_once(scope: &Scope, application: &Application) -> Result<ExitCode, Failure> {
+pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
     let recipe = match Recipe::of(scope, application, Vec::new())? {
         Recipe::Demo => Recipe::Demo,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
@@ -120,7 +62,7 @@ pub fn run_once(scope: &Scope, application: &Application) -> Result<ExitCode, Fa
     Identity::of(scope)?.assume()?;
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
-        let application = recipe.start().await?;
+        let application = recipe.start(Readiness::First).await?;
         let served = crate::gateway::cgi::serve(Arc::clone(&application), options).await;
         application.stop(patience).await;
         served?;
@@ -137,96 +79,297 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::World)
 }
 
-/// The signals that a server obeys.
-struct Signals {
-    terminate: Signal,
-    /// What process managers of the FastCGI specification's time send.
-    retire: Signal,
-    interrupt: Signal,
+/// A version of what is served: started, but not yet asked anything.
+struct Version {
+    application: Arc<dyn Application>,
+    place: Place,
+    /// `None` where the old one goes on.
+    listener: Option<Listener>,
+    gateway: Gateway,
+    announcement: Announcement,
+    patience: Duration,
 }
 
-impl Signals {
-    /// From here on, signals are received rather than ending the process.
-    fn receive() -> anyhow::Result<Self> {
-        let of = |kind| signal(kind).context("cannot receive signals");
+/// A version while it is being started.
+type Preparation = Pin<Box<dyn Future<Output = Result<Version, Failure>>>>;
+
+/// What serves.
+struct Service {
+    current: Arc<Current>,
+    front: Front,
+    patience: Duration,
+}
+
+impl Service {
+    /// How it goes, for people.
+    fn status(&self) -> String {
+        format!("serving {}", self.front.shown())
+    }
+}
+
+struct Master {
+    state: State,
+    signals: Signals,
+    notifier: Notifier,
+    preparing: Option<Preparation>,
+    prepared: Option<Version>,
+    /// Why nothing was prepared.
+    failure: Option<Failure>,
+    service: Option<Service>,
+    /// What ends beside the service, each within its own time.
+    leaving: JoinSet<()>,
+    /// What ends the gateway that is ending quicker.
+    stop: Option<Stop>,
+}
+
+impl Master {
+    /// Listens, and begins to start the application.
+    fn new(plan: Plan) -> anyhow::Result<Self> {
+        let signals = Signals::receive()?;
+        let listener = plan.identity.listen(&plan.url)?;
         Ok(Self {
-            terminate: of(SignalKind::terminate())?,
-            retire: of(SignalKind::user_defined1())?,
-            interrupt: of(SignalKind::interrupt())?,
+            state: State::Starting { reload: false },
+            signals,
+            notifier: Notifier::from_environment(),
+            preparing: Some(Box::pin(start(plan, Some(listener), Readiness::First))),
+            prepared: None,
+            failure: None,
+            service: None,
+            leaving: JoinSet::new(),
+            stop: None,
         })
     }
 
-    /// Waits for one that says to stop.
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.retire.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// Waits for somebody at a terminal who has no more patience.
-    async fn interrupt(&mut self) {
-        self.interrupt.recv().await;
-    }
-}
-
-/// All that is needed to start an application.
-enum Recipe {
-    Demo,
-    Wsgi(Box<WorkerOptions>),
-}
-
-impl Recipe {
-    fn of(
-        scope: &Scope,
-        application: &Application,
-        arguments: Vec<OsString>,
-    ) -> Result<Self, Failure> {
-        match application {
-            Application::Demo { .. } => Ok(Self::Demo),
-            Application::Wsgi { target, .. } => {
-                let options = settings::workers(scope, target, arguments)?;
-                Ok(Self::Wsgi(Box::new(options)))
+    /// Serves, to the end.
+    async fn live(&mut self) -> Result<ExitCode, Failure> {
+        loop {
+            let event = self.next().await;
+            let (state, actions) = step(self.state, event);
+            self.state = state;
+            for action in actions {
+                if let Some(exit) = self.act(*action)? {
+                    return Ok(exit);
+                }
             }
         }
     }
 
-    async fn start(self) -> anyhow::Result<Arc<dyn application::Application>> {
-        match self {
-            Self::Demo => Ok(Arc::new(Demo)),
-            Self::Wsgi(options) => Ok(Arc::new(Wsgi::start(*options).await?)),
+    /// Waits for something to happen.
+    async fn next(&mut self) -> Event {
+        loop {
+            tokio::select! {
+                told = self.signals.next() => match told {
+                    Told::Stop => return Event::Told(End::Stop),
+                    Told::Interrupt => return Event::Interrupted,
+                    Told::Reload => return Event::ReloadWanted,
+                },
+                prepared = prepared(&mut self.preparing) => {
+                    self.preparing = None;
+                    return self.take_in(prepared);
+                }
+                Some(ended) = self.leaving.join_next(), if !self.leaving.is_empty() => {
+                    if let Err(error) = ended {
+                        crate::log!("what was to end failed: {error}");
+                    }
+                    if self.leaving.is_empty() {
+                        return Event::Finished;
+                    }
+                }
+            }
         }
+    }
+
+    /// Keeps what was prepared, and says in the log why nothing was.
+    fn take_in(&mut self, prepared: Result<Version, Failure>) -> Event {
+        match prepared {
+            Ok(version) => {
+                self.prepared = Some(version);
+                Event::Prepared(Outcome::Ready)
+            }
+            Err(failure) => {
+                self.failure = Some(failure);
+                Event::Prepared(Outcome::Failed)
+            }
+        }
+    }
+
+    /// Does something; the exit status, if that was the last thing to do.
+    fn act(&mut self, action: Action) -> Result<Option<ExitCode>, Failure> {
+        match action {
+            Action::Prepare => self.prepare(),
+            Action::Switch => self.switch()?,
+            Action::Answer => self.answer(),
+            Action::Abandon => self.preparing = None,
+            Action::Refuse => {}
+            Action::End(end) => self.end(end),
+            Action::Leave => return Ok(Some(ExitCode::SUCCESS)),
+            Action::Fail => {
+                let unknown = || Failure::World(anyhow!("it could not be started"));
+                return Err(self.failure.take().unwrap_or_else(unknown));
+            }
+            Action::Drop => return Ok(Some(ExitCode::from(INTERRUPTED))),
+        }
+        Ok(None)
+    }
+
+    /// Begins to prepare a version beside the one that serves.
+    fn prepare(&mut self) {
+        let Some(service) = &self.service else {
+            return;
+        };
+        self.notifier.reloading();
+        let place = service.front.place().clone();
+        let sockets = service.front.sockets();
+        self.preparing = Some(Box::pin(async move {
+            let sockets = sockets.context("cannot duplicate a socket")?;
+            let plan = tokio::task::spawn_blocking(Plan::anew);
+            let plan = plan.await.context("the configuration was not read")??;
+            let wanted = plan.place();
+            let listener = match () {
+                () if wanted == place => None,
+                () if wanted.url == place.url => Some(Listener::take_over(&place.url, sockets)?),
+                () => Some(plan.identity.listen(&wanted.url)?),
+            };
+            start(plan, listener, Readiness::All).await
+        }));
+    }
+
+    /// Has the version that was prepared answer from now on. What the old one has begun, it finishes.
+    fn switch(&mut self) -> anyhow::Result<()> {
+        let Some(version) = self.prepared.take() else {
+            return Ok(());
+        };
+        let Some(service) = &mut self.service else {
+            let service = open(version)?;
+            self.notifier.ready(&service.status());
+            self.service = Some(service);
+            return Ok(());
+        };
+        match version.listener {
+            None => service.front.tune(version.gateway),
+            Some(listener) => {
+                let moved = service.front.place().url != version.place.url;
+                let current: Arc<dyn Application> = Arc::clone(&service.current) as _;
+                let front = Front::open(version.place.url, listener, version.gateway, current)?;
+                if moved {
+                    crate::log!("serving {}", front.shown());
+                }
+                let mut old = std::mem::replace(&mut service.front, front);
+                // The file of a Unix socket at the same place is the new one's.
+                old.end(if moved {
+                    Manner::Retire
+                } else {
+                    Manner::HandOver
+                });
+                let patience = service.patience;
+                self.leaving.spawn(async move {
+                    // Time over: what is under way is broken off.
+                    let _ = tokio::time::timeout(patience, old.ended()).await;
+                });
+            }
+        }
+        let old = service.current.replace(version.application);
+        let patience = std::mem::replace(&mut service.patience, version.patience);
+        self.leaving.spawn(async move { old.stop(patience).await });
+        Ok(())
+    }
+
+    /// Says how a reload went.
+    fn answer(&mut self) {
+        if let Some(service) = &self.service {
+            self.notifier.ready(&service.status());
+        }
+        match self.failure.take() {
+            None => crate::log!("reloaded"),
+            Some(failure) => {
+                let text = failure.text();
+                crate::log!("the reload failed, and what was served before goes on:\n{text}");
+            }
+        }
+    }
+
+    /// Begins to end. A second time it is for being quicker.
+    fn end(&mut self, end: End) {
+        let manner = match end {
+            End::Stop => Manner::Drain,
+            End::Retire => Manner::HandOver,
+        };
+        let Some(service) = self.service.take() else {
+            if let Some(stop) = &self.stop {
+                stop.begin(manner);
+            }
+            return;
+        };
+        let Service {
+            current,
+            mut front,
+            patience,
+        } = service;
+        self.notifier.stopping();
+        self.stop = Some(front.end(manner));
+        let deadline = Instant::now() + patience;
+        self.leaving.spawn(async move {
+            tokio::select! {
+                () = front.ended() => {}
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    let patience = patience.as_secs_f64();
+                    crate::log!("some requests did not finish in {patience} s");
+                }
+            }
+            drop(front);
+            let left = deadline.saturating_duration_since(Instant::now());
+            current.stop(left).await;
+        });
     }
 }
 
-/// The Python that runs applications.
-///
-/// # Errors
-/// There is none, or not where the setting says.
-pub fn python(scope: &Scope) -> Result<PathBuf, Failure> {
-    let setting = match scope.get(PYTHON)? {
-        Some(Value::Str(python)) => Some(python.to_string()),
-        Some(_) | None => None,
-    };
-    let origin = Origin::Property(PYTHON.into());
-    let found = match &setting {
-        Some(python) => interpreter::named(python, &scope.folder(&origin)),
-        None => interpreter::nearest(&scope.search_path()),
-    };
-    found.map_err(|missing| match setting {
-        Some(_) => scope.mistake(&origin, missing.message, missing.hint),
-        None => Failure::mistake(missing.message, missing.hint),
+/// The end of what is being prepared, if something is.
+async fn prepared(preparing: &mut Option<Preparation>) -> Result<Version, Failure> {
+    match preparing {
+        Some(preparing) => preparing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts an application.
+async fn start(
+    plan: Plan,
+    listener: Option<Listener>,
+    readiness: Readiness,
+) -> Result<Version, Failure> {
+    let place = plan.place();
+    Ok(Version {
+        application: plan.recipe.start(readiness).await?,
+        place,
+        listener,
+        gateway: plan.gateway,
+        announcement: plan.announcement,
+        patience: plan.patience,
     })
 }
 
-/// What a Python program sees as `sys.argv`: the file that is run, or the name of the object, then its
-/// own arguments.
-#[must_use]
-pub fn python_arguments(scope: &Scope, target: &Target, arguments: Vec<OsString>) -> Vec<OsString> {
-    let program = match &scope.file {
-        Some(file) => file.exact.clone(),
-        None => target.to_string().into(),
-    };
-    [program].into_iter().chain(arguments).collect()
+/// Begins to serve the first version.
+fn open(version: Version) -> anyhow::Result<Service> {
+    let current = Arc::new(Current::new(version.application));
+    let listener = version.listener.context("there is no socket to serve")?;
+    let (url, gateway) = (version.place.url, version.gateway);
+    let is_tcp = listener.http_url().is_some();
+    let front = Front::open(url, listener, gateway, Arc::clone(&current) as _)
+        .context("cannot duplicate a socket")?;
+    match version.announcement {
+        Announcement::Nobody => {}
+        Announcement::Log => crate::log!("serving {}", front.shown()),
+        Announcement::Browser => {
+            crate::log!("serving {}", front.shown());
+            match is_tcp {
+                true => launch::open(front.shown()),
+                false => crate::log!("a browser cannot open a Unix socket"),
+            }
+        }
+    }
+    Ok(Service {
+        current,
+        front,
+        patience: version.patience,
+    })
 }

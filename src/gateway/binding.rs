@@ -143,6 +143,22 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// That of a socket which another process of ours has made, and whose file is ours from now on; `None` if
+    /// there is no such file any more.
+    pub fn taken_over(path: &Path) -> Option<Self> {
+        let found = std::fs::symlink_metadata(path).ok()?;
+        found.file_type().is_socket().then(|| Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Somebody else removes it.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
     fn is_at(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(path)
             .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
@@ -211,7 +227,7 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
 
 /// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and
 /// protocol that it was said to have.
-pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<(OwnedFd, AddressFamily)> {
+pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
     let number = descriptor.number;
     let socket = crate::unix::duplicate_inherited(number).map_err(|error| {
         match Errno::from_io_error(&error) {
@@ -249,7 +265,7 @@ pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<(OwnedFd, AddressFamil
     if !is_listening(&socket)? {
         bail!("descriptor {number} is a socket that does not listen");
     }
-    Ok((socket, family))
+    Ok(socket)
 }
 
 fn family_name(family: AddressFamily) -> &'static str {

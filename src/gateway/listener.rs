@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 use std::pin::Pin;
@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::gateway::binding::{self, SocketFile};
 use crate::gateway::passed;
-use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
+use crate::gateway::socket_url::{Host, SocketUrl};
+use crate::gateway::stop::Manner;
 
 pub use crate::gateway::binding::is_listening;
 
@@ -35,7 +36,7 @@ pub struct Listener {
     host: Option<Host>,
     port: Option<u16>,
     /// Removed when we end.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     complained: Option<Instant>,
 }
 
@@ -74,11 +75,12 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
-            SocketUrl::Descriptor(descriptor) => {
-                Self::inherit(std::slice::from_ref(descriptor)).with_context(context)
-            }
             SocketUrl::Passed(passed) => passed::descriptors(passed)
-                .and_then(|descriptors| Self::inherit(&descriptors))
+                .and_then(|descriptors| descriptors.iter().map(binding::inherit).collect())
+                .and_then(Self::on_sockets)
+                .with_context(context),
+            SocketUrl::Descriptor(descriptor) => binding::inherit(descriptor)
+                .and_then(|socket| Self::on_sockets(vec![socket]))
                 .with_context(context),
         }
     }
@@ -93,7 +95,7 @@ impl Listener {
             turn: 0,
             host: Some(host.clone()),
             port: Some(port),
-            _file: None,
+            file: None,
             complained: None,
         })
     }
@@ -105,37 +107,88 @@ impl Listener {
             turn: 0,
             host: None,
             port: None,
-            _file: Some(file),
+            file: Some(file),
             complained: None,
         })
     }
 
-    fn inherit(descriptors: &[Descriptor]) -> anyhow::Result<Self> {
-        let mut sockets = Vec::new();
-        let mut local = None;
-        for descriptor in descriptors {
-            let (socket, family) = binding::inherit(descriptor)?;
-            if family == AddressFamily::UNIX {
-                sockets.push(Socket::from_unix(socket)?);
+    /// Listens on sockets that another process of ours has bound for a URL, as [`Listener::sockets`] gives them.
+    /// Must be called within a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// They are no listening sockets of that kind.
+    pub fn take_over(url: &SocketUrl, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+        let mut taken =
+            Self::on_sockets(sockets).with_context(|| format!("cannot take over `{url}`"))?;
+        match url {
+            SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
+            SocketUrl::Unix(path) => taken.file = SocketFile::taken_over(path),
+            SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {}
+        }
+        Ok(taken)
+    }
+
+    fn on_sockets(sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+        let mut host = None;
+        let mut port = None;
+        let mut listening = Vec::new();
+        for socket in sockets {
+            if !is_listening(&socket)? {
+                anyhow::bail!("one of the sockets does not listen");
+            }
+            if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
+                listening.push(Socket::from_unix(socket)?);
                 continue;
             }
             let socket = StdTcpListener::from(socket);
-            let address = socket.local_addr()?;
-            local.get_or_insert(address);
-            sockets.push(Socket::from_tcp(socket.into())?);
+            let local = socket.local_addr()?;
+            port = Some(local.port());
+            host.get_or_insert_with(|| Host::of(local.ip()));
+            listening.push(Socket::from_tcp(socket.into())?);
+        }
+        if listening.is_empty() {
+            anyhow::bail!("there is no socket");
         }
         Ok(Self {
-            sockets,
+            sockets: listening,
             turn: 0,
-            host: local.map(|address| match address {
-                address if address.ip().is_unspecified() => Host::Any,
-                SocketAddr::V4(address) => Host::Name(address.ip().to_string()),
-                SocketAddr::V6(address) => Host::Ipv6(address.ip().to_string()),
-            }),
-            port: local.map(|address| address.port()),
-            _file: None,
+            host,
+            port,
+            file: None,
             complained: None,
         })
+    }
+
+    /// The sockets, to be handed to another process of ours.
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(|socket| match socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        })
+    }
+
+    /// A connection that the system has accepted already; `None` if there is none.
+    pub fn accepted(&mut self) -> Option<(Stream, Peer)> {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        loop {
+            match self.poll_accept(&mut context) {
+                Poll::Ready(Ok(accepted)) => return Some(accepted),
+                Poll::Ready(Err(error)) if is_the_connections_own(&error) => {}
+                Poll::Ready(Err(_)) | Poll::Pending => return None,
+            }
+        }
+    }
+
+    /// Stops listening. The file of a Unix socket is removed, unless it is the successor's by now.
+    pub fn close(mut self, manner: Manner) {
+        match manner {
+            Manner::Drain | Manner::Retire => {}
+            Manner::HandOver => {
+                if let Some(file) = self.file.take() {
+                    file.leave();
+                }
+            }
+        }
     }
 
     /// The next connection. Trouble that is not the connection's own (no descriptors left) is

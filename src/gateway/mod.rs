@@ -9,3 +9,4 @@ mod outgoing;
 pub mod passed;
 pub mod socket_url;
 pub mod spool;
+pub mod stop;

@@ -1,7 +1,7 @@
 //! Socket URLs: `tcp://host:port`, `unix:/path`, `fd.socket:stdin`.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -361,6 +361,18 @@ fn parse_protocol(text: &str, part: &str) -> Result<u32, InvalidSocketUrl> {
                 Some("the protocol is `tcp` or a number".to_owned()),
             )
         }),
+    }
+}
+
+impl Host {
+    /// The host of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            address if address.is_unspecified() => Self::Any,
+            IpAddr::V4(address) => Self::Name(address.to_string()),
+            IpAddr::V6(address) => Self::Ipv6(address.to_string()),
+        }
     }
 }
 

@@ -1,8 +1,24 @@
-//! What a master does besides serving: it gets along with those that started it and with those that it starts.
-//! It knows processes and its own sockets; it does not know gateways or settings.
+//! What a master does besides serving: it is the only one, takes orders, and gets along with those that
+//! started it and with those that it starts. It knows processes, locks and its own sockets; it does not know
+//! gateways or settings.
 //!
+//! - [`lifecycle`]: what a master does when something happens to it;
+//! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
+//! - [`seat`]: the place that one master has and another takes over, of these two and the next;
+//! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
 //! - [`notify`]: what a service manager is told;
 //! - [`privileges`]: whom a server is once it listens.
+//!
+//! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
+//! peer of a socket.
 
+pub mod client;
+pub mod control;
+pub mod lifecycle;
+pub mod lock;
 pub mod notify;
+pub mod pid_file;
 pub mod privileges;
+pub mod seat;
+
+mod own_file;

@@ -130,6 +130,31 @@ impl Account {
         Ok(())
     }
 
+    /// Does something as it for a moment, with root's rights afterwards: files that are made then are its own, in
+    /// folders that it may write to. For the time before anything else goes on in this process.
+    ///
+    /// # Errors
+    /// The system refuses; else what is done returns.
+    pub fn act_as<T>(&self, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        if self.is_present() {
+            return act();
+        }
+        let root = Moment {
+            uid: Uid::effective(),
+            gid: Gid::effective(),
+            #[cfg(not(target_vendor = "apple"))]
+            groups: unistd::getgroups()?,
+        };
+        let acted = self
+            .join_groups()
+            .and_then(|()| Ok(unistd::setegid(self.gid)?))
+            .and_then(|()| Ok(unistd::seteuid(self.uid)?))
+            .with_context(|| format!("cannot act as {self}"))
+            .and_then(|()| act());
+        root.restore().context("cannot be root again")?;
+        acted
+    }
+
     #[cfg(not(target_vendor = "apple"))]
     fn join_groups(&self) -> anyhow::Result<()> {
         match &self.name {
@@ -167,6 +192,24 @@ impl Account {
         variables
             .map(|(variable, value)| (variable.to_owned(), value.clone()))
             .into_iter()
+    }
+}
+
+/// Who this process was before it acted as somebody else for a moment.
+struct Moment {
+    uid: Uid,
+    gid: Gid,
+    #[cfg(not(target_vendor = "apple"))]
+    groups: Vec<Gid>,
+}
+
+impl Moment {
+    fn restore(self) -> anyhow::Result<()> {
+        unistd::seteuid(self.uid)?;
+        unistd::setegid(self.gid)?;
+        #[cfg(not(target_vendor = "apple"))]
+        unistd::setgroups(&self.groups)?;
+        Ok(())
     }
 }
 

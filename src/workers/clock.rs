@@ -20,6 +20,8 @@ pub struct Findings {
     pub doomed: Vec<WorkerId>,
     /// Workers with nothing left to do but overdue requests: to be ended.
     pub hopeless: Vec<WorkerId>,
+    /// Workers that have nothing left to do, and were told to leave.
+    pub parted: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
     pub crowded: bool,
     /// When to look again; `None` if nothing is under way.
@@ -83,7 +85,7 @@ impl Pool {
                         task.about,
                         seconds(now - since)
                     );
-                    task.refuse(StatusCode::GATEWAY_TIMEOUT);
+                    self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
                     if worker.standing == Standing::Serving {
                         worker.standing = Standing::Doomed;
                         findings.doomed.push(id);
@@ -113,7 +115,7 @@ impl Pool {
                     task.about,
                     seconds(now - task.entered)
                 );
-                task.refuse(StatusCode::SERVICE_UNAVAILABLE);
+                self.refusals.refuse(task, StatusCode::SERVICE_UNAVAILABLE);
             }
             if task.is_wanted() {
                 let entered = task.entered;
@@ -126,6 +128,8 @@ impl Pool {
             self.queue.pop_front();
         }
         findings.crowded = !self.queue.is_empty();
+        findings.parted = self.part();
+        self.curious = false;
         Ok(findings)
     }
 }

@@ -47,11 +47,14 @@ impl Staff {
                     worker,
                     Member {
                         source,
+                        since: Instant::now(),
                         links: Vec::new(),
                         process: None,
                         watch: None,
                         open_lanes: None,
                         lost: false,
+                        released: false,
+                        gone_by: None,
                         status: None,
                         ended: CancellationToken::new(),
                     },
@@ -140,12 +143,12 @@ impl Staff {
             .map(|(&worker, _)| worker)
             .collect();
         let becomes = source.becomes;
-        let process = source.pid.and_then(Process::new);
+        let pid = source.pid;
         for worker in waiting {
             self.employ(worker);
         }
         if let Some(worker) = becomes {
-            self.joined(worker, process);
+            self.joined(worker, pid.and_then(Process::new));
         }
     }
 
@@ -159,13 +162,7 @@ impl Staff {
         let links = std::mem::take(&mut member.links);
         let lanes = links.len();
         let ended = member.ended.clone();
-        {
-            let mut pool = lock(&self.shared.pool);
-            pool.add(worker, links);
-            if self.stopping.is_some() {
-                pool.close();
-            }
-        }
+        lock(&self.shared.pool).add(worker, links);
         for lane in 0..lanes {
             tokio::spawn(attend(
                 Arc::clone(&self.shared),
@@ -174,7 +171,6 @@ impl Staff {
             ));
         }
         self.shared.wake();
-        self.shared.busy.notify_one();
         if let Some(starting) = self.starting.take() {
             // If nobody waits, the start was given up, and Stop follows.
             let _ = starting.send(Ok(()));
@@ -207,13 +203,24 @@ impl Staff {
             });
             return;
         }
-        self.early_deaths += 1;
-        let delay = back_off(self.early_deaths);
-        self.not_before = Instant::now() + delay;
+        let delay = self.back_off(&format!("{error:#}"));
         log!(
             "{error:#}\nthe next attempt is in {:.1} s",
             delay.as_secs_f64()
         );
+    }
+
+    /// A worker could not be started, or died before its first answer: how long to wait before the next attempt.
+    pub(super) fn back_off(&mut self, failure: &str) -> Duration {
+        self.early_deaths += 1;
+        let delay = delay(self.early_deaths);
+        self.not_before = Instant::now() + delay;
+        for awaiting in self.awaiting.drain(..) {
+            // Nobody to tell is no matter.
+            let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
+        }
+        lock(&self.shared.roster).failed(failure);
+        delay
     }
 
     pub(super) fn end_slow_starters(&mut self, now: Instant) {
@@ -275,7 +282,7 @@ async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: Cancellatio
 
 /// How long to wait before the successor of a worker that died before its first answer is started: a tenth of a
 /// second, doubled for each that dies like this in a row, at most half a minute.
-pub(super) fn back_off(early_deaths: u32) -> Duration {
+fn delay(early_deaths: u32) -> Duration {
     let doublings = early_deaths.saturating_sub(1).min(16);
     FIRST_DELAY
         .saturating_mul(1 << doublings)
@@ -286,14 +293,14 @@ pub(super) fn back_off(early_deaths: u32) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use super::back_off;
+    use super::delay;
 
     #[test]
     fn delays_double_up_to_half_a_minute() {
         let delays: Vec<u128> = [1, 2, 3, 9, 10, 1000]
-            .map(|deaths| back_off(deaths).as_millis())
+            .map(|deaths| delay(deaths).as_millis())
             .to_vec();
         assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000]);
-        assert!(back_off(u32::MAX) <= Duration::from_secs(30));
+        assert!(delay(u32::MAX) <= Duration::from_secs(30));
     }
 }

@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::hiring::back_off;
-use super::lock;
 use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
 use super::template::cause;
+use super::{MOMENT, lock};
 use crate::log;
 use crate::unix;
 
@@ -97,10 +96,11 @@ impl Staff {
         };
         let answered = pool.answered_in_all();
         drop(pool);
-        let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
             return;
         }
+        let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
+        lock(&self.shared.roster).deaths += 1;
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let cause = cause(status);
@@ -112,15 +112,37 @@ impl Staff {
         // A request that kills its worker says nothing about the next worker, if others get answers.
         if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;
-            log!("worker{name} {cause}{losses}; it is replaced");
+            let failure = format!("worker{name} {cause}{losses}");
+            lock(&self.shared.roster).failed(&failure);
+            log!("{failure}; it is replaced");
         } else {
-            self.early_deaths += 1;
-            let delay = back_off(self.early_deaths);
-            self.not_before = Instant::now() + delay;
-            let delay = delay.as_secs_f64();
-            log!(
-                "worker{name} {cause} before its first answer{losses}; it is replaced in {delay:.1} s"
-            );
+            let failure = format!("worker{name} {cause} before its first answer{losses}");
+            let delay = self.back_off(&failure).as_secs_f64();
+            log!("{failure}; it is replaced in {delay:.1} s");
+        }
+    }
+
+    /// A worker is to be gone soon. If it stays all the same, it is ended.
+    pub(super) fn leaves(&mut self, worker: WorkerId) {
+        let by = Instant::now() + self.options.stop_timeout.max(MOMENT);
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.lost = true;
+            member.gone_by.get_or_insert(by);
+        }
+    }
+
+    pub(super) fn end_slow_leavers(&mut self, now: Instant) {
+        let slow: Vec<WorkerId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.gone_by.is_some_and(|by| now >= by))
+            .map(|(&worker, _)| worker)
+            .collect();
+        for worker in slow {
+            if let Some(member) = self.members.get_mut(&worker) {
+                member.gone_by = None;
+            }
+            self.kill(worker);
         }
     }
 
@@ -148,9 +170,19 @@ impl Staff {
     }
 
     /// The end: workers leave by themselves, or, when the time is over, are ended; then the templates.
-    pub(super) fn wind_up(&mut self, over: bool) {
-        // Those that do not exist yet need not begin to.
-        self.members.retain(|_, member| member.open_lanes.is_some());
+    pub(super) fn wind_up(&mut self, now: Instant, over: bool) {
+        if over {
+            lock(&self.shared.pool).refuse_queue();
+        }
+        if lock(&self.shared.pool).is_crowded() {
+            // What waits is answered, whatever becomes of those who were to do that.
+            if self.at_work() == 0 && now >= self.not_before {
+                self.hire();
+            }
+        } else {
+            // Those that do not exist yet need not begin to.
+            self.members.retain(|_, member| member.open_lanes.is_some());
+        }
         if over {
             let alive: Vec<WorkerId> = self.members.keys().copied().collect();
             for worker in alive {

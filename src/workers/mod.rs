@@ -4,7 +4,9 @@
 //! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
 //!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
 //!   `exchange.py`, which is one request and its answer;
-//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off;
+//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
+//!   dry first;
+//! - [`roster`]: who is there, for those who ask;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
 
@@ -13,12 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::application::status::Status;
 use crate::application::{Request, Response};
 
 use pool::{Limits, Pool, WorkerId};
+use roster::Roster;
 use staff::Event;
 use task::Task;
 
@@ -31,8 +35,11 @@ pub mod reader;
 pub mod ring;
 pub mod staff;
 
+pub mod roster;
+
 mod hiring;
 mod leaving;
+mod parting;
 pub mod task;
 pub mod template;
 
@@ -78,6 +85,7 @@ pub struct WorkerOptions {
 #[derive(Debug)]
 pub struct Shared {
     pool: Mutex<Pool>,
+    roster: Mutex<Roster>,
     /// Something is to be written to a worker.
     written: Notify,
     /// Something is under way: the clock is to tick.
@@ -89,8 +97,11 @@ impl Shared {
     /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
     /// leaves in one write. The clock ticks from then on: an answer may come without being announced.
     fn wake(&self) {
-        if lock(&self.pool).is_dirty() {
+        let pool = lock(&self.pool);
+        if pool.is_dirty() {
             self.written.notify_one();
+        }
+        if pool.is_dirty() || pool.is_curious() {
             self.busy.notify_one();
         }
     }
@@ -102,8 +113,8 @@ impl Shared {
 }
 
 /// Locks; a panic elsewhere leaves a pool that is still the best that there is.
-fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The workers of one application.
@@ -123,6 +134,7 @@ impl Workers {
         let (events, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             pool: Mutex::new(Pool::new(options.limits.clone())),
+            roster: Mutex::new(Roster::new()),
             written: Notify::new(),
             busy: Notify::new(),
             events,
@@ -155,10 +167,29 @@ impl Workers {
         answer.await.unwrap_or_else(lost)
     }
 
-    /// Ends all workers: when they have finished what they are on, at the latest after the time `within`, or a
-    /// moment, which they have to leave in good order.
+    /// Waits until as many workers as are always kept running are ready.
+    ///
+    /// # Errors
+    /// Why one of them could not be started, or died at once; others, and further attempts, go on.
+    pub async fn all_ready(&self) -> anyhow::Result<()> {
+        let (tell, told) = oneshot::channel();
+        self.shared.tell(Event::AwaitAll(tell));
+        told.await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the workers were stopped")))
+    }
+
+    /// How the workers are, and the requests before them.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let roster = lock(&self.shared.roster);
+        roster.status(&lock(&self.shared.pool))
+    }
+
+    /// Ends all workers: accepts no more requests, has those answered that are here, in the queue too, and lets
+    /// each worker leave when nothing is left for it to do. What is not done after the time `within`, or a
+    /// moment, which they have to leave in good order, is ended.
     pub async fn stop(&self, within: Duration) {
-        let (done, stopped) = tokio::sync::oneshot::channel();
+        let (done, stopped) = oneshot::channel();
         let deadline = Instant::now() + within.max(MOMENT);
         self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
@@ -176,6 +207,9 @@ async fn write_batches(shared: Arc<Shared>) {
             // We are awake: what is ready by now needs no wake-up of its own.
             let confused = empty_rings(&mut pool).and_then(|()| pool.unstick()).err();
             blocked.append(&mut pool.flush());
+            if pool.is_curious() {
+                shared.busy.notify_one();
+            }
             (blocked, confused)
         };
         if let Some(id) = confused {
@@ -230,6 +264,9 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             }
             for id in findings.hopeless {
                 shared.tell(Event::Hopeless(id));
+            }
+            for id in findings.parted {
+                shared.tell(Event::Parted(id));
             }
             if findings.crowded {
                 shared.tell(Event::Crowded);

@@ -23,7 +23,7 @@ use http::StatusCode;
 
 use super::lane::{Confused, Lane};
 use super::link::{Flushed, Link};
-use super::task::Task;
+use super::task::{Refusals, Task};
 use crate::log;
 use crate::protocol::worker::Header;
 
@@ -75,9 +75,11 @@ pub(super) struct Post {
 pub(super) enum Standing {
     /// It does.
     Serving,
+    /// It gets no more requests, and leaves when it has answered what it is on.
+    Retiring,
     /// It has a request that is overdue. It may finish what else it is on, and is then ended.
     Doomed,
-    /// It leaves when it has answered what it has, or is dead already.
+    /// It was told to leave, or is dead already.
     Leaving,
 }
 
@@ -111,10 +113,15 @@ pub struct Pool {
     /// Our idea of the median service time in seconds.
     pub(super) typical: f64,
     pub(super) idle_count: u64,
+    /// How many requests came in.
+    pub(super) accepted: u64,
     /// How many requests all workers have answered.
     answered: u64,
+    pub(super) refusals: Refusals,
     /// No request is accepted any more.
     pub(super) closed: bool,
+    /// Something has happened that [`Pool::clock`] is to look at.
+    pub(super) curious: bool,
 }
 
 impl Pool {
@@ -128,8 +135,11 @@ impl Pool {
             dirty: Vec::new(),
             typical: 1e-3,
             idle_count: 0,
+            accepted: 0,
             answered: 0,
+            refusals: Refusals::default(),
             closed: false,
+            curious: false,
         }
     }
 
@@ -155,13 +165,16 @@ impl Pool {
             last: Vec::new(),
         };
         self.workers.insert(id, worker);
+        self.curious = true;
         self.dispatch();
     }
 
     /// Takes a request: sends it to a lane, puts it into the queue, or refuses it.
     pub fn accept(&mut self, mut task: Task) {
+        self.accepted += 1;
         if self.closed {
-            task.refuse(StatusCode::SERVICE_UNAVAILABLE);
+            self.refusals
+                .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         } else if self.queue.is_empty()
             && let Some(seat) = self.choose()
         {
@@ -174,7 +187,8 @@ impl Pool {
                 task.about,
                 self.queue.len()
             );
-            task.refuse(StatusCode::SERVICE_UNAVAILABLE);
+            self.refusals
+                .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         }
     }
 
@@ -241,7 +255,7 @@ impl Pool {
 
     fn send(&mut self, seat: Seat, mut task: Task) {
         let Some(post) = self.post(seat) else {
-            task.refuse(StatusCode::BAD_GATEWAY);
+            self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
             return;
         };
         let number = post.lane.next_number();
@@ -273,6 +287,12 @@ impl Pool {
                 self.send(seat, task);
             }
         }
+    }
+
+    /// Whether [`Pool::clock`] is to look at what has happened.
+    #[must_use]
+    pub fn is_curious(&self) -> bool {
+        self.curious
     }
 
     /// Whether something is to be written.
@@ -321,8 +341,11 @@ impl Pool {
         let post = self.post(seat).ok_or(Confused)?;
         let task = post.lane.answered(number)?;
         post.progress = Instant::now();
+        // The clock does not look at a lane that is stuck.
+        let curious = post.stalled;
         post.stalled = false;
         post.idle_since = idle_since;
+        self.curious |= curious;
         if let Some(worker) = self.workers.get_mut(&seat.0) {
             worker.answered += 1;
             self.answered += 1;
@@ -417,9 +440,10 @@ impl Pool {
                         .last
                         .push(format!("the answer to {} ends early", task.about));
                 }
-                task.refuse(StatusCode::BAD_GATEWAY);
+                self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
             }
         }
+        self.curious = true;
         self.dispatch();
     }
 
@@ -442,22 +466,5 @@ impl Pool {
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         self.queue.iter().any(Task::is_wanted)
-    }
-
-    /// Accepts no more requests, refuses those in the queue, and lets the workers leave when they have
-    /// answered what they have.
-    pub fn close(&mut self) {
-        self.closed = true;
-        for mut task in self.queue.drain(..) {
-            task.refuse(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        for worker in self.workers.values_mut() {
-            worker.standing = Standing::Leaving;
-            for post in &mut worker.posts {
-                // What is not written yet can be written now or never: the socket is about to be closed.
-                let _ = post.link.flush();
-                post.link.close();
-            }
-        }
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::pool::WorkerId;
+use super::roster::Entry;
 use super::template::{Message, Template};
 use super::{Shared, WorkerOptions, lock};
 use crate::log;
@@ -39,8 +40,12 @@ pub enum Event {
     Doomed(WorkerId),
     /// A worker has nothing left but requests that are overdue.
     Hopeless(WorkerId),
+    /// A worker had nothing left to do, and was told to leave.
+    Parted(WorkerId),
     /// Requests wait, and no lane is free.
     Crowded,
+    /// Tell when all that are to be there are ready, or why not.
+    AwaitAll(oneshot::Sender<anyhow::Result<()>>),
     /// Everything is to end, by then at the latest; tell when it has.
     Stop(Instant, oneshot::Sender<()>),
 }
@@ -63,6 +68,8 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) source: TemplateId,
+    /// When it was ordered.
+    pub(super) since: Instant,
     /// Its lanes, until it exists.
     pub(super) links: Vec<Link>,
     pub(super) process: Option<Process>,
@@ -72,6 +79,10 @@ pub(super) struct Member {
     pub(super) open_lanes: Option<usize>,
     /// Neither starting nor serving any more.
     pub(super) lost: bool,
+    /// It leaves because we told it to.
+    pub(super) released: bool,
+    /// Told to leave, or its lanes are closed: it has time until then.
+    pub(super) gone_by: Option<Instant>,
     pub(super) status: Option<ExitStatus>,
     /// Says to those who read its lanes that its process has ended.
     pub(super) ended: CancellationToken,
@@ -95,6 +106,8 @@ pub(super) struct Staff {
     pub(super) crowded: bool,
     /// To be told whether the start went well.
     pub(super) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
+    /// To be told when all are ready.
+    pub(super) awaiting: Vec<oneshot::Sender<anyhow::Result<()>>>,
     pub(super) stopping: Option<Stopping>,
 }
 
@@ -129,6 +142,7 @@ pub async fn start(
         last_start: now,
         crowded: false,
         starting: Some(starting),
+        awaiting: Vec::new(),
         stopping: None,
     };
     tokio::spawn(staff.run(inbox, children));
@@ -141,6 +155,7 @@ impl Staff {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut children: Signal) {
         loop {
             self.act();
+            self.publish();
             if self.is_over() {
                 break;
             }
@@ -168,12 +183,14 @@ impl Staff {
     fn act(&mut self) {
         let now = Instant::now();
         self.end_slow_starters(now);
+        self.end_slow_leavers(now);
         if let Some(stopping) = &self.stopping {
             let over = now >= stopping.deadline;
-            self.wind_up(over);
+            self.wind_up(now, over);
             return;
         }
-        let at_work = self.members.values().filter(|member| !member.lost).count();
+        self.report_ready();
+        let at_work = self.at_work();
         if at_work < self.options.min {
             if now >= self.not_before {
                 for _ in at_work..self.options.min {
@@ -190,6 +207,37 @@ impl Staff {
         }
     }
 
+    /// How many workers serve, or are about to.
+    pub(super) fn at_work(&self) -> usize {
+        self.members.values().filter(|member| !member.lost).count()
+    }
+
+    /// Tells those who wait for it that all workers are ready.
+    fn report_ready(&mut self) {
+        let ready = |member: &&Member| !member.lost && member.open_lanes.is_some();
+        if self.members.values().filter(ready).count() >= self.options.min {
+            for awaiting in self.awaiting.drain(..) {
+                // Nobody to tell is no matter.
+                let _ = awaiting.send(Ok(()));
+            }
+        }
+    }
+
+    /// Copies what others may want to know.
+    fn publish(&self) {
+        let entry = |(&id, member): (&WorkerId, &Member)| Entry {
+            id,
+            pid: member.process.as_ref().map(Process::id),
+            since: member.since,
+            lost: member.lost,
+        };
+        let mut roster = lock(&self.shared.roster);
+        roster.entries.clear();
+        roster.entries.extend(self.members.iter().map(entry));
+        roster.early_deaths = self.early_deaths;
+        roster.not_before = self.not_before;
+    }
+
     fn next_growth(&self) -> Instant {
         // One at a time: the next one only when this one has shown whether it helps.
         (self.last_start + self.options.start_interval).max(self.not_before)
@@ -203,13 +251,17 @@ impl Staff {
             .min()
             .filter(|_| !limit.is_zero())
             .map(|since| since + limit);
-        let at_work = self.members.values().filter(|member| !member.lost).count();
+        let leaving = self.members.values().filter_map(|member| member.gone_by);
+        let at_work = self.at_work();
         let due = match &self.stopping {
-            Some(stopping) => Some(stopping.deadline).filter(|at| *at > Instant::now()),
+            Some(stopping) => [stopping.deadline, self.not_before]
+                .into_iter()
+                .filter(|at| *at > Instant::now())
+                .min(),
             None if at_work < self.options.min => Some(self.not_before),
             None => (self.crowded && at_work < self.options.max).then(|| self.next_growth()),
         };
-        slow.into_iter().chain(due).min()
+        slow.into_iter().chain(leaving).chain(due).min()
     }
 
     fn happened(&mut self, event: Event) {
@@ -219,17 +271,15 @@ impl Staff {
             Event::LaneClosed(worker) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.open_lanes = member.open_lanes.map(|open| open.saturating_sub(1));
-                    if !std::mem::replace(&mut member.lost, true) {
-                        // It should be gone in a moment. If it stays all the same, it is ended.
-                        let shared = Arc::clone(&self.shared);
-                        let grace = self.options.stop_timeout;
-                        tokio::spawn(async move {
-                            tokio::time::sleep(grace).await;
-                            shared.tell(Event::Hopeless(worker));
-                        });
-                    }
                 }
+                self.leaves(worker);
                 self.bury(worker);
+            }
+            Event::Parted(worker) => {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.released = true;
+                }
+                self.leaves(worker);
             }
             Event::Confused(worker) => {
                 let process = self
@@ -247,8 +297,11 @@ impl Staff {
             }
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
+            Event::AwaitAll(tell) => self.awaiting.push(tell),
             Event::Stop(deadline, done) => {
                 lock(&self.shared.pool).close();
+                self.shared.wake();
+                self.awaiting.clear();
                 self.stopping = Some(Stopping { done, deadline });
             }
         }

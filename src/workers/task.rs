@@ -47,8 +47,22 @@ pub struct About {
 
 impl fmt::Display for About {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.method, self.target())
+    }
+}
+
+impl About {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// The target, fit to be printed.
+    #[must_use]
+    pub fn target(&self) -> String {
         let target = String::from_utf8_lossy(&self.target);
-        write!(formatter, "{} {}", self.method, target.escape_debug())
+        target.escape_debug().to_string()
     }
 }
 
@@ -120,5 +134,28 @@ impl Task {
             let _ = self.answer(response);
             self.progress = Progress::Refused;
         }
+    }
+}
+
+/// How many requests were answered with which status of ours.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    pub(super) bad_gateway: u64,
+    pub(super) unavailable: u64,
+    pub(super) gateway_timeout: u64,
+}
+
+impl Refusals {
+    /// Answers with a status of ours, and counts it if that can still be done.
+    pub(super) fn refuse(&mut self, task: &mut Task, status: StatusCode) {
+        if task.is_wanted() {
+            match status {
+                StatusCode::BAD_GATEWAY => self.bad_gateway += 1,
+                StatusCode::SERVICE_UNAVAILABLE => self.unavailable += 1,
+                StatusCode::GATEWAY_TIMEOUT => self.gateway_timeout += 1,
+                _ => {}
+            }
+        }
+        task.refuse(status);
     }
 }

@@ -12,6 +12,7 @@ use crate::sample::{Server, in_time, pattern};
 use crate::web_server::{WebServer, begin, get, params, post, record, stdin};
 
 mod sample;
+mod stopping;
 mod trouble;
 mod web_server;
 

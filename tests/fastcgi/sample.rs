@@ -14,11 +14,11 @@ use runner::application::{
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
+use runner::gateway::stop::{Manner, Stop};
 use runner::protocol::environ;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::web_server::WebServer;
 
@@ -163,7 +163,7 @@ pub struct Server {
     pub port: u16,
     pub application: Arc<Sample>,
     pub events: mpsc::UnboundedReceiver<&'static str>,
-    pub stop: CancellationToken,
+    pub stop: Stop,
     pub serving: JoinHandle<()>,
 }
 
@@ -179,13 +179,13 @@ impl Server {
             gate: Notify::new(),
             events: sender,
         });
-        let stop = CancellationToken::new();
+        let stop = Stop::new();
         Self {
             port: listener.port().unwrap_or_default(),
             serving: tokio::spawn(serve(
                 listener,
                 Arc::clone(&application) as Arc<dyn Application>,
-                options,
+                watch::channel(options).1,
                 stop.clone(),
             )),
             application,
@@ -205,7 +205,7 @@ impl Server {
 
     /// Stops the gateway and waits until it has ended.
     pub async fn ended(self) {
-        self.stop.cancel();
+        self.stop.begin(Manner::Drain);
         in_time(self.serving).await.unwrap();
     }
 }

@@ -198,49 +198,6 @@ async fn what_is_not_fastcgi_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn stopping_finishes_what_is_running_and_takes_nothing_more() {
-    let mut server = Server::start(FastCgiOptions::default());
-    let mut idle = server.connect().await;
-    assert_eq!(
-        idle.ask(get(1, "/x")).await.is_whole().body(),
-        b"hello from /x"
-    );
-    let mut busy = server.connect().await;
-    busy.send(get(1, "/wait")).await;
-    assert_eq!(server.event().await, "waiting");
-    server.stop.cancel();
-    assert_eq!(idle.next().await, None);
-    assert_eq!(
-        busy.ask(get(2, "/x")).await.end,
-        Some((0, Outcome::Overloaded))
-    );
-    let refused = TcpStream::connect(("127.0.0.1", server.port)).await;
-    assert!(refused.is_err());
-    server.application.gate.notify_one();
-    assert_eq!(busy.answer(1).await.is_whole().body(), b"waited");
-    assert_eq!(busy.next().await, None);
-    server.ended().await;
-}
-
-#[tokio::test]
-async fn what_is_on_its_way_at_a_stop_is_answered() {
-    let server = Server::start(FastCgiOptions::default());
-    let mut idle = server.connect().await;
-    idle.ask(get(1, "/x")).await.is_whole();
-    server.stop.cancel();
-    let mut late = server.connect().await;
-    for client in [&mut idle, &mut late] {
-        client.send(get(1, "/y")).await;
-    }
-    for client in [&mut idle, &mut late] {
-        let answer = client.answer(1).await;
-        assert_eq!(answer.is_whole().body(), b"hello from /y");
-        assert_eq!(client.next().await, None);
-    }
-    server.ended().await;
-}
-
-#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let server = Server::start(FastCgiOptions {
         connections: 1,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -40,7 +41,7 @@ impl Address {
         self.connect().is_ok()
     }
 
-    fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
+    pub(super) fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
         match self {
             Self::Tcp(host, port) => {
                 let mut error = None;
@@ -102,7 +103,8 @@ impl Waits {
     }
 }
 
-trait Stream: Read + Write {
+/// A connected socket of either kind.
+pub(super) trait Stream: Read + Write + AsFd + Send {
     fn limit(&self, time: Duration);
     fn end_writing(&self);
 }

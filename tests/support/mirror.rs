@@ -18,12 +18,12 @@ use runner::application::{
 use runner::gateway::http::{HttpOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
+use runner::gateway::stop::{Manner, Stop};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 /// How long a test waits before it fails.
 pub const ENOUGH: Duration = Duration::from_secs(20);
@@ -265,7 +265,8 @@ pub struct Server {
     pub mirror: Arc<Mirror>,
     pub address: String,
     pub port: u16,
-    pub stop: CancellationToken,
+    pub options: watch::Sender<HttpOptions>,
+    pub stop: Stop,
     pub task: JoinHandle<()>,
 }
 
@@ -278,19 +279,21 @@ impl Server {
         let listener = Listener::bind(&url.parse::<SocketUrl>().unwrap()).unwrap();
         let mirror = Arc::new(Mirror::default());
         let port = listener.port().unwrap_or_default();
-        let stop = CancellationToken::new();
+        let (sender, options) = watch::channel(options);
+        let stop = Stop::new();
         let application = Arc::<Mirror>::clone(&mirror);
         Self {
             mirror,
             address: format!("127.0.0.1:{port}"),
             port,
             task: tokio::spawn(serve(listener, application, options, stop.clone())),
+            options: sender,
             stop,
         }
     }
 
     pub async fn stop(self) {
-        self.stop.cancel();
+        self.stop.begin(Manner::Drain);
         in_time(self.task).await.unwrap();
     }
 

@@ -32,9 +32,11 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 pub use http::{Address, Reply, Waits};
+pub use load::{Load, Report};
 pub use process::{Outcome, Program, Server};
 
 pub mod http;
+pub mod load;
 pub mod process;
 
 /// How long anything may take before the test fails: far more than it ever needs, since it is

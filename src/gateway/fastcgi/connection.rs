@@ -11,14 +11,14 @@ use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::application::{Application, Errors, Request, Response};
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::fastcgi::outbox::Outbox;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::spool::{Spool, SpoolError};
+use crate::gateway::stop::{CROSSED, Manner, Stop};
 use crate::protocol::environ;
 use crate::protocol::fastcgi::{End, Kind, Malformed, Pairs, put_records, take_record};
 use crate::protocol::responder::{Event, Limits, Responder};
@@ -34,13 +34,14 @@ const VARIABLES: usize = 1000;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What all connections have in common.
+#[derive(Clone)]
 pub struct Service {
     /// Answers the requests.
     pub application: Arc<dyn Application>,
     /// As they were given.
     pub options: FastCgiOptions,
     /// Ends the connections once their requests are answered.
-    pub closing: CancellationToken,
+    pub stop: Stop,
 }
 
 /// Why a connection was closed before its time.
@@ -84,7 +85,12 @@ pub async fn converse(
         outbox.close();
         writing.await.map_err(Broken::Io)?;
     }
-    if conversation.cut_off {
+    let linger = match (conversation.cut_off, conversation.ending) {
+        (true, _) => Some(LINGER),
+        (false, Some(_)) => Some(CROSSED),
+        (false, None) => None,
+    };
+    if let Some(linger) = linger {
         let _ = writer.shutdown().await;
         let mut rest = BytesMut::new();
         let discard = async {
@@ -92,7 +98,7 @@ pub async fn converse(
                 rest.clear();
             }
         };
-        let _ = timeout(LINGER, discard).await;
+        let _ = timeout(linger, discard).await;
     }
     Ok(())
 }
@@ -108,6 +114,26 @@ struct Conversation<'a> {
     answers: JoinSet<(u16, Ended)>,
     /// A request was answered before all of it was received.
     cut_off: bool,
+    /// The gateway is to end.
+    ending: Option<Ending>,
+}
+
+/// How a connection ends because the gateway does. It is never closed in the middle of a request, nor while
+/// others are answered; best at once after an answer, when the web server has not sent anything else yet.
+struct Ending {
+    manner: Manner,
+    since: Instant,
+    /// An answer was given since.
+    answered: bool,
+    /// It was idle for as long as the manner grants: nothing is begun any more.
+    overdue: bool,
+}
+
+impl Ending {
+    /// Whether there is time that could still be cut.
+    fn is_patient(&self) -> bool {
+        self.manner != Manner::Drain && !self.overdue
+    }
 }
 
 struct Upload {
@@ -141,18 +167,22 @@ impl<'a> Conversation<'a> {
             running: HashMap::new(),
             answers: JoinSet::new(),
             cut_off: false,
+            ending: None,
         }
     }
 
     /// Takes in requests and starts their answers, until the last one is answered.
     async fn receive(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<(), Broken> {
         let mut buffer = BytesMut::new();
+        let stop = self.service.stop.clone();
+        let mut begun = pin!(stop.begun());
         loop {
             while let Some(record) = take_record(&mut buffer)? {
                 if let Some(event) = self.responder.receive(record)? {
                     self.act(event).await?;
                 }
             }
+            self.end_soon(buffer.is_empty());
             if self.responder.is_last() && self.responder.is_idle() {
                 return Ok(());
             }
@@ -163,6 +193,10 @@ impl<'a> Conversation<'a> {
             buffer.reserve(READ);
             let owed = self.responder.is_receiving() || !buffer.is_empty();
             let patience = self.service.options.read_timeout;
+            let deadline = match &self.ending {
+                Some(ending) if !ending.overdue => Some(ending.since + ending.manner.linger()),
+                Some(_) | None => None,
+            };
             tokio::select! {
                 biased;
                 Some(ended) = self.answers.join_next_with_id(), if !self.answers.is_empty() => {
@@ -173,11 +207,33 @@ impl<'a> Conversation<'a> {
                     Ok(_) => (),
                     Err(error) => return Err(Broken::Io(error)),
                 },
-                () = self.service.closing.cancelled(), if !self.responder.is_last() => {
-                    self.responder.take_no_more();
+                manner = &mut begun, if self.ending.is_none() => {
+                    self.ending = Some(Ending {
+                        manner,
+                        since: Instant::now(),
+                        answered: false,
+                        overdue: false,
+                    });
+                }
+                () = stop.draining(), if self.ending.as_ref().is_some_and(Ending::is_patient) => {
+                    self.ending.iter_mut().for_each(|ending| ending.manner = Manner::Drain);
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.ending.iter_mut().for_each(|ending| ending.overdue = true);
                 }
                 () = tokio::time::sleep(patience), if owed => return Err(Broken::Stalled),
             }
+        }
+    }
+
+    /// Takes no more requests if the gateway is to end and this is a good moment.
+    fn end_soon(&mut self, nothing_half_read: bool) {
+        let whole = nothing_half_read && !self.responder.is_receiving();
+        if let Some(ending) = &self.ending
+            && whole
+            && (ending.overdue || ending.answered && self.responder.is_idle())
+        {
+            self.responder.take_no_more();
         }
     }
 
@@ -271,6 +327,9 @@ impl<'a> Conversation<'a> {
     }
 
     fn finish(&mut self, id: u16) {
+        if let Some(ending) = &mut self.ending {
+            ending.answered = true;
+        }
         self.outbox
             .put_end(|records| End::COMPLETE.put(records, id));
         self.responder.end(id);

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
-use crate::gateway::listener::{Listener, Peer};
+use crate::gateway::listener::{Listener, Peer, Stream};
 use crate::gateway::spool::SpoolOptions;
+use crate::gateway::stop::Stop;
 
 mod connection;
 mod outbox;
@@ -81,57 +81,84 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
         .map(Some)
 }
 
-/// How long after `stop` we go on as before: what is on its way to us by then is answered rather than
-/// reset. Web servers cannot know beforehand that a connection will be closed.
-const LAST_CALL: Duration = Duration::from_millis(10);
-
 /// How often refused connections are written to the log at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves until `stop`, then answers the requests that are under way and returns. Drop the future to
-/// give them up.
+/// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
+/// [`Manner`](crate::gateway::stop::Manner) says, and returns. Drop the future to give them up.
+///
+/// New options hold for new connections.
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
-    options: FastCgiOptions,
-    stop: CancellationToken,
+    mut options: watch::Receiver<FastCgiOptions>,
+    stop: Stop,
 ) {
-    let at_most = options.connections;
-    let service = Arc::new(Service {
-        application,
-        options,
-        closing: CancellationToken::new(),
-    });
-    let mut last_call = pin!(async {
-        stop.cancelled().await;
-        sleep(LAST_CALL).await;
-    });
-    let mut connections = JoinSet::new();
-    let mut complained: Option<Instant> = None;
-    loop {
+    let mut gate = Gate {
+        service: Arc::new(Service {
+            application,
+            options: options.borrow_and_update().clone(),
+            stop: stop.clone(),
+        }),
+        connections: JoinSet::new(),
+        complained: None,
+    };
+    let mut stopped = pin!(stop.begun());
+    let manner = loop {
         tokio::select! {
             biased;
-            () = &mut last_call => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => (),
-            (stream, peer) = listener.accept(), if connections.len() < at_most => {
-                if is_allowed(peer, service.options.web_servers.as_deref()) {
-                    let service = Arc::clone(&service);
-                    connections.spawn(async move {
-                        if let Err(broken) = converse(stream, &service).await {
-                            report(peer, broken);
-                        }
+            manner = &mut stopped => break manner,
+            Some(_) = gate.connections.join_next(), if !gate.connections.is_empty() => (),
+            (stream, peer) = listener.accept(), if gate.has_room() => {
+                // An error means that nobody will change them any more.
+                if options.has_changed().unwrap_or(false) {
+                    gate.service = Arc::new(Service {
+                        options: options.borrow_and_update().clone(),
+                        ..Service::clone(&gate.service)
                     });
-                } else if complained.is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
-                    complained = Some(Instant::now());
-                    let peer = name(peer);
-                    crate::log!("refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name");
                 }
+                gate.enter(stream, peer);
             }
         }
+    };
+    while gate.has_room()
+        && let Some((stream, peer)) = listener.accepted()
+    {
+        gate.enter(stream, peer);
     }
-    drop(listener);
-    service.closing.cancel();
-    while connections.join_next().await.is_some() {}
+    listener.close(manner);
+    while gate.connections.join_next().await.is_some() {}
+}
+
+/// Who may come in, and who is in.
+struct Gate {
+    service: Arc<Service>,
+    connections: JoinSet<()>,
+    complained: Option<Instant>,
+}
+
+impl Gate {
+    fn has_room(&self) -> bool {
+        self.connections.len() < self.service.options.connections
+    }
+
+    fn enter(&mut self, stream: Stream, peer: Peer) {
+        if is_allowed(peer, self.service.options.web_servers.as_deref()) {
+            let service = Arc::clone(&self.service);
+            self.connections.spawn(async move {
+                if let Err(broken) = converse(stream, &service).await {
+                    report(peer, broken);
+                }
+            });
+        } else if self
+            .complained
+            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL)
+        {
+            self.complained = Some(Instant::now());
+            let peer = name(peer);
+            crate::log!("refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name");
+        }
+    }
 }
 
 fn is_allowed(peer: Peer, web_servers: Option<&[IpAddr]>) -> bool {

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +20,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
 use crate::gateway::http::access_log::Entry;
@@ -31,8 +32,10 @@ use crate::gateway::http::transport::Transport;
 use crate::gateway::listener::{Listener, Peer, Stream};
 use crate::gateway::socket_url::Host;
 use crate::gateway::spool::SpoolOptions;
+use crate::gateway::stop::{CROSSED, Stop};
 
 mod access_log;
+mod farewell;
 mod head;
 mod raw_heads;
 mod reply;
@@ -54,6 +57,8 @@ pub struct HttpOptions {
     pub head_timeout: Duration,
     /// How long a client may send nothing of a body that it owes (408).
     pub body_timeout: Duration,
+    /// How many bytes a second it has to send on the whole, beyond that time (408).
+    pub body_rate: u32,
     /// How long a client may take nothing of a response.
     pub write_timeout: Duration,
 }
@@ -65,37 +70,52 @@ impl Default for HttpOptions {
             access_log: false,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
+            body_rate: 500,
             write_timeout: Duration::from_secs(60),
         }
     }
 }
 
-/// Serves HTTP until it is stopped, then closes idle connections, lets requests under way finish and
-/// returns when no connection is left. Dropping the future breaks off what is under way.
+/// Serves HTTP until it is stopped, then lets requests under way finish and closes idle connections as the
+/// [`Manner`](crate::gateway::stop::Manner) says. Returns when no connection is left. Dropping the future breaks off what is under way.
+///
+/// New options hold for new connections.
 pub async fn serve(
     mut listener: Listener,
     application: Arc<dyn Application>,
-    options: HttpOptions,
-    stop: CancellationToken,
+    mut options: watch::Receiver<HttpOptions>,
+    stop: Stop,
 ) {
-    let server = Arc::new(Server {
+    let mut server = Arc::new(Server {
         application,
-        options,
+        options: options.borrow_and_update().clone(),
         host: listener.host().cloned(),
         port: listener.port().map(|port| port.to_string()),
+        stop: stop.clone(),
     });
     let mut connections = JoinSet::new();
-    loop {
+    let mut stopped = pin!(stop.begun());
+    let manner = loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
+            manner = &mut stopped => break manner,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             (stream, peer) = listener.accept() => {
-                connections.spawn(converse(Arc::clone(&server), stream, peer, stop.clone()));
+                // An error means that nobody will change them any more.
+                if options.has_changed().unwrap_or(false) {
+                    server = Arc::new(Server {
+                        options: options.borrow_and_update().clone(),
+                        ..Server::clone(&server)
+                    });
+                }
+                connections.spawn(converse(Arc::clone(&server), stream, peer));
             }
         }
+    };
+    while let Some((stream, peer)) = listener.accepted() {
+        connections.spawn(converse(Arc::clone(&server), stream, peer));
     }
-    drop(listener);
+    listener.close(manner);
     while let Some(ended) = connections.join_next().await {
         report(ended);
     }
@@ -108,11 +128,13 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 /// What is the same for every connection.
+#[derive(Clone)]
 struct Server {
     application: Arc<dyn Application>,
     options: HttpOptions,
     host: Option<Host>,
     port: Option<String>,
+    stop: Stop,
 }
 
 /// One connection, for everything that goes on in it.
@@ -162,23 +184,21 @@ fn bracketed(address: SocketAddr) -> String {
 }
 
 /// Serves one connection to its end.
-async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: CancellationToken) {
-    let connection = Arc::new(server.connection(&stream, peer));
-    let options = &server.options;
-    let heads = Arc::default();
-    let transport = Transport::new(stream, Arc::clone(&heads), options.write_timeout);
+async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
+    let client = Arc::new(Client {
+        connection: Arc::new(server.connection(&stream, peer)),
+        server,
+        heads: Arc::default(),
+        unread: AtomicBool::new(false),
+        broken: AtomicBool::new(false),
+    });
+    let options = &client.server.options;
+    let transport = Transport::new(stream, &client, options.write_timeout);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_timeout)
         .max_buf_size(HEAD_LIMIT);
-    let client = Arc::new(Client {
-        server,
-        connection,
-        heads,
-        unread: AtomicBool::new(false),
-        broken: AtomicBool::new(false),
-    });
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
@@ -195,7 +215,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: Cancell
     let ended = tokio::select! {
         biased;
         ended = &mut conversation => ended,
-        () = stop.cancelled() => {
+        () = farewell::due(&client) => {
             std::pin::Pin::new(&mut conversation).graceful_shutdown();
             (&mut conversation).await
         }
@@ -215,8 +235,11 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, stop: Cancell
     }
     if client.broken.load(Ordering::Relaxed) {
         transport.reset();
-    } else if unread {
-        transport.linger().await;
+    } else if unread || !parts.read_buf.is_empty() || transport.has_unread() {
+        transport.linger(transport::LINGER).await;
+    } else if client.server.stop.manner().is_some() {
+        // Its next request may have crossed with the answer that told it that we close.
+        transport.linger(CROSSED).await;
     }
 }
 
@@ -244,7 +267,11 @@ async fn answer(
         exchange.entry = Some(Box::new(Entry::new(&client.connection, &parts)));
     }
     let response = match receive(&client, parts, body).await {
-        Ok(request) => server.application.respond(request).await,
+        Ok(request) => {
+            let response = server.application.respond(request).await;
+            exchange.close = server.stop.manner().is_some();
+            response
+        }
         Err(refusal) => {
             exchange.close = true;
             client.unread.store(true, Ordering::Relaxed);

@@ -23,6 +23,8 @@ pub enum Framing {
 /// What follows a chunked body in the same segment, pipelined, is not seen.
 #[derive(Debug, Default)]
 pub struct RawHeads {
+    /// How often something was received.
+    count: u64,
     bytes: Vec<u8>,
     /// How much of a body is still to come.
     body: u64,
@@ -33,6 +35,7 @@ pub struct RawHeads {
 impl RawHeads {
     /// Something came in.
     pub fn received(&mut self, part: &[u8]) {
+        self.count += 1;
         if self.in_chunks {
             return;
         }
@@ -68,6 +71,18 @@ impl RawHeads {
     /// The chunks are over.
     pub fn chunks_ended(&mut self) {
         self.in_chunks = false;
+    }
+
+    /// How often something was received, if what was received last ended a request, or nothing was: the client
+    /// owes us nothing. Empty lines between requests count for nothing (RFC 9112 §2.2).
+    pub fn between_requests(&self) -> Option<u64> {
+        let blank = self.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        (blank && self.is_whole()).then_some(self.count)
+    }
+
+    /// Whether nothing of a body is still to come.
+    pub fn is_whole(&self) -> bool {
+        self.body == 0 && !self.in_chunks
     }
 
     /// Whether the last head had a `Content-Length` beside its `Transfer-Encoding`.

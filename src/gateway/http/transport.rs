@@ -2,58 +2,80 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use crate::gateway::http::Client;
 use crate::gateway::http::raw_heads::{self, RawHeads};
 use crate::gateway::http::upload::Patience;
 use crate::gateway::listener::Stream;
 
 /// How long we read what a refused client is still sending, and how much.
-const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How long a client that has ended its side of the connection gets to receive its answer. One that will only not
+/// send any more (`shutdown(SHUT_WR)`) looks the same over TCP as one that has gone away, for which nobody should
+/// work for long.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 /// A stream whose writes fail when the other side takes nothing for too long, and whose reads are
 /// overheard.
-#[derive(Debug)]
 pub struct Transport {
     stream: Stream,
     heads: Arc<Mutex<RawHeads>>,
+    /// Held by somebody else too while a request is worked on.
+    client: Weak<Client>,
     patience: Patience,
+    /// For the end of what the client sends.
+    farewell: Patience,
 }
 
 impl Transport {
     /// Waits no longer than this for the other side to take something.
-    pub fn new(stream: Stream, heads: Arc<Mutex<RawHeads>>, limit: Duration) -> Self {
+    pub fn new(stream: Stream, client: &Arc<Client>, limit: Duration) -> Self {
         Self {
             stream,
-            heads,
+            heads: Arc::clone(&client.heads),
+            client: Arc::downgrade(client),
             patience: Patience::new(limit),
+            farewell: Patience::new(HALF_CLOSED),
         }
     }
 
     /// Ends the connection so that the client gets our answer, although it was still sending: closing
     /// at once would reset the connection, and the client would lose what it has not read yet (RFC
     /// 9112 §9.6).
-    pub async fn linger(mut self) {
+    pub async fn linger(mut self, limit: Duration) {
         let farewell = async {
             self.stream.shutdown().await?;
             let mut rest = (&mut self.stream).take(LINGER_BYTES);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         // Whatever happens, this is the end.
-        let _ = timeout(LINGER, farewell).await;
+        let _ = timeout(limit, farewell).await;
+    }
+
+    /// Whether the client has sent something that nobody has read: closing would reset the connection.
+    pub fn has_unread(&self) -> bool {
+        let mut byte = [0];
+        let read = match &self.stream {
+            Stream::Tcp(stream) => stream.try_read(&mut byte),
+            Stream::Unix(stream) => stream.try_read(&mut byte),
+        };
+        matches!(read, Ok(1..))
     }
 
     /// Ends the connection with a last answer.
     pub async fn refuse(mut self, answer: &[u8]) {
         if timeout(LINGER, self.stream.write_all(answer)).await.is_ok() {
-            self.linger().await;
+            self.linger(LINGER).await;
         }
     }
 
@@ -64,6 +86,23 @@ impl Transport {
             Stream::Tcp(stream) => set_socket_linger(stream, now),
             Stream::Unix(stream) => set_socket_linger(stream, now),
         };
+    }
+
+    /// Whether a request that was received whole is being answered.
+    fn is_answering(&self) -> bool {
+        self.client.strong_count() > 1 && raw_heads::lock(&self.heads).is_whole()
+    }
+
+    /// Whether the client cannot receive anything any more, as far as the system knows.
+    fn is_gone(&self) -> bool {
+        let socket = match &self.stream {
+            Stream::Tcp(stream) => PollFd::new(stream, PollFlags::empty()),
+            Stream::Unix(stream) => PollFd::new(stream, PollFlags::empty()),
+        };
+        let mut sockets = [socket];
+        let now = rustix::event::Timespec::default();
+        let polled = poll(&mut sockets, Some(&now));
+        polled.is_err() || sockets[0].revents().contains(PollFlags::HUP)
     }
 
     fn written(
@@ -92,10 +131,11 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let Some(part) = buffer.filled().get(before..)
-            && !part.is_empty()
-        {
+        let part = buffer.filled().get(before..).unwrap_or_default();
+        if !part.is_empty() {
             raw_heads::lock(&self.heads).received(part);
+        } else if matches!(result, Poll::Ready(Ok(()))) && self.is_answering() && !self.is_gone() {
+            ready!(self.farewell.poll_end(context));
         }
         result
     }

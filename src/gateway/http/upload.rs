@@ -25,9 +25,9 @@ pub async fn receive(mut body: Body, options: &HttpOptions) -> Result<RequestBod
     if body.size_hint().lower() > options.spool.limit {
         return Err(SpoolError::TooLarge.into());
     }
-    let mut patience = Patience::new(options.body_timeout);
+    let mut pace = Pace::new(options);
     let mut spool = None;
-    while let Some(part) = next(&mut body, &mut patience).await? {
+    while let Some(part) = next(&mut body, &mut pace).await? {
         if spool.is_none() && body.is_end_stream() && part.len() <= IN_MEMORY {
             return Ok(in_one_piece(part));
         }
@@ -42,23 +42,26 @@ pub async fn receive(mut body: Body, options: &HttpOptions) -> Result<RequestBod
 }
 
 /// The next part of a body, or none at its end.
-async fn next(body: &mut Body, patience: &mut Patience) -> Result<Option<Bytes>, Refusal> {
+async fn next(body: &mut Body, pace: &mut Pace) -> Result<Option<Bytes>, Refusal> {
     loop {
         let frame = std::future::poll_fn(|context| {
             if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
-                patience.renew();
+                pace.patience.renew();
                 return Poll::Ready(Ok(frame));
             }
-            ready!(patience.poll_end(context));
+            ready!(pace.poll_end(context));
             Poll::Ready(Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "the client stopped sending the body",
+                "the client sends the body too slowly",
             )))
         });
         match frame.await? {
             None => return Ok(None),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(part) => return Ok(Some(part)),
+                Ok(part) => {
+                    pace.received += part.len() as u64;
+                    return Ok(Some(part));
+                }
                 Err(_trailers) => {}
             },
             Some(Err(error)) => {
@@ -66,6 +69,43 @@ async fn next(body: &mut Body, patience: &mut Patience) -> Result<Option<Bytes>,
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
             }
         }
+    }
+}
+
+/// How quickly a body comes. Nothing may come for [`HttpOptions::body_timeout`] at most; and that is also how far
+/// it may be behind [`HttpOptions::body_rate`], so that a byte now and then does not keep it going for ever.
+struct Pace {
+    timeout: Duration,
+    rate: u32,
+    /// In bytes.
+    received: u64,
+    /// When we first had to wait.
+    since: Option<Instant>,
+    patience: Patience,
+}
+
+impl Pace {
+    fn new(options: &HttpOptions) -> Self {
+        Self {
+            timeout: options.body_timeout,
+            rate: options.body_rate.max(1),
+            received: 0,
+            since: None,
+            patience: Patience::new(options.body_timeout),
+        }
+    }
+
+    /// Ready when it was too slow.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        let earned = Duration::from_secs(self.received / u64::from(self.rate));
+        let left = self
+            .timeout
+            .saturating_add(earned)
+            .saturating_sub(now - since);
+        self.patience.limit = left.min(self.timeout);
+        self.patience.poll_end(context)
     }
 }
 

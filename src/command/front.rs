@@ -1,0 +1,162 @@
+//! Where requests come in: a socket, and the gateway that serves it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::application::Application;
+use crate::gateway::fastcgi::{self, FastCgiOptions};
+use crate::gateway::http::{self, HttpOptions};
+use crate::gateway::listener::Listener;
+use crate::gateway::socket_url::SocketUrl;
+use crate::gateway::stop::{Manner, Stop};
+
+/// A gateway, and how it is to behave.
+#[derive(Clone, Debug)]
+pub enum Gateway {
+    /// HTTP.
+    Http(HttpOptions),
+    /// FastCGI.
+    FastCgi(FastCgiOptions),
+}
+
+/// Where a gateway listens, and what it speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The URL as it was configured.
+    pub url: SocketUrl,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// What is spoken on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP.
+    Http,
+    /// FastCGI.
+    FastCgi,
+}
+
+impl Gateway {
+    /// What it speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::Http(_) => Protocol::Http,
+            Self::FastCgi(_) => Protocol::FastCgi,
+        }
+    }
+}
+
+/// A listening socket and its gateway, which runs until it is told to end.
+#[derive(Debug)]
+pub struct Front {
+    place: Place,
+    shown: String,
+    /// So that they can be handed to others.
+    sockets: Vec<OwnedFd>,
+    tuning: Tuning,
+    stop: Stop,
+    task: AbortOnDropHandle<()>,
+}
+
+/// Where to say how a gateway is to behave from now on.
+#[derive(Debug)]
+enum Tuning {
+    Http(watch::Sender<HttpOptions>),
+    FastCgi(watch::Sender<FastCgiOptions>),
+}
+
+impl Front {
+    /// Begins to serve. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn open(
+        url: SocketUrl,
+        listener: Listener,
+        gateway: Gateway,
+        application: Arc<dyn Application>,
+    ) -> io::Result<Self> {
+        let sockets = listener
+            .sockets()
+            .map(|socket| socket.try_clone_to_owned())
+            .collect::<io::Result<_>>()?;
+        let shown = listener.http_url().unwrap_or_else(|| url.to_string());
+        let protocol = gateway.protocol();
+        let stop = Stop::new();
+        let (tuning, task) = match gateway {
+            Gateway::Http(options) => {
+                let (sender, options) = watch::channel(options);
+                let serving = http::serve(listener, application, options, stop.clone());
+                (Tuning::Http(sender), tokio::spawn(serving))
+            }
+            Gateway::FastCgi(options) => {
+                let (sender, options) = watch::channel(options);
+                let serving = fastcgi::serve(listener, application, options, stop.clone());
+                (Tuning::FastCgi(sender), tokio::spawn(serving))
+            }
+        };
+        Ok(Self {
+            place: Place { url, protocol },
+            shown,
+            sockets,
+            tuning,
+            stop,
+            task: AbortOnDropHandle::new(task),
+        })
+    }
+
+    /// Where it can be reached: the URL for browsers, or that of the Unix socket.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Where it was asked to listen, and what it speaks there.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Says how it is to behave towards new connections. A gateway of another kind is none of its business.
+    pub fn tune(&self, gateway: Gateway) {
+        match (&self.tuning, gateway) {
+            (Tuning::Http(sender), Gateway::Http(options)) => {
+                sender.send_replace(options);
+            }
+            (Tuning::FastCgi(sender), Gateway::FastCgi(options)) => {
+                sender.send_replace(options);
+            }
+            (Tuning::Http(_), Gateway::FastCgi(_)) | (Tuning::FastCgi(_), Gateway::Http(_)) => {}
+        }
+    }
+
+    /// Duplicates of its sockets, for somebody who is to serve them too.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Has it end in a manner, and gives what makes it quicker.
+    pub fn end(&mut self, manner: Manner) -> Stop {
+        // The system keeps a socket open, and lets clients wait there for ever, while anybody has it.
+        self.sockets.clear();
+        self.stop.begin(manner);
+        self.stop.clone()
+    }
+
+    /// Waits until it has ended. Nothing is lost if the future is dropped; if the front is, what is under way is
+    /// broken off.
+    pub async fn ended(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            crate::log!("a gateway failed: {error}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a server is to do, with all settings read: a value that can be made anew at any time, in another thread,
+//! and compared with the one that is in force.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::application::Application;
+use crate::application::demo::Demo;
+use crate::application::wsgi::Wsgi;
+use crate::cli::{self, Wish};
+use crate::command::failure::Failure;
+use crate::command::fastcgi::FastCgi;
+use crate::command::front::{Gateway, Place};
+use crate::command::graph::{self, Node};
+use crate::command::identity::Identity;
+use crate::command::line::{Origin, Scope};
+use crate::command::settings;
+use crate::command::target::Target;
+use crate::eval::Value;
+use crate::gateway::socket_url::SocketUrl;
+use crate::run;
+use crate::workers::{WorkerOptions, interpreter};
+
+/// The property that names the Python interpreter.
+const PYTHON: &str = "runner.python";
+
+/// All that a server is to do.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where to listen.
+    pub url: SocketUrl,
+    /// Who the server is to be.
+    pub identity: Identity,
+    /// What is spoken there.
+    pub gateway: Gateway,
+    /// Who is told when it answers.
+    pub announcement: Announcement,
+    /// What answers.
+    pub recipe: Recipe,
+    /// How long what is under way has to finish at the end.
+    pub patience: Duration,
+}
+
+/// Who is told that an application is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// Whoever reads the log.
+    Log,
+    /// Somebody in front of a browser.
+    Browser,
+    /// Nobody: a web server knows where.
+    Nobody,
+}
+
+/// All that is needed to start an application.
+#[derive(Debug)]
+pub enum Recipe {
+    /// The built-in demonstration.
+    Demo,
+    /// A WSGI application.
+    Wsgi(Box<WorkerOptions>),
+}
+
+/// How much of an application has to be there before it counts as started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// One worker.
+    First,
+    /// All that are always kept running.
+    All,
+}
+
+impl Plan {
+    /// Reads everything anew: the command line that this process was started with, and all files.
+    ///
+    /// # Errors
+    /// What is wrong with them now, or that they do not serve anything any more.
+    pub fn anew() -> Result<Self, Failure> {
+        let node = match cli::parse(std::env::args_os())? {
+            Wish::Run(line) => Some(run::resolve(line)?),
+            // They end before anything is served.
+            Wish::Help(_) | Wish::Usage(_) => None,
+        };
+        match node.and_then(Node::plan) {
+            Some(plan) => plan,
+            None => Err(Failure::mistake(
+                "what is to be run now does not serve anything",
+                Some("stop it, and start it again".to_owned()),
+            )),
+        }
+    }
+
+    /// Where it is to listen, and what is spoken there.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            url: self.url.clone(),
+            protocol: self.gateway.protocol(),
+        }
+    }
+}
+
+impl Node {
+    /// What is to be done if this is run; `None` for what is no server.
+    #[must_use]
+    pub fn plan(self) -> Option<Result<Plan, Failure>> {
+        match self {
+            Self::RunIni(node) => node.node.plan(),
+            Self::Serve(node) => Some(node.plan()),
+            Self::FastCgi(node) => Some(node.plan()),
+            Self::Cgi(node) => node.gateway().ok().map(FastCgi::plan),
+            Self::Call(_)
+            | Self::Tree(_)
+            | Self::Init(_)
+            | Self::Format(_)
+            | Self::Completions(_)
+            | Self::Report(_)
+            | Self::Check(_)
+            | Self::Help(_)
+            | Self::Exit(_) => None,
+        }
+    }
+}
+
+impl Recipe {
+    /// What is needed to start an application.
+    ///
+    /// # Errors
+    /// There is no Python for it.
+    pub fn of(
+        scope: &Scope,
+        application: &graph::Application,
+        arguments: Vec<OsString>,
+    ) -> Result<Self, Failure> {
+        match application {
+            graph::Application::Demo { .. } => Ok(Self::Demo),
+            graph::Application::Wsgi { target, .. } => {
+                let options = settings::workers(scope, target, arguments)?;
+                Ok(Self::Wsgi(Box::new(options)))
+            }
+        }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It cannot be started. Nothing is left running.
+    pub async fn start(self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
+        let options = match self {
+            Self::Demo => return Ok(Arc::new(Demo)),
+            Self::Wsgi(options) => options,
+        };
+        let wsgi = Wsgi::start(*options).await?;
+        match readiness {
+            Readiness::First => {}
+            Readiness::All => {
+                if let Err(error) = wsgi.all_ready().await {
+                    wsgi.stop(Duration::ZERO).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Arc::new(wsgi))
+    }
+}
+
+/// The Python that runs applications.
+///
+/// # Errors
+/// There is none, or not where the setting says.
+pub fn python(scope: &Scope) -> Result<PathBuf, Failure> {
+    let setting = match scope.get(PYTHON)? {
+        Some(Value::Str(python)) => Some(python.to_string()),
+        Some(_) | None => None,
+    };
+    let origin = Origin::Property(PYTHON.into());
+    let found = match &setting {
+        Some(python) => interpreter::named(python, &scope.folder(&origin)),
+        None => interpreter::nearest(&scope.search_path()),
+    };
+    found.map_err(|missing| match setting {
+        Some(_) => scope.mistake(&origin, missing.message, missing.hint),
+        None => Failure::mistake(missing.message, missing.hint),
+    })
+}
+
+/// What a Python program sees as `sys.argv`: the file that is run, or the name of the object, then its
+/// own arguments.
+#[must_use]
+pub fn python_arguments(scope: &Scope, target: &Target, arguments: Vec<OsString>) -> Vec<OsString> {
+    let program = match &scope.file {
+        Some(file) => file.exact.clone(),
+        None => target.to_string().into(),
+    };
+    [program].into_iter().chain(arguments).collect()
+}

@@ -1,0 +1,40 @@
+//! When a connection may be closed after the gateway was told to end: never in the middle of a request, and as
+//! seldom as can be just before the next one, which the client would lose.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use crate::gateway::http::{Client, raw_heads};
+use crate::gateway::stop::Manner;
+
+/// Ready when the gateway is to end and the connection was idle for as long as the [`Manner`] grants. Connections
+/// that are not idle end by themselves with their next answer, or become idle after the one that had begun before.
+pub async fn due(client: &Arc<Client>) {
+    let stop = &client.server.stop;
+    let mut manner = stop.begun().await;
+    let mut idle = idle(client);
+    loop {
+        tokio::select! {
+            () = sleep(manner.linger()) => {}
+            () = stop.draining(), if manner != Manner::Drain => {
+                manner = Manner::Drain;
+                continue;
+            }
+        }
+        let before = idle;
+        idle = self::idle(client);
+        if idle.is_some() && idle == before {
+            return;
+        }
+    }
+}
+
+/// How often something was received, if no request is under way.
+fn idle(client: &Arc<Client>) -> Option<u64> {
+    // Whoever works on a request, or on its answer, holds the client too.
+    match Arc::strong_count(client) {
+        1 => raw_heads::lock(&client.heads).between_requests(),
+        _ => None,
+    }
+}

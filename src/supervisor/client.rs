@@ -1,0 +1,219 @@
+//! The other end of the control socket: gives a master orders, and knows for certain which process it is.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{self, AddressFamily, SocketType};
+use rustix::process::Pid;
+
+use super::control::{Answer, HEARTBEAT, Order, decode};
+use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
+
+/// How long a master may be silent: it says every [`HEARTBEAT`] that it is still there.
+const SILENCE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(SILENCE.as_secs() > 2 * HEARTBEAT.as_secs());
+
+/// The longest answer, in bytes: thousands of workers with many threads each.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// A connection to a master.
+#[derive(Debug)]
+pub struct Client {
+    socket: OwnedFd,
+    peer: Option<Peer>,
+}
+
+/// The process at the other end of a socket.
+#[derive(Debug)]
+pub struct Peer {
+    pid: Pid,
+    /// Its pidfd, taken before it answered us, so that it can be no other's.
+    handle: OwnedFd,
+}
+
+impl Client {
+    /// Connects to the master that listens at a path; `None` if there is none: no such file, or nobody
+    /// listens. At most waits for some seconds.
+    ///
+    /// # Errors
+    /// There is one, but it does not answer, or may not be spoken to.
+    pub fn connect(path: &Path) -> anyhow::Result<Option<Self>> {
+        let context = || format!("cannot connect to the control socket `{}`", path.display());
+        let socket = match connect(path) {
+            Ok(socket) => socket,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED) => return Ok(None),
+            // No room in its queue: it has not accepted anybody for a while.
+            Err(Errno::AGAIN) => return Err(hangs()).with_context(context),
+            Err(Errno::ACCESS) => {
+                return Err(anyhow!("it belongs to another user")).with_context(context);
+            }
+            Err(Errno::PROTOTYPE) => {
+                return Err(anyhow!("it is a socket of another kind")).with_context(context);
+            }
+            Err(error) => return Err(error).with_context(context),
+        };
+        let peer = Peer::of(&socket).with_context(context)?;
+        Ok(Some(Self { socket, peer }))
+    }
+
+    /// Gives an order and waits for its answer. `None` if the connection was closed instead, as it is when the
+    /// process ends.
+    ///
+    /// # Errors
+    /// The master is silent for some seconds, or talks nonsense.
+    pub fn ask(&mut self, order: Order) -> anyhow::Result<Option<Answer>> {
+        if !self.tell(order)? {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        let mut descriptors = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let (count, received) = match receive_descriptors(self.socket.as_fd(), &mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(hangs()),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error).context("cannot hear the master"),
+            };
+            if count == 0 {
+                return Ok(None);
+            }
+            descriptors.extend(received);
+            text.extend_from_slice(&buffer[..count]);
+            // Empty lines say that it is still there.
+            let blank = text.iter().take_while(|byte| **byte == b'\n').count();
+            text.drain(..blank);
+            if text.last() == Some(&b'\n') {
+                return decode(&text, descriptors).map(Some);
+            }
+            if text.len() > LONGEST_ANSWER || descriptors.len() > MOST_DESCRIPTORS {
+                bail!("the master's answer has no end");
+            }
+        }
+    }
+
+    /// Gives an order and does not wait for its answer; `false` if nobody is there to hear it.
+    ///
+    /// # Errors
+    /// The master does not listen for some seconds.
+    pub fn tell(&mut self, order: Order) -> anyhow::Result<bool> {
+        let line = order.line();
+        // So short a line is written whole or not at all.
+        match net::send(&self.socket, line.as_bytes(), net::SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(true),
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(false),
+            Err(error) => Err(error).context("cannot speak with the master"),
+        }
+    }
+
+    /// The master's process. To be believed once it has answered; `None` if it is not visible from here (another
+    /// container).
+    #[must_use]
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// The same, to be kept beyond the connection.
+    #[must_use]
+    pub fn take_peer(&mut self) -> Option<Peer> {
+        self.peer.take()
+    }
+}
+
+fn hangs() -> anyhow::Error {
+    anyhow!("the master does not answer; it may be stopped or overloaded")
+}
+
+/// Connects, and bounds the time that each call takes.
+fn connect(path: &Path) -> Result<OwnedFd, Errno> {
+    let address = net::SocketAddrUnix::new(path)?;
+    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    for direction in [Timeout::Send, Timeout::Recv] {
+        sockopt::set_socket_timeout(&socket, direction, Some(SILENCE))?;
+    }
+    net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// Whether anybody listens on a socket file. What cannot be told counts as somebody.
+pub(super) fn is_listening(path: &Path) -> bool {
+    !matches!(connect(path), Err(Errno::NOENT | Errno::CONNREFUSED))
+}
+
+impl Peer {
+    /// Who made the socket that this one is connected to.
+    #[cfg(target_os = "linux")]
+    fn of(socket: &OwnedFd) -> anyhow::Result<Option<Self>> {
+        let credentials = sockopt::socket_peercred(socket)?;
+        let own = rustix::process::geteuid();
+        if !own.is_root() && credentials.uid != own && !credentials.uid.is_root() {
+            bail!("the process that listens there belongs to another user");
+        }
+        let pid = credentials.pid;
+        // Number 0 stands for processes that we cannot see.
+        if Pid::as_raw(Some(pid)) <= 0 {
+            return Ok(None);
+        }
+        let flags = rustix::process::PidfdFlags::empty();
+        Ok(rustix::process::pidfd_open(pid, flags)
+            .ok()
+            .map(|handle| Self { pid, handle }))
+    }
+
+    /// Who made the socket that this one is connected to: this system has no way to tell that is worth a signal.
+    #[cfg(not(target_os = "linux"))]
+    fn of(_: &OwnedFd) -> anyhow::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Tells it to end gracefully (SIGTERM). That it has ended already is no error.
+    ///
+    /// # Errors
+    /// It belongs to another user.
+    pub fn terminate(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::TERM) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+        #[cfg(not(target_os = "linux"))]
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    /// Waits until it has ended, for so long at most; whether it has.
+    #[must_use]
+    pub fn wait(&self, within: Duration) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let until = Instant::now() + within;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec {
+                tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            match poll(
+                &mut [PollFd::new(&self.handle, PollFlags::IN)],
+                Some(&timeout),
+            ) {
+                Ok(0) => return false,
+                Ok(_) => return true,
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The control socket: where a master takes orders.
+//!
+//! An order is a JSON object on a line, `{"order": "status"}`, and so is its answer, after which the connection
+//! is closed. An answer that takes its time is preceded by an empty line a second, so that whoever waits can tell
+//! a master that works from one that hangs. The sockets of a handover travel with the first byte of the
+//! answer (`SCM_RIGHTS`).
+//!
+//! Only root and the user that the master runs as may give orders, which the system itself vouches for
+//! (`SO_PEERCRED`); the file's permissions say the same. A client that says nothing is dropped after a while, and
+//! sooner if others want its place.
+
+use std::collections::VecDeque;
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketType};
+use serde_json::{Map, Value as Json, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::client;
+use super::own_file::{OwnFile, temporary_name};
+use crate::unix::{self, MOST_DESCRIPTORS};
+
+/// The longest order, in bytes.
+const LONGEST_ORDER: u64 = 4096;
+
+/// How long a client may take to say what it wants, and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a client that waits is told that its order is still worked on.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How many clients there may be at a time.
+const MOST_CLIENTS: usize = 64;
+
+/// How long to wait when the system has no descriptor or memory for another client.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a master can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Say how things are.
+    Status,
+    /// End gracefully. Not answered but by the end of the connection, when the process ends.
+    Stop,
+    /// Read everything anew; answered when that has gone well or not.
+    Reload,
+    /// Hand over the listening sockets to a successor.
+    Handover,
+}
+
+impl Order {
+    const ALL: [Self; 4] = [Self::Status, Self::Stop, Self::Reload, Self::Handover];
+
+    /// Its name in the protocol.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Stop => "stop",
+            Self::Reload => "reload",
+            Self::Handover => "handover",
+        }
+    }
+
+    /// As a line, with its end.
+    pub(super) fn line(self) -> String {
+        format!("{}\n", json!({ "order": self.name() }))
+    }
+
+    fn parse(line: &[u8]) -> Result<Self, String> {
+        let order: Json = serde_json::from_slice(line)
+            .map_err(|_| "an order is a JSON object on a line".to_owned())?;
+        let name = order["order"].as_str().unwrap_or_default();
+        Self::ALL
+            .into_iter()
+            .find(|order| order.name() == name)
+            .ok_or_else(|| format!("there is no order `{}`", name.escape_debug()))
+    }
+}
+
+/// A listening socket that is handed over.
+#[derive(Debug)]
+pub struct Handed {
+    /// Its socket URL, as it was configured.
+    pub url: String,
+    /// Its descriptors: a host may have several addresses.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// What an order is answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is done; what there is to say about it.
+    Done(Json),
+    /// It cannot be done, or has failed; why.
+    Refused(String),
+    /// The sockets of a handover. They are duplicates, so that the master goes on accepting on its own until it is
+    /// told to retire.
+    Sockets(Vec<Handed>),
+}
+
+/// An order that somebody has given.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is to be done.
+    pub order: Order,
+    /// The process that wants it done; `None` if it is not visible from here.
+    pub by: Option<i32>,
+    /// To be answered when it is done. Dropped unanswered, the connection is closed; so is that of somebody
+    /// who waits for the end of a process when the process ends.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// Whose place a control socket takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nobody's: it is an error if a master listens there.
+    Free,
+    /// That of the master that we succeed.
+    Succession,
+}
+
+/// The control socket of this process. Dropping it stops listening, and removes the file if no successor has put
+/// its own there.
+#[derive(Debug)]
+pub struct Control {
+    orders: mpsc::Receiver<Asked>,
+    // Before the socket is closed, so that the file is still known for ours.
+    file: OwnFile,
+    _server: AbortOnDropHandle<()>,
+}
+
+/// The path of the control socket that belongs to a pid file.
+#[must_use]
+pub fn beside(pid_file: &Path) -> PathBuf {
+    let mut path = pid_file.as_os_str().to_owned();
+    path.push(".socket");
+    path.into()
+}
+
+impl Control {
+    /// Listens at a path. What is there is replaced in one step: nobody ever finds nothing there, or a socket
+    /// that is not ready. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// A master listens there already, there is something else than a socket, or none can be made.
+    pub fn open(path: &Path, place: Place) -> anyhow::Result<Self> {
+        let context = || format!("cannot make the control socket `{}`", path.display());
+        let (listener, file) = bind(path, place).with_context(context)?;
+        listener.set_nonblocking(true).with_context(context)?;
+        let listener = UnixListener::from_std(listener).with_context(context)?;
+        let (asked, orders) = mpsc::channel(MOST_CLIENTS);
+        Ok(Self {
+            orders,
+            file,
+            _server: AbortOnDropHandle::new(tokio::spawn(serve(listener, asked))),
+        })
+    }
+
+    /// The next order. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Asked {
+        match self.orders.recv().await {
+            Some(asked) => asked,
+            // The server ends with us only.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether a successor has put its own socket in the place of ours.
+    #[must_use]
+    pub fn has_successor(&self) -> bool {
+        self.file.is_replaced()
+    }
+
+    /// Leaves the file where it is, in the end.
+    pub(super) fn leave(&mut self) {
+        self.file.leave();
+    }
+}
+
+/// Makes the socket under another name and moves it into place.
+fn bind(path: &Path, place: Place) -> anyhow::Result<(StdUnixListener, OwnFile)> {
+    check_place(path, place)?;
+    let temporary = temporary_name(path);
+    let too_long = |error| match error {
+        Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
+        error => error.into(),
+    };
+    // Clients must be able to name the final one.
+    net::SocketAddrUnix::new(path).map_err(too_long)?;
+    let address = net::SocketAddrUnix::new(&temporary).map_err(too_long)?;
+    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    // Linux gives the file these permissions; elsewhere it is an error, and nobody can connect to what does not
+    // listen yet.
+    let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
+    net::bind(&socket, &address).map_err(|error| match error {
+        Errno::NOENT | Errno::NOTDIR => anyhow!("there is no such folder"),
+        error => error.into(),
+    })?;
+    let mut file = OwnFile::at(&temporary)?;
+    std::fs::set_permissions(&temporary, Permissions::from_mode(0o600))?;
+    net::listen(&socket, 128)?;
+    file.rename(path)?;
+    Ok((StdUnixListener::from(socket), file))
+}
+
+/// Makes sure that nobody loses by our being there.
+fn check_place(path: &Path, place: Place) -> anyhow::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            bail!("there is something else than a socket")
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    match place {
+        Place::Succession => Ok(()),
+        Place::Free if client::is_listening(path) => {
+            bail!("another process listens there")
+        }
+        Place::Free => Ok(()),
+    }
+}
+
+/// A client that is being looked after.
+struct Visitor {
+    task: JoinHandle<()>,
+    /// It has said what it wants.
+    has_spoken: Arc<AtomicBool>,
+}
+
+/// Accepts clients, for ever.
+async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+    let mut visitors = Visitors::default();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let Some(by) = authorised(&stream) else {
+            continue;
+        };
+        if !visitors.make_room() {
+            continue;
+        }
+        let has_spoken = Arc::new(AtomicBool::new(false));
+        let visit = visit(stream, by, asked.clone(), Arc::clone(&has_spoken));
+        visitors.0.push_back(Visitor {
+            task: tokio::spawn(async move {
+                // Whoever goes away, or is too slow, has itself to blame.
+                let _ = visit.await;
+            }),
+            has_spoken,
+        });
+    }
+}
+
+/// The clients that are being looked after, oldest first.
+#[derive(Default)]
+struct Visitors(VecDeque<Visitor>);
+
+impl Visitors {
+    /// Makes room for another, at the cost of the one that has been silent for longest.
+    fn make_room(&mut self) -> bool {
+        self.0.retain(|visitor| !visitor.task.is_finished());
+        if self.0.len() < MOST_CLIENTS {
+            return true;
+        }
+        let silent = |visitor: &Visitor| !visitor.has_spoken.load(Ordering::Relaxed);
+        match self.0.iter().position(silent) {
+            Some(place) => {
+                self.0.remove(place);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Whether a client may give orders: its process, if it is visible from here.
+fn authorised(stream: &UnixStream) -> Option<Option<i32>> {
+    let peer = stream.peer_cred().ok()?;
+    let own = rustix::process::geteuid().as_raw();
+    (peer.uid() == 0 || peer.uid() == own).then(|| peer.pid().filter(|pid| *pid > 0))
+}
+
+/// Looks after one client.
+async fn visit(
+    stream: UnixStream,
+    by: Option<i32>,
+    asked: mpsc::Sender<Asked>,
+    has_spoken: Arc<AtomicBool>,
+) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = Vec::new();
+    let mut bounded = (&mut stream).take(LONGEST_ORDER);
+    tokio::time::timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await??;
+    if line.last() != Some(&b'\n') {
+        // It has gone away, or would never end.
+        return Ok(());
+    }
+    has_spoken.store(true, Ordering::Relaxed);
+    let mut stream = stream.into_inner();
+    let order = match Order::parse(&line) {
+        Ok(order) => order,
+        Err(reason) => return reply(&mut stream, Answer::Refused(reason)).await,
+    };
+    let (answer, mut answered) = oneshot::channel();
+    if asked.send(Asked { order, by, answer }).await.is_err() {
+        return Ok(());
+    }
+    loop {
+        tokio::select! {
+            answer = &mut answered => return match answer {
+                Ok(answer) => reply(&mut stream, answer).await,
+                Err(_) => Ok(()),
+            },
+            () = tokio::time::sleep(HEARTBEAT) => {
+                tokio::time::timeout(PATIENCE, stream.write_all(b"\n")).await??;
+            }
+        }
+    }
+}
+
+/// Writes an answer.
+async fn reply(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
+    let (json, sockets) = encode(answer);
+    let descriptors: Vec<BorrowedFd<'_>> = sockets
+        .iter()
+        .flat_map(|handed| handed.descriptors.iter().map(AsFd::as_fd))
+        .collect();
+    let text = format!("{json}\n");
+    let written = async {
+        let mut rest = text.as_bytes();
+        if !descriptors.is_empty() {
+            let sent = stream
+                .async_io(Interest::WRITABLE, || {
+                    unix::send_descriptors(stream.as_fd(), rest, &descriptors)
+                })
+                .await?;
+            rest = &rest[sent..];
+        }
+        stream.write_all(rest).await
+    };
+    tokio::time::timeout(PATIENCE, written).await?
+}
+
+/// An answer as JSON, and the sockets that go with it.
+fn encode(answer: Answer) -> (Json, Vec<Handed>) {
+    match answer {
+        Answer::Done(done) => (json!({ "done": done }), Vec::new()),
+        Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),
+        Answer::Sockets(sockets) => {
+            let count: usize = sockets.iter().map(|one| one.descriptors.len()).sum();
+            if count > MOST_DESCRIPTORS {
+                let reason = format!("{count} sockets are more than can be handed over");
+                return (json!({ "refused": reason }), Vec::new());
+            }
+            let one = |one: &Handed| {
+                let mut object = Map::new();
+                object.insert("url".to_owned(), json!(one.url));
+                object.insert("descriptors".to_owned(), json!(one.descriptors.len()));
+                Json::Object(object)
+            };
+            let list: Vec<Json> = sockets.iter().map(one).collect();
+            (json!({ "sockets": list }), sockets)
+        }
+    }
+}
+
+/// What was written by [`encode`], put together again with the descriptors that came with it.
+pub(super) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<Answer> {
+    let mut json: Json = serde_json::from_slice(line).context("the master's answer is no JSON")?;
+    if let Some(reason) = json["refused"].as_str() {
+        return Ok(Answer::Refused(reason.to_owned()));
+    }
+    if let Some(list) = json["sockets"].as_array() {
+        let mut descriptors = descriptors.into_iter();
+        let mut sockets = Vec::new();
+        for one in list {
+            let count = one["descriptors"].as_u64().unwrap_or_default();
+            let handed = Handed {
+                url: one["url"].as_str().unwrap_or_default().to_owned(),
+                descriptors: descriptors.by_ref().take(usize::try_from(count)?).collect(),
+            };
+            if handed.descriptors.len() as u64 != count {
+                bail!("the master has sent fewer sockets than it says");
+            }
+            sockets.push(handed);
+        }
+        return Ok(Answer::Sockets(sockets));
+    }
+    match json.get_mut("done") {
+        Some(done) => Ok(Answer::Done(done.take())),
+        None => bail!("the master's answer makes no sense"),
+    }
+}

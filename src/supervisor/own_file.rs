@@ -1,0 +1,109 @@
+//! A file that we made: it is removed in the end, if it is still the same one.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Takes note of a file at a path, and removes it when dropped, unless another stands there by then.
+#[derive(Debug)]
+pub(super) struct OwnFile {
+    path: PathBuf,
+    identity: Identity,
+    /// Whether it is removed in the end.
+    removed: bool,
+    /// Keeps the number of the file from being given to another, which we would take for ours.
+    _pin: Option<OwnedFd>,
+}
+
+/// What tells a file from others, as long as it is open somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// What stands at a path, links not followed.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&std::fs::symlink_metadata(path)?))
+    }
+}
+
+impl OwnFile {
+    /// The file that we have just made at this path.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            identity: Identity::at(path)?,
+            removed: true,
+            _pin: pin(path),
+        })
+    }
+
+    /// Gives it another name, in place of what stands there.
+    pub(super) fn rename(&mut self, path: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, path)?;
+        path.clone_into(&mut self.path);
+        Ok(())
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is still there.
+    pub(super) fn is_there(&self) -> bool {
+        Identity::at(&self.path).is_ok_and(|found| found == self.identity)
+    }
+
+    /// Whether another file has taken its place.
+    pub(super) fn is_replaced(&self) -> bool {
+        Identity::at(&self.path).is_ok_and(|found| found != self.identity)
+    }
+
+    /// It is not removed, whatever comes.
+    pub(super) fn leave(&mut self) {
+        self.removed = false;
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        if self.removed && self.is_there() {
+            // A file that stays is recognised as stale by whoever comes next.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Holds a file of any kind, without opening it.
+#[cfg(target_os = "linux")]
+fn pin(path: &Path) -> Option<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_: &Path) -> Option<OwnedFd> {
+    None
+}
+
+/// A name beside a file for a moment, until it is moved into place: no longer than the file's own, which matters
+/// for sockets. The process and a counter make it unique.
+pub(super) fn temporary_name(path: &Path) -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!(".{}.{count}", std::process::id()))
+}

@@ -1,0 +1,255 @@
+//! The master's seat: whoever has it is the master. A second master claims it, gets ready while the first one goes
+//! on, and then takes it.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+
+use super::client::{Client, Peer};
+use super::control::{Answer, Asked, Control, Handed, Order, Place, beside};
+use super::lock::{Lock, LockUrl};
+use super::pid_file::{Found, PidFile, find};
+
+/// How long the pid lock may be held by somebody else: it is for moments.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a master that has closed its control socket may take to be gone.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
+/// How often that is looked at.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a seat is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeatOptions {
+    /// The pid file.
+    pub pid_file: PathBuf,
+    /// Held from the claim until the seat is taken.
+    pub startup_lock: LockUrl,
+    /// Held while the pid file is read or written.
+    pub pid_lock: LockUrl,
+}
+
+/// The right to take the seat. Dropped, all stays as it was.
+#[derive(Debug)]
+pub struct Claim {
+    options: SeatOptions,
+    predecessor: Option<Predecessor>,
+    _startup: Lock,
+}
+
+/// The master that has the seat.
+#[derive(Debug)]
+struct Predecessor {
+    client: Client,
+    /// Known once it has handed over.
+    peer: Option<Peer>,
+}
+
+impl Predecessor {
+    /// Tells it to retire: by a signal, or over a connection to it if it cannot be signalled, since it is in another
+    /// container or belongs to another user.
+    fn retire(&self, connection: Option<Client>) -> anyhow::Result<()> {
+        let signalled = match &self.peer {
+            Some(peer) => peer
+                .terminate()
+                .with_context(|| format!("process {}", peer.pid())),
+            None => Err(anyhow!("its process is not visible from here")),
+        };
+        match (signalled, connection) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(mut client)) => client.tell(Order::Stop).map(drop),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// The seat of this process. Dropping it gives it up: the pid file and the control socket are removed, unless
+/// a successor has put its own there.
+#[derive(Debug)]
+pub struct Seat {
+    control: Option<Control>,
+    pid_file: Option<PidFile>,
+    pid_lock: LockUrl,
+}
+
+impl Claim {
+    /// Claims the seat. May wait for some seconds; to be called before anything is served.
+    ///
+    /// # Errors
+    /// Another master is claiming it at this moment; the one that has it cannot be spoken with; what stands at the
+    /// place of the pid file is none.
+    pub fn new(options: SeatOptions) -> anyhow::Result<Self> {
+        let shown = options.pid_file.display();
+        let Some(startup) = options.startup_lock.try_lock()? else {
+            bail!(
+                "another `runner` is starting with the pid file `{shown}` (`{}` is locked)",
+                options.startup_lock
+            );
+        };
+        let until = Instant::now() + LAST_MOMENTS;
+        let client = loop {
+            match holder(&options)? {
+                Holder::Nobody => break None,
+                Holder::Master(client) => break Some(client),
+                Holder::Mute(pid) if Instant::now() >= until => bail!(
+                    "process {pid} is the master of `{shown}`, but its control socket is gone\n = hint: end that process"
+                ),
+                // It is about to be gone.
+                Holder::Mute(_) => thread::sleep(PAUSE),
+            }
+        };
+        Ok(Self {
+            predecessor: client.map(|client| Predecessor { client, peer: None }),
+            options,
+            _startup: startup,
+        })
+    }
+
+    /// The listening sockets of the master that has the seat; `None` if nobody has it, or not any more.
+    ///
+    /// # Errors
+    /// It does not hand them over.
+    pub fn sockets(&mut self) -> anyhow::Result<Option<Vec<Handed>>> {
+        let Some(predecessor) = &mut self.predecessor else {
+            return Ok(None);
+        };
+        let context = || {
+            format!(
+                "cannot succeed the master of `{}`",
+                self.options.pid_file.display()
+            )
+        };
+        match predecessor
+            .client
+            .ask(Order::Handover)
+            .with_context(context)?
+        {
+            Some(Answer::Sockets(sockets)) => {
+                predecessor.peer = predecessor.client.take_peer();
+                Ok(Some(sockets))
+            }
+            Some(Answer::Refused(reason)) => Err(anyhow!(reason)).with_context(context),
+            Some(Answer::Done(_)) => Err(anyhow!("it sends no sockets")).with_context(context),
+            // It has just ended.
+            None => {
+                self.predecessor = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes the seat: from here on orders come to us, and the master that had it, if it has handed over, is told to
+    /// retire (SIGTERM). Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The pid file or the control socket cannot be made: all stays as it was.
+    pub fn take(self) -> anyhow::Result<Seat> {
+        let path = &self.options.pid_file;
+        let socket = beside(path);
+        let lock = self.options.pid_lock.lock(PATIENCE)?;
+        let mut pid_file = PidFile::prepare(path)?;
+        // While it can be found: nobody connects to it any more once our socket has taken its place.
+        let old = match &self.predecessor {
+            Some(_) => Client::connect(&socket).ok().flatten(),
+            None => None,
+        };
+        let place = match self.predecessor {
+            Some(_) => Place::Succession,
+            None => Place::Free,
+        };
+        let control = Control::open(&socket, place)?;
+        pid_file.publish(path)?;
+        drop(lock);
+        if let Some(predecessor) = &self.predecessor
+            && let Err(error) = predecessor.retire(old)
+        {
+            // We serve all the same.
+            crate::log!("cannot tell the old master to retire: {error:#}");
+        }
+        Ok(Seat {
+            control: Some(control),
+            pid_file: Some(pid_file),
+            pid_lock: self.options.pid_lock,
+        })
+    }
+}
+
+/// Who has a seat.
+enum Holder {
+    Nobody,
+    Master(Client),
+    /// A process that lives and has no control socket.
+    Mute(rustix::process::Pid),
+}
+
+fn holder(options: &SeatOptions) -> anyhow::Result<Holder> {
+    let path = &options.pid_file;
+    let _lock = options.pid_lock.lock(PATIENCE)?;
+    // Read first, so that a mistake in the path is said in its own words.
+    let found = find(path)?;
+    if let Some(client) = Client::connect(&beside(path))? {
+        return Ok(Holder::Master(client));
+    }
+    match found {
+        Found::Nothing => {}
+        Found::Running(pid) => return Ok(Holder::Mute(pid)),
+        Found::Stale(why) => {
+            crate::log!("the pid file `{}` is stale: {why}", path.display());
+        }
+    }
+    Ok(Holder::Nobody)
+}
+
+impl Seat {
+    /// A seat without a pid file or locks: a control socket alone, for a server that nobody succeeds. Must be
+    /// called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The socket cannot be made, or another process listens there.
+    pub fn with_socket(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            control: Some(Control::open(path, Place::Free)?),
+            pid_file: None,
+            pid_lock: LockUrl::Null,
+        })
+    }
+
+    /// The next order. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Asked {
+        match &mut self.control {
+            Some(control) => control.next().await,
+            // It is there until we are dropped.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether a successor has taken it. Whoever is told to end then ends as one whose work goes on elsewhere.
+    #[must_use]
+    pub fn has_successor(&self) -> bool {
+        self.control.as_ref().is_some_and(Control::has_successor)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // Not while a successor is about to take its place.
+        match self.pid_lock.lock(PATIENCE) {
+            Ok(_lock) => {
+                drop(self.pid_file.take());
+                drop(self.control.take());
+            }
+            Err(error) => {
+                crate::log!("cannot remove the pid file: {error:#}");
+                if let Some(pid_file) = &mut self.pid_file {
+                    pid_file.leave();
+                }
+                if let Some(control) = &mut self.control {
+                    control.leave();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Who works here, for whoever asks: what [`super::staff`] knows, copied after each event, and what the pool
+//! knows, put together to a [`Status`].
+
+use std::collections::VecDeque;
+use std::time::{Instant, SystemTime};
+
+use super::pool::{Pool, Post, Standing, Worker, WorkerId};
+use crate::application::status::{
+    BackOff, Current, Failure, Queue, Status, Totals, Worker as WorkerStatus, WorkerState,
+};
+use crate::unix;
+
+/// The longest description of a failure that is kept, in bytes.
+const LONGEST: usize = 4096;
+
+/// What is known of workers besides what the pool knows.
+#[derive(Debug)]
+pub struct Roster {
+    /// All that exist or are about to.
+    pub(super) entries: Vec<Entry>,
+    /// How many died without being told to leave.
+    pub(super) deaths: u64,
+    /// How many were replaced though nothing was wrong with them.
+    pub(super) recycled: u64,
+    /// How many in a row could not be started or died before their first answer.
+    pub(super) early_deaths: u32,
+    /// Not before then is the next attempt.
+    pub(super) not_before: Instant,
+    failures: VecDeque<Failure>,
+}
+
+/// A worker.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: WorkerId,
+    pub(super) pid: Option<i32>,
+    /// When it was ordered.
+    pub(super) since: Instant,
+    /// Neither starting nor serving any more.
+    pub(super) lost: bool,
+}
+
+impl Roster {
+    /// Of nobody.
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            deaths: 0,
+            recycled: 0,
+            early_deaths: 0,
+            not_before: Instant::now(),
+            failures: VecDeque::new(),
+        }
+    }
+
+    /// Remembers what went wrong.
+    pub(super) fn failed(&mut self, what: &str) {
+        if self.failures.len() == Status::FAILURES {
+            self.failures.pop_front();
+        }
+        let end = what.floor_char_boundary(LONGEST);
+        self.failures.push_back(Failure {
+            at: SystemTime::now(),
+            what: what[..end].to_owned(),
+        });
+    }
+
+    /// How everything is.
+    pub(super) fn status(&self, pool: &Pool) -> Status {
+        let now = Instant::now();
+        let age = |since| now.saturating_duration_since(since);
+        let workers = self.entries.iter().map(|entry| {
+            let worker = pool.workers.get(&entry.id);
+            WorkerStatus {
+                id: entry.id,
+                pid: entry.pid,
+                state: state(entry, worker),
+                age: age(entry.since),
+                requests: worker.map_or(0, |worker| worker.answered),
+                rss: entry.pid.and_then(unix::resident_memory),
+                lanes: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
+            }
+        });
+        Status {
+            workers: workers.collect(),
+            queue: Queue {
+                length: pool.queue.iter().filter(|task| task.is_wanted()).count(),
+                oldest: pool.queue.front().map(|task| age(task.entered)),
+            },
+            totals: Totals {
+                requests: pool.accepted,
+                bad_gateway: pool.refusals.bad_gateway,
+                unavailable: pool.refusals.unavailable,
+                gateway_timeout: pool.refusals.gateway_timeout,
+                deaths: self.deaths,
+                recycled: self.recycled,
+            },
+            failures: self.failures.iter().cloned().collect(),
+            back_off: (self.early_deaths > 0).then(|| BackOff {
+                until: wall_clock(self.not_before, now),
+                early_deaths: self.early_deaths,
+            }),
+        }
+    }
+}
+
+fn state(entry: &Entry, worker: Option<&Worker>) -> WorkerState {
+    let Some(worker) = worker else {
+        return match entry.lost {
+            true => WorkerState::Leaving,
+            false => WorkerState::Starting,
+        };
+    };
+    let busy = || worker.posts.iter().any(|post| post.lane.load() > 0);
+    match worker.standing {
+        Standing::Serving if entry.lost => WorkerState::Leaving,
+        Standing::Serving if busy() => WorkerState::Busy,
+        Standing::Serving => WorkerState::Idle,
+        Standing::Doomed => WorkerState::Doomed,
+        Standing::Retiring | Standing::Leaving => WorkerState::Leaving,
+    }
+}
+
+/// What the lanes of a worker are on.
+fn currents(worker: &Worker, now: Instant) -> Vec<Option<Current>> {
+    let current = |post: &Post| {
+        post.lane.oldest().map(|task| Current {
+            method: task.about.method().to_owned(),
+            path: task.about.target(),
+            age: now.saturating_duration_since(post.progress),
+        })
+    };
+    worker.posts.iter().map(current).collect()
+}
+
+/// The time of day of an instant.
+fn wall_clock(instant: Instant, now: Instant) -> SystemTime {
+    let ahead = instant.saturating_duration_since(now);
+    let behind = now.saturating_duration_since(instant);
+    let wall = SystemTime::now() + ahead;
+    wall.checked_sub(behind).unwrap_or(wall)
+}

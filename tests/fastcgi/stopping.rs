@@ -1,0 +1,73 @@
+//! How the FastCGI gateway stops: web servers, which cannot be told that a connection will be closed, lose nothing.
+
+use runner::gateway::fastcgi::FastCgiOptions;
+use runner::gateway::stop::Manner;
+use tokio::net::TcpStream;
+
+use crate::sample::{Server, in_time};
+use crate::web_server::get;
+
+#[tokio::test]
+async fn stopping_finishes_what_is_running_and_closes_the_rest() {
+    let mut server = Server::start(FastCgiOptions::default());
+    let mut idle = server.connect().await;
+    assert_eq!(
+        idle.ask(get(1, "/x")).await.is_whole().body(),
+        b"hello from /x"
+    );
+    let mut busy = server.connect().await;
+    busy.send(get(1, "/wait")).await;
+    assert_eq!(server.event().await, "waiting");
+    server.stop.begin(Manner::Drain);
+    assert_eq!(idle.next().await, None);
+    let refused = TcpStream::connect(("127.0.0.1", server.port)).await;
+    assert!(refused.is_err());
+    server.application.gate.notify_one();
+    assert_eq!(busy.answer(1).await.is_whole().body(), b"waited");
+    assert_eq!(busy.next().await, None);
+    server.ended().await;
+}
+
+/// Both what came on a connection that was idle, and what came on one that nobody had accepted yet.
+#[tokio::test]
+async fn what_is_on_its_way_at_a_stop_is_answered() {
+    for manner in [Manner::Drain, Manner::Retire, Manner::HandOver] {
+        let server = Server::start(FastCgiOptions::default());
+        let mut idle = server.connect().await;
+        idle.ask(get(1, "/x")).await.is_whole();
+        let mut late = server.connect().await;
+        for client in [&mut idle, &mut late] {
+            client.send(get(1, "/y")).await;
+        }
+        server.stop.begin(manner);
+        for client in [&mut idle, &mut late] {
+            let answer = client.answer(1).await;
+            assert_eq!(answer.is_whole().body(), b"hello from /y");
+            assert_eq!(client.next().await, None);
+        }
+        server.ended().await;
+    }
+}
+
+/// Its next request is its last one, unless others are still being answered.
+#[tokio::test]
+async fn a_connection_is_kept_for_one_more_request_when_somebody_else_serves() {
+    let mut server = Server::start(FastCgiOptions::default());
+    let mut busy = server.connect().await;
+    busy.send(get(1, "/wait")).await;
+    assert_eq!(server.event().await, "waiting");
+    let mut idle = server.connect().await;
+    idle.ask(get(1, "/x")).await.is_whole();
+    server.stop.begin(Manner::HandOver);
+    let refused = TcpStream::connect(("127.0.0.1", server.port)).await;
+    assert!(refused.is_err(), "nobody has taken over here");
+    for client in [&mut idle, &mut busy] {
+        let answer = client.ask(get(2, "/y")).await;
+        assert_eq!(answer.is_whole().body(), b"hello from /y");
+    }
+    assert_eq!(idle.next().await, None);
+    server.application.gate.notify_one();
+    assert_eq!(busy.answer(1).await.is_whole().body(), b"waited");
+    assert_eq!(busy.next().await, None);
+    in_time(server.serving).await.unwrap();
+}

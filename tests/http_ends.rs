@@ -1,0 +1,232 @@
+//! How connections of the HTTP gateway end: because it is told to stop, or because a client says that it has no more to
+//! say. No request is lost, and no answer.
+
+use std::time::Duration;
+
+use runner::gateway::http::HttpOptions;
+use runner::gateway::stop::Manner;
+use support::{Server, in_time, say, until, until_end};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+#[path = "support/mirror.rs"]
+mod support;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
+const WAITED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nwaited";
+
+#[tokio::test]
+async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
+    let server = Server::start(HttpOptions::default());
+    let mut idle = server.connect().await;
+    say(&mut idle, GET).await;
+    until(&mut idle, "no body").await;
+    let mut silent = server.connect().await;
+    let mut busy = server.connect().await;
+    say(&mut busy, WAIT).await;
+    in_time(server.mirror.waiting.notified()).await;
+
+    server.stop.begin(Manner::Drain);
+    assert_eq!(until_end(&mut idle).await, "");
+    assert_eq!(until_end(&mut silent).await, "");
+    let refused = TcpStream::connect(&server.address).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(!server.task.is_finished());
+
+    server.mirror.go_on.notify_one();
+    assert_eq!(until_end(&mut busy).await, WAITED);
+    in_time(server.task).await.unwrap();
+}
+
+/// On a connection that was idle, on one that nobody had accepted yet, and in the middle of a head.
+#[tokio::test]
+async fn what_is_on_its_way_at_a_stop_is_answered() {
+    for manner in [Manner::Drain, Manner::Retire, Manner::HandOver] {
+        let server = Server::start(HttpOptions::default());
+        let mut idle = server.connect().await;
+        say(&mut idle, GET).await;
+        until(&mut idle, "no body").await;
+        let mut half = server.connect().await;
+        say(&mut half, GET).await;
+        until(&mut half, "no body").await;
+        let mut late = server.connect().await;
+        let (head, rest) = GET.split_at(20);
+        say(&mut half, head).await;
+        for client in [&mut idle, &mut late] {
+            say(client, GET).await;
+        }
+        server.stop.begin(manner);
+        for client in [&mut idle, &mut late] {
+            let received = until_end(client).await;
+            assert!(received.contains("\r\nconnection: close\r\n"), "{received}");
+            assert!(received.ends_with("no body"), "{received}");
+        }
+        assert!(!server.task.is_finished());
+        say(&mut half, rest).await;
+        let received = until_end(&mut half).await;
+        assert!(received.ends_with("no body"), "{received}");
+        in_time(server.task).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_for_one_more_request_when_somebody_else_serves() {
+    for manner in [Manner::Retire, Manner::HandOver] {
+        let server = Server::start(HttpOptions::default());
+        let mut idle = server.connect().await;
+        say(&mut idle, GET).await;
+        until(&mut idle, "no body").await;
+        let mut hurried = server.connect().await;
+        let mut busy = server.connect().await;
+        say(&mut busy, WAIT).await;
+        in_time(server.mirror.waiting.notified()).await;
+        server.stop.begin(manner);
+        server.mirror.go_on.notify_one();
+        assert_eq!(until_end(&mut busy).await, WAITED);
+        say(&mut idle, GET).await;
+        let received = until_end(&mut idle).await;
+        assert!(received.contains("\r\nconnection: close\r\n"), "{received}");
+        assert!(!server.task.is_finished());
+        server.stop.begin(Manner::Drain);
+        assert_eq!(until_end(&mut hurried).await, "");
+        in_time(server.task).await.unwrap();
+    }
+}
+
+/// What a client has sent beyond the last request must not take the answer away by a reset.
+#[tokio::test]
+async fn the_last_answer_arrives_whatever_else_was_sent() {
+    let server = Server::start(HttpOptions::default());
+    let mut client = server.connect().await;
+    say(&mut client, WAIT).await;
+    in_time(server.mirror.waiting.notified()).await;
+    say(&mut client, &GET.repeat(1000)).await;
+    server.stop.begin(Manner::Drain);
+    server.mirror.go_on.notify_one();
+    let received = until_end(&mut client).await;
+    assert_eq!(received, WAITED);
+}
+
+/// Its successor, which has the same socket, has the same file, too.
+#[tokio::test]
+async fn the_file_of_a_unix_socket_stays_only_when_it_is_handed_over() {
+    for (manner, stays) in [
+        (Manner::Drain, false),
+        (Manner::Retire, false),
+        (Manner::HandOver, true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let server = Server::start_at(&format!("unix:{}", path.display()), HttpOptions::default());
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        say(&mut stream, GET).await;
+        until(&mut stream, "no body").await;
+        drop(stream);
+        server.stop.begin(manner);
+        in_time(server.task).await.unwrap();
+        assert_eq!(path.exists(), stays, "{manner:?}");
+    }
+}
+
+#[tokio::test]
+async fn new_options_hold_for_new_connections() {
+    let server = Server::start(HttpOptions::default());
+    let mut old = server.connect().await;
+    say(&mut old, GET).await;
+    until(&mut old, "no body").await;
+    server.options.send_modify(|options| {
+        options.body_timeout = Duration::from_millis(50);
+    });
+    let slow = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\none";
+    let refused = server.ask(slow).await;
+    assert!(refused.starts_with("HTTP/1.1 408 "), "{refused}");
+    say(&mut old, slow).await;
+    say(&mut old, "!").await;
+    let answered = until(&mut old, "one!").await;
+    assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+}
+
+/// Over TCP the system cannot tell it from a client that has gone away, but a moment later.
+#[tokio::test]
+async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
+    let server = Server::start(HttpOptions::default());
+    let mut client = server.connect().await;
+    say(&mut client, WAIT).await;
+    in_time(server.mirror.waiting.notified()).await;
+    client.shutdown().await.unwrap();
+    // The end has arrived by the time that another connection has come and gone.
+    server.ask("GET / HTTP/1.0\r\n\r\n").await;
+    server.mirror.go_on.notify_one();
+    let received = until_end(&mut client).await;
+    assert!(received.ends_with("waited"), "{received}");
+
+    let short = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nshort";
+    for (request, status) in [(GET, "200 OK"), (short, "400 Bad Request")] {
+        let mut client = server.connect().await;
+        say(&mut client, request).await;
+        client.shutdown().await.unwrap();
+        let received = until_end(&mut client).await;
+        let expected = format!("HTTP/1.1 {status}\r\n");
+        assert!(received.starts_with(&expected), "{received}");
+    }
+}
+
+/// A byte now and then is not enough for ever.
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_not_waited_for() {
+    let server = Server::start(HttpOptions {
+        body_timeout: Duration::from_millis(200),
+        body_rate: 1_000_000,
+        ..HttpOptions::default()
+    });
+    let client = server.connect().await;
+    let (mut reader, mut writer) = client.into_split();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+    say(&mut writer, head).await;
+    let dribble = async {
+        let mut beat = tokio::time::interval(Duration::from_millis(10));
+        while writer.write_all(b"b").await.is_ok() {
+            beat.tick().await;
+        }
+    };
+    let received = tokio::select! {
+        received = until_end(&mut reader) => received,
+        () = dribble => unreachable!("the answer comes before the connection is closed for good"),
+    };
+    assert!(
+        received.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+        "{received}"
+    );
+}
+
+/// A listener that nobody accepts from stands for a successor.
+#[tokio::test]
+async fn sockets_are_taken_over_with_their_address() {
+    use runner::gateway::listener::Listener;
+    use runner::gateway::socket_url::SocketUrl;
+
+    let url: SocketUrl = "tcp://localhost:0".parse().unwrap();
+    let first = Listener::bind(&url).unwrap();
+    let sockets = first
+        .sockets()
+        .map(|socket| socket.try_clone_to_owned().unwrap())
+        .collect();
+    let mut second = Listener::take_over(&url, sockets).unwrap();
+    assert_eq!(second.http_url(), first.http_url());
+    drop(first);
+    let address = ("127.0.0.1", second.port().unwrap());
+    let (client, _) = tokio::join!(TcpStream::connect(address), in_time(second.accept()));
+    client.unwrap();
+    assert!(second.accepted().is_none());
+
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connected = TcpStream::connect(plain.local_addr().unwrap())
+        .await
+        .unwrap();
+    let error = Listener::take_over(&url, vec![connected.into_std().unwrap().into()]).unwrap_err();
+    assert_eq!(
+        format!("{error:#}"),
+        "cannot take over `tcp://localhost:0`: one of the sockets does not listen"
+    );
+}

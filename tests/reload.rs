@@ -1,0 +1,316 @@
+//! Reload (SIGHUP): everything is read anew beside what serves, which goes on untouched if that fails.
+
+mod support;
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+use support::http::{Connection, Waits, get};
+use support::{Address, Folder, Reply, Server};
+
+/// The file that is run.
+const FILE: &str = "\
+app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
+url = 'tcp://127.0.0.1:0'
+[runner.workers]
+max = 1
+";
+
+/// An application that says which version it is; `/wait` waits until somebody writes to the pipe `go`.
+fn version(number: u32) -> String {
+    format!(
+        "\
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/wait':
+        open('waiting', 'w').close()
+        open('go').read()
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'version {number}']
+"
+    )
+}
+
+/// Asks on a connection that is kept.
+fn ask(connection: &mut Connection) -> Reply {
+    connection.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n");
+    connection.reply("GET")
+}
+
+/// A server of the first version.
+fn serving(file: &str) -> Server {
+    let folder = Folder::new()
+        .file("app.py", version(1))
+        .file("app.ini", file);
+    folder.program("mkfifo", ["go"]).run().success();
+    folder.runner(["runIni", "app.ini"]).start()
+}
+
+fn write(server: &Server, name: &str, text: &str) {
+    std::fs::write(server.folder().path(name), text).expect("a file");
+}
+
+/// Says SIGHUP, and waits for one more line like this one in the log.
+fn reload(server: &Server, outcome: &str) -> String {
+    let count = |log: &str| log.matches(outcome).count();
+    let before = count(&server.log());
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| count(log) > before)
+}
+
+const RELOADED: &str = "runner: reloaded\n";
+const FAILED: &str = "runner: the reload failed, and what was served before goes on:\n";
+
+#[test]
+fn the_new_version_answers_on_the_connections_that_there_are() {
+    let server = serving(FILE);
+    let mut connection = Connection::open(server.address());
+    assert_eq!(ask(&mut connection).ok(), "version 1");
+    write(&server, "app.py", &version(2));
+    reload(&server, RELOADED);
+    assert_eq!(ask(&mut connection).ok(), "version 2");
+    assert_eq!(server.get("/").ok(), "version 2");
+    let url = server.url().to_owned();
+    let log = format!("runner: serving {url}\n{RELOADED}");
+    server.stop().is(0, "", &log);
+}
+
+#[test]
+fn what_the_old_version_has_begun_it_finishes() {
+    let server = serving(FILE);
+    let address = server.address().clone();
+    let waiting = std::thread::spawn(move || get(&address, "/wait"));
+    let mut waits = Waits::new();
+    while !server.folder().path("waiting").exists() {
+        waits.wait(|| server.log());
+    }
+    write(&server, "app.py", &version(2));
+    reload(&server, RELOADED);
+    assert_eq!(server.get("/").ok(), "version 2");
+    write(&server, "go", "");
+    assert_eq!(waiting.join().expect("an answer").ok(), "version 1");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn what_cannot_be_started_changes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let in_use = FILE.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let impatient = format!("{FILE}[runner]\nstart_timeout = '500ms'\n");
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "app.py",
+            "import nosuchmodule\n",
+            "No module named 'nosuchmodule'",
+        ),
+        ("app.py", "raise SystemExit(3)\n", "import"),
+        (
+            "app.py",
+            "import os\nos._exit(3)\n",
+            "Python exited with status 3 while it imported",
+        ),
+        (
+            "app.py",
+            "import os\nos.kill(os.getpid(), 9)\n",
+            "while it imported",
+        ),
+        ("app.py", "x = 1\n", "application"),
+        ("app.py", "def (\n", "SyntaxError"),
+        ("app.ini", "app = \n  commands.Alias(\n", "app.ini:"),
+        (
+            "app.ini",
+            "app = commands.Alias(command=['sevre'])\n",
+            "did you mean `serve`?",
+        ),
+        (
+            "app.ini",
+            "app = commands.Alias(command=['true'])\n",
+            "does not serve anything",
+        ),
+        (
+            "app.ini",
+            "[runner.workers]\nmni = 2\n",
+            "there is no setting `runner.workers.mni`",
+        ),
+        ("app.ini", &in_use, "is in use on 127.0.0.1"),
+    ];
+    let server = serving(FILE);
+    let processes = server.processes().len();
+    for (file, text, reason) in cases {
+        let good = server.folder().read(file);
+        write(&server, file, text);
+        let log = reload(&server, FAILED);
+        let (_, said) = log.rsplit_once(FAILED).expect("just seen");
+        assert!(said.contains(reason), "{text}\n{said}");
+        assert_eq!(server.get("/").ok(), "version 1", "{text}");
+        settled(&server, processes);
+        write(&server, file, &good);
+    }
+    // An import that hangs does so for `runner.start_timeout`.
+    write(&server, "app.ini", &impatient);
+    write(&server, "app.py", "open('go').read()\n");
+    let log = reload(&server, FAILED);
+    assert!(log.contains("was not imported within 0.5 s"), "{log}");
+    assert_eq!(server.get("/").ok(), "version 1");
+    // And afterwards it is as if nothing had been.
+    write(&server, "app.ini", FILE);
+    write(&server, "app.py", &version(2));
+    reload(&server, RELOADED);
+    assert_eq!(server.get("/").ok(), "version 2");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_new_address_is_served_before_the_old_one_is_given_up() {
+    let server = serving(FILE);
+    let mut idle = Connection::open(server.address());
+    assert_eq!(ask(&mut idle).ok(), "version 1");
+    write(&server, "app.py", &version(2));
+    let path = server.folder().path("app.sock");
+    write(
+        &server,
+        "app.ini",
+        &FILE.replace("tcp://127.0.0.1:0", "unix:app.sock"),
+    );
+    reload(&server, RELOADED);
+    assert_eq!(get(&Address::Unix(path.clone()), "/").ok(), "version 2");
+    // Whoever is connected to the old one has a last request, which says so.
+    let last = ask(&mut idle);
+    assert_eq!(last.all("connection"), ["close"]);
+    assert_eq!(last.ok(), "version 2");
+    assert!(!server.address().accepts());
+    write(&server, "app.ini", FILE);
+    let log = reload(&server, RELOADED);
+    let urls: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("runner: serving "))
+        .collect();
+    assert_eq!(urls.len(), 3, "{log}");
+    let address = Address::of_url(urls[2]).expect("a URL");
+    assert_eq!(get(&address, "/").ok(), "version 2");
+    assert_eq!(server.stop().status, 0);
+    assert!(!path.exists());
+}
+
+#[test]
+fn another_protocol_may_be_spoken_at_the_same_place() {
+    let file = FILE.replace("tcp://127.0.0.1:0", "unix:app.sock");
+    let server = serving(&file);
+    let fast_cgi = "app = commands.Alias(command=['FastCGI', 'unix:app.sock', 'WSGI', 'import:app.application'])\n";
+    write(&server, "app.ini", fast_cgi);
+    reload(&server, RELOADED);
+    assert!(server.address().accepts());
+    write(&server, "app.ini", &file);
+    reload(&server, RELOADED);
+    assert_eq!(server.get("/").ok(), "version 1");
+    let path = server.folder().path("app.sock");
+    assert!(path.exists());
+    assert_eq!(server.stop().status, 0);
+    assert!(!path.exists());
+}
+
+#[test]
+fn settings_of_the_gateway_hold_for_new_connections() {
+    let server = serving(FILE);
+    assert_eq!(server.get("/before").status, 200);
+    write(
+        &server,
+        "app.ini",
+        &format!("{FILE}[runner.log]\naccess = True\n"),
+    );
+    reload(&server, RELOADED);
+    assert_eq!(server.get("/after").status, 200);
+    let log = server.wait_for_log(|log| log.contains("/after"));
+    assert!(!log.contains("/before"), "{log}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_reload_that_is_wanted_during_another_follows_it() {
+    let server = serving(FILE);
+    // The first one reads this and waits.
+    write(
+        &server,
+        "app.py",
+        &format!(
+            "open('importing', 'w').close()\nopen('go').read()\n{}",
+            version(2)
+        ),
+    );
+    server.signal(Signal::HUP);
+    let mut waits = Waits::new();
+    while !server.folder().path("importing").exists() {
+        waits.wait(|| server.log());
+    }
+    write(&server, "app.py", &version(3));
+    server.signal(Signal::HUP);
+    // Answered by the loop after it has heard the signal: the pipe opens only then.
+    assert_eq!(server.get("/").ok(), "version 1");
+    write(&server, "go", "");
+    server.wait_for_log(|log| log.matches(RELOADED).count() == 2);
+    assert_eq!(server.get("/").ok(), "version 3");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn it_can_be_stopped_during_a_reload() {
+    let server = serving(FILE);
+    write(
+        &server,
+        "app.py",
+        "open('importing', 'w').close()\nopen('go').read()\n",
+    );
+    server.signal(Signal::HUP);
+    let mut waits = Waits::new();
+    while !server.folder().path("importing").exists() {
+        waits.wait(|| server.log());
+    }
+    let log = format!("runner: serving {}\n", server.url());
+    server.stop().is(0, "", &log);
+}
+
+/// Waits until nothing but so many processes is left.
+#[track_caller]
+fn settled(server: &Server, processes: usize) {
+    let mut waits = Waits::short();
+    while server.processes().len() > processes {
+        waits.wait(|| format!("{:?}", server.processes()));
+    }
+}
+
+/// How many descriptors a process has open.
+fn descriptors(server: &Server) -> usize {
+    let path = format!("/proc/{}/fd", server.pid().as_raw_nonzero());
+    std::fs::read_dir(path).expect("our own process").count()
+}
+
+/// The memory that a process takes, in pages.
+fn pages(server: &Server) -> usize {
+    let path = format!("/proc/{}/statm", server.pid().as_raw_nonzero());
+    let text = std::fs::read_to_string(path).expect("our own process");
+    let resident = text.split(' ').nth(1).expect("two numbers");
+    resident.parse().expect("a number")
+}
+
+#[test]
+fn fifty_reloads_leave_nothing_behind() {
+    let server = serving(FILE);
+    // Whatever is made once is made by now.
+    for _ in 0..10 {
+        reload(&server, RELOADED);
+    }
+    settled(&server, 3);
+    let (open, memory) = (descriptors(&server), pages(&server));
+    for _ in 0..50 {
+        reload(&server, RELOADED);
+    }
+    settled(&server, 3);
+    let mut waits = Waits::short();
+    while descriptors(&server) > open {
+        waits.wait(|| format!("{open} descriptors have become {}", descriptors(&server)));
+    }
+    let grown = pages(&server).saturating_sub(memory);
+    assert!(grown < 1024, "it has grown by {grown} pages");
+    assert_eq!(server.get("/").ok(), "version 1");
+    assert_eq!(server.stop().status, 0);
+}

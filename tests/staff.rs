@@ -1,0 +1,187 @@
+//! How many workers there are, how they leave, and what is said of them, with real Python processes.
+
+#[path = "support/pool.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use runner::application::Application;
+use runner::application::status::{Status, WorkerState};
+use tokio::task::JoinHandle;
+
+use support::{GRACE, Pool, bounded, kill, pool, pool_of, watch};
+
+impl Pool {
+    fn stopping(&self) -> JoinHandle<()> {
+        let wsgi = Arc::clone(&self.wsgi);
+        tokio::spawn(async move { wsgi.stop(GRACE).await })
+    }
+
+    /// Waits until the status is as wanted.
+    async fn status_is(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+        let reached = async {
+            loop {
+                let status = self.wsgi.status();
+                if wanted(&status) {
+                    break status;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        bounded(reached).await
+    }
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_waits() {
+    let pool = pool(|_| ()).await;
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let waiting: Vec<_> = (0..10).map(|_| pool.begin("/pid")).collect();
+    pool.status_is(|status| status.queue.length > 0).await;
+    let stopping = pool.stopping();
+    tokio::task::yield_now().await;
+    let late = pool.get("/pid").await;
+    assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);
+    pool.allow("go").await;
+    for request in waiting.into_iter().chain([slow]) {
+        assert_eq!(request.await.expect("answered").status, StatusCode::OK);
+    }
+    bounded(stopping).await.expect("stopped");
+    assert_eq!(pool.wsgi.status().workers, []);
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_waits_even_if_the_last_worker_dies() {
+    let pool = pool(|_| ()).await;
+    let pid = pool.text("/pid").await;
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let waiting: Vec<_> = (0..3).map(|_| pool.begin("/pid")).collect();
+    pool.status_is(|status| status.queue.length > 0).await;
+    let stopping = pool.stopping();
+    tokio::task::yield_now().await;
+    kill(&pid);
+    let lost = slow.await.expect("answered");
+    assert_eq!(lost.status, StatusCode::BAD_GATEWAY);
+    for request in waiting {
+        assert_eq!(request.await.expect("answered").status, StatusCode::OK);
+    }
+    bounded(stopping).await.expect("stopped");
+}
+
+/// While one still works, those that have nothing to do are gone already.
+#[tokio::test]
+async fn workers_leave_one_by_one() {
+    let pool = pool(|options| {
+        options.min = 3;
+        options.max = 3;
+    })
+    .await;
+    pool.wsgi.all_ready().await.expect("ready");
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let stopping = pool.stopping();
+    let status = pool.status_is(|status| status.workers.len() == 1).await;
+    assert_eq!(status.workers[0].state, WorkerState::Busy);
+    assert!(!stopping.is_finished());
+    pool.allow("go").await;
+    assert_eq!(slow.await.expect("answered").status, StatusCode::OK);
+    bounded(stopping).await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_status_says_who_is_on_what() {
+    let pool = pool(|options| {
+        options.threads = 2;
+        options.limits.queue_length = 1;
+    })
+    .await;
+    let pid: i32 = pool.text("/pid").await.parse().expect("a number");
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let status = pool.wsgi.status();
+    let [worker] = &status.workers[..] else {
+        panic!("{status:#?}");
+    };
+    assert_eq!(
+        (worker.pid, worker.state, worker.requests),
+        (Some(pid), WorkerState::Busy, 1)
+    );
+    assert!(
+        worker.rss.is_some_and(|bytes| bytes > 1 << 20),
+        "{worker:?}"
+    );
+    let current: Vec<_> = worker.lanes.iter().flatten().collect();
+    assert_eq!(worker.lanes.len(), 2);
+    assert_eq!(current.len(), 1);
+    assert_eq!((&*current[0].method, &*current[0].path), ("GET", "/wait"));
+    assert!(current[0].age <= worker.age);
+    assert_eq!((status.queue.length, status.queue.oldest), (0, None));
+    assert_eq!((status.totals.requests, status.back_off), (2, None));
+    pool.allow("go").await;
+    slow.await.expect("answered");
+    pool.status_is(|status| status.workers[0].state == WorkerState::Idle)
+        .await;
+    assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
+    let status = pool
+        .status_is(|status| status.totals.deaths == 1 && status.workers.len() == 1)
+        .await;
+    assert_eq!(status.totals.bad_gateway, 1);
+    let [failure] = &status.failures[..] else {
+        panic!("{status:#?}");
+    };
+    let said = format!("worker {pid} was killed by SIGKILL");
+    assert!(failure.what.starts_with(&said), "{failure:?}");
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn all_are_ready_when_as_many_serve_as_always_should() {
+    let pool = pool(|options| {
+        options.min = 4;
+        options.max = 4;
+    })
+    .await;
+    pool.wsgi.all_ready().await.expect("ready");
+    let status = pool.wsgi.status();
+    assert_eq!(status.workers.len(), 4);
+    for worker in status.workers {
+        assert_eq!(worker.state, WorkerState::Idle);
+    }
+    pool.wsgi.stop(GRACE).await;
+    assert!(pool.wsgi.all_ready().await.is_err(), "there are none");
+}
+
+/// The first can be imported, no other one.
+#[tokio::test]
+async fn a_worker_that_cannot_be_started_is_an_error_of_all() {
+    let source = "\
+import os, pathlib
+pathlib.Path(__file__).with_name('taken').mkdir()
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'%d' % os.getpid()]
+";
+    let pool = pool_of(source, |options| {
+        options.preload = false;
+        options.min = 2;
+        options.max = 2;
+    })
+    .await
+    .expect("started");
+    let error = bounded(pool.wsgi.all_ready()).await.expect_err("one fails");
+    assert!(
+        format!("{error:#}").contains("FileExistsError"),
+        "{error:#}"
+    );
+    let pid = pool.text("/pid").await;
+    let status = pool.status_is(|status| status.back_off.is_some()).await;
+    assert!(status.failures[0].what.contains("FileExistsError"));
+    let worker = watch(&pid);
+    bounded(pool.wsgi.stop(Duration::ZERO)).await;
+    assert!(worker.has_ended());
+}

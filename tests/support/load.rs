@@ -1,0 +1,385 @@
+//! Load for a server while it is reloaded, restarted, or loses its workers: clients that ask without a pause, and an
+//! account of every request that they have sent.
+//!
+//! ```ignore
+//! let load = Load::new(server.address()).fresh(16).kept(16).start();
+//! load.more(1000);
+//! server.signal(Signal::HUP);
+//! load.until("the new version answers", |report| report.bodies.contains_key("new"));
+//! load.stop().is_whole();
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::net::{RecvFlags, recv};
+
+use super::DEADLINE;
+use super::http::{Address, Stream};
+
+/// How many different bodies are told apart, and how many losses described.
+const MOST: usize = 100;
+
+/// Who asks, and for what.
+#[derive(Clone, Debug)]
+pub struct Load {
+    address: Address,
+    target: String,
+    body: Option<Vec<u8>>,
+    fresh: usize,
+    kept: usize,
+    pause: Duration,
+}
+
+impl Load {
+    /// Nobody yet; they will ask for `/`.
+    pub fn new(address: &Address) -> Self {
+        Self {
+            address: address.clone(),
+            target: "/".to_owned(),
+            body: None,
+            fresh: 0,
+            kept: 0,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// What they ask for.
+    pub fn target(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
+    /// They post this, which no client may send a second time by itself.
+    pub fn post(mut self, body: &[u8]) -> Self {
+        self.body = Some(body.to_vec());
+        self
+    }
+
+    /// So many clients make a new connection for each request.
+    pub fn fresh(mut self, clients: usize) -> Self {
+        self.fresh = clients;
+        self
+    }
+
+    /// So many clients keep their connection as long as the server does.
+    pub fn kept(mut self, clients: usize) -> Self {
+        self.kept = clients;
+        self
+    }
+
+    /// Each of them does nothing for so long between two requests.
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// Starts to ask.
+    pub fn start(self) -> Running {
+        let shared = Arc::new(Shared::default());
+        let clients = (0..self.fresh + self.kept)
+            .map(|number| {
+                let mut client = Client {
+                    keeps: number >= self.fresh,
+                    load: self.clone(),
+                    connection: None,
+                };
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || client.run(&shared))
+            })
+            .collect();
+        Running { shared, clients }
+    }
+}
+
+/// What became of the requests.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How often each status was answered.
+    pub statuses: BTreeMap<u16, u64>,
+    /// How often each body came with the status 200; the first hundred different ones.
+    pub bodies: BTreeMap<String, u64>,
+    /// How many requests got no whole answer.
+    pub lost: u64,
+    /// What happened to the first hundred of those, each after the time since the start.
+    pub losses: Vec<(Duration, String)>,
+}
+
+impl Report {
+    /// How many requests were answered.
+    pub fn answered(&self) -> u64 {
+        self.statuses.values().sum()
+    }
+
+    /// Asserts that every request was answered, and with 200.
+    #[track_caller]
+    pub fn is_whole(&self) {
+        self.answers(&[200]);
+    }
+
+    /// Asserts that every request was answered, and with one of these.
+    #[track_caller]
+    pub fn answers(&self, statuses: &[u16]) {
+        let good = self.statuses.keys().all(|status| statuses.contains(status));
+        assert!(self.lost == 0 && good && self.answered() > 0, "{self:#?}");
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    report: Report,
+    stopped: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no client panics")
+    }
+}
+
+/// Clients at work. They end with it.
+pub struct Running {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// What became of the requests so far.
+    pub fn report(&self) -> Report {
+        self.shared.state().report.clone()
+    }
+
+    /// Waits until the report is as wanted.
+    #[track_caller]
+    pub fn until(&self, what: &str, wanted: impl Fn(&Report) -> bool) {
+        let (state, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(self.shared.state(), DEADLINE, |state| {
+                !wanted(&state.report)
+            })
+            .expect("no client panics");
+        let report = state.report.clone();
+        drop(state);
+        assert!(
+            wanted(&report),
+            "it never happened that {what}: {report:#?}"
+        );
+    }
+
+    /// Waits until so many more requests were answered.
+    #[track_caller]
+    pub fn more(&self, count: u64) {
+        let wanted = self.report().answered() + count;
+        let what = format!("{count} more requests were answered");
+        self.until(&what, |report| report.answered() >= wanted);
+    }
+
+    /// Lets the requests under way end, and reports.
+    pub fn stop(mut self) -> Report {
+        self.end();
+        self.report()
+    }
+
+    fn end(&mut self) {
+        self.shared.state().stopped = true;
+        self.shared.changed.notify_all();
+        for client in self.clients.drain(..) {
+            client.join().expect("no client panics");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+struct Client {
+    load: Load,
+    keeps: bool,
+    connection: Option<Box<dyn Stream>>,
+}
+
+/// An answer, and whether the connection can be used again.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    keeps: bool,
+}
+
+impl Client {
+    fn run(&mut self, shared: &Shared) {
+        let start = Instant::now();
+        loop {
+            let asked = self.ask();
+            let mut pause = self.load.pause;
+            let mut state = shared.state();
+            match asked {
+                Ok(Answer { status, body, .. }) => {
+                    *state.report.statuses.entry(status).or_default() += 1;
+                    let bodies = &mut state.report.bodies;
+                    let body = String::from_utf8_lossy(&body).into_owned();
+                    if status == 200 && (bodies.len() < MOST || bodies.contains_key(&body)) {
+                        *bodies.entry(body).or_default() += 1;
+                    }
+                }
+                Err(loss) => {
+                    state.report.lost += 1;
+                    if state.report.losses.len() < MOST {
+                        state.report.losses.push((start.elapsed(), loss));
+                    }
+                    // A server that is not there would otherwise be asked ever more often.
+                    pause = pause.max(Duration::from_millis(10));
+                }
+            }
+            shared.changed.notify_all();
+            let until = Instant::now() + pause;
+            while !state.stopped
+                && let Some(left) = until.checked_duration_since(Instant::now())
+            {
+                let waited = shared.changed.wait_timeout(state, left);
+                state = waited.expect("no client panics").0;
+            }
+            if state.stopped {
+                return;
+            }
+        }
+    }
+
+    /// Asks once; the error says how the request was lost.
+    fn ask(&mut self) -> Result<Answer, String> {
+        // Nothing was written yet: that the server has closed the connection is its right.
+        let kept = self.connection.take().filter(|kept| !has_ended(kept));
+        let what = if kept.is_some() { "kept" } else { "fresh" };
+        let mut stream = match kept {
+            Some(stream) => stream,
+            None => {
+                let connected = self.load.address.connect();
+                connected.map_err(|error| format!("not connected: {error}"))?
+            }
+        };
+        stream.limit(DEADLINE);
+        let answer = self
+            .exchange(&mut *stream)
+            .map_err(|error| format!("on a {what} connection: {error}"))?;
+        if answer.keeps {
+            self.connection = Some(stream);
+        }
+        Ok(answer)
+    }
+
+    fn exchange(&self, stream: &mut dyn Stream) -> io::Result<Answer> {
+        let Load { target, body, .. } = &self.load;
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
+        if !self.keeps {
+            request.extend(b"Connection: close\r\n");
+        }
+        if let Some(body) = body {
+            request.extend(format!("Content-Length: {}\r\n", body.len()).into_bytes());
+        }
+        request.extend(b"\r\n");
+        request.extend(body.iter().flatten());
+        // A server may answer and close before it has read all: the answer counts.
+        let written = stream.write_all(&request);
+        match read_answer(stream) {
+            Err(_) if written.is_err() => Err(written.unwrap_err()),
+            answer => answer,
+        }
+    }
+}
+
+/// Whether the server has closed a connection on which nothing is under way.
+#[allow(clippy::borrowed_box, reason = "what `filter` gives")]
+fn has_ended(stream: &Box<dyn Stream>) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let peeked = recv(stream.as_fd(), &mut [0_u8; 1][..], flags);
+    !matches!(peeked, Err(rustix::io::Errno::AGAIN))
+}
+
+/// Reads a response (RFC 9112 §6.3).
+fn read_answer(stream: &mut dyn Stream) -> io::Result<Answer> {
+    let mut received = Vec::new();
+    let broken = |what: &str| io::Error::new(ErrorKind::InvalidData, what);
+    let end = loop {
+        let mut lines = received.windows(4);
+        if let Some(end) = lines.position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if !more(stream, &mut received)? {
+            let what = match received.len() {
+                0 => "closed without an answer",
+                _ => "closed in the middle of a head",
+            };
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
+        }
+    };
+    let mut body = received.split_off(end);
+    let head = String::from_utf8_lossy(&received).to_ascii_lowercase();
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| broken("no status"))?;
+    let field = |name: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+        fields
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value)
+    };
+    let closes = field("connection") == Some("close");
+    if let Some(length) = field("content-length") {
+        let length: usize = length.parse().map_err(|_| broken("no length"))?;
+        while body.len() < length {
+            if !more(stream, &mut body)? {
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    "the body is cut off",
+                ));
+            }
+        }
+    } else if field("transfer-encoding").is_some() {
+        while !body.ends_with(b"0\r\n\r\n") {
+            if !more(stream, &mut body)? {
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    "the chunks are cut off",
+                ));
+            }
+        }
+    } else {
+        while more(stream, &mut body)? {}
+    }
+    Ok(Answer {
+        status,
+        body,
+        keeps: !closes,
+    })
+}
+
+fn more(stream: &mut dyn Stream, received: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(count) => {
+                received.extend_from_slice(&buffer[..count]);
+                return Ok(count > 0);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
