@@ -153,6 +153,44 @@ fn the_socket_file_is_the_users_own() {
 }
 
 #[test]
+fn a_reload_is_done_with_the_rights_that_are_left() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let user = "runner.user = 'nobody'\n";
+    let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{user}"));
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let before = server.get("/").ok().to_owned();
+    let rewrite = |from: &str, to: &str| {
+        let changed = folder.read("app.ini").replace(from, to);
+        assert!(changed.contains(to));
+        fs::write(folder.path("app.ini"), changed).expect("our own file");
+    };
+    let reload = |said: &str| {
+        let seen = server.log().matches(said).count();
+        server.signal(Signal::HUP);
+        server.wait_for_log(|log| log.matches(said).count() > seen);
+    };
+
+    reload("runner: reloaded\n");
+    assert_eq!(server.get("/").ok(), before);
+
+    rewrite("'nobody'", "'root'");
+    reload("only root can become another user or group\n");
+    rewrite("'root'", "'nobody'");
+    rewrite("127.0.0.1:0", &format!("127.0.0.1:{}", privileged_port()));
+    if fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .is_ok_and(|port| port.trim() == "1024")
+    {
+        reload(
+            "hint: it may need root's rights, which were given up (runner.user): start it again\n",
+        );
+    }
+    assert_eq!(server.get("/").ok(), before);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
 fn only_root_can_become_somebody_else() {
     for setting in ["runner.user = 'nobody'", "runner.group = 4242"] {
         let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{setting}\n"));

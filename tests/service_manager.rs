@@ -60,6 +60,31 @@ fn it_is_told_when_requests_are_answered_and_when_the_end_begins() {
 }
 
 #[test]
+fn it_is_told_of_a_reload_however_it_goes() {
+    let folder = Folder::new().file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'demo'])\n",
+    );
+    let manager = Manager::in_folder(&folder);
+    let server = folder
+        .runner(["runIni", "app.ini"])
+        .env("NOTIFY_SOCKET", folder.path("notify"))
+        .start();
+    let ready = manager.hears();
+    let folder = folder.file("app.ini", "app = commands.Alias(command=['nonsense'])\n");
+    server.signal(Signal::HUP);
+    let reloading = manager.hears();
+    let time = reloading
+        .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+        .and_then(|rest| rest.strip_suffix("\nSTATUS=reloading\n"));
+    let time: u128 = time.expect(&reloading).parse().expect("microseconds");
+    assert!(time > 0);
+    assert_eq!(manager.hears(), ready);
+    server.stop();
+    drop(folder);
+}
+
+#[test]
 fn it_hears_signs_of_life_while_the_event_loop_turns() {
     let folder = Folder::new();
     let manager = Manager::in_folder(&folder);
