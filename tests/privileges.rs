@@ -160,7 +160,7 @@ fn a_reload_is_done_with_the_rights_that_are_left() {
     let user = "runner.user = 'nobody'\n";
     let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{user}"));
     let server = folder.runner(["runIni", "app.ini"]).start();
-    let before = server.get("/").ok().to_owned();
+    let before = server.get("/").ok().clone();
     let rewrite = |from: &str, to: &str| {
         let changed = folder.read("app.ini").replace(from, to);
         assert!(changed.contains(to));

@@ -25,6 +25,7 @@ use crate::gateway::listener::Listener;
 use crate::gateway::stop::{Manner, Stop};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
+use crate::supervisor::orphans;
 use crate::unix;
 
 /// The exit status after a second SIGINT: the shells' own number for it.
@@ -45,6 +46,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
         tokio::select! {
             ended = master.live() => ended,
             never = alive => match never {},
+            never = orphans::bury() => match never {},
         }
     })
 }

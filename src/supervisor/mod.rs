@@ -7,7 +7,8 @@
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
 //! - [`notify`]: what a service manager is told;
-//! - [`privileges`]: whom a server is once it listens.
+//! - [`privileges`]: whom a server is once it listens;
+//! - [`orphans`]: the duty of the first process of a container.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
 //! peer of a socket.
@@ -17,6 +18,7 @@ pub mod control;
 pub mod lifecycle;
 pub mod lock;
 pub mod notify;
+pub mod orphans;
 pub mod pid_file;
 pub mod privileges;
 pub mod seat;
