@@ -3,7 +3,10 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
@@ -124,4 +127,188 @@ fn each_order_has_its_answer() {
         rustix::process::getpid()
     );
     master.quit();
+}
+
+/// What a client gets that sends these bytes as they stand.
+fn raw(master: &Master, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(&master.path).expect("a master");
+    stream.write_all(bytes).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[test]
+fn an_answer_is_a_line_and_nonsense_has_one_too() {
+    let folder = Folder::new();
+    let master = Master::start(&folder.path("control"), Place::Free, fine);
+    for (order, answer) in [
+        ("{\"order\": \"status\"}\n", "{\"done\":\"fine\"}\n"),
+        (
+            "{\"order\": \"reload\", \"more\": 1}\n",
+            "{\"refused\":\"no module named `nothing`\"}\n",
+        ),
+        (
+            "{\"order\": \"dance\"}\n",
+            "{\"refused\":\"there is no order `dance`\"}\n",
+        ),
+        ("[]\n", "{\"refused\":\"there is no order ``\"}\n"),
+        (
+            "GET / HTTP/1.1\r\n\r\n",
+            "{\"refused\":\"an order is a JSON object on a line\"}\n",
+        ),
+    ] {
+        assert_eq!(raw(&master, order.as_bytes()), answer, "{order}");
+    }
+    let deep = "[".repeat(4000);
+    assert!(raw(&master, format!("{deep}\n").as_bytes()).starts_with("{\"refused\""));
+    master.quit();
+}
+
+#[test]
+fn nobody_can_keep_others_from_being_answered() {
+    let folder = Folder::new();
+    let master = Master::start(&folder.path("control"), Place::Free, fine);
+    let connect = || UnixStream::connect(&master.path).expect("room for another");
+    // Somebody waits for something all the time.
+    let mut patient = connect();
+    patient
+        .write_all(b"{\"order\": \"stop\"}\n")
+        .expect("it reads");
+    // Others are silent, stop in the middle of a line, or never end it.
+    let mut hostile: Vec<UnixStream> = Vec::new();
+    for number in 0..200 {
+        let mut stream = connect();
+        match number % 3 {
+            0 => {}
+            1 => stream
+                .write_all(b"{\"order\": \"sta")
+                .expect("room in the buffer"),
+            // It is closed when it is too long; what comes then is lost.
+            _ => drop(stream.write_all(&[b'x'; 8192])),
+        }
+        hostile.push(stream);
+        if number % 20 == 0 {
+            master.status();
+        }
+    }
+    master.status();
+    drop(hostile);
+    master.status();
+    // The patient one was not sacrificed: it gets its heartbeat.
+    let mut beat = [0; 1];
+    patient.read_exact(&mut beat).expect("an empty line");
+    assert_eq!(&beat, b"\n");
+    master.quit();
+    let mut rest = Vec::new();
+    patient.read_to_end(&mut rest).expect("the end");
+    assert!(rest.iter().all(|byte| *byte == b'\n'));
+}
+
+#[test]
+fn only_its_user_can_use_it() {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    let master = Master::start(&path, Place::Free, fine);
+    let mode = || fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    if rustix::process::geteuid().is_root() {
+        // Even if somebody opens the file to all: the system says who comes.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("our own file");
+        fs::set_permissions(folder.path(""), fs::Permissions::from_mode(0o755)).expect("ours");
+        const ASK: &str = r#"
+import os, socket, sys
+os.setuid(int(sys.argv[2]))
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+try:
+    client.sendall(b'{"order": "status"}\n')
+    print(client.recv(99))
+except OSError:
+    print("refused")
+"#;
+        let asked = |user: &str| {
+            let arguments = ["-c", ASK, &path.to_string_lossy(), user];
+            folder
+                .program("python3", arguments)
+                .run()
+                .success()
+                .to_owned()
+        };
+        assert_eq!(asked("0"), "b'{\"done\":\"fine\"}\\n'\n");
+        let stranger = asked("65534");
+        assert!(
+            ["b''\n", "refused\n"].contains(&stranger.as_str()),
+            "{stranger}"
+        );
+    }
+    master.quit();
+}
+
+#[test]
+fn a_successor_takes_the_place_without_a_gap() {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    let mut masters = vec![Master::start(&path, Place::Free, fine)];
+    for _ in 0..20 {
+        masters.push(Master::start(&path, Place::Succession, fine));
+        masters[1].status();
+        // Whoever leaves removes its own file, never that of another.
+        masters.remove(0).quit();
+        masters[0].status();
+    }
+    masters.remove(0).quit();
+    assert_eq!(fs::read_dir(folder.path("")).expect("a folder").count(), 0);
+    assert!(Client::connect(&path).expect("nothing there").is_none());
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way() {
+    let folder = Folder::new().file("file", "");
+    let open = |name: &str| Control::open(&folder.path(name), Place::Free);
+    let refusal = |name: &str| format!("{:#}", open(name).expect_err("something in the way"));
+    assert!(refusal("file").ends_with("there is something else than a socket"));
+    assert!(refusal("nowhere/control").ends_with("there is no such folder"));
+    assert!(refusal(&"x".repeat(200)).ends_with("the path is too long for a socket"));
+    let alive = UnixListener::bind(folder.path("control")).expect("a socket");
+    assert!(refusal("control").ends_with("another process listens there"));
+    // What a process that was killed left behind.
+    drop(alive);
+    let control = open("control").expect("nobody listens there");
+    let found = fs::symlink_metadata(folder.path("control")).expect("a file");
+    assert!(found.file_type().is_socket());
+    drop(control);
+    assert_eq!(fs::read_dir(folder.path("")).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_master_that_does_not_make_sense() {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    for (said, wanted) in [
+        ("", Ok(None)),
+        ("\n\n", Ok(None)),
+        ("\n\n{\"done\": 1}\n", Ok(Some(json!(1)))),
+        ("HTTP/1.1 400\r\n", Err("the master's answer is no JSON")),
+        ("{}\n", Err("the master's answer makes no sense")),
+        (
+            "{\"sockets\": [{\"url\": \"a\", \"descriptors\": 1}]}\n",
+            Err("the master has sent fewer sockets than it says"),
+        ),
+    ] {
+        let mut client = Client::connect(&path)
+            .expect("a socket")
+            .expect("a listener");
+        let (mut stream, _) = listener.accept().expect("the client");
+        stream.write_all(said.as_bytes()).expect("it reads");
+        stream.shutdown(std::net::Shutdown::Write).expect("open");
+        let answer = match client.ask(Order::Status) {
+            Ok(Some(Answer::Done(done))) => Ok(Some(done)),
+            Ok(None) => Ok(None),
+            Ok(Some(other)) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(answer, wanted.map_err(str::to_owned), "{said:?}");
+    }
 }

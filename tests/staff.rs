@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::application::Application;
-use runner::application::status::{Status, WorkerState};
+use runner::application::status::WorkerState;
 use tokio::task::JoinHandle;
 
 use support::{GRACE, Pool, bounded, kill, pool, pool_of, watch};
@@ -17,20 +17,6 @@ impl Pool {
     fn stopping(&self) -> JoinHandle<()> {
         let wsgi = Arc::clone(&self.wsgi);
         tokio::spawn(async move { wsgi.stop(GRACE).await })
-    }
-
-    /// Waits until the status is as wanted.
-    async fn status_is(&self, wanted: impl Fn(&Status) -> bool) -> Status {
-        let reached = async {
-            loop {
-                let status = self.wsgi.status();
-                if wanted(&status) {
-                    break status;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        bounded(reached).await
     }
 }
 
@@ -184,4 +170,78 @@ def application(environ, start_response):
     let worker = watch(&pid);
     bounded(pool.wsgi.stop(Duration::ZERO)).await;
     assert!(worker.has_ended());
+}
+
+/// As many as are busy at once, and back to the fewest when there is nothing to do.
+#[tokio::test]
+async fn workers_come_with_the_requests_and_go_with_them() {
+    let pool = pool(|options| {
+        options.max = 3;
+        options.turnover.idle_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let busy: Vec<_> = (0..3).map(|_| pool.begin("/wait")).collect();
+    for _ in &busy {
+        pool.noted("waiting").await;
+    }
+    let status = pool.wsgi.status();
+    let states: Vec<_> = status.workers.iter().map(|worker| worker.state).collect();
+    assert_eq!(states, [WorkerState::Busy; 3]);
+    for _ in &busy {
+        pool.allow("go").await;
+    }
+    for request in busy {
+        assert_eq!(request.await.expect("answered").status, StatusCode::OK);
+    }
+    let status = pool.status_is(|status| status.workers.len() == 1).await;
+    assert_eq!((status.totals.deaths, status.totals.recycled), (0, 0));
+    // It is the one that was used last, whichever that is, and it answers.
+    let left = status.workers[0].pid.expect("it runs").to_string();
+    assert_eq!(pool.text("/pid").await, left);
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// No process is kept for an application that nobody uses, but the one that has imported it.
+#[tokio::test]
+async fn without_a_least_number_the_first_request_starts_a_worker() {
+    for preload in [true, false] {
+        let pool = pool(|options| {
+            options.min = 0;
+            options.preload = preload;
+            // Nothing waits for that.
+            options.start_interval = Duration::from_secs(3600);
+            options.turnover.idle_timeout = Duration::from_millis(50);
+        })
+        .await;
+        bounded(pool.wsgi.all_ready()).await.expect("ready");
+        assert_eq!(pool.wsgi.status().workers, []);
+        let first = bounded(pool.text("/pid")).await;
+        pool.status_is(|status| status.workers.is_empty()).await;
+        let second = bounded(pool.text("/pid")).await;
+        assert_ne!(first, second);
+        bounded(pool.wsgi.stop(GRACE)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_least_number_an_import_that_fails_is_found_at_the_start() {
+    let start = |preload| {
+        pool_of("import nothing_like_this\n", move |options| {
+            options.min = 0;
+            options.preload = preload;
+        })
+    };
+    let error = start(true).await.err().expect("it fails");
+    assert!(
+        format!("{error:#}").contains("nothing_like_this"),
+        "{error:#}"
+    );
+    // Unless it is to be imported in each worker.
+    let pool = start(false).await.expect("nothing to be started");
+    let request = pool.begin("/");
+    let status = pool.status_is(|status| status.back_off.is_some()).await;
+    assert!(status.failures[0].what.contains("nothing_like_this"));
+    bounded(pool.wsgi.stop(Duration::ZERO)).await;
+    let refused = request.await.expect("answered");
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -3,9 +3,10 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::thread;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Connection, Waits};
 use support::{Folder, Server};
 
@@ -309,5 +310,60 @@ def application(environ, start_response):
     let body = server.get("/").ok();
     let (loaded_by, answered_by) = body.split_once(' ').expect("two numbers");
     assert_ne!(loaded_by, answered_by, "the process that loads serves");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// The processes whose parent is this one, those that nobody has waited for among them.
+fn children(process: Pid) -> Vec<Pid> {
+    let pid = process.as_raw_nonzero();
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let pids = list.split_whitespace().map(|pid| pid.parse().ok());
+    pids.filter_map(|pid| Pid::from_raw(pid?)).collect()
+}
+
+#[test]
+fn fifty_replacements_leave_nothing_behind() {
+    let server = gated("[runner.workers]\nmax = 1\nmax_requests = 5\n");
+    let replaced = |times| {
+        while server.log().matches(" is replaced: ").count() < times {
+            assert!(server.get("/").ok().starts_with("pid "));
+        }
+    };
+    let descriptors = || {
+        let list = fs::read_dir(format!("/proc/{}/fd", server.pid().as_raw_nonzero()));
+        list.expect("it runs").count()
+    };
+    // The template is our child, and the worker its.
+    let settled = || match &children(server.pid())[..] {
+        [template] => children(*template).len() == 1,
+        _ => false,
+    };
+    replaced(3);
+    let mut waits = Waits::new();
+    while !settled() {
+        waits.wait(|| format!("{:?}\n{}", server.processes(), server.log()));
+    }
+    let before = descriptors();
+    replaced(53);
+    let mut waits = Waits::new();
+    while !settled() || descriptors() > before {
+        let now = descriptors();
+        waits.wait(|| {
+            format!(
+                "{now} of {before}: {:?}\n{}",
+                server.processes(),
+                server.log()
+            )
+        });
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_limit_that_no_worker_can_keep_is_said_once_a_worker() {
+    let server = gated("[runner.workers]\nmax = 1\nmax_memory = '1M'\n");
+    let pid = server.get("/").ok();
+    server.wait_for_log(|log| log.contains("of memory before its first request, more than it may"));
+    assert_eq!(server.get("/").ok(), pid);
     assert_eq!(server.stop().status, 0);
 }

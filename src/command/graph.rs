@@ -19,6 +19,8 @@ use crate::command::line::{Line, Origin, Scope, Step, Word};
 use crate::command::report::Report;
 use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
+use crate::command::status::Status;
+use crate::command::stop::Told;
 use crate::command::target::{InvalidTarget, SCHEME, Target};
 use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
@@ -51,6 +53,10 @@ pub enum Node {
     Completions(Completions),
     /// A command that only prints: `show`, `eval`, `explain`.
     Report(Report),
+    /// `status`.
+    Status(Status),
+    /// `stop` and `reload`.
+    Order(Told),
     /// `check FILE…`.
     Check(Box<Check>),
     /// `help`.
@@ -76,6 +82,8 @@ impl Node {
             Self::Format(node) => Ok(node.run()),
             Self::Completions(node) => Ok(node.run()),
             Self::Report(node) => Ok(node.run()),
+            Self::Status(node) => node.run(),
+            Self::Order(node) => node.run(),
             Self::Check(node) => Ok(node.run()),
             Self::Help(node) => Ok(node.run()),
             Self::Exit(node) => Ok(node.run()),

@@ -30,7 +30,9 @@ pub mod init;
 pub mod json;
 pub mod launch;
 pub mod line;
+pub mod master;
 pub mod names;
+pub mod overview;
 pub mod plan;
 pub mod report;
 pub mod run_ini;
@@ -39,9 +41,12 @@ pub mod serving;
 pub mod settings;
 pub mod show;
 pub mod signals;
+pub mod status;
+pub mod stop;
 pub mod target;
 pub mod tree;
 pub mod veil;
+pub mod watch;
 pub mod wsgi;
 
 /// A name that is there from the start. Any layer of configuration can define it anew
@@ -85,6 +90,9 @@ pub static COMMANDS: &[Entry] = &[
     fastcgi::ENTRY,
     cgi::ENTRY,
     run_ini::ENTRY,
+    status::ENTRY,
+    stop::RELOAD,
+    stop::STOP,
     tree::ENTRY,
     init::ENTRY,
     format::ENTRY,

@@ -118,6 +118,8 @@ impl Node {
             | Self::Completions(_)
             | Self::Report(_)
             | Self::Check(_)
+            | Self::Status(_)
+            | Self::Order(_)
             | Self::Help(_)
             | Self::Exit(_) => None,
         }

@@ -17,6 +17,7 @@ use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
+use crate::workers::turnover::Turnover;
 
 /// How an application is served by HTTP.
 #[must_use]
@@ -88,6 +89,12 @@ pub fn workers(
         environment: Identity::of(scope)?.environment(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
+        turnover: Turnover {
+            max_requests: settings.integer("runner.workers.max_requests"),
+            max_lifetime: settings.duration("runner.workers.max_lifetime"),
+            max_memory: settings.size("runner.workers.max_memory"),
+            idle_timeout: settings.duration("runner.workers.idle_timeout"),
+        },
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
         preload: settings.boolean("runner.workers.preload"),
@@ -123,6 +130,7 @@ pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
     WorkerOptions {
         min: 1,
         max: 1,
+        turnover: Turnover::default(),
         threads: 1,
         preload: false,
         run_once: true,

@@ -151,6 +151,8 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
         Node::Format(_) => push(depth, "fmt".to_owned(), String::new()),
         Node::Completions(_) => push(depth, "completions".to_owned(), String::new()),
         Node::Report(node) => push(depth, node.name.to_owned(), String::new()),
+        Node::Status(_) => push(depth, "status".to_owned(), String::new()),
+        Node::Order(node) => push(depth, node.name().to_owned(), String::new()),
         Node::Check(_) => push(depth, "check".to_owned(), String::new()),
         Node::Help(_) => push(depth, "help".to_owned(), String::new()),
         Node::Exit(Exit::True) => push(depth, "true".to_owned(), String::new()),

@@ -189,6 +189,9 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.start_timeout" Kind::Duration, Default::Number(60),
         "How long the application may take to be imported.",
         "runner.start_timeout = '5m'";
+    "runner.status.url" Kind::Url, Default::Unset,
+        "The socket on which the server can be asked how it is and told to reload or stop (`runner status`, `reload`, `stop`): `unix:PATH`. Only root and the user that the server runs as can use it. Unless it is set there is none, but in `supervise`, which has one beside its pid file.",
+        "runner.status.url = 'unix:/run/my_app.socket'";
     "runner.stop_timeout" Kind::Duration, Default::Number(30),
         "How long requests may take to finish when `runner` is told to stop, until their workers are killed.",
         "runner.stop_timeout = '10s'";
@@ -201,17 +204,29 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.user" Kind::Account, Default::Unset,
         "The user that the server and its workers become, with its groups, once it listens on its ports; files, the sockets of `unix:` among them, are made and removed by that user. Only root can become another user, and there is no way back: files of settings must be readable for that user to be read anew.",
         "runner.user = 'www-data'";
+    "runner.workers.idle_timeout" Kind::Duration, Default::Number(60),
+        "How long a worker beyond the least number may have nothing to do until it leaves. 0 keeps all that were ever needed.",
+        "runner.workers.idle_timeout = '5m'";
     "runner.workers.max" Kind::Integer { min: 1, max: 10_000 }, Default::Number(4),
-        "How many worker processes there may be. There are more than the least number only while requests wait and all workers are busy.",
+        "How many worker processes there may be. One beyond the least number is started when a request waits and all workers are busy; it leaves when it has had nothing to do for `runner.workers.idle_timeout`.",
         "runner.workers.max = os.cpu_count()";
-    "runner.workers.min" Kind::Integer { min: 1, max: 10_000 }, Default::Number(1),
-        "How many worker processes are always kept running.",
+    "runner.workers.max_lifetime" Kind::Duration, Default::Number(0),
+        "How old a worker may become until it is replaced: it goes on until its successor is ready, and finishes what it is on. 0 is no limit.",
+        "runner.workers.max_lifetime = '1d'";
+    "runner.workers.max_memory" Kind::Size, Default::Number(0),
+        "How much memory a worker may take (its resident set, with what it shares with others) until it is replaced: it goes on until its successor is ready, and finishes what it is on. 0 is no limit.",
+        "runner.workers.max_memory = '500M'";
+    "runner.workers.max_requests" Kind::Integer { min: 0, max: u64::MAX }, Default::Number(0),
+        "How many requests a worker may answer, give or take a tenth, until it is replaced: it goes on until its successor is ready, and finishes what it is on. 0 is no limit.",
+        "runner.workers.max_requests = 10000";
+    "runner.workers.min" Kind::Integer { min: 0, max: 10_000 }, Default::Number(1),
+        "How many worker processes are always kept running. With 0 the first one is started when a request comes in, without the application having to be imported again.",
         "runner.workers.min = 2";
     "runner.workers.preload" Kind::Boolean, Default::Boolean(true),
         "Whether the application is imported once, before the workers are forked, so that they share what it loaded. `False` imports it in every worker, as applications need that start threads when they are imported.",
         "runner.workers.preload = False";
     "runner.workers.start_interval" Kind::Duration, Default::Number(1),
-        "The least time between two starts of workers beyond the least number. Replacing a worker does not wait for it.",
+        "The least time between two starts of workers beyond the least number. Replacing a worker does not wait for it, nor does the first one where there is none.",
         "runner.workers.start_interval = '15s'";
     "runner.workers.threads" Kind::Integer { min: 1, max: 1000 }, Default::Number(1),
         "How many threads each worker has, and so how many requests it works on at a time.",

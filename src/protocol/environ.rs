@@ -18,7 +18,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,12 +45,47 @@ pub const CONSTANTS: [(&str, &str); 2] = [
 /// `CONTENT_LENGTH` is given where there is a body or the client said that there is none
 /// (`Content-Length: 0`); RFC 3875 §4.1.2 wants it unset otherwise. `REMOTE_PORT` is given where it is known.
 pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
+    for (name, value) in OWN.into_iter().zip(own_variables(request)) {
+        each(name.as_bytes(), value);
+    }
+    let announced = common_variables(request, &mut each);
+    if let Some(length) = content_length_variable(request, announced) {
+        each(b"CONTENT_LENGTH", length.to_string().as_bytes());
+    }
+}
+
+/// The variables that each request has of its own, as [`own_variables`] gives them.
+pub const OWN: [&str; 5] = [
+    "REQUEST_METHOD",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "REQUEST_URI",
+];
+
+/// The values of [`OWN`].
+#[must_use]
+pub fn own_variables(request: &Request) -> [&[u8]; 5] {
+    [
+        request.method.as_str().as_bytes(),
+        &request.script_name,
+        &request.path_info,
+        &request.query,
+        &request.target,
+    ]
+}
+
+/// The value of `CONTENT_LENGTH`, if it is set; `announced` as [`common_variables`] says.
+#[must_use]
+pub fn content_length_variable(request: &Request, announced: bool) -> Option<u64> {
+    let length = request.body.length();
+    (length > 0 || announced).then_some(length)
+}
+
+/// Calls `each(name, value)` for all other variables of a request: those that are often the same
+/// for every request of a connection. True if the header fields announce a body.
+pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
     let connection = &*request.connection;
-    each(b"REQUEST_METHOD", request.method.as_str().as_bytes());
-    each(b"SCRIPT_NAME", &request.script_name);
-    each(b"PATH_INFO", &request.path_info);
-    each(b"QUERY_STRING", &request.query);
-    each(b"REQUEST_URI", &request.target);
     each(
         b"SERVER_PROTOCOL",
         protocol_name(request.version).as_bytes(),
@@ -65,19 +99,11 @@ pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
     if connection.scheme == Scheme::Https {
         each(b"HTTPS", b"on");
     }
-    let announced = header_variables(&request.headers, &mut each);
-    let length = request.body.length();
-    if length > 0 || announced {
-        let mut digits = [0; 20];
-        let mut rest = &mut digits[..];
-        // Cannot fail: 20 digits hold every u64.
-        let _ = write!(rest, "{length}");
-        let unused = rest.len();
-        each(b"CONTENT_LENGTH", &digits[..20 - unused]);
-    }
+    let announced = header_variables(&request.headers, each);
     for (name, value) in &request.variables {
         each(name, value);
     }
+    announced
 }
 
 /// The variables of the header fields. True if they announce a body.

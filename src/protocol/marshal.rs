@@ -13,12 +13,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer whose buffer begins with `reserved` zero bytes, for a frame header to be filled in.
+    /// A writer whose buffer has room for so many bytes.
     #[must_use]
-    pub fn with_reserved(reserved: usize, capacity: usize) -> Self {
-        let mut bytes = Vec::with_capacity(reserved + capacity);
-        bytes.resize(reserved, 0);
-        Self { bytes }
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// How many bytes were written.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The buffer.

@@ -10,6 +10,8 @@ pub mod fastcgi;
 
 pub mod responder;
 
+pub mod known_heads;
+
 pub mod marshal;
 
 pub mod worker;

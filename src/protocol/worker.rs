@@ -12,17 +12,24 @@
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that speak of them.
 //!
 //! A frame and a record are a header of [`HEADER`] bytes, little-endian: length of the payload, number of the
-//! request, service time in nanoseconds (answers), kind, flags, two bytes of padding; then the payload.
+//! request, service time in nanoseconds (answers), kind, flags, and 16 bits for a known head (requests); then the payload.
+//!
+//! Requests of one connection mostly differ in little more than their path, while decoding all variables and putting
+//! them together is the largest part of what a small request costs in the worker. So a request is sent in two parts, the
+//! variables that requests of a connection have in common ([`environ::common_variables`]) and its own, and the first is
+//! left out where the worker has it from an earlier request ([`KnownHeads`]).
 //!
 //! That tokens carry the number makes a hand-shake after taking requests back needless: what is sent
 //! afterwards cannot be mistaken for what was taken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::environ;
+use super::known_heads::{KnownHeads, Sight};
 use super::marshal::{Malformed, Reader, Writer, latin1_of_utf8};
 use crate::application::{Errors, Request, RequestBody};
 
@@ -42,6 +49,13 @@ pub const RING_CANCELLED: usize = 2;
 const BODY_IN_FILE: u8 = 1;
 /// Request flag: `wsgi.errors` goes to the gateway.
 const ERRORS_TO_GATEWAY: u8 = 2;
+/// Request flag: the common variables are left out, the worker has them.
+const HEAD_KNOWN: u8 = 4;
+/// Request flag: the worker is to keep the common variables.
+const HEAD_TO_KEEP: u8 = 8;
+
+/// Bytes that a request usually takes at most: what the system's allocator has at hand.
+const USUAL_REQUEST: usize = 1024;
 
 /// What a frame from a worker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,41 +125,83 @@ impl Header {
     }
 }
 
-/// A request as a frame, but for its number, which it gets when a lane is chosen.
-#[must_use]
-pub fn request_frame(request: &Request) -> Vec<u8> {
-    let mut writer = Writer::with_reserved(HEADER, 1024);
-    writer.tuple(2);
-    writer.dict();
-    environ::variables(request, |name, value| {
-        writer.key(name);
-        writer.latin1(value);
-    });
-    writer.key(b"wsgi.url_scheme");
-    writer.string(request.connection.scheme.as_str());
-    writer.end_dict();
-    let mut flags = 0;
-    match &request.body {
-        RequestBody::Empty => writer.bytes(b""),
-        RequestBody::Bytes(bytes) => writer.bytes(bytes),
-        RequestBody::File { .. } => {
-            flags |= BODY_IN_FILE;
-            writer.none();
-        }
-    }
-    if matches!(request.errors, Errors::Gateway(_)) {
-        flags |= ERRORS_TO_GATEWAY;
-    }
-    let mut frame = writer.into_bytes();
-    let length = u32::try_from(frame.len() - HEADER).unwrap_or(u32::MAX);
-    frame[..4].copy_from_slice(&length.to_le_bytes());
-    frame[13] = flags;
-    frame
+/// A request as it is sent to a worker, but for what depends on the lane.
+#[derive(Debug)]
+pub struct RequestFrame {
+    /// The dictionary of common variables, then the tuple of the request's own and its body.
+    payload: Vec<u8>,
+    /// Where the second begins.
+    own: usize,
+    flags: u8,
+    /// Which connection it came in on: a hint, see [`KnownHeads`].
+    connection: usize,
 }
 
-/// Gives a request's frame its number.
-pub fn number_frame(frame: &mut [u8], number: u32) {
-    frame[4..8].copy_from_slice(&number.to_le_bytes());
+/// The payload that has both parts.
+const PAIR: [u8; 2] = [b')', 2];
+
+impl RequestFrame {
+    /// A request's frame.
+    #[must_use]
+    pub fn new(request: &Request) -> Self {
+        let mut writer = Writer::with_capacity(USUAL_REQUEST);
+        writer.dict();
+        let announced = environ::common_variables(request, &mut |name, value| {
+            writer.key(name);
+            writer.latin1(value);
+        });
+        writer.key(b"wsgi.url_scheme");
+        writer.string(request.connection.scheme.as_str());
+        writer.end_dict();
+        let own = writer.length();
+        writer.tuple(7);
+        for value in environ::own_variables(request) {
+            writer.latin1(value);
+        }
+        match environ::content_length_variable(request, announced) {
+            Some(length) => writer.string(&length.to_string()),
+            None => writer.none(),
+        }
+        let mut flags = 0;
+        match &request.body {
+            RequestBody::Empty => writer.bytes(b""),
+            RequestBody::Bytes(bytes) => writer.bytes(bytes),
+            RequestBody::File { .. } => {
+                flags |= BODY_IN_FILE;
+                writer.none();
+            }
+        }
+        if matches!(request.errors, Errors::Gateway(_)) {
+            flags |= ERRORS_TO_GATEWAY;
+        }
+        Self {
+            payload: writer.into_bytes(),
+            own,
+            flags,
+            connection: Arc::as_ptr(&request.connection).addr(),
+        }
+    }
+
+    /// Appends the request to what is to be written to a lane.
+    pub fn write(&self, number: u32, heads: &mut KnownHeads, frames: &mut Vec<u8>) {
+        let (head, own) = self.payload.split_at(self.own);
+        let (sight, slot) = heads.look_at(self.connection, head);
+        let (flag, parts) = match sight {
+            Sight::New => (0, [&PAIR, head, own]),
+            Sight::Again => (HEAD_TO_KEEP, [&PAIR, head, own]),
+            Sight::Known => (HEAD_KNOWN, [&[][..], &[], own]),
+        };
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        // Gateways limit heads, and what is in a frame of a body, far below 4 GiB.
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        frames.extend_from_slice(&length.to_le_bytes());
+        frames.extend_from_slice(&number.to_le_bytes());
+        frames.extend_from_slice(&[0, 0, 0, 0, 0, self.flags | flag]);
+        frames.extend_from_slice(&slot.to_le_bytes());
+        for part in parts {
+            frames.extend_from_slice(part);
+        }
+    }
 }
 
 /// The token of a request.

@@ -6,6 +6,7 @@
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
+//! - [`status`]: how a master is, as it goes over that socket;
 //! - [`notify`]: what a service manager is told;
 //! - [`privileges`]: whom a server is once it listens;
 //! - [`orphans`]: the duty of the first process of a container.
@@ -22,5 +23,6 @@ pub mod orphans;
 pub mod pid_file;
 pub mod privileges;
 pub mod seat;
+pub mod status;
 
 mod own_file;

@@ -20,6 +20,10 @@ pub struct Findings {
     pub doomed: Vec<WorkerId>,
     /// Workers with nothing left to do but overdue requests: to be ended.
     pub hopeless: Vec<WorkerId>,
+    /// Workers that have answered as many requests as they are to, and how many that is.
+    pub spent: Vec<(WorkerId, u64)>,
+    /// Something was answered, which somebody wanted to know.
+    pub active: bool,
     /// Workers that have nothing left to do, and were told to leave.
     pub parted: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
@@ -86,7 +90,7 @@ impl Pool {
                         seconds(now - since)
                     );
                     self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
-                    if worker.standing == Standing::Serving {
+                    if matches!(worker.standing, Standing::Serving | Standing::Retiring) {
                         worker.standing = Standing::Doomed;
                         findings.doomed.push(id);
                     }
@@ -100,6 +104,10 @@ impl Pool {
                 if !post.stalled {
                     sooner(&mut findings.next, Some(now + TICK));
                 }
+            }
+            if worker.answered >= worker.quota {
+                worker.quota = u64::MAX;
+                findings.spent.push((id, worker.answered));
             }
             if worker.standing == Standing::Doomed {
                 if finishing == 0 {
@@ -129,6 +137,7 @@ impl Pool {
         }
         findings.crowded = !self.queue.is_empty();
         findings.parted = self.part();
+        findings.active = self.watched.take_if(|seen| self.answered > *seen).is_some();
         self.curious = false;
         Ok(findings)
     }

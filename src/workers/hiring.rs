@@ -24,16 +24,31 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 impl Staff {
-    /// Orders a worker, and a template for it if there is none.
-    pub(super) fn hire(&mut self) {
+    /// Sees to it that there is a template to fork from, a new one if the last one has died.
+    pub(super) fn keep_template(&mut self, now: Instant) {
+        if !self.afresh
+            && now >= self.not_before
+            && self.template().is_none()
+            && let Err(error) = self.open_source(None)
+        {
+            self.failed(error);
+        }
+    }
+
+    /// The process that forks workers.
+    pub(super) fn template(&self) -> Option<(&TemplateId, &Source)> {
+        let forks = |source: &Source| source.becomes.is_none() && source.kill.is_some();
+        self.sources.iter().find(|(_, source)| forks(source))
+    }
+
+    /// Orders a worker, to take the place of another or beside those that there are, and a template for it if
+    /// there is none.
+    pub(super) fn hire(&mut self, replaces: Option<WorkerId>) {
         self.last_id += 1;
         let worker = self.last_id;
-        let running = if self.afresh {
-            None
-        } else {
-            self.sources
-                .iter()
-                .find(|(_, source)| source.becomes.is_none())
+        let running = match self.afresh {
+            true => None,
+            false => self.template(),
         };
         let source = match running.map(|(&id, source)| (id, source.loading.is_none())) {
             Some((id, loaded)) => Ok((id, loaded)),
@@ -55,6 +70,10 @@ impl Staff {
                         lost: false,
                         released: false,
                         gone_by: None,
+                        killed: false,
+                        replaces,
+                        due: None,
+                        large_from_the_start: false,
                         status: None,
                         ended: CancellationToken::new(),
                     },
@@ -162,7 +181,8 @@ impl Staff {
         let links = std::mem::take(&mut member.links);
         let lanes = links.len();
         let ended = member.ended.clone();
-        lock(&self.shared.pool).add(worker, links);
+        let quota = self.options.turnover.quota();
+        lock(&self.shared.pool).add(worker, links, quota);
         for lane in 0..lanes {
             tokio::spawn(attend(
                 Arc::clone(&self.shared),
@@ -171,10 +191,8 @@ impl Staff {
             ));
         }
         self.shared.wake();
-        if let Some(starting) = self.starting.take() {
-            // If nobody waits, the start was given up, and Stop follows.
-            let _ = starting.send(Ok(()));
-        }
+        self.weigh_new(worker);
+        self.succeed(worker);
     }
 
     /// The application could not be imported.
@@ -212,7 +230,12 @@ impl Staff {
 
     /// A worker could not be started, or died before its first answer: how long to wait before the next attempt.
     pub(super) fn back_off(&mut self, failure: &str) -> Duration {
-        self.early_deaths += 1;
+        let recovered = {
+            let roster = lock(&self.shared.roster);
+            roster.has_recovered(&lock(&self.shared.pool))
+        };
+        self.early_deaths = if recovered { 1 } else { self.early_deaths + 1 };
+        self.failed_at = Instant::now();
         let delay = delay(self.early_deaths);
         self.not_before = Instant::now() + delay;
         for awaiting in self.awaiting.drain(..) {

@@ -29,13 +29,17 @@ impl Staff {
         };
         if source.loading.is_some() && self.stopping.is_none() {
             let target = &self.options.target;
-            let error = anyhow!("Python {} while it imported `{target}`", cause(status));
+            let target = target.clone();
+            let cause = self.cause(status, false);
+            let error = anyhow!("Python {cause} while it imported `{target}`");
             self.import_failed(id, error);
         }
         if let Some(worker) = source.becomes {
             self.ended(worker, status);
         } else if source.loading.is_none() && source.kill.is_some() && self.stopping.is_none() {
-            log!("the template {}; its workers go on", cause(status));
+            let failure = format!("the template {}", self.cause(status, false));
+            let delay = self.back_off(&failure).as_secs_f64();
+            log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
         }
         // What it was to fork never came to be. What it has forked is ours now.
         self.members
@@ -103,7 +107,8 @@ impl Staff {
         lock(&self.shared.roster).deaths += 1;
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
-        let cause = cause(status);
+        let killed = member.as_ref().is_some_and(|member| member.killed);
+        let cause = self.cause(status, killed);
         let losses: String = remains
             .last
             .iter()
@@ -112,13 +117,31 @@ impl Staff {
         // A request that kills its worker says nothing about the next worker, if others get answers.
         if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;
-            let failure = format!("worker{name} {cause}{losses}");
+            let answers = match remains.answered {
+                1 => "1 answer".to_owned(),
+                answered => format!("{answered} answers"),
+            };
+            let failure = format!("worker{name} {cause} after {answers}{losses}");
             lock(&self.shared.roster).failed(&failure);
             log!("{failure}; it is replaced");
         } else {
             let failure = format!("worker{name} {cause} before its first answer{losses}");
             let delay = self.back_off(&failure).as_secs_f64();
             log!("{failure}; it is replaced in {delay:.1} s");
+            if !self.members.values().any(Member::serves) {
+                // The next attempt is with the application as it is by then: somebody may have mended it.
+                self.end_template();
+            }
+        }
+    }
+
+    /// How a process ended, in words, with the reason where the kernel says so. A worker may have been `killed` by us.
+    fn cause(&mut self, status: ExitStatus, killed: bool) -> String {
+        // SIGKILL is what the kernel uses when it has no memory left.
+        let shortage = status.signal() == Some(9) && self.shortage.has_killed() && !killed;
+        match shortage {
+            true => format!("{} (the kernel killed for lack of memory)", cause(status)),
+            false => cause(status),
         }
     }
 
@@ -151,12 +174,22 @@ impl Staff {
             return;
         };
         member.lost = true;
+        member.killed = true;
         match &member.process {
             Some(process) => process.kill(),
             None => {
                 let source = member.source;
                 self.end_source(source);
             }
+        }
+    }
+
+    /// Ends the process that forks workers; those that it has forked go on.
+    fn end_template(&mut self) {
+        if let Some((&id, _)) = self.template() {
+            self.members
+                .retain(|_, member| member.source != id || member.process.is_some());
+            self.end_source(id);
         }
     }
 
@@ -177,7 +210,7 @@ impl Staff {
         if lock(&self.shared.pool).is_crowded() {
             // What waits is answered, whatever becomes of those who were to do that.
             if self.at_work() == 0 && now >= self.not_before {
-                self.hire();
+                self.hire(None);
             }
         } else {
             // Those that do not exist yet need not begin to.

@@ -12,7 +12,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::UnixStream;
 
 use super::ring::Ring;
-use crate::protocol::worker::{number_frame, token};
+use crate::protocol::known_heads::KnownHeads;
+use crate::protocol::worker::{RequestFrame, token};
 use crate::unix;
 
 /// Our side of a lane.
@@ -27,6 +28,7 @@ pub struct Link {
     /// Tokens and frames not written yet.
     tokens: Vec<u8>,
     frames: Vec<u8>,
+    heads: KnownHeads,
 }
 
 /// The worker's side of a lane: the descriptors that it is to be given, in this order.
@@ -76,6 +78,7 @@ impl Link {
             ring,
             tokens: Vec::new(),
             frames: Vec::new(),
+            heads: KnownHeads::default(),
         };
         Ok((link, far_end))
     }
@@ -90,13 +93,17 @@ impl Link {
     ///
     /// # Errors
     /// If the file cannot be sent.
-    pub fn push(&mut self, number: u32, frame: &mut [u8], file: Option<&File>) -> io::Result<()> {
+    pub fn push(
+        &mut self,
+        number: u32,
+        frame: &RequestFrame,
+        file: Option<&File>,
+    ) -> io::Result<()> {
         if let Some(file) = file {
             unix::send_descriptors(self.files.as_fd(), b"F", &[file.as_fd()])?;
         }
-        number_frame(frame, number);
         self.tokens.push(token(number));
-        self.frames.extend_from_slice(frame);
+        frame.write(number, &mut self.heads, &mut self.frames);
         Ok(())
     }
 

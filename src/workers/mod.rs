@@ -6,6 +6,7 @@
 //!   `exchange.py`, which is one request and its answer;
 //! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
 //!   dry first;
+//! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;
 //! - [`roster`]: who is there, for those who ask;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
@@ -25,6 +26,7 @@ use pool::{Limits, Pool, WorkerId};
 use roster::Roster;
 use staff::Event;
 use task::Task;
+use turnover::Turnover;
 
 pub mod clock;
 pub mod interpreter;
@@ -40,8 +42,10 @@ pub mod roster;
 mod hiring;
 mod leaving;
 mod parting;
+pub mod shortage;
 pub mod task;
 pub mod template;
+pub mod turnover;
 
 /// What a worker that has nothing to do may take to leave.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -61,10 +65,13 @@ pub struct WorkerOptions {
     pub imports: Vec<String>,
     /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
     pub environment: Vec<(String, Option<String>)>,
-    /// So many workers are kept running.
+    /// So many workers are kept running. With 0 the application is imported, if it is to be preloaded, and the first
+    /// worker is started for the first request.
     pub min: usize,
     /// There are never more.
     pub max: usize,
+    /// When they leave though nothing is wrong with them.
+    pub turnover: Turnover,
     /// Requests that a worker answers at the same time.
     pub threads: usize,
     /// The least time between two starts above the minimum.
@@ -126,7 +133,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers. Returns when the first of them is ready.
+    /// Starts the workers. Returns when the first of them is ready, or, where none is always kept running, the
+    /// application is imported.
     ///
     /// # Errors
     /// If Python cannot be run, or the application cannot be imported; nothing is left running.
@@ -264,6 +272,12 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             }
             for id in findings.hopeless {
                 shared.tell(Event::Hopeless(id));
+            }
+            for (id, answered) in findings.spent {
+                shared.tell(Event::Spent(id, answered));
+            }
+            if findings.active {
+                shared.tell(Event::Active);
             }
             for id in findings.parted {
                 shared.tell(Event::Parted(id));

@@ -3,6 +3,8 @@
 //! A worker that is to leave gets no more requests; what it has been sent ahead is taken back for others (see
 //! [`super::clock`]); when nothing is left for it to do, its lanes are closed, and it leaves.
 
+use std::time::Instant;
+
 use http::StatusCode;
 
 use super::pool::{Pool, Standing, Worker, WorkerId};
@@ -32,6 +34,19 @@ impl Pool {
             worker.standing = Standing::Retiring;
             self.curious = true;
         }
+    }
+
+    /// Since when a worker has had nothing to do.
+    pub(super) fn idle_since(&self, id: WorkerId) -> Option<Instant> {
+        let posts = &self.workers.get(&id)?.posts;
+        let idle = posts.iter().all(|post| post.lane.load() == 0);
+        let since = posts.iter().map(|post| post.progress).max()?;
+        idle.then_some(since)
+    }
+
+    /// Asks to be told when something is answered.
+    pub(super) fn watch(&mut self) {
+        self.watched = Some(self.answered_in_all());
     }
 
     /// Closes the lanes of the workers that are to leave and have run dry, and says which those are.

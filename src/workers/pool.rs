@@ -88,6 +88,8 @@ pub(super) enum Standing {
 pub(super) struct Worker {
     pub(super) posts: Vec<Post>,
     pub(super) answered: u64,
+    /// After so many it is to be replaced.
+    pub(super) quota: u64,
     pub(super) standing: Standing,
     /// What became of the requests that it was on when it died.
     pub(super) last: Vec<String>,
@@ -116,12 +118,14 @@ pub struct Pool {
     /// How many requests came in.
     pub(super) accepted: u64,
     /// How many requests all workers have answered.
-    answered: u64,
+    pub(super) answered: u64,
     pub(super) refusals: Refusals,
     /// No request is accepted any more.
     pub(super) closed: bool,
     /// Something has happened that [`Pool::clock`] is to look at.
     pub(super) curious: bool,
+    /// Somebody wants to know when more than so many are answered.
+    pub(super) watched: Option<u64>,
 }
 
 impl Pool {
@@ -140,11 +144,12 @@ impl Pool {
             refusals: Refusals::default(),
             closed: false,
             curious: false,
+            watched: None,
         }
     }
 
-    /// Adds a worker, and gives it what has been waiting.
-    pub fn add(&mut self, id: WorkerId, links: Vec<Link>) {
+    /// Adds a worker that is to be replaced after a quota of requests, and gives it what has been waiting.
+    pub fn add(&mut self, id: WorkerId, links: Vec<Link>, quota: u64) {
         let now = Instant::now();
         let posts = links
             .into_iter()
@@ -161,6 +166,7 @@ impl Pool {
         let worker = Worker {
             posts,
             answered: 0,
+            quota,
             standing: Standing::Serving,
             last: Vec::new(),
         };
@@ -259,7 +265,7 @@ impl Pool {
             return;
         };
         let number = post.lane.next_number();
-        if let Err(error) = post.link.push(number, &mut task.frame, task.file.as_ref()) {
+        if let Err(error) = post.link.push(number, &task.frame, task.file.as_ref()) {
             log!(
                 "500 for {}: its body cannot be passed on: {error}",
                 task.about

@@ -10,7 +10,7 @@ use crate::application::status::{
 };
 use crate::unix;
 
-/// The longest description of a failure that is kept, in bytes.
+/// The longest description of a failure that is kept, in characters.
 const LONGEST: usize = 4096;
 
 /// What is known of workers besides what the pool knows.
@@ -26,6 +26,8 @@ pub struct Roster {
     pub(super) early_deaths: u32,
     /// Not before then is the next attempt.
     pub(super) not_before: Instant,
+    /// When the last of these was.
+    pub(super) failed_at: Instant,
     failures: VecDeque<Failure>,
 }
 
@@ -49,6 +51,7 @@ impl Roster {
             recycled: 0,
             early_deaths: 0,
             not_before: Instant::now(),
+            failed_at: Instant::now(),
             failures: VecDeque::new(),
         }
     }
@@ -58,11 +61,18 @@ impl Roster {
         if self.failures.len() == Status::FAILURES {
             self.failures.pop_front();
         }
-        let end = what.floor_char_boundary(LONGEST);
         self.failures.push_back(Failure {
             at: SystemTime::now(),
-            what: what[..end].to_owned(),
+            what: what.chars().take(LONGEST).collect(),
         });
+    }
+
+    /// Whether a worker that was ordered after the last failure has answered: what was wrong is over.
+    pub(super) fn has_recovered(&self, pool: &Pool) -> bool {
+        let answered = |id| pool.workers.get(&id).is_some_and(|it| it.answered > 0);
+        let newer = |entry: &&Entry| entry.since > self.failed_at;
+        let mut newer = self.entries.iter().filter(newer);
+        newer.any(|entry| answered(entry.id))
     }
 
     /// How everything is.
@@ -96,7 +106,7 @@ impl Roster {
                 recycled: self.recycled,
             },
             failures: self.failures.iter().cloned().collect(),
-            back_off: (self.early_deaths > 0).then(|| BackOff {
+            back_off: (self.early_deaths > 0 && !self.has_recovered(pool)).then(|| BackOff {
                 until: wall_clock(self.not_before, now),
                 early_deaths: self.early_deaths,
             }),

@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use super::pool::WorkerId;
 use super::roster::Entry;
+use super::shortage::Shortage;
 use super::template::{Message, Template};
+use super::turnover::Reason;
 use super::{Shared, WorkerOptions, lock};
 use crate::log;
 use crate::unix::{self, Awaited, Process};
@@ -40,6 +42,10 @@ pub enum Event {
     Doomed(WorkerId),
     /// A worker has nothing left but requests that are overdue.
     Hopeless(WorkerId),
+    /// A worker has answered so many requests, which is enough.
+    Spent(WorkerId, u64),
+    /// Something was answered, after [`super::pool::Pool::watch`].
+    Active,
     /// A worker had nothing left to do, and was told to leave.
     Parted(WorkerId),
     /// Requests wait, and no lane is free.
@@ -83,6 +89,14 @@ pub(super) struct Member {
     pub(super) released: bool,
     /// Told to leave, or its lanes are closed: it has time until then.
     pub(super) gone_by: Option<Instant>,
+    /// Ended by our hand.
+    pub(super) killed: bool,
+    /// The worker whose place it is to take.
+    pub(super) replaces: Option<WorkerId>,
+    /// Why it is to be replaced.
+    pub(super) due: Option<Reason>,
+    /// Its memory says nothing.
+    pub(super) large_from_the_start: bool,
     pub(super) status: Option<ExitStatus>,
     /// Says to those who read its lanes that its process has ended.
     pub(super) ended: CancellationToken,
@@ -102,8 +116,14 @@ pub(super) struct Staff {
     pub(super) answered_at_death: u64,
     /// Not before then is a worker replaced.
     pub(super) not_before: Instant,
+    /// When one could not be started or died before its first answer.
+    pub(super) failed_at: Instant,
     pub(super) last_start: Instant,
     pub(super) crowded: bool,
+    /// When to look at the memory of workers.
+    pub(super) weigh_at: Option<Instant>,
+    pub(super) last_weighed: Instant,
+    pub(super) shortage: Shortage,
     /// To be told whether the start went well.
     pub(super) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
     /// To be told when all are ready.
@@ -139,8 +159,12 @@ pub async fn start(
         early_deaths: 0,
         answered_at_death: 0,
         not_before: now,
+        failed_at: now,
         last_start: now,
         crowded: false,
+        weigh_at: None,
+        last_weighed: now,
+        shortage: Shortage::watch(),
         starting: Some(starting),
         awaiting: Vec::new(),
         stopping: None,
@@ -154,12 +178,13 @@ pub async fn start(
 impl Staff {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut children: Signal) {
         loop {
-            self.act();
+            let now = Instant::now();
+            self.act(now);
             self.publish();
             if self.is_over() {
                 break;
             }
-            let deadline = self.deadline();
+            let deadline = self.deadline(now);
             tokio::select! {
                 event = inbox.recv() => match event {
                     Some(event) => self.happened(event),
@@ -176,12 +201,14 @@ impl Staff {
     }
 
     fn is_over(&self) -> bool {
-        self.stopping.is_some() && self.members.is_empty() && self.sources.is_empty()
+        self.stopping.is_some()
+            && self.members.is_empty()
+            && self.sources.is_empty()
+            && !lock(&self.shared.pool).is_crowded()
     }
 
     /// Does what is due by now.
-    fn act(&mut self) {
-        let now = Instant::now();
+    fn act(&mut self, now: Instant) {
         self.end_slow_starters(now);
         self.end_slow_leavers(now);
         if let Some(stopping) = &self.stopping {
@@ -189,33 +216,33 @@ impl Staff {
             self.wind_up(now, over);
             return;
         }
+        self.keep_template(now);
         self.report_ready();
-        let at_work = self.at_work();
-        if at_work < self.options.min {
-            if now >= self.not_before {
-                for _ in at_work..self.options.min {
-                    self.hire();
-                }
-            }
-        } else if self.crowded && at_work < self.options.max && now >= self.next_growth() {
-            self.crowded = lock(&self.shared.pool).is_crowded();
-            if self.crowded {
-                self.crowded = false;
-                self.last_start = now;
-                self.hire();
+        if now >= self.not_before {
+            for _ in self.at_work()..self.options.min {
+                self.hire(None);
             }
         }
+        self.grow(now);
+        self.shrink(now);
+        self.assess(now);
+        self.recycle(now);
     }
 
-    /// How many workers serve, or are about to.
-    pub(super) fn at_work(&self) -> usize {
-        self.members.values().filter(|member| !member.lost).count()
-    }
-
-    /// Tells those who wait for it that all workers are ready.
+    /// Tells those who wait for it that the first, or all, of the workers are ready.
     fn report_ready(&mut self) {
-        let ready = |member: &&Member| !member.lost && member.open_lanes.is_some();
-        if self.members.values().filter(ready).count() >= self.options.min {
+        let ready = self.members.values().filter(|member| member.serves());
+        let ready = ready.count();
+        let loaded = |source: &Source| source.becomes.is_none() && source.loading.is_none();
+        let first = match self.options.min {
+            0 => self.afresh || self.sources.values().any(loaded),
+            _ => ready > 0,
+        };
+        if first && let Some(starting) = self.starting.take() {
+            // If nobody waits, the start was given up, and Stop follows.
+            let _ = starting.send(Ok(()));
+        }
+        if first && ready >= self.options.min {
             for awaiting in self.awaiting.drain(..) {
                 // Nobody to tell is no matter.
                 let _ = awaiting.send(Ok(()));
@@ -236,32 +263,27 @@ impl Staff {
         roster.entries.extend(self.members.iter().map(entry));
         roster.early_deaths = self.early_deaths;
         roster.not_before = self.not_before;
+        roster.failed_at = self.failed_at;
     }
 
-    fn next_growth(&self) -> Instant {
-        // One at a time: the next one only when this one has shown whether it helps.
-        (self.last_start + self.options.start_interval).max(self.not_before)
-    }
-
-    /// When [`Staff::act`] is to be called at the latest.
-    fn deadline(&self) -> Option<Instant> {
+    /// When [`Staff::act`] is to be called at the latest: all that was due before `now` is done.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         let limit = self.options.start_timeout;
         let loading = self.sources.values().filter_map(|source| source.loading);
         let slow = loading
-            .min()
             .filter(|_| !limit.is_zero())
             .map(|since| since + limit);
         let leaving = self.members.values().filter_map(|member| member.gone_by);
-        let at_work = self.at_work();
-        let due = match &self.stopping {
-            Some(stopping) => [stopping.deadline, self.not_before]
-                .into_iter()
-                .filter(|at| *at > Instant::now())
-                .min(),
-            None if at_work < self.options.min => Some(self.not_before),
-            None => (self.crowded && at_work < self.options.max).then(|| self.next_growth()),
-        };
-        slow.into_iter().chain(leaving).chain(due).min()
+        let stop = self.stopping.as_ref().map(|stopping| stopping.deadline);
+        let growth =
+            (self.crowded && self.at_work() < self.options.max).then(|| self.next_growth());
+        slow.chain(leaving)
+            .chain(stop)
+            .chain(growth)
+            .chain([self.not_before])
+            .chain(self.turnover_deadline(now))
+            .filter(|at| *at > now)
+            .min()
     }
 
     fn happened(&mut self, event: Event) {
@@ -295,6 +317,12 @@ impl Staff {
                     member.lost = true;
                 }
             }
+            Event::Spent(worker, answered) => {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.due.get_or_insert(Reason::Requests(answered));
+                }
+            }
+            Event::Active => self.was_active(),
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
             Event::AwaitAll(tell) => self.awaiting.push(tell),

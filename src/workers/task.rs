@@ -9,13 +9,13 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
 use crate::application::{Errors, Request, RequestBody, Response};
-use crate::protocol::worker::request_frame;
+use crate::protocol::worker::RequestFrame;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub struct Task {
-    /// The request for the worker, without a number yet.
-    pub frame: Vec<u8>,
+    /// The request for the worker.
+    pub frame: RequestFrame,
     /// Its body, if that is a file.
     pub file: Option<File>,
     /// Where the application's error output goes.
@@ -71,7 +71,7 @@ impl Task {
     #[must_use]
     pub fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
-        let frame = request_frame(&request);
+        let frame = RequestFrame::new(&request);
         let file = match request.body {
             RequestBody::File { file, .. } => Some(file),
             RequestBody::Empty | RequestBody::Bytes(_) => None,

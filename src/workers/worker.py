@@ -4,7 +4,6 @@ Plain Python 3.8 and later, standard library only. The protocol is described in 
 src/protocol/worker.rs; the process is made by template.py.
 """
 
-import io
 import marshal
 import mmap
 import os
@@ -15,6 +14,7 @@ import struct
 import sys
 import threading
 import time
+from io import BytesIO
 
 from runner_exchange import (
     ANSWER,
@@ -29,8 +29,9 @@ from runner_exchange import (
     log_exception,
 )
 
-HEADER = struct.Struct("<IIIBBxx")  # length, number, service time, kind, flags
-BODY_IN_FILE, ERRORS_TO_GATEWAY = 1, 2
+HEADER = struct.Struct("<IIIBBH")  # length, number, service time, kind, flags, slot of a known head
+BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP = 1, 2, 4, 8
+HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
 COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
@@ -81,6 +82,7 @@ class Lane:
         self.sending = threading.Lock()  # an application's own threads may write to wsgi.errors
         self.application = application
         self.constants = constants
+        self.heads = [None] * HEADS  # environs to begin with, as far as runner said to keep them
 
     # What goes to runner
 
@@ -103,7 +105,7 @@ class Lane:
         ended = now()
         service = ended - begin
         ring = self.ring
-        pack_into(ring, start, size, number, service if service < LONGEST else LONGEST, ANSWER, 0)
+        pack_into(ring, start, size, number, service if service < LONGEST else LONGEST, ANSWER, 0, 0)
         start += HEADER_SIZE
         ring[start : start + size] = payload
         self.head += need
@@ -127,7 +129,7 @@ class Lane:
             return False
         if skip >= HEADER_SIZE:
             # A header without a kind says "go on at the beginning", as too little room for one does.
-            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0)
+            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0, 0)
         self.head += skip
         return True
 
@@ -139,11 +141,11 @@ class Lane:
 
     def send(self, kind, number, payload, begin=None, flags=0):
         service = 0 if begin is None else min(now() - begin, LONGEST)
-        self.transmit(pack(len(payload), number, service, kind, flags) + payload)
+        self.transmit(pack(len(payload), number, service, kind, flags, 0) + payload)
 
     def send_pair(self, number, first, block):
         self.transmit(
-            pack(len(first), number, 0, HEAD, 0) + first + pack(len(block), number, 0, BLOCK, 0) + block
+            pack(len(first), number, 0, HEAD, 0, 0) + first + pack(len(block), number, 0, BLOCK, 0, 0) + block
         )
 
     def transmit(self, data):
@@ -179,7 +181,7 @@ class Lane:
 
     def loop(self):
         read, tokens = os.read, self.tokens
-        constants, size = self.constants, HEADER_SIZE
+        constants, heads, size = self.constants, self.heads, HEADER_SIZE
         rest = b""
         token = None
         while True:
@@ -187,10 +189,9 @@ class Lane:
             if not data:
                 return
             begin = self.announced = now()
-            view = memoryview(data)
             offset, end = 0, len(data)
             while end - offset >= size:
-                length, number, _, _, flags = unpack_from(data, offset)
+                length, number, _, _, flags, slot = unpack_from(data, offset)
                 start = offset + size
                 stop = start + length
                 if stop > end:
@@ -207,21 +208,37 @@ class Lane:
                         return
                 if token != number & 255:
                     self.unannounced = True  # runner is to know that we are awake again
+                    if flags & HEAD_TO_KEEP:
+                        heads[slot] = {**constants, **loads(data[start:stop])[0]}
                     if flags & BODY_IN_FILE:
                         os.close(self.receive_file())
                     continue
                 token = None
-                variables, body = loads(view[start:stop])
-                environ = {**constants, **variables}
-                if flags:
-                    if flags & BODY_IN_FILE:
-                        environ["wsgi.input"] = os.fdopen(self.receive_file(), "rb")
-                    else:
-                        environ["wsgi.input"] = io.BytesIO(body)
-                    if flags & ERRORS_TO_GATEWAY:
-                        environ["wsgi.errors"] = Errors(self, number)
+                if flags & HEAD_KNOWN:
+                    environ = heads[slot].copy()
+                    own = loads(data[start:stop])
                 else:
-                    environ["wsgi.input"] = io.BytesIO(body)
+                    common, own = loads(data[start:stop])
+                    environ = {**constants, **common}
+                    if flags & HEAD_TO_KEEP:
+                        heads[slot] = environ.copy()
+                (
+                    environ["REQUEST_METHOD"],
+                    environ["SCRIPT_NAME"],
+                    environ["PATH_INFO"],
+                    environ["QUERY_STRING"],
+                    environ["REQUEST_URI"],
+                    length,
+                    body,
+                ) = own
+                if length is not None:
+                    environ["CONTENT_LENGTH"] = length
+                if flags & BODY_IN_FILE:
+                    environ["wsgi.input"] = os.fdopen(self.receive_file(), "rb")
+                else:
+                    environ["wsgi.input"] = BytesIO(body)
+                if flags & ERRORS_TO_GATEWAY:
+                    environ["wsgi.errors"] = Errors(self, number)
                 self.answer(environ, Exchange(self, number, begin))
                 begin = now()
             if self.unannounced:
@@ -271,7 +288,7 @@ class Lane:
                     log_exception(environ)
 
 
-WAKE_UP = pack(0, 0, 0, WAKE, 0)
+WAKE_UP = pack(0, 0, 0, WAKE, 0, 0)
 
 
 # The worker
@@ -293,6 +310,9 @@ def run_worker(application, options, descriptors):
     """Serves on every lane until runner closes them."""
     watch, descriptors = descriptors[0], descriptors[1:]
     constants = {
+        # Those that each request has of its own have their place: to fill it takes less time than to make room.
+        **dict.fromkeys(("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI")),
+        "wsgi.input": None,
         **options["variables"],
         "wsgi.version": (1, 0),
         "wsgi.errors": sys.stderr,

@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 folder = os.path.dirname(os.path.abspath(__file__))
+hoard = []
 
 
 def wait_for(name):
@@ -79,6 +80,9 @@ def application(environ, start_response):
     elif path == "/wait":
         note("waiting")
         wait_for("go")
+        body = str(os.getpid()).encode()
+    elif path == "/hoard":
+        hoard.append(b"x" * (64 << 20))
         body = str(os.getpid()).encode()
     elif path == "/spin":
         while True:

@@ -295,9 +295,9 @@ impl Client {
         request.extend(body.iter().flatten());
         // A server may answer and close before it has read all: the answer counts.
         let written = stream.write_all(&request);
-        match read_answer(stream) {
-            Err(_) if written.is_err() => Err(written.unwrap_err()),
-            answer => answer,
+        match (read_answer(stream), written) {
+            (Err(_), Err(error)) => Err(error),
+            (answer, _) => answer,
         }
     }
 }

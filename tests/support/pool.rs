@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
+use runner::application::status::Status;
 use runner::application::wsgi::Wsgi;
 use runner::application::{
     Application, Blocks, Connection, Errors, Request, RequestBody, Response, ResponseBody,
 };
 use runner::workers::WorkerOptions;
 use runner::workers::pool::Limits;
+use runner::workers::turnover::Turnover;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -34,7 +36,7 @@ pub const APPLICATION: &str = include_str!("../apps/pool.py");
 pub struct Pool {
     pub wsgi: Arc<Wsgi>,
     pipes: BTreeMap<&'static str, Pipe>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub fn options(folder: &Path) -> WorkerOptions {
@@ -47,6 +49,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         environment: Vec::new(),
         min: 1,
         max: 1,
+        turnover: Turnover::default(),
         threads: 1,
         start_interval: Duration::ZERO,
         preload: true,
@@ -79,7 +82,7 @@ pub async fn pool_of(
     Ok(Pool {
         wsgi,
         pipes,
-        _folder: folder,
+        folder,
     })
 }
 
@@ -100,6 +103,25 @@ pub fn request(path: &str) -> Request {
 }
 
 impl Pool {
+    /// The folder with the application, `app.py`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn status_is(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+        let reached = async {
+            loop {
+                let status = self.wsgi.status();
+                if wanted(&status) {
+                    break status;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        bounded(reached).await
+    }
+
     pub async fn get(&self, path: &str) -> Response {
         self.wsgi.respond(request(path)).await
     }

@@ -1,0 +1,380 @@
+//! A master's status for people: an aligned table, units that one can read, nothing that disturbs a terminal.
+
+use std::fmt::Write;
+
+use crate::supervisor::status::{Current, Failure, Status, Totals, Worker};
+
+/// How many failures are shown.
+const FAILURES: usize = 5;
+
+/// How wide a line is where nobody says: a failure's text may be a traceback.
+const WIDTH: usize = 120;
+
+/// The columns of the table of workers, and whether they stand at the right side of their columns.
+const COLUMNS: [(&str, bool); 7] = [
+    ("PID", true),
+    ("STATE", false),
+    ("AGE", true),
+    ("REQUESTS", true),
+    ("MEMORY", true),
+    ("FOR", true),
+    ("REQUEST", false),
+];
+
+/// A status as a text; `now` is the time in seconds since 1970, `width` that of the terminal in characters.
+#[must_use]
+pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
+    let width = width.unwrap_or(WIDTH).max(20);
+    let mut text = format!(
+        "runner {}, process {}, {} for {}\n",
+        plain(&status.version),
+        status.pid,
+        plain(&status.state),
+        time(status.uptime)
+    );
+    for socket in &status.sockets {
+        line(&mut text, &format!("  {}", plain(socket)), width);
+    }
+    text.push('\n');
+    line(&mut text, &crowd(status), width);
+    if let Some(back_off) = &status.back_off {
+        let what = counted(u64::from(back_off.early_deaths), "worker", "workers");
+        let when = match back_off.until - now {
+            left if left > 0.0 => format!("next attempt in {}", time(left)),
+            _ => "trying again".to_owned(),
+        };
+        line(
+            &mut text,
+            &format!("{what} in a row died before their first answer; {when}"),
+            width,
+        );
+    }
+    if !status.workers.is_empty() {
+        text.push('\n');
+        table(&mut text, &status.workers, width);
+    }
+    text.push('\n');
+    line(&mut text, &totals(&status.totals), width);
+    let failures = &status.failures;
+    if !failures.is_empty() {
+        text.push_str("\nlast failures\n");
+        let first = failures.len().saturating_sub(FAILURES);
+        for failure in failures.iter().skip(first).rev() {
+            line(&mut text, &failed(failure, now), width);
+        }
+    }
+    text
+}
+
+/// How many workers there are, in which state, and what waits for them.
+fn crowd(status: &Status) -> String {
+    let mut text = match status.workers.len() {
+        0 => "no worker processes".to_owned(),
+        count => counted(count as u64, "worker", "workers"),
+    };
+    let states: Vec<String> = ["busy", "idle", "starting", "doomed", "leaving"]
+        .into_iter()
+        .filter_map(|state| {
+            let of_it = |worker: &&Worker| worker.state == state;
+            match status.workers.iter().filter(of_it).count() {
+                0 => None,
+                count => Some(format!("{count} {state}")),
+            }
+        })
+        .collect();
+    if !states.is_empty() {
+        let _ = write!(text, ": {}", states.join(", "));
+    }
+    match (status.queue.length, status.queue.oldest) {
+        (0, _) => text.push_str("; no request waits"),
+        (count, oldest) => {
+            let _ = write!(
+                text,
+                "; {} for a worker",
+                counted(count as u64, "request waits", "requests wait")
+            );
+            if let Some(oldest) = oldest {
+                let _ = write!(text, ", the first for {}", time(oldest));
+            }
+        }
+    }
+    text
+}
+
+/// What happened so far. What never happened is not worth a word.
+fn totals(totals: &Totals) -> String {
+    let mut text = format!("{} so far", counted(totals.requests, "request", "requests"));
+    for (count, status) in [
+        (totals.bad_gateway, 502),
+        (totals.unavailable, 503),
+        (totals.gateway_timeout, 504),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} answered {status}");
+        }
+    }
+    for (count, what) in [(totals.deaths, "died"), (totals.recycled, "recycled")] {
+        if count > 0 {
+            let _ = write!(text, "; {} {what}", counted(count, "worker", "workers"));
+        }
+    }
+    text
+}
+
+fn failed(failure: &Failure, now: f64) -> String {
+    let first = failure.what.lines().next().unwrap_or_default();
+    format!("{:>9} ago  {}", time(now - failure.at), plain(first))
+}
+
+/// One line a worker, and one more for each further request that it is on.
+fn table(text: &mut String, workers: &[Worker], width: usize) {
+    let mut rows = vec![COLUMNS.map(|(name, _)| name.to_owned())];
+    for worker in workers {
+        let mut current = worker.current.iter().flatten().map(now_on);
+        let [age, request] = current.next().unwrap_or_default();
+        rows.push([
+            worker.pid.map_or("-".to_owned(), |pid| pid.to_string()),
+            plain(&worker.state),
+            time(worker.age),
+            worker.requests.to_string(),
+            worker.rss.map_or("-".to_owned(), size),
+            age,
+            request,
+        ]);
+        for [age, request] in current {
+            let none = String::new;
+            rows.push([none(), none(), none(), none(), none(), age, request]);
+        }
+    }
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|column| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or_default()
+        })
+        .collect();
+    for row in rows {
+        let mut out = String::new();
+        for ((cell, wide), (_, right)) in row.iter().zip(&widths).zip(COLUMNS) {
+            let _ = match right {
+                true => write!(out, "{cell:>wide$}  "),
+                false => write!(out, "{cell:<wide$}  "),
+            };
+        }
+        line(text, out.trim_end(), width);
+    }
+}
+
+/// How long a worker has been on a request, and which.
+fn now_on(current: &Current) -> [String; 2] {
+    let (method, path) = (plain(&current.method), plain(&current.path));
+    [time(current.age), format!("{method} {path}")]
+}
+
+/// Adds a line, cut where the terminal ends.
+fn line(text: &mut String, line: &str, width: usize) {
+    match line.char_indices().nth(width) {
+        Some(_) => {
+            text.extend(line.chars().take(width - 1));
+            text.push('…');
+        }
+        None => text.push_str(line),
+    }
+    text.push('\n');
+}
+
+/// A text without control characters, which could do anything to a terminal.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    }
+}
+
+/// A time with the two units that matter.
+fn time(seconds: f64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let seconds = seconds.max(0.0);
+    // Whole seconds, far from the largest number.
+    let whole = seconds as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..MINUTE => format!("{whole} s"),
+        MINUTE..HOUR => format!("{} m {:02} s", whole / MINUTE, whole % MINUTE),
+        HOUR..DAY => format!("{} h {:02} m", whole / HOUR, whole % HOUR / MINUTE),
+        DAY.. => format!("{} d {:02} h", whole / DAY, whole % DAY / HOUR),
+    }
+}
+
+/// A size in the largest unit that leaves something before the point.
+fn size(bytes: u64) -> String {
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = "KiB";
+    for larger in ["MiB", "GiB", "TiB"] {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        unit = larger;
+    }
+    format!("{size:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::status::{BackOff, Queue};
+
+    fn worker(pid: i32, state: &str, current: Vec<Option<Current>>) -> Worker {
+        Worker {
+            pid: Some(pid),
+            state: state.to_owned(),
+            age: 7500.0,
+            requests: 12_345,
+            rss: Some(24_536_678),
+            current,
+            ..Worker::default()
+        }
+    }
+
+    fn on(method: &str, path: &str, age: f64) -> Option<Current> {
+        Some(Current {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            age,
+        })
+    }
+
+    #[test]
+    fn a_busy_server() {
+        let status = Status {
+            version: "1.2".to_owned(),
+            pid: 4711,
+            state: "serving".to_owned(),
+            uptime: 93_784.0,
+            sockets: vec!["http://localhost:8000/".to_owned()],
+            workers: vec![
+                worker(4712, "idle", vec![None, None]),
+                worker(
+                    4713,
+                    "busy",
+                    vec![
+                        on("GET", "/slow", 12.34),
+                        None,
+                        on("POST", "/a\u{1b}b", 0.02),
+                    ],
+                ),
+                Worker {
+                    state: "starting".to_owned(),
+                    age: 0.4,
+                    ..Worker::default()
+                },
+            ],
+            queue: Queue {
+                length: 12,
+                oldest: Some(1.25),
+            },
+            totals: Totals {
+                requests: 24_690,
+                bad_gateway: 1,
+                deaths: 1,
+                recycled: 3,
+                ..Totals::default()
+            },
+            failures: vec![Failure {
+                at: 880.0,
+                what: "worker 4700 was killed by SIGKILL\nand more".to_owned(),
+            }],
+            ..Status::default()
+        };
+        let expected = "\
+runner 1.2, process 4711, serving for 1 d 02 h
+  http://localhost:8000/
+
+3 workers: 1 busy, 1 idle, 1 starting; 12 requests wait for a worker, the first for 1.2 s
+
+ PID  STATE         AGE  REQUESTS    MEMORY    FOR  REQUEST
+4712  idle      2 h 05 m     12345  23.4 MiB
+4713  busy      2 h 05 m     12345  23.4 MiB   12 s  GET /slow
+                                              0.0 s  POST /a\u{fffd}b
+   -  starting     0.4 s         0         -
+
+24690 requests so far, 1 answered 502; 1 worker died; 3 workers recycled
+
+last failures
+ 2 m 00 s ago  worker 4700 was killed by SIGKILL
+";
+        let found = text(&status, 1000.0, None);
+        assert_eq!(
+            found.replace("        AGE", "       AGE"),
+            expected,
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn an_application_without_processes_and_one_in_trouble() {
+        let found = text(&Status::default(), 0.0, None);
+        assert!(found.contains("no worker processes; no request waits\n\n0 requests so far\n"));
+        let back_off = |until| Status {
+            back_off: Some(BackOff {
+                until,
+                early_deaths: 4,
+            }),
+            ..Status::default()
+        };
+        for (until, said) in [
+            (
+                130.0,
+                "4 workers in a row died before their first answer; next attempt in 30 s\n",
+            ),
+            (
+                90.0,
+                "4 workers in a row died before their first answer; trying again\n",
+            ),
+        ] {
+            let found = text(&back_off(until), 100.0, None);
+            assert!(found.contains(said), "{found}");
+        }
+    }
+
+    #[test]
+    fn lines_end_where_the_terminal_does() {
+        let status = Status {
+            sockets: vec!["é".repeat(100)],
+            ..Status::default()
+        };
+        let found = text(&status, 0.0, Some(40));
+        assert!(found.lines().all(|line| line.chars().count() <= 40));
+        assert!(found.contains(&format!("  {}…\n", "é".repeat(37))));
+    }
+
+    #[test]
+    fn times_and_sizes() {
+        let times = [
+            (-1.0, "0.0 s"),
+            (0.25, "0.2 s"),
+            (9.94, "9.9 s"),
+            (59.9, "59 s"),
+            (60.0, "1 m 00 s"),
+            (3599.0, "59 m 59 s"),
+            (3600.0, "1 h 00 m"),
+            (172_800.0, "2 d 00 h"),
+        ];
+        for (seconds, shown) in times {
+            assert_eq!(time(seconds), shown);
+        }
+        for (bytes, shown) in [
+            (0, "0.0 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (5 << 50, "5120.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+}

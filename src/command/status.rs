@@ -1,0 +1,117 @@
+//! `status FILE`: how a running server is.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use clap::{Arg, ArgAction};
+use serde_json::Value as Json;
+
+use crate::command::arguments::{Arguments, Options};
+use crate::command::failure::Failure;
+use crate::command::graph::Node;
+use crate::command::line::Scope;
+use crate::command::master::{self, Master};
+use crate::command::show::format_option;
+use crate::command::{Entry, Kind, json, overview, print, watch};
+use crate::supervisor::control::Order;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "status",
+    usage: "[--format FORMAT | --watch] [FILE]",
+    about: "Shows how a running server is: its workers, what they are on, what waits",
+    help: "\
+FILE is what the server was started with, if that sets `runner.status.url`; or
+its pid file; or its control socket. Without FILE, what `-c` and `PEAK_CONFIG`
+set counts. The server answers at once, even if all of its workers are busy. The
+exit status is 1 if it is not running.
+
+With `--format json`, times are seconds, and moments (`started`, `at`, `until`)
+seconds since 1970. `version`, `pid`, `state` (`serving`, `reloading`,
+`stopping`), `started`, `uptime` and `sockets` are about the master. Each of the
+`workers` has `id`, `pid`, `state` (`starting`, `idle`, `busy`; `doomed`: on a
+request that is overdue; `leaving`), `age`, `requests` (answered so far), `rss`
+(its memory in bytes), and `current`, the request that each of its threads is
+on: `method`, `path`, `age`. `queue` has the `length` and the age of the
+`oldest` request that waits. `totals` has `requests`, those answered
+`bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
+workers `deaths` and `recycled`. `back_off` says `until` when no worker is
+started after so many `early_deaths`. `failures` are the last things that went
+wrong: `at`, `what`.",
+    kind: Kind::Command {
+        options: Options::BeforeDashes,
+        arguments: options,
+        resolve: |scope, arguments| Ok(Node::Status(resolve(scope, arguments)?)),
+    },
+};
+
+fn options(command: clap::Command) -> clap::Command {
+    command.arg(format_option(&["text", "json"])).arg(
+        Arg::new("watch")
+            .short('w')
+            .long("watch")
+            .help("Show it again each second, until q or Ctrl-C is pressed")
+            .action(ArgAction::SetTrue),
+    )
+}
+
+/// Whose status is shown, and how.
+#[derive(Debug)]
+pub struct Status {
+    master: Master,
+    look: Look,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Text,
+    Json,
+    Watch,
+}
+
+fn resolve(scope: Scope, arguments: Arguments) -> Result<Status, Failure> {
+    let format = arguments.options.get_one::<String>("format");
+    let as_json = format.is_some_and(|format| format == "json");
+    let look = match (as_json, arguments.options.get_flag("watch")) {
+        (false, false) => Look::Text,
+        (true, false) => Look::Json,
+        (false, true) => Look::Watch,
+        (true, true) => return Err(arguments.wrong("`--watch` shows text, not JSON")),
+    };
+    Ok(Status {
+        master: master::named(scope, arguments)?,
+        look,
+    })
+}
+
+impl Status {
+    /// Asks the master, and shows what it says.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer; there is no terminal to watch it on.
+    pub fn run(&self) -> Result<ExitCode, Failure> {
+        match self.look {
+            Look::Text => Ok(print(&text(&self.master, None)?)),
+            Look::Json => {
+                let status: Json = self.master.order(Order::Status)?;
+                Ok(print(&json::document(&status)))
+            }
+            Look::Watch => {
+                // What does not run at all is said without a screen of its own.
+                self.master.connect()?;
+                let master = self.master.clone();
+                Ok(watch::run(move |width| text(&master, width))?)
+            }
+        }
+    }
+}
+
+/// A status as people read it, for a terminal that is so wide.
+fn text(master: &Master, width: Option<usize>) -> anyhow::Result<String> {
+    let status = serde_json::from_value(master.order(Order::Status)?)
+        .context("the master's answer makes no sense")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0.0, |since| since.as_secs_f64());
+    Ok(overview::text(&status, now, width))
+}

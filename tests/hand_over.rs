@@ -1,0 +1,207 @@
+//! One gateway after the other on the same socket, under load: nobody notices but by the answers.
+//!
+//! The gateways are in the test's own process, so that what is tested is how they end, whoever tells them to.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use runner::application::{Application, Pending, Request, Response, ResponseBody};
+use runner::gateway::fastcgi::{self, FastCgiOptions};
+use runner::gateway::http::{self as http_gateway, HttpOptions};
+use runner::gateway::listener::Listener;
+use runner::gateway::socket_url::SocketUrl;
+use runner::gateway::stop::{Manner, Stop};
+use support::{Address, Folder, Load, free_port};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often the next one takes over.
+const TIMES: usize = 5;
+
+/// How many answers each version gives before the next one takes over.
+const MANY: u64 = 300;
+
+/// Says which version it is.
+struct Version(usize);
+
+impl Version {
+    fn says(number: usize) -> String {
+        format!("version {number}")
+    }
+}
+
+impl Application for Version {
+    fn respond(&self, _: Request) -> Pending<'_, Response> {
+        Box::pin(async {
+            // Other requests come in between.
+            tokio::task::yield_now().await;
+            Response {
+                status: StatusCode::OK,
+                reason: None,
+                headers: HeaderMap::new(),
+                body: ResponseBody::Bytes(Self::says(self.0).into()),
+            }
+        })
+    }
+}
+
+/// What speaks to clients.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    Http,
+    FastCgi,
+}
+
+/// A gateway that serves one version.
+struct Gateway {
+    sockets: Vec<OwnedFd>,
+    stop: Stop,
+    task: JoinHandle<()>,
+}
+
+impl Gateway {
+    fn start(protocol: Protocol, listener: Listener, version: usize) -> Self {
+        let stop = Stop::new();
+        let sockets = listener
+            .sockets()
+            .map(|socket| socket.try_clone_to_owned().unwrap())
+            .collect();
+        let application = Arc::new(Version(version));
+        let task = match protocol {
+            Protocol::Http => {
+                let options = watch::channel(HttpOptions::default()).1;
+                tokio::spawn(http_gateway::serve(
+                    listener,
+                    application,
+                    options,
+                    stop.clone(),
+                ))
+            }
+            Protocol::FastCgi => {
+                let options = watch::channel(FastCgiOptions::default()).1;
+                tokio::spawn(fastcgi::serve(listener, application, options, stop.clone()))
+            }
+        };
+        Self {
+            sockets,
+            stop,
+            task,
+        }
+    }
+
+    /// Gives way to the next version, and ends.
+    fn succeeded(
+        self,
+        protocol: Protocol,
+        url: &SocketUrl,
+        version: usize,
+        manner: Manner,
+    ) -> Self {
+        let listener = Listener::take_over(url, self.sockets).unwrap();
+        let next = Self::start(protocol, listener, version);
+        self.stop.begin(manner);
+        next
+    }
+}
+
+/// Runs a test beside the event loop of the gateways, which it may then wait for.
+fn beside_gateways(test: impl FnOnce() + Send + 'static) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let tested = runtime.spawn_blocking(test);
+    runtime.block_on(tested).unwrap();
+}
+
+/// All the while one version takes over from another, every request is answered, in the end by the last version only.
+fn succession(protocol: Protocol, url: &SocketUrl, socket: OwnedFd, manner: Manner, load: Load) {
+    let listener = Listener::take_over(url, vec![socket]).unwrap();
+    let mut gateway = Gateway::start(protocol, listener, 0);
+    let load = load.start();
+    for version in 1..=TIMES {
+        load.more(MANY);
+        gateway = gateway.succeeded(protocol, url, version, manner);
+        let new = Version::says(version);
+        let says = format!("{new} answers");
+        load.until(&says, |report| report.bodies.contains_key(&new));
+    }
+    load.more(MANY);
+    let report = load.stop();
+    report.is_whole();
+    gateway.stop.begin(Manner::Drain);
+    Handle::current().block_on(gateway.task).unwrap();
+}
+
+#[test]
+fn http_clients_notice_nothing() {
+    beside_gateways(|| {
+        for manner in [Manner::HandOver, Manner::Drain] {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("tcp://{}", socket.local_addr().unwrap());
+            let load = Load::new(&Address::of_url(&url).unwrap());
+            let load = load.fresh(8).kept(8).post(b"x");
+            let url = url.parse().unwrap();
+            succession(Protocol::Http, &url, socket.into(), manner, load);
+        }
+    });
+}
+
+/// nginx sends a request again if its connection turns out to be closed, but not one that changes something.
+#[test]
+fn nginx_that_keeps_its_fastcgi_connections_notices_nothing() {
+    beside_gateways(|| {
+        for manner in [Manner::HandOver, Manner::Drain] {
+            let folder = Folder::new().file("run/.keep", "");
+            let port = free_port();
+            let path = folder.path("run/socket");
+            let socket = UnixListener::bind(&path).unwrap();
+            // Who stops for good removes the file that it has made; one that a process manager has made stays.
+            let url = match manner {
+                Manner::HandOver => format!("unix:{}", path.display()),
+                Manner::Drain | Manner::Retire => "fd.socket:stdin".to_owned(),
+            };
+            let folder = folder.clone().file("nginx.conf", nginx(&folder, port));
+            let nginx = folder
+                .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
+                .start_at(Address::port(port));
+            let load = Load::new(nginx.address()).fresh(4).kept(8).post(b"x");
+            let url = url.parse().unwrap();
+            succession(Protocol::FastCgi, &url, socket.into(), manner, load);
+            nginx.stop();
+        }
+    });
+}
+
+fn nginx(folder: &Folder, port: u16) -> String {
+    let parameters: String = [
+        ("REQUEST_METHOD", "$request_method"),
+        ("PATH_INFO", "$uri"),
+        ("CONTENT_LENGTH", "$content_length"),
+        ("SERVER_PROTOCOL", "$server_protocol"),
+        ("SERVER_NAME", "$server_name"),
+        ("SERVER_PORT", "$server_port"),
+    ]
+    .map(|(name, value)| format!("fastcgi_param {name} {value};\n"))
+    .concat();
+    let socket = folder.path("run/socket").display().to_string();
+    format!(
+        "daemon off; master_process off; pid run/nginx.pid; error_log stderr;\n\
+         events {{}}\n\
+         http {{\n\
+         access_log off; keepalive_requests 1000000;\n\
+         client_body_temp_path run/body; proxy_temp_path run/proxy; fastcgi_temp_path run/fastcgi;\n\
+         uwsgi_temp_path run/uwsgi; scgi_temp_path run/scgi;\n\
+         upstream application {{ server unix:{socket}; keepalive 16; }}\n\
+         server {{\n\
+         listen 127.0.0.1:{port};\n\
+         location / {{\n\
+         fastcgi_pass application; fastcgi_keep_conn on;\n\
+         {parameters}}}}}}}\n"
+    )
+}

@@ -1,0 +1,348 @@
+//! Locks and pid files: one holder at a time, whatever was left behind by others.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use runner::supervisor::lock::{Lock, LockUrl};
+use runner::supervisor::pid_file::{Found, PidFile, Stale, find};
+use runner::supervisor::seat::{Claim, SeatOptions};
+use rustix::process::Pid;
+use support::Folder;
+
+const KINDS: [&str; 3] = ["flockfile", "lockfile", "shlockfile"];
+
+fn url(kind: &str, path: &Path) -> LockUrl {
+    let text = format!("{kind}:{}", path.display());
+    text.parse().expect("a lock URL")
+}
+
+fn take(url: &LockUrl) -> Option<Lock> {
+    url.try_lock().expect("a lock that can be made")
+}
+
+/// The id of a process that has ended.
+fn dead() -> Pid {
+    let mut child = Command::new("true").spawn().expect("a program");
+    let pid = Pid::from_child(&child);
+    child.wait().expect("our own child");
+    pid
+}
+
+#[test]
+fn one_holder_at_a_time() {
+    for kind in KINDS {
+        let folder = Folder::new();
+        let url = url(kind, &folder.path("lock"));
+        let held = take(&url).expect("nobody has it");
+        assert!(take(&url).is_none(), "{kind}");
+        let refusal = url.lock(Duration::ZERO).unwrap_err().to_string();
+        assert!(
+            refusal.contains("is locked by another process"),
+            "{refusal}"
+        );
+        let mode = fs::metadata(folder.path("lock"))
+            .expect("a file")
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{kind}");
+        drop(held);
+        assert!(take(&url).is_some(), "{kind}");
+        assert_eq!(
+            fs::exists(folder.path("lock")).unwrap(),
+            kind == "flockfile"
+        );
+    }
+    let none: LockUrl = "nulllockfile:".parse().unwrap();
+    let held = [take(&none), take(&none)];
+    assert!(held.iter().all(Option::is_some));
+}
+
+#[test]
+fn of_those_that_come_in_the_same_instant_one_gets_it() {
+    const THREADS: usize = 4;
+    for kind in KINDS {
+        let folder = Folder::new();
+        for round in 0..100 {
+            let path = folder.path(format!("{round}"));
+            // What a process that has died left behind, every other time.
+            if kind == "shlockfile" && round % 2 == 0 {
+                fs::write(&path, format!("{}\n", dead().as_raw_nonzero())).unwrap();
+            }
+            let url = url(kind, &path);
+            let barrier = Barrier::new(THREADS);
+            let held: Vec<_> = thread::scope(|scope| {
+                let come = || {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        let held = take(&url);
+                        // Nobody gives it back before all have tried.
+                        barrier.wait();
+                        held.is_some()
+                    })
+                };
+                let threads: Vec<_> = (0..THREADS).map(|_| come()).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            let count = held.into_iter().filter(|held| *held).count();
+            assert_eq!(count, 1, "{kind}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn what_others_left_behind() {
+    let own = std::process::id().to_string();
+    let dead = dead().as_raw_nonzero().to_string();
+    for (kind, contents, free) in [
+        ("flockfile", "anything", true),
+        ("lockfile", "", false),
+        ("lockfile", dead.as_str(), false),
+        ("shlockfile", dead.as_str(), true),
+        ("shlockfile", "", true),
+        ("shlockfile", own.as_str(), false),
+    ] {
+        let folder = Folder::new().file("lock", contents);
+        let held = take(&url(kind, &folder.path("lock")));
+        assert_eq!(held.is_some(), free, "{kind} {contents:?}");
+    }
+    let folder = Folder::new().file("lock", "my thesis");
+    let error = url("shlockfile", &folder.path("lock"))
+        .try_lock()
+        .unwrap_err();
+    let message = format!("{error:#}");
+    assert!(
+        message.ends_with("there is something else than a process id in it"),
+        "{message}"
+    );
+    assert_eq!(folder.read("lock"), "my thesis");
+}
+
+#[test]
+fn flock_files_are_those_of_other_programs() {
+    let folder = Folder::new();
+    let path = folder.path("lock");
+    let url = url("flockfile", &path);
+    let mut other = Command::new("flock")
+        .arg(&path)
+        .args(["sh", "-c", "echo held; cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("flock(1)");
+    let mut said = String::new();
+    let mut output = BufReader::new(other.stdout.take().expect("a pipe"));
+    output.read_line(&mut said).expect("a line");
+    assert_eq!(said, "held\n");
+    assert!(take(&url).is_none());
+    drop(other.stdin.take());
+    other.wait().expect("our own child");
+    assert!(take(&url).is_some());
+}
+
+#[test]
+fn places_where_no_lock_can_be() {
+    let folder = Folder::new().file("file", "");
+    fs::create_dir(folder.path("folder")).unwrap();
+    symlink(folder.path("file"), folder.path("link")).unwrap();
+    for kind in ["flockfile", "shlockfile"] {
+        for (name, reason) in [
+            ("nowhere/lock", "there is no such folder"),
+            ("file/lock", "there is no such folder"),
+        ] {
+            let error = url(kind, &folder.path(name)).try_lock().unwrap_err();
+            assert!(
+                format!("{error:#}").ends_with(reason),
+                "{kind} {name}: {error:#}"
+            );
+        }
+    }
+    for (name, reason) in [
+        ("folder", "it is a folder"),
+        ("link", "it is a symbolic link"),
+    ] {
+        let error = url("flockfile", &folder.path(name)).try_lock().unwrap_err();
+        assert!(format!("{error:#}").ends_with(reason), "{name}: {error:#}");
+    }
+}
+
+#[test]
+fn lock_urls() {
+    for (text, whole) in [
+        ("flockfile:a.lock", "flockfile:/folder/a.lock"),
+        ("FlockFile:/a", "flockfile:/a"),
+        ("lockfile:///a", "lockfile:/a"),
+        ("shlockfile:a:b", "shlockfile:/folder/a:b"),
+        ("nulllockfile:", "nulllockfile:"),
+        ("nulllockfile:x", "nulllockfile:"),
+    ] {
+        let url: LockUrl = text.parse().unwrap();
+        assert_eq!(url.relative_to(Path::new("/folder")).to_string(), whole);
+    }
+    for (text, message, hint) in [
+        (
+            "/run/a.lock",
+            "`/run/a.lock` does not say what kind of lock it is",
+            "write `flockfile:/run/a.lock`",
+        ),
+        (
+            "flokfile:a",
+            "unknown kind of lock `flokfile` in `flokfile:a`",
+            "there are `flockfile:`, `lockfile:`, `shlockfile:` and `nulllockfile:`",
+        ),
+        (
+            "lockfile:",
+            "`lockfile:` does not name a file",
+            "write `lockfile:PATH`",
+        ),
+        (
+            "lockfile:a\0b",
+            "`lockfile:a\\0b` does not name a file",
+            "write `lockfile:PATH`",
+        ),
+    ] {
+        let invalid = text.parse::<LockUrl>().unwrap_err();
+        assert_eq!(
+            (invalid.message.as_str(), invalid.hint.as_deref()),
+            (message, Some(hint))
+        );
+    }
+}
+
+fn publish(path: &Path) -> PidFile {
+    let mut pid_file = PidFile::prepare(path).expect("a pid file");
+    pid_file.publish(path).expect("a pid file");
+    pid_file
+}
+
+#[test]
+fn a_pid_file_says_who_is_the_master_as_long_as_it_lives() {
+    let folder = Folder::new();
+    let path = folder.path("app.pid");
+    assert_eq!(find(&path).unwrap(), Found::Nothing);
+    let first = publish(&path);
+    assert_eq!(folder.read("app.pid"), format!("{}\n", std::process::id()));
+    assert_eq!(
+        find(&path).unwrap(),
+        Found::Running(rustix::process::getpid())
+    );
+    // A chain of successors: none removes what is the next one's, although systems give the numbers of files that
+    // are gone to new ones.
+    let mut old = vec![first];
+    for _ in 0..20 {
+        old.push(publish(&path));
+        drop(old.remove(0));
+        assert_eq!(
+            find(&path).unwrap(),
+            Found::Running(rustix::process::getpid())
+        );
+    }
+    drop(old);
+    assert_eq!(find(&path).unwrap(), Found::Nothing);
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
+    // One that is not published leaves nothing either.
+    drop(PidFile::prepare(&path).unwrap());
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_pid_file_that_is_stale() {
+    let dead = dead();
+    let own = rustix::process::getpid();
+    let number = |pid: Pid| format!("{}\n", pid.as_raw_nonzero());
+    for (contents, why) in [
+        (String::new(), Stale::Empty),
+        ("\n".to_owned(), Stale::Empty),
+        ("\0\0\0\0".to_owned(), Stale::Empty),
+        ("what?".to_owned(), Stale::Garbage),
+        ("-1".to_owned(), Stale::Garbage),
+        ("0".to_owned(), Stale::Garbage),
+        ("99999999999999999999".to_owned(), Stale::Garbage),
+        (number(dead), Stale::Ended(dead)),
+        // The number of a process that lives, and is no master.
+        (number(own), Stale::Stranger(own)),
+    ] {
+        let folder = Folder::new().file("app.pid", &contents);
+        let path = folder.path("app.pid");
+        assert_eq!(find(&path).unwrap(), Found::Stale(why), "{contents:?}");
+        drop(publish(&path));
+        assert_eq!(find(&path).unwrap(), Found::Nothing);
+    }
+}
+
+#[test]
+fn places_where_no_pid_file_can_be() {
+    let folder = Folder::new()
+        .file("file", "")
+        .file("thesis", "What is a pid file? ".repeat(10));
+    fs::create_dir(folder.path("folder")).unwrap();
+    symlink(folder.path("file"), folder.path("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
+    for (name, reason) in [
+        ("folder", "the pid file `[folder]/folder` is a folder"),
+        ("link", "the pid file `[folder]/link` is a symbolic link"),
+        ("socket", "the pid file `[folder]/socket` is a socket"),
+        (
+            "thesis",
+            "`[folder]/thesis` is no pid file, and is not overwritten",
+        ),
+        (
+            "nowhere/app.pid",
+            "there is no folder `[folder]/nowhere` for the pid file `[folder]/nowhere/app.pid`",
+        ),
+    ] {
+        let error = find(&folder.path(name)).unwrap_err();
+        let message = format!("{error:#}").replace(&*folder.path("").to_string_lossy(), "[folder]");
+        assert_eq!(message, reason);
+    }
+    let error = PidFile::prepare(Path::new("/proc/app.pid")).unwrap_err();
+    let message = format!("{error:#}");
+    assert!(
+        message.starts_with("cannot write the pid file `/proc/app.pid`: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn one_of_those_that_start_in_the_same_instant_may_go_on() {
+    let folder = Folder::new();
+    let options = SeatOptions {
+        pid_file: folder.path("app.pid"),
+        startup_lock: url("flockfile", &folder.path("app.pid.start")),
+        pid_lock: url("flockfile", &folder.path("app.pid.lock")),
+    };
+    for _ in 0..100 {
+        let barrier = Barrier::new(2);
+        let claims = thread::scope(|scope| {
+            let claim = || {
+                barrier.wait();
+                Claim::new(options.clone())
+            };
+            let threads = [scope.spawn(claim), scope.spawn(claim)];
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let refused: Vec<String> = claims
+            .iter()
+            .filter_map(|claim| claim.as_ref().err())
+            .map(|error| {
+                format!("{error:#}").replace(&*folder.path("").to_string_lossy(), "[folder]")
+            })
+            .collect();
+        assert_eq!(
+            refused,
+            [
+                "another `runner` is starting with the pid file `[folder]/app.pid` \
+              (`flockfile:[folder]/app.pid.start` is locked)"
+            ]
+        );
+    }
+}

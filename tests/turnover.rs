@@ -1,0 +1,245 @@
+//! Workers that die and workers that are replaced, under load: what clients see of it.
+
+#[path = "support/pool.rs"]
+mod support;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::StatusCode;
+use runner::application::Application;
+use runner::application::status::{Failure, Worker, WorkerState};
+use runner::workers::WorkerOptions;
+use tokio::task::LocalSet;
+
+use support::{APPLICATION, GRACE, Pool, bounded, kill, pool, pool_of, watch};
+
+/// How many ask at the same time.
+const CLIENTS: usize = 8;
+
+/// Asks for the worker's number again and again, while something else happens: how often which status came.
+async fn under_load(pool: Rc<Pool>, meanwhile: impl AsyncFnOnce()) -> BTreeMap<StatusCode, usize> {
+    let tasks = LocalSet::new();
+    let over = Rc::new(Cell::new(false));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (pool, over) = (Rc::clone(&pool), Rc::clone(&over));
+            tasks.spawn_local(async move {
+                let mut statuses: BTreeMap<_, usize> = BTreeMap::new();
+                while !over.get() {
+                    let status = bounded(pool.get("/pid")).await.status;
+                    *statuses.entry(status).or_default() += 1;
+                }
+                statuses
+            })
+        })
+        .collect();
+    tasks
+        .run_until(async {
+            meanwhile().await;
+            over.set(true);
+            let mut all = BTreeMap::new();
+            for client in clients {
+                for (status, count) in client.await.expect("it ends") {
+                    *all.entry(status).or_default() += count;
+                }
+            }
+            all
+        })
+        .await
+}
+
+/// Waits until so many workers were replaced, while others ask; all answers are the application's.
+async fn is_replaced(times: u64, change: impl FnOnce(&mut WorkerOptions)) {
+    let pool = Rc::new(pool(change).await);
+    let replaced = async || {
+        pool.status_is(|status| status.totals.recycled >= times)
+            .await;
+    };
+    let statuses = under_load(Rc::clone(&pool), replaced).await;
+    let seen: Vec<_> = statuses.into_keys().collect();
+    assert_eq!(seen, [StatusCode::OK]);
+    let status = pool.wsgi.status();
+    assert_eq!((status.totals.deaths, status.failures), (0, vec![]));
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_workers_have_answered_enough() {
+    for threads in [1, 2] {
+        is_replaced(20, |options| {
+            options.min = 2;
+            options.max = 2;
+            options.threads = threads;
+            options.turnover.max_requests = 50;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_workers_are_old() {
+    is_replaced(10, |options| {
+        options.min = 2;
+        options.max = 2;
+        options.turnover.max_lifetime = Duration::from_millis(50);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_a_new_worker_imports_the_application_afresh() {
+    is_replaced(3, |options| {
+        options.preload = false;
+        options.turnover.max_requests = 50;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_has_become_large_is_replaced() {
+    let pool = pool(|options| options.turnover.max_memory = 64 << 20).await;
+    let large = pool.text("/hoard").await;
+    let worker = watch(&large);
+    // It has nothing to do by then, and nobody asks.
+    worker.ended().await;
+    assert_ne!(pool.text("/pid").await, large);
+    assert_eq!(pool.wsgi.status().totals.recycled, 1);
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// It takes as long as it takes; others are answered by the successor meanwhile.
+#[tokio::test]
+async fn a_worker_that_is_replaced_finishes_what_it_is_on() {
+    let pool = pool(|options| {
+        options.threads = 2;
+        options.turnover.max_requests = 5;
+    })
+    .await;
+    let first = pool.text("/pid").await;
+    let worker = watch(&first);
+    let slow = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let others = async { while pool.text("/pid").await == first {} };
+    bounded(others).await;
+    let leaving = |state| state == WorkerState::Leaving;
+    pool.status_is(|status| status.workers.iter().any(|worker| leaving(worker.state)))
+        .await;
+    assert!(!worker.has_ended());
+    pool.allow("go").await;
+    let answer = slow.await.expect("answered");
+    assert_eq!(support::body(answer).await.expect("whole"), first);
+    worker.ended().await;
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_worker_stays_while_it_has_no_successor() {
+    let pool = pool(|options| {
+        options.preload = false;
+        options.turnover.max_requests = 5;
+    })
+    .await;
+    let first = pool.text("/pid").await;
+    let file = pool.folder().join("app.py");
+    fs::write(&file, "1 / 0\n").expect("written");
+    // Long after it was to go, it answers.
+    let failed = async {
+        while pool.wsgi.status().failures.len() < 2 {
+            assert_eq!(pool.text("/pid").await, first);
+        }
+    };
+    bounded(failed).await;
+    let status = pool.wsgi.status();
+    assert!(status.failures[0].what.contains("ZeroDivisionError"));
+    assert!(status.back_off.is_some());
+    fs::write(&file, APPLICATION).expect("written");
+    let replaced = async { while pool.text("/pid").await == first {} };
+    bounded(replaced).await;
+    assert_eq!(pool.wsgi.status().back_off, None);
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_costs_one_request_of_each_lane() {
+    const KILLS: usize = 10;
+    for threads in [1, 3] {
+        let pool = pool(|options| {
+            options.min = 2;
+            options.max = 2;
+            options.threads = threads;
+        })
+        .await;
+        let pool = Rc::new(pool);
+        let kill_some = async || {
+            for _ in 0..KILLS {
+                let both_answer =
+                    |worker: &Worker| worker.requests > 0 && worker.state != WorkerState::Leaving;
+                let status = pool
+                    .status_is(|status| {
+                        status.workers.iter().filter(|it| both_answer(it)).count() == 2
+                    })
+                    .await;
+                let pid = status.workers[0].pid.expect("it runs");
+                let deaths = status.totals.deaths;
+                kill(&pid.to_string());
+                pool.status_is(|status| status.totals.deaths > deaths).await;
+            }
+        };
+        let mut statuses = under_load(Rc::clone(&pool), kill_some).await;
+        let lost = statuses.remove(&StatusCode::BAD_GATEWAY).unwrap_or(0);
+        assert!(lost <= KILLS * threads, "{lost} requests were lost");
+        let others: Vec<_> = statuses.into_keys().collect();
+        assert_eq!(others, [StatusCode::OK]);
+        let status = pool.wsgi.status();
+        assert_eq!(status.totals.deaths, KILLS as u64);
+        assert_eq!(status.totals.bad_gateway, lost as u64);
+        pool.wsgi.stop(GRACE).await;
+    }
+}
+
+/// Whatever is mended, it is noticed without anybody's help.
+#[tokio::test]
+async fn workers_that_die_at_once_are_tried_again_until_they_do_not() {
+    let pool = pool(|_| ()).await;
+    let (worker, template) = (pool.text("/pid").await, pool.text("/parent").await);
+    let file = pool.folder().join("app.py");
+    let dies =
+        "import os\nos.register_at_fork(after_in_child=lambda: os._exit(7))\napplication = print\n";
+    fs::write(&file, dies).expect("written");
+    for pid in [&template, &worker] {
+        let process = watch(pid);
+        kill(pid);
+        process.ended().await;
+    }
+    let waiting = pool.begin("/pid");
+    let status = pool
+        .status_is(|status| {
+            let back_off = status.back_off.as_ref();
+            back_off.is_some_and(|back_off| back_off.early_deaths >= 3)
+        })
+        .await;
+    for wanted in [
+        "exited with status 7 before its first answer",
+        "the template was killed by SIGKILL",
+    ] {
+        let said = |failure: &Failure| failure.what.contains(wanted);
+        assert!(status.failures.iter().any(said), "{status:#?}");
+    }
+    fs::write(&file, APPLICATION).expect("written");
+    let answer = bounded(waiting).await.expect("answered");
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(pool.wsgi.status().back_off, None);
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn an_application_that_dies_in_its_import_is_said_so() {
+    let died = pool_of("import os\nos._exit(3)\n", |_| ()).await;
+    let error = died.err().expect("it fails");
+    let wanted = "Python exited with status 3 while it imported `app.application`";
+    assert_eq!(format!("{error:#}"), wanted);
+}
