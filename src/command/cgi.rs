@@ -74,6 +74,7 @@ impl Cgi {
                 url: STANDARD_INPUT,
                 url_origin: None,
                 application: self.application,
+                supervision: None,
             }),
             false => Err(self),
         }

@@ -9,10 +9,12 @@ use crate::command::graph::{self, Application, Node};
 use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::passed;
 use crate::gateway::socket_url::{ALL_PASSED, Descriptor, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -54,6 +56,8 @@ pub struct FastCgi {
     pub url_origin: Option<Origin>,
     /// The application.
     pub application: Application,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
@@ -74,6 +78,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         url,
         url_origin,
         application,
+        supervision: None,
     })
 }
 
@@ -95,10 +100,12 @@ impl FastCgi {
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

@@ -11,7 +11,8 @@ use serde_json::Value as Json;
 use crate::command::arguments::Arguments;
 use crate::command::failure::Failure;
 use crate::command::line::{Origin, Scope};
-use crate::command::run_ini;
+use crate::command::{run_ini, supervise};
+use crate::config::{self, Format, PID_FILE};
 use crate::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
 use crate::supervisor::client::Client;
 use crate::supervisor::control::{Answer, Order, beside};
@@ -51,8 +52,12 @@ pub fn named(scope: Scope, mut arguments: Arguments) -> Result<Master, Failure> 
     if let Some(socket) = at(&path) {
         return Ok(Master { shown, socket });
     }
-    let scope = run_ini::read(scope, &word)?;
-    match socket(&scope)? {
+    let scope = match config::format(&path) {
+        Some(Format::Keys) => supervise::read(scope.clone(), run_ini::run_file(&scope, &word))?,
+        Some(Format::Ini) | None => run_ini::read(scope, &word)?,
+    };
+    let supervised = scope.configuration.path(PID_FILE).map(|path| beside(&path));
+    match supervised.map_or_else(|| socket(&scope), |socket| Ok(Some(socket)))? {
         Some(socket) => Ok(Master { shown, socket }),
         None => Err(Failure::mistake(
             format!("`{shown}` does not say how its master can be reached"),
@@ -75,11 +80,12 @@ pub fn socket(scope: &Scope) -> Result<Option<PathBuf>, Failure> {
     })?;
     match url.relative_to(&scope.folder(&origin)) {
         SocketUrl::Unix(path) => Ok(Some(path)),
-        SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) => Err(scope.mistake(
-            &origin,
-            format!("`{text}` cannot be a control socket"),
-            Some(format!("write `{STATUS_URL} = 'unix:PATH'`")),
-        )),
+        SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => Err(scope
+            .mistake(
+                &origin,
+                format!("`{text}` cannot be a control socket"),
+                Some(format!("write `{STATUS_URL} = 'unix:PATH'`")),
+            )),
     }
 }
 

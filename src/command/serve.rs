@@ -12,10 +12,12 @@ use crate::command::graph::{self, Application, Node};
 use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
 use crate::gateway::passed;
 use crate::gateway::socket_url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// What stands behind `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
@@ -78,6 +80,8 @@ pub struct Serve {
     pub application: Application,
     /// The application's own arguments.
     pub arguments: Vec<OsString>,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 /// Adds the options.
@@ -147,6 +151,7 @@ pub fn resolve(
             .into_iter()
             .map(|word| word.exact)
             .collect(),
+        supervision: None,
     })
 }
 
@@ -269,10 +274,12 @@ impl Serve {
                 Audience::Anybody => Announcement::Log,
                 Audience::Browser => Announcement::Browser,
             },
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

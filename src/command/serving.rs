@@ -5,27 +5,29 @@ use std::future::Future;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::application::Application;
-use crate::application::current::Current;
+use crate::application::status::Status;
 use crate::command::failure::Failure;
-use crate::command::front::{Front, Gateway, Place};
 use crate::command::graph;
 use crate::command::identity::Identity;
-use crate::command::launch;
 use crate::command::line::Scope;
-use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
+use crate::command::plan::{Plan, Readiness, Recipe};
+use crate::command::seating::{Claimed, Seating};
+use crate::command::service::{self, Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
-use crate::gateway::listener::Listener;
-use crate::gateway::stop::{Manner, Stop};
+use crate::gateway::stop::Manner;
+use crate::supervisor::control::{Answer, Asked, Order};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
+use crate::supervisor::seat::Seat;
+use crate::supervisor::status::Master as Own;
 use crate::unix;
 
 /// The exit status after a second SIGINT: the shells' own number for it.
@@ -81,33 +83,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::World)
 }
 
-/// A version of what is served: started, but not yet asked anything.
-struct Version {
-    application: Arc<dyn Application>,
-    place: Place,
-    /// `None` where the old one goes on.
-    listener: Option<Listener>,
-    gateway: Gateway,
-    announcement: Announcement,
-    patience: Duration,
-}
-
 /// A version while it is being started.
 type Preparation = Pin<Box<dyn Future<Output = Result<Version, Failure>>>>;
-
-/// What serves.
-struct Service {
-    current: Arc<Current>,
-    front: Front,
-    patience: Duration,
-}
-
-impl Service {
-    /// How it goes, for people.
-    fn status(&self) -> String {
-        format!("serving {}", self.front.shown())
-    }
-}
 
 struct Master {
     state: State,
@@ -120,25 +97,48 @@ struct Master {
     service: Option<Service>,
     /// What ends beside the service, each within its own time.
     leaving: JoinSet<()>,
-    /// What ends the gateway that is ending quicker.
-    stop: Option<Stop>,
+    /// The right to the seat, until it is taken.
+    claim: Option<Claimed>,
+    seat: Option<Seat>,
+    seating: Seating,
+    /// What it tells about itself.
+    own: Own,
+    /// Those who wait for the reload that is under way, and for the next one.
+    asked: [Vec<oneshot::Sender<Answer>>; 2],
+    /// Those who wait for our end: they learn of it when their connection is closed.
+    mourners: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Master {
     /// Listens, and begins to start the application.
     fn new(plan: Plan) -> anyhow::Result<Self> {
         let signals = Signals::receive()?;
-        let listener = plan.identity.listen(&plan.url)?;
+        let seating = plan.seating.clone();
+        let identity = &plan.identity;
+        // Its files are the user's own, who is to remove them, too.
+        let mut claim = identity.act(|| seating.clone().claim())?;
+        let listener = claim.listen(&plan.url, |url| identity.listen(url))?;
+        identity.assume()?;
+        // Whoever gives way to us has no less than it is to have.
+        let readiness = match seating {
+            Seating::Nowhere | Seating::Reachable(_) => Readiness::First,
+            Seating::Supervised(_) => Readiness::All,
+        };
         Ok(Self {
+            claim: Some(claim),
+            seat: None,
+            seating,
+            own: Own::new(),
+            asked: [Vec::new(), Vec::new()],
+            mourners: Vec::new(),
             state: State::Starting { reload: false },
             signals,
             notifier: Notifier::from_environment(),
-            preparing: Some(Box::pin(start(plan, Some(listener), Readiness::First))),
+            preparing: Some(Box::pin(service::start(plan, Some(listener), readiness))),
             prepared: None,
             failure: None,
             service: None,
             leaving: JoinSet::new(),
-            stop: None,
         })
     }
 
@@ -161,10 +161,17 @@ impl Master {
         loop {
             tokio::select! {
                 told = self.signals.next() => match told {
-                    Told::Stop => return Event::Told(End::Stop),
+                    Told::Stop => return Event::Told(self.way()),
                     Told::Interrupt => return Event::Interrupted,
                     Told::Reload => return Event::ReloadWanted,
                 },
+                asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
+                    return event;
+                },
+                () = over(self.service.as_ref()), if self.state == State::Serving => {
+                    crate::log!("stopping: it has served for as long as it is to");
+                    return Event::Told(self.way());
+                }
                 prepared = prepared(&mut self.preparing) => {
                     self.preparing = None;
                     return self.take_in(prepared);
@@ -202,7 +209,7 @@ impl Master {
             Action::Switch => self.switch()?,
             Action::Answer => self.answer(),
             Action::Abandon => self.preparing = None,
-            Action::Refuse => {}
+            Action::Refuse => self.refuse(),
             Action::End(end) => self.end(end),
             Action::Leave => return Ok(Some(ExitCode::SUCCESS)),
             Action::Fail => {
@@ -219,20 +226,20 @@ impl Master {
         let Some(service) = &self.service else {
             return;
         };
+        let [asked, waiting] = &mut self.asked;
+        asked.append(waiting);
         self.notifier.reloading();
-        let place = service.front.place().clone();
-        let sockets = service.front.sockets();
+        let neighbour = service.neighbour();
+        let seating = self.seating.clone();
         self.preparing = Some(Box::pin(async move {
-            let sockets = sockets.context("cannot duplicate a socket")?;
+            let neighbour = neighbour?;
             let plan = tokio::task::spawn_blocking(Plan::anew);
             let plan = plan.await.context("the configuration was not read")??;
-            let wanted = plan.place();
-            let listener = match () {
-                () if wanted == place => None,
-                () if wanted.url == place.url => Some(Listener::take_over(&place.url, sockets)?),
-                () => Some(plan.identity.listen(&wanted.url)?),
-            };
-            start(plan, listener, Readiness::All).await
+            if plan.seating != seating {
+                crate::log!("a new pid file or control socket holds from the next start on");
+            }
+            let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
+            service::start(plan, listener, Readiness::All).await
         }));
     }
 
@@ -241,52 +248,101 @@ impl Master {
         let Some(version) = self.prepared.take() else {
             return Ok(());
         };
-        let Some(service) = &mut self.service else {
-            let service = open(version)?;
-            self.notifier.ready(&service.status());
-            self.service = Some(service);
-            return Ok(());
-        };
-        match version.listener {
-            None => service.front.tune(version.gateway),
-            Some(listener) => {
-                let moved = service.front.place().url != version.place.url;
-                let current: Arc<dyn Application> = Arc::clone(&service.current) as _;
-                let front = Front::open(version.place.url, listener, version.gateway, current)?;
-                if moved {
-                    crate::log!("serving {}", front.shown());
+        match &mut self.service {
+            Some(service) => {
+                // The old one goes on.
+                let switched = service.switch(version, &mut self.leaving);
+                self.failure = switched.err().map(Failure::World);
+            }
+            None => {
+                if let Some(claim) = self.claim.take() {
+                    self.seat = claim.take()?;
                 }
-                let mut old = std::mem::replace(&mut service.front, front);
-                // The file of a Unix socket at the same place is the new one's.
-                old.end(if moved {
-                    Manner::Retire
-                } else {
-                    Manner::HandOver
-                });
-                let patience = service.patience;
-                self.leaving.spawn(async move {
-                    // Time over: what is under way is broken off.
-                    let _ = tokio::time::timeout(patience, old.ended()).await;
-                });
+                let service = Service::open(version)?;
+                self.notifier.ready(&status(&service));
+                self.service = Some(service);
             }
         }
-        let old = service.current.replace(version.application);
-        let patience = std::mem::replace(&mut service.patience, version.patience);
-        self.leaving.spawn(async move { old.stop(patience).await });
         Ok(())
     }
 
     /// Says how a reload went.
     fn answer(&mut self) {
         if let Some(service) = &self.service {
-            self.notifier.ready(&service.status());
+            self.notifier.ready(&status(service));
         }
-        match self.failure.take() {
+        let failure = self.failure.take().map(|failure| failure.text());
+        match &failure {
             None => crate::log!("reloaded"),
-            Some(failure) => {
-                let text = failure.text();
+            Some(text) => {
                 crate::log!("the reload failed, and what was served before goes on:\n{text}");
             }
+        }
+        for answer in self.asked[0].drain(..) {
+            let told = match &failure {
+                None => Answer::Done(json!({})),
+                Some(text) => Answer::Refused(unmarked(text)),
+            };
+            // Whoever has gone away need not know.
+            let _ = answer.send(told);
+        }
+    }
+
+    /// Says that there will be no reload.
+    fn refuse(&mut self) {
+        for answer in self.asked.iter_mut().flat_map(|asked| asked.drain(..)) {
+            let _ = answer.send(Answer::Refused("it is being stopped".to_owned()));
+        }
+    }
+
+    /// In which way to end when told to: a successor has taken the seat before it tells us.
+    fn way(&self) -> End {
+        match self.seat.as_ref().is_some_and(Seat::has_successor) {
+            true => End::Retire,
+            false => End::Stop,
+        }
+    }
+
+    /// Does what it can of an order, and says what follows from it.
+    fn ordered(&mut self, asked: Asked) -> Option<Event> {
+        let answer = match asked.order {
+            Order::Stop => {
+                self.mourners.push(asked.answer);
+                return Some(Event::Told(self.way()));
+            }
+            Order::Reload => {
+                self.asked[1].push(asked.answer);
+                return Some(Event::ReloadWanted);
+            }
+            Order::Status => self.status(),
+            Order::Handover => self.hand_over(),
+        };
+        let _ = asked.answer.send(answer);
+        None
+    }
+
+    /// How it goes.
+    fn status(&self) -> Answer {
+        let (sockets, application) = match &self.service {
+            Some(service) => (vec![service.shown().to_owned()], service.status()),
+            None => (Vec::new(), Status::default()),
+        };
+        let state = match self.state {
+            State::Starting { .. } => "starting",
+            State::Serving => "serving",
+            State::Reloading { .. } => "reloading",
+            State::Ending(_) | State::Over => "stopping",
+        };
+        let status = serde_json::to_value(self.own.status(state, sockets, application));
+        status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
+    }
+
+    /// The sockets, for a successor.
+    fn hand_over(&self) -> Answer {
+        match self.service.as_ref().map(Service::handed) {
+            Some(Ok(handed)) => Answer::Sockets(vec![handed]),
+            Some(Err(error)) => Answer::Refused(format!("{error:#}")),
+            None => Answer::Refused("it is being started itself".to_owned()),
         }
     }
 
@@ -296,32 +352,39 @@ impl Master {
             End::Stop => Manner::Drain,
             End::Retire => Manner::HandOver,
         };
-        let Some(service) = self.service.take() else {
-            if let Some(stop) = &self.stop {
-                stop.begin(manner);
-            }
-            return;
-        };
-        let Service {
-            current,
-            mut front,
-            patience,
-        } = service;
-        self.notifier.stopping();
-        self.stop = Some(front.end(manner));
-        let deadline = Instant::now() + patience;
-        self.leaving.spawn(async move {
-            tokio::select! {
-                () = front.ended() => {}
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    let patience = patience.as_secs_f64();
-                    crate::log!("some requests did not finish in {patience} s");
-                }
-            }
-            drop(front);
-            let left = deadline.saturating_duration_since(Instant::now());
-            current.stop(left).await;
-        });
+        if let Some(service) = &mut self.service {
+            self.notifier.stopping();
+            service.end(manner, &mut self.leaving);
+        }
+    }
+}
+
+/// How it goes, for people.
+fn status(service: &Service) -> String {
+    format!("serving {}", service.shown())
+}
+
+/// What was said of a failure, for those who say themselves that it is one.
+fn unmarked(text: &str) -> String {
+    text.strip_prefix("error: ")
+        .unwrap_or(text)
+        .trim_end()
+        .to_owned()
+}
+
+/// The next order, if anybody can give one.
+async fn order(seat: &mut Option<Seat>) -> Asked {
+    match seat {
+        Some(seat) => seat.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of the time for which a service is to serve, if there is one.
+async fn over(service: Option<&Service>) {
+    match service {
+        Some(service) => service.over().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -331,47 +394,4 @@ async fn prepared(preparing: &mut Option<Preparation>) -> Result<Version, Failur
         Some(preparing) => preparing.await,
         None => std::future::pending().await,
     }
-}
-
-/// Starts an application.
-async fn start(
-    plan: Plan,
-    listener: Option<Listener>,
-    readiness: Readiness,
-) -> Result<Version, Failure> {
-    let place = plan.place();
-    Ok(Version {
-        application: plan.recipe.start(readiness).await?,
-        place,
-        listener,
-        gateway: plan.gateway,
-        announcement: plan.announcement,
-        patience: plan.patience,
-    })
-}
-
-/// Begins to serve the first version.
-fn open(version: Version) -> anyhow::Result<Service> {
-    let current = Arc::new(Current::new(version.application));
-    let listener = version.listener.context("there is no socket to serve")?;
-    let (url, gateway) = (version.place.url, version.gateway);
-    let is_tcp = listener.http_url().is_some();
-    let front = Front::open(url, listener, gateway, Arc::clone(&current) as _)
-        .context("cannot duplicate a socket")?;
-    match version.announcement {
-        Announcement::Nobody => {}
-        Announcement::Log => crate::log!("serving {}", front.shown()),
-        Announcement::Browser => {
-            crate::log!("serving {}", front.shown());
-            match is_tcp {
-                true => launch::open(front.shown()),
-                false => crate::log!("a browser cannot open a Unix socket"),
-            }
-        }
-    }
-    Ok(Service {
-        current,
-        front,
-        patience: version.patience,
-    })
 }

@@ -85,8 +85,8 @@ pub fn workers(
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
         arguments: worker_arguments(python_arguments(scope, target, arguments))?,
-        imports: Vec::new(),
         environment: Identity::of(scope)?.environment(),
+        imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
         turnover: Turnover {

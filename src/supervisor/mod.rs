@@ -7,6 +7,7 @@
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
 //! - [`status`]: how a master is, as it goes over that socket;
+//! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
 //! - [`notify`]: what a service manager is told;
 //! - [`privileges`]: whom a server is once it listens;
 //! - [`orphans`]: the duty of the first process of a container.
@@ -17,6 +18,7 @@
 pub mod client;
 pub mod control;
 pub mod lifecycle;
+pub mod lifetime;
 pub mod lock;
 pub mod notify;
 pub mod orphans;
@@ -24,5 +26,6 @@ pub mod pid_file;
 pub mod privileges;
 pub mod seat;
 pub mod status;
+pub mod supervision;
 
 mod own_file;
