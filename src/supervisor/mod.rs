@@ -10,6 +10,7 @@
 //! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
 //! - [`notify`]: what a service manager is told;
 //! - [`privileges`]: whom a server is once it listens;
+//! - [`program`]: programs that are kept running beside what is served;
 //! - [`orphans`]: the duty of the first process of a container.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
@@ -24,6 +25,7 @@ pub mod notify;
 pub mod orphans;
 pub mod pid_file;
 pub mod privileges;
+pub mod program;
 pub mod seat;
 pub mod status;
 pub mod supervision;
