@@ -12,6 +12,7 @@ use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
 use crate::supervisor::privileges;
+use crate::supervisor::successor;
 
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
@@ -19,7 +20,13 @@ const FILES: &str = "PEAK_CONFIG";
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    run(env::args_os()).unwrap_or_else(|failure| failure.report())
+    successor::inherit();
+    run(env::args_os()).unwrap_or_else(|failure| {
+        match successor::say_failure(failure.text().trim_start_matches("error: ")) {
+            true => ExitCode::FAILURE,
+            false => failure.report(),
+        }
+    })
 }
 
 /// Arguments → layers → configuration → graph → run.
