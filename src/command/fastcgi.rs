@@ -12,7 +12,7 @@ use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::seating::Seating;
 use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
-use crate::gateway::passed;
+use crate::gateway::activation;
 use crate::gateway::socket_url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::supervisor::supervision::Supervision;
 
@@ -63,7 +63,7 @@ pub struct FastCgi {
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
     let (url, url_origin) = match take_socket_url(&scope, &mut arguments.line)? {
         Some((url, origin)) => (unless_passed(url, &origin), Some(origin)),
-        None if passed::are_there() => (ALL_PASSED, None),
+        None if activation::is_there() => (ALL_PASSED, None),
         None => (STANDARD_INPUT, None),
     };
     if arguments.line.words.is_empty() {

@@ -15,7 +15,7 @@ use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::seating::Seating;
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
-use crate::gateway::passed;
+use crate::gateway::activation;
 use crate::gateway::socket_url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
 use crate::supervisor::supervision::Supervision;
 
@@ -191,7 +191,7 @@ pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
     match (&url, origin) {
         (_, Origin::CommandLine) | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_), _) => url,
         (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_)) => {
-            match passed::are_there() {
+            match activation::is_there() {
                 true => ALL_PASSED,
                 false => url,
             }

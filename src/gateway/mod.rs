@@ -1,12 +1,14 @@
 //! Where requests come in: sockets, and the protocols spoken on them.
 
+pub mod activation;
 mod binding;
 pub mod cgi;
 pub mod fastcgi;
 pub mod http;
+mod length;
 pub mod listener;
 mod outgoing;
-pub mod passed;
+pub mod passing;
 pub mod socket_url;
 pub mod spool;
 pub mod stop;

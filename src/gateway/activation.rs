@@ -9,7 +9,7 @@ use crate::gateway::socket_url::{Descriptor, Passed};
 /// Whether sockets were passed to this process. Those passed to another one (a parent that has left its
 /// environment to us) are none of ours.
 #[must_use]
-pub fn are_there() -> bool {
+pub fn is_there() -> bool {
     // What is wrong with them is said when they are to be used.
     sd_notify::listen_fds().map_or(true, |sockets| sockets.len() > 0)
 }
