@@ -9,6 +9,24 @@ fn defines_x(command: &str) -> String {
     format!("[peak.running.shortcuts]\nx = commands.Alias(command=['{command}'])\n")
 }
 
+/// A pipe is a file like any other as long as somebody writes into it.
+#[test]
+fn a_pipe_without_a_writer_is_not_waited_for() {
+    let folder = Folder::new().file("names.ini", defines_x("false"));
+    let made = folder.program("mkfifo", ["pipe"]).run();
+    assert_eq!(made.status, 0, "{made:#?}");
+    folder.runner(["-c", "pipe", "true"]).run().is(
+        1,
+        "",
+        "error: cannot read `pipe`: it is a pipe into which nobody writes\n",
+    );
+    folder
+        .program("sh", ["-c", "cat names.ini | \"$0\" -c /dev/stdin x"])
+        .arguments([env!("CARGO_BIN_EXE_runner")])
+        .run()
+        .is(1, "", "");
+}
+
 #[test]
 fn later_layers_win() {
     let own = ".config/runner/runner.ini";

@@ -16,8 +16,9 @@ use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression
 pub use check::sort as sort_by_place;
 pub use inspect::Inspection;
 pub use listing::{Gives, Listed, Whence};
-pub use load::{LARGEST, SHORT};
-pub use sections::SPECIAL;
+pub use load::SHORT;
+pub use reading::LARGEST;
+pub use sections::{SPECIAL, Special};
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
 use load::{Inclusion, Loader};
@@ -29,6 +30,7 @@ mod inspect;
 mod listing;
 mod load;
 mod name;
+mod reading;
 mod rules;
 mod sections;
 mod settings;
@@ -39,7 +41,7 @@ mod settings;
 /// It cannot be read, is too large, or is no text.
 pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let shown = path.display().to_string();
-    decode(&shown, load::read_bounded(path, &shown)?)
+    decode(&shown, reading::read_bounded(path, &shown)?)
 }
 
 /// One layer of configuration. A file must exist.

@@ -5,6 +5,7 @@ pub use layout::layout;
 pub use messages::meant_word;
 pub use render::{render, render_all};
 pub use source::{Fragment, Lines, Place, Source, Span};
+pub use words::{WORDS, Word};
 
 pub mod ast;
 pub mod expression;
@@ -22,3 +23,4 @@ mod plain;
 mod render;
 mod source;
 mod strings;
+mod words;
