@@ -270,6 +270,15 @@ pub fn bury_orphans() {
     }
 }
 
+/// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
+/// do not use it: the named signals have each been taken by one or another, and so have the first and the last few
+/// of the real-time signals (glibc, .NET and JVMs in the same process, valgrind).
+#[cfg(target_os = "linux")]
+pub const STACK_SIGNAL: i32 = 52;
+/// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
+#[cfg(not(target_os = "linux"))]
+pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
+
 /// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
 #[must_use]
 pub fn resident_memory(pid: i32) -> Option<u64> {
@@ -310,12 +319,24 @@ impl Process {
 
     /// Ends it at once. That it is dead already is no error.
     pub fn kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
+    /// Sends it a signal. That it is dead already is no error.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         #[cfg(target_os = "linux")]
         if let Some(handle) = &self.handle {
-            let _ = rustix::process::pidfd_send_signal(handle, rustix::process::Signal::KILL);
+            let _ = rustix::process::pidfd_send_signal(handle, signal);
         }
         #[cfg(not(target_os = "linux"))]
-        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process(self.pid, signal);
+    }
+
+    /// Has it write where its threads are: sends [`STACK_SIGNAL`]. That it is dead already is no error.
+    pub fn show_stacks(&self) {
+        // SAFETY: the number is a constant, and of none that the C library keeps for itself: those of Linux' are
+        // the first few behind 31.
+        self.signal(unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) });
     }
 
     /// Its status as of `wait(2)`, if it was left to us and is dead.
@@ -344,4 +365,17 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
         rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok(duplicate)
+}
+
+/// Takes a variable out of the environment of this process. It stays there where the process has more than one thread,
+/// or the system does not tell: the others might be reading it.
+#[must_use]
+pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
+    let value = std::env::var_os(name)?;
+    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+    if threads.is_ok_and(|threads| threads == 1) {
+        // SAFETY: there is no thread but ours, so nobody else looks at the environment at this moment.
+        unsafe { std::env::remove_var(name) };
+    }
+    Some(value)
 }

@@ -13,7 +13,7 @@ use crate::command::line::Scope;
 use crate::command::names::{Shortcut, shortcuts};
 use crate::command::report::{End, Report};
 use crate::command::{COMMANDS, Entry, Kind, no_options};
-use crate::config::{SETTINGS, SHORT, SPECIAL, Setting, Special};
+use crate::config::{KEYS, Key, SETTINGS, SHORT, SPECIAL, Setting, Special};
 use crate::eval::{CONSTANTS, Constant, FUNCTIONS, Function};
 use crate::syntax::{self as grammar, WORDS, nearest};
 
@@ -37,6 +37,8 @@ or its beginning (`runner.workers`), which lists what there is.",
 /// Something that has a name.
 enum Topic<'a> {
     Setting(&'static Setting),
+    /// A key of a file for `supervise`.
+    Key(&'static Key),
     Function(&'static Function),
     Constant(&'static Constant),
     Word(&'static grammar::Word),
@@ -70,7 +72,7 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
             }
             [only] => only.explain(),
             // The same name for several things.
-            several if several.iter().all(|topic| topic.name() == name) => several
+            several if several.iter().all(|topic| is_whole(topic, &name)) => several
                 .iter()
                 .map(|topic| topic.explain())
                 .collect::<Vec<_>>()
@@ -85,11 +87,24 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     })
 }
 
+/// Whether a topic is called so, rather than a part of its name.
+fn is_whole(topic: &Topic<'_>, word: &str) -> bool {
+    match topic {
+        Topic::Key(key) => key.name.eq_ignore_ascii_case(word),
+        Topic::Section(section) => {
+            let plain = word.trim_start_matches('[').trim_end_matches(']');
+            section.name.eq_ignore_ascii_case(plain)
+        }
+        other => other.name() == word,
+    }
+}
+
 /// Everything that has a name, in the order in which it is listed.
 fn topics(shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     let redefined = |entry: &&Entry| shortcuts.iter().all(|own| own.name != entry.name);
     let settings = SETTINGS.iter().map(Topic::Setting);
     settings
+        .chain(KEYS.iter().map(Topic::Key))
         .chain(FUNCTIONS.iter().map(Topic::Function))
         .chain(CONSTANTS.iter().map(Topic::Constant))
         .chain(WORDS.iter().map(Topic::Word))
@@ -105,12 +120,10 @@ fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Vec<&'a Topic<'a>> {
         .iter()
         .find(|(short, _)| *short == word)
         .map_or(word, |(_, long)| long);
-    let plain = long.trim_start_matches('[').trim_end_matches(']');
-    let called = |topic: &&Topic| match topic {
-        Topic::Section(section) => section.name.eq_ignore_ascii_case(plain),
-        other => other.name() == long,
-    };
-    let exact: Vec<&Topic> = topics.iter().filter(called).collect();
+    let exact: Vec<&Topic> = topics
+        .iter()
+        .filter(|topic| is_whole(topic, long))
+        .collect();
     if !exact.is_empty() {
         return exact;
     }
@@ -164,6 +177,7 @@ impl Topic<'_> {
     fn name(&self) -> &str {
         match self {
             Self::Setting(setting) => setting.name,
+            Self::Key(key) => key.name,
             Self::Function(function) => function.name,
             Self::Constant(constant) => constant.name,
             Self::Word(word) => word.name,
@@ -176,6 +190,7 @@ impl Topic<'_> {
     fn heading(&self) -> &'static str {
         match self {
             Self::Setting(_) => "Settings",
+            Self::Key(_) => "Keys of files for `supervise`",
             Self::Function(_) => "Functions",
             Self::Constant(_) => "Names in expressions",
             Self::Word(_) => "Words in expressions",
@@ -189,6 +204,7 @@ impl Topic<'_> {
     fn about(&self) -> &str {
         match self {
             Self::Setting(setting) => first_sentence(setting.help),
+            Self::Key(key) => first_sentence(key.setting().help),
             Self::Function(function) => first_sentence(function.help),
             Self::Constant(constant) => first_sentence(constant.help),
             Self::Word(word) => first_sentence(word.help),
@@ -211,6 +227,14 @@ impl Topic<'_> {
                 ));
                 rows.push(("example", setting.example.to_owned()));
                 (format!("setting `{}`", setting.name), setting.help)
+            }
+            Self::Key(key) => {
+                let default = key.default_text();
+                rows.push(("takes", key.written()));
+                rows.push(("default", default.unwrap_or_else(|| "not set".to_owned())));
+                rows.push(("setting", key.setting.to_owned()));
+                rows.push(("example", key.example.to_owned()));
+                (format!("key `{}`", key.name), key.setting().help)
             }
             Self::Function(function) => {
                 let (example, result) = function.example;

@@ -8,9 +8,11 @@ use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::serve::take_socket_url;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::socket_url::{Descriptor, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -22,7 +24,8 @@ SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
 it, requests are accepted on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
 SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
-SIGHUP reads it and its files anew, as with `serve`.",
+SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
+what it is doing for each request.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -51,6 +54,8 @@ pub struct FastCgi {
     pub url_origin: Option<Origin>,
     /// The application.
     pub application: Application,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
@@ -70,6 +75,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         url,
         url_origin,
         application,
+        supervision: None,
     })
 }
 
@@ -91,9 +97,11 @@ impl FastCgi {
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

@@ -16,6 +16,22 @@ pub enum Told {
     Interrupt,
     /// Read everything anew.
     Reload,
+    /// Say what the application is doing.
+    Stacks,
+}
+
+impl Told {
+    /// What tells another process the same.
+    #[must_use]
+    pub fn signal(self) -> rustix::process::Signal {
+        use rustix::process::Signal;
+        match self {
+            Self::Stop => Signal::TERM,
+            Self::Interrupt => Signal::INT,
+            Self::Reload => Signal::HUP,
+            Self::Stacks => Signal::QUIT,
+        }
+    }
 }
 
 /// The signals, received rather than ending the process.
@@ -26,6 +42,7 @@ pub struct Signals {
     retire: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    quit: Signal,
     /// Whether there was a terminal at the start.
     terminal: bool,
 }
@@ -42,6 +59,7 @@ impl Signals {
             retire: of(SignalKind::user_defined1())?,
             interrupt: of(SignalKind::interrupt())?,
             hang_up: of(SignalKind::hangup())?,
+            quit: of(SignalKind::quit())?,
             terminal: isatty(std::io::stderr()),
         })
     }
@@ -56,6 +74,7 @@ impl Signals {
                 true => Told::Stop,
                 false => Told::Reload,
             },
+            _ = self.quit.recv() => Told::Stacks,
         }
     }
 }

@@ -121,6 +121,11 @@ impl Rules {
             .insert(Arc::clone(&rule.name), Arc::new(rule));
     }
 
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
     /// The rule of a name, as it is written.
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.get(name).map(|rule| &**rule)

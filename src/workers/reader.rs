@@ -45,6 +45,11 @@ pub async fn read_lane(
                 Err(_) => break,
             },
             () = ended.cancelled() => true,
+            number = forsaken(body.as_ref()) => {
+                cancel(&mut lock(&shared.pool), seat, number);
+                body = None;
+                continue;
+            }
         };
         buffer.reserve(BUFFER);
         match socket.try_read_buf(&mut buffer) {
@@ -62,6 +67,18 @@ pub async fn read_lane(
         let _ = body.send(Err(Truncated)).await;
     }
     collect(shared, seat)
+}
+
+/// Waits until nobody wants the rest of a body any more; the number of its request. So the application may end it at
+/// its next block.
+async fn forsaken(body: Option<&(u32, BlockSender)>) -> u32 {
+    match body {
+        Some((number, sender)) => {
+            sender.gone().await;
+            *number
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn next_frame(buffer: &mut BytesMut) -> Result<Option<(Header, Bytes)>, Malformed> {
@@ -96,7 +113,7 @@ async fn take_frame(
             let (sender, blocks) = Blocks::channel();
             let mut pool = lock(&shared.pool);
             let task = pool.current(seat, number)?;
-            let response = match worker::head(&payload) {
+            let response = match worker::head(header, &payload) {
                 Ok(head) => response(head, ResponseBody::Stream(blocks)),
                 Err(error) => bad_answer(task, &error),
             };
@@ -182,7 +199,7 @@ fn answer(pool: &mut Pool, seat: Seat, header: Header, payload: &Bytes) -> Resul
         return Err(Confused);
     }
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match worker::answer(payload) {
+    let response = match worker::answer(header, payload) {
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
         Err(error) => bad_answer(&task, &error),
     };
@@ -199,7 +216,7 @@ fn answer_file(
 ) -> Result<(), Confused> {
     let file = pool.link(seat).ok_or(Confused)?.receive_file();
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match (worker::file(payload), file) {
+    let response = match (worker::file(header, payload), file) {
         (Ok((mut head, offset, length)), Ok(file)) => {
             let announced = head
                 .headers

@@ -8,7 +8,6 @@ import marshal
 import mmap
 import os
 import platform
-import signal
 import socket
 import struct
 import sys
@@ -16,6 +15,7 @@ import threading
 import time
 from io import BytesIO
 
+from runner_control import THREAD, Control, keep_limits
 from runner_exchange import (
     ANSWER,
     BLOCK,
@@ -29,15 +29,15 @@ from runner_exchange import (
     log_exception,
 )
 
-HEADER = struct.Struct("<IIIBBH")  # length, number, service time, kind, flags, slot of a known head
+# Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
+HEADER = struct.Struct("<IIIBBHI")
 BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP = 1, 2, 4, 8
 HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
-COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
+COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request, thread
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
-MOMENT = 1.0  # seconds that anything may outlive runner
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
 now = time.perf_counter_ns
@@ -93,21 +93,31 @@ class Lane:
         self.files.close()
         os.close(self.tokens)
 
-    def publish(self, number, begin, payload):
+    def publish(self, number, begin, head, fields, body):
         """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
         socket, and so does what must not overtake something there."""
-        size = len(payload)
-        need = HEADER_SIZE + size
-        if number == self.spoken or not self.has_room(need):
-            self.send(ANSWER, number, payload, begin)
-            return
-        start = COUNTERS + self.head % CAPACITY
+        size = len(head)
+        length = size + len(body)
+        need = HEADER_SIZE + length
+        start = self.head % CAPACITY
+        if number == self.spoken:
+            return self.send(ANSWER, number, head + body, begin, 0, fields, size)
+        # A record is never split: where it would be, the rest is skipped.
+        if start + need > CAPACITY or self.head + need > self.limit:
+            if not self.make_room(need):
+                return self.send(ANSWER, number, head + body, begin, 0, fields, size)
+            start = self.head % CAPACITY
+        start += COUNTERS
         ended = now()
         service = ended - begin
         ring = self.ring
-        pack_into(ring, start, size, number, service if service < LONGEST else LONGEST, ANSWER, 0, 0)
+        pack_into(
+            ring, start, length, number, service if service < LONGEST else LONGEST, ANSWER, 0, fields, size
+        )
         start += HEADER_SIZE
-        ring[start : start + size] = payload
+        end = start + size
+        ring[start:end] = head
+        ring[end : end + len(body)] = body
         self.head += need
         if self.fence:
             self.fence()
@@ -116,20 +126,18 @@ class Lane:
         if ended - self.announced > MILLISECOND:
             self.announce()
 
-    def has_room(self, need):
-        """Whether a record fits into the ring. It is never split: where it would be, the rest is skipped."""
-        start = self.head % CAPACITY
-        if start + need <= CAPACITY and self.head + need <= self.limit:
-            return True
+    def make_room(self, need):
+        """Whether a record fits into the ring after all, by what runner has read since, at its beginning if need be."""
         if self.limit < 0:
             return False
+        start = self.head % CAPACITY
         skip = CAPACITY - start if start + need > CAPACITY else 0
         self.limit = self.counters[1] + CAPACITY
         if self.head + skip + need > self.limit:
             return False
         if skip >= HEADER_SIZE:
             # A header without a kind says "go on at the beginning", as too little room for one does.
-            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0, 0)
+            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0, 0, 0)
         self.head += skip
         return True
 
@@ -139,13 +147,17 @@ class Lane:
         self.announced = now()
         self.transmit(WAKE_UP)
 
-    def send(self, kind, number, payload, begin=None, flags=0):
+    def send(self, kind, number, payload, begin=None, flags=0, fields=0, size=0):
         service = 0 if begin is None else min(now() - begin, LONGEST)
-        self.transmit(pack(len(payload), number, service, kind, flags, 0) + payload)
+        self.transmit(pack(len(payload), number, service, kind, flags, fields, size) + payload)
 
-    def send_pair(self, number, first, block):
+    def send_pair(self, number, head, fields, block):
+        size = len(head)
         self.transmit(
-            pack(len(first), number, 0, HEAD, 0, 0) + first + pack(len(block), number, 0, BLOCK, 0, 0) + block
+            pack(size, number, 0, HEAD, 0, fields, size)
+            + head
+            + pack(len(block), number, 0, BLOCK, 0, 0, 0)
+            + block
         )
 
     def transmit(self, data):
@@ -174,6 +186,7 @@ class Lane:
 
     def serve(self):
         """Answers requests until runner closes its end."""
+        self.counters[THREAD] = threading.get_ident()
         try:
             self.loop()
         except Gone:
@@ -191,7 +204,7 @@ class Lane:
             begin = self.announced = now()
             offset, end = 0, len(data)
             while end - offset >= size:
-                length, number, _, _, flags, slot = unpack_from(data, offset)
+                length, number, _, _, flags, slot, _ = unpack_from(data, offset)
                 start = offset + size
                 stop = start + length
                 if stop > end:
@@ -288,22 +301,10 @@ class Lane:
                     log_exception(environ)
 
 
-WAKE_UP = pack(0, 0, 0, WAKE, 0, 0)
+WAKE_UP = pack(0, 0, 0, WAKE, 0, 0, 0)
 
 
 # The worker
-
-
-def no_action(*_):
-    """Signals of the terminal and of service managers are runner's to act on. A handler rather
-    than SIG_IGN, which programs started by the application would inherit."""
-
-
-IGNORED = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTSTP")
-    if hasattr(signal, name)
-]
 
 
 def run_worker(application, options, descriptors):
@@ -326,48 +327,17 @@ def run_worker(application, options, descriptors):
         Lane(descriptors[index : index + 4], application, constants)
         for index in range(0, len(descriptors), 4)
     ]
-    threading.Thread(
-        target=watch_master, args=(watch, options["stop_timeout"]), name="runner-control", daemon=True
-    ).start()
-    if hasattr(os, "register_at_fork"):
-        keep_to_ourselves(lanes, watch)
+    control = Control(watch, options, lanes)
+    control.keep_to_ourselves()
+    control.start()
+    keep_limits(options["limits"])
     # The first lane has the main thread, where applications expect to be.
     threads = [threading.Thread(target=lane.serve, name="runner-lane") for lane in lanes[1:]]
     for thread in threads:
         thread.start()
     lanes[0].serve()
-    for thread in threads:
-        thread.join()
-
-
-def keep_to_ourselves(lanes, watch):
-    """A process that the application forks is none of ours: it obeys signals like any other, does not hold our
-    descriptors, and is no second worker on the same lanes if it comes back from the application."""
-    masked = threading.local()
-
-    def before():
-        # A signal that came before the handlers are taken away would be lost.
-        masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
-
-    def after_in_parent():
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
-
-    def after_in_child():
-        for number in IGNORED:
-            if signal.getsignal(number) is no_action:
-                signal.signal(number, signal.SIG_DFL)
-        os.close(watch)
-        for lane in lanes:
-            lane.disown()
-        after_in_parent()
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
-
-
-def watch_master(descriptor, grace):
-    """Nothing outlives runner. When it is gone, nobody waits for an answer any more: the time that a stop
-    would give is for what else the application has in hand, and not more than a moment."""
-    while os.read(descriptor, 1):
-        pass
-    time.sleep(min(grace, MOMENT))
-    os._exit(1)
+    try:
+        for thread in threads:
+            thread.join()
+    except Gone:
+        os._exit(1)  # one of them has not ended, and never may
