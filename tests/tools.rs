@@ -3,7 +3,7 @@
 mod support;
 
 use runner::command::COMMANDS;
-use runner::config::SETTINGS;
+use runner::config::{KEYS, SETTINGS};
 use runner::eval::{CONSTANTS, FUNCTIONS};
 use support::Folder;
 
@@ -114,7 +114,8 @@ fn explain_says_what_a_name_is() {
 setting `runner.request.timeout`
 
 How long the application may take to begin its response, until the request is
-answered with status 504 and its worker is replaced.
+answered with status 504 and its worker is replaced. The log says where the
+application was. 0 is no limit.
 
 takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
          `'1h'`, `'1d'`
@@ -172,10 +173,12 @@ fn explain_knows_every_row_of_the_tables() {
     let folder = Folder::new();
     let list = folder.runner(["explain"]).run();
     let settings = SETTINGS.iter().map(|row| ("setting", row.name));
+    let keys = KEYS.iter().map(|row| ("key", row.name));
     let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
     let constants = CONSTANTS.iter().map(|row| ("name", row.name));
     let commands = COMMANDS.iter().map(|row| ("command", row.name));
-    for (kind, name) in settings.chain(functions).chain(constants).chain(commands) {
+    let all = settings.chain(keys).chain(functions);
+    for (kind, name) in all.chain(constants).chain(commands) {
         let outcome = folder.runner(["explain", name]).run();
         let text = outcome.success();
         assert!(text.starts_with(&format!("{kind} `{name}")), "{text}");
