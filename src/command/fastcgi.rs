@@ -27,7 +27,8 @@ that systemd passes, `fd.socket:NAME`. Without it, requests are accepted on all
 that systemd passes, or else on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
 SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
-SIGHUP reads it and its files anew, as with `serve`.",
+SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
+what it is doing for each request.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -97,6 +98,10 @@ impl FastCgi {
     /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
     pub fn plan(self) -> Result<Plan, Failure> {
         let settings = &self.scope.configuration;
+        let how = self.supervision.clone();
+        let (lifetime, programs) = how
+            .map(|how| (how.lifetime, how.programs))
+            .unwrap_or_default();
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
@@ -105,7 +110,8 @@ impl FastCgi {
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
-            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
+            lifetime,
+            programs,
         })
     }
 }

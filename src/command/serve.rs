@@ -34,7 +34,8 @@ localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`,
 passes any, and no URL is on the command line, all of them. The options may stand anywhere before `--`, so that
 `./app.ini -p 9000` works. Once the application answers, its address is
 printed on standard error. SIGTERM and SIGINT let it finish what it is doing
-(for `runner.stop_timeout` at most); a second SIGINT ends it at once.
+(for `runner.stop_timeout` at most); a second SIGINT ends it at once. SIGQUIT
+writes to the log what the application is doing for each request.
 
 SIGHUP reads the files and the application anew. The new version is started
 beside the one that serves and takes its place once its workers are ready; if
@@ -271,6 +272,10 @@ impl Serve {
     /// There is no Python for the application.
     pub fn plan(self) -> Result<Plan, Failure> {
         let settings = &self.scope.configuration;
+        let how = self.supervision.clone();
+        let (lifetime, programs) = how
+            .map(|how| (how.lifetime, how.programs))
+            .unwrap_or_default();
         Ok(Plan {
             gateway: Gateway::Http(settings::http(settings, self.audience)),
             announcement: match self.audience {
@@ -282,7 +287,8 @@ impl Serve {
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
-            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
+            lifetime,
+            programs,
         })
     }
 }
