@@ -318,6 +318,16 @@ impl Process {
         let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
     }
 
+    /// Sends it a signal. That it is dead already is no error.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            let _ = rustix::process::pidfd_send_signal(handle, signal);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = rustix::process::kill_process(self.pid, signal);
+    }
+
     /// Its status as of `wait(2)`, if it was left to us and is dead.
     #[must_use]
     pub fn reap(&self) -> Option<i32> {
@@ -344,4 +354,17 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
         rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok(duplicate)
+}
+
+/// Takes a variable out of the environment of this process. It stays there where the process has more than one thread,
+/// or the system does not tell: the others might be reading it.
+#[must_use]
+pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
+    let value = std::env::var_os(name)?;
+    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+    if threads.is_ok_and(|threads| threads == 1) {
+        // SAFETY: there is no thread but ours, so nobody else looks at the environment at this moment.
+        unsafe { std::env::remove_var(name) };
+    }
+    Some(value)
 }

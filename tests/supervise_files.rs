@@ -167,6 +167,24 @@ fn an_ini_file_can_say_the_same() {
     }
 }
 
+/// What says that it is to be supervised can be supervised, too.
+#[test]
+fn supervising_twice_is_supervising() {
+    let folder = Folder::new()
+        .file("my_app.conf", "Command ./app.ini\nPidFile own.pid\n")
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['supervise', 'serve', 'demo'])\nrunner.supervise.pid_file = 'x.pid'\n",
+        );
+    let shown = folder.runner(["graph", "my_app.conf"]).run();
+    let text = shown.success();
+    assert!(
+        text.starts_with("my_app.conf\n  supervise\n    pid file [folder]/own.pid"),
+        "{text}"
+    );
+    assert!(text.contains("\n    serve\n"), "{text}");
+}
+
 #[test]
 fn programs_beside_the_application_and_alone() {
     shows(

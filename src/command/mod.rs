@@ -10,6 +10,7 @@ use crate::command::graph::Node;
 use crate::command::line::Scope;
 
 pub mod arguments;
+pub mod askers;
 pub mod call;
 pub mod cgi;
 pub mod check;

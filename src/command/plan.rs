@@ -149,6 +149,15 @@ impl Recipe {
         }
     }
 
+    /// How long it may take to start; `None` for as long as it likes.
+    #[must_use]
+    pub fn start_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Demo => None,
+            Self::Wsgi(options) => Some(options.start_timeout).filter(|limit| !limit.is_zero()),
+        }
+    }
+
     /// Starts it.
     ///
     /// # Errors

@@ -8,8 +8,9 @@ use crate::command::line::Scope;
 use crate::command::master;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
-use crate::supervisor::control::Handed;
+use crate::supervisor::control::{Handed, Place};
 use crate::supervisor::seat::{Claim, Seat, SeatOptions};
+use crate::supervisor::successor;
 use crate::supervisor::supervision::Supervision;
 
 /// Whether a server is a master, as the settings say it.
@@ -74,9 +75,10 @@ impl Claimed {
             Self::Nowhere | Self::Reachable(_) => None,
             Self::Supervised(claim) => claim.sockets()?,
         };
+        let handed = handed.unwrap_or_else(successor::sockets);
         let name = url.to_string();
         let same = |handed: &Handed| handed.url == name;
-        match handed.and_then(|all| all.into_iter().find(same)) {
+        match handed.into_iter().find(same) {
             Some(handed) => match url {
                 SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
                     Listener::take_over(url, handed.descriptors)
@@ -97,7 +99,13 @@ impl Claimed {
     pub fn take(self) -> anyhow::Result<Option<Seat>> {
         match self {
             Self::Nowhere => Ok(None),
-            Self::Reachable(path) => Seat::with_socket(&path).map(Some),
+            Self::Reachable(path) => {
+                let place = match successor::is_expected() {
+                    true => Place::Succession,
+                    false => Place::Free,
+                };
+                Seat::with_socket(&path, place).map(Some)
+            }
             Self::Supervised(claim) => claim.take().map(Some),
         }
     }

@@ -29,6 +29,7 @@ pub struct Version {
     gateway: Gateway,
     announcement: Announcement,
     patience: Duration,
+    start_timeout: Option<Duration>,
     lifetime: Lifetime,
     /// If it matters when it was last asked for something.
     watched: Option<Arc<Watched>>,
@@ -71,6 +72,7 @@ pub async fn start(
     readiness: Readiness,
 ) -> Result<Version, Failure> {
     let place = plan.place();
+    let start_timeout = plan.recipe.start_timeout();
     let mut application = plan.recipe.start(readiness).await?;
     let watched = (!plan.lifetime.idle_timeout.is_zero())
         .then(|| Arc::new(Watched::new(Arc::clone(&application))));
@@ -78,6 +80,7 @@ pub async fn start(
         application = Arc::clone(watched) as _;
     }
     Ok(Version {
+        start_timeout,
         application,
         place,
         listener,
@@ -87,6 +90,14 @@ pub async fn start(
         lifetime: plan.lifetime,
         watched,
     })
+}
+
+impl Version {
+    /// How long it may take to start; `None` for as long as it likes.
+    #[must_use]
+    pub fn start_timeout(&self) -> Option<Duration> {
+        self.start_timeout
+    }
 }
 
 impl Neighbour {

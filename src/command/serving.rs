@@ -2,20 +2,21 @@
 //! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
 
 use std::future::Future;
+use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use serde_json::json;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::application::status::Status;
+use crate::command::askers::Askers;
 use crate::command::failure::Failure;
 use crate::command::graph;
 use crate::command::line::Scope;
-use crate::command::plan::{Plan, Readiness, Recipe};
+use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
 use crate::command::seating::{Claimed, Seating};
 use crate::command::service::{self, Service, Version};
 use crate::command::settings;
@@ -27,6 +28,7 @@ use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::seat::Seat;
 use crate::supervisor::status::Master as Own;
+use crate::supervisor::successor::{self, Executable, Successor};
 use crate::unix;
 
 /// The exit status after a second SIGINT: the shells' own number for it.
@@ -80,14 +82,30 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::World)
 }
 
-/// A version while it is being started.
-type Preparation = Pin<Box<dyn Future<Output = Result<Version, Failure>>>>;
+/// What is being prepared.
+enum Preparation {
+    /// Another version, in this process.
+    Version(Pin<Box<dyn Future<Output = Result<Version, Failure>>>>),
+    /// Another program, which is to take our place.
+    Successor(Box<Successor>),
+}
+
+/// How that went.
+enum Prepared {
+    Version(Result<Version, Failure>),
+    Successor(anyhow::Result<()>),
+}
 
 struct Master {
     state: State,
     signals: Signals,
     notifier: Notifier,
     preparing: Option<Preparation>,
+    /// The program that this process runs, to be compared with what is there now.
+    executable: Option<Executable>,
+    /// The process that has taken our place because it runs a newer program.
+    successor: Option<Box<Successor>>,
+    start_timeout: Option<Duration>,
     prepared: Option<Version>,
     /// Why nothing was prepared.
     failure: Option<Failure>,
@@ -100,22 +118,26 @@ struct Master {
     seating: Seating,
     /// What it tells about itself.
     own: Own,
-    /// Those who wait for the reload that is under way, and for the next one.
-    asked: [Vec<oneshot::Sender<Answer>>; 2],
-    /// Those who wait for our end: they learn of it when their connection is closed.
-    mourners: Vec<oneshot::Sender<Answer>>,
+    askers: Askers,
 }
 
 impl Master {
     /// Listens, and begins to start the application.
-    fn new(plan: Plan) -> anyhow::Result<Self> {
+    fn new(mut plan: Plan) -> anyhow::Result<Self> {
+        if successor::is_expected() && plan.announcement == Announcement::Browser {
+            // There is one already.
+            plan.announcement = Announcement::Log;
+        }
         let signals = Signals::receive()?;
         let seating = plan.seating.clone();
         let mut claim = seating.clone().claim()?;
         let listener = claim.listen(&plan.url, Listener::bind)?;
         // Whoever gives way to us has no less than it is to have.
         let readiness = match seating {
-            Seating::Nowhere | Seating::Reachable(_) => Readiness::First,
+            Seating::Nowhere | Seating::Reachable(_) if !successor::is_expected() => {
+                Readiness::First
+            }
+            Seating::Nowhere | Seating::Reachable(_) => Readiness::All,
             Seating::Supervised(_) => Readiness::All,
         };
         Ok(Self {
@@ -123,12 +145,18 @@ impl Master {
             seat: None,
             seating,
             own: Own::new(),
-            asked: [Vec::new(), Vec::new()],
-            mourners: Vec::new(),
+            askers: Askers::default(),
             state: State::Starting { reload: false },
             signals,
             notifier: Notifier::from_environment(),
-            preparing: Some(Box::pin(service::start(plan, Some(listener), readiness))),
+            start_timeout: plan.recipe.start_timeout(),
+            preparing: Some(Preparation::Version(Box::pin(service::start(
+                plan,
+                Some(listener),
+                readiness,
+            )))),
+            executable: Executable::of_this_process(),
+            successor: None,
             prepared: None,
             failure: None,
             service: None,
@@ -144,9 +172,22 @@ impl Master {
             self.state = state;
             for action in actions {
                 if let Some(exit) = self.act(*action)? {
-                    return Ok(exit);
+                    return Ok(self.leave(exit).await);
                 }
             }
+        }
+    }
+
+    /// Leaves; but where nobody can be told that another process has taken our place, not before that one does.
+    async fn leave(&mut self, exit: ExitCode) -> ExitCode {
+        let successor = self.successor.take();
+        match successor.filter(|_| !self.notifier.is_there()) {
+            Some(successor) => {
+                self.seat = None;
+                self.askers.end();
+                stand_in(&mut self.signals, successor).await
+            }
+            None => exit,
         }
     }
 
@@ -154,20 +195,22 @@ impl Master {
     async fn next(&mut self) -> Event {
         loop {
             tokio::select! {
-                told = self.signals.next() => match told {
-                    Told::Stop => return Event::Told(self.way()),
-                    Told::Interrupt => return Event::Interrupted,
-                    Told::Reload => return Event::ReloadWanted,
-                },
+                told = self.signals.next() => {
+                    self.pass_on(told);
+                    match told {
+                        Told::Stop => return self.told(),
+                        Told::Interrupt => return Event::Interrupted,
+                        Told::Reload => return Event::ReloadWanted,
+                    }
+                }
                 asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
                 () = over(self.service.as_ref()), if self.state == State::Serving => {
                     crate::log!("stopping: it has served for as long as it is to");
-                    return Event::Told(self.way());
+                    return self.told();
                 }
                 prepared = prepared(&mut self.preparing) => {
-                    self.preparing = None;
                     return self.take_in(prepared);
                 }
                 Some(ended) = self.leaving.join_next(), if !self.leaving.is_empty() => {
@@ -182,17 +225,45 @@ impl Master {
         }
     }
 
-    /// Keeps what was prepared, and says in the log why nothing was.
-    fn take_in(&mut self, prepared: Result<Version, Failure>) -> Event {
-        match prepared {
-            Ok(version) => {
-                self.prepared = Some(version);
-                Event::Prepared(Outcome::Ready)
-            }
-            Err(failure) => {
-                self.failure = Some(failure);
-                Event::Prepared(Outcome::Failed)
-            }
+    /// Tells a process that has taken our place what was meant for it, since we were told by somebody who knows
+    /// no other.
+    fn pass_on(&self, told: Told) {
+        match &self.successor {
+            Some(successor) if !self.notifier.is_there() => successor.signal(told.signal()),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Keeps what was prepared, or why nothing was.
+    fn take_in(&mut self, prepared: Prepared) -> Event {
+        let result = match prepared {
+            Prepared::Version(version) => version.map(|version| self.prepared = Some(version)),
+            Prepared::Successor(Ok(())) => return self.succeeded(),
+            Prepared::Successor(Err(error)) => Err(Failure::World(error)),
+        };
+        self.preparing = None;
+        self.failure = result.err();
+        Event::Prepared(match self.failure {
+            None => Outcome::Ready,
+            Some(_) => Outcome::Failed,
+        })
+    }
+
+    /// The newer program that was started has taken our place.
+    fn succeeded(&mut self) -> Event {
+        if let Some(Preparation::Successor(mut successor)) = self.preparing.take() {
+            successor.release();
+            self.successor = Some(successor);
+        }
+        Event::Prepared(Outcome::Succeeded)
+    }
+
+    /// What it means to be told to end: a successor takes the seat before it tells us.
+    fn told(&mut self) -> Event {
+        match self.seat.as_ref().is_some_and(Seat::has_successor) {
+            true if matches!(self.preparing, Some(Preparation::Successor(_))) => self.succeeded(),
+            true => Event::Told(End::Retire),
+            false => Event::Told(End::Stop),
         }
     }
 
@@ -220,12 +291,24 @@ impl Master {
         let Some(service) = &self.service else {
             return;
         };
-        let [asked, waiting] = &mut self.asked;
-        asked.append(waiting);
+        self.askers.begin();
         self.notifier.reloading();
+        if let Some(program) = self.executable.as_ref().and_then(Executable::replacement) {
+            let limit = self.start_timeout;
+            let started = service.handed();
+            let started = started.and_then(|own| Successor::start(program, vec![own], limit));
+            self.preparing = Some(match started {
+                Ok(successor) => Preparation::Successor(Box::new(successor)),
+                Err(error) => {
+                    let failed = std::future::ready(Err(Failure::World(error)));
+                    Preparation::Version(Box::pin(failed))
+                }
+            });
+            return;
+        }
         let neighbour = service.neighbour();
         let seating = self.seating.clone();
-        self.preparing = Some(Box::pin(async move {
+        self.preparing = Some(Preparation::Version(Box::pin(async move {
             let neighbour = neighbour?;
             let plan = tokio::task::spawn_blocking(Plan::anew);
             let plan = plan.await.context("the configuration was not read")??;
@@ -234,7 +317,7 @@ impl Master {
             }
             let listener = neighbour.listen(&plan, || Listener::bind(&plan.url))?;
             service::start(plan, listener, Readiness::All).await
-        }));
+        })));
     }
 
     /// Has the version that was prepared answer from now on. What the old one has begun, it finishes.
@@ -242,6 +325,7 @@ impl Master {
         let Some(version) = self.prepared.take() else {
             return Ok(());
         };
+        self.start_timeout = version.start_timeout();
         match &mut self.service {
             Some(service) => {
                 // The old one goes on.
@@ -255,6 +339,7 @@ impl Master {
                 let service = Service::open(version)?;
                 self.notifier.ready(&status(&service));
                 self.service = Some(service);
+                successor::say_ready();
             }
         }
         Ok(())
@@ -262,50 +347,44 @@ impl Master {
 
     /// Says how a reload went.
     fn answer(&mut self) {
-        if let Some(service) = &self.service {
-            self.notifier.ready(&status(service));
+        match (&self.successor, &self.service) {
+            (Some(successor), _) => self.notifier.handed_over(successor.id().unsigned_abs()),
+            (None, Some(service)) => self.notifier.ready(&status(service)),
+            (None, None) => {}
         }
         let failure = self.failure.take().map(|failure| failure.text());
         match &failure {
-            None => crate::log!("reloaded"),
+            None => match &self.successor {
+                None => crate::log!("reloaded"),
+                Some(successor) => {
+                    crate::log!("the new program serves as process {}", successor.id());
+                }
+            },
             Some(text) => {
                 crate::log!("the reload failed, and what was served before goes on:\n{text}");
             }
         }
-        for answer in self.asked[0].drain(..) {
-            let told = match &failure {
-                None => Answer::Done(json!({})),
-                Some(text) => Answer::Refused(unmarked(text)),
-            };
-            // Whoever has gone away need not know.
-            let _ = answer.send(told);
-        }
+        self.askers.answer(failure.as_deref());
     }
 
     /// Says that there will be no reload.
     fn refuse(&mut self) {
-        for answer in self.asked.iter_mut().flat_map(|asked| asked.drain(..)) {
-            let _ = answer.send(Answer::Refused("it is being stopped".to_owned()));
-        }
-    }
-
-    /// In which way to end when told to: a successor has taken the seat before it tells us.
-    fn way(&self) -> End {
-        match self.seat.as_ref().is_some_and(Seat::has_successor) {
-            true => End::Retire,
-            false => End::Stop,
-        }
+        let why = match &self.successor {
+            Some(_) => "another process has just taken its place: try again",
+            None => "it is being stopped",
+        };
+        self.askers.refuse(why);
     }
 
     /// Does what it can of an order, and says what follows from it.
     fn ordered(&mut self, asked: Asked) -> Option<Event> {
         let answer = match asked.order {
             Order::Stop => {
-                self.mourners.push(asked.answer);
-                return Some(Event::Told(self.way()));
+                self.askers.wait_for_end(asked.answer);
+                return Some(self.told());
             }
             Order::Reload => {
-                self.asked[1].push(asked.answer);
+                self.askers.wait_for_reload(asked.answer);
                 return Some(Event::ReloadWanted);
             }
             // Whoever comes that late begins when nothing is left of us.
@@ -363,14 +442,6 @@ fn status(service: &Service) -> String {
     format!("serving {}", service.shown())
 }
 
-/// What was said of a failure, for those who say themselves that it is one.
-fn unmarked(text: &str) -> String {
-    text.strip_prefix("error: ")
-        .unwrap_or(text)
-        .trim_end()
-        .to_owned()
-}
-
 /// The next order, if anybody can give one.
 async fn order(seat: &mut Option<Seat>) -> Asked {
     match seat {
@@ -388,9 +459,29 @@ async fn over(service: Option<&Service>) {
 }
 
 /// The end of what is being prepared, if something is.
-async fn prepared(preparing: &mut Option<Preparation>) -> Result<Version, Failure> {
+async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
     match preparing {
-        Some(preparing) => preparing.await,
+        Some(Preparation::Version(version)) => Prepared::Version(version.await),
+        Some(Preparation::Successor(successor)) => Prepared::Successor(successor.ready().await),
         None => std::future::pending().await,
+    }
+}
+
+/// Lets whoever has started us, and waits for our end, deal with the process that has taken our place as if it were
+/// we: passes signals on, and ends as it does.
+async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> ExitCode {
+    loop {
+        let told = tokio::select! {
+            told = signals.next() => told,
+            ended = successor.wait() => {
+                let code = ended.ok().and_then(|status| {
+                    status.code().or_else(|| status.signal().map(|signal| 128 + signal))
+                });
+                return code
+                    .and_then(|code| u8::try_from(code).ok())
+                    .map_or(ExitCode::FAILURE, ExitCode::from);
+            }
+        };
+        successor.signal(told.signal());
     }
 }

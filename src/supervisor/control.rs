@@ -370,7 +370,7 @@ async fn reply(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
 }
 
 /// An answer as JSON, and the sockets that go with it.
-fn encode(answer: Answer) -> (Json, Vec<Handed>) {
+pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
     match answer {
         Answer::Done(done) => (json!({ "done": done }), Vec::new()),
         Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),

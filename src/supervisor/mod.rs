@@ -7,6 +7,7 @@
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
 //! - [`status`]: how a master is, as it goes over that socket;
+//! - [`successor`]: a newer program that takes our place;
 //! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
 //! - [`notify`]: what a service manager is told.
 //!
@@ -22,6 +23,7 @@ pub mod notify;
 pub mod pid_file;
 pub mod seat;
 pub mod status;
+pub mod successor;
 pub mod supervision;
 
 mod own_file;

@@ -224,9 +224,9 @@ impl Seat {
     ///
     /// # Errors
     /// The socket cannot be made, or another process listens there.
-    pub fn with_socket(path: &Path) -> anyhow::Result<Self> {
+    pub fn with_socket(path: &Path, place: Place) -> anyhow::Result<Self> {
         Ok(Self {
-            control: Some(Control::open(path, Place::Free)?),
+            control: Some(Control::open(path, place)?),
             pid_file: None,
             pid_lock: LockUrl::Null,
         })
