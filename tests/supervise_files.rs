@@ -217,6 +217,22 @@ fn a_file_is_run_by_the_command_that_it_is_for() {
     );
 }
 
+/// A pipe can be read once; how it is meant, the command says.
+#[test]
+fn pipes_are_files_too() {
+    let folder = Folder::new();
+    let keys = "Command serve demo\nPidFile x\nStopAfter 1ms\n";
+    let line = format!("printf '{keys}' | runner supervise /dev/stdin");
+    let outcome = folder.program("sh", ["-c", &line]).run();
+    assert!(
+        outcome.stderr.starts_with("runner: serving http"),
+        "{outcome:?}"
+    );
+    let ini = "app = commands.Alias(command=[\"true\"])";
+    let line = format!("printf '{ini}' | runner runIni /dev/stdin");
+    folder.program("sh", ["-c", &line]).run().is(0, "", "");
+}
+
 #[test]
 fn the_layout_is_put_right() {
     let folder = Folder::new().file(

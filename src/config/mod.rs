@@ -45,10 +45,12 @@ pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     decode(&shown, load::read_bounded(path, &shown)?)
 }
 
-/// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is.
+/// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is. What can
+/// be read only once, a pipe, is left alone.
 #[must_use]
 pub fn format(path: &Path) -> Option<Format> {
-    format_of(&source(path).ok()?)
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    is_file.then(|| format_of(&source(path).ok()?)).flatten()
 }
 
 /// The same of a file's text.
@@ -267,6 +269,16 @@ impl Configuration {
     #[must_use]
     pub fn size(&self, name: &'static str) -> u64 {
         self.integer(name)
+    }
+
+    /// A setting that is a size, in bytes; `None` where it is not set.
+    #[must_use]
+    pub fn optional_size(&self, name: &'static str) -> Option<u64> {
+        match self.settings.get(name) {
+            Some(Checked::Integer(number)) => Some(*number),
+            None => None,
+            other => wrong_accessor(name, other),
+        }
     }
 
     /// A setting that is a string; `None` where it is not set.
