@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::supervisor::status::{Current, Failure, Program, Status, Totals, Worker};
+use crate::supervisor::status::{Current, Failure, Status, Totals, Worker};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -52,12 +52,6 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     if !status.workers.is_empty() {
         text.push('\n');
         table(&mut text, &status.workers, width);
-    }
-    if !status.programs.is_empty() {
-        text.push_str("\nprograms\n");
-        for program in &status.programs {
-            line(&mut text, &kept(program, now), width);
-        }
     }
     text.push('\n');
     line(&mut text, &totals(&status.totals), width);
@@ -125,20 +119,6 @@ fn totals(totals: &Totals) -> String {
         }
     }
     text
-}
-
-/// A program that is kept running beside the workers.
-fn kept(program: &Program, now: f64) -> String {
-    let state = match (program.pid, program.age, program.until) {
-        (Some(pid), age, _) => format!("process {pid} for {}", time(age.unwrap_or_default())),
-        (None, _, Some(until)) => format!(
-            "ended {} in a row; next attempt in {}",
-            counted(u64::from(program.early_ends), "time", "times"),
-            time(until - now)
-        ),
-        (None, _, None) => plain(&program.state),
-    };
-    format!("  {}: {state}", plain(&program.command))
 }
 
 fn failed(failure: &Failure, now: f64) -> String {
@@ -361,34 +341,6 @@ last failures
             let found = text(&back_off(until), 100.0, None);
             assert!(found.contains(said), "{found}");
         }
-    }
-
-    #[test]
-    fn programs_beside_it() {
-        let program = |pid, age, until, early_ends| Program {
-            command: "./worker --mail".to_owned(),
-            state: "starting".to_owned(),
-            pid,
-            age,
-            until,
-            early_ends,
-        };
-        let status = Status {
-            programs: vec![
-                program(Some(7), Some(61.0), None, 0),
-                program(None, None, Some(104.0), 3),
-                program(None, None, None, 0),
-            ],
-            ..Status::default()
-        };
-        let found = text(&status, 100.0, None);
-        let expected = "
-programs
-  ./worker --mail: process 7 for 1 m 01 s
-  ./worker --mail: ended 3 times in a row; next attempt in 4.0 s
-  ./worker --mail: starting
-";
-        assert!(found.contains(expected), "{found}");
     }
 
     #[test]

@@ -38,9 +38,7 @@ on: `method`, `path`, `age`. `queue` has the `length` and the age of the
 `oldest` request that waits. `totals` has `requests`, those answered
 `bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
 workers `deaths` and `recycled`. `back_off` says `until` when no worker is
-started after so many `early_deaths`. `programs` are those that are kept running
-beside the server: `command`, `state` (`starting`, `running`, `waiting`), `pid`,
-`age`, `until` (the next attempt) after so many `early_ends`. `failures` are the last things that went
+started after so many `early_deaths`. `failures` are the last things that went
 wrong: `at`, `what`.",
     kind: Kind::Command {
         options: Options::BeforeDashes,

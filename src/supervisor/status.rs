@@ -34,8 +34,6 @@ pub struct Status {
     pub totals: Totals,
     /// Why and until when no worker is started.
     pub back_off: Option<BackOff>,
-    /// The programs that are kept running beside it.
-    pub programs: Vec<Program>,
     /// What went wrong lately, oldest first.
     pub failures: Vec<Failure>,
 }
@@ -110,24 +108,6 @@ pub struct BackOff {
     pub early_deaths: u32,
 }
 
-/// A program that is kept running beside a server.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Program {
-    /// The program and its arguments, as they could be typed.
-    pub command: String,
-    /// What it does: `starting`, `running` or `waiting`.
-    pub state: String,
-    /// Its process, while it runs.
-    pub pid: Option<u32>,
-    /// For how long it has run.
-    pub age: Option<f64>,
-    /// When it is started again.
-    pub until: Option<f64>,
-    /// How many times in a row it ended soon.
-    pub early_ends: u32,
-}
-
 /// Something that went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -189,7 +169,6 @@ impl Master {
                 until: moment(back_off.until),
                 early_deaths: back_off.early_deaths,
             }),
-            programs: Vec::new(),
             failures: application
                 .failures
                 .into_iter()
