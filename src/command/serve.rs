@@ -272,6 +272,10 @@ impl Serve {
     /// There is no Python for the application.
     pub fn plan(self) -> Result<Plan, Failure> {
         let settings = &self.scope.configuration;
+        let how = self.supervision.clone();
+        let (lifetime, programs) = how
+            .map(|how| (how.lifetime, how.programs))
+            .unwrap_or_default();
         Ok(Plan {
             gateway: Gateway::Http(settings::http(settings, self.audience)),
             announcement: match self.audience {
@@ -283,7 +287,8 @@ impl Serve {
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
-            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
+            lifetime,
+            programs,
         })
     }
 }

@@ -395,7 +395,6 @@ impl Supervise {
     #[must_use]
     pub fn plan(self) -> Option<Result<Plan, Failure>> {
         match self.what {
-            Supervised::Application(_) if !self.supervision.programs.is_empty() => None,
             Supervised::Application(node) => node.plan(),
             Supervised::Program(..) => None,
         }
