@@ -3,8 +3,9 @@
 mod support;
 
 use runner::command::COMMANDS;
-use runner::config::SETTINGS;
+use runner::config::{KEYS, SETTINGS, SPECIAL};
 use runner::eval::{CONSTANTS, FUNCTIONS};
+use runner::syntax::WORDS;
 use support::Folder;
 
 #[test]
@@ -114,7 +115,8 @@ fn explain_says_what_a_name_is() {
 setting `runner.request.timeout`
 
 How long the application may take to begin its response, until the request is
-answered with status 504 and its worker is replaced.
+answered with status 504 and its worker is replaced. The log says where the
+application was. 0 is no limit.
 
 takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
          `'1h'`, `'1d'`
@@ -148,6 +150,23 @@ Options:
 
 For files that only hold settings, and for trying out aliases.
 ";
+    let section = "\
+section `[Import on Demand]`
+
+Makes names for expressions in this file and those that it reads, which stand
+for Python modules. Nothing is imported before a Python process uses it.
+
+example: [Import on Demand]
+         models = 'my_app.models'
+";
+    let word = "\
+`or` in expressions
+
+The first of its values that counts as true, or else the last one.
+
+example: '' or 'b'
+is:      'b'
+";
     let defined = "command `web`\n\nStands for `serve demo`\n";
     let folder = Folder::new().file(
         "names.ini",
@@ -160,6 +179,8 @@ For files that only hold settings, and for trying out aliases.
         ("join", function),
         ("lookup", several),
         ("true", command),
+        ("[import on demand]", section),
+        ("or", word),
         ("web", defined),
     ] {
         let line = ["-c", "names.ini", "explain", name];
@@ -172,13 +193,23 @@ fn explain_knows_every_row_of_the_tables() {
     let folder = Folder::new();
     let list = folder.runner(["explain"]).run();
     let settings = SETTINGS.iter().map(|row| ("setting", row.name));
+    let keys = KEYS.iter().map(|row| ("key", row.name));
     let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
     let constants = CONSTANTS.iter().map(|row| ("name", row.name));
     let commands = COMMANDS.iter().map(|row| ("command", row.name));
-    for (kind, name) in settings.chain(functions).chain(constants).chain(commands) {
+    let words = WORDS.iter().map(|row| ("", row.name));
+    let sections = SPECIAL.iter().map(|row| ("section [", row.name));
+    let rows = settings
+        .chain(keys)
+        .chain(functions)
+        .chain(constants)
+        .chain(commands);
+    for (kind, name) in rows.chain(words).chain(sections) {
         let outcome = folder.runner(["explain", name]).run();
         let text = outcome.success();
-        assert!(text.starts_with(&format!("{kind} `{name}")), "{text}");
+        let plain = text.replace('`', "").replace("[", "[ ");
+        let title = format!("{kind} {name}");
+        assert!(plain.starts_with(title.trim_start()), "{text}");
         let listed = format!("\n  {name} ");
         assert!(list.success().contains(&listed), "{name}");
     }

@@ -23,6 +23,7 @@ use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
 use crate::supervisor::lifetime::Lifetime;
+use crate::supervisor::supervision::SideProgram;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -47,6 +48,8 @@ pub struct Plan {
     pub patience: Duration,
     /// When it ends by itself.
     pub lifetime: Lifetime,
+    /// What is kept running beside it.
+    pub programs: Vec<SideProgram>,
 }
 
 /// Who is told that an application is served.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
-use crate::application::status::Status;
 use crate::command::askers::Askers;
 use crate::command::failure::Failure;
 use crate::command::graph;
@@ -95,7 +94,7 @@ enum Preparation {
 
 /// How that went.
 enum Prepared {
-    Version(Result<Version, Failure>),
+    Version(Box<Result<Version, Failure>>),
     Successor(anyhow::Result<()>),
 }
 
@@ -248,7 +247,7 @@ impl Master {
     /// Keeps what was prepared, or why nothing was.
     fn take_in(&mut self, prepared: Prepared) -> Event {
         let result = match prepared {
-            Prepared::Version(version) => version.map(|version| self.prepared = Some(version)),
+            Prepared::Version(version) => (*version).map(|version| self.prepared = Some(version)),
             Prepared::Successor(Ok(())) => return self.succeeded(),
             Prepared::Successor(Err(error)) => Err(Failure::World(error)),
         };
@@ -412,9 +411,12 @@ impl Master {
 
     /// How it goes.
     fn status(&self) -> Answer {
-        let (sockets, application) = match &self.service {
-            Some(service) => (vec![service.shown().to_owned()], service.status()),
-            None => (Vec::new(), Status::default()),
+        let (sockets, application, programs) = match &self.service {
+            Some(service) => {
+                let sockets = service.shown().map(str::to_owned).into_iter().collect();
+                (sockets, service.status(), service.programs())
+            }
+            None => Default::default(),
         };
         let state = match self.state {
             State::Starting { .. } => "starting",
@@ -422,7 +424,7 @@ impl Master {
             State::Reloading { .. } => "reloading",
             State::Ending(_) | State::Over => "stopping",
         };
-        let status = serde_json::to_value(self.own.status(state, sockets, application));
+        let status = serde_json::to_value(self.own.status(state, sockets, application, programs));
         status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
     }
 
@@ -450,7 +452,10 @@ impl Master {
 
 /// How it goes, for people.
 fn status(service: &Service) -> String {
-    format!("serving {}", service.shown())
+    match service.shown() {
+        Some(place) => format!("serving {place}"),
+        None => "running".to_owned(),
+    }
 }
 
 /// The next order, if anybody can give one.
@@ -472,7 +477,7 @@ async fn over(service: Option<&Service>) {
 /// The end of what is being prepared, if something is.
 async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
     match preparing {
-        Some(Preparation::Version(version)) => Prepared::Version(version.await),
+        Some(Preparation::Version(version)) => Prepared::Version(Box::new(version.await)),
         Some(Preparation::Successor(successor)) => Prepared::Successor(successor.ready().await),
         None => std::future::pending().await,
     }
