@@ -92,7 +92,7 @@ enum Preparation {
 
 /// How that went.
 enum Prepared {
-    Version(Result<Version, Failure>),
+    Version(Box<Result<Version, Failure>>),
     Successor(anyhow::Result<()>),
 }
 
@@ -237,7 +237,7 @@ impl Master {
     /// Keeps what was prepared, or why nothing was.
     fn take_in(&mut self, prepared: Prepared) -> Event {
         let result = match prepared {
-            Prepared::Version(version) => version.map(|version| self.prepared = Some(version)),
+            Prepared::Version(version) => (*version).map(|version| self.prepared = Some(version)),
             Prepared::Successor(Ok(())) => return self.succeeded(),
             Prepared::Successor(Err(error)) => Err(Failure::World(error)),
         };
@@ -456,7 +456,7 @@ async fn over(service: Option<&Service>) {
 /// The end of what is being prepared, if something is.
 async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
     match preparing {
-        Some(Preparation::Version(version)) => Prepared::Version(version.await),
+        Some(Preparation::Version(version)) => Prepared::Version(Box::new(version.await)),
         Some(Preparation::Successor(successor)) => Prepared::Successor(successor.ready().await),
         None => std::future::pending().await,
     }
