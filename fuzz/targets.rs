@@ -26,6 +26,10 @@ impl Properties for Alone {
     fn environment(&self) -> Value {
         Value::None
     }
+
+    fn home_of(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Draws a mistake, which must have a message.

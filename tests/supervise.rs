@@ -174,6 +174,37 @@ fn a_start_while_another_one_is_under_way_is_refused() {
 }
 
 #[test]
+fn a_reload_applies_the_keys_anew() {
+    let folder = folder(SERVE);
+    let server = start(&folder);
+    let workers = || {
+        let status = folder
+            .runner(["status", "--format", "json", "my_app.conf"])
+            .run();
+        let status: serde_json::Value = serde_json::from_str(status.success()).expect("JSON");
+        status["workers"].as_array().map(Vec::len)
+    };
+    assert_eq!(workers(), Some(1));
+    let folder = folder
+        .clone()
+        .file("my_app.conf", format!("{SERVE}MinProcesses 3\n"));
+    let reload = folder.runner(["reload", "my_app.conf"]).run();
+    assert_eq!(reload.status, 0, "{reload:?}");
+    assert_eq!(workers(), Some(3));
+    let folder = folder.file("my_app.conf", format!("{SERVE}MinProcesses three\n"));
+    let reload = folder.runner(["reload", "my_app.conf"]).run();
+    assert_eq!(reload.status, 1, "{reload:?}");
+    assert!(
+        reload
+            .stderr
+            .contains("key `MinProcesses` takes a whole number"),
+        "{reload:?}"
+    );
+    assert!(server.get("/").ok().contains("my_app.conf"));
+    server.stop();
+}
+
+#[test]
 fn it_stops_by_itself() {
     for key in [
         "StopAfter 300ms",

@@ -167,6 +167,24 @@ fn an_ini_file_can_say_the_same() {
     }
 }
 
+/// What says that it is to be supervised can be supervised, too.
+#[test]
+fn supervising_twice_is_supervising() {
+    let folder = Folder::new()
+        .file("my_app.conf", "Command ./app.ini\nPidFile own.pid\n")
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['supervise', 'serve', 'demo'])\nrunner.supervise.pid_file = 'x.pid'\n",
+        );
+    let shown = folder.runner(["graph", "my_app.conf"]).run();
+    let text = shown.success();
+    assert!(
+        text.starts_with("my_app.conf\n  supervise\n    pid file [folder]/own.pid"),
+        "{text}"
+    );
+    assert!(text.contains("\n    serve\n"), "{text}");
+}
+
 #[test]
 fn programs_beside_the_application_and_alone() {
     shows(
@@ -197,6 +215,22 @@ fn a_file_is_run_by_the_command_that_it_is_for() {
         "",
         "error: `my_app.conf` is a file for `supervise`\n = hint: write `supervise my_app.conf`\n",
     );
+}
+
+/// A pipe can be read once; how it is meant, the command says.
+#[test]
+fn pipes_are_files_too() {
+    let folder = Folder::new();
+    let keys = "Command serve demo\nPidFile x\nStopAfter 1ms\n";
+    let line = format!("printf '{keys}' | runner supervise /dev/stdin");
+    let outcome = folder.program("sh", ["-c", &line]).run();
+    assert!(
+        outcome.stderr.starts_with("runner: serving http"),
+        "{outcome:?}"
+    );
+    let ini = "app = commands.Alias(command=[\"true\"])";
+    let line = format!("printf '{ini}' | runner runIni /dev/stdin");
+    folder.program("sh", ["-c", &line]).run().is(0, "", "");
 }
 
 #[test]

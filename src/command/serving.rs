@@ -387,6 +387,11 @@ impl Master {
                 self.askers.wait_for_reload(asked.answer);
                 return Some(Event::ReloadWanted);
             }
+            // Whoever comes that late begins when nothing is left of us.
+            Order::Handover if matches!(self.state, State::Ending(_)) => {
+                self.mourners.push(asked.answer);
+                return None;
+            }
             Order::Status => self.status(),
             Order::Handover => self.hand_over(),
         };

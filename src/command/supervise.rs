@@ -233,7 +233,11 @@ fn supervised(scope: Scope, file: Option<RunFile>, mut line: Line) -> Result<Sup
         }
         prepend(&mut line, vec![run_ini::word(&first.origin)]);
     }
-    let mut node = graph::command(scope.clone(), line)?;
+    let mut node = match own(graph::command(scope.clone(), line)?) {
+        // An INI file that is to be supervised may say so itself.
+        Ok(own) => return Ok(Supervise { file, ..own }),
+        Err(node) => *node,
+    };
     let Some((inner, place)) = gateway(&mut node) else {
         let message = format!("{} cannot be supervised", quoted(&first.text));
         let hint = "`serve`, `FastCGI`, what stands for one of them, and `exec: PROGRAM` can";
@@ -247,6 +251,23 @@ fn supervised(scope: Scope, file: Option<RunFile>, mut line: Line) -> Result<Sup
         supervision,
         what: Supervised::Application(node),
     })
+}
+
+/// What a command keeps running if it is `supervise` itself, without a further file of keys; else the command.
+fn own(node: Node) -> Result<Supervise, Box<Node>> {
+    match node {
+        Node::RunIni(run_ini) if is_own(&run_ini.node) => own(run_ini.node),
+        Node::Supervise(own) if own.file.is_none() => Ok(*own),
+        other => Err(Box::new(other)),
+    }
+}
+
+fn is_own(node: &Node) -> bool {
+    match node {
+        Node::Supervise(own) => own.file.is_none(),
+        Node::RunIni(run_ini) => is_own(&run_ini.node),
+        other => matches!(other, Node::Supervise(own) if own.file.is_none()),
+    }
 }
 
 /// The settings of the gateway in which a command ends, and the place for how it is supervised; `None` for a command

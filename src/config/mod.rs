@@ -45,10 +45,12 @@ pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     decode(&shown, load::read_bounded(path, &shown)?)
 }
 
-/// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is.
+/// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is. What can
+/// be read only once, a pipe, is left alone.
 #[must_use]
 pub fn format(path: &Path) -> Option<Format> {
-    format_of(&source(path).ok()?)
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    is_file.then(|| format_of(&source(path).ok()?)).flatten()
 }
 
 /// The same of a file's text.

@@ -59,7 +59,8 @@ pub enum Order {
     Stop,
     /// Read everything anew; answered when that has gone well or not.
     Reload,
-    /// Hand over the listening sockets to a successor.
+    /// Hand over the listening sockets to a successor. A master that is ending already does not answer but by its
+    /// end.
     Handover,
 }
 
