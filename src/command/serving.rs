@@ -389,7 +389,7 @@ impl Master {
             }
             // Whoever comes that late begins when nothing is left of us.
             Order::Handover if matches!(self.state, State::Ending(_)) => {
-                self.mourners.push(asked.answer);
+                self.askers.wait_for_end(asked.answer);
                 return None;
             }
             Order::Status => self.status(),
