@@ -270,6 +270,15 @@ pub fn bury_orphans() {
     }
 }
 
+/// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
+/// do not use it: the named signals have each been taken by one or another, and so have the first and the last few
+/// of the real-time signals (glibc, .NET and JVMs in the same process, valgrind).
+#[cfg(target_os = "linux")]
+pub const STACK_SIGNAL: i32 = 52;
+/// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
+#[cfg(not(target_os = "linux"))]
+pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
+
 /// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
 #[must_use]
 pub fn resident_memory(pid: i32) -> Option<u64> {
@@ -310,12 +319,7 @@ impl Process {
 
     /// Ends it at once. That it is dead already is no error.
     pub fn kill(&self) {
-        #[cfg(target_os = "linux")]
-        if let Some(handle) = &self.handle {
-            let _ = rustix::process::pidfd_send_signal(handle, rustix::process::Signal::KILL);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        self.signal(rustix::process::Signal::KILL);
     }
 
     /// Sends it a signal. That it is dead already is no error.
@@ -326,6 +330,13 @@ impl Process {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = rustix::process::kill_process(self.pid, signal);
+    }
+
+    /// Has it write where its threads are: sends [`STACK_SIGNAL`]. That it is dead already is no error.
+    pub fn show_stacks(&self) {
+        // SAFETY: the number is a constant, and of none that the C library keeps for itself: those of Linux' are
+        // the first few behind 31.
+        self.signal(unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) });
     }
 
     /// Its status as of `wait(2)`, if it was left to us and is dead.

@@ -213,7 +213,6 @@ async fn without_a_least_number_the_first_request_starts_a_worker() {
             options.turnover.idle_timeout = Duration::from_millis(50);
         })
         .await;
-        bounded(pool.wsgi.all_ready()).await.expect("ready");
         assert_eq!(pool.wsgi.status().workers, []);
         let first = bounded(pool.text("/pid")).await;
         pool.status_is(|status| status.workers.is_empty()).await;
@@ -238,6 +237,11 @@ async fn without_a_least_number_an_import_that_fails_is_found_at_the_start() {
     );
     // Unless it is to be imported in each worker.
     let pool = start(false).await.expect("nothing to be started");
+    let error = bounded(pool.wsgi.all_ready()).await.expect_err("it fails");
+    assert!(
+        format!("{error:#}").contains("nothing_like_this"),
+        "{error:#}"
+    );
     let request = pool.begin("/");
     let status = pool.status_is(|status| status.back_off.is_some()).await;
     assert!(status.failures[0].what.contains("nothing_like_this"));

@@ -8,6 +8,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Connection, Waits};
+use support::load::Load;
 use support::{Folder, Server};
 
 const SERVE: [&str; 5] = [
@@ -322,12 +323,30 @@ fn children(process: Pid) -> Vec<Pid> {
 }
 
 #[test]
+fn workers_that_are_killed_under_load_cost_one_request_of_each_lane() {
+    const KILLS: usize = 10;
+    let server = gated("[runner.workers]\nmin = 2\nmax = 2\nthreads = 2\n");
+    let load = Load::new(server.address()).fresh(16).kept(16).start();
+    for kill in 1..=KILLS {
+        load.more(100);
+        let template = children(server.pid())[0];
+        kill_process(children(template)[0], Signal::KILL).expect("our own process");
+        server.wait_for_log(|log| log.matches(" was killed by SIGKILL").count() >= kill);
+    }
+    let report = load.stop();
+    report.answers(&[200, 502]);
+    let lost = report.statuses.get(&502).copied().unwrap_or(0);
+    assert!(lost <= 2 * KILLS as u64, "{report:#?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
 fn fifty_replacements_leave_nothing_behind() {
-    let server = gated("[runner.workers]\nmax = 1\nmax_requests = 5\n");
+    let server = gated("[runner.workers]\nmax = 1\nmax_requests = 20\n");
     let replaced = |times| {
-        while server.log().matches(" is replaced: ").count() < times {
-            assert!(server.get("/").ok().starts_with("pid "));
-        }
+        let load = Load::new(server.address()).fresh(4).kept(4).start();
+        server.wait_for_log(|log| log.matches(" is replaced: ").count() >= times);
+        load.stop().is_whole();
     };
     let descriptors = || {
         let list = fs::read_dir(format!("/proc/{}/fd", server.pid().as_raw_nonzero()));

@@ -43,4 +43,8 @@ impl Application for Wsgi {
     fn status(&self) -> Status {
         self.workers.status()
     }
+
+    fn write_stacks(&self) {
+        self.workers.write_stacks();
+    }
 }

@@ -24,7 +24,8 @@ SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
 it, requests are accepted on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
 SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
-SIGHUP reads it and its files anew, as with `serve`.",
+SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
+what it is doing for each request.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

@@ -31,7 +31,8 @@ localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`
 or `fd.socket:NUMBER`. The options may stand anywhere before `--`, so that
 `./app.ini -p 9000` works. Once the application answers, its address is
 printed on standard error. SIGTERM and SIGINT let it finish what it is doing
-(for `runner.stop_timeout` at most); a second SIGINT ends it at once.
+(for `runner.stop_timeout` at most); a second SIGINT ends it at once. SIGQUIT
+writes to the log what the application is doing for each request.
 
 SIGHUP reads the files and the application anew. The new version is started
 beside the one that serves and takes its place once its workers are ready; if

@@ -201,6 +201,11 @@ impl Master {
                         Told::Stop => return self.told(),
                         Told::Interrupt => return Event::Interrupted,
                         Told::Reload => return Event::ReloadWanted,
+                        Told::Stacks => {
+                            if let Some(service) = &self.service {
+                                service.write_stacks();
+                            }
+                        }
                     }
                 }
                 asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {

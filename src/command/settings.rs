@@ -17,6 +17,7 @@ use crate::gateway::spool::SpoolOptions;
 use crate::supervisor::notify;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
+use crate::workers::resources::Resources;
 use crate::workers::turnover::Turnover;
 
 /// How an application is served by HTTP.
@@ -103,10 +104,24 @@ pub fn workers(
         stop_timeout: settings.duration("runner.stop_timeout"),
         limits: Limits {
             request_timeout: settings.duration("runner.request.timeout"),
+            request_slow: settings.duration("runner.request.slow"),
             queue_length: count("runner.request.queue_length"),
             queue_timeout: settings.duration("runner.request.queue_timeout"),
         },
+        resources: resources(settings),
     })
+}
+
+/// What the system is to allow workers. Everywhere but for core files, 0 says that there is no limit of ours.
+fn resources(settings: &Configuration) -> Resources {
+    let limit = |name| Some(settings.integer(name)).filter(|&limit| limit > 0);
+    Resources {
+        memory: limit("runner.workers.limits.memory"),
+        files: limit("runner.workers.limits.files"),
+        cpu: Some(settings.duration("runner.workers.limits.cpu")).filter(|time| !time.is_zero()),
+        processes: limit("runner.workers.limits.processes"),
+        core: settings.optional_size("runner.workers.limits.core"),
+    }
 }
 
 /// What processes that we start find in their environment other than we do: a service manager's messages to us

@@ -16,6 +16,8 @@ pub enum Told {
     Interrupt,
     /// Read everything anew.
     Reload,
+    /// Say what the application is doing.
+    Stacks,
 }
 
 impl Told {
@@ -27,6 +29,7 @@ impl Told {
             Self::Stop => Signal::TERM,
             Self::Interrupt => Signal::INT,
             Self::Reload => Signal::HUP,
+            Self::Stacks => Signal::QUIT,
         }
     }
 }
@@ -39,6 +42,7 @@ pub struct Signals {
     retire: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    quit: Signal,
     /// Whether there was a terminal at the start.
     terminal: bool,
 }
@@ -55,6 +59,7 @@ impl Signals {
             retire: of(SignalKind::user_defined1())?,
             interrupt: of(SignalKind::interrupt())?,
             hang_up: of(SignalKind::hangup())?,
+            quit: of(SignalKind::quit())?,
             terminal: isatty(std::io::stderr()),
         })
     }
@@ -69,6 +74,7 @@ impl Signals {
                 true => Told::Stop,
                 false => Told::Reload,
             },
+            _ = self.quit.recv() => Told::Stacks,
         }
     }
 }

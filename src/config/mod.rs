@@ -271,6 +271,16 @@ impl Configuration {
         self.integer(name)
     }
 
+    /// A setting that is a size, in bytes; `None` where it is not set.
+    #[must_use]
+    pub fn optional_size(&self, name: &'static str) -> Option<u64> {
+        match self.settings.get(name) {
+            Some(Checked::Integer(number)) => Some(*number),
+            None => None,
+            other => wrong_accessor(name, other),
+        }
+    }
+
     /// A setting that is a string; `None` where it is not set.
     #[must_use]
     pub fn text(&self, name: &'static str) -> Option<String> {

@@ -173,8 +173,11 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.request.queue_timeout" Kind::Duration, Default::Number(30),
         "How long a request may wait for a worker until it is answered with status 503.",
         "runner.request.queue_timeout = '5s'";
+    "runner.request.slow" Kind::Duration, Default::Number(0),
+        "After how long the log says what the application is doing for a request that it has not begun to answer: the request and its stack. It goes on undisturbed, and its end is logged, too. 0 is never.",
+        "runner.request.slow = '5s'";
     "runner.request.timeout" Kind::Duration, Default::Number(60),
-        "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced.",
+        "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced. The log says where the application was. 0 is no limit.",
         "runner.request.timeout = '2m'";
     "runner.start_timeout" Kind::Duration, Default::Number(60),
         "How long the application may take to be imported.",
@@ -218,6 +221,21 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.workers.imports" Kind::Texts, Default::Unset,
         "Modules that are imported with the application, before the workers are forked, so that they start with them.",
         "runner.workers.imports = ['my_app.views']";
+    "runner.workers.limits.core" Kind::Size, Default::Unset,
+        "The largest core file that a worker may leave when it crashes; 0 is none. Unless it is set, what `runner` was started with.",
+        "runner.workers.limits.core = 0";
+    "runner.workers.limits.cpu" Kind::Duration, Default::Number(0),
+        "How much processor time a worker may use in its life, in whole seconds; it is ended by SIGXCPU then, and replaced. 0 is no limit.",
+        "runner.workers.limits.cpu = '1h'";
+    "runner.workers.limits.files" Kind::Integer { min: 0, max: 1_000_000_000 }, Default::Number(0),
+        "How many files a worker may have open, those included that it needs itself (four and three for each thread). 0 is what `runner` was started with.",
+        "runner.workers.limits.files = 4096";
+    "runner.workers.limits.memory" Kind::Size, Default::Number(0),
+        "How much address space a worker may have, which is more than the memory it uses. The application gets a `MemoryError` when it wants more. 0 is no limit.",
+        "runner.workers.limits.memory = '2G'";
+    "runner.workers.limits.processes" Kind::Integer { min: 0, max: 1_000_000_000 }, Default::Number(0),
+        "How many processes and threads the user that a worker runs as may have in all, for the worker to start another. Not for root, whom the system does not limit. 0 is no limit.",
+        "runner.workers.limits.processes = 500";
     "runner.workers.max" Kind::Integer { min: 1, max: 10_000 }, Default::Number(4),
         "How many worker processes there may be. One beyond the least number is started when a request waits and all workers are busy; it leaves when it has had nothing to do for `runner.workers.idle_timeout`.",
         "runner.workers.max = os.cpu_count()";

@@ -7,7 +7,7 @@
 //!   own; otherwise it drops the request. So whoever reads a token decides: the worker claims the oldest
 //!   request not begun, and we take back all that are left by reading the same pipe.
 //! - a **ring** in shared memory for answers: two counters (`head`, written by the worker; `tail`, by us), the
-//!   number of a request whose answer nobody wants any more, then records. A record is never split: where
+//!   number of a request whose answer nobody wants any more, the lane's thread, then records. A record is never split: where
 //!   it does not fit before the end, a [`Kind::Wake`] header (or too little room for one) says to go on at the beginning;
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that speak of them.
 //!
@@ -49,6 +49,8 @@ pub const RING_HEAD: usize = 0;
 pub const RING_TAIL: usize = 1;
 /// The number of a request whose answer nobody wants any more.
 pub const RING_CANCELLED: usize = 2;
+/// The thread that the lane has, by the number that `faulthandler` gives it.
+pub const RING_THREAD: usize = 3;
 
 /// Request flag: the body is a file, sent over the socket for descriptors.
 const BODY_IN_FILE: u8 = 1;

@@ -1,11 +1,13 @@
-//! What the time says about the requests of a pool: which lanes are stuck, what has waited or run for too long.
+//! What the time says about the requests of a pool: which lanes are stuck, what has waited or run for too long;
+//! and what is known of the requests that lanes are on.
 
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
 use super::lane::Confused;
-use super::pool::{Pool, Standing, WorkerId};
+use super::pool::{Pool, Post, Seat, Standing, Worker, WorkerId};
+use super::watch::{Question, Reason, seconds};
 use crate::log;
 
 /// How often a busy lane is looked at.
@@ -13,12 +15,15 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// A lane that has finished nothing for so long is not waited for.
 const STALL: Duration = Duration::from_micros(1000);
 
+/// A worker that is late by so little is not busy but was not woken up in time: more workers would not help.
+const HICCUP: Duration = Duration::from_millis(10);
+
 /// What [`Pool::clock`] found.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Workers with a request that is overdue since now: to be replaced.
-    pub doomed: Vec<WorkerId>,
-    /// Workers with nothing left to do but overdue requests: to be ended.
+    /// Requests that are overdue since now, whose workers are to be replaced, or slow.
+    pub questions: Vec<Question>,
+    /// Workers with nothing left to do but overdue requests since now: to be ended.
     pub hopeless: Vec<WorkerId>,
     /// Workers that have answered as many requests as they are to, and how many that is.
     pub spent: Vec<(WorkerId, u64)>,
@@ -77,30 +82,38 @@ impl Pool {
         let mut findings = Findings::default();
         for (&id, worker) in &mut self.workers {
             let mut finishing = 0;
-            for post in &mut worker.posts {
+            for (index, post) in worker.posts.iter_mut().enumerate() {
                 let since = post.progress;
+                let mut reason = None;
                 let Some(task) = post.lane.oldest_mut() else {
                     continue;
                 };
                 let limit = self.limits.request_timeout;
                 if !task.is_answered() && is_over(limit, since, now) {
-                    log!(
-                        "504 for {}: no answer for {} (runner.request.timeout)",
-                        task.about,
-                        seconds(now - since)
-                    );
                     self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
-                    if matches!(worker.standing, Standing::Serving | Standing::Retiring) {
-                        worker.standing = Standing::Doomed;
-                        findings.doomed.push(id);
+                    reason = Some(Reason::Overdue);
+                    match worker.standing {
+                        Standing::Serving | Standing::Retiring => {
+                            worker.standing = Standing::Doomed;
+                        }
+                        Standing::Doomed | Standing::Leaving => {}
                     }
                 } else if !task.is_answered() {
                     finishing += usize::from(task.is_wanted());
                     sooner(&mut findings.next, deadline(limit, since));
+                    let slow = self.limits.request_slow;
+                    if task.slow_since.is_none() && is_over(slow, since, now) {
+                        task.slow_since = Some(since);
+                        reason = Some(Reason::Slow);
+                    } else if task.slow_since.is_none() {
+                        sooner(&mut findings.next, deadline(slow, since));
+                    }
                 } else if !task.is_refused() {
                     // A body on its way may take as long as its client does.
                     finishing += 1;
                 }
+                let question = reason.and_then(|reason| post.question((id, index), reason, now));
+                findings.questions.extend(question);
                 if !post.stalled {
                     sooner(&mut findings.next, Some(now + TICK));
                 }
@@ -111,6 +124,8 @@ impl Pool {
             }
             if worker.standing == Standing::Doomed {
                 if finishing == 0 {
+                    worker.standing = Standing::Leaving;
+                    worker.posts.iter().for_each(|post| post.link.close());
                     findings.hopeless.push(id);
                 }
                 sooner(&mut findings.next, Some(now + TICK));
@@ -135,11 +150,69 @@ impl Pool {
             }
             self.queue.pop_front();
         }
-        findings.crowded = !self.queue.is_empty();
+        if let Some(first) = self.queue.front() {
+            let serving = |worker: &Worker| worker.standing == Standing::Serving;
+            let since = first.entered + HICCUP;
+            findings.crowded = now >= since || !self.workers.values().any(serving);
+            if !findings.crowded {
+                sooner(&mut findings.next, Some(since));
+            }
+        }
         findings.parted = self.part();
         findings.active = self.watched.take_if(|seen| self.answered > *seen).is_some();
         self.curious = false;
         Ok(findings)
+    }
+}
+
+impl Post {
+    /// A question about the request that a lane is on.
+    fn question(&self, seat: Seat, reason: Reason, now: Instant) -> Option<Question> {
+        Some(Question {
+            seat,
+            number: self.lane.oldest_number()?,
+            thread: self.link.ring.thread(),
+            about: self.lane.oldest()?.about.clone(),
+            age: now.saturating_duration_since(self.progress),
+            reason,
+        })
+    }
+}
+
+impl Pool {
+    /// Questions about all requests that a worker is on.
+    pub(super) fn questions(&self, id: WorkerId) -> Vec<Question> {
+        let now = Instant::now();
+        let posts = self
+            .workers
+            .get(&id)
+            .map_or(&[][..], |worker| &worker.posts);
+        let question =
+            |(index, post): (usize, &Post)| post.question((id, index), Reason::Asked, now);
+        posts.iter().enumerate().filter_map(question).collect()
+    }
+
+    /// Has workers told of requests that nobody waits for any more: they may end the answer at its first block.
+    pub(super) fn forsake(&self) {
+        let posts = self.workers.values().flat_map(|worker| &worker.posts);
+        for post in posts {
+            if let Some(number) = post.lane.oldest_number()
+                && let Some(task) = post.lane.oldest()
+                && !task.is_answered()
+                && !task.is_wanted()
+            {
+                post.link.ring.cancel(number);
+            }
+        }
+    }
+
+    /// Whether a lane is on a request.
+    pub(super) fn is_at(&self, (id, index): Seat, number: u32) -> bool {
+        let post = self
+            .workers
+            .get(&id)
+            .and_then(|worker| worker.posts.get(index));
+        post.is_some_and(|post| post.lane.oldest_number() == Some(number))
     }
 }
 
@@ -156,8 +229,4 @@ fn sooner(next: &mut Option<Instant>, other: Option<Instant>) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
 }

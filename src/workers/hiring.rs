@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::link::Link;
 use super::pool::WorkerId;
 use super::staff::{Event, Member, Source, Staff, Stopping, TemplateId};
 use super::template::{Inbox, Template};
+use super::watch::Watch;
 use super::{Shared, lock, reader};
 use crate::log;
 use crate::unix::{Awaited, Process};
@@ -65,9 +66,11 @@ impl Staff {
                         since: Instant::now(),
                         links: Vec::new(),
                         process: None,
+                        line: None,
                         watch: None,
                         open_lanes: None,
                         lost: false,
+                        overdue: false,
                         released: false,
                         gone_by: None,
                         killed: false,
@@ -123,7 +126,10 @@ impl Staff {
             .sources
             .get(&member.source)
             .context("the template is gone")?;
-        let (watched, watch) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
+        let (line, watched) = UnixStream::pair().context("cannot make a socket")?;
+        // The worker waits in its calls.
+        let watched = watched.into_std()?;
+        watched.set_nonblocking(false)?;
         let mut far_ends = Vec::new();
         for _ in 0..self.options.threads.max(1) {
             let (link, far_end) = Link::pair().context("cannot make a lane")?;
@@ -134,7 +140,7 @@ impl Staff {
         source
             .template
             .order(worker, fork, watched.as_fd(), &far_ends)?;
-        member.watch = Some(watch);
+        member.line = Some(line);
         Ok(())
     }
 
@@ -158,7 +164,7 @@ impl Staff {
         let waiting: Vec<WorkerId> = self
             .members
             .iter()
-            .filter(|(_, member)| member.source == id && member.watch.is_none())
+            .filter(|(_, member)| member.source == id && !member.was_ordered())
             .map(|(&worker, _)| worker)
             .collect();
         let becomes = source.becomes;
@@ -167,15 +173,19 @@ impl Staff {
             self.employ(worker);
         }
         if let Some(worker) = becomes {
-            self.joined(worker, pid.and_then(Process::new));
+            self.joined(worker, pid.and_then(Process::new).map(Arc::new));
         }
     }
 
     /// A worker exists: it gets requests.
-    pub(super) fn joined(&mut self, worker: WorkerId, process: Option<Process>) {
+    pub(super) fn joined(&mut self, worker: WorkerId, process: Option<Arc<Process>>) {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
         };
+        if let (Some(line), Some(process)) = (member.line.take(), &process) {
+            let process = Arc::clone(process);
+            member.watch = Some(Watch::new(&self.shared, worker, line, process));
+        }
         member.process = process;
         member.open_lanes = Some(member.links.len());
         let links = std::mem::take(&mut member.links);
@@ -198,7 +208,7 @@ impl Staff {
     /// The application could not be imported.
     pub(super) fn import_failed(&mut self, id: TemplateId, error: anyhow::Error) {
         self.members
-            .retain(|_, member| member.source != id || member.watch.is_some());
+            .retain(|_, member| member.source != id || member.was_ordered());
         self.end_source(id);
         self.failed(error);
     }

@@ -104,7 +104,6 @@ impl Staff {
             return;
         }
         let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
-        lock(&self.shared.roster).deaths += 1;
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let killed = member.as_ref().is_some_and(|member| member.killed);
@@ -114,21 +113,28 @@ impl Staff {
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
+        if member.as_ref().is_some_and(|member| member.overdue) {
+            log!("worker{name}, which had a request that was overdue, {cause}{losses}");
+            return;
+        }
+        lock(&self.shared.roster).deaths += 1;
         // A request that kills its worker says nothing about the next worker, if others get answers.
         if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
             self.early_deaths = 0;
             let answers = match remains.answered {
-                1 => "1 answer".to_owned(),
-                answered => format!("{answered} answers"),
+                1 => "1 request".to_owned(),
+                answered => format!("{answered} requests"),
             };
-            let failure = format!("worker{name} {cause} after {answers}{losses}");
+            let failure = format!("worker{name} {cause}{losses}; it had answered {answers}");
             lock(&self.shared.roster).failed(&failure);
             log!("{failure}; it is replaced");
         } else {
             let failure = format!("worker{name} {cause} before its first answer{losses}");
             let delay = self.back_off(&failure).as_secs_f64();
             log!("{failure}; it is replaced in {delay:.1} s");
-            if !self.members.values().any(Member::serves) {
+            let template = member.map(|member| member.source);
+            let sound = |other: &Member| Some(other.source) == template && other.serves();
+            if !self.members.values().any(sound) {
                 // The next attempt is with the application as it is by then: somebody may have mended it.
                 self.end_template();
             }
@@ -138,7 +144,7 @@ impl Staff {
     /// How a process ended, in words, with the reason where the kernel says so. A worker may have been `killed` by us.
     fn cause(&mut self, status: ExitStatus, killed: bool) -> String {
         // SIGKILL is what the kernel uses when it has no memory left.
-        let shortage = status.signal() == Some(9) && self.shortage.has_killed() && !killed;
+        let shortage = self.shortage.has_killed() && status.signal() == Some(9) && !killed;
         match shortage {
             true => format!("{} (the kernel killed for lack of memory)", cause(status)),
             false => cause(status),

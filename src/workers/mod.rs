@@ -8,6 +8,8 @@
 //!   dry first;
 //! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;
 //! - [`roster`]: who is there, for those who ask;
+//! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
+//!   answers with; [`resources`], which it may use;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
 
@@ -17,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::application::status::Status;
 use crate::application::{Request, Response};
 
 use pool::{Limits, Pool, WorkerId};
+use resources::Resources;
 use roster::Roster;
 use staff::Event;
 use task::Task;
@@ -34,8 +37,11 @@ pub mod lane;
 pub mod link;
 pub mod pool;
 pub mod reader;
+pub mod resources;
 pub mod ring;
+pub mod stacks;
 pub mod staff;
+pub mod watch;
 
 pub mod roster;
 
@@ -86,6 +92,8 @@ pub struct WorkerOptions {
     pub stop_timeout: Duration,
     /// What the pool allows a request.
     pub limits: Limits,
+    /// What the system allows a worker.
+    pub resources: Resources,
 }
 
 /// What all tasks of a pool share.
@@ -98,6 +106,8 @@ pub struct Shared {
     /// Something is under way: the clock is to tick.
     busy: Notify,
     events: mpsc::UnboundedSender<Event>,
+    /// Those who ask workers: what they were told is to be logged before we end.
+    attendants: TaskTracker,
 }
 
 impl Shared {
@@ -146,6 +156,7 @@ impl Workers {
             written: Notify::new(),
             busy: Notify::new(),
             events,
+            attendants: TaskTracker::new(),
         });
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(write_batches(Arc::clone(&shared)))),
@@ -170,12 +181,21 @@ impl Workers {
             self.shared.written.notify_one();
         }
         self.shared.busy.notify_one();
+        let mut leaver = Leaver(Some(&self.shared.pool));
         // A task that is dropped unanswered was with a worker that made no sense.
         let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
-        answer.await.unwrap_or_else(lost)
+        let response = answer.await.unwrap_or_else(lost);
+        leaver.0 = None;
+        response
     }
 
-    /// Waits until as many workers as are always kept running are ready.
+    /// Has the requests that all workers are on logged, with their stacks.
+    pub fn write_stacks(&self) {
+        self.shared.tell(Event::WriteStacks);
+    }
+
+    /// Waits until as many workers as are always kept running are ready; where these are none, and no template imports the
+    /// application, until one has proved that it can be done.
     ///
     /// # Errors
     /// Why one of them could not be started, or died at once; others, and further attempts, go on.
@@ -202,6 +222,19 @@ impl Workers {
         self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
         let _ = stopped.await;
+        self.shared.attendants.close();
+        self.shared.attendants.wait().await;
+    }
+}
+
+/// Whoever waits for an answer: if it goes away, the application is told.
+struct Leaver<'a>(Option<&'a Mutex<Pool>>);
+
+impl Drop for Leaver<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0 {
+            lock(pool).forsake();
+        }
     }
 }
 
@@ -267,11 +300,11 @@ fn look(shared: &Arc<Shared>) -> Option<Instant> {
             Some(Instant::now() + clock::TICK)
         }
         Ok(findings) => {
-            for id in findings.doomed {
-                shared.tell(Event::Doomed(id));
+            for question in findings.questions {
+                shared.tell(Event::Stuck(question));
             }
             for id in findings.hopeless {
-                shared.tell(Event::Hopeless(id));
+                shared.tell(Event::Leave(id));
             }
             for (id, answered) in findings.spent {
                 shared.tell(Event::Spent(id, answered));

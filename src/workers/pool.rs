@@ -47,6 +47,8 @@ pub type Seat = (WorkerId, usize);
 pub struct Limits {
     /// How long an application may take to the head of its response; zero for no limit.
     pub request_timeout: Duration,
+    /// After how long it is said what a request is at; zero for never.
+    pub request_slow: Duration,
     /// How many requests may wait.
     pub queue_length: usize,
     /// How long a request may wait.

@@ -45,6 +45,11 @@ pub async fn read_lane(
                 Err(_) => break,
             },
             () = ended.cancelled() => true,
+            number = forsaken(body.as_ref()) => {
+                cancel(&mut lock(&shared.pool), seat, number);
+                body = None;
+                continue;
+            }
         };
         buffer.reserve(BUFFER);
         match socket.try_read_buf(&mut buffer) {
@@ -62,6 +67,18 @@ pub async fn read_lane(
         let _ = body.send(Err(Truncated)).await;
     }
     collect(shared, seat)
+}
+
+/// Waits until nobody wants the rest of a body any more; the number of its request. So the application may end it at
+/// its next block.
+async fn forsaken(body: Option<&(u32, BlockSender)>) -> u32 {
+    match body {
+        Some((number, sender)) => {
+            sender.gone().await;
+            *number
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn next_frame(buffer: &mut BytesMut) -> Result<Option<(Header, Bytes)>, Malformed> {

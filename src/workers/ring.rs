@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::protocol::marshal::Malformed;
 use crate::protocol::worker::{
-    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_START, RING_TAIL,
+    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_START, RING_TAIL, RING_THREAD,
 };
 use crate::unix::SharedMemory;
 
@@ -87,5 +87,11 @@ impl Ring {
     /// Tells the worker that nobody wants the rest of an answer.
     pub fn cancel(&self, number: u32) {
         self.memory.store(RING_CANCELLED, u64::from(number));
+    }
+
+    /// The lane's thread, as the worker's Python numbers it; 0 if it has not begun.
+    #[must_use]
+    pub fn thread(&self) -> u64 {
+        self.memory.load(RING_THREAD)
     }
 }

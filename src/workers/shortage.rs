@@ -1,16 +1,16 @@
 //! Whether the kernel has killed for lack of memory: it says so by a counter, and to nobody by name.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What the counter is called, both in a control group's `memory.events` (cgroup v2) and in `/proc/vmstat`.
+/// What the counter is called, in `memory.events` of cgroup v2 and in `memory.oom_control` of v1.
 const COUNTER: &str = "oom_kill";
 
-/// Watches the counter.
+/// Watches the counter of our control group.
 #[derive(Debug)]
 pub struct Shortage {
-    /// The control group's own, which counts whatever was the reason; else the whole system's.
-    sources: [PathBuf; 2],
+    /// Where it may stand; the first that there is counts.
+    sources: Vec<PathBuf>,
     seen: Option<u64>,
 }
 
@@ -18,14 +18,11 @@ impl Shortage {
     /// From now on.
     #[must_use]
     pub fn watch() -> Self {
-        // cgroups(7): `0::/path` names the group in version 2.
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
-        let folder = PathBuf::from("/sys/fs/cgroup").join(group.unwrap_or_default());
-        Self::of([folder.join("memory.events"), "/proc/vmstat".into()])
+        Self::of(sources(&groups))
     }
 
-    fn of(sources: [PathBuf; 2]) -> Self {
+    fn of(sources: Vec<PathBuf>) -> Self {
         let mut shortage = Self {
             sources,
             seen: None,
@@ -46,34 +43,65 @@ impl Shortage {
     }
 }
 
+/// Where the counter of the groups in `/proc/self/cgroup` may stand (cgroups(7)). In a container, a path of version 1
+/// is the one outside.
+fn sources(groups: &str) -> Vec<PathBuf> {
+    let mut sources = Vec::new();
+    for line in groups.lines() {
+        if let Some(path) = line.strip_prefix("0::/") {
+            let folder = Path::new("/sys/fs/cgroup").join(path);
+            sources.push(folder.join("memory.events"));
+        } else if let Some((_, path)) = line.split_once(":memory:/") {
+            for path in [path, ""] {
+                let folder = Path::new("/sys/fs/cgroup/memory").join(path);
+                sources.push(folder.join("memory.oom_control"));
+            }
+        }
+    }
+    sources
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
-    use super::Shortage;
+    use super::{Shortage, sources};
 
     #[test]
     fn each_kill_is_seen_once() {
         let folder = tempfile::tempdir().expect("a folder");
-        let group = folder.path().join("memory.events");
-        let system = folder.path().join("vmstat");
-        fs::write(&system, "nr_free_pages 7\noom_kill 3\n").expect("written");
-        let mut shortage = Shortage::of([group.clone(), system.clone()]);
+        let events = folder.path().join("memory.events");
+        let write = |count| {
+            let text = format!("low 0\noom 9\noom_kill {count}\noom_group_kill 7\n");
+            fs::write(&events, text).expect("written");
+        };
+        write(3);
+        let mut shortage = Shortage::of(vec!["/nonexistent".into(), events.clone()]);
         assert!(!shortage.has_killed());
-        fs::write(&system, "nr_free_pages 7\noom_kill 4\n").expect("written");
+        write(4);
         assert!(shortage.has_killed());
         assert!(!shortage.has_killed());
-        // The group's counter is the better one.
-        fs::write(&group, "low 0\noom 9\noom_kill 1\noom_group_kill 0\n").expect("written");
-        let mut shortage = Shortage::of([group.clone(), system]);
-        fs::write(&group, "low 0\noom 9\noom_kill 2\noom_group_kill 0\n").expect("written");
-        assert!(shortage.has_killed());
     }
 
     #[test]
     fn a_system_that_says_nothing_says_nothing() {
-        let nowhere = std::path::PathBuf::from("/nonexistent");
-        let mut shortage = Shortage::of([nowhere.clone(), nowhere]);
+        let mut shortage = Shortage::of(vec!["/nonexistent".into()]);
         assert!(!shortage.has_killed());
+    }
+
+    #[test]
+    fn the_counter_is_that_of_the_control_group() {
+        let paths = |names: &[&str]| -> Vec<PathBuf> { names.iter().map(PathBuf::from).collect() };
+        let service = "0::/system.slice/app.service\n";
+        let wanted = ["/sys/fs/cgroup/system.slice/app.service/memory.events"];
+        assert_eq!(sources(service), paths(&wanted));
+        assert_eq!(sources("0::/\n"), paths(&["/sys/fs/cgroup/memory.events"]));
+        let wanted = [
+            "/sys/fs/cgroup/memory/docker/1/memory.oom_control",
+            "/sys/fs/cgroup/memory/memory.oom_control",
+        ];
+        assert_eq!(sources("5:pids:/\n4:memory:/docker/1\n"), paths(&wanted));
+        assert_eq!(sources(""), paths(&[]));
     }
 }

@@ -4,12 +4,12 @@
 //! ended and all that it had sent is read.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
+use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,8 @@ use super::pool::WorkerId;
 use super::roster::Entry;
 use super::shortage::Shortage;
 use super::template::{Message, Template};
-use super::turnover::Reason;
+use super::turnover::Due;
+use super::watch::{Question, Reason, Watch};
 use super::{Shared, WorkerOptions, lock};
 use crate::log;
 use crate::unix::{self, Awaited, Process};
@@ -38,9 +39,15 @@ pub enum Event {
     LaneClosed(WorkerId),
     /// A worker sent what makes no sense.
     Confused(WorkerId),
-    /// A worker has a request that is overdue, and gets no others.
-    Doomed(WorkerId),
-    /// A worker has nothing left but requests that are overdue.
+    /// A request is overdue or slow: its stack is to be logged. In the first case its worker gets no others.
+    Stuck(Question),
+    /// The stacks of all requests are to be logged.
+    WriteStacks,
+    /// A worker does not answer: one of its threads holds the interpreter's lock.
+    Frozen(WorkerId),
+    /// A worker has nothing left but requests that are overdue: it is told to leave.
+    Leave(WorkerId),
+    /// A worker that should have left has not: it is ended.
     Hopeless(WorkerId),
     /// A worker has answered so many requests, which is enough.
     Spent(WorkerId, u64),
@@ -78,13 +85,18 @@ pub(super) struct Member {
     pub(super) since: Instant,
     /// Its lanes, until it exists.
     pub(super) links: Vec<Link>,
-    pub(super) process: Option<Process>,
-    /// Closed when we end, whatever way: the worker watches the other side.
-    pub(super) watch: Option<OwnedFd>,
+    pub(super) process: Option<Arc<Process>>,
+    /// Closed when we end, whatever way: the worker watches the other side. `None` until its order is sent, and
+    /// when it exists.
+    pub(super) line: Option<UnixStream>,
+    /// The same once it exists.
+    pub(super) watch: Option<Watch>,
     /// How many lanes are still to be read; `None` until it exists.
     pub(super) open_lanes: Option<usize>,
     /// Neither starting nor serving any more.
     pub(super) lost: bool,
+    /// A request of its is overdue. That is said, and its successor started, long before it has ended.
+    pub(super) overdue: bool,
     /// It leaves because we told it to.
     pub(super) released: bool,
     /// Told to leave, or its lanes are closed: it has time until then.
@@ -94,12 +106,19 @@ pub(super) struct Member {
     /// The worker whose place it is to take.
     pub(super) replaces: Option<WorkerId>,
     /// Why it is to be replaced.
-    pub(super) due: Option<Reason>,
+    pub(super) due: Option<Due>,
     /// Its memory says nothing.
     pub(super) large_from_the_start: bool,
     pub(super) status: Option<ExitStatus>,
     /// Says to those who read its lanes that its process has ended.
     pub(super) ended: CancellationToken,
+}
+
+impl Member {
+    /// Whether its template was told to make it.
+    pub(super) fn was_ordered(&self) -> bool {
+        self.line.is_some() || self.open_lanes.is_some()
+    }
 }
 
 pub(super) struct Staff {
@@ -219,7 +238,7 @@ impl Staff {
         self.keep_template(now);
         self.report_ready();
         if now >= self.not_before {
-            for _ in self.at_work()..self.options.min {
+            for _ in self.at_work()..self.fewest() {
                 self.hire(None);
             }
         }
@@ -242,7 +261,7 @@ impl Staff {
             // If nobody waits, the start was given up, and Stop follows.
             let _ = starting.send(Ok(()));
         }
-        if first && ready >= self.options.min {
+        if first && ready >= self.fewest() {
             for awaiting in self.awaiting.drain(..) {
                 // Nobody to tell is no matter.
                 let _ = awaiting.send(Ok(()));
@@ -254,7 +273,7 @@ impl Staff {
     fn publish(&self) {
         let entry = |(&id, member): (&WorkerId, &Member)| Entry {
             id,
-            pid: member.process.as_ref().map(Process::id),
+            pid: member.process.as_ref().map(|process| process.id()),
             since: member.since,
             lost: member.lost,
         };
@@ -312,17 +331,28 @@ impl Staff {
                 log!("worker{pid} sent what makes no sense; it is ended");
                 self.kill(worker);
             }
-            Event::Doomed(worker) => {
-                if let Some(member) = self.members.get_mut(&worker) {
-                    member.lost = true;
+            Event::Stuck(question) => self.stuck(question),
+            Event::WriteStacks => self.write_stacks(),
+            Event::Frozen(worker) => {
+                // Those beside it cannot go on either; yet it may be over soon.
+                if self
+                    .members
+                    .get(&worker)
+                    .is_some_and(|member| member.overdue)
+                {
+                    self.leaves(worker);
                 }
             }
             Event::Spent(worker, answered) => {
                 if let Some(member) = self.members.get_mut(&worker) {
-                    member.due.get_or_insert(Reason::Requests(answered));
+                    member.due.get_or_insert(Due::Requests(answered));
                 }
             }
             Event::Active => self.was_active(),
+            Event::Leave(worker) => match self.members.get(&worker).map(|it| &it.watch) {
+                Some(Some(watch)) => watch.leave(),
+                Some(None) | None => self.kill(worker),
+            },
             Event::Hopeless(worker) => self.kill(worker),
             Event::Crowded => self.crowded = true,
             Event::AwaitAll(tell) => self.awaiting.push(tell),
@@ -331,6 +361,41 @@ impl Staff {
                 self.shared.wake();
                 self.awaiting.clear();
                 self.stopping = Some(Stopping { done, deadline });
+            }
+        }
+    }
+
+    fn stuck(&mut self, question: Question) {
+        let mut member = self.members.get_mut(&question.seat.0);
+        match (question.reason, &mut member) {
+            (Reason::Overdue, Some(member)) => {
+                member.lost = true;
+                member.overdue = true;
+                let process = member.process.as_ref();
+                let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+                lock(&self.shared.roster).failed(&question.heading(&name));
+            }
+            (Reason::Overdue, None) | (Reason::Slow | Reason::Asked, _) => {}
+        }
+        match member.and_then(|member| member.watch.as_ref()) {
+            Some(watch) => watch.show(question),
+            // It has no process that could be asked.
+            None => log!("{}", question.heading("")),
+        }
+    }
+
+    fn write_stacks(&mut self) {
+        let workers: Vec<WorkerId> = self.members.keys().copied().collect();
+        for worker in workers {
+            let questions = lock(&self.shared.pool).questions(worker);
+            if questions.is_empty()
+                && let Some(member) = self.members.get(&worker)
+                && let Some(process) = &member.process
+            {
+                log!("worker {}: idle", process.id());
+            }
+            for question in questions {
+                self.stuck(question);
             }
         }
     }
@@ -349,7 +414,7 @@ impl Staff {
                     ),
                 );
             }
-            Message::Forked { worker, pid } => self.joined(worker, Process::new(pid)),
+            Message::Forked { worker, pid } => self.joined(worker, Process::new(pid).map(Arc::new)),
             Message::Unforked { worker, reason } => {
                 self.members.remove(&worker);
                 self.failed(anyhow!("cannot fork a worker: {reason}"));

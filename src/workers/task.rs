@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
+use super::watch::seconds;
 use crate::application::{Errors, Request, RequestBody, Response};
+use crate::log;
 use crate::protocol::worker::RequestFrame;
 
 /// A request that waits for its answer.
@@ -24,6 +26,8 @@ pub struct Task {
     pub entered: Instant,
     /// What it was, for the log.
     pub about: About,
+    /// Since when it has been running, if that was said to be long (`runner.request.slow`).
+    pub slow_since: Option<Instant>,
     progress: Progress,
 }
 
@@ -85,6 +89,7 @@ impl Task {
                 method: request.method,
                 target: request.target,
             },
+            slow_since: None,
             progress: Progress::Waiting(reply),
         };
         (task, answer)
@@ -113,6 +118,13 @@ impl Task {
 
     /// Answers. The answer comes back if nobody wants it any more.
     pub fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
+        if let Some(since) = self.slow_since.take() {
+            let (status, age) = (response.status.as_u16(), seconds(since.elapsed()));
+            log!(
+                "{status} for {} after {age} (runner.request.slow)",
+                self.about
+            );
+        }
         match std::mem::replace(&mut self.progress, Progress::Answered) {
             Progress::Waiting(reply) => reply.send(response).map_err(Box::new),
             earlier @ (Progress::Answered | Progress::Refused) => {
@@ -129,6 +141,8 @@ impl Task {
             let soon = HeaderValue::from_static("1");
             response.headers.insert(header::RETRY_AFTER, soon);
         }
+        // What we say ourselves is said elsewhere.
+        self.slow_since = None;
         if !self.is_answered() {
             // Nobody to hear it is no matter.
             let _ = self.answer(response);

@@ -18,8 +18,9 @@ import threading
 import time
 from marshal import dumps, loads
 
+from runner_control import IGNORED, MOMENT, no_action, reserve
 from runner_resolve import explained, resolve
-from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, IGNORED, MOMENT, RECEIVE, no_action, run_worker
+from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
 
 class Control:
@@ -75,6 +76,7 @@ class Template:
             options = self.control.message()
         for number in IGNORED:
             signal.signal(number, no_action)
+        reserve(options["stack_signal"])
         sys.argv[:] = options["arguments"]
         path = [entry for entry in sys.path if entry != ""]
         first = [os.fsdecode(entry) for entry in options["path"]]

@@ -28,7 +28,7 @@ use crate::unix;
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// The modules that run there: name, file name in tracebacks, source.
-const MODULES: [(&str, &str, &str); 4] = [
+const MODULES: [(&str, &str, &str); 5] = [
     (
         "runner_resolve",
         "runner/resolve.py",
@@ -38,6 +38,11 @@ const MODULES: [(&str, &str, &str); 4] = [
         "runner_exchange",
         "runner/exchange.py",
         include_str!("exchange.py"),
+    ),
+    (
+        "runner_control",
+        "runner/control.py",
+        include_str!("control.py"),
     ),
     (
         "runner_worker",
@@ -50,6 +55,11 @@ const MODULES: [(&str, &str, &str); 4] = [
         include_str!("template.py"),
     ),
 ];
+
+/// Whether a stack's file is one of ours.
+pub(super) fn is_ours(file: &str) -> bool {
+    MODULES.iter().any(|&(_, ours, _)| ours == file)
+}
 
 /// Our side of a template, through which it is given orders.
 #[derive(Debug)]
@@ -258,6 +268,15 @@ fn description(options: &WorkerOptions) -> Vec<u8> {
     }
     writer.string("stop_timeout");
     writer.float(options.stop_timeout.as_secs_f64());
+    writer.string("stack_signal");
+    writer.integer(unix::STACK_SIGNAL);
+    writer.string("limits");
+    writer.dict();
+    for (name, limit) in options.resources.rows() {
+        writer.string(name);
+        writer.float(limit);
+    }
+    writer.end_dict();
     writer.end_dict();
     writer.into_bytes()
 }
@@ -331,7 +350,12 @@ fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
 #[must_use]
 pub fn cause(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
+    const OUT_OF_TIME: i32 = rustix::process::Signal::XCPU.as_raw();
     match (status.signal(), status.code()) {
+        (Some(OUT_OF_TIME), _) => {
+            "was killed by SIGXCPU: its processor time is used up (runner.workers.limits.cpu)"
+                .to_owned()
+        }
         (Some(signal), _) => format!("was killed by {}", signal_name(signal)),
         (None, Some(0)) => "left".to_owned(),
         (None, Some(code)) => format!("exited with status {code}"),

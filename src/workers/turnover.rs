@@ -28,7 +28,7 @@ pub struct Turnover {
 
 /// Why a worker is to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Reason {
+pub(super) enum Due {
     /// It has answered so many requests.
     Requests(u64),
     /// It is that old.
@@ -37,7 +37,7 @@ pub(super) enum Reason {
     Memory(u64),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Due {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requests(requests) => write!(
@@ -94,6 +94,13 @@ impl Staff {
     pub(super) fn at_work(&self) -> usize {
         let counts = |member: &&Member| !member.lost && !self.is_successor(member);
         self.members.values().filter(counts).count()
+    }
+
+    /// How many there are to be at least. Whoever waits for all of them wants to know whether the application can be
+    /// imported: where only a worker does that, there is one.
+    pub(super) fn fewest(&self) -> usize {
+        let proof = self.afresh && !self.awaiting.is_empty();
+        self.options.min.max(usize::from(proof))
     }
 
     /// Whether a worker is about to take the place of one that still works.
@@ -166,7 +173,7 @@ impl Staff {
             for member in self.members.values_mut() {
                 let age = now.saturating_duration_since(member.since);
                 if member.due.is_none() && age >= limit {
-                    member.due = Some(Reason::Lifetime(age));
+                    member.due = Some(Due::Lifetime(age));
                 }
             }
         }
@@ -188,7 +195,7 @@ impl Staff {
                 && let Some(bytes) = unix::resident_memory(process.id())
                 && bytes > limit
             {
-                member.due = Some(Reason::Memory(bytes));
+                member.due = Some(Due::Memory(bytes));
             }
         }
     }

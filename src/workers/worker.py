@@ -8,7 +8,6 @@ import marshal
 import mmap
 import os
 import platform
-import signal
 import socket
 import struct
 import sys
@@ -16,6 +15,7 @@ import threading
 import time
 from io import BytesIO
 
+from runner_control import THREAD, Control, keep_limits
 from runner_exchange import (
     ANSWER,
     BLOCK,
@@ -35,10 +35,9 @@ BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP = 1, 2, 4, 8
 HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
-COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request
+COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request, thread
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
-MOMENT = 1.0  # seconds that anything may outlive runner
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
 now = time.perf_counter_ns
@@ -187,6 +186,7 @@ class Lane:
 
     def serve(self):
         """Answers requests until runner closes its end."""
+        self.counters[THREAD] = threading.get_ident()
         try:
             self.loop()
         except Gone:
@@ -307,18 +307,6 @@ WAKE_UP = pack(0, 0, 0, WAKE, 0, 0, 0)
 # The worker
 
 
-def no_action(*_):
-    """Signals of the terminal and of service managers are runner's to act on. A handler rather
-    than SIG_IGN, which programs started by the application would inherit."""
-
-
-IGNORED = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTSTP")
-    if hasattr(signal, name)
-]
-
-
 def run_worker(application, options, descriptors):
     """Serves on every lane until runner closes them."""
     watch, descriptors = descriptors[0], descriptors[1:]
@@ -339,48 +327,17 @@ def run_worker(application, options, descriptors):
         Lane(descriptors[index : index + 4], application, constants)
         for index in range(0, len(descriptors), 4)
     ]
-    threading.Thread(
-        target=watch_master, args=(watch, options["stop_timeout"]), name="runner-control", daemon=True
-    ).start()
-    if hasattr(os, "register_at_fork"):
-        keep_to_ourselves(lanes, watch)
+    control = Control(watch, options, lanes)
+    control.keep_to_ourselves()
+    control.start()
+    keep_limits(options["limits"])
     # The first lane has the main thread, where applications expect to be.
     threads = [threading.Thread(target=lane.serve, name="runner-lane") for lane in lanes[1:]]
     for thread in threads:
         thread.start()
     lanes[0].serve()
-    for thread in threads:
-        thread.join()
-
-
-def keep_to_ourselves(lanes, watch):
-    """A process that the application forks is none of ours: it obeys signals like any other, does not hold our
-    descriptors, and is no second worker on the same lanes if it comes back from the application."""
-    masked = threading.local()
-
-    def before():
-        # A signal that came before the handlers are taken away would be lost.
-        masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
-
-    def after_in_parent():
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
-
-    def after_in_child():
-        for number in IGNORED:
-            if signal.getsignal(number) is no_action:
-                signal.signal(number, signal.SIG_DFL)
-        os.close(watch)
-        for lane in lanes:
-            lane.disown()
-        after_in_parent()
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
-
-
-def watch_master(descriptor, grace):
-    """Nothing outlives runner. When it is gone, nobody waits for an answer any more: the time that a stop
-    would give is for what else the application has in hand, and not more than a moment."""
-    while os.read(descriptor, 1):
-        pass
-    time.sleep(min(grace, MOMENT))
-    os._exit(1)
+    try:
+        for thread in threads:
+            thread.join()
+    except Gone:
+        os._exit(1)  # one of them has not ended, and never may

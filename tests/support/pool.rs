@@ -19,6 +19,7 @@ use runner::application::{
 };
 use runner::workers::WorkerOptions;
 use runner::workers::pool::Limits;
+use runner::workers::resources::Resources;
 use runner::workers::turnover::Turnover;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,9 +59,11 @@ pub fn options(folder: &Path) -> WorkerOptions {
         stop_timeout: Duration::from_secs(30),
         limits: Limits {
             request_timeout: Duration::from_secs(60),
+            request_slow: Duration::ZERO,
             queue_length: 1000,
             queue_timeout: Duration::from_secs(30),
         },
+        resources: Resources::default(),
     }
 }
 

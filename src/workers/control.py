@@ -1,0 +1,174 @@
+"""What a worker does besides answering requests: obeys runner, says where its threads are, keeps its limits.
+
+Plain Python 3.8 and later, standard library only. Runner's side is src/workers/watch.rs: a stream socket, which
+closes when runner ends. Runner sends bytes: 0 tells the worker to leave, any other asks where its lanes are, and
+numbers the answer. That is a text as `faulthandler` writes it, then a line `reply NUMBER`. Who does not answer,
+because the interpreter's lock is held, is sent a signal, upon which `faulthandler` writes to the same socket
+without any lock.
+"""
+
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+
+from runner_exchange import Gone
+
+LEAVE = 0
+DEEPEST = 100  # frames of a stack that are told, as many as faulthandler tells
+THREAD = 3  # the lane's counter that holds its thread, as in src/protocol/worker.rs
+MOMENT = 1.0  # seconds that anything may outlive runner
+
+
+class Leaving:
+    """Whether runner has told this worker to leave, though a request has not ended."""
+
+    told = False
+
+
+def no_action(*_):
+    """Signals of the terminal and of service managers are runner's to act on. A handler rather than SIG_IGN,
+    which programs started by the application would inherit. One comes from ourselves: it has the main thread
+    give up what it is at, so that `finally` is done."""
+    if Leaving.told:
+        raise Gone
+
+
+IGNORED = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTSTP")
+    if hasattr(signal, name)
+]
+
+
+def reserve(number, is_mine=False):
+    """Keeps a signal for the control thread: whatever another thread is waiting for is not interrupted. Threads
+    begin with what the one that starts them has."""
+    if number and hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK if is_mine else signal.SIG_BLOCK, [number])
+
+
+class Control:
+    """The thread that obeys runner."""
+
+    def __init__(self, descriptor, options, lanes):
+        self.descriptor = descriptor
+        self.grace = options["stop_timeout"]
+        self.signal = options["stack_signal"]
+        self.lanes = lanes
+
+    def start(self):
+        if self.signal:
+            try:
+                faulthandler.register(self.signal, file=self.descriptor, all_threads=True)
+            except (AttributeError, OSError, RuntimeError, ValueError):
+                signal.signal(self.signal, no_action)  # it is asked only
+        reserve(self.signal, is_mine=True)
+        threading.Thread(target=self.obey, name="runner-control", daemon=True).start()
+        reserve(self.signal)
+
+    def obey(self):
+        """Nothing outlives runner. When it is gone, nobody waits for an answer any more: the time that a stop
+        would give is for what else the application has in hand, and not more than a moment."""
+        while True:
+            order = self.receive()
+            if not order:
+                break
+            if order[0] == LEAVE:
+                Leaving.told = True
+                if hasattr(signal, "pthread_kill"):
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+            else:
+                self.send(self.stacks() + "reply %d\n" % order[0])
+        time.sleep(min(self.grace, MOMENT))
+        os._exit(1)
+
+    def receive(self):
+        try:
+            return os.read(self.descriptor, 1)
+        except OSError:  # runner ended with words of ours unread
+            return b""
+
+    def send(self, text):
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+        except OSError:
+            pass  # that it is gone is seen when reading
+
+    def stacks(self):
+        """Where the lanes are, as faulthandler would say it."""
+        frames = sys._current_frames()
+        frames.pop(threading.get_ident(), None)  # would keep all of them alive
+        lines = []
+        for lane in self.lanes:
+            ident = lane.counters[THREAD]
+            lines.append("Thread 0x%016x (most recent call first):" % ident)
+            frame, depth = frames.get(ident), 0
+            while frame is not None and depth < DEEPEST:
+                code = frame.f_code
+                name = code.co_filename.replace("\n", "?"), frame.f_lineno or 0, code.co_name.replace("\n", "?")
+                lines.append('  File "%s", line %d in %s' % name)
+                frame, depth = frame.f_back, depth + 1
+            if frame is not None:
+                lines.append("  ...")
+            lines.append("")
+        return "\n".join(lines) + "\n"
+
+    def keep_to_ourselves(self):
+        """A process that the application forks is none of ours: it obeys signals like any other, does not hold our
+        descriptors, and is no second worker on the same lanes if it comes back from the application."""
+        if not hasattr(os, "register_at_fork"):
+            return
+        masked = threading.local()
+
+        def before():
+            # A signal that came before the handlers are taken away would be lost.
+            masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+
+        def after_in_parent():
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
+
+        def after_in_child():
+            if self.signal:
+                faulthandler.unregister(self.signal)
+            for number in IGNORED:
+                if signal.getsignal(number) is no_action:
+                    signal.signal(number, signal.SIG_DFL)
+            os.close(self.descriptor)
+            for lane in self.lanes:
+                lane.disown()
+            after_in_parent()
+
+        os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+
+
+def keep_limits(limits):
+    """Limits what this process may use, and each that the application starts."""
+    for name, value in limits.items():
+        kind = getattr(resource, RESOURCES[name], None)
+        if kind is None:
+            continue
+        value = int(value)
+        # At the lower limit of time it is told (SIGXCPU), at the upper one it is killed without a word.
+        most = value + 5 if name == "cpu" else value
+        try:
+            resource.setrlimit(kind, (value, most))
+        except (OSError, ValueError):
+            _, most = resource.getrlimit(kind)
+            resource.setrlimit(kind, (most, most))
+            told = "runner worker %d: runner.workers.limits.%s is %d, but %d is the most that the system allows\n"
+            sys.stderr.write(told % (os.getpid(), name, value, most))
+
+
+RESOURCES = {
+    "memory": "RLIMIT_AS",
+    "files": "RLIMIT_NOFILE",
+    "cpu": "RLIMIT_CPU",
+    "processes": "RLIMIT_NPROC",
+    "core": "RLIMIT_CORE",
+}

@@ -1,0 +1,209 @@
+//! Stacks as `faulthandler` writes them, read and shown as Python shows tracebacks. Pure but for the lines of
+//! source, which are read from their files.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::template;
+
+/// The largest file of source that is read, in bytes.
+const LARGEST_SOURCE: u64 = 8 << 20;
+
+/// One call of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The file of the code, as Python names it.
+    pub file: String,
+    /// The line that it is at; `None` if that is not known.
+    pub line: Option<usize>,
+    /// The function.
+    pub function: String,
+}
+
+/// The calls of a thread, the oldest first, without those of our own that led to the application. Where a thread
+/// is told of twice, the last time counts; what makes no sense is passed over.
+#[must_use]
+pub fn of_thread(dump: &str, thread: u64) -> Vec<Call> {
+    let mut found = Vec::new();
+    let mut inside = false;
+    for line in dump.lines() {
+        let header = line.strip_prefix("Current ").unwrap_or(line);
+        if let Some(rest) = header
+            .strip_prefix("Thread 0x")
+            .or_else(|| header.strip_prefix("thread 0x"))
+        {
+            let end = rest
+                .find(|c: char| !c.is_ascii_hexdigit())
+                .unwrap_or(rest.len());
+            inside = u64::from_str_radix(&rest[..end], 16) == Ok(thread);
+            if inside {
+                found.clear();
+            }
+        } else if inside && let Some(call) = call(line) {
+            found.push(call);
+        }
+    }
+    found.reverse();
+    let ours = |call: &Call| template::is_ours(&call.file);
+    if let Some(first) = found.iter().position(ours) {
+        let led = found[first..].iter().take_while(|call| ours(call)).count();
+        found.drain(..first + led);
+    }
+    found
+}
+
+/// `  File "/srv/app.py", line 12 in view`
+fn call(line: &str) -> Option<Call> {
+    let (file, rest) = line.strip_prefix("  File \"")?.rsplit_once("\", line ")?;
+    let (line, function) = rest.split_once(" in ")?;
+    Some(Call {
+        file: file.to_owned(),
+        line: line.parse().ok().filter(|&line| line > 0),
+        function: function.to_owned(),
+    })
+}
+
+/// A stack as Python shows it, with the lines of source where they can be read. Reads files: not for a thread that has
+/// others to serve.
+#[must_use]
+pub fn shown(calls: &[Call]) -> String {
+    let mut text = String::new();
+    let mut sources: HashMap<&str, Option<String>> = HashMap::new();
+    for call in calls {
+        let line = call
+            .line
+            .map_or_else(|| "???".to_owned(), |line| line.to_string());
+        // A `String` takes whatever is written.
+        let _ = writeln!(
+            text,
+            "  File \"{}\", line {line}, in {}",
+            call.file, call.function
+        );
+        let source = sources
+            .entry(&call.file)
+            .or_insert_with(|| source(&call.file));
+        let code = source
+            .as_deref()
+            .zip(call.line)
+            .and_then(|(source, line)| source.lines().nth(line - 1))
+            .map(str::trim)
+            .filter(|code| !code.is_empty());
+        if let Some(code) = code {
+            let _ = writeln!(text, "    {code}");
+        }
+    }
+    // Whatever the names and lines hold, it is nothing that a terminal would obey.
+    text.retain(|c| c == '\n' || !c.is_control());
+    text
+}
+
+/// A file of source, if it is one.
+fn source(path: &str) -> Option<String> {
+    // The worker may say what it likes: a FIFO must not hold us up.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+    let file = File::options()
+        .read(true)
+        .custom_flags(i32::try_from(nonblocking).ok()?)
+        .open(path)
+        .ok()?;
+    let about = file.metadata().ok()?;
+    if !about.is_file() || about.len() > LARGEST_SOURCE {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_SOURCE).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, of_thread, shown};
+
+    /// What CPython 3.8 to 3.14 and PyPy write, and what control.py does.
+    const DUMP: &str = "\
+Thread 0x00007f0000000001 (most recent call first):
+  File \"/srv/lock.py\", line 4 in acquire
+  File \"/srv/app.py\", line 9 in application
+  File \"runner/worker.py\", line 250 in answer
+  File \"runner/worker.py\", line 228 in loop
+  File \"/usr/lib/python3.11/threading.py\", line 982 in run
+
+Current thread 0x7F0000000002 [python] (most recent call first, approximate line numbers):
+  File \"runner/exchange.py\", line 115 in write
+  File \"/srv/with \"quotes\".py\", line ??? in <lambda>
+  File \"runner/exchange.py\", line 160 in blocks
+  File \"runner/worker.py\", line 250 in answer
+  File \"<string>\", line 1 in <module>
+
+Thread 0x00007f0000000003 (most recent call first):
+  File \"runner/worker.py\", line 205 in loop
+";
+
+    fn calls(thread: u64) -> Vec<String> {
+        let show = |call: Call| format!("{}:{:?} {}", call.file, call.line, call.function);
+        of_thread(DUMP, thread).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_stack_is_that_of_the_application_oldest_call_first() {
+        assert_eq!(
+            calls(0x7f00_0000_0001),
+            [
+                "/srv/app.py:Some(9) application",
+                "/srv/lock.py:Some(4) acquire"
+            ]
+        );
+        assert_eq!(
+            calls(0x7f00_0000_0002),
+            [
+                "/srv/with \"quotes\".py:None <lambda>",
+                "runner/exchange.py:Some(115) write"
+            ]
+        );
+        assert!(calls(0x7f00_0000_0003).is_empty());
+        assert!(calls(4).is_empty());
+    }
+
+    #[test]
+    fn a_stack_without_frames_of_ours_is_all_shown() {
+        let deep = "Thread 0x1 (most recent call first):\n  File \"b\", line 2 in g\n  File \"a\", line 1 in f\n  ...\n";
+        let files: Vec<String> = of_thread(deep, 1)
+            .into_iter()
+            .map(|call| call.file)
+            .collect();
+        assert_eq!(files, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_told_twice_is_taken_once() {
+        let twice = "Thread 0x1 (x):\n  File \"a\", line 1 in f\nreply 3\nThread 0x1 (x):\n  File \"b\", line 1 in f\n";
+        assert_eq!(of_thread(twice, 1)[0].file, "b");
+    }
+
+    #[test]
+    fn lines_of_source_are_shown_where_there_are_any() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("app.py");
+        std::fs::write(&path, "def f():\n    \x1b[1mg()\n").expect("written");
+        let file = path.to_str().expect("UTF-8").to_owned();
+        let at = |file: &str, line| Call {
+            file: file.to_owned(),
+            line,
+            function: "f".to_owned(),
+        };
+        let calls = [
+            at(&file, Some(2)),
+            at(&file, Some(9)),
+            at("<string>", Some(1)),
+            at("/dev/zero", Some(1)),
+            at(&file, None),
+        ];
+        let wanted = format!(
+            "  File \"{file}\", line 2, in f\n    [1mg()\n  File \"{file}\", line 9, in f\n  File \"<string>\", line 1, in f\n  File \"/dev/zero\", line 1, in f\n  File \"{file}\", line ???, in f\n"
+        );
+        assert_eq!(shown(&calls), wanted);
+    }
+}

@@ -1,0 +1,238 @@
+//! The socket between us and a worker's control thread: its closing tells the worker that we have ended, and
+//! over it the worker is asked where its lanes are, and told to leave.
+//!
+//! A worker that is asked answers by itself, which disturbs nobody. If it does not, one of its threads holds the
+//! interpreter's lock: then it is sent a signal, upon which `faulthandler` writes the stacks to the same socket
+//! without any lock. That could go wrong while threads run, but then they do not.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::pool::{Seat, WorkerId};
+use super::stacks;
+use super::staff::Event;
+use super::task::About;
+use super::{MOMENT, Shared, lock, reader};
+use crate::log;
+use crate::unix::Process;
+
+/// The order to leave.
+const LEAVE: u8 = 0;
+/// How long a worker may take to answer by itself: many times what it needs if it can.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// The same where nothing is wrong, and nothing may go wrong: that it cannot answer is to be sure.
+const MORE_PATIENCE: Duration = Duration::from_secs(1);
+/// `faulthandler` does not say when it is done: it is if it has written nothing for so long.
+const QUIET: Duration = Duration::from_millis(50);
+/// The longest answer: faulthandler's limits are 100 threads, 100 frames, 500 characters for a name.
+const LONGEST: usize = 16 << 20;
+
+/// A request whose stack is wanted.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Where it runs.
+    pub seat: Seat,
+    /// Its number there.
+    pub number: u32,
+    /// The lane's thread.
+    pub thread: u64,
+    /// What it is.
+    pub about: About,
+    /// How long it has been running.
+    pub age: Duration,
+    /// Why it is wanted.
+    pub reason: Reason,
+}
+
+/// Why the stack of a request is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is overdue, was answered 504, and its worker is to end.
+    Overdue,
+    /// It takes long.
+    Slow,
+    /// Somebody asked.
+    Asked,
+}
+
+impl Question {
+    /// What is said before the stack.
+    /// `worker` is its process id behind a space, or nothing if that is not known.
+    pub(super) fn heading(&self, worker: &str) -> String {
+        let Self { about, seat, .. } = self;
+        let age = seconds(self.age);
+        match self.reason {
+            Reason::Overdue => format!(
+                "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is ended"
+            ),
+            Reason::Slow => {
+                format!(
+                    "{about} has been running for {age} (runner.request.slow) in worker{worker}"
+                )
+            }
+            Reason::Asked => format!("worker{worker}, lane {}: {about} for {age}", seat.1 + 1),
+        }
+    }
+}
+
+/// A time for the log.
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// Our end of the socket, through which a worker is asked and told.
+#[derive(Debug)]
+pub(super) struct Watch(mpsc::UnboundedSender<Order>);
+
+#[derive(Debug)]
+enum Order {
+    Show(Question),
+    Leave,
+}
+
+impl Watch {
+    /// Begins to attend to a worker, until this is dropped. The worker leaves then, too.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        worker: WorkerId,
+        socket: UnixStream,
+        process: Arc<Process>,
+    ) -> Self {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let attendant = Attendant {
+            shared: Arc::clone(shared),
+            worker,
+            socket,
+            process,
+            asked: 0,
+        };
+        shared.attendants.spawn(attendant.attend(inbox));
+        Self(orders)
+    }
+
+    /// Has the stack of a request logged, if it still runs then.
+    pub(super) fn show(&self, question: Question) {
+        // It ends only with us.
+        let _ = self.0.send(Order::Show(question));
+    }
+
+    /// Tells the worker to leave in the middle of its requests, and ends it if it does not in a moment.
+    pub(super) fn leave(&self) {
+        let _ = self.0.send(Order::Leave);
+    }
+}
+
+struct Attendant {
+    shared: Arc<Shared>,
+    worker: WorkerId,
+    socket: UnixStream,
+    process: Arc<Process>,
+    /// The number of the last time that it was asked, from 1 to 255.
+    asked: u8,
+}
+
+impl Attendant {
+    async fn attend(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let mut next = inbox.recv().await;
+        while let Some(order) = next {
+            // All at once: what holds up one stack holds up the others.
+            let mut questions = Vec::new();
+            let mut is_to_leave = false;
+            let mut more = Some(order);
+            while let Some(order) = more {
+                match order {
+                    Order::Show(question) => questions.push(question),
+                    Order::Leave => is_to_leave = true,
+                }
+                more = inbox.try_recv().ok();
+            }
+            if !questions.is_empty() {
+                let is_urgent = |question: &Question| question.reason == Reason::Overdue;
+                let patience = match questions.iter().any(is_urgent) {
+                    true => PATIENCE,
+                    false => MORE_PATIENCE,
+                };
+                let dump = self.ask(patience).await;
+                self.tell(questions, dump).await;
+            }
+            if is_to_leave {
+                // If it cannot be told, it is ended all the same.
+                let _ = self.socket.try_write(&[LEAVE]);
+                let left = async { while self.read(&mut Vec::new()).await {} };
+                let _ = timeout(MOMENT, left).await;
+                self.shared.tell(Event::Hopeless(self.worker));
+            }
+            next = inbox.recv().await;
+        }
+    }
+
+    /// Where the worker's threads are, by itself or by `faulthandler`.
+    async fn ask(&mut self, patience: Duration) -> String {
+        self.asked = self.asked.checked_add(1).unwrap_or(1);
+        let end = format!("reply {}\n", self.asked);
+        let mut text = Vec::new();
+        // If it cannot be asked, its buffer is full of questions, or it is dead.
+        let _ = self.socket.try_write(&[self.asked]);
+        let answered =
+            async { while !text.ends_with(end.as_bytes()) && self.read(&mut text).await {} };
+        if timeout(patience, answered).await.is_err() {
+            self.shared.tell(Event::Frozen(self.worker));
+            self.process.show_stacks();
+            let mut limit = PATIENCE;
+            while let Ok(true) = timeout(limit, self.read(&mut text)).await {
+                limit = QUIET;
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Reads once; whether there may be more.
+    async fn read(&self, text: &mut Vec<u8>) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        if self.socket.readable().await.is_err() {
+            return false;
+        }
+        match self.socket.try_read(&mut buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                text.extend_from_slice(&buffer[..count]);
+                text.len() < LONGEST
+            }
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Logs the stacks of those requests that are still where they were.
+    async fn tell(&self, mut questions: Vec<Question>, dump: String) {
+        questions.retain(|question| {
+            question.reason == Reason::Overdue || self.is_at(question.seat, question.number)
+        });
+        let worker = format!(" {}", self.process.id());
+        let render = move || {
+            for question in questions {
+                let heading = question.heading(&worker);
+                let stack = stacks::of_thread(&dump, question.thread);
+                if stack.is_empty() {
+                    log!("{heading}");
+                } else {
+                    let stack = stacks::shown(&stack);
+                    log!("{heading}. Stack (most recent call last):\n{stack}");
+                }
+            }
+        };
+        // The lines of source are in files, which may be slow to read. Whoever hangs there holds up nobody.
+        let _ = timeout(MORE_PATIENCE, tokio::task::spawn_blocking(render)).await;
+    }
+
+    /// Whether a lane is still on a request.
+    fn is_at(&self, seat: Seat, number: u32) -> bool {
+        // A worker that makes no sense is found out by others.
+        let _ = reader::collect(&self.shared, seat);
+        lock(&self.shared.pool).is_at(seat, number)
+    }
+}

@@ -1,0 +1,229 @@
+//! Requests that hang, each in another way: 504 at the deadline, where they stood in the log, another worker.
+
+mod support;
+
+use std::thread;
+
+use rustix::process::Signal;
+use support::http::{self, Connection, Waits};
+use support::{Folder, Server};
+
+/// `tests/apps/stuck.py` with settings.
+fn stuck(settings: &str) -> Server {
+    Folder::new()
+        .copy("tests/apps/stuck.py")
+        .file("settings.ini", settings)
+        .gated([
+            "-c",
+            "settings.ini",
+            "serve",
+            "WSGI",
+            "import:stuck.application",
+        ])
+        .start()
+}
+
+/// Sends a request, and returns when the application is on it and has said so.
+fn begin(server: &Server, path: &str, says: &str) -> Connection {
+    let before = server.log().matches(says).count();
+    let mut connection = Connection::open(server.address());
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    connection.send(request.as_bytes());
+    server.wait_for_log(|log| log.matches(says).count() > before);
+    connection
+}
+
+/// The lines of the log that tell of a request, from the one that begins with `heading` to the end of its stack.
+#[track_caller]
+fn told(server: &Server, heading: &str) -> String {
+    let heading = format!("runner: {heading}");
+    let tale = |log: &str| -> Option<String> {
+        let from = log.find(&heading)?;
+        let mut lines = log[from..].split_inclusive('\n');
+        let first = lines.next().filter(|line| line.ends_with('\n'))?;
+        // All of it was written at once.
+        let stack = lines.take_while(|line| line.starts_with("runner:   "));
+        Some(first.to_owned() + &stack.collect::<String>())
+    };
+    let log = server.wait_for_log(|log| tale(log).is_some());
+    tale(&log).expect("just seen")
+}
+
+/// How late a request was answered, as the log has it, in seconds after a deadline of half a second.
+#[track_caller]
+fn lateness(tale: &str) -> f64 {
+    let age = tale.split("no answer for ").nth(1).expect("an age");
+    let age = age.split(' ').next().expect("a number");
+    age.parse::<f64>().expect("a number") - 0.5
+}
+
+const DEADLINE: &str = "[runner.request]\ntimeout = '500ms'\n";
+
+/// What hangs, and the end of the stack that the log shows for it.
+const HANGING: [(&str, &str); 5] = [
+    ("sleep_for_ever", "in sleep_for_ever\nrunner:     time."),
+    ("spin", "in spin\nrunner:     "),
+    ("catastrophe", "in match\nrunner:     return _compile("),
+    (
+        "hold_the_interpreter",
+        "in hold_the_interpreter\nrunner:     ctypes.PyDLL(None)",
+    ),
+    ("tidy_up", "in tidy_up\nrunner:     time."),
+];
+
+#[test]
+fn a_request_that_hangs_is_answered_504_and_the_log_says_where_it_stood() {
+    for (path, stack) in HANGING {
+        let server = stuck(DEADLINE);
+        let pid = server.get("/").ok();
+        let reply = server.get(&format!("/{path}"));
+        assert_eq!(reply.status, 504, "{path}");
+        let tale = told(&server, &format!("504 for GET /{path}: no answer for "));
+        assert!(lateness(&tale) < 0.5, "{tale}");
+        assert!(tale.contains(stack), "{tale}");
+        let first = tale.lines().nth(1).expect("a stack");
+        assert!(first.ends_with(", in application"), "{tale}");
+        assert!(!tale.contains("\"runner/"), "{tale}");
+        // Its successor answers, and the worker itself has gone.
+        assert_ne!(server.get("/").ok(), pid);
+        let ended = format!("worker {}, which had", &pid["pid ".len()..]);
+        let log = server.wait_for_log(|log| log.contains(&ended));
+        assert_eq!(log.contains("tidied up"), path == "tidy_up", "{log}");
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+/// The stacks come from each kind of Python.
+#[test]
+fn pypy_says_where_a_request_stood() {
+    for path in ["sleep_for_ever", "spin"] {
+        let server = stuck(&format!("runner.python = 'pypy3'\n{DEADLINE}"));
+        assert_eq!(server.get(&format!("/{path}")).status, 504);
+        let tale = told(&server, &format!("504 for GET /{path}: "));
+        assert!(tale.contains(&format!(", in {path}\n")), "{tale}");
+        assert!(server.get("/").ok().starts_with("pid "));
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn who_waits_for_what_another_request_holds_is_told_of_too() {
+    let server = stuck(&format!(
+        "{DEADLINE}[runner.workers]\nmax = 1\nthreads = 2\n"
+    ));
+    let mut holds = begin(&server, "/sleep_in_lock", "locked\n");
+    let mut waits = begin(&server, "/wait_for_lock", "began /wait_for_lock\n");
+    assert_eq!(holds.reply("GET").status, 504);
+    assert_eq!(waits.reply("GET").status, 504);
+    for path in ["sleep_in_lock", "wait_for_lock"] {
+        let tale = told(&server, &format!("504 for GET /{path}: "));
+        assert!(tale.contains(&format!(", in {path}\n")), "{tale}");
+        assert!(lateness(&tale) < 0.5, "{tale}");
+    }
+    assert!(server.get("/").ok().starts_with("pid "));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn neighbours_of_a_request_that_hangs_finish_first() {
+    for path in ["sleep_for_ever", "spin"] {
+        let server = stuck(&format!(
+            "{DEADLINE}[runner.workers]\nmax = 1\nthreads = 2\n"
+        ));
+        let mut neighbour = begin(&server, "/blocks", "waiting\n");
+        server.folder().open_gate();
+        server.wait_for_log(|log| log.matches("waiting\n").count() == 2);
+        assert_eq!(server.get(&format!("/{path}")).status, 504);
+        // Others are served meanwhile, by another worker.
+        assert!(server.get("/").ok().starts_with("pid "));
+        server.folder().open_gate();
+        server.wait_for_log(|log| log.matches("waiting\n").count() == 3);
+        let log = server.log();
+        assert!(!log.contains("which had a request"), "{log}");
+        assert!(neighbour.until("block\n").contains("200 OK"));
+        drop(neighbour);
+        // Nobody wants more blocks: the iterable is closed, at the next block or the one after, and the worker goes.
+        let mut waits = Waits::new();
+        while !server.log().contains("closed\n") {
+            server.folder().open_gate();
+            waits.wait(|| server.log());
+        }
+        server.wait_for_log(|log| log.contains("which had a request that was overdue"));
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+/// A request that holds the interpreter's lock holds up its neighbours too: they have as long as in a stop.
+#[test]
+fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_ever() {
+    let server = stuck(&format!(
+        "runner.stop_timeout = '1s'\n{DEADLINE}[runner.workers]\nmax = 1\nthreads = 2\n"
+    ));
+    let mut neighbour = begin(&server, "/blocks", "waiting\n");
+    server.folder().open_gate();
+    server.wait_for_log(|log| log.matches("waiting\n").count() == 2);
+    assert_eq!(server.get("/hold_the_interpreter").status, 504);
+    // Nobody takes what has come of it for whole.
+    let reply = neighbour.reply("GET");
+    assert_eq!(
+        (reply.status, reply.text().as_str(), reply.complete),
+        (200, "block\n", false)
+    );
+    assert!(server.get("/").ok().starts_with("pid "));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_slow_request_is_told_of_once_and_goes_on() {
+    // The second one cannot be asked: what `faulthandler` writes disturbs it no more.
+    for path in ["wait_at_the_gate", "wait_and_hold_the_interpreter"] {
+        let server = stuck("runner.request.slow = '100ms'\n");
+        let mut connection = begin(&server, &format!("/{path}"), "waiting\n");
+        let tale = told(&server, &format!("GET /{path} has been running for "));
+        assert!(tale.contains("(runner.request.slow)"), "{tale}");
+        assert!(tale.contains(&format!(", in {path}\n")), "{tale}");
+        server.folder().open_gate();
+        assert_eq!(connection.reply("GET").status, 200);
+        let end = format!("200 for GET /{path} after ");
+        let log = server.wait_for_log(|log| log.contains(&end));
+        assert_eq!(log.matches("has been running").count(), 1, "{log}");
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn sigquit_writes_the_stacks_of_all_workers() {
+    let server = stuck("[runner.workers]\nmin = 3\nmax = 3\nthreads = 2\n");
+    let paths = ["wait_at_the_gate", "wait_and_hold_the_interpreter"];
+    let connections = paths.map(|path| begin(&server, &format!("/{path}"), "waiting\n"));
+    // Two requests may be in one process, whose second one holds up what it would say by itself.
+    let mut waits = Waits::new();
+    let mut wanted = vec![": idle\n".to_owned()];
+    for path in paths {
+        wanted.push(format!(": GET /{path} for "));
+        wanted.push(format!(", in {path}\n"));
+    }
+    while !wanted.iter().all(|text| server.log().contains(text)) {
+        server.signal(Signal::QUIT);
+        waits.wait(|| server.log());
+    }
+    server.folder().open_gate();
+    server.folder().open_gate();
+    for mut connection in connections {
+        assert_eq!(connection.reply("GET").status, 200);
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_request_that_hangs_costs_others_nothing() {
+    let server = stuck(&format!("{DEADLINE}[runner.workers]\nmin = 2\nmax = 2\n"));
+    thread::scope(|scope| {
+        let hanging = scope.spawn(|| server.get("/hold_the_interpreter"));
+        while !hanging.is_finished() {
+            assert_eq!(http::get(server.address(), "/").status, 200);
+        }
+        assert_eq!(hanging.join().expect("an answer").status, 504);
+    });
+    assert_eq!(server.stop().status, 0);
+}

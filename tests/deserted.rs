@@ -1,0 +1,77 @@
+//! Clients that go away: nothing is begun for them, and what was begun is given up as soon as that can be.
+
+#[path = "support/pool.rs"]
+mod support;
+
+use http::StatusCode;
+use runner::application::Application;
+
+use support::{GRACE, Pool, blocks, body, bounded, pool};
+
+/// Waits until so many requests are in the queue that somebody still waits for.
+async fn queued(pool: &Pool, count: usize) {
+    let reached = async {
+        while pool.wsgi.status().queue.length != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    bounded(reached).await;
+}
+
+#[tokio::test]
+async fn a_request_in_the_queue_goes_with_its_client() {
+    let pool = pool(|options| options.limits.queue_length = 2).await;
+    let busy = pool.begin("/wait");
+    pool.noted("waiting").await;
+    // It would end the worker.
+    let deserted = pool.begin("/kill");
+    let first = pool.begin("/pid");
+    queued(&pool, 2).await;
+    let refused = bounded(pool.get("/pid")).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers["retry-after"], "1");
+    deserted.abort();
+    assert!(deserted.await.expect_err("it was given up").is_cancelled());
+    queued(&pool, 1).await;
+    // There is room for another.
+    let second = pool.begin("/pid");
+    queued(&pool, 2).await;
+    pool.allow("go").await;
+    let mut pids = Vec::new();
+    for request in [busy, first, second] {
+        let response = bounded(request).await.expect("answered");
+        pids.push(body(response).await.expect("whole"));
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 1, "the worker was ended: {pids:?}");
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn an_iterable_is_closed_at_its_next_block() {
+    let pool = pool(|_| ()).await;
+    let begun = pool.begin("/gated-blocks");
+    pool.noted("waiting").await;
+    pool.allow("go").await;
+    let mut deserted = blocks(bounded(begun).await.expect("answered"));
+    assert_eq!(bounded(deserted.next()).await, Some(Ok("block".into())));
+    pool.noted("waiting").await;
+    drop(deserted);
+    // Whoever reads what the worker sends has its turn before we go on.
+    tokio::task::yield_now().await;
+    pool.allow("go").await;
+    pool.noted("closed").await;
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn an_application_that_has_not_begun_its_answer_is_closed_at_the_first_block() {
+    let pool = pool(|_| ()).await;
+    let deserted = pool.begin("/gated-blocks");
+    pool.noted("waiting").await;
+    deserted.abort();
+    assert!(deserted.await.expect_err("it was given up").is_cancelled());
+    pool.allow("go").await;
+    pool.noted("closed").await;
+    pool.wsgi.stop(GRACE).await;
+}
