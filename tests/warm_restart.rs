@@ -4,6 +4,8 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 
 use rustix::process::Signal;
 use support::http::Waits;
@@ -85,6 +87,25 @@ fn the_second_master_takes_the_place_of_the_first() {
             assert!(!folder.path(left).exists(), "{left}");
         }
     }
+}
+
+/// A process manager hands over its socket each time; somebody at a terminal has none to hand over.
+#[test]
+fn a_socket_that_was_handed_over_is_handed_on() {
+    let folder = folder(&FILE.replace("tcp://127.0.0.1:0", "fd.socket:stdin"));
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let again = OwnedFd::from(socket.try_clone().expect("a duplicate"));
+    let first = master(&folder).start_with(socket.into()).serving();
+    install(&folder, 2);
+    let second = master(&folder).start_with(again).serving();
+    assert_eq!(first.wait().status, 0);
+    assert_eq!(second.get("/").ok(), "version 2");
+    install(&folder, 3);
+    let third = master(&folder).start();
+    assert_eq!(third.url(), second.url());
+    assert_eq!(second.wait().status, 0);
+    assert_eq!(third.get("/").ok(), "version 3");
+    assert_eq!(third.stop().status, 0);
 }
 
 #[test]

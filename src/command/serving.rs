@@ -42,7 +42,8 @@ const INTERRUPTED: u8 = 130;
 /// It cannot listen there, or the application cannot be started.
 pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
     unix::raise_descriptor_limit();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let mut master = Master::new(plan)?;
         let alive = master.notifier.keep_alive();
         tokio::select! {
@@ -50,7 +51,10 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
             never = alive => match never {},
             never = orphans::bury() => match never {},
         }
-    })
+    });
+    // Files that cannot be read to their end, in a reload that was given up, are no reason to stay.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Answers one CGI request.
