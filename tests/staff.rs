@@ -146,7 +146,13 @@ async fn all_are_ready_when_as_many_serve_as_always_should() {
 async fn a_worker_that_cannot_be_started_is_an_error_of_all() {
     let source = "\
 import os, pathlib
-pathlib.Path(__file__).with_name('taken').mkdir()
+folder = pathlib.Path(__file__).parent
+try:
+    (folder / 'taken').mkdir()
+except FileExistsError:
+    with open(folder / 'go', 'rb', buffering=0) as pipe:
+        pipe.read(1)
+    raise
 
 def application(environ, start_response):
     start_response('200 OK', [])
@@ -159,7 +165,12 @@ def application(environ, start_response):
     })
     .await
     .expect("started");
-    let error = bounded(pool.wsgi.all_ready()).await.expect_err("one fails");
+    let wsgi = Arc::clone(&pool.wsgi);
+    let all_ready = tokio::spawn(async move { wsgi.all_ready().await });
+    tokio::task::yield_now().await;
+    pool.allow("go").await;
+    let error = bounded(all_ready).await.expect("asked");
+    let error = error.expect_err("one fails");
     assert!(
         format!("{error:#}").contains("FileExistsError"),
         "{error:#}"
