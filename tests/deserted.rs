@@ -50,10 +50,14 @@ async fn a_request_in_the_queue_goes_with_its_client() {
 #[tokio::test]
 async fn an_iterable_is_closed_at_its_next_block() {
     let pool = pool(|_| ()).await;
-    let mut deserted = blocks(pool.get("/blocks").await);
-    assert_eq!(deserted.next().await, Some(Ok("first".into())));
-    // It waits between two blocks. Whoever reads what the worker sends has its turn before we go on.
+    let begun = pool.begin("/gated-blocks");
+    pool.noted("waiting").await;
+    pool.allow("go").await;
+    let mut deserted = blocks(bounded(begun).await.expect("answered"));
+    assert_eq!(bounded(deserted.next()).await, Some(Ok("block".into())));
+    pool.noted("waiting").await;
     drop(deserted);
+    // Whoever reads what the worker sends has its turn before we go on.
     tokio::task::yield_now().await;
     pool.allow("go").await;
     pool.noted("closed").await;
@@ -63,7 +67,7 @@ async fn an_iterable_is_closed_at_its_next_block() {
 #[tokio::test]
 async fn an_application_that_has_not_begun_its_answer_is_closed_at_the_first_block() {
     let pool = pool(|_| ()).await;
-    let deserted = pool.begin("/late-blocks");
+    let deserted = pool.begin("/gated-blocks");
     pool.noted("waiting").await;
     deserted.abort();
     assert!(deserted.await.expect_err("it was given up").is_cancelled());

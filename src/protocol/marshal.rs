@@ -214,20 +214,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A byte string.
-    ///
-    /// # Errors
-    /// [`Malformed`] if something else stands there.
-    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        match self.code()? {
-            b's' => {
-                let length = self.length()?;
-                self.take(length)
-            }
-            _ => Err(Malformed),
-        }
-    }
-
     /// A string, in UTF-8 (with surrogates where Python had them).
     ///
     /// # Errors
@@ -271,14 +257,4 @@ impl<'a> Reader<'a> {
             _ => Err(Malformed),
         }
     }
-}
-
-/// The bytes whose latin-1 reading is the UTF-8 text given; `None` if it has other code points.
-#[must_use]
-pub fn latin1_of_utf8(text: &[u8]) -> Option<Vec<u8>> {
-    std::str::from_utf8(text)
-        .ok()?
-        .chars()
-        .map(|character| u8::try_from(u32::from(character)).ok())
-        .collect()
 }

@@ -12,7 +12,10 @@
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that speak of them.
 //!
 //! A frame and a record are a header of [`HEADER`] bytes, little-endian: length of the payload, number of the
-//! request, service time in nanoseconds (answers), kind, flags, and 16 bits for a known head (requests); then the payload.
+//! request, service time in nanoseconds (answers), kind, flags, 16 bits for a known head (requests) or the number of
+//! header fields (answers), the length of the head (answers); then the payload. The head of an answer is the
+//! status, and name and value of each field, with zero bytes between them: what contains one itself is found out by
+//! their number.
 //!
 //! Requests of one connection mostly differ in little more than their path, while decoding all variables and putting
 //! them together is the largest part of what a small request costs in the worker. So a request is sent in two parts, the
@@ -22,19 +25,21 @@
 //! That tokens carry the number makes a hand-shake after taking requests back needless: what is sent
 //! afterwards cannot be mistaken for what was taken.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use memchr::memchr;
 
 use super::environ;
 use super::known_heads::{KnownHeads, Sight};
-use super::marshal::{Malformed, Reader, Writer, latin1_of_utf8};
+use super::marshal::{Malformed, Writer};
 use crate::application::{Errors, Request, RequestBody};
 
 /// The size of a header in bytes.
-pub const HEADER: usize = 16;
+pub const HEADER: usize = 20;
 
 /// Where the records of a ring begin; before that are its counters, of 64 bits each.
 pub const RING_START: usize = 64;
@@ -92,6 +97,10 @@ pub struct Header {
     pub service: Duration,
     /// What follows.
     pub kind: Kind,
+    /// How many header fields the head has with which the payload begins.
+    pub fields: usize,
+    /// How long that head is, in bytes.
+    pub head: usize,
 }
 
 impl Header {
@@ -118,11 +127,18 @@ impl Header {
             6 => Kind::Errors,
             _ => return Err(Malformed),
         };
+        let size = |field: u32| usize::try_from(field).map_err(|_| Malformed);
+        let (length, head) = (size(field(0))?, size(field(16))?);
+        if head > length {
+            return Err(Malformed);
+        }
         Ok(Some(Self {
-            length: usize::try_from(field(0)).map_err(|_| Malformed)?,
+            length,
             number: field(4),
             service: Duration::from_nanos(u64::from(field(8))),
             kind,
+            fields: usize::from(u16::from_le_bytes([bytes[14], bytes[15]])),
+            head,
         }))
     }
 }
@@ -200,6 +216,7 @@ impl RequestFrame {
         frames.extend_from_slice(&number.to_le_bytes());
         frames.extend_from_slice(&[0, 0, 0, 0, 0, self.flags | flag]);
         frames.extend_from_slice(&slot.to_le_bytes());
+        frames.extend_from_slice(&[0; 4]);
         for part in parts {
             frames.extend_from_slice(part);
         }
@@ -229,7 +246,7 @@ pub struct BadAnswer(pub String);
 
 impl From<Malformed> for BadAnswer {
     fn from(_: Malformed) -> Self {
-        Self("status and headers must be a string and a list of pairs of strings".to_owned())
+        Self("it makes no sense".to_owned())
     }
 }
 
@@ -237,54 +254,52 @@ impl From<Malformed> for BadAnswer {
 ///
 /// # Errors
 /// [`BadAnswer`] if it is not what HTTP allows.
-pub fn answer(payload: &Bytes) -> Result<(Head, Bytes), BadAnswer> {
-    let mut reader = Reader::new(payload);
-    reader.tuple(3)?;
-    let head = read_head(&mut reader, payload)?;
-    let body = reader.bytes()?;
-    Ok((head, payload.slice_ref(body)))
-}
-
-/// Reads the head of an answer that comes in blocks.
-///
-/// # Errors
-/// [`BadAnswer`] if it is not what HTTP allows.
-pub fn head(payload: &Bytes) -> Result<Head, BadAnswer> {
-    let mut reader = Reader::new(payload);
-    reader.tuple(2)?;
-    read_head(&mut reader, payload)
+pub fn answer(header: Header, payload: &Bytes) -> Result<(Head, Bytes), BadAnswer> {
+    let head = head(header, payload)?;
+    Ok((head, payload.slice(header.head..)))
 }
 
 /// Reads an answer whose body is a file: head, offset and length.
 ///
 /// # Errors
 /// [`BadAnswer`] if it is not what HTTP allows.
-pub fn file(payload: &Bytes) -> Result<(Head, u64, u64), BadAnswer> {
-    let mut reader = Reader::new(payload);
-    reader.tuple(4)?;
-    let head = read_head(&mut reader, payload)?;
-    let offset = u64::try_from(reader.integer()?).map_err(|_| Malformed)?;
-    let length = u64::try_from(reader.integer()?).map_err(|_| Malformed)?;
-    Ok((head, offset, length))
+pub fn file(header: Header, payload: &Bytes) -> Result<(Head, u64, u64), BadAnswer> {
+    let head = head(header, payload)?;
+    let rest = payload.slice(header.head..);
+    let number = |at: usize| {
+        let bytes = rest.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map(|bytes| u64::from_le_bytes(*bytes))
+    };
+    Ok((
+        head,
+        number(0).ok_or(Malformed)?,
+        number(8).ok_or(Malformed)?,
+    ))
 }
 
-fn read_head(reader: &mut Reader<'_>, payload: &Bytes) -> Result<Head, BadAnswer> {
-    let (status, reason) = read_status(reader.string()?, payload)?;
-    let count = reader.sequence()?;
-    let mut headers = HeaderMap::with_capacity(count.min(64));
-    for _ in 0..count {
-        reader.tuple(2)?;
-        let name = reader.string()?;
-        let value = reader.string()?;
+/// Reads the head of an answer.
+///
+/// # Errors
+/// [`BadAnswer`] if it is not what HTTP allows.
+pub fn head(header: Header, payload: &Bytes) -> Result<Head, BadAnswer> {
+    let text = payload.slice(..header.head);
+    let mut parts = Parts {
+        text: &text,
+        rest: 0..text.len(),
+        missing: 1 + 2 * header.fields,
+    };
+    let (status, reason) = read_status(&text.slice(parts.next()?))?;
+    let mut headers = HeaderMap::with_capacity(header.fields);
+    for _ in 0..header.fields {
+        let name = &text[parts.next()?];
+        let value = text.slice(parts.next()?);
         let Ok(name) = HeaderName::from_bytes(name) else {
             return Err(BadAnswer(format!("{} is no header name", quoted(name))));
         };
-        let Some(value) =
-            latin1(value, payload).and_then(|bytes| HeaderValue::from_maybe_shared(bytes).ok())
-        else {
+        let Ok(value) = HeaderValue::from_maybe_shared(value.clone()) else {
             return Err(BadAnswer(format!(
                 "{} is no value for header `{name}`",
-                quoted(value)
+                quoted(&value)
             )));
         };
         if name == header::CONTENT_LENGTH && headers.contains_key(&name) {
@@ -299,21 +314,48 @@ fn read_head(reader: &mut Reader<'_>, payload: &Bytes) -> Result<Head, BadAnswer
     })
 }
 
+/// The parts of a head, of which there are to be so many and no more.
+struct Parts<'a> {
+    text: &'a Bytes,
+    rest: Range<usize>,
+    missing: usize,
+}
+
+impl Parts<'_> {
+    fn next(&mut self) -> Result<Range<usize>, BadAnswer> {
+        self.missing -= 1;
+        let start = self.rest.start;
+        let length = memchr(0, &self.text[self.rest.clone()]);
+        match (length, self.missing) {
+            (Some(length), 1..) => {
+                self.rest.start = start + length + 1;
+                Ok(start..start + length)
+            }
+            (None, 0) => Ok(self.rest.clone()),
+            _ => Err(BadAnswer(
+                "its headers are not all pairs, or the status or one of them contains a zero byte"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
 /// `200 OK`: three digits, then a reason phrase, which PEP 3333 asks for and we can do without.
-fn read_status(text: &[u8], payload: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
+fn read_status(text: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
     let bad = || BadAnswer(format!("{} is no status", quoted(text)));
-    let (code, reason) = match text.iter().position(|&byte| byte == b' ') {
-        Some(space) => (&text[..space], &text[space + 1..]),
-        None => (text, &text[text.len()..]),
+    let code = &text[..text.len().min(3)];
+    let reason = match text.get(3) {
+        None => Bytes::new(),
+        Some(b' ') => text.slice(4..),
+        Some(_) => return Err(bad()),
     };
     let status = StatusCode::from_bytes(code).map_err(|_| bad())?;
     if status.is_informational() {
         return Err(BadAnswer(format!("{} is not a final status", quoted(text))));
     }
-    if reason.is_empty() || status.canonical_reason().map(str::as_bytes) == Some(reason) {
+    if reason.is_empty() || status.canonical_reason().map(str::as_bytes) == Some(&reason) {
         return Ok((status, None));
     }
-    let reason = latin1(reason, payload).ok_or_else(bad)?;
     // RFC 9112 §4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )
     if reason
         .iter()
@@ -324,15 +366,8 @@ fn read_status(text: &[u8], payload: &Bytes) -> Result<(StatusCode, Option<Bytes
     Ok((status, Some(reason)))
 }
 
-/// The latin-1 bytes of a string; shares the payload's memory where they are ASCII.
-fn latin1(text: &[u8], payload: &Bytes) -> Option<Bytes> {
-    if text.is_ascii() {
-        Some(payload.slice_ref(text))
-    } else {
-        latin1_of_utf8(text).map(Bytes::from)
-    }
-}
-
+/// For the log: latin-1 as text.
 fn quoted(text: &[u8]) -> String {
-    format!("`{}`", String::from_utf8_lossy(text).escape_debug())
+    let text: String = text.iter().map(|&byte| char::from(byte)).collect();
+    format!("`{}`", text.escape_debug())
 }

@@ -44,10 +44,11 @@ IGNORED = [
 ]
 
 
-def reserve(number):
-    """Keeps a signal for the control thread: whatever another thread is waiting for is not interrupted."""
+def reserve(number, is_mine=False):
+    """Keeps a signal for the control thread: whatever another thread is waiting for is not interrupted. Threads
+    begin with what the one that starts them has."""
     if number and hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK if is_mine else signal.SIG_BLOCK, [number])
 
 
 class Control:
@@ -65,13 +66,13 @@ class Control:
                 faulthandler.register(self.signal, file=self.descriptor, all_threads=True)
             except (AttributeError, OSError, RuntimeError, ValueError):
                 signal.signal(self.signal, no_action)  # it is asked only
+        reserve(self.signal, is_mine=True)
         threading.Thread(target=self.obey, name="runner-control", daemon=True).start()
+        reserve(self.signal)
 
     def obey(self):
         """Nothing outlives runner. When it is gone, nobody waits for an answer any more: the time that a stop
         would give is for what else the application has in hand, and not more than a moment."""
-        if self.signal and hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [self.signal])
         while True:
             order = self.receive()
             if not order:

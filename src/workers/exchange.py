@@ -7,7 +7,8 @@ import os
 import stat
 import sys
 from io import FileIO
-from marshal import dumps
+from itertools import chain
+from struct import pack
 
 from runner_resolve import described, traceback_of
 
@@ -95,7 +96,8 @@ class Exchange:
         if self.lane.cancelled(self.number):
             raise Abandoned
         if not self.begun:
-            self.lane.send(HEAD, self.number, head(self.status, self.headers))
+            head = self.encoded_head()
+            self.lane.send(HEAD, self.number, head, None, 0, len(self.headers), len(head))
             self.begun = True
         if block:
             check_block(block)
@@ -106,12 +108,20 @@ class Exchange:
         if type(body) is not bytes:
             check_block(body)
             body = bytes(body)
-        try:
-            payload = dumps((self.status, self.headers, body), 2)
-        except ValueError:
-            payload = dumps((*plain_head(self.status, self.headers), body), 2)
-        self.lane.publish(self.number, self.begin, payload)
+        self.lane.publish(self.number, self.begin, self.encoded_head(), len(self.headers), body)
         self.begun = self.ended = True
+
+    def encoded_head(self):
+        """Status and header fields as runner reads them."""
+        try:
+            return "\0".join([self.status, *chain.from_iterable(self.headers)]).encode("latin-1")
+        except (TypeError, ValueError):
+            if self.status is None:
+                raise AssertionError("write() was called before start_response") from None
+            raise TypeError(
+                "status and headers must be a string and a list of pairs of strings (of latin-1 characters), but got %r and %r"
+                % (self.status, self.headers)
+            ) from None
 
     def end(self, flags=0):
         """Ends a body that was sent in blocks."""
@@ -145,7 +155,7 @@ class Exchange:
                 self.whole(block)
             else:
                 # Head and block in one message, one wake-up.
-                self.lane.send_pair(self.number, head(self.status, self.headers), block)
+                self.lane.send_pair(self.number, self.encoded_head(), len(self.headers), block)
                 self.begun = True
             if not self.ended and self.lane.cancelled(self.number):
                 break
@@ -173,10 +183,11 @@ class Exchange:
         except (AttributeError, OSError, ValueError):  # UnsupportedOperation is both of the latter
             return False
         length = max(0, about.st_size - offset)
-        payload = dumps((*plain_head(self.status, self.headers), offset, length), 2)
+        head = self.encoded_head()
         self.lane.hand_over(descriptor)
         self.begun = self.ended = True
-        self.lane.send(FILE, self.number, payload, self.begin)
+        payload = head + pack("<QQ", offset, length)
+        self.lane.send(FILE, self.number, payload, self.begin, 0, len(self.headers), len(head))
         return True
 
     def failed(self):
@@ -198,17 +209,6 @@ class Exchange:
 def check_block(block):
     if not isinstance(block, bytes):
         raise TypeError("a WSGI application gives bytes, but got %s" % described(block))
-
-
-def plain_head(status, headers):
-    """Status and headers as plain strings, for what `marshal` refuses (subclasses of str)."""
-    return str.__str__(status), [(str.__str__(name), str.__str__(value)) for name, value in headers]
-
-
-def head(status, headers):
-    if status is None:
-        raise AssertionError("write() was called before start_response")
-    return dumps(plain_head(status, headers), 2)
 
 
 def log_exception(environ):

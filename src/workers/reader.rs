@@ -113,7 +113,7 @@ async fn take_frame(
             let (sender, blocks) = Blocks::channel();
             let mut pool = lock(&shared.pool);
             let task = pool.current(seat, number)?;
-            let response = match worker::head(&payload) {
+            let response = match worker::head(header, &payload) {
                 Ok(head) => response(head, ResponseBody::Stream(blocks)),
                 Err(error) => bad_answer(task, &error),
             };
@@ -199,7 +199,7 @@ fn answer(pool: &mut Pool, seat: Seat, header: Header, payload: &Bytes) -> Resul
         return Err(Confused);
     }
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match worker::answer(payload) {
+    let response = match worker::answer(header, payload) {
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
         Err(error) => bad_answer(&task, &error),
     };
@@ -216,7 +216,7 @@ fn answer_file(
 ) -> Result<(), Confused> {
     let file = pool.link(seat).ok_or(Confused)?.receive_file();
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match (worker::file(payload), file) {
+    let response = match (worker::file(header, payload), file) {
         (Ok((mut head, offset, length)), Ok(file)) => {
             let announced = head
                 .headers

@@ -25,6 +25,8 @@ use crate::unix::Process;
 const LEAVE: u8 = 0;
 /// How long a worker may take to answer by itself: many times what it needs if it can.
 const PATIENCE: Duration = Duration::from_millis(150);
+/// The same where nothing is wrong, and nothing may go wrong: that it cannot answer is to be sure.
+const MORE_PATIENCE: Duration = Duration::from_secs(1);
 /// `faulthandler` does not say when it is done: it is if it has written nothing for so long.
 const QUIET: Duration = Duration::from_millis(50);
 /// The longest answer: faulthandler's limits are 100 threads, 100 frames, 500 characters for a name.
@@ -150,13 +152,18 @@ impl Attendant {
                 more = inbox.try_recv().ok();
             }
             if !questions.is_empty() {
-                let dump = self.ask().await;
+                let is_urgent = |question: &Question| question.reason == Reason::Overdue;
+                let patience = match questions.iter().any(is_urgent) {
+                    true => PATIENCE,
+                    false => MORE_PATIENCE,
+                };
+                let dump = self.ask(patience).await;
                 self.tell(questions, dump).await;
             }
             if is_to_leave {
                 // If it cannot be told, it is ended all the same.
                 let _ = self.socket.try_write(&[LEAVE]);
-                let left = async { while self.read(&mut String::new()).await {} };
+                let left = async { while self.read(&mut Vec::new()).await {} };
                 let _ = timeout(MOMENT, left).await;
                 self.shared.tell(Event::Hopeless(self.worker));
             }
@@ -165,28 +172,27 @@ impl Attendant {
     }
 
     /// Where the worker's threads are, by itself or by `faulthandler`.
-    async fn ask(&mut self) -> String {
+    async fn ask(&mut self, patience: Duration) -> String {
         self.asked = self.asked.checked_add(1).unwrap_or(1);
         let end = format!("reply {}\n", self.asked);
-        let mut text = String::new();
+        let mut text = Vec::new();
         // If it cannot be asked, its buffer is full of questions, or it is dead.
         let _ = self.socket.try_write(&[self.asked]);
-        let answered = async { while !text.ends_with(&end) && self.read(&mut text).await {} };
-        if timeout(PATIENCE, answered).await.is_ok() {
-            return text;
+        let answered =
+            async { while !text.ends_with(end.as_bytes()) && self.read(&mut text).await {} };
+        if timeout(patience, answered).await.is_err() {
+            self.shared.tell(Event::Frozen(self.worker));
+            self.process.show_stacks();
+            let mut limit = PATIENCE;
+            while let Ok(true) = timeout(limit, self.read(&mut text)).await {
+                limit = QUIET;
+            }
         }
-        self.shared.tell(Event::Frozen(self.worker));
-        text.clear();
-        self.process.show_stacks();
-        let mut limit = PATIENCE;
-        while let Ok(true) = timeout(limit, self.read(&mut text)).await {
-            limit = QUIET;
-        }
-        text
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Reads once; whether there may be more.
-    async fn read(&self, text: &mut String) -> bool {
+    async fn read(&self, text: &mut Vec<u8>) -> bool {
         let mut buffer = [0; 16 * 1024];
         if self.socket.readable().await.is_err() {
             return false;
@@ -194,7 +200,7 @@ impl Attendant {
         match self.socket.try_read(&mut buffer) {
             Ok(0) => false,
             Ok(count) => {
-                text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+                text.extend_from_slice(&buffer[..count]);
                 text.len() < LONGEST
             }
             Err(error) => error.kind() == ErrorKind::WouldBlock,
@@ -219,8 +225,8 @@ impl Attendant {
                 }
             }
         };
-        // The lines of source are in files, which may be slow to read.
-        let _ = tokio::task::spawn_blocking(render).await;
+        // The lines of source are in files, which may be slow to read. Whoever hangs there holds up nobody.
+        let _ = timeout(MORE_PATIENCE, tokio::task::spawn_blocking(render)).await;
     }
 
     /// Whether a lane is still on a request.

@@ -29,7 +29,8 @@ from runner_exchange import (
     log_exception,
 )
 
-HEADER = struct.Struct("<IIIBBH")  # length, number, service time, kind, flags, slot of a known head
+# Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
+HEADER = struct.Struct("<IIIBBHI")
 BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP = 1, 2, 4, 8
 HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
@@ -92,21 +93,31 @@ class Lane:
         self.files.close()
         os.close(self.tokens)
 
-    def publish(self, number, begin, payload):
+    def publish(self, number, begin, head, fields, body):
         """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
         socket, and so does what must not overtake something there."""
-        size = len(payload)
-        need = HEADER_SIZE + size
-        if number == self.spoken or not self.has_room(need):
-            self.send(ANSWER, number, payload, begin)
-            return
-        start = COUNTERS + self.head % CAPACITY
+        size = len(head)
+        length = size + len(body)
+        need = HEADER_SIZE + length
+        start = self.head % CAPACITY
+        if number == self.spoken:
+            return self.send(ANSWER, number, head + body, begin, 0, fields, size)
+        # A record is never split: where it would be, the rest is skipped.
+        if start + need > CAPACITY or self.head + need > self.limit:
+            if not self.make_room(need):
+                return self.send(ANSWER, number, head + body, begin, 0, fields, size)
+            start = self.head % CAPACITY
+        start += COUNTERS
         ended = now()
         service = ended - begin
         ring = self.ring
-        pack_into(ring, start, size, number, service if service < LONGEST else LONGEST, ANSWER, 0, 0)
+        pack_into(
+            ring, start, length, number, service if service < LONGEST else LONGEST, ANSWER, 0, fields, size
+        )
         start += HEADER_SIZE
-        ring[start : start + size] = payload
+        end = start + size
+        ring[start:end] = head
+        ring[end : end + len(body)] = body
         self.head += need
         if self.fence:
             self.fence()
@@ -115,20 +126,18 @@ class Lane:
         if ended - self.announced > MILLISECOND:
             self.announce()
 
-    def has_room(self, need):
-        """Whether a record fits into the ring. It is never split: where it would be, the rest is skipped."""
-        start = self.head % CAPACITY
-        if start + need <= CAPACITY and self.head + need <= self.limit:
-            return True
+    def make_room(self, need):
+        """Whether a record fits into the ring after all, by what runner has read since, at its beginning if need be."""
         if self.limit < 0:
             return False
+        start = self.head % CAPACITY
         skip = CAPACITY - start if start + need > CAPACITY else 0
         self.limit = self.counters[1] + CAPACITY
         if self.head + skip + need > self.limit:
             return False
         if skip >= HEADER_SIZE:
             # A header without a kind says "go on at the beginning", as too little room for one does.
-            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0, 0)
+            pack_into(self.ring, COUNTERS + start, 0, 0, 0, WAKE, 0, 0, 0)
         self.head += skip
         return True
 
@@ -138,13 +147,17 @@ class Lane:
         self.announced = now()
         self.transmit(WAKE_UP)
 
-    def send(self, kind, number, payload, begin=None, flags=0):
+    def send(self, kind, number, payload, begin=None, flags=0, fields=0, size=0):
         service = 0 if begin is None else min(now() - begin, LONGEST)
-        self.transmit(pack(len(payload), number, service, kind, flags, 0) + payload)
+        self.transmit(pack(len(payload), number, service, kind, flags, fields, size) + payload)
 
-    def send_pair(self, number, first, block):
+    def send_pair(self, number, head, fields, block):
+        size = len(head)
         self.transmit(
-            pack(len(first), number, 0, HEAD, 0, 0) + first + pack(len(block), number, 0, BLOCK, 0, 0) + block
+            pack(size, number, 0, HEAD, 0, fields, size)
+            + head
+            + pack(len(block), number, 0, BLOCK, 0, 0, 0)
+            + block
         )
 
     def transmit(self, data):
@@ -191,7 +204,7 @@ class Lane:
             begin = self.announced = now()
             offset, end = 0, len(data)
             while end - offset >= size:
-                length, number, _, _, flags, slot = unpack_from(data, offset)
+                length, number, _, _, flags, slot, _ = unpack_from(data, offset)
                 start = offset + size
                 stop = start + length
                 if stop > end:
@@ -288,7 +301,7 @@ class Lane:
                     log_exception(environ)
 
 
-WAKE_UP = pack(0, 0, 0, WAKE, 0, 0)
+WAKE_UP = pack(0, 0, 0, WAKE, 0, 0, 0)
 
 
 # The worker

@@ -34,6 +34,12 @@ def blocks():
     wait_for("go")
     yield b"second"
 
+def gated_blocks():
+    while True:
+        note("waiting")
+        wait_for("go")
+        yield b"block"
+
 def endless():
     while True:
         yield b"x" * 65536
@@ -98,11 +104,9 @@ def application(environ, start_response):
     elif path == "/blocks":
         start_response("200 OK", text)
         return Closing(blocks(), "closed")
-    elif path == "/late-blocks":
-        note("waiting")
-        wait_for("go")
+    elif path == "/gated-blocks":
         start_response("200 OK", text)
-        return Closing(blocks(), "closed")
+        return Closing(gated_blocks(), "closed")
     elif path == "/endless":
         start_response("200 OK", text)
         return Closing(endless(), "closed")
