@@ -7,7 +7,8 @@ use std::sync::Arc;
 use runner::eval::{Budget, Fault, Home, Properties, Value, evaluate};
 use runner::syntax::file::Line;
 use runner::syntax::{
-    Diagnostic, Fragment, Source, expression as expressions, file as files, render,
+    Diagnostic, Fragment, Source, expression as expressions, file as files, key_layout, keys,
+    render,
 };
 
 /// No settings, no environment.
@@ -24,6 +25,10 @@ impl Properties for Alone {
 
     fn environment(&self) -> Value {
         Value::None
+    }
+
+    fn home_of(&self, _: &str) -> Option<String> {
+        None
     }
 }
 
@@ -47,6 +52,24 @@ pub fn file(bytes: &[u8]) {
             shown(mistake);
         }
     }
+}
+
+/// Frames a file for `supervise`, and puts it in its layout, which means the same.
+pub fn supervise(bytes: &[u8]) {
+    let Ok(source) = files::decode("x.conf", bytes.to_vec()) else {
+        return;
+    };
+    let (lines, mistakes) = keys::parse(&source);
+    let good = mistakes.is_empty();
+    mistakes.into_iter().for_each(shown);
+    let Ok(text) = key_layout(&source, 1 << 24) else {
+        return assert!(!good);
+    };
+    let name = "x.conf".to_owned();
+    let again = Arc::new(Source { name, text });
+    let (same, mistakes) = keys::parse(&again);
+    assert!(mistakes.is_empty() && same.len() == lines.len());
+    assert_eq!(key_layout(&again, 1 << 24).ok(), Some(again.text.clone()));
 }
 
 /// Parses an expression.

@@ -11,6 +11,7 @@ use crate::command::graph::{self, Node};
 use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
+use crate::supervisor::successor;
 
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
@@ -18,7 +19,13 @@ const FILES: &str = "PEAK_CONFIG";
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    run(env::args_os()).unwrap_or_else(|failure| failure.report())
+    successor::inherit();
+    run(env::args_os()).unwrap_or_else(|failure| {
+        match successor::say_failure(failure.text().trim_start_matches("error: ")) {
+            true => ExitCode::FAILURE,
+            false => failure.report(),
+        }
+    })
 }
 
 /// Arguments → layers → configuration → graph → run.

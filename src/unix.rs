@@ -319,25 +319,24 @@ impl Process {
 
     /// Ends it at once. That it is dead already is no error.
     pub fn kill(&self) {
-        #[cfg(target_os = "linux")]
-        if let Some(handle) = &self.handle {
-            let _ = rustix::process::pidfd_send_signal(handle, rustix::process::Signal::KILL);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        self.signal(rustix::process::Signal::KILL);
     }
 
-    /// Has it write where its threads are: sends [`STACK_SIGNAL`]. That it is dead already is no error.
-    pub fn show_stacks(&self) {
-        // SAFETY: the number is a constant, and of none that the C library keeps for itself: those of Linux' are
-        // the first few behind 31.
-        let signal = unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) };
+    /// Sends it a signal. That it is dead already is no error.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         #[cfg(target_os = "linux")]
         if let Some(handle) = &self.handle {
             let _ = rustix::process::pidfd_send_signal(handle, signal);
         }
         #[cfg(not(target_os = "linux"))]
         let _ = rustix::process::kill_process(self.pid, signal);
+    }
+
+    /// Has it write where its threads are: sends [`STACK_SIGNAL`]. That it is dead already is no error.
+    pub fn show_stacks(&self) {
+        // SAFETY: the number is a constant, and of none that the C library keeps for itself: those of Linux' are
+        // the first few behind 31.
+        self.signal(unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) });
     }
 
     /// Its status as of `wait(2)`, if it was left to us and is dead.
@@ -366,4 +365,17 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
         rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok(duplicate)
+}
+
+/// Takes a variable out of the environment of this process. It stays there where the process has more than one thread,
+/// or the system does not tell: the others might be reading it.
+#[must_use]
+pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
+    let value = std::env::var_os(name)?;
+    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+    if threads.is_ok_and(|threads| threads == 1) {
+        // SAFETY: there is no thread but ours, so nobody else looks at the environment at this moment.
+        unsafe { std::env::remove_var(name) };
+    }
+    Some(value)
 }

@@ -25,7 +25,11 @@ Names:
   FastCGI      Serves an application by FastCGI, behind a web server
   CGI          Answers one CGI request, or serves by FastCGI if a web server hands over a socket
   runIni       Runs the command that an INI file defines as `app`
-  graph        Shows what an INI file would run, as a tree, without running it
+  supervise    Keeps an application running: one master, a pid file, restarts without a lost request
+  status       Shows how a running server is: its workers, what they are on, what waits
+  reload       Has a running server read its configuration and application anew
+  stop         Ends a running server and waits until it has ended
+  graph        Shows what a file would run, as a tree, without running it
   init         Writes an executable INI file for the application that is in a folder
   fmt          Puts configuration files in one canonical layout
   check        Finds what is wrong with files, without running them

@@ -36,7 +36,8 @@ fn bash_completes_names_options_and_applications() {
         // Nothing of ours: bash offers files itself.
         (&["runner", "runIni", "a"], ""),
         (&["runner", "completions", "z"], "zsh"),
-        (&["runner", "help", "r"], "runIni"),
+        (&["runner", "help", "ru"], "runIni"),
+        (&["runner", "sup"], "supervise"),
     ];
     for (words, expected) in cases {
         assert_eq!(offered(words), *expected, "{words:?}");

@@ -70,6 +70,10 @@ impl Properties for Alone {
     fn environment(&self) -> Value {
         Value::None
     }
+
+    fn home_of(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 fn value(text: &str) -> Result<Value, Diagnostic> {

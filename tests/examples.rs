@@ -45,10 +45,32 @@ fn flask_in_a_browser() {
     assert_eq!(server.stop().status, 0);
 }
 
+#[test]
+fn supervised() {
+    let folder = Folder::new().copy("examples/supervise");
+    let folder_of_file = folder.path("supervise");
+    let run = || {
+        let program = folder.program("./clock.conf", NO_ARGUMENTS);
+        program.current_folder(&folder_of_file).start()
+    };
+    let first = run();
+    assert!(first.get("/").ok().contains("process "));
+    let second = run();
+    assert_eq!(second.url(), first.url());
+    assert_eq!(first.wait().status, 0);
+    let order = |order| folder.runner([order, "supervise/clock.conf"]).run();
+    assert_eq!(order("reload").status, 0);
+    let status = order("status");
+    assert!(status.success().contains(second.url()), "{status:?}");
+    assert!(second.get("/").ok().contains("process "));
+    assert_eq!(order("stop").status, 0);
+    assert_eq!(second.wait().status, 0);
+}
+
 /// Nothing is wrong with any configuration file.
 #[test]
 fn check_finds_no_problems() {
-    let find = "find examples \\( -name '*.ini' -o -name myserver.conf \\) -print | sort";
+    let find = "find examples \\( -name '*.ini' -o -name myserver.conf -o -path '*/supervise/*.conf' \\) -print | sort";
     let found = Folder::new()
         .program("sh", ["-c", find])
         .current_folder(project(""))

@@ -74,6 +74,7 @@ fn settings_have_the_accessor_of_their_kind() {
                 );
             }
             Kind::Path => assert_eq!(configuration.path(setting.name), None),
+            Kind::Texts => assert!(configuration.texts(setting.name).is_empty()),
             Kind::Text | Kind::Program | Kind::Url | Kind::Command => {
                 assert_eq!(configuration.text(setting.name), None);
             }

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
@@ -125,6 +125,26 @@ fn what_others_left_behind() {
         "{message}"
     );
     assert_eq!(folder.read("lock"), "my thesis");
+}
+
+/// A master that becomes another user takes its locks before and after that.
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    chown(folder.path(""), Some(4711), Some(815)).expect("root can do that");
+    for kind in KINDS {
+        let path = folder.path(kind);
+        let _held = take(&url(kind, &path)).expect("nobody has it");
+        let found = fs::metadata(path).expect("a file");
+        assert_eq!((found.uid(), found.gid()), (4711, 815), "{kind}");
+    }
+    // What is there belongs to whomever it did.
+    fs::write(folder.path("old"), "").expect("a file");
+    let _held = take(&url("flockfile", &folder.path("old"))).expect("nobody has it");
+    assert_eq!(fs::metadata(folder.path("old")).expect("a file").uid(), 0);
 }
 
 #[test]

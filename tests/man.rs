@@ -13,11 +13,11 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use runner::cli;
 use runner::command::arguments::clap_command;
 use runner::command::{COMMANDS, Entry};
-use runner::config::{Kind, SETTINGS, SPECIAL, Setting};
+use runner::config::{KEYS, Key, Kind, SETTINGS, SPECIAL, Setting};
 use runner::eval::{CONSTANTS, FUNCTIONS, Function};
 use support::Folder;
 
-const PAGES: [&str; 3] = ["runner.1", "invoke.1", "runner.ini.5"];
+const PAGES: [&str; 4] = ["runner.1", "invoke.1", "runner.ini.5", "runner.supervise.5"];
 
 #[test]
 fn the_man_pages_are_up_to_date() {
@@ -91,6 +91,15 @@ fn each_setting_function_and_section_is_documented() {
     }
 }
 
+#[test]
+fn each_key_is_documented() {
+    let page = generate("runner.supervise.5");
+    for key in KEYS {
+        assert!(page.contains(&escaped(key.name)), "{}", key.name);
+        assert!(page.contains(&escaped(key.example)), "{}", key.name);
+    }
+}
+
 /// Everything that a page shows as a file is one, and each setting's example sets it.
 #[test]
 fn the_examples_are_right() {
@@ -98,7 +107,8 @@ fn the_examples_are_right() {
         let page = generate(name);
         let files = page.split(".EX\n").skip(1);
         let files = files.filter_map(|rest| rest.split(".EE\n").next());
-        for file in files.filter(|file| file.contains("app = ")) {
+        let is_file = |file: &&str| file.contains("app = ") || file.contains("PidFile ");
+        for file in files.filter(is_file) {
             let file = file.replace("\\-", "-");
             Folder::new()
                 .file("app.ini", file)
@@ -132,6 +142,7 @@ fn generate(name: &str) -> String {
                 .iter()
                 .for_each(|entry| page.push_str(&command(entry))),
             "@SETTINGS@" => SETTINGS.iter().for_each(|row| page.push_str(&setting(row))),
+            "@KEYS@" => KEYS.iter().for_each(|row| page.push_str(&key(row))),
             "@CONSTANTS@" => {
                 for constant in CONSTANTS {
                     page.push_str(&tagged(vec![bold(constant.name)], constant.help));
@@ -190,6 +201,23 @@ fn setting(setting: &Setting) -> String {
         roman(" = "),
         italic(wanted(setting.kind)),
     ];
+    tagged(tag, &text)
+}
+
+/// One key of the table.
+fn key(key: &Key) -> String {
+    let mut text = key.setting().help.to_owned();
+    if key.is_repeatable() {
+        text.push_str(" The key may stand several times.");
+    }
+    if let Some(default) = key.default_text() {
+        text.push_str(&format!(" The default is {default}."));
+    }
+    let (setting, example) = (key.setting, key.example);
+    text.push_str(&format!(" Setting: `{setting}`. Example: `{example}`"));
+    let wanted = key.wanted();
+    let wanted = wanted.strip_prefix("a ").unwrap_or(&wanted);
+    let tag = vec![bold(key.name), roman(" "), italic(wanted)];
     tagged(tag, &text)
 }
 

@@ -314,3 +314,40 @@ fn fifty_reloads_leave_nothing_behind() {
     assert_eq!(server.get("/").ok(), "version 1");
     assert_eq!(server.stop().status, 0);
 }
+
+#[test]
+fn runner_reload_waits_for_the_outcome_and_prints_it() {
+    let file = format!("{FILE}[runner.status]\nurl = 'unix:control'\n");
+    let server = serving(&file);
+    let folder = server.folder();
+    let reload = || folder.runner(["reload", "app.ini"]).run();
+    write(&server, "app.py", &version(2));
+    reload().is(0, "app.ini serves the new version\n", "");
+    assert_eq!(server.get("/").ok(), "version 2");
+    write(&server, "app.py", "import nosuchmodule\n");
+    let outcome = reload();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+    let says = |text: &str| assert!(outcome.stderr.contains(text), "{outcome:#?}");
+    says("error: ");
+    says("No module named 'nosuchmodule'");
+    assert_eq!(server.get("/").ok(), "version 2");
+    write(&server, "app.py", &version(3));
+    write(&server, "app.ini", &file.replace("max = 1", "mxa = 1"));
+    folder.runner(["reload", "unix:control"]).run().is(
+        1,
+        "",
+        "error: there is no setting `runner.workers.mxa`
+  ┌─ app.ini:4:1
+  │
+4 │ mxa = 1
+  │ ^^^
+  │
+  = hint: did you mean `runner.workers.max`?
+",
+    );
+    assert_eq!(server.get("/").ok(), "version 2");
+    write(&server, "app.ini", &file);
+    let stop = folder.runner(["stop", "app.ini"]).run();
+    stop.is(0, "app.ini has ended\n", "");
+    assert_eq!(server.wait().status, 0);
+}

@@ -19,6 +19,8 @@ pub mod demo;
 
 pub mod status;
 
+pub mod watched;
+
 pub mod wsgi;
 
 mod request;

@@ -66,7 +66,7 @@ impl Cgi {
     ///
     /// # Errors
     /// It is none; the same again.
-    pub fn gateway(self) -> Result<FastCgi, Self> {
+    pub fn gateway(self) -> Result<FastCgi, Box<Self>> {
         // What the system does not tell about is no listening socket.
         match is_listening(std::io::stdin()).unwrap_or(false) {
             true => Ok(FastCgi {
@@ -74,8 +74,9 @@ impl Cgi {
                 url: STANDARD_INPUT,
                 url_origin: None,
                 application: self.application,
+                supervision: None,
             }),
-            false => Err(self),
+            false => Err(Box::new(self)),
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::command::graph::{self, Node, SHORTCUTS};
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::report::{End, Report};
 use crate::command::show::format_option;
-use crate::command::{Entry, Kind, json, names, run_ini};
-use crate::config::{Configuration, Layer, sort_by_place};
+use crate::command::{Entry, Kind, json, names, run_ini, supervise};
+use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::eval::Value;
 use crate::log;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
@@ -32,6 +32,9 @@ settings of the wrong type, files that are missing, aliases and commands that
 do not resolve. Warnings are for a doubled `=`, a setting that the same file
 overrides, a default (`name?`) that never applies in its file, and a setting
 that is read but set nowhere. The exit status is 1 if there are errors.
+
+A file for `supervise` is one whose first line says so, or whose first line that
+is no comment is a key with its value.
 
 With `--format json` each problem has a stable code, the severity, file, lines
 and columns (counted from 1, in characters), message, hint and further places.",
@@ -141,8 +144,14 @@ fn described(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
 /// Everything that is wrong with a file over the layers below it.
 fn problems_of(scope: &Scope, word: &Word) -> Vec<Diagnostic> {
     let file = run_ini::run_file(scope, word);
+    let keys = config::format(&file.path) == Some(config::Format::Keys);
     let mut layers = scope.layers.clone();
-    layers.push(Layer::File(file.path.clone()));
+    if keys {
+        layers = supervise::defaults(layers);
+        layers.push(Layer::Keys(file.path.clone()));
+    } else {
+        layers.push(Layer::File(file.path.clone()));
+    }
     let inspection = Configuration::inspect(&layers);
     let complete = inspection.configuration.is_complete();
     let mut problems = inspection.problems;
@@ -157,7 +166,10 @@ fn problems_of(scope: &Scope, word: &Word) -> Vec<Diagnostic> {
     for name in names::defined(&scope.configuration) {
         problems.extend(shortcut(&scope, &name, complete));
     }
-    problems.extend(application(&scope, complete));
+    problems.extend(match keys {
+        true => supervised(&scope, complete),
+        false => application(&scope, complete),
+    });
     sort_by_place(&mut problems);
     problems
 }
@@ -226,6 +238,19 @@ fn application(scope: &Scope, complete: bool) -> Vec<Diagnostic> {
     match graph::run_value(scope.clone(), run_ini::APP, value, run_ini::line(scope)) {
         Ok(_) => Vec::new(),
         Err(failure) => unresolved(scope, run_ini::APP, failure),
+    }
+}
+
+/// What is wrong with the command that a file for `supervise` keeps running.
+fn supervised(scope: &Scope, complete: bool) -> Vec<Diagnostic> {
+    let settings = &scope.configuration;
+    let needed = settings.text(COMMAND).is_some() && settings.path(PID_FILE).is_some();
+    if !needed || !complete {
+        return Vec::new();
+    }
+    match supervise::of_keys(scope.clone(), run_ini::line(scope)) {
+        Ok(_) => Vec::new(),
+        Err(failure) => unresolved(scope, COMMAND, failure),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::command::line::Scope;
 use crate::command::names::{Shortcut, shortcuts};
 use crate::command::report::{End, Report};
 use crate::command::{COMMANDS, Entry, Kind, no_options};
-use crate::config::{SETTINGS, SHORT, Setting};
+use crate::config::{KEYS, Key, SETTINGS, SHORT, Setting};
 use crate::eval::{CONSTANTS, Constant, FUNCTIONS, Function};
 use crate::syntax::nearest;
 
@@ -36,6 +36,8 @@ its beginning (`runner.workers`), which lists what there is.",
 /// Something that has a name.
 enum Topic<'a> {
     Setting(&'static Setting),
+    /// A key of a file for `supervise`.
+    Key(&'static Key),
     Function(&'static Function),
     Constant(&'static Constant),
     Command(&'static Entry),
@@ -62,7 +64,7 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
             }
             [only] => only.explain(),
             // The same name for several things.
-            several if several.iter().all(|topic| topic.name() == word.text) => several
+            several if several.iter().all(|topic| is_whole(topic, &word.text)) => several
                 .iter()
                 .map(|topic| topic.explain())
                 .collect::<Vec<_>>()
@@ -77,11 +79,20 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     })
 }
 
+/// Whether a topic is called so, rather than a part of its name.
+fn is_whole(topic: &Topic<'_>, word: &str) -> bool {
+    match topic {
+        Topic::Key(key) => key.name.eq_ignore_ascii_case(word),
+        other => other.name() == word,
+    }
+}
+
 /// Everything that has a name, in the order in which it is listed.
 fn topics(shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     let redefined = |entry: &&Entry| shortcuts.iter().all(|own| own.name != entry.name);
     let settings = SETTINGS.iter().map(Topic::Setting);
     settings
+        .chain(KEYS.iter().map(Topic::Key))
         .chain(FUNCTIONS.iter().map(Topic::Function))
         .chain(CONSTANTS.iter().map(Topic::Constant))
         .chain(COMMANDS.iter().filter(redefined).map(Topic::Command))
@@ -95,7 +106,10 @@ fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Vec<&'a Topic<'a>> {
         .iter()
         .find(|(short, _)| *short == word)
         .map_or(word, |(_, long)| long);
-    let exact: Vec<&Topic> = topics.iter().filter(|topic| topic.name() == long).collect();
+    let exact: Vec<&Topic> = topics
+        .iter()
+        .filter(|topic| is_whole(topic, long))
+        .collect();
     if !exact.is_empty() {
         return exact;
     }
@@ -149,6 +163,7 @@ impl Topic<'_> {
     fn name(&self) -> &str {
         match self {
             Self::Setting(setting) => setting.name,
+            Self::Key(key) => key.name,
             Self::Function(function) => function.name,
             Self::Constant(constant) => constant.name,
             Self::Command(entry) => entry.name,
@@ -159,6 +174,7 @@ impl Topic<'_> {
     fn heading(&self) -> &'static str {
         match self {
             Self::Setting(_) => "Settings",
+            Self::Key(_) => "Keys of files for `supervise`",
             Self::Function(_) => "Functions",
             Self::Constant(_) => "Names in expressions",
             Self::Command(_) => "Commands",
@@ -170,6 +186,7 @@ impl Topic<'_> {
     fn about(&self) -> &str {
         match self {
             Self::Setting(setting) => first_sentence(setting.help),
+            Self::Key(key) => first_sentence(key.setting().help),
             Self::Function(function) => first_sentence(function.help),
             Self::Constant(constant) => first_sentence(constant.help),
             Self::Command(entry) => entry.about,
@@ -190,6 +207,14 @@ impl Topic<'_> {
                 ));
                 rows.push(("example", setting.example.to_owned()));
                 (format!("setting `{}`", setting.name), setting.help)
+            }
+            Self::Key(key) => {
+                let default = key.default_text();
+                rows.push(("takes", key.written()));
+                rows.push(("default", default.unwrap_or_else(|| "not set".to_owned())));
+                rows.push(("setting", key.setting.to_owned()));
+                rows.push(("example", key.example.to_owned()));
+                (format!("key `{}`", key.name), key.setting().help)
             }
             Self::Function(function) => {
                 let (example, result) = function.example;

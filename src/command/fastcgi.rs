@@ -8,9 +8,11 @@ use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::serve::take_socket_url;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::socket_url::{Descriptor, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -52,6 +54,8 @@ pub struct FastCgi {
     pub url_origin: Option<Origin>,
     /// The application.
     pub application: Application,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
@@ -71,6 +75,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         url,
         url_origin,
         application,
+        supervision: None,
     })
 }
 
@@ -92,9 +97,11 @@ impl FastCgi {
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

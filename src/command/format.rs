@@ -17,7 +17,7 @@ use crate::command::graph::Node;
 use crate::command::line::{Scope, Word};
 use crate::command::{Entry, Kind};
 use crate::config;
-use crate::syntax::{Diagnostic, Source, file, layout};
+use crate::syntax::{Diagnostic, Source, file, key_layout, layout};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -27,7 +27,8 @@ pub const ENTRY: Entry = Entry {
     help: "\
 Comments, groups of lines and the meaning stay as they are; what changes is the
 layout: `NAME = VALUE`, indents of four columns a bracket, one blank line where
-there are several, one before each section. A file in which something is wrong
+there are several, one before each section; in a file for `supervise`, `KEY VALUE`
+and comments below one another. A file in which something is wrong
 is shown with its mistakes and left alone. `-` stands for standard input, which
 is written to standard output.",
     kind: Kind::Command {
@@ -106,7 +107,10 @@ impl Format {
         let source = input.read()?;
         // What is no longer than this can be read again.
         let largest = usize::try_from(config::LARGEST).unwrap_or(usize::MAX);
-        let text = layout(&source, largest)?;
+        let text = match config::format_of(&source) {
+            Some(config::Format::Keys) => key_layout(&source, largest)?,
+            Some(config::Format::Ini) | None => layout(&source, largest)?,
+        };
         match (self.check, input) {
             (true, _) if text == source.text => Ok(true),
             (true, _) => {

@@ -21,6 +21,7 @@ use crate::command::run_ini::RunIni;
 use crate::command::serve::Serve;
 use crate::command::status::Status;
 use crate::command::stop::Told;
+use crate::command::supervise::Supervise;
 use crate::command::target::{InvalidTarget, SCHEME, Target};
 use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
@@ -39,6 +40,8 @@ pub enum Node {
     Serve(Box<Serve>),
     /// `FastCGI`.
     FastCgi(Box<FastCgi>),
+    /// `supervise`.
+    Supervise(Box<Supervise>),
     /// `CGI`.
     Cgi(Box<Cgi>),
     /// A Python function.
@@ -75,6 +78,7 @@ impl Node {
             Self::RunIni(node) => node.run(),
             Self::Serve(node) => node.run(),
             Self::FastCgi(node) => node.run(),
+            Self::Supervise(node) => node.run(),
             Self::Cgi(node) => node.run(),
             Self::Call(node) => node.run(),
             Self::Tree(node) => Ok(node.run()),

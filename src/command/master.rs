@@ -10,8 +10,10 @@ use serde_json::Value as Json;
 
 use crate::command::arguments::Arguments;
 use crate::command::failure::Failure;
-use crate::command::line::{Origin, Scope};
-use crate::command::run_ini;
+use crate::command::graph::Node;
+use crate::command::line::{Origin, Scope, Word};
+use crate::command::{run_ini, supervise};
+use crate::config::{self, Format, PID_FILE};
 use crate::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
 use crate::supervisor::client::Client;
 use crate::supervisor::control::{Answer, Order, beside};
@@ -24,8 +26,8 @@ pub const STATUS_URL: &str = "runner.status.url";
 pub struct Master {
     /// As the user named it.
     shown: String,
-    /// Its control socket.
-    socket: PathBuf,
+    /// Where its control socket may be: one can be run with a pid file and without.
+    sockets: Vec<PathBuf>,
 }
 
 /// The master that the first word means, or, if there is none, the settings. Whether it runs is another question.
@@ -34,31 +36,59 @@ pub struct Master {
 /// There is no such file, it has mistakes, or says nothing of a master; wrong usage.
 pub fn named(scope: Scope, mut arguments: Arguments) -> Result<Master, Failure> {
     if arguments.line.words.is_empty() {
-        let Some(socket) = socket(&scope)? else {
-            return Err(arguments.missing("FILE"));
+        let sockets = sockets(&scope)?;
+        return match sockets.first() {
+            Some(first) => Ok(Master {
+                shown: first.display().to_string(),
+                sockets,
+            }),
+            None => Err(arguments.missing("FILE")),
         };
-        let shown = socket.display().to_string();
-        return Ok(Master { shown, socket });
     }
     let word = arguments.first("FILE")?;
     arguments.finish()?;
-    let shown = word.text.clone();
+    Ok(Master {
+        shown: word.text.clone(),
+        sockets: sockets_of(scope, word, arguments)?,
+    })
+}
+
+/// Where the control socket may be of the master that a word means.
+fn sockets_of(scope: Scope, word: Word, mut arguments: Arguments) -> Result<Vec<PathBuf>, Failure> {
     if let Some(path) = word.text.strip_prefix("unix:") {
-        let socket = scope.folder(&word.origin).join(path);
-        return Ok(Master { shown, socket });
+        return Ok(vec![scope.folder(&word.origin).join(path)]);
     }
     let path = scope.path(&word);
     if let Some(socket) = at(&path) {
-        return Ok(Master { shown, socket });
+        return Ok(vec![socket]);
     }
-    let scope = run_ini::read(scope, &word)?;
-    match socket(&scope)? {
-        Some(socket) => Ok(Master { shown, socket }),
-        None => Err(Failure::mistake(
+    if config::format(&path) == Some(Format::Keys) {
+        let file = run_ini::run_file(&scope, &word);
+        return sockets(&supervise::read(scope, file)?);
+    }
+    let found = sockets(&run_ini::read(scope.clone(), &word)?)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let shown = word.text.clone();
+    // It may run another file, which says it.
+    arguments.line.words = vec![word];
+    match run_ini::resolve(scope, arguments).map(|file| file.node) {
+        Ok(Node::Supervise(node)) => Ok(vec![beside(&node.supervision.seat.pid_file)]),
+        Ok(_) | Err(_) => Err(Failure::mistake(
             format!("`{shown}` does not say how its master can be reached"),
-            Some(format!("set `{STATUS_URL} = 'unix:PATH'`")),
+            Some(format!(
+                "set `{STATUS_URL} = 'unix:PATH'`, or name a pid file"
+            )),
         )),
     }
+}
+
+/// Where the control socket may be of a master with these settings.
+fn sockets(scope: &Scope) -> Result<Vec<PathBuf>, Failure> {
+    let pid_file = scope.configuration.path(PID_FILE);
+    let beside_it = pid_file.map(|path| beside(&path));
+    Ok(beside_it.into_iter().chain(socket(scope)?).collect())
 }
 
 /// The control socket that settings name, if they name one.
@@ -118,7 +148,12 @@ impl Master {
     /// # Errors
     /// It does not run, or does not answer.
     pub fn connect(&self) -> anyhow::Result<Client> {
-        Client::connect(&self.socket)?.ok_or_else(|| anyhow!("`{}` is not running", self.shown))
+        for socket in &self.sockets {
+            if let Some(client) = Client::connect(socket)? {
+                return Ok(client);
+            }
+        }
+        Err(anyhow!("`{}` is not running", self.shown))
     }
 
     /// Gives an order and waits until it is obeyed; what there is to say then.

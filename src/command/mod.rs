@@ -10,6 +10,7 @@ use crate::command::graph::Node;
 use crate::command::line::Scope;
 
 pub mod arguments;
+pub mod askers;
 pub mod call;
 pub mod cgi;
 pub mod check;
@@ -35,13 +36,16 @@ pub mod overview;
 pub mod plan;
 pub mod report;
 pub mod run_ini;
+pub mod seating;
 pub mod serve;
+pub mod service;
 pub mod serving;
 pub mod settings;
 pub mod show;
 pub mod signals;
 pub mod status;
 pub mod stop;
+pub mod supervise;
 pub mod target;
 pub mod tree;
 pub mod veil;
@@ -89,6 +93,7 @@ pub static COMMANDS: &[Entry] = &[
     fastcgi::ENTRY,
     cgi::ENTRY,
     run_ini::ENTRY,
+    supervise::ENTRY,
     status::ENTRY,
     stop::RELOAD,
     stop::STOP,

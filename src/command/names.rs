@@ -77,7 +77,7 @@ pub fn unknown(scope: &Scope, word: &Word) -> Failure {
             true => Some("the URL of a Python object is `import:package.module.object`".to_owned()),
             false => Some(format!("did you mean `import:{text}`?")),
         }
-    } else if text.contains('.') && text.parse::<Target>().is_ok() && !near(scope, text) {
+    } else if text.contains('.') && text.parse::<Target>().is_ok() && !is_nearly_one(scope, text) {
         Some(format!(
             "a Python object is named as in `import:{text}`; `runner help` lists all names"
         ))
@@ -97,7 +97,9 @@ fn known(scope: &Scope) -> Vec<String> {
     known
 }
 
-fn near(scope: &Scope, word: &str) -> bool {
+/// Whether a word is near enough to a name to be a mistyped one.
+#[must_use]
+pub fn is_nearly_one(scope: &Scope, word: &str) -> bool {
     !nearest(word, &known(scope)).is_empty()
 }
 

@@ -15,11 +15,13 @@ use crate::command::fastcgi::FastCgi;
 use crate::command::front::{Gateway, Place};
 use crate::command::graph::{self, Node};
 use crate::command::line::{Origin, Scope};
+use crate::command::seating::Seating;
 use crate::command::settings;
 use crate::command::target::Target;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
+use crate::supervisor::lifetime::Lifetime;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -34,10 +36,14 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Who is told when it answers.
     pub announcement: Announcement,
+    /// Whether it is a master.
+    pub seating: Seating,
     /// What answers.
     pub recipe: Recipe,
     /// How long what is under way has to finish at the end.
     pub patience: Duration,
+    /// When it ends by itself.
+    pub lifetime: Lifetime,
 }
 
 /// Who is told that an application is served.
@@ -108,6 +114,7 @@ impl Node {
             Self::Serve(node) => Some(node.plan()),
             Self::FastCgi(node) => Some(node.plan()),
             Self::Cgi(node) => node.gateway().ok().map(FastCgi::plan),
+            Self::Supervise(node) => node.plan(),
             Self::Call(_)
             | Self::Tree(_)
             | Self::Init(_)
@@ -139,6 +146,15 @@ impl Recipe {
                 let options = settings::workers(scope, target, arguments)?;
                 Ok(Self::Wsgi(Box::new(options)))
             }
+        }
+    }
+
+    /// How long it may take to start; `None` for as long as it likes.
+    #[must_use]
+    pub fn start_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Demo => None,
+            Self::Wsgi(options) => Some(options.start_timeout).filter(|limit| !limit.is_zero()),
         }
     }
 

@@ -7,7 +7,8 @@ use crate::command::failure::Failure;
 use crate::command::graph::{self, Node};
 use crate::command::line::{Line, Origin, RunFile, Scope, Step, Word};
 use crate::command::{Entry, Kind, no_options};
-use crate::config::Layer;
+use crate::config::{self, Format, Layer};
+use crate::syntax::quoted;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -54,18 +55,12 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     let word = arguments.first("FILE")?;
     let file = run_file(&scope, &word);
     let mut line = arguments.line;
-    if let Err(chain) = line.enter(step(&file)) {
-        let message = format!("`{}` runs itself: {chain}", word.text);
-        return Err(scope.mistake(&word.origin, message, None));
+    if config::format(&file.path) == Some(Format::Keys) {
+        let message = format!("{} is a file for `supervise`", quoted(&word.text));
+        let hint = format!("write `supervise {}`", word.text);
+        return Err(scope.mistake(&word.origin, message, Some(hint)));
     }
-    let files = line
-        .chain
-        .iter()
-        .filter(|step| matches!(step, Step::File(_)));
-    if files.count() > DEEPEST {
-        let message = format!("files run one another more than {DEEPEST} deep");
-        return Err(scope.mistake(&word.origin, message, None));
-    }
+    enter(&scope, &mut line, &word, &file)?;
     let scope = read(scope, &word)?;
     let Some(value) = scope.get(APP)? else {
         return Err(Failure::mistake(
@@ -81,6 +76,36 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
         origin: word.origin,
         file,
     })
+}
+
+/// Adds a file to the chain of those that run one another.
+///
+/// # Errors
+/// It is there already, or there are too many.
+pub fn enter(scope: &Scope, line: &mut Line, word: &Word, file: &RunFile) -> Result<(), Failure> {
+    if let Err(chain) = line.enter(step(file)) {
+        let message = format!("`{}` runs itself: {chain}", word.text);
+        return Err(scope.mistake(&word.origin, message, None));
+    }
+    let files = line
+        .chain
+        .iter()
+        .filter(|step| matches!(step, Step::File(_)));
+    if files.count() > DEEPEST {
+        let message = format!("files run one another more than {DEEPEST} deep");
+        return Err(scope.mistake(&word.origin, message, None));
+    }
+    Ok(())
+}
+
+/// The command itself, as if it had been written somewhere.
+#[must_use]
+pub fn word(origin: &Origin) -> Word {
+    Word {
+        text: ENTRY.name.to_owned(),
+        exact: ENTRY.name.into(),
+        origin: origin.clone(),
+    }
 }
 
 /// The file that a word names, its path as it was written where that is possible: so it is shown in messages.
@@ -109,14 +134,17 @@ pub fn line(scope: &Scope) -> Line {
     }
 }
 
-/// The settings of a file over those that are in force.
+/// The settings of a file over those that are in force, but for the keys of a file for `supervise`.
 ///
 /// # Errors
 /// There is no such file, or it has mistakes.
 pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
     let file = run_file(&scope, word);
     let mut layers = scope.layers;
-    layers.push(Layer::File(file.path.clone()));
+    let keys = layers.iter().rev();
+    let keys = keys.take_while(|layer| matches!(layer, Layer::Keys(_)));
+    let below = layers.len() - keys.count();
+    layers.insert(below, Layer::File(file.path.clone()));
     Scope::load(layers, Some(file))
 }
 

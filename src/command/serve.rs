@@ -11,9 +11,11 @@ use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
 use crate::gateway::socket_url::{Host, InvalidSocketUrl, SocketUrl};
+use crate::supervisor::supervision::Supervision;
 
 /// What stands behind `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
@@ -36,7 +38,10 @@ SIGHUP reads the files and the application anew. The new version is started
 beside the one that serves and takes its place once its workers are ready; if
 anything about it fails, the log says what, and the old one goes on. No
 connection is closed for it; a new `url` is served before the old one is given
-up. (When a terminal is closed, SIGHUP ends what was started in it.)
+up. If `runner` itself was replaced, the new program takes over the sockets
+once it serves; unless systemd can be told so, the old process stays, without
+workers, passes signals on, and ends as the new one does. (When a terminal is
+closed, SIGHUP ends what was started in it.)
 
 ARGS are the application's own arguments (Python's `sys.argv`).",
     kind: Kind::Command {
@@ -76,6 +81,8 @@ pub struct Serve {
     pub application: Application,
     /// The application's own arguments.
     pub arguments: Vec<OsString>,
+    /// How it is supervised, if it is.
+    pub supervision: Option<Supervision>,
 }
 
 /// Adds the options.
@@ -145,6 +152,7 @@ pub fn resolve(
             .into_iter()
             .map(|word| word.exact)
             .collect(),
+        supervision: None,
     })
 }
 
@@ -250,9 +258,11 @@ impl Serve {
                 Audience::Anybody => Announcement::Log,
                 Audience::Browser => Announcement::Browser,
             },
+            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
+            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
         })
     }
 }

@@ -2,28 +2,33 @@
 //! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
 
 use std::future::Future;
+use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
-use crate::application::Application;
-use crate::application::current::Current;
+use crate::application::status::Status;
+use crate::command::askers::Askers;
 use crate::command::failure::Failure;
-use crate::command::front::{Front, Gateway, Place};
 use crate::command::graph;
-use crate::command::launch;
 use crate::command::line::Scope;
 use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
+use crate::command::seating::{Claimed, Seating};
+use crate::command::service::{self, Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
 use crate::gateway::listener::Listener;
-use crate::gateway::stop::{Manner, Stop};
+use crate::gateway::stop::Manner;
+use crate::supervisor::control::{Answer, Asked, Order};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
+use crate::supervisor::seat::Seat;
+use crate::supervisor::status::Master as Own;
+use crate::supervisor::successor::{self, Executable, Successor};
 use crate::unix;
 
 /// The exit status after a second SIGINT: the shells' own number for it.
@@ -77,32 +82,18 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::World)
 }
 
-/// A version of what is served: started, but not yet asked anything.
-struct Version {
-    application: Arc<dyn Application>,
-    place: Place,
-    /// `None` where the old one goes on.
-    listener: Option<Listener>,
-    gateway: Gateway,
-    announcement: Announcement,
-    patience: Duration,
+/// What is being prepared.
+enum Preparation {
+    /// Another version, in this process.
+    Version(Pin<Box<dyn Future<Output = Result<Version, Failure>>>>),
+    /// Another program, which is to take our place.
+    Successor(Box<Successor>),
 }
 
-/// A version while it is being started.
-type Preparation = Pin<Box<dyn Future<Output = Result<Version, Failure>>>>;
-
-/// What serves.
-struct Service {
-    current: Arc<Current>,
-    front: Front,
-    patience: Duration,
-}
-
-impl Service {
-    /// How it goes, for people.
-    fn status(&self) -> String {
-        format!("serving {}", self.front.shown())
-    }
+/// How that went.
+enum Prepared {
+    Version(Result<Version, Failure>),
+    Successor(anyhow::Result<()>),
 }
 
 struct Master {
@@ -110,31 +101,66 @@ struct Master {
     signals: Signals,
     notifier: Notifier,
     preparing: Option<Preparation>,
+    /// The program that this process runs, to be compared with what is there now.
+    executable: Option<Executable>,
+    /// The process that has taken our place because it runs a newer program.
+    successor: Option<Box<Successor>>,
+    start_timeout: Option<Duration>,
     prepared: Option<Version>,
     /// Why nothing was prepared.
     failure: Option<Failure>,
     service: Option<Service>,
     /// What ends beside the service, each within its own time.
     leaving: JoinSet<()>,
-    /// What ends the gateway that is ending quicker.
-    stop: Option<Stop>,
+    /// The right to the seat, until it is taken.
+    claim: Option<Claimed>,
+    seat: Option<Seat>,
+    seating: Seating,
+    /// What it tells about itself.
+    own: Own,
+    askers: Askers,
 }
 
 impl Master {
     /// Listens, and begins to start the application.
-    fn new(plan: Plan) -> anyhow::Result<Self> {
+    fn new(mut plan: Plan) -> anyhow::Result<Self> {
+        if successor::is_expected() && plan.announcement == Announcement::Browser {
+            // There is one already.
+            plan.announcement = Announcement::Log;
+        }
         let signals = Signals::receive()?;
-        let listener = Listener::bind(&plan.url)?;
+        let seating = plan.seating.clone();
+        let mut claim = seating.clone().claim()?;
+        let listener = claim.listen(&plan.url, Listener::bind)?;
+        // Whoever gives way to us has no less than it is to have.
+        let readiness = match seating {
+            Seating::Nowhere | Seating::Reachable(_) if !successor::is_expected() => {
+                Readiness::First
+            }
+            Seating::Nowhere | Seating::Reachable(_) => Readiness::All,
+            Seating::Supervised(_) => Readiness::All,
+        };
         Ok(Self {
+            claim: Some(claim),
+            seat: None,
+            seating,
+            own: Own::new(),
+            askers: Askers::default(),
             state: State::Starting { reload: false },
             signals,
             notifier: Notifier::from_environment(),
-            preparing: Some(Box::pin(start(plan, Some(listener), Readiness::First))),
+            start_timeout: plan.recipe.start_timeout(),
+            preparing: Some(Preparation::Version(Box::pin(service::start(
+                plan,
+                Some(listener),
+                readiness,
+            )))),
+            executable: Executable::of_this_process(),
+            successor: None,
             prepared: None,
             failure: None,
             service: None,
             leaving: JoinSet::new(),
-            stop: None,
         })
     }
 
@@ -146,9 +172,22 @@ impl Master {
             self.state = state;
             for action in actions {
                 if let Some(exit) = self.act(*action)? {
-                    return Ok(exit);
+                    return Ok(self.leave(exit).await);
                 }
             }
+        }
+    }
+
+    /// Leaves; but where nobody can be told that another process has taken our place, not before that one does.
+    async fn leave(&mut self, exit: ExitCode) -> ExitCode {
+        let successor = self.successor.take();
+        match successor.filter(|_| !self.notifier.is_there()) {
+            Some(successor) => {
+                self.seat = None;
+                self.askers.end();
+                stand_in(&mut self.signals, successor).await
+            }
+            None => exit,
         }
     }
 
@@ -156,18 +195,27 @@ impl Master {
     async fn next(&mut self) -> Event {
         loop {
             tokio::select! {
-                told = self.signals.next() => match told {
-                    Told::Stop => return Event::Told(End::Stop),
-                    Told::Interrupt => return Event::Interrupted,
-                    Told::Reload => return Event::ReloadWanted,
-                    Told::Stacks => {
-                        if let Some(service) = &self.service {
-                            service.current.write_stacks();
+                told = self.signals.next() => {
+                    self.pass_on(told);
+                    match told {
+                        Told::Stop => return self.told(),
+                        Told::Interrupt => return Event::Interrupted,
+                        Told::Reload => return Event::ReloadWanted,
+                        Told::Stacks => {
+                            if let Some(service) = &self.service {
+                                service.write_stacks();
+                            }
                         }
                     }
+                }
+                asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
+                    return event;
                 },
+                () = over(self.service.as_ref()), if self.state == State::Serving => {
+                    crate::log!("stopping: it has served for as long as it is to");
+                    return self.told();
+                }
                 prepared = prepared(&mut self.preparing) => {
-                    self.preparing = None;
                     return self.take_in(prepared);
                 }
                 Some(ended) = self.leaving.join_next(), if !self.leaving.is_empty() => {
@@ -182,17 +230,45 @@ impl Master {
         }
     }
 
-    /// Keeps what was prepared, and says in the log why nothing was.
-    fn take_in(&mut self, prepared: Result<Version, Failure>) -> Event {
-        match prepared {
-            Ok(version) => {
-                self.prepared = Some(version);
-                Event::Prepared(Outcome::Ready)
-            }
-            Err(failure) => {
-                self.failure = Some(failure);
-                Event::Prepared(Outcome::Failed)
-            }
+    /// Tells a process that has taken our place what was meant for it, since we were told by somebody who knows
+    /// no other.
+    fn pass_on(&self, told: Told) {
+        match &self.successor {
+            Some(successor) if !self.notifier.is_there() => successor.signal(told.signal()),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Keeps what was prepared, or why nothing was.
+    fn take_in(&mut self, prepared: Prepared) -> Event {
+        let result = match prepared {
+            Prepared::Version(version) => version.map(|version| self.prepared = Some(version)),
+            Prepared::Successor(Ok(())) => return self.succeeded(),
+            Prepared::Successor(Err(error)) => Err(Failure::World(error)),
+        };
+        self.preparing = None;
+        self.failure = result.err();
+        Event::Prepared(match self.failure {
+            None => Outcome::Ready,
+            Some(_) => Outcome::Failed,
+        })
+    }
+
+    /// The newer program that was started has taken our place.
+    fn succeeded(&mut self) -> Event {
+        if let Some(Preparation::Successor(mut successor)) = self.preparing.take() {
+            successor.release();
+            self.successor = Some(successor);
+        }
+        Event::Prepared(Outcome::Succeeded)
+    }
+
+    /// What it means to be told to end: a successor takes the seat before it tells us.
+    fn told(&mut self) -> Event {
+        match self.seat.as_ref().is_some_and(Seat::has_successor) {
+            true if matches!(self.preparing, Some(Preparation::Successor(_))) => self.succeeded(),
+            true => Event::Told(End::Retire),
+            false => Event::Told(End::Stop),
         }
     }
 
@@ -203,7 +279,7 @@ impl Master {
             Action::Switch => self.switch()?,
             Action::Answer => self.answer(),
             Action::Abandon => self.preparing = None,
-            Action::Refuse => {}
+            Action::Refuse => self.refuse(),
             Action::End(end) => self.end(end),
             Action::Leave => return Ok(Some(ExitCode::SUCCESS)),
             Action::Fail => {
@@ -220,21 +296,33 @@ impl Master {
         let Some(service) = &self.service else {
             return;
         };
+        self.askers.begin();
         self.notifier.reloading();
-        let place = service.front.place().clone();
-        let sockets = service.front.sockets();
-        self.preparing = Some(Box::pin(async move {
-            let sockets = sockets.context("cannot duplicate a socket")?;
+        if let Some(program) = self.executable.as_ref().and_then(Executable::replacement) {
+            let limit = self.start_timeout;
+            let started = service.handed();
+            let started = started.and_then(|own| Successor::start(program, vec![own], limit));
+            self.preparing = Some(match started {
+                Ok(successor) => Preparation::Successor(Box::new(successor)),
+                Err(error) => {
+                    let failed = std::future::ready(Err(Failure::World(error)));
+                    Preparation::Version(Box::pin(failed))
+                }
+            });
+            return;
+        }
+        let neighbour = service.neighbour();
+        let seating = self.seating.clone();
+        self.preparing = Some(Preparation::Version(Box::pin(async move {
+            let neighbour = neighbour?;
             let plan = tokio::task::spawn_blocking(Plan::anew);
             let plan = plan.await.context("the configuration was not read")??;
-            let wanted = plan.place();
-            let listener = match () {
-                () if wanted == place => None,
-                () if wanted.url == place.url => Some(Listener::take_over(&place.url, sockets)?),
-                () => Some(Listener::bind(&wanted.url)?),
-            };
-            start(plan, listener, Readiness::All).await
-        }));
+            if plan.seating != seating {
+                crate::log!("a new pid file or control socket holds from the next start on");
+            }
+            let listener = neighbour.listen(&plan, || Listener::bind(&plan.url))?;
+            service::start(plan, listener, Readiness::All).await
+        })));
     }
 
     /// Has the version that was prepared answer from now on. What the old one has begun, it finishes.
@@ -242,52 +330,102 @@ impl Master {
         let Some(version) = self.prepared.take() else {
             return Ok(());
         };
-        let Some(service) = &mut self.service else {
-            let service = open(version)?;
-            self.notifier.ready(&service.status());
-            self.service = Some(service);
-            return Ok(());
-        };
-        match version.listener {
-            None => service.front.tune(version.gateway),
-            Some(listener) => {
-                let moved = service.front.place().url != version.place.url;
-                let current: Arc<dyn Application> = Arc::clone(&service.current) as _;
-                let front = Front::open(version.place.url, listener, version.gateway, current)?;
-                if moved {
-                    crate::log!("serving {}", front.shown());
+        self.start_timeout = version.start_timeout();
+        match &mut self.service {
+            Some(service) => {
+                // The old one goes on.
+                let switched = service.switch(version, &mut self.leaving);
+                self.failure = switched.err().map(Failure::World);
+            }
+            None => {
+                if let Some(claim) = self.claim.take() {
+                    self.seat = claim.take()?;
                 }
-                let mut old = std::mem::replace(&mut service.front, front);
-                // The file of a Unix socket at the same place is the new one's.
-                old.end(if moved {
-                    Manner::Retire
-                } else {
-                    Manner::HandOver
-                });
-                let patience = service.patience;
-                self.leaving.spawn(async move {
-                    // Time over: what is under way is broken off.
-                    let _ = tokio::time::timeout(patience, old.ended()).await;
-                });
+                let service = Service::open(version)?;
+                self.notifier.ready(&status(&service));
+                self.service = Some(service);
+                successor::say_ready();
             }
         }
-        let old = service.current.replace(version.application);
-        let patience = std::mem::replace(&mut service.patience, version.patience);
-        self.leaving.spawn(async move { old.stop(patience).await });
         Ok(())
     }
 
     /// Says how a reload went.
     fn answer(&mut self) {
-        if let Some(service) = &self.service {
-            self.notifier.ready(&service.status());
+        match (&self.successor, &self.service) {
+            (Some(successor), _) => self.notifier.handed_over(successor.id().unsigned_abs()),
+            (None, Some(service)) => self.notifier.ready(&status(service)),
+            (None, None) => {}
         }
-        match self.failure.take() {
-            None => crate::log!("reloaded"),
-            Some(failure) => {
-                let text = failure.text();
+        let failure = self.failure.take().map(|failure| failure.text());
+        match &failure {
+            None => match &self.successor {
+                None => crate::log!("reloaded"),
+                Some(successor) => {
+                    crate::log!("the new program serves as process {}", successor.id());
+                }
+            },
+            Some(text) => {
                 crate::log!("the reload failed, and what was served before goes on:\n{text}");
             }
+        }
+        self.askers.answer(failure.as_deref());
+    }
+
+    /// Says that there will be no reload.
+    fn refuse(&mut self) {
+        let why = match &self.successor {
+            Some(_) => "another process has just taken its place: try again",
+            None => "it is being stopped",
+        };
+        self.askers.refuse(why);
+    }
+
+    /// Does what it can of an order, and says what follows from it.
+    fn ordered(&mut self, asked: Asked) -> Option<Event> {
+        let answer = match asked.order {
+            Order::Stop => {
+                self.askers.wait_for_end(asked.answer);
+                return Some(self.told());
+            }
+            Order::Reload => {
+                self.askers.wait_for_reload(asked.answer);
+                return Some(Event::ReloadWanted);
+            }
+            // Whoever comes that late begins when nothing is left of us.
+            Order::Handover if matches!(self.state, State::Ending(_)) => {
+                self.askers.wait_for_end(asked.answer);
+                return None;
+            }
+            Order::Status => self.status(),
+            Order::Handover => self.hand_over(),
+        };
+        let _ = asked.answer.send(answer);
+        None
+    }
+
+    /// How it goes.
+    fn status(&self) -> Answer {
+        let (sockets, application) = match &self.service {
+            Some(service) => (vec![service.shown().to_owned()], service.status()),
+            None => (Vec::new(), Status::default()),
+        };
+        let state = match self.state {
+            State::Starting { .. } => "starting",
+            State::Serving => "serving",
+            State::Reloading { .. } => "reloading",
+            State::Ending(_) | State::Over => "stopping",
+        };
+        let status = serde_json::to_value(self.own.status(state, sockets, application));
+        status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
+    }
+
+    /// The sockets, for a successor.
+    fn hand_over(&self) -> Answer {
+        match self.service.as_ref().map(Service::handed) {
+            Some(Ok(handed)) => Answer::Sockets(vec![handed]),
+            Some(Err(error)) => Answer::Refused(format!("{error:#}")),
+            None => Answer::Refused("it is being started itself".to_owned()),
         }
     }
 
@@ -297,82 +435,58 @@ impl Master {
             End::Stop => Manner::Drain,
             End::Retire => Manner::HandOver,
         };
-        let Some(service) = self.service.take() else {
-            if let Some(stop) = &self.stop {
-                stop.begin(manner);
-            }
-            return;
-        };
-        let Service {
-            current,
-            mut front,
-            patience,
-        } = service;
-        self.notifier.stopping();
-        self.stop = Some(front.end(manner));
-        let deadline = Instant::now() + patience;
-        self.leaving.spawn(async move {
-            tokio::select! {
-                () = front.ended() => {}
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    let patience = patience.as_secs_f64();
-                    crate::log!("some requests did not finish in {patience} s");
-                }
-            }
-            drop(front);
-            let left = deadline.saturating_duration_since(Instant::now());
-            current.stop(left).await;
-        });
+        if let Some(service) = &mut self.service {
+            self.notifier.stopping();
+            service.end(manner, &mut self.leaving);
+        }
     }
 }
 
-/// The end of what is being prepared, if something is.
-async fn prepared(preparing: &mut Option<Preparation>) -> Result<Version, Failure> {
-    match preparing {
-        Some(preparing) => preparing.await,
+/// How it goes, for people.
+fn status(service: &Service) -> String {
+    format!("serving {}", service.shown())
+}
+
+/// The next order, if anybody can give one.
+async fn order(seat: &mut Option<Seat>) -> Asked {
+    match seat {
+        Some(seat) => seat.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// Starts an application.
-async fn start(
-    plan: Plan,
-    listener: Option<Listener>,
-    readiness: Readiness,
-) -> Result<Version, Failure> {
-    let place = plan.place();
-    Ok(Version {
-        application: plan.recipe.start(readiness).await?,
-        place,
-        listener,
-        gateway: plan.gateway,
-        announcement: plan.announcement,
-        patience: plan.patience,
-    })
+/// The end of the time for which a service is to serve, if there is one.
+async fn over(service: Option<&Service>) {
+    match service {
+        Some(service) => service.over().await,
+        None => std::future::pending().await,
+    }
 }
 
-/// Begins to serve the first version.
-fn open(version: Version) -> anyhow::Result<Service> {
-    let current = Arc::new(Current::new(version.application));
-    let listener = version.listener.context("there is no socket to serve")?;
-    let (url, gateway) = (version.place.url, version.gateway);
-    let is_tcp = listener.http_url().is_some();
-    let front = Front::open(url, listener, gateway, Arc::clone(&current) as _)
-        .context("cannot duplicate a socket")?;
-    match version.announcement {
-        Announcement::Nobody => {}
-        Announcement::Log => crate::log!("serving {}", front.shown()),
-        Announcement::Browser => {
-            crate::log!("serving {}", front.shown());
-            match is_tcp {
-                true => launch::open(front.shown()),
-                false => crate::log!("a browser cannot open a Unix socket"),
-            }
-        }
+/// The end of what is being prepared, if something is.
+async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
+    match preparing {
+        Some(Preparation::Version(version)) => Prepared::Version(version.await),
+        Some(Preparation::Successor(successor)) => Prepared::Successor(successor.ready().await),
+        None => std::future::pending().await,
     }
-    Ok(Service {
-        current,
-        front,
-        patience: version.patience,
-    })
+}
+
+/// Lets whoever has started us, and waits for our end, deal with the process that has taken our place as if it were
+/// we: passes signals on, and ends as it does.
+async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> ExitCode {
+    loop {
+        let told = tokio::select! {
+            told = signals.next() => told,
+            ended = successor.wait() => {
+                let code = ended.ok().and_then(|status| {
+                    status.code().or_else(|| status.signal().map(|signal| 128 + signal))
+                });
+                return code
+                    .and_then(|code| u8::try_from(code).ok())
+                    .map_or(ExitCode::FAILURE, ExitCode::from);
+            }
+        };
+        successor.signal(told.signal());
+    }
 }

@@ -86,7 +86,7 @@ pub fn workers(
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
         arguments: worker_arguments(python_arguments(scope, target, arguments))?,
-        imports: Vec::new(),
+        imports: settings.texts("runner.workers.imports"),
         environment: environment(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),

@@ -9,8 +9,8 @@ use crate::command::graph::Node;
 use crate::command::line::Scope;
 use crate::command::report::{End, Report};
 use crate::command::veil::{HIDDEN, Veil, is_secret};
-use crate::command::{Entry, Kind, json, run_ini};
-use crate::config::{Gives, Layer, Listed, SHORT, Whence};
+use crate::command::{Entry, Kind, json, run_ini, supervise};
+use crate::config::{self, Gives, Layer, Listed, SHORT, Whence};
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, Diagnostics, Lines};
 
@@ -20,7 +20,7 @@ pub const ENTRY: Entry = Entry {
     usage: "[--format FORMAT] FILE [PREFIX]",
     about: "Shows every setting in force, its value, and where it comes from",
     help: "\
-FILE is read over the layers below it, as `runIni` does. Each setting is shown
+FILE is read over the layers below it, as `runIni` or `supervise` does. Each setting is shown
 with its value, the file and line where it stands, and the layer: the file
 itself, `-c`, `PEAK_CONFIG`, the user's own file, or the built-in default. With
 PREFIX only the settings below it are shown; `environ` shows the environment. Of
@@ -65,7 +65,13 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     if let Some(word) = arguments.line.words.first() {
         return Err(arguments.wrong(format_args!("unexpected argument `{}`", word.text)));
     }
-    let scope = run_ini::read(scope, &file)?;
+    let scope = match config::format(&scope.path(&file)) {
+        Some(config::Format::Keys) => {
+            let file = run_ini::run_file(&scope, &file);
+            supervise::read(scope, file)?
+        }
+        Some(config::Format::Ini) | None => run_ini::read(scope, &file)?,
+    };
     let mut veil = Veil::default();
     let settings = scope.configuration.listing("");
     for listed in settings
@@ -216,7 +222,9 @@ fn layer<'a>(scope: &Scope, from: &'a Whence) -> (&'static str, &'a str) {
             Some(Layer::Own(_)) => ("user", "the user's own file"),
             Some(Layer::Listed(_)) => ("PEAK_CONFIG", "PEAK_CONFIG"),
             Some(Layer::Named(_)) => ("-c", "-c"),
-            Some(Layer::File(_) | Layer::Option { .. }) | None => ("file", "the file"),
+            Some(Layer::File(_) | Layer::Keys(_) | Layer::Option { .. }) | None => {
+                ("file", "the file")
+            }
         },
         Whence::Option(option) => ("option", option),
         Whence::Environment => ("environment", "the environment"),

@@ -20,6 +20,20 @@ pub enum Told {
     Stacks,
 }
 
+impl Told {
+    /// What tells another process the same.
+    #[must_use]
+    pub fn signal(self) -> rustix::process::Signal {
+        use rustix::process::Signal;
+        match self {
+            Self::Stop => Signal::TERM,
+            Self::Interrupt => Signal::INT,
+            Self::Reload => Signal::HUP,
+            Self::Stacks => Signal::QUIT,
+        }
+    }
+}
+
 /// The signals, received rather than ending the process.
 #[derive(Debug)]
 pub struct Signals {

@@ -22,10 +22,11 @@ pub const ENTRY: Entry = Entry {
     usage: "[--format FORMAT | --watch] [FILE]",
     about: "Shows how a running server is: its workers, what they are on, what waits",
     help: "\
-FILE is what the server was started with, if that sets `runner.status.url`; or
-its pid file; or its control socket. Without FILE, what `-c` and `PEAK_CONFIG`
-set counts. The server answers at once, even if all of its workers are busy. The
-exit status is 1 if it is not running.
+FILE is what the server was started with: a file for `supervise`, or one that
+sets `runner.supervise.pid_file` or `runner.status.url`; or its pid file; or its
+control socket. Without FILE, what `-c` and `PEAK_CONFIG` set counts. The server
+answers at once, even if all of its workers are busy. The exit status is 1 if it
+is not running.
 
 With `--format json`, times are seconds, and moments (`started`, `at`, `until`)
 seconds since 1970. `version`, `pid`, `state` (`serving`, `reloading`,

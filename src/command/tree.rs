@@ -11,13 +11,15 @@ use crate::command::line::{Origin, Scope};
 use crate::command::run_ini::{self, RunIni};
 use crate::command::serve::Audience;
 use crate::command::show::format_option;
+use crate::command::supervise::{self, PROGRAMS, Supervise, Supervised};
 use crate::command::{Entry, Kind};
+use crate::config::{self, PID_FILE};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
     name: "graph",
     usage: "FILE [--format FORMAT] [ARGS]...",
-    about: "Shows what an INI file would run, as a tree, without running it",
+    about: "Shows what a file would run, as a tree, without running it",
     help: "\
 The command, its gateway with the socket URL, the adapter and the application,
 each with the file and line that it comes from. FORMAT is `tree` for reading,
@@ -27,8 +29,8 @@ each with the file and line that it comes from. FORMAT is `tree` for reading,
         arguments: |command| command.arg(format_option(FORMATS)),
         resolve: |scope, mut arguments| {
             let format = format(&mut arguments)?;
-            let run_ini = run_ini::resolve(scope, arguments)?;
-            Ok(Node::Tree(Box::new(Tree { run_ini, format })))
+            let node = resolve(scope, arguments)?;
+            Ok(Node::Tree(Box::new(Tree { node, format })))
         },
     },
 };
@@ -39,8 +41,24 @@ const DEFAULT: &str = "(the default)";
 /// A file that is shown, not run.
 #[derive(Debug)]
 pub struct Tree {
-    run_ini: RunIni,
+    /// What a file runs: `runIni` or `supervise`.
+    node: Node,
     format: Format,
+}
+
+/// What the file that the first word names runs.
+fn resolve(scope: Scope, arguments: Arguments) -> Result<Node, Failure> {
+    let file = arguments.line.words.first().map(|word| scope.path(word));
+    match file.and_then(|file| config::format(&file)) {
+        Some(config::Format::Keys) => {
+            let supervise = supervise::resolve(scope, arguments)?;
+            Ok(Node::Supervise(Box::new(supervise)))
+        }
+        Some(config::Format::Ini) | None => {
+            let run_ini = run_ini::resolve(scope, arguments)?;
+            Ok(Node::RunIni(Box::new(run_ini)))
+        }
+    }
 }
 
 /// The formats by name, the default first.
@@ -86,8 +104,59 @@ impl Tree {
     #[must_use]
     pub fn run(&self) -> ExitCode {
         let mut branches = Vec::new();
-        file(&self.run_ini, 0, &mut branches);
+        top(&self.node, 0, &mut branches);
         crate::command::print(&(self.format)(&branches))
+    }
+}
+
+/// A file that is shown, rather than the command that runs it.
+fn top(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
+    match node {
+        Node::RunIni(node) => file(node, depth, branches),
+        Node::Supervise(node) => {
+            let depth = match &node.file {
+                Some(file) => {
+                    branches.push(Branch {
+                        depth,
+                        text: file.written.clone(),
+                        origin: String::new(),
+                    });
+                    depth + 1
+                }
+                None => depth,
+            };
+            branches.push(Branch {
+                depth,
+                text: supervise::ENTRY.name.to_owned(),
+                origin: String::new(),
+            });
+            supervised(node, depth, branches);
+        }
+        other => command(other, depth, branches),
+    }
+}
+
+/// What is supervised, below the command's name.
+fn supervised(node: &Supervise, depth: usize, branches: &mut Vec<Branch>) {
+    let mut push = |depth: usize, text: String, origin: &Origin| {
+        branches.push(Branch {
+            depth,
+            text,
+            origin: place(&node.scope, origin),
+        });
+    };
+    let setting = |name: &str| Origin::Property(name.into());
+    let supervision = &node.supervision;
+    let pid_file = format!("pid file {}", supervision.seat.pid_file.display());
+    push(depth + 1, pid_file, &setting(PID_FILE));
+    for program in &supervision.programs {
+        push(depth + 1, format!("program {program}"), &setting(PROGRAMS));
+    }
+    match &node.what {
+        Supervised::Program(program, origin) => {
+            push(depth + 1, format!("program {program}"), origin);
+        }
+        Supervised::Application(node) => command(node, depth + 1, branches),
     }
 }
 
@@ -132,6 +201,14 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
             push(depth + 1, format!("FastCGI on {}", node.url), origin);
             application(&node.scope, &node.application, depth + 2, branches);
         }
+        Node::Supervise(node) => {
+            push(depth, "supervise".to_owned(), String::new());
+            if let Some(file) = &node.file {
+                push(depth + 1, file.written.clone(), String::new());
+            }
+            let below = usize::from(node.file.is_some());
+            supervised(node, depth + below, branches);
+        }
         Node::Cgi(node) => {
             push(depth, "CGI".to_owned(), String::new());
             let text = "CGI on the environment and standard input".to_owned();
@@ -145,7 +222,7 @@ fn command(node: &Node, depth: usize, branches: &mut Vec<Branch>) {
         ),
         Node::Tree(tree) => {
             push(depth, "graph".to_owned(), String::new());
-            file(&tree.run_ini, depth + 1, branches);
+            top(&tree.node, depth + 1, branches);
         }
         Node::Init(_) => push(depth, "init".to_owned(), String::new()),
         Node::Format(_) => push(depth, "fmt".to_owned(), String::new()),

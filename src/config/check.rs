@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::keys::{self, Format, KEYS};
 use super::rules::{Origin, Rule, Rules};
 use super::settings::{Checked, SETTINGS, check, find};
 use crate::eval::Value;
@@ -164,10 +165,22 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
     if min <= max {
         return;
     }
-    let message = format!("setting `{MAX}` is {max}, less than `{MIN}`, which is {min}");
+    let origin = |name| rules.origin(name).map(|rule| rule.origin.clone());
+    let is_key = |name| match origin(name) {
+        Some(Origin::File(home, _)) => keys::format(&home.source) == Some(Format::Keys),
+        Some(Origin::Option(_)) | None => false,
+    };
+    // As whoever wrote one of them knows them.
+    let by_keys = is_key(MIN) || is_key(MAX);
+    let what = if by_keys { "key" } else { "setting" };
+    let [least, most] = [MIN, MAX].map(|name| {
+        let key = KEYS.iter().find(|key| by_keys && key.setting == name);
+        key.map_or(name, |key| key.name)
+    });
+    let message = format!("{what} `{most}` is {max}, less than `{least}`, which is {min}");
     let mut mistake = Diagnostic::new("setting/order", message);
     for (name, value) in [(MAX, max), (MIN, min)] {
-        if let Some(Origin::File(home, span)) = rules.origin(name).map(|rule| rule.origin.clone()) {
+        if let Some(Origin::File(home, span)) = origin(name) {
             let seen = if mistake.labels.is_empty() {
                 String::new()
             } else {
@@ -176,5 +189,5 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
             mistake = mistake.with_label(&home.source, span, seen);
         }
     }
-    mistakes.push(mistake.with_hint(format!("set both; `{MAX}` is 4 unless it is set")));
+    mistakes.push(mistake.with_hint(format!("set both; `{most}` is 4 unless it is set")));
 }

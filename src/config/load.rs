@@ -80,30 +80,10 @@ impl Loader {
 
     /// Reads a file with all that it includes.
     pub fn file(&mut self, path: &Path, inclusion: &Inclusion<'_>) {
-        let shown = path.display().to_string();
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if let Err(mistake) = self.may_open(&real, &shown) {
-            return self.mistake(placed(mistake, inclusion));
-        }
-        let source = match self.read(path, &shown) {
-            Ok(source) => source,
-            Err(mistake) => return self.mistake(placed(mistake, inclusion)),
+        let Some(home) = self.open(path, inclusion) else {
+            return;
         };
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let home = Home {
-            source: Arc::clone(&source),
-            folder: absolute.parent().map(Path::to_owned),
-            file_name: absolute
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-            shortcuts: inclusion
-                .home
-                .map(|home| home.shortcuts.clone())
-                .unwrap_or_default(),
-        };
-        self.open.push((real, shown));
-        let (lines, mistakes) = parse(&source);
+        let (lines, mistakes) = parse(&home.source);
         self.mistakes.extend(mistakes);
         let mut reader = FileReader {
             loader: self,
@@ -115,11 +95,51 @@ impl Loader {
         };
         for line in lines {
             reader.line(line);
-            if reader.loader.mistakes.len() >= MOST_MISTAKES {
+            if reader.loader.is_full() {
                 break;
             }
         }
+        self.close();
+    }
+
+    /// Opens a file, to be closed when it was read. What is wrong with it is among the mistakes.
+    pub fn open(&mut self, path: &Path, inclusion: &Inclusion<'_>) -> Option<Home> {
+        let shown = path.display().to_string();
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let read = self
+            .may_open(&real, &shown)
+            .and_then(|()| self.read(path, &shown));
+        let source = match read {
+            Ok(source) => source,
+            Err(mistake) => {
+                self.mistake(placed(mistake, inclusion));
+                return None;
+            }
+        };
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.open.push((real, shown));
+        Some(Home {
+            source,
+            folder: absolute.parent().map(Path::to_owned),
+            file_name: absolute
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            shortcuts: inclusion
+                .home
+                .map(|home| home.shortcuts.clone())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The file that was opened last was read.
+    pub fn close(&mut self) {
         self.open.pop();
+    }
+
+    /// Whether there are so many mistakes that nobody reads more.
+    pub fn is_full(&self) -> bool {
+        self.mistakes.len() >= MOST_MISTAKES
     }
 
     fn mistake(&mut self, mistake: Diagnostic) {

@@ -15,6 +15,7 @@ use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression
 
 pub use check::sort as sort_by_place;
 pub use inspect::Inspection;
+pub use keys::{COMMAND, Format, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence};
 pub use load::{LARGEST, SHORT};
 pub use sections::SPECIAL;
@@ -26,12 +27,14 @@ use rules::{Body, Origin, Rules};
 mod check;
 mod dotenv;
 mod inspect;
+mod keys;
 mod listing;
 mod load;
 mod name;
 mod rules;
 mod sections;
 mod settings;
+mod supervise;
 
 /// The text of a configuration file, as it is.
 ///
@@ -40,6 +43,20 @@ mod settings;
 pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let shown = path.display().to_string();
     decode(&shown, load::read_bounded(path, &shown)?)
+}
+
+/// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is. What can
+/// be read only once, a pipe, is left alone.
+#[must_use]
+pub fn format(path: &Path) -> Option<Format> {
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    is_file.then(|| format_of(&source(path).ok()?)).flatten()
+}
+
+/// The same of a file's text.
+#[must_use]
+pub fn format_of(source: &Arc<Source>) -> Option<Format> {
+    keys::format(source)
 }
 
 /// One layer of configuration. A file must exist.
@@ -53,6 +70,8 @@ pub enum Layer {
     Named(PathBuf),
     /// The file that is run.
     File(PathBuf),
+    /// The file for `supervise` that is run.
+    Keys(PathBuf),
     /// A property given by a command-line option.
     Option {
         /// The property's full name.
@@ -109,6 +128,7 @@ impl Configuration {
                         },
                     );
                 }
+                Layer::Keys(path) => loader.keys(path),
                 Layer::Option {
                     name,
                     value,
@@ -267,6 +287,16 @@ impl Configuration {
         match self.settings.get(name) {
             Some(Checked::Text(text)) => Some(text.clone()),
             None => None,
+            other => wrong_accessor(name, other),
+        }
+    }
+
+    /// A setting that is a list of strings; empty where it is not set.
+    #[must_use]
+    pub fn texts(&self, name: &'static str) -> Vec<String> {
+        match self.settings.get(name) {
+            Some(Checked::Texts(texts)) => texts.clone(),
+            None => Vec::new(),
             other => wrong_accessor(name, other),
         }
     }

@@ -101,7 +101,10 @@ impl Rules {
         let before = self.rules.get(&rule.name);
         let read = match before {
             Some(before) => before.read.load(Ordering::Relaxed),
-            None => self.computed().contains_key(&rule.name),
+            None => {
+                let computed = self.computed();
+                !computed.is_empty() && computed.contains_key(&rule.name)
+            }
         };
         if read {
             let before = before.cloned();
@@ -116,6 +119,11 @@ impl Rules {
     pub fn insert_on_demand(&mut self, rule: Rule) {
         self.on_demand
             .insert(Arc::clone(&rule.name), Arc::new(rule));
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
     }
 
     /// The rule of a name, as it is written.
@@ -386,5 +394,13 @@ impl Properties for Rules {
             Value::Dict(Arc::new(table))
         };
         self.environment_table.get_or_init(table).clone()
+    }
+
+    fn home_of(&self, user: &str) -> Option<String> {
+        // As passwd(5) has it.
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        let mut lines = users.lines().map(|line| line.split(':'));
+        let mut fields = lines.find(|fields| fields.clone().next() == Some(user))?;
+        fields.nth(5).map(str::to_owned)
     }
 }

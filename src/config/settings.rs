@@ -25,6 +25,8 @@ pub enum Kind {
     Size,
     /// A string.
     Text,
+    /// A list of strings.
+    Texts,
     /// A path, relative to the file that the setting stands in.
     Path,
     /// A program: a path if it has a `/`, else a command that is looked for in `PATH`.
@@ -50,6 +52,7 @@ impl Kind {
             Self::Duration => "a duration".to_owned(),
             Self::Size => "a size".to_owned(),
             Self::Text => "a string".to_owned(),
+            Self::Texts => "a list of strings".to_owned(),
             Self::Path => "a path (a string)".to_owned(),
             Self::Program => "a path or the name of a program (a string)".to_owned(),
             Self::Url => "a URL (a string)".to_owned(),
@@ -73,6 +76,7 @@ impl Kind {
             Self::Url => format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N`"),
             Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
             Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
+            Self::Texts => format!("{wanted}: `['…', '…']`"),
             Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program => wanted,
         }
     }
@@ -184,12 +188,39 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.stop_timeout" Kind::Duration, Default::Number(30),
         "How long requests may take to finish when `runner` is told to stop, until their workers are killed.",
         "runner.stop_timeout = '10s'";
+    "runner.supervise.command" Kind::Text, Default::Unset,
+        "The command that `supervise` runs where no command stands behind it: a line as it would be typed after `runner`, with quotes as shells have them; or `exec:` and a program with its arguments, which is kept running.",
+        "runner.supervise.command = 'serve WSGI import:my_app.application'";
+    "runner.supervise.idle_timeout" Kind::Duration, Default::Number(0),
+        "Stop when no request has come for so long. 0 is never.",
+        "runner.supervise.idle_timeout = '1h'";
+    "runner.supervise.pid_file" Kind::Path, Default::Unset,
+        "The file that holds the process id of the master while it runs; its folder must exist. `supervise` needs it: it makes sure that there is one master. Beside it are the locks and `PIDFILE.socket`, through which the master is asked and told things.",
+        "runner.supervise.pid_file = '/run/my_app.pid'";
+    "runner.supervise.pid_lock" Kind::Text, Default::Unset,
+        "The lock that is held while the pid file is read or written: `flockfile:PATH`, `lockfile:PATH`, `shlockfile:PATH` or `nulllockfile:`. Unless it is set, `flockfile:PIDFILE.lock`.",
+        "runner.supervise.pid_lock = 'shlockfile:/run/my_app.lock'";
+    "runner.supervise.programs" Kind::Texts, Default::Unset,
+        "Programs that are kept running beside what is supervised: each a line with quotes as shells have them. A program with a `/` is looked for beside the file, others in `PATH`.",
+        "runner.supervise.programs = ['./worker --queue mail']";
+    "runner.supervise.run_at_least" Kind::Duration, Default::Number(0),
+        "Do not stop by `runner.supervise.stop_after` or `runner.supervise.idle_timeout` before so long.",
+        "runner.supervise.run_at_least = '2m'";
+    "runner.supervise.startup_lock" Kind::Text, Default::Unset,
+        "The lock that is held from the start until requests are answered, so that of two that start at the same time one ends with status 1. As `runner.supervise.pid_lock`; unless it is set, `flockfile:PIDFILE.start`.",
+        "runner.supervise.startup_lock = 'flockfile:/run/my_app.start'";
+    "runner.supervise.stop_after" Kind::Duration, Default::Number(0),
+        "Stop after so long, as by SIGTERM. 0 is never.",
+        "runner.supervise.stop_after = '1d'";
     "runner.tmp" Kind::Path, Default::Unset,
         "The folder for request bodies that are too large to be kept in memory. Unless it is set, the system's folder for temporary files.",
         "runner.tmp = '/var/tmp'";
     "runner.workers.idle_timeout" Kind::Duration, Default::Number(60),
         "How long a worker beyond the least number may have nothing to do until it leaves. 0 keeps all that were ever needed.",
         "runner.workers.idle_timeout = '5m'";
+    "runner.workers.imports" Kind::Texts, Default::Unset,
+        "Modules that are imported with the application, before the workers are forked, so that they start with them.",
+        "runner.workers.imports = ['my_app.views']";
     "runner.workers.limits.core" Kind::Size, Default::Unset,
         "The largest core file that a worker may leave when it crashes; 0 is none. Unless it is set, what `runner` was started with.",
         "runner.workers.limits.core = 0";
@@ -224,7 +255,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "Whether the application is imported once, before the workers are forked, so that they share what it loaded. `False` imports it in every worker, as applications need that start threads when they are imported.",
         "runner.workers.preload = False";
     "runner.workers.start_interval" Kind::Duration, Default::Number(1),
-        "The least time between two starts of workers beyond the least number. Replacing a worker does not wait for it, nor does the first one where there is none.",
+        "The least time between two starts of workers beyond the least number; in `supervise`, 15 s unless it is set. Replacing a worker does not wait for it, nor does the first one where there is none.",
         "runner.workers.start_interval = '15s'";
     "runner.workers.threads" Kind::Integer { min: 1, max: 1000 }, Default::Number(1),
         "How many threads each worker has, and so how many requests it works on at a time.",
@@ -251,6 +282,8 @@ pub enum Checked {
     Duration(Duration),
     /// A string.
     Text(String),
+    /// Strings.
+    Texts(Vec<String>),
     /// A path, not yet absolute.
     Path(PathBuf),
 }
@@ -335,6 +368,20 @@ pub fn check(
         }
         (Kind::Path, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Path(PathBuf::from(&**text)))
+        }
+        (Kind::Texts, Value::List(items) | Value::Tuple(items)) => {
+            let texts = items.iter().map(|item| match item {
+                Value::Str(text) if !text.is_empty() => Some(text.to_string()),
+                _ => None,
+            });
+            match texts.collect() {
+                Some(texts) => Ok(Checked::Texts(texts)),
+                None => Err(wrong_type(None)),
+            }
+        }
+        (Kind::Texts, Value::Str(text)) => {
+            let hint = format!("write `[{}]`", Value::Str(text.clone()).shown());
+            Err(wrong_type(Some(hint)))
         }
         (Kind::Boolean, Value::Int(_)) => {
             let hint = if value.truth() {

@@ -8,8 +8,10 @@ use num_traits::{Num, Signed, ToPrimitive};
 
 use super::arithmetic::{binary, float_of, truncated};
 use super::budget::Fault;
+use super::byte_methods::byte;
 use super::calls::{self, Arguments, Bound};
 use super::compare::order;
+use super::encodings::{decode, encode};
 use super::interpreter::Evaluator;
 use super::numerals::LONGEST_DECIMAL;
 use super::sequences::elements;
@@ -64,6 +66,33 @@ pub(super) fn bool(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     Ok(Value::Bool(bound.or_none(0).truth()))
 }
 
+pub(super) fn bytes(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let how = [bound.or_none(1), bound.or_none(2)];
+    let encodes = how.iter().any(|given| *given != Value::None);
+    match bound.get(0) {
+        None => Ok(Value::Bytes([].into())),
+        Some(Value::Str(text)) if bound.get(1).is_some() => encode(text, &how, evaluator.budget),
+        Some(Value::Str(_)) => Err(Fault::wrong_type("a string becomes bytes by an encoding")
+            .with_hint_if(Some("write `bytes(text, 'utf-8')`".to_owned()))),
+        Some(other) if encodes => Err(wants("a string beside an encoding", other)),
+        Some(count @ (Value::Int(_) | Value::Bool(_))) => {
+            let count = count.as_integer().unwrap_or_default();
+            let count = count.to_usize().unwrap_or(match count.is_negative() {
+                true => return Err(Fault::bad_value("there is no negative number of bytes")),
+                false => usize::MAX,
+            });
+            evaluator.budget.allocate(count)?;
+            Ok(Value::Bytes(vec![0; count].into()))
+        }
+        Some(values) => {
+            let values = elements(values, evaluator.properties, evaluator.budget)?;
+            evaluator.budget.allocate(values.len())?;
+            let bytes = values.iter().map(byte);
+            Ok(Value::Bytes(bytes.collect::<Result<Vec<u8>>>()?.into()))
+        }
+    }
+}
+
 pub(super) fn dict(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let mut table = Table::default();
     match bound.get(0) {
@@ -114,7 +143,7 @@ pub(super) fn float(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let Some(value) = bound.get(0) else {
         return Ok(Value::Float(0.0));
     };
-    let Value::Str(text) = value else {
+    let Some(text) = digits_of(value) else {
         return float_of(value)
             .map(Value::Float)
             .map_err(|fault| match value {
@@ -129,6 +158,15 @@ pub(super) fn float(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
         return Err(bad());
     }
     plain.parse().map(Value::Float).map_err(|_| bad())
+}
+
+/// The text of a number: bytes that are ASCII are as good as a string.
+fn digits_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Str(text) => Some(text),
+        Value::Bytes(bytes) => Some(std::str::from_utf8(bytes).unwrap_or("?")),
+        _ => None,
+    }
 }
 
 /// Digits may have `_` between them.
@@ -152,7 +190,8 @@ pub(super) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
         return Ok(Value::Int(BigInt::ZERO));
     };
     match (value, bound.get(1)) {
-        (Value::Str(text), base) => {
+        (Value::Str(_) | Value::Bytes(_), base) => {
+            let text = digits_of(value).unwrap_or_default();
             let base = match base {
                 None => 10,
                 Some(base) => base
@@ -383,8 +422,12 @@ pub(super) fn repr(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
 }
 
 pub(super) fn str(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let how = [bound.or_none(1), bound.or_none(2)];
+    let decodes = how.iter().any(|given| *given != Value::None);
     match bound.get(0) {
         None => Ok(Value::text("")),
+        Some(Value::Bytes(bytes)) if decodes => decode(bytes, &how, evaluator.budget),
+        Some(other) if decodes => Err(wants("bytes beside an encoding", other)),
         Some(Value::Str(text)) => Ok(Value::Str(Arc::clone(text))),
         Some(_) => repr(evaluator, bound),
     }

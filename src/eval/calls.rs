@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::{Budget, Fault};
-use super::functions::Function;
+use super::functions::{BY_NAME, Function};
 use super::interpreter::{Closure, Evaluator, Scope};
 use super::value::{Items, Table, Value};
 use super::{lookups, methods};
@@ -163,7 +163,7 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         .parameters
         .iter()
         .copied()
-        .filter(|parameter| !parameter.starts_with('*'))
+        .filter(|parameter| !parameter.starts_with('*') && *parameter != BY_NAME)
         .collect();
     let rest = function.parameters.contains(&"*");
     let more = function.parameters.contains(&"**");
@@ -176,24 +176,29 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         .iter()
         .filter(|parameter| !parameter.ends_with('='))
         .count();
+    // What stands behind these is given by name only.
+    let star = function
+        .parameters
+        .iter()
+        .position(|parameter| *parameter == "*" || *parameter == BY_NAME);
+    let by_position = star.unwrap_or(takes.len());
     let wrong_number = |given: usize| {
         let wanted = match (rest, least == takes.len()) {
             (true, _) => format!("at least {}", counted(least)),
             (false, true) => counted(least),
-            (false, false) if least == 0 => format!("at most {}", counted(takes.len())),
-            (false, false) => format!("{least} to {}", counted(takes.len())),
+            (false, false) if least == by_position => counted(least),
+            (false, false) if least == 0 => format!("at most {}", counted(by_position)),
+            (false, false) => format!("{least} to {}", counted(by_position)),
         };
         Fault::new(
             "type/arguments",
             format!("function `{called}` takes {wanted} but got {given}"),
         )
+        .with_hint_if(takes.get(by_position..given).and_then(|named| {
+            let first = named.first()?.trim_end_matches('=');
+            Some(format!("`{called}` takes `{first}` by its name"))
+        }))
     };
-    // What stands behind `*` is given by name only.
-    let star = function
-        .parameters
-        .iter()
-        .position(|parameter| *parameter == "*");
-    let by_position = star.unwrap_or(takes.len());
     for (place, value) in arguments.positional.into_iter().enumerate() {
         match bound.values.get_mut(place) {
             Some(slot) if place < by_position => *slot = Some(value),

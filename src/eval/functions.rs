@@ -10,7 +10,7 @@ use super::{builtins, lookups, paths, rounding};
 pub struct Function {
     /// As it is written, with its module.
     pub name: &'static str,
-    /// Its parameters: `name`, with a default `name=`, `*` for any further ones, `**` for any names.
+    /// Its parameters: `name`, with a default `name=`, `*` for any further ones, `**` for any names, [`BY_NAME`].
     pub parameters: &'static [&'static str],
     /// What it does.
     pub help: &'static str,
@@ -30,14 +30,15 @@ impl Function {
     /// Its parameters as they are shown: `value, [default], *others`.
     #[must_use]
     pub fn parameters_shown(&self) -> String {
-        let parameters =
-            self.parameters
-                .iter()
-                .map(|parameter| match parameter.strip_suffix('=') {
-                    Some(optional) => format!("[{optional}]"),
-                    None if parameter.ends_with('*') => format!("{parameter}others"),
-                    None => (*parameter).to_owned(),
-                });
+        let parameters = self
+            .parameters
+            .iter()
+            .filter(|parameter| **parameter != BY_NAME)
+            .map(|parameter| match parameter.strip_suffix('=') {
+                Some(optional) => format!("[{optional}]"),
+                None if parameter.ends_with('*') => format!("{parameter}others"),
+                None => (*parameter).to_owned(),
+            });
         parameters.collect::<Vec<_>>().join(", ")
     }
 
@@ -53,6 +54,9 @@ impl std::fmt::Debug for Function {
         write!(formatter, "Function({})", self.name)
     }
 }
+
+/// Stands before the parameters that are given by name only.
+pub const BY_NAME: &str = "|";
 
 /// The function of a name.
 #[must_use]
@@ -96,6 +100,9 @@ pub static FUNCTIONS: &[Function] = functions! {
     "bool" ["value="], builtins::bool,
         "Whether a value counts as true.",
         "bool('')" => "False";
+    "bytes" ["values=", "encoding=", "errors="], builtins::bytes,
+        "Bytes: those of a string in an encoding, those with these numbers, or so many that are zero.",
+        "bytes('abc', 'utf-8')" => "b'abc'";
     "commands.Alias" ["command"], lookups::alias,
         "A command: words that are put before the arguments that the user gives, and run as `runner` runs them.",
         "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])" => "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])";
@@ -150,12 +157,21 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.cpu_count" [], builtins::cpu_count,
         "The number of processors that can be used.",
         "os.cpu_count() > 0" => "True";
+    "os.getenv" ["name", "default="], paths::environment_variable,
+        "The value of an environment variable, or the default (`None`) where it is not set.",
+        "os.getenv('NO_SUCH_VARIABLE', 'default')" => "'default'";
     "os.path.abspath" ["path"], paths::absolute,
         "The path from the root, without `.` and `..`; a relative one is relative to the configuration file.",
         "os.path.abspath('/a/../b')" => "'/b'";
     "os.path.basename" ["path"], paths::base_name,
         "The last part of a path.",
         "os.path.basename('/a/b.txt')" => "'b.txt'";
+    "os.path.commonpath" ["paths"], paths::common_path,
+        "The longest path that all of a list of paths begin with.",
+        "os.path.commonpath(['/a/b/c', '/a/bd'])" => "'/a'";
+    "os.path.commonprefix" ["paths"], paths::common_prefix,
+        "The longest text that all of a list of paths begin with.",
+        "os.path.commonprefix(['/a/bc', '/a/bd'])" => "'/a/b'";
     "os.path.dirname" ["path"], paths::folder_name,
         "A path without its last part.",
         "os.path.dirname('/a/b.txt')" => "'/a'";
@@ -165,6 +181,12 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.path.expanduser" ["path"], paths::expand_user,
         "The path with the user's own folder for a `~` at its beginning.",
         "os.path.expanduser('/a/~')" => "'/a/~'";
+    "os.path.expandvars" ["path"], paths::expand_variables,
+        "The path with the values of environment variables for `$NAME` and `${NAME}`.",
+        "os.path.expandvars('$NO_SUCH_VARIABLE/a')" => "'$NO_SUCH_VARIABLE/a'";
+    "os.path.isabs" ["path"], paths::is_absolute,
+        "Whether a path begins at the root.",
+        "os.path.isabs('/a')" => "True";
     "os.path.isdir" ["path"], paths::is_folder,
         "Whether there is such a folder.",
         "os.path.isdir('/')" => "True";
@@ -174,9 +196,21 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.path.join" ["path", "*"], paths::join,
         "Paths after one another; an absolute one starts anew.",
         "os.path.join('/a', 'b', 'c.txt')" => "'/a/b/c.txt'";
+    "os.path.normcase" ["path"], paths::normal_case,
+        "A path as the system compares it: as it is.",
+        "os.path.normcase('/A')" => "'/A'";
     "os.path.normpath" ["path"], paths::normal,
         "A path without `.`, `..` and doubled slashes.",
         "os.path.normpath('a//b/../c')" => "'a/c'";
+    "os.path.realpath" ["path"], paths::real,
+        "The absolute path with symbolic links followed.",
+        "os.path.realpath('/a/../..')" => "'/'";
+    "os.path.relpath" ["path", "start="], paths::relative,
+        "The path as seen from a folder, or else from that of the configuration file.",
+        "os.path.relpath('/a/b', '/a/c')" => "'../b'";
+    "os.path.split" ["path"], paths::split,
+        "A path in two: the folder, and the last part.",
+        "os.path.split('/a/b.txt')" => "('/a', 'b.txt')";
     "os.path.splitext" ["path"], paths::split_extension,
         "A path in two: up to its extension, and the extension.",
         "os.path.splitext('a/b.tar.gz')" => "('a/b.tar', '.gz')";
@@ -195,11 +229,11 @@ pub static FUNCTIONS: &[Function] = functions! {
     "set" ["values="], builtins::set,
         "The elements of something else, each once.",
         "set('aa')" => "{'a'}";
-    "sorted" ["values", "key=", "reverse="], builtins::sorted,
+    "sorted" ["values", BY_NAME, "key=", "reverse="], builtins::sorted,
         "The elements in order.",
         "sorted([3, 1, 2])" => "[1, 2, 3]";
-    "str" ["value="], builtins::str,
-        "A value as text.",
+    "str" ["value=", "encoding=", "errors="], builtins::str,
+        "A value as text; bytes, with an encoding, decoded.",
         "str(1.5)" => "'1.5'";
     "sum" ["values", "start="], builtins::sum,
         "The sum of all elements.",

@@ -29,6 +29,9 @@ pub trait Properties {
 
     /// The environment as a dict.
     fn environment(&self) -> Value;
+
+    /// The folder of a user of this system.
+    fn home_of(&self, user: &str) -> Option<String>;
 }
 
 /// The file that an expression stands in, as the expression sees it.

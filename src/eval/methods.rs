@@ -6,7 +6,7 @@ use super::budget::Fault;
 use super::calls::Arguments;
 use super::interpreter::Evaluator;
 use super::value::{Items, Table, Value};
-use super::{compare, lookups, names, texts};
+use super::{byte_methods, compare, lookups, names, numbers, texts};
 use crate::syntax::{nearest, quoted};
 
 /// `value.name`
@@ -23,19 +23,37 @@ pub(super) fn attribute(
         Value::Namespace(prefix) if !NAMESPACE_METHODS.contains(&&**name) => {
             return lookups::namespace_attribute(evaluator, prefix, name);
         }
+        Value::Function(function) => {
+            if let Some((on, known)) = of_type(function.name)
+                && known.contains(&&**name)
+            {
+                return Ok(Value::Method(Arc::new((on, Arc::clone(name)))));
+            }
+        }
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            if let Some(part) = numbers::part(&value, name) {
+                return Ok(part);
+            }
+        }
         _ => {}
     }
     let known = methods_of(&value);
     if known.contains(&&**name) {
         return Ok(Value::Method(Arc::new((value, Arc::clone(name)))));
     }
-    let hint = nearest(name, known.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+    let parts = match &value {
+        Value::Bool(_) | Value::Int(_) => numbers::INTEGER_PARTS,
+        Value::Float(_) => numbers::FLOAT_PARTS,
+        _ => &[],
+    };
+    let hint = nearest(name, known.iter().chain(parts).copied())
+        .map(|meant| format!("did you mean `{meant}`?"));
     let message = format!("{} has no attribute {}", value.kind(), quoted(name));
     Err(Fault::new("name/attribute", message).with_hint_if(hint))
 }
 
 const NAMESPACE_METHODS: &[&str] = &["get", "items", "keys", "values"];
-const DICT_METHODS: &[&str] = &["copy", "get", "items", "keys", "values"];
+const DICT_METHODS: &[&str] = &["copy", "fromkeys", "get", "items", "keys", "values"];
 const LIST_METHODS: &[&str] = &["copy", "count", "index"];
 const TUPLE_METHODS: &[&str] = &["count", "index"];
 const SET_METHODS: &[&str] = &[
@@ -48,26 +66,34 @@ const SET_METHODS: &[&str] = &[
     "symmetric_difference",
     "union",
 ];
-const BYTES_METHODS: &[&str] = &["decode", "endswith", "hex", "startswith"];
+
+/// Methods that a type itself has, and a value to call them on.
+fn of_type(function: &str) -> Option<(Value, &'static [&'static str])> {
+    match function {
+        "bytes" => Some((Value::Bytes([].into()), &["fromhex", "maketrans"])),
+        "dict" => Some((Value::Dict(Arc::default()), &["fromkeys"])),
+        "str" => Some((Value::text(""), &["maketrans"])),
+        _ => None,
+    }
+}
 
 fn methods_of(value: &Value) -> &'static [&'static str] {
     match value {
         Value::Str(_) => texts::METHODS,
-        Value::Bytes(_) => BYTES_METHODS,
+        Value::Bytes(_) => byte_methods::METHODS,
         Value::List(_) => LIST_METHODS,
         Value::Tuple(_) | Value::Range(..) => TUPLE_METHODS,
         Value::Dict(_) => DICT_METHODS,
         Value::Set(_) => SET_METHODS,
         Value::Namespace(_) => NAMESPACE_METHODS,
+        Value::Bool(_) | Value::Int(_) => numbers::INTEGER_METHODS,
+        Value::Float(_) => numbers::FLOAT_METHODS,
+        Value::Function(function) => of_type(function.name).map_or(&[], |known| known.1),
         Value::None
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
         | Value::Alias(_)
         | Value::Import(_)
         | Value::Link(_)
         | Value::Module(_)
-        | Value::Function(_)
         | Value::Method(_)
         | Value::Closure(_) => &[],
     }
@@ -83,6 +109,9 @@ pub(super) fn call(
     if let Value::Str(text) = value {
         return texts::call(evaluator, text, name, arguments);
     }
+    if let Value::Bytes(bytes) = value {
+        return byte_methods::call(evaluator, bytes, name, arguments);
+    }
     if let Some((unknown, _)) = arguments.named.first() {
         let message = format!("method `{name}` has no argument `{unknown}`");
         return Err(Fault::new("type/arguments", message));
@@ -92,7 +121,9 @@ pub(super) fn call(
         Value::Dict(table) => of_table(evaluator, table, name, &arguments),
         Value::Namespace(prefix) => of_namespace(evaluator, prefix, name, &arguments),
         Value::Set(table) => of_set(evaluator, table, name, &arguments),
-        Value::Bytes(bytes) => of_bytes(evaluator, bytes, name, &arguments),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            numbers::call(evaluator, value, name, &arguments)
+        }
         other => of_sequence(evaluator, other, name, &arguments),
     }
 }
@@ -120,6 +151,15 @@ fn of_table(
         }
         ("get", _) => Err(wrong_number(name, "1 to 2 arguments", arguments.len())),
         ("copy", []) => Ok(Value::Dict(Arc::clone(table))),
+        ("fromkeys", [keys, rest @ ..]) if rest.len() <= 1 => {
+            let mut made = Table::default();
+            for key in super::sequences::elements(keys, evaluator.properties, evaluator.budget)? {
+                let value = rest.first().cloned().unwrap_or(Value::None);
+                made.insert(key, value, evaluator.budget)?;
+            }
+            Ok(Value::Dict(Arc::new(made)))
+        }
+        ("fromkeys", _) => Err(wrong_number(name, "1 to 2 arguments", arguments.len())),
         ("keys", []) => {
             let keys = table.keys().cloned().collect();
             Ok(Value::List(Items::new(keys, evaluator.budget)?))
@@ -221,60 +261,6 @@ fn of_set(
     } else {
         result
     })
-}
-
-fn of_bytes(
-    evaluator: &mut Evaluator<'_>,
-    bytes: &[u8],
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, Fault> {
-    match (name, arguments) {
-        ("decode", []) => decode(evaluator, bytes, "utf-8"),
-        ("decode", [Value::Str(encoding)]) => decode(evaluator, bytes, encoding),
-        ("hex", []) => {
-            evaluator.budget.allocate(2 * bytes.len())?;
-            Ok(Value::from(
-                bytes
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>(),
-            ))
-        }
-        ("startswith", [Value::Bytes(part)]) => Ok(Value::Bool(bytes.starts_with(part))),
-        ("endswith", [Value::Bytes(part)]) => Ok(Value::Bool(bytes.ends_with(part))),
-        ("startswith" | "endswith", [other]) => Err(Fault::wrong_type(format!(
-            "`{name}` takes bytes but got {}",
-            other.kind()
-        ))),
-        ("startswith" | "endswith", _) => Err(wrong_number(name, "1 argument", arguments.len())),
-        ("decode", [other]) => Err(Fault::wrong_type(format!(
-            "`{name}` takes a string but got {}",
-            other.kind()
-        ))),
-        _ => Err(wrong_number(name, "no arguments", arguments.len())),
-    }
-}
-
-fn decode(evaluator: &mut Evaluator<'_>, bytes: &[u8], encoding: &str) -> Result<Value, Fault> {
-    evaluator.budget.allocate(2 * bytes.len())?;
-    let plain = encoding.to_ascii_lowercase().replace(['-', '_'], "");
-    match plain.as_str() {
-        "utf8" => String::from_utf8(bytes.to_vec())
-            .map(Value::from)
-            .map_err(|_| Fault::bad_value("the bytes are not UTF-8 text")),
-        "ascii" if bytes.is_ascii() => Ok(Value::from(
-            bytes.iter().map(|b| char::from(*b)).collect::<String>(),
-        )),
-        "ascii" => Err(Fault::bad_value("the bytes are not ASCII text")),
-        "latin1" | "iso88591" => Ok(Value::from(
-            bytes.iter().map(|b| char::from(*b)).collect::<String>(),
-        )),
-        _ => Err(
-            Fault::bad_value(format!("there is no encoding {}", quoted(encoding)))
-                .with_hint_if(Some("there are `utf-8`, `ascii` and `latin-1`".to_owned())),
-        ),
-    }
 }
 
 fn of_sequence(

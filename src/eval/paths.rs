@@ -1,12 +1,13 @@
 //! `os.path.*`, and files beside Python modules. Paths are text here, as in Python.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::budget::Fault;
 use super::calls::Bound;
 use super::interpreter::Evaluator;
 use super::lookups::check_import;
+use super::sequences::elements;
 use super::value::{Items, Value};
 
 fn path(bound: &Bound, place: usize) -> Result<Arc<str>, Fault> {
@@ -120,22 +121,195 @@ fn normalized(path: &str) -> String {
     }
 }
 
+/// `os.path.isabs`
+pub(super) fn is_absolute(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    Ok(Value::Bool(path(bound, 0)?.starts_with('/')))
+}
+
+/// `os.path.normcase`
+pub(super) fn normal_case(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    Ok(Value::Str(path(bound, 0)?))
+}
+
+/// `os.path.split`
+pub(super) fn split(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let parts = vec![folder_name(evaluator, bound)?, base_name(evaluator, bound)?];
+    Ok(Value::Tuple(Items::new(parts, evaluator.budget)?))
+}
+
+/// `os.path.relpath`
+pub(super) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let to = path(bound, 0)?;
+    if to.is_empty() {
+        return Err(Fault::bad_value("the path is empty"));
+    }
+    let from = match bound.get(1) {
+        None | Some(Value::None) => ".".into(),
+        Some(_) => path(bound, 1)?,
+    };
+    let whole = |path: &str| normalized(&located(evaluator, path).to_string_lossy());
+    let (to, from) = (whole(&to), whole(&from));
+    let parts = |path: &str| -> Vec<String> {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    let (to, from) = (parts(&to), parts(&from));
+    let same = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
+    let up = from.iter().skip(same).map(|_| "..");
+    let down = to.iter().skip(same).map(String::as_str);
+    let steps: Vec<&str> = up.chain(down).collect();
+    Ok(Value::from(match steps.is_empty() {
+        true => ".".to_owned(),
+        false => steps.join("/"),
+    }))
+}
+
+/// `os.path.realpath`: what is not there is only made absolute.
+pub(super) fn real(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let whole = located(evaluator, &path(bound, 0)?);
+    let mut real = PathBuf::from("/");
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => {
+                real.pop();
+            }
+            Component::Normal(name) => {
+                real.push(name);
+                // Of a loop of links, the way into it is left.
+                real = real.canonicalize().unwrap_or(real);
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(Value::from(real.to_string_lossy().into_owned()))
+}
+
+/// The elements of a list of paths.
+fn paths(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Vec<Arc<str>>, Fault> {
+    let paths = elements(&bound.or_none(0), evaluator.properties, evaluator.budget)?;
+    let path = |path: Value| match path {
+        Value::Str(path) => Ok(path),
+        other => {
+            let message = format!("expected paths (strings) but got {}", other.kind());
+            Err(Fault::wrong_type(message))
+        }
+    };
+    paths.into_iter().map(path).collect()
+}
+
+/// `os.path.commonpath`
+pub(super) fn common_path(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let paths = paths(evaluator, bound)?;
+    let Some(first) = paths.first() else {
+        return Err(Fault::bad_value("there are no paths"));
+    };
+    let rooted = first.starts_with('/');
+    if paths.iter().any(|path| path.starts_with('/') != rooted) {
+        return Err(Fault::bad_value(
+            "absolute and relative paths have nothing in common",
+        ));
+    }
+    let parts = |path: &Arc<str>| -> Vec<String> {
+        let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+        parts.map(str::to_owned).collect()
+    };
+    let mut common = parts(first);
+    for path in &paths {
+        let parts = parts(path);
+        let same = common
+            .iter()
+            .zip(&parts)
+            .take_while(|(a, b)| a == b)
+            .count();
+        common.truncate(same);
+    }
+    let root = if rooted { "/" } else { "" };
+    Ok(Value::from(format!("{root}{}", common.join("/"))))
+}
+
+/// `os.path.commonprefix`
+pub(super) fn common_prefix(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let paths = paths(evaluator, bound)?;
+    let Some(first) = paths.first() else {
+        return Ok(Value::text(""));
+    };
+    let mut length = first.len();
+    for path in &paths {
+        let same = first.char_indices().zip(path.chars());
+        let differs = same.into_iter().find(|((_, a), b)| a != b);
+        let same = differs.map_or(first.len().min(path.len()), |((at, _), _)| at);
+        length = length.min(same);
+    }
+    Ok(Value::text(&first[..length]))
+}
+
+/// The environment variable of a name.
+fn variable(evaluator: &Evaluator<'_>, name: &str) -> Option<Value> {
+    match evaluator.properties.environment() {
+        Value::Dict(table) => table.get_text(name).cloned(),
+        _ => None,
+    }
+}
+
+/// `os.getenv`
+pub(super) fn environment_variable(
+    evaluator: &mut Evaluator<'_>,
+    bound: &Bound,
+) -> Result<Value, Fault> {
+    let found = variable(evaluator, &bound.text(0)?);
+    Ok(found.unwrap_or_else(|| bound.or_none(1)))
+}
+
+/// `os.path.expandvars`: names that are not set stay as they are.
+pub(super) fn expand_variables(
+    evaluator: &mut Evaluator<'_>,
+    bound: &Bound,
+) -> Result<Value, Fault> {
+    let path = path(bound, 0)?;
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut out = String::new();
+    let mut rest = &path[..];
+    while let Some(dollar) = rest.find('$') {
+        out.push_str(&rest[..dollar]);
+        rest = &rest[dollar..];
+        let behind = &rest[1..];
+        let (name, length) = match behind.strip_prefix('{') {
+            Some(braced) => match braced.find('}') {
+                Some(end) => (&braced[..end], end + 3),
+                None => ("", 1),
+            },
+            None => {
+                let end = behind.find(|c| !word(c)).unwrap_or(behind.len());
+                (&behind[..end], end + 1)
+            }
+        };
+        match variable(evaluator, name) {
+            Some(Value::Str(value)) if !name.is_empty() => {
+                evaluator.budget.allocate(value.len())?;
+                out.push_str(&value);
+            }
+            _ => out.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    Ok(Value::from(out))
+}
+
 /// `os.path.expanduser`
 pub(super) fn expand_user(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
     let path = path(bound, 0)?;
-    let Some(rest) = path
-        .strip_prefix('~')
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-    else {
+    let Some(behind) = path.strip_prefix('~') else {
         return Ok(Value::Str(path));
     };
-    let home = match evaluator.properties.environment() {
-        Value::Dict(table) => table
-            .get_text("HOME")
-            .and_then(|home| home.as_str().map(str::to_owned)),
-        _ => None,
+    let (user, rest) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+    let home = if user.is_empty() {
+        let own = variable(evaluator, "HOME");
+        let own = own.and_then(|home| home.as_str().map(str::to_owned));
+        own.or_else(|| Some(dirs::home_dir()?.to_string_lossy().into_owned()))
+    } else {
+        evaluator.properties.home_of(user)
     };
-    let home = home.or_else(|| Some(dirs::home_dir()?.to_string_lossy().into_owned()));
     Ok(match home {
         Some(home) => Value::from(match format!("{}{rest}", home.trim_end_matches('/')) {
             empty if empty.is_empty() => "/".to_owned(),

@@ -15,6 +15,8 @@ struct Specification {
     /// Whether only a `0` before the width says how to align.
     zeros: bool,
     sign: Option<char>,
+    /// `z`: no negative zero.
+    unsigned_zero: bool,
     alternate: bool,
     width: usize,
     grouping: Option<char>,
@@ -74,6 +76,7 @@ fn parse(text: &str) -> Option<Specification> {
         found
     };
     how.sign = take(&['+', '-', ' ']);
+    how.unsigned_zero = take(&['z']).is_some();
     how.alternate = take(&['#']).is_some();
     if take(&['0']).is_some() {
         how.fill = how.fill.or(Some('0'));
@@ -110,6 +113,7 @@ fn text_with(how: &Specification, text: &str) -> Option<String> {
     if !matches!(how.kind, None | Some('s'))
         || how.sign.is_some()
         || how.alternate
+        || how.unsigned_zero
         || how.grouping.is_some()
         || align == Some('=')
     {
@@ -124,7 +128,7 @@ fn text_with(how: &Specification, text: &str) -> Option<String> {
 
 fn integer_with(how: &Specification, value: &Value) -> Result<Option<String>, Fault> {
     let number = value.as_integer().unwrap_or_default();
-    if how.precision.is_some() {
+    if how.precision.is_some() || how.unsigned_zero {
         return Ok(None);
     }
     let (numeral, prefix, every) = match how.kind {
@@ -151,7 +155,7 @@ fn integer_with(how: &Specification, value: &Value) -> Result<Option<String>, Fa
 }
 
 fn float_with(how: &Specification, number: f64) -> Option<String> {
-    let numeral = match how.kind {
+    let mut numeral = match how.kind {
         None => plain_float(how, number),
         Some(letter @ ('e' | 'E' | 'f' | 'F' | 'g' | 'G')) => {
             numerals::float(number, letter, how.precision.unwrap_or(6), how.alternate)
@@ -168,6 +172,14 @@ fn float_with(how: &Specification, number: f64) -> Option<String> {
         }
         Some(_) => return None,
     };
+    let zero = |c: char| !c.is_ascii_digit() || c == '0';
+    let mantissa = numeral.digits.split(['e', 'E']).next();
+    if how.unsigned_zero
+        && number.is_finite()
+        && mantissa.is_some_and(|text| text.chars().all(zero))
+    {
+        numeral.negative = false;
+    }
     Some(number_with(how, &numeral, "", 3))
 }
 

@@ -311,47 +311,6 @@ pub(super) fn justify(
     }))
 }
 
-pub(super) fn encode(
-    evaluator: &mut Evaluator<'_>,
-    text: &str,
-    arguments: &[Value],
-) -> Result<Value> {
-    let encoding = match arguments {
-        [] => "utf-8",
-        [encoding] => string("encode", encoding)?,
-        _ => return Err(wrong_number("encode", "0 to 1 arguments", arguments.len())),
-    };
-    evaluator.budget.allocate(text.len())?;
-    let highest = match encoding
-        .to_ascii_lowercase()
-        .replace(['-', '_'], "")
-        .as_str()
-    {
-        "utf8" => return Ok(Value::Bytes(text.as_bytes().into())),
-        "ascii" => 0x7f,
-        "latin1" | "iso88591" => 0xff,
-        _ => {
-            let message = format!("there is no encoding `{encoding}`");
-            return Err(Fault::bad_value(message)
-                .with_hint_if(Some("there are `utf-8`, `ascii` and `latin-1`".to_owned())));
-        }
-    };
-    let byte = |c: char| {
-        u8::try_from(u32::from(c))
-            .ok()
-            .filter(|byte| *byte <= highest)
-    };
-    let bytes: Option<Vec<u8>> = text.chars().map(byte).collect();
-    let wrong = || {
-        Fault::bad_value(format!(
-            "the string has characters that `{encoding}` has not"
-        ))
-    };
-    bytes
-        .map(|bytes| Value::Bytes(bytes.into()))
-        .ok_or_else(wrong)
-}
-
 pub(super) fn split_lines(
     evaluator: &mut Evaluator<'_>,
     text: &str,

@@ -6,14 +6,16 @@ use num_traits::ToPrimitive;
 
 use super::budget::Fault;
 use super::calls::Arguments;
+use super::encodings::encode;
 use super::interpreter::Evaluator;
 use super::methods::wrong_number;
 use super::repr::printable;
 use super::templates;
 use super::text_parts::{
-    encode, expand_tabs, find, format_map, join, justify, partition, replace, split, split_lines,
-    starts, strip,
+    expand_tabs, find, format_map, join, justify, partition, replace, split, split_lines, starts,
+    strip,
 };
+use super::translation::{make_table, translate};
 use super::value::Value;
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -47,6 +49,7 @@ pub(super) const METHODS: &[&str] = &[
     "ljust",
     "lower",
     "lstrip",
+    "maketrans",
     "partition",
     "removeprefix",
     "removesuffix",
@@ -63,6 +66,7 @@ pub(super) const METHODS: &[&str] = &[
     "strip",
     "swapcase",
     "title",
+    "translate",
     "upper",
     "zfill",
 ];
@@ -73,7 +77,10 @@ const NAMED: &[(&str, &[&str])] = &[
     ("rsplit", &["sep", "maxsplit"]),
     ("splitlines", &["keepends"]),
     ("expandtabs", &["tabsize"]),
-    ("encode", &["encoding"]),
+    ("encode", &["encoding", "errors"]),
+    ("decode", &["encoding", "errors"]),
+    ("hex", &["sep", "bytes_per_sep"]),
+    ("translate", &["table", "delete"]),
 ];
 
 /// `text.name(arguments)`
@@ -99,7 +106,10 @@ pub(super) fn call(
         "center" | "ljust" | "rjust" | "zfill" => {
             return justify(evaluator, text, name, &arguments);
         }
-        "encode" => return encode(evaluator, text, &arguments),
+        "encode" if arguments.len() <= 2 => return encode(text, &arguments, evaluator.budget),
+        "encode" => return Err(wrong_number(name, "0 to 2 arguments", arguments.len())),
+        "translate" => return translate(evaluator, text, &arguments),
+        "maketrans" => return make_table(evaluator, &arguments),
         "splitlines" => return split_lines(evaluator, text, &arguments),
         "expandtabs" => return expand_tabs(evaluator, text, &arguments),
         "format_map" => return format_map(evaluator, text, &arguments),
@@ -257,7 +267,7 @@ fn swapped(text: &str) -> String {
     out
 }
 
-fn by_position(name: &str, arguments: Arguments) -> Result<Vec<Value>> {
+pub(super) fn by_position(name: &str, arguments: Arguments) -> Result<Vec<Value>> {
     let names = NAMED
         .iter()
         .find(|(method, _)| *method == name)

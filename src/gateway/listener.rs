@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::gateway::binding::{self, SocketFile};
+use crate::gateway::passing::{self, Passed, Passer};
 use crate::gateway::socket_url::{Host, SocketUrl};
 use crate::gateway::stop::Manner;
 
@@ -36,6 +37,10 @@ pub struct Listener {
     port: Option<u16>,
     /// Removed when we end.
     file: Option<SocketFile>,
+    /// For a successor: who passes connections on, and the end of who gets them.
+    passing: Option<(Passer, OwnedFd)>,
+    /// From a predecessor.
+    passed: Option<Passed>,
     complained: Option<Instant>,
 }
 
@@ -54,6 +59,14 @@ pub enum Peer {
     Unix,
 }
 
+impl Peer {
+    /// Who is at an address.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Self {
+        Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -61,6 +74,23 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+}
+
+impl Default for Listener {
+    /// Listens nowhere.
+    fn default() -> Self {
+        Self {
+            sockets: Vec::new(),
+            turn: 0,
+            host: None,
+            port: None,
+            file: None,
+            // Without descriptors, connections are closed rather than passed on.
+            passing: passing::pair().ok(),
+            passed: None,
+            complained: None,
+        }
+    }
 }
 
 impl Listener {
@@ -87,11 +117,9 @@ impl Listener {
                 .into_iter()
                 .map(Socket::from_tcp)
                 .collect::<io::Result<_>>()?,
-            turn: 0,
             host: Some(host.clone()),
             port: Some(port),
-            file: None,
-            complained: None,
+            ..Self::default()
         })
     }
 
@@ -99,11 +127,8 @@ impl Listener {
         let (socket, file) = binding::bind_file(path)?;
         Ok(Self {
             sockets: vec![Socket::from_unix(socket)?],
-            turn: 0,
-            host: None,
-            port: None,
             file: Some(file),
-            complained: None,
+            ..Self::default()
         })
     }
 
@@ -127,13 +152,20 @@ impl Listener {
         let mut host = None;
         let mut port = None;
         let mut listening = Vec::new();
+        let mut passed = None;
         for socket in sockets {
-            if !is_listening(&socket)? {
-                anyhow::bail!("one of the sockets does not listen");
-            }
-            if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
-                listening.push(Socket::from_unix(socket)?);
-                continue;
+            let local = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX;
+            match (local, is_listening(&socket)?) {
+                (true, true) => {
+                    listening.push(Socket::from_unix(socket)?);
+                    continue;
+                }
+                (true, false) => {
+                    passed = Some(Passed::on(socket)?);
+                    continue;
+                }
+                (false, true) => {}
+                (false, false) => anyhow::bail!("one of the sockets does not listen"),
             }
             let socket = StdTcpListener::from(socket);
             let local = socket.local_addr()?;
@@ -146,20 +178,32 @@ impl Listener {
         }
         Ok(Self {
             sockets: listening,
-            turn: 0,
             host,
             port,
-            file: None,
-            complained: None,
+            passed,
+            ..Self::default()
         })
     }
 
-    /// The sockets, to be handed to another process of ours.
+    /// The sockets, to be handed to another process of ours: those that listen, and that over which connections are
+    /// passed on.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.sockets.iter().map(|socket| match socket {
+        let listening = self.sockets.iter().map(|socket| match socket {
             Socket::Tcp(socket) => socket.as_fd(),
             Socket::Unix(socket) => socket.as_fd(),
-        })
+        });
+        listening.chain(self.passing.iter().map(|(_, theirs)| theirs.as_fd()))
+    }
+
+    /// Passes connections on to whom the sockets are handed to.
+    #[must_use]
+    pub fn passer(&self) -> Option<Passer> {
+        self.passing.as_ref().map(|(passer, _)| passer.clone())
+    }
+
+    /// The connections that a predecessor passes on. A gateway that does not want them must not keep this.
+    pub fn take_passed(&mut self) -> Option<Passed> {
+        self.passed.take()
     }
 
     /// A connection that the system has accepted already; `None` if there is none.
@@ -211,9 +255,7 @@ impl Listener {
                         return Poll::Ready(accepted.map(|(stream, address)| {
                             // What was closed already fails at its first read.
                             let _ = stream.set_nodelay(true);
-                            let address =
-                                SocketAddr::new(address.ip().to_canonical(), address.port());
-                            (Stream::Tcp(stream), Peer::Tcp(address))
+                            (Stream::Tcp(stream), Peer::of(address))
                         }));
                     }
                 }
@@ -287,6 +329,15 @@ fn is_the_connections_own(error: &io::Error) -> bool {
             | ErrorKind::ConnectionRefused
             | ErrorKind::Interrupted
     )
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

@@ -1,26 +1,20 @@
 //! A response as CGI and FastCGI send it: a head, then the pieces of a body that is as long as the head says.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::application::{Blocks, Response, ResponseBody, Truncated};
+use crate::gateway::length::{self, Due};
 use crate::protocol::cgi_response::write_head;
-use crate::protocol::environ::content_length;
-
-/// How much of a file is read at a time, in bytes.
-const FILE_PIECE: usize = 128 * 1024;
 
 /// The body of a response on its way out.
 #[derive(Debug)]
 pub struct Outgoing {
     body: Body,
-    /// How many bytes the head promises that were not sent yet, where it does.
-    due: Option<u64>,
+    due: Due,
 }
 
 #[derive(Debug)]
@@ -42,7 +36,7 @@ impl Outgoing {
     /// number is dropped; a body of known length without one gets it.
     #[must_use]
     pub fn new(method: &Method, mut response: Response, head: &mut BytesMut) -> Self {
-        let said = said_length(&mut response.headers);
+        let announced = length::announced(&mut response.headers);
         let no_content = response.status == StatusCode::NO_CONTENT;
         if no_content {
             // RFC 9110 §8.6.
@@ -50,22 +44,20 @@ impl Outgoing {
         }
         let empty =
             *method == Method::HEAD || no_content || response.status == StatusCode::NOT_MODIFIED;
-        let known = match &response.body {
-            ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
-            ResponseBody::Stream(_) => None,
-            ResponseBody::File { length, .. } => Some(*length),
-        };
-        if let (false, None, Some(length)) = (empty, said, known) {
-            response
-                .headers
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        if let (false, None, Some(length)) = (empty, announced, length::known(&response.body)) {
+            let length = HeaderValue::from(length);
+            response.headers.insert(header::CONTENT_LENGTH, length);
         }
         write_head(&response, head);
         if empty {
-            return Self::none();
+            response.body = ResponseBody::Bytes(Bytes::new());
+            return Self {
+                due: Due::new(None, &response.body),
+                body: Body::None,
+            };
         }
         Self {
-            due: said.or(known),
+            due: Due::new(announced, &response.body),
             body: match response.body {
                 ResponseBody::Bytes(bytes) => Body::Bytes(bytes),
                 ResponseBody::Stream(blocks) => Body::Stream(blocks),
@@ -82,19 +74,12 @@ impl Outgoing {
         }
     }
 
-    fn none() -> Self {
-        Self {
-            body: Body::None,
-            due: None,
-        }
-    }
-
     /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is
     /// dropped, what falls short of it counts as truncated. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
         loop {
             let piece = match &mut self.body {
-                Body::None => None,
+                Body::None => return None,
                 Body::Bytes(bytes) if bytes.is_empty() => None,
                 Body::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
                 Body::Stream(blocks) => blocks.next().await,
@@ -114,67 +99,31 @@ impl Outgoing {
             };
             match piece {
                 Some(Ok(piece)) => {
-                    let piece = self.promised(piece);
+                    let piece = self.due.take(piece);
                     if !piece.is_empty() {
                         return Some(Ok(piece));
                     }
                 }
-                Some(Err(Truncated)) | None => {
-                    let whole = match self.due {
-                        Some(due) => due == 0,
-                        None => piece.is_none(),
-                    };
-                    *self = Self::none();
-                    return (!whole).then_some(Err(Truncated));
+                None => {
+                    self.body = Body::None;
+                    return (!self.due.ends_well()).then_some(Err(Truncated));
+                }
+                Some(Err(Truncated)) => {
+                    self.body = Body::None;
+                    return (self.due.left() != Some(0)).then_some(Err(Truncated));
                 }
             }
         }
     }
-
-    /// What of a piece the head has promised.
-    fn promised(&mut self, mut piece: Bytes) -> Bytes {
-        if let Some(due) = &mut self.due {
-            piece.truncate(usize::try_from(*due).unwrap_or(usize::MAX));
-            *due -= piece.len() as u64;
-        }
-        piece
-    }
 }
 
-/// The length that the application gave, removed from the headers where it is none.
-fn said_length(headers: &mut HeaderMap) -> Option<u64> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = values.next()?;
-    let said = match (first.as_bytes(), values.next()) {
-        (b"", _) | (_, Some(_)) => None,
-        (first, None) => content_length(first).ok(),
-    };
-    if said.is_none() {
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    said
-}
-
-/// Some bytes of a file from an offset on, at most `length` of them. A file that has become shorter,
-/// or cannot be read, truncates the response.
-async fn read_piece(file: &Arc<File>, offset: u64, length: u64) -> Result<Bytes, Truncated> {
+async fn read_piece(file: &Arc<File>, offset: u64, left: u64) -> Result<Bytes, Truncated> {
     let file = Arc::clone(file);
-    let read = move || -> io::Result<Bytes> {
-        let mut piece = vec![
-            0;
-            usize::try_from(length)
-                .unwrap_or(usize::MAX)
-                .min(FILE_PIECE)
-        ];
-        let count = file.read_at(&mut piece, offset)?;
-        piece.truncate(count);
-        Ok(piece.into())
-    };
+    let read = move || length::read_piece(&file, offset, left);
     match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(piece)) if !piece.is_empty() => Ok(piece),
-        Ok(Ok(_)) => Err(Truncated),
+        Ok(Ok(piece)) => Ok(piece),
         Ok(Err(error)) => {
-            crate::log!("cannot read the file of a response: {error}");
+            crate::log!("cannot read a file that the application wants to be sent: {error}");
             Err(Truncated)
         }
         // The runtime is shutting down.
@@ -189,8 +138,9 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-    use super::{FILE_PIECE, Outgoing};
+    use super::Outgoing;
     use crate::application::{Blocks, Response, ResponseBody, Truncated};
+    use crate::gateway::length::FILE_PIECE;
 
     fn response(status: u16, length: Option<&'static str>, body: ResponseBody) -> Response {
         let mut headers = HeaderMap::new();

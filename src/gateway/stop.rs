@@ -26,7 +26,7 @@ pub enum Manner {
     /// This address is given up, another one is served: idle connections get time for one more request.
     Retire,
     /// Another process has taken over our sockets: as [`Manner::Retire`], and the file of a Unix socket is
-    /// its own now.
+    /// its own now. It gets connections, too, whose clients cannot be told that they close.
     HandOver,
 }
 

@@ -37,6 +37,15 @@ pub struct Peer {
     handle: OwnedFd,
 }
 
+/// What happens while there is no answer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// The master says that it is still there.
+    Heartbeat,
+    /// This process got a signal.
+    Signal,
+}
+
 impl Client {
     /// Connects to the master that listens at a path; `None` if there is none: no such file, or nobody
     /// listens. At most waits for some seconds.
@@ -68,6 +77,18 @@ impl Client {
     /// # Errors
     /// The master is silent for some seconds, or talks nonsense.
     pub fn ask(&mut self, order: Order) -> anyhow::Result<Option<Answer>> {
+        self.ask_patiently(order, |_| Ok(()))
+    }
+
+    /// The same for somebody who does something while there is no answer yet, and perhaps gives up.
+    ///
+    /// # Errors
+    /// As [`Client::ask`], or those of `meanwhile`.
+    pub fn ask_patiently(
+        &mut self,
+        order: Order,
+        mut meanwhile: impl FnMut(Meanwhile) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<Answer>> {
         if !self.tell(order)? {
             return Ok(None);
         }
@@ -77,7 +98,11 @@ impl Client {
         loop {
             let (count, received) = match receive_descriptors(self.socket.as_fd(), &mut buffer) {
                 Ok(received) => received,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // Where the time that a call takes is bounded, signals end it (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    meanwhile(Meanwhile::Signal)?;
+                    continue;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(hangs()),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error).context("cannot hear the master"),
@@ -89,6 +114,9 @@ impl Client {
             text.extend_from_slice(&buffer[..count]);
             // Empty lines say that it is still there.
             let blank = text.iter().take_while(|byte| **byte == b'\n').count();
+            if blank > 0 {
+                meanwhile(Meanwhile::Heartbeat)?;
+            }
             text.drain(..blank);
             if text.last() == Some(&b'\n') {
                 return decode(&text, descriptors).map(Some);

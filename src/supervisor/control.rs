@@ -59,7 +59,8 @@ pub enum Order {
     Stop,
     /// Read everything anew; answered when that has gone well or not.
     Reload,
-    /// Hand over the listening sockets to a successor.
+    /// Hand over the listening sockets to a successor. A master that is ending already does not answer but by its
+    /// end.
     Handover,
 }
 
@@ -369,7 +370,7 @@ async fn reply(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
 }
 
 /// An answer as JSON, and the sockets that go with it.
-fn encode(answer: Answer) -> (Json, Vec<Handed>) {
+pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
     match answer {
         Answer::Done(done) => (json!({ "done": done }), Vec::new()),
         Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
 use super::own_file::{Identity, OwnFile, temporary_name};
 
@@ -117,9 +117,17 @@ fn open(path: &Path, new: bool) -> anyhow::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).mode(0o600);
     options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    let opened = match new {
-        true => options.create_new(true).open(path),
-        false => options.create(true).truncate(false).open(path),
+    let created = options.clone().create_new(true).open(path).inspect(|file| {
+        // A master that is not root any more wants it, too; whom the folder belongs to can do with it as he likes.
+        if let Some(owner) = owner_of_folder(path) {
+            let _ = rustix::fs::fchown(file, Some(owner.0), Some(owner.1));
+        }
+    });
+    let opened = match created {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && !new => {
+            options.create(true).truncate(false).open(path)
+        }
+        created => created,
     };
     opened.map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::LOOP) => anyhow!("it is a symbolic link"),
@@ -127,6 +135,16 @@ fn open(path: &Path, new: bool) -> anyhow::Result<File> {
         Some(Errno::ISDIR) => anyhow!("it is a folder"),
         _ => error.into(),
     })
+}
+
+/// Whom the folder of a file belongs to, where root asks: nobody else can give files away.
+fn owner_of_folder(path: &Path) -> Option<(Uid, Gid)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let folder = path.parent().filter(|path| *path != Path::new(""));
+    let found = std::fs::metadata(folder.unwrap_or(Path::new("."))).ok()?;
+    Some((Uid::from_raw(found.uid()), Gid::from_raw(found.gid())))
 }
 
 /// Whether a file could not be made because there is one.

@@ -7,6 +7,8 @@
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
 //! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
 //! - [`status`]: how a master is, as it goes over that socket;
+//! - [`successor`]: a newer program that takes our place;
+//! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
 //! - [`notify`]: what a service manager is told.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
@@ -15,10 +17,13 @@
 pub mod client;
 pub mod control;
 pub mod lifecycle;
+pub mod lifetime;
 pub mod lock;
 pub mod notify;
 pub mod pid_file;
 pub mod seat;
 pub mod status;
+pub mod successor;
+pub mod supervision;
 
 mod own_file;

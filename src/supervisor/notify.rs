@@ -66,6 +66,12 @@ impl Notifier {
         notifier
     }
 
+    /// Whether there is a service manager.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.address.is_some()
+    }
+
     /// Requests are answered from now on, or again after a reload. `status` is a line for people.
     pub fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(&line(status))]);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
-use super::client::{Client, Peer};
+use super::client::{Client, Meanwhile, Peer};
 use super::control::{Answer, Asked, Control, Handed, Order, Place, beside};
 use super::lock::{Lock, LockUrl};
 use super::pid_file::{Found, PidFile, find};
@@ -108,10 +108,11 @@ impl Claim {
         })
     }
 
-    /// The listening sockets of the master that has the seat; `None` if nobody has it, or not any more.
+    /// The listening sockets of the master that has the seat; `None` if nobody has it. One that is ending already is
+    /// waited for.
     ///
     /// # Errors
-    /// It does not hand them over.
+    /// It does not hand them over; or there was a signal while we waited.
     pub fn sockets(&mut self) -> anyhow::Result<Option<Vec<Handed>>> {
         let Some(predecessor) = &mut self.predecessor else {
             return Ok(None);
@@ -122,19 +123,33 @@ impl Claim {
                 self.options.pid_file.display()
             )
         };
-        match predecessor
+        let mut said = false;
+        let pid_file = self.options.pid_file.display();
+        let answer = predecessor
             .client
-            .ask(Order::Handover)
-            .with_context(context)?
-        {
+            .ask_patiently(Order::Handover, |meanwhile| {
+                match meanwhile {
+                    Meanwhile::Signal => bail!("interrupted"),
+                    Meanwhile::Heartbeat if said => {}
+                    Meanwhile::Heartbeat => {
+                        said = true;
+                        crate::log!("waiting for the master of `{pid_file}` to end");
+                    }
+                }
+                Ok(())
+            });
+        match answer.with_context(context)? {
             Some(Answer::Sockets(sockets)) => {
                 predecessor.peer = predecessor.client.take_peer();
                 Ok(Some(sockets))
             }
             Some(Answer::Refused(reason)) => Err(anyhow!(reason)).with_context(context),
             Some(Answer::Done(_)) => Err(anyhow!("it sends no sockets")).with_context(context),
-            // It has just ended.
             None => {
+                // Its last connection is closed, and a moment later nothing is left of it.
+                if let Some(peer) = predecessor.client.peer() {
+                    let _ = peer.wait(LAST_MOMENTS);
+                }
                 self.predecessor = None;
                 Ok(None)
             }
@@ -209,9 +224,9 @@ impl Seat {
     ///
     /// # Errors
     /// The socket cannot be made, or another process listens there.
-    pub fn with_socket(path: &Path) -> anyhow::Result<Self> {
+    pub fn with_socket(path: &Path, place: Place) -> anyhow::Result<Self> {
         Ok(Self {
-            control: Some(Control::open(path, Place::Free)?),
+            control: Some(Control::open(path, place)?),
             pid_file: None,
             pid_lock: LockUrl::Null,
         })

@@ -26,11 +26,10 @@ const STACK_LEFT: usize = 256 << 10;
 /// # Errors
 /// The first mistake in it.
 pub fn parse(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, Diagnostic> {
-    if let Some(kind) = plain::literal(fragment.text()).or_else(|| plain::list(fragment)) {
-        let span = fragment.span(0, fragment.text().len());
-        return Ok(Expression { kind, span });
+    match plain::value(fragment) {
+        Some(tree) => Ok(tree),
+        None => by_grammar(source, fragment),
     }
-    by_grammar(source, fragment)
 }
 
 /// The same, without a look at what is plain.
@@ -82,7 +81,7 @@ impl Builder<'_> {
                 "expected an expression",
             ));
         };
-        self.sequence(sequence, false)
+        self.sequence(sequence)
     }
 
     pub fn range(self, start: usize, end: usize) -> Span {
@@ -90,18 +89,15 @@ impl Builder<'_> {
     }
 
     pub fn span(self, pair: &Pair<'_, Rule>) -> Span {
-        let span = pair.as_span();
-        // A pair that ends before white space was skipped ends where its last part does.
-        let trimmed = pair.as_str().trim_end().len();
-        self.range(span.start(), span.start() + trimmed)
+        self.range(pair.as_span().start(), end(pair))
     }
 
     pub fn error(self, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new("syntax/expression", message).at(self.source, span)
     }
 
-    /// One item, or a tuple: of a value, in parentheses or in a subscript.
-    pub fn sequence(self, pair: Pair<'_, Rule>, bracketed: bool) -> Result<Expression, Diagnostic> {
+    /// One item, or a tuple.
+    fn sequence(self, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
         let span = self.span(&pair);
         let mut items = Vec::new();
         let mut commas = false;
@@ -112,11 +108,7 @@ impl Builder<'_> {
             }
         }
         match (items.pop(), commas) {
-            (Some(Item::One(only)), false) if items.is_empty() => Ok(if bracketed {
-                Expression { span, ..only }
-            } else {
-                only
-            }),
+            (Some(Item::One(only)), false) if items.is_empty() => Ok(only),
             (Some(Item::Star(starred)), false) if items.is_empty() => Err(self.error(
                 starred.span,
                 "`*` stands for several elements, which only a list, tuple or set can take",
@@ -373,6 +365,25 @@ impl Builder<'_> {
             }
         })
     }
+}
+
+/// Where what a pair matched ends. A pair that tried to go on behind white space and comments has them at its end.
+fn end(pair: &Pair<'_, Rule>) -> usize {
+    let text = pair.as_str();
+    let trimmed = pair.as_span().start() + text.trim_end().len();
+    let bracketed = [
+        Rule::group,
+        Rule::list,
+        Rule::braces,
+        Rule::call,
+        Rule::subscript,
+        Rule::target_group,
+    ];
+    if !text.contains('#') || bracketed.contains(&pair.as_rule()) {
+        return trimmed;
+    }
+    let last = pair.clone().into_inner().last();
+    last.map_or(trimmed, |last| end(&last))
 }
 
 /// Several expressions under one operator, or the only one as it is.

@@ -16,3 +16,11 @@ pub(super) mod file {
     #[grammar = "../grammar/file.pest"]
     pub struct Grammar;
 }
+
+/// Lines of files for `supervise`.
+pub(super) mod supervise {
+    /// Matches one line.
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../grammar/supervise.pest"]
+    pub struct Grammar;
+}

@@ -19,6 +19,10 @@ enum Operator {
 /// Builds the tree of `operand operator operand …`.
 pub(super) fn climb(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let mut parts = pair.into_inner().peekable();
+    // Most operands stand alone.
+    if parts.len() == 1 {
+        return power(builder, &mut parts);
+    }
     let first = arithmetic(builder, &mut parts, 1)?;
     let mut rest = Vec::new();
     while let Some(Operator::Compares(operator)) = parts.peek().and_then(operator) {
@@ -112,28 +116,30 @@ fn operator(pair: &Pair<'_, Rule>) -> Option<Operator> {
         _ => return None,
     };
     Some(match inner.as_rule() {
-        Rule::power => Operator::Computes(Binary::Power),
-        Rule::floor => Operator::Computes(Binary::Floor),
-        Rule::left => Operator::Computes(Binary::Left),
-        Rule::right => Operator::Computes(Binary::Right),
-        Rule::add => Operator::Computes(Binary::Add),
-        Rule::subtract => Operator::Computes(Binary::Subtract),
-        Rule::multiply => Operator::Computes(Binary::Multiply),
-        Rule::divide => Operator::Computes(Binary::Divide),
-        Rule::modulo => Operator::Computes(Binary::Modulo),
-        Rule::bit_and => Operator::Computes(Binary::And),
-        Rule::bit_or => Operator::Computes(Binary::Or),
-        Rule::bit_xor => Operator::Computes(Binary::Xor),
-        Rule::at_most => Operator::Compares(Comparison::AtMost),
-        Rule::at_least => Operator::Compares(Comparison::AtLeast),
-        Rule::equal => Operator::Compares(Comparison::Equal),
-        Rule::unequal => Operator::Compares(Comparison::Unequal),
-        Rule::less => Operator::Compares(Comparison::Less),
-        Rule::greater => Operator::Compares(Comparison::Greater),
         Rule::not_in => Operator::Compares(Comparison::NotIn),
         Rule::in_word => Operator::Compares(Comparison::In),
         Rule::is_not => Operator::Compares(Comparison::IsNot),
         Rule::is_word => Operator::Compares(Comparison::Is),
-        _ => return None,
+        _ => match inner.as_str() {
+            "**" => Operator::Computes(Binary::Power),
+            "//" => Operator::Computes(Binary::Floor),
+            "<<" => Operator::Computes(Binary::Left),
+            ">>" => Operator::Computes(Binary::Right),
+            "+" => Operator::Computes(Binary::Add),
+            "-" => Operator::Computes(Binary::Subtract),
+            "*" => Operator::Computes(Binary::Multiply),
+            "/" => Operator::Computes(Binary::Divide),
+            "%" => Operator::Computes(Binary::Modulo),
+            "&" => Operator::Computes(Binary::And),
+            "|" => Operator::Computes(Binary::Or),
+            "^" => Operator::Computes(Binary::Xor),
+            "<=" => Operator::Compares(Comparison::AtMost),
+            ">=" => Operator::Compares(Comparison::AtLeast),
+            "==" => Operator::Compares(Comparison::Equal),
+            "!=" => Operator::Compares(Comparison::Unequal),
+            "<" => Operator::Compares(Comparison::Less),
+            ">" => Operator::Compares(Comparison::Greater),
+            _ => return None,
+        },
     })
 }

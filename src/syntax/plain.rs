@@ -1,14 +1,43 @@
-//! Values that need no grammar to be understood, as most are: one string, one number, one word. A test holds them
-//! to what the grammar makes of them.
+//! Values that need no grammar to be understood, as most are: strings, numbers and words, products of numbers, and lists,
+//! tuples and dicts of them. Whatever is in doubt is left to the grammar, and a test holds both to the same tree.
 
-use super::ast::{Expression, Item, Kind};
+use super::ast::{Binary, Entry, Expression, Item, Kind};
 use super::source::Fragment;
 
 /// Digits of a number that fits 64 bits whatever they are.
 const DIGITS: usize = 18;
 
-/// The literal that is all of a text, if it is a plain one.
-pub(super) fn literal(text: &str) -> Option<Kind> {
+/// How deep brackets may stand in one another here.
+const DEEPEST: usize = 8;
+
+/// The tree of a fragment, if it is a plain one.
+pub(super) fn value(fragment: &Fragment) -> Option<Expression> {
+    let text = fragment.text();
+    if let Some(kind) = literal(text) {
+        let span = fragment.span(0, text.len());
+        return Some(Expression { kind, span });
+    }
+    let mut reader = Reader { fragment, at: 0 };
+    let first = reader.element(0)?;
+    if reader.next().is_none() {
+        return Some(first);
+    }
+    // `'a.ini', 'prefix.*'`
+    let mut items = vec![Item::One(first)];
+    while reader.take(b',') {
+        reader.skip();
+        items.push(Item::One(reader.element(0)?));
+    }
+    let span = match (items.first()?, items.last()?) {
+        (Item::One(first), Item::One(last)) => first.span.to(last.span),
+        _ => return None,
+    };
+    let kind = Kind::Tuple(items);
+    (reader.at == text.len()).then_some(Expression { kind, span })
+}
+
+/// The literal that is all of a text.
+fn literal(text: &str) -> Option<Kind> {
     match text.as_bytes() {
         b"None" => Some(Kind::None),
         b"True" => Some(Kind::Bool(true)),
@@ -18,84 +47,312 @@ pub(super) fn literal(text: &str) -> Option<Kind> {
             let inside = inside.iter().all(plain).then(|| &text[1..text.len() - 1])?;
             Some(Kind::Text(inside.into()))
         }
-        [b'1'..=b'9', rest @ ..] if rest.len() < DIGITS && rest.iter().all(u8::is_ascii_digit) => {
-            let number: i64 = text.parse().ok()?;
-            Some(Kind::Integer(number.into()))
-        }
+        [b'0'..=b'9', ..] => number(text),
         _ => None,
     }
 }
 
-/// The list that is all of a text, if its elements are plain literals.
-pub(super) fn list(fragment: &Fragment) -> Option<Kind> {
-    let text = fragment.text();
-    let inside = text.strip_prefix('[')?.strip_suffix(']')?;
-    let end = text.len() - 1;
-    let blanks = |from: usize| {
-        text[from..end]
-            .bytes()
-            .take_while(|byte| *byte == b' ')
-            .count()
-    };
-    let mut items = Vec::new();
-    let mut at = 1;
-    // Few texts that hold no comma are lists worth the trouble.
-    while inside.contains(',') {
-        at += blanks(at);
-        let rest = &text[at..end];
-        let length = match rest.as_bytes().first()? {
-            quote @ (b'\'' | b'"') => 2 + rest[1..].bytes().position(|byte| byte == *quote)?,
-            _ => rest
-                .bytes()
-                .position(|byte| matches!(byte, b',' | b' '))
-                .unwrap_or(rest.len()),
-        };
-        let kind = literal(&rest[..length])?;
-        let span = fragment.span(at, at + length);
-        items.push(Item::One(Expression { kind, span }));
-        at += length;
-        at += blanks(at);
-        match text.as_bytes()[at] {
-            b',' => at += 1,
-            _ if at == end => return Some(Kind::List(items)),
-            _ => return None,
+/// `12`, `1.5`
+fn number(text: &str) -> Option<Kind> {
+    if text.len() > DIGITS {
+        return None;
+    }
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((whole, part)) = text.split_once('.') {
+        let plain = digits(whole) && digits(part);
+        return plain.then(|| text.parse().ok().map(Kind::Float))?;
+    }
+    if !digits(text) || text.len() > 1 && text.starts_with('0') {
+        return None;
+    }
+    let number: i64 = text.parse().ok()?;
+    Some(Kind::Integer(number.into()))
+}
+
+struct Reader<'a> {
+    fragment: &'a Fragment,
+    /// The byte that is read next.
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn rest(&self) -> &str {
+        // `at` only ever stands behind whole characters.
+        self.fragment.text().get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.fragment.text().as_bytes().get(self.at).copied()
+    }
+
+    /// Goes on to what is neither a blank, a line end nor a comment.
+    fn skip(&mut self) {
+        let text = self.fragment.text().as_bytes();
+        while let Some(byte) = text.get(self.at) {
+            match byte {
+                b' ' | b'\t' | b'\n' => self.at += 1,
+                b'#' => {
+                    let rest = &text[self.at..];
+                    self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                }
+                _ => return,
+            }
         }
     }
-    None
+
+    /// What stands there, after all that means nothing.
+    fn next(&mut self) -> Option<u8> {
+        self.skip();
+        self.peek()
+    }
+
+    /// Whether this stands there next; goes on behind it if it does.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.next() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// A display, a literal or a product; nothing that could go on stands behind it.
+    fn element(&mut self, depth: usize) -> Option<Expression> {
+        let element = match self.peek()? {
+            _ if depth == DEEPEST => return None,
+            b'(' => self.tuple(depth)?,
+            b'[' => self.list(depth)?,
+            b'{' => self.dict(depth)?,
+            b'0'..=b'9' => self.product()?,
+            _ => self.word()?,
+        };
+        matches!(self.next(), None | Some(b',' | b':' | b')' | b']' | b'}')).then_some(element)
+    }
+
+    fn from(&self, start: usize, kind: Kind) -> Expression {
+        let span = self.fragment.span(start, self.at);
+        Expression { kind, span }
+    }
+
+    /// A string, a number or a word.
+    fn word(&mut self) -> Option<Expression> {
+        let rest = self.rest();
+        let length = match rest.as_bytes().first()? {
+            quote @ (b'\'' | b'"') => 2 + memchr::memchr(*quote, &rest.as_bytes()[1..])?,
+            _ => {
+                let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+                rest.bytes().take_while(|byte| part(*byte)).count()
+            }
+        };
+        let kind = literal(rest.get(..length)?)?;
+        let start = self.at;
+        self.at += length;
+        Some(self.from(start, kind))
+    }
+
+    /// `64 * 1024`, or a number alone.
+    fn product(&mut self) -> Option<Expression> {
+        let first = self.word()?;
+        let mut end = self.at;
+        let mut factors = Vec::new();
+        while self.take(b'*') {
+            self.skip();
+            self.peek()?.is_ascii_digit().then_some(())?;
+            let factor = self.word()?;
+            end = self.at;
+            factors.push((Binary::Multiply, factor));
+        }
+        self.at = end;
+        Some(match factors.last() {
+            None => first,
+            Some((_, last)) => Expression {
+                span: first.span.to(last.span),
+                kind: Kind::Arithmetic(Box::new(first), factors),
+            },
+        })
+    }
+
+    /// The elements up to a closing bracket, and whether there was a comma.
+    fn items(&mut self, close: u8, depth: usize) -> Option<(Vec<Item>, bool)> {
+        let mut items = Vec::new();
+        let mut commas = false;
+        self.at += 1;
+        while !self.take(close) {
+            items.push(Item::One(self.element(depth + 1)?));
+            if !self.take(b',') {
+                return self.take(close).then_some((items, commas));
+            }
+            commas = true;
+        }
+        Some((items, commas))
+    }
+
+    fn list(&mut self, depth: usize) -> Option<Expression> {
+        let start = self.at;
+        let (items, _) = self.items(b']', depth)?;
+        Some(self.from(start, Kind::List(items)))
+    }
+
+    /// `(1, 2)`; `(1)` is what is in it.
+    fn tuple(&mut self, depth: usize) -> Option<Expression> {
+        let start = self.at;
+        let (mut items, commas) = self.items(b')', depth)?;
+        let kind = match (items.pop(), commas) {
+            (Some(Item::One(only)), false) => only.kind,
+            (last, _) => {
+                items.extend(last);
+                Kind::Tuple(items)
+            }
+        };
+        Some(self.from(start, kind))
+    }
+
+    fn dict(&mut self, depth: usize) -> Option<Expression> {
+        let start = self.at;
+        let mut entries = Vec::new();
+        self.at += 1;
+        while !self.take(b'}') {
+            let key = self.element(depth + 1)?;
+            self.take(b':').then_some(())?;
+            self.skip();
+            entries.push(Entry::Pair(key, self.element(depth + 1)?));
+            if !self.take(b',') {
+                self.take(b'}').then_some(())?;
+                break;
+            }
+        }
+        Some(self.from(start, Kind::Dict(entries)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::{list, literal};
+    use proptest::collection::vec;
+    use proptest::prelude::proptest;
+    use proptest::sample::select;
+
+    use super::value;
     use crate::syntax::{Fragment, Source, expression};
 
-    const TEXTS: &str = r#"None|True|False|none|''|""|'a'|"it's"|'say "x"'|'a' 'b'|'a'b'|'a|'|'''|''''''|'''a'''|'a\n'|'ä☃ # x'|r'a'|
-b'a'|f'{1}'|'{a}'|[]|[1]|[1, 2]|[1,]|["a" , 'b',3]|['a' 'b', 1]|[ 'x, y', "]" ]|[1, [2, 3]]|[1,,2]|[''', 1]|[True,
-None]|[1, x]|['a', 'b]|[1, 2][0, 1]|['a','b']+['c', 'd']|[, 1]|['ä', '☃']|0|00|1|12345|1_000|123456789012345678|1234567890123456789012|1.5|-1|1e5|1 |+1||''a|a''"#;
+    /// Whether a text is plain; if it is, the grammar must agree.
+    fn plain(lines: &str) -> bool {
+        let source = Arc::new(Source {
+            name: "x.ini".to_owned(),
+            text: lines.to_owned(),
+        });
+        // As in a file, a further line stands elsewhere than its text.
+        let mut offset = 7;
+        let mut fragment = Fragment::default();
+        for (index, line) in lines.split('\n').enumerate() {
+            match index {
+                0 => fragment = Fragment::new(line, offset),
+                _ => fragment.push_line(line, offset),
+            }
+            offset += line.len() + 5;
+        }
+        let found = value(&fragment);
+        if let Some(tree) = &found {
+            let full = expression::by_grammar(&source, &fragment);
+            assert_eq!(tree, &full.expect(lines), "{lines:?}");
+        }
+        found.is_some()
+    }
+
+    const PIECES: &[&str] = &[
+        "[", "]", "(", ")", "{", "}", ",", ", ", ":", ": ", "\n", " ", "# c\n", "*", " * ", "'a'",
+        "\"it's\"", "'ä☃'", "''", "1", "20", "0", "1.5", "07", "1e5", "True", "None", "x", "'",
+        "\\", "r", "-", ".", "\t",
+    ];
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_what_the_grammar_says(pieces in vec(select(PIECES), 1..9)) {
+            plain(pieces.concat().trim());
+        }
+    }
 
     #[test]
-    fn a_plain_literal_is_what_the_grammar_says() {
-        let mut plain = Vec::new();
-        for text in TEXTS.split('|') {
-            let source = Arc::new(Source {
-                name: "x.ini".to_owned(),
-                text: text.to_owned(),
-            });
-            let fragment = Fragment::new(text, 0);
-            let Some(kind) = literal(text).or_else(|| list(&fragment)) else {
-                continue;
-            };
-            plain.push(text);
-            let full = expression::by_grammar(&source, &fragment).expect(text);
-            assert_eq!(kind, full.kind, "{text}");
-            let fast = expression::parse(&source, &fragment).expect(text);
-            assert_eq!(fast, full, "{text}");
+    fn what_is_plain() {
+        for text in [
+            "None",
+            "True",
+            "False",
+            "''",
+            "\"it's\"",
+            "'ä☃ # x'",
+            "'{a}'",
+            "0",
+            "1",
+            "12345",
+            "123456789012345678",
+            "1.5",
+            "00.25",
+            "1.5 * 60  # a minute and a half",
+            "64*1024 * 2",
+            "[]",
+            "()",
+            "{}",
+            "[1]",
+            "(1)",
+            "(1,)",
+            "((1))",
+            "[1, 2,]",
+            "['a' , \"b\",3]",
+            "[[1], (2, 3)]",
+            "'a.ini', 'prefix.*'",
+            "1,2 # c",
+            "{'a': 1, 'b': [True, None]}",
+            "{1: {2: 3},}",
+            "[\n1,  # one\n# two\n2]",
+            "{\n'a': 64 * 1024,\n# between\n'b': ('x', 'y'),\n}",
+        ] {
+            assert!(plain(text), "{text}");
         }
-        assert_eq!(
-            plain.join("|"),
-            r#"None|True|False|''|""|'a'|"it's"|'say "x"'|'ä☃ # x'|'{a}'|[1, 2]|["a" , 'b',3]|[ 'x, y', "]" ]|['ä', '☃']|1|12345|123456789012345678"#
-        );
+    }
+
+    #[test]
+    fn what_is_left_to_the_grammar() {
+        for text in [
+            "",
+            "none",
+            "x",
+            "'a' 'b'",
+            "'a'b'",
+            "'a",
+            "'''a'''",
+            r"'a\n'",
+            "r'a'",
+            "b'a'",
+            "f'{1}'",
+            "07",
+            "1_000",
+            "1e5",
+            ".5",
+            "5.",
+            "1234567890123456789",
+            "-1",
+            "+1",
+            "1 ** 2",
+            "1 + 1",
+            "'a' * 2",
+            "2 * 'a'",
+            "[1][0]",
+            "(1)(2)",
+            "[1, x]",
+            "[1,,2]",
+            "[, 1]",
+            "[1",
+            "1,",
+            "{1}",
+            "{1, 2}",
+            "{'a'}",
+            "{**{}}",
+            "[*()]",
+            "[1 2]",
+            "[1)",
+            "1 if 1 else 2",
+            "[[[[[[[[[]]]]]]]]]",
+        ] {
+            assert!(!plain(text), "{text}");
+        }
     }
 }

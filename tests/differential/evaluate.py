@@ -28,7 +28,7 @@ LAZY = {
     "dict_reversekeyiterator", "generator",
 }
 NAMES = (
-    "abs all any bool dict enumerate float int len list max min range repr reversed round set sorted str sum tuple zip"
+    "abs all any bool bytes dict enumerate float int len list max min range repr reversed round set sorted str sum tuple zip"
 ).split()
 
 

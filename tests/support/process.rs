@@ -439,6 +439,12 @@ impl Server {
         self.wait()
     }
 
+    /// Whether its main process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let running = self.running.as_mut().expect("it was not stopped");
+        running.child.try_wait().expect("our own child").is_some()
+    }
+
     /// Waits until it ends by itself; asserts that nothing is left running.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {

@@ -17,6 +17,7 @@ use crate::application::{Application, Errors, Request, Response};
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::fastcgi::outbox::Outbox;
 use crate::gateway::outgoing::Outgoing;
+use crate::gateway::passing::Passer;
 use crate::gateway::spool::{Spool, SpoolError};
 use crate::gateway::stop::{CROSSED, Manner, Stop};
 use crate::protocol::environ;
@@ -42,6 +43,8 @@ pub struct Service {
     pub options: FastCgiOptions,
     /// Ends the connections once their requests are answered.
     pub stop: Stop,
+    /// Passes connections on to a successor.
+    pub passer: Option<Passer>,
 }
 
 /// Why a connection was closed before its time.
@@ -63,27 +66,32 @@ impl From<Malformed> for Broken {
     }
 }
 
-/// Serves a connection until it ends. Requests that are under way then are given up.
+/// Serves a connection until it ends; requests that are under way then are given up. Or until it is to be passed
+/// on: the stream, on which nothing is under way, and who passes it on.
 ///
 /// # Errors
 /// [`Broken`].
-pub async fn converse(
-    stream: impl AsyncRead + AsyncWrite,
+pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     service: &Service,
-) -> Result<(), Broken> {
+) -> Result<Option<(S, Passer)>, Broken> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let outbox = Arc::new(Outbox::new());
     let mut conversation = Conversation::new(service, Arc::clone(&outbox));
-    {
+    let passer = {
         let mut writing = pin!(outbox.drain(&mut writer, service.options.write_timeout));
-        tokio::select! {
+        let passer = tokio::select! {
             biased;
-            ended = conversation.receive(&mut reader) => ended?,
+            passer = conversation.receive(&mut reader) => passer?,
             // It goes on until the outbox is closed, or fails.
-            failed = &mut writing => return failed.map_err(Broken::Io),
-        }
+            failed = &mut writing => return failed.map(|()| None).map_err(Broken::Io),
+        };
         outbox.close();
         writing.await.map_err(Broken::Io)?;
+        passer
+    };
+    if let Some(passer) = passer {
+        return Ok(Some((reader.unsplit(writer), passer)));
     }
     let linger = match (conversation.cut_off, conversation.ending) {
         (true, _) => Some(LINGER),
@@ -100,7 +108,7 @@ pub async fn converse(
         };
         let _ = timeout(linger, discard).await;
     }
-    Ok(())
+    Ok(None)
 }
 
 struct Conversation<'a> {
@@ -171,8 +179,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Takes in requests and starts their answers, until the last one is answered.
-    async fn receive(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Result<(), Broken> {
+    /// Takes in requests and starts their answers, until the last one is answered, or the connection is to be passed
+    /// on.
+    async fn receive(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Option<Passer>, Broken> {
         let mut buffer = BytesMut::new();
         let stop = self.service.stop.clone();
         let mut begun = pin!(stop.begun());
@@ -182,9 +194,11 @@ impl<'a> Conversation<'a> {
                     self.act(event).await?;
                 }
             }
-            self.end_soon(buffer.is_empty());
+            if let Some(passer) = self.end_soon(buffer.is_empty()) {
+                return Ok(Some(passer));
+            }
             if self.responder.is_last() && self.responder.is_idle() {
-                return Ok(());
+                return Ok(None);
             }
             if buffer.is_empty() && buffer.capacity() > 2 * READ {
                 // A connection may be idle for long and should not hold what one large record took.
@@ -226,15 +240,24 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Takes no more requests if the gateway is to end and this is a good moment.
-    fn end_soon(&mut self, nothing_half_read: bool) {
-        let whole = nothing_half_read && !self.responder.is_receiving();
-        if let Some(ending) = &self.ending
-            && whole
-            && (ending.overdue || ending.answered && self.responder.is_idle())
+    /// Takes no more requests if the gateway is to end and this is a good moment; or says that the connection is to
+    /// be passed on.
+    fn end_soon(&mut self, nothing_half_read: bool) -> Option<Passer> {
+        let ending = self.ending.as_ref()?;
+        if !nothing_half_read || self.responder.is_receiving() || self.responder.is_last() {
+            return None;
+        }
+        let idle = self.responder.is_idle();
+        if idle
+            && ending.manner == Manner::HandOver
+            && let Some(passer) = &self.service.passer
         {
+            return Some(passer.clone());
+        }
+        if ending.overdue || ending.answered && idle {
             self.responder.take_no_more();
         }
+        None
     }
 
     async fn act(&mut self, event: Event) -> Result<(), Broken> {

@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use crate::application::Application;
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
 use crate::gateway::listener::{Listener, Peer, Stream};
+use crate::gateway::passing::Passed;
 use crate::gateway::spool::SpoolOptions;
-use crate::gateway::stop::Stop;
+use crate::gateway::stop::{Manner, Stop};
 
 mod connection;
 mod outbox;
@@ -87,6 +88,10 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
 /// [`Manner`](crate::gateway::stop::Manner) says, and returns. Drop the future to give them up.
 ///
+/// FastCGI has no way to tell a web server that a connection will be closed, and one that has just begun a request
+/// on it may not be able to begin it again elsewhere. Therefore a successor gets the connections, too, each at a
+/// moment when nothing is under way.
+///
 /// New options hold for new connections.
 pub async fn serve(
     mut listener: Listener,
@@ -98,11 +103,13 @@ pub async fn serve(
         service: Arc::new(Service {
             application,
             options: options.borrow_and_update().clone(),
-            stop: stop.clone(),
+            stop: Stop::new(),
+            passer: listener.passer(),
         }),
         connections: JoinSet::new(),
         complained: None,
     };
+    let mut passed = listener.take_passed();
     let mut stopped = pin!(stop.begun());
     let manner = loop {
         tokio::select! {
@@ -119,6 +126,10 @@ pub async fn serve(
                 }
                 gate.enter(stream, peer);
             }
+            accepted = next(&mut passed) => match accepted {
+                Some((stream, peer)) => gate.enter(stream, peer),
+                None => passed = None,
+            },
         }
     };
     while gate.has_room()
@@ -127,7 +138,29 @@ pub async fn serve(
         gate.enter(stream, peer);
     }
     listener.close(manner);
-    while gate.connections.join_next().await.is_some() {}
+    // Only now, when there is nobody but a successor who could take them, may connections be passed on.
+    gate.service.stop.begin(manner);
+    let mut draining = pin!(stop.draining());
+    while !gate.connections.is_empty() {
+        tokio::select! {
+            _ = gate.connections.join_next() => {}
+            () = &mut draining, if gate.service.stop.manner() != Some(Manner::Drain) => {
+                gate.service.stop.begin(Manner::Drain);
+            }
+            accepted = next(&mut passed) => match accepted {
+                Some((stream, peer)) => gate.enter(stream, peer),
+                None => passed = None,
+            },
+        }
+    }
+}
+
+/// The next connection that a predecessor passes on; never comes where there is none.
+async fn next(passed: &mut Option<Passed>) -> Option<(Stream, Peer)> {
+    match passed {
+        Some(passed) => passed.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Who may come in, and who is in.
@@ -145,11 +178,7 @@ impl Gate {
     fn enter(&mut self, stream: Stream, peer: Peer) {
         if is_allowed(peer, self.service.options.web_servers.as_deref()) {
             let service = Arc::clone(&self.service);
-            self.connections.spawn(async move {
-                if let Err(broken) = converse(stream, &service).await {
-                    report(peer, broken);
-                }
-            });
+            self.connections.spawn(serve_one(service, stream, peer));
         } else if self
             .complained
             .is_none_or(|last| last.elapsed() >= LOG_INTERVAL)
@@ -158,6 +187,29 @@ impl Gate {
             let peer = name(peer);
             crate::log!("refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name");
         }
+    }
+}
+
+/// Serves one connection to its end, or until somebody else does.
+async fn serve_one(mut service: Arc<Service>, mut stream: Stream, peer: Peer) {
+    loop {
+        let passer = match converse(stream, &service).await {
+            Ok(Some((idle, passer))) => {
+                stream = idle;
+                passer
+            }
+            Ok(None) => return,
+            Err(broken) => return report(peer, broken),
+        };
+        match passer.pass(stream).await {
+            Ok(()) => return,
+            Err(ours) => stream = ours,
+        }
+        // Nobody wants it: it ends as where nobody serves after us.
+        service = Arc::new(Service {
+            passer: None,
+            ..Service::clone(&service)
+        });
     }
 }
 

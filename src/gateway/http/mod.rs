@@ -93,6 +93,8 @@ pub async fn serve(
         port: listener.port().map(|port| port.to_string()),
         stop: stop.clone(),
     });
+    // Clients of HTTP are told that a connection will be closed: nobody need pass them on.
+    drop(listener.take_passed());
     let mut connections = JoinSet::new();
     let mut stopped = pin!(stop.begun());
     let manner = loop {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,9 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::application::{Blocks, Response, ResponseBody, Truncated};
 use crate::gateway::http::Client;
 use crate::gateway::http::access_log::Entry;
-
-/// How much of a file is read at once, in bytes.
-const FILE_PART: u64 = 128 * 1024;
+use crate::gateway::length::{self, Due};
 
 /// What the way of a response depends on.
 pub struct Exchange {
@@ -71,7 +68,7 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     if let Some(entry) = &mut exchange.entry {
         entry.status = Some(status);
     }
-    let announced = announced_length(&mut headers);
+    let announced = length::announced(&mut headers);
     let body = match status {
         // RFC 9110 §15.3.5, §15.4.5. §8.6 forbids a length in one and makes it optional in the other.
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => {
@@ -103,11 +100,8 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
 /// The length of a body that an answer to `HEAD` may tell: an application that gives none at all has
 /// left it out for that answer.
 fn known_length(body: &ResponseBody) -> Option<u64> {
-    match body {
-        ResponseBody::Bytes(bytes) => Some(bytes.len() as u64).filter(|&length| length > 0),
-        ResponseBody::File { length, .. } => Some(*length),
-        ResponseBody::Stream(_) => None,
-    }
+    let left_out = matches!(body, ResponseBody::Bytes(bytes) if bytes.is_empty());
+    length::known(body).filter(|_| !left_out)
 }
 
 /// Fields about the connection, which is the gateway's, not the application's (PEP 3333, *Other HTTP
@@ -141,32 +135,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The length that the application announced. What is no length is removed.
-fn announced_length(headers: &mut HeaderMap) -> Option<u64> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = values.next()?;
-    let number = first
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok());
-    if number.is_some() && values.all(|other| other == first) {
-        if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
-            let first = HeaderValue::from(number.unwrap_or_default());
-            headers.insert(header::CONTENT_LENGTH, first);
-        }
-        return number;
-    }
-    crate::log!("the application gave a `Content-Length` that is no length: it is left out");
-    headers.remove(header::CONTENT_LENGTH);
-    None
-}
-
 /// A body on its way out, cut off where the announced length ends, broken off where it is not reached.
 struct ReplyBody {
     source: Source,
-    /// How many bytes are still to come, where that is known.
-    due: Option<u64>,
+    due: Due,
     exchange: Exchange,
     /// What was sent before is on its way, and the connection may be broken off.
     flushed: bool,
@@ -186,34 +158,24 @@ enum Source {
 
 impl ReplyBody {
     fn new(body: ResponseBody, announced: Option<u64>, exchange: Exchange) -> Self {
-        let (source, length) = match body {
-            ResponseBody::Bytes(bytes) => {
-                let length = bytes.len() as u64;
-                (Source::Bytes(bytes), Some(length))
-            }
-            ResponseBody::Stream(blocks) => (Source::Stream(blocks), None),
+        let due = Due::new(announced, &body);
+        let source = match body {
+            ResponseBody::Bytes(bytes) => Source::Bytes(bytes),
+            ResponseBody::Stream(blocks) => Source::Stream(blocks),
             ResponseBody::File {
                 file,
                 offset,
                 length,
-            } => {
-                let source = Source::File {
-                    file: Arc::new(file),
-                    offset,
-                    left: length,
-                    reading: None,
-                };
-                (source, Some(length))
-            }
+            } => Source::File {
+                file: Arc::new(file),
+                offset,
+                left: length,
+                reading: None,
+            },
         };
-        if let (Some(announced), Some(length)) = (announced, length)
-            && announced != length
-        {
-            crate::log!("the application announced {announced} bytes and gave {length}");
-        }
         Self {
             source,
-            due: announced.or(length),
+            due,
             exchange,
             flushed: false,
         }
@@ -237,20 +199,17 @@ impl ReplyBody {
                 reading,
             } => {
                 let task = reading.get_or_insert_with(|| {
-                    let (file, offset) = (Arc::clone(file), *offset);
-                    // At most 128 KiB, which every usize holds.
-                    let size = (*left).min(FILE_PART) as usize;
-                    spawn_blocking(move || read_part(&file, offset, size))
+                    let (file, offset, left) = (Arc::clone(file), *offset, *left);
+                    spawn_blocking(move || length::read_piece(&file, offset, left))
                 });
                 let part = ready!(Pin::new(task).poll(context));
                 *reading = None;
                 let problem = match part {
-                    Ok(Ok(part)) if !part.is_empty() => {
+                    Ok(Ok(part)) => {
                         *offset += part.len() as u64;
                         *left -= part.len() as u64;
                         return Poll::Ready(Some(Ok(part)));
                     }
-                    Ok(Ok(_)) => "it is shorter than it was".to_owned(),
                     Ok(Err(error)) => error.to_string(),
                     Err(error) => error.to_string(),
                 };
@@ -270,7 +229,7 @@ impl ReplyBody {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.exchange.version == Version::HTTP_10 && self.due.is_none() {
+        if self.exchange.version == Version::HTTP_10 && self.due.left().is_none() {
             self.exchange.client.broken.store(true, Ordering::Relaxed);
         }
         Poll::Ready(Some(Err(Truncated)))
@@ -281,7 +240,7 @@ impl Drop for ReplyBody {
     fn drop(&mut self) {
         // hyper wants no more than was announced. Yet the application may be about to do something after its
         // last block, and is not to be told that nobody wanted it.
-        if self.due == Some(0)
+        if self.due.left() == Some(0)
             && let Source::Stream(blocks) = std::mem::replace(&mut self.source, Source::Ended)
             && let Ok(runtime) = Handle::try_current()
         {
@@ -300,20 +259,6 @@ async fn see_off(mut blocks: Blocks) {
     }
 }
 
-fn read_part(file: &File, offset: u64, size: usize) -> io::Result<Bytes> {
-    let mut part = vec![0; size];
-    loop {
-        match file.read_at(&mut part, offset) {
-            Ok(length) => {
-                part.truncate(length);
-                return Ok(part.into());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 impl HttpBody for ReplyBody {
     type Data = Bytes;
     type Error = Truncated;
@@ -326,43 +271,29 @@ impl HttpBody for ReplyBody {
         if this.flushed {
             return this.poll_break(context);
         }
-        if this.due == Some(0) {
+        if this.due.left() == Some(0) {
             return Poll::Ready(None);
         }
         match ready!(this.poll_source(context)) {
-            Some(Ok(mut part)) => {
-                if let Some(due) = &mut this.due {
-                    if part.len() as u64 > *due {
-                        if matches!(this.source, Source::Stream(_)) {
-                            crate::log!("the application gave more bytes than it announced");
-                        }
-                        // Smaller than the length of a part, which is a usize.
-                        part.truncate(*due as usize);
-                    }
-                    *due -= part.len() as u64;
-                }
+            Some(Ok(part)) => {
+                let part = this.due.take(part);
                 if let Some(entry) = &mut this.exchange.entry {
                     entry.bytes += part.len() as u64;
                 }
                 Poll::Ready(Some(Ok(Frame::data(part))))
             }
-            None if this.due.is_none() => Poll::Ready(None),
-            None => {
-                if matches!(this.source, Source::Stream(_)) {
-                    crate::log!("the application gave fewer bytes than it announced");
-                }
-                this.poll_break(context)
-            }
+            None if this.due.ends_well() => Poll::Ready(None),
+            None => this.poll_break(context),
             Some(Err(Truncated)) => this.poll_break(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.due == Some(0)
+        self.due.left() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.due {
+        match self.due.left() {
             Some(due) => SizeHint::with_exact(due),
             None => SizeHint::default(),
         }

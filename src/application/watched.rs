@@ -1,0 +1,171 @@
+//! When an application was last asked for something.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::status::Status;
+use super::{Application, Pending, Request, Response};
+
+/// Passes everything on, and remembers when there was something to do.
+pub struct Watched {
+    application: Arc<dyn Application>,
+    work: Mutex<Work>,
+}
+
+/// What there is to do.
+struct Work {
+    /// Requests whose responses have not begun.
+    waiting: usize,
+    /// When there was last one.
+    last: Instant,
+}
+
+/// A request whose response has not begun.
+struct Waiting<'a>(&'a Watched);
+
+impl Watched {
+    /// Begins to watch.
+    #[must_use]
+    pub fn new(application: Arc<dyn Application>) -> Self {
+        Self {
+            application,
+            work: Mutex::new(Work {
+                waiting: 0,
+                last: Instant::now(),
+            }),
+        }
+    }
+
+    /// Since when there has been nothing to do; `None` while there is something.
+    #[must_use]
+    pub fn idle_since(&self) -> Option<Instant> {
+        // Responses that go on after their beginning are known to the processes that make them.
+        let lanes = self.application.status().workers.into_iter();
+        let streaming = lanes.flat_map(|worker| worker.lanes).flatten().count();
+        let work = self.work();
+        (work.waiting == 0 && streaming == 0).then_some(work.last)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut work = self.0.work();
+        work.waiting = work.waiting.saturating_sub(1);
+        work.last = Instant::now();
+    }
+}
+
+impl Application for Watched {
+    fn respond(&self, request: Request) -> Pending<'_, Response> {
+        Box::pin(async move {
+            self.work().waiting += 1;
+            let _waiting = Waiting(self);
+            self.application.respond(request).await
+        })
+    }
+
+    fn stop(&self, within: Duration) -> Pending<'_, ()> {
+        self.application.stop(within)
+    }
+
+    fn status(&self) -> Status {
+        self.application.status()
+    }
+
+    fn write_stacks(&self) {
+        self.application.write_stacks();
+    }
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::status::{Current, Worker, WorkerState};
+    use super::super::{Connection, Errors, RequestBody};
+    use super::{Application, Arc, Duration, Pending, Request, Response, Status, Watched};
+
+    fn request() -> Request {
+        let empty = bytes::Bytes::new;
+        Request {
+            method: http::Method::GET,
+            target: empty(),
+            script_name: empty(),
+            path_info: empty(),
+            query: empty(),
+            version: http::Version::HTTP_11,
+            headers: http::HeaderMap::new(),
+            body: RequestBody::Empty,
+            connection: Arc::new(Connection::default()),
+            variables: Vec::new(),
+            errors: Errors::Log,
+        }
+    }
+
+    /// Never answers.
+    struct Endless;
+
+    impl Application for Endless {
+        fn respond(&self, _: Request) -> Pending<'_, Response> {
+            Box::pin(pending())
+        }
+    }
+
+    /// Has begun a response that goes on.
+    struct Streaming;
+
+    impl Application for Streaming {
+        fn respond(&self, _: Request) -> Pending<'_, Response> {
+            Box::pin(pending())
+        }
+
+        fn status(&self) -> Status {
+            let current = Current {
+                method: "GET".to_owned(),
+                path: "/".to_owned(),
+                age: Duration::ZERO,
+            };
+            Status {
+                workers: vec![Worker {
+                    id: 1,
+                    pid: None,
+                    state: WorkerState::Busy,
+                    age: Duration::ZERO,
+                    requests: 0,
+                    rss: None,
+                    lanes: vec![None, Some(current)],
+                }],
+                ..Status::default()
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_idle_while_a_request_waits_even_if_its_client_goes_away() {
+        let watched = Watched::new(Arc::new(Endless));
+        let began = watched.idle_since().expect("nobody has asked for anything");
+        let mut answer = watched.respond(request());
+        assert_eq!(watched.idle_since(), Some(began));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(answer.as_mut().poll(&mut context), Poll::Pending));
+        assert_eq!(watched.idle_since(), None);
+        drop(answer);
+        assert!(watched.idle_since().is_some_and(|since| since >= began));
+    }
+
+    #[test]
+    fn nothing_is_idle_while_a_response_goes_on() {
+        assert_eq!(Watched::new(Arc::new(Streaming)).idle_since(), None);
+    }
+}

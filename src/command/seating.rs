@@ -1,0 +1,112 @@
+//! What makes a server the only one of its kind, how others speak with it, and how it comes by the sockets of the
+//! one before it.
+
+use std::path::PathBuf;
+
+use crate::command::failure::Failure;
+use crate::command::line::Scope;
+use crate::command::master;
+use crate::gateway::listener::Listener;
+use crate::gateway::socket_url::SocketUrl;
+use crate::supervisor::control::{Handed, Place};
+use crate::supervisor::seat::{Claim, Seat, SeatOptions};
+use crate::supervisor::successor;
+use crate::supervisor::supervision::Supervision;
+
+/// Whether a server is a master, as the settings say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seating {
+    /// Nobody knows of it.
+    Nowhere,
+    /// Others can speak with it, over this socket.
+    Reachable(PathBuf),
+    /// There is one at a time; a second one takes the place of the first.
+    Supervised(SeatOptions),
+}
+
+/// The right to be the master, before it is made use of.
+#[derive(Debug)]
+pub enum Claimed {
+    /// None is needed.
+    Nowhere,
+    /// This socket.
+    Reachable(PathBuf),
+    /// The place of a master, perhaps of one that is running.
+    Supervised(Box<Claim>),
+}
+
+impl Seating {
+    /// That of a server which may be supervised.
+    ///
+    /// # Errors
+    /// The setting makes no sense.
+    pub fn of(scope: &Scope, supervision: Option<&Supervision>) -> Result<Self, Failure> {
+        match supervision {
+            Some(supervision) => Ok(Self::Supervised(supervision.seat.clone())),
+            None => Ok(master::socket(scope)?.map_or(Self::Nowhere, Self::Reachable)),
+        }
+    }
+
+    /// Claims it. Whoever has it goes on as before. May wait for some seconds.
+    ///
+    /// # Errors
+    /// Another one is about to be the master, or the present one does not answer.
+    pub fn claim(self) -> anyhow::Result<Claimed> {
+        Ok(match self {
+            Self::Nowhere => Claimed::Nowhere,
+            Self::Reachable(path) => Claimed::Reachable(path),
+            Self::Supervised(options) => Claimed::Supervised(Box::new(Claim::new(options)?)),
+        })
+    }
+}
+
+impl Claimed {
+    /// Listens: with the sockets of the master that is running where it has them. Must be called within a tokio
+    /// runtime with I/O.
+    ///
+    /// # Errors
+    /// Nothing can listen there, or the master does not hand over.
+    pub fn listen(
+        &mut self,
+        url: &SocketUrl,
+        bind: impl FnOnce(&SocketUrl) -> anyhow::Result<Listener>,
+    ) -> anyhow::Result<Listener> {
+        let handed = match self {
+            Self::Nowhere | Self::Reachable(_) => None,
+            Self::Supervised(claim) => claim.sockets()?,
+        };
+        let handed = handed.unwrap_or_else(successor::sockets);
+        let name = url.to_string();
+        let same = |handed: &Handed| handed.url == name;
+        match handed.into_iter().find(same) {
+            Some(handed) => match url {
+                SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
+                    Listener::take_over(url, handed.descriptors)
+                }
+                // Where a process manager hands over a socket, it does so each time. By hand, there is none.
+                SocketUrl::Descriptor(_) => {
+                    bind(url).or_else(|_| Listener::take_over(url, handed.descriptors))
+                }
+            },
+            None => bind(url),
+        }
+    }
+
+    /// Takes the place, and has the master that had it retire. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// What belongs to it cannot be made; all stays as it was.
+    pub fn take(self) -> anyhow::Result<Option<Seat>> {
+        match self {
+            Self::Nowhere => Ok(None),
+            Self::Reachable(path) => {
+                let place = match successor::is_expected() {
+                    true => Place::Succession,
+                    false => Place::Free,
+                };
+                Seat::with_socket(&path, place).map(Some)
+            }
+            Self::Supervised(claim) => claim.take().map(Some),
+        }
+    }
+}

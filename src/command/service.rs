@@ -1,0 +1,299 @@
+//! What serves: an application and the gateway before it, either of which another one can take the place of.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use crate::application::Application;
+use crate::application::current::Current;
+use crate::application::status::Status;
+use crate::application::watched::Watched;
+use crate::command::failure::Failure;
+use crate::command::front::{Front, Gateway, Place};
+use crate::command::launch;
+use crate::command::plan::{Announcement, Plan, Readiness};
+use crate::gateway::listener::Listener;
+use crate::gateway::stop::{Manner, Stop};
+use crate::supervisor::control::Handed;
+use crate::supervisor::lifetime::{Activity, Lifetime, Next};
+
+/// A version of what is served: started, but not yet asked anything.
+pub struct Version {
+    application: Arc<dyn Application>,
+    place: Place,
+    /// `None` where the old one goes on.
+    listener: Option<Listener>,
+    gateway: Gateway,
+    announcement: Announcement,
+    patience: Duration,
+    start_timeout: Option<Duration>,
+    lifetime: Lifetime,
+    /// If it matters when it was last asked for something.
+    watched: Option<Arc<Watched>>,
+}
+
+/// What serves.
+pub struct Service {
+    current: Arc<Current>,
+    /// Where it can be reached.
+    shown: String,
+    gate: Gate,
+    /// How long what is under way has to finish at the end.
+    patience: Duration,
+    /// When the first version began to serve.
+    started: Instant,
+    lifetime: Lifetime,
+    watched: Option<Arc<Watched>>,
+}
+
+/// Whether requests come in.
+enum Gate {
+    Open(Front),
+    /// No more; this makes it end quicker.
+    Closing(Stop),
+}
+
+/// What is needed to have another gateway at the same place.
+pub struct Neighbour {
+    place: Place,
+    sockets: Vec<std::os::fd::OwnedFd>,
+}
+
+/// Starts a version.
+///
+/// # Errors
+/// The application cannot be started.
+pub async fn start(
+    plan: Plan,
+    listener: Option<Listener>,
+    readiness: Readiness,
+) -> Result<Version, Failure> {
+    let place = plan.place();
+    let start_timeout = plan.recipe.start_timeout();
+    let mut application = plan.recipe.start(readiness).await?;
+    let watched = (!plan.lifetime.idle_timeout.is_zero())
+        .then(|| Arc::new(Watched::new(Arc::clone(&application))));
+    if let Some(watched) = &watched {
+        application = Arc::clone(watched) as _;
+    }
+    Ok(Version {
+        start_timeout,
+        application,
+        place,
+        listener,
+        gateway: plan.gateway,
+        announcement: plan.announcement,
+        patience: plan.patience,
+        lifetime: plan.lifetime,
+        watched,
+    })
+}
+
+impl Version {
+    /// How long it may take to start; `None` for as long as it likes.
+    #[must_use]
+    pub fn start_timeout(&self) -> Option<Duration> {
+        self.start_timeout
+    }
+}
+
+impl Neighbour {
+    /// What a gateway for this plan listens with; `None` if the one that is there will do.
+    ///
+    /// # Errors
+    /// Nothing can listen there.
+    pub fn listen(
+        self,
+        plan: &Plan,
+        bind: impl FnOnce() -> anyhow::Result<Listener>,
+    ) -> anyhow::Result<Option<Listener>> {
+        let wanted = plan.place();
+        Ok(match () {
+            () if wanted == self.place => None,
+            () if wanted.url == self.place.url => {
+                Some(Listener::take_over(&wanted.url, self.sockets)?)
+            }
+            () => Some(bind()?),
+        })
+    }
+}
+
+impl Service {
+    /// Begins to serve the first version, and says so.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn open(version: Version) -> anyhow::Result<Self> {
+        let current = Arc::new(Current::new(version.application));
+        let listener = version.listener.context("there is no socket to serve")?;
+        let is_tcp = listener.http_url().is_some();
+        let application: Arc<dyn Application> = Arc::clone(&current) as _;
+        let front = Front::open(version.place.url, listener, version.gateway, application)?;
+        match version.announcement {
+            Announcement::Nobody => {}
+            Announcement::Log => crate::log!("serving {}", front.shown()),
+            Announcement::Browser => {
+                crate::log!("serving {}", front.shown());
+                match is_tcp {
+                    true => launch::open(front.shown()),
+                    false => crate::log!("a browser cannot open a Unix socket"),
+                }
+            }
+        }
+        Ok(Self {
+            current,
+            shown: front.shown().to_owned(),
+            gate: Gate::Open(front),
+            patience: version.patience,
+            started: Instant::now(),
+            lifetime: version.lifetime,
+            watched: version.watched,
+        })
+    }
+
+    /// Has a version answer from now on, in place of the one that did. What that one has begun, it finishes;
+    /// `leaving` is where.
+    ///
+    /// # Errors
+    /// The system has no descriptors left; the old one goes on.
+    pub fn switch(&mut self, version: Version, leaving: &mut JoinSet<()>) -> anyhow::Result<()> {
+        let Gate::Open(front) = &mut self.gate else {
+            // It ends: nobody would ask the new one anything.
+            leaving.spawn(async move { version.application.stop(Duration::ZERO).await });
+            return Ok(());
+        };
+        match version.listener {
+            None => front.tune(version.gateway),
+            Some(listener) => {
+                let moved = front.place().url != version.place.url;
+                let current: Arc<dyn Application> = Arc::clone(&self.current) as _;
+                let opened = Front::open(version.place.url, listener, version.gateway, current);
+                let new = match opened {
+                    Ok(new) => new,
+                    Err(error) => {
+                        leaving
+                            .spawn(async move { version.application.stop(Duration::ZERO).await });
+                        return Err(error).context("cannot duplicate a socket");
+                    }
+                };
+                let manner = match moved {
+                    true => {
+                        crate::log!("serving {}", new.shown());
+                        Manner::Retire
+                    }
+                    // The sockets are the new one's, and the file of a Unix socket.
+                    false => Manner::HandOver,
+                };
+                new.shown().clone_into(&mut self.shown);
+                let mut old = std::mem::replace(front, new);
+                old.end(manner);
+                let patience = self.patience;
+                leaving.spawn(async move {
+                    // Time over: what is under way is broken off.
+                    let _ = tokio::time::timeout(patience, old.ended()).await;
+                });
+            }
+        }
+        self.lifetime = version.lifetime;
+        self.watched = version.watched;
+        let old = self.current.replace(version.application);
+        let patience = std::mem::replace(&mut self.patience, version.patience);
+        leaving.spawn(async move { old.stop(patience).await });
+        Ok(())
+    }
+
+    /// Ends in a manner; `leaving` is where. A second time it is for being quicker.
+    pub fn end(&mut self, manner: Manner, leaving: &mut JoinSet<()>) {
+        let front = match &mut self.gate {
+            Gate::Closing(stop) => return stop.begin(manner),
+            Gate::Open(front) => front,
+        };
+        let stop = front.end(manner);
+        if let Gate::Open(front) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
+            leaving.spawn(finish(front, Arc::clone(&self.current), self.patience));
+        }
+    }
+
+    /// Waits until it has served for as long as it is to.
+    pub async fn over(&self) {
+        loop {
+            let activity = match self.watched.as_ref().map(|watched| watched.idle_since()) {
+                Some(None) => Activity::Busy,
+                Some(Some(since)) => Activity::IdleSince(since),
+                None => Activity::IdleSince(self.started),
+            };
+            match self.lifetime.next(Instant::now(), self.started, activity) {
+                Next::End => return,
+                Next::Look(then) => tokio::time::sleep_until(then.into()).await,
+                Next::GoOn => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What is needed for another gateway at the same place.
+    ///
+    /// # Errors
+    /// It ends, or the system has no descriptors left.
+    pub fn neighbour(&self) -> anyhow::Result<Neighbour> {
+        match &self.gate {
+            Gate::Open(front) => Ok(Neighbour {
+                place: front.place().clone(),
+                sockets: front.sockets().context("cannot duplicate a socket")?,
+            }),
+            Gate::Closing(_) => anyhow::bail!("it is being stopped"),
+        }
+    }
+
+    /// The sockets, for a successor.
+    ///
+    /// # Errors
+    /// As with [`Service::neighbour`].
+    pub fn handed(&self) -> anyhow::Result<Handed> {
+        let Neighbour { place, sockets } = self.neighbour()?;
+        Ok(Handed {
+            url: place.url.to_string(),
+            descriptors: sockets,
+        })
+    }
+
+    /// Where it can be reached.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// How the application is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.current.status()
+    }
+
+    /// Has the log say what the application's processes are doing.
+    pub fn write_stacks(&self) {
+        self.current.write_stacks();
+    }
+}
+
+/// Waits until a gateway has ended, and ends the application then; breaks off what takes too long.
+fn finish(
+    mut front: Front,
+    application: Arc<Current>,
+    patience: Duration,
+) -> impl Future<Output = ()> + Send {
+    let deadline = Instant::now() + patience;
+    async move {
+        tokio::select! {
+            () = front.ended() => {}
+            () = tokio::time::sleep_until(deadline.into()) => {
+                let patience = patience.as_secs_f64();
+                crate::log!("some requests did not finish in {patience} s");
+            }
+        }
+        drop(front);
+        let left = deadline.saturating_duration_since(Instant::now());
+        application.stop(left).await;
+    }
+}

@@ -1,0 +1,342 @@
+//! A newer program in our place: when the file that this process was started from has been replaced, the new one is
+//! started as a child, gets our listening sockets, and says when it serves.
+//!
+//! The two speak over a pair of sockets, whose other end the child finds through [`VARIABLE`]. We send the
+//! sockets, as in a handover over the control socket; it answers [`READY`], or why it cannot serve.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use rustix::process::{Signal, getppid};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+use super::control::{Answer, Handed, decode, encode};
+use super::notify::WATCHDOG_PID;
+use crate::unix::{self, Process};
+
+/// Tells a child that it is to take our place: the number of its end of the link, and, so that nobody else
+/// takes it for his, our process id. Not for users.
+pub const VARIABLE: &str = "RUNNER_SUCCESSOR";
+
+/// What a child says that serves. Anything else is why it does not.
+const READY: &[u8] = b"ready\n";
+
+/// The longest explanation, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// The file that this process was started from.
+#[derive(Debug)]
+pub struct Executable {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// What tells a file from another that has taken its name, or from what it held before.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&std::fs::metadata(path)?))
+    }
+}
+
+impl Executable {
+    /// That of this process, as it is now: to be called early. `None` where the system does not tell.
+    #[must_use]
+    pub fn of_this_process() -> Option<Self> {
+        let path = std::env::current_exe().ok()?;
+        let identity = Identity::at(&path).ok()?;
+        Some(Self { path, identity })
+    }
+
+    /// The file that is in its place now; `None` if it is the same, or there is none.
+    #[must_use]
+    pub fn replacement(&self) -> Option<&Path> {
+        let now = Identity::at(&self.path).ok()?;
+        (now != self.identity).then_some(&*self.path)
+    }
+}
+
+/// A child that is to take our place. Dropped, it is ended, unless it has done so.
+#[derive(Debug)]
+pub struct Successor {
+    child: Child,
+    process: Process,
+    link: UnixStream,
+    /// What it has said so far.
+    said: Vec<u8>,
+    has_taken_over: bool,
+    /// Until then.
+    deadline: Option<Instant>,
+}
+
+impl Successor {
+    /// Starts a program with the arguments of this process, and gives it our sockets. Its application has so long to
+    /// start. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn start(
+        program: &Path,
+        sockets: Vec<Handed>,
+        limit: Option<Duration>,
+    ) -> anyhow::Result<Self> {
+        let context = || format!("cannot run `{}`", program.display());
+        let (ours, theirs) = StdUnixStream::pair().with_context(context)?;
+        send(&ours, sockets).with_context(context)?;
+        // Not closed on exec, for the moment that it takes to start the child.
+        let inherited = rustix::io::dup(&theirs).with_context(context)?;
+        let mut arguments = std::env::args_os();
+        let mut command = Command::new(program);
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        let child = command
+            .args(arguments)
+            .env(VARIABLE, variable(&inherited))
+            // It is meant for whoever is the main process.
+            .env_remove(WATCHDOG_PID)
+            // What a terminal sends to us reaches it through us, and once.
+            .process_group(0)
+            .spawn()
+            .with_context(context)?;
+        drop((inherited, theirs));
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let process = pid.and_then(Process::new).with_context(context)?;
+        ours.set_nonblocking(true).with_context(context)?;
+        Ok(Self {
+            child,
+            process,
+            link: UnixStream::from_std(ours).with_context(context)?,
+            said: Vec::new(),
+            has_taken_over: false,
+            deadline: limit.map(|limit| Instant::now() + limit + LEEWAY),
+        })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.process.id()
+    }
+
+    /// Waits until it serves. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// Why it does not, in its own words where it has some.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        let late = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(late);
+        loop {
+            let read = tokio::select! {
+                read = self.link.read_buf(&mut self.said) => read,
+                () = &mut late => bail!("the new program did not start in time"),
+            };
+            // What breaks off is an end, too.
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+            if self.said == READY {
+                return Ok(());
+            }
+            if self.said.len() >= LONGEST {
+                break;
+            }
+        }
+        if !self.said.is_empty() {
+            let text = String::from_utf8_lossy(&self.said).trim_end().to_owned();
+            bail!(text);
+        }
+        // Who says nothing is about to end, or is no program of this kind.
+        let ended = tokio::time::timeout(LAST_MOMENTS, self.child.wait()).await;
+        match ended {
+            Ok(Ok(status)) => bail!("the new program ended without serving ({status})"),
+            Ok(Err(_)) | Err(_) => bail!("the new program does not say whether it serves"),
+        }
+    }
+
+    /// It serves: from here on, it lives as long as it likes.
+    pub fn release(&mut self) {
+        self.has_taken_over = true;
+    }
+
+    /// Passes a signal on. That it has ended already is no error.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+}
+
+/// What a program takes to start beside its application.
+const LEEWAY: Duration = Duration::from_secs(10);
+
+/// How long a child that has closed the link may take to end.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if !self.has_taken_over {
+            self.process.kill();
+        }
+    }
+}
+
+/// Sends sockets. They fit the system's buffer, or are too many for it altogether.
+fn send(mut link: &StdUnixStream, sockets: Vec<Handed>) -> anyhow::Result<()> {
+    let (json, sockets) = encode(Answer::Sockets(sockets));
+    let text = format!("{json}\n");
+    let descriptors: Vec<_> = sockets
+        .iter()
+        .flat_map(|handed| handed.descriptors.iter().map(AsFd::as_fd))
+        .collect();
+    link.set_nonblocking(true)?;
+    let sent = unix::send_descriptors(link.as_fd(), text.as_bytes(), &descriptors)?;
+    link.write_all(&text.as_bytes()[sent..])?;
+    Ok(())
+}
+
+fn variable(link: &OwnedFd) -> OsString {
+    format!("{}:{}", link.as_raw_fd(), std::process::id()).into()
+}
+
+/// The link to whoever has started us to take its place.
+static LINK: Mutex<Option<Link>> = Mutex::new(None);
+
+#[derive(Debug)]
+struct Link {
+    stream: StdUnixStream,
+    sockets: Vec<Handed>,
+}
+
+fn link() -> MutexGuard<'static, Option<Link>> {
+    LINK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Finds out whether this process is to take another one's place. To be called once, before anything else is done:
+/// the processes that we start are not to find the same.
+pub fn inherit() {
+    let Some(value) = unix::take_variable(VARIABLE) else {
+        return;
+    };
+    *link() = value.to_str().and_then(|value| take(value).ok());
+}
+
+fn take(value: &str) -> anyhow::Result<Link> {
+    let (number, parent) = value.split_once(':').context("not two numbers")?;
+    let own = getppid().map(|pid| pid.as_raw_nonzero().get());
+    if own != Some(parent.parse()?) {
+        bail!("meant for somebody else");
+    }
+    let socket = unix::duplicate_inherited(number.parse()?)?;
+    let stream = StdUnixStream::from(socket);
+    stream.set_read_timeout(Some(LAST_MOMENTS))?;
+    let mut text = Vec::new();
+    let mut descriptors = Vec::new();
+    let mut buffer = [0; 4096];
+    while text.last() != Some(&b'\n') {
+        let (count, received) = unix::receive_descriptors(stream.as_fd(), &mut buffer)?;
+        if count == 0 || text.len() > LONGEST {
+            bail!("broken off");
+        }
+        descriptors.extend(received);
+        text.extend_from_slice(&buffer[..count]);
+    }
+    match decode(&text, descriptors)? {
+        Answer::Sockets(sockets) => Ok(Link { stream, sockets }),
+        Answer::Done(_) | Answer::Refused(_) => Err(anyhow!("no sockets")),
+    }
+}
+
+/// Whether this process was started to take another one's place, and has not done so yet.
+#[must_use]
+pub fn is_expected() -> bool {
+    link().is_some()
+}
+
+/// The sockets of the process whose place we are to take; none a second time.
+#[must_use]
+pub fn sockets() -> Vec<Handed> {
+    let mut link = link();
+    let sockets = link.as_mut().map(|link| std::mem::take(&mut link.sockets));
+    sockets.unwrap_or_default()
+}
+
+/// Says to the process whose place we are to take that we have.
+pub fn say_ready() {
+    // If it has ended, there is nobody to tell.
+    let _ = say(READY);
+}
+
+/// Says to the process whose place we are to take why we cannot; whether there is one that listens.
+#[must_use]
+pub fn say_failure(why: &str) -> bool {
+    say(why.as_bytes())
+}
+
+fn say(text: &[u8]) -> bool {
+    let link = link().take();
+    link.is_some_and(|mut link| link.stream.write_all(text).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Executable, Identity};
+
+    #[test]
+    fn a_program_is_replaced_when_another_file_has_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        fs::write(&path, "old").expect("a file");
+        let executable = Executable {
+            identity: Identity::at(&path).expect("a file"),
+            path: path.clone(),
+        };
+        assert_eq!(executable.replacement(), None);
+        fs::write(folder.path().join("new"), "new").expect("a file");
+        fs::rename(folder.path().join("new"), &path).expect("the same folder");
+        assert_eq!(executable.replacement(), Some(&*path));
+        // Being removed is no reason to run what is not there.
+        fs::remove_file(&path).expect("a file");
+        assert_eq!(executable.replacement(), None);
+    }
+}

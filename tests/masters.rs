@@ -1,0 +1,289 @@
+//! One master at a time: whoever starts at the same time, and whatever others left behind.
+
+mod support;
+
+use std::fs::{self, File};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal};
+use support::http::{Connection, Waits};
+use support::{Folder, Server};
+
+/// A file for `supervise` that is served without Python, which makes it quick.
+const FILE: &str = "\
+Command serve unix:web demo
+PidFile app.pid
+";
+
+fn folder() -> Folder {
+    Folder::new().file("app.conf", FILE)
+}
+
+/// Starts a master; does not wait for it.
+fn begin(folder: &Folder) -> Server {
+    let nothing = File::open("/dev/null").expect("a device");
+    folder
+        .runner(["supervise", "app.conf"])
+        .start_with(nothing.into())
+}
+
+fn start(folder: &Folder) -> Server {
+    begin(folder).serving()
+}
+
+/// Asserts that this one is the master, for everybody.
+#[track_caller]
+fn reigns(server: &Server) {
+    let folder = server.folder();
+    let pid = server.pid().as_raw_nonzero();
+    assert_eq!(
+        folder.read("app.pid"),
+        format!("{pid}\n"),
+        "{}",
+        server.log()
+    );
+    let status = folder.runner(["status", "app.conf"]).run();
+    let said = format!("process {pid}, serving for");
+    assert!(status.success().contains(&said), "{status:?}");
+    let web = folder.path("web");
+    let web = web.to_string_lossy();
+    let page = folder.curl(["--unix-socket", &web, "http://localhost/"]);
+    assert!(page.success().contains("PATH_INFO=/\n"));
+}
+
+/// Stops a master, which leaves nothing behind but its locks.
+#[track_caller]
+fn stop(server: Server) {
+    let folder = server.folder().clone();
+    assert_eq!(server.stop().status, 0);
+    let mut left: Vec<String> = fs::read_dir(folder.path(""))
+        .expect("a folder")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| !name.ends_with(".lock") && !name.ends_with(".start"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["app.conf"]);
+}
+
+#[test]
+fn of_two_that_start_in_the_same_instant_one_serves() {
+    let folder = folder();
+    let mut too_early = 0;
+    for round in 0..100 {
+        let mut two = [begin(&folder), begin(&folder)];
+        let mut waits = Waits::new();
+        let loser = loop {
+            if let Some(ended) = two.iter_mut().position(Server::has_ended) {
+                break ended;
+            }
+            waits.wait(|| {
+                format!(
+                    "round {round}: both go on:\n{}{}",
+                    two[0].log(),
+                    two[1].log()
+                )
+            });
+        };
+        let [first, second] = two;
+        let (winner, loser) = match loser {
+            0 => (second, first),
+            _ => (first, second),
+        };
+        let outcome = loser.wait();
+        match outcome.status {
+            // It was the second one.
+            1 => {
+                too_early += 1;
+                outcome.is(
+                    1,
+                    "",
+                    "error: another `runner` is starting with the pid file `[folder]/app.pid` \
+                     (`flockfile:[folder]/app.pid.start` is locked)\n",
+                );
+            }
+            // It was the first one, was ready before the second one began, and has handed over.
+            status => assert_eq!(status, 0, "round {round}: {outcome:?}"),
+        }
+        let winner = winner.serving();
+        reigns(&winner);
+        stop(winner);
+    }
+    assert!(too_early > 0, "the instants were never the same");
+}
+
+#[test]
+fn a_pid_file_that_was_left_behind_keeps_nobody_from_starting() {
+    let mut child = Command::new("true").spawn().expect("a program");
+    let dead = Pid::from_child(&child).as_raw_nonzero();
+    child.wait().expect("our own child");
+    // A signal to this number would end the test.
+    let stranger = std::process::id();
+    for (contents, why) in [
+        (String::new(), "it is empty".to_owned()),
+        (
+            "no number\n".to_owned(),
+            "there is something else than a number in it".to_owned(),
+        ),
+        (format!("{dead}\n"), format!("process {dead} has ended")),
+        (
+            format!("{stranger}\n"),
+            format!("process {stranger} is another program"),
+        ),
+    ] {
+        let folder = folder().file("app.pid", contents);
+        // A socket that nobody listens on, too.
+        drop(std::os::unix::net::UnixListener::bind(
+            folder.path("app.pid.socket"),
+        ));
+        let server = start(&folder);
+        let said = format!("app.pid` is stale: {why}\n");
+        assert!(server.log().contains(&said), "{}", server.log());
+        reigns(&server);
+        stop(server);
+    }
+}
+
+#[test]
+fn a_master_that_was_killed_is_no_hindrance() {
+    let folder = folder();
+    for _ in 0..3 {
+        let server = start(&folder);
+        reigns(&server);
+        server.signal(Signal::KILL);
+        assert_eq!(server.wait().status, -9);
+        assert!(folder.path("app.pid").exists());
+    }
+    let server = start(&folder);
+    reigns(&server);
+    stop(server);
+}
+
+#[test]
+fn a_master_that_does_not_answer_is_left_alone() {
+    let folder = folder();
+    let server = start(&folder);
+    server.signal(Signal::STOP);
+    let second = folder.runner(["supervise", "app.conf"]).run();
+    assert_eq!(second.status, 1);
+    assert!(
+        second.stderr.contains("the master does not answer"),
+        "{second:?}"
+    );
+    server.signal(Signal::CONT);
+    reigns(&server);
+    // A control socket that somebody has removed.
+    fs::remove_file(folder.path("app.pid.socket")).expect("a socket");
+    let second = folder.runner(["supervise", "app.conf"]).run();
+    assert_eq!(second.status, 1);
+    assert!(
+        second.stderr.contains("but its control socket is gone"),
+        "{second:?}"
+    );
+    stop(server);
+}
+
+/// A master whose application waits at the gate, with a request that does, while it is being stopped.
+fn ending() -> (Server, Connection) {
+    let folder = Folder::new().copy("tests/apps/gated.py").file(
+        "app.conf",
+        FILE.replace("demo", "WSGI import:gated.application"),
+    );
+    let server = folder.gated(["supervise", "app.conf"]).start();
+    let mut request = Connection::open(server.address());
+    request.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    server.signal(Signal::TERM);
+    let mut waits = Waits::new();
+    while server.address().accepts() {
+        waits.wait(|| "it still accepts".to_owned());
+    }
+    (server, request)
+}
+
+const WAITING: &str = "runner: waiting for the master of `";
+
+#[test]
+fn one_that_starts_while_another_ends_begins_when_that_is_done() {
+    let (server, mut request) = ending();
+    let folder = server.folder().clone();
+    let gate = folder.path("gate");
+    let nothing = File::open("/dev/null").expect("a device");
+    let second = folder.runner(["supervise", "app.conf"]).env("GATE", gate);
+    let second = second.start_with(nothing.into());
+    second.wait_for_log(|log| log.contains(WAITING));
+    folder.open_gate();
+    assert_eq!(request.reply("GET").status, 200);
+    assert_eq!(server.wait().status, 0);
+    assert_eq!(second.serving().stop().status, 0);
+}
+
+#[test]
+fn one_that_waits_for_another_can_be_told_to_end() {
+    let (server, mut request) = ending();
+    let folder = server.folder().clone();
+    let nothing = File::open("/dev/null").expect("a device");
+    let second = folder
+        .runner(["supervise", "app.conf"])
+        .start_with(nothing.into());
+    second.wait_for_log(|log| log.contains(WAITING));
+    let outcome = second.stop();
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.stderr.ends_with(": interrupted\n"), "{outcome:?}");
+    folder.open_gate();
+    assert_eq!(request.reply("GET").status, 200);
+    assert_eq!(server.wait().status, 0);
+}
+
+#[test]
+fn a_master_is_reached_by_each_of_its_files() {
+    let folder = folder()
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['supervise', 'app.conf'])\n",
+        )
+        .file("settings.ini", "runner.supervise.pid_file = 'app.pid'\n");
+    for words in [
+        &["app.conf"][..],
+        &["app.ini"],
+        &["app.pid"],
+        &["app.pid.socket"],
+        &["settings.ini"],
+    ] {
+        let server = start(&folder);
+        let reload = folder.runner(["reload"]).arguments(words).run();
+        reload.is(0, &format!("{} serves the new version\n", words[0]), "");
+        let stop = folder.runner(["stop"]).arguments(words).run();
+        stop.is(0, &format!("{} has ended\n", words[0]), "");
+        assert_eq!(server.wait().status, 0);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_pid_file_is_not_touched() {
+    for (make, said) in [
+        (
+            "mkdir app.pid",
+            "the pid file `[folder]/app.pid` is a folder",
+        ),
+        (
+            "ln -s app.conf app.pid",
+            "the pid file `[folder]/app.pid` is a symbolic link",
+        ),
+        (
+            "yes thesis | head -n 100 >app.pid",
+            "`[folder]/app.pid` is no pid file, and is not overwritten",
+        ),
+    ] {
+        let folder = folder();
+        folder.program("sh", ["-c", make]).run().is(0, "", "");
+        let refused = folder.runner(["supervise", "app.conf"]).run();
+        refused.is(1, "", &format!("error: {said}\n"));
+        assert_eq!(folder.read("app.conf"), FILE);
+    }
+}

@@ -1,0 +1,272 @@
+//! `status`, `stop` and `reload`: what a running server says of itself, and what it can be told.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::{Value as Json, json};
+use support::http::{Connection, Waits};
+use support::{Folder, Server};
+
+/// A server that takes orders.
+const FILE: &str = "\
+app = commands.Alias(command=['serve', 'WSGI', 'import:gated.application'])
+url = 'tcp://127.0.0.1:0'
+runner.status.url = 'unix:control'
+[runner.workers]
+max = 1
+";
+
+fn server() -> Server {
+    Folder::new()
+        .copy("tests/apps/gated.py")
+        .file("app.ini", FILE)
+        .gated(["runIni", "app.ini"])
+        .start()
+}
+
+/// Sends a request that waits at the gate.
+fn send(server: &Server) -> Connection {
+    let mut connection = Connection::open(server.address());
+    connection.send(b"GET /wait?a=%1b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    connection
+}
+
+fn status(server: &Server) -> Json {
+    let asked = server
+        .folder()
+        .runner(["status", "--format", "json", "app.ini"]);
+    serde_json::from_str(asked.run().success()).expect("JSON")
+}
+
+#[test]
+fn it_answers_while_every_worker_is_busy() {
+    let server = server();
+    let mut first = send(&server);
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    let mut second = send(&server);
+    let mut waits = Waits::new();
+    let found = loop {
+        let found = status(&server);
+        if found["queue"]["length"] == 1 {
+            break found;
+        }
+        waits.wait(|| format!("nothing waits: {found:#}"));
+    };
+    assert_eq!(found["pid"], server.pid().as_raw_nonzero().get());
+    assert_eq!(found["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(found["state"], "serving");
+    assert_eq!(found["sockets"], json!([server.url()]));
+    assert_eq!(found["totals"]["requests"], 2);
+    assert!(found["queue"]["oldest"].is_number());
+    let worker = &found["workers"][0];
+    assert_eq!(worker["state"], "busy");
+    assert_eq!(worker["current"][0]["method"], "GET");
+    assert_eq!(worker["current"][0]["path"], "/wait?a=%1b");
+    assert!(worker["rss"].as_u64().expect("this is Linux") > 1 << 20);
+
+    let asked = server.folder().runner(["status", "app.ini"]).run();
+    let text = asked.success();
+    for said in [
+        format!(", process {}, serving for ", server.pid().as_raw_nonzero()),
+        format!("\n  {}\n", server.url()),
+        "\n1 worker: 1 busy; 1 request waits for a worker, the first for ".to_owned(),
+        "  GET /wait?a=%1b\n".to_owned(),
+        "\n2 requests so far\n".to_owned(),
+    ] {
+        assert!(text.contains(&said), "{said:?} is missing:\n{text}");
+    }
+    for connection in [&mut first, &mut second] {
+        server.folder().open_gate();
+        assert_eq!(connection.reply("GET").status, 200);
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_server_has_many_names() {
+    let server = server();
+    let folder = server.folder();
+    let pid = format!("process {},", server.pid().as_raw_nonzero());
+    let file = folder.path("app.ini").to_string_lossy().into_owned();
+    for words in [
+        &["status", "app.ini"][..],
+        &["status", &file],
+        &["status", "control"],
+        &["status", "unix:control"],
+        &["-c", "app.ini", "status"],
+    ] {
+        let asked = folder.runner(words).run();
+        assert!(asked.success().contains(&pid), "{words:?}: {asked:?}");
+    }
+    let elsewhere = Folder::new();
+    let asked = elsewhere.runner(["status", &file]).run();
+    assert!(asked.success().contains(&pid));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let folder = Folder::new()
+        .file("app.ini", FILE)
+        .file(
+            "other.ini",
+            "app = commands.Alias(command=['serve', 'demo'])\n",
+        )
+        .file("tcp.ini", "runner.status.url = 'tcp://localhost:1'\n")
+        .file("app.pid", "1\n");
+    for command in ["status", "stop", "reload"] {
+        for (file, said) in [
+            ("app.ini", "error: `app.ini` is not running\n"),
+            ("unix:nowhere", "error: `unix:nowhere` is not running\n"),
+            // Process 1 runs, and has nothing to do with it.
+            ("app.pid", "error: `app.pid` is not running\n"),
+            ("gone.pid", "error: `gone.pid` is not running\n"),
+            (
+                "other.ini",
+                "error: `other.ini` does not say how its master can be reached\n \
+                 = hint: set `runner.status.url = 'unix:PATH'`, or name a pid file\n",
+            ),
+        ] {
+            folder.runner([command, file]).run().is(1, "", said);
+        }
+        let wrong = folder.runner([command, "tcp.ini"]).run();
+        assert_eq!(wrong.status, 1);
+        assert!(wrong.stderr.contains("tcp.ini:1:"), "{wrong:?}");
+        assert!(
+            wrong
+                .stderr
+                .contains("hint: write `runner.status.url = 'unix:PATH'`")
+        );
+        assert_eq!(folder.runner([command]).run().status, 2);
+        assert_eq!(folder.runner([command, "app.ini", "more"]).run().status, 2);
+    }
+    let both = ["status", "--watch", "--format", "json", "app.ini"];
+    assert_eq!(folder.runner(both).run().status, 2);
+}
+
+#[test]
+fn stop_waits_for_the_end() {
+    let server = server();
+    let mut request = send(&server);
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    let folder = server.folder().clone();
+    let stop = thread::spawn(move || folder.runner(["stop", "app.ini"]).run());
+    let mut waits = Waits::new();
+    while server.address().accepts() {
+        waits.wait(|| "it still accepts".to_owned());
+    }
+    assert!(!stop.is_finished());
+    server.folder().open_gate();
+    assert_eq!(request.reply("GET").status, 200);
+    stop.join()
+        .expect("it ran")
+        .is(0, "app.ini has ended\n", "");
+    let folder = server.folder().clone();
+    assert_eq!(server.wait().status, 0);
+    assert!(!folder.path("control").exists());
+    folder
+        .runner(["stop", "app.ini"])
+        .run()
+        .is(1, "", "error: `app.ini` is not running\n");
+}
+
+#[test]
+fn reload_says_how_it_went() {
+    const ANSWER: &str = "\
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'NUMBER']
+";
+    let folder = Folder::new()
+        .file("app.ini", FILE.replace("gated", "app"))
+        .file("app.py", ANSWER.replace("NUMBER", "one"));
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let reload = || folder.runner(["reload", "app.ini"]).run();
+    assert_eq!(server.get("/").ok(), "one");
+
+    fs::write(folder.path("app.py"), ANSWER.replace("NUMBER", "two")).expect("a file");
+    reload().is(0, "app.ini serves the new version\n", "");
+    assert_eq!(server.get("/").ok(), "two");
+
+    fs::write(folder.path("app.py"), "import nothing_of_that_name\n").expect("a file");
+    let failed = reload();
+    assert_eq!((failed.status, failed.stdout.as_str()), (1, ""));
+    let why = "ModuleNotFoundError: No module named 'nothing_of_that_name'";
+    assert!(
+        failed.stderr.starts_with("error: ") && failed.stderr.contains(why),
+        "{failed:?}"
+    );
+    assert_eq!(server.get("/").ok(), "two");
+
+    fs::write(folder.path("app.ini"), "ap = 1\n").expect("a file");
+    let failed = folder.runner(["reload", "control"]).run();
+    assert_eq!(failed.status, 1);
+    assert!(
+        failed.stderr.contains("`app.ini` does not say what to run"),
+        "{failed:?}"
+    );
+    assert_eq!(server.get("/").ok(), "two");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn its_socket_is_its_own() {
+    let server = server();
+    let folder = server.folder().clone();
+    let found = fs::metadata(folder.path("control")).expect("a socket");
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    let second = folder
+        .runner(["runIni", "app.ini"])
+        .env("GATE", folder.path("gate"));
+    second.run().is(
+        1,
+        "",
+        "error: cannot make the control socket `[folder]/control`: another process listens there\n",
+    );
+    // A server that is killed leaves it behind; the next one is not kept from starting.
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait().status, -9);
+    assert!(folder.path("control").exists());
+    let program = folder.runner(["runIni", "app.ini"]);
+    let server = program.env("GATE", folder.path("gate")).start();
+    status(&server);
+    assert_eq!(server.stop().status, 0);
+    assert!(!folder.path("control").exists());
+}
+
+/// What is written to the terminal, and how the terminal treats what is typed before and after.
+const IN_TERMINAL: &str = "\
+exec >&2
+script --quiet --return --command \"exec sh -c 'trap : INT QUIT; stty -a >before; runner status --watch app.ini; \
+echo status $?; stty -a >after'\" /dev/null";
+
+#[test]
+fn watching_leaves_the_terminal_as_it_was() {
+    const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
+    const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
+    let server = server();
+    let folder = server.folder();
+    for key in [&b"q"[..], b"\x03", b"\x1c"] {
+        let (mut keyboard, input) = UnixStream::pair().expect("a pair of sockets");
+        let program = folder.program("sh", ["-c", IN_TERMINAL]);
+        let terminal = program.start_with(OwnedFd::from(input));
+        // The second picture shows that there is more than one.
+        terminal.wait_for_log(|shown| shown.matches("1 worker: 1 idle").count() > 1);
+        keyboard.write_all(key).expect("it reads");
+        let shown = terminal.wait().stderr;
+        let (_, picture) = shown.split_once(ENTER).expect("a second screen");
+        let (_, after) = picture.rsplit_once(LEAVE).expect("the first screen again");
+        assert_eq!(after.trim(), "status 0", "{key:?}");
+        assert_eq!(folder.read("before"), folder.read("after"));
+    }
+    let plain = folder.runner(["status", "--watch", "app.ini"]).run();
+    plain.is(1, "", "error: `--watch` needs a terminal\n");
+    assert_eq!(server.stop().status, 0);
+}
