@@ -59,7 +59,7 @@ impl Identity {
                 self.assume()?;
                 Ok(listener)
             }
-            SocketUrl::Unix(_) => {
+            SocketUrl::Unix(_) | SocketUrl::Nowhere => {
                 self.assume()?;
                 Listener::bind(url)
             }
@@ -115,6 +115,7 @@ fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
         SocketUrl::Tcp { .. }
         | SocketUrl::Unix(_)
         | SocketUrl::Descriptor(_)
-        | SocketUrl::Passed(_) => error,
+        | SocketUrl::Passed(_)
+        | SocketUrl::Nowhere => error,
     }
 }

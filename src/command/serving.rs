@@ -413,7 +413,7 @@ impl Master {
     fn status(&self) -> Answer {
         let (sockets, application, programs) = match &self.service {
             Some(service) => {
-                let sockets = vec![service.shown().to_owned()];
+                let sockets = service.shown().map(str::to_owned).into_iter().collect();
                 (sockets, service.status(), service.programs())
             }
             None => Default::default(),
@@ -452,7 +452,10 @@ impl Master {
 
 /// How it goes, for people.
 fn status(service: &Service) -> String {
-    format!("serving {}", service.shown())
+    match service.shown() {
+        Some(place) => format!("serving {place}"),
+        None => "running".to_owned(),
+    }
 }
 
 /// The next order, if anybody can give one.

@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
+use crate::command::front::Gateway;
 use crate::command::graph::{self, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, RunFile, Scope, Word};
-use crate::command::plan::Plan;
+use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::serve::Audience;
 use crate::command::target::SCHEME;
-use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving};
+use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving, settings};
 use crate::config::{self, COMMAND, Format, Layer, PID_FILE, SUPERVISED};
 use crate::eval::Value;
+use crate::gateway::socket_url::SocketUrl;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::seat::SeatOptions;
@@ -382,12 +387,11 @@ impl Supervise {
     /// # Errors
     /// It cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        match self.plan() {
-            Some(plan) => serving::run(plan?),
-            None => Err(Failure::mistake(
-                "only applications can be supervised",
-                None,
-            )),
+        match self.what {
+            Supervised::Application(node) => node.run(),
+            Supervised::Program(program, _) => {
+                serving::run(alone(&self.scope, self.supervision, program)?)
+            }
         }
     }
 
@@ -396,7 +400,32 @@ impl Supervise {
     pub fn plan(self) -> Option<Result<Plan, Failure>> {
         match self.what {
             Supervised::Application(node) => node.plan(),
-            Supervised::Program(..) => None,
+            Supervised::Program(program, _) => Some(alone(&self.scope, self.supervision, program)),
         }
     }
+}
+
+/// What is to be done for a program that is no application: a server that listens nowhere, and the program beside it.
+fn alone(
+    scope: &Scope,
+    mut supervision: Supervision,
+    program: SideProgram,
+) -> Result<Plan, Failure> {
+    let settings = &scope.configuration;
+    supervision.programs.insert(0, program);
+    Ok(Plan {
+        url: SocketUrl::Nowhere,
+        gateway: Gateway::Http(settings::http(settings, Audience::Anybody)),
+        announcement: Announcement::Nobody,
+        seating: Seating::of(scope, Some(&supervision))?,
+        identity: Identity::of(scope)?,
+        recipe: Recipe::Demo,
+        patience: settings.duration("runner.stop_timeout"),
+        lifetime: Lifetime {
+            // Nobody asks it for anything.
+            idle_timeout: Duration::ZERO,
+            ..supervision.lifetime
+        },
+        programs: supervision.programs,
+    })
 }

@@ -24,6 +24,8 @@ pub enum SocketUrl {
     Descriptor(Descriptor),
     /// `fd.socket:NAME[/family[/kind[/protocol]]]`, or `*` for every name
     Passed(Passed),
+    /// No socket at all: for what is only kept running. No text stands for it.
+    Nowhere,
 }
 
 /// The host part of a `tcp:` URL.
@@ -83,7 +85,7 @@ impl SocketUrl {
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(folder.join(path)),
-            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) => self,
+            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) | Self::Nowhere => self,
         }
     }
 }
@@ -400,6 +402,7 @@ impl fmt::Display for SocketUrl {
             Self::Passed(Passed { name, .. }) => {
                 write!(formatter, "fd.socket:{}", name.as_deref().unwrap_or("*"))
             }
+            Self::Nowhere => formatter.write_str("nowhere"),
         }
     }
 }
