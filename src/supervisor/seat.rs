@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use rustix::process::getppid;
 
 use super::client::{Client, Peer};
 use super::control::{Answer, Asked, Control, Handed, Order, Place, beside};
 use super::lock::{Lock, LockUrl};
 use super::pid_file::{Found, PidFile, find};
+use super::successor;
 
 /// How long the pid lock may be held by somebody else: it is for moments.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,6 +56,12 @@ struct Predecessor {
 }
 
 impl Predecessor {
+    /// Whether it has started us to take its place: it is told so then, and passes on to us what signals it gets.
+    fn awaits_us(&self) -> bool {
+        let pid = self.peer.as_ref().map(Peer::pid);
+        successor::is_expected() && pid.is_some() && pid == getppid()
+    }
+
     /// Tells it to retire: by a signal, or over a connection to it if it cannot be signalled, since it is in another
     /// container or belongs to another user.
     fn retire(&self, connection: Option<Client>) -> anyhow::Result<()> {
@@ -182,6 +190,7 @@ impl Claim {
         pid_file.publish(path)?;
         drop(lock);
         if let Some(predecessor) = &self.predecessor
+            && !predecessor.awaits_us()
             && let Err(error) = predecessor.retire(old)
         {
             // We serve all the same.
