@@ -11,6 +11,7 @@ use crate::command::graph::{self, Node};
 use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
+use crate::supervisor::privileges;
 use crate::supervisor::successor;
 
 /// The variable that names configuration files.
@@ -60,7 +61,11 @@ pub fn resolve(line: CommandLine) -> Result<Node, Failure> {
 fn layers(named: Vec<PathBuf>) -> Vec<Layer> {
     let own = dirs::config_dir()
         .map(|folder| folder.join("runner").join("runner.ini"))
-        .filter(|file| file.exists());
+        .filter(|file| {
+            // Root's own file is not passed over in silence by a server that is no longer root.
+            file.try_exists()
+                .unwrap_or_else(|_| privileges::are_dropped())
+        });
     let listed = env::var_os(FILES).unwrap_or_default();
     let listed = env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty());
     own.into_iter()

@@ -248,24 +248,12 @@ fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
 /// Waits for those of our children that have ended and that nobody else waits for: descendants of workers that
 /// were left to us when their parent ended.
 pub fn bury_orphans() {
-    // Only there: elsewhere nobody is left to us, see `adopt_orphans`.
-    #[cfg(target_os = "linux")]
-    for task in std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for pid in children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
+    for pid in children() {
+        if !awaited().contains_key(&pid)
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
-            if !awaited().contains_key(&pid)
-                && let Some(pid) = rustix::process::Pid::from_raw(pid)
-            {
-                // Its status is nobody's business.
-                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
-            }
+            // Its status is nobody's business.
+            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
         }
     }
 }
@@ -278,6 +266,20 @@ pub const STACK_SIGNAL: i32 = 52;
 /// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
 #[cfg(not(target_os = "linux"))]
 pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
+/// Our children. None where nobody is left to us when its parent ends, see [`adopt_orphans`].
+fn children() -> impl Iterator<Item = i32> {
+    let tasks = match cfg!(target_os = "linux") {
+        true => std::fs::read_dir("/proc/self/task").ok(),
+        false => None,
+    };
+    let tasks = tasks.into_iter().flatten().flatten();
+    tasks.flat_map(|task| {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let pids = children.split_whitespace();
+        pids.filter_map(|pid| pid.parse().ok())
+            .collect::<Vec<i32>>()
+    })
+}
 
 /// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
 #[must_use]
@@ -345,6 +347,72 @@ impl Process {
         let waited = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::NOHANG);
         waited.ok().flatten().map(|(_, status)| status.as_raw())
     }
+}
+
+/// Has a program that is about to be started lead a process group of its own, with as many descriptors as we were given
+/// at our start; and have SIGTERM if this process is gone before it, where the system can do that.
+pub fn lead_group(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    let limit = descriptors_at_start();
+    #[cfg(target_os = "linux")]
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        if let Some(current) = limit {
+            let mut limit = getrlimit(Resource::Nofile);
+            limit.current = Some(current);
+            setrlimit(Resource::Nofile, limit)?;
+        }
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+            set_parent_process_death_signal(Some(Signal::TERM))?;
+            if getppid() != Some(parent) {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls only, which neither allocate nor lock.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// Whether a child of ours, which has not been waited for, has ended.
+#[must_use]
+pub fn has_ended(child: u32) -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let Some(pid) = process_id(child) else {
+        return true;
+    };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
+/// Sends a signal to the process group of a child of ours that has not been waited for: till then, its number is
+/// nobody else's. That nothing of it is left is no error.
+pub fn signal_group(leader: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = process_id(leader) {
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Whether any child of ours but its leader is in a process group: descendants of the leader that were left to us.
+/// Those that are not yet have a parent that is. No, where nobody is left to us (see [`adopt_orphans`]).
+#[must_use]
+pub fn has_children_in_group(leader: u32) -> bool {
+    let Some(group) = process_id(leader) else {
+        return false;
+    };
+    children()
+        .filter_map(rustix::process::Pid::from_raw)
+        .any(|child| child != group && rustix::process::getpgid(Some(child)) == Ok(group))
+}
+
+fn process_id(number: u32) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(i32::try_from(number).ok()?)
 }
 
 /// A duplicate, close-on-exec, of a descriptor that this process was started with. The original is

@@ -19,6 +19,8 @@ pypy3                                  pypy3
 wrk                                    wrk
 cc                                     gcc
 setpriv                                util-linux
+systemd-analyze                        systemd
+systemd-socket-activate                systemd
 /usr/lib/python3/dist-packages/venv    python3-venv
 '
 

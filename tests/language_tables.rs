@@ -75,7 +75,8 @@ fn settings_have_the_accessor_of_their_kind() {
             }
             Kind::Path => assert_eq!(configuration.path(setting.name), None),
             Kind::Texts => assert!(configuration.texts(setting.name).is_empty()),
-            Kind::Text | Kind::Program | Kind::Url | Kind::Command => {
+            Kind::Rights => assert_eq!(configuration.optional_integer(setting.name), None),
+            Kind::Text | Kind::Program | Kind::Account | Kind::Url | Kind::Command => {
                 assert_eq!(configuration.text(setting.name), None);
             }
         }
@@ -115,6 +116,10 @@ fn units() {
         ("'1.5k'", 1536),
     ] {
         assert_eq!(size(text), bytes, "{text}");
+    }
+    for (text, rights) in [("'027'", 0o27), ("'7'", 7), ("0o27", 0o27), ("0", 0)] {
+        let settings = load(&format!("runner.umask = {text}"));
+        assert_eq!(settings.optional_integer("runner.umask"), Some(rights));
     }
     let path = load("runner.tmp = '/a'").path("runner.tmp");
     assert_eq!(path.as_deref(), Some(Path::new("/a")));

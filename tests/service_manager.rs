@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
-use support::{DEADLINE, Folder};
+use support::{Address, DEADLINE, Folder, Program, free_port, http};
 
 /// An application that answers with those variables of its environment that are meant for its server.
 const VARIABLES: &str = "\
@@ -55,6 +57,31 @@ fn it_is_told_when_requests_are_answered_and_when_the_end_begins() {
     );
     let serving = format!("runner: serving {}\n", server.url());
     server.wait().is(0, "", &serving);
+}
+
+#[test]
+fn it_is_told_of_a_reload_however_it_goes() {
+    let folder = Folder::new().file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'demo'])\n",
+    );
+    let manager = Manager::in_folder(&folder);
+    let server = folder
+        .runner(["runIni", "app.ini"])
+        .env("NOTIFY_SOCKET", folder.path("notify"))
+        .start();
+    let ready = manager.hears();
+    let folder = folder.file("app.ini", "app = commands.Alias(command=['nonsense'])\n");
+    server.signal(Signal::HUP);
+    let reloading = manager.hears();
+    let time = reloading
+        .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+        .and_then(|rest| rest.strip_suffix("\nSTATUS=reloading\n"));
+    let time: u128 = time.expect(&reloading).parse().expect("microseconds");
+    assert!(time > 0);
+    assert_eq!(manager.hears(), ready);
+    server.stop();
+    drop(folder);
 }
 
 #[test]
@@ -119,4 +146,116 @@ fn one_that_cannot_be_reached_is_said_once_and_changes_nothing() {
             format!("runner: serving {url}\n")
         );
     }
+}
+
+/// A command that runs `runner` as a service manager does: descriptor 3 is the listening socket that it gets as its
+/// standard input.
+fn activated(folder: &Folder, variables: &str, arguments: &str) -> Program {
+    let script = format!("exec 3<&0 </dev/null; export {variables}; exec runner {arguments}");
+    folder.program("sh", ["-c", &script])
+}
+
+fn listening() -> (TcpListener, Address) {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = socket.local_addr().expect("bound").port();
+    (socket, Address::port(port))
+}
+
+#[test]
+fn sockets_that_it_passes_are_served_unless_the_command_line_says_otherwise() {
+    let folder = Folder::new().file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'demo'])\nurl = 'tcp://localhost:1'\n",
+    );
+    let ours = "LISTEN_PID=$$ LISTEN_FDS=1";
+    for (variables, arguments) in [
+        (ours, "serve demo"),
+        (ours, "runIni app.ini"),
+        (ours, "serve fd.socket:* demo"),
+        (ours, "serve fd.socket:3 demo"),
+        (
+            "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web",
+            "serve fd.socket:web/inet/stream/tcp demo",
+        ),
+    ] {
+        let (socket, address) = listening();
+        let server = activated(&folder, variables, arguments)
+            .start_with(OwnedFd::from(socket))
+            .serving();
+        assert_eq!(server.address(), &address, "{arguments}");
+        assert_eq!(server.get("/").status, 200);
+        server.stop();
+    }
+    for (variables, arguments) in [
+        (ours, "serve tcp://127.0.0.1:0 demo"),
+        (ours, "serve -p 0 demo"),
+        // What was passed to a parent, which has left its environment to us.
+        ("LISTEN_PID=1 LISTEN_FDS=1", "serve demo"),
+    ] {
+        let (socket, address) = listening();
+        let server = activated(&folder, variables, arguments)
+            .start_with(OwnedFd::from(socket))
+            .serving();
+        assert_ne!(server.address(), &address, "{arguments}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_socket_that_it_does_not_pass_is_a_mistake() {
+    let folder = Folder::new();
+    for (variables, url, reason) in [
+        (
+            "LISTEN_PID=1 LISTEN_FDS=1",
+            "*",
+            "no service manager has passed a socket to this process (LISTEN_FDS)",
+        ),
+        (
+            "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=api",
+            "web",
+            "the service manager has passed `api` only",
+        ),
+        (
+            "LISTEN_PID=$$ LISTEN_FDS=1",
+            "*",
+            "descriptor 3 is no socket",
+        ),
+        (
+            "LISTEN_PID=$$ LISTEN_FDS=100000",
+            "*",
+            "the sockets of the service manager cannot be used (LISTEN_FDS): Bad file descriptor (os error 9)",
+        ),
+        (
+            "LISTEN_PID=$$ LISTEN_FDS=some",
+            "*",
+            "the sockets of the service manager cannot be used (LISTEN_FDS): invalid LISTEN_FDS",
+        ),
+    ] {
+        let stderr = format!("error: cannot listen on `fd.socket:{url}`: {reason}\n");
+        activated(&folder, variables, &format!("serve 'fd.socket:{url}' demo"))
+            .run()
+            .is(1, "", &stderr);
+    }
+}
+
+#[test]
+fn systemds_own_activation_passes_several_sockets() {
+    let folder = Folder::new();
+    let port = free_port();
+    let socket = folder.path("socket");
+    let listen = [
+        "--listen".to_owned(),
+        format!("127.0.0.1:{port}"),
+        "--listen".to_owned(),
+        socket.display().to_string(),
+        "--fdname=web:local".to_owned(),
+    ];
+    let server = folder
+        .program("systemd-socket-activate", listen)
+        .arguments([env!("CARGO_BIN_EXE_runner"), "serve", "demo"])
+        .start_at(Address::port(port));
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(http::get(&Address::Unix(socket.clone()), "/").status, 200);
+    server.stop();
+    assert!(socket.exists(), "it is the service manager's file");
 }

@@ -39,6 +39,12 @@ fn every_form_is_read() {
         ("fd.socket:3/AF_INET/SOCK_STREAM/tcp", "fd.socket:3"),
         ("fd.socket:3/unix/stream", "fd.socket:3"),
         ("fd.socket:3//stream/", "fd.socket:3"),
+        ("fd.socket:web", "fd.socket:web"),
+        (
+            "fd.socket:my_app.socket/inet/stream",
+            "fd.socket:my_app.socket",
+        ),
+        ("fd.socket:*", "fd.socket:*"),
     ] {
         assert_eq!(read_back(text), meaning, "{text}");
     }
@@ -147,15 +153,19 @@ fn a_mistake_is_named_with_what_was_wanted() {
         ),
         (
             "fd.socket:",
-            "`` in `fd.socket:` is no descriptor (hint: write a number, `stdin`, `stdout` or `stderr`)",
+            "`` in `fd.socket:` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:-1",
-            "`-1` in `fd.socket:-1` is no descriptor (hint: write a number, `stdin`, `stdout` or `stderr`)",
+            "`-1` in `fd.socket:-1` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
+        ),
+        (
+            "fd.socket:stdim",
+            "`stdim` in `fd.socket:stdim` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:99999999999",
-            "`99999999999` in `fd.socket:99999999999` is no descriptor (hint: write a number, `stdin`, `stdout` or `stderr`)",
+            "`99999999999` in `fd.socket:99999999999` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:3/ipx",

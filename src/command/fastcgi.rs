@@ -6,12 +6,14 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::seating::Seating;
-use crate::command::serve::take_socket_url;
+use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
-use crate::gateway::socket_url::{Descriptor, SocketUrl};
+use crate::gateway::activation;
+use crate::gateway::socket_url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
@@ -20,8 +22,9 @@ pub const ENTRY: Entry = Entry {
     usage: "[SOCKET_URL] NAME_OR_URL",
     about: "Serves an application by FastCGI, behind a web server",
     help: "\
-SOCKET_URL is `tcp://host:port`, `unix:/path` or `fd.socket:NUMBER`. Without
-it, requests are accepted on standard input (`fd.socket:stdin`), the socket
+SOCKET_URL is `tcp://host:port`, `unix:/path`, `fd.socket:NUMBER` or, for sockets
+that systemd passes, `fd.socket:NAME`. Without it, requests are accepted on all
+that systemd passes, or else on standard input (`fd.socket:stdin`), the socket
 that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
 SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
 SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
@@ -60,7 +63,8 @@ pub struct FastCgi {
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
     let (url, url_origin) = match take_socket_url(&scope, &mut arguments.line)? {
-        Some((url, origin)) => (url, Some(origin)),
+        Some((url, origin)) => (unless_passed(url, &origin), Some(origin)),
+        None if activation::is_there() => (ALL_PASSED, None),
         None => (STANDARD_INPUT, None),
     };
     if arguments.line.words.is_empty() {
@@ -91,7 +95,7 @@ impl FastCgi {
     /// What is to be done for that.
     ///
     /// # Errors
-    /// There is no Python for the application, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
+    /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
     pub fn plan(self) -> Result<Plan, Failure> {
         let settings = &self.scope.configuration;
         Ok(Plan {
@@ -99,6 +103,7 @@ impl FastCgi {
             announcement: Announcement::Nobody,
             seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
+            identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
             lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),

@@ -26,6 +26,7 @@ pub mod format;
 pub mod front;
 pub mod graph;
 pub mod help;
+pub mod identity;
 pub mod init;
 pub mod json;
 pub mod launch;

@@ -14,6 +14,7 @@ use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
 use crate::command::front::{Gateway, Place};
 use crate::command::graph::{self, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Origin, Scope};
 use crate::command::seating::Seating;
 use crate::command::settings;
@@ -32,6 +33,8 @@ const PYTHON: &str = "runner.python";
 pub struct Plan {
     /// Where to listen.
     pub url: SocketUrl,
+    /// Who the server is to be.
+    pub identity: Identity,
     /// What is spoken there.
     pub gateway: Gateway,
     /// Who is told when it answers.

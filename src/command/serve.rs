@@ -9,12 +9,14 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::seating::Seating;
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
-use crate::gateway::socket_url::{Host, InvalidSocketUrl, SocketUrl};
+use crate::gateway::activation;
+use crate::gateway::socket_url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
 use crate::supervisor::supervision::Supervision;
 
 /// What stands behind `serve` and `launch`.
@@ -27,8 +29,9 @@ pub const ENTRY: Entry = Entry {
     about: "Serves an application by HTTP",
     help: "\
 It listens at `peak.tools.server.url` (`url` for short; any free port of
-localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`
-or `fd.socket:NUMBER`. The options may stand anywhere before `--`, so that
+localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`,
+`fd.socket:NUMBER`, or `fd.socket:NAME` for sockets that systemd passes; if it
+passes any, and no URL is on the command line, all of them. The options may stand anywhere before `--`, so that
 `./app.ini -p 9000` works. Once the application answers, its address is
 printed on standard error. SIGTERM and SIGINT let it finish what it is doing
 (for `runner.stop_timeout` at most); a second SIGINT ends it at once. SIGQUIT
@@ -132,7 +135,7 @@ pub fn resolve(
             override_url(url, port, host).map_err(|invalid| arguments.wrong(invalid.message))?,
             Origin::CommandLine,
         ),
-        false => (url, url_origin),
+        false => (unless_passed(url, &url_origin), url_origin),
     };
     if arguments.line.words.is_empty() {
         return Err(arguments.missing("NAME_OR_URL"));
@@ -182,6 +185,21 @@ pub fn take_socket_url(
     Ok(Some((url, word.origin)))
 }
 
+/// The sockets that a service manager passes instead of a URL, if it does: it has opened what the URL says, or what
+/// takes its place. What was typed, or names sockets that are passed, stays as it is.
+#[must_use]
+pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
+    match (&url, origin) {
+        (_, Origin::CommandLine) | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_), _) => url,
+        (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_)) => {
+            match activation::is_there() {
+                true => ALL_PASSED,
+                false => url,
+            }
+        }
+    }
+}
+
 fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Failure> {
     let url: SocketUrl = text.parse().map_err(|invalid: InvalidSocketUrl| {
         scope.mistake(origin, invalid.message, invalid.hint)
@@ -212,7 +230,9 @@ fn override_url(
 ) -> Result<SocketUrl, InvalidSocketUrl> {
     let (old_host, old_port) = match url {
         SocketUrl::Tcp { host, port } => (host, port),
-        SocketUrl::Unix(_) | SocketUrl::Descriptor(_) => (Host::Name("localhost".to_owned()), 0),
+        SocketUrl::Unix(_) | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
+            (Host::Name("localhost".to_owned()), 0)
+        }
     };
     let port = port.unwrap_or(old_port);
     let Some(host) = host else {
@@ -260,6 +280,7 @@ impl Serve {
             },
             seating: Seating::of(&self.scope, self.supervision.as_ref())?,
             patience: settings.duration("runner.stop_timeout"),
+            identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
             lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),

@@ -15,17 +15,18 @@ use crate::application::status::Status;
 use crate::command::askers::Askers;
 use crate::command::failure::Failure;
 use crate::command::graph;
+use crate::command::identity::Identity;
 use crate::command::line::Scope;
 use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
 use crate::command::seating::{Claimed, Seating};
 use crate::command::service::{self, Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
-use crate::gateway::listener::Listener;
 use crate::gateway::stop::Manner;
 use crate::supervisor::control::{Answer, Asked, Order};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
+use crate::supervisor::orphans;
 use crate::supervisor::seat::Seat;
 use crate::supervisor::status::Master as Own;
 use crate::supervisor::successor::{self, Executable, Successor};
@@ -49,6 +50,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
         tokio::select! {
             ended = master.live() => ended,
             never = alive => match never {},
+            never = orphans::bury() => match never {},
         }
     })
 }
@@ -63,6 +65,7 @@ pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitC
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
+    Identity::of(scope)?.assume()?;
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let application = recipe.start(Readiness::First).await?;
@@ -130,8 +133,11 @@ impl Master {
         }
         let signals = Signals::receive()?;
         let seating = plan.seating.clone();
-        let mut claim = seating.clone().claim()?;
-        let listener = claim.listen(&plan.url, Listener::bind)?;
+        let identity = &plan.identity;
+        // Its files are the user's own, who is to remove them, too.
+        let mut claim = identity.act(|| seating.clone().claim())?;
+        let listener = claim.listen(&plan.url, |url| identity.listen(url))?;
+        identity.assume()?;
         // Whoever gives way to us has no less than it is to have.
         let readiness = match seating {
             Seating::Nowhere | Seating::Reachable(_) if !successor::is_expected() => {
@@ -320,7 +326,7 @@ impl Master {
             if plan.seating != seating {
                 crate::log!("a new pid file or control socket holds from the next start on");
             }
-            let listener = neighbour.listen(&plan, || Listener::bind(&plan.url))?;
+            let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
             service::start(plan, listener, Readiness::All).await
         })));
     }

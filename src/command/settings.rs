@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::command::failure::Failure;
+use crate::command::identity::Identity;
 use crate::command::line::Scope;
 use crate::command::plan::{python, python_arguments};
 use crate::command::serve::Audience;
@@ -14,7 +15,6 @@ use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
-use crate::supervisor::notify;
 use crate::workers::WorkerOptions;
 use crate::workers::pool::Limits;
 use crate::workers::resources::Resources;
@@ -73,7 +73,7 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
 /// The workers of a Python application.
 ///
 /// # Errors
-/// There is no Python.
+/// There is no Python, or no user as they are to be.
 pub fn workers(
     scope: &Scope,
     target: &Target,
@@ -86,8 +86,8 @@ pub fn workers(
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
         arguments: python_arguments(scope, target, arguments),
+        environment: Identity::of(scope)?.environment(),
         imports: settings.texts("runner.workers.imports"),
-        environment: environment(),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
         turnover: Turnover {
@@ -122,13 +122,6 @@ fn resources(settings: &Configuration) -> Resources {
         processes: limit("runner.workers.limits.processes"),
         core: settings.optional_size("runner.workers.limits.core"),
     }
-}
-
-/// What processes that we start find in their environment other than we do: a service manager's messages to us
-/// are not for them.
-fn environment() -> Vec<(String, Option<String>)> {
-    let ours = notify::VARIABLES.iter();
-    ours.map(|name| ((*name).to_owned(), None)).collect()
 }
 
 /// The same for a process that answers one request and ends: nothing is kept ready for others.

@@ -113,6 +113,8 @@ impl Key {
             | Kind::Duration
             | Kind::Size
             | Kind::Program
+            | Kind::Account
+            | Kind::Rights
             | Kind::Url
             | Kind::Command) => kind.wanted(),
         }
@@ -131,6 +133,8 @@ impl Key {
             | Kind::Size
             | Kind::Text
             | Kind::Program
+            | Kind::Account
+            | Kind::Rights
             | Kind::Url
             | Kind::Command => wanted,
         }
@@ -165,6 +169,8 @@ impl Key {
             | Kind::Texts
             | Kind::Path
             | Kind::Program
+            | Kind::Account
+            | Kind::Rights
             | Kind::Url
             | Kind::Command => Value::text(text),
         };

@@ -267,6 +267,12 @@ impl Configuration {
         }
     }
 
+    /// A setting that is a whole number; `None` where it is not set.
+    #[must_use]
+    pub fn optional_integer(&self, name: &'static str) -> Option<u64> {
+        self.settings.get(name).map(|_| self.integer(name))
+    }
+
     /// A setting that is a size, in bytes.
     #[must_use]
     pub fn size(&self, name: &'static str) -> u64 {

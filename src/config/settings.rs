@@ -31,6 +31,10 @@ pub enum Kind {
     Path,
     /// A program: a path if it has a `/`, else a command that is looked for in `PATH`.
     Program,
+    /// The name or number of a user or group.
+    Account,
+    /// The rights of a file: up to three octal digits.
+    Rights,
     /// The URL of a socket.
     Url,
     /// What can be run: a command or the name of one.
@@ -55,6 +59,8 @@ impl Kind {
             Self::Texts => "a list of strings".to_owned(),
             Self::Path => "a path (a string)".to_owned(),
             Self::Program => "a path or the name of a program (a string)".to_owned(),
+            Self::Account => "a name (a string) or a number".to_owned(),
+            Self::Rights => "a string of up to three octal digits".to_owned(),
             Self::Url => "a URL (a string)".to_owned(),
             Self::Command => "a command".to_owned(),
         }
@@ -73,11 +79,16 @@ impl Kind {
                 )
             }
             Self::Size => format!("{wanted}: bytes as a number, or `'64k'`, `'10M'`, `'1G'`"),
-            Self::Url => format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N`"),
+            Self::Url => {
+                format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`")
+            }
             Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
             Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
+            Self::Rights => format!("{wanted}, as in `'027'`, or a number, as in `0o27`"),
+            Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program | Self::Account => {
+                wanted
+            }
             Self::Texts => format!("{wanted}: `['…', '…']`"),
-            Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program => wanted,
         }
     }
 }
@@ -156,8 +167,11 @@ pub const SETTINGS: &[Setting] = settings! {
         "What the file runs, as a command with its words. In the root namespace `app` means this setting.",
         "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])";
     "peak.tools.server.url" Kind::Url, Default::Text("tcp://localhost:0"),
-        "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 is any free one. In the root namespace `url` means this setting.",
+        "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 is any free one. Sockets that systemd passes are used instead. In the root namespace `url` means this setting.",
         "url = 'tcp://localhost:8000'";
+    "runner.group" Kind::Account, Default::Unset,
+        "The group that the server and its workers run as, once it listens. Unless it is set, that of `runner.user`. Only root can change it.",
+        "runner.group = 'www-data'";
     "runner.log.access" Kind::Boolean, Default::Unset,
         "Whether each request is written to the log. Unless it is set, `launch` does it and all else does not.",
         "runner.log.access = True";
@@ -215,6 +229,12 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.tmp" Kind::Path, Default::Unset,
         "The folder for request bodies that are too large to be kept in memory. Unless it is set, the system's folder for temporary files.",
         "runner.tmp = '/var/tmp'";
+    "runner.umask" Kind::Rights, Default::Unset,
+        "The rights that files made by the server and its workers do not get, the sockets that it listens on among them. Unless it is set, they are those that `runner` was started with.",
+        "runner.umask = '027'";
+    "runner.user" Kind::Account, Default::Unset,
+        "The user that the server and its workers become, with its groups, once it listens on its ports; files, the sockets of `unix:` among them, are made and removed by that user. Only root can become another user, and there is no way back: files of settings must be readable for that user to be read anew.",
+        "runner.user = 'www-data'";
     "runner.workers.idle_timeout" Kind::Duration, Default::Number(60),
         "How long a worker beyond the least number may have nothing to do until it leaves. 0 keeps all that were ever needed.",
         "runner.workers.idle_timeout = '5m'";
@@ -369,6 +389,25 @@ pub fn check(
         (Kind::Path, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Path(PathBuf::from(&**text)))
         }
+        (Kind::Account, Value::Str(text)) if !text.is_empty() => {
+            Ok(Checked::Text(text.as_ref().to_owned()))
+        }
+        // The largest number means no user at all to the system.
+        (Kind::Account, Value::Int(number)) => match number.to_u32() {
+            Some(number) if number < u32::MAX => Ok(Checked::Text(number.to_string())),
+            _ => Err(bad_value("a name, or a number from 0 to 4294967294")),
+        },
+        (Kind::Rights, Value::Str(text)) => {
+            let octal = text.len() <= 3 && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+            match u64::from_str_radix(text, 8) {
+                Ok(rights) if octal => Ok(Checked::Integer(rights)),
+                _ => Err(bad_value("up to three octal digits, as in `'027'`,")),
+            }
+        }
+        (Kind::Rights, Value::Int(number)) => match number.to_u64() {
+            Some(number @ 0..=0o777) => Ok(Checked::Integer(number)),
+            _ => Err(bad_value("a number from 0 to 0o777")),
+        },
         (Kind::Texts, Value::List(items) | Value::Tuple(items)) => {
             let texts = items.iter().map(|item| match item {
                 Value::Str(text) if !text.is_empty() => Some(text.to_string()),

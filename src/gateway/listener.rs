@@ -14,6 +14,7 @@ use rustix::net::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::gateway::activation;
 use crate::gateway::binding::{self, SocketFile};
 use crate::gateway::passing::{self, Passed, Passer};
 use crate::gateway::socket_url::{Host, SocketUrl};
@@ -104,6 +105,10 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
+            SocketUrl::Passed(passed) => activation::descriptors(passed)
+                .and_then(|descriptors| descriptors.iter().map(binding::inherit).collect())
+                .and_then(Self::on_sockets)
+                .with_context(context),
             SocketUrl::Descriptor(descriptor) => binding::inherit(descriptor)
                 .and_then(|socket| Self::on_sockets(vec![socket]))
                 .with_context(context),
@@ -143,7 +148,7 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
             SocketUrl::Unix(path) => taken.file = SocketFile::taken_over(path),
-            SocketUrl::Descriptor(_) => {}
+            SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {}
         }
         Ok(taken)
     }

@@ -1,5 +1,6 @@
 //! Where requests come in: sockets, and the protocols spoken on them.
 
+pub mod activation;
 mod binding;
 pub mod cgi;
 pub mod fastcgi;

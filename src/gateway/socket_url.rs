@@ -22,6 +22,8 @@ pub enum SocketUrl {
     Unix(PathBuf),
     /// `fd.socket:N[/family[/kind[/protocol]]]`
     Descriptor(Descriptor),
+    /// `fd.socket:NAME[/family[/kind[/protocol]]]`, or `*` for every name
+    Passed(Passed),
 }
 
 /// The host part of a `tcp:` URL.
@@ -46,6 +48,24 @@ pub struct Descriptor {
     pub protocol: Option<u32>,
 }
 
+/// Sockets that a service manager passes on (`sd_listen_fds(3)`), and what they are said to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Their name (`FileDescriptorName=` of a systemd unit); `None` for all of them.
+    pub name: Option<String>,
+    /// The address family, where it was given.
+    pub family: Option<AddressFamily>,
+    /// The protocol's number, where it was given.
+    pub protocol: Option<u32>,
+}
+
+/// All sockets that a service manager passes on.
+pub const ALL_PASSED: SocketUrl = SocketUrl::Passed(Passed {
+    name: None,
+    family: None,
+    protocol: None,
+});
+
 /// Why a text is no URL of a socket that a server could listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSocketUrl {
@@ -63,7 +83,7 @@ impl SocketUrl {
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(folder.join(path)),
-            Self::Tcp { .. } | Self::Descriptor(_) => self,
+            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) => self,
         }
     }
 }
@@ -250,12 +270,15 @@ fn parse_descriptor(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUr
         _ if name.bytes().all(|byte| byte.is_ascii_digit()) => name.parse::<RawFd>().ok(),
         _ => None,
     };
-    let Some(number) = number else {
+    if number.is_none() && name != "*" && !is_name_of_passed(name) {
         return Err(invalid(
             format!("`{name}` in `{text}` is no descriptor"),
-            Some("write a number, `stdin`, `stdout` or `stderr`".to_owned()),
+            Some(
+                "write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes"
+                    .to_owned(),
+            ),
         ));
-    };
+    }
     let family = parts.next().filter(|part| !part.is_empty());
     let family = family.map(|part| parse_family(text, part)).transpose()?;
     let kind = parts.next().filter(|part| !part.is_empty());
@@ -270,11 +293,28 @@ fn parse_descriptor(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUr
             Some("write `fd.socket:number/family/kind/protocol`".to_owned()),
         ));
     }
-    Ok(SocketUrl::Descriptor(Descriptor {
-        number,
-        family,
-        protocol,
-    }))
+    Ok(match number {
+        Some(number) => SocketUrl::Descriptor(Descriptor {
+            number,
+            family,
+            protocol,
+        }),
+        None => SocketUrl::Passed(Passed {
+            name: Some(name.to_owned()).filter(|name| name != "*"),
+            family,
+            protocol,
+        }),
+    })
+}
+
+/// Whether a socket that systemd passes may have this name (`systemd.socket(5)`), and it is none that is nearly
+/// the name of a standard stream.
+fn is_name_of_passed(name: &str) -> bool {
+    let typo = ["stdin", "stdout", "stderr"]
+        .iter()
+        .any(|stream| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), stream) <= 1);
+    let begins_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    begins_well && !typo && name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn parse_family(text: &str, part: &str) -> Result<AddressFamily, InvalidSocketUrl> {
@@ -357,6 +397,9 @@ impl fmt::Display for SocketUrl {
                 2 => formatter.write_str("fd.socket:stderr"),
                 number => write!(formatter, "fd.socket:{number}"),
             },
+            Self::Passed(Passed { name, .. }) => {
+                write!(formatter, "fd.socket:{}", name.as_deref().unwrap_or("*"))
+            }
         }
     }
 }

@@ -16,7 +16,6 @@
 //!   take away a field that a proxy in front of us has added.
 //! - `CONTENT_LENGTH` is the length of the body as it was received, chunked or not.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use crate::application::{Connection, Errors, Request, RequestBody, Scheme};
+use crate::protocol::header_variables::{PREFIX, header_name, header_variables};
 use crate::protocol::mount::{made_up_target, mount, origin_form, split_query};
 
 #[cfg(test)]
@@ -104,110 +104,6 @@ pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) 
         each(name, value);
     }
     announced
-}
-
-/// The variables of the header fields. True if they announce a body.
-fn header_variables(headers: &HeaderMap, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
-    let mut announced = false;
-    if headers.len() == headers.keys_len() {
-        for (name, value) in headers {
-            announced |= header_variable(name, value.as_bytes(), each);
-        }
-        return announced;
-    }
-    for name in headers.keys() {
-        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        let first = values.next().unwrap_or_default();
-        let value: Cow<'_, [u8]> = match (name, values.next()) {
-            (_, None) => first.into(),
-            (name, Some(_)) if *name == header::CONTENT_TYPE => first.into(),
-            (name, Some(second)) => {
-                let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b"," };
-                let mut joined = [first, separator, second].concat();
-                for value in values {
-                    joined.extend_from_slice(separator);
-                    joined.extend_from_slice(value);
-                }
-                joined.into()
-            }
-        };
-        announced |= header_variable(name, &value, each);
-    }
-    announced
-}
-
-/// The variable of one header field, if it is to have one. True if the field announces a body.
-fn header_variable(name: &HeaderName, value: &[u8], each: &mut impl FnMut(&[u8], &[u8])) -> bool {
-    match name.as_str() {
-        "content-type" => each(b"CONTENT_TYPE", value),
-        "content-length" | "transfer-encoding" => return true,
-        name if is_dropped(name) => (),
-        name => with_variable_name(name.as_bytes(), |variable| each(variable, value)),
-    }
-    false
-}
-
-/// Whether a header field, in lower case, never reaches an application.
-fn is_dropped(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    ) || !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-const PREFIX: &[u8] = b"HTTP_";
-
-/// Names of up to so many bytes are converted on the stack. Longer ones exist only in attacks.
-const USUAL_NAME: usize = 128;
-
-/// Calls `use_it` with a name of which each byte is converted, after a prefix.
-fn with_converted<T>(
-    prefix: &[u8],
-    name: &[u8],
-    convert: impl Fn(u8) -> u8,
-    use_it: impl FnOnce(&[u8]) -> T,
-) -> T {
-    let mut short = [0; USUAL_NAME];
-    let mut long;
-    let length = prefix.len() + name.len();
-    let converted = if let Some(converted) = short.get_mut(..length) {
-        converted
-    } else {
-        long = vec![0; length];
-        &mut long[..]
-    };
-    let (head, tail) = converted.split_at_mut(prefix.len());
-    head.copy_from_slice(prefix);
-    for (to, from) in tail.iter_mut().zip(name) {
-        *to = convert(*from);
-    }
-    use_it(converted)
-}
-
-/// Calls `use_it` with the name of a header field's variable.
-fn with_variable_name(name: &[u8], use_it: impl FnOnce(&[u8])) {
-    let convert = |byte: u8| match byte {
-        b'-' => b'_',
-        byte => byte.to_ascii_uppercase(),
-    };
-    with_converted(PREFIX, name, convert, use_it);
-}
-
-/// The header field whose variable is `HTTP_` and this; none if it is not to reach an application.
-fn header_name(variable: &[u8]) -> Option<HeaderName> {
-    let convert = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    let name = with_converted(b"", variable, convert, HeaderName::from_bytes).ok()?;
-    (!is_dropped(name.as_str())).then_some(name)
 }
 
 /// Variables that are not those of a request.

@@ -2,6 +2,8 @@
 
 pub mod environ;
 
+mod header_variables;
+
 mod mount;
 
 pub mod cgi_response;

@@ -9,7 +9,10 @@
 //! - [`status`]: how a master is, as it goes over that socket;
 //! - [`successor`]: a newer program that takes our place;
 //! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
-//! - [`notify`]: what a service manager is told.
+//! - [`notify`]: what a service manager is told;
+//! - [`privileges`]: whom a server is once it listens;
+//! - [`program`]: programs that are kept running beside what is served;
+//! - [`orphans`]: the duty of the first process of a container.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
 //! peer of a socket.
@@ -20,7 +23,10 @@ pub mod lifecycle;
 pub mod lifetime;
 pub mod lock;
 pub mod notify;
+pub mod orphans;
 pub mod pid_file;
+pub mod privileges;
+pub mod program;
 pub mod seat;
 pub mod status;
 pub mod successor;

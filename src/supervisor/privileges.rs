@@ -1,0 +1,316 @@
+//! Whom a server is once it listens: a user and a group with few rights, taken on for good.
+
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+use nix::unistd::{self, Gid, Group, Uid, User};
+
+/// A user and a group that this process can become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    uid: Uid,
+    gid: Gid,
+    /// Its name, where it has one.
+    name: Option<String>,
+    /// Its folder, where it has one.
+    home: Option<String>,
+}
+
+/// Why a process cannot become what it was told to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The user is at fault.
+    User {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The group is at fault.
+    Group {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+/// Whether this process has become another user.
+static BECOME: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has become another user: what its first one could read, it may not be able to.
+#[must_use]
+pub fn are_dropped() -> bool {
+    BECOME.load(Ordering::Relaxed)
+}
+
+impl Account {
+    /// The account of a user and a group (names or numbers): without a group, the user's own; without a user, the
+    /// present one; without both, none.
+    ///
+    /// # Errors
+    /// There is no such user or group, or only root could become it.
+    pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, Refusal> {
+        let found = user.map(find_user).transpose()?;
+        let own = match group {
+            Some(group) => Some(find_group(group)?),
+            None => found
+                .as_ref()
+                .and_then(|(_, own)| own.as_ref().map(|own| own.gid)),
+        };
+        let (uid, entry) = found.unwrap_or((Uid::current(), None));
+        let gid = match (own, user) {
+            (Some(gid), _) => gid,
+            (None, None) => return Ok(None),
+            (None, Some(user)) => {
+                return Err(Refusal::User {
+                    message: format!("there is no user {user}, and so no group of its own"),
+                    hint: Some("set `runner.group`, too".to_owned()),
+                });
+            }
+        };
+        let account = Self {
+            uid,
+            gid,
+            home: entry
+                .as_ref()
+                .map(|entry| entry.dir.to_string_lossy().into_owned()),
+            name: entry.map(|entry| entry.name),
+        };
+        if !account.is_present() && !Uid::effective().is_root() {
+            let message = "only root can become another user or group".to_owned();
+            let present = match User::from_uid(Uid::effective()) {
+                Ok(Some(present)) => format!("`{}`", present.name),
+                Ok(None) | Err(_) => format!("user {}", Uid::effective()),
+            };
+            let hint = Some(format!(
+                "this is {present}: start it as root, or do without it"
+            ));
+            return Err(match user.is_some() && uid != Uid::current() {
+                true => Refusal::User { message, hint },
+                false => Refusal::Group { message, hint },
+            });
+        }
+        Ok(Some(account))
+    }
+
+    /// Whether this process is it already.
+    fn is_present(&self) -> bool {
+        [Uid::current(), Uid::effective()] == [self.uid; 2]
+            && [Gid::current(), Gid::effective()] == [self.gid; 2]
+    }
+
+    /// Becomes it, with its supplementary groups, and makes sure that there is no way back.
+    ///
+    /// # Errors
+    /// The system refuses; nothing should be done with the rights that are left then.
+    pub fn assume(&self) -> anyhow::Result<()> {
+        if self.is_present() {
+            return Ok(());
+        }
+        self.take_on()
+            .with_context(|| format!("cannot become {self}"))?;
+        BECOME.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn take_on(&self) -> anyhow::Result<()> {
+        self.join_groups().context("its groups cannot be joined")?;
+        // For root these set the real, the effective and the saved one, in all threads (setuid(2)). The group comes
+        // first: without root's rights it could not be changed any more.
+        unistd::setgid(self.gid)?;
+        unistd::setuid(self.uid)?;
+        if !self.is_complete()? {
+            bail!("a part of this process is still somebody else");
+        }
+        if !self.uid.is_root() && unistd::setuid(Uid::from_raw(0)).is_ok() {
+            bail!("root's rights could be had back");
+        }
+        Ok(())
+    }
+
+    /// Does something as it for a moment, with root's rights afterwards: files that are made then are its own, in
+    /// folders that it may write to. For the time before anything else goes on in this process.
+    ///
+    /// # Errors
+    /// The system refuses; else what is done returns.
+    pub fn act_as<T>(&self, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        if self.is_present() {
+            return act();
+        }
+        let root = Moment {
+            uid: Uid::effective(),
+            gid: Gid::effective(),
+            #[cfg(not(target_vendor = "apple"))]
+            groups: unistd::getgroups()?,
+        };
+        let acted = self
+            .join_groups()
+            .and_then(|()| Ok(unistd::setegid(self.gid)?))
+            .and_then(|()| Ok(unistd::seteuid(self.uid)?))
+            .with_context(|| format!("cannot act as {self}"))
+            .and_then(|()| act());
+        root.restore().context("cannot be root again")?;
+        acted
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    fn join_groups(&self) -> anyhow::Result<()> {
+        match &self.name {
+            Some(name) => unistd::initgroups(&CString::new(name.as_str())?, self.gid)?,
+            None => unistd::setgroups(&[self.gid])?,
+        }
+        Ok(())
+    }
+
+    /// There, the groups of a user are looked up whenever they matter.
+    #[cfg(target_vendor = "apple")]
+    fn join_groups(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn is_complete(&self) -> anyhow::Result<bool> {
+        let (users, groups) = (unistd::getresuid()?, unistd::getresgid()?);
+        Ok([users.real, users.effective, users.saved] == [self.uid; 3]
+            && [groups.real, groups.effective, groups.saved] == [self.gid; 3])
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn is_complete(&self) -> anyhow::Result<bool> {
+        Ok(self.is_present())
+    }
+
+    /// What its processes find in their environment: `HOME`, `USER` and `LOGNAME`, where it has them.
+    pub fn environment(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        let variables = [
+            ("HOME", &self.home),
+            ("USER", &self.name),
+            ("LOGNAME", &self.name),
+        ];
+        variables
+            .map(|(variable, value)| (variable.to_owned(), value.clone()))
+            .into_iter()
+    }
+}
+
+/// Who this process was before it acted as somebody else for a moment.
+struct Moment {
+    uid: Uid,
+    gid: Gid,
+    #[cfg(not(target_vendor = "apple"))]
+    groups: Vec<Gid>,
+}
+
+impl Moment {
+    fn restore(self) -> anyhow::Result<()> {
+        unistd::seteuid(self.uid)?;
+        unistd::setegid(self.gid)?;
+        #[cfg(not(target_vendor = "apple"))]
+        unistd::setgroups(&self.groups)?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(formatter, "user `{name}`")?,
+            None => write!(formatter, "user {}", self.uid)?,
+        }
+        write!(formatter, " with group {}", self.gid)
+    }
+}
+
+/// A user by its name, or by its number, which need not have a name.
+fn find_user(text: &str) -> Result<(Uid, Option<User>), Refusal> {
+    let refused = |message: String| Refusal::User {
+        message,
+        hint: None,
+    };
+    let unknown = |error| refused(format!("the user `{text}` cannot be looked up: {error}"));
+    if let Some(user) = User::from_name(text).map_err(unknown)? {
+        return Ok((user.uid, Some(user)));
+    }
+    match number(text).map(Uid::from_raw) {
+        Some(uid) => Ok((uid, User::from_uid(uid).map_err(unknown)?)),
+        None => Err(refused(format!("there is no user `{text}`"))),
+    }
+}
+
+/// A group by its name or number.
+fn find_group(text: &str) -> Result<Gid, Refusal> {
+    let refused = |message: String| Refusal::Group {
+        message,
+        hint: None,
+    };
+    let found = Group::from_name(text)
+        .map_err(|error| refused(format!("the group `{text}` cannot be looked up: {error}")))?;
+    found
+        .map(|group| group.gid)
+        .or_else(|| number(text).map(Gid::from_raw))
+        .ok_or_else(|| refused(format!("there is no group `{text}`")))
+}
+
+/// The number of a user or group. The largest means *no change* to the system.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| *number != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Account, Refusal};
+
+    #[test]
+    fn names_and_numbers_are_looked_up() {
+        let message = |user, group| match Account::find(user, group) {
+            Ok(account) => account.map_or("nobody".to_owned(), |account| account.to_string()),
+            Err(Refusal::User { message, .. }) => format!("user: {message}"),
+            Err(Refusal::Group { message, .. }) => format!("group: {message}"),
+        };
+        assert_eq!(message(None, None), "nobody");
+        for (user, group, expected) in [
+            (
+                Some("no such user"),
+                None,
+                "user: there is no user `no such user`",
+            ),
+            (Some("-1"), None, "user: there is no user `-1`"),
+            (
+                Some("4294967295"),
+                None,
+                "user: there is no user `4294967295`",
+            ),
+            (
+                Some("3999999999"),
+                None,
+                "user: there is no user 3999999999, and so no group of its own",
+            ),
+            (
+                None,
+                Some("no such group"),
+                "group: there is no group `no such group`",
+            ),
+        ] {
+            assert_eq!(message(user, group), expected);
+        }
+        let root = nix::unistd::Uid::effective().is_root();
+        let expected = match root {
+            true => "user 3999999999 with group 4",
+            false => "user: only root can become another user or group",
+        };
+        assert_eq!(message(Some("3999999999"), Some("4")), expected);
+    }
+
+    #[test]
+    fn what_this_process_is_already_needs_no_root() {
+        let present = nix::unistd::Uid::current().to_string();
+        let group = nix::unistd::Gid::current().to_string();
+        let account = Account::find(Some(&present), Some(&group)).expect("oneself");
+        account
+            .expect("what was asked for")
+            .assume()
+            .expect("nothing to do");
+    }
+}

@@ -1,0 +1,259 @@
+//! `runner.user`, `runner.group`, `runner.umask`: who a server is once it listens.
+//!
+//! Only root can become another user. Where the tests do not run as root, what is left to test is that it is refused.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+use rustix::process::{Signal, geteuid};
+use support::{Address, Folder, Program, http};
+
+/// Says who its process is, and whether there is a way back.
+const WHOAMI: &str = "\
+import os
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    try:
+        os.setuid(0)
+        back = 'root'
+    except PermissionError:
+        back = 'refused'
+    os.umask(mask := os.umask(0))
+    ids = os.getresuid() + os.getresgid()
+    names = [os.environ.get(name) for name in ('HOME', 'USER', 'LOGNAME')]
+    groups = sorted(set(os.getgroups()) | {os.getgid()})
+    return [repr((ids, groups, names, oct(mask), back)).encode()]
+";
+
+/// Somebody whom every system has, with few rights.
+const NOBODY: u32 = 65534;
+
+/// A folder that everybody can read, with that application and settings.
+fn folder(settings: &str) -> Folder {
+    let folder = Folder::new().file("whoami.py", WHOAMI).file(
+        "app.ini",
+        format!(
+            "app = commands.Alias(command=['serve', 'WSGI', 'import:whoami.application'])\n\
+             runner.python = '/usr/bin/python3'\n{settings}"
+        ),
+    );
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(""), everybody).expect("our own folder");
+    folder
+}
+
+/// What `id` says about nobody.
+fn id(folder: &Folder, option: &str) -> String {
+    let said = folder.program("id", [option, "nobody"]).run();
+    said.success().trim().to_owned()
+}
+
+/// The same by somebody without root's rights.
+fn unprivileged(folder: &Folder, file: &str) -> Program {
+    let runner = env!("CARGO_BIN_EXE_runner");
+    match geteuid().is_root() {
+        true => folder
+            .program("setpriv", ["--reuid=1", "--regid=1", "--clear-groups"])
+            .arguments([runner, "runIni", file]),
+        false => folder.runner(["runIni", file]),
+    }
+}
+
+/// A TCP port that needs root's rights.
+fn privileged_port() -> u16 {
+    (600..1024)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("a free port")
+}
+
+#[test]
+fn a_server_becomes_the_user_once_it_listens() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let port = privileged_port();
+    for (user, group) in [
+        ("'nobody'", None),
+        ("65534", None),
+        ("'65534'", Some("'nogroup'")),
+        ("'nobody'", Some("4")),
+    ] {
+        let group_line =
+            group.map_or_else(String::new, |group| format!("runner.group = {group}\n"));
+        let folder = folder(&format!(
+            "url = 'tcp://127.0.0.1:{port}'\nrunner.user = {user}\n{group_line}"
+        ));
+        let server = folder.runner(["runIni", "app.ini"]).start();
+        let gid = match group {
+            Some("4") => 4,
+            _ => NOBODY,
+        };
+        let home = fs::read_to_string("/etc/passwd").expect("users");
+        let home = home
+            .lines()
+            .find(|line| line.starts_with("nobody:"))
+            .and_then(|line| line.split(':').nth(5))
+            .expect("nobody's folder");
+        let ids = format!("({NOBODY}, {NOBODY}, {NOBODY}, {gid}, {gid}, {gid})");
+        let mut groups: Vec<u32> = id(&folder, "-G")
+            .split(' ')
+            .map(|group| group.parse().expect("a number"))
+            .collect();
+        if gid == 4 {
+            // The group that was asked for stands for the user's own.
+            groups.retain(|group| *group != NOBODY);
+            groups.push(4);
+        }
+        groups.sort_unstable();
+        let expected =
+            format!("({ids}, {groups:?}, ['{home}', 'nobody', 'nobody'], '0o22', 'refused')");
+        assert_eq!(server.get("/").ok(), expected, "{user} {group:?}");
+        for (pid, _) in server.processes() {
+            let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))
+                .expect("a process of ours");
+            let all = format!("Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}\n");
+            assert!(status.contains(&all), "{status}");
+            assert!(status.contains("CapEff:\t0000000000000000\n"), "{status}");
+        }
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn the_socket_file_is_the_users_own() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = folder("url = 'unix:run/socket'\nrunner.user = 'nobody'\nrunner.umask = '007'\n")
+        .file("run/keep", "");
+    let run = folder.path("run");
+    chown(&run, Some(NOBODY), Some(NOBODY)).expect("we are root");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let socket = run.join("socket");
+    let made = fs::metadata(&socket).expect("a socket");
+    assert_eq!(
+        (made.uid(), made.gid(), made.mode() & 0o777),
+        (NOBODY, NOBODY, 0o770)
+    );
+    let reply = http::get(&Address::Unix(socket.clone()), "/");
+    assert!(reply.ok().ends_with("'0o7', 'refused')"));
+    assert_eq!(server.stop().status, 0);
+    assert!(!socket.exists());
+
+    // Not being able to remove it in the end is known from the start.
+    chown(&run, Some(0), Some(0)).expect("we are root");
+    folder.runner(["runIni", "app.ini"]).run().is(
+        1,
+        "",
+        "error: cannot listen on `unix:[folder]/run/socket`: Permission denied (os error 13)\n",
+    );
+}
+
+#[test]
+fn a_reload_is_done_with_the_rights_that_are_left() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let user = "runner.user = 'nobody'\n";
+    let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{user}"));
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let before = server.get("/").ok().clone();
+    let rewrite = |from: &str, to: &str| {
+        let changed = folder.read("app.ini").replace(from, to);
+        assert!(changed.contains(to));
+        fs::write(folder.path("app.ini"), changed).expect("our own file");
+    };
+    let reload = |said: &str| {
+        let seen = server.log().matches(said).count();
+        server.signal(Signal::HUP);
+        server.wait_for_log(|log| log.matches(said).count() > seen);
+    };
+
+    reload("runner: reloaded\n");
+    assert_eq!(server.get("/").ok(), before);
+
+    rewrite("'nobody'", "'root'");
+    reload("only root can become another user or group\n");
+    rewrite("'root'", "'nobody'");
+    rewrite("127.0.0.1:0", &format!("127.0.0.1:{}", privileged_port()));
+    if fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .is_ok_and(|port| port.trim() == "1024")
+    {
+        reload(
+            "hint: it may need root's rights, which were given up (runner.user): start it again\n",
+        );
+    }
+    assert_eq!(server.get("/").ok(), before);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn only_root_can_become_somebody_else() {
+    for setting in ["runner.user = 'nobody'", "runner.group = 4242"] {
+        let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{setting}\n"));
+        let said = unprivileged(&folder, &folder.path("app.ini").display().to_string()).run();
+        let expected = [
+            "error: only root can become another user or group\n",
+            &format!("{setting}\n"),
+            " = hint: this is ",
+            ": start it as root, or do without it\n",
+        ];
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{setting}");
+        for part in expected {
+            assert!(said.stderr.contains(part), "{}", said.stderr);
+        }
+    }
+}
+
+#[test]
+fn oneself_is_always_allowed() {
+    let user = geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    let folder = folder(&format!(
+        "url = 'tcp://127.0.0.1:0'\nrunner.user = {user}\nrunner.group = {group}\n"
+    ));
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let ids = format!("(({user}, {user}, {user}, {group}, {group}, {group})");
+    assert!(server.get("/").ok().starts_with(&ids));
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().status, 0);
+}
+
+#[test]
+fn mistakes_are_shown_where_they_were_made() {
+    for (setting, message, hint) in [
+        ("runner.user = 'no one'", "there is no user `no one`", ""),
+        ("runner.group = 'no one'", "there is no group `no one`", ""),
+        (
+            "runner.user = 3999999999",
+            "there is no user 3999999999, and so no group of its own",
+            "  = hint: set `runner.group`, too",
+        ),
+        (
+            "runner.user = -1",
+            "setting `runner.user` takes a name, or a number from 0 to 4294967294 but got `-1`",
+            "",
+        ),
+        (
+            "runner.umask = '028'",
+            "setting `runner.umask` takes up to three octal digits, as in `'027'`, but got `'028'`",
+            "",
+        ),
+        (
+            "runner.umask = 512",
+            "setting `runner.umask` takes a number from 0 to 0o777 but got `512`",
+            "",
+        ),
+    ] {
+        let folder = folder(&format!("{setting}\n"));
+        let said = folder.runner(["runIni", "app.ini"]).run();
+        let start = format!("error: {message}\n  ┌─ app.ini:3:");
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{setting}");
+        assert!(said.stderr.contains("^^^"), "{}", said.stderr);
+        assert!(said.stderr.starts_with(&start), "{}", said.stderr);
+        assert!(said.stderr.contains(hint), "{}", said.stderr);
+    }
+}
