@@ -84,6 +84,7 @@ impl Claimed {
                     Listener::take_over(url, handed.descriptors)
                 }
                 // Where a process manager hands over a socket, it does so each time. By hand, there is none.
+                SocketUrl::Nowhere => bind(url),
                 SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
                     bind(url).or_else(|_| Listener::take_over(url, handed.descriptors))
                 }

@@ -60,7 +60,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
 /// The application cannot be started.
 pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
     let recipe = match Recipe::of(scope, application, Vec::new())? {
-        Recipe::Demo => Recipe::Demo,
+        recipe @ (Recipe::Demo | Recipe::Nothing) => recipe,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
