@@ -17,7 +17,7 @@ COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent target/release/runner completi
 # Where the recipes look for what cargo has built, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: all run test bench install uninstall clean
+.PHONY: all run test fuzz bench install uninstall clean
 
 all:
 	$(CARGO) build --release --locked
@@ -31,6 +31,10 @@ test: target/venv/installed
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-fail-fast
+
+# A million cases for the parsers, the evaluator and the layouts. `cargo fuzz run TARGET` goes on from there.
+fuzz:
+	$(CARGO) test --locked --release --test fuzz
 
 # Compares with other servers under load, and prints the table.
 bench: all target/bench-venv/installed

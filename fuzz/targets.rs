@@ -8,7 +8,7 @@ use runner::eval::{Budget, Fault, Home, Properties, Value, evaluate};
 use runner::syntax::file::Line;
 use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, file as files, key_layout, keys,
-    render,
+    layout, render,
 };
 
 /// No settings, no environment.
@@ -52,6 +52,29 @@ pub fn file(bytes: &[u8]) {
             shown(mistake);
         }
     }
+}
+
+/// Puts a configuration file in its layout, which has the same settings and is its own layout.
+pub fn format(bytes: &[u8]) {
+    let Ok(source) = files::decode("x.ini", bytes.to_vec()) else {
+        return;
+    };
+    let Ok(text) = layout(&source, 1 << 24) else {
+        return;
+    };
+    let names = |source: &Arc<Source>| {
+        let (lines, mistakes) = files::parse(source);
+        assert!(mistakes.is_empty());
+        let name = |line| match line {
+            Line::Section { name, .. } => format!("[{name}]"),
+            Line::Setting { name, .. } => name,
+        };
+        lines.into_iter().map(name).collect::<Vec<_>>()
+    };
+    let name = "x.ini".to_owned();
+    let again = Arc::new(Source { name, text });
+    assert_eq!(names(&source), names(&again));
+    assert_eq!(layout(&again, 1 << 24).ok(), Some(again.text.clone()));
 }
 
 /// Frames a file for `supervise`, and puts it in its layout, which means the same.

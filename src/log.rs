@@ -7,12 +7,31 @@ use std::io::{IsTerminal, Write};
 /// processes do not mix. A log that cannot be written is no reason to stop.
 pub fn write(message: Arguments<'_>) {
     let mut text = String::new();
-    for line in message.to_string().lines() {
+    for line in without_numbers(&message.to_string()).lines() {
         text.push_str("runner: ");
         text.push_str(line);
         text.push('\n');
     }
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A text without the numbers that the standard library gives with the system's reasons: `(os error 2)` tells
+/// nobody more than the words before it.
+#[must_use]
+pub fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut parts = text.split(MARK);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, behind)) if number.parse::<i32>().is_ok() => out.push_str(behind),
+            Some(_) | None => {
+                out.push_str(MARK);
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// Writes one line as it is, in a single write.
@@ -42,4 +61,21 @@ macro_rules! log {
     ($($part:tt)*) => {
         $crate::log::write(format_args!($($part)*))
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_numbers;
+
+    #[test]
+    fn reasons_without_numbers() {
+        for (text, plain) in [
+            ("a: No such file (os error 2)", "a: No such file"),
+            ("a (os error 2): b (os error 13), c", "a: b, c"),
+            ("a (os error x) (os error ", "a (os error x) (os error "),
+            ("", ""),
+        ] {
+            assert_eq!(without_numbers(text), plain);
+        }
+    }
 }

@@ -17,6 +17,9 @@ use crate::supervisor::successor;
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
 
+/// Commands that work whatever is wrong with the files below what they are given.
+const WITHOUT_FILES: &[&str] = &["completions", "fmt", "init"];
+
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -43,8 +46,14 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
 /// # Errors
 /// What is wrong with the files, or a name in them or in the command line.
 pub fn resolve(line: CommandLine) -> Result<Node, Failure> {
-    let layers = layers(line.files);
-    let scope = Scope::load(layers, None)?;
+    let head = line.words.first().and_then(|word| word.to_str());
+    let scope = match Scope::load(layers(line.files), None) {
+        // Who mends a file needs these.
+        Err(_) if head.is_some_and(|head| WITHOUT_FILES.contains(&head)) => {
+            Scope::load(Vec::new(), None)?
+        }
+        loaded => loaded?,
+    };
     graph::command(scope, Line::typed(line.words))
 }
 

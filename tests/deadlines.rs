@@ -5,6 +5,7 @@ mod support;
 use std::thread;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use support::http::{self, Connection, Waits};
 use support::{Folder, Server};
 
@@ -212,6 +213,40 @@ fn sigquit_writes_the_stacks_of_all_workers() {
     for mut connection in connections {
         assert_eq!(connection.reply("GET").status, 200);
     }
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Waits until so many requests are in the queue, as `runner status` shows it.
+#[track_caller]
+fn queued(server: &Server, count: u64) {
+    let mut waits = Waits::new();
+    let length = || {
+        let status = server
+            .folder()
+            .runner(["status", "--format", "json", "status"])
+            .run();
+        let status: Value = serde_json::from_str(status.success()).expect("JSON");
+        status["queue"]["length"].as_u64()
+    };
+    while length() != Some(count) {
+        waits.wait(|| server.log());
+    }
+}
+
+#[test]
+fn nothing_is_begun_for_a_client_that_has_gone() {
+    let server = stuck("runner.status.url = 'unix:status'\nrunner.workers.max = 1\n");
+    let mut busy = begin(&server, "/wait_at_the_gate", "waiting\n");
+    let mut deserted = Connection::open(server.address());
+    deserted.send(b"GET /spin HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    queued(&server, 1);
+    drop(deserted);
+    queued(&server, 0);
+    server.folder().open_gate();
+    assert_eq!(busy.reply("GET").status, 200);
+    assert!(server.get("/").ok().starts_with("pid "));
+    let log = server.log();
+    assert!(!log.contains("began /spin"), "{log}");
     assert_eq!(server.stop().status, 0);
 }
 

@@ -103,7 +103,8 @@ fn tidy(text: &str) -> Option<String> {
 fn source(text: &str) -> Arc<Source> {
     Arc::new(Source {
         name: "x.ini".to_owned(),
-        text: text.to_owned(),
+        // As `decode` does with what it reads.
+        text: text.trim_start_matches('\u{feff}').to_owned(),
     })
 }
 

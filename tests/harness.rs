@@ -116,8 +116,13 @@ fn load_counts_what_is_answered_and_what_is_lost() {
     const SORRY: &str =
         "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngo";
-    let cases: [(&[&str], &[u16], &str); 5] = [
+    const CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+                          3\r\ngoo\r\n1\r\nd\r\n0\r\n\r\n";
+    const CUT_CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ngoo\r\n";
+    let cases: [(&[&str], &[u16], &str); 7] = [
         (&[GOOD], &[200], ""),
+        (&[CHUNKS], &[200], ""),
+        (&[GOOD, CUT_CHUNKS], &[200], "the chunks are cut off"),
         (&[GOOD, SORRY], &[200, 502], ""),
         (&[GOOD, ""], &[200], "closed without an answer"),
         (

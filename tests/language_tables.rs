@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runner::config::{Checked, Configuration, Default, Kind, Layer, SETTINGS};
+use runner::config::{Checked, Configuration, Default, Kind, Layer, SETTINGS, SPECIAL};
 use runner::eval::{CONSTANTS, FUNCTIONS};
-use runner::syntax::render;
+use runner::syntax::{WORDS, render};
 
 /// Reads a file with this text.
 fn load(text: &str) -> Configuration {
@@ -167,6 +167,34 @@ fn names_are_documented_and_mean_something() {
         assert!(is_help(constant.help), "{}", constant.name);
         let configuration = load(&format!("x = {}", constant.name));
         assert!(configuration.get("x").is_ok(), "{}", constant.name);
+    }
+}
+
+#[test]
+fn words_are_documented_and_their_examples_true() {
+    assert!(WORDS.is_sorted_by_key(|word| word.name));
+    for word in WORDS {
+        assert!(is_help(word.help), "{}", word.name);
+        let (expression, result) = word.example;
+        let used = word.name.trim_end_matches('\'');
+        assert!(expression.contains(used) || result == used, "{}", word.name);
+        let value = load(&format!("x = {expression}")).get("x");
+        let value = value.expect(expression).map(|value| value.repr());
+        assert_eq!(value.as_deref(), Some(result), "{expression}");
+    }
+}
+
+#[test]
+fn special_sections_are_documented_and_their_examples_right() {
+    assert!(SPECIAL.is_sorted_by_key(|section| section.name));
+    for section in SPECIAL {
+        assert!(is_help(section.help), "{}", section.name);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("more.ini"), "").expect("a file");
+        let path = folder.path().join("x.ini");
+        let text = format!("[{}]\n{}\n", section.name, section.example);
+        fs::write(&path, text).expect("a file");
+        assert!(Configuration::load(&[Layer::File(path)]).is_ok());
     }
 }
 

@@ -9,6 +9,37 @@ fn defines_x(command: &str) -> String {
     format!("[peak.running.shortcuts]\nx = commands.Alias(command=['{command}'])\n")
 }
 
+/// What is needed to mend a file does not need it to be whole.
+#[test]
+fn a_broken_file_of_ones_own_does_not_stop_what_reads_no_settings() {
+    let folder = Folder::new()
+        .file(".config/runner/runner.ini", "a = (\n")
+        .file("app.ini", "a=1\n");
+    folder.runner(["fmt", "app.ini"]).run().is(0, "", "");
+    assert_eq!(folder.read("app.ini"), "a = 1\n");
+    let script = folder.runner(["completions", "bash"]).run();
+    assert!(script.success().contains("runner"));
+    assert_eq!(folder.runner(["true"]).run().status, 1);
+}
+
+/// A pipe is a file like any other as long as somebody writes into it.
+#[test]
+fn a_pipe_without_a_writer_is_not_waited_for() {
+    let folder = Folder::new().file("names.ini", defines_x("false"));
+    let made = folder.program("mkfifo", ["pipe"]).run();
+    assert_eq!(made.status, 0, "{made:#?}");
+    folder.runner(["-c", "pipe", "true"]).run().is(
+        1,
+        "",
+        "error: cannot read `pipe`: it is a pipe into which nobody writes\n",
+    );
+    folder
+        .program("sh", ["-c", "cat names.ini | \"$0\" -c /dev/stdin x"])
+        .arguments([env!("CARGO_BIN_EXE_runner")])
+        .run()
+        .is(1, "", "");
+}
+
 #[test]
 fn later_layers_win() {
     let own = ".config/runner/runner.ini";

@@ -86,7 +86,7 @@ fn each_setting_function_and_section_is_documented() {
         );
     }
     for section in SPECIAL {
-        let name = format!("[{section}]");
+        let name = format!("[{}]", section.name);
         assert!(page.to_lowercase().contains(&name.to_lowercase()), "{name}");
     }
 }

@@ -3,8 +3,9 @@
 mod support;
 
 use runner::command::COMMANDS;
-use runner::config::SETTINGS;
+use runner::config::{SETTINGS, SPECIAL};
 use runner::eval::{CONSTANTS, FUNCTIONS};
+use runner::syntax::WORDS;
 use support::Folder;
 
 #[test]
@@ -148,6 +149,23 @@ Options:
 
 For files that only hold settings, and for trying out aliases.
 ";
+    let section = "\
+section `[Import on Demand]`
+
+Makes names for expressions in this file and those that it reads, which stand
+for Python modules. Nothing is imported before a Python process uses it.
+
+example: [Import on Demand]
+         models = 'my_app.models'
+";
+    let word = "\
+`or` in expressions
+
+The first of its values that counts as true, or else the last one.
+
+example: '' or 'b'
+is:      'b'
+";
     let defined = "command `web`\n\nStands for `serve demo`\n";
     let folder = Folder::new().file(
         "names.ini",
@@ -160,6 +178,8 @@ For files that only hold settings, and for trying out aliases.
         ("join", function),
         ("lookup", several),
         ("true", command),
+        ("[import on demand]", section),
+        ("or", word),
         ("web", defined),
     ] {
         let line = ["-c", "names.ini", "explain", name];
@@ -175,10 +195,15 @@ fn explain_knows_every_row_of_the_tables() {
     let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
     let constants = CONSTANTS.iter().map(|row| ("name", row.name));
     let commands = COMMANDS.iter().map(|row| ("command", row.name));
-    for (kind, name) in settings.chain(functions).chain(constants).chain(commands) {
+    let words = WORDS.iter().map(|row| ("", row.name));
+    let sections = SPECIAL.iter().map(|row| ("section [", row.name));
+    let rows = settings.chain(functions).chain(constants).chain(commands);
+    for (kind, name) in rows.chain(words).chain(sections) {
         let outcome = folder.runner(["explain", name]).run();
         let text = outcome.success();
-        assert!(text.starts_with(&format!("{kind} `{name}")), "{text}");
+        let plain = text.replace('`', "").replace("[", "[ ");
+        let title = format!("{kind} {name}");
+        assert!(plain.starts_with(title.trim_start()), "{text}");
         let listed = format!("\n  {name} ");
         assert!(list.success().contains(&listed), "{name}");
     }

@@ -13,19 +13,20 @@ use crate::command::line::Scope;
 use crate::command::names::{Shortcut, shortcuts};
 use crate::command::report::{End, Report};
 use crate::command::{COMMANDS, Entry, Kind, no_options};
-use crate::config::{KEYS, Key, SETTINGS, SHORT, Setting};
+use crate::config::{KEYS, Key, SETTINGS, SHORT, SPECIAL, Setting, Special};
 use crate::eval::{CONSTANTS, Constant, FUNCTIONS, Function};
-use crate::syntax::nearest;
+use crate::syntax::{self as grammar, WORDS, nearest};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
     name: "explain",
     usage: "[NAME]",
-    about: "Says what a setting, function or command is, or lists them all",
+    about: "Says what a setting, function, section or command is, or lists them all",
     help: "\
 For a setting: what it takes, its default and an example. For a function: its
-parameters and an example. NAME may be the last part of a name (`timeout`), or
-its beginning (`runner.workers`), which lists what there is.",
+parameters and an example. NAME may also be a special section (`Load Settings
+From`) or a word of expressions (`lambda`), the last part of a name (`timeout`),
+or its beginning (`runner.workers`), which lists what there is.",
     kind: Kind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -40,6 +41,8 @@ enum Topic<'a> {
     Key(&'static Key),
     Function(&'static Function),
     Constant(&'static Constant),
+    Word(&'static grammar::Word),
+    Section(&'static Special),
     Command(&'static Entry),
     /// A name that configuration files define.
     Shortcut(&'a Shortcut),
@@ -55,16 +58,21 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
         list(&topics.iter().collect::<Vec<_>>())
     } else {
         let word = arguments.first("NAME")?;
+        // The names of sections have blanks.
+        let further = std::mem::take(&mut arguments.line.words);
         arguments.finish()?;
-        match &find(&topics, &word.text)[..] {
+        let words = std::iter::once(&word).chain(&further);
+        let name = words.map(|word| word.text.as_str()).collect::<Vec<_>>();
+        let name = name.join(" ");
+        match &find(&topics, &name)[..] {
             [] => {
-                let message = format!("nothing is called `{}`", word.text);
-                let hint = Some(suggest(&topics, &word.text));
+                let message = format!("nothing is called `{name}`");
+                let hint = Some(suggest(&topics, &name));
                 return Err(scope.mistake(&word.origin, message, hint));
             }
             [only] => only.explain(),
             // The same name for several things.
-            several if several.iter().all(|topic| is_whole(topic, &word.text)) => several
+            several if several.iter().all(|topic| is_whole(topic, &name)) => several
                 .iter()
                 .map(|topic| topic.explain())
                 .collect::<Vec<_>>()
@@ -83,6 +91,10 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Report, Failure> {
 fn is_whole(topic: &Topic<'_>, word: &str) -> bool {
     match topic {
         Topic::Key(key) => key.name.eq_ignore_ascii_case(word),
+        Topic::Section(section) => {
+            let plain = word.trim_start_matches('[').trim_end_matches(']');
+            section.name.eq_ignore_ascii_case(plain)
+        }
         other => other.name() == word,
     }
 }
@@ -95,6 +107,8 @@ fn topics(shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
         .chain(KEYS.iter().map(Topic::Key))
         .chain(FUNCTIONS.iter().map(Topic::Function))
         .chain(CONSTANTS.iter().map(Topic::Constant))
+        .chain(WORDS.iter().map(Topic::Word))
+        .chain(SPECIAL.iter().map(Topic::Section))
         .chain(COMMANDS.iter().filter(redefined).map(Topic::Command))
         .chain(shortcuts.iter().map(Topic::Shortcut))
         .collect()
@@ -166,6 +180,8 @@ impl Topic<'_> {
             Self::Key(key) => key.name,
             Self::Function(function) => function.name,
             Self::Constant(constant) => constant.name,
+            Self::Word(word) => word.name,
+            Self::Section(section) => section.name,
             Self::Command(entry) => entry.name,
             Self::Shortcut(shortcut) => &shortcut.name,
         }
@@ -177,6 +193,8 @@ impl Topic<'_> {
             Self::Key(_) => "Keys of files for `supervise`",
             Self::Function(_) => "Functions",
             Self::Constant(_) => "Names in expressions",
+            Self::Word(_) => "Words in expressions",
+            Self::Section(_) => "Special sections",
             Self::Command(_) => "Commands",
             Self::Shortcut(_) => "Names from configuration files",
         }
@@ -189,6 +207,8 @@ impl Topic<'_> {
             Self::Key(key) => first_sentence(key.setting().help),
             Self::Function(function) => first_sentence(function.help),
             Self::Constant(constant) => first_sentence(constant.help),
+            Self::Word(word) => first_sentence(word.help),
+            Self::Section(section) => first_sentence(section.help),
             Self::Command(entry) => entry.about,
             Self::Shortcut(shortcut) => &shortcut.about,
         }
@@ -226,6 +246,19 @@ impl Topic<'_> {
                 )
             }
             Self::Constant(constant) => (format!("name `{}`", constant.name), constant.help),
+            Self::Word(word) => {
+                let (example, result) = word.example;
+                rows.push(("example", example.to_owned()));
+                rows.push(("is", result.to_owned()));
+                (format!("`{}` in expressions", word.name), word.help)
+            }
+            Self::Section(section) => {
+                rows.push((
+                    "example",
+                    format!("[{}]\n{}", section.name, section.example),
+                ));
+                (format!("section `[{}]`", section.name), section.help)
+            }
             Self::Command(entry) => {
                 let help = clap_command(entry).render_help();
                 return format!("command `{}`\n\n{help}", entry.name);
@@ -246,7 +279,7 @@ impl Topic<'_> {
             // What is to be copied stays whole.
             match name {
                 "takes" => text.push_str(&textwrap::fill(&value, wrap)),
-                _ => text.push_str(&format!("{first}{value}")),
+                _ => text.push_str(&format!("{first}{}", value.replace('\n', "\n         "))),
             }
             text.push('\n');
         }

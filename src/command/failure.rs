@@ -68,7 +68,7 @@ impl Failure {
         match self {
             Self::Usage(error) => error.render().to_string(),
             Self::Mistakes(Diagnostics(mistakes)) => render(mistakes, false),
-            Self::World(error) => format!("error: {error:#}\n"),
+            Self::World(error) => format!("error: {}\n", reasons(error)),
         }
     }
 
@@ -91,11 +91,16 @@ impl Failure {
                 ExitCode::FAILURE
             }
             Self::World(error) => {
-                let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
+                let _ = writeln!(std::io::stderr().lock(), "error: {}", reasons(error));
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// What went wrong, and each of its reasons.
+fn reasons(error: &anyhow::Error) -> String {
+    log::without_numbers(&format!("{error:#}"))
 }
 
 impl fmt::Display for Failure {
@@ -103,7 +108,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(error) => error.fmt(formatter),
             Self::Mistakes(mistakes) => mistakes.fmt(formatter),
-            Self::World(error) => write!(formatter, "{error:#}"),
+            Self::World(error) => formatter.write_str(&reasons(error)),
         }
     }
 }

@@ -281,6 +281,16 @@ fn adapted(
         return Err(scope.mistake(&adapter, message, Some(hint)));
     }
     match application(scope, line)? {
+        (
+            Application::Wsgi {
+                adapter: Some(_), ..
+            },
+            _,
+        ) => {
+            let message = format!("`{0}` stands before what says `{0}` itself", entry.name);
+            let hint = format!("write `{}` once", entry.name);
+            Err(scope.mistake(&adapter, message, Some(hint)))
+        }
         (Application::Wsgi { target, origin, .. }, line) => Ok((
             Application::Wsgi {
                 target,

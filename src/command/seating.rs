@@ -83,11 +83,12 @@ impl Claimed {
                 SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
                     Listener::take_over(url, handed.descriptors)
                 }
-                // Where a process manager hands over a socket, it does so each time. By hand, there is none.
                 SocketUrl::Nowhere => bind(url),
-                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
-                    bind(url).or_else(|_| Listener::take_over(url, handed.descriptors))
-                }
+                // Where a process manager hands over a socket, it does so each time. By hand, there is none.
+                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
+                    Ok(listener) => listener.succeed(handed.descriptors),
+                    Err(_) => Listener::take_over(url, handed.descriptors),
+                },
             },
             None => bind(url),
         }

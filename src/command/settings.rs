@@ -85,7 +85,7 @@ pub fn workers(
         python: python(scope)?,
         target: target.as_str().to_owned(),
         search_path: scope.search_path(),
-        arguments: worker_arguments(python_arguments(scope, target, arguments))?,
+        arguments: python_arguments(scope, target, arguments),
         environment: Identity::of(scope)?.environment(),
         imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
@@ -122,21 +122,6 @@ fn resources(settings: &Configuration) -> Resources {
         processes: limit("runner.workers.limits.processes"),
         core: settings.optional_size("runner.workers.limits.core"),
     }
-}
-
-/// The arguments as workers are told them: as text. The program's own name, which is the first, may have to be
-/// shown with U+FFFD.
-fn worker_arguments(arguments: Vec<OsString>) -> Result<Vec<String>, Failure> {
-    let mut texts = Vec::with_capacity(arguments.len());
-    for argument in arguments {
-        let text = argument.to_string_lossy().into_owned();
-        if argument.to_str().is_none() && !texts.is_empty() {
-            let message = format!("the argument `{text}` is not UTF-8");
-            return Err(Failure::mistake(message, None));
-        }
-        texts.push(text);
-    }
-    Ok(texts)
 }
 
 /// The same for a process that answers one request and ends: nothing is kept ready for others.

@@ -15,12 +15,7 @@ const LARGEST_IN_ALL: usize = 64 << 20;
 /// # Errors
 /// A line that is none, with its place, or values that grow too large.
 pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic> {
-    let start = if source.text.starts_with('\u{feff}') {
-        3
-    } else {
-        0
-    };
-    let text = &source.text[start..];
+    let text = source.text.as_str();
     let references = text.bytes().filter(|byte| *byte == b'$').count();
     let environment = std::env::vars_os().map(|(_, value)| value.len()).max();
     let mut longest = environment.unwrap_or_default();
@@ -32,9 +27,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
         let most = references.saturating_mul(longest);
         if most > LARGEST || bytes > LARGEST_IN_ALL {
             let message = "the values that `$` stands for are too large together";
-            return Err(
-                Diagnostic::new("limit/memory", message).at(source, Span::new(start, start))
-            );
+            return Err(Diagnostic::new("limit/memory", message).at(source, Span::new(0, 0)));
         }
         match lines.next() {
             None => return Ok(pairs),
@@ -45,7 +38,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
             }
             Some(Err(dotenvy::Error::LineParse(line, at))) => {
                 let line = line.trim_end();
-                let begin = start + text.find(line).unwrap_or_default();
+                let begin = text.find(line).unwrap_or_default();
                 let width = line.lines().next().map_or(0, str::len);
                 let message = "expected `NAME=value` of a file of environment variables";
                 // An index beyond the line is that of a string that never ends.
@@ -59,8 +52,9 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
                     .with_hint(hint));
             }
             Some(Err(other)) => {
-                return Err(Diagnostic::new("include/env", other.to_string())
-                    .at(source, Span::new(start, start)));
+                return Err(
+                    Diagnostic::new("include/env", other.to_string()).at(source, Span::new(0, 0))
+                );
             }
         }
     }

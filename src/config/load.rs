@@ -1,21 +1,18 @@
 //! Reads files into rules: sections, the special ones among them, and includes.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::inspect::overridden as overridden_by;
 use super::name::{BadName, check_rule, prefix};
+use super::reading::read_bounded;
 use super::rules::{Body, Origin, Rule, Rules};
 use super::sections::Section;
 use crate::eval::{Budget, Home, Value, evaluate, unknown_names};
 use crate::syntax::ast::Expression;
 use crate::syntax::file::{Line, decode, parse};
 use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, expression, quoted};
-
-/// Bytes of the largest file.
-pub const LARGEST: u64 = 16 << 20;
 
 /// How deep files may include one another.
 pub const DEEPEST: usize = 16;
@@ -224,44 +221,6 @@ fn placed(mistake: Diagnostic, inclusion: &Inclusion<'_>) -> Diagnostic {
         Some(place) => mistake.with_label(&place.source, place.span, "included here"),
         None => mistake,
     }
-}
-
-/// What the system says, without its number and in lower case.
-fn in_our_words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
-    }
-}
-
-/// The bytes of a file.
-pub(super) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnostic> {
-    let mut bytes = Vec::new();
-    let result =
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    if let Err(error) = result {
-        let (code, reason) = match error.kind() {
-            std::io::ErrorKind::NotFound => ("include/missing", "there is no such file".to_owned()),
-            std::io::ErrorKind::IsADirectory => ("include/folder", "it is a folder".to_owned()),
-            std::io::ErrorKind::PermissionDenied => {
-                ("include/permission", "permission denied".to_owned())
-            }
-            _ => ("include/unreadable", in_our_words(&error)),
-        };
-        return Err(Diagnostic::new(
-            code,
-            format!("cannot read {}: {reason}", quoted(shown)),
-        ));
-    }
-    if bytes.len() as u64 > LARGEST {
-        let most = LARGEST >> 20;
-        let message = format!("the file {} has more than {most} MiB", quoted(shown));
-        return Err(Diagnostic::new("limit/file", message));
-    }
-    Ok(bytes)
 }
 
 /// Reads the lines of one file.

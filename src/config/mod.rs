@@ -17,8 +17,9 @@ pub use check::sort as sort_by_place;
 pub use inspect::Inspection;
 pub use keys::{COMMAND, Format, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence};
-pub use load::{LARGEST, SHORT};
-pub use sections::SPECIAL;
+pub use load::SHORT;
+pub use reading::LARGEST;
+pub use sections::{SPECIAL, Special};
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
 use load::{Inclusion, Loader};
@@ -31,6 +32,7 @@ mod keys;
 mod listing;
 mod load;
 mod name;
+mod reading;
 mod rules;
 mod sections;
 mod settings;
@@ -42,7 +44,7 @@ mod supervise;
 /// It cannot be read, is too large, or is no text.
 pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let shown = path.display().to_string();
-    decode(&shown, load::read_bounded(path, &shown)?)
+    decode(&shown, reading::read_bounded(path, &shown)?)
 }
 
 /// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is. What can

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dotenv;
-use super::load::{FileReader, Inclusion, bad_name, read_bounded};
+use super::load::{FileReader, Inclusion, bad_name};
 use super::name::{check_rule, prefix};
+use super::reading::read_bounded;
 use super::rules::{Body, Origin};
 use crate::eval::{Properties, Value};
 use crate::syntax::ast::Expression;
@@ -25,14 +26,50 @@ pub(super) enum Section {
     Unknown,
 }
 
-/// The special sections, as they are usually written.
-pub const SPECIAL: &[&str] = &[
-    "Component Factories",
-    "Import on Demand",
-    "Load Settings From",
-    "Load on Demand",
-    "Named Services",
+/// A section whose lines do not set properties by their names alone.
+#[derive(Debug)]
+pub struct Special {
+    /// As it is usually written.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// A line in it.
+    pub example: &'static str,
+}
+
+/// The special sections, sorted.
+pub const SPECIAL: &[Special] = &[
+    Special {
+        name: "Component Factories",
+        help: "Names interfaces and what makes them. It is kept for Python programs and has no other effect.",
+        example: "my_app.IMailer = 'my_app.mail.Mailer'",
+    },
+    Special {
+        name: "Import on Demand",
+        help: "Makes names for expressions in this file and those that it reads, which stand for Python modules. Nothing is imported before a Python process uses it.",
+        example: "models = 'my_app.models'",
+    },
+    Special {
+        name: "Load Settings From",
+        help: "Reads other settings, in place and in order: `file` a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is put before all names.",
+        example: "file = 'more.ini', 'prefix.*'",
+    },
+    Special {
+        name: "Load on Demand",
+        help: "Gives a prefix an expression that is evaluated the first time that a property below the prefix has no other rule. It is a dict or a namespace.",
+        example: "my.limits.* = {'cpu': 1, 'memory': '64M'}",
+    },
+    Special {
+        name: "Named Services",
+        help: "Holds properties whose values are made once and shared.",
+        example: "my.service = importString('my_app:service')",
+    },
 ];
+
+/// Their names.
+fn special_names() -> impl Iterator<Item = &'static str> {
+    SPECIAL.iter().map(|section| section.name)
+}
 
 impl Section {
     /// The section of a name, in a file whose own names begin with `outer`.
@@ -51,10 +88,10 @@ impl Section {
                 "component.factories" => Ok(Self::ComponentFactories),
                 _ => {
                     let message = format!("there is no special section {}", quoted(name));
-                    let hint = did_you_mean(name, SPECIAL.iter().copied()).unwrap_or_else(|| {
+                    let hint = did_you_mean(name, special_names()).unwrap_or_else(|| {
                         format!(
                             "the sections with a space in their name are `{}`",
-                            SPECIAL.join("`, `")
+                            special_names().collect::<Vec<_>>().join("`, `")
                         )
                     });
                     Err(Diagnostic::new("section/unknown", message).with_hint(hint))
@@ -209,7 +246,7 @@ impl FileReader<'_> {
         let source = self.foreign(path, span)?;
         let home = Arc::clone(&self.home);
         let here = |mistake: Diagnostic| mistake.with_label(&home.source, span, "loaded here");
-        let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        let text = source.text.as_str();
         // The library's own words are those of its code.
         let wrong = |at: usize| {
             let message = "expected `[section]` or `NAME = VALUE` of a plain INI file";

@@ -155,6 +155,21 @@ impl Listener {
         Ok(taken)
     }
 
+    /// Goes on with the connections of a process of ours that has given its sockets, as [`Listener::sockets`] gives
+    /// them; but listens on its own.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn succeed(mut self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+        for socket in sockets {
+            let local = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX;
+            if local && !is_listening(&socket)? {
+                self.passed = Some(Passed::on(socket)?);
+            }
+        }
+        Ok(self)
+    }
+
     fn on_sockets(sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
         let mut host = None;
         let mut port = None;

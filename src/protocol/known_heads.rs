@@ -85,39 +85,25 @@ mod tests {
     /// A lane as worker.py has it sees for each request the head that was meant, whatever connections share slots.
     #[test]
     fn a_lane_has_what_we_believe_it_has() {
-        let mut heads = KnownHeads::default();
-        let mut lane = std::collections::HashMap::new();
-        let mut known = 0;
-        for round in 0..20_usize {
-            for connection in (0..3000_usize).map(|number| number * 112) {
-                let head = format!("{connection} {}", round / 5);
-                let (sight, slot) = heads.look_at(connection, head.as_bytes());
-                match sight {
-                    Sight::New => {}
-                    Sight::Again => drop(lane.insert(slot, head)),
-                    Sight::Known => {
-                        known += 1;
-                        assert_eq!(lane.get(&slot), Some(&head));
+        for connections in [100, 3000] {
+            let mut heads = KnownHeads::default();
+            let mut lane = std::collections::HashMap::new();
+            let mut known = 0;
+            for round in 0..20 {
+                for connection in (0..connections).map(|number| number * 112) {
+                    let head = format!("{connection} {}", round / 5);
+                    let (sight, slot) = heads.look_at(connection, head.as_bytes());
+                    match sight {
+                        Sight::New => {}
+                        Sight::Again => drop(lane.insert(slot, head)),
+                        Sight::Known => {
+                            known += 1;
+                            assert_eq!(lane.get(&slot), Some(&head));
+                        }
                     }
                 }
             }
+            assert!(known > 0, "{connections}");
         }
-        // With six connections to a slot hardly any is left there until its next request.
-        assert_eq!(known, 0);
-        for round in 0..20 {
-            for connection in (0..100_usize).map(|number| number * 112) {
-                let head = format!("{connection}");
-                let (sight, slot) = heads.look_at(connection, head.as_bytes());
-                match sight {
-                    Sight::New => {}
-                    Sight::Again => drop(lane.insert(slot, head)),
-                    Sight::Known => {
-                        known += 1;
-                        assert_eq!(lane.get(&slot), Some(&head), "round {round}");
-                    }
-                }
-            }
-        }
-        assert!(known > 1000, "{known}");
     }
 }

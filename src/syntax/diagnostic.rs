@@ -141,6 +141,25 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// What to do about a character that cannot be seen.
+pub(super) const INVISIBLE_HINT: &str =
+    "it looks like a space, or like nothing; delete it, or write an ordinary space";
+
+/// What a character is called that cannot be seen, or not be told from a space.
+pub(super) fn invisible(c: char) -> Option<String> {
+    Some(match c {
+        ' ' => return None,
+        '\u{a0}' => "a no-break space (U+00A0)".to_owned(),
+        '\u{feff}' => "a byte order mark (U+FEFF)".to_owned(),
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' => {
+            format!("an invisible character (U+{:04X})", u32::from(c))
+        }
+        c if c.is_whitespace() => format!("a blank that is no space (U+{:04X})", u32::from(c)),
+        c if c.is_control() => format!("a control character (U+{:04X})", u32::from(c)),
+        _ => return None,
+    })
+}
+
 /// The candidate that a mistyped word was most probably meant to be.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Longer words are no typing mistakes, and comparing them takes long.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pest::Parser;
 
-use super::diagnostic::{Diagnostic, quoted};
+use super::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
 use super::grammar::file::{Grammar, Rule};
 use super::source::{Fragment, Source, Span};
 
@@ -42,7 +42,11 @@ pub enum Line {
 /// Bytes that are no UTF-8 text.
 pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
     let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
+        // A byte order mark says nothing in UTF-8, and would shift the columns of the first line.
+        Ok(text) => match text.strip_prefix('\u{feff}') {
+            Some(behind) => behind.to_owned(),
+            None => text,
+        },
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let byte = error.as_bytes().get(good).copied().unwrap_or_default();
@@ -85,7 +89,7 @@ pub fn parse(source: &Arc<Source>) -> (Vec<Line>, Vec<Diagnostic>) {
         state: State::Nothing,
     };
     let text = &source.text;
-    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let mut at = 0;
     while at < text.len() {
         let length = text[at..].find('\n').unwrap_or(text.len() - at);
         let line = text[at..at + length].trim_end_matches('\r');
@@ -234,19 +238,20 @@ impl Reader<'_> {
             };
         }
         let delimiter = line.find(['=', ':']);
-        let name = line[..delimiter.unwrap_or(line.len())].trim_end();
+        let blanks = [' ', '\t', '\u{b}', '\u{c}', '\r'];
+        let name = line[..delimiter.unwrap_or(line.len())].trim_end_matches(blanks);
         let allowed = |c: char| c.is_alphanumeric() || "_.-+*?!,(){}[]".contains(c);
         let wrong = name.char_indices().find(|(_, c)| !allowed(*c));
         match (wrong, delimiter) {
             (_, Some(0)) => mark(0, 1, "expected a name before the delimiter".to_owned()),
             (Some((start, c)), Some(_)) => {
-                let found = if c.is_whitespace() {
-                    "a blank".to_owned()
-                } else {
-                    format!("`{c}`")
+                let (found, hint) = match invisible(c) {
+                    _ if blanks.contains(&c) => ("a blank".to_owned(), None),
+                    Some(found) => (found, Some(INVISIBLE_HINT.to_owned())),
+                    None => (format!("`{c}`"), None),
                 };
                 let message = format!("the name of a setting cannot contain {found}");
-                mark(start, start + c.len_utf8(), message)
+                mark(start, start + c.len_utf8(), message).with_hint_if(hint)
             }
             _ => mark(
                 0,
@@ -393,7 +398,7 @@ mod tests {
 
     #[test]
     fn every_construct() {
-        let text = "\u{feff}#!invoke runner runIni\n; c\nREM c\nrem\nrem = comment\nremark=1\r\n\
+        let text = "#!invoke runner runIni\n; c\nREM c\nrem\nrem = comment\nremark=1\r\n\
                     app = = x\na.b*?:y # z\n[Load Settings From]  ; c\n[a]\nlong = (1,\n  # part\n# dropped\n\n\t2,\r\n   [b])\n\n\n[c]\nempty =\n";
         let (lines, mistakes) = lines(text);
         assert_eq!(mistakes, Vec::<String>::new());

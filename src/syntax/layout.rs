@@ -77,7 +77,7 @@ enum Raw<'a> {
 fn raw_lines<'a>(source: &'a Source, lines: &'a [Line]) -> impl Iterator<Item = Raw<'a>> {
     let text = source.text.as_str();
     let mut known = lines.iter().peekable();
-    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let mut at = 0;
     std::iter::from_fn(move || {
         let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
         let start = at;

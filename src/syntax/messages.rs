@@ -2,7 +2,7 @@
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
-use super::diagnostic::{Diagnostic, quoted};
+use super::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
 use super::expression::Builder;
 use super::grammar::expression::Rule;
 use super::nesting::{closing, open_at};
@@ -33,10 +33,11 @@ pub(super) fn describe(builder: Builder<'_>, text: &str, error: &Error<Rule>) ->
             .with_hint("write `None` or `''` for nothing");
     }
     let found = token(&text[at..]);
-    let seen = if found.is_empty() {
-        "the end of the value".to_owned()
-    } else {
-        quoted(found)
+    let strange = found.chars().next().and_then(invisible);
+    let seen = match &strange {
+        _ if found.is_empty() => "the end of the value".to_owned(),
+        Some(strange) => strange.clone(),
+        None => quoted(found),
     };
     let end = at + found.len();
     let start = if found.is_empty() {
@@ -49,7 +50,10 @@ pub(super) fn describe(builder: Builder<'_>, text: &str, error: &Error<Rule>) ->
         format!("expected {wanted}, found {seen}"),
     )
     .at(builder.source, builder.range(start, end))
-    .with_hint_if(hint(text, at, found))
+    .with_hint_if(match strange {
+        Some(_) => Some(INVISIBLE_HINT.to_owned()),
+        None => hint(text, at, found),
+    })
 }
 
 fn last_width(text: &str) -> usize {
@@ -104,10 +108,10 @@ fn token(text: &str) -> &str {
         return &text[..word];
     }
     let length = text.chars().next().map_or(0, char::len_utf8);
-    if text[..length].trim().is_empty() {
-        ""
-    } else {
-        &text[..length]
+    // What the grammar skips is nothing.
+    match text[..length].trim_matches([' ', '\t', '\n', '\r', '\u{c}']) {
+        "" => "",
+        _ => &text[..length],
     }
 }
 
@@ -124,6 +128,9 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
     }
     if found == "|" && before.ends_with('|') {
         return Some("write `or`".to_owned());
+    }
+    if found.starts_with(['“', '”', '„', '‘', '’', '«', '»']) {
+        return Some("text stands in straight quotes: `'…'` or `\"…\"`".to_owned());
     }
     if found == "!" {
         return Some("write `not`".to_owned());

@@ -6,6 +6,7 @@ pub use layout::layout;
 pub use messages::meant_word;
 pub use render::{render, render_all};
 pub use source::{Fragment, Lines, Place, Source, Span};
+pub use words::{WORDS, Word};
 
 pub mod ast;
 pub mod expression;
@@ -25,3 +26,4 @@ mod plain;
 mod render;
 mod source;
 mod strings;
+mod words;

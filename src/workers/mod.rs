@@ -13,6 +13,7 @@
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ pub struct WorkerOptions {
     /// Folders in which modules are found first.
     pub search_path: Vec<PathBuf>,
     /// `sys.argv`.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// Modules to import beforehand.
     pub imports: Vec<String>,
     /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.

@@ -77,7 +77,7 @@ class Template:
         for number in IGNORED:
             signal.signal(number, no_action)
         reserve(options["stack_signal"])
-        sys.argv[:] = options["arguments"]
+        sys.argv[:] = [os.fsdecode(argument) for argument in options["arguments"]]
         path = [entry for entry in sys.path if entry != ""]
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in path if entry not in first]

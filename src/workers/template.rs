@@ -235,7 +235,8 @@ fn description(options: &WorkerOptions) -> Vec<u8> {
     writer.string("arguments");
     writer.list(options.arguments.len());
     for argument in &options.arguments {
-        writer.string(argument);
+        // Decoded there as Python decodes its own.
+        writer.bytes(argument.as_bytes());
     }
     writer.string("path");
     writer.list(options.search_path.len());

@@ -352,14 +352,17 @@ fn read_answer(stream: &mut dyn Stream) -> io::Result<Answer> {
             }
         }
     } else if field("transfer-encoding").is_some() {
-        while !body.ends_with(b"0\r\n\r\n") {
+        body = loop {
+            if let Some(whole) = unchunked(&body) {
+                break whole;
+            }
             if !more(stream, &mut body)? {
                 return Err(io::Error::new(
                     ErrorKind::UnexpectedEof,
                     "the chunks are cut off",
                 ));
             }
-        }
+        };
     } else {
         while more(stream, &mut body)? {}
     }
@@ -368,6 +371,22 @@ fn read_answer(stream: &mut dyn Stream) -> io::Result<Answer> {
         body,
         keeps: !closes,
     })
+}
+
+/// A chunked body (RFC 9112 §7.1) if all of it is there.
+fn unchunked(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n")?;
+        let size = std::str::from_utf8(&chunks[..end]).ok()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        chunks = &chunks[end + 2..];
+        body.extend_from_slice(chunks.get(..size)?);
+        chunks = chunks.get(size + 2..)?;
+        if size == 0 {
+            return Some(body);
+        }
+    }
 }
 
 fn more(stream: &mut dyn Stream, received: &mut Vec<u8>) -> io::Result<bool> {

@@ -45,7 +45,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         python: "python3".into(),
         target: "app.application".to_owned(),
         search_path: vec![folder.to_owned()],
-        arguments: vec!["test".to_owned()],
+        arguments: vec!["test".into()],
         imports: Vec::new(),
         environment: Vec::new(),
         min: 1,

@@ -1,0 +1,146 @@
+"""The servers that are compared: how each is started, found and ended."""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+VENV = FOLDER.parent / "target" / "bench-venv"
+RUNNER = FOLDER.parent / "target" / "release" / "runner"
+MARK = "RUNNER_BENCH"
+TICK = os.sysconf("SC_CLK_TCK")
+
+# The servers: a name and a command for `processes`, `threads`, `port` and the virtual environment's `bin`.
+SERVERS = {
+    "runner": "{runner} -c {settings} serve WSGI import:app.application",
+    "Granian": "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers {processes}"
+    " --blocking-threads {threads} --log-level error app:application",
+    "Granian, respawning": "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers {processes}"
+    " --blocking-threads {threads} --respawn-failed-workers --log-level error app:application",
+    "uWSGI http11-socket": "{bin}/uwsgi --http11-socket 127.0.0.1:{port} --master --processes {processes}"
+    " --threads {threads} --wsgi-file app.py --disable-logging --listen 100",
+    "uWSGI http": "{bin}/uwsgi --http 127.0.0.1:{port} --http-keepalive --master --processes {processes}"
+    " --threads {threads} --wsgi-file app.py --disable-logging --listen 100",
+    "gunicorn gthread": "{bin}/gunicorn --bind 127.0.0.1:{port} --worker-class gthread --workers {processes}"
+    " --threads {threads} --keep-alive 60 --no-control-socket --log-level error app:application",
+}
+
+SETTINGS = """\
+url = "tcp://127.0.0.1:{port}"
+
+[runner.workers]
+min = {processes}
+max = {processes}
+threads = {threads}
+"""
+
+
+class Server:
+    """A server that runs while its block does."""
+
+    def __init__(self, name, threads):
+        self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        self.port = free_port()
+        self.scratch = tempfile.mkdtemp(prefix="runner-bench-")
+        values = {"port": self.port, "processes": 2, "threads": threads, "bin": VENV / "bin", "runner": RUNNER}
+        values["settings"] = Path(self.scratch) / "settings.ini"
+        values["settings"].write_text(SETTINGS.format(**values))
+        self.command = SERVERS[name].format(**values).split()
+        self.log = open(Path(self.scratch) / "log", "w+b")
+
+    def __enter__(self):
+        environment = dict(os.environ, **{MARK: self.mark, "VIRTUAL_ENV": str(VENV), "PYTHONDONTWRITEBYTECODE": "1"})
+        self.process = subprocess.Popen(
+            self.command, cwd=FOLDER, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
+        )
+        deadline, pause = time.monotonic() + 30, 0.005
+        while not answers(self.port):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.log.seek(0)
+                said = self.log.read().decode(errors="replace")
+                self.__exit__()
+                sys.exit(f"{' '.join(self.command)}: does not answer\n{said}")
+            time.sleep(pause)
+            pause = min(pause * 2, 0.2)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+        # A master may be starting another worker at this moment.
+        while left := self.pids():
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # It has ended by itself.
+        self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.scratch)
+
+    def pids(self):
+        """All living processes of this server: they have inherited its mark."""
+        wanted = f"{MARK}={self.mark}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if wanted in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+            except OSError:
+                continue
+        return found
+
+    def workers(self):
+        """The processes that answer requests: those without children, but for the main one and uWSGI's router."""
+        parents = {}
+        for pid in self.pids():
+            try:
+                after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[pid] = int(after_name[1])
+        log = Path(self.log.name).read_text(errors="replace")
+        routers = {int(pid) for pid in re.findall(r"spawned uWSGI http \d+ \(pid: (\d+)\)", log)}
+        others = routers | {self.process.pid} | set(parents.values())
+        return [pid for pid in parents if pid not in others]
+
+    def cpu_seconds(self):
+        """What its processes have used so far, those that they waited for included."""
+        ticks = 0
+        for pid in self.pids():
+            try:
+                after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            ticks += sum(int(field) for field in after_name[11:15])
+        return ticks / TICK
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def answers(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/", headers={"Connection": "close"})
+        return connection.getresponse().read() == b"Hello, world!\n"
+    except OSError:
+        return False
+    except http.client.HTTPException:
+        return False
+    finally:
+        connection.close()

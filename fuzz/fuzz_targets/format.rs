@@ -1,0 +1,7 @@
+//! The bytes of a configuration file, put in its layout.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::format(bytes));
