@@ -145,32 +145,6 @@ fn a_reload_starts_what_the_new_version_names() {
 }
 
 #[test]
-fn a_program_can_be_all_that_is_kept_running() {
-    let folder = folder("").file(
-        "app.conf",
-        "Command exec: ./side main\nPidFile app.pid\nProgram ./side second\n",
-    );
-    let run = || {
-        let server = folder.runner(["supervise", "app.conf", "argument"]).start();
-        assert_eq!(server.url(), "programs only");
-        let log = server.wait_for_log(|log| starts(log).len() == 2);
-        assert!(log.contains("side main argument "), "{log}");
-        assert!(log.contains("side second "), "{log}");
-        server
-    };
-    let first = run();
-    first.signal(Signal::HUP);
-    first.wait_for_log(|log| starts(log).len() == 4);
-    // A second master takes its place, and has programs of its own.
-    let second = run();
-    assert_eq!(first.wait().status, 0);
-    let pid = format!("{}\n", second.pid().as_raw_nonzero());
-    assert_eq!(folder.read("app.pid"), pid);
-    folder.runner(["stop", "app.conf"]).run().success();
-    assert_eq!(second.wait().status, 0);
-}
-
-#[test]
 fn it_does_not_outlive_a_server_that_is_killed() {
     let folder = folder("Program ./side\n");
     let server = folder.runner(["supervise", "app.conf"]).start();

@@ -278,6 +278,20 @@ fn settled(server: &Server, processes: usize) {
     }
 }
 
+/// What is read for it, too, may be a pipe in which nobody writes.
+#[test]
+fn it_can_be_stopped_while_a_reload_reads() {
+    let server = serving(FILE);
+    let file = format!("{FILE}[Load Settings From]\nfile = 'go'\n");
+    write(&server, "app.ini", &file);
+    server.signal(Signal::HUP);
+    // Opened for writing as soon as somebody reads.
+    let pipe = std::fs::File::create(server.folder().path("go")).expect("a pipe");
+    let log = format!("runner: serving {}\n", server.url());
+    server.stop().is(0, "", &log);
+    drop(pipe);
+}
+
 /// How many descriptors a process has open.
 fn descriptors(server: &Server) -> usize {
     let path = format!("/proc/{}/fd", server.pid().as_raw_nonzero());
@@ -350,4 +364,49 @@ fn runner_reload_waits_for_the_outcome_and_prints_it() {
     let stop = folder.runner(["stop", "app.ini"]).run();
     stop.is(0, "app.ini has ended\n", "");
     assert_eq!(server.wait().status, 0);
+}
+
+#[test]
+fn a_server_that_ends_does_not_reload() {
+    let file = format!("{FILE}[runner.status]\nurl = 'unix:control'\n");
+    let server = serving(&file);
+    let address = server.address().clone();
+    let waiting = std::thread::spawn(move || get(&address, "/wait"));
+    let mut waits = Waits::new();
+    while !server.folder().path("waiting").exists() {
+        waits.wait(|| server.log());
+    }
+    server.signal(Signal::TERM);
+    let mut waits = Waits::new();
+    while server.address().accepts() {
+        waits.wait(|| server.log());
+    }
+    let reload = server.folder().runner(["reload", "app.ini"]).run();
+    reload.is(1, "", "error: it is being stopped\n");
+    write(&server, "go", "");
+    assert_eq!(waiting.join().expect("an answer").ok(), "version 1");
+    assert_eq!(server.wait().status, 0);
+}
+
+/// Runs a server in a terminal that is closed once it serves.
+const TERMINAL: &str = "\
+import os, pty, sys
+process, terminal = pty.fork()
+if process == 0:
+    os.execvp('runner', ['runner', 'serve', 'demo'])
+text = b''
+while b'serving' not in text:
+    text += os.read(terminal, 1000)
+os.close(terminal)
+_, status = os.waitpid(process, 0)
+sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 99)
+";
+
+#[test]
+fn when_its_terminal_is_closed_it_ends() {
+    let folder = Folder::new().file("terminal.py", TERMINAL);
+    folder
+        .program("python3", ["terminal.py"])
+        .run()
+        .is(0, "", "");
 }

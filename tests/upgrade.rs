@@ -3,10 +3,14 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use support::http::{Connection, Waits};
+use support::load::Load;
 use support::{Folder, Server};
 
 /// An application that says which version it is, and by which program it is run.
@@ -150,4 +154,115 @@ fn it_can_be_reached_as_before() {
     order("stop").is(0, "app.ini has ended\n", "");
     assert!(!folder.path("control").exists());
     assert_eq!(server.wait().status, 0);
+}
+
+#[test]
+fn a_supervised_server_loses_nothing_by_it() {
+    let keys = "\
+Command serve tcp://127.0.0.1:0 WSGI import:app.application
+PidFile app.pid
+MaxProcesses 1
+";
+    let folder = Folder::new().file("app.py", version(1)).file("app", keys);
+    install(&folder);
+    let program = folder.path("runner");
+    let server = folder.program(program, ["supervise", "app"]).start();
+    let load = Load::new(server.address()).fresh(8).kept(8).start();
+    for number in 2..5 {
+        load.more(100);
+        fs::write(folder.path("app.py"), version(number)).expect("a file");
+        install(&folder);
+        let reload = folder.runner(["reload", "app"]).run();
+        reload.is(0, "app serves the new version\n", "");
+        let mut waits = Waits::new();
+        while server.get("/").ok() != format!("version {number}") {
+            waits.wait(|| server.log());
+        }
+    }
+    load.more(100);
+    load.stop().is_whole();
+    let serves = folder.read("app.pid").trim().to_owned();
+    assert_ne!(serves, server.pid().as_raw_nonzero().to_string());
+    let stop = folder.runner(["stop", "app"]).run();
+    stop.is(0, "app has ended\n", "");
+    assert_eq!(server.wait().status, 0);
+}
+
+/// What a service manager is told, until it hears that another process is the main one; its number.
+fn main_process(manager: &UnixDatagram) -> Pid {
+    manager
+        .set_read_timeout(Some(support::DEADLINE))
+        .expect("a positive time");
+    let mut buffer = [0; 4096];
+    loop {
+        let count = manager.recv(&mut buffer).expect("a message in time");
+        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        let found = text.lines().find_map(|line| line.strip_prefix("MAINPID="));
+        if let Some(number) = found {
+            assert!(text.contains("READY=1\n"), "{text}");
+            return Pid::from_raw(number.parse().expect("a number")).expect("a process");
+        }
+    }
+}
+
+/// Socket activation, as systemd does it: the new process has not been passed the sockets itself.
+#[test]
+fn systemd_is_told_of_the_new_main_process_and_the_old_one_ends() {
+    let folder = Folder::new()
+        .file("app.py", version(1))
+        .file("app.ini", FILE);
+    install(&folder);
+    let manager = UnixDatagram::bind(folder.path("notify")).expect("a socket");
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", socket.local_addr().expect("bound"));
+    let activated =
+        "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec ./runner runIni app.ini";
+    let server = folder
+        .program("sh", ["-c", activated])
+        .env("NOTIFY_SOCKET", folder.path("notify"))
+        .start_with(OwnedFd::from(socket))
+        .serving();
+    assert_eq!(server.url(), url);
+    for number in 2..4 {
+        fs::write(folder.path("app.py"), version(number)).expect("a file");
+        install(&folder);
+        match number {
+            2 => server.signal(Signal::HUP),
+            // The first process is gone; its successor is succeeded in turn.
+            _ => {
+                let mut waits = Waits::new();
+                let gone = server.pid();
+                while server.processes().iter().any(|(pid, _)| *pid == gone) {
+                    waits.wait(|| server.log());
+                }
+                let serves = server.processes();
+                let masters = serves.iter().filter(|(_, line)| line.contains("runIni"));
+                let master = masters.map(|(pid, _)| *pid).next().expect("a master");
+                kill_process(master, Signal::HUP).expect("a process of ours");
+            }
+        }
+        let main = main_process(&manager);
+        assert_eq!(server.get("/").ok(), format!("version {number}"));
+        if number == 3 {
+            kill_process(main, Signal::TERM).expect("a process of ours");
+        }
+    }
+    assert_eq!(server.wait().status, 0);
+}
+
+#[test]
+fn it_can_be_stopped_while_the_new_program_starts() {
+    let server = serving(FILE);
+    let folder = server.folder();
+    folder.program("mkfifo", ["go"]).run().success();
+    let slow = "open('importing', 'w').close()\nopen('go').read()\n";
+    fs::write(folder.path("app.py"), slow).expect("a file");
+    install(folder);
+    server.signal(Signal::HUP);
+    let mut waits = Waits::new();
+    while !folder.path("importing").exists() {
+        waits.wait(|| server.log());
+    }
+    let says = format!("runner: serving {}\n", server.url());
+    server.stop().is(0, "", &says);
 }

@@ -35,6 +35,7 @@ pub mod master;
 pub mod names;
 pub mod overview;
 pub mod plan;
+pub mod preparation;
 pub mod report;
 pub mod run_ini;
 pub mod seating;

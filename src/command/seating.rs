@@ -7,7 +7,7 @@ use crate::command::failure::Failure;
 use crate::command::line::Scope;
 use crate::command::master;
 use crate::gateway::listener::Listener;
-use crate::gateway::socket_url::SocketUrl;
+use crate::gateway::socket_url::{ALL_PASSED, SocketUrl};
 use crate::supervisor::control::{Handed, Place};
 use crate::supervisor::seat::{Claim, Seat, SeatOptions};
 use crate::supervisor::successor;
@@ -33,6 +33,17 @@ pub enum Claimed {
     Reachable(PathBuf),
     /// The place of a master, perhaps of one that is running.
     Supervised(Box<Claim>),
+}
+
+/// The one of these sockets that a URL means.
+fn meant(mut handed: Vec<Handed>, url: &SocketUrl) -> Option<Handed> {
+    let find = |url: &SocketUrl| {
+        let name = url.to_string();
+        handed.iter().position(|handed| handed.url == name)
+    };
+    // Sockets of a service manager take the place of the URL; it has not passed them to us but to the one before us.
+    let place = find(url).or_else(|| find(&ALL_PASSED))?;
+    Some(handed.swap_remove(place))
 }
 
 impl Seating {
@@ -76,16 +87,13 @@ impl Claimed {
             Self::Supervised(claim) => claim.sockets()?,
         };
         let handed = handed.unwrap_or_else(successor::sockets);
-        let name = url.to_string();
-        let same = |handed: &Handed| handed.url == name;
-        match handed.into_iter().find(same) {
+        match meant(handed, url) {
             Some(handed) => match url {
                 SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
                     Listener::take_over(url, handed.descriptors)
                 }
-                SocketUrl::Nowhere => bind(url),
                 // Where a process manager hands over a socket, it does so each time. By hand, there is none.
-                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
+                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere => match bind(url) {
                     Ok(listener) => listener.succeed(handed.descriptors),
                     Err(_) => Listener::take_over(url, handed.descriptors),
                 },

@@ -1,9 +1,6 @@
 //! Gateway × application: the one place where the two meet. A loop that hears what happens to a server and does
 //! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
 
-use std::future::Future;
-use std::os::unix::process::ExitStatusExt;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +14,9 @@ use crate::command::graph;
 use crate::command::identity::Identity;
 use crate::command::line::Scope;
 use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
+use crate::command::preparation::{Preparation, Prepared, prepared, stand_in};
 use crate::command::seating::{Claimed, Seating};
-use crate::command::service::{self, Service, Version};
+use crate::command::service::{Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
 use crate::gateway::stop::Manner;
@@ -43,7 +41,8 @@ const INTERRUPTED: u8 = 130;
 /// It cannot listen there, or the application cannot be started.
 pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
     unix::raise_descriptor_limit();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let mut master = Master::new(plan)?;
         let alive = master.notifier.keep_alive();
         tokio::select! {
@@ -51,7 +50,10 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
             never = alive => match never {},
             never = orphans::bury() => match never {},
         }
-    })
+    });
+    // Files that cannot be read to their end, in a reload that was given up, are no reason to stay.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Answers one CGI request.
@@ -60,7 +62,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
 /// The application cannot be started.
 pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
     let recipe = match Recipe::of(scope, application, Vec::new())? {
-        recipe @ (Recipe::Demo | Recipe::Nothing) => recipe,
+        Recipe::Demo => Recipe::Demo,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
@@ -82,20 +84,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .build()
         .context("cannot start the event loop")
         .map_err(Failure::World)
-}
-
-/// What is being prepared.
-enum Preparation {
-    /// Another version, in this process.
-    Version(Pin<Box<dyn Future<Output = Result<Version, Failure>>>>),
-    /// Another program, which is to take our place.
-    Successor(Box<Successor>),
-}
-
-/// How that went.
-enum Prepared {
-    Version(Box<Result<Version, Failure>>),
-    Successor(anyhow::Result<()>),
 }
 
 struct Master {
@@ -155,11 +143,7 @@ impl Master {
             signals,
             notifier: Notifier::from_environment(),
             start_timeout: plan.recipe.start_timeout(),
-            preparing: Some(Preparation::Version(Box::pin(service::start(
-                plan,
-                Some(listener),
-                readiness,
-            )))),
+            preparing: Some(Preparation::first(plan, listener, readiness)),
             executable: Executable::of_this_process(),
             successor: None,
             prepared: None,
@@ -271,7 +255,14 @@ impl Master {
     /// What it means to be told to end: a successor takes the seat before it tells us.
     fn told(&mut self) -> Event {
         match self.seat.as_ref().is_some_and(Seat::has_successor) {
-            true if matches!(self.preparing, Some(Preparation::Successor(_))) => self.succeeded(),
+            // One that we have started ourselves has not: it is to end with us.
+            true if matches!(self.preparing, Some(Preparation::Successor(_))) => {
+                let event = self.succeeded();
+                if let Some(successor) = &self.successor {
+                    successor.signal(Told::Stop.signal());
+                }
+                event
+            }
             true => Event::Told(End::Retire),
             false => Event::Told(End::Stop),
         }
@@ -303,31 +294,11 @@ impl Master {
         };
         self.askers.begin();
         self.notifier.reloading();
-        if let Some(program) = self.executable.as_ref().and_then(Executable::replacement) {
-            let limit = self.start_timeout;
-            let started = service.handed();
-            let started = started.and_then(|own| Successor::start(program, vec![own], limit));
-            self.preparing = Some(match started {
-                Ok(successor) => Preparation::Successor(Box::new(successor)),
-                Err(error) => {
-                    let failed = std::future::ready(Err(Failure::World(error)));
-                    Preparation::Version(Box::pin(failed))
-                }
-            });
-            return;
-        }
-        let neighbour = service.neighbour();
-        let seating = self.seating.clone();
-        self.preparing = Some(Preparation::Version(Box::pin(async move {
-            let neighbour = neighbour?;
-            let plan = tokio::task::spawn_blocking(Plan::anew);
-            let plan = plan.await.context("the configuration was not read")??;
-            if plan.seating != seating {
-                crate::log!("a new pid file or control socket holds from the next start on");
-            }
-            let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
-            service::start(plan, listener, Readiness::All).await
-        })));
+        let program = self.executable.as_ref().and_then(Executable::replacement);
+        self.preparing = Some(match program {
+            Some(program) => Preparation::of_program(service, program, self.start_timeout),
+            None => Preparation::anew(service, self.seating.clone()),
+        });
     }
 
     /// Has the version that was prepared answer from now on. What the old one has begun, it finishes.
@@ -413,7 +384,7 @@ impl Master {
     fn status(&self) -> Answer {
         let (sockets, application, programs) = match &self.service {
             Some(service) => {
-                let sockets = vec![service.shown().to_owned()];
+                let sockets = service.shown().map(str::to_owned).into_iter().collect();
                 (sockets, service.status(), service.programs())
             }
             None => Default::default(),
@@ -452,7 +423,10 @@ impl Master {
 
 /// How it goes, for people.
 fn status(service: &Service) -> String {
-    format!("serving {}", service.shown())
+    match service.shown() {
+        Some(place) => format!("serving {place}"),
+        None => "running".to_owned(),
+    }
 }
 
 /// The next order, if anybody can give one.
@@ -468,33 +442,5 @@ async fn over(service: Option<&Service>) {
     match service {
         Some(service) => service.over().await,
         None => std::future::pending().await,
-    }
-}
-
-/// The end of what is being prepared, if something is.
-async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
-    match preparing {
-        Some(Preparation::Version(version)) => Prepared::Version(Box::new(version.await)),
-        Some(Preparation::Successor(successor)) => Prepared::Successor(successor.ready().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Lets whoever has started us, and waits for our end, deal with the process that has taken our place as if it were
-/// we: passes signals on, and ends as it does.
-async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> ExitCode {
-    loop {
-        let told = tokio::select! {
-            told = signals.next() => told,
-            ended = successor.wait() => {
-                let code = ended.ok().and_then(|status| {
-                    status.code().or_else(|| status.signal().map(|signal| 128 + signal))
-                });
-                return code
-                    .and_then(|code| u8::try_from(code).ok())
-                    .map_or(ExitCode::FAILURE, ExitCode::from);
-            }
-        };
-        successor.signal(told.signal());
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -20,6 +20,7 @@ use rustix::process::{Signal, getppid};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 
 use super::control::{Answer, Handed, decode, encode};
 use super::notify::WATCHDOG_PID;
@@ -86,8 +87,9 @@ impl Executable {
 /// A child that is to take our place. Dropped, it is ended, unless it has done so.
 #[derive(Debug)]
 pub struct Successor {
-    child: Child,
-    process: Process,
+    /// `None` when it is dropped.
+    child: Option<Child>,
+    process: Arc<Process>,
     link: UnixStream,
     /// What it has said so far.
     said: Vec<u8>,
@@ -131,8 +133,8 @@ impl Successor {
         let process = pid.and_then(Process::new).with_context(context)?;
         ours.set_nonblocking(true).with_context(context)?;
         Ok(Self {
-            child,
-            process,
+            child: Some(child),
+            process: Arc::new(process),
             link: UnixStream::from_std(ours).with_context(context)?,
             said: Vec::new(),
             has_taken_over: false,
@@ -151,8 +153,9 @@ impl Successor {
     /// # Errors
     /// Why it does not, in its own words where it has some.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
+        let deadline = self.deadline;
         let late = async {
-            match self.deadline {
+            match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
@@ -179,7 +182,7 @@ impl Successor {
             bail!(text);
         }
         // Who says nothing is about to end, or is no program of this kind.
-        let ended = tokio::time::timeout(LAST_MOMENTS, self.child.wait()).await;
+        let ended = tokio::time::timeout(LAST_MOMENTS, self.wait()).await;
         match ended {
             Ok(Ok(status)) => bail!("the new program ended without serving ({status})"),
             Ok(Err(_)) | Err(_) => bail!("the new program does not say whether it serves"),
@@ -201,7 +204,10 @@ impl Successor {
     /// # Errors
     /// The system does not tell.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        match &mut self.child {
+            Some(child) => child.wait().await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 }
 
@@ -213,8 +219,23 @@ const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
 impl Drop for Successor {
     fn drop(&mut self) {
-        if !self.has_taken_over {
-            self.process.kill();
+        if self.has_taken_over {
+            return;
+        }
+        // It may have files to remove.
+        self.process.signal(Signal::TERM);
+        let process = Arc::clone(&self.process);
+        if let (Some(mut child), Ok(runtime)) = (self.child.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                if tokio::time::timeout(LAST_MOMENTS, child.wait())
+                    .await
+                    .is_err()
+                {
+                    process.kill();
+                    // Whoever is killed ends; how does not matter.
+                    let _ = child.wait().await;
+                }
+            });
         }
     }
 }

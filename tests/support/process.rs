@@ -99,6 +99,12 @@ impl Program {
         self.start_on(Stdio::null()).serving()
     }
 
+    /// Starts a server; does not wait.
+    #[track_caller]
+    pub fn begin(self) -> Server {
+        self.start_on(Stdio::null())
+    }
+
     /// Starts a server with a descriptor (a listening socket) as its standard input; does not wait.
     #[track_caller]
     pub fn start_with(self, descriptor: OwnedFd) -> Server {
@@ -439,16 +445,16 @@ impl Server {
         self.wait()
     }
 
-    /// Whether its main process has ended.
-    pub fn has_ended(&mut self) -> bool {
-        let running = self.running.as_mut().expect("it was not stopped");
-        running.child.try_wait().expect("our own child").is_some()
-    }
-
     /// Waits until it ends by itself; asserts that nothing is left running.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
         self.running.take().expect("it was not stopped").wait()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let running = self.running.as_mut().expect("it was not stopped");
+        running.child.try_wait().expect("our own child").is_some()
     }
 
     #[track_caller]

@@ -1,0 +1,100 @@
+//! What is to take the place of what serves, while it gets ready: another version in this process, or another process,
+//! if the program itself was replaced.
+
+use std::future::Future;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::command::failure::Failure;
+use crate::command::plan::{Plan, Readiness};
+use crate::command::seating::Seating;
+use crate::command::service::{self, Service, Version};
+use crate::command::signals::Signals;
+use crate::gateway::listener::Listener;
+use crate::supervisor::successor::Successor;
+
+/// What is being prepared.
+pub enum Preparation {
+    /// Another version, in this process.
+    Version(Pin<Box<dyn Future<Output = Result<Version, Failure>>>>),
+    /// Another program, which is to take our place.
+    Successor(Box<Successor>),
+}
+
+/// How that went.
+pub enum Prepared {
+    /// There is a version, or why there is none.
+    Version(Box<Result<Version, Failure>>),
+    /// The other program serves, or why it does not.
+    Successor(anyhow::Result<()>),
+}
+
+impl Preparation {
+    /// The first version, on this socket.
+    #[must_use]
+    pub fn first(plan: Plan, listener: Listener, readiness: Readiness) -> Self {
+        Self::Version(Box::pin(service::start(plan, Some(listener), readiness)))
+    }
+
+    /// A version with everything read anew, beside one that serves.
+    #[must_use]
+    pub fn anew(service: &Service, seating: Seating) -> Self {
+        let neighbour = service.neighbour();
+        Self::Version(Box::pin(async move {
+            let neighbour = neighbour?;
+            let plan = tokio::task::spawn_blocking(Plan::anew);
+            let plan = plan.await.context("the configuration was not read")??;
+            if plan.seating != seating {
+                crate::log!("a new pid file or control socket holds from the next start on");
+            }
+            let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
+            service::start(plan, listener, Readiness::All).await
+        }))
+    }
+
+    /// A process of another program, whose application has so long to start.
+    #[must_use]
+    pub fn of_program(service: &Service, program: &Path, limit: Option<Duration>) -> Self {
+        let sockets = service.handed().map(|handed| vec![handed]);
+        match sockets.and_then(|sockets| Successor::start(program, sockets, limit)) {
+            Ok(successor) => Self::Successor(Box::new(successor)),
+            Err(error) => {
+                let failed = Err(Failure::World(error));
+                Self::Version(Box::pin(std::future::ready(failed)))
+            }
+        }
+    }
+}
+
+/// The end of what is being prepared, if something is. Nothing is lost if the future is dropped.
+pub async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
+    match preparing {
+        Some(Preparation::Version(version)) => Prepared::Version(Box::new(version.await)),
+        Some(Preparation::Successor(successor)) => Prepared::Successor(successor.ready().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets whoever has started us, and waits for our end, deal with the process that has taken our place as if it were
+/// we: passes signals on, and ends as it does.
+pub async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> ExitCode {
+    loop {
+        let told = tokio::select! {
+            told = signals.next() => told,
+            ended = successor.wait() => {
+                let code = ended.ok().and_then(|status| {
+                    status.code().or_else(|| status.signal().map(|signal| 128 + signal))
+                });
+                return code
+                    .and_then(|code| u8::try_from(code).ok())
+                    .map_or(ExitCode::FAILURE, ExitCode::from);
+            }
+        };
+        successor.signal(told.signal());
+    }
+}
