@@ -93,10 +93,12 @@ impl Claimed {
                     Listener::take_over(url, handed.descriptors)
                 }
                 // Where a process manager hands over a socket, it does so each time. By hand, there is none.
-                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere => match bind(url) {
-                    Ok(listener) => listener.succeed(handed.descriptors),
-                    Err(_) => Listener::take_over(url, handed.descriptors),
-                },
+                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere => {
+                    match bind(url) {
+                        Ok(listener) => listener.succeed(handed.descriptors),
+                        Err(_) => Listener::take_over(url, handed.descriptors),
+                    }
+                }
             },
             None => bind(url),
         }
