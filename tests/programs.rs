@@ -93,7 +93,7 @@ fn one_that_cannot_be_run_is_tried_ever_more_slowly_and_harms_nobody() {
         );
     }
     assert!(
-        log.contains("cannot be run: No such file or directory;"),
+        log.contains("cannot be run: No such file or directory"),
         "{log}"
     );
     assert_eq!(server.get("/").status, 200);
