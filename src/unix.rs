@@ -258,14 +258,6 @@ pub fn bury_orphans() {
     }
 }
 
-/// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
-/// do not use it: the named signals have each been taken by one or another, and so have the first and the last few
-/// of the real-time signals (glibc, .NET and JVMs in the same process, valgrind).
-#[cfg(target_os = "linux")]
-pub const STACK_SIGNAL: i32 = 52;
-/// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
-#[cfg(not(target_os = "linux"))]
-pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
 /// Our children. None where nobody is left to us when its parent ends, see [`adopt_orphans`].
 fn children() -> impl Iterator<Item = i32> {
     let tasks = match cfg!(target_os = "linux") {
@@ -280,6 +272,15 @@ fn children() -> impl Iterator<Item = i32> {
             .collect::<Vec<i32>>()
     })
 }
+
+/// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
+/// do not use it: the named signals have each been taken by one or another, and so have the first and the last few
+/// of the real-time signals (glibc, .NET and JVMs in the same process, valgrind).
+#[cfg(target_os = "linux")]
+pub const STACK_SIGNAL: i32 = 52;
+/// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
+#[cfg(not(target_os = "linux"))]
+pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
 
 /// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
 #[must_use]

@@ -51,6 +51,9 @@ fn settings_have_the_accessor_of_their_kind() {
         .filter(|setting| setting.name.starts_with("runner."))
     {
         match setting.kind {
+            Kind::Size if setting.default == Default::Unset => {
+                assert_eq!(configuration.optional_size(setting.name), None);
+            }
             Kind::Integer { .. } | Kind::Size => {
                 let Default::Number(default) = setting.default else {
                     panic!("{} has no default", setting.name);

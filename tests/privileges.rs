@@ -191,6 +191,44 @@ fn a_reload_is_done_with_the_rights_that_are_left() {
 }
 
 #[test]
+fn a_master_takes_the_seat_of_another_as_the_user_that_both_become() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = folder(
+        "url = 'tcp://127.0.0.1:0'\nrunner.user = 'nobody'\nrunner.supervise.pid_file = 'run/app.pid'\n",
+    )
+    .file("run/keep", "");
+    chown(folder.path("run"), Some(NOBODY), Some(NOBODY)).expect("we are root");
+    let first = folder.runner(["supervise", "app.ini"]).start();
+    let own = |name: &str| {
+        let made = fs::symlink_metadata(folder.path(name)).expect(name);
+        (made.uid(), made.gid())
+    };
+    for name in [
+        "run/app.pid",
+        "run/app.pid.socket",
+        "run/app.pid.lock",
+        "run/app.pid.start",
+    ] {
+        assert_eq!(own(name), (NOBODY, NOBODY), "{name}");
+    }
+    let pid = |server: &support::Server| format!("{}\n", server.pid().as_raw_nonzero());
+    assert_eq!(folder.read("run/app.pid"), pid(&first));
+
+    let second = folder.runner(["supervise", "app.ini"]).start();
+    assert_eq!(second.address(), first.address());
+    assert_eq!(first.wait().status, 0);
+    assert_eq!(folder.read("run/app.pid"), pid(&second));
+    assert!(second.get("/").ok().ends_with("'refused')"));
+    folder.runner(["reload", "app.ini"]).run().success();
+    folder.runner(["stop", "app.ini"]).run().success();
+    assert_eq!(second.wait().status, 0);
+    let left = |name: &str| folder.path(name).exists();
+    assert!(!left("run/app.pid") && !left("run/app.pid.socket"));
+}
+
+#[test]
 fn only_root_can_become_somebody_else() {
     for setting in ["runner.user = 'nobody'", "runner.group = 4242"] {
         let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{setting}\n"));

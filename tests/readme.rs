@@ -91,6 +91,7 @@ fn what_it_shows_happens() {
                     makes(target.expect("a line of make"));
                 }
             }
+            "systemd" => verify_unit(&block.text),
             other => panic!("what is a block of {other:?}?"),
         }
     }
@@ -98,6 +99,17 @@ fn what_it_shows_happens() {
     for server in servers {
         assert_eq!(server.stop().status, 0);
     }
+}
+
+/// Has systemd read a unit.
+#[track_caller]
+fn verify_unit(text: &str) {
+    let unit = text.replace("/usr/local/bin/runner", env!("CARGO_BIN_EXE_runner"));
+    Folder::new()
+        .file("hello.service", unit)
+        .program("systemd-analyze", ["verify", "--man=no", "hello.service"])
+        .run()
+        .is(0, "", "");
 }
 
 #[track_caller]

@@ -107,7 +107,7 @@ fn modules_are_imported_once_before_the_workers_are_forked() {
         "{SERVE}MinProcesses 3\nImport views\nImport json\n"
     ));
     let server = start(&folder);
-    let answer = server.get("/").ok().to_owned();
+    let answer = server.get("/").ok().clone();
     assert!(answer.ends_with(" True"), "{answer}");
     server.stop();
     let imported = folder.read("imported");

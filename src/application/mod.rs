@@ -17,6 +17,8 @@ pub mod current;
 
 pub mod demo;
 
+pub mod nothing;
+
 pub mod status;
 
 pub mod watched;

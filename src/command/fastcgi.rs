@@ -98,6 +98,10 @@ impl FastCgi {
     /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
     pub fn plan(self) -> Result<Plan, Failure> {
         let settings = &self.scope.configuration;
+        let how = self.supervision.clone();
+        let (lifetime, programs) = how
+            .map(|how| (how.lifetime, how.programs))
+            .unwrap_or_default();
         Ok(Plan {
             gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
             announcement: Announcement::Nobody,
@@ -106,7 +110,8 @@ impl FastCgi {
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
             url: self.url,
-            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
+            lifetime,
+            programs,
         })
     }
 }

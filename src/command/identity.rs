@@ -54,7 +54,10 @@ impl Identity {
     /// Nothing can listen there, or the system refuses the identity.
     pub fn listen(&self, url: &SocketUrl) -> anyhow::Result<Listener> {
         match url {
-            SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
+            SocketUrl::Tcp { .. }
+            | SocketUrl::Descriptor(_)
+            | SocketUrl::Passed(_)
+            | SocketUrl::Nowhere => {
                 let listener = Listener::bind(url).map_err(|error| explained(error, url))?;
                 self.assume()?;
                 Ok(listener)
@@ -115,6 +118,7 @@ fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
         SocketUrl::Tcp { .. }
         | SocketUrl::Unix(_)
         | SocketUrl::Descriptor(_)
-        | SocketUrl::Passed(_) => error,
+        | SocketUrl::Passed(_)
+        | SocketUrl::Nowhere => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::supervisor::status::{Current, Failure, Status, Totals, Worker};
+use crate::supervisor::status::{Current, Failure, Program, Status, Totals, Worker};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -52,6 +52,12 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     if !status.workers.is_empty() {
         text.push('\n');
         table(&mut text, &status.workers, width);
+    }
+    if !status.programs.is_empty() {
+        text.push_str("\nprograms\n");
+        for program in &status.programs {
+            line(&mut text, &kept(program), width);
+        }
     }
     text.push('\n');
     line(&mut text, &totals(&status.totals), width);
@@ -119,6 +125,20 @@ fn totals(totals: &Totals) -> String {
         }
     }
     text
+}
+
+/// A program that is kept running.
+fn kept(program: &Program) -> String {
+    let command = plain(&program.command);
+    match (program.pid, program.age, program.wait) {
+        (Some(pid), Some(age), _) => format!("  {command}: process {pid}, for {}", time(age)),
+        (_, _, Some(wait)) => format!(
+            "  {command}: ended soon after its start, {} in a row; next attempt in {}",
+            counted(u64::from(program.early_ends), "time", "times"),
+            time(wait)
+        ),
+        _ => format!("  {command}: {}", plain(&program.state)),
+    }
 }
 
 fn failed(failure: &Failure, now: f64) -> String {

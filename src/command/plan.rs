@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::application::Application;
 use crate::application::demo::Demo;
+use crate::application::nothing::Nothing;
 use crate::application::wsgi::Wsgi;
 use crate::cli::{self, Wish};
 use crate::command::failure::Failure;
@@ -23,6 +24,7 @@ use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
 use crate::supervisor::lifetime::Lifetime;
+use crate::supervisor::supervision::SideProgram;
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -47,6 +49,8 @@ pub struct Plan {
     pub patience: Duration,
     /// When it ends by itself.
     pub lifetime: Lifetime,
+    /// What is kept running beside it.
+    pub programs: Vec<SideProgram>,
 }
 
 /// Who is told that an application is served.
@@ -65,6 +69,8 @@ pub enum Announcement {
 pub enum Recipe {
     /// The built-in demonstration.
     Demo,
+    /// None: only programs are kept running.
+    Nothing,
     /// A WSGI application.
     Wsgi(Box<WorkerOptions>),
 }
@@ -156,7 +162,7 @@ impl Recipe {
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
         match self {
-            Self::Demo => None,
+            Self::Demo | Self::Nothing => None,
             Self::Wsgi(options) => Some(options.start_timeout).filter(|limit| !limit.is_zero()),
         }
     }
@@ -168,6 +174,7 @@ impl Recipe {
     pub async fn start(self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
         let options = match self {
             Self::Demo => return Ok(Arc::new(Demo)),
+            Self::Nothing => return Ok(Arc::new(Nothing)),
             Self::Wsgi(options) => options,
         };
         let wsgi = Wsgi::start(*options).await?;

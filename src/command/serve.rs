@@ -190,7 +190,8 @@ pub fn take_socket_url(
 #[must_use]
 pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
     match (&url, origin) {
-        (_, Origin::CommandLine) | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_), _) => url,
+        (_, Origin::CommandLine)
+        | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere, _) => url,
         (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_)) => {
             match activation::is_there() {
                 true => ALL_PASSED,
@@ -230,9 +231,10 @@ fn override_url(
 ) -> Result<SocketUrl, InvalidSocketUrl> {
     let (old_host, old_port) = match url {
         SocketUrl::Tcp { host, port } => (host, port),
-        SocketUrl::Unix(_) | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
-            (Host::Name("localhost".to_owned()), 0)
-        }
+        SocketUrl::Unix(_)
+        | SocketUrl::Descriptor(_)
+        | SocketUrl::Passed(_)
+        | SocketUrl::Nowhere => (Host::Name("localhost".to_owned()), 0),
     };
     let port = port.unwrap_or(old_port);
     let Some(host) = host else {
@@ -272,6 +274,10 @@ impl Serve {
     /// There is no Python for the application.
     pub fn plan(self) -> Result<Plan, Failure> {
         let settings = &self.scope.configuration;
+        let how = self.supervision.clone();
+        let (lifetime, programs) = how
+            .map(|how| (how.lifetime, how.programs))
+            .unwrap_or_default();
         Ok(Plan {
             gateway: Gateway::Http(settings::http(settings, self.audience)),
             announcement: match self.audience {
@@ -283,7 +289,8 @@ impl Serve {
             identity: Identity::of(&self.scope)?,
             recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
             url: self.url,
-            lifetime: self.supervision.map(|how| how.lifetime).unwrap_or_default(),
+            lifetime,
+            programs,
         })
     }
 }

@@ -19,6 +19,9 @@ use crate::gateway::listener::Listener;
 use crate::gateway::stop::{Manner, Stop};
 use crate::supervisor::control::Handed;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
+use crate::supervisor::program::{Environment, Programs};
+use crate::supervisor::status;
+use crate::supervisor::supervision::SideProgram;
 
 /// A version of what is served: started, but not yet asked anything.
 pub struct Version {
@@ -31,6 +34,8 @@ pub struct Version {
     patience: Duration,
     start_timeout: Option<Duration>,
     lifetime: Lifetime,
+    programs: Vec<SideProgram>,
+    environment: Environment,
     /// If it matters when it was last asked for something.
     watched: Option<Arc<Watched>>,
 }
@@ -47,6 +52,8 @@ pub struct Service {
     started: Instant,
     lifetime: Lifetime,
     watched: Option<Arc<Watched>>,
+    /// What runs beside it.
+    programs: Programs,
 }
 
 /// Whether requests come in.
@@ -88,6 +95,8 @@ pub async fn start(
         announcement: plan.announcement,
         patience: plan.patience,
         lifetime: plan.lifetime,
+        programs: plan.programs,
+        environment: plan.identity.environment(),
         watched,
     })
 }
@@ -151,6 +160,7 @@ impl Service {
             started: Instant::now(),
             lifetime: version.lifetime,
             watched: version.watched,
+            programs: Programs::start(&version.programs, &version.environment),
         })
     }
 
@@ -199,6 +209,8 @@ impl Service {
         }
         self.lifetime = version.lifetime;
         self.watched = version.watched;
+        self.programs
+            .replace(&version.programs, &version.environment, self.patience);
         let old = self.current.replace(version.application);
         let patience = std::mem::replace(&mut self.patience, version.patience);
         leaving.spawn(async move { old.stop(patience).await });
@@ -214,6 +226,7 @@ impl Service {
         let stop = front.end(manner);
         if let Gate::Open(front) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
             leaving.spawn(finish(front, Arc::clone(&self.current), self.patience));
+            leaving.spawn(std::mem::take(&mut self.programs).stop(self.patience));
         }
     }
 
@@ -263,6 +276,12 @@ impl Service {
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// How the programs beside it are.
+    #[must_use]
+    pub fn programs(&self) -> Vec<status::Program> {
+        self.programs.status().map(status::program).collect()
     }
 
     /// How the application is.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
-use crate::application::status::Status;
 use crate::command::askers::Askers;
 use crate::command::failure::Failure;
 use crate::command::graph;
@@ -63,7 +62,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
 /// The application cannot be started.
 pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
     let recipe = match Recipe::of(scope, application, Vec::new())? {
-        Recipe::Demo => Recipe::Demo,
+        recipe @ (Recipe::Demo | Recipe::Nothing) => recipe,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
@@ -383,9 +382,12 @@ impl Master {
 
     /// How it goes.
     fn status(&self) -> Answer {
-        let (sockets, application) = match &self.service {
-            Some(service) => (vec![service.shown().to_owned()], service.status()),
-            None => (Vec::new(), Status::default()),
+        let (sockets, application, programs) = match &self.service {
+            Some(service) => {
+                let sockets = vec![service.shown().to_owned()];
+                (sockets, service.status(), service.programs())
+            }
+            None => Default::default(),
         };
         let state = match self.state {
             State::Starting { .. } => "starting",
@@ -393,7 +395,7 @@ impl Master {
             State::Reloading { .. } => "reloading",
             State::Ending(_) | State::Over => "stopping",
         };
-        let status = serde_json::to_value(self.own.status(state, sockets, application));
+        let status = serde_json::to_value(self.own.status(state, sockets, application, programs));
         status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
     }
 

@@ -34,7 +34,9 @@ seconds since 1970. `version`, `pid`, `state` (`serving`, `reloading`,
 `workers` has `id`, `pid`, `state` (`starting`, `idle`, `busy`; `doomed`: on a
 request that is overdue; `leaving`), `age`, `requests` (answered so far), `rss`
 (its memory in bytes), and `current`, the request that each of its threads is
-on: `method`, `path`, `age`. `queue` has the `length` and the age of the
+on: `method`, `path`, `age`. Each of the `programs` that are kept running has
+`command`, `state` (`starting`, `running`, `waiting`), `pid` and `age` while it
+runs, `wait` and `early_ends` while it waits to be started again. `queue` has the `length` and the age of the
 `oldest` request that waits. `totals` has `requests`, those answered
 `bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
 workers `deaths` and `recycled`. `back_off` says `until` when no worker is

@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
+use crate::command::front::Gateway;
 use crate::command::graph::{self, Node};
+use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, RunFile, Scope, Word};
-use crate::command::plan::Plan;
+use crate::command::plan::{Announcement, Plan, Recipe};
+use crate::command::seating::Seating;
 use crate::command::serve::Audience;
 use crate::command::target::SCHEME;
-use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving};
+use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving, settings};
 use crate::config::{self, COMMAND, Format, Layer, PID_FILE, SUPERVISED};
 use crate::eval::Value;
+use crate::gateway::socket_url::SocketUrl;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::seat::SeatOptions;
@@ -384,10 +389,7 @@ impl Supervise {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.plan() {
             Some(plan) => serving::run(plan?),
-            None => Err(Failure::mistake(
-                "only applications can be supervised",
-                None,
-            )),
+            None => Err(Failure::mistake("this cannot be supervised", None)),
         }
     }
 
@@ -395,9 +397,36 @@ impl Supervise {
     #[must_use]
     pub fn plan(self) -> Option<Result<Plan, Failure>> {
         match self.what {
-            Supervised::Application(_) if !self.supervision.programs.is_empty() => None,
             Supervised::Application(node) => node.plan(),
-            Supervised::Program(..) => None,
+            Supervised::Program(program, _) => {
+                Some(programs_alone(&self.scope, program, self.supervision))
+            }
         }
     }
+}
+
+/// Keeps programs running, and nothing else.
+fn programs_alone(
+    scope: &Scope,
+    program: SideProgram,
+    supervision: Supervision,
+) -> Result<Plan, Failure> {
+    let configuration = &scope.configuration;
+    Ok(Plan {
+        url: SocketUrl::Nowhere,
+        identity: Identity::of(scope)?,
+        gateway: Gateway::Http(settings::http(configuration, Audience::Anybody)),
+        announcement: Announcement::Log,
+        seating: Seating::of(scope, Some(&supervision))?,
+        recipe: Recipe::Nothing,
+        patience: configuration.duration("runner.stop_timeout"),
+        lifetime: Lifetime {
+            // Nobody ever asks for anything.
+            idle_timeout: Duration::ZERO,
+            ..supervision.lifetime
+        },
+        programs: std::iter::once(program)
+            .chain(supervision.programs)
+            .collect(),
+    })
 }

@@ -105,6 +105,8 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
+            // No connection ever comes.
+            SocketUrl::Nowhere => Ok(Self::default()),
             SocketUrl::Passed(passed) => activation::descriptors(passed)
                 .and_then(|descriptors| descriptors.iter().map(binding::inherit).collect())
                 .and_then(Self::on_sockets)
@@ -148,7 +150,7 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
             SocketUrl::Unix(path) => taken.file = SocketFile::taken_over(path),
-            SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {}
+            SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere => {}
         }
         Ok(taken)
     }

@@ -24,6 +24,8 @@ pub enum SocketUrl {
     Descriptor(Descriptor),
     /// `fd.socket:NAME[/family[/kind[/protocol]]]`, or `*` for every name
     Passed(Passed),
+    /// Nowhere: nothing is served. Not to be written.
+    Nowhere,
 }
 
 /// The host part of a `tcp:` URL.
@@ -83,7 +85,7 @@ impl SocketUrl {
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(folder.join(path)),
-            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) => self,
+            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) | Self::Nowhere => self,
         }
     }
 }
@@ -397,6 +399,7 @@ impl fmt::Display for SocketUrl {
                 2 => formatter.write_str("fd.socket:stderr"),
                 number => write!(formatter, "fd.socket:{number}"),
             },
+            Self::Nowhere => formatter.write_str("programs only"),
             Self::Passed(Passed { name, .. }) => {
                 write!(formatter, "fd.socket:{}", name.as_deref().unwrap_or("*"))
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::program;
 use crate::application::status as application;
 
 /// How a master is.
@@ -28,6 +29,8 @@ pub struct Status {
     pub sockets: Vec<String>,
     /// Its workers, oldest first.
     pub workers: Vec<Worker>,
+    /// The programs that are kept running beside it.
+    pub programs: Vec<Program>,
     /// The requests that wait for a worker.
     pub queue: Queue,
     /// What happened since the application was started or reloaded.
@@ -68,6 +71,24 @@ pub struct Current {
     pub path: String,
     /// How long the worker has been on it.
     pub age: f64,
+}
+
+/// A program that is kept running.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Program {
+    /// The program and its arguments, as they could be typed.
+    pub command: String,
+    /// Its process, while it runs.
+    pub pid: Option<u32>,
+    /// What it does: `starting`, `running` or `waiting` for being started again.
+    pub state: String,
+    /// The time since it was started, while it runs.
+    pub age: Option<f64>,
+    /// The time until it is started again, while it waits.
+    pub wait: Option<f64>,
+    /// How many times in a row it ended soon, while it waits.
+    pub early_ends: u32,
 }
 
 /// The requests that wait for a worker.
@@ -144,6 +165,7 @@ impl Master {
         state: &str,
         sockets: Vec<String>,
         application: application::Status,
+        programs: Vec<Program>,
     ) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -153,6 +175,7 @@ impl Master {
             started: moment(self.started),
             sockets,
             workers: application.workers.into_iter().map(worker).collect(),
+            programs,
             queue: Queue {
                 length: application.queue.length,
                 oldest: application.queue.oldest.map(seconds),
@@ -184,6 +207,33 @@ impl Master {
 impl Default for Master {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// How a program is that is kept running, with the command that it is.
+#[must_use]
+pub fn program((command, state): (&str, program::State)) -> Program {
+    let shown = Program {
+        command: command.to_owned(),
+        ..Program::default()
+    };
+    match state {
+        program::State::Starting => Program {
+            state: "starting".to_owned(),
+            ..shown
+        },
+        program::State::Running { pid, since } => Program {
+            state: "running".to_owned(),
+            pid: Some(pid),
+            age: Some(seconds(since.elapsed())),
+            ..shown
+        },
+        program::State::Waiting { until, early_ends } => Program {
+            state: "waiting".to_owned(),
+            wait: Some(seconds(until.saturating_duration_since(Instant::now()))),
+            early_ends,
+            ..shown
+        },
     }
 }
 

@@ -1,0 +1,189 @@
+//! Programs that are kept running beside an application (`Program` in a file for `supervise`).
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Folder, Server, Waits};
+
+/// Says that it runs, with a child of its own, and goes on.
+const SIDE: &str = "\
+#!/bin/sh
+tail -f /dev/null &
+echo \"side $* $USER $NOTIFY_SOCKET as $$\"
+wait
+";
+
+/// The same, by one that does not listen.
+const STUBBORN: &str = "\
+#!/bin/sh
+trap '' TERM
+echo stubborn as $$
+while read line <never; do :; done
+";
+
+/// A folder with these programs, and what is supervised.
+fn folder(keys: &str) -> Folder {
+    let folder = Folder::new()
+        .executable("side", SIDE)
+        .executable("stubborn", STUBBORN)
+        .file(
+            "app.conf",
+            format!("Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n{keys}"),
+        );
+    folder.program("mkfifo", ["never"]).run().success();
+    folder
+}
+
+/// The lines that programs wrote when they were started.
+fn starts(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains(" as ")).collect()
+}
+
+/// The process that was started last.
+fn last(server: &Server) -> Pid {
+    let log = server.log();
+    let number = starts(&log)
+        .last()
+        .and_then(|line| line.rsplit(' ').next())
+        .expect("one that was started");
+    Pid::from_raw(number.parse().expect("a number")).expect("a process")
+}
+
+#[test]
+fn one_that_ends_is_started_again_and_all_of_it_ends_with_the_server() {
+    let folder = folder("Program ./side --queue 'two words'\n");
+    let server = folder
+        .runner(["supervise", "app.conf"])
+        .env("USER", "somebody")
+        .start();
+    let started = "side --queue two words somebody  as ";
+    server.wait_for_log(|log| starts(log).len() == 1 && log.contains(started));
+    kill_process(last(&server), Signal::KILL).expect("it runs");
+    let log = server.wait_for_log(|log| starts(log).len() == 2);
+    let here = folder.path("").display().to_string();
+    let said = format!(
+        "runner: program `{here}/side --queue 'two words'` was killed by SIGKILL; it is started again in 0.1 s\n"
+    );
+    assert!(log.contains(&said), "{log}");
+
+    let status = folder.runner(["status", "app.conf"]).run();
+    let pid = last(&server);
+    let running = format!("  [folder]/side --queue 'two words': process {pid}, for ");
+    assert!(status.success().contains(&running), "{status:?}");
+    let json = folder
+        .runner(["status", "--format", "json", "app.conf"])
+        .run();
+    let json: serde_json::Value = serde_json::from_str(json.success()).expect("JSON");
+    assert_eq!(json["programs"][0]["state"], "running");
+
+    // Nothing of it is left: that is asserted whenever a server ends.
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn one_that_cannot_be_run_is_tried_ever_more_slowly_and_harms_nobody() {
+    let folder = folder("Program ./missing\nProgram false\n");
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    server.wait_for_log(|log| log.matches("`false` exited with status 1").count() == 3);
+    let log = server.wait_for_log(|log| log.matches("missing` cannot be run").count() == 3);
+    for delay in ["0.1 s", "0.2 s", "0.4 s"] {
+        assert!(
+            log.contains(&format!("; it is started again in {delay}\n")),
+            "{log}"
+        );
+    }
+    assert!(
+        log.contains("cannot be run: No such file or directory (os error 2)"),
+        "{log}"
+    );
+    assert_eq!(server.get("/").status, 200);
+    let status = folder.runner(["status", "app.conf"]).run();
+    let waiting = "  false: ended soon after its start, ";
+    assert!(status.success().contains(waiting), "{status:?}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn one_that_does_not_end_is_killed_in_the_end() {
+    let folder =
+        folder("Program ./stubborn\n").file("runner.ini", "runner.stop_timeout = '0.2s'\n");
+    let server = folder
+        .runner(["-c", "runner.ini", "supervise", "app.conf"])
+        .start();
+    server.wait_for_log(|log| starts(log).len() == 1);
+    let said = server.stop();
+    assert_eq!(said.status, 0);
+    let killed = "runner: program `[folder]/stubborn` did not end in time; it is killed\n";
+    assert!(said.stderr.contains(killed), "{}", said.stderr);
+}
+
+#[test]
+fn a_reload_starts_what_the_new_version_names() {
+    let folder = folder("Program ./side one\n");
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    server.wait_for_log(|log| starts(log).len() == 1);
+    let first = last(&server);
+    let keys = folder.read("app.conf").replace("side one", "side two");
+    let folder = folder.file("app.conf", keys);
+    server.signal(Signal::HUP);
+    let log = server.wait_for_log(|log| starts(log).len() == 2);
+    assert!(starts(&log)[1].starts_with("side two "), "{log}");
+    assert!(!server.processes().iter().any(|(pid, _)| *pid == first));
+    assert!(!log.contains("started again"), "{log}");
+
+    // A version that is none changes nothing.
+    let second = last(&server);
+    let keys = folder
+        .read("app.conf")
+        .replace("Command serve", "Command sreve");
+    let folder = folder.file("app.conf", keys);
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("the reload failed"));
+    assert_eq!(last(&server), second);
+    assert_eq!(server.stop().status, 0);
+    drop(folder);
+}
+
+#[test]
+fn a_program_can_be_all_that_is_kept_running() {
+    let folder = folder("").file(
+        "app.conf",
+        "Command exec: ./side main\nPidFile app.pid\nProgram ./side second\n",
+    );
+    let run = || {
+        let server = folder.runner(["supervise", "app.conf", "argument"]).start();
+        assert_eq!(server.url(), "programs only");
+        let log = server.wait_for_log(|log| starts(log).len() == 2);
+        assert!(log.contains("side main argument "), "{log}");
+        assert!(log.contains("side second "), "{log}");
+        server
+    };
+    let first = run();
+    first.signal(Signal::HUP);
+    first.wait_for_log(|log| starts(log).len() == 4);
+    // A second master takes its place, and has programs of its own.
+    let second = run();
+    assert_eq!(first.wait().status, 0);
+    let pid = format!("{}\n", second.pid().as_raw_nonzero());
+    assert_eq!(folder.read("app.pid"), pid);
+    folder.runner(["stop", "app.conf"]).run().success();
+    assert_eq!(second.wait().status, 0);
+}
+
+#[test]
+fn it_does_not_outlive_a_server_that_is_killed() {
+    let folder = folder("Program ./side\n");
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    server.wait_for_log(|log| starts(log).len() == 1);
+    let side = last(&server);
+    server.signal(Signal::KILL);
+    let mut waits = Waits::new();
+    while server.processes().iter().any(|(pid, _)| *pid == side) {
+        waits.wait(|| "the program goes on".to_owned());
+    }
+    // Its child is its own affair; it is one of this test.
+    for (pid, _) in server.processes() {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    assert_eq!(server.wait().status, -9);
+}
