@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use crate::cli::{self, CommandLine, Wish};
 use crate::command::failure::Failure;
@@ -11,7 +12,6 @@ use crate::command::graph::{self, Node};
 use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
-use crate::supervisor::privileges;
 use crate::supervisor::successor;
 
 /// The variable that names configuration files.
@@ -19,6 +19,9 @@ const FILES: &str = "PEAK_CONFIG";
 
 /// Commands that work whatever is wrong with the files below what they are given.
 const WITHOUT_FILES: &[&str] = &["completions", "fmt", "init"];
+
+/// Whether the user's own file was there when this process began.
+static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 
 /// Runs the program with the process's own arguments.
 #[must_use]
@@ -62,9 +65,11 @@ fn layers(named: Vec<PathBuf>) -> Vec<Layer> {
     let own = dirs::config_dir()
         .map(|folder| folder.join("runner").join("runner.ini"))
         .filter(|file| {
-            // Root's own file is not passed over in silence by a server that is no longer root.
-            file.try_exists()
-                .unwrap_or_else(|_| privileges::are_dropped())
+            let found = file.try_exists();
+            let at_start = *OWN_AT_START.get_or_init(|| found.as_ref().is_ok_and(|found| *found));
+            // A server that is no longer root cannot look: a file that was there is not passed over in silence, and
+            // one that was not is not missed.
+            found.unwrap_or(at_start)
         });
     let listed = env::var_os(FILES).unwrap_or_default();
     let listed = env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty());

@@ -95,6 +95,7 @@ fn none_is_forgotten() {
         "examples/hello/hello.cgi",
         "examples/hello/hello.fcgi",
         "examples/hello/hello.ini",
+        "examples/supervise/clock.conf",
     ];
     let find = "find examples -type f -perm -u+x -print | sort";
     let outcome = Folder::new()

@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs::{self, File};
+use std::os::unix::fs::chown;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
@@ -262,6 +263,37 @@ fn a_master_is_reached_by_each_of_its_files() {
         stop.is(0, &format!("{} has ended\n", words[0]), "");
         assert_eq!(server.wait().status, 0);
     }
+}
+
+/// Root starts it, each time, and it gives up its rights once it listens.
+#[test]
+fn a_master_that_is_no_longer_root_has_successors_all_the_same() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = folder().file("user.ini", "runner.user = 'nobody'\n");
+    chown(folder.path(""), Some(65534), None).expect("root can do that");
+    let home = Folder::new();
+    let begin = || {
+        let words = ["-c", "user.ini", "supervise", "app.conf"];
+        let master = folder.runner(words).env("HOME", home.path(""));
+        let nothing = File::open("/dev/null").expect("a device");
+        master.start_with(nothing.into()).serving()
+    };
+    let mut server = begin();
+    for _ in 0..3 {
+        reigns(&server);
+        let reload = folder.runner(["reload", "app.conf"]).run();
+        reload.is(0, "app.conf serves the new version\n", "");
+        let next = begin();
+        assert_eq!(server.wait().status, 0);
+        server = next;
+    }
+    reigns(&server);
+    let stop = folder.runner(["stop", "app.conf"]).run();
+    stop.is(0, "app.conf has ended\n", "");
+    assert_eq!(server.wait().status, 0);
+    assert!(!folder.path("app.pid").exists() && !folder.path("app.pid.socket").exists());
 }
 
 #[test]

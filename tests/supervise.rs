@@ -221,3 +221,41 @@ fn it_stops_by_itself() {
         assert!(!folder.path("my_app.pid").exists());
     }
 }
+
+/// A program that says that it runs, and goes on until it is ended.
+const WORKER: &str = "#!/bin/sh\necho \"begun $*\"\nexec cat go\n";
+
+#[test]
+fn a_program_that_is_no_application_is_kept_running() {
+    let folder =
+        folder("Command exec: ./worker 'a b'\nPidFile my_app.pid\n").executable("worker", WORKER);
+    folder.program("mkfifo", ["go"]).run().success();
+    let nothing = std::fs::File::open("/dev/null").expect("always there");
+    let program = folder.runner(["supervise", "my_app.conf", "c"]);
+    let server = program.start_with(OwnedFd::from(nothing));
+    let begun = |times| move |log: &str| log.matches("begun a b c\n").count() == times;
+    server.wait_for_log(begun(1));
+    assert_eq!(pid(&folder), server.pid().to_string());
+
+    // It comes again when it ends.
+    let pids = || {
+        let all = server.processes().into_iter();
+        let worker = |(_, line): &(_, String)| line.starts_with("cat go");
+        all.filter(worker).map(|(pid, _)| pid).collect::<Vec<_>>()
+    };
+    let mut waits = Waits::new();
+    while pids().is_empty() {
+        waits.wait(|| server.log());
+    }
+    rustix::process::kill_process(pids()[0], Signal::KILL).expect("its process");
+    server.wait_for_log(begun(2));
+
+    // A reload has another one take its place.
+    let reload = folder.runner(["reload", "my_app.conf"]).run();
+    assert_eq!(reload.status, 0, "{reload:?}");
+    server.wait_for_log(begun(3));
+    let status = folder.runner(["status", "my_app.conf"]).run();
+    assert!(status.success().contains("worker"), "{status:?}");
+    assert_eq!(server.stop().status, 0);
+    assert!(!folder.path("my_app.pid").exists());
+}

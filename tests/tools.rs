@@ -3,7 +3,7 @@
 mod support;
 
 use runner::command::COMMANDS;
-use runner::config::{SETTINGS, SPECIAL};
+use runner::config::{KEYS, SETTINGS, SPECIAL};
 use runner::eval::{CONSTANTS, FUNCTIONS};
 use runner::syntax::WORDS;
 use support::Folder;
@@ -115,7 +115,8 @@ fn explain_says_what_a_name_is() {
 setting `runner.request.timeout`
 
 How long the application may take to begin its response, until the request is
-answered with status 504 and its worker is replaced.
+answered with status 504 and its worker is replaced. The log says where the
+application was. 0 is no limit.
 
 takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
          `'1h'`, `'1d'`
@@ -192,12 +193,17 @@ fn explain_knows_every_row_of_the_tables() {
     let folder = Folder::new();
     let list = folder.runner(["explain"]).run();
     let settings = SETTINGS.iter().map(|row| ("setting", row.name));
+    let keys = KEYS.iter().map(|row| ("key", row.name));
     let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
     let constants = CONSTANTS.iter().map(|row| ("name", row.name));
     let commands = COMMANDS.iter().map(|row| ("command", row.name));
     let words = WORDS.iter().map(|row| ("", row.name));
     let sections = SPECIAL.iter().map(|row| ("section [", row.name));
-    let rows = settings.chain(functions).chain(constants).chain(commands);
+    let rows = settings
+        .chain(keys)
+        .chain(functions)
+        .chain(constants)
+        .chain(commands);
     for (kind, name) in rows.chain(words).chain(sections) {
         let outcome = folder.runner(["explain", name]).run();
         let text = outcome.success();

@@ -17,8 +17,6 @@ pub mod current;
 
 pub mod demo;
 
-pub mod nothing;
-
 pub mod status;
 
 pub mod watched;

@@ -54,15 +54,12 @@ impl Identity {
     /// Nothing can listen there, or the system refuses the identity.
     pub fn listen(&self, url: &SocketUrl) -> anyhow::Result<Listener> {
         match url {
-            SocketUrl::Tcp { .. }
-            | SocketUrl::Descriptor(_)
-            | SocketUrl::Passed(_)
-            | SocketUrl::Nowhere => {
+            SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
                 let listener = Listener::bind(url).map_err(|error| explained(error, url))?;
                 self.assume()?;
                 Ok(listener)
             }
-            SocketUrl::Unix(_) => {
+            SocketUrl::Unix(_) | SocketUrl::Nowhere => {
                 self.assume()?;
                 Listener::bind(url)
             }

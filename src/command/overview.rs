@@ -38,16 +38,15 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     text.push('\n');
     line(&mut text, &crowd(status), width);
     if let Some(back_off) = &status.back_off {
-        let what = counted(u64::from(back_off.early_deaths), "worker", "workers");
+        let what = match back_off.early_deaths {
+            1 => "the last worker died before its first answer".to_owned(),
+            count => format!("the last {count} workers died before their first answers"),
+        };
         let when = match back_off.until - now {
             left if left > 0.0 => format!("next attempt in {}", time(left)),
             _ => "trying again".to_owned(),
         };
-        line(
-            &mut text,
-            &format!("{what} in a row died before their first answer; {when}"),
-            width,
-        );
+        line(&mut text, &format!("{what}; {when}"), width);
     }
     if !status.workers.is_empty() {
         text.push('\n');
@@ -341,26 +340,56 @@ last failures
     fn an_application_without_processes_and_one_in_trouble() {
         let found = text(&Status::default(), 0.0, None);
         assert!(found.contains("no worker processes; no request waits\n\n0 requests so far\n"));
-        let back_off = |until| Status {
+        let back_off = |early_deaths, until| Status {
             back_off: Some(BackOff {
                 until,
-                early_deaths: 4,
+                early_deaths,
             }),
             ..Status::default()
         };
-        for (until, said) in [
+        for (count, until, said) in [
             (
+                4,
                 130.0,
-                "4 workers in a row died before their first answer; next attempt in 30 s\n",
+                "the last 4 workers died before their first answers; next attempt in 30 s\n",
             ),
             (
+                1,
                 90.0,
-                "4 workers in a row died before their first answer; trying again\n",
+                "the last worker died before its first answer; trying again\n",
             ),
         ] {
-            let found = text(&back_off(until), 100.0, None);
+            let found = text(&back_off(count, until), 100.0, None);
             assert!(found.contains(said), "{found}");
         }
+    }
+
+    #[test]
+    fn programs_beside_it() {
+        let program = |pid, age, wait, early_ends| Program {
+            command: "./worker --mail".to_owned(),
+            state: "starting".to_owned(),
+            pid,
+            age,
+            wait,
+            early_ends,
+        };
+        let status = Status {
+            programs: vec![
+                program(Some(7), Some(61.0), None, 0),
+                program(None, None, Some(4.0), 3),
+                program(None, None, None, 0),
+            ],
+            ..Status::default()
+        };
+        let found = text(&status, 100.0, None);
+        let expected = "
+programs
+  ./worker --mail: process 7, for 1 m 01 s
+  ./worker --mail: ended soon after its start, 3 times in a row; next attempt in 4.0 s
+  ./worker --mail: starting
+";
+        assert!(found.contains(expected), "{found}");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::application::Application;
 use crate::application::demo::Demo;
-use crate::application::nothing::Nothing;
 use crate::application::wsgi::Wsgi;
 use crate::cli::{self, Wish};
 use crate::command::failure::Failure;
@@ -69,8 +68,6 @@ pub enum Announcement {
 pub enum Recipe {
     /// The built-in demonstration.
     Demo,
-    /// None: only programs are kept running.
-    Nothing,
     /// A WSGI application.
     Wsgi(Box<WorkerOptions>),
 }
@@ -162,7 +159,7 @@ impl Recipe {
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
         match self {
-            Self::Demo | Self::Nothing => None,
+            Self::Demo => None,
             Self::Wsgi(options) => Some(options.start_timeout).filter(|limit| !limit.is_zero()),
         }
     }
@@ -174,7 +171,6 @@ impl Recipe {
     pub async fn start(self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
         let options = match self {
             Self::Demo => return Ok(Arc::new(Demo)),
-            Self::Nothing => return Ok(Arc::new(Nothing)),
             Self::Wsgi(options) => options,
         };
         let wsgi = Wsgi::start(*options).await?;

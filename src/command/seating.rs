@@ -92,12 +92,12 @@ impl Claimed {
                 SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
                     Listener::take_over(url, handed.descriptors)
                 }
-                SocketUrl::Nowhere => bind(url),
                 // Where a process manager hands over a socket, it does so each time. By hand, there is none.
                 SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
                     Ok(listener) => listener.succeed(handed.descriptors),
                     Err(_) => Listener::take_over(url, handed.descriptors),
                 },
+                SocketUrl::Nowhere => bind(url),
             },
             None => bind(url),
         }

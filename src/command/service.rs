@@ -16,6 +16,7 @@ use crate::command::front::{Front, Gateway, Place};
 use crate::command::launch;
 use crate::command::plan::{Announcement, Plan, Readiness};
 use crate::gateway::listener::Listener;
+use crate::gateway::socket_url::SocketUrl;
 use crate::gateway::stop::{Manner, Stop};
 use crate::supervisor::control::Handed;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
@@ -272,10 +273,10 @@ impl Service {
         })
     }
 
-    /// Where it can be reached.
+    /// Where it can be reached, if anywhere.
     #[must_use]
-    pub fn shown(&self) -> &str {
-        &self.shown
+    pub fn shown(&self) -> Option<&str> {
+        (self.shown != SocketUrl::Nowhere.to_string()).then_some(&self.shown)
     }
 
     /// How the programs beside it are.

@@ -62,7 +62,7 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
 /// The application cannot be started.
 pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
     let recipe = match Recipe::of(scope, application, Vec::new())? {
-        recipe @ (Recipe::Demo | Recipe::Nothing) => recipe,
+        Recipe::Demo => Recipe::Demo,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let options = settings::cgi(&scope.configuration);
@@ -384,7 +384,7 @@ impl Master {
     fn status(&self) -> Answer {
         let (sockets, application, programs) = match &self.service {
             Some(service) => {
-                let sockets = vec![service.shown().to_owned()];
+                let sockets = service.shown().map(str::to_owned).into_iter().collect();
                 (sockets, service.status(), service.programs())
             }
             None => Default::default(),
@@ -423,7 +423,10 @@ impl Master {
 
 /// How it goes, for people.
 fn status(service: &Service) -> String {
-    format!("serving {}", service.shown())
+    match service.shown() {
+        Some(place) => format!("serving {place}"),
+        None => "running".to_owned(),
+    }
 }
 
 /// The next order, if anybody can give one.

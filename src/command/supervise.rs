@@ -387,9 +387,11 @@ impl Supervise {
     /// # Errors
     /// It cannot be started.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        match self.plan() {
-            Some(plan) => serving::run(plan?),
-            None => Err(Failure::mistake("this cannot be supervised", None)),
+        match self.what {
+            Supervised::Application(node) => node.run(),
+            Supervised::Program(program, _) => {
+                serving::run(alone(&self.scope, self.supervision, program)?)
+            }
         }
     }
 
@@ -398,35 +400,32 @@ impl Supervise {
     pub fn plan(self) -> Option<Result<Plan, Failure>> {
         match self.what {
             Supervised::Application(node) => node.plan(),
-            Supervised::Program(program, _) => {
-                Some(programs_alone(&self.scope, program, self.supervision))
-            }
+            Supervised::Program(program, _) => Some(alone(&self.scope, self.supervision, program)),
         }
     }
 }
 
-/// Keeps programs running, and nothing else.
-fn programs_alone(
+/// What is to be done for a program that is no application: a server that listens nowhere, and the program beside it.
+fn alone(
     scope: &Scope,
+    mut supervision: Supervision,
     program: SideProgram,
-    supervision: Supervision,
 ) -> Result<Plan, Failure> {
-    let configuration = &scope.configuration;
+    let settings = &scope.configuration;
+    supervision.programs.insert(0, program);
     Ok(Plan {
         url: SocketUrl::Nowhere,
-        identity: Identity::of(scope)?,
-        gateway: Gateway::Http(settings::http(configuration, Audience::Anybody)),
-        announcement: Announcement::Log,
+        gateway: Gateway::Http(settings::http(settings, Audience::Anybody)),
+        announcement: Announcement::Nobody,
         seating: Seating::of(scope, Some(&supervision))?,
-        recipe: Recipe::Nothing,
-        patience: configuration.duration("runner.stop_timeout"),
+        identity: Identity::of(scope)?,
+        recipe: Recipe::Demo,
+        patience: settings.duration("runner.stop_timeout"),
         lifetime: Lifetime {
-            // Nobody ever asks for anything.
+            // Nobody asks it for anything.
             idle_timeout: Duration::ZERO,
             ..supervision.lifetime
         },
-        programs: std::iter::once(program)
-            .chain(supervision.programs)
-            .collect(),
+        programs: supervision.programs,
     })
 }

@@ -257,7 +257,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "How many processes and threads the user that a worker runs as may have in all, for the worker to start another. Not for root, whom the system does not limit. 0 is no limit.",
         "runner.workers.limits.processes = 500";
     "runner.workers.max" Kind::Integer { min: 1, max: 10_000 }, Default::Number(4),
-        "How many worker processes there may be. One beyond the least number is started when a request waits and all workers are busy; it leaves when it has had nothing to do for `runner.workers.idle_timeout`.",
+        "How many worker processes there may be. One beyond the least number is started when a request waits and all workers are busy; it leaves when it has had nothing to do for `runner.workers.idle_timeout`. The successor of one that is being replaced comes on top.",
         "runner.workers.max = os.cpu_count()";
     "runner.workers.max_lifetime" Kind::Duration, Default::Number(0),
         "How old a worker may become until it is replaced: it goes on until its successor is ready, and finishes what it is on. 0 is no limit.",
@@ -269,7 +269,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "How many requests a worker may answer, give or take a tenth, until it is replaced: it goes on until its successor is ready, and finishes what it is on. 0 is no limit.",
         "runner.workers.max_requests = 10000";
     "runner.workers.min" Kind::Integer { min: 0, max: 10_000 }, Default::Number(1),
-        "How many worker processes are always kept running. With 0 the first one is started when a request comes in, without the application having to be imported again.",
+        "How many worker processes are always kept running. With 0 the first one is started when a request comes in; the application is imported before, unless `runner.workers.preload` is `False`.",
         "runner.workers.min = 2";
     "runner.workers.preload" Kind::Boolean, Default::Boolean(true),
         "Whether the application is imported once, before the workers are forked, so that they share what it loaded. `False` imports it in every worker, as applications need that start threads when they are imported.",

@@ -105,7 +105,6 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
-            // No connection ever comes.
             SocketUrl::Nowhere => Ok(Self::default()),
             SocketUrl::Passed(passed) => activation::descriptors(passed)
                 .and_then(|descriptors| descriptors.iter().map(binding::inherit).collect())

@@ -24,7 +24,7 @@ pub enum SocketUrl {
     Descriptor(Descriptor),
     /// `fd.socket:NAME[/family[/kind[/protocol]]]`, or `*` for every name
     Passed(Passed),
-    /// Nowhere: nothing is served. Not to be written.
+    /// No socket at all: for what is only kept running. No text stands for it.
     Nowhere,
 }
 
@@ -399,10 +399,10 @@ impl fmt::Display for SocketUrl {
                 2 => formatter.write_str("fd.socket:stderr"),
                 number => write!(formatter, "fd.socket:{number}"),
             },
-            Self::Nowhere => formatter.write_str("programs only"),
             Self::Passed(Passed { name, .. }) => {
                 write!(formatter, "fd.socket:{}", name.as_deref().unwrap_or("*"))
             }
+            Self::Nowhere => formatter.write_str("nowhere"),
         }
     }
 }

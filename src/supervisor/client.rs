@@ -37,15 +37,6 @@ pub struct Peer {
     handle: OwnedFd,
 }
 
-/// What happens while there is no answer yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meanwhile {
-    /// The master says that it is still there.
-    Heartbeat,
-    /// This process got a signal.
-    Signal,
-}
-
 impl Client {
     /// Connects to the master that listens at a path; `None` if there is none: no such file, or nobody
     /// listens. At most waits for some seconds.
@@ -77,17 +68,18 @@ impl Client {
     /// # Errors
     /// The master is silent for some seconds, or talks nonsense.
     pub fn ask(&mut self, order: Order) -> anyhow::Result<Option<Answer>> {
-        self.ask_patiently(order, |_| Ok(()))
+        self.ask_patiently(order, || Ok(()))
     }
 
-    /// The same for somebody who does something while there is no answer yet, and perhaps gives up.
+    /// The same for somebody who does something while there is no answer yet, and perhaps gives up: each
+    /// time that the master says that it is still there, and when there was a signal.
     ///
     /// # Errors
     /// As [`Client::ask`], or those of `meanwhile`.
     pub fn ask_patiently(
         &mut self,
         order: Order,
-        mut meanwhile: impl FnMut(Meanwhile) -> anyhow::Result<()>,
+        mut meanwhile: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<Answer>> {
         if !self.tell(order)? {
             return Ok(None);
@@ -100,7 +92,7 @@ impl Client {
                 Ok(received) => received,
                 // Where the time that a call takes is bounded, signals end it (signal(7)).
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    meanwhile(Meanwhile::Signal)?;
+                    meanwhile()?;
                     continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(hangs()),
@@ -115,7 +107,7 @@ impl Client {
             // Empty lines say that it is still there.
             let blank = text.iter().take_while(|byte| **byte == b'\n').count();
             if blank > 0 {
-                meanwhile(Meanwhile::Heartbeat)?;
+                meanwhile()?;
             }
             text.drain(..blank);
             if text.last() == Some(&b'\n') {

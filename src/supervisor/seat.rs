@@ -1,14 +1,19 @@
 //! The master's seat: whoever has it is the master. A second master claims it, gets ready while the first one goes
 //! on, and then takes it.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::getppid;
+use signal_hook::SigId;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use super::client::{Client, Meanwhile, Peer};
+use super::client::{Client, Peer};
 use super::control::{Answer, Asked, Control, Handed, Order, Place, beside};
 use super::lock::{Lock, LockUrl};
 use super::pid_file::{Found, PidFile, find};
@@ -120,7 +125,7 @@ impl Claim {
     /// waited for.
     ///
     /// # Errors
-    /// It does not hand them over; or there was a signal while we waited.
+    /// It does not hand them over; or a signal told us to end while we waited.
     pub fn sockets(&mut self) -> anyhow::Result<Option<Vec<Handed>>> {
         let Some(predecessor) = &mut self.predecessor else {
             return Ok(None);
@@ -131,21 +136,19 @@ impl Claim {
                 self.options.pid_file.display()
             )
         };
-        let mut said = false;
         let pid_file = self.options.pid_file.display();
-        let answer = predecessor
-            .client
-            .ask_patiently(Order::Handover, |meanwhile| {
-                match meanwhile {
-                    Meanwhile::Signal => bail!("interrupted"),
-                    Meanwhile::Heartbeat if said => {}
-                    Meanwhile::Heartbeat => {
-                        said = true;
-                        crate::log!("waiting for the master of `{pid_file}` to end");
-                    }
-                }
-                Ok(())
-            });
+        let told = Told::listen()?;
+        let mut said = false;
+        let answer = predecessor.client.ask_patiently(Order::Handover, || {
+            if told.is_told() {
+                bail!("interrupted");
+            }
+            if !std::mem::replace(&mut said, true) {
+                crate::log!("waiting for the master of `{pid_file}` to end");
+            }
+            Ok(())
+        });
+        drop(told);
         match answer.with_context(context)? {
             Some(Answer::Sockets(sockets)) => {
                 predecessor.peer = predecessor.client.take_peer();
@@ -198,6 +201,36 @@ impl Claim {
             pid_file: Some(pid_file),
             pid_lock: self.options.pid_lock,
         })
+    }
+}
+
+/// Whether this process is told to end while nobody looks at its signals.
+struct Told {
+    flag: Arc<AtomicBool>,
+    signals: Vec<SigId>,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let listen = |signal| signal_hook::flag::register(signal, Arc::clone(&flag));
+        let signals = [SIGTERM, SIGINT, SIGUSR1].into_iter().map(listen);
+        Ok(Self {
+            signals: signals.collect::<io::Result<_>>()?,
+            flag,
+        })
+    }
+
+    fn is_told(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        for signal in self.signals.drain(..) {
+            signal_hook::low_level::unregister(signal);
+        }
     }
 }
 

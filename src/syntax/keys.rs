@@ -14,6 +14,9 @@ use super::source::{Source, Span};
 /// Mistakes of one file beyond which no more are collected.
 const MOST_MISTAKES: usize = 200;
 
+/// Bytes of the longest line.
+const LONGEST: usize = 1 << 16;
+
 /// The directives of ZConfig that there are.
 const DIRECTIVES: &[&str] = &["define", "include"];
 
@@ -126,6 +129,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// What a line means, if it means anything.
     fn line(&self, text: &str) -> Result<Option<Line>, Diagnostic> {
+        if text.len() > LONGEST {
+            let message = format!("the line has more than {} KiB", LONGEST >> 10);
+            return Err(self.wrong("limit/line", 0..1, message));
+        }
         let pair = Grammar::parse(Rule::line, text)
             .ok()
             .and_then(|mut pairs| pairs.next())

@@ -170,6 +170,12 @@ impl Staff {
         for worker in slow {
             if let Some(member) = self.members.get_mut(&worker) {
                 member.gone_by = None;
+                if let (true, Some(process)) = (member.released, &member.process) {
+                    log!(
+                        "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
+                        process.id()
+                    );
+                }
             }
             self.kill(worker);
         }

@@ -137,7 +137,8 @@ pub(super) struct Staff {
     pub(super) not_before: Instant,
     /// When one could not be started or died before its first answer.
     pub(super) failed_at: Instant,
-    pub(super) last_start: Instant,
+    /// When one was started beyond the fewest.
+    pub(super) last_start: Option<Instant>,
     pub(super) crowded: bool,
     /// When to look at the memory of workers.
     pub(super) weigh_at: Option<Instant>,
@@ -179,7 +180,7 @@ pub async fn start(
         answered_at_death: 0,
         not_before: now,
         failed_at: now,
-        last_start: now,
+        last_start: None,
         crowded: false,
         weigh_at: None,
         last_weighed: now,

@@ -114,7 +114,10 @@ impl Staff {
         if self.crowded && self.at_work() < self.options.max && now >= self.next_growth() {
             self.crowded = false;
             if lock(&self.shared.pool).is_crowded() {
-                self.last_start = now;
+                // The first one of none is what the application needs to work at all.
+                if self.at_work() > 0 {
+                    self.last_start = Some(now);
+                }
                 self.hire(None);
             }
         }
@@ -123,10 +126,11 @@ impl Staff {
     /// When there may be one more. One at a time: the next one only when this one has shown whether it helps. Where
     /// there is none at all, the first one waits for nothing.
     pub(super) fn next_growth(&self) -> Instant {
-        if self.at_work() == 0 {
-            self.not_before
-        } else {
-            (self.last_start + self.options.start_interval).max(self.not_before)
+        match self.last_start {
+            Some(last) if self.at_work() > 0 => {
+                (last + self.options.start_interval).max(self.not_before)
+            }
+            Some(_) | None => self.not_before,
         }
     }
 

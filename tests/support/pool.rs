@@ -114,12 +114,14 @@ impl Pool {
     /// Waits until the status is as wanted.
     pub async fn status_is(&self, wanted: impl Fn(&Status) -> bool) -> Status {
         let reached = async {
+            // Others need the processor to get there.
+            let mut looks = tokio::time::interval(Duration::from_millis(2));
             loop {
                 let status = self.wsgi.status();
                 if wanted(&status) {
                     break status;
                 }
-                tokio::task::yield_now().await;
+                looks.tick().await;
             }
         };
         bounded(reached).await
@@ -189,9 +191,9 @@ impl Pipe {
     }
 }
 
-/// Nothing here takes half a minute, unless it never happens.
+/// Nothing here takes a minute, unless it never happens.
 pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(30);
+    let limit = Duration::from_secs(60);
     tokio::time::timeout(limit, future)
         .await
         .expect("it happened")
