@@ -199,15 +199,11 @@ fn explain_knows_every_row_of_the_tables() {
     let commands = COMMANDS.iter().map(|row| ("command", row.name));
     let words = WORDS.iter().map(|row| ("", row.name));
     let sections = SPECIAL.iter().map(|row| ("section [", row.name));
-<<<<<<< HEAD
     let rows = settings
         .chain(keys)
         .chain(functions)
         .chain(constants)
         .chain(commands);
-=======
-    let rows = settings.chain(keys).chain(functions).chain(constants).chain(commands);
->>>>>>> main
     for (kind, name) in rows.chain(words).chain(sections) {
         let outcome = folder.runner(["explain", name]).run();
         let text = outcome.success();
