@@ -372,3 +372,33 @@ fn wrong_usage() {
         .run();
     assert_eq!(outcome.status, 2);
 }
+
+#[test]
+fn what_is_loaded_on_demand_is_looked_at() {
+    Folder::new()
+        .file(
+            "app.ini",
+            "[Load on Demand]\na.* = 5\nb.* = {'x': 1 // 0}\nc.* = {'x': 1}\n",
+        )
+        .runner(["check", "app.ini"])
+        .run()
+        .is(
+            1,
+            "\
+error: `a.*` loads a dict or a namespace but got a whole number
+  ┌─ app.ini:2:1
+  │
+2 │ a.* = 5
+  │ ^^^
+
+error: division by zero
+  ┌─ app.ini:3:13
+  │
+3 │ b.* = {'x': 1 // 0}
+  │             ^^^^^^
+
+1 file: 2 errors, 0 warnings
+",
+            "",
+        );
+}

@@ -194,7 +194,7 @@ fn nothing_is_overwritten() {
     run(&["init", "linked"]).is(1, "", &message("linked/app.ini"));
     assert_eq!(folder.read("app.ini"), "mine\n");
     assert!(!folder.path("linked/nowhere").exists());
-    let missing = "error: cannot read `none`: No such file or directory (os error 2)\n";
+    let missing = "error: cannot read `none`: No such file or directory\n";
     run(&["init", "none"]).is(1, "", missing);
 }
 

@@ -4,9 +4,11 @@
 mod support;
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal, kill_process};
+use support::nginx::nginx_keeping_connections;
 use support::{Address, Folder, Load, Server, free_port};
 
 /// Says which version it is.
@@ -110,7 +112,8 @@ fn mod_proxy_fcgi_reloads_itself_beside_a_supervisor_that_does_too() {
     let apache = apache(&folder, &proxy);
     reloads(&apache, &folder);
 
-    let load = Load::new(apache.address()).fresh(8).kept(8).start();
+    // Apache closes the connections that its own clients keep, whatever they may be sending at that moment.
+    let load = Load::new(apache.address()).fresh(8).start();
     for number in 1..=3 {
         load.more(100);
         apache.signal(GRACEFUL);
@@ -152,6 +155,47 @@ fn apache(folder: &Folder, rest: &str) -> Server {
         .program("apache2", ["-D", "FOREGROUND", "-f"])
         .arguments([configuration])
         .start_at(Address::port(port))
+}
+
+/// nginx does not send a POST again whose connection turns out to be closed: it must not be.
+#[test]
+fn nginx_that_keeps_its_connections_notices_no_warm_restart() {
+    let own_socket = SUPERVISED.replace("FastCGI", "FastCGI unix:run/socket");
+    let folder = installed().executable("app.conf", own_socket);
+    let start = || folder.runner(["supervise", "app.conf"]);
+    let mut master = start().start_at(Address::Unix(folder.path("run/socket")));
+    let port = free_port();
+    let folder = folder
+        .clone()
+        .file("nginx.conf", nginx_keeping_connections(&folder, port));
+    let nginx = folder
+        .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
+        .start_at(Address::port(port));
+    let load = Load::new(nginx.address())
+        .fresh(4)
+        .kept(4)
+        .post(b"x")
+        .start();
+    for number in 2..=4 {
+        load.more(100);
+        let new = format!("version {number}");
+        let text = APPLICATION.replace("version 1", &new);
+        fs::write(folder.path("app.py"), text).expect("our own file");
+        let next = start().start_with(nothing());
+        let answers = format!("{new} answers");
+        load.until(&answers, |report| report.bodies.contains_key(&new));
+        assert_eq!(master.wait().status, 0);
+        master = next;
+    }
+    load.more(100);
+    load.stop().is_whole();
+    nginx.stop();
+    assert_eq!(master.stop().status, 0);
+}
+
+/// Standard input of a program that needs none.
+fn nothing() -> OwnedFd {
+    fs::File::open("/dev/null").expect("it is there").into()
 }
 
 #[test]

@@ -365,6 +365,34 @@ last failures
     }
 
     #[test]
+    fn programs_beside_it() {
+        let program = |pid, age, wait, early_ends| Program {
+            command: "./worker --mail".to_owned(),
+            state: "starting".to_owned(),
+            pid,
+            age,
+            wait,
+            early_ends,
+        };
+        let status = Status {
+            programs: vec![
+                program(Some(7), Some(61.0), None, 0),
+                program(None, None, Some(4.0), 3),
+                program(None, None, None, 0),
+            ],
+            ..Status::default()
+        };
+        let found = text(&status, 100.0, None);
+        let expected = "
+programs
+  ./worker --mail: process 7, for 1 m 01 s
+  ./worker --mail: ended soon after its start, 3 times in a row; next attempt in 4.0 s
+  ./worker --mail: starting
+";
+        assert!(found.contains(expected), "{found}");
+    }
+
+    #[test]
     fn lines_end_where_the_terminal_does() {
         let status = Status {
             sockets: vec!["é".repeat(100)],

@@ -43,9 +43,15 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
                 let message = "expected `NAME=value` of a file of environment variables";
                 // An index beyond the line is that of a string that never ends.
                 let (at, hint) = if at < width && line.is_char_boundary(at) {
-                    (at, "put a value with blanks in quotes")
+                    let hint = match before_quote(line, at) {
+                        // The library takes the quote for a part of the value.
+                        Some(name) => format!("write `${{{name}}}` before a quote"),
+                        None => "put a value with blanks in quotes".to_owned(),
+                    };
+                    (at, hint)
                 } else {
-                    (0, "end each string with the quote that it begins with")
+                    let hint = "end each string with the quote that it begins with";
+                    (0, hint.to_owned())
                 };
                 return Err(Diagnostic::new("include/env", message)
                     .at(source, Span::new(begin + at, begin + width))
@@ -58,4 +64,13 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
             }
         }
     }
+}
+
+/// The `NAME` of a `$NAME` that a quote follows at this place.
+fn before_quote(line: &str, quote: usize) -> Option<&str> {
+    let (before, behind) = line.split_at_checked(quote)?;
+    let (_, name) = before.rsplit_once('$')?;
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let named = !name.is_empty() && name.chars().all(word);
+    (named && behind.starts_with('"')).then_some(name)
 }

@@ -41,6 +41,15 @@ impl Configuration {
                 Ok(_) => problems.extend(never_applies(&configuration, &name)),
             }
         }
+        problems.extend(
+            rules
+                .mistakes_on_demand()
+                .into_iter()
+                .map(|mistake| match mistake.code {
+                    "name/property" => mistake.warning(),
+                    _ => mistake,
+                }),
+        );
         problems.extend(configuration.warnings.iter().cloned());
         let mut known = HashSet::new();
         problems.retain(|problem| known.insert(identity(problem)));

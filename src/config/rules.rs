@@ -274,31 +274,12 @@ impl Rules {
         redirected: Option<&Redirected<'_>>,
         budget: &mut Budget,
     ) -> Result<Option<Value>, Fault> {
-        // No property is called so: the blank keeps it apart.
-        let key: Arc<str> = format!("load on demand {}", rule.name).into();
+        let key = key_of(rule);
         if redirected.is_some_and(|rules| rules.by(&key)) {
             budget.passed_over += 1;
             return Ok(None);
         }
-        let known = self.computed().get(&key).map(|(value, _)| value.clone());
-        let loaded = match known {
-            Some(value) => value,
-            None => {
-                if budget.chain.contains(&key) {
-                    // It looks for a property of its own: not there yet.
-                    return Ok(None);
-                }
-                budget.chain.push(Arc::clone(&key));
-                let value = self.evaluate(rule, &rule.name, budget);
-                budget.chain.pop();
-                let value = value?;
-                self.computed()
-                    .insert(Arc::clone(&key), (value.clone(), Some(Arc::clone(rule))));
-                value
-            }
-        };
-        match loaded {
-            Value::None => Ok(None),
+        match self.load(rule, &key, budget)? {
             Value::Dict(table) => Ok(table.get_text(suffix).cloned()),
             Value::Namespace(prefix) => {
                 let target: Arc<str> = format!("{prefix}.{suffix}").into();
@@ -308,6 +289,29 @@ impl Rules {
                 };
                 let found = self.find(&target, Some(&through), budget)?;
                 Ok(found.map(|(value, _)| value))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The value of a rule of `[Load on Demand]` that is kept under a key: a dict, a namespace or `None`.
+    fn load(&self, rule: &Arc<Rule>, key: &Arc<str>, budget: &mut Budget) -> Result<Value, Fault> {
+        let known = self.computed().get(key).map(|(value, _)| value.clone());
+        if let Some(value) = known {
+            return Ok(value);
+        }
+        if budget.chain.contains(key) {
+            // It looks for a property of its own: not there yet.
+            return Ok(Value::None);
+        }
+        budget.chain.push(Arc::clone(key));
+        let value = self.evaluate(rule, &rule.name, budget);
+        budget.chain.pop();
+        match value? {
+            value @ (Value::None | Value::Dict(_) | Value::Namespace(_)) => {
+                self.computed()
+                    .insert(Arc::clone(key), (value.clone(), Some(Arc::clone(rule))));
+                Ok(value)
             }
             other => {
                 let message = format!(
@@ -324,6 +328,15 @@ impl Rules {
         }
     }
 
+    /// What is wrong with the values of `[Load on Demand]`.
+    pub fn mistakes_on_demand(&self) -> Vec<Diagnostic> {
+        let mistake = |rule: &Arc<Rule>| {
+            let loaded = self.load(rule, &key_of(rule), &mut Budget::default());
+            loaded.err().map(Fault::into_diagnostic)
+        };
+        self.on_demand.values().filter_map(mistake).collect()
+    }
+
     /// The value of a property.
     ///
     /// # Errors
@@ -337,6 +350,11 @@ impl Rules {
             Err(fault) => Err(fault.into_diagnostic()),
         }
     }
+}
+
+/// What the value of a rule of `[Load on Demand]` is kept under. No property is called so: the blanks keep it apart.
+fn key_of(rule: &Rule) -> Arc<str> {
+    format!("load on demand {}", rule.name).into()
 }
 
 fn cycle(chain: &[Arc<str>], name: &Arc<str>) -> Fault {

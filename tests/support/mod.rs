@@ -37,6 +37,7 @@ pub use process::{Outcome, Program, Server};
 
 pub mod http;
 pub mod load;
+pub mod nginx;
 pub mod process;
 
 /// How long anything may take before the test fails: far more than it ever needs, since it is
