@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use rustix::process::getppid;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use rustix::process::getppid;
 
 use super::client::{Client, Peer};
 use super::control::{Answer, Asked, Control, Handed, Order, Place, beside};
