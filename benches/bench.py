@@ -9,6 +9,8 @@ slow    as hello, with and without 200 clients that send a byte a second (2 proc
 reload  16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds
 kill    the same clients; a random worker is killed every second
 
+Each server has a session of its own, as it has in production (`--one-session`: the load generator's).
+
 Absolute figures change with the machine and the hour; what counts are the ratios of one run. Each server
 is measured in every round, so that a slow moment hits all of them, and its best round stands in the table.
 CPU time is that of all processes of the server, user and system, per answered request. Requests are lost that
@@ -120,7 +122,11 @@ def main():
     arguments.add_argument("--seconds", type=int, default=5, help="of each round (default: 5)")
     arguments.add_argument("--rounds", type=int, default=3, help="the best one counts (default: 3)")
     arguments.add_argument("--without", action="append", default=[], choices=SERVERS, help="leave a server out")
+    arguments.add_argument(
+        "--one-session", action="store_true", help="servers share the load generator's session, see servers.py"
+    )
     options = arguments.parse_args()
+    Server.own_session = not options.one_session
     for name in options.workloads or names:
         if name == "slow":
             losses.slow(rate, options.without, options.seconds, options.rounds)

@@ -46,6 +46,11 @@ threads = {threads}
 class Server:
     """A server that runs while its block does."""
 
+    # Started as service managers and other terminals do it, with a session of its own. It makes a difference: the
+    # kernel shares the processors out among sessions first (`sched_autogroup_enabled`, and control groups likewise).
+    # In one session with the load generator, each process of a server competes with it as an equal.
+    own_session = True
+
     def __init__(self, name, threads):
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.port = free_port()
@@ -59,7 +64,13 @@ class Server:
     def __enter__(self):
         environment = dict(os.environ, **{MARK: self.mark, "VIRTUAL_ENV": str(VENV), "PYTHONDONTWRITEBYTECODE": "1"})
         self.process = subprocess.Popen(
-            self.command, cwd=FOLDER, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
+            self.command,
+            cwd=FOLDER,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=self.own_session,
         )
         deadline, pause = time.monotonic() + 30, 0.005
         while not answers(self.port):
