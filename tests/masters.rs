@@ -186,6 +186,27 @@ fn a_master_that_does_not_answer_is_left_alone() {
         second.stderr.contains("but its control socket is gone"),
         "{second:?}"
     );
+    for command in ["status", "reload", "stop"] {
+        let told = folder.runner([command, "app.conf"]).run();
+        assert_eq!(told.status, 1);
+        assert!(told.stderr.contains("is the master of `"), "{told:?}");
+    }
+    assert_eq!(server.get("/").status, 200);
+    // It makes it anew, and its pid file.
+    for removed in [
+        &["app.pid.socket"][..],
+        &["app.pid"],
+        &["app.pid.socket", "app.pid"],
+    ] {
+        for name in removed {
+            let _ = fs::remove_file(folder.path(name));
+        }
+        let reloaded = |log: &str| log.matches("runner: reloaded\n").count();
+        let before = reloaded(&server.log());
+        server.signal(Signal::HUP);
+        server.wait_for_log(|log| reloaded(log) > before);
+        reigns(&server);
+    }
     stop(server);
 }
 

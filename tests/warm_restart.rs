@@ -109,6 +109,31 @@ fn a_socket_that_was_handed_over_is_handed_on() {
 }
 
 #[test]
+fn a_socket_file_that_was_removed_is_made_anew() {
+    let file = FILE.replace("tcp://127.0.0.1:0", "unix:app.sock");
+    let folder = folder(&file);
+    let socket = folder.path("app.sock");
+    let first = master(&folder).start();
+    fs::remove_file(&socket).expect("the socket");
+    let reload = folder.runner(["reload", "app"]).run();
+    reload.is(0, "app serves the new version\n", "");
+    assert_eq!(first.get("/").ok(), "version 1");
+    first.wait_for_log(|log| log.contains(", which was removed\n"));
+    fs::remove_file(&socket).expect("the socket");
+    install(&folder, 2);
+    let second = master(&folder).start();
+    assert_eq!(first.wait().status, 0);
+    assert_eq!(second.get("/").ok(), "version 2");
+    // What is there is not made again.
+    let reload = folder.runner(["reload", "app"]).run();
+    reload.is(0, "app serves the new version\n", "");
+    let log = second.log();
+    assert_eq!(log.matches(", which was removed\n").count(), 1, "{log}");
+    assert_eq!(second.stop().status, 0);
+    assert!(!socket.exists());
+}
+
+#[test]
 fn a_second_master_that_cannot_serve_changes_nothing() {
     let folder = folder(FILE);
     let first = master(&folder).start();

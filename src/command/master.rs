@@ -17,6 +17,7 @@ use crate::config::{self, Format, PID_FILE};
 use crate::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
 use crate::supervisor::client::Client;
 use crate::supervisor::control::{Answer, Order, beside};
+use crate::supervisor::seat::why_unreachable;
 
 /// The setting that names a control socket.
 pub const STATUS_URL: &str = "runner.status.url";
@@ -156,7 +157,8 @@ impl Master {
                 return Ok(client);
             }
         }
-        Err(anyhow!("`{}` is not running", self.shown))
+        let why = self.sockets.iter().find_map(|path| why_unreachable(path));
+        Err(why.unwrap_or_else(|| anyhow!("`{}` is not running", self.shown)))
     }
 
     /// Gives an order and waits until it is obeyed; what there is to say then.

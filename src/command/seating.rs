@@ -89,6 +89,9 @@ impl Claimed {
         let handed = handed.unwrap_or_else(successor::sockets);
         match meant(handed, url) {
             Some(handed) => match url {
+                SocketUrl::Unix(_) if Listener::is_lost(url, &handed.descriptors) => {
+                    bind(url)?.succeed(handed.descriptors)
+                }
                 SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
                     Listener::take_over(url, handed.descriptors)
                 }

@@ -122,11 +122,12 @@ impl Neighbour {
     ) -> anyhow::Result<Option<Listener>> {
         let wanted = plan.place();
         Ok(match () {
-            () if wanted == self.place => None,
-            () if wanted.url == self.place.url => {
-                Some(Listener::take_over(&wanted.url, self.sockets)?)
+            () if wanted.url != self.place.url => Some(bind()?),
+            () if Listener::is_lost(&wanted.url, &self.sockets) => {
+                Some(bind()?.succeed(self.sockets)?)
             }
-            () => Some(bind()?),
+            () if wanted.protocol == self.place.protocol => None,
+            () => Some(Listener::take_over(&wanted.url, self.sockets)?),
         })
     }
 }

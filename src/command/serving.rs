@@ -294,6 +294,10 @@ impl Master {
         };
         self.askers.begin();
         self.notifier.reloading();
+        if let Some(Err(error)) = self.seat.as_mut().map(Seat::restore) {
+            // Whoever serves goes on without.
+            crate::log!("{error:#}");
+        }
         let program = self.executable.as_ref().and_then(Executable::replacement);
         self.preparing = Some(match program {
             Some(program) => Preparation::of_program(service, program, self.start_timeout),

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -196,6 +197,20 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, SocketFile)> {
     };
     net::listen(&socket, BACKLOG)?;
     Ok((socket, file))
+}
+
+/// Whether one of these sockets listens at a path where there is no file any more: nobody finds it there.
+pub fn is_lost(path: &Path, sockets: &[OwnedFd]) -> bool {
+    let missing =
+        std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    missing && sockets.iter().any(|socket| is_bound_to(socket, path))
+}
+
+fn is_bound_to(socket: &OwnedFd, path: &Path) -> bool {
+    let address = net::getsockname(socket).ok();
+    let address = address.and_then(|address| net::SocketAddrUnix::try_from(address).ok());
+    let bound = address.as_ref().and_then(net::SocketAddrUnix::path_bytes);
+    bound == Some(path.as_os_str().as_bytes())
 }
 
 /// Removes a socket file that nobody listens on, and nothing else.

@@ -169,6 +169,20 @@ impl Listener {
         Ok(self)
     }
 
+    /// Whether nobody finds these sockets at their URL any more, since the file was removed; says so.
+    #[must_use]
+    pub fn is_lost(url: &SocketUrl, sockets: &[OwnedFd]) -> bool {
+        let lost = match url {
+            SocketUrl::Unix(path) => binding::is_lost(path, sockets),
+            SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) => false,
+            SocketUrl::Passed(_) | SocketUrl::Nowhere => false,
+        };
+        if lost {
+            crate::log!("listening anew on `{url}`, which was removed");
+        }
+        lost
+    }
+
     fn on_sockets(sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
         let mut host = None;
         let mut port = None;

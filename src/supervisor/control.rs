@@ -154,6 +154,12 @@ pub fn beside(pid_file: &Path) -> PathBuf {
     path.into()
 }
 
+/// The pid file that a control socket belongs to, if its name says so.
+pub(super) fn belongs_to(socket: &Path) -> Option<PathBuf> {
+    let is_beside = socket.extension().is_some_and(|ending| ending == "socket");
+    is_beside.then(|| socket.with_extension(""))
+}
+
 impl Control {
     /// Listens at a path. What is there is replaced in one step: nobody ever finds nothing there, or a socket
     /// that is not ready. Must be called within a tokio runtime.
@@ -186,6 +192,11 @@ impl Control {
     #[must_use]
     pub fn has_successor(&self) -> bool {
         self.file.is_replaced()
+    }
+
+    /// The file, if somebody has removed it.
+    pub(super) fn missing(&self) -> Option<PathBuf> {
+        self.file.is_missing().then(|| self.file.path().to_owned())
     }
 
     /// Leaves the file where it is, in the end.

@@ -78,6 +78,11 @@ impl PidFile {
         self.own.rename(path).with_context(context)
     }
 
+    /// The file, if somebody has removed it.
+    pub(super) fn missing(&self) -> Option<PathBuf> {
+        self.own.is_missing().then(|| self.own.path().to_owned())
+    }
+
     /// Leaves it where it is, in the end: a stale one.
     pub(super) fn leave(&mut self) {
         self.own.leave();

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use rustix::process::getppid;
+use rustix::process::{Pid, getppid};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::{Client, Peer};
-use super::control::{Answer, Asked, Control, Handed, Order, Place, beside};
+use super::control::{Answer, Asked, Control, Handed, Order, Place, belongs_to, beside};
 use super::lock::{Lock, LockUrl};
 use super::pid_file::{Found, PidFile, find};
 use super::successor;
@@ -107,9 +107,9 @@ impl Claim {
             match holder(&options)? {
                 Holder::Nobody => break None,
                 Holder::Master(client) => break Some(client),
-                Holder::Mute(pid) if Instant::now() >= until => bail!(
-                    "process {pid} is the master of `{shown}`, but its control socket is gone\n = hint: end that process"
-                ),
+                Holder::Mute(pid) if Instant::now() >= until => {
+                    return Err(unreachable(pid, &options.pid_file));
+                }
                 // It is about to be gone.
                 Holder::Mute(_) => thread::sleep(PAUSE),
             }
@@ -239,7 +239,7 @@ enum Holder {
     Nobody,
     Master(Client),
     /// A process that lives and has no control socket.
-    Mute(rustix::process::Pid),
+    Mute(Pid),
 }
 
 fn holder(options: &SeatOptions) -> anyhow::Result<Holder> {
@@ -258,6 +258,23 @@ fn holder(options: &SeatOptions) -> anyhow::Result<Holder> {
         }
     }
     Ok(Holder::Nobody)
+}
+
+fn unreachable(pid: Pid, pid_file: &Path) -> anyhow::Error {
+    let shown = pid_file.display();
+    anyhow!(
+        "process {pid} is the master of `{shown}`, but its control socket is gone\n = hint: `kill -HUP {pid}` has it made anew"
+    )
+}
+
+/// Why nobody listens on a control socket, if its master runs all the same: somebody has removed the file.
+#[must_use]
+pub fn why_unreachable(socket: &Path) -> Option<anyhow::Error> {
+    let pid_file = belongs_to(socket)?;
+    match find(&pid_file) {
+        Ok(Found::Running(pid)) => Some(unreachable(pid, &pid_file)),
+        Ok(Found::Nothing | Found::Stale(_)) | Err(_) => None,
+    }
 }
 
 impl Seat {
@@ -281,6 +298,31 @@ impl Seat {
             // It is there until we are dropped.
             None => std::future::pending().await,
         }
+    }
+
+    /// Makes the control socket and the pid file anew where somebody has removed them. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn restore(&mut self) -> anyhow::Result<()> {
+        let socket = self.control.as_ref().and_then(Control::missing);
+        let pid_file = self.pid_file.as_ref().and_then(PidFile::missing);
+        if socket.is_none() && pid_file.is_none() {
+            return Ok(());
+        }
+        let _lock = self.pid_lock.lock(PATIENCE)?;
+        if let Some(path) = socket {
+            self.control = Some(Control::open(&path, Place::Free)?);
+            crate::log!("made `{}` anew, which was removed", path.display());
+        }
+        if let Some(path) = pid_file {
+            let mut new = PidFile::prepare(&path)?;
+            new.publish(&path)?;
+            self.pid_file = Some(new);
+            crate::log!("made `{}` anew, which was removed", path.display());
+        }
+        Ok(())
     }
 
     /// Whether a successor has taken it. Whoever is told to end then ends as one whose work goes on elsewhere.
