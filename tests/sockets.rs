@@ -1,6 +1,7 @@
 //! Where a server may listen: socket URLs and what becomes of them.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::str::FromStr;
@@ -289,6 +290,34 @@ async fn a_socket_file_appears_and_disappears_with_its_server() {
     assert_eq!(&received, b"hello");
     drop(listener);
     assert!(!path.exists());
+}
+
+/// A server that ends must not reset what has come since it last waited.
+#[tokio::test]
+async fn what_has_just_come_is_found_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let mut local = Listener::bind(&url(&format!("unix:{}", path.display()))).unwrap();
+    let mut remote = Listener::bind(&url("tcp://127.0.0.1:0")).unwrap();
+    let port = remote.port().unwrap();
+    assert!(local.accepted().is_none() && remote.accepted().is_none());
+
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(std::os::unix::net::UnixStream::connect(&path).unwrap());
+    }
+    let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for client in &mut clients {
+        client.write_all(b"hello").unwrap();
+        let (mut stream, peer) = local.accepted().expect("it is there");
+        assert_eq!(peer, Peer::Unix);
+        let mut received = [0; 5];
+        stream.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"hello");
+    }
+    let (_stream, peer) = remote.accepted().expect("it is there");
+    assert_eq!(peer, Peer::Tcp(client.local_addr().unwrap()));
+    assert!(local.accepted().is_none() && remote.accepted().is_none());
 }
 
 #[tokio::test]

@@ -241,16 +241,18 @@ impl Listener {
         self.passed.take()
     }
 
-    /// A connection that the system has accepted already; `None` if there is none.
+    /// A connection that the system has accepted already; `None` if there is none. The system itself is asked: tokio
+    /// knows of nothing that has come since it last waited, and closing would reset that.
     pub fn accepted(&mut self) -> Option<(Stream, Peer)> {
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        loop {
-            match self.poll_accept(&mut context) {
-                Poll::Ready(Ok(accepted)) => return Some(accepted),
-                Poll::Ready(Err(error)) if is_the_connections_own(&error) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => return None,
+        self.sockets.iter().find_map(|socket| {
+            loop {
+                match socket.accepted() {
+                    Ok(accepted) => return Some(accepted),
+                    Err(error) if is_the_connections_own(&error) => {}
+                    Err(_) => return None,
+                }
             }
-        }
+        })
     }
 
     /// Stops listening. The file of a Unix socket is removed, unless it is the successor's by now.
@@ -287,11 +289,9 @@ impl Listener {
             match socket {
                 Socket::Tcp(socket) => {
                     if let Poll::Ready(accepted) = socket.poll_accept(context) {
-                        return Poll::Ready(accepted.map(|(stream, address)| {
-                            // What was closed already fails at its first read.
-                            let _ = stream.set_nodelay(true);
-                            (Stream::Tcp(stream), Peer::of(address))
-                        }));
+                        return Poll::Ready(
+                            accepted.map(|(stream, address)| from_tcp(stream, address)),
+                        );
                     }
                 }
                 Socket::Unix(socket) => {
@@ -353,6 +353,33 @@ impl Socket {
         socket.set_nonblocking(true)?;
         UnixListener::from_std(socket).map(Self::Unix)
     }
+
+    /// A connection that is there, without waiting.
+    fn accepted(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(socket) => {
+                let socket = StdTcpListener::from(socket.as_fd().try_clone_to_owned()?);
+                // Whoever else has it may have changed that.
+                socket.set_nonblocking(true)?;
+                let (stream, address) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(from_tcp(TcpStream::from_std(stream)?, address))
+            }
+            Self::Unix(socket) => {
+                let socket = StdUnixListener::from(socket.as_fd().try_clone_to_owned()?);
+                socket.set_nonblocking(true)?;
+                let (stream, _) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix))
+            }
+        }
+    }
+}
+
+fn from_tcp(stream: TcpStream, address: SocketAddr) -> (Stream, Peer) {
+    // What was closed already fails at its first read.
+    let _ = stream.set_nodelay(true);
+    (Stream::Tcp(stream), Peer::of(address))
 }
 
 /// Whether an error of `accept` concerns one connection only, which has failed before we saw it.

@@ -365,11 +365,31 @@ pub fn cause(status: ExitStatus) -> String {
 }
 
 fn signal_name(signal: i32) -> String {
-    match rustix::process::Signal::from_named_raw(signal) {
-        // `Signal::KILL`
-        Some(named) => format!("{named:?}")
-            .trim_matches('"')
-            .replace("Signal::", "SIG"),
+    match signal_hook::low_level::signal_name(signal) {
+        Some(name) => name.to_owned(),
         None => format!("signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::cause;
+
+    #[test]
+    fn a_death_is_named_as_the_system_names_it() {
+        for (status, expected) in [
+            (0, "left"),
+            (3 << 8, "exited with status 3"),
+            (6, "was killed by SIGABRT"),
+            (9, "was killed by SIGKILL"),
+            (11 | 0x80, "was killed by SIGSEGV"),
+            (14, "was killed by SIGALRM"),
+            (63, "was killed by signal 63"),
+        ] {
+            assert_eq!(cause(ExitStatus::from_raw(status)), expected);
+        }
     }
 }
