@@ -135,6 +135,7 @@ fn conversion<'f>(
         Some(value) => value,
         None => values.next()?,
     };
+    budget.step(value.weight() / 64)?;
     let text = convert(letter, &how, value)?;
     budget.allocate(text.len())?;
     out.push_str(&text);
