@@ -244,9 +244,9 @@ fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<b
                     .windows(part.len())
                     .any(|window| window == part.as_ref()))
         }
-        (Value::Bytes(bytes), Value::Int(number)) => {
+        (Value::Bytes(bytes), Value::Int(_) | Value::Bool(_)) => {
             budget.step(bytes.len() / 256)?;
-            match u8::try_from(number) {
+            match u8::try_from(element.as_integer().unwrap_or_default()) {
                 Ok(byte) => Ok(bytes.contains(&byte)),
                 Err(_) => Err(Fault::bad_value("a byte is a number from 0 to 255")),
             }
