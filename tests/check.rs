@@ -402,3 +402,22 @@ error: division by zero
             "",
         );
 }
+
+#[test]
+fn what_cannot_be_printed_is_a_failure_that_says_so() {
+    let folder = Folder::new().file("a.ini", "a = 1\n");
+    let full = std::fs::File::create("/dev/full").expect("/dev/full");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))
+        .args(["check".as_ref(), folder.path("a.ini").as_os_str()])
+        .stdout(full)
+        .output()
+        .expect("runner");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        (output.status.code(), &*said),
+        (
+            Some(1),
+            "error: cannot write to standard output: No space left on device\n"
+        )
+    );
+}

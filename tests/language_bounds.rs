@@ -178,6 +178,39 @@ fn values_that_grow_from_rule_to_rule() {
 }
 
 #[test]
+fn long_texts_that_are_looked_at_again_and_again() {
+    for text in [
+        "[s == t for x in range(50000)]",
+        "[s < t for x in range(50000)]",
+        "[s is t for x in range(50000)]",
+        "[[s] * 1000] * 1000 == [[t] * 1000] * 1000",
+        "set([s] * 100000)",
+        "{s: 1 for x in range(50000)}",
+        "sorted([s, t] * 10000)",
+        "['%.1s' % s for x in range(50000)]",
+        "[97 in n for n in [bytes(10 ** 7)] * 50000]",
+        "[float(n) for n in ['1' * 10 ** 6] * 50000]",
+        "[n == n for n in [1 << 10 ** 6] * 100000]",
+        "(lambda n: [n for x in range(100000)])(1 << 10 ** 6)",
+        "(lambda n: [n[0] for x in range(100000)])([1 << 10 ** 6])",
+        "dict.fromkeys(range(100000), 1 << 10 ** 6)",
+        "[int(n) for n in ['1' * 4000] * 50000]",
+        "[os.path.join(s, 'a') for x in range(50000)]",
+        "[os.path.normpath(s) for x in range(50000)]",
+        "[os.path.dirname(s) for x in range(50000)]",
+        "[os.path.isdir(s) for x in range(50000)]",
+    ] {
+        let rule = format!("x = (lambda s, t: {text})('a/../' * 10 ** 6, 'a/../' * 10 ** 6)\n");
+        let said = first_line(rule.as_bytes());
+        assert!(said.contains("to compute"), "{text}: {said}");
+    }
+    assert_eq!(
+        first_line(b"x = sorted(range(700000))\n"),
+        "error: the value takes more than 64 MiB to compute"
+    );
+}
+
+#[test]
 fn values_that_hold_one_another_too_deep() {
     let mut text = "a000 = 1\n".to_owned();
     for rule in 1..300 {

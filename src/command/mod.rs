@@ -129,7 +129,10 @@ fn no_options(command: clap::Command) -> clap::Command {
 fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::from(error).context("cannot write to standard output");
+            Failure::World(error).report()
+        }
         Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }

@@ -200,7 +200,9 @@ fn repeated(left: &Value, right: &Value, budget: &mut Budget) -> Result<Option<V
 
 fn repeat_items(items: &[Value], count: usize, budget: &mut Budget) -> Result<Arc<Items>, Fault> {
     let length = items.len().saturating_mul(count);
-    budget.allocate(length.saturating_mul(size_of::<Value>()))?;
+    let copied: usize = items.iter().map(Value::copied).sum();
+    let bytes = length.saturating_mul(size_of::<Value>());
+    budget.allocate(bytes.saturating_add(copied.saturating_mul(count)))?;
     let all = items.iter().cycle().take(length).cloned().collect();
     Items::new(all, budget)
 }

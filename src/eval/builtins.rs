@@ -344,8 +344,13 @@ fn sort_key(evaluator: &mut Evaluator<'_>, key: Option<&Value>, value: &Value) -
 
 pub(super) fn sorted(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let reverse = bound.or_none(2).truth();
-    let mut keyed = Vec::new();
-    for value in spread(evaluator, bound, 0)? {
+    let values = spread(evaluator, bound, 0)?;
+    // The values with their keys, and the halves that are merged.
+    evaluator
+        .budget
+        .allocate(2 * values.len() * size_of::<(Value, Value)>())?;
+    let mut keyed = Vec::with_capacity(values.len());
+    for value in values {
         keyed.push((sort_key(evaluator, bound.get(1), &value)?, value));
     }
     // Stable also when reversed: equal elements keep their order.

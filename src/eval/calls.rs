@@ -123,6 +123,9 @@ pub(super) fn call(
 ) -> Result<Value, Fault> {
     match callee {
         Value::Function(function) => {
+            let given = arguments.positional.iter();
+            let weight: usize = given.map(Value::weight).sum();
+            evaluator.budget.step(weight / 64)?;
             let bound = bind(function, arguments)?;
             (function.run)(evaluator, &bound)
         }

@@ -25,8 +25,8 @@ pub fn compare(
         Comparison::Unequal => equal(left, right, budget).map(|same| !same),
         Comparison::In => contains(right, left, budget),
         Comparison::NotIn => contains(right, left, budget).map(|found| !found),
-        Comparison::Is => Ok(identical(left, right)),
-        Comparison::IsNot => Ok(!identical(left, right)),
+        Comparison::Is => identity(left, right, budget),
+        Comparison::IsNot => identity(left, right, budget).map(|same| !same),
         Comparison::Less | Comparison::AtMost | Comparison::Greater | Comparison::AtLeast => {
             ordered(operator, left, right, budget)
         }
@@ -38,7 +38,7 @@ pub fn compare(
 /// # Errors
 /// The values are too large.
 pub fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Fault> {
-    budget.step(1)?;
+    look_through(left, right, budget)?;
     Ok(match (left, right) {
         (Value::None, Value::None) => true,
         (
@@ -63,6 +63,11 @@ pub fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, F
         | (Value::Namespace(a), Value::Namespace(b)) => a == b,
         _ => identical(left, right),
     })
+}
+
+/// Takes the steps for a comparison of two values, those in them apart.
+fn look_through(left: &Value, right: &Value, budget: &mut Budget) -> Result<(), Fault> {
+    budget.step(1 + left.weight().min(right.weight()) / 1024)
 }
 
 fn equal_items(a: &Arc<Items>, b: &Arc<Items>, budget: &mut Budget) -> Result<bool, Fault> {
@@ -94,6 +99,11 @@ fn equal_tables(a: &Arc<Table>, b: &Arc<Table>, budget: &mut Budget) -> Result<b
         }
     }
     Ok(true)
+}
+
+fn identity(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Fault> {
+    look_through(left, right, budget)?;
+    Ok(identical(left, right))
 }
 
 /// `left is right`: for values that Python keeps once, equality of the same type.
@@ -196,7 +206,7 @@ pub fn order(
     right: &Value,
     budget: &mut Budget,
 ) -> Result<Option<Ordering>, Fault> {
-    budget.step(1)?;
+    look_through(left, right, budget)?;
     match (left, right) {
         (
             Value::Bool(_) | Value::Int(_) | Value::Float(_),
@@ -234,8 +244,12 @@ fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<b
                     .windows(part.len())
                     .any(|window| window == part.as_ref()))
         }
-        (Value::Bytes(bytes), Value::Int(number)) => {
-            Ok(u8::try_from(number).is_ok_and(|byte| bytes.contains(&byte)))
+        (Value::Bytes(bytes), Value::Int(_) | Value::Bool(_)) => {
+            budget.step(bytes.len() / 256)?;
+            match u8::try_from(element.as_integer().unwrap_or_default()) {
+                Ok(byte) => Ok(bytes.contains(&byte)),
+                Err(_) => Err(Fault::bad_value("a byte is a number from 0 to 255")),
+            }
         }
         (Value::List(items) | Value::Tuple(items), _) => {
             for item in items.iter() {

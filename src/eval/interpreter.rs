@@ -160,7 +160,7 @@ impl Evaluator<'_> {
             // The budget bounds the depth; the stack has to be large enough for it in any thread.
             let value = stacker::maybe_grow(STACK_LEFT, STACK_MORE, || self.eval_kind(expression));
             self.budget.leave();
-            value
+            value?.paid(self.budget)
         });
         result.map_err(|fault| fault.at(&self.home.source, expression.span))
     }

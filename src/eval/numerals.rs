@@ -109,7 +109,10 @@ fn general(number: f64, precision: usize, alternate: bool) -> String {
     let (digits, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let power: i32 = power.parse().unwrap_or_default();
     let strip = |text: &str| {
-        if alternate || !text.contains('.') {
+        if alternate {
+            let point = if text.contains('.') { "" } else { "." };
+            format!("{text}{point}")
+        } else if !text.contains('.') {
             text.to_owned()
         } else {
             text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -10,9 +10,13 @@ use super::lookups::check_import;
 use super::sequences::elements;
 use super::value::{Items, Value};
 
-fn path(bound: &Bound, place: usize) -> Result<Arc<str>, Fault> {
+/// A path that a function is given, paid for with what the function makes of it.
+fn path(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Arc<str>, Fault> {
     match bound.get(place) {
-        Some(Value::Str(path)) => Ok(Arc::clone(path)),
+        Some(Value::Str(path)) => {
+            evaluator.budget.allocate(path.len())?;
+            Ok(Arc::clone(path))
+        }
         other => {
             let kind = other.map_or("nothing", Value::kind);
             Err(Fault::wrong_type(format!(
@@ -32,7 +36,7 @@ fn located(evaluator: &Evaluator<'_>, path: &str) -> PathBuf {
 
 /// `os.path.join`
 pub(super) fn join(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let mut joined = path(bound, 0)?.as_ref().to_owned();
+    let mut joined = path(evaluator, bound, 0)?.as_ref().to_owned();
     for part in &bound.rest {
         let Value::Str(part) = part else {
             let message = format!("expected a path (a string) but got {}", part.kind());
@@ -55,16 +59,16 @@ fn last_part(path: &str) -> usize {
 }
 
 /// `os.path.dirname`
-pub(super) fn folder_name(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(bound, 0)?;
+pub(super) fn folder_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let path = path(evaluator, bound, 0)?;
     let head = &path[..last_part(&path)];
     let trimmed = head.trim_end_matches('/');
     Ok(Value::text(if trimmed.is_empty() { head } else { trimmed }))
 }
 
 /// `os.path.basename`
-pub(super) fn base_name(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(bound, 0)?;
+pub(super) fn base_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    let path = path(evaluator, bound, 0)?;
     Ok(Value::text(&path[last_part(&path)..]))
 }
 
@@ -73,7 +77,7 @@ pub(super) fn split_extension(
     evaluator: &mut Evaluator<'_>,
     bound: &Bound,
 ) -> Result<Value, Fault> {
-    let path = path(bound, 0)?;
+    let path = path(evaluator, bound, 0)?;
     let start = last_part(&path);
     let name = &path[start..];
     let hidden = name.len() - name.trim_start_matches('.').len();
@@ -86,15 +90,15 @@ pub(super) fn split_extension(
 
 /// `os.path.abspath`
 pub(super) fn absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(bound, 0)?;
+    let path = path(evaluator, bound, 0)?;
     Ok(Value::from(normalized(
         &located(evaluator, &path).to_string_lossy(),
     )))
 }
 
 /// `os.path.normpath`
-pub(super) fn normal(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    Ok(Value::from(normalized(&path(bound, 0)?)))
+pub(super) fn normal(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    Ok(Value::from(normalized(&path(evaluator, bound, 0)?)))
 }
 
 fn normalized(path: &str) -> String {
@@ -122,13 +126,13 @@ fn normalized(path: &str) -> String {
 }
 
 /// `os.path.isabs`
-pub(super) fn is_absolute(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    Ok(Value::Bool(path(bound, 0)?.starts_with('/')))
+pub(super) fn is_absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    Ok(Value::Bool(path(evaluator, bound, 0)?.starts_with('/')))
 }
 
 /// `os.path.normcase`
-pub(super) fn normal_case(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    Ok(Value::Str(path(bound, 0)?))
+pub(super) fn normal_case(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+    Ok(Value::Str(path(evaluator, bound, 0)?))
 }
 
 /// `os.path.split`
@@ -139,13 +143,13 @@ pub(super) fn split(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
 
 /// `os.path.relpath`
 pub(super) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let to = path(bound, 0)?;
+    let to = path(evaluator, bound, 0)?;
     if to.is_empty() {
         return Err(Fault::bad_value("the path is empty"));
     }
     let from = match bound.get(1) {
         None | Some(Value::None) => ".".into(),
-        Some(_) => path(bound, 1)?,
+        Some(_) => path(evaluator, bound, 1)?,
     };
     let whole = |path: &str| normalized(&located(evaluator, path).to_string_lossy());
     let (to, from) = (whole(&to), whole(&from));
@@ -166,7 +170,8 @@ pub(super) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<V
 
 /// `os.path.realpath`: what is not there is only made absolute.
 pub(super) fn real(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let whole = located(evaluator, &path(bound, 0)?);
+    let path = path(evaluator, bound, 0)?;
+    let whole = located(evaluator, &path);
     let mut real = PathBuf::from("/");
     for part in whole.components() {
         match part {
@@ -265,7 +270,7 @@ pub(super) fn expand_variables(
     evaluator: &mut Evaluator<'_>,
     bound: &Bound,
 ) -> Result<Value, Fault> {
-    let path = path(bound, 0)?;
+    let path = path(evaluator, bound, 0)?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::new();
     let mut rest = &path[..];
@@ -298,7 +303,7 @@ pub(super) fn expand_variables(
 
 /// `os.path.expanduser`
 pub(super) fn expand_user(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(bound, 0)?;
+    let path = path(evaluator, bound, 0)?;
     let Some(behind) = path.strip_prefix('~') else {
         return Ok(Value::Str(path));
     };
@@ -321,17 +326,20 @@ pub(super) fn expand_user(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Resul
 
 /// `os.path.exists`
 pub(super) fn exists(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    Ok(Value::Bool(located(evaluator, &path(bound, 0)?).exists()))
+    let path = path(evaluator, bound, 0)?;
+    Ok(Value::Bool(located(evaluator, &path).exists()))
 }
 
 /// `os.path.isfile`
 pub(super) fn is_file(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    Ok(Value::Bool(located(evaluator, &path(bound, 0)?).is_file()))
+    let path = path(evaluator, bound, 0)?;
+    Ok(Value::Bool(located(evaluator, &path).is_file()))
 }
 
 /// `os.path.isdir`
 pub(super) fn is_folder(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    Ok(Value::Bool(located(evaluator, &path(bound, 0)?).is_dir()))
+    let path = path(evaluator, bound, 0)?;
+    Ok(Value::Bool(located(evaluator, &path).is_dir()))
 }
 
 /// `config.fileNearModule('pkg.mod', 'name')`: in the module's folder, if the module is a package in its own.
@@ -339,7 +347,7 @@ pub(super) fn file_near_module(
     evaluator: &mut Evaluator<'_>,
     bound: &Bound,
 ) -> Result<Value, Fault> {
-    let (module, name) = (path(bound, 0)?, path(bound, 1)?);
+    let (module, name) = (path(evaluator, bound, 0)?, path(evaluator, bound, 1)?);
     check_import(&module)?;
     let parts = located(evaluator, &module.replace('.', "/"));
     let folder = if parts.is_dir() {

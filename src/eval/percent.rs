@@ -135,6 +135,7 @@ fn conversion<'f>(
         Some(value) => value,
         None => values.next()?,
     };
+    budget.step(value.weight() / 64)?;
     let text = convert(letter, &how, value)?;
     budget.allocate(text.len())?;
     out.push_str(&text);
@@ -213,10 +214,8 @@ fn convert(letter: char, how: &Conversion, value: &Value) -> Result<String, Faul
             let number = float_of(value).map_err(|_| wants(letter, "a number", value))?;
             let precision = how.precision.unwrap_or(6);
             let numeral = numerals::float(number, letter, precision, how.alternate);
-            let zero = how.zero && number.is_finite();
             let how = Conversion {
                 precision: None,
-                zero,
                 ..*how
             };
             return Ok(padded_number(&how, &numeral, ""));

@@ -79,7 +79,8 @@ impl Items {
     /// # Errors
     /// Elements that are too deep already, or more than the budget allows.
     pub fn new(items: Vec<Value>, budget: &mut Budget) -> Result<Arc<Self>, Fault> {
-        budget.allocate(items.len() * size_of::<Value>())?;
+        let copied: usize = items.iter().map(Value::copied).sum();
+        budget.allocate(items.len() * size_of::<Value>() + copied)?;
         let depth = below(items.iter())?;
         Ok(Arc::new(Self { items, depth }))
     }
@@ -134,7 +135,8 @@ impl Table {
             self.entries[place].1 = value;
             return Ok(());
         }
-        budget.allocate(3 * size_of::<Value>() + size_of::<Key>())?;
+        let copied = key.copied() + value.copied();
+        budget.allocate(3 * size_of::<Value>() + size_of::<Key>() + copied)?;
         self.index.insert(hashed, self.entries.len());
         self.entries.push((key, value));
         Ok(())
@@ -286,6 +288,33 @@ impl Value {
         }
     }
 
+    /// How many bytes its text or number has: what it takes to go through it.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Str(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Int(number) => usize::try_from(number.bits() / 8).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
+    /// Bytes that are copied whenever it is: large numbers, all else is shared.
+    pub(super) fn copied(&self) -> usize {
+        match self {
+            Self::Int(_) => self.weight() / 64 * 64,
+            _ => 0,
+        }
+    }
+
+    /// The same value, which took memory if it is a copy.
+    pub(super) fn paid(self, budget: &mut Budget) -> Result<Self, Fault> {
+        match self.copied() {
+            0 => {}
+            bytes => budget.allocate(bytes)?,
+        }
+        Ok(self)
+    }
+
     pub(super) fn depth(&self) -> u16 {
         match self {
             Self::List(items) | Self::Tuple(items) => items.depth,
@@ -301,10 +330,13 @@ impl Value {
     /// # Errors
     /// A list, dict or set, which cannot be one.
     pub fn key(&self, budget: &mut Budget) -> Result<Key, Fault> {
-        budget.step(1)?;
+        budget.step(1 + self.weight() / 256)?;
         Ok(match self {
             Self::None => Key::None,
-            Self::Bool(_) | Self::Int(_) => Key::Integer(self.as_integer().unwrap_or_default()),
+            Self::Bool(_) | Self::Int(_) => {
+                budget.allocate(self.weight())?;
+                Key::Integer(self.as_integer().unwrap_or_default())
+            }
             Self::Float(number) if number.fract() == 0.0 => {
                 Key::Integer(super::arithmetic::truncated(*number).unwrap_or_default())
             }
