@@ -318,6 +318,19 @@ fn a_master_that_is_no_longer_root_has_successors_all_the_same() {
 }
 
 #[test]
+fn a_path_may_be_too_long_for_the_socket_beside_it() {
+    let pid_file = format!("{}/app.pid", "long".repeat(30));
+    let folder = Folder::new().file(&pid_file, "").file(
+        "app.conf",
+        format!("Command serve unix:web demo\nPidFile {pid_file}\n"),
+    );
+    let outcome = folder.runner(["supervise", "app.conf"]).run();
+    assert_eq!(outcome.status, 1);
+    let why = "app.pid.socket`: the path is too long for a socket\n";
+    assert!(outcome.stderr.ends_with(why), "{outcome:?}");
+}
+
+#[test]
 fn what_cannot_be_a_pid_file_is_not_touched() {
     for (make, said) in [
         (

@@ -21,16 +21,24 @@ const COLUMNS: [(&str, bool); 7] = [
     ("REQUEST", false),
 ];
 
+/// What the master does, and for how long it has run: that is not how long it has been reloading.
+fn activity(status: &Status) -> String {
+    let (state, uptime) = (plain(&status.state), time(status.uptime));
+    match &*status.state {
+        "starting" | "serving" => format!("{state} for {uptime}"),
+        _ => format!("{state}, started {uptime} ago"),
+    }
+}
+
 /// A status as a text; `now` is the time in seconds since 1970, `width` that of the terminal in characters.
 #[must_use]
 pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     let width = width.unwrap_or(WIDTH).max(20);
     let mut text = format!(
-        "runner {}, process {}, {} for {}\n",
+        "runner {}, process {}, {}\n",
         plain(&status.version),
         status.pid,
-        plain(&status.state),
-        time(status.uptime)
+        activity(status)
     );
     for socket in &status.sockets {
         line(&mut text, &format!("  {}", plain(socket)), width);
@@ -334,6 +342,23 @@ last failures
             expected,
             "{found}"
         );
+    }
+
+    #[test]
+    fn what_it_does_is_not_as_old_as_itself() {
+        for (state, said) in [
+            ("serving", "serving for 1 m 01 s\n"),
+            ("reloading", "reloading, started 1 m 01 s ago\n"),
+            ("stopping", "stopping, started 1 m 01 s ago\n"),
+        ] {
+            let status = Status {
+                state: state.to_owned(),
+                uptime: 61.0,
+                ..Status::default()
+            };
+            let found = text(&status, 100.0, None);
+            assert!(found.contains(said), "{found}");
+        }
     }
 
     #[test]

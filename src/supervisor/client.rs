@@ -53,6 +53,9 @@ impl Client {
             Err(Errno::ACCESS) => {
                 return Err(anyhow!("it belongs to another user")).with_context(context);
             }
+            Err(Errno::NAMETOOLONG) => {
+                return Err(anyhow!("the path is too long for a socket")).with_context(context);
+            }
             Err(Errno::PROTOTYPE) => {
                 return Err(anyhow!("it is a socket of another kind")).with_context(context);
             }
