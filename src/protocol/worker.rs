@@ -371,3 +371,53 @@ fn quoted(text: &[u8]) -> String {
     let text: String = text.iter().map(|&byte| char::from(byte)).collect();
     format!("`{}`", text.escape_debug())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::{BadAnswer, Header, Kind, head};
+
+    /// The status and headers of an answer that the worker announced with so many fields, as text.
+    fn read(fields: usize, text: &'static str) -> Result<String, BadAnswer> {
+        let header = Header {
+            length: text.len(),
+            number: 1,
+            service: Duration::ZERO,
+            kind: Kind::Head,
+            fields,
+            head: text.len(),
+        };
+        let head = head(header, &Bytes::from_static(text.as_bytes()))?;
+        Ok(format!("{} {:?}", head.status, head.headers))
+    }
+
+    #[test]
+    fn nothing_in_a_head_passes_for_something_else() {
+        let good = [
+            (0, "204 No Content", "204 No Content {}"),
+            (1, "200\0A\0b", r#"200 OK {"a": "b"}"#),
+            (2, "200 OK\0A\0b\0A\0", r#"200 OK {"a": "b", "a": ""}"#),
+        ];
+        for (fields, text, expected) in good {
+            assert_eq!(read(fields, text).as_deref(), Ok(expected), "{text:?}");
+        }
+        let bad = [
+            (0, "", "is no status"),
+            (0, "2000 OK", "is no status"),
+            (0, "100 Continue", "is not a final status"),
+            (0, "200 O\nK", "is no status"),
+            // A value with a zero byte, and a field without a value.
+            (1, "200 OK\0A\0b\0c", "zero byte"),
+            (1, "200 OK\0A", "not all pairs"),
+            (1, "200 OK\0A\0b\r\nC: d", "is no value"),
+            (1, "200 OK\0A B\0c", "is no header name"),
+        ];
+        for (fields, text, expected) in bad {
+            let BadAnswer(reason) = read(fields, text).expect_err(text);
+            assert!(reason.contains(expected), "{text:?}: {reason}");
+        }
+    }
+}
