@@ -13,6 +13,7 @@ use super::calls::{self, Arguments, Bound};
 use super::compare::order;
 use super::encodings::{decode, encode};
 use super::interpreter::Evaluator;
+use super::lookups;
 use super::numerals::{self, LONGEST_DECIMAL};
 use super::sequences::elements;
 use super::value::{Items, Table, Value, range_length};
@@ -101,6 +102,9 @@ pub(super) fn dict(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
             for (key, value) in other.entries() {
                 table.insert(key.clone(), value.clone(), evaluator.budget)?;
             }
+        }
+        Some(Value::Namespace(prefix)) => {
+            table = Arc::unwrap_or_clone(lookups::namespace_table(evaluator, prefix)?);
         }
         Some(pairs) => {
             for pair in elements(pairs, evaluator.properties, evaluator.budget)? {
