@@ -421,3 +421,12 @@ fn what_cannot_be_printed_is_a_failure_that_says_so() {
         )
     );
 }
+
+#[test]
+fn a_file_whose_name_begins_with_a_dash() {
+    let folder = Folder::new().file("-a.ini", "a = 1\n");
+    let check = folder.runner(["check", "--", "-a.ini"]).run();
+    check.is(0, "1 file: no problems\n", "");
+    let show = folder.runner(["show", "--", "-a.ini", "a"]).run();
+    show.is(0, "a = 1  # -a.ini:1, the file\n", "");
+}

@@ -61,9 +61,9 @@ enum Format {
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
+    arguments.line.words.append(&mut arguments.behind);
     let mut files = vec![arguments.first("FILE")?];
     files.append(&mut arguments.line.words);
-    files.append(&mut arguments.behind);
     let format = arguments.options.get_one::<String>("format");
     Ok(Check {
         format: match format.is_some_and(|format| format == "json") {

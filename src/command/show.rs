@@ -57,6 +57,7 @@ struct Shown {
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
+    arguments.line.words.append(&mut arguments.behind);
     let file = arguments.first("FILE")?;
     let prefix = match arguments.line.words.is_empty() {
         true => String::new(),

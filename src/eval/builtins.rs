@@ -13,7 +13,8 @@ use super::calls::{self, Arguments, Bound};
 use super::compare::order;
 use super::encodings::{decode, encode};
 use super::interpreter::Evaluator;
-use super::numerals::LONGEST_DECIMAL;
+use super::lookups;
+use super::numerals::{self, LONGEST_DECIMAL};
 use super::sequences::elements;
 use super::value::{Items, Table, Value, range_length};
 use crate::syntax::ast::Binary;
@@ -101,6 +102,9 @@ pub(super) fn dict(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
             for (key, value) in other.entries() {
                 table.insert(key.clone(), value.clone(), evaluator.budget)?;
             }
+        }
+        Some(Value::Namespace(prefix)) => {
+            table = Arc::unwrap_or_clone(lookups::namespace_table(evaluator, prefix)?);
         }
         Some(pairs) => {
             for pair in elements(pairs, evaluator.properties, evaluator.budget)? {
@@ -206,7 +210,7 @@ pub(super) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
                     value.shown()
                 ))
             };
-            parse_integer(text.trim(), base)
+            parse_integer(text.trim(), base)?
                 .ok_or_else(bad)
                 .map(Value::Int)
         }
@@ -225,10 +229,10 @@ pub(super) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     }
 }
 
-fn parse_integer(text: &str, base: u32) -> Option<BigInt> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
+fn parse_integer(text: &str, base: u32) -> Result<Option<BigInt>> {
+    let (negative, digits) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
     let prefixed = |marks: [&str; 2]| {
@@ -250,18 +254,24 @@ fn parse_integer(text: &str, base: u32) -> Option<BigInt> {
             (_, Some(digits), _) => (8, digits),
             (_, _, Some(digits)) => (2, digits),
             _ if digits.starts_with('0') && digits.contains(|c| c != '0' && c != '_') => {
-                return None;
+                return Ok(None);
             }
             _ => (10, digits),
         },
         other => (other, digits),
     };
-    let digits = without_underscores(digits)?;
-    if !base.is_power_of_two() && digits.len() > LONGEST_DECIMAL || digits.starts_with(['+', '-']) {
-        return None;
+    let Some(digits) = without_underscores(digits) else {
+        return Ok(None);
+    };
+    let good = |c: char| c.is_digit(base);
+    if digits.is_empty() || !digits.chars().all(good) {
+        return Ok(None);
     }
-    let number = BigInt::from_str_radix(&digits, base).ok()?;
-    Some(if negative { -number } else { number })
+    if !base.is_power_of_two() && digits.len() > LONGEST_DECIMAL {
+        return Err(numerals::too_long());
+    }
+    let number = BigInt::from_str_radix(&digits, base).ok();
+    Ok(number.map(|number| if negative { -number } else { number }))
 }
 
 pub(super) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {

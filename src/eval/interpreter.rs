@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::arithmetic::{binary, sign};
 use super::budget::{Budget, Fault};
-use super::compare::compare;
 use super::sequences::{elements, index, slice};
 use super::value::{Items, Table, Value};
-use super::{calls, methods, names};
+use super::{calls, lookups, methods, names};
 use crate::syntax::ast::{
     Binary, Branch, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Lambda,
     Parameter, Signed, Target, Trailer, TrailerKind,
@@ -197,7 +196,7 @@ impl Evaluator<'_> {
                 let mut left = self.eval(first)?;
                 for (operator, right) in rest {
                     let right = self.eval(right)?;
-                    if !compare(*operator, &left, &right, self.budget)? {
+                    if !lookups::compare(self, *operator, &left, &right)? {
                         return Ok(Value::Bool(false));
                     }
                     left = right;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::budget::Fault;
 use super::calls::{Arguments, Bound};
+use super::compare;
 use super::interpreter::Evaluator;
 use super::sequences::elements;
 use super::value::{Items, Table, Value};
+use crate::syntax::ast::Comparison;
 use crate::syntax::{did_you_mean, quoted};
 
 /// `commands.Alias(command=[…])`
@@ -194,6 +196,26 @@ pub(super) fn in_namespace(
     }
 }
 
+/// Applies a comparison; a namespace has the names that have a value in it.
+pub(super) fn compare(
+    evaluator: &mut Evaluator<'_>,
+    operator: Comparison,
+    left: &Value,
+    right: &Value,
+) -> Result<bool, Fault> {
+    let (Comparison::In | Comparison::NotIn, Value::Namespace(prefix)) = (operator, right) else {
+        return compare::compare(operator, left, right, evaluator.budget);
+    };
+    let Value::Str(name) = left else {
+        let message = format!("a namespace has names, not {}", left.kind());
+        return Err(Fault::wrong_type(message));
+    };
+    let name = below(prefix, name);
+    check_name(&name)?;
+    let found = evaluator.properties.lookup(&name, evaluator.budget)?;
+    Ok(found.is_some() == (operator == Comparison::In))
+}
+
 /// `namespace.name`: a property's value, or else the namespace below.
 pub(super) fn namespace_attribute(
     evaluator: &mut Evaluator<'_>,
@@ -213,7 +235,11 @@ pub(super) fn namespace_attribute(
 /// `Items(mapping, name=value)`
 pub(super) fn items(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
     let mut pairs = Vec::new();
-    match bound.or_none(0) {
+    let mapping = match bound.or_none(0) {
+        Value::Namespace(prefix) => Value::Dict(namespace_table(evaluator, &prefix)?),
+        other => other,
+    };
+    match mapping {
         Value::None => {}
         Value::Dict(table) => {
             for (key, value) in table.entries() {

@@ -48,7 +48,8 @@ pub fn decimal(number: &BigInt) -> Result<Numeral, Fault> {
     Ok(numeral)
 }
 
-fn too_long() -> Fault {
+/// The mistake of a whole number with more digits.
+pub fn too_long() -> Fault {
     let message = format!("a whole number in decimal has at most {LONGEST_DECIMAL} digits");
     Fault::new("limit/integer", message)
 }

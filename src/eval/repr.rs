@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::budget::{BYTES, Fault};
+use super::numerals;
 use super::value::Value;
 
 /// Bits of the largest number that is written in decimal: 4300 digits, as in Python since 3.11.
@@ -16,14 +17,17 @@ struct Limited {
     decimal: bool,
 }
 
-/// The text, or a number in it, is too long.
-struct Full;
+/// What is too long.
+enum Full {
+    Text,
+    Number,
+}
 
 impl Limited {
     fn push(&mut self, text: &str) -> Result<(), Full> {
         self.steps += 1;
         if self.text.len() + text.len() > BYTES || self.steps > 10_000_000 {
-            return Err(Full);
+            return Err(Full::Text);
         }
         self.text.push_str(text);
         Ok(())
@@ -66,10 +70,11 @@ impl Value {
         };
         match write(self, &mut out) {
             Ok(()) => Ok(out.text),
-            Err(Full) => Err(Fault::new(
-                "limit/memory",
-                "the text of the value is too long",
-            )),
+            Err(Full::Number) => Err(numerals::too_long()),
+            Err(Full::Text) => {
+                let message = format!("the text of the value has more than {} MiB", BYTES >> 20);
+                Err(Fault::new("limit/memory", message))
+            }
         }
     }
 
@@ -101,7 +106,7 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
         Value::Bool(false) => out.push("False"),
         Value::Int(number) if number.bits() > LONGEST_DECIMAL_BITS => {
             if out.decimal {
-                return Err(Full);
+                return Err(Full::Number);
             }
             out.push(&format!("0x{number:x}").replace("0x-", "-0x"))
         }

@@ -97,7 +97,7 @@ pub(super) fn below<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16, 
 }
 
 /// A dict in the order of insertion, or with `None` for every value a set.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     entries: Vec<(Value, Value)>,
     index: HashMap<Key, usize>,
