@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -434,6 +435,26 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
         rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok(duplicate)
+}
+
+/// Gives up a descriptor that this process was started with, where it is the socket that a duplicate is of: as long
+/// as it is open, the system accepts connections there. Something that is no socket takes its place.
+///
+/// # Errors
+/// There is no such descriptor, or nothing to take its place.
+pub fn give_up_inherited(number: RawFd, duplicate: BorrowedFd<'_>) -> io::Result<()> {
+    if number < 0 {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: `number` is not -1, and is not closed here: it stays open as something else, since whoever was started
+    // with it may still name it.
+    let mut inherited = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
+    let theirs = rustix::fs::fstat(&*inherited)?;
+    let ours = rustix::fs::fstat(duplicate)?;
+    if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino) {
+        rustix::io::dup2(File::open("/dev/null")?, &mut inherited)?;
+    }
+    Ok(())
 }
 
 /// Takes a variable out of the environment of this process. It stays there where the process has more than one thread,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use runner::gateway::listener::{Listener, Peer};
 use runner::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
+use runner::gateway::stop::Manner;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -407,6 +408,20 @@ async fn an_inherited_socket_serves_and_outlives_us() {
     assert_eq!(peer, Peer::Tcp(client.local_addr().unwrap()));
     drop(listener);
     std::net::TcpStream::connect(address).unwrap();
+}
+
+/// As long as it were open, connections would come that nobody answers.
+#[tokio::test]
+async fn an_inherited_socket_is_closed_where_nobody_serves_after_us() {
+    for (manner, refused) in [(Manner::Retire, false), (Manner::Drain, true)] {
+        let inherited = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = inherited.local_addr().unwrap();
+        let text = format!("fd.socket:{}", inherited.as_raw_fd());
+        let listener = Listener::bind(&url(&text)).unwrap();
+        listener.close(manner);
+        let connected = std::net::TcpStream::connect(address);
+        assert_eq!(connected.is_err(), refused, "{manner:?}: {connected:?}");
+    }
 }
 
 #[tokio::test]

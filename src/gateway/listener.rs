@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::gateway::activation;
 use crate::gateway::binding::{self, SocketFile};
 use crate::gateway::passing::{self, Passed, Passer};
-use crate::gateway::socket_url::{Host, SocketUrl};
+use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
 use crate::gateway::stop::Manner;
 
 pub use crate::gateway::binding::is_listening;
@@ -38,6 +38,8 @@ pub struct Listener {
     port: Option<u16>,
     /// Removed when we end.
     file: Option<SocketFile>,
+    /// What this process was started with, if the sockets are duplicates of it.
+    inherited: Vec<RawFd>,
     /// For a successor: who passes connections on, and the end of who gets them.
     passing: Option<(Passer, OwnedFd)>,
     /// From a predecessor.
@@ -86,6 +88,7 @@ impl Default for Listener {
             host: None,
             port: None,
             file: None,
+            inherited: Vec::new(),
             // Without descriptors, connections are closed rather than passed on.
             passing: passing::pair().ok(),
             passed: None,
@@ -107,12 +110,11 @@ impl Listener {
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
             SocketUrl::Nowhere => Ok(Self::default()),
             SocketUrl::Passed(passed) => activation::descriptors(passed)
-                .and_then(|descriptors| descriptors.iter().map(binding::inherit).collect())
-                .and_then(Self::on_sockets)
+                .and_then(|descriptors| Self::inherit(&descriptors))
                 .with_context(context),
-            SocketUrl::Descriptor(descriptor) => binding::inherit(descriptor)
-                .and_then(|socket| Self::on_sockets(vec![socket]))
-                .with_context(context),
+            SocketUrl::Descriptor(descriptor) => {
+                Self::inherit(std::slice::from_ref(descriptor)).with_context(context)
+            }
         }
     }
 
@@ -126,6 +128,14 @@ impl Listener {
             host: Some(host.clone()),
             port: Some(port),
             ..Self::default()
+        })
+    }
+
+    fn inherit(descriptors: &[Descriptor]) -> anyhow::Result<Self> {
+        let sockets: anyhow::Result<_> = descriptors.iter().map(binding::inherit).collect();
+        Ok(Self {
+            inherited: descriptors.iter().map(|one| one.number).collect(),
+            ..Self::on_sockets(sockets?)?
         })
     }
 
@@ -149,7 +159,13 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
             SocketUrl::Unix(path) => taken.file = SocketFile::taken_over(path),
-            SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere => {}
+            // If it is us again who took them over.
+            SocketUrl::Descriptor(descriptor) => taken.inherited = vec![descriptor.number],
+            SocketUrl::Passed(passed) => {
+                let descriptors = activation::descriptors(passed).unwrap_or_default();
+                taken.inherited = descriptors.iter().map(|one| one.number).collect();
+            }
+            SocketUrl::Nowhere => {}
         }
         Ok(taken)
     }
@@ -223,10 +239,7 @@ impl Listener {
     /// The sockets, to be handed to another process of ours: those that listen, and that over which connections are
     /// passed on.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listening = self.sockets.iter().map(|socket| match socket {
-            Socket::Tcp(socket) => socket.as_fd(),
-            Socket::Unix(socket) => socket.as_fd(),
-        });
+        let listening = self.sockets.iter().map(AsFd::as_fd);
         listening.chain(self.passing.iter().map(|(_, theirs)| theirs.as_fd()))
     }
 
@@ -255,14 +268,25 @@ impl Listener {
         })
     }
 
-    /// Stops listening. The file of a Unix socket is removed, unless it is the successor's by now.
+    /// Stops listening. The file of a Unix socket is removed, unless it is the successor's by now. Where nobody serves
+    /// after us, connections are refused from now on, unless another process has the socket, too.
     pub fn close(mut self, manner: Manner) {
         match manner {
-            Manner::Drain | Manner::Retire => {}
+            Manner::Drain => self.give_up_inherited(),
+            Manner::Retire => {}
             Manner::HandOver => {
                 if let Some(file) = self.file.take() {
                     file.leave();
                 }
+            }
+        }
+    }
+
+    fn give_up_inherited(&self) {
+        for &number in &self.inherited {
+            for socket in &self.sockets {
+                // What was closed by others is given up, too.
+                let _ = crate::unix::give_up_inherited(number, socket.as_fd());
             }
         }
     }
@@ -391,6 +415,15 @@ fn is_the_connections_own(error: &io::Error) -> bool {
             | ErrorKind::ConnectionRefused
             | ErrorKind::Interrupted
     )
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
 }
 
 impl AsFd for Stream {
