@@ -419,7 +419,10 @@ impl Master {
             End::Retire => Manner::HandOver,
         };
         if let Some(service) = &mut self.service {
-            self.notifier.stopping();
+            // With a successor of ours, what the service manager has started goes on.
+            if self.successor.is_none() {
+                self.notifier.stopping();
+            }
             service.end(manner, &mut self.leaving);
         }
     }

@@ -113,7 +113,8 @@ pub fn step(state: State, event: Event) -> (State, &'static [Action]) {
         }
         (Reloading { .. }, Event::Prepared(Outcome::Succeeded)) => (
             Ending(End::Retire),
-            &[Answer, Refuse, Action::End(End::Retire)],
+            // Whoever hears of it may ask at once: nothing is accepted here by then.
+            &[Action::End(End::Retire), Answer, Refuse],
         ),
         (Serving | Reloading { .. }, Event::Told(End::Stop) | Event::Interrupted) => {
             (Ending(End::Stop), stop)
@@ -209,7 +210,7 @@ mod tests {
             ),
             (
                 &[READY, ReloadWanted, SUCCEEDED, Finished],
-                &[Switch, Prepare, Answer, Refuse, retire, Leave],
+                &[Switch, Prepare, retire, Answer, Refuse, Leave],
             ),
             (
                 &[READY, RETIRE, STOP],
