@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::Fault;
-use super::interpreter::{Evaluator, Scope};
+use super::interpreter::{Evaluator, Last, Scope};
 use super::sequences::elements;
 use super::value::{Items, Table, Value};
 use crate::syntax::Span;
@@ -17,6 +17,9 @@ type Names = Vec<(Arc<str>, Value)>;
 struct Made {
     list: Vec<Value>,
     table: Table,
+    last: Last,
+    /// The last turn of each clause, that of the innermost first.
+    turns: Vec<Option<Arc<Scope>>>,
 }
 
 /// Evaluates a comprehension.
@@ -31,13 +34,20 @@ pub(super) fn evaluate(
 }
 
 fn inside(evaluator: &mut Evaluator<'_>, comprehension: &Comprehension) -> Result<Value, Fault> {
-    let mut made = Made::default();
+    let mut made = Made {
+        turns: vec![None; comprehension.clauses.len()],
+        ..Made::default()
+    };
     clauses(
         evaluator,
         &comprehension.clauses,
         &comprehension.element,
         &mut made,
     )?;
+    // The elements of a generator are used one by one, while its names stand for what they do in that turn.
+    if !matches!(comprehension.element, Element::Generator(_)) {
+        end(evaluator, &made)?;
+    }
     Ok(match comprehension.element {
         Element::List(_) | Element::Generator(_) => {
             Value::List(Items::new(made.list, evaluator.budget)?)
@@ -45,6 +55,62 @@ fn inside(evaluator: &mut Evaluator<'_>, comprehension: &Comprehension) -> Resul
         Element::Set(_) => Value::Set(Arc::new(made.table)),
         Element::Dict(..) => Value::Dict(Arc::new(made.table)),
     })
+}
+
+/// Has lambdas that outlive the comprehension see the last value of each of its names, as Python's do.
+fn end(evaluator: &mut Evaluator<'_>, made: &Made) -> Result<(), Fault> {
+    let turns = made.turns.iter().flatten();
+    if Arc::strong_count(&made.last) <= 1 + turns.clone().count() {
+        return Ok(());
+    }
+    let mut last = Names::new();
+    for (name, value) in turns.flat_map(|turn| turn.own().iter().rev()) {
+        // A function could hold the comprehension that holds it, and nothing would ever let go of them.
+        if holds_function(evaluator, value)? {
+            return Ok(());
+        }
+        evaluator.budget.allocate(value.copied())?;
+        last.push((Arc::clone(name), value.clone()));
+    }
+    // It is set once, here.
+    let _ = made.last.set(last);
+    Ok(())
+}
+
+fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool, Fault> {
+    evaluator.budget.step(1)?;
+    match value {
+        Value::List(items) | Value::Tuple(items) => {
+            for item in items.iter() {
+                if holds_function(evaluator, item)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Value::Set(table) | Value::Dict(table) => {
+            for (key, value) in table.entries() {
+                if holds_function(evaluator, key)? || holds_function(evaluator, value)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Value::Method(method) => return holds_function(evaluator, &method.0),
+        Value::Closure(_) => return Ok(true),
+        Value::None
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Str(_)
+        | Value::Bytes(_)
+        | Value::Range(..)
+        | Value::Alias(_)
+        | Value::Import(_)
+        | Value::Link(_)
+        | Value::Namespace(_)
+        | Value::Module(_)
+        | Value::Function(_) => {}
+    }
+    Ok(false)
 }
 
 fn clauses(
@@ -62,7 +128,11 @@ fn clauses(
         let mut bound = Vec::new();
         bind(evaluator, &clause.target, value, &mut bound)
             .map_err(|fault| fault.at(&evaluator.home.source, clause.values.span))?;
-        evaluator.locals = Some(Scope::new(bound, around.clone())?);
+        let turn = Scope::of_turn(bound, around.clone(), &made.last)?;
+        if let Some(place) = made.turns.get_mut(rest.len()) {
+            *place = Some(Arc::clone(&turn));
+        }
+        evaluator.locals = Some(turn);
         let mut wanted = true;
         for condition in &clause.conditions {
             wanted = wanted && evaluator.eval(condition)?.truth();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::arithmetic::{binary, sign};
 use super::budget::{Budget, Fault};
@@ -87,7 +87,12 @@ pub struct Scope {
     names: Vec<(Arc<str>, Value)>,
     depth: u16,
     around: Option<Arc<Scope>>,
+    /// Of a comprehension: what its names stand for when it has ended.
+    last: Option<Last>,
 }
+
+/// What the names of a comprehension stand for at its end.
+pub(super) type Last = Arc<OnceLock<Vec<(Arc<str>, Value)>>>;
 
 impl Scope {
     pub(super) fn new(
@@ -100,12 +105,36 @@ impl Scope {
             names,
             depth,
             around,
+            last: None,
         }))
+    }
+
+    /// The same for one turn of a comprehension.
+    pub(super) fn of_turn(
+        names: Vec<(Arc<str>, Value)>,
+        around: Option<Arc<Self>>,
+        last: &Last,
+    ) -> Result<Arc<Self>, Fault> {
+        let mut scope = Self::new(names, around)?;
+        if let Some(scope) = Arc::get_mut(&mut scope) {
+            scope.last = Some(Arc::clone(last));
+        }
+        Ok(scope)
+    }
+
+    /// What is bound here, not around it.
+    pub(super) fn own(&self) -> &[(Arc<str>, Value)] {
+        &self.names
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
         let mut scope = Some(self);
         while let Some(here) = scope {
+            let last = here.last.as_ref().and_then(|last| last.get());
+            let mut last = last.into_iter().flatten();
+            if let Some((_, value)) = last.find(|(own, _)| &**own == name) {
+                return Some(value);
+            }
             if let Some((_, value)) = here.names.iter().rev().find(|(own, _)| &**own == name) {
                 return Some(value);
             }
