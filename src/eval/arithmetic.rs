@@ -72,6 +72,9 @@ pub fn binary(
         (Binary::Modulo, Value::Str(format), _) => {
             return percent::format(format, right, budget).map(Value::from);
         }
+        (Binary::Modulo, Value::Bytes(format), _) => {
+            return percent::format_bytes(format, right, budget);
+        }
         (Binary::Add, _, _) => {
             if let Some(joined) = concatenated(left, right, budget)? {
                 return Ok(joined);

@@ -71,7 +71,8 @@ fn only_for_text(byte: u8) -> bool {
     matches!(byte, 0x1c..=0x1f)
 }
 
-fn stand_in(bytes: &[u8], hidden: fn(u8) -> bool) -> String {
+/// A text that stands for bytes; those that are hidden are no characters in it.
+pub(super) fn stand_in(bytes: &[u8], hidden: fn(u8) -> bool) -> String {
     let character = |byte: &u8| match *byte {
         byte if byte.is_ascii() && !hidden(byte) => char::from(byte),
         byte => char::from_u32(PRIVATE + u32::from(byte)).unwrap_or_default(),
@@ -80,7 +81,7 @@ fn stand_in(bytes: &[u8], hidden: fn(u8) -> bool) -> String {
 }
 
 /// The bytes that a text stands for.
-fn bytes_of(text: &str) -> Value {
+pub(super) fn bytes_of(text: &str) -> Value {
     let byte = |c: char| {
         let code = u32::from(c);
         u8::try_from(code.checked_sub(PRIVATE).unwrap_or(code)).unwrap_or_default()

@@ -124,7 +124,11 @@ fn identical(left: &Value, right: &Value) -> bool {
         (Value::Namespace(a), Value::Namespace(b)) => a == b,
         (Value::Module(a), Value::Module(b)) => a == b,
         (Value::Function(a), Value::Function(b)) => a.name == b.name,
-        (Value::Method(a), Value::Method(b)) => Arc::ptr_eq(a, b),
+        (Value::Method(a), Value::Method(b)) => {
+            // Those of types are kept once.
+            let of_types = matches!(a.0, Value::Function(_)) && identical(&a.0, &b.0);
+            Arc::ptr_eq(a, b) || of_types && a.1 == b.1
+        }
         (Value::Closure(a), Value::Closure(b)) => Arc::ptr_eq(a, b),
         _ => false,
     }

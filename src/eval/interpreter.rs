@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::arithmetic::{binary, sign};
 use super::budget::{Budget, Fault};
 use super::sequences::{elements, index, slice};
 use super::value::{Items, Table, Value};
-use super::{calls, lookups, methods, names};
+use super::{calls, comprehensions, lookups, methods, names};
 use crate::syntax::ast::{
-    Binary, Branch, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Lambda,
-    Parameter, Signed, Target, Trailer, TrailerKind,
+    Binary, Branch, Entry, Expression, Item, Kind, Lambda, Parameter, Signed, Trailer, TrailerKind,
 };
 use crate::syntax::{Diagnostic, Source};
 
@@ -88,7 +87,12 @@ pub struct Scope {
     names: Vec<(Arc<str>, Value)>,
     depth: u16,
     around: Option<Arc<Scope>>,
+    /// Of a comprehension: what its names stand for when it has ended.
+    last: Option<Last>,
 }
+
+/// What the names of a comprehension stand for at its end.
+pub(super) type Last = Arc<OnceLock<Vec<(Arc<str>, Value)>>>;
 
 impl Scope {
     pub(super) fn new(
@@ -101,12 +105,36 @@ impl Scope {
             names,
             depth,
             around,
+            last: None,
         }))
+    }
+
+    /// The same for one turn of a comprehension.
+    pub(super) fn of_turn(
+        names: Vec<(Arc<str>, Value)>,
+        around: Option<Arc<Self>>,
+        last: &Last,
+    ) -> Result<Arc<Self>, Fault> {
+        let mut scope = Self::new(names, around)?;
+        if let Some(scope) = Arc::get_mut(&mut scope) {
+            scope.last = Some(Arc::clone(last));
+        }
+        Ok(scope)
+    }
+
+    /// What is bound here, not around it.
+    pub(super) fn own(&self) -> &[(Arc<str>, Value)] {
+        &self.names
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
         let mut scope = Some(self);
         while let Some(here) = scope {
+            let last = here.last.as_ref().and_then(|last| last.get());
+            let mut last = last.into_iter().flatten();
+            if let Some((_, value)) = last.find(|(own, _)| &**own == name) {
+                return Some(value);
+            }
             if let Some((_, value)) = here.names.iter().rev().find(|(own, _)| &**own == name) {
                 return Some(value);
             }
@@ -184,7 +212,7 @@ impl Evaluator<'_> {
             }
             Kind::Set(items) => self.set(items),
             Kind::Dict(entries) => self.dict(entries),
-            Kind::Comprehension(comprehension) => self.comprehension(comprehension),
+            Kind::Comprehension(comprehension) => comprehensions::evaluate(self, comprehension),
             Kind::Trailers(base, trailers) => self.trailers(base, trailers),
             Kind::Not(count, value) => {
                 let truth = self.eval(value)?.truth();
@@ -327,100 +355,6 @@ impl Evaluator<'_> {
         Ok(Value::Dict(Arc::new(table)))
     }
 
-    fn comprehension(&mut self, comprehension: &Comprehension) -> Result<Value, Fault> {
-        let around = self.locals.clone();
-        let result = self.comprehension_inside(comprehension);
-        self.locals = around;
-        result
-    }
-
-    fn comprehension_inside(&mut self, comprehension: &Comprehension) -> Result<Value, Fault> {
-        let mut made = Made::default();
-        self.clauses(&comprehension.clauses, &comprehension.element, &mut made)?;
-        Ok(match comprehension.element {
-            Element::List(_) | Element::Generator(_) => {
-                Value::List(Items::new(made.list, self.budget)?)
-            }
-            Element::Set(_) => Value::Set(Arc::new(made.table)),
-            Element::Dict(..) => Value::Dict(Arc::new(made.table)),
-        })
-    }
-
-    fn clauses(
-        &mut self,
-        clauses: &[Clause],
-        element: &Element,
-        made: &mut Made,
-    ) -> Result<(), Fault> {
-        let Some((clause, rest)) = clauses.split_first() else {
-            return self.element(element, made);
-        };
-        let around = self.locals.clone();
-        for value in self.spread(&clause.values)? {
-            self.budget.step(1)?;
-            let mut bound = Vec::new();
-            self.bind(&clause.target, value, &mut bound)
-                .map_err(|fault| fault.at(&self.home.source, clause.values.span))?;
-            self.locals = Some(Scope::new(bound, around.clone())?);
-            let mut wanted = true;
-            for condition in &clause.conditions {
-                wanted = wanted && self.eval(condition)?.truth();
-            }
-            if wanted {
-                self.budget.enter()?;
-                let result = self.clauses(rest, element, made);
-                self.budget.leave();
-                result?;
-            }
-        }
-        self.locals = around;
-        Ok(())
-    }
-
-    fn element(&mut self, element: &Element, made: &mut Made) -> Result<(), Fault> {
-        match element {
-            Element::List(value) | Element::Generator(value) => {
-                let value = self.eval(value)?;
-                self.budget.allocate(size_of::<Value>())?;
-                made.list.push(value);
-                Ok(())
-            }
-            Element::Set(value) => {
-                let key = self.eval(value)?;
-                made.table.insert(key, Value::None, self.budget)
-            }
-            Element::Dict(key, value) => {
-                let key = self.eval(key)?;
-                let value = self.eval(value)?;
-                made.table.insert(key, value, self.budget)
-            }
-        }
-    }
-
-    /// Binds one element of a comprehension to its names.
-    fn bind(
-        &mut self,
-        target: &Target,
-        value: Value,
-        bound: &mut Vec<(Arc<str>, Value)>,
-    ) -> Result<(), Fault> {
-        match target {
-            Target::Name(name) => bound.push((Arc::clone(name), value)),
-            Target::Several(targets, span) => {
-                let values = elements(&value, self.properties, self.budget)?;
-                if values.len() != targets.len() {
-                    let message =
-                        format!("{} names stand for {} values", targets.len(), values.len());
-                    return Err(Fault::bad_value(message).at(&self.home.source, *span));
-                }
-                for (target, value) in targets.iter().zip(values) {
-                    self.bind(target, value, bound)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn lambda(&mut self, lambda: &Arc<Lambda>) -> Result<Value, Fault> {
         let mut defaults = Vec::with_capacity(lambda.parameters.len());
         for parameter in &lambda.parameters {
@@ -489,11 +423,4 @@ impl Evaluator<'_> {
             }
         }
     }
-}
-
-/// What a comprehension made so far.
-#[derive(Default)]
-struct Made {
-    list: Vec<Value>,
-    table: Table,
 }

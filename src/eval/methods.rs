@@ -23,10 +23,9 @@ pub(super) fn attribute(
         Value::Namespace(prefix) if !NAMESPACE_METHODS.contains(&&**name) => {
             return lookups::namespace_attribute(evaluator, prefix, name);
         }
-        Value::Function(function) => {
-            if let Some((on, known)) = of_type(function.name)
-                && known.contains(&&**name)
-            {
+        Value::Function(function) if CALLED_ON_TYPES.contains(&&**name) => {
+            let example = of_type(function.name).filter(|on| methods_of(on).contains(&&**name));
+            if let Some(on) = example {
                 return Ok(Value::Method(Arc::new((on, Arc::clone(name)))));
             }
         }
@@ -48,7 +47,12 @@ pub(super) fn attribute(
     };
     let hint = nearest(name, known.iter().chain(parts).copied())
         .map(|meant| format!("did you mean `{meant}`?"));
-    let message = format!("{} has no attribute {}", value.kind(), quoted(name));
+    let message = match &value {
+        Value::Function(function) if of_type(function.name).is_some() => {
+            format!("type `{}` has no attribute {}", function.name, quoted(name))
+        }
+        other => format!("{} has no attribute {}", other.kind(), quoted(name)),
+    };
     Err(Fault::new("name/attribute", message).with_hint_if(hint))
 }
 
@@ -67,14 +71,24 @@ const SET_METHODS: &[&str] = &[
     "union",
 ];
 
-/// Methods that a type itself has, and a value to call them on.
-fn of_type(function: &str) -> Option<(Value, &'static [&'static str])> {
-    match function {
-        "bytes" => Some((Value::Bytes([].into()), &["fromhex", "maketrans"])),
-        "dict" => Some((Value::Dict(Arc::default()), &["fromkeys"])),
-        "str" => Some((Value::text(""), &["maketrans"])),
-        _ => None,
-    }
+/// Methods that take no value of their type: `dict.fromkeys('ab')`.
+const CALLED_ON_TYPES: &[&str] = &["fromhex", "fromkeys", "maketrans"];
+
+/// A value of the type that a function stands for, if it does.
+fn of_type(function: &str) -> Option<Value> {
+    Some(match function {
+        "bytes" => Value::Bytes([].into()),
+        "dict" => Value::Dict(Arc::default()),
+        "float" => Value::Float(0.0),
+        // A truth value has its methods from whole numbers.
+        "bool" | "int" => Value::from(0i64),
+        "list" => Value::List(Arc::default()),
+        "range" => Value::Range(0, 0, 1),
+        "set" => Value::Set(Arc::default()),
+        "str" => Value::text(""),
+        "tuple" => Value::Tuple(Arc::default()),
+        _ => return None,
+    })
 }
 
 fn methods_of(value: &Value) -> &'static [&'static str] {
@@ -88,7 +102,9 @@ fn methods_of(value: &Value) -> &'static [&'static str] {
         Value::Namespace(_) => NAMESPACE_METHODS,
         Value::Bool(_) | Value::Int(_) => numbers::INTEGER_METHODS,
         Value::Float(_) => numbers::FLOAT_METHODS,
-        Value::Function(function) => of_type(function.name).map_or(&[], |known| known.1),
+        Value::Function(function) => {
+            of_type(function.name).map_or(&[], |example| methods_of(&example))
+        }
         Value::None
         | Value::Alias(_)
         | Value::Import(_)
@@ -106,6 +122,10 @@ pub(super) fn call(
     name: &str,
     arguments: Arguments,
 ) -> Result<Value, Fault> {
+    if let Value::Function(function) = value {
+        let (receiver, arguments) = received(function.name, name, arguments)?;
+        return call(evaluator, &receiver, name, arguments);
+    }
     if let Value::Str(text) = value {
         return texts::call(evaluator, text, name, arguments);
     }
@@ -126,6 +146,24 @@ pub(super) fn call(
         }
         other => of_sequence(evaluator, other, name, &arguments),
     }
+}
+
+/// The value that a type's method is called on, which is its first argument, and those behind it: `str.upper('a')`.
+fn received(of: &str, name: &str, mut arguments: Arguments) -> Result<(Value, Arguments), Fault> {
+    let example = of_type(of).unwrap_or(Value::None);
+    let wanted = example.kind();
+    if arguments.positional.is_empty() {
+        let message = format!("`{of}.{name}` takes {wanted} first but got no arguments");
+        return Err(Fault::new("type/arguments", message));
+    }
+    let receiver = arguments.positional.remove(0);
+    let truth = matches!((&example, &receiver), (Value::Int(_), Value::Bool(_)));
+    if receiver.type_name() != example.type_name() && !truth {
+        let kind = receiver.kind();
+        let message = format!("`{of}.{name}` takes {wanted} first but got {kind}");
+        return Err(Fault::wrong_type(message));
+    }
+    Ok((receiver, arguments))
 }
 
 /// The mistake of a wrong number of arguments.

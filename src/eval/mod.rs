@@ -13,6 +13,7 @@ mod builtins;
 mod byte_methods;
 mod calls;
 mod compare;
+mod comprehensions;
 mod encodings;
 mod functions;
 mod interpreter;

@@ -1,10 +1,11 @@
 //! `'%s' % value`: printf-style formatting
-//! (<https://docs.python.org/3/library/stdtypes.html#printf-style-string-formatting>).
+//! (<https://docs.python.org/3/library/stdtypes.html#printf-style-string-formatting>), of bytes, too (PEP 461).
 
 use num_bigint::BigInt;
 
 use super::arithmetic::{float_of, truncated};
 use super::budget::{Budget, Fault};
+use super::byte_methods::{byte, bytes_of, stand_in};
 use super::numerals::{self, Numeral};
 use super::repr::escape;
 use super::value::Value;
@@ -21,8 +22,17 @@ struct Conversion {
     precision: Option<usize>,
 }
 
+/// What is formatted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Text,
+    /// Bytes, as a text that stands for them.
+    Bytes,
+}
+
 /// Where the values come from.
 struct Values<'a> {
+    of: Of,
     all: &'a Value,
     items: &'a [Value],
     next: usize,
@@ -42,11 +52,27 @@ impl<'a> Values<'a> {
 /// # Errors
 /// A format that is wrong, or values that do not fit it.
 pub fn format(format: &str, value: &Value, budget: &mut Budget) -> Result<String, Fault> {
+    filled(Of::Text, format, value, budget)
+}
+
+/// Formats bytes.
+///
+/// # Errors
+/// The same.
+pub fn format_bytes(format: &[u8], value: &Value, budget: &mut Budget) -> Result<Value, Fault> {
+    budget.allocate(3 * format.len())?;
+    let text = filled(Of::Bytes, &stand_in(format, |_| false), value, budget)?;
+    budget.allocate(text.len())?;
+    Ok(bytes_of(&text))
+}
+
+fn filled(of: Of, format: &str, value: &Value, budget: &mut Budget) -> Result<String, Fault> {
     let items = match value {
         Value::Tuple(items) => &items[..],
         other => std::slice::from_ref(other),
     };
     let mut values = Values {
+        of,
         all: value,
         items,
         next: 0,
@@ -63,7 +89,13 @@ pub fn format(format: &str, value: &Value, budget: &mut Budget) -> Result<String
     budget.allocate(rest.len())?;
     out.push_str(rest);
     let unused = values.next < values.items.len() && !values.named;
-    if unused && !matches!(value, Value::Dict(_) | Value::List(_)) {
+    // What could be indexed may hold more than is asked for.
+    let indexed = match value {
+        Value::Dict(_) | Value::List(_) | Value::Range(..) => true,
+        Value::Bytes(_) => of == Of::Text,
+        _ => false,
+    };
+    if unused && !indexed {
         return Err(Fault::bad_value(
             "there are more values than the format takes",
         ));
@@ -79,6 +111,10 @@ fn conversion<'f>(
     budget: &mut Budget,
 ) -> Result<&'f str, Fault> {
     budget.step(1)?;
+    if let Some(rest) = rest.strip_prefix('%') {
+        out.push('%');
+        return Ok(rest);
+    }
     let mut named = None;
     if rest.starts_with('(') {
         let end =
@@ -90,8 +126,18 @@ fn conversion<'f>(
         };
         let name = &rest[1..end];
         values.named = true;
-        let value = table.get_text(name);
-        let missing = || Fault::new("name/key", format!("the dict has no key `{name}`"));
+        let key = match values.of {
+            Of::Text => Value::text(name),
+            Of::Bytes => bytes_of(name),
+        };
+        let value = table.get(&key, budget)?;
+        let missing = || {
+            let shown = match &key {
+                Value::Bytes(_) => key.shown(),
+                _ => format!("`{name}`"),
+            };
+            Fault::new("name/key", format!("the dict has no key {shown}"))
+        };
         named = Some(value.ok_or_else(missing)?);
         rest = &rest[end + 1..];
     }
@@ -126,17 +172,23 @@ fn conversion<'f>(
         ));
     };
     rest = &rest[letter.len_utf8()..];
-    if letter == '%' {
-        out.push('%');
-        return Ok(rest);
-    }
     budget.allocate(how.width.saturating_add(how.precision.unwrap_or_default()))?;
     let value = match named {
         Some(value) => value,
         None => values.next()?,
     };
     budget.step(value.weight() / 64)?;
-    let text = convert(letter, &how, value)?;
+    let text = match (values.of, value, letter) {
+        (Of::Bytes, Value::Bytes(bytes), 'b' | 's') => {
+            budget.allocate(3 * bytes.len())?;
+            padded(&how, cut(stand_in(bytes, |_| false), how.precision))
+        }
+        (Of::Bytes, _, 'b' | 's') => return Err(wants(letter, "bytes", value)),
+        (Of::Bytes, _, 'c') => padded(&how, stand_in(&[one_byte(value)?], |_| false)),
+        // As `repr` may have what no byte stands for.
+        (Of::Bytes, _, 'r') => convert('a', &how, value)?,
+        (Of::Bytes | Of::Text, _, _) => convert(letter, &how, value)?,
+    };
     budget.allocate(text.len())?;
     out.push_str(&text);
     Ok(rest)
@@ -226,12 +278,25 @@ fn convert(letter: char, how: &Conversion, value: &Value) -> Result<String, Faul
                 .with_hint_if(Some("write `%%` for the character `%`".to_owned())));
         }
     };
+    Ok(padded(how, text))
+}
+
+/// For `%c`: a number, or bytes of which there is one.
+fn one_byte(value: &Value) -> Result<u8, Fault> {
+    match value {
+        Value::Bytes(bytes) if bytes.len() == 1 => Ok(bytes[0]),
+        Value::Int(_) | Value::Bool(_) => byte(value),
+        other => Err(wants('c', "one byte", other)),
+    }
+}
+
+fn padded(how: &Conversion, text: String) -> String {
     let blanks = " ".repeat(how.width.saturating_sub(text.chars().count()));
-    Ok(if how.left {
+    if how.left {
         text + &blanks
     } else {
         blanks + &text
-    })
+    }
 }
 
 fn wants(letter: char, wanted: &str, value: &Value) -> Fault {

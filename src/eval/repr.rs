@@ -159,11 +159,10 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
         Value::Namespace(prefix) => out.push(&format!("config.Namespace({})", quoted(prefix))),
         Value::Module(name) => out.push(&format!("<module '{name}'>")),
         Value::Function(function) => out.push(&format!("<function {}>", function.name)),
-        Value::Method(method) => out.push(&format!(
-            "<method '{}' of '{}'>",
-            method.1,
-            method.0.type_name()
-        )),
+        Value::Method(method) => out.push(&match &method.0 {
+            Value::Function(of) => format!("<method '{}' of '{}' objects>", method.1, of.name),
+            other => format!("<method '{}' of '{}'>", method.1, other.type_name()),
+        }),
         Value::Closure(_) => out.push("<function <lambda>>"),
     }
 }

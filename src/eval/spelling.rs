@@ -145,6 +145,7 @@ impl<'a> Reader<'a> {
     fn bind(&mut self, target: &'a Target) {
         match target {
             Target::Name(name) => self.locals.push(name),
+            Target::Star(rest) => self.bind(rest),
             Target::Several(targets, _) => targets.iter().for_each(|one| self.bind(one)),
         }
     }

@@ -59,7 +59,7 @@ pub enum Value {
 pub const DEEPEST: u16 = 100;
 
 /// The elements of a list or tuple.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Items {
     items: Vec<Value>,
     depth: u16,

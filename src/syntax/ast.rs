@@ -158,6 +158,8 @@ pub enum Target {
     Name(Arc<str>),
     /// `k, v`
     Several(Vec<Target>, Span),
+    /// `*rest`, at most one of several.
+    Star(Box<Target>),
 }
 
 /// What follows an operand.

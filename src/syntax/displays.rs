@@ -161,7 +161,7 @@ fn clause(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Clause, Diagnost
     for part in pair.into_inner() {
         match part.as_rule() {
             Rule::for_word | Rule::in_word | Rule::if_word => {}
-            Rule::targets => bound = Some(target(builder, part)),
+            Rule::targets => bound = Some(target(builder, part, false)?),
             _ => {
                 let value = builder.expression(part)?;
                 match values {
@@ -181,24 +181,46 @@ fn clause(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Clause, Diagnost
     }
 }
 
-fn target(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Target {
+/// What is bound; several targets in square brackets are so without commas, too.
+fn target(builder: Builder<'_>, pair: Pair<'_, Rule>, listed: bool) -> Result<Target, Diagnostic> {
     let span = builder.span(&pair);
     let mut several = Vec::new();
-    let mut commas = false;
+    let mut commas = listed;
     for part in pair.into_inner() {
         match part.as_rule() {
             Rule::comma => commas = true,
-            Rule::name => several.push(Target::Name(part.as_str().into())),
-            _ => several.extend(part.into_inner().map(|inner| target(builder, inner))),
+            _ => several.push(one_target(builder, part)?),
         }
+    }
+    let starred = |one: &&Target| matches!(one, Target::Star(_));
+    if several.iter().filter(starred).count() > 1 {
+        return Err(builder.error(span, "only one name takes what the others leave"));
     }
     match several.pop() {
-        Some(only) if several.is_empty() && !commas => only,
+        Some(Target::Star(_)) if several.is_empty() && !commas => {
+            Err(builder.error(span, "`*` stands before one of several names"))
+        }
+        Some(only) if several.is_empty() && !commas => Ok(only),
         last => {
             several.extend(last);
-            Target::Several(several, span)
+            Ok(Target::Several(several, span))
         }
     }
+}
+
+fn one_target(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Target, Diagnostic> {
+    let span = builder.span(&pair);
+    if pair.as_rule() == Rule::name {
+        return Ok(Target::Name(pair.as_str().into()));
+    }
+    let starred = pair.as_rule() == Rule::target_star;
+    let listed = pair.as_str().starts_with('[');
+    let inner = pair.into_inner().next();
+    let inner = inner.ok_or_else(|| builder.error(span, "expected a name"))?;
+    if starred {
+        return Ok(Target::Star(Box::new(one_target(builder, inner)?)));
+    }
+    target(builder, inner, listed)
 }
 
 /// `(a, *b, c=d, **e)`
