@@ -278,18 +278,31 @@ fn settled(server: &Server, processes: usize) {
     }
 }
 
-/// What is read for it, too, may be a pipe in which nobody writes.
+/// What is read for it, too, may be a pipe into which nobody has written yet.
 #[test]
 fn it_can_be_stopped_while_a_reload_reads() {
     let server = serving(FILE);
     let file = format!("{FILE}[Load Settings From]\nfile = 'go'\n");
     write(&server, "app.ini", &file);
+    // Whoever reads it waits as long as somebody could write.
+    let path = server.folder().path("go");
+    let both = std::fs::File::options().read(true).write(true).open(&path);
+    let pipe = both.expect("a pipe");
     server.signal(Signal::HUP);
-    // Opened for writing as soon as somebody reads.
-    let pipe = std::fs::File::create(server.folder().path("go")).expect("a pipe");
+    let mut waits = Waits::new();
+    while !has_open(&server, &path) {
+        waits.wait(|| server.log());
+    }
     let log = format!("runner: serving {}\n", server.url());
     server.stop().is(0, "", &log);
     drop(pipe);
+}
+
+/// Whether a process has a file open.
+fn has_open(server: &Server, file: &std::path::Path) -> bool {
+    let path = format!("/proc/{}/fd", server.pid().as_raw_nonzero());
+    let mut files = std::fs::read_dir(path).expect("our own process").flatten();
+    files.any(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| link == file))
 }
 
 /// How many descriptors a process has open.
