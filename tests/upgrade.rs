@@ -5,7 +5,6 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,17 +42,22 @@ fn serving(file: &str) -> Server {
 
 /// Puts a new copy of the program in place, in one step.
 fn install(folder: &Folder) {
-    let new = folder.path("new");
-    fs::copy(env!("CARGO_BIN_EXE_runner"), &new).expect("a copy");
-    fs::rename(new, folder.path("runner")).expect("the same folder");
+    put(folder, env!("CARGO_BIN_EXE_runner"), 0o755);
 }
 
 /// Puts something else in place of the program.
 fn install_script(folder: &Folder, text: &str, mode: u32) {
-    let new = folder.path("new");
-    fs::write(&new, text).expect("a file");
-    fs::set_permissions(&new, fs::Permissions::from_mode(mode)).expect("our own file");
-    fs::rename(new, folder.path("runner")).expect("the same folder");
+    fs::write(folder.path("text"), text).expect("a file");
+    put(folder, "text", mode);
+}
+
+/// Copies a file into the program's place. Another process writes it: what is started by other tests meanwhile would
+/// hold it open for writing if we did, and then it cannot be run.
+fn put(folder: &Folder, file: &str, mode: u32) {
+    let mode = format!("{mode:o}");
+    let line = ["-m", mode.as_str(), file, "new"];
+    folder.program("install", line).run().success();
+    fs::rename(folder.path("new"), folder.path("runner")).expect("the same folder");
 }
 
 const SERVES: &str = "runner: the new program serves as process ";
