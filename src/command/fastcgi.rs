@@ -6,10 +6,8 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
-use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
-use crate::command::seating::Seating;
 use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway::activation;
@@ -97,21 +95,16 @@ impl FastCgi {
     /// # Errors
     /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
     pub fn plan(self) -> Result<Plan, Failure> {
-        let settings = &self.scope.configuration;
-        let how = self.supervision.clone();
-        let (lifetime, programs) = how
-            .map(|how| (how.lifetime, how.programs))
-            .unwrap_or_default();
-        Ok(Plan {
-            gateway: Gateway::FastCgi(settings::fastcgi(settings)?),
-            announcement: Announcement::Nobody,
-            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
-            patience: settings.duration("runner.stop_timeout"),
-            identity: Identity::of(&self.scope)?,
-            recipe: Recipe::of(&self.scope, &self.application, Vec::new())?,
-            url: self.url,
-            lifetime,
-            programs,
-        })
+        let gateway = Gateway::FastCgi(settings::fastcgi(&self.scope.configuration)?);
+        let recipe = Recipe::of(&self.scope, &self.application, Vec::new())?;
+        let told = Announcement::Nobody;
+        Plan::new(
+            &self.scope,
+            self.url,
+            gateway,
+            told,
+            recipe,
+            self.supervision,
+        )
     }
 }

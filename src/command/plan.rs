@@ -23,7 +23,7 @@ use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
 use crate::supervisor::lifetime::Lifetime;
-use crate::supervisor::supervision::SideProgram;
+use crate::supervisor::supervision::{SideProgram, Supervision};
 use crate::workers::{WorkerOptions, interpreter};
 
 /// The property that names the Python interpreter.
@@ -82,6 +82,35 @@ pub enum Readiness {
 }
 
 impl Plan {
+    /// A server as its settings have it; what they say of supervision counts only where there is any.
+    ///
+    /// # Errors
+    /// No user is as it is to be, or a lock or the place for orders makes no sense.
+    pub fn new(
+        scope: &Scope,
+        url: SocketUrl,
+        gateway: Gateway,
+        announcement: Announcement,
+        recipe: Recipe,
+        supervision: Option<Supervision>,
+    ) -> Result<Self, Failure> {
+        let seating = Seating::of(scope, supervision.as_ref())?;
+        let (lifetime, programs) = supervision
+            .map(|how| (how.lifetime, how.programs))
+            .unwrap_or_default();
+        Ok(Self {
+            url,
+            identity: Identity::of(scope)?,
+            gateway,
+            announcement,
+            seating,
+            recipe,
+            patience: scope.configuration.duration("runner.stop_timeout"),
+            lifetime,
+            programs,
+        })
+    }
+
     /// Reads everything anew: the command line that this process was started with, and all files.
     ///
     /// # Errors

@@ -9,10 +9,8 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::front::Gateway;
 use crate::command::graph::{self, Application, Node};
-use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
-use crate::command::seating::Seating;
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
 use crate::gateway::activation;
@@ -273,25 +271,20 @@ impl Serve {
     /// # Errors
     /// There is no Python for the application.
     pub fn plan(self) -> Result<Plan, Failure> {
-        let settings = &self.scope.configuration;
-        let how = self.supervision.clone();
-        let (lifetime, programs) = how
-            .map(|how| (how.lifetime, how.programs))
-            .unwrap_or_default();
-        Ok(Plan {
-            gateway: Gateway::Http(settings::http(settings, self.audience)),
-            announcement: match self.audience {
-                Audience::Anybody => Announcement::Log,
-                Audience::Browser => Announcement::Browser,
-            },
-            seating: Seating::of(&self.scope, self.supervision.as_ref())?,
-            patience: settings.duration("runner.stop_timeout"),
-            identity: Identity::of(&self.scope)?,
-            recipe: Recipe::of(&self.scope, &self.application, self.arguments)?,
-            url: self.url,
-            lifetime,
-            programs,
-        })
+        let gateway = Gateway::Http(settings::http(&self.scope.configuration, self.audience));
+        let recipe = Recipe::of(&self.scope, &self.application, self.arguments)?;
+        let told = match self.audience {
+            Audience::Anybody => Announcement::Log,
+            Audience::Browser => Announcement::Browser,
+        };
+        Plan::new(
+            &self.scope,
+            self.url,
+            gateway,
+            told,
+            recipe,
+            self.supervision,
+        )
     }
 }
 

@@ -8,10 +8,8 @@ use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::front::Gateway;
 use crate::command::graph::{self, Node};
-use crate::command::identity::Identity;
 use crate::command::line::{Line, Origin, RunFile, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
-use crate::command::seating::Seating;
 use crate::command::serve::Audience;
 use crate::command::target::SCHEME;
 use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving, settings};
@@ -411,21 +409,10 @@ fn alone(
     mut supervision: Supervision,
     program: SideProgram,
 ) -> Result<Plan, Failure> {
-    let settings = &scope.configuration;
     supervision.programs.insert(0, program);
-    Ok(Plan {
-        url: SocketUrl::Nowhere,
-        gateway: Gateway::Http(settings::http(settings, Audience::Anybody)),
-        announcement: Announcement::Nobody,
-        seating: Seating::of(scope, Some(&supervision))?,
-        identity: Identity::of(scope)?,
-        recipe: Recipe::Demo,
-        patience: settings.duration("runner.stop_timeout"),
-        lifetime: Lifetime {
-            // Nobody asks it for anything.
-            idle_timeout: Duration::ZERO,
-            ..supervision.lifetime
-        },
-        programs: supervision.programs,
-    })
+    // Nobody asks it for anything.
+    supervision.lifetime.idle_timeout = Duration::ZERO;
+    let gateway = Gateway::Http(settings::http(&scope.configuration, Audience::Anybody));
+    let (url, told) = (SocketUrl::Nowhere, Announcement::Nobody);
+    Plan::new(scope, url, gateway, told, Recipe::Demo, Some(supervision))
 }

@@ -107,6 +107,7 @@ impl LockUrl {
                 };
                 bail!("`{self}` is locked by another process{hint}");
             }
+            // Of a file that is removed nobody is told, and `flock` knows no patience.
             thread::sleep(PAUSE);
         }
     }

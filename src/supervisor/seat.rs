@@ -110,7 +110,7 @@ impl Claim {
                 Holder::Mute(pid) if Instant::now() >= until => {
                     return Err(unreachable(pid, &options.pid_file));
                 }
-                // It is about to be gone.
+                // It is about to be gone, or to answer again: of neither anybody is told.
                 Holder::Mute(_) => thread::sleep(PAUSE),
             }
         };

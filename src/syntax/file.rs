@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pest::Parser;
+use pest::iterators::Pair;
 
 use super::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
 use super::grammar::file::{Grammar, Rule};
@@ -174,16 +175,7 @@ impl Reader<'_> {
                 });
             }
             _ => {
-                let mut setting = Setting::default();
-                for part in pair.into_inner() {
-                    let range = part.as_span().start()..part.as_span().end();
-                    match part.as_rule() {
-                        Rule::name => setting.name = range,
-                        Rule::doubled => setting.doubled = Some(range),
-                        Rule::rest => setting.value = range,
-                        _ => {}
-                    }
-                }
+                let setting = Setting::new(pair);
                 self.setting(line, at, &setting);
             }
         }
@@ -322,6 +314,22 @@ struct Setting {
     value: Range<usize>,
 }
 
+impl Setting {
+    fn new(line: Pair<'_, Rule>) -> Self {
+        let mut setting = Self::default();
+        for part in line.into_inner() {
+            let range = part.as_span().start()..part.as_span().end();
+            match part.as_rule() {
+                Rule::name => setting.name = range,
+                Rule::doubled => setting.doubled = Some(range),
+                Rule::rest => setting.value = range,
+                _ => {}
+            }
+        }
+        setting
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use pest::Parser;
@@ -339,16 +347,7 @@ mod tests {
             Rule::comment => Some("comment".to_owned()),
             Rule::continuation => Some(line.trim_start().to_owned()),
             Rule::setting => {
-                let mut setting = Setting::default();
-                for part in pair.into_inner() {
-                    let range = part.as_span().start()..part.as_span().end();
-                    match part.as_rule() {
-                        Rule::name => setting.name = range,
-                        Rule::doubled => setting.doubled = Some(range),
-                        Rule::rest => setting.value = range,
-                        _ => {}
-                    }
-                }
+                let setting = Setting::new(pair);
                 Some(format!("{setting:?}"))
             }
             _ => None,
