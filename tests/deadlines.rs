@@ -216,6 +216,32 @@ fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_eve
     assert_eq!(server.stop().status, 0);
 }
 
+/// It has been answered, but its worker can do nothing else, which the next request finds out.
+#[test]
+fn what_hangs_after_its_answer_is_told_of_and_its_worker_replaced() {
+    let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
+    let pid = server.get("/").ok();
+    assert_eq!(server.get("/lingers").ok(), "whole");
+    assert_ne!(server.get("/").ok(), pid);
+    let heading = "what the application does after its answer to GET /lingers has not ended for ";
+    let tale = told(&server, heading);
+    assert!(tale.contains(", in close\n"), "{tale}");
+    let ended = format!("worker {}, which had", &pid["pid ".len()..]);
+    let log = server.wait_for_log(|log| log.contains(&ended));
+    assert!(!log.contains("Traceback"), "{log}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever_for_what_hangs_after_its_answer() {
+    let server = stuck("runner.stop_timeout = '300ms'\n");
+    assert_eq!(server.get("/lingers").ok(), "whole");
+    let outcome = server.stop();
+    let said = " was told to leave and has not (runner.stop_timeout); it is ended\n";
+    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+}
+
 /// A stop waits for nobody for ever, but leaves nobody without an answer.
 #[test]
 fn what_is_not_done_when_the_time_to_stop_is_over_is_answered_504() {

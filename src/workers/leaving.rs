@@ -171,15 +171,22 @@ impl Staff {
         for worker in slow {
             if let Some(member) = self.members.get_mut(&worker) {
                 member.gone_by = None;
-                if let (true, Some(process)) = (member.released, &member.process) {
-                    log!(
-                        "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
-                        process.id()
-                    );
-                }
             }
-            self.kill(worker);
+            self.end_leaver(worker);
         }
+    }
+
+    /// Ends a worker that had time to leave.
+    fn end_leaver(&mut self, worker: WorkerId) {
+        if let Some(member) = self.members.get(&worker)
+            && let (true, false, Some(process)) = (member.released, member.killed, &member.process)
+        {
+            log!(
+                "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
+                process.id()
+            );
+        }
+        self.kill(worker);
     }
 
     pub(super) fn kill(&mut self, worker: WorkerId) {
@@ -229,7 +236,7 @@ impl Staff {
         if over {
             let alive: Vec<WorkerId> = self.members.keys().copied().collect();
             for worker in alive {
-                self.kill(worker);
+                self.end_leaver(worker);
             }
         }
         let idle: Vec<TemplateId> = self
