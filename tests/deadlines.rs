@@ -149,6 +149,21 @@ error: `app.application` was not imported within 5 s (runner.start_timeout). Sta
     });
 }
 
+/// Whoever cannot say where it is is given up like anybody else.
+#[test]
+fn an_interpreter_that_does_not_start_is_given_up() {
+    let outcome = Folder::new()
+        .executable("hangs", "#!/bin/sh\nexec tail -f /dev/null\n")
+        .file(
+            "settings.ini",
+            "[runner]\npython = './hangs'\nstart_timeout = '300ms'\n",
+        )
+        .runner(["-c", "settings.ini", "serve", "import:app.application"])
+        .run();
+    let said = "error: `app.application` was not imported within 0.3 s (runner.start_timeout)\n";
+    outcome.is(1, "", said);
+}
+
 #[test]
 fn who_waits_for_what_another_request_holds_is_told_of_too() {
     let server = stuck(&format!(
@@ -329,8 +344,12 @@ fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
     // No last chunk (RFC 9112 §7.1).
     assert!(!String::from_utf8_lossy(&streams.rest()).ends_with("0\r\n\r\n"));
     let outcome = server.wait();
-    let said = "runner: the answer to GET /blocks ends early: ";
-    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    for said in [
+        "runner: the answer to GET /blocks ends early: ",
+        "runner: 503 for GET /: it had not begun when time was over (runner.stop_timeout)\n",
+    ] {
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    }
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 

@@ -28,10 +28,14 @@ impl Staff {
             return;
         };
         if let (Some(begun), None) = (source.loading, &self.stopping) {
-            let target = &self.options.target;
-            let target = target.clone();
-            let cause = self.cause(status, false);
-            let error = anyhow!("Python {cause} while it imported `{target}`");
+            let error = match status.signal() {
+                // It was asked where it is before it could be asked anything.
+                Some(unix::STACK_SIGNAL) => self.too_slow(""),
+                Some(_) | None => {
+                    let cause = self.cause(status, false);
+                    anyhow!("Python {cause} while it imported `{}`", self.options.target)
+                }
+            };
             self.import_failed(id, begun, error);
         }
         if let Some(worker) = source.becomes {
@@ -100,9 +104,6 @@ impl Staff {
         };
         let answered = pool.answered_in_all();
         drop(pool);
-        if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
-            return;
-        }
         let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
@@ -113,7 +114,14 @@ impl Staff {
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
-        if member.as_ref().is_some_and(|member| member.overdue) {
+        let overdue = member.as_ref().is_some_and(|member| member.overdue);
+        if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
+            if !remains.last.is_empty() && !overdue {
+                log!("worker{name} {cause}{losses}");
+            }
+            return;
+        }
+        if overdue {
             log!("worker{name}, which had a request that was overdue, {cause}{losses}");
             return;
         }
