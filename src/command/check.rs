@@ -8,17 +8,17 @@ use std::rc::Rc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::command::arguments::{Arguments, Options};
-use crate::command::failure::{Failure, INCOMPLETE};
+use crate::command::failure::Failure;
 use crate::command::graph::{self, Node, SHORTCUTS};
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::report::{End, Report};
 use crate::command::show::format_option;
+use crate::command::usage::{INCOMPLETE, Usage};
 use crate::command::{Entry, Kind, json, names, run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::eval::Value;
 use crate::log;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
-use clap::error::ErrorKind;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -257,11 +257,11 @@ fn supervised(scope: &Scope, complete: bool) -> Vec<Diagnostic> {
 /// Whether nothing is wrong with a command but that it lacks words.
 fn is_incomplete(failure: &Failure) -> bool {
     match failure {
-        Failure::Usage(error) => error.kind() == ErrorKind::MissingRequiredArgument,
+        Failure::Usage(usage) => usage.mistake.code == INCOMPLETE,
         Failure::Mistakes(Diagnostics(mistakes)) => {
             mistakes.iter().all(|mistake| mistake.code == INCOMPLETE)
         }
-        Failure::World(_) => false,
+        Failure::Help(_) | Failure::World(_) => false,
     }
 }
 
@@ -290,16 +290,16 @@ fn unresolved(scope: &Scope, property: &str, failure: Failure) -> Vec<Diagnostic
                 mistake
             })
             .collect(),
-        Failure::Usage(error) => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-            let mistake = at_property("type/command", message);
+        Failure::Usage(usage) => {
+            let Usage { mistake, .. } = *usage;
+            let placed = at_property("type/command", mistake.message).with_hint_if(mistake.hint);
             match incomplete {
-                true => vec![mistake.warning()],
-                false => vec![mistake],
+                true => vec![placed.warning()],
+                false => vec![placed],
             }
         }
+        // An alias for help is one that works.
+        Failure::Help(_) => Vec::new(),
         Failure::World(error) => vec![at_property("name/command", format!("{error:#}"))],
     }
 }

@@ -167,15 +167,10 @@ fn prepend(line: &mut Line, words: Vec<Word>) {
     line.words.splice(0..0, words);
 }
 
-/// The words of the command that is set, which is not empty.
+/// The words of the command that is set.
 fn command(scope: &Scope) -> Result<Vec<Word>, Failure> {
     let text = scope.configuration.text(COMMAND).unwrap_or_default();
-    let words = words(scope, COMMAND, &text)?;
-    if words.is_empty() {
-        let message = "there is no command in it".to_owned();
-        return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
-    }
-    Ok(words)
+    words(scope, COMMAND, &text)
 }
 
 /// Words with quotes as shells have them, from the value of a setting.
@@ -197,7 +192,9 @@ fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, 
 /// What a command line is once it is supervised.
 fn supervised(scope: Scope, file: Option<RunFile>, mut line: Line) -> Result<Supervise, Failure> {
     let Some(first) = line.words.first().cloned() else {
-        return Err(Failure::mistake("there is nothing to supervise", None));
+        // Only what is set has no words: who types none is told how it is used.
+        let message = "there is no command in it".to_owned();
+        return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
     };
     if let Some(rest) = first.text.strip_prefix(EXEC) {
         line.words.remove(0);

@@ -208,6 +208,19 @@ impl Configuration {
         check::complaint(&self.rules, name, "setting/value", message).with_hint_if(hint)
     }
 
+    /// A mistake in a word of the alias that is a property's value, counted from 0: at that word, if the rule says
+    /// `commands.Alias` itself, or else where the rule stands.
+    #[must_use]
+    pub fn complain_of_word(&self, name: &str, word: usize, message: String) -> Diagnostic {
+        let mut mistake = self.complain(name, message, None);
+        let rule = self.rules.origin(name);
+        let written = rule.and_then(|rule| rule.word(word));
+        if let (Some(span), Some(label)) = (written, mistake.labels.first_mut()) {
+            label.place.span = span;
+        }
+        mistake
+    }
+
     /// Where the rule of a property stands: `app.ini:3`. `None` for built-in rules, the environment and
     /// command-line options.
     #[must_use]
