@@ -14,7 +14,7 @@ use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::report::{End, Report};
 use crate::command::show::format_option;
 use crate::command::usage::{INCOMPLETE, Usage};
-use crate::command::{Entry, Kind, json, names, run_ini, supervise};
+use crate::command::{Entry, Kind, json, master, names, run_ini, serve, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::eval::Value;
 use crate::log;
@@ -153,16 +153,16 @@ fn problems_of(scope: &Scope, word: &Word) -> Vec<Diagnostic> {
         layers.push(Layer::File(file.path.clone()));
     }
     let inspection = Configuration::inspect(&layers);
-    let complete = inspection.configuration.is_complete();
+    // What is to be supervised needs one.
+    let complete = !inspection.configuration.is_wrong(PID_FILE);
     let mut problems = inspection.problems;
     let scope = Scope {
         layers,
         configuration: Rc::new(inspection.configuration),
         file: Some(file),
     };
-    if complete {
-        problems.extend(missing(&scope.configuration));
-    }
+    problems.extend(missing(&scope.configuration));
+    problems.extend(unread(&scope));
     for name in names::defined(&scope.configuration) {
         problems.extend(shortcut(&scope, &name, complete));
     }
@@ -196,6 +196,20 @@ fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
     let program = program.and_then(|_| configuration.path("runner.python"));
     if let Some(program) = program.filter(|path| !path.exists()) {
         problems.push(complain("runner.python", "program", &program));
+    }
+    problems
+}
+
+/// What is wrong with settings that may not be read by what the file runs.
+fn unread(scope: &Scope) -> Vec<Diagnostic> {
+    let url = serve::configured_url(scope).err();
+    let status = master::socket(scope).err();
+    let mut problems = supervise::mistakes(scope);
+    problems.extend(supervise::command(scope).err());
+    for failure in url.into_iter().chain(status) {
+        if let Failure::Mistakes(Diagnostics(mistakes)) = failure {
+            problems.extend(mistakes);
+        }
     }
     problems
 }

@@ -208,7 +208,10 @@ fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Fa
 }
 
 /// The URL that is set; there is always one, unless somebody has set it to `None`.
-fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
+///
+/// # Errors
+/// It makes no sense.
+pub fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
     let origin = Origin::Property(URL.into());
     match scope.get(URL)? {
         Some(Value::Str(text) | Value::Link(text)) => {

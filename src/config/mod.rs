@@ -23,7 +23,7 @@ pub use sections::{SPECIAL, Special};
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
 use load::{Inclusion, Loader};
-use rules::{Body, Origin, Rules};
+use rules::{Body, Origin, Rule, Rules};
 
 mod check;
 mod dotenv;
@@ -91,7 +91,8 @@ pub struct Configuration {
     rules: Rules,
     settings: HashMap<&'static str, Checked>,
     warnings: Vec<Diagnostic>,
-    factories: Vec<String>,
+    /// `[Component Factories]`: kept, and evaluated by nobody but a check.
+    factories: Vec<Rule>,
 }
 
 impl Configuration {
@@ -148,11 +149,7 @@ impl Configuration {
             rules: loader.rules,
             settings,
             warnings: loader.warnings,
-            factories: loader
-                .factories
-                .iter()
-                .map(|rule| rule.name.as_ref().to_owned())
-                .collect(),
+            factories: loader.factories,
         };
         (configuration, mistakes)
     }
@@ -194,12 +191,6 @@ impl Configuration {
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
-    }
-
-    /// The interfaces that `[Component Factories]` names, in the order of the files.
-    #[must_use]
-    pub fn component_factories(&self) -> &[String] {
-        &self.factories
     }
 
     /// A mistake about a property's value, at the place where its rule stands.

@@ -360,6 +360,18 @@ impl Rules {
         }
     }
 
+    /// What goes wrong in a rule whatever the name is that it is asked for: before its expression looks at the name.
+    pub fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
+        let (Body::Expression(expression), Origin::File(home, _)) = (&rule.body, &rule.origin)
+        else {
+            return None;
+        };
+        let mut budget = Budget::default();
+        let mistake = evaluate(self, home, None, expression, &mut budget).err()?;
+        // That may be the name; names that mean nothing are found without evaluating.
+        (mistake.code != "name/unknown").then_some(mistake)
+    }
+
     /// What is wrong with the values of `[Load on Demand]`.
     pub fn mistakes_on_demand(&self) -> Vec<Diagnostic> {
         let mistake = |rule: &Arc<Rule>| {
