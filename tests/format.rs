@@ -10,22 +10,23 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use runner::syntax::file::{self, Line};
 use runner::syntax::{Source, expression, layout};
-use support::{Folder, project};
+use support::Folder;
 
 /// Everything that is laid out, as somebody in a hurry writes it.
 const UNTIDY: &str = "\u{feff}#!/usr/bin/env -S runner runIni  \r
 
 
 # What this is.\t
-app:commands.Alias(command=[  \t
- 'serve',   'WSGI',
-  ])
+app:commands . Alias( command = [  \t
+ 'serve' ,   'WSGI',
+  ] )
 url = = \"tcp://localhost:8000\"
 rem a comment
 rem:1
 # about the workers
 [ runner.workers ] # how many
-min=2
+min=2#now
+most = 10   # later
 
 
    \t
@@ -62,7 +63,7 @@ const TIDY: &str = "\
 
 # What this is.
 app = commands.Alias(command=[
-    'serve',   'WSGI',
+    'serve', 'WSGI',
     ])
 url = \"tcp://localhost:8000\"
 rem a comment
@@ -70,10 +71,11 @@ rem= 1
 
 # about the workers
 [runner.workers]  # how many
-min = 2
+min = 2    #now
+most = 10  # later
 
 # how many at most
-max = (1 +   # at least one
+max = (1 +  # at least one
 
 # in between
 
@@ -129,7 +131,7 @@ fn meaning(text: &str) -> String {
 }
 
 fn without_spans(tree: &str) -> String {
-    let mut parts = tree.split("span: Span {");
+    let mut parts = tree.split("Span {");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         out.push_str(part.split_once('}').expect("the end of a span").1);
@@ -170,35 +172,57 @@ fn gap() -> impl Strategy<Value = String> {
     ]
 }
 
-/// One token that is whole in itself.
+/// One token that is whole in itself, or a small expression that is one as it stands.
 fn atom() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-c]",
-        "[0-9]{1,3}",
+        "[0-9]{1,3}|1_0\\.5e-3|0x1e|0x1E-1|\\.5|1\\.|1e9",
         "'[a-z#\\[ ]{0,4}'",
         r#"[rfb]?"(\\"|\\\\|[a-z# ]){0,4}""#,
         r"'(a|\\\n ){0,3}'",
         "'''([a-z#)' ]| ?\n ?\n?[\t ]{1,4}|\n# c\n |\n {1,3}#){0,6}[a-z]'''",
         "\"\"\"(a|  \r?\n {1,3}|\\\\\"){0,4}z\"\"\"",
         Just("f'''{a!r:\n  >10}'''".to_owned()),
-        Just("lambda x: x".to_owned()),
+        Just("None".to_owned()),
     ]
 }
 
+/// What is made of values (`_`), one shape a word. Blanks may stand at `·` and must at `␣`.
+const SHAPES: &str = "
+    _·+·_ _·-·_ _·*·_ _·**·_ _·//·_ _·<·_ _·<<·_ _·==·_ _·!=·_ _·&·_ _·%·_ _·-·-·_ _·*·+·~·_ (·-·_·)
+    _␣in␣_ _␣not␣in␣_ _␣is␣not␣_ _␣and␣_ _␣or␣not␣_ _␣if␣_␣else␣_ (·_␣if·(·_·)·else·-·_·) not␣_ not·(·_·)
+    (·_·) (·_·,·) (·) [·] [·_·,·_·] [·_·,·_·,·] {·} {·_·,·_·} {·_·:·_·} {·_·:·_·,·**·a·} [·*·(·_·)·,·_·]
+    f·(·_·) f·(·a·=·_·,·b·=·-·_·) f·(·*·_·,·**·_·) f·(·_·)·(·) f·.·b·(·)·.·c (·_·)·.·real 1·.·real 1.5␣.·real
+    a·[·_·] a·[·_·:·_·] a·[·:·-·_·:·] a·[·1·,·_·] a·[·lambda·:·_·] a·[·(·lambda␣a·:·_·)·:·_·] a·[·{·a·:·_·}·:·]
+    (·lambda·:·_·) (·lambda␣a·,·b·=·_·:·_·) (·lambda␣a·,·/·,·*·,·c·=·lambda·:·1·:·_·) (·lambda·*·a·,·**·b·:·_·)
+    [·_␣for␣a␣in␣_·] {·a·:·_␣for␣a·,·b␣in·(·_·,·)·if␣not·(·_·)·} f·(·_␣for·(·a·,·b·)·in·[·_·]·)
+    'a'·'b' 'a'·in·'b' (·_␣in·'b'·) 'a'·if·'b'·else·'c' 'a'·.·join·(·_·)";
+
+/// A shape with its gaps and values.
+fn filled(shape: &str, gaps: &[String], values: &[String]) -> String {
+    let mut gaps = gaps.iter().cycle().map(String::as_str);
+    let mut values = values.iter().cycle().map(String::as_str);
+    let mut text = String::new();
+    for c in shape.chars() {
+        match c {
+            '·' => text.push_str(gaps.next().unwrap_or_default()),
+            '␣' => text.push_str(gaps.next().filter(|gap| !gap.is_empty()).unwrap_or(" ")),
+            '_' => text.push_str(values.next().unwrap_or_default()),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
 fn value() -> impl Strategy<Value = String> {
-    (gap(), atom())
-        .prop_map(|(gap, atom)| format!("{gap}{atom}"))
-        .prop_recursive(4, 40, 4, |inner| {
-            let inner = || inner.clone();
-            prop_oneof![
-                (inner(), gap(), inner()).prop_map(|(a, gap, b)| format!("{a}{gap}+{b}")),
-                (prop::collection::vec(inner(), 0..4), gap(), gap())
-                    .prop_map(|(items, a, b)| format!("{a}[{}{b}]", items.join(","))),
-                (inner(), gap()).prop_map(|(a, gap)| format!(" ({a}{gap},)")),
-                (inner(), inner()).prop_map(|(a, b)| format!(" {{{a}:{b}}}")),
-                (inner(), gap()).prop_map(|(a, gap)| format!(" f({a}{gap})")),
-            ]
-        })
+    let shapes: Vec<&str> = SHAPES.split_whitespace().collect();
+    let gaps = prop::collection::vec(prop_oneof![3 => Just(String::new()), 2 => gap()], 7);
+    atom().prop_recursive(4, 40, 3, move |inner| {
+        let shape = prop::sample::select(shapes.clone());
+        let values = prop::collection::vec(inner, 2);
+        (shape, gaps.clone(), values)
+            .prop_map(|(shape, gaps, values)| filled(shape, &gaps, &values))
+    })
 }
 
 /// A piece of a file: a section, a comment, blank lines, a setting.
@@ -258,6 +282,11 @@ fn the_layout() {
         ("a=1", "a = 1\n"),
         ("# c\r\n[a]\r\nb:2\r\n", "# c\n[a]\nb = 2\n"),
         ("a=\n 1", "a =\n    1\n"),
+        ("a= # b\n 1", "a =  # b\n    1\n"),
+        (
+            "a=[1,  # b\n 20, # c\n # d\n 300#e\n ]\nb=1 # f\n\nc=2   # g",
+            "a = [1,  # b\n    20,  # c\n    # d\n    300  #e\n    ]\nb = 1    # f\n\nc = 2  # g\n",
+        ),
         (
             "a = 1\n# b\n\n# c\n[d]\n\n\ne=1",
             "a = 1\n# b\n\n# c\n[d]\n\ne = 1\n",
@@ -267,16 +296,47 @@ fn the_layout() {
     }
 }
 
+/// A blank around what joins two values and behind commas, none inside brackets; strings and numbers as they are.
 #[test]
-fn the_examples_are_laid_out() {
-    for name in ["hello/hello.ini", "flask/pages.ini", "django/guestbook.ini"] {
-        let path = project("examples").join(name);
-        let check = [
-            std::ffi::OsStr::new("fmt"),
-            "--check".as_ref(),
-            path.as_ref(),
-        ];
-        Folder::new().runner(check).run().is(0, "", "");
+fn the_blanks_of_expressions() {
+    for (untidy, expected) in [
+        ("[1,2 ,3]  +b", "[1, 2, 3] + b"),
+        ("( 1,)", "(1,)"),
+        ("[ ]+{ }", "[] + {}"),
+        ("{ 'a' :1,'b':[ 2 ] , }", "{'a': 1, 'b': [2],}"),
+        ("'a'if b>=- 2 else'c'", "'a' if b >= -2 else 'c'"),
+        ("not(a)and(b)", "not (a) and (b)"),
+        ("a in(1,2)", "a in (1, 2)"),
+        ("a  not   in b is  not c", "a not in b is not c"),
+        ("2**- 1-~ 3//4", "2 ** -1 - ~3 // 4"),
+        ("- - a", "--a"),
+        ("f (a = 1,* b,** c) [0] . d( )", "f(a=1, *b, **c)[0].d()"),
+        ("a [1 : - 1 :2] [ : ] [1: ]", "a[1:-1:2][:][1:]"),
+        (
+            "a[ {1 :2}[1]:(lambda :3)( ) ]",
+            "a[{1: 2}[1]:(lambda: 3)()]",
+        ),
+        ("a[lambda:1:2]", "a[lambda: 1:2]"),
+        (
+            "lambda a,b = 1,* c,** d:a+b",
+            "lambda a, b=1, *c, **d: a + b",
+        ),
+        ("lambda a , / , * , b:a", "lambda a, /, *, b: a"),
+        ("lambda*a:a", "lambda *a: a"),
+        ("{a:b for a,b in c}", "{a: b for a, b in c}"),
+        ("1 . real+1.5 .real", "1 .real + 1.5 .real"),
+        ("0x1e-5+1e-5-1E+5", "0x1e - 5 + 1e-5 - 1E+5"),
+        ("R'a'  \"b\"%(c)", "R'a' \"b\" % (c)"),
+        ("f'{a+b}'+rb'  '", "f'{a+b}' + rb'  '"),
+        ("1<<2>>3&4|5^6", "1 << 2 >> 3 & 4 | 5 ^ 6"),
+        ("1==2!=3<=4", "1 == 2 != 3 <= 4"),
+        ("'a.ini','b.*'", "'a.ini', 'b.*'"),
+        ("ä.ö [ 'ü' ]", "ä.ö['ü']"),
+    ] {
+        let untidy = format!("a = {untidy}\n");
+        let expected = format!("a = {expected}\n");
+        assert_eq!(tidy(&untidy), Some(expected), "{untidy}");
+        assert!(holds(&untidy));
     }
 }
 

@@ -10,6 +10,7 @@ use layout::core::style::StyleAttr;
 use layout::std_shapes::shapes::{Arrow, Element, ShapeKind};
 use layout::topo::layout::VisualGraph;
 use serde_json::{Value as Json, json};
+use unicode_width::UnicodeWidthStr;
 
 use crate::command::json;
 
@@ -40,16 +41,17 @@ fn parents(branches: &[Branch]) -> Vec<Option<usize>> {
 /// Lines with their origins in a second column.
 #[must_use]
 pub fn text(branches: &[Branch]) -> String {
-    let width = |branch: &Branch| 2 * branch.depth + branch.text.chars().count();
+    let width = |branch: &Branch| 2 * branch.depth + branch.text.width();
     let column = branches.iter().map(width).max().unwrap_or_default();
     let mut text = String::new();
     for branch in branches {
-        let line = format!("{:indent$}{}", "", branch.text, indent = 2 * branch.depth);
-        // Writing to a string does not fail.
-        let _ = match branch.origin.is_empty() {
-            true => writeln!(text, "{line}"),
-            false => writeln!(text, "{line:column$}  {}", branch.origin),
-        };
+        text.push_str(&" ".repeat(2 * branch.depth));
+        text.push_str(&branch.text);
+        if !branch.origin.is_empty() {
+            text.push_str(&" ".repeat(column - width(branch) + 2));
+            text.push_str(&branch.origin);
+        }
+        text.push('\n');
     }
     text
 }
@@ -116,14 +118,17 @@ const MARGIN: f64 = 20.0;
 /// Pixels of a letter's height.
 const LETTER: f64 = 15.0;
 
+/// Pixels of a column: letters of the fonts that browsers have for `monospace` are 0.6 of their height wide.
+const COLUMN: f64 = 0.62 * LETTER;
+
 /// The size of the box around a label.
 fn room(label: &str) -> Point {
-    // Letters are about half as wide as they are high, those of some scripts as wide.
-    let width = |c: char| if c.is_ascii() { 0.55 } else { 1.0 };
-    let widths = label.lines().map(|line| line.chars().map(width).sum());
-    let width = widths.fold(1.0, f64::max);
+    let columns = label.lines().map(UnicodeWidthStr::width).max();
+    // No label has 2³² columns.
+    let columns = u32::try_from(columns.unwrap_or_default()).unwrap_or(u32::MAX);
     let height = label.lines().map(|_| 1.2).sum::<f64>().max(1.2);
-    Point::new(LETTER * (width + 2.0), LETTER * (height + 1.2))
+    let width = COLUMN * f64::from(columns.max(1));
+    Point::new(width + 2.0 * LETTER, LETTER * (height + 1.2))
 }
 
 /// A picture for browsers.
@@ -158,7 +163,9 @@ pub fn svg(branches: &[Branch]) -> String {
     let (width, height) = corners.fold((0.0_f64, 0.0_f64), |(width, height), corner| {
         (width.max(corner.x), height.max(corner.y))
     });
-    cropped(&writer.finalize(), width + MARGIN, height + MARGIN)
+    // The library's `Times` has letters of all widths, which only who draws them knows.
+    let drawing = writer.finalize().replacen("Times, serif", "monospace", 1);
+    cropped(&drawing, width + MARGIN, height + MARGIN)
 }
 
 /// The library leaves room below for each letter of a text: the size is set anew.
@@ -175,7 +182,7 @@ fn cropped(svg: &str, width: f64, height: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Branch, dot, label, parents, svg};
+    use super::{Branch, dot, label, parents, room, svg, text};
 
     fn branch(depth: usize, text: &str, origin: &str) -> Branch {
         Branch {
@@ -192,6 +199,16 @@ mod tests {
         let expected = [None, Some(0), Some(1), Some(1), Some(0), Some(4)];
         assert_eq!(parents(&branches), expected);
         assert_eq!(parents(&[]), []);
+    }
+
+    #[test]
+    fn columns_are_counted() {
+        let branches = [branch(0, "日本.ini", "here"), branch(1, "serve", "there")];
+        assert_eq!(text(&branches), "日本.ini  here\n  serve   there\n");
+        let width = |label| room(label).x;
+        assert_eq!(width("WWWW"), width("iiii"));
+        assert_eq!(width("日本\ni"), width("iiii"));
+        assert!(svg(&branches).contains("font-family: monospace"));
     }
 
     #[test]

@@ -26,11 +26,12 @@ pub const ENTRY: Entry = Entry {
     about: "Puts configuration files in one canonical layout",
     help: "\
 Comments, groups of lines and the meaning stay as they are; what changes is the
-layout: `NAME = VALUE`, indents of four columns a bracket, one blank line where
-there are several, one before each section; in a file for `supervise`, `KEY VALUE`
-and comments below one another. A file in which something is wrong
-is shown with its mistakes and left alone. `-` stands for standard input, which
-is written to standard output.",
+layout: `NAME = VALUE` (in a file for `supervise`, `KEY VALUE`), one blank around
+an operator and behind a comma, none inside brackets, indents of four columns a
+bracket, comments behind lines below one another, one blank line where there are
+several, one before each section. Where a value goes on in a new line is left to
+its author. A file in which something is wrong is shown with its mistakes and left
+alone. `-` stands for standard input, which is written to standard output.",
     kind: Kind::Command {
         options: Options::BeforeDashes,
         arguments: |command| {

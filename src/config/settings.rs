@@ -193,13 +193,13 @@ pub const SETTINGS: &[Setting] = settings! {
         "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced. The log says where the application was. 0 is no limit.",
         "runner.request.timeout = '2m'";
     "runner.start_timeout" Kind::Duration, Default::Number(60),
-        "How long the application may take to be imported.",
+        "How long the application may take to be imported, until that is given up. The log says where it was.",
         "runner.start_timeout = '5m'";
     "runner.status.url" Kind::Url, Default::Unset,
         "The socket on which the server can be asked how it is and told to reload or stop (`runner status`, `reload`, `stop`): `unix:PATH`. Only root and the user that the server runs as can use it. Unless it is set there is none, but in `supervise`, which has one beside its pid file.",
         "runner.status.url = 'unix:/run/my_app.socket'";
     "runner.stop_timeout" Kind::Duration, Default::Number(30),
-        "How long requests may take to finish when `runner` is told to stop, until their workers are killed.",
+        "How long requests may take to finish when `runner` is told to stop, until they are answered with status 504 and their workers are ended. The log says where the application was.",
         "runner.stop_timeout = '10s'";
     "runner.supervise.command" Kind::Text, Default::Unset,
         "The command that `supervise` runs where no command stands behind it: a line as it would be typed after `runner`, with quotes as shells have them; or `exec:` and a program with its arguments, which is kept running.",

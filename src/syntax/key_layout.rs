@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostics, quoted};
+use super::Lines;
+use super::diagnostic::Diagnostics;
 use super::keys::{Line, What, numbered, parse};
+use super::page::Page;
 use super::source::{Source, Span};
-use super::{Diagnostic, Lines};
-
-/// The column up to which comments are moved to stand below one another.
-const WIDEST: usize = 60;
 
 /// A file in its canonical layout, which has at most so many bytes.
 ///
@@ -22,45 +20,31 @@ pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagno
     }
     let mut places = Lines::default();
     let mut known = lines.iter().peekable();
-    let mut text = String::new();
-    let mut group: Vec<(String, &str)> = Vec::new();
+    let mut page = Page::new(largest);
     let mut blank = false;
     for (number, (_, line)) in numbered(&source.text).enumerate() {
         let line = line.trim();
         let is_here = |line: &&Line| places.position(source, start(line)).0 == number + 1;
-        match known.next_if(is_here) {
-            Some(meant) => {
-                if blank && !text.is_empty() {
-                    text.push('\n');
-                }
-                group.push(parts(source, meant));
-                blank = false;
-            }
-            None => {
-                write_group(&mut text, &mut group);
-                if line.is_empty() {
-                    blank = true;
-                    continue;
-                }
-                if blank && !text.is_empty() {
-                    text.push('\n');
-                }
-                text.push_str(line);
-                text.push('\n');
-                blank = false;
-            }
+        let meant = known.next_if(is_here);
+        if meant.is_none() && line.is_empty() {
+            blank = true;
+            continue;
         }
-        if text.len() > largest {
+        if std::mem::take(&mut blank) {
+            page.gap();
+        }
+        match meant {
+            Some(meant) => {
+                let (code, comment) = parts(source, meant);
+                page.row(code, comment);
+            }
+            None => page.line(line),
+        }
+        if page.is_full() {
             break;
         }
     }
-    write_group(&mut text, &mut group);
-    if text.len() > largest {
-        let name = quoted(&source.name);
-        let message = format!("the file {name} would have more than {} MiB", largest >> 20);
-        return Err(Diagnostic::new("limit/file", message).into());
-    }
-    Ok(text)
+    page.finish(&source.name)
 }
 
 /// The first byte of a line's first word.
@@ -85,23 +69,6 @@ fn parts<'a>(source: &'a Source, line: &Line) -> (String, &'a str) {
     };
     let code = words.join(" ").trim_end().to_owned();
     (code, line.comment.map_or("", slice).trim_end())
-}
-
-/// Writes lines that stand directly below one another.
-fn write_group(text: &mut String, group: &mut Vec<(String, &str)>) {
-    let width = |code: &str| code.chars().count();
-    let commented = group.iter().filter(|(_, comment)| !comment.is_empty());
-    let widths = commented.map(|(code, _)| width(code));
-    let column = widths.filter(|width| *width <= WIDEST).max();
-    for (code, comment) in group.drain(..) {
-        text.push_str(&code);
-        if !comment.is_empty() {
-            let blanks = column.unwrap_or_default().saturating_sub(width(&code)) + 2;
-            text.push_str(&" ".repeat(blanks));
-            text.push_str(comment);
-        }
-        text.push('\n');
-    }
 }
 
 #[cfg(test)]

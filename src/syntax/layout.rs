@@ -1,13 +1,15 @@
 //! The one canonical layout of a configuration file: what `fmt` writes. Only what means nothing changes: blanks
-//! around delimiters, indents, runs of blank lines, line ends. What stands inside strings, and every comment,
-//! is kept.
+//! around delimiters and between the tokens of values, indents, runs of blank lines, line ends. What stands inside
+//! strings, and every comment, is kept, and so is the author's choice of where a value is broken into lines.
 
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Diagnostics, quoted};
+use super::diagnostic::Diagnostics;
 use super::expression;
 use super::file::{self, Line};
+use super::page::Page;
 use super::source::{Fragment, Source};
+use super::spacing::Value;
 
 /// Columns of one level of indent.
 const INDENT: usize = 4;
@@ -39,26 +41,18 @@ pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostic
         });
         return Err(Diagnostics(mistakes));
     }
-    let too_large = || {
-        let message = format!(
-            "the file {} would have more than {} MiB",
-            quoted(&source.name),
-            largest >> 20
-        );
-        Err(Diagnostic::new("limit/file", message).into())
+    let mut writer = Writer {
+        page: Page::new(largest),
+        waiting: Vec::new(),
+        value: Value::default(),
     };
-    let mut writer = Writer::default();
     for line in raw_lines(source, &lines) {
         writer.line(&line);
-        if writer.text.len() > largest {
-            return too_large();
+        if writer.page.is_full() {
+            break;
         }
     }
-    writer.finish();
-    match writer.text.len() > largest {
-        true => too_large(),
-        false => Ok(writer.text),
-    }
+    writer.finish(&source.name)
 }
 
 /// A line as it stands in the file, without its end.
@@ -108,9 +102,8 @@ fn raw_lines<'a>(source: &'a Source, lines: &'a [Line]) -> impl Iterator<Item = 
 }
 
 /// Puts lines in their layout, one after the other.
-#[derive(Default)]
 struct Writer {
-    text: String,
+    page: Page,
     /// Blank lines and comments whose place is known only when it is clear what follows them.
     waiting: Vec<Option<String>>,
     value: Value,
@@ -124,11 +117,8 @@ impl Writer {
             Raw::Section(name, comment) => {
                 self.value = Value::default();
                 self.begin_section();
-                self.text.push_str(&format!("[{name}]"));
-                if !comment.is_empty() {
-                    self.text.push_str(&format!("  {comment}"));
-                }
-                self.text.push('\n');
+                let blanks = if comment.is_empty() { "" } else { "  " };
+                self.page.line(&format!("[{name}]{blanks}{comment}"));
             }
             Raw::Setting(name, value) => {
                 self.value = Value::default();
@@ -139,48 +129,35 @@ impl Writer {
                 } else {
                     " "
                 };
-                self.text.push_str(&format!("{name}{blank}="));
                 let first = value.text().split('\n').next().unwrap_or_default();
-                if !first.trim().is_empty() {
-                    self.text.push(' ');
-                }
-                self.value_line(first, 0);
+                let first = self.value.read(first, 0);
+                let code = format!("{name}{blank}= {}", first.code);
+                let code = match first.code.is_empty() {
+                    true => code.trim_end().to_owned(),
+                    false => code,
+                };
+                self.page.row(code, first.comment);
             }
             Raw::Continuation(text) => {
-                self.settle(self.value.quote.is_some());
+                self.settle(self.value.in_string());
                 let level = self.value.level(text);
-                let indent = INDENT * level.min(DEEPEST);
-                self.text.push_str(&" ".repeat(indent));
-                self.value_line(text, level);
+                let indent = " ".repeat(INDENT * level.min(DEEPEST));
+                let line = self.value.read(text, level);
+                match line.code.is_empty() {
+                    true => self.page.row(indent + line.comment, ""),
+                    false => self.page.row(indent + &line.code, line.comment),
+                }
             }
         }
-    }
-
-    fn value_line(&mut self, text: &str, level: usize) {
-        self.value.read(text, level);
-        // Blanks at the end of a line are part of a string that goes on behind it.
-        let kept = match self.value.quote {
-            Some(_) => text,
-            None => text.trim_end(),
-        };
-        self.text.push_str(kept);
-        self.text.push('\n');
     }
 
     /// Writes what waited: several blank lines are one, except in a string.
     fn settle(&mut self, in_string: bool) {
         for line in std::mem::take(&mut self.waiting) {
             match line {
-                Some(comment) => {
-                    self.text.push_str(&comment);
-                    self.text.push('\n');
-                }
-                None => {
-                    let group = self.text.ends_with("\n\n") || self.text.is_empty();
-                    if in_string || !group {
-                        self.text.push('\n');
-                    }
-                }
+                Some(comment) => self.page.line(&comment),
+                None if in_string => self.page.line(""),
+                None => self.page.gap(),
             }
         }
     }
@@ -197,80 +174,11 @@ impl Writer {
     }
 
     /// Writes the comments at the end of the file, without blank lines behind them.
-    fn finish(&mut self) {
+    fn finish(mut self, name: &str) -> Result<String, Diagnostics> {
         while let Some(None) = self.waiting.last() {
             self.waiting.pop();
         }
         self.settle(false);
-    }
-}
-
-/// How far a value was read: the brackets and the string that are open.
-#[derive(Default)]
-struct Value {
-    /// The quote of the string, and how often it stands at its end.
-    quote: Option<(u8, usize)>,
-    /// For each open bracket, the level of the line in which it was opened.
-    open: Vec<usize>,
-}
-
-impl Value {
-    /// The level at which a further line of the value stands: below the line that opens the innermost bracket,
-    /// or with it if the line begins by closing that. Column 1 is no place for either.
-    fn level(&self, line: &str) -> usize {
-        let closing = match self.quote {
-            Some(_) => 0,
-            None => line
-                .bytes()
-                .take_while(|byte| b")]} \t".contains(byte))
-                .filter(|byte| b")]}".contains(byte))
-                .count(),
-        };
-        let level = match closing {
-            0 => self.open.last().map_or(1, |level| level + 1),
-            _ => {
-                let opened = self.open.len().saturating_sub(closing);
-                self.open.get(opened).copied().unwrap_or_default()
-            }
-        };
-        level.max(1)
-    }
-
-    /// Reads a line that stands at a level.
-    fn read(&mut self, line: &str, level: usize) {
-        let bytes = line.as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            at += match (self.quote, byte) {
-                (Some(_), b'\\') => 2,
-                (Some((quote, width)), _) => {
-                    if bytes[at..].starts_with(&[quote; 3][..width]) {
-                        self.quote = None;
-                        width
-                    } else {
-                        1
-                    }
-                }
-                (None, b'#') => return,
-                (None, b'\'' | b'"') => {
-                    let width = if bytes[at..].starts_with(&[byte; 3]) {
-                        3
-                    } else {
-                        1
-                    };
-                    self.quote = Some((byte, width));
-                    width
-                }
-                (None, b'(' | b'[' | b'{') => {
-                    self.open.push(level);
-                    1
-                }
-                (None, b')' | b']' | b'}') => {
-                    self.open.pop();
-                    1
-                }
-                (None, _) => 1,
-            };
-        }
+        self.page.finish(name)
     }
 }

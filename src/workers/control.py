@@ -51,6 +51,30 @@ def reserve(number, is_mine=False):
         signal.pthread_sigmask(signal.SIG_UNBLOCK if is_mine else signal.SIG_BLOCK, [number])
 
 
+class Importing:
+    """Meanwhile `faulthandler` writes to a descriptor, when it is sent the signal, where the main thread is. No thread
+    is there for it: applications may fork while they are imported. Their own threads begin without the signal blocked,
+    which costs them no more than that it may interrupt what they wait for."""
+
+    def __init__(self, number, descriptor):
+        self.number = number
+        self.descriptor = descriptor
+
+    def __enter__(self):
+        signal.signal(self.number, no_action)  # it does no harm from now on, however late it comes
+        try:
+            faulthandler.register(self.number, file=self.descriptor, all_threads=False)
+        except (AttributeError, OSError, RuntimeError, ValueError):
+            pass  # nothing can be said
+        reserve(self.number, is_mine=True)
+
+    def __exit__(self, *_):
+        reserve(self.number)
+        if hasattr(faulthandler, "unregister"):
+            faulthandler.unregister(self.number)
+        os.close(self.descriptor)
+
+
 class Control:
     """The thread that obeys runner."""
 
@@ -136,6 +160,7 @@ class Control:
         def after_in_child():
             if self.signal:
                 faulthandler.unregister(self.signal)
+                signal.signal(self.signal, signal.SIG_DFL)
             for number in IGNORED:
                 if signal.getsignal(number) is no_action:
                     signal.signal(number, signal.SIG_DFL)

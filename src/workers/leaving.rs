@@ -27,18 +27,18 @@ impl Staff {
         let Some(source) = self.sources.remove(&id) else {
             return;
         };
-        if source.loading.is_some() && self.stopping.is_none() {
+        if let (Some(begun), None) = (source.loading, &self.stopping) {
             let target = &self.options.target;
             let target = target.clone();
             let cause = self.cause(status, false);
             let error = anyhow!("Python {cause} while it imported `{target}`");
-            self.import_failed(id, error);
+            self.import_failed(id, begun, error);
         }
         if let Some(worker) = source.becomes {
             self.ended(worker, status);
         } else if source.loading.is_none() && source.kill.is_some() && self.stopping.is_none() {
             let failure = format!("the template {}", self.cause(status, false));
-            let delay = self.back_off(&failure).as_secs_f64();
+            let delay = self.back_off(&failure, Instant::now()).as_secs_f64();
             log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
         }
         // What it was to fork never came to be. What it has forked is ours now.
@@ -130,7 +130,8 @@ impl Staff {
             log!("{failure}; it is replaced");
         } else {
             let failure = format!("worker{name} {cause} before its first answer{losses}");
-            let delay = self.back_off(&failure).as_secs_f64();
+            let ordered = member.as_ref().map_or_else(Instant::now, |it| it.since);
+            let delay = self.back_off(&failure, ordered).as_secs_f64();
             log!("{failure}; it is replaced in {delay:.1} s");
             let template = member.map(|member| member.source);
             let sound = |other: &Member| Some(other.source) == template && other.serves();
@@ -216,9 +217,6 @@ impl Staff {
 
     /// The end: workers leave by themselves, or, when the time is over, are ended; then the templates.
     pub(super) fn wind_up(&mut self, now: Instant, over: bool) {
-        if over {
-            lock(&self.shared.pool).refuse_queue();
-        }
         if lock(&self.shared.pool).is_crowded() {
             // What waits is answered, whatever becomes of those who were to do that.
             if self.at_work() == 0 && now >= self.not_before {

@@ -1,0 +1,92 @@
+//! Lines of a file in its canonical layout: comments behind lines stand below one another, several blank lines
+//! are one.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::diagnostic::{Diagnostic, Diagnostics, quoted};
+
+/// The column up to which comments are moved to stand below one another.
+const WIDEST: usize = 60;
+
+/// A text that is written line by line.
+pub(super) struct Page {
+    text: String,
+    /// Lines that stand directly below one another, each with the comment behind it, which may be empty.
+    group: Vec<(String, String)>,
+    /// Bytes of the group without the blanks before its comments, so that it is no smaller than this.
+    waiting: usize,
+    /// Bytes that the text may have.
+    largest: usize,
+}
+
+impl Page {
+    /// Nothing yet, and at most so many bytes.
+    pub fn new(largest: usize) -> Self {
+        Self {
+            text: String::new(),
+            group: Vec::new(),
+            waiting: 0,
+            largest,
+        }
+    }
+
+    /// Writes a line with the comment behind it, which may be empty.
+    pub fn row(&mut self, code: String, comment: &str) {
+        self.waiting += code.len() + comment.len() + 1;
+        self.group.push((code, comment.to_owned()));
+    }
+
+    /// Writes a line that stands for itself.
+    pub fn line(&mut self, text: &str) {
+        self.end_group();
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    /// Writes a blank line, unless there is one or this is the start.
+    pub fn gap(&mut self) {
+        self.end_group();
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.text.push('\n');
+        }
+    }
+
+    /// Whether there is more on it than there may be; it grows no further.
+    pub fn is_full(&self) -> bool {
+        self.text.len() + self.waiting > self.largest
+    }
+
+    /// The text, as the file of this name.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn finish(mut self, name: &str) -> Result<String, Diagnostics> {
+        self.end_group();
+        if self.text.len() <= self.largest {
+            return Ok(self.text);
+        }
+        let most = self.largest >> 20;
+        let message = format!("the file {} would have more than {most} MiB", quoted(name));
+        Err(Diagnostic::new("limit/file", message).into())
+    }
+
+    fn end_group(&mut self) {
+        let width = |code: &str| code.width();
+        let commented = self.group.iter().filter(|(_, comment)| !comment.is_empty());
+        let widths = commented.map(|(code, _)| width(code));
+        let column = widths.filter(|width| *width <= WIDEST).max();
+        for (code, comment) in self.group.drain(..) {
+            if self.text.len() > self.largest {
+                break;
+            }
+            self.text.push_str(&code);
+            if !comment.is_empty() {
+                let blanks = column.unwrap_or_default().saturating_sub(width(&code)) + 2;
+                self.text.extend(std::iter::repeat_n(' ', blanks));
+                self.text.push_str(&comment);
+            }
+            self.text.push('\n');
+        }
+        self.waiting = 0;
+    }
+}
