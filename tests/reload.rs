@@ -125,7 +125,7 @@ fn what_cannot_be_started_changes_nothing() {
         (
             "app.ini",
             "app = commands.Alias(command=['true'])\n",
-            "does not serve anything",
+            "what is to be run now does not serve anything\nrunner:  = hint: stop it, and start it again",
         ),
         (
             "app.ini",
