@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, PathBufValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+/// How the program is used.
+pub const USAGE: &str = "runner [-c FILE]... NAME_OR_URL [ARGS]...";
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
@@ -47,7 +50,7 @@ pub fn options() -> Command {
     Command::new("runner")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs any web application from one executable INI file")
-        .override_usage("runner [-c FILE]... NAME_OR_URL [ARGS]...")
+        .override_usage(USAGE)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .arg(

@@ -37,11 +37,19 @@ pub fn main() -> ExitCode {
 
 /// Arguments → layers → configuration → graph → run.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
-    match cli::parse(arguments)? {
+    match parse(arguments)? {
         Wish::Run(line) => resolve(line)?.run(),
         Wish::Help(files) => Ok(help::print(Scope::load(layers(files), None))),
         Wish::Usage(files) => Ok(help::complain(Scope::load(layers(files), None))),
     }
+}
+
+/// Arguments → what they ask for.
+///
+/// # Errors
+/// Wrong usage, and `--version`.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
+    cli::parse(arguments).map_err(|error| Failure::of_options(error, &[], cli::USAGE.to_owned()))
 }
 
 /// Command line → layers → configuration → graph. Can be done again at any time, with what the files hold then.

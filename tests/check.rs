@@ -71,10 +71,10 @@ error: there is no setting `runner.worker.max`
   = hint: did you mean `runner.workers.max`?
 
 error: unknown name `serv`
-  ┌─ two.ini:1:1
+  ┌─ two.ini:1:31
   │
 1 │ app = commands.Alias(command=['serv', 'demo'])
-  │ ^^^
+  │                               ^^^^^^
   │
   = hint: did you mean `serve`?
 
@@ -166,10 +166,10 @@ python = '/there/is/no/python'
         1,
         "\
 warning: NAME_OR_URL is missing
-  ┌─ app.ini:1:1
+  ┌─ app.ini:1:31
   │
 1 │ app = commands.Alias(command=['serve'])
-  │ ^^^
+  │                               ^^^^^^^
 
 error: `one` stands for itself: `one` → `one`
   ┌─ app.ini:3:1
@@ -177,17 +177,19 @@ error: `one` stands for itself: `one` → `one`
 3 │ one = commands.Alias(command=['one'])
   │ ^^^
 
-error: unexpected argument '--prot' found
-  ┌─ app.ini:4:1
+error: there is no option `--prot`
+  ┌─ app.ini:4:43
   │
 4 │ option = commands.Alias(command=['serve', '--prot', '1', 'demo'])
-  │ ^^^^^^
+  │                                           ^^^^^^^^
+  │
+  = hint: did you mean `--port`?
 
 error: unknown name `nothing`
-  ┌─ app.ini:5:1
+  ┌─ app.ini:5:52
   │
 5 │ lacking = commands.Alias(command=['serve', 'WSGI', 'nothing'])
-  │ ^^^^^^^
+  │                                                    ^^^^^^^^^
   │
   = hint: `runner help` lists all names
 

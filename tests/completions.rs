@@ -62,7 +62,7 @@ fn each_command_and_option_is_completed_in_each_shell() {
 
 #[test]
 fn what_is_no_shell() {
-    let usage = "\n\nUsage: runner completions SHELL\n\nFor more information, try '--help'.\n";
+    let usage = "\n\nUsage: runner completions SHELL\n";
     let cases: &[(&[&str], &str)] = &[
         (&["completions"], "error: SHELL is missing"),
         (

@@ -7,7 +7,8 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::Value;
 use support::http::{self, Connection, Waits};
-use support::{Folder, Server};
+use support::nginx::nginx_keeping_connections;
+use support::{Address, Folder, Server, free_port};
 
 /// `tests/apps/stuck.py` with settings.
 fn stuck(settings: &str) -> Server {
@@ -75,7 +76,8 @@ const HANGING: [(&str, &str); 5] = [
 #[test]
 fn a_request_that_hangs_is_answered_504_and_the_log_says_where_it_stood() {
     for (path, stack) in HANGING {
-        let server = stuck(DEADLINE);
+        // The one that the first request woke gets the second one, too.
+        let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
         let pid = server.get("/").ok();
         let reply = server.get(&format!("/{path}"));
         assert_eq!(reply.status, 504, "{path}");
@@ -105,6 +107,61 @@ fn pypy_says_where_a_request_stood() {
         assert!(server.get("/").ok().starts_with("pid "));
         assert_eq!(server.stop().status, 0);
     }
+}
+
+/// An import that hangs, in Python and beside it, and where. PyPy knows that only more or less.
+const IMPORTS: [(&str, &str, &str); 4] = [
+    ("python3", "sleep_for_ever", "in sleep_for_ever\n    time."),
+    ("python3", "spin", "in spin\n    "),
+    (
+        "python3",
+        "hold_the_interpreter",
+        "in hold_the_interpreter\n    ctypes.PyDLL(None)",
+    ),
+    ("pypy3", "spin", "in spin"),
+];
+
+#[test]
+fn an_import_that_hangs_is_given_up_and_the_error_says_where_it_stood() {
+    thread::scope(|scope| {
+        for (python, name, stack) in IMPORTS {
+            scope.spawn(move || {
+                // The interpreter itself is to have started by then.
+                let settings =
+                    format!("runner.python = '{python}'\nrunner.start_timeout = '5s'\n");
+                let outcome = Folder::new()
+                    .copy("tests/apps/stuck.py")
+                    .file("settings.ini", settings)
+                    .file("app.py", "import hangs\n")
+                    .file("hangs.py", format!("import stuck\nstuck.{name}()\n"))
+                    .gated(["-c", "settings.ini", "serve", "import:app.application"])
+                    .run();
+                let said = "\
+error: `app.application` was not imported within 5 s (runner.start_timeout). Stack (most recent call last):
+  File \"[folder]/app.py\", line 1, in <module>
+    import hangs
+  File \"[folder]/hangs.py\", line ";
+                assert!(outcome.stderr.starts_with(said), "{outcome:#?}");
+                assert!(outcome.stderr.contains(stack), "{outcome:#?}");
+                assert_eq!(outcome.status, 1, "{outcome:#?}");
+            });
+        }
+    });
+}
+
+/// Whoever cannot say where it is is given up like anybody else.
+#[test]
+fn an_interpreter_that_does_not_start_is_given_up() {
+    let outcome = Folder::new()
+        .executable("hangs", "#!/bin/sh\nexec tail -f /dev/null\n")
+        .file(
+            "settings.ini",
+            "[runner]\npython = './hangs'\nstart_timeout = '300ms'\n",
+        )
+        .runner(["-c", "settings.ini", "serve", "import:app.application"])
+        .run();
+    let said = "error: `app.application` was not imported within 0.3 s (runner.start_timeout)\n";
+    outcome.is(1, "", said);
 }
 
 #[test]
@@ -172,6 +229,128 @@ fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_eve
     );
     assert!(server.get("/").ok().starts_with("pid "));
     assert_eq!(server.stop().status, 0);
+}
+
+/// It has been answered, but its worker can do nothing else, which the next request finds out.
+#[test]
+fn what_hangs_after_its_answer_is_told_of_and_its_worker_replaced() {
+    let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
+    let pid = server.get("/").ok();
+    assert_eq!(server.get("/lingers").ok(), "whole");
+    assert_ne!(server.get("/").ok(), pid);
+    let heading = "what the application does after its answer to GET /lingers has not ended for ";
+    let tale = told(&server, heading);
+    assert!(tale.contains(", in close\n"), "{tale}");
+    let ended = format!("worker {}, which had", &pid["pid ".len()..]);
+    let log = server.wait_for_log(|log| log.contains(&ended));
+    assert!(!log.contains("Traceback"), "{log}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever_for_what_hangs_after_its_answer() {
+    let server = stuck("runner.stop_timeout = '300ms'\n");
+    assert_eq!(server.get("/lingers").ok(), "whole");
+    let outcome = server.stop();
+    let said = " was told to leave and has not (runner.stop_timeout); it is ended\n";
+    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+}
+
+/// A stop waits for nobody for ever, but leaves nobody without an answer.
+#[test]
+fn what_is_not_done_when_the_time_to_stop_is_over_is_answered_504() {
+    for (path, stack) in HANGING {
+        let server = stuck("runner.stop_timeout = '300ms'\n");
+        let mut connection = begin(&server, &format!("/{path}"), &format!("began /{path}\n"));
+        server.signal(Signal::TERM);
+        let reply = connection.reply("GET");
+        assert_eq!((reply.status, reply.complete), (504, true), "{path}");
+        assert_eq!(reply.all("connection"), ["close"]);
+        let outcome = server.wait();
+        assert_eq!(outcome.status, 0, "{outcome:#?}");
+        let log = outcome.stderr;
+        let heading = format!("runner: 504 for GET /{path}: no answer for ");
+        let tale = log.split_once(&heading).expect(&log).1;
+        let (end, calls) = tale.split_once('\n').expect("a stack");
+        assert!(end.contains("(runner.stop_timeout); worker "), "{log}");
+        assert!(calls.contains(stack), "{log}");
+        assert_eq!(log.contains("tidied up"), path == "tidy_up", "{log}");
+    }
+}
+
+/// The same by FastCGI.
+#[test]
+fn a_web_server_gets_an_answer_when_the_time_to_stop_is_over() {
+    let folder = Folder::new()
+        .copy("tests/apps/stuck.py")
+        .file("run/.keep", "")
+        .file("settings.ini", "runner.stop_timeout = '300ms'\n");
+    let arguments = [
+        "-c",
+        "settings.ini",
+        "FastCGI",
+        "unix:run/socket",
+        "import:stuck.application",
+    ];
+    let server = folder.gated(arguments);
+    let server = server.start_at(Address::Unix(folder.path("run/socket")));
+    let port = free_port();
+    let folder = folder
+        .clone()
+        .file("nginx.conf", nginx_keeping_connections(&folder, port));
+    let nginx = folder
+        .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
+        .start_at(Address::port(port));
+    let mut connection = Connection::open(nginx.address());
+    connection.send(b"GET /sleep_for_ever HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log(|log| log.contains("began /sleep_for_ever\n"));
+    server.signal(Signal::TERM);
+    let reply = connection.reply("GET");
+    assert_eq!((reply.status, reply.complete), (504, true));
+    assert_eq!(reply.text(), "504 Gateway Timeout\n");
+    nginx.stop();
+    let outcome = server.wait();
+    let said = "runner: 504 for GET /sleep_for_ever: no answer for ";
+    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+}
+
+/// The same where only a version stops that another one has replaced.
+#[test]
+fn what_a_replaced_version_does_not_finish_is_answered_504() {
+    let server = stuck("runner.stop_timeout = '300ms'\n");
+    let mut connection = begin(&server, "/sleep_for_ever", "began /sleep_for_ever\n");
+    server.signal(Signal::HUP);
+    assert_eq!(connection.reply("GET").status, 504);
+    let tale = told(&server, "504 for GET /sleep_for_ever: no answer for ");
+    assert!(tale.contains("(runner.stop_timeout); worker "), "{tale}");
+    assert!(tale.contains(", in sleep_for_ever\n"), "{tale}");
+    assert!(server.get("/").ok().starts_with("pid "));
+    assert_eq!(server.stop().status, 0);
+}
+
+/// An answer that had begun ends early, which the client sees, and what has not begun is refused.
+#[test]
+fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
+    let server = stuck("runner.stop_timeout = '300ms'\nrunner.workers.max = 1\n");
+    let mut streams = begin(&server, "/blocks", "waiting\n");
+    server.folder().open_gate();
+    assert!(streams.until("block\n").contains("200 OK"));
+    let mut waits = Connection::open(server.address());
+    waits.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.signal(Signal::TERM);
+    assert_eq!(waits.reply("GET").status, 503);
+    // No last chunk (RFC 9112 §7.1).
+    assert!(!String::from_utf8_lossy(&streams.rest()).ends_with("0\r\n\r\n"));
+    let outcome = server.wait();
+    for said in [
+        "runner: the answer to GET /blocks ends early: ",
+        "runner: 503 for GET /: it had not begun when time was over (runner.stop_timeout)\n",
+    ] {
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    }
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
 #[test]

@@ -32,7 +32,8 @@ async fn a_request_in_the_queue_goes_with_its_client() {
     assert_eq!(refused.headers["retry-after"], "1");
     deserted.abort();
     assert!(deserted.await.expect_err("it was given up").is_cancelled());
-    queued(&pool, 1).await;
+    let queue = pool.wsgi.status().queue;
+    assert_eq!(queue.length, 1);
     // There is room for another.
     let second = pool.begin("/pid");
     queued(&pool, 2).await;
@@ -44,6 +45,23 @@ async fn a_request_in_the_queue_goes_with_its_client() {
     }
     pids.dedup();
     assert_eq!(pids.len(), 1, "the worker was ended: {pids:?}");
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// Nobody is told of an age that nobody waits.
+#[tokio::test]
+async fn the_oldest_in_the_queue_is_one_that_somebody_waits_for() {
+    let pool = pool(|_| ()).await;
+    let busy = pool.begin("/wait");
+    pool.noted("waiting").await;
+    let deserted = pool.begin("/pid");
+    queued(&pool, 1).await;
+    deserted.abort();
+    assert!(deserted.await.expect_err("it was given up").is_cancelled());
+    let queue = pool.wsgi.status().queue;
+    assert_eq!((queue.length, queue.oldest), (0, None));
+    pool.allow("go").await;
+    assert_eq!(busy.await.expect("answered").status, StatusCode::OK);
     pool.wsgi.stop(GRACE).await;
 }
 

@@ -199,8 +199,7 @@ fn run(folder: &Folder, command: &str, code: &str) -> Said {
         assert_eq!(outcome.stderr, "", "{command}");
         outcome.stdout
     } else {
-        let seen = (outcome.status, outcome.stdout.as_str());
-        assert_eq!(seen, (1, ""), "{command}");
+        assert!([1, 2].contains(&outcome.status), "{command}: {outcome:#?}");
         outcome.stderr
     };
     let known = codes().into_iter().find(|known| known == code);

@@ -428,6 +428,8 @@ fn standard_input_goes_to_standard_output() {
         "",
         "error: `)` closes nothing\n  ┌─ <stdin>:1:5\n  │\n1 │ a = )\n  │     ^\n",
     );
+    let too_large = "#".repeat((16 << 20) + 1);
+    run(&too_large).is(1, "", "error: standard input has more than 16 MiB\n");
 }
 
 #[test]
@@ -435,6 +437,6 @@ fn fmt_alone_is_wrong_usage() {
     Folder::new().runner(["fmt"]).run().is(
         2,
         "",
-        "error: FILE is missing\n\nUsage: runner fmt [--check] FILE...\n\nFor more information, try '--help'.\n",
+        "error: FILE is missing\n\nUsage: runner fmt [--check] FILE...\n",
     );
 }

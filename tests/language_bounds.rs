@@ -259,7 +259,7 @@ fn options_are_settings_too() {
     let mistakes = Configuration::load(&[bad]).expect_err("no number");
     assert_eq!(
         render(&mistakes.0, false),
-        "error: setting `runner.workers.min` takes a whole number from 0 to 10000 but got `'x'` (a string), given by `--workers x`\n"
+        "error: setting `runner.workers.min` takes a whole number from 0 to 10000 but got `'x'` (a string)\n"
     );
 }
 

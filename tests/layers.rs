@@ -282,29 +282,49 @@ fn wrong_usage_in_an_alias_is_shown_in_its_file() {
     let cases = [
         (
             "'serve', '-p', 'x', 'demo'",
-            "invalid value 'x' for '--port <PORT>': a port is a number from 0 to 65535",
+            "option `--port` takes a number from 0 to 65535 but got `x`",
+            "'x'",
             "",
         ),
-        ("'serve'", "NAME_OR_URL is missing", ""),
-        ("'FastCGI', 'demo', 'x'", "unexpected argument `x`", ""),
+        ("'serve'", "NAME_OR_URL is missing", "'serve'", ""),
+        (
+            "'FastCGI', 'demo', 'x'",
+            "unexpected argument `x`",
+            "'x'",
+            "",
+        ),
         (
             "'serve', 'demo', 'x'",
             "unexpected argument `x`",
-            "  │\n  = hint: arguments for the application stand behind `--`\n",
+            "'x'",
+            "arguments for the application stand behind `--`",
         ),
         (
             "'serve', '--prot', '1', 'demo'",
-            "unexpected argument '--prot' found",
-            "",
+            "there is no option `--prot`",
+            "'--prot'",
+            "did you mean `--port`?",
+        ),
+        (
+            "*['serve', 'demo', 'x']",
+            "unexpected argument `x`",
+            "app",
+            "arguments for the application stand behind `--`",
         ),
     ];
-    for (words, message, hint) in cases {
-        let folder = Folder::new().file(
-            "app.ini",
-            format!("app = commands.Alias(command=[{words}])\n"),
-        );
+    for (words, message, word, hint) in cases {
         let line = format!("app = commands.Alias(command=[{words}])");
-        let shown = format!("error: {message}\n  ┌─ app.ini:1:1\n  │\n1 │ {line}\n  │ ^^^\n{hint}");
+        let folder = Folder::new().file("app.ini", format!("{line}\n"));
+        let at = line.find(word).expect("a word of the line");
+        let caret = format!("{:at$}{}", "", "^".repeat(word.len()));
+        let column = at + 1;
+        let hint = match hint {
+            "" => String::new(),
+            hint => format!("  │\n  = hint: {hint}\n"),
+        };
+        let shown = format!(
+            "error: {message}\n  ┌─ app.ini:1:{column}\n  │\n1 │ {line}\n  │ {caret}\n{hint}"
+        );
         folder.runner(["runIni", "app.ini"]).run().is(1, "", &shown);
         folder.runner(["graph", "app.ini"]).run().is(1, "", &shown);
     }

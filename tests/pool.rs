@@ -73,9 +73,8 @@ async fn a_full_queue_is_503_at_once() {
     let pool = pool(|options| options.limits.queue_length = 1).await;
     let slow = pool.begin("/wait");
     pool.noted("waiting").await;
-    // One waits in the queue. Another may have gone ahead to the worker before that was seen to be stuck;
-    // there is no place for a third.
-    let (first, second) = (pool.begin("/"), pool.begin("/"));
+    // One waits in the queue, or has gone ahead to the worker because that was not yet seen to be stuck.
+    let first = pool.begin("/");
     tokio::task::yield_now().await;
     let refused = bounded(pool.get("/")).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -84,7 +83,30 @@ async fn a_full_queue_is_503_at_once() {
     for waiting in [slow, first] {
         assert_eq!(waiting.await.expect("answered").status, StatusCode::OK);
     }
-    second.await.expect("answered");
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// What has gone ahead to a worker comes back when that does not begin it: it has waited all the time.
+#[tokio::test]
+async fn what_was_sent_ahead_is_waiting_too() {
+    let pool = pool(|options| options.limits.queue_length = 3).await;
+    // Teach the pool that requests are quick, so that it sends many ahead.
+    for _ in 0..200 {
+        pool.text("/pid").await;
+    }
+    let slow = pool.begin("/wait");
+    let others: Vec<_> = (0..8).map(|_| pool.begin("/pid")).collect();
+    pool.noted("waiting").await;
+    let status = pool.status_is(|status| status.queue.length > 0).await;
+    assert_eq!((status.queue.length, status.totals.unavailable), (3, 5));
+    pool.allow("go").await;
+    assert_eq!(slow.await.expect("answered").status, StatusCode::OK);
+    let mut answered = 0;
+    for other in others {
+        let status = other.await.expect("answered").status;
+        answered += usize::from(status == StatusCode::OK);
+    }
+    assert_eq!(answered, 3);
     pool.wsgi.stop(GRACE).await;
 }
 
@@ -200,6 +222,22 @@ async fn nobody_waits_behind_what_an_application_does_after_its_answer() {
     pool.wsgi.stop(GRACE).await;
 }
 
+/// That has as much time as a request.
+#[tokio::test]
+async fn a_worker_that_is_stuck_after_its_answer_is_replaced() {
+    let pool = pool(|options| options.limits.request_timeout = Duration::from_millis(200)).await;
+    let pid = pool.text("/pid").await;
+    let worker = watch(&pid);
+    assert_eq!(pool.text("/close-waits").await, "whole");
+    pool.noted("waiting").await;
+    assert_ne!(bounded(pool.text("/pid")).await, pid);
+    worker.ended().await;
+    let failures = pool.wsgi.status().failures;
+    let said = "what the application does after its answer to GET /close-waits has not ended for ";
+    assert!(failures[0].what.starts_with(said), "{failures:?}");
+    pool.wsgi.stop(GRACE).await;
+}
+
 #[tokio::test]
 async fn a_lane_that_was_stuck_after_its_answer_is_used_again() {
     let pool = pool(|_| ()).await;
@@ -229,6 +267,14 @@ async fn a_process_that_an_application_has_forked_is_no_worker() {
     for _ in 0..3 {
         assert_eq!(bounded(pool.text("/fork-return")).await, "parent");
     }
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn what_such_a_process_has_opened_and_forked_is_its_own() {
+    let pool = pool(|_| ()).await;
+    let found = bounded(pool.text("/fork-twice")).await;
+    assert_eq!(found, "whole: 1, blocked: 0");
     pool.wsgi.stop(GRACE).await;
 }
 
@@ -280,7 +326,7 @@ async fn a_stop_ends_what_is_stuck() {
     pool.wsgi.stop(Duration::ZERO).await;
     assert_eq!(
         stuck.await.expect("answered").status,
-        StatusCode::BAD_GATEWAY
+        StatusCode::GATEWAY_TIMEOUT
     );
     assert!(worker.has_ended());
 }

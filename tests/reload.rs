@@ -125,7 +125,7 @@ fn what_cannot_be_started_changes_nothing() {
         (
             "app.ini",
             "app = commands.Alias(command=['true'])\n",
-            "does not serve anything",
+            "what is to be run now does not serve anything\nrunner:  = hint: stop it, and start it again",
         ),
         (
             "app.ini",
@@ -150,7 +150,8 @@ fn what_cannot_be_started_changes_nothing() {
     write(&server, "app.ini", &impatient);
     write(&server, "app.py", "open('go').read()\n");
     let log = reload(&server, FAILED);
-    assert!(log.contains("was not imported within 0.5 s"), "{log}");
+    let said = "was not imported within 0.5 s (runner.start_timeout)";
+    assert!(log.contains(said), "{log}");
     assert_eq!(server.get("/").ok(), "version 1");
     // And afterwards it is as if nothing had been.
     write(&server, "app.ini", FILE);

@@ -250,7 +250,8 @@ fn requests_that_never_end_are_given_up_in_the_end() {
     }
     let outcome = server.stop();
     assert_eq!(outcome.status, 0);
-    let says = "runner: some requests did not finish in 0.05 s\n";
+    assert_eq!(client.reply("GET").status, 504);
+    let says = "runner: 504 for GET /wait: no answer for ";
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }
 

@@ -94,7 +94,7 @@ error: there is no name `lenn`
         "{}",
         outcome.stderr
     );
-    let usage = "\nUsage: runner eval [-c FILE]... EXPR\n\nFor more information, try '--help'.\n";
+    let usage = "\nUsage: runner eval [-c FILE]... EXPR\n";
     for (arguments, message) in [
         (&["eval"][..], "error: EXPR is missing\n"),
         (
@@ -465,7 +465,7 @@ fn graph_draws_svg() {
 
 #[test]
 fn graph_knows_its_formats() {
-    let usage = "\nUsage: runner graph FILE [--format FORMAT] [ARGS]...\n\nFor more information, try '--help'.\n";
+    let usage = "\nUsage: runner graph FILE [--format FORMAT] [ARGS]...\n";
     for (arguments, message) in [
         (
             &["graph", "a<b>.ini", "--format"][..],

@@ -122,6 +122,6 @@ pub struct Failure {
 pub struct BackOff {
     /// The next attempt; in the past while that is under way.
     pub until: SystemTime,
-    /// How many workers in a row could not be started, or died before their first answer.
+    /// How many times in a row workers could not be started, or died before their first answer.
     pub early_deaths: u32,
 }

@@ -1,10 +1,10 @@
 //! The options and words of one command, by clap; each word keeps the place where it was written.
 
-use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::command::failure::Failure;
 use crate::command::line::{Line, Word};
+use crate::command::usage::Usage;
 use crate::command::{Entry, Kind};
 
 /// The name under which clap keeps the words that are no options.
@@ -41,7 +41,7 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
         .bin_name(name.clone())
         .about(entry.about)
         .after_help(entry.help)
-        .override_usage(format!("{name} {}", entry.usage).trim_end().to_owned())
+        .override_usage(usage(entry))
         .disable_help_flag(true)
         // What an alias says is overridden by what is typed behind it.
         .args_override_self(true)
@@ -62,6 +62,12 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
         Kind::Command { arguments, .. } => arguments(command),
         Kind::Adapter | Kind::Application => command,
     }
+}
+
+/// How a command is used, in one line.
+fn usage(entry: &Entry) -> String {
+    let usage = format!("runner {} {}", entry.name, entry.usage);
+    usage.trim_end().to_owned()
 }
 
 fn options(entry: &Entry) -> Options {
@@ -86,7 +92,8 @@ pub fn parse(entry: &'static Entry, mut line: Line) -> Result<Arguments, Failure
     let texts = line.words.iter().map(|word| word.text.clone());
     let mut matches = clap_command(entry)
         .no_binary_name(true)
-        .try_get_matches_from(texts)?;
+        .try_get_matches_from(texts)
+        .map_err(|error| Failure::of_options(error, &line.words, usage(entry)))?;
     let mut given = std::mem::take(&mut line.words).into_iter();
     line.words = matches
         .remove_many::<String>(WORDS)
@@ -106,16 +113,22 @@ pub fn parse(entry: &'static Entry, mut line: Line) -> Result<Arguments, Failure
 impl Arguments {
     /// Wrong usage of this command.
     #[must_use]
-    pub fn wrong(&self, message: impl std::fmt::Display) -> Failure {
-        wrong_usage(self.entry, message)
+    pub fn wrong(&self, message: impl Into<String>, hint: Option<String>) -> Failure {
+        Usage::wrong(message, hint, usage(self.entry)).into()
     }
 
     /// Wrong usage of this command that further words could mend.
     #[must_use]
     pub fn missing(&self, wanted: &str) -> Failure {
-        let message = format!("{wanted} is missing");
-        let kind = ErrorKind::MissingRequiredArgument;
-        Failure::Usage(clap_command(self.entry).error(kind, message))
+        Usage::missing(wanted, usage(self.entry)).into()
+    }
+
+    /// A word that nobody takes.
+    #[must_use]
+    pub fn unexpected(&self, word: &Word, hint: Option<String>) -> Failure {
+        let message = format!("unexpected argument `{}`", word.text);
+        let wrong = Usage::wrong(message, hint, usage(self.entry));
+        wrong.at(word).into()
     }
 
     /// Takes the first word.
@@ -134,21 +147,15 @@ impl Arguments {
     /// # Errors
     /// There is one: wrong usage.
     pub fn finish(&self) -> Result<(), Failure> {
-        match (self.line.words.first(), options(self.entry)) {
-            (None, _) => Ok(()),
-            (Some(word), Options::BeforeWords) => {
-                Err(self.wrong(format_args!("unexpected argument `{}`", word.text)))
+        let Some(word) = self.line.words.first() else {
+            return Ok(());
+        };
+        let hint = match options(self.entry) {
+            Options::BeforeWords => None,
+            Options::BeforeDashes => {
+                Some("arguments for the application stand behind `--`".to_owned())
             }
-            (Some(word), Options::BeforeDashes) => Err(self.wrong(format_args!(
-                "unexpected argument `{}`\n = hint: arguments for the application stand behind `--`",
-                word.text
-            ))),
-        }
+        };
+        Err(self.unexpected(word, hint))
     }
-}
-
-/// Wrong usage of a command: the message, and how it is used.
-#[must_use]
-pub fn wrong_usage(entry: &Entry, message: impl std::fmt::Display) -> Failure {
-    Failure::Usage(clap_command(entry).error(ErrorKind::InvalidValue, message))
 }

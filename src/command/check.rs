@@ -8,17 +8,17 @@ use std::rc::Rc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::command::arguments::{Arguments, Options};
-use crate::command::failure::{Failure, INCOMPLETE};
+use crate::command::failure::Failure;
 use crate::command::graph::{self, Node, SHORTCUTS};
 use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::report::{End, Report};
 use crate::command::show::format_option;
-use crate::command::{Entry, Kind, json, names, run_ini, supervise};
+use crate::command::usage::{INCOMPLETE, Usage};
+use crate::command::{Entry, Kind, json, master, names, run_ini, serve, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::eval::Value;
 use crate::log;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
-use clap::error::ErrorKind;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -153,16 +153,16 @@ fn problems_of(scope: &Scope, word: &Word) -> Vec<Diagnostic> {
         layers.push(Layer::File(file.path.clone()));
     }
     let inspection = Configuration::inspect(&layers);
-    let complete = inspection.configuration.is_complete();
+    // What is to be supervised needs one.
+    let complete = !inspection.configuration.is_wrong(PID_FILE);
     let mut problems = inspection.problems;
     let scope = Scope {
         layers,
         configuration: Rc::new(inspection.configuration),
         file: Some(file),
     };
-    if complete {
-        problems.extend(missing(&scope.configuration));
-    }
+    problems.extend(missing(&scope.configuration));
+    problems.extend(unread(&scope));
     for name in names::defined(&scope.configuration) {
         problems.extend(shortcut(&scope, &name, complete));
     }
@@ -196,6 +196,20 @@ fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
     let program = program.and_then(|_| configuration.path("runner.python"));
     if let Some(program) = program.filter(|path| !path.exists()) {
         problems.push(complain("runner.python", "program", &program));
+    }
+    problems
+}
+
+/// What is wrong with settings that may not be read by what the file runs.
+fn unread(scope: &Scope) -> Vec<Diagnostic> {
+    let url = serve::configured_url(scope).err();
+    let status = master::socket(scope).err();
+    let mut problems = supervise::mistakes(scope);
+    problems.extend(supervise::command(scope).err());
+    for failure in url.into_iter().chain(status) {
+        if let Failure::Mistakes(Diagnostics(mistakes)) = failure {
+            problems.extend(mistakes);
+        }
     }
     problems
 }
@@ -257,11 +271,11 @@ fn supervised(scope: &Scope, complete: bool) -> Vec<Diagnostic> {
 /// Whether nothing is wrong with a command but that it lacks words.
 fn is_incomplete(failure: &Failure) -> bool {
     match failure {
-        Failure::Usage(error) => error.kind() == ErrorKind::MissingRequiredArgument,
+        Failure::Usage(usage) => usage.mistake.code == INCOMPLETE,
         Failure::Mistakes(Diagnostics(mistakes)) => {
             mistakes.iter().all(|mistake| mistake.code == INCOMPLETE)
         }
-        Failure::World(_) => false,
+        Failure::Help(_) | Failure::World(_) => false,
     }
 }
 
@@ -290,16 +304,16 @@ fn unresolved(scope: &Scope, property: &str, failure: Failure) -> Vec<Diagnostic
                 mistake
             })
             .collect(),
-        Failure::Usage(error) => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-            let mistake = at_property("type/command", message);
+        Failure::Usage(usage) => {
+            let Usage { mistake, .. } = *usage;
+            let placed = at_property("type/command", mistake.message).with_hint_if(mistake.hint);
             match incomplete {
-                true => vec![mistake.warning()],
-                false => vec![mistake],
+                true => vec![placed.warning()],
+                false => vec![placed],
             }
         }
+        // An alias for help is one that works.
+        Failure::Help(_) => Vec::new(),
         Failure::World(error) => vec![at_property("name/command", format!("{error:#}"))],
     }
 }

@@ -44,8 +44,8 @@ fn resolve(mut arguments: Arguments) -> Result<Completions, Failure> {
         let names = shells();
         let hint = did_you_mean(&word.text, names.iter().map(String::as_str))
             .unwrap_or_else(|| format!("the shells are `{}`", names.join("`, `")));
-        let message = format!("unknown shell `{}`\n = hint: {hint}", word.text);
-        return Err(arguments.wrong(message));
+        let message = format!("unknown shell `{}`", word.text);
+        return Err(arguments.wrong(message, Some(hint)));
     };
     Ok(Completions(shell))
 }

@@ -46,10 +46,8 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     arguments.line.words.extend(behind);
     let expression = arguments.first("EXPR")?;
     if let Some(word) = arguments.line.words.first() {
-        return Err(arguments.wrong(format_args!(
-            "unexpected argument `{}`\n = hint: an expression with blanks stands in quotes",
-            word.text
-        )));
+        let hint = "an expression with blanks stands in quotes".to_owned();
+        return Err(arguments.unexpected(word, Some(hint)));
     }
     let files = arguments.options.remove_many::<PathBuf>("config");
     let scope = match files {

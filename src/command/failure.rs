@@ -4,23 +4,21 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-
+use crate::command::line::{Origin, Scope, Word};
+use crate::command::usage::{INCOMPLETE, Usage};
 use crate::log;
 use crate::syntax::{Diagnostic, Diagnostics, render};
 
 /// The exit status of wrong usage.
 pub const WRONG_USAGE: u8 = 2;
 
-/// The code of a command that lacks words.
-pub const INCOMPLETE: &str = "command/incomplete";
-
 /// Why a command could not be run.
 #[derive(Debug)]
 pub enum Failure {
-    /// What was typed has not the shape that the command wants: exit status 2. Also `--help` and
-    /// `--version`, which end a command line in the same way, with status 0.
-    Usage(clap::Error),
+    /// `--help` and `--version`, which end a command line as a mistake does: exit status 0.
+    Help(clap::Error),
+    /// What was typed has not the shape that the command wants: exit status 2.
+    Usage(Box<Usage>),
     /// Mistakes in configuration files, or in what was typed: exit status 1.
     Mistakes(Diagnostics),
     /// The world is not as it should be: exit status 1.
@@ -31,42 +29,47 @@ impl Failure {
     /// A mistake in what was typed, which has no file and line to point at.
     #[must_use]
     pub fn mistake(message: impl Into<String>, hint: Option<String>) -> Self {
-        Diagnostic::new("command/line", message)
-            .with_hint_if(hint)
-            .into()
+        let mistake = Diagnostic::new("command/line", message);
+        mistake.with_hint_if(hint).into()
     }
 
-    /// Wrong usage in the words of an alias is a mistake in the file that defines it.
+    /// What ended a command line before it ran: `--help` and `--version`, or wrong usage, of which one of these words
+    /// is at fault.
     #[must_use]
-    pub fn in_alias(self, alias: &Diagnostic) -> Self {
-        let Self::Usage(error) = self else {
+    pub fn of_options(error: clap::Error, words: &[Word], usage: String) -> Self {
+        match error.use_stderr() {
+            true => Usage::of_options(&error, words, usage).into(),
+            false => Self::Help(error),
+        }
+    }
+
+    /// Wrong usage in the words of an alias is a mistake in the file that defines it: in the word that is at fault, or
+    /// else in the one that names the command.
+    #[must_use]
+    pub fn in_alias(self, scope: &Scope, command: &Origin) -> Self {
+        let Self::Usage(usage) = self else {
             return self;
         };
-        if !error.use_stderr() {
-            return Self::Usage(error);
-        }
-        let text = error.render().to_string();
-        let mut lines = text.lines();
-        let message = lines.next().unwrap_or_default();
-        let mut alias = alias.clone();
-        alias.code = match error.kind() {
+        let Usage { mistake, at, .. } = *usage;
+        let mut placed = scope.diagnose(
+            at.as_ref().unwrap_or(command),
+            mistake.message,
+            mistake.hint,
+        );
+        placed.code = match mistake.code {
             // What an alias lacks may be typed behind it.
-            ErrorKind::MissingRequiredArgument => INCOMPLETE,
+            INCOMPLETE => INCOMPLETE,
             _ => "type/command",
         };
-        message
-            .strip_prefix("error: ")
-            .unwrap_or(message)
-            .clone_into(&mut alias.message);
-        let hint = lines.next().and_then(|line| line.strip_prefix(" = hint: "));
-        alias.with_hint_if(hint.map(str::to_owned)).into()
+        placed.into()
     }
 
     /// What happened, whole, as lines without colour: for those who are not at this process's terminal.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
-            Self::Usage(error) => error.render().to_string(),
+            Self::Help(error) => error.render().to_string(),
+            Self::Usage(usage) => usage.text(false),
             Self::Mistakes(Diagnostics(mistakes)) => render(mistakes, false),
             Self::World(error) => format!("error: {}\n", reasons(error)),
         }
@@ -78,12 +81,14 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         // Where nobody reads it, the exit status has to do.
         match self {
-            Self::Usage(error) => {
+            Self::Help(error) => {
                 let _ = error.print();
-                match error.use_stderr() {
-                    true => ExitCode::from(WRONG_USAGE),
-                    false => ExitCode::SUCCESS,
-                }
+                ExitCode::SUCCESS
+            }
+            Self::Usage(usage) => {
+                let text = usage.text(log::colour());
+                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+                ExitCode::from(WRONG_USAGE)
             }
             Self::Mistakes(Diagnostics(mistakes)) => {
                 let text = render(mistakes, log::colour());
@@ -106,7 +111,8 @@ fn reasons(error: &anyhow::Error) -> String {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(error) => error.fmt(formatter),
+            Self::Help(error) => error.fmt(formatter),
+            Self::Usage(usage) => usage.mistake.fmt(formatter),
             Self::Mistakes(mistakes) => mistakes.fmt(formatter),
             Self::World(error) => formatter.write_str(&reasons(error)),
         }
@@ -115,9 +121,9 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-impl From<clap::Error> for Failure {
-    fn from(error: clap::Error) -> Self {
-        Self::Usage(error)
+impl From<Usage> for Failure {
+    fn from(usage: Usage) -> Self {
+        Self::Usage(Box::new(usage))
     }
 }
 

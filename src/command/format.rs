@@ -80,7 +80,7 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Format, Failure> {
     let mut words = std::mem::take(&mut arguments.line.words);
     words.extend(behind);
     if words.is_empty() {
-        return Err(arguments.wrong("FILE is missing"));
+        return Err(arguments.missing("FILE"));
     }
     Ok(Format {
         inputs: words.into_iter().map(input).collect(),

@@ -26,7 +26,6 @@ use crate::command::target::{InvalidTarget, SCHEME, Target};
 use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
 use crate::eval::Value;
-use crate::syntax::Diagnostic;
 
 /// Below which property names are defined.
 pub const SHORTCUTS: &str = "peak.running.shortcuts.";
@@ -148,22 +147,22 @@ fn run_head(scope: Scope, head: Head, line: Line) -> Result<Node, Failure> {
     match head {
         Head::Entry(entry, word) => match entry.kind {
             Kind::Command { resolve, .. } => {
-                let alias = written_in(&scope, &word);
-                let typed = line
-                    .words
-                    .iter()
-                    .any(|word| word.origin == Origin::CommandLine);
-                if let (Some(alias), true) = (&alias, typed) {
+                let is_typed = |word: &Word| word.origin == Origin::CommandLine;
+                if is_typed(&word) {
+                    return arguments::parse(entry, line)
+                        .and_then(|arguments| resolve(scope, arguments));
+                }
+                let in_alias = |failure: Failure| failure.in_alias(&scope, &word.origin);
+                if line.words.iter().any(is_typed) {
                     let mut own = line.clone();
-                    own.words.retain(|word| word.origin != Origin::CommandLine);
-                    arguments::parse(entry, own).map_err(|failure| failure.in_alias(alias))?;
+                    own.words.retain(|word| !is_typed(word));
+                    arguments::parse(entry, own).map_err(in_alias)?;
+                    return arguments::parse(entry, line)
+                        .and_then(|arguments| resolve(scope, arguments));
                 }
-                let resolved =
-                    arguments::parse(entry, line).and_then(|arguments| resolve(scope, arguments));
-                match alias {
-                    Some(alias) if !typed => resolved.map_err(|failure| failure.in_alias(&alias)),
-                    Some(_) | None => resolved,
-                }
+                arguments::parse(entry, line)
+                    .and_then(|arguments| resolve(scope.clone(), arguments))
+                    .map_err(in_alias)
             }
             Kind::Adapter | Kind::Application => Err(not_a_command(&scope, entry, &word, &line)),
         },
@@ -173,14 +172,6 @@ fn run_head(scope: Scope, head: Head, line: Line) -> Result<Node, Failure> {
             arguments: line.words.into_iter().map(|word| word.exact).collect(),
             scope,
         }))),
-    }
-}
-
-/// A mistake without a message at the alias in which a command was written; `None` if it was typed.
-fn written_in(scope: &Scope, word: &Word) -> Option<Diagnostic> {
-    match &word.origin {
-        Origin::CommandLine => None,
-        Origin::Property(name) => Some(scope.configuration.complain(name, String::new(), None)),
     }
 }
 
@@ -274,7 +265,7 @@ fn adapted(
     }
     if let [next, ..] = &line.words[..]
         && next.text == entry.name
-        && next.origin == adapter
+        && next.origin.property() == adapter.property()
     {
         let message = format!("`{0} {0}` says the same twice", entry.name);
         let hint = format!("write `{}` once", entry.name);
@@ -321,26 +312,22 @@ fn substitute(
     mut line: Line,
 ) -> Result<Substitute, Failure> {
     let origin = Origin::Property(property.into());
-    let prepend = |texts: Vec<String>, line: &mut Line| {
-        let words = texts.into_iter().map(|text| Word {
-            exact: text.clone().into(),
-            text,
-            origin: origin.clone(),
-        });
-        line.words.splice(0..0, words);
+    let word = |text: &str, origin: Origin| Word {
+        exact: text.into(),
+        text: text.to_owned(),
+        origin,
     };
     match value {
-        Value::Alias(words) if words.is_empty() => Err(scope.mistake(
-            &origin,
-            format!("`{property}` is an alias for nothing"),
-            Some("`commands.Alias(command=['serve', …])` needs at least one word".to_owned()),
-        )),
         Value::Alias(words) => {
-            prepend(words.to_vec(), &mut line);
+            let words = words
+                .iter()
+                .enumerate()
+                .map(|(number, text)| word(text, Origin::Alias(property.into(), number)));
+            line.words.splice(0..0, words);
             Ok(Substitute::Words(line))
         }
         Value::Link(url) => {
-            prepend(vec![url.to_string()], &mut line);
+            line.words.insert(0, word(&url, origin));
             Ok(Substitute::Words(line))
         }
         Value::Import(name) => {

@@ -4,10 +4,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::command::failure::Failure;
 use crate::config::{Configuration, Layer};
 use crate::eval::Value;
+use crate::syntax::Diagnostic;
 
 /// Where a word was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +17,20 @@ pub enum Origin {
     /// On the command line.
     CommandLine,
     /// In the value of this property.
-    Property(Rc<str>),
+    Property(Arc<str>),
+    /// In the alias that is the value of this property, its word with this number, counted from 0.
+    Alias(Arc<str>, usize),
+}
+
+impl Origin {
+    /// The property in whose value it was written; `None` for what was typed.
+    #[must_use]
+    pub fn property(&self) -> Option<&str> {
+        match self {
+            Self::CommandLine => None,
+            Self::Property(name) | Self::Alias(name, _) => Some(name),
+        }
+    }
 }
 
 /// One word of a command line.
@@ -139,9 +154,19 @@ impl Scope {
     /// A mistake in a word: at the place where the word was written.
     #[must_use]
     pub fn mistake(&self, origin: &Origin, message: String, hint: Option<String>) -> Failure {
+        self.diagnose(origin, message, hint).into()
+    }
+
+    /// The same, which has no place if the word was typed.
+    #[must_use]
+    pub fn diagnose(&self, origin: &Origin, message: String, hint: Option<String>) -> Diagnostic {
         match origin {
-            Origin::CommandLine => Failure::mistake(message, hint),
-            Origin::Property(name) => self.configuration.complain(name, message, hint).into(),
+            Origin::CommandLine => Diagnostic::new("command/line", message).with_hint_if(hint),
+            Origin::Property(name) => self.configuration.complain(name, message, hint),
+            Origin::Alias(name, word) => {
+                let mistake = self.configuration.complain_of_word(name, *word, message);
+                mistake.with_hint_if(hint)
+            }
         }
     }
 
@@ -149,13 +174,13 @@ impl Scope {
     /// current one.
     #[must_use]
     pub fn folder(&self, origin: &Origin) -> PathBuf {
-        let folder = match origin {
-            Origin::CommandLine => None,
-            Origin::Property(name) => self.configuration.folder(name).map(Path::to_owned),
-        };
+        let folder = origin
+            .property()
+            .and_then(|name| self.configuration.folder(name));
         // A current directory that was removed: relative paths cannot be opened then, which is said where
         // that is tried.
         folder
+            .map(Path::to_owned)
             .or_else(|| std::env::current_dir().ok())
             .unwrap_or_default()
     }
@@ -165,7 +190,7 @@ impl Scope {
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
             Origin::CommandLine => PathBuf::from(&word.exact),
-            Origin::Property(_) => self.folder(&word.origin).join(&word.exact),
+            Origin::Property(_) | Origin::Alias(..) => self.folder(&word.origin).join(&word.exact),
         }
     }
 

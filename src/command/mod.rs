@@ -50,6 +50,7 @@ pub mod stop;
 pub mod supervise;
 pub mod target;
 pub mod tree;
+pub mod usage;
 pub mod veil;
 pub mod watch;
 pub mod wsgi;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::application::Application;
 use crate::application::demo::Demo;
 use crate::application::wsgi::Wsgi;
-use crate::cli::{self, Wish};
+use crate::cli::Wish;
 use crate::command::failure::Failure;
 use crate::command::fastcgi::FastCgi;
 use crate::command::front::{Gateway, Place};
@@ -116,7 +116,7 @@ impl Plan {
     /// # Errors
     /// What is wrong with them now, or that they do not serve anything any more.
     pub fn anew() -> Result<Self, Failure> {
-        let node = match cli::parse(std::env::args_os())? {
+        let node = match run::parse(std::env::args_os())? {
             Wish::Run(line) => Some(run::resolve(line)?),
             // They end before anything is served.
             Wish::Help(_) | Wish::Usage(_) => None,

@@ -109,7 +109,7 @@ pub fn options(command: clap::Command) -> clap::Command {
 /// The value of `-p`.
 fn port(text: &str) -> Result<u16, String> {
     text.parse()
-        .map_err(|_| "a port is a number from 0 to 65535".to_owned())
+        .map_err(|_| "a number from 0 to 65535".to_owned())
 }
 
 /// Finds out what is served where.
@@ -130,7 +130,8 @@ pub fn resolve(
     let host = arguments.options.get_one::<String>("host").cloned();
     let (url, url_origin) = match port.is_some() || host.is_some() {
         true => (
-            override_url(url, port, host).map_err(|invalid| arguments.wrong(invalid.message))?,
+            override_url(url, port, host)
+                .map_err(|invalid| arguments.wrong(invalid.message, invalid.hint))?,
             Origin::CommandLine,
         ),
         false => (unless_passed(url, &url_origin), url_origin),
@@ -190,7 +191,7 @@ pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
     match (&url, origin) {
         (_, Origin::CommandLine)
         | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere, _) => url,
-        (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_)) => {
+        (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_) | Origin::Alias(..)) => {
             match activation::is_there() {
                 true => ALL_PASSED,
                 false => url,
@@ -207,7 +208,10 @@ fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Fa
 }
 
 /// The URL that is set; there is always one, unless somebody has set it to `None`.
-fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
+///
+/// # Errors
+/// It makes no sense.
+pub fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
     let origin = Origin::Property(URL.into());
     match scope.get(URL)? {
         Some(Value::Str(text) | Value::Link(text)) => {
@@ -247,13 +251,13 @@ fn override_url(
         false => format!("tcp://{host}:{port}"),
     };
     url.parse().map_err(|_: InvalidSocketUrl| InvalidSocketUrl {
-        message: match host.rsplit_once(':') {
+        message: format!("`{host}` is no host"),
+        hint: match host.rsplit_once(':') {
             Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
-                format!("`{host}` is no host; write `--host {name} -p {port}`")
+                Some(format!("write `--host {name} -p {port}`"))
             }
-            Some(_) | None => format!("`{host}` is no host"),
+            Some(_) | None => None,
         },
-        hint: None,
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
 
 use crate::application::Application;
 use crate::application::current::Current;
@@ -23,6 +24,9 @@ use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 use crate::supervisor::program::{Environment, Programs};
 use crate::supervisor::status;
 use crate::supervisor::supervision::SideProgram;
+
+/// How long a gateway has to pass on what an application says of requests that have not finished in time.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A version of what is served: started, but not yet asked anything.
 pub struct Version {
@@ -205,7 +209,7 @@ impl Service {
                 let patience = self.patience;
                 leaving.spawn(async move {
                     // Time over: what is under way is broken off.
-                    let _ = tokio::time::timeout(patience, old.ended()).await;
+                    let _ = timeout(patience + LAST_WORDS, old.ended()).await;
                 });
             }
         }
@@ -298,7 +302,8 @@ impl Service {
     }
 }
 
-/// Waits until a gateway has ended, and ends the application then; breaks off what takes too long.
+/// Waits until a gateway has ended, and ends the application then. When time is over, the application ends first:
+/// so it has an answer to all that it is on, which the gateway passes on. What is under way then is broken off.
 fn finish(
     mut front: Front,
     application: Arc<Current>,
@@ -306,15 +311,15 @@ fn finish(
 ) -> impl Future<Output = ()> + Send {
     let deadline = Instant::now() + patience;
     async move {
-        tokio::select! {
-            () = front.ended() => {}
-            () = tokio::time::sleep_until(deadline.into()) => {
-                let patience = patience.as_secs_f64();
-                crate::log!("some requests did not finish in {patience} s");
-            }
-        }
-        drop(front);
+        let ended = timeout_at(deadline.into(), front.ended()).await.is_ok();
         let left = deadline.saturating_duration_since(Instant::now());
-        application.stop(left).await;
+        let passing_on = async {
+            if !ended && timeout(LAST_WORDS, front.ended()).await.is_err() {
+                let patience = patience.as_secs_f64();
+                crate::log!("some connections did not end in {patience} s (runner.stop_timeout)");
+            }
+            drop(front);
+        };
+        tokio::join!(application.stop(left), passing_on);
     }
 }

@@ -64,7 +64,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
         false => plain_prefix(&arguments.first("PREFIX")?.text),
     };
     if let Some(word) = arguments.line.words.first() {
-        return Err(arguments.wrong(format_args!("unexpected argument `{}`", word.text)));
+        return Err(arguments.unexpected(word, None));
     }
     let scope = match config::format(&scope.path(&file)) {
         Some(config::Format::Keys) => {

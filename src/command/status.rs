@@ -80,7 +80,7 @@ fn resolve(scope: Scope, arguments: Arguments) -> Result<Status, Failure> {
         (false, false) => Look::Text,
         (true, false) => Look::Json,
         (false, true) => Look::Watch,
-        (true, true) => return Err(arguments.wrong("`--watch` shows text, not JSON")),
+        (true, true) => return Err(arguments.wrong("`--watch` shows text, not JSON", None)),
     };
     Ok(Status {
         master: master::named(scope, arguments)?,

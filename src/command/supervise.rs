@@ -1,6 +1,6 @@
 //! `supervise FILE ARGS…`: an application kept running by one master.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::seat::SeatOptions;
 use crate::supervisor::supervision::{SideProgram, Supervision};
-use crate::syntax::{Diagnostic, quoted};
+use crate::syntax::{Diagnostic, Diagnostics, quoted};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -54,6 +54,9 @@ const EXEC: &str = "exec:";
 
 /// The setting that names programs that are kept running, too.
 pub const PROGRAMS: &str = "runner.supervise.programs";
+
+const STARTUP_LOCK: &str = "runner.supervise.startup_lock";
+const PID_LOCK: &str = "runner.supervise.pid_lock";
 
 /// Something that is supervised.
 #[derive(Debug)]
@@ -167,19 +170,17 @@ fn prepend(line: &mut Line, words: Vec<Word>) {
     line.words.splice(0..0, words);
 }
 
-/// The words of the command that is set, which is not empty.
-fn command(scope: &Scope) -> Result<Vec<Word>, Failure> {
+/// The words of the command that is set.
+///
+/// # Errors
+/// A quote in it is never closed.
+pub fn command(scope: &Scope) -> Result<Vec<Word>, Diagnostic> {
     let text = scope.configuration.text(COMMAND).unwrap_or_default();
-    let words = words(scope, COMMAND, &text)?;
-    if words.is_empty() {
-        let message = "there is no command in it".to_owned();
-        return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
-    }
-    Ok(words)
+    words(scope, COMMAND, &text)
 }
 
 /// Words with quotes as shells have them, from the value of a setting.
-fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, Failure> {
+fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, Diagnostic> {
     let origin = Origin::Property(setting.into());
     let split = shell_words::split(text).map_err(|_| {
         let message = format!("a quote is never closed in {}", quoted(text));
@@ -197,7 +198,9 @@ fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, 
 /// What a command line is once it is supervised.
 fn supervised(scope: Scope, file: Option<RunFile>, mut line: Line) -> Result<Supervise, Failure> {
     let Some(first) = line.words.first().cloned() else {
-        return Err(Failure::mistake("there is nothing to supervise", None));
+        // Only what is set has no words: who types none is told how it is used.
+        let message = "there is no command in it".to_owned();
+        return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
     };
     if let Some(rest) = first.text.strip_prefix(EXEC) {
         line.words.remove(0);
@@ -306,6 +309,27 @@ fn wrong(scope: &Scope, setting: &str, code: &'static str, message: String) -> D
     mistake
 }
 
+/// Everything that is wrong with the settings that say how an application is supervised.
+#[must_use]
+pub fn mistakes(scope: &Scope) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    let pid_file = scope.configuration.path(PID_FILE);
+    let folder = pid_file.as_deref().and_then(Path::parent);
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let message = format!("there is no folder `{}`", folder.display());
+        mistakes.push(wrong(scope, PID_FILE, "setting/missing", message));
+    }
+    mistakes.extend(lock(scope, STARTUP_LOCK).err());
+    mistakes.extend(lock(scope, PID_LOCK).err());
+    let lines = scope.configuration.texts(PROGRAMS);
+    mistakes.extend(
+        lines
+            .iter()
+            .filter_map(|line| side_program(scope, line).err()),
+    );
+    mistakes
+}
+
 /// How an application is supervised, as settings say it.
 ///
 /// # Errors
@@ -316,28 +340,21 @@ pub fn supervision(scope: &Scope) -> Result<Supervision, Failure> {
         let hint = format!("set `{PID_FILE} = '/run/my_app.pid'`");
         return Err(Failure::mistake("`supervise` needs a pid file", Some(hint)));
     };
-    if let Some(folder) = pid_file.parent().filter(|folder| !folder.is_dir()) {
-        let message = format!("there is no folder `{}`", folder.display());
-        return Err(wrong(scope, PID_FILE, "setting/missing", message).into());
+    let mistakes = mistakes(scope);
+    if !mistakes.is_empty() {
+        return Err(Diagnostics(mistakes).into());
     }
-    let lock = |name: &'static str, ending: &str| match settings.text(name) {
-        None => {
-            let mut path = pid_file.clone().into_os_string();
-            path.push(ending);
-            Ok::<_, Failure>(LockUrl::Flock(path.into()))
-        }
-        Some(text) => {
-            let origin = Origin::Property(name.into());
-            let url: LockUrl = text.parse().map_err(|invalid: InvalidLockUrl| {
-                wrong(scope, name, "setting/lock", invalid.message).with_hint_if(invalid.hint)
-            })?;
-            Ok(url.relative_to(&scope.folder(&origin)))
-        }
+    let beside = |ending: &str| {
+        let mut path = pid_file.clone().into_os_string();
+        path.push(ending);
+        LockUrl::Flock(path.into())
     };
+    let lines = settings.texts(PROGRAMS);
+    let programs = lines.iter().map(|line| side_program(scope, line));
     Ok(Supervision {
         seat: SeatOptions {
-            startup_lock: lock("runner.supervise.startup_lock", ".start")?,
-            pid_lock: lock("runner.supervise.pid_lock", ".lock")?,
+            startup_lock: lock(scope, STARTUP_LOCK)?.unwrap_or_else(|| beside(".start")),
+            pid_lock: lock(scope, PID_LOCK)?.unwrap_or_else(|| beside(".lock")),
             pid_file,
         },
         lifetime: Lifetime {
@@ -345,21 +362,29 @@ pub fn supervision(scope: &Scope) -> Result<Supervision, Failure> {
             idle_timeout: settings.duration("runner.supervise.idle_timeout"),
             run_at_least: settings.duration("runner.supervise.run_at_least"),
         },
-        programs: programs(scope)?,
+        programs: programs.collect::<Result<_, _>>()?,
     })
 }
 
-/// The programs that are kept running beside what is supervised.
-fn programs(scope: &Scope) -> Result<Vec<SideProgram>, Failure> {
-    let lines = scope.configuration.texts(PROGRAMS);
-    let programs = lines.iter().map(|line| {
-        let words = words(scope, PROGRAMS, line)?;
-        program(scope, words).ok_or_else(|| {
-            let message = format!("there is no program in {}", quoted(line));
-            wrong(scope, PROGRAMS, "setting/program", message).into()
-        })
-    });
-    programs.collect()
+/// The lock that a setting names, if it names one.
+fn lock(scope: &Scope, setting: &'static str) -> Result<Option<LockUrl>, Diagnostic> {
+    let Some(text) = scope.configuration.text(setting) else {
+        return Ok(None);
+    };
+    let url: LockUrl = text.parse().map_err(|invalid: InvalidLockUrl| {
+        wrong(scope, setting, "setting/lock", invalid.message).with_hint_if(invalid.hint)
+    })?;
+    let folder = scope.folder(&Origin::Property(setting.into()));
+    Ok(Some(url.relative_to(&folder)))
+}
+
+/// A program that is kept running beside what is supervised.
+fn side_program(scope: &Scope, line: &str) -> Result<SideProgram, Diagnostic> {
+    let words = words(scope, PROGRAMS, line)?;
+    program(scope, words).ok_or_else(|| {
+        let message = format!("there is no program in {}", quoted(line));
+        wrong(scope, PROGRAMS, "setting/program", message)
+    })
 }
 
 /// A program with its arguments, if it has a name.

@@ -92,10 +92,10 @@ fn format(arguments: &mut Arguments) -> Result<Format, Failure> {
         "dot" => Ok(drawing::dot),
         "json" => Ok(drawing::json),
         "svg" => Ok(drawing::svg),
-        _ => Err(arguments.wrong(format_args!(
-            "there is no format `{name}`\n = hint: the formats are `{}`",
-            FORMATS.join("`, `")
-        ))),
+        _ => {
+            let hint = format!("the formats are `{}`", FORMATS.join("`, `"));
+            Err(arguments.wrong(format!("there is no format `{name}`"), Some(hint)))
+        }
     }
 }
 
@@ -260,11 +260,9 @@ fn application(scope: &Scope, application: &Application, depth: usize, branches:
 
 /// Where something was written.
 fn place(scope: &Scope, origin: &Origin) -> String {
-    match origin {
-        Origin::CommandLine => "(the command line)".to_owned(),
-        Origin::Property(name) => scope
-            .configuration
-            .place(name)
-            .unwrap_or_else(|| DEFAULT.to_owned()),
-    }
+    let Some(name) = origin.property() else {
+        return "(the command line)".to_owned();
+    };
+    let place = scope.configuration.place(name);
+    place.unwrap_or_else(|| DEFAULT.to_owned())
 }

@@ -81,10 +81,7 @@ pub(super) fn complaint(
 ) -> Diagnostic {
     match rules.origin(name).map(|rule| rule.origin.clone()) {
         Some(Origin::File(home, span)) => Diagnostic::new(code, message).at(&home.source, span),
-        Some(Origin::Option(option)) => {
-            Diagnostic::new(code, format!("{message}, given by `{option}`"))
-        }
-        None => Diagnostic::new(code, message),
+        Some(Origin::Option(_)) | None => Diagnostic::new(code, message),
     }
 }
 
@@ -132,14 +129,10 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
             _ => did_you_mean(name, own),
         };
         let message = format!("there is no setting {}", quoted(name));
-        let mistake = match &rule.origin {
-            Origin::File(home, span) => {
-                Diagnostic::new("setting/unknown", message).at(&home.source, *span)
-            }
-            Origin::Option(option) => {
-                Diagnostic::new("setting/unknown", format!("{message}, given by `{option}`"))
-            }
-        };
+        let mut mistake = Diagnostic::new("setting/unknown", message);
+        if let Origin::File(home, span) = &rule.origin {
+            mistake = mistake.at(&home.source, *span);
+        }
         mistakes.push(mistake.with_hint_if(hint));
     }
 }

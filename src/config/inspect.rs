@@ -4,52 +4,59 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::rules::{Body, Origin, Rule};
-use super::{Configuration, Layer, SETTINGS, check};
-use crate::eval::Properties;
+use super::{Configuration, Layer, SETTINGS, check, settings};
+use crate::eval::{Properties, Value};
 use crate::syntax::{Diagnostic, quoted};
 
 /// A configuration and what is wrong with it.
 #[derive(Debug)]
 pub struct Inspection {
-    /// The configuration; what `runner` itself reads may be missing from it.
+    /// The configuration, with defaults for what is wrong.
     pub configuration: Configuration,
     /// Errors and warnings, in the order of their places.
     pub problems: Vec<Diagnostic>,
 }
 
 impl Configuration {
-    /// Whether everything that `runner` itself reads can be read, so that commands can be resolved.
+    /// Whether a setting has a value that it cannot have.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        let mut defaults = SETTINGS.iter().filter(|setting| {
-            setting.name.starts_with(check::OWN) && setting.default.value().is_some()
-        });
-        defaults.all(|setting| self.settings.contains_key(setting.name))
+    pub fn is_wrong(&self, setting: &str) -> bool {
+        let is_set = !matches!(self.get(setting), Ok(None | Some(Value::None)));
+        is_set && !self.settings.contains_key(setting)
     }
 
     /// Reads the layers, and everything in them that can be evaluated: values that cannot be computed, names that
     /// mean nothing also where nobody reads them, and what is worth a word without being a mistake.
     #[must_use]
     pub fn inspect(layers: &[Layer]) -> Inspection {
-        let (configuration, mut problems) = Self::read(layers, true);
+        let (mut configuration, mut problems) = Self::read(layers, true);
+        // So that the rest can be looked at, what is wrong counts as what it is where nobody sets it.
+        for setting in SETTINGS
+            .iter()
+            .filter(|setting| setting.name.starts_with(check::OWN))
+        {
+            let default = setting.default.value();
+            let default = default.and_then(|value| settings::check(setting, &value).ok());
+            if let (Some(default), true) = (default, configuration.is_wrong(setting.name)) {
+                configuration.settings.insert(setting.name, default);
+            }
+        }
         let rules = &configuration.rules;
+        let mut mistakes = rules.mistakes_on_demand();
         for name in rules.names("") {
             match rules.get(&name) {
-                // It may be set where the file is used.
-                Err(mistake) if mistake.code == "name/property" => problems.push(mistake.warning()),
-                Err(mistake) => problems.push(mistake),
+                Err(mistake) => mistakes.push(mistake),
                 Ok(_) => problems.extend(never_applies(&configuration, &name)),
             }
         }
-        problems.extend(
-            rules
-                .mistakes_on_demand()
-                .into_iter()
-                .map(|mistake| match mistake.code {
-                    "name/property" => mistake.warning(),
-                    _ => mistake,
-                }),
-        );
+        let several = rules.all().filter(|rule| rule.name.ends_with('*'));
+        let nobodys = several.map(|rule| &**rule).chain(&configuration.factories);
+        mistakes.extend(nobodys.filter_map(|rule| rules.mistake_for_any_name(rule)));
+        problems.extend(mistakes.into_iter().map(|mistake| match mistake.code {
+            // It may be set where the file is used.
+            "name/property" => mistake.warning(),
+            _ => mistake,
+        }));
         problems.extend(configuration.warnings.iter().cloned());
         let mut known = HashSet::new();
         problems.retain(|problem| known.insert(identity(problem)));

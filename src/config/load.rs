@@ -9,7 +9,7 @@ use super::name::{BadName, check_rule, prefix};
 use super::reading::read_bounded;
 use super::rules::{Body, Origin, Rule, Rules};
 use super::sections::Section;
-use crate::eval::{Budget, Home, Value, evaluate, unknown_names};
+use crate::eval::{Budget, Home, Value, check_import, evaluate, unknown_names};
 use crate::syntax::ast::Expression;
 use crate::syntax::file::{Line, decode, parse};
 use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, expression, quoted};
@@ -356,7 +356,12 @@ impl FileReader<'_> {
             return Err(Diagnostic::new("section/name", message).at(&self.home.source, span));
         }
         let target = match self.value(parsed)? {
-            Value::Str(target) | Value::Import(target) => target,
+            Value::Str(target) | Value::Import(target) => {
+                let checked = check_import(&target);
+                checked
+                    .map_err(|fault| fault.at(&self.home.source, parsed.span).into_diagnostic())?;
+                target
+            }
             other => {
                 let message = format!(
                     "a shortcut takes the name of a Python module (a string) but got {}",

@@ -23,7 +23,7 @@ pub use sections::{SPECIAL, Special};
 pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 
 use load::{Inclusion, Loader};
-use rules::{Body, Origin, Rules};
+use rules::{Body, Origin, Rule, Rules};
 
 mod check;
 mod dotenv;
@@ -91,7 +91,8 @@ pub struct Configuration {
     rules: Rules,
     settings: HashMap<&'static str, Checked>,
     warnings: Vec<Diagnostic>,
-    factories: Vec<String>,
+    /// `[Component Factories]`: kept, and evaluated by nobody but a check.
+    factories: Vec<Rule>,
 }
 
 impl Configuration {
@@ -148,11 +149,7 @@ impl Configuration {
             rules: loader.rules,
             settings,
             warnings: loader.warnings,
-            factories: loader
-                .factories
-                .iter()
-                .map(|rule| rule.name.as_ref().to_owned())
-                .collect(),
+            factories: loader.factories,
         };
         (configuration, mistakes)
     }
@@ -196,16 +193,23 @@ impl Configuration {
         &self.warnings
     }
 
-    /// The interfaces that `[Component Factories]` names, in the order of the files.
-    #[must_use]
-    pub fn component_factories(&self) -> &[String] {
-        &self.factories
-    }
-
     /// A mistake about a property's value, at the place where its rule stands.
     #[must_use]
     pub fn complain(&self, name: &str, message: String, hint: Option<String>) -> Diagnostic {
         check::complaint(&self.rules, name, "setting/value", message).with_hint_if(hint)
+    }
+
+    /// A mistake in a word of the alias that is a property's value, counted from 0: at that word, if the rule says
+    /// `commands.Alias` itself, or else where the rule stands.
+    #[must_use]
+    pub fn complain_of_word(&self, name: &str, word: usize, message: String) -> Diagnostic {
+        let mut mistake = self.complain(name, message, None);
+        let rule = self.rules.origin(name);
+        let written = rule.and_then(|rule| rule.word(word));
+        if let (Some(span), Some(label)) = (written, mistake.labels.first_mut()) {
+            label.place.span = span;
+        }
+        mistake
     }
 
     /// Where the rule of a property stands: `app.ini:3`. `None` for built-in rules, the environment and

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::name::{LONGEST, candidates};
 use super::settings;
 use crate::eval::{Budget, Fault, Home, Properties, Table, Value, Variables, evaluate};
-use crate::syntax::ast::Expression;
+use crate::syntax::ast::{Argument, Expression, Item, Kind, TrailerKind};
 use crate::syntax::{Diagnostic, Span};
 
 /// A rule: what gives a property, or all below a prefix, its value.
@@ -23,6 +23,38 @@ pub struct Rule {
     pub layer: usize,
     /// Whether a value was read from it.
     pub read: AtomicBool,
+}
+
+impl Rule {
+    /// Where a word stands of an alias that the rule itself makes, counted from 0: `commands.Alias(command=['a', 'b'])`.
+    pub fn word(&self, number: usize) -> Option<Span> {
+        let Body::Expression(expression) = &self.body else {
+            return None;
+        };
+        let Kind::Trailers(_, trailers) = &expression.kind else {
+            return None;
+        };
+        let [function, call] = &trailers[..] else {
+            return None;
+        };
+        let (TrailerKind::Attribute(function), TrailerKind::Call(arguments)) =
+            (&function.kind, &call.kind)
+        else {
+            return None;
+        };
+        let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
+            return None;
+        };
+        let (Kind::List(items) | Kind::Tuple(items)) = &words.kind else {
+            return None;
+        };
+        // Behind a `*` nobody knows their number.
+        let mut spans = items.iter().map_while(|item| match item {
+            Item::One(value) => Some(value.span),
+            Item::Star(_) => None,
+        });
+        spans.nth(number).filter(|_| &**function == "Alias")
+    }
 }
 
 /// What a rule gives.
@@ -326,6 +358,18 @@ impl Rules {
                 })
             }
         }
+    }
+
+    /// What goes wrong in a rule whatever the name is that it is asked for: before its expression looks at the name.
+    pub fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
+        let (Body::Expression(expression), Origin::File(home, _)) = (&rule.body, &rule.origin)
+        else {
+            return None;
+        };
+        let mut budget = Budget::default();
+        let mistake = evaluate(self, home, None, expression, &mut budget).err()?;
+        // That may be the name; names that mean nothing are found without evaluating.
+        (mistake.code != "name/unknown").then_some(mistake)
     }
 
     /// What is wrong with the values of `[Load on Demand]`.

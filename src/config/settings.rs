@@ -50,7 +50,6 @@ impl Kind {
                 min: 0,
                 max: u64::MAX,
             } => "a whole number".to_owned(),
-            Self::Integer { min, max: u64::MAX } => format!("a whole number, at least {min}"),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Boolean => "`True` or `False`".to_owned(),
             Self::Duration => "a duration".to_owned(),
@@ -194,13 +193,13 @@ pub const SETTINGS: &[Setting] = settings! {
         "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced. The log says where the application was. 0 is no limit.",
         "runner.request.timeout = '2m'";
     "runner.start_timeout" Kind::Duration, Default::Number(60),
-        "How long the application may take to be imported.",
+        "How long the application may take to be imported, until that is given up. The log says where it was.",
         "runner.start_timeout = '5m'";
     "runner.status.url" Kind::Url, Default::Unset,
         "The socket on which the server can be asked how it is and told to reload or stop (`runner status`, `reload`, `stop`): `unix:PATH`. Only root and the user that the server runs as can use it. Unless it is set there is none, but in `supervise`, which has one beside its pid file.",
         "runner.status.url = 'unix:/run/my_app.socket'";
     "runner.stop_timeout" Kind::Duration, Default::Number(30),
-        "How long requests may take to finish when `runner` is told to stop, until their workers are killed.",
+        "How long requests may take to finish when `runner` is told to stop, until they are answered with status 504 and their workers are ended. The log says where the application was.",
         "runner.stop_timeout = '10s'";
     "runner.supervise.command" Kind::Text, Default::Unset,
         "The command that `supervise` runs where no command stands behind it: a line as it would be typed after `runner`, with quotes as shells have them; or `exec:` and a program with its arguments, which is kept running.",
@@ -329,7 +328,7 @@ pub fn check(
         );
         ("type/setting", message, hint)
     };
-    let bad_value = |wanted: &str| {
+    let out_of_range = |wanted: &str| {
         let message = format!(
             "setting `{}` takes {wanted} but got {}",
             setting.name,
@@ -340,7 +339,7 @@ pub fn check(
     match (setting.kind, value) {
         (Kind::Integer { min, max }, Value::Int(number)) => match number.to_u64() {
             Some(number) if (min..=max).contains(&number) => Ok(Checked::Integer(number)),
-            _ => Err(bad_value(&setting.kind.wanted())),
+            _ => Err(out_of_range(&setting.kind.wanted())),
         },
         (Kind::Integer { .. }, Value::Str(text)) if text.trim().parse::<u64>().is_ok() => Err(
             wrong_type(Some(format!("write `{}` without quotes", text.trim()))),
@@ -361,7 +360,7 @@ pub fn check(
                 Some(seconds) if (0.0..=LONGEST).contains(&seconds) => {
                     Ok(Checked::Duration(Duration::from_secs_f64(seconds)))
                 }
-                Some(_) => Err(bad_value("a duration from 0 to 100 years")),
+                Some(_) => Err(out_of_range("a duration from 0 to 100 years")),
                 None => Err(wrong_type(hint())),
             }
         }
@@ -377,7 +376,7 @@ pub fn check(
                 Some(bytes) if (0.0..=LARGEST).contains(&bytes) => {
                     Ok(Checked::Integer(bytes.round() as u64))
                 }
-                Some(_) => Err(bad_value("a size from 0 to 8192 TiB")),
+                Some(_) => Err(out_of_range("a size from 0 to 8192 TiB")),
                 None => Err(wrong_type(Some(
                     "write bytes as a number, or `'64k'`, `'10M'`, `'1G'`".to_owned(),
                 ))),
@@ -395,18 +394,18 @@ pub fn check(
         // The largest number means no user at all to the system.
         (Kind::Account, Value::Int(number)) => match number.to_u32() {
             Some(number) if number < u32::MAX => Ok(Checked::Text(number.to_string())),
-            _ => Err(bad_value("a name, or a number from 0 to 4294967294")),
+            _ => Err(out_of_range("a name, or a number from 0 to 4294967294")),
         },
         (Kind::Rights, Value::Str(text)) => {
             let octal = text.len() <= 3 && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
             match u64::from_str_radix(text, 8) {
                 Ok(rights) if octal => Ok(Checked::Integer(rights)),
-                _ => Err(bad_value("up to three octal digits, as in `'027'`,")),
+                _ => Err(out_of_range("up to three octal digits, as in `'027'`,")),
             }
         }
         (Kind::Rights, Value::Int(number)) => match number.to_u64() {
             Some(number @ 0..=0o777) => Ok(Checked::Integer(number)),
-            _ => Err(bad_value("a number from 0 to 0o777")),
+            _ => Err(out_of_range("a number from 0 to 0o777")),
         },
         (Kind::Texts, Value::List(items) | Value::Tuple(items)) => {
             let texts = items.iter().map(|item| match item {
@@ -418,8 +417,8 @@ pub fn check(
                 None => Err(wrong_type(None)),
             }
         }
-        (Kind::Texts, Value::Str(text)) => {
-            let hint = format!("write `[{}]`", Value::Str(text.clone()).shown());
+        (Kind::Texts, Value::Str(_)) => {
+            let hint = format!("write `[{}]`", value.repr());
             Err(wrong_type(Some(hint)))
         }
         (Kind::Boolean, Value::Int(_)) => {

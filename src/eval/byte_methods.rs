@@ -9,7 +9,7 @@ use super::budget::Fault;
 use super::calls::Arguments;
 use super::encodings::decode;
 use super::interpreter::Evaluator;
-use super::methods::wrong_number;
+use super::methods::{wrong_argument, wrong_number};
 use super::sequences::elements;
 use super::texts::{self, exactly, whole};
 use super::translation::make_byte_table;
@@ -100,7 +100,7 @@ pub(super) fn call(
     let given = texts::by_position(name, arguments)?;
     match name {
         "decode" if given.len() <= 2 => return decode(bytes, &given, evaluator.budget),
-        "decode" => return Err(wrong_number(name, "0 to 2 arguments", given.len())),
+        "decode" => return Err(wrong_number(name, 0..=2, given.len())),
         "hex" => return hexadecimal(evaluator, bytes, &given),
         "fromhex" => {
             let [text] = exactly(name, &given)?;
@@ -181,10 +181,7 @@ fn all_stand_in(evaluator: &mut Evaluator<'_>, name: &str, parts: &[Value]) -> R
 }
 
 fn takes_bytes(name: &str, got: &Value) -> Fault {
-    Fault::wrong_type(format!(
-        "method `{name}` takes bytes but got {}",
-        got.kind()
-    ))
+    wrong_argument(name, "bytes", got)
 }
 
 /// What a method of strings complains about, of bytes.
@@ -224,7 +221,7 @@ fn hexadecimal(evaluator: &mut Evaluator<'_>, bytes: &[u8], arguments: &[Value])
         [] | [Value::None] => (None, 1),
         [separator] => (Some(separator), 1),
         [separator, every] => (Some(separator), whole("hex", every)?),
-        _ => return Err(wrong_number("hex", "0 to 2 arguments", arguments.len())),
+        _ => return Err(wrong_number("hex", 0..=2, arguments.len())),
     };
     let separator = match separator {
         None | Some(Value::None) => None,
@@ -279,11 +276,7 @@ fn translate(bytes: &[u8], arguments: &[Value]) -> Result<Value> {
         [table, Value::Bytes(delete)] => (table, Some(delete)),
         [_, other] => return Err(takes_bytes("translate", other)),
         _ => {
-            return Err(wrong_number(
-                "translate",
-                "1 to 2 arguments",
-                arguments.len(),
-            ));
+            return Err(wrong_number("translate", 1..=2, arguments.len()));
         }
     };
     let table = match table {

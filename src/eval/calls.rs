@@ -1,5 +1,6 @@
 //! Calls: arguments to parameters, of functions of the table and of lambdas.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::budget::{Budget, Fault};
@@ -156,6 +157,16 @@ fn counted(count: usize) -> String {
     }
 }
 
+/// How many arguments something takes: `2 arguments`, `at most 1 argument`, `1 to 3 arguments`.
+pub(super) fn counts(takes: RangeInclusive<usize>) -> String {
+    let (least, most) = takes.into_inner();
+    match least {
+        _ if least == most => counted(most),
+        0 => format!("at most {}", counted(most)),
+        _ => format!("{least} to {}", counted(most)),
+    }
+}
+
 /// Sorts arguments to the parameters of a function of the table.
 ///
 /// # Errors
@@ -186,12 +197,10 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         .position(|parameter| *parameter == "*" || *parameter == BY_NAME);
     let by_position = star.unwrap_or(takes.len());
     let wrong_number = |given: usize| {
-        let wanted = match (rest, least == takes.len()) {
-            (true, _) => format!("at least {}", counted(least)),
-            (false, true) => counted(least),
-            (false, false) if least == by_position => counted(least),
-            (false, false) if least == 0 => format!("at most {}", counted(by_position)),
-            (false, false) => format!("{least} to {}", counted(by_position)),
+        let wanted = match rest {
+            true => format!("at least {}", counted(least)),
+            false if least == takes.len() => counted(least),
+            false => counts(least..=by_position),
         };
         Fault::new(
             "type/arguments",
@@ -233,7 +242,7 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
     }
     for (parameter, value) in takes.iter().zip(&bound.values) {
         if value.is_none() && !parameter.ends_with('=') {
-            if given == 0 && least == 1 || bound.values.iter().flatten().count() == given {
+            if bound.values.iter().flatten().count() == given {
                 return Err(wrong_number(given));
             }
             let message = format!("function `{called}` needs argument `{parameter}`");

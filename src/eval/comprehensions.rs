@@ -208,7 +208,11 @@ fn bind_several(
             Some(_) => format!("{} names or more", targets.len() - 1),
             None => format!("{} names", targets.len()),
         };
-        let message = format!("{names} stand for {} values", values.len());
+        let count = match values.len() {
+            1 => "1 value".to_owned(),
+            several => format!("{several} values"),
+        };
+        let message = format!("{names} stand for {count}");
         return Err(Fault::bad_value(message).at(&evaluator.home.source, span));
     }
     if let Some(place) = star {

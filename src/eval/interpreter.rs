@@ -367,17 +367,8 @@ impl Evaluator<'_> {
             });
         }
         let held = super::value::below(defaults.iter().flatten())?;
-        let depth = 1 + self
-            .locals
-            .as_ref()
-            .map_or(0, |scope| scope.depth)
-            .max(held);
-        if depth > super::value::DEEPEST {
-            return Err(Fault::new(
-                "limit/depth",
-                "lambdas hold one another too deep",
-            ));
-        }
+        let around = self.locals.as_ref().map_or(0, |scope| scope.depth);
+        let depth = super::value::deeper(around.max(held))?;
         Ok(Value::Closure(Arc::new(Closure {
             lambda: Arc::clone(lambda),
             defaults,

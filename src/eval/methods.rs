@@ -1,9 +1,10 @@
 //! Attributes and methods: those of Python's types that read and do not change.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::budget::Fault;
-use super::calls::Arguments;
+use super::calls::{self, Arguments};
 use super::interpreter::Evaluator;
 use super::value::{Items, Table, Value};
 use super::{byte_methods, compare, lookups, names, numbers, texts};
@@ -167,9 +168,16 @@ fn received(of: &str, name: &str, mut arguments: Arguments) -> Result<(Value, Ar
 }
 
 /// The mistake of a wrong number of arguments.
-pub(super) fn wrong_number(name: &str, wanted: &str, got: usize) -> Fault {
+pub(super) fn wrong_number(name: &str, takes: RangeInclusive<usize>, got: usize) -> Fault {
+    let wanted = calls::counts(takes);
     let message = format!("method `{name}` takes {wanted} but got {got}");
     Fault::new("type/arguments", message)
+}
+
+/// The mistake of a wrong argument.
+pub(super) fn wrong_argument(name: &str, wanted: &str, got: &Value) -> Fault {
+    let kind = got.kind();
+    Fault::wrong_type(format!("method `{name}` takes {wanted} but got {kind}"))
 }
 
 fn of_table(
@@ -187,7 +195,7 @@ fn of_table(
             let found = table.get(key, evaluator.budget)?;
             Ok(found.unwrap_or(default).clone())
         }
-        ("get", _) => Err(wrong_number(name, "1 to 2 arguments", arguments.len())),
+        ("get", _) => Err(wrong_number(name, 1..=2, arguments.len())),
         ("copy", []) => Ok(Value::Dict(Arc::clone(table))),
         ("fromkeys", [keys, rest @ ..]) if rest.len() <= 1 => {
             let mut made = Table::default();
@@ -197,7 +205,7 @@ fn of_table(
             }
             Ok(Value::Dict(Arc::new(made)))
         }
-        ("fromkeys", _) => Err(wrong_number(name, "1 to 2 arguments", arguments.len())),
+        ("fromkeys", _) => Err(wrong_number(name, 1..=2, arguments.len())),
         ("keys", []) => {
             let keys = table.keys().cloned().collect();
             Ok(Value::List(Items::new(keys, evaluator.budget)?))
@@ -218,7 +226,7 @@ fn of_table(
             }
             Ok(Value::List(Items::new(pairs, evaluator.budget)?))
         }
-        _ => Err(wrong_number(name, "no arguments", arguments.len())),
+        _ => Err(wrong_number(name, 0..=0, arguments.len())),
     }
 }
 
@@ -239,7 +247,7 @@ fn of_namespace(
             let message = format!("a namespace is indexed by a name, not by {}", other.kind());
             Err(Fault::wrong_type(message))
         }
-        ("get", []) => Err(wrong_number(name, "1 to 2 arguments", 0)),
+        ("get", []) => Err(wrong_number(name, 1..=2, 0)),
         _ => {
             let table = lookups::namespace_table(evaluator, prefix)?;
             of_table(evaluator, &table, name, arguments)
@@ -260,7 +268,7 @@ fn of_set(
     let mut result = Value::Set(Arc::clone(table));
     let single = !matches!(name, "union" | "intersection" | "difference");
     if single && arguments.len() != 1 {
-        return Err(wrong_number(name, "1 argument", arguments.len()));
+        return Err(wrong_number(name, 1..=1, arguments.len()));
     }
     for argument in arguments {
         let mut other = Table::default();
@@ -310,12 +318,11 @@ fn of_sequence(
     if name == "copy" && arguments.is_empty() {
         return Ok(value.clone());
     }
-    let Some((wanted, bounds)) = arguments.split_first() else {
-        return Err(wrong_number(name, "1 argument", 0));
+    let takes = if name == "count" { 1..=1 } else { 1..=3 };
+    let (wanted, bounds) = match arguments.split_first() {
+        Some(split) if takes.contains(&arguments.len()) => split,
+        Some(_) | None => return Err(wrong_number(name, takes, arguments.len())),
     };
-    if bounds.len() > 2 || name == "count" && !bounds.is_empty() {
-        return Err(wrong_number(name, "1 argument", arguments.len()));
-    }
     let items = super::sequences::elements(value, evaluator.properties, evaluator.budget)?;
     let mut places = Vec::new();
     for (place, item) in items.iter().enumerate() {

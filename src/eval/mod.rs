@@ -3,6 +3,7 @@
 pub use budget::{Budget, Fault};
 pub use functions::{FUNCTIONS, Function};
 pub use interpreter::{Home, Properties, Variables, evaluate};
+pub use lookups::check_import;
 pub use names::{CONSTANTS, Constant};
 pub use spelling::unknown_names;
 pub use value::{Items, Table, Value};

@@ -46,7 +46,7 @@ pub(super) fn call(
     arguments: &[Value],
 ) -> Result<Value, Fault> {
     if !arguments.is_empty() {
-        return Err(wrong_number(name, "no arguments", arguments.len()));
+        return Err(wrong_number(name, 0..=0, arguments.len()));
     }
     let ratio = |parts: (BigInt, BigInt), evaluator: &mut Evaluator<'_>| {
         let parts = vec![Value::Int(parts.0), Value::Int(parts.1)];

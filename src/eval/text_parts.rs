@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::budget::Fault;
 use super::calls::Arguments;
 use super::interpreter::Evaluator;
-use super::methods::wrong_number;
+use super::methods::{wrong_argument, wrong_number};
 use super::sequences::elements;
 use super::templates;
 use super::texts::{blank, bounds, exactly, string, whole};
@@ -53,7 +53,7 @@ pub(super) fn replace(
     let (old, new, count) = match arguments {
         [old, new] => (old, new, -1),
         [old, new, count] => (old, new, whole("replace", count)?),
-        _ => return Err(wrong_number("replace", "2 to 3 arguments", arguments.len())),
+        _ => return Err(wrong_number("replace", 2..=3, arguments.len())),
     };
     let (old, new) = (string("replace", old)?, string("replace", new)?);
     let most = usize::try_from(count).unwrap_or(usize::MAX);
@@ -77,7 +77,7 @@ pub(super) fn split(
 ) -> Result<Value> {
     let name = if right { "rsplit" } else { "split" };
     if arguments.len() > 2 {
-        return Err(wrong_number(name, "0 to 2 arguments", arguments.len()));
+        return Err(wrong_number(name, 0..=2, arguments.len()));
     }
     let most = match arguments.get(1) {
         None | Some(Value::None) => usize::MAX,
@@ -165,7 +165,7 @@ pub(super) fn partition(
 
 pub(super) fn starts(text: &str, name: &str, arguments: &[Value]) -> Result<Value> {
     let [parts, range @ ..] = arguments else {
-        return Err(wrong_number(name, "1 to 3 arguments", 0));
+        return Err(wrong_number(name, 1..=3, 0));
     };
     let Some(text) = part_of(text, range)? else {
         return Ok(Value::Bool(false));
@@ -209,10 +209,10 @@ fn part_of<'t>(text: &'t str, range: &[Value]) -> Result<Option<&'t str>> {
 
 pub(super) fn find(text: &str, name: &str, arguments: &[Value]) -> Result<Value> {
     let [part, range @ ..] = arguments else {
-        return Err(wrong_number(name, "1 to 3 arguments", 0));
+        return Err(wrong_number(name, 1..=3, 0));
     };
     if range.len() > 2 {
-        return Err(wrong_number(name, "1 to 3 arguments", arguments.len()));
+        return Err(wrong_number(name, 1..=3, arguments.len()));
     }
     let part = string(name, part)?;
     let within = part_of(text, range)?;
@@ -249,7 +249,7 @@ pub(super) fn strip(text: &str, name: &str, arguments: &[Value]) -> Result<Value
     let characters = match arguments {
         [] | [Value::None] => None,
         [characters] => Some(string(name, characters)?),
-        _ => return Err(wrong_number(name, "0 to 1 arguments", arguments.len())),
+        _ => return Err(wrong_number(name, 0..=1, arguments.len())),
     };
     let unwanted = |c: char| match characters {
         None => blank(c),
@@ -282,7 +282,7 @@ pub(super) fn justify(
                 }
             }
         }
-        _ => return Err(wrong_number(name, "1 to 2 arguments", arguments.len())),
+        _ => return Err(wrong_number(name, 1..=2, arguments.len())),
     };
     let width = usize::try_from(whole(name, width)?.max(0)).unwrap_or(usize::MAX);
     let missing = width.saturating_sub(text.chars().count());
@@ -320,11 +320,7 @@ pub(super) fn split_lines(
         [] => false,
         [keep] => keep.truth(),
         _ => {
-            return Err(wrong_number(
-                "splitlines",
-                "0 to 1 arguments",
-                arguments.len(),
-            ));
+            return Err(wrong_number("splitlines", 0..=1, arguments.len()));
         }
     };
     let ends = |c: char| {
@@ -358,11 +354,7 @@ pub(super) fn expand_tabs(
         [] => 8,
         [size] => usize::try_from(whole("expandtabs", size)?.max(0)).unwrap_or(usize::MAX),
         _ => {
-            return Err(wrong_number(
-                "expandtabs",
-                "0 to 1 arguments",
-                arguments.len(),
-            ));
+            return Err(wrong_number("expandtabs", 0..=1, arguments.len()));
         }
     };
     let tabs = text.matches('\t').count();
@@ -397,8 +389,9 @@ pub(super) fn format_map(
     text: &str,
     arguments: &[Value],
 ) -> Result<Value> {
-    let [Value::Dict(table)] = exactly::<1>("format_map", arguments)? else {
-        return Err(Fault::wrong_type("method `format_map` takes a dict"));
+    let [table] = exactly("format_map", arguments)?;
+    let Value::Dict(table) = table else {
+        return Err(wrong_argument("format_map", "a dict", table));
     };
     let named = table.entries().iter().filter_map(|(key, value)| match key {
         Value::Str(name) => Some((Arc::clone(name), value.clone())),

@@ -8,7 +8,7 @@ use super::budget::Fault;
 use super::calls::Arguments;
 use super::encodings::encode;
 use super::interpreter::Evaluator;
-use super::methods::wrong_number;
+use super::methods::{wrong_argument, wrong_number};
 use super::repr::printable;
 use super::templates;
 use super::text_parts::{
@@ -107,7 +107,7 @@ pub(super) fn call(
             return justify(evaluator, text, name, &arguments);
         }
         "encode" if arguments.len() <= 2 => return encode(text, &arguments, evaluator.budget),
-        "encode" => return Err(wrong_number(name, "0 to 2 arguments", arguments.len())),
+        "encode" => return Err(wrong_number(name, 0..=2, arguments.len())),
         "translate" => return translate(evaluator, text, &arguments),
         "maketrans" => return make_table(evaluator, &arguments),
         "splitlines" => return split_lines(evaluator, text, &arguments),
@@ -126,7 +126,7 @@ pub(super) fn call(
         _ => {}
     }
     if !arguments.is_empty() {
-        return Err(wrong_number(name, "no arguments", arguments.len()));
+        return Err(wrong_number(name, 0..=0, arguments.len()));
     }
     evaluator.budget.allocate(3 * text.len())?;
     Ok(plain(text, name))
@@ -295,32 +295,17 @@ pub(super) fn exactly<'a, const N: usize>(
     name: &str,
     arguments: &'a [Value],
 ) -> Result<&'a [Value; N]> {
-    <&[Value; N]>::try_from(arguments).map_err(|_| {
-        let wanted = if N == 1 {
-            "1 argument".to_owned()
-        } else {
-            format!("{N} arguments")
-        };
-        wrong_number(name, &wanted, arguments.len())
-    })
+    <&[Value; N]>::try_from(arguments).map_err(|_| wrong_number(name, N..=N, arguments.len()))
 }
 
 pub(super) fn string<'a>(name: &str, value: &'a Value) -> Result<&'a str> {
-    value.as_str().ok_or_else(|| {
-        Fault::wrong_type(format!(
-            "method `{name}` takes a string but got {}",
-            value.kind()
-        ))
-    })
+    let text = value.as_str();
+    text.ok_or_else(|| wrong_argument(name, "a string", value))
 }
 
 pub(super) fn whole(name: &str, value: &Value) -> Result<i64> {
-    let number = value.as_integer().ok_or_else(|| {
-        Fault::wrong_type(format!(
-            "method `{name}` takes a whole number but got {}",
-            value.kind()
-        ))
-    })?;
+    let number = value.as_integer();
+    let number = number.ok_or_else(|| wrong_argument(name, "a whole number", value))?;
     Ok(number
         .to_i64()
         .unwrap_or(if number.sign() == num_bigint::Sign::Minus {

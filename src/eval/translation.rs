@@ -6,8 +6,8 @@ use num_traits::ToPrimitive;
 
 use super::budget::Fault;
 use super::interpreter::Evaluator;
-use super::methods::wrong_number;
-use super::texts::string;
+use super::methods::{wrong_argument, wrong_number};
+use super::texts::{exactly, string};
 use super::value::{Table, Value};
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -20,11 +20,8 @@ pub(super) fn translate(
 ) -> Result<Value> {
     let [Value::Dict(table)] = arguments else {
         return Err(match arguments {
-            [other] => Fault::wrong_type(format!(
-                "method `translate` takes a dict but got {}",
-                other.kind()
-            )),
-            _ => wrong_number("translate", "1 argument", arguments.len()),
+            [other] => wrong_argument("translate", "a dict", other),
+            _ => wrong_number("translate", 1..=1, arguments.len()),
         });
     };
     let mut out = String::new();
@@ -65,34 +62,25 @@ pub(super) fn make_table(evaluator: &mut Evaluator<'_>, arguments: &[Value]) -> 
     match arguments {
         [Value::Dict(table)] => {
             for (key, value) in table.entries() {
+                let message = || format!("a key is one character, not {}", key.shown());
                 let key = match key {
                     Value::Str(text) => {
                         let mut characters = text.chars();
                         match (characters.next(), characters.next()) {
                             (Some(only), None) => number(only),
-                            _ => return Err(Fault::bad_value("a key is one character")),
+                            _ => return Err(Fault::bad_value(message())),
                         }
                     }
                     Value::Int(_) | Value::Bool(_) => key.clone(),
-                    other => {
-                        let message = format!("a key is one character, not {}", other.kind());
-                        return Err(Fault::wrong_type(message));
-                    }
+                    _ => return Err(Fault::wrong_type(message())),
                 };
                 made.insert(key, value.clone(), evaluator.budget)?;
             }
         }
-        [other] => {
-            return Err(Fault::wrong_type(format!(
-                "method `maketrans` takes a dict but got {}",
-                other.kind()
-            )));
-        }
+        [other] => return Err(wrong_argument("maketrans", "a dict", other)),
         [from, to, rest @ ..] if rest.len() <= 1 => {
             let (from, to) = (string("maketrans", from)?, string("maketrans", to)?);
-            if from.chars().count() != to.chars().count() {
-                return Err(Fault::bad_value("both strings are equally long"));
-            }
+            same_length(from.chars().count(), to.chars().count())?;
             for (from, to) in from.chars().zip(to.chars()) {
                 made.insert(number(from), number(to), evaluator.budget)?;
             }
@@ -103,27 +91,30 @@ pub(super) fn make_table(evaluator: &mut Evaluator<'_>, arguments: &[Value]) -> 
             }
         }
         _ => {
-            return Err(wrong_number(
-                "maketrans",
-                "1 to 3 arguments",
-                arguments.len(),
-            ));
+            return Err(wrong_number("maketrans", 1..=3, arguments.len()));
         }
     }
     Ok(Value::Dict(Arc::new(made)))
 }
 
+fn same_length(from: usize, to: usize) -> Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    let message =
+        format!("method `maketrans` takes two of the same length but got {from} and {to}");
+    Err(Fault::bad_value(message))
+}
+
 /// `bytes.maketrans(from, to)`: a byte for each of the 256.
 pub(super) fn make_byte_table(arguments: &[Value]) -> Result<Value> {
-    let [from, to] = arguments else {
-        return Err(wrong_number("maketrans", "2 arguments", arguments.len()));
+    let (from, to) = match exactly("maketrans", arguments)? {
+        [Value::Bytes(from), Value::Bytes(to)] => (from, to),
+        [Value::Bytes(_), other] | [other, _] => {
+            return Err(wrong_argument("maketrans", "bytes", other));
+        }
     };
-    let (Value::Bytes(from), Value::Bytes(to)) = (from, to) else {
-        return Err(Fault::wrong_type("method `maketrans` takes bytes"));
-    };
-    if from.len() != to.len() {
-        return Err(Fault::bad_value("both are equally long"));
-    }
+    same_length(from.len(), to.len())?;
     let mut table: Vec<u8> = (0..=u8::MAX).collect();
     for (from, to) in from.iter().zip(to.iter()) {
         table[usize::from(*from)] = *to;

@@ -88,12 +88,16 @@ impl Items {
 
 /// The depth of something that holds these values.
 pub(super) fn below<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16, Fault> {
-    let depth = 1 + values.map(Value::depth).max().unwrap_or_default();
-    if depth > DEEPEST {
+    deeper(values.map(Value::depth).max().unwrap_or_default())
+}
+
+/// The depth of something that holds what is so deep.
+pub(super) fn deeper(depth: u16) -> Result<u16, Fault> {
+    if depth >= DEEPEST {
         let message = format!("values stand in one another more than {DEEPEST} deep");
         return Err(Fault::new("limit/depth", message));
     }
-    Ok(depth)
+    Ok(depth + 1)
 }
 
 /// A dict in the order of insertion, or with `None` for every value a set.

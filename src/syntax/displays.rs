@@ -177,7 +177,7 @@ fn clause(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Clause, Diagnost
             values,
             conditions,
         }),
-        _ => Err(builder.error(span, "expected `for NAME in VALUES`")),
+        _ => Err(builder.unread(span)),
     }
 }
 
@@ -216,7 +216,7 @@ fn one_target(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Target, Diag
     let starred = pair.as_rule() == Rule::target_star;
     let listed = pair.as_str().starts_with('[');
     let inner = pair.into_inner().next();
-    let inner = inner.ok_or_else(|| builder.error(span, "expected a name"))?;
+    let inner = inner.ok_or_else(|| builder.unread(span))?;
     if starred {
         return Ok(Target::Star(Box::new(one_target(builder, inner)?)));
     }
@@ -268,7 +268,7 @@ pub(super) fn arguments(
 fn argument(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Argument, Diagnostic> {
     let span = builder.span(&pair);
     let mut parts = pair.into_inner();
-    let missing = || builder.error(span, "expected an expression");
+    let missing = || builder.unread(span);
     let first = parts.next().ok_or_else(missing)?;
     let mut next = || builder.expression(parts.next().ok_or_else(missing)?);
     match first.as_rule() {
@@ -327,7 +327,7 @@ pub(super) fn subscript(
     }
     match slices.pop() {
         Some(only) => one_slice(builder, only),
-        None => Err(builder.error(span, "expected an index")),
+        None => Err(builder.unread(span)),
     }
 }
 

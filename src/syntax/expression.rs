@@ -21,6 +21,9 @@ pub const LONGEST_INTEGER: usize = 4300;
 const STACK_PER_LEVEL: usize = 48 << 10;
 const STACK_LEFT: usize = 256 << 10;
 
+/// What is said of what the grammar does not let through, and so never.
+const UNREAD: &str = "this cannot be read";
+
 /// Parses the value of a setting.
 ///
 /// # Errors
@@ -76,10 +79,7 @@ impl Builder<'_> {
         let mut pairs =
             Grammar::parse(rule, text).map_err(|error| messages::describe(self, text, &error))?;
         let Some(sequence) = pairs.next().and_then(|value| value.into_inner().next()) else {
-            return Err(Diagnostic::new(
-                "syntax/expression",
-                "expected an expression",
-            ));
+            return Err(self.unread(self.range(0, text.len())));
         };
         self.sequence(sequence)
     }
@@ -94,6 +94,11 @@ impl Builder<'_> {
 
     pub fn error(self, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new("syntax/expression", message).at(self.source, span)
+    }
+
+    /// The mistake of what the grammar does not let through: the trees that it makes have all their parts.
+    pub fn unread(self, span: Span) -> Diagnostic {
+        self.error(span, UNREAD)
     }
 
     /// One item, or a tuple.
@@ -140,7 +145,7 @@ impl Builder<'_> {
             .into_inner()
             .filter(|part| !matches!(part.as_rule(), Rule::if_word | Rule::else_word))
             .map(|part| self.expression(part));
-        let missing = || self.error(span, "expected an expression");
+        let missing = || self.unread(span);
         let mut value = parts.next().ok_or_else(missing)??;
         let mut branches = Vec::new();
         while let Some(condition) = parts.next() {
@@ -205,7 +210,7 @@ impl Builder<'_> {
             parts.next();
         }
         let Some(atom) = parts.next() else {
-            return Err(self.error(whole, "expected an expression"));
+            return Err(self.unread(whole));
         };
         let base = self.atom(atom)?;
         let trailers: Vec<Trailer> = parts
@@ -264,13 +269,11 @@ impl Builder<'_> {
         };
         if let Some(base) = based {
             let parsed = BigInt::parse_bytes(&digits.as_bytes()[2..], base);
-            return parsed
-                .map(Kind::Integer)
-                .ok_or_else(|| self.error(span, "expected a number"));
+            return parsed.map(Kind::Integer).ok_or_else(|| self.unread(span));
         }
         if digits.contains(['.', 'e']) {
             let parsed = digits.parse().map(Kind::Float);
-            return parsed.map_err(|_| self.error(span, "expected a number"));
+            return parsed.map_err(|_| self.unread(span));
         }
         if digits.len() > LONGEST_INTEGER {
             let message = format!("a number has at most {LONGEST_INTEGER} digits");
@@ -285,7 +288,7 @@ impl Builder<'_> {
             return Err(self.error(span, message).with_hint(hint));
         }
         let parsed = digits.parse().map(Kind::Integer);
-        parsed.map_err(|_| self.error(span, "expected a number"))
+        parsed.map_err(|_| self.unread(span))
     }
 
     /// Strings side by side are one.
@@ -340,7 +343,7 @@ impl Builder<'_> {
                 _ => body = Some(self.expression(part)?),
             }
         }
-        let body = body.ok_or_else(|| self.error(span, "expected an expression"))?;
+        let body = body.ok_or_else(|| self.unread(span))?;
         displays::check_parameters(self, &parameters, span)?;
         Ok(Expression {
             kind: Kind::Lambda(Arc::new(Lambda { parameters, body })),

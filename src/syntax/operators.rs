@@ -103,10 +103,7 @@ fn power(builder: Builder<'_>, parts: &mut Parts<'_>) -> Result<Expression, Diag
                 span,
             })
         }
-        None => Err(Diagnostic::new(
-            "syntax/expression",
-            "expected an expression",
-        )),
+        None => Err(builder.unread(builder.range(0, 0))),
     }
 }
 

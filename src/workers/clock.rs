@@ -21,9 +21,9 @@ const HICCUP: Duration = Duration::from_millis(10);
 /// What [`Pool::clock`] found.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Requests that are overdue since now, whose workers are to be replaced, or slow.
+    /// Requests that are overdue since now, whose workers are to be replaced, or given up, or slow.
     pub questions: Vec<Question>,
-    /// Workers with nothing left to do but overdue requests since now: to be ended.
+    /// Workers with nothing left to do but what was given up: to be ended.
     pub hopeless: Vec<WorkerId>,
     /// Workers that have answered as many requests as they are to, and how many that is.
     pub spent: Vec<(WorkerId, u64)>,
@@ -80,15 +80,31 @@ impl Pool {
         self.unstick()?;
         let now = Instant::now();
         let mut findings = Findings::default();
+        if let Some(by) = self.closed {
+            match now >= by {
+                true => self.give_up(&mut findings, now)?,
+                false => findings.next = Some(by),
+            }
+        }
         for (&id, worker) in &mut self.workers {
             let mut finishing = 0;
             for (index, post) in worker.posts.iter_mut().enumerate() {
                 let since = post.progress;
                 let mut reason = None;
+                let limit = self.limits.request_timeout;
                 let Some(task) = post.lane.oldest_mut() else {
+                    if post.stalled && worker.standing == Standing::Serving {
+                        // It was to begin something and has not: it is still at what comes after an answer.
+                        if is_over(limit, since, now) {
+                            worker.standing = Standing::Doomed;
+                            let question = post.question((id, index), Reason::Lingering, now);
+                            findings.questions.extend(question);
+                        } else {
+                            sooner(&mut findings.next, deadline(limit, since));
+                        }
+                    }
                     continue;
                 };
-                let limit = self.limits.request_timeout;
                 if !task.is_answered() && is_over(limit, since, now) {
                     self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
                     reason = Some(Reason::Overdue);
@@ -166,13 +182,17 @@ impl Pool {
 }
 
 impl Post {
-    /// A question about the request that a lane is on.
-    fn question(&self, seat: Seat, reason: Reason, now: Instant) -> Option<Question> {
+    /// A question about the request that a lane is on, or else about the last one.
+    pub(super) fn question(&self, seat: Seat, reason: Reason, now: Instant) -> Option<Question> {
         Some(Question {
             seat,
-            number: self.lane.oldest_number()?,
+            // 0 is "no request".
+            number: self.lane.oldest_number().unwrap_or(0),
             thread: self.link.ring.thread(),
-            about: self.lane.oldest()?.about.clone(),
+            about: match self.lane.oldest() {
+                Some(task) => task.about.clone(),
+                None => self.last.clone()?,
+            },
             age: now.saturating_duration_since(self.progress),
             reason,
         })
@@ -187,8 +207,10 @@ impl Pool {
             .workers
             .get(&id)
             .map_or(&[][..], |worker| &worker.posts);
-        let question =
-            |(index, post): (usize, &Post)| post.question((id, index), Reason::Asked, now);
+        let question = |(index, post): (usize, &Post)| match post.lane.load() {
+            0 => None,
+            _ => post.question((id, index), Reason::Asked, now),
+        };
         posts.iter().enumerate().filter_map(question).collect()
     }
 

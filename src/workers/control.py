@@ -51,6 +51,30 @@ def reserve(number, is_mine=False):
         signal.pthread_sigmask(signal.SIG_UNBLOCK if is_mine else signal.SIG_BLOCK, [number])
 
 
+class Importing:
+    """Meanwhile `faulthandler` writes to a descriptor, when it is sent the signal, where the main thread is. No thread
+    is there for it: applications may fork while they are imported. Their own threads begin without the signal blocked,
+    which costs them no more than that it may interrupt what they wait for."""
+
+    def __init__(self, number, descriptor):
+        self.number = number
+        self.descriptor = descriptor
+
+    def __enter__(self):
+        signal.signal(self.number, no_action)  # it does no harm from now on, however late it comes
+        try:
+            faulthandler.register(self.number, file=self.descriptor, all_threads=False)
+        except (AttributeError, OSError, RuntimeError, ValueError):
+            pass  # nothing can be said
+        reserve(self.number, is_mine=True)
+
+    def __exit__(self, *_):
+        reserve(self.number)
+        if hasattr(faulthandler, "unregister"):
+            faulthandler.unregister(self.number)
+        os.close(self.descriptor)
+
+
 class Control:
     """The thread that obeys runner."""
 
@@ -58,6 +82,7 @@ class Control:
         self.descriptor = descriptor
         self.grace = options["stop_timeout"]
         self.signal = options["stack_signal"]
+        self.is_forked = False
         self.lanes = lanes
 
     def start(self):
@@ -134,17 +159,24 @@ class Control:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
 
         def after_in_child():
-            if self.signal:
-                faulthandler.unregister(self.signal)
-            for number in IGNORED:
-                if signal.getsignal(number) is no_action:
-                    signal.signal(number, signal.SIG_DFL)
-            os.close(self.descriptor)
-            for lane in self.lanes:
-                lane.disown()
+            if not self.is_forked:  # what such a process forks in turn has nothing of ours
+                self.is_forked = True
+                self.disown()
             after_in_parent()
 
         os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+
+    def disown(self):
+        """Gives up what is ours in a process that is no worker."""
+        if self.signal:
+            faulthandler.unregister(self.signal)
+            signal.signal(self.signal, signal.SIG_DFL)
+        for number in IGNORED:
+            if signal.getsignal(number) is no_action:
+                signal.signal(number, signal.SIG_DFL)
+        os.close(self.descriptor)
+        for lane in self.lanes:
+            lane.disown()
 
 
 def keep_limits(limits):

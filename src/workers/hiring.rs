@@ -14,7 +14,7 @@ use super::link::Link;
 use super::pool::WorkerId;
 use super::staff::{Event, Member, Source, Staff, Stopping, TemplateId};
 use super::template::{Inbox, Template};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{Shared, lock, reader};
 use crate::log;
 use crate::unix::{Awaited, Process};
@@ -32,7 +32,7 @@ impl Staff {
             && self.template().is_none()
             && let Err(error) = self.open_source(None)
         {
-            self.failed(error);
+            self.failed(error, now);
         }
     }
 
@@ -85,7 +85,7 @@ impl Staff {
                     self.employ(worker);
                 }
             }
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(error, Instant::now()),
         }
     }
 
@@ -116,7 +116,7 @@ impl Staff {
     pub(super) fn employ(&mut self, worker: WorkerId) {
         if let Err(error) = self.try_employ(worker) {
             self.members.remove(&worker);
-            self.failed(error);
+            self.failed(error, Instant::now());
         }
     }
 
@@ -149,6 +149,7 @@ impl Staff {
             return;
         };
         source.loading = None;
+        source.template.stacks = None;
         if threads > 0 && source.becomes.is_none() {
             log!(
                 "`{}` started {threads} thread{} while it was imported, which a fork would lose: \
@@ -205,18 +206,19 @@ impl Staff {
         self.succeed(worker);
     }
 
-    /// The application could not be imported.
-    pub(super) fn import_failed(&mut self, id: TemplateId, error: anyhow::Error) {
+    /// The application could not be imported, which was begun at some time.
+    pub(super) fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
         self.members
             .retain(|_, member| member.source != id || member.was_ordered());
         self.end_source(id);
-        self.failed(error);
+        self.failed(error, begun);
     }
 
-    /// A worker could not be started: the end of the start, later on a reason to wait before the next attempt.
-    pub(super) fn failed(&mut self, error: anyhow::Error) {
+    /// A worker that was ordered at some time could not be started: the end of the start, later on a reason to wait
+    /// before the next attempt.
+    pub(super) fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
         if let Some(starting) = self.starting.take() {
-            lock(&self.shared.pool).close();
+            lock(&self.shared.pool).close(Instant::now());
             let shared = Arc::clone(&self.shared);
             let (done, stopped) = oneshot::channel();
             self.stopping = Some(Stopping {
@@ -231,49 +233,75 @@ impl Staff {
             });
             return;
         }
-        let delay = self.back_off(&format!("{error:#}"));
+        let delay = self.back_off(&format!("{error:#}"), ordered);
         log!(
             "{error:#}\nthe next attempt is in {:.1} s",
             delay.as_secs_f64()
         );
     }
 
-    /// A worker could not be started, or died before its first answer: how long to wait before the next attempt.
-    pub(super) fn back_off(&mut self, failure: &str) -> Duration {
+    /// A worker that was ordered at some time could not be started, or died before its first answer: how long to
+    /// wait before the next attempt. Of those that were ordered together, only the first failure counts.
+    pub(super) fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
+        let now = Instant::now();
         let recovered = {
             let roster = lock(&self.shared.roster);
             roster.has_recovered(&lock(&self.shared.pool))
         };
-        self.early_deaths = if recovered { 1 } else { self.early_deaths + 1 };
-        self.failed_at = Instant::now();
-        let delay = delay(self.early_deaths);
-        self.not_before = Instant::now() + delay;
+        if ordered >= self.not_before {
+            self.early_deaths = if recovered { 1 } else { self.early_deaths + 1 };
+            self.failed_at = now;
+            self.not_before = now + delay(self.early_deaths);
+        }
         for awaiting in self.awaiting.drain(..) {
             // Nobody to tell is no matter.
             let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
         }
         lock(&self.shared.roster).failed(failure);
-        delay
+        self.not_before.saturating_duration_since(now)
     }
 
-    pub(super) fn end_slow_starters(&mut self, now: Instant) {
+    /// Asks those that take too long to import the application where they are, before they are ended for it.
+    pub(super) fn ask_slow_starters(&mut self, now: Instant) {
         let limit = self.options.start_timeout;
-        let slow: Vec<TemplateId> = self
-            .sources
-            .iter()
-            .filter(|(_, source)| {
-                let since = source.loading;
-                !limit.is_zero() && since.is_some_and(|since| now - since >= limit)
-            })
-            .map(|(&id, _)| id)
-            .collect();
-        for id in slow {
-            let error = anyhow!(
-                "`{}` was not imported within {} s (runner.start_timeout)",
-                self.options.target,
-                limit.as_secs_f64()
-            );
-            self.import_failed(id, error);
+        if limit.is_zero() {
+            return;
+        }
+        for (&id, source) in &mut self.sources {
+            if source.loading.is_some_and(|since| now - since >= limit)
+                && let Some(socket) = source.template.stacks.take()
+            {
+                let shared = Arc::clone(&self.shared);
+                let process = source.pid.and_then(Process::new);
+                tokio::spawn(async move {
+                    let stack = match process {
+                        Some(process) => watch::importing(&process, &socket).await,
+                        None => String::new(),
+                    };
+                    shared.tell(Event::Hanging(id, stack));
+                });
+            }
+        }
+    }
+
+    /// The import of the application takes too long; it stands there.
+    pub(super) fn end_slow_starter(&mut self, id: TemplateId, stack: &str) {
+        let source = self.sources.get(&id);
+        let Some(begun) = source.and_then(|source| source.loading) else {
+            // It was done, or has ended, before it could say so.
+            return;
+        };
+        self.import_failed(id, begun, self.too_slow(stack));
+    }
+
+    /// What to say of an import that takes too long and stands there.
+    pub(super) fn too_slow(&self, stack: &str) -> anyhow::Error {
+        let target = &self.options.target;
+        let limit = self.options.start_timeout.as_secs_f64();
+        let said = format!("`{target}` was not imported within {limit} s (runner.start_timeout)");
+        match stack.trim_end() {
+            "" => anyhow!(said),
+            stack => anyhow!("{said}. Stack (most recent call last):\n{stack}"),
         }
     }
 }

@@ -40,6 +40,11 @@ impl<T> Lane<T> {
         self.held.len()
     }
 
+    /// The requests behind the oldest one.
+    pub fn ahead(&self) -> impl Iterator<Item = &T> {
+        self.held.iter().skip(1).map(|(_, item)| item)
+    }
+
     /// Whether it can be sent another one.
     #[must_use]
     pub fn has_room(&self) -> bool {

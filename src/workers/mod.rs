@@ -215,11 +215,12 @@ impl Workers {
     }
 
     /// Ends all workers: accepts no more requests, has those answered that are here, in the queue too, and lets
-    /// each worker leave when nothing is left for it to do. What is not done after the time `within`, or a
-    /// moment, which they have to leave in good order, is ended.
+    /// each worker leave when nothing is left for it to do. What is not done after the time `within` is given up: a
+    /// request that had begun is answered 504, and the log says where it stood; whoever has not left a moment later is
+    /// ended.
     pub async fn stop(&self, within: Duration) {
         let (done, stopped) = oneshot::channel();
-        let deadline = Instant::now() + within.max(MOMENT);
+        let deadline = Instant::now() + within;
         self.shared.tell(Event::Stop(deadline, done));
         // An error means that it has stopped already.
         let _ = stopped.await;

@@ -1,29 +1,73 @@
 //! How the pool parts with workers: those that are to leave run dry first, so that no request is lost.
 //!
 //! A worker that is to leave gets no more requests; what it has been sent ahead is taken back for others (see
-//! [`super::clock`]); when nothing is left for it to do, its lanes are closed, and it leaves.
+//! [`super::clock`]); when nothing is left for it to do, its lanes are closed, and it leaves. When all are to leave
+//! and their time is over, what they are still on is given up.
 
 use std::time::Instant;
 
 use http::StatusCode;
 
+use super::clock::Findings;
+use super::lane::Confused;
 use super::pool::{Pool, Standing, Worker, WorkerId};
 use super::task::Task;
+use super::watch::Reason;
+use crate::log;
 
 impl Pool {
-    /// Accepts no more requests. Those that are there are answered, those in the queue too; each worker
+    /// Accepts no more requests. Those that are there are answered, those in the queue too, until `by`; each worker
     /// leaves when nothing is left that could be its to do.
-    pub fn close(&mut self) {
-        self.closed = true;
+    pub fn close(&mut self, by: Instant) {
+        self.closed = Some(by);
         self.curious = true;
     }
 
-    /// Refuses what waits in the queue: the time for it is over.
-    pub fn refuse_queue(&mut self) {
+    /// The time to finish is over: what has begun is answered 504, or ends early if its answer has begun, too, and
+    /// what has not is answered 503. The workers that are at it are to be told to leave.
+    ///
+    /// # Errors
+    /// The worker that is [`Confused`].
+    pub(super) fn give_up(
+        &mut self,
+        findings: &mut Findings,
+        now: Instant,
+    ) -> Result<(), WorkerId> {
+        for seat in self.busy() {
+            self.take_back(seat).map_err(|Confused| seat.0)?;
+        }
         for mut task in self.queue.drain(..) {
+            if task.is_wanted() {
+                log!(
+                    "503 for {}: it had not begun when time was over (runner.stop_timeout)",
+                    task.about
+                );
+            }
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         }
+        for (&id, worker) in &mut self.workers {
+            let idle = worker.posts.iter().all(|post| post.lane.load() == 0);
+            if idle || worker.standing == Standing::Leaving {
+                continue;
+            }
+            worker.standing = Standing::Leaving;
+            findings.hopeless.push(id);
+            for (index, post) in worker.posts.iter_mut().enumerate() {
+                post.link.close();
+                let Some(task) = post.lane.oldest_mut().filter(|task| !task.is_refused()) else {
+                    continue;
+                };
+                let reason = match task.is_answered() {
+                    true => Reason::Cut,
+                    false => Reason::Stopped,
+                };
+                self.refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
+                let question = post.question((id, index), reason, now);
+                findings.questions.extend(question);
+            }
+        }
+        Ok(())
     }
 
     /// Lets a worker leave when it has answered what it is on.
@@ -51,12 +95,13 @@ impl Pool {
 
     /// Closes the lanes of the workers that are to leave and have run dry, and says which those are.
     pub(super) fn part(&mut self) -> Vec<WorkerId> {
-        if self.closed {
+        if self.closed.is_some() {
             self.queue.retain(Task::is_wanted);
         }
         // What was sent ahead may come back, and is to find somebody.
         let ahead = |worker: &Worker| worker.posts.iter().any(|post| post.lane.load() > 1);
-        let all_leave = self.closed && self.queue.is_empty() && !self.workers.values().any(ahead);
+        let all_leave =
+            self.closed.is_some() && self.queue.is_empty() && !self.workers.values().any(ahead);
         let mut parted = Vec::new();
         for (&id, worker) in &mut self.workers {
             let leaves = match worker.standing {

@@ -23,7 +23,7 @@ use http::StatusCode;
 
 use super::lane::{Confused, Lane};
 use super::link::{Flushed, Link};
-use super::task::{Refusals, Task};
+use super::task::{About, Refusals, Task};
 use crate::log;
 use crate::protocol::worker::Header;
 
@@ -70,6 +70,8 @@ pub(super) struct Post {
     pub(super) stalled: bool,
     /// When it became idle, as a count: the highest is the most recent.
     pub(super) idle_since: u64,
+    /// What it answered last.
+    pub(super) last: Option<About>,
 }
 
 /// Whether a worker gets requests.
@@ -122,8 +124,8 @@ pub struct Pool {
     /// How many requests all workers have answered.
     pub(super) answered: u64,
     pub(super) refusals: Refusals,
-    /// No request is accepted any more.
-    pub(super) closed: bool,
+    /// No request is accepted any more; what is not answered by then is given up.
+    pub(super) closed: Option<Instant>,
     /// Something has happened that [`Pool::clock`] is to look at.
     pub(super) curious: bool,
     /// Somebody wants to know when more than so many are answered.
@@ -144,7 +146,7 @@ impl Pool {
             accepted: 0,
             answered: 0,
             refusals: Refusals::default(),
-            closed: false,
+            closed: None,
             curious: false,
             watched: None,
         }
@@ -163,6 +165,7 @@ impl Pool {
                 progress: now,
                 stalled: false,
                 idle_since: 0,
+                last: None,
             })
             .collect();
         let worker = Worker {
@@ -180,30 +183,44 @@ impl Pool {
     /// Takes a request: sends it to a lane, puts it into the queue, or refuses it.
     pub fn accept(&mut self, mut task: Task) {
         self.accepted += 1;
-        if self.closed {
+        let seat = match self.queue.is_empty() {
+            true => self.choose(),
+            false => None,
+        };
+        let begins = seat
+            .and_then(|seat| self.post(seat))
+            .is_some_and(|post| post.lane.load() == 0);
+        if self.closed.is_some() {
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
-        } else if self.queue.is_empty()
-            && let Some(seat) = self.choose()
-        {
-            self.send(seat, task);
-        } else if self.queue.len() < self.limits.queue_length || self.forget_unwanted() {
-            self.queue.push_back(task);
-        } else {
+        } else if !begins && !self.has_room() {
             log!(
                 "503 for {}: {} requests wait already (runner.request.queue_length)",
                 task.about,
-                self.queue.len()
+                self.limits.queue_length
             );
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
+        } else if let Some(seat) = seat {
+            self.send(seat, task);
+        } else {
+            self.queue.push_back(task);
         }
     }
 
-    /// Takes out of the queue whatever nobody waits for any more; whether that made room.
-    fn forget_unwanted(&mut self) -> bool {
+    /// Whether one more request may wait: in the queue, or behind another in a lane, since it may come back from
+    /// there. Takes out of the queue what nobody waits for any more if it must.
+    fn has_room(&mut self) -> bool {
+        let limit = self.limits.queue_length;
+        let posts = || self.workers.values().flat_map(|worker| &worker.posts);
+        let sent: usize = posts().map(|post| post.lane.load().saturating_sub(1)).sum();
+        if self.queue.len() + sent < limit {
+            return true;
+        }
+        let sent = posts().flat_map(|post| post.lane.ahead());
+        let sent = sent.filter(|task| task.is_wanted()).count();
         self.queue.retain(Task::is_wanted);
-        self.queue.len() < self.limits.queue_length
+        self.queue.len() + sent < limit
     }
 
     /// The lane for the next request, if there is one.
@@ -353,6 +370,7 @@ impl Pool {
         let curious = post.stalled;
         post.stalled = false;
         post.idle_since = idle_since;
+        post.last = Some(task.about.clone());
         self.curious |= curious;
         if let Some(worker) = self.workers.get_mut(&seat.0) {
             worker.answered += 1;
@@ -417,7 +435,8 @@ impl Pool {
         self.workers.iter().flat_map(busy).collect()
     }
 
-    /// Takes back what a lane has not begun, to be the first in the queue.
+    /// Takes back what a lane has not begun, to be the first in the queue. That may be longer than it is to be then,
+    /// by one request for each lane that seemed free and was not: they were let in, and nobody is sent away later.
     pub(super) fn take_back(&mut self, seat: Seat) -> Result<(), Confused> {
         let Some(post) = self.post(seat) else {
             return Ok(());

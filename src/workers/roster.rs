@@ -91,11 +91,12 @@ impl Roster {
                 lanes: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
             }
         });
+        let waiting = pool.queue.iter().filter(|task| task.is_wanted());
         Status {
             workers: workers.collect(),
             queue: Queue {
-                length: pool.queue.iter().filter(|task| task.is_wanted()).count(),
-                oldest: pool.queue.front().map(|task| age(task.entered)),
+                length: waiting.clone().count(),
+                oldest: waiting.map(|task| age(task.entered)).next(),
             },
             totals: Totals {
                 requests: pool.accepted,
@@ -121,7 +122,8 @@ fn state(entry: &Entry, worker: Option<&Worker>) -> WorkerState {
             false => WorkerState::Starting,
         };
     };
-    let busy = || worker.posts.iter().any(|post| post.lane.load() > 0);
+    let at_work = |post: &Post| post.lane.load() > 0 || post.stalled;
+    let busy = || worker.posts.iter().any(at_work);
     match worker.standing {
         Standing::Serving if entry.lost => WorkerState::Leaving,
         Standing::Serving if busy() => WorkerState::Busy,

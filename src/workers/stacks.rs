@@ -23,10 +23,22 @@ pub struct Call {
     pub function: String,
 }
 
-/// The calls of a thread, the oldest first, without those of our own that led to the application. Where a thread
-/// is told of twice, the last time counts; what makes no sense is passed over.
+/// Where a thread is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// The calls, the oldest first, without those of our own that led to the application, and without those of
+    /// Python's import system, which its tracebacks leave out, too.
+    pub calls: Vec<Call>,
+    /// There are older ones: `faulthandler` tells of the last hundred.
+    pub is_cut: bool,
+}
+
+/// What stands in place of older calls.
+const CUT: &str = "  ...";
+
+/// The stack of a thread. Where a thread is told of twice, the last time counts; what makes no sense is passed over.
 #[must_use]
-pub fn of_thread(dump: &str, thread: u64) -> Vec<Call> {
+pub fn of_thread(dump: &str, thread: u64) -> Stack {
     let mut found = Vec::new();
     let mut inside = false;
     for line in dump.lines() {
@@ -42,17 +54,32 @@ pub fn of_thread(dump: &str, thread: u64) -> Vec<Call> {
             if inside {
                 found.clear();
             }
-        } else if inside && let Some(call) = call(line) {
-            found.push(call);
+        } else if inside {
+            found.push(line);
         }
     }
-    found.reverse();
+    of_lines(found.into_iter())
+}
+
+/// The stack in a dump of one thread.
+#[must_use]
+pub fn of_one(dump: &str) -> Stack {
+    of_lines(dump.lines())
+}
+
+fn of_lines<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Stack {
+    let is_cut = lines.clone().any(|line| line == CUT);
+    let mut calls: Vec<Call> = lines.filter_map(call).collect();
+    calls.retain(|call| !call.file.contains("frozen importlib."));
+    calls.reverse();
     let ours = |call: &Call| template::is_ours(&call.file);
-    if let Some(first) = found.iter().position(ours) {
-        let led = found[first..].iter().take_while(|call| ours(call)).count();
-        found.drain(..first + led);
+    // What we import we ask this module for.
+    let leads = |call: &Call| ours(call) || call.file.ends_with("/importlib/__init__.py");
+    if let Some(first) = calls.iter().position(ours) {
+        let led = calls[first..].iter().take_while(|call| leads(call)).count();
+        calls.drain(..first + led);
     }
-    found
+    Stack { calls, is_cut }
 }
 
 /// `  File "/srv/app.py", line 12 in view`
@@ -69,10 +96,13 @@ fn call(line: &str) -> Option<Call> {
 /// A stack as Python shows it, with the lines of source where they can be read. Reads files: not for a thread that has
 /// others to serve.
 #[must_use]
-pub fn shown(calls: &[Call]) -> String {
+pub fn shown(stack: &Stack) -> String {
     let mut text = String::new();
     let mut sources: HashMap<&str, Option<String>> = HashMap::new();
-    for call in calls {
+    if stack.is_cut {
+        text += "  ... (older calls are left out)\n";
+    }
+    for call in &stack.calls {
         let line = call
             .line
             .map_or_else(|| "???".to_owned(), |line| line.to_string());
@@ -120,7 +150,7 @@ fn source(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, of_thread, shown};
+    use super::{Call, Stack, of_one, of_thread, shown};
 
     /// What CPython 3.8 to 3.14 and PyPy write, and what control.py does.
     const DUMP: &str = "\
@@ -144,7 +174,9 @@ Thread 0x00007f0000000003 (most recent call first):
 
     fn calls(thread: u64) -> Vec<String> {
         let show = |call: Call| format!("{}:{:?} {}", call.file, call.line, call.function);
-        of_thread(DUMP, thread).into_iter().map(show).collect()
+        let stack = of_thread(DUMP, thread);
+        assert!(!stack.is_cut);
+        stack.calls.into_iter().map(show).collect()
     }
 
     #[test]
@@ -170,17 +202,34 @@ Thread 0x00007f0000000003 (most recent call first):
     #[test]
     fn a_stack_without_frames_of_ours_is_all_shown() {
         let deep = "Thread 0x1 (most recent call first):\n  File \"b\", line 2 in g\n  File \"a\", line 1 in f\n  ...\n";
-        let files: Vec<String> = of_thread(deep, 1)
-            .into_iter()
-            .map(|call| call.file)
-            .collect();
-        assert_eq!(files, ["a", "b"]);
+        let stack = of_thread(deep, 1);
+        let files: Vec<&str> = stack.calls.iter().map(|call| &*call.file).collect();
+        assert_eq!((files, stack.is_cut), (vec!["a", "b"], true));
+        let says = "  ... (older calls are left out)\n  File \"a\", line 1, in f\n  File \"b\", line 2, in g\n";
+        assert_eq!(shown(&stack), says);
     }
 
     #[test]
     fn what_is_told_twice_is_taken_once() {
         let twice = "Thread 0x1 (x):\n  File \"a\", line 1 in f\nreply 3\nThread 0x1 (x):\n  File \"b\", line 1 in f\n";
-        assert_eq!(of_thread(twice, 1)[0].file, "b");
+        assert_eq!(of_thread(twice, 1).calls[0].file, "b");
+    }
+
+    #[test]
+    fn the_stack_of_an_import_is_that_of_the_application() {
+        let dump = "Stack (most recent call first):
+  File \"/srv/app.py\", line 2 in <module>
+  File \"<frozen importlib._bootstrap>\", line 241 in _call_with_frames_removed
+  File \"<frozen importlib._bootstrap_external>\", line 940 in exec_module
+  File \"/srv/first.py\", line 1 in <module>
+  File \"<frozen importlib._bootstrap>\", line 1204 in _gcd_import
+  File \"/usr/lib/python3.11/importlib/__init__.py\", line 126 in import_module
+  File \"runner/resolve.py\", line 45 in import_longest
+  File \"runner/template.py\", line 93 in run
+  File \"<string>\", line 1 in <module>
+";
+        let files: Vec<String> = of_one(dump).calls.into_iter().map(|it| it.file).collect();
+        assert_eq!(files, ["/srv/first.py", "/srv/app.py"]);
     }
 
     #[test]
@@ -204,6 +253,10 @@ Thread 0x00007f0000000003 (most recent call first):
         let wanted = format!(
             "  File \"{file}\", line 2, in f\n    [1mg()\n  File \"{file}\", line 9, in f\n  File \"<string>\", line 1, in f\n  File \"/dev/zero\", line 1, in f\n  File \"{file}\", line ???, in f\n"
         );
-        assert_eq!(shown(&calls), wanted);
+        let stack = Stack {
+            calls: calls.into(),
+            is_cut: false,
+        };
+        assert_eq!(shown(&stack), wanted);
     }
 }

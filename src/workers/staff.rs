@@ -20,8 +20,8 @@ use super::roster::Entry;
 use super::shortage::Shortage;
 use super::template::{Message, Template};
 use super::turnover::Due;
-use super::watch::{Question, Reason, Watch};
-use super::{Shared, WorkerOptions, lock};
+use super::watch::{Question, Watch};
+use super::{MOMENT, Shared, WorkerOptions, lock};
 use crate::log;
 use crate::unix::{self, Awaited, Process};
 
@@ -57,9 +57,11 @@ pub enum Event {
     Parted(WorkerId),
     /// Requests wait, and no lane is free.
     Crowded,
+    /// The import of an application takes too long, and stands there.
+    Hanging(TemplateId, String),
     /// Tell when all that are to be there are ready, or why not.
     AwaitAll(oneshot::Sender<anyhow::Result<()>>),
-    /// Everything is to end, by then at the latest; tell when it has.
+    /// Everything is to end; what is not done by then is given up. Tell when it has.
     Stop(Instant, oneshot::Sender<()>),
 }
 
@@ -153,7 +155,15 @@ pub(super) struct Staff {
 
 pub(super) struct Stopping {
     pub(super) done: oneshot::Sender<()>,
+    /// When what is not done is given up.
     pub(super) deadline: Instant,
+}
+
+impl Stopping {
+    /// When those are ended that were told to leave and have not.
+    fn over(&self) -> Instant {
+        self.deadline + MOMENT
+    }
 }
 
 /// Starts the first template and worker, and the task that looks after them.
@@ -229,10 +239,10 @@ impl Staff {
 
     /// Does what is due by now.
     fn act(&mut self, now: Instant) {
-        self.end_slow_starters(now);
+        self.ask_slow_starters(now);
         self.end_slow_leavers(now);
         if let Some(stopping) = &self.stopping {
-            let over = now >= stopping.deadline;
+            let over = now >= stopping.over();
             self.wind_up(now, over);
             return;
         }
@@ -294,7 +304,7 @@ impl Staff {
             .filter(|_| !limit.is_zero())
             .map(|since| since + limit);
         let leaving = self.members.values().filter_map(|member| member.gone_by);
-        let stop = self.stopping.as_ref().map(|stopping| stopping.deadline);
+        let stop = self.stopping.as_ref().map(Stopping::over);
         let growth =
             (self.crowded && self.at_work() < self.options.max).then(|| self.next_growth());
         slow.chain(leaving)
@@ -355,10 +365,11 @@ impl Staff {
                 Some(None) | None => self.kill(worker),
             },
             Event::Hopeless(worker) => self.kill(worker),
+            Event::Hanging(source, stack) => self.end_slow_starter(source, &stack),
             Event::Crowded => self.crowded = true,
             Event::AwaitAll(tell) => self.awaiting.push(tell),
             Event::Stop(deadline, done) => {
-                lock(&self.shared.pool).close();
+                lock(&self.shared.pool).close(deadline);
                 self.shared.wake();
                 self.awaiting.clear();
                 self.stopping = Some(Stopping { done, deadline });
@@ -368,15 +379,14 @@ impl Staff {
 
     fn stuck(&mut self, question: Question) {
         let mut member = self.members.get_mut(&question.seat.0);
-        match (question.reason, &mut member) {
-            (Reason::Overdue, Some(member)) => {
-                member.lost = true;
-                member.overdue = true;
-                let process = member.process.as_ref();
-                let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
-                lock(&self.shared.roster).failed(&question.heading(&name));
-            }
-            (Reason::Overdue, None) | (Reason::Slow | Reason::Asked, _) => {}
+        if question.reason.is_last()
+            && let Some(member) = &mut member
+        {
+            member.lost = true;
+            member.overdue = true;
+            let process = member.process.as_ref();
+            let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+            lock(&self.shared.roster).failed(&question.heading(&name));
         }
         match member.and_then(|member| member.watch.as_ref()) {
             Some(watch) => watch.show(question),
@@ -402,23 +412,25 @@ impl Staff {
     }
 
     fn said(&mut self, id: TemplateId, message: Message) {
+        let source = self.sources.get(&id);
+        let begun = source.and_then(|source| source.loading);
+        let begun = begun.unwrap_or_else(Instant::now);
         match message {
             Message::Loaded { threads } => self.loaded(id, threads),
-            Message::Failed { reason } => self.import_failed(id, anyhow!(reason)),
+            Message::Failed { reason } => self.import_failed(id, begun, anyhow!(reason)),
             Message::Outdated { version } => {
                 let python = self.options.python.display();
-                self.import_failed(
-                    id,
-                    anyhow!(
-                        "`{python}` is Python {version}, but 3.8 or later is needed\n\
+                let error = anyhow!(
+                    "`{python}` is Python {version}, but 3.8 or later is needed\n\
                      \x20= hint: set `runner.python` to the interpreter to be used"
-                    ),
                 );
+                self.import_failed(id, begun, error);
             }
             Message::Forked { worker, pid } => self.joined(worker, Process::new(pid).map(Arc::new)),
             Message::Unforked { worker, reason } => {
-                self.members.remove(&worker);
-                self.failed(anyhow!("cannot fork a worker: {reason}"));
+                let ordered = self.members.remove(&worker).map(|member| member.since);
+                let ordered = ordered.unwrap_or_else(Instant::now);
+                self.failed(anyhow!("cannot fork a worker: {reason}"), ordered);
             }
             Message::Died { pid, status } => self.died(pid, status),
         }

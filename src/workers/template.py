@@ -18,7 +18,7 @@ import threading
 import time
 from marshal import dumps, loads
 
-from runner_control import IGNORED, MOMENT, no_action, reserve
+from runner_control import IGNORED, MOMENT, Importing, no_action
 from runner_resolve import explained, resolve
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
@@ -76,7 +76,7 @@ class Template:
             options = self.control.message()
         for number in IGNORED:
             signal.signal(number, no_action)
-        reserve(options["stack_signal"])
+        stacks = self.control.take_descriptors(1)[0]
         sys.argv[:] = [os.fsdecode(argument) for argument in options["arguments"]]
         path = [entry for entry in sys.path if entry != ""]
         first = [os.fsdecode(entry) for entry in options["path"]]
@@ -87,9 +87,10 @@ class Template:
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
         try:
-            for name in options["imports"]:
-                importlib.import_module(name)
-            application = resolve(options["application"])
+            with Importing(options["stack_signal"], stacks):
+                for name in options["imports"]:
+                    importlib.import_module(name)
+                application = resolve(options["application"])
         except BaseException as error:
             self.control.send("failed", explained(options["application"], error), 0)
             return

@@ -1,7 +1,8 @@
 //! A template: a Python process that imports an application once and forks workers from it, or becomes one.
 //!
 //! Its standard input is the socket over which we send it, each behind its length as 32 bits: the
-//! sources of its modules, its options, then orders: `("descriptors", 0, 0)` with descriptors attached,
+//! sources of its modules, its options with a descriptor to which `faulthandler` writes, on a signal, where the import
+//! is, then orders: `("descriptors", 0, 0)` with descriptors attached,
 //! `("fork", worker, count)` and `("serve", worker, count)`, which use up the first `count` of them. It sends `("loaded",
 //! version, threads)` or `("failed", reason, 0)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
 //! `("unforked", worker, reason)` and `("died", pid, status)`. All are `marshal` tuples.
@@ -65,6 +66,8 @@ pub(super) fn is_ours(file: &str) -> bool {
 #[derive(Debug)]
 pub struct Template {
     socket: OwnedFd,
+    /// Where it writes, while it imports the application, where it is; until that is asked for or done.
+    pub(super) stacks: Option<UnixStream>,
 }
 
 /// What a template says.
@@ -115,6 +118,8 @@ impl Template {
     /// If the interpreter cannot be run.
     pub fn start(options: &WorkerOptions) -> anyhow::Result<(Self, Inbox, Child)> {
         let (ours, theirs) = StdUnixStream::pair().context("cannot make a socket")?;
+        let (stacks, told) = StdUnixStream::pair().context("cannot make a socket")?;
+        stacks.set_nonblocking(true)?;
         let errors = std::io::stderr()
             .as_fd()
             .try_clone_to_owned()
@@ -142,12 +147,15 @@ impl Template {
                 format!("cannot run `{}` (runner.python)", options.python.display())
             })?;
         let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
-        let template = Self { socket };
+        let template = Self {
+            socket,
+            stacks: Some(UnixStream::from_std(stacks)?),
+        };
         // If it has ended already, how it did says more than that we could not write to it.
         let _ = template
             .send_bytes(BOOTSTRAP.as_bytes(), &[])
             .and_then(|()| template.send(&modules(), &[]))
-            .and_then(|()| template.send(&description(options), &[]));
+            .and_then(|()| template.send(&description(options), &[told.as_fd()]));
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         // We write through our duplicate; the socket itself is not to be shut down for that.

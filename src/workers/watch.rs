@@ -54,10 +54,26 @@ pub struct Question {
 pub enum Reason {
     /// It is overdue, was answered 504, and its worker is to end.
     Overdue,
+    /// It was answered, but what the application does afterwards does not end: the same.
+    Lingering,
+    /// Everything is to end, and the time for it is over: the same.
+    Stopped,
+    /// The same, but its answer had begun.
+    Cut,
     /// It takes long.
     Slow,
     /// Somebody asked.
     Asked,
+}
+
+impl Reason {
+    /// Whether its worker ends for it: there is no time to lose, and nothing to be spoilt.
+    pub(super) fn is_last(self) -> bool {
+        match self {
+            Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => true,
+            Self::Slow | Self::Asked => false,
+        }
+    }
 }
 
 impl Question {
@@ -69,6 +85,15 @@ impl Question {
         match self.reason {
             Reason::Overdue => format!(
                 "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is ended"
+            ),
+            Reason::Lingering => format!(
+                "what the application does after its answer to {about} has not ended for {age} (runner.request.timeout); worker{worker} is ended"
+            ),
+            Reason::Stopped => format!(
+                "504 for {about}: no answer for {age} when time was over (runner.stop_timeout); worker{worker} is ended"
+            ),
+            Reason::Cut => format!(
+                "the answer to {about} ends early: it goes on after {age}, when time was over (runner.stop_timeout); worker{worker} is ended"
             ),
             Reason::Slow => {
                 format!(
@@ -152,7 +177,7 @@ impl Attendant {
                 more = inbox.try_recv().ok();
             }
             if !questions.is_empty() {
-                let is_urgent = |question: &Question| question.reason == Reason::Overdue;
+                let is_urgent = |question: &Question| question.reason.is_last();
                 let patience = match questions.iter().any(is_urgent) {
                     true => PATIENCE,
                     false => MORE_PATIENCE,
@@ -163,7 +188,7 @@ impl Attendant {
             if is_to_leave {
                 // If it cannot be told, it is ended all the same.
                 let _ = self.socket.try_write(&[LEAVE]);
-                let left = async { while self.read(&mut Vec::new()).await {} };
+                let left = async { while read(&self.socket, &mut Vec::new()).await {} };
                 let _ = timeout(MOMENT, left).await;
                 self.shared.tell(Event::Hopeless(self.worker));
             }
@@ -178,46 +203,27 @@ impl Attendant {
         let mut text = Vec::new();
         // If it cannot be asked, its buffer is full of questions, or it is dead.
         let _ = self.socket.try_write(&[self.asked]);
-        let answered =
-            async { while !text.ends_with(end.as_bytes()) && self.read(&mut text).await {} };
+        let answered = async {
+            while !text.ends_with(end.as_bytes()) && read(&self.socket, &mut text).await {}
+        };
         if timeout(patience, answered).await.is_err() {
             self.shared.tell(Event::Frozen(self.worker));
-            self.process.show_stacks();
-            let mut limit = PATIENCE;
-            while let Ok(true) = timeout(limit, self.read(&mut text)).await {
-                limit = QUIET;
-            }
+            show_stacks(&self.process, &self.socket, &mut text).await;
         }
         String::from_utf8_lossy(&text).into_owned()
-    }
-
-    /// Reads once; whether there may be more.
-    async fn read(&self, text: &mut Vec<u8>) -> bool {
-        let mut buffer = [0; 16 * 1024];
-        if self.socket.readable().await.is_err() {
-            return false;
-        }
-        match self.socket.try_read(&mut buffer) {
-            Ok(0) => false,
-            Ok(count) => {
-                text.extend_from_slice(&buffer[..count]);
-                text.len() < LONGEST
-            }
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-        }
     }
 
     /// Logs the stacks of those requests that are still where they were.
     async fn tell(&self, mut questions: Vec<Question>, dump: String) {
         questions.retain(|question| {
-            question.reason == Reason::Overdue || self.is_at(question.seat, question.number)
+            question.reason.is_last() || self.is_at(question.seat, question.number)
         });
         let worker = format!(" {}", self.process.id());
         let render = move || {
             for question in questions {
                 let heading = question.heading(&worker);
                 let stack = stacks::of_thread(&dump, question.thread);
-                if stack.is_empty() {
+                if stack.calls.is_empty() {
                     log!("{heading}");
                 } else {
                     let stack = stacks::shown(&stack);
@@ -235,4 +241,38 @@ impl Attendant {
         let _ = reader::collect(&self.shared, seat);
         lock(&self.shared.pool).is_at(seat, number)
     }
+}
+
+/// Has `faulthandler` write where a process is, and reads it.
+async fn show_stacks(process: &Process, socket: &UnixStream, text: &mut Vec<u8>) {
+    process.show_stacks();
+    let mut limit = PATIENCE;
+    while let Ok(true) = timeout(limit, read(socket, text)).await {
+        limit = QUIET;
+    }
+}
+
+/// Reads once; whether there may be more.
+async fn read(socket: &UnixStream, text: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; 16 * 1024];
+    if socket.readable().await.is_err() {
+        return false;
+    }
+    match socket.try_read(&mut buffer) {
+        Ok(0) => false,
+        Ok(count) => {
+            text.extend_from_slice(&buffer[..count]);
+            text.len() < LONGEST
+        }
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}
+
+/// Where a process stands that imports the application, as Python shows it; nothing if it cannot say so.
+pub(super) async fn importing(process: &Process, socket: &UnixStream) -> String {
+    let mut text = Vec::new();
+    show_stacks(process, socket, &mut text).await;
+    let render = move || stacks::shown(&stacks::of_one(&String::from_utf8_lossy(&text)));
+    let rendered = timeout(MORE_PATIENCE, tokio::task::spawn_blocking(render)).await;
+    rendered.ok().and_then(Result::ok).unwrap_or_default()
 }

@@ -1,0 +1,457 @@
+//! Every wording of a diagnostic is shown by a case in `tests/diagnostics`: each string in the source that can become
+//! part of a message, a hint or a label is looked for in what the cases expect.
+//!
+//! All strings of the language (`src/syntax`, `src/config`, `src/eval`) are wordings, and elsewhere those of the
+//! functions that make diagnostics; [`is_wording`] says what is none. What a format puts in may be anything, and
+//! what is given to a maker as a message must be the whole of one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
+use syn::{Expr, Lit, Token};
+
+/// Where all strings are wordings.
+const LANGUAGE: &[&str] = &["src/syntax", "src/config", "src/eval"];
+
+/// Where those of the functions that make diagnostics are.
+const OTHERS: &[&str] = &[
+    "src/command",
+    "src/gateway",
+    "src/supervisor",
+    "src/workers",
+];
+
+/// Whose diagnostics depend on what the machine has, or on a server that runs, and the test that shows them instead.
+const CONDITIONS: &[(&str, &str)] = &[
+    ("src/command/format.rs", "tests/format.rs"),
+    ("src/command/plan.rs", "tests/reload.rs"),
+    ("src/command/serve.rs", "tests/commands.rs"),
+    ("src/config/reading.rs", "tests/layers.rs"),
+    ("src/supervisor/privileges.rs", "tests/privileges.rs"),
+    ("src/workers/interpreter.rs", "tests/python_programs.rs"),
+];
+
+/// The functions that make a diagnostic, or what becomes one; a struct with a `message` does, too.
+const MAKERS: &[&str] = &[
+    "bad_value",
+    "complain",
+    "complaint",
+    "missing",
+    "mistake",
+    "unexpected",
+    "wrong",
+    "wrong_type",
+];
+
+/// The types whose `new` makes one.
+const MADE: &[&str] = &["Diagnostic", "Fault"];
+
+/// Macros and methods whose strings the user is not shown as a diagnostic: reports about the world, and our own mistakes.
+const OTHER: &[&str] = &[
+    "anyhow",
+    "assert",
+    "bail",
+    "json",
+    "context",
+    "expect",
+    "panic",
+    "unreachable",
+    "with_context",
+];
+
+/// Functions whose strings are documentation, or go elsewhere.
+const DOCUMENTS: &[&str] = &["default_text", "written"];
+
+/// What reads like a wording and is never said, and why.
+const INNER: &[(&str, &str)] = &[
+    ("load on demand {}", "a key of a table"),
+    ("there is nothing to run", "everybody who asks has a word"),
+    (
+        "this cannot be read",
+        "the grammar lets no such thing through",
+    ),
+    (
+        "the group `{}` cannot be looked up: {}",
+        "the system's own files would be broken",
+    ),
+    (
+        "the user `{}` cannot be looked up: {}",
+        "the system's own files would be broken",
+    ),
+    ("user {}", "the user that runs the tests has a name"),
+    ("… and {} more", "counts diagnostics and is none"),
+];
+
+/// A string in the source.
+struct Wording {
+    file: String,
+    /// What it says between what is put in.
+    parts: Vec<String>,
+    /// Whether it is a message by itself.
+    whole: bool,
+}
+
+#[test]
+fn each_wording_is_shown_by_a_case() {
+    let lines = expected_lines();
+    assert!(lines.len() > 1_000, "{} lines are expected", lines.len());
+    let wordings = wordings();
+    assert!(wordings.len() > 500, "only {} wordings", wordings.len());
+    let shown = |wording: &&Wording| {
+        lines.iter().any(|line| wording.is_in(line)) || wording.is_shown_elsewhere()
+    };
+    let (inner, said): (Vec<&Wording>, Vec<&Wording>) = wordings
+        .iter()
+        .partition(|wording| INNER.iter().any(|(inner, _)| *inner == wording.text()));
+    let missing: BTreeSet<String> = said
+        .into_iter()
+        .filter(|wording| !shown(wording))
+        .map(|wording| format!("\n{}: {}", wording.file, wording.text()))
+        .collect();
+    let count = missing.len();
+    let missing: String = missing.into_iter().collect();
+    assert!(missing.is_empty(), "{count} without a case:{missing}");
+    for (text, _) in INNER {
+        let there = inner.iter().any(|wording| wording.text() == *text);
+        assert!(there, "no longer in the source: {text}");
+    }
+}
+
+impl Wording {
+    fn new(file: &str, text: &str, format: bool, whole: bool) -> Vec<Self> {
+        let parts = match format {
+            true => parts(text),
+            false => vec![text.to_owned()],
+        };
+        // Lines are looked for one by one.
+        let mut lines: Vec<Vec<String>> = vec![Vec::new()];
+        for part in parts {
+            for (number, piece) in part.split('\n').enumerate() {
+                if number > 0 {
+                    lines.push(Vec::new());
+                }
+                let last = lines.last_mut().expect("one from the start");
+                last.push(piece.to_owned());
+            }
+        }
+        let several = lines.len() > 1;
+        let wording = |parts| Self {
+            file: file.to_owned(),
+            parts,
+            whole: whole && !several,
+        };
+        lines.into_iter().map(wording).collect()
+    }
+
+    /// As it stands in the source, with nothing between the braces.
+    fn text(&self) -> String {
+        self.parts.join("{}")
+    }
+
+    /// Whether the test that [`CONDITIONS`] names for its file has it.
+    fn is_shown_elsewhere(&self) -> bool {
+        let mut tests = CONDITIONS.iter().filter(|(file, _)| *file == self.file);
+        tests.any(|(_, test)| {
+            let text = fs::read_to_string(project(test)).expect("a test");
+            in_order(&text, &self.parts)
+        })
+    }
+
+    fn is_in(&self, line: &str) -> bool {
+        if !self.whole {
+            return in_order(line, &self.parts);
+        }
+        let message = line.strip_prefix("error: ");
+        let message = message.or(line.strip_prefix("warning: "));
+        let (first, rest) = self.parts.split_first().expect("a text has a part");
+        let last = rest.last().unwrap_or(first);
+        message.is_some_and(|message| {
+            let behind = message.strip_prefix(first.as_str());
+            message.ends_with(last.as_str()) && behind.is_some_and(|behind| in_order(behind, rest))
+        })
+    }
+}
+
+/// Whether a text has all these parts, one behind the other.
+fn in_order(mut text: &str, parts: &[String]) -> bool {
+    parts.iter().all(|part| match text.split_once(part) {
+        Some((_, behind)) => {
+            text = behind;
+            true
+        }
+        None => false,
+    })
+}
+
+/// What stands between the `{…}` of a format.
+fn parts(format: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = format.chars().peekable();
+    while let Some(c) = characters.next() {
+        let last = parts.last_mut().expect("one from the start");
+        match c {
+            '{' | '}' if characters.peek() == Some(&c) => {
+                characters.next();
+                last.push(c);
+            }
+            '{' => {
+                assert!(characters.any(|c| c == '}'), "{format}");
+                parts.push(String::new());
+            }
+            c => last.push(c),
+        }
+    }
+    parts
+}
+
+/// What the cases expect.
+fn expected_lines() -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(project("tests/diagnostics")).expect("the folder of cases") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(path).expect("a file of cases");
+        for case in text.split("\n== ").skip(1) {
+            let (_, expected) = case.split_once("\n----\n").expect("what is expected");
+            lines.extend(expected.lines().map(str::to_owned));
+        }
+    }
+    lines
+}
+
+fn wordings() -> Vec<Wording> {
+    let mut files = Vec::new();
+    for folder in LANGUAGE.iter().chain(OTHERS) {
+        walk(&project(folder), &mut files);
+    }
+    let mut wordings = Vec::new();
+    for path in files {
+        let name = path
+            .strip_prefix(project(""))
+            .expect("a file of the project");
+        let mut reader = Reader {
+            file: name.display().to_string(),
+            all: LANGUAGE.iter().any(|folder| name.starts_with(folder)),
+            wordings: &mut wordings,
+        };
+        let text = fs::read_to_string(&path).expect("a file of source");
+        reader.visit_file(&syn::parse_file(&text).expect("Rust"));
+    }
+    wordings
+}
+
+/// Collects the wordings of a file.
+struct Reader<'a> {
+    file: String,
+    /// Whether all strings are wordings here.
+    all: bool,
+    wordings: &'a mut Vec<Wording>,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, text: &str, format: bool, whole: bool) {
+        if is_wording(text) {
+            self.wordings
+                .extend(Wording::new(&self.file, text, format, whole));
+        }
+    }
+
+    /// A message by itself: `"…"` and `format!("…")`; other expressions are made of strings that are read as usual.
+    fn message(&mut self, expression: &Expr) {
+        match expression {
+            Expr::Lit(literal) => {
+                if let Lit::Str(text) = &literal.lit {
+                    self.take(&text.value(), false, true);
+                }
+            }
+            Expr::Macro(one) if one.mac.path.is_ident("format") => {
+                let arguments = arguments(&one.mac);
+                if let Some(Expr::Lit(literal)) = arguments.first()
+                    && let Lit::Str(text) = &literal.lit
+                {
+                    self.take(&text.value(), true, true);
+                }
+            }
+            Expr::MethodCall(call) if call.args.is_empty() => self.message(&call.receiver),
+            _ => {}
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        if !is_test(&module.attrs) {
+            visit::visit_item_mod(self, module);
+        }
+    }
+
+    /// Tables are documentation; a string is not.
+    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        if self.all
+            && matches!(&*item.ty, syn::Type::Reference(text) if matches!(&*text.elem, syn::Type::Path(_)))
+        {
+            visit::visit_item_const(self, item);
+        }
+    }
+
+    fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
+
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        let named = |name: &str| function.sig.ident == name;
+        if !is_test(&function.attrs)
+            && !DOCUMENTS.iter().any(|name| named(name))
+            && (self.all || makes(&function.block))
+        {
+            visit::visit_item_fn(self, function);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        let named = |name: &str| function.sig.ident == name;
+        if !DOCUMENTS.iter().any(|name| named(name)) && (self.all || makes(&function.block)) {
+            visit::visit_impl_item_fn(self, function);
+        }
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if is_maker(&call.func) {
+            call.args
+                .iter()
+                .take(2)
+                .for_each(|argument| self.message(argument));
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_local(&mut self, local: &'ast syn::Local) {
+        if let (syn::Pat::Ident(name), Some(value)) = (&local.pat, &local.init)
+            && name.ident == "message"
+        {
+            self.message(&value.expr);
+        }
+        visit::visit_local(self, local);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if OTHER.iter().any(|name| call.method == name) {
+            self.visit_expr(&call.receiver);
+        } else {
+            visit::visit_expr_method_call(self, call);
+        }
+    }
+
+    fn visit_macro(&mut self, one: &'ast syn::Macro) {
+        let name = &one.path.segments.last().expect("a name").ident;
+        if OTHER.iter().any(|other| name == other) {
+            return;
+        }
+        let arguments = arguments(one);
+        let mut is_format = ["format", "format_args", "write", "writeln"]
+            .iter()
+            .any(|format| name == format);
+        for argument in &arguments {
+            match argument {
+                Expr::Lit(literal) if is_format => {
+                    if let Lit::Str(text) = &literal.lit {
+                        self.take(&text.value(), true, false);
+                        is_format = false;
+                    }
+                }
+                _ => self.visit_expr(argument),
+            }
+        }
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.take(&text.value(), false, false);
+    }
+}
+
+/// Whether a function makes a diagnostic.
+fn makes(block: &syn::Block) -> bool {
+    struct Finder(bool);
+    impl<'ast> Visit<'ast> for Finder {
+        fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+            self.0 |= is_maker(&call.func);
+            visit::visit_expr_call(self, call);
+        }
+        fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+            self.0 |= MAKERS.iter().any(|name| call.method == name);
+            visit::visit_expr_method_call(self, call);
+        }
+        fn visit_field_value(&mut self, field: &'ast syn::FieldValue) {
+            self.0 |= matches!(&field.member, syn::Member::Named(name) if name == "message");
+            visit::visit_field_value(self, field);
+        }
+    }
+    let mut finder = Finder(false);
+    finder.visit_block(block);
+    finder.0
+}
+
+fn is_maker(function: &Expr) -> bool {
+    let Expr::Path(path) = function else {
+        return false;
+    };
+    let mut names = path
+        .path
+        .segments
+        .iter()
+        .rev()
+        .map(|segment| segment.ident.to_string());
+    match (names.next(), names.next()) {
+        (Some(name), Some(of)) if name == "new" => MADE.contains(&&*of),
+        (Some(name), _) => MAKERS.contains(&&*name),
+        (None, _) => false,
+    }
+}
+
+/// A text in words. What has no blank is a name, a code or a mark.
+fn is_wording(text: &str) -> bool {
+    text.trim().contains(' ')
+}
+
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .parse_args::<syn::Path>()
+                .is_ok_and(|path| path.is_ident("test"))
+    })
+}
+
+/// The arguments of a macro like `format!`; one that has others has no strings.
+fn arguments(one: &syn::Macro) -> Vec<Expr> {
+    match one.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated) {
+        Ok(arguments) => arguments.into_iter().collect(),
+        Err(_) => {
+            let tokens = one.tokens.to_string();
+            assert!(
+                !tokens.contains('"'),
+                "a macro with strings that cannot be read: {tokens}"
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of source") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            walk(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs")
+            && !path.ends_with("tests.rs")
+        {
+            files.push(path);
+        }
+    }
+}
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
