@@ -17,7 +17,7 @@ const SEED: u64 = 20_040_217;
 /// What is put in between.
 const PIECES: &str = "( ) [ ] { } ' \" ''' \\ # , : = == ** // % << . * - ~ lambda for in if else not and or is f' r' b' {a !r :>9 0x 1_0 1e9 \
                       %define&a&b %include $a ${a} $(A) $$ Command&serve PidFile&x \
-                      [Load&Settings&From] rem ä 😀 range( sorted( .format( .join( None x 10**9 9999999999";
+                      [Load&Settings&From] \r\n &\n rem ä 😀 range( sorted( .format( .join( None x 10**9 9999999999";
 
 /// The corpus of a target.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
