@@ -117,7 +117,7 @@ fn template(server: &Server) -> Pid {
     let others = server.processes().into_iter().map(|(pid, _)| pid);
     let is_it =
         |pid: &Pid| *pid != server.pid() && worker != format!("pid {}", pid.as_raw_nonzero());
-    others.filter(is_it).last().expect("three processes")
+    others.filter(is_it).next_back().expect("three processes")
 }
 
 #[test]
