@@ -1,80 +1,75 @@
 //! What is done with fuzzed bytes: by `cargo fuzz`, and by the suite, which replays the corpus (`tests/fuzz.rs`).
 #![allow(dead_code, reason = "each target uses one of the functions")]
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use runner::eval::{Budget, Fault, Home, Properties, Value, evaluate};
 use runner::syntax::file::Line;
 use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, file as files, key_layout, keys,
-    layout, render,
+    layout, render_all,
 };
 
-/// No settings, no environment.
-struct Alone;
+mod alone;
 
-impl Properties for Alone {
-    fn lookup(&self, _: &str, _: &mut Budget) -> Result<Option<Value>, Fault> {
-        Ok(None)
-    }
+/// Bytes that a layout may have.
+const LARGEST: usize = 1 << 24;
 
-    fn names(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn environment(&self) -> Value {
-        Value::None
-    }
-
-    fn home_of(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
-/// Draws a mistake, which must have a message.
-fn shown(mistake: Diagnostic) {
-    assert!(!render(&[mistake], false).is_empty());
+/// Draws mistakes, each of which must have a message.
+fn shown(mistakes: &[Diagnostic]) {
+    assert!(mistakes.iter().all(|mistake| !mistake.message.is_empty()));
+    assert!(mistakes.is_empty() || !render_all(mistakes, false).trim().is_empty());
 }
 
 /// Frames a file and parses its values.
 pub fn file(bytes: &[u8]) {
     let source = match files::decode("x.ini", bytes.to_vec()) {
         Ok(source) => source,
-        Err(mistake) => return shown(mistake),
+        Err(mistake) => return shown(&[mistake]),
     };
-    let (lines, mistakes) = files::parse(&source);
-    mistakes.into_iter().for_each(shown);
+    let (lines, mut mistakes) = files::parse(&source);
     for line in lines {
-        if let Line::Setting { value, .. } = line
-            && let Err(mistake) = expressions::parse(&source, &value)
-        {
-            shown(mistake);
+        if let Line::Setting { value, .. } = line {
+            mistakes.extend(expressions::parse(&source, &value).err());
         }
     }
+    shown(&mistakes);
 }
 
-/// Puts a configuration file in its layout, which has the same settings and is its own layout.
+/// Puts a configuration file in its layout, which means the same and is its own layout.
 pub fn format(bytes: &[u8]) {
     let Ok(source) = files::decode("x.ini", bytes.to_vec()) else {
         return;
     };
-    let Ok(text) = layout(&source, 1 << 24) else {
+    let Ok(text) = layout(&source, LARGEST) else {
         return;
-    };
-    let names = |source: &Arc<Source>| {
-        let (lines, mistakes) = files::parse(source);
-        assert!(mistakes.is_empty());
-        let name = |line| match line {
-            Line::Section { name, .. } => format!("[{name}]"),
-            Line::Setting { name, .. } => name,
-        };
-        lines.into_iter().map(name).collect::<Vec<_>>()
     };
     let name = "x.ini".to_owned();
     let again = Arc::new(Source { name, text });
-    assert_eq!(names(&source), names(&again));
-    assert_eq!(layout(&again, 1 << 24).ok(), Some(again.text.clone()));
+    assert_eq!(meaning(&source), meaning(&again), "{}", source.text);
+    assert_eq!(layout(&again, LARGEST).ok().as_ref(), Some(&again.text));
+}
+
+/// What a file without mistakes means: its sections and settings with the trees of their values, wherever they stand.
+pub fn meaning(source: &Arc<Source>) -> Vec<String> {
+    let (lines, mistakes) = files::parse(source);
+    assert!(mistakes.is_empty(), "{mistakes:?} in\n{}", source.text);
+    let meaning = |line| match line {
+        Line::Section { name, .. } => format!("[{name}]"),
+        Line::Setting { name, value, .. } => {
+            let tree = expressions::parse(source, &value).expect("no mistakes");
+            format!("{name} = {}", without_spans(&format!("{tree:?}")))
+        }
+    };
+    lines.into_iter().map(meaning).collect()
+}
+
+fn without_spans(tree: &str) -> String {
+    let mut parts = tree.split("Span {");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(part.split_once('}').expect("the end of a span").1);
+    }
+    out
 }
 
 /// Frames a file for `supervise`, and puts it in its layout, which means the same.
@@ -83,16 +78,20 @@ pub fn supervise(bytes: &[u8]) {
         return;
     };
     let (lines, mistakes) = keys::parse(&source);
-    let good = mistakes.is_empty();
-    mistakes.into_iter().for_each(shown);
-    let Ok(text) = key_layout(&source, 1 << 24) else {
-        return assert!(!good);
+    shown(&mistakes);
+    let Ok(text) = key_layout(&source, LARGEST) else {
+        return assert!(!mistakes.is_empty());
     };
     let name = "x.conf".to_owned();
     let again = Arc::new(Source { name, text });
     let (same, mistakes) = keys::parse(&again);
-    assert!(mistakes.is_empty() && same.len() == lines.len());
-    assert_eq!(key_layout(&again, 1 << 24).ok(), Some(again.text.clone()));
+    assert!(mistakes.is_empty());
+    let meaning = |lines: &[keys::Line]| -> Vec<String> {
+        let what = lines.iter().map(|line| format!("{:?}", line.what));
+        what.map(|what| without_spans(&what)).collect()
+    };
+    assert_eq!(meaning(&lines), meaning(&same), "{}", source.text);
+    assert_eq!(key_layout(&again, LARGEST).ok().as_ref(), Some(&again.text));
 }
 
 /// Parses an expression.
@@ -101,28 +100,13 @@ pub fn expression(bytes: &[u8]) {
     let fragment = Fragment::new(&text, 0);
     let name = "x.ini".to_owned();
     let source = Arc::new(Source { name, text });
-    if let Err(mistake) = expressions::parse(&source, &fragment) {
-        shown(mistake);
-    }
+    shown(expressions::parse(&source, &fragment).err().as_slice());
 }
 
 /// Evaluates an expression and shows its value.
 pub fn evaluator(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    let fragment = Fragment::new(&text, 0);
-    let name = "x.ini".to_owned();
-    let source = Arc::new(Source { name, text });
-    let Ok(parsed) = expressions::parse(&source, &fragment) else {
-        return;
-    };
-    let home = Arc::new(Home {
-        source,
-        folder: None,
-        file_name: String::new(),
-        shortcuts: HashMap::new(),
-    });
-    match evaluate(&Alone, &home, None, &parsed, &mut Budget::default()) {
+    match alone::value(&String::from_utf8_lossy(bytes)) {
         Ok(value) => assert!(!value.repr().is_empty()),
-        Err(mistake) => shown(mistake),
+        Err(mistake) => shown(&[mistake]),
     }
 }

@@ -249,29 +249,46 @@ fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
 /// Waits for those of our children that have ended and that nobody else waits for: descendants of workers that
 /// were left to us when their parent ended.
 pub fn bury_orphans() {
-    for pid in children() {
-        if !awaited().contains_key(&pid)
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            // Its status is nobody's business.
-            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
-        }
+    let Some(children) = children() else {
+        // One that somebody waits for hides those behind it, until somebody has.
+        while ended_child().is_some_and(bury_orphan) {}
+        return;
+    };
+    for pid in children {
+        bury_orphan(pid);
     }
 }
 
-/// Our children. None where nobody is left to us when its parent ends, see [`adopt_orphans`].
-fn children() -> impl Iterator<Item = i32> {
-    let tasks = match cfg!(target_os = "linux") {
-        true => std::fs::read_dir("/proc/self/task").ok(),
-        false => None,
-    };
-    let tasks = tasks.into_iter().flatten().flatten();
-    tasks.flat_map(|task| {
+/// Waits for a child if it has ended and nobody else waits for it; whether that was so.
+fn bury_orphan(pid: i32) -> bool {
+    use rustix::process::{Pid, WaitOptions, waitpid};
+    let orphan = Pid::from_raw(pid).filter(|_| !awaited().contains_key(&pid));
+    // Its status is nobody's business.
+    orphan.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
+}
+
+/// A child that has ended and has not been waited for, if there is one.
+fn ended_child() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::wait::{Id, WaitPidFlag, waitid};
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let pid = waitid(Id::All, look).ok()?.pid()?;
+        Some(pid.as_raw())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Our children; `None` where the system does not tell, for want of `/proc`.
+fn children() -> Option<impl Iterator<Item = i32>> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    Some(tasks.flatten().flat_map(|task| {
         let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
         let pids = children.split_whitespace();
         pids.filter_map(|pid| pid.parse().ok())
             .collect::<Vec<i32>>()
-    })
+    }))
 }
 
 /// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
@@ -408,7 +425,8 @@ pub fn has_children_in_group(leader: u32) -> bool {
     let Some(group) = process_id(leader) else {
         return false;
     };
-    children()
+    let children = children().into_iter().flatten();
+    children
         .filter_map(rustix::process::Pid::from_raw)
         .any(|child| child != group && rustix::process::getpgid(Some(child)) == Ok(group))
 }

@@ -105,24 +105,27 @@ fn process_1_obeys_sigterm_and_buries_what_others_leave() {
     if !is_possible() {
         return;
     }
-    let folder = Folder::new();
-    folder.program("mkfifo", ["end"]).run().success();
-    // It is born by the shell, and becomes ours when the shell does.
-    let server = alone(&folder, "read line <end & exec runner serve demo").start();
-    let first = first(&server);
-    let orphan = server
-        .processes()
-        .into_iter()
-        .map(|(pid, _)| pid)
-        .find(|pid| *pid != first && parent(*pid) == Some(first))
-        .expect("the orphan");
-    fs::write(folder.path("end"), "\n").expect("it reads");
-    let mut waits = Waits::new();
-    while fs::exists(format!("/proc/{}", orphan.as_raw_nonzero())).unwrap_or(false) {
-        waits.wait(|| "the orphan is not buried".to_owned());
+    for proc in ["", "mount -t tmpfs none /proc &&"] {
+        let folder = Folder::new();
+        folder.program("mkfifo", ["end"]).run().success();
+        // It is born by the shell, and becomes ours when the shell does.
+        let script = format!("read line <end & {proc} exec runner serve demo");
+        let server = alone(&folder, &script).start();
+        let first = first(&server);
+        let orphan = server
+            .processes()
+            .into_iter()
+            .map(|(pid, _)| pid)
+            .find(|pid| *pid != first && parent(*pid) == Some(first))
+            .expect("the orphan");
+        fs::write(folder.path("end"), "\n").expect("it reads");
+        let mut waits = Waits::new();
+        while fs::exists(format!("/proc/{}", orphan.as_raw_nonzero())).unwrap_or(false) {
+            waits.wait(|| "the orphan is not buried".to_owned());
+        }
+        kill_process(first, Signal::TERM).expect("it runs");
+        assert_eq!(server.wait().status, 0);
     }
-    kill_process(first, Signal::TERM).expect("it runs");
-    assert_eq!(server.wait().status, 0);
 }
 
 /// The parent of a process.

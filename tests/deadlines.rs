@@ -149,6 +149,21 @@ error: `app.application` was not imported within 5 s (runner.start_timeout). Sta
     });
 }
 
+/// Whoever cannot say where it is is given up like anybody else.
+#[test]
+fn an_interpreter_that_does_not_start_is_given_up() {
+    let outcome = Folder::new()
+        .executable("hangs", "#!/bin/sh\nexec tail -f /dev/null\n")
+        .file(
+            "settings.ini",
+            "[runner]\npython = './hangs'\nstart_timeout = '300ms'\n",
+        )
+        .runner(["-c", "settings.ini", "serve", "import:app.application"])
+        .run();
+    let said = "error: `app.application` was not imported within 0.3 s (runner.start_timeout)\n";
+    outcome.is(1, "", said);
+}
+
 #[test]
 fn who_waits_for_what_another_request_holds_is_told_of_too() {
     let server = stuck(&format!(
@@ -214,6 +229,32 @@ fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_eve
     );
     assert!(server.get("/").ok().starts_with("pid "));
     assert_eq!(server.stop().status, 0);
+}
+
+/// It has been answered, but its worker can do nothing else, which the next request finds out.
+#[test]
+fn what_hangs_after_its_answer_is_told_of_and_its_worker_replaced() {
+    let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
+    let pid = server.get("/").ok();
+    assert_eq!(server.get("/lingers").ok(), "whole");
+    assert_ne!(server.get("/").ok(), pid);
+    let heading = "what the application does after its answer to GET /lingers has not ended for ";
+    let tale = told(&server, heading);
+    assert!(tale.contains(", in close\n"), "{tale}");
+    let ended = format!("worker {}, which had", &pid["pid ".len()..]);
+    let log = server.wait_for_log(|log| log.contains(&ended));
+    assert!(!log.contains("Traceback"), "{log}");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever_for_what_hangs_after_its_answer() {
+    let server = stuck("runner.stop_timeout = '300ms'\n");
+    assert_eq!(server.get("/lingers").ok(), "whole");
+    let outcome = server.stop();
+    let said = " was told to leave and has not (runner.stop_timeout); it is ended\n";
+    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
 /// A stop waits for nobody for ever, but leaves nobody without an answer.
@@ -303,8 +344,12 @@ fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
     // No last chunk (RFC 9112 §7.1).
     assert!(!String::from_utf8_lossy(&streams.rest()).ends_with("0\r\n\r\n"));
     let outcome = server.wait();
-    let said = "runner: the answer to GET /blocks ends early: ";
-    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    for said in [
+        "runner: the answer to GET /blocks ends early: ",
+        "runner: 503 for GET /: it had not begun when time was over (runner.stop_timeout)\n",
+    ] {
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    }
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 

@@ -8,12 +8,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
+use alone::value;
 use generator::Generator;
-use runner::eval::{Budget, Fault, Home, Properties, Value, evaluate};
-use runner::syntax::{Diagnostic, Fragment, Source, expression};
+use runner::eval::Value;
 
+#[path = "../fuzz/alone.rs"]
+mod alone;
 #[path = "differential/generator.rs"]
 mod generator;
 
@@ -53,42 +54,6 @@ fn answers_of_python(expressions: &[String]) -> Vec<String> {
         }
     }
     panic!("the differential test needs Python {PYTHON}, as python{PYTHON} or python3");
-}
-
-/// An expression that stands alone: no settings, no environment.
-struct Alone;
-
-impl Properties for Alone {
-    fn lookup(&self, _: &str, _: &mut Budget) -> Result<Option<Value>, Fault> {
-        Ok(None)
-    }
-
-    fn names(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn environment(&self) -> Value {
-        Value::None
-    }
-
-    fn home_of(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
-fn value(text: &str) -> Result<Value, Diagnostic> {
-    let source = Arc::new(Source {
-        name: "expression".to_owned(),
-        text: text.to_owned(),
-    });
-    let parsed = expression::parse(&source, &Fragment::new(text, 0))?;
-    let home = Arc::new(Home {
-        source,
-        folder: None,
-        file_name: String::new(),
-        shortcuts: std::collections::HashMap::new(),
-    });
-    evaluate(&Alone, &home, None, &parsed, &mut Budget::default())
 }
 
 /// The value's `repr`, with the elements of sets in order.

@@ -2,15 +2,16 @@
 
 mod support;
 
-use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use runner::syntax::file::{self, Line};
-use runner::syntax::{Source, expression, layout};
+use runner::syntax::{Source, layout};
 use support::Folder;
+
+#[path = "../fuzz/targets.rs"]
+mod targets;
 
 /// Everything that is laid out, as somebody in a hurry writes it.
 const UNTIDY: &str = "\u{feff}#!/usr/bin/env -S runner runIni  \r
@@ -110,35 +111,6 @@ fn source(text: &str) -> Arc<Source> {
     })
 }
 
-/// What a file means: its sections and settings with the trees of their values, wherever they stand; and its
-/// comments in column 1.
-fn meaning(text: &str) -> String {
-    let source = source(text);
-    let (lines, mistakes) = file::parse(&source);
-    assert!(mistakes.is_empty(), "{mistakes:?} in\n{text}");
-    let mut out = String::new();
-    for line in &lines {
-        match line {
-            Line::Section { name, .. } => writeln!(out, "[{name}]"),
-            Line::Setting { name, value, .. } => {
-                let tree = expression::parse(&source, value).expect("no mistakes");
-                writeln!(out, "{name} = {}", without_spans(&format!("{tree:?}")))
-            }
-        }
-        .expect("writing to a string");
-    }
-    out
-}
-
-fn without_spans(tree: &str) -> String {
-    let mut parts = tree.split("Span {");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(part.split_once('}').expect("the end of a span").1);
-    }
-    out
-}
-
 /// What in a file is comment: lines in column 1, in their order.
 fn comments(text: &str) -> Vec<String> {
     let text = text.trim_start_matches('\u{feff}');
@@ -154,6 +126,7 @@ fn holds(text: &str) -> bool {
     let Some(once) = tidy(text) else {
         return false;
     };
+    let meaning = |text| targets::meaning(&source(text));
     assert_eq!(meaning(&once), meaning(text), "{text:?}\n→ {once:?}");
     assert_eq!(comments(&once), comments(text), "{text:?}\n→ {once:?}");
     assert_eq!(tidy(&once).as_ref(), Some(&once), "{text:?}");

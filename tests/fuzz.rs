@@ -1,5 +1,7 @@
-//! The corpus of `fuzz/`, replayed, and cases made of it by a seeded generator, in bounded time: nothing panics.
+//! The corpus of `fuzz/`, replayed, and cases made of it by a seeded generator: nothing panics. `make fuzz`, which is
+//! part of `make test`, optimises a little and tries a million of them; `cargo test` tries the first ones.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,9 +9,9 @@ use std::time::{Duration, Instant};
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-/// Cases of each target, a million in all. Without optimisation there is only time for some of them.
-const CASES: usize = 200_000;
-const TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 8 } else { 300 });
+/// How many cases of each target are tried, unless this variable says so.
+const CASES: usize = 2000;
+const VARIABLE: &str = "RUNNER_FUZZ";
 const SEED: u64 = 20_040_217;
 
 /// What is put in between.
@@ -85,10 +87,9 @@ fn replay(target: &str, run: fn(&[u8])) {
     for case in &corpus {
         run(case);
     }
-    let started = Instant::now();
+    let cases = env::var(VARIABLE).map_or(CASES, |cases| cases.parse().expect("a number"));
     let mut state = SEED;
-    let mut done = 0;
-    while done < CASES && started.elapsed() < TIME {
+    for _ in 0..cases {
         let case = changed(&corpus, &mut state);
         let asked = Instant::now();
         run(&case);
@@ -97,11 +98,8 @@ fn replay(target: &str, run: fn(&[u8])) {
             asked.elapsed() < Duration::from_secs(20),
             "too long: {text}"
         );
-        done += 1;
     }
-    println!("{done} cases of {target}");
-    let least = if cfg!(debug_assertions) { 100 } else { CASES };
-    assert!(done >= least, "only {done} cases of {target}");
+    println!("{cases} cases of {target}");
 }
 
 #[test]

@@ -271,6 +271,14 @@ async fn a_process_that_an_application_has_forked_is_no_worker() {
 }
 
 #[tokio::test]
+async fn what_such_a_process_has_opened_and_forked_is_its_own() {
+    let pool = pool(|_| ()).await;
+    let found = bounded(pool.text("/fork-twice")).await;
+    assert_eq!(found, "whole: 1, blocked: 0");
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
 async fn what_a_worker_leaves_behind_is_buried() {
     let pool = pool(|_| ()).await;
     let pid = pool.text("/orphan").await;

@@ -240,22 +240,41 @@ fn a_socket_that_it_does_not_pass_is_a_mistake() {
 
 #[test]
 fn systemds_own_activation_passes_several_sockets() {
-    let folder = Folder::new();
-    let port = free_port();
-    let socket = folder.path("socket");
-    let listen = [
-        "--listen".to_owned(),
-        format!("127.0.0.1:{port}"),
-        "--listen".to_owned(),
-        socket.display().to_string(),
-        "--fdname=web:local".to_owned(),
-    ];
-    let server = folder
-        .program("systemd-socket-activate", listen)
-        .arguments([env!("CARGO_BIN_EXE_runner"), "serve", "demo"])
-        .start_at(Address::port(port));
-    assert_eq!(server.get("/").status, 200);
-    assert_eq!(http::get(&Address::Unix(socket.clone()), "/").status, 200);
-    server.stop();
-    assert!(socket.exists(), "it is the service manager's file");
+    let folder = Folder::new().file("app.conf", "Command serve demo\nPidFile app.pid\n");
+    for arguments in [["serve", "demo"], ["supervise", "app.conf"]] {
+        let port = free_port();
+        let socket = folder.path("socket");
+        let listen = [
+            "--listen".to_owned(),
+            format!("127.0.0.1:{port}"),
+            "--listen".to_owned(),
+            socket.display().to_string(),
+            "--fdname=web:local".to_owned(),
+            env!("CARGO_BIN_EXE_runner").to_owned(),
+        ];
+        let server = folder
+            .program("systemd-socket-activate", listen)
+            .arguments(arguments)
+            .start_at(Address::port(port));
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(http::get(&Address::Unix(socket.clone()), "/").status, 200);
+        server.stop();
+        assert!(socket.exists(), "it is the service manager's file");
+    }
+}
+
+/// A file that says where to listen, beside a socket unit that says the same.
+#[test]
+fn an_address_of_our_own_may_be_that_of_a_socket_that_it_passes() {
+    let (socket, _) = listening();
+    let port = socket.local_addr().expect("bound").port();
+    let stderr = format!(
+        "error: cannot listen on `tcp://127.0.0.1:{port}`: port {port} is in use on 127.0.0.1 \
+         (sockets that systemd passes are served if no address is on the command line)\n"
+    );
+    let arguments = format!("serve tcp://127.0.0.1:{port} demo");
+    activated(&Folder::new(), "LISTEN_PID=$$ LISTEN_FDS=1", &arguments)
+        .start_with(OwnedFd::from(socket))
+        .wait()
+        .is(1, "", &stderr);
 }

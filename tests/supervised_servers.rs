@@ -67,23 +67,35 @@ fn reloads(server: &Server, folder: &Folder) {
     assert_eq!(supervisor(folder), pid);
 }
 
-#[test]
-fn mod_fcgid_reloads_the_supervisor_and_itself() {
-    let folder = installed();
+/// Serves with the program that mod_fcgid starts.
+fn mod_fcgid(folder: &Folder, processes: &str) -> Server {
     let here = folder.path("").display().to_string();
     let program = format!(
-        "LoadModule fcgid_module /usr/lib/apache2/modules/mod_fcgid.so\n\
+        "{processes}LoadModule fcgid_module /usr/lib/apache2/modules/mod_fcgid.so\n\
          FcgidInitialEnv PATH {here}/bin:/usr/local/bin:/usr/bin:/bin\n\
          FcgidIPCDir {here}/run\nFcgidProcessTableFile {here}/run/fcgid_shm\nFcgidMaxProcessesPerClass 1\n\
          <Directory {here}>\nOptions +ExecCGI\nRequire all granted\nSetHandler fcgid-script\n</Directory>\n\
          Alias / {here}/app.fcgi/\n"
     );
-    let apache = apache(&folder, &program);
-    reloads(&apache, &folder);
+    apache(folder, &program)
+}
 
-    // It gives a process one request at a time. Others wait for its process manager, which ends with a graceful
-    // restart, and then for ever, whatever program it runs: so there are no others.
-    let load = Load::new(apache.address()).fresh(1).start();
+#[test]
+fn mod_fcgid_reloads_the_supervisor() {
+    let folder = installed();
+    let apache = mod_fcgid(&folder, MANY_AT_A_TIME);
+    reloads(&apache, &folder);
+    let outcome = apache.stop();
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+}
+
+/// mod_fcgid gives a process one request at a time. Others would wait for its process manager, which ends with a
+/// graceful restart, and then for ever, whatever program it runs: here, they wait for Apache.
+#[test]
+fn mod_fcgid_restarts_gracefully_and_the_supervisor_with_it() {
+    let folder = installed();
+    let apache = mod_fcgid(&folder, ONE_AT_A_TIME);
+    let load = Load::new(apache.address()).fresh(8).start();
     for _ in 0..3 {
         load.more(100);
         let before = supervisor(&folder);
@@ -105,7 +117,7 @@ fn mod_proxy_fcgi_reloads_itself_beside_a_supervisor_that_does_too() {
         .runner(["supervise", "app.conf"])
         .start_at(Address::port(port));
     let proxy = format!(
-        "LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so\n\
+        "{MANY_AT_A_TIME}LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so\n\
          LoadModule proxy_fcgi_module /usr/lib/apache2/modules/mod_proxy_fcgi.so\n\
          ProxyPass / fcgi://127.0.0.1:{port}/ enablereuse=on\n"
     );
@@ -127,8 +139,21 @@ fn mod_proxy_fcgi_reloads_itself_beside_a_supervisor_that_does_too() {
     assert_eq!(supervisor.stop().status, 0);
 }
 
-/// What `apachectl graceful` sends.
+/// What `apachectl graceful` sends, and lighttpd takes for the same.
 const GRACEFUL: Signal = Signal::USR1;
+
+/// Apache as it comes.
+const MANY_AT_A_TIME: &str =
+    "LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n";
+
+/// Apache with one process for requests.
+const ONE_AT_A_TIME: &str = "\
+LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so
+StartServers 1
+MinSpareServers 1
+MaxSpareServers 1
+MaxRequestWorkers 1
+";
 
 /// Whether another supervisor has taken its place.
 fn is_another(folder: &Folder, before: Pid) -> bool {
@@ -141,7 +166,7 @@ fn is_another(folder: &Folder, before: Pid) -> bool {
 fn apache(folder: &Folder, rest: &str) -> Server {
     let here = folder.path("").display().to_string();
     let port = free_port();
-    let modules: String = ["mpm_event", "authz_core", "alias", "env"]
+    let modules: String = ["authz_core", "alias", "env"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
         .concat();
     let text = format!(
@@ -199,7 +224,7 @@ fn nothing() -> OwnedFd {
 }
 
 #[test]
-fn lighttpd_reloads_the_supervisor() {
+fn lighttpd_reloads_the_supervisor_and_itself() {
     let folder = installed();
     let port = free_port();
     let folder = folder
@@ -209,6 +234,15 @@ fn lighttpd_reloads_the_supervisor() {
         .program("lighttpd", ["-D", "-f", "lighttpd.conf"])
         .start_at(Address::port(port));
     reloads(&lighttpd, &folder);
+    let load = Load::new(lighttpd.address()).fresh(8).start();
+    for _ in 0..3 {
+        load.more(100);
+        let before = supervisor(&folder);
+        lighttpd.signal(GRACEFUL);
+        load.until("another supervisor serves", |_| is_another(&folder, before));
+    }
+    load.more(100);
+    load.stop().is_whole();
     // Its exit status depends on whether its children or itself end first.
     lighttpd.stop();
 }

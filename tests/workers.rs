@@ -32,9 +32,15 @@ const TWO: &str = "[runner.workers]\nmin = 2\nmax = 2\n";
 
 /// Sends a request that will wait at the gate, and returns when it does.
 fn waiting(server: &Server) -> Connection {
+    waiting_in(server, "/wait")
+}
+
+/// The same with a path.
+fn waiting_in(server: &Server, path: &str) -> Connection {
     let before = server.log().matches("waiting\n").count();
     let mut connection = Connection::open(server.address());
-    connection.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    connection.send(request.as_bytes());
     server.wait_for_log(|log| log.matches("waiting\n").count() > before);
     connection
 }
@@ -123,6 +129,20 @@ fn stopping_finishes_what_is_running() {
         assert!(second.reply("GET").ok().starts_with("pid "));
         assert_eq!(server.wait().status, 0);
     }
+}
+
+/// As one of a version that serves, but nobody takes its place.
+#[test]
+fn a_worker_of_a_version_that_was_replaced_is_told_of_when_it_dies() {
+    let server = gated("");
+    let mut connection = waiting_in(&server, "/wait_and_kill");
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("runner: reloaded\n"));
+    server.folder().open_gate();
+    assert_eq!(connection.reply("GET").status, 502);
+    let said = " was killed by SIGKILL; GET /wait_and_kill is answered 502\n";
+    server.wait_for_log(|log| log.contains(said));
+    assert_eq!(server.stop().status, 0);
 }
 
 #[test]

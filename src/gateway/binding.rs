@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
+use crate::gateway::activation;
 use crate::gateway::socket_url::{Descriptor, Host};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
@@ -96,7 +97,17 @@ pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> 
 
 fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
     match error {
-        Errno::ADDRINUSE => anyhow!("port {} is in use on {}", address.port(), address.ip()),
+        Errno::ADDRINUSE => anyhow!(
+            "port {} is in use on {}{}",
+            address.port(),
+            address.ip(),
+            // They may well be whose.
+            match activation::is_there() {
+                true =>
+                    " (sockets that systemd passes are served if no address is on the command line)",
+                false => "",
+            }
+        ),
         Errno::ACCESS => anyhow!(
             "no permission to use port {} on {}",
             address.port(),

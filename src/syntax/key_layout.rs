@@ -62,12 +62,14 @@ fn parts<'a>(source: &'a Source, line: &Line) -> (String, &'a str) {
         let range = span.start as usize..span.end as usize;
         source.text.get(range).unwrap_or_default()
     };
-    let words = match &line.what {
+    let mut words = match &line.what {
         What::Define { name, value } => vec!["%define", &name.text, slice(value.span)],
         What::Include { file } => vec!["%include", slice(file.span)],
         What::Key { key, value } => vec![key.text.as_str(), slice(value.span)],
     };
-    let code = words.join(" ").trim_end().to_owned();
+    // A value may end with an escaped blank, or not be there.
+    words.retain(|word| !word.is_empty());
+    let code = words.join(" ");
     (code, line.comment.map_or("", slice).trim_end())
 }
 
@@ -91,6 +93,16 @@ mod tests {
                         Command serve  '# x'  #  c\npidfile $home/x.pid   # d\n\nImport a\n# e\n";
         assert_eq!(laid_out(text), expected);
         assert_eq!(laid_out(expected), expected);
+    }
+
+    #[test]
+    fn escaped_blanks_are_kept_but_at_the_end_of_a_line() {
+        for end in ["\n", "\r\n", " \r\n", "\t"] {
+            assert_eq!(
+                laid_out(&format!("Command a\\ b\\{end}")),
+                "Command a\\ b\\\n"
+            );
+        }
     }
 
     #[test]

@@ -82,6 +82,7 @@ class Control:
         self.descriptor = descriptor
         self.grace = options["stop_timeout"]
         self.signal = options["stack_signal"]
+        self.is_forked = False
         self.lanes = lanes
 
     def start(self):
@@ -158,18 +159,24 @@ class Control:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
 
         def after_in_child():
-            if self.signal:
-                faulthandler.unregister(self.signal)
-                signal.signal(self.signal, signal.SIG_DFL)
-            for number in IGNORED:
-                if signal.getsignal(number) is no_action:
-                    signal.signal(number, signal.SIG_DFL)
-            os.close(self.descriptor)
-            for lane in self.lanes:
-                lane.disown()
+            if not self.is_forked:  # what such a process forks in turn has nothing of ours
+                self.is_forked = True
+                self.disown()
             after_in_parent()
 
         os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+
+    def disown(self):
+        """Gives up what is ours in a process that is no worker."""
+        if self.signal:
+            faulthandler.unregister(self.signal)
+            signal.signal(self.signal, signal.SIG_DFL)
+        for number in IGNORED:
+            if signal.getsignal(number) is no_action:
+                signal.signal(number, signal.SIG_DFL)
+        os.close(self.descriptor)
+        for lane in self.lanes:
+            lane.disown()
 
 
 def keep_limits(limits):

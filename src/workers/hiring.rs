@@ -149,6 +149,7 @@ impl Staff {
             return;
         };
         source.loading = None;
+        source.template.stacks = None;
         if threads > 0 && source.becomes.is_none() {
             log!(
                 "`{}` started {threads} thread{} while it was imported, which a fork would lose: \
@@ -290,15 +291,18 @@ impl Staff {
             // It was done, or has ended, before it could say so.
             return;
         };
+        self.import_failed(id, begun, self.too_slow(stack));
+    }
+
+    /// What to say of an import that takes too long and stands there.
+    pub(super) fn too_slow(&self, stack: &str) -> anyhow::Error {
         let target = &self.options.target;
         let limit = self.options.start_timeout.as_secs_f64();
-        let mut said =
-            format!("`{target}` was not imported within {limit} s (runner.start_timeout)");
-        if !stack.is_empty() {
-            said += ". Stack (most recent call last):\n";
-            said += stack.trim_end();
+        let said = format!("`{target}` was not imported within {limit} s (runner.start_timeout)");
+        match stack.trim_end() {
+            "" => anyhow!(said),
+            stack => anyhow!("{said}. Stack (most recent call last):\n{stack}"),
         }
-        self.import_failed(id, begun, anyhow!(said));
     }
 }
 

@@ -28,10 +28,14 @@ impl Staff {
             return;
         };
         if let (Some(begun), None) = (source.loading, &self.stopping) {
-            let target = &self.options.target;
-            let target = target.clone();
-            let cause = self.cause(status, false);
-            let error = anyhow!("Python {cause} while it imported `{target}`");
+            let error = match status.signal() {
+                // It was asked where it is before it could be asked anything.
+                Some(unix::STACK_SIGNAL) => self.too_slow(""),
+                Some(_) | None => {
+                    let cause = self.cause(status, false);
+                    anyhow!("Python {cause} while it imported `{}`", self.options.target)
+                }
+            };
             self.import_failed(id, begun, error);
         }
         if let Some(worker) = source.becomes {
@@ -100,9 +104,6 @@ impl Staff {
         };
         let answered = pool.answered_in_all();
         drop(pool);
-        if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
-            return;
-        }
         let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
@@ -113,7 +114,14 @@ impl Staff {
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
-        if member.as_ref().is_some_and(|member| member.overdue) {
+        let overdue = member.as_ref().is_some_and(|member| member.overdue);
+        if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
+            if !remains.last.is_empty() && !overdue {
+                log!("worker{name} {cause}{losses}");
+            }
+            return;
+        }
+        if overdue {
             log!("worker{name}, which had a request that was overdue, {cause}{losses}");
             return;
         }
@@ -171,15 +179,22 @@ impl Staff {
         for worker in slow {
             if let Some(member) = self.members.get_mut(&worker) {
                 member.gone_by = None;
-                if let (true, Some(process)) = (member.released, &member.process) {
-                    log!(
-                        "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
-                        process.id()
-                    );
-                }
             }
-            self.kill(worker);
+            self.end_leaver(worker);
         }
+    }
+
+    /// Ends a worker that had time to leave.
+    fn end_leaver(&mut self, worker: WorkerId) {
+        if let Some(member) = self.members.get(&worker)
+            && let (true, false, Some(process)) = (member.released, member.killed, &member.process)
+        {
+            log!(
+                "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
+                process.id()
+            );
+        }
+        self.kill(worker);
     }
 
     pub(super) fn kill(&mut self, worker: WorkerId) {
@@ -229,7 +244,7 @@ impl Staff {
         if over {
             let alive: Vec<WorkerId> = self.members.keys().copied().collect();
             for worker in alive {
-                self.kill(worker);
+                self.end_leaver(worker);
             }
         }
         let idle: Vec<TemplateId> = self

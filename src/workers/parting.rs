@@ -13,6 +13,7 @@ use super::lane::Confused;
 use super::pool::{Pool, Standing, Worker, WorkerId};
 use super::task::Task;
 use super::watch::Reason;
+use crate::log;
 
 impl Pool {
     /// Accepts no more requests. Those that are there are answered, those in the queue too, until `by`; each worker
@@ -36,6 +37,12 @@ impl Pool {
             self.take_back(seat).map_err(|Confused| seat.0)?;
         }
         for mut task in self.queue.drain(..) {
+            if task.is_wanted() {
+                log!(
+                    "503 for {}: it had not begun when time was over (runner.stop_timeout)",
+                    task.about
+                );
+            }
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         }

@@ -66,7 +66,7 @@ pub(super) fn is_ours(file: &str) -> bool {
 #[derive(Debug)]
 pub struct Template {
     socket: OwnedFd,
-    /// Where it writes, while it imports the application, where it is; until it is asked.
+    /// Where it writes, while it imports the application, where it is; until that is asked for or done.
     pub(super) stacks: Option<UnixStream>,
 }
 

@@ -297,6 +297,8 @@ class Lane:
             if hasattr(result, "close"):
                 try:
                     result.close()
+                except Gone:
+                    raise
                 except BaseException:
                     log_exception(environ)
 

@@ -20,8 +20,10 @@ def application(environ, start_response):
         os.kill(os.getpid(), signal.SIGKILL)
     if path == "/exit":
         os._exit(3)
-    if path == "/wait":
+    if path in ("/wait", "/wait_and_kill"):
         wait()
+    if path == "/wait_and_kill":
+        os.kill(os.getpid(), signal.SIGKILL)
     start_response("200 OK", [TEXT])
     return streamed() if path == "/stream" else [b"pid %d" % os.getpid()]
 

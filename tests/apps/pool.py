@@ -21,6 +21,22 @@ def note(name):
         pipe.write(b".")
 
 
+def daemon_of_a_daemon():
+    """What a process that was forked by a forked one finds: its parent's file, and that it can be ended."""
+    here, there = os.pipe()
+    if os.fork() == 0:
+        opened = [os.open(__file__, os.O_RDONLY) for _ in range(10)]
+        if os.fork() == 0:
+            whole = [number for number in opened if os.fstat(number)] == opened
+            is_blocked = signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            os.write(there, b"whole: %d, blocked: %d" % (whole, is_blocked))
+        os._exit(0)
+    os.wait()
+    os.close(there)
+    with open(here, "rb") as pipe:
+        return pipe.read()
+
+
 class Closing:
     def __init__(self, blocks, name):
         self.blocks, self.name = blocks, name
@@ -142,6 +158,8 @@ def application(environ, start_response):
         if pid:
             os.waitpid(pid, 0)
         body = b"parent" if pid else b"child"
+    elif path == "/fork-twice":
+        body = daemon_of_a_daemon()
     elif path == "/terminate":
         child = multiprocessing.get_context("fork").Process(target=wait_for, args=("go",))
         child.start()

@@ -100,6 +100,16 @@ class Blocks:
         say("closed")
 
 
+class Lingering:
+    """Gives its answer and does not end."""
+
+    def __iter__(self):
+        return iter([b"whole"])
+
+    def close(self):
+        sleep_for_ever()
+
+
 def application(environ, start_response):
     path = environ["PATH_INFO"]
     say("began " + path)
@@ -107,6 +117,9 @@ def application(environ, start_response):
     if path == "/blocks":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return Blocks()
+    if path == "/lingers":
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+        return Lingering()
     if path == "/late":
         wait_at_the_gate()
         start_response("200 OK", [("Content-Type", "text/plain")])
