@@ -210,17 +210,17 @@ fn run(folder: &Folder, command: &str, code: &str) -> Said {
     }
 }
 
-/// `⟨TEXT×NUMBER⟩` written out; `␀` is a zero byte.
+/// `⟨TEXT×NUMBER⟩` written out, the innermost first; `␀` is a zero byte.
 fn repeated(text: &str) -> String {
-    let mut parts = text.split('⟨');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (inside, rest) = part.split_once('⟩').expect("its end");
+    let mut text = text.replace('␀', "\0");
+    while let Some(end) = text.find('⟩') {
+        let start = text[..end].rfind('⟨').expect("its beginning");
+        let inside = &text[start + '⟨'.len_utf8()..end];
         let (unit, count) = inside.rsplit_once('×').expect("a number");
-        out.push_str(&unit.repeat(count.parse().expect("a number")));
-        out.push_str(rest);
+        let whole = unit.repeat(count.parse().expect("a number"));
+        text.replace_range(start..end + '⟩'.len_utf8(), &whole);
     }
-    out.replace('␀', "\0")
+    text
 }
 
 /// `⟪ff⟫` is a byte that is no text.

@@ -80,6 +80,9 @@ fn it_is_told_of_a_reload_however_it_goes() {
     let time: u128 = time.expect(&reloading).parse().expect("microseconds");
     assert!(time > 0);
     assert_eq!(manager.hears(), ready);
+    let status = ready.trim_start_matches("READY=1\n").trim_end();
+    let failed = format!("{status}; the last reload failed: unknown name `nonsense`\n");
+    assert_eq!(manager.hears(), failed);
     server.stop();
     drop(folder);
 }

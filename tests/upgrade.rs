@@ -203,7 +203,8 @@ fn main_process(manager: &UnixDatagram) -> Pid {
         let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
         let found = text.lines().find_map(|line| line.strip_prefix("MAINPID="));
         if let Some(number) = found {
-            assert!(text.contains("READY=1\n"), "{text}");
+            // Of the reload nothing may be left, and nobody believes the successor before.
+            assert!(text.contains("\nREADY=1\nSTATUS=serving "), "{text}");
             return Pid::from_raw(number.parse().expect("a number")).expect("a process");
         }
     }

@@ -2,8 +2,8 @@
 //! part of a message, a hint or a label is looked for in what the cases expect.
 //!
 //! All strings of the language (`src/syntax`, `src/config`, `src/eval`) are wordings, and elsewhere those of the
-//! functions that make diagnostics; [`is_wording`] says what is none. What a format puts in may be anything, and
-//! what is given to a maker as a message must be the whole of one.
+//! functions that give diagnostics; [`is_wording`] says what is none. What a format puts in may be anything, and
+//! what is a message by itself must be the whole of one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,15 +14,16 @@ use syn::visit::{self, Visit};
 use syn::{Expr, Lit, Token};
 
 /// Where all strings are wordings.
-const LANGUAGE: &[&str] = &["src/syntax", "src/config", "src/eval"];
-
-/// Where those of the functions that make diagnostics are.
-const OTHERS: &[&str] = &[
-    "src/command",
-    "src/gateway",
-    "src/supervisor",
-    "src/workers",
+const LANGUAGE: &[&str] = &[
+    "src/syntax",
+    "src/config",
+    "src/eval",
+    "src/command/target.rs",
+    "src/gateway/socket_url.rs",
 ];
+
+/// Where those of the functions that give diagnostics are, or what becomes one.
+const BESIDE: &[&str] = &["src/command", "src/supervisor", "src/workers"];
 
 /// Whose diagnostics depend on what the machine has, or on a server that runs, and the test that shows them instead.
 const CONDITIONS: &[(&str, &str)] = &[
@@ -34,7 +35,7 @@ const CONDITIONS: &[(&str, &str)] = &[
     ("src/workers/interpreter.rs", "tests/python_programs.rs"),
 ];
 
-/// The functions that make a diagnostic, or what becomes one; a struct with a `message` does, too.
+/// The functions that take the message of a diagnostic.
 const MAKERS: &[&str] = &[
     "bad_value",
     "complain",
@@ -46,11 +47,23 @@ const MAKERS: &[&str] = &[
     "wrong_type",
 ];
 
-/// The types whose `new` makes one.
+/// Diagnostics, and what becomes one: all strings of a function that gives one of them are wordings.
+const BECOME: &[&str] = &[
+    "Diagnostic",
+    "Diagnostics",
+    "Failure",
+    "InvalidLockUrl",
+    "InvalidSocketUrl",
+    "NoPython",
+    "Refusal",
+    "Usage",
+];
+
+/// The types whose `new` does.
 const MADE: &[&str] = &["Diagnostic", "Fault"];
 
 /// Macros and methods whose strings the user is not shown as a diagnostic: reports about the world, and our own mistakes.
-const OTHER: &[&str] = &[
+const WORLD: &[&str] = &[
     "anyhow",
     "assert",
     "bail",
@@ -67,6 +80,8 @@ const DOCUMENTS: &[&str] = &["default_text", "written"];
 
 /// What reads like a wording and is never said, and why.
 const INNER: &[(&str, &str)] = &[
+    ("{} has ended", "good news"),
+    ("{} serves the new version", "good news"),
     ("load on demand {}", "a key of a table"),
     ("there is nothing to run", "everybody who asks has a word"),
     (
@@ -223,17 +238,19 @@ fn expected_lines() -> Vec<String> {
 
 fn wordings() -> Vec<Wording> {
     let mut files = Vec::new();
-    for folder in LANGUAGE.iter().chain(OTHERS) {
-        walk(&project(folder), &mut files);
-    }
+    walk(&project("src"), &mut files);
     let mut wordings = Vec::new();
     for path in files {
         let name = path
             .strip_prefix(project(""))
             .expect("a file of the project");
+        let is_below = |folders: &[&str]| folders.iter().any(|folder| name.starts_with(folder));
+        if !is_below(LANGUAGE) && !is_below(BESIDE) {
+            continue;
+        }
         let mut reader = Reader {
             file: name.display().to_string(),
-            all: LANGUAGE.iter().any(|folder| name.starts_with(folder)),
+            all: is_below(LANGUAGE),
             wordings: &mut wordings,
         };
         let text = fs::read_to_string(&path).expect("a file of source");
@@ -256,6 +273,12 @@ impl Reader<'_> {
             self.wordings
                 .extend(Wording::new(&self.file, text, format, whole));
         }
+    }
+
+    /// Whether the strings of a function are wordings.
+    fn reads(&self, signature: &syn::Signature) -> bool {
+        let documents = DOCUMENTS.iter().any(|name| signature.ident == name);
+        !documents && (self.all || gives(&signature.output))
     }
 
     /// A message by itself: `"…"` and `format!("…")`; other expressions are made of strings that are read as usual.
@@ -301,18 +324,13 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
 
     fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
-        let named = |name: &str| function.sig.ident == name;
-        if !is_test(&function.attrs)
-            && !DOCUMENTS.iter().any(|name| named(name))
-            && (self.all || makes(&function.block))
-        {
+        if !is_test(&function.attrs) && self.reads(&function.sig) {
             visit::visit_item_fn(self, function);
         }
     }
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
-        let named = |name: &str| function.sig.ident == name;
-        if !DOCUMENTS.iter().any(|name| named(name)) && (self.all || makes(&function.block)) {
+        if self.reads(&function.sig) {
             visit::visit_impl_item_fn(self, function);
         }
     }
@@ -337,7 +355,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        if OTHER.iter().any(|name| call.method == name) {
+        if WORLD.iter().any(|name| call.method == name) {
             self.visit_expr(&call.receiver);
         } else {
             visit::visit_expr_method_call(self, call);
@@ -346,7 +364,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_macro(&mut self, one: &'ast syn::Macro) {
         let name = &one.path.segments.last().expect("a name").ident;
-        if OTHER.iter().any(|other| name == other) {
+        if WORLD.iter().any(|other| name == other) {
             return;
         }
         let arguments = arguments(one);
@@ -371,25 +389,16 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// Whether a function makes a diagnostic.
-fn makes(block: &syn::Block) -> bool {
+/// Whether what a function gives is, or may be, what becomes a diagnostic.
+fn gives(output: &syn::ReturnType) -> bool {
     struct Finder(bool);
     impl<'ast> Visit<'ast> for Finder {
-        fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
-            self.0 |= is_maker(&call.func);
-            visit::visit_expr_call(self, call);
-        }
-        fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-            self.0 |= MAKERS.iter().any(|name| call.method == name);
-            visit::visit_expr_method_call(self, call);
-        }
-        fn visit_field_value(&mut self, field: &'ast syn::FieldValue) {
-            self.0 |= matches!(&field.member, syn::Member::Named(name) if name == "message");
-            visit::visit_field_value(self, field);
+        fn visit_ident(&mut self, name: &'ast syn::Ident) {
+            self.0 |= BECOME.iter().any(|one| name == one);
         }
     }
     let mut finder = Finder(false);
-    finder.visit_block(block);
+    finder.visit_return_type(output);
     finder.0
 }
 

@@ -111,6 +111,34 @@ fn the_death_of_the_process_that_starts_workers_stops_nothing() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// The process that starts workers, which has not answered with its own number.
+fn template(server: &Server) -> Pid {
+    let worker = server.get("/").ok();
+    let mut others = server.processes().into_iter().map(|(pid, _)| pid);
+    let is_it =
+        |pid: &Pid| *pid != server.pid() && worker != format!("pid {}", pid.as_raw_nonzero());
+    others.rfind(is_it).expect("three processes")
+}
+
+#[test]
+fn a_process_that_should_start_workers_and_does_nothing_is_replaced() {
+    let server = gated("[runner.workers]\nmax = 1\n[runner]\nstart_timeout = '2s'\n");
+    let pid = server.get("/").ok();
+    kill_process(template(&server), Signal::STOP).expect("our own process");
+    assert_eq!(server.get("/kill").status, 502);
+    assert_ne!(server.get("/").ok(), pid);
+    let said = "runner: the template did not fork within 2 s (runner.start_timeout)\n";
+    server.wait_for_log(|log| log.contains(said));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_process_that_should_start_workers_and_does_nothing_holds_up_no_stop() {
+    let server = gated("[runner.workers]\nmax = 1\n[runner]\nstop_timeout = '300ms'\n");
+    kill_process(template(&server), Signal::STOP).expect("our own process");
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn stopping_finishes_what_is_running() {
     for signal in [Signal::TERM, Signal::INT] {

@@ -28,10 +28,12 @@ pub const ENTRY: Entry = Entry {
     help: "\
 All problems of all files are shown: syntax, values that cannot be computed,
 unknown names even in expressions that nobody reads, unknown settings and
-settings of the wrong type, files that are missing, aliases and commands that
-do not resolve. Warnings are for a doubled `=`, a setting that the same file
-overrides, a default (`name?`) that never applies in its file, and a setting
-that is read but set nowhere. The exit status is 1 if there are errors.
+settings of the wrong type or form even where nothing uses them, files that are
+missing, aliases and commands that do not resolve. A rule for several names is
+looked at as far as its value is the same for all of them. Warnings are for a
+doubled `=`, a setting that the same file overrides, a default (`name?`) that
+never applies in its file, and a setting that is read but set nowhere. The exit
+status is 1 if there are errors.
 
 A file for `supervise` is one whose first line says so, or whose first line that
 is no comment is a key with its value.

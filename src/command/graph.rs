@@ -148,21 +148,19 @@ fn run_head(scope: Scope, head: Head, line: Line) -> Result<Node, Failure> {
         Head::Entry(entry, word) => match entry.kind {
             Kind::Command { resolve, .. } => {
                 let is_typed = |word: &Word| word.origin == Origin::CommandLine;
-                if is_typed(&word) {
-                    return arguments::parse(entry, line)
-                        .and_then(|arguments| resolve(scope, arguments));
-                }
                 let in_alias = |failure: Failure| failure.in_alias(&scope, &word.origin);
-                if line.words.iter().any(is_typed) {
+                let appended = line.words.iter().any(is_typed);
+                if appended && !is_typed(&word) {
                     let mut own = line.clone();
                     own.words.retain(|word| !is_typed(word));
                     arguments::parse(entry, own).map_err(in_alias)?;
-                    return arguments::parse(entry, line)
-                        .and_then(|arguments| resolve(scope, arguments));
                 }
-                arguments::parse(entry, line)
-                    .and_then(|arguments| resolve(scope.clone(), arguments))
-                    .map_err(in_alias)
+                let resolved = arguments::parse(entry, line)
+                    .and_then(|arguments| resolve(scope.clone(), arguments));
+                match appended || is_typed(&word) {
+                    true => resolved,
+                    false => resolved.map_err(in_alias),
+                }
             }
             Kind::Adapter | Kind::Application => Err(not_a_command(&scope, entry, &word, &line)),
         },

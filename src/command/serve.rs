@@ -29,11 +29,12 @@ pub const ENTRY: Entry = Entry {
 It listens at `peak.tools.server.url` (`url` for short; any free port of
 localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`,
 `fd.socket:NUMBER`, or `fd.socket:NAME` for sockets that systemd passes; if it
-passes any, and no URL is on the command line, all of them. The options may stand anywhere before `--`, so that
-`./app.ini -p 9000` works. Once the application answers, its address is
-printed on standard error. SIGTERM and SIGINT let it finish what it is doing
-(for `runner.stop_timeout` at most); a second SIGINT ends it at once. SIGQUIT
-writes to the log what the application is doing for each request.
+passes any, and no URL is on the command line, all of them. The options may
+stand anywhere before `--`, so that `./app.ini -p 9000` works. Once the
+application answers, its address is printed on standard error. SIGTERM and
+SIGINT let it finish what it is doing (for `runner.stop_timeout` at most); a
+second SIGINT ends it at once. SIGQUIT writes to the log what the application
+is doing for each request.
 
 SIGHUP reads the files and the application anew. The new version is started
 beside the one that serves and takes its place once its workers are ready; if

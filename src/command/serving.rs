@@ -347,6 +347,7 @@ impl Master {
             },
             Some(text) => {
                 crate::log!("the reload failed, and what was served before goes on:\n{text}");
+                self.notifier.reload_failed(text);
             }
         }
         self.askers.answer(failure.as_deref());

@@ -190,7 +190,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "After how long the log says what the application is doing for a request that it has not begun to answer: the request and its stack. It goes on undisturbed, and its end is logged, too. 0 is never.",
         "runner.request.slow = '5s'";
     "runner.request.timeout" Kind::Duration, Default::Number(60),
-        "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced. The log says where the application was. 0 is no limit.",
+        "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced. The log says where the application was. As long may it take for what it does after its response while that keeps a request from being begun. 0 is no limit.",
         "runner.request.timeout = '2m'";
     "runner.start_timeout" Kind::Duration, Default::Number(60),
         "How long the application may take to be imported, until that is given up. The log says where it was.",

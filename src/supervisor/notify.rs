@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -45,6 +45,8 @@ struct State {
     /// Another process has taken our place: it does the talking.
     handed_over: AtomicBool,
     complained: Once,
+    /// What people were told last of how it goes, while we served.
+    serving: Mutex<String>,
 }
 
 impl Notifier {
@@ -59,6 +61,7 @@ impl Notifier {
             address,
             handed_over: AtomicBool::new(false),
             complained: Once::new(),
+            serving: Mutex::default(),
         }));
         if let Some(error) = complaint {
             notifier.complain(&error);
@@ -74,7 +77,23 @@ impl Notifier {
 
     /// Requests are answered from now on, or again after a reload. `status` is a line for people.
     pub fn ready(&self, status: &str) {
-        self.send(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
+        let status = line(status);
+        self.send(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        *self.serving() = status;
+    }
+
+    /// That of a reload, or of the end, is not it.
+    fn serving(&self) -> MutexGuard<'_, String> {
+        let serving = self.0.serving.lock();
+        serving.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The reload that has just ended has failed. The first line of the reason is for people.
+    pub fn reload_failed(&self, why: &str) {
+        let why = why.lines().next().unwrap_or_default();
+        let why = why.trim_start_matches("error: ");
+        let status = format!("{}; the last reload failed: {why}", self.serving());
+        self.send(&[NotifyState::Status(&line(&status))]);
     }
 
     /// A reload begins; [`Notifier::ready`] ends it, however it went.
@@ -90,11 +109,6 @@ impl Notifier {
         }
     }
 
-    /// A line for people about how it goes.
-    pub fn status(&self, status: &str) {
-        self.send(&[NotifyState::Status(&line(status))]);
-    }
-
     /// The end begins.
     pub fn stopping(&self) {
         self.send(&[
@@ -106,7 +120,12 @@ impl Notifier {
     /// Another process serves in our place, and a reload that was under way has ended well. Nothing more is said
     /// by us.
     pub fn handed_over(&self, successor: u32) {
-        self.send(&[NotifyState::MainPid(successor), NotifyState::Ready]);
+        // Till now it has not believed the successor, who has said so, too.
+        self.send(&[
+            NotifyState::MainPid(successor),
+            NotifyState::Ready,
+            NotifyState::Status(&self.serving()),
+        ]);
         self.0.handed_over.store(true, Ordering::Relaxed);
     }
 

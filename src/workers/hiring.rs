@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::pool::WorkerId;
-use super::staff::{Event, Member, Source, Staff, Stopping, TemplateId};
+use super::staff::{Event, Member, Order, Source, Staff, Stopping, TemplateId};
 use super::template::{Inbox, Template};
 use super::watch::{self, Watch};
 use super::{Shared, lock, reader};
@@ -66,7 +66,7 @@ impl Staff {
                         since: Instant::now(),
                         links: Vec::new(),
                         process: None,
-                        line: None,
+                        order: None,
                         watch: None,
                         open_lanes: None,
                         lost: false,
@@ -140,7 +140,10 @@ impl Staff {
         source
             .template
             .order(worker, fork, watched.as_fd(), &far_ends)?;
-        member.line = Some(line);
+        member.order = Some(Order {
+            sent: Instant::now(),
+            line,
+        });
         Ok(())
     }
 
@@ -183,9 +186,9 @@ impl Staff {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
         };
-        if let (Some(line), Some(process)) = (member.line.take(), &process) {
+        if let (Some(order), Some(process)) = (member.order.take(), &process) {
             let process = Arc::clone(process);
-            member.watch = Some(Watch::new(&self.shared, worker, line, process));
+            member.watch = Some(Watch::new(&self.shared, worker, order.line, process));
         }
         member.process = process;
         member.open_lanes = Some(member.links.len());
@@ -292,6 +295,27 @@ impl Staff {
             return;
         };
         self.import_failed(id, begun, self.too_slow(stack));
+    }
+
+    /// Ends a template that was told to fork and has not said that it has: something holds it up. What it has forked
+    /// goes on, and another one is started.
+    pub(super) fn end_deaf_template(&mut self, now: Instant) {
+        let limit = self.options.start_timeout;
+        let Some((&template, _)) = self.template() else {
+            return;
+        };
+        let its = self.members.values().filter(|it| it.source == template);
+        let orders = its.filter_map(|member| member.order.as_ref());
+        let Some(sent) = orders.map(|order| order.sent).min() else {
+            return;
+        };
+        if !limit.is_zero() && now - sent >= limit {
+            self.end_template();
+            let limit = limit.as_secs_f64();
+            let error =
+                anyhow!("the template did not fork within {limit} s (runner.start_timeout)");
+            self.failed(error, sent);
+        }
     }
 
     /// What to say of an import that takes too long and stands there.

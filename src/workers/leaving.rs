@@ -213,7 +213,7 @@ impl Staff {
     }
 
     /// Ends the process that forks workers; those that it has forked go on.
-    fn end_template(&mut self) {
+    pub(super) fn end_template(&mut self) {
         if let Some((&id, _)) = self.template() {
             self.members
                 .retain(|_, member| member.source != id || member.process.is_some());
@@ -247,10 +247,12 @@ impl Staff {
                 self.end_leaver(worker);
             }
         }
+        // Of workers whose template does not tell that they have ended we learn it when that has.
+        let is_needed = |id| self.members.values().any(|member| member.source == id);
         let idle: Vec<TemplateId> = self
             .sources
             .iter()
-            .filter(|(id, _)| !self.members.values().any(|member| member.source == **id))
+            .filter(|&(&id, _)| over || !is_needed(id))
             .map(|(&id, _)| id)
             .collect();
         for id in idle {

@@ -88,9 +88,8 @@ pub(super) struct Member {
     /// Its lanes, until it exists.
     pub(super) links: Vec<Link>,
     pub(super) process: Option<Arc<Process>>,
-    /// Closed when we end, whatever way: the worker watches the other side. `None` until its order is sent, and
-    /// when it exists.
-    pub(super) line: Option<UnixStream>,
+    /// The order for it. `None` until that is sent, and when it exists.
+    pub(super) order: Option<Order>,
     /// The same once it exists.
     pub(super) watch: Option<Watch>,
     /// How many lanes are still to be read; `None` until it exists.
@@ -116,10 +115,19 @@ pub(super) struct Member {
     pub(super) ended: CancellationToken,
 }
 
+/// What a template was told.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// When.
+    pub(super) sent: Instant,
+    /// Closed when we end, whatever way: the worker watches the other side.
+    pub(super) line: UnixStream,
+}
+
 impl Member {
     /// Whether its template was told to make it.
     pub(super) fn was_ordered(&self) -> bool {
-        self.line.is_some() || self.open_lanes.is_some()
+        self.order.is_some() || self.open_lanes.is_some()
     }
 }
 
@@ -240,6 +248,7 @@ impl Staff {
     /// Does what is due by now.
     fn act(&mut self, now: Instant) {
         self.ask_slow_starters(now);
+        self.end_deaf_template(now);
         self.end_slow_leavers(now);
         if let Some(stopping) = &self.stopping {
             let over = now >= stopping.over();
@@ -300,7 +309,12 @@ impl Staff {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let limit = self.options.start_timeout;
         let loading = self.sources.values().filter_map(|source| source.loading);
+        let orders = self
+            .members
+            .values()
+            .filter_map(|member| member.order.as_ref());
         let slow = loading
+            .chain(orders.map(|order| order.sent))
             .filter(|_| !limit.is_zero())
             .map(|since| since + limit);
         let leaving = self.members.values().filter_map(|member| member.gone_by);
