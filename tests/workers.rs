@@ -114,10 +114,10 @@ fn the_death_of_the_process_that_starts_workers_stops_nothing() {
 /// The process that starts workers, which has not answered with its own number.
 fn template(server: &Server) -> Pid {
     let worker = server.get("/").ok();
-    let others = server.processes().into_iter().map(|(pid, _)| pid);
+    let mut others = server.processes().into_iter().map(|(pid, _)| pid);
     let is_it =
         |pid: &Pid| *pid != server.pid() && worker != format!("pid {}", pid.as_raw_nonzero());
-    others.filter(is_it).next_back().expect("three processes")
+    others.rfind(is_it).expect("three processes")
 }
 
 #[test]
