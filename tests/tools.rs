@@ -116,7 +116,8 @@ setting `runner.request.timeout`
 
 How long the application may take to begin its response, until the request is
 answered with status 504 and its worker is replaced. The log says where the
-application was. 0 is no limit.
+application was. As long may it take for what it does after its response while
+that keeps a request from being begun. 0 is no limit.
 
 takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
          `'1h'`, `'1d'`
