@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -300,15 +301,6 @@ pub const STACK_SIGNAL: i32 = 52;
 #[cfg(not(target_os = "linux"))]
 pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
 
-/// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
-#[must_use]
-pub fn resident_memory(pid: i32) -> Option<u64> {
-    // proc_pid_statm(5): pages; the second number is the resident set.
-    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
-    pages.checked_mul(rustix::param::page_size() as u64)
-}
-
 /// A process that can be ended without ever hitting another that got its number later.
 #[derive(Debug)]
 pub struct Process {
@@ -360,22 +352,22 @@ impl Process {
         self.signal(unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) });
     }
 
-    /// Its status as of `wait(2)`, if it was left to us and is dead.
-    #[must_use]
-    pub fn reap(&self) -> Option<i32> {
+    /// Its status as of `wait(2)` if it is dead.
+    ///
+    /// # Errors
+    /// It is no child of ours.
+    pub fn reap(&self) -> io::Result<Option<i32>> {
         let waited = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::NOHANG);
-        waited.ok().flatten().map(|(_, status)| status.as_raw())
+        Ok(waited?.map(|(_, status)| status.as_raw()))
     }
 }
 
 /// Has a program that is about to be started lead a process group of its own, with as many descriptors as we were given
 /// at our start; and have SIGTERM if this process is gone before it, where the system can do that.
 pub fn lead_group(command: &mut std::process::Command) {
-    use std::os::unix::process::CommandExt;
     command.process_group(0);
+    signal_as_orphan(command, rustix::process::Signal::TERM.as_raw());
     let limit = descriptors_at_start();
-    #[cfg(target_os = "linux")]
-    let parent = rustix::process::getpid();
     let prepare = move || {
         use rustix::process::{Resource, getrlimit, setrlimit};
         if let Some(current) = limit {
@@ -383,20 +375,38 @@ pub fn lead_group(command: &mut std::process::Command) {
             limit.current = Some(current);
             setrlimit(Resource::Nofile, limit)?;
         }
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-            set_parent_process_death_signal(Some(Signal::TERM))?;
-            if getppid() != Some(parent) {
-                return Err(rustix::io::Errno::SRCH.into());
-            }
-        }
         Ok(())
     };
     // SAFETY: between fork and exec it makes system calls only, which neither allocate nor lock.
     unsafe {
         command.pre_exec(prepare);
     }
+}
+
+/// Has a program that is about to be started get a signal if the thread that starts it, and so this process, is gone
+/// before it, where the system can do that (`PR_SET_PDEATHSIG`). Panics if it is none, or the C library's own (`nptl(7)`).
+pub fn signal_as_orphan(command: &mut std::process::Command, signal: i32) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+        let parent = getpid();
+        assert!(matches!(signal, 1..=31 | 34..=64), "not a signal for us");
+        // SAFETY: just seen.
+        let signal = unsafe { Signal::from_raw_unchecked(signal) };
+        let prepare = move || {
+            set_parent_process_death_signal(Some(signal))?;
+            let orphaned = rustix::io::Errno::SRCH;
+            (getppid() == Some(parent))
+                .then_some(())
+                .ok_or(orphaned.into())
+        };
+        // SAFETY: between fork and exec it makes system calls only, which neither allocate nor lock.
+        unsafe {
+            command.pre_exec(prepare);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (command, signal);
 }
 
 /// Whether a child of ours, which has not been waited for, has ended.

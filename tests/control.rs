@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use runner::supervisor::client::Client;
-use runner::supervisor::control::{Answer, Control, Handed, Order, Place};
+use runner::supervisor::control::{Answer, Control, Handed, Handover, Order, Place};
 use serde_json::json;
 use support::Folder;
 use tokio::runtime::Builder;
@@ -88,10 +88,10 @@ fn fine(order: Order) -> Option<Answer> {
                     .map(|_| fs::File::open("/dev/null").expect("a file").into())
                     .collect(),
             };
-            Some(Answer::Sockets(vec![
-                handed("tcp://localhost:1", 2),
-                handed("unix:/a", 1),
-            ]))
+            Some(Answer::Sockets(Handover {
+                sockets: vec![handed("tcp://localhost:1", 2), handed("unix:/a", 1)],
+                manager: None,
+            }))
         }
     }
 }
@@ -106,7 +106,7 @@ fn each_order_has_its_answer() {
         other => panic!("{other:?}"),
     }
     match master.ask(Order::Handover) {
-        Some(Answer::Sockets(sockets)) => {
+        Some(Answer::Sockets(Handover { sockets, .. })) => {
             let found: Vec<_> = sockets
                 .iter()
                 .map(|handed| (handed.url.as_str(), handed.descriptors.len()))
@@ -269,7 +269,7 @@ async fn what_stands_in_the_way() {
     let refusal = |name: &str| format!("{:#}", open(name).expect_err("something in the way"));
     assert!(refusal("file").ends_with("there is something else than a socket"));
     assert!(refusal("nowhere/control").ends_with("there is no such folder"));
-    assert!(refusal(&"x".repeat(200)).ends_with("the path is too long for a socket"));
+    assert!(refusal(&"x".repeat(200)).ends_with("the name is too long for a socket"));
     let alive = UnixListener::bind(folder.path("control")).expect("a socket");
     assert!(refusal("control").ends_with("another process listens there"));
     // What a process that was killed left behind.

@@ -35,6 +35,38 @@ fn begin(server: &Server, path: &str, says: &str) -> Connection {
     connection
 }
 
+/// Neither of them sees that anything has happened.
+#[test]
+fn what_hangs_does_not_outlive_a_server_that_is_killed() {
+    let settings = "runner.workers.preload = False\n";
+    let server = stuck(settings);
+    let path = "/hold_the_interpreter";
+    let _held = begin(&server, path, &format!("began {path}\n"));
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait().status, -9);
+    const IMPORT: &str = "\
+import os
+os.write(2, b'importing\\n')
+os.read(os.open(os.environ['GATE'], os.O_RDWR), 1)
+";
+    for settings in ["", settings] {
+        let folder = Folder::new()
+            .file("app.py", IMPORT)
+            .file("settings.ini", settings);
+        let serve = [
+            "-c",
+            "settings.ini",
+            "serve",
+            "WSGI",
+            "import:app.application",
+        ];
+        let server = folder.gated(serve).begin();
+        server.wait_for_log(|log| log.contains("importing\n"));
+        server.signal(Signal::KILL);
+        assert_eq!(server.wait().status, -9);
+    }
+}
+
 /// The lines of the log that tell of a request, from the one that begins with `heading` to the end of its stack.
 #[track_caller]
 fn told(server: &Server, heading: &str) -> String {

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
@@ -139,9 +140,7 @@ fn a_pid_file_that_was_left_behind_keeps_nobody_from_starting() {
     ] {
         let folder = folder().file("app.pid", contents);
         // A socket that nobody listens on, too.
-        drop(std::os::unix::net::UnixListener::bind(
-            folder.path("app.pid.socket"),
-        ));
+        drop(UnixListener::bind(folder.path("app.pid.socket")));
         let server = start(&folder);
         let said = format!("app.pid` is stale: {why}\n");
         assert!(server.log().contains(&said), "{}", server.log());
@@ -192,21 +191,27 @@ fn a_master_that_does_not_answer_is_left_alone() {
         assert!(told.stderr.contains("is the master of `"), "{told:?}");
     }
     assert_eq!(server.get("/").status, 200);
-    // It makes it anew, and its pid file.
-    for removed in [
-        &["app.pid.socket"][..],
-        &["app.pid"],
-        &["app.pid.socket", "app.pid"],
+    // It makes it anew, and its pid file; also if there is something else now.
+    for harm in [
+        "rm -f app.pid.socket",
+        "rm app.pid",
+        "rm app.pid app.pid.socket",
+        "rm app.pid; echo 1 >app.pid",
+        "rm app.pid; : >app.pid",
     ] {
-        for name in removed {
-            let _ = fs::remove_file(folder.path(name));
-        }
+        folder.program("sh", ["-c", harm]).run().success();
         let reloaded = |log: &str| log.matches("runner: reloaded\n").count();
         let before = reloaded(&server.log());
         server.signal(Signal::HUP);
         server.wait_for_log(|log| reloaded(log) > before);
         reigns(&server);
     }
+    // A socket that nobody listens on is no successor's.
+    fs::remove_file(folder.path("app.pid.socket")).expect("a socket");
+    drop(UnixListener::bind(folder.path("app.pid.socket")));
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.matches("app.pid.socket` anew").count() == 3);
+    reigns(&server);
     stop(server);
 }
 
@@ -318,15 +323,29 @@ fn a_master_that_is_no_longer_root_has_successors_all_the_same() {
 }
 
 #[test]
-fn a_path_may_be_too_long_for_the_socket_beside_it() {
-    let pid_file = format!("{}/app.pid", "long".repeat(30));
+fn the_folder_of_a_pid_file_may_be_deep() {
+    let long = "long".repeat(30);
+    let pid_file = format!("{long}/app.pid");
     let folder = Folder::new().file(&pid_file, "").file(
         "app.conf",
         format!("Command serve unix:web demo\nPidFile {pid_file}\n"),
     );
+    let first = start(&folder);
+    let reload = folder.runner(["reload", "app.conf"]).run();
+    reload.is(0, "app.conf serves the new version\n", "");
+    let second = start(&folder);
+    assert_eq!(first.wait().status, 0);
+    let status = folder.runner(["status", "app.conf"]).run();
+    assert!(status.success().contains("serving for"), "{status:?}");
+    folder.runner(["stop", &pid_file]).run().success();
+    assert_eq!(second.wait().status, 0);
+    assert!(!folder.path(&pid_file).exists());
+    // A socket's own name cannot be as long as a file's.
+    let keys = format!("Command serve unix:web demo\nPidFile {long}.pid\n");
+    let folder = folder.file("app.conf", keys);
     let outcome = folder.runner(["supervise", "app.conf"]).run();
     assert_eq!(outcome.status, 1);
-    let why = "app.pid.socket`: the path is too long for a socket\n";
+    let why = ".pid.socket`: the name is too long for a socket\n";
     assert!(outcome.stderr.ends_with(why), "{outcome:?}");
 }
 

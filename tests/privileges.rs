@@ -281,9 +281,9 @@ fn mistakes_are_shown_where_they_were_made() {
             "",
         ),
         (
-            "runner.umask = 512",
-            "setting `runner.umask` takes a number from 0 to 0o777 but got `512`",
-            "",
+            "runner.umask = 22",
+            "setting `runner.umask` takes a string of up to three octal digits but got `22` (a whole number)",
+            "  = hint: write the octal digits in quotes, as in `'027'`",
         ),
     ] {
         let folder = folder(&format!("{setting}\n"));

@@ -256,6 +256,17 @@ fn a_setting_names_another_python() {
 }
 
 #[test]
+fn a_python_that_cannot_be_run_is_said_once() {
+    let folder = Folder::new()
+        .executable("python", "#!/nowhere/python3\n")
+        .file("python.ini", "runner.python = './python'\n");
+    let serve = ["-c", "python.ini", "serve", "WSGI", "import:a.b"];
+    let why = "cannot run `[folder]/./python` (runner.python): No such file or directory";
+    let outcome = folder.runner(serve).run();
+    outcome.is(1, "", &format!("error: {why}\n"));
+}
+
+#[test]
 fn no_python_at_all_is_one_message() {
     let folder = Folder::new().file("empty/x", "");
     for words in [

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
-use support::{Address, DEADLINE, Folder, Program, free_port, http};
+use support::{Address, DEADLINE, Folder, Program, Server, free_port, http};
 
 /// An application that answers with those variables of its environment that are meant for its server.
 const VARIABLES: &str = "\
@@ -107,6 +107,41 @@ fn it_hears_signs_of_life_while_the_event_loop_turns() {
         }
     }
     server.stop();
+}
+
+/// The first process is the one that the service manager knows, and whose word it takes.
+#[test]
+fn it_is_told_of_a_master_that_was_started_by_hand() {
+    let keys = "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n";
+    let folder = Folder::new().file("app.conf", keys);
+    let manager = Manager::in_folder(&folder);
+    let master = || folder.runner(["supervise", "app.conf"]);
+    let first = master()
+        .env("NOTIFY_SOCKET", folder.path("notify"))
+        .env("WATCHDOG_USEC", "60000000")
+        .start();
+    let alive = "WATCHDOG=1\n".to_owned();
+    let ready = format!("READY=1\nSTATUS=serving {}\n", first.url());
+    let heard = |count| {
+        let mut heard: Vec<String> = (0..count).map(|_| manager.hears()).collect();
+        heard.sort();
+        heard
+    };
+    assert_eq!(heard(2), [ready.clone(), alive.clone()]);
+    // From there on the second speaks with it, though its own environment knows of none.
+    let second = master().start();
+    assert_eq!(first.wait().status, 0);
+    let main = |server: &Server| format!("MAINPID={}\n{ready}", server.pid().as_raw_nonzero());
+    assert_eq!(heard(3), [main(&second), ready.clone(), alive]);
+    // One that has a service manager of its own speaks with that.
+    let other = Folder::new();
+    let its_own = Manager::in_folder(&other);
+    let third = master().env("NOTIFY_SOCKET", other.path("notify")).start();
+    assert_eq!(second.wait().status, 0);
+    assert_eq!(manager.hears(), main(&third));
+    assert_eq!(its_own.hears(), ready);
+    assert_eq!(third.stop().status, 0);
+    assert!(its_own.hears().starts_with("STOPPING=1\n"));
 }
 
 #[test]

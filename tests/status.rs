@@ -90,6 +90,33 @@ fn it_answers_while_every_worker_is_busy() {
 }
 
 #[test]
+fn totals_and_failures_outlive_a_reload() {
+    let server = server();
+    let folder = server.folder();
+    let reload = || folder.runner(["reload", "app.ini"]).run();
+    for round in 1..3 {
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.get("/exit").status, 502);
+        reload().is(0, "app.ini serves the new version\n", "");
+        let found = status(&server);
+        assert_eq!(found["totals"]["requests"], 2 * round);
+        assert_eq!(found["totals"]["bad_gateway"], round);
+    }
+    // What an old version is still on counts, too.
+    let mut request = send(&server);
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    reload().is(0, "app.ini serves the new version\n", "");
+    let found = status(&server);
+    assert_eq!(found["totals"]["requests"], 5);
+    assert_eq!(found["totals"]["deaths"], 2);
+    let failures = found["failures"].as_array().expect("a list");
+    assert_eq!(failures.len(), 2, "{failures:#?}");
+    folder.open_gate();
+    assert_eq!(request.reply("GET").status, 200);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
 fn a_server_has_many_names() {
     let server = server();
     let folder = server.folder();

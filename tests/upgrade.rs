@@ -103,6 +103,34 @@ fn the_new_program_serves_and_the_old_one_stands_in_for_it() {
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
+/// Its processes but those of the application.
+fn masters(server: &Server) -> Vec<Pid> {
+    let all = server.processes().into_iter();
+    let masters = all.filter(|(_, line)| line.contains("runIni"));
+    masters.map(|(pid, _)| pid).collect()
+}
+
+#[test]
+fn however_often_it_is_replaced_one_process_stands_in() {
+    let server = serving(FILE);
+    let mut last = server.pid();
+    for number in 2..5 {
+        fs::write(server.folder().path("app.py"), version(number)).expect("a file");
+        install(server.folder());
+        let pid = upgrade(&server).parse().expect("a number");
+        last = Pid::from_raw(pid).expect("a process");
+        let mut waits = Waits::new();
+        while masters(&server).len() > 2 {
+            waits.wait(|| format!("{:?}", server.processes()));
+        }
+        assert!(masters(&server).contains(&server.pid()));
+        assert_eq!(server.get("/").ok(), format!("version {number}"));
+    }
+    // It ends as the last one does.
+    kill_process(last, Signal::KILL).expect("a process of ours");
+    assert_eq!(server.wait().status, 128 + 9);
+}
+
 #[test]
 fn a_program_that_does_not_serve_changes_nothing() {
     let server = serving(FILE);
@@ -240,10 +268,8 @@ fn systemd_is_told_of_the_new_main_process_and_the_old_one_ends() {
                 while server.processes().iter().any(|(pid, _)| *pid == gone) {
                     waits.wait(|| server.log());
                 }
-                let serves = server.processes();
-                let masters = serves.iter().filter(|(_, line)| line.contains("runIni"));
-                let master = masters.map(|(pid, _)| *pid).next().expect("a master");
-                kill_process(master, Signal::HUP).expect("a process of ours");
+                let masters = masters(&server);
+                kill_process(masters[0], Signal::HUP).expect("a process of ours");
             }
         }
         let main = main_process(&manager);

@@ -134,6 +134,21 @@ fn a_socket_file_that_was_removed_is_made_anew() {
 }
 
 #[test]
+fn a_second_master_may_serve_another_address() {
+    let at = |name: &str| FILE.replace("tcp://127.0.0.1:0", name);
+    let folder = folder(&at("unix:old.sock"));
+    let first = master(&folder).start();
+    assert_eq!(first.get("/").ok(), "version 1");
+    fs::write(folder.path("app"), at("unix:new.sock")).expect("a file");
+    let second = master(&folder).start();
+    assert_eq!(first.wait().status, 0);
+    assert!(!folder.path("old.sock").exists());
+    assert_eq!(second.get("/").ok(), "version 1");
+    assert_eq!(second.stop().status, 0);
+    assert!(!folder.path("new.sock").exists());
+}
+
+#[test]
 fn a_second_master_that_cannot_serve_changes_nothing() {
     let folder = folder(FILE);
     let first = master(&folder).start();

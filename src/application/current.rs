@@ -1,33 +1,65 @@
 //! The version of an application that answers at the moment: what a gateway is given, so that it need not know
-//! that another version takes the first one's place.
+//! that another version takes the first one's place. It knows what happened to all of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::status::Status;
 use super::{Application, Pending, Request, Response};
 
 /// Passes everything on to the version that is current.
-pub struct Current(Mutex<Arc<dyn Application>>);
+pub struct Current(Mutex<Versions>);
+
+struct Versions {
+    current: Arc<dyn Application>,
+    /// Those that finish what they have begun.
+    leaving: Vec<Arc<dyn Application>>,
+    /// What happened to those that are gone.
+    past: Status,
+}
 
 impl Current {
     /// Begins with a version.
     #[must_use]
     pub fn new(application: Arc<dyn Application>) -> Self {
-        Self(Mutex::new(application))
+        Self(Mutex::new(Versions {
+            current: application,
+            leaving: Vec::new(),
+            past: Status::default(),
+        }))
     }
 
     /// The version that answers now.
     #[must_use]
     pub fn get(&self) -> Arc<dyn Application> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.versions().current)
     }
 
-    /// Has another one answer from now on, and gives the one that did. What that one is answering, it goes
-    /// on answering.
-    pub fn replace(&self, application: Arc<dyn Application>) -> Arc<dyn Application> {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut current, application)
+    /// Has another one answer from now on. What the one that did has begun, it finishes, for which it has the time
+    /// `within`; the future returns when nothing of it is left.
+    pub fn replace(
+        self: &Arc<Self>,
+        application: Arc<dyn Application>,
+        within: Duration,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let old = {
+            let mut versions = self.versions();
+            let old = std::mem::replace(&mut versions.current, application);
+            versions.leaving.push(Arc::clone(&old));
+            old
+        };
+        let all = Arc::clone(self);
+        async move {
+            old.stop(within).await;
+            let mut versions = all.versions();
+            versions.leaving.retain(|one| !Arc::ptr_eq(one, &old));
+            versions.past.add_history(&old.status());
+        }
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,7 +81,13 @@ impl Application for Current {
     }
 
     fn status(&self) -> Status {
-        self.get().status()
+        let versions = self.versions();
+        let mut status = versions.current.status();
+        status.add_history(&versions.past);
+        for leaving in &versions.leaving {
+            status.add_history(&leaving.status());
+        }
+        status
     }
 
     fn write_stacks(&self) {

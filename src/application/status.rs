@@ -10,7 +10,7 @@ pub struct Status {
     pub workers: Vec<Worker>,
     /// The requests that wait for a worker.
     pub queue: Queue,
-    /// What happened since it was started.
+    /// What happened since its first version was started.
     pub totals: Totals,
     /// What went wrong lately, oldest first; at most [`Status::FAILURES`].
     pub failures: Vec<Failure>,
@@ -21,6 +21,15 @@ pub struct Status {
 impl Status {
     /// How many failures are remembered.
     pub const FAILURES: usize = 20;
+
+    /// Adds what happened to another version of the application.
+    pub fn add_history(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.failures.extend_from_slice(&other.failures);
+        self.failures.sort_by_key(|failure| failure.at);
+        let surplus = self.failures.len().saturating_sub(Self::FAILURES);
+        self.failures.drain(..surplus);
+    }
 }
 
 /// A process that answers requests.
@@ -91,7 +100,7 @@ pub struct Queue {
     pub oldest: Option<Duration>,
 }
 
-/// What happened since the application was started.
+/// What happened since the first version of the application was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Requests that came in.
@@ -106,6 +115,25 @@ pub struct Totals {
     pub deaths: u64,
     /// Workers that were replaced because they were old, or large, or had answered so many requests.
     pub recycled: u64,
+}
+
+impl Totals {
+    fn add(&mut self, other: &Self) {
+        let Self {
+            requests,
+            bad_gateway,
+            unavailable,
+            gateway_timeout,
+            deaths,
+            recycled,
+        } = other;
+        self.requests += requests;
+        self.bad_gateway += bad_gateway;
+        self.unavailable += unavailable;
+        self.gateway_timeout += gateway_timeout;
+        self.deaths += deaths;
+        self.recycled += recycled;
+    }
 }
 
 /// Something that went wrong.

@@ -16,6 +16,7 @@ use crate::command::seating::Seating;
 use crate::command::service::{self, Service, Version};
 use crate::command::signals::Signals;
 use crate::gateway::listener::Listener;
+use crate::supervisor::control::Handover;
 use crate::supervisor::successor::Successor;
 
 /// What is being prepared.
@@ -57,11 +58,14 @@ impl Preparation {
         }))
     }
 
-    /// A process of another program, whose application has so long to start.
+    /// A process of another program, which is given this, and whose application has so long to start.
     #[must_use]
-    pub fn of_program(service: &Service, program: &Path, limit: Option<Duration>) -> Self {
-        let sockets = service.handed().map(|handed| vec![handed]);
-        match sockets.and_then(|sockets| Successor::start(program, sockets, limit)) {
+    pub fn of_program(
+        program: &Path,
+        handover: anyhow::Result<Handover>,
+        limit: Option<Duration>,
+    ) -> Self {
+        match handover.and_then(|handover| Successor::start(program, handover, limit)) {
             Ok(successor) => Self::Successor(Box::new(successor)),
             Err(error) => {
                 let failed = Err(Failure::World(error));
@@ -81,13 +85,24 @@ pub async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
 }
 
 /// Lets whoever has started us, and waits for our end, deal with the process that has taken our place as if it were
-/// we: passes signals on, and ends as it does.
+/// we: passes signals on, and ends as it does. If that was somebody who does the same for us, one of the two is enough.
 pub async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> ExitCode {
+    let relief = successor.offer();
+    let relieved = async {
+        match relief {
+            Some(relief) => relief.await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(relieved);
     loop {
         let told = tokio::select! {
+            // Whoever relieves us has sent us before what we are still to pass on.
+            biased;
             told = signals.next() => told,
-            ended = successor.wait() => {
-                let code = ended.ok().and_then(|status| {
+            () = &mut relieved => return ExitCode::SUCCESS,
+            ended = successor.ended() => {
+                let code = ended.and_then(|status| {
                     status.code().or_else(|| status.signal().map(|signal| 128 + signal))
                 });
                 return code

@@ -8,7 +8,7 @@ use crate::command::line::Scope;
 use crate::command::master;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::{ALL_PASSED, SocketUrl};
-use crate::supervisor::control::{Handed, Place};
+use crate::supervisor::control::{Handed, Handover, Place};
 use crate::supervisor::seat::{Claim, Seat, SeatOptions};
 use crate::supervisor::successor;
 use crate::supervisor::supervision::Supervision;
@@ -72,38 +72,17 @@ impl Seating {
 }
 
 impl Claimed {
-    /// Listens: with the sockets of the master that is running where it has them. Must be called within a tokio
-    /// runtime with I/O.
+    /// What the one before us hands over: the master that is running, or the process that has started us to take its
+    /// place. Nothing where there is none.
     ///
     /// # Errors
-    /// Nothing can listen there, or the master does not hand over.
-    pub fn listen(
-        &mut self,
-        url: &SocketUrl,
-        bind: impl FnOnce(&SocketUrl) -> anyhow::Result<Listener>,
-    ) -> anyhow::Result<Listener> {
-        let handed = match self {
+    /// The master does not hand over.
+    pub fn handover(&mut self) -> anyhow::Result<Handover> {
+        let handover = match self {
             Self::Nowhere | Self::Reachable(_) => None,
-            Self::Supervised(claim) => claim.sockets()?,
+            Self::Supervised(claim) => claim.handover()?,
         };
-        let handed = handed.unwrap_or_else(successor::sockets);
-        match meant(handed, url) {
-            Some(handed) => match url {
-                SocketUrl::Unix(_) if Listener::is_lost(url, &handed.descriptors) => {
-                    bind(url)?.succeed(handed.descriptors)
-                }
-                SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {
-                    Listener::take_over(url, handed.descriptors)
-                }
-                // Where a process manager hands over a socket, it does so each time. By hand, there is none.
-                SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
-                    Ok(listener) => listener.succeed(handed.descriptors),
-                    Err(_) => Listener::take_over(url, handed.descriptors),
-                },
-                SocketUrl::Nowhere => bind(url),
-            },
-            None => bind(url),
-        }
+        Ok(handover.unwrap_or_else(successor::handover))
     }
 
     /// Takes the place, and has the master that had it retire. Must be called within a tokio runtime.
@@ -122,5 +101,32 @@ impl Claimed {
             }
             Self::Supervised(claim) => claim.take().map(Some),
         }
+    }
+}
+
+/// Listens: with the sockets that were handed over where they are the ones. Must be called within a tokio runtime with
+/// I/O.
+///
+/// # Errors
+/// Nothing can listen there.
+pub fn listen(
+    handed: Vec<Handed>,
+    url: &SocketUrl,
+    bind: impl FnOnce(&SocketUrl) -> anyhow::Result<Listener>,
+) -> anyhow::Result<Listener> {
+    let Some(handed) = meant(handed, url) else {
+        return bind(url);
+    };
+    match url {
+        SocketUrl::Unix(_) if Listener::is_lost(url, &handed.descriptors) => {
+            bind(url)?.succeed(handed.descriptors)
+        }
+        SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => Listener::take_over(url, handed.descriptors),
+        // Where a process manager hands over a socket, it does so each time. By hand, there is none.
+        SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
+            Ok(listener) => listener.succeed(handed.descriptors),
+            Err(_) => Listener::take_over(url, handed.descriptors),
+        },
+        SocketUrl::Nowhere => bind(url),
     }
 }

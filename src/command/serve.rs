@@ -41,8 +41,8 @@ beside the one that serves and takes its place once its workers are ready; if
 anything about it fails, the log says what, and the old one goes on. No
 connection is closed for it; a new `url` is served before the old one is given
 up. If `runner` itself was replaced, the new program takes over the sockets
-once it serves; unless systemd can be told so, the old process stays, without
-workers, passes signals on, and ends as the new one does. (When a terminal is
+once it serves; unless systemd can be told so, the first process stays, without
+workers, passes signals on, and ends as the newest one does. (When a terminal is
 closed, SIGHUP ends what was started in it.)
 
 ARGS are the application's own arguments (Python's `sys.argv`).",

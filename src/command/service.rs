@@ -217,9 +217,8 @@ impl Service {
         self.watched = version.watched;
         self.programs
             .replace(&version.programs, &version.environment, self.patience);
-        let old = self.current.replace(version.application);
         let patience = std::mem::replace(&mut self.patience, version.patience);
-        leaving.spawn(async move { old.stop(patience).await });
+        leaving.spawn(self.current.replace(version.application, patience));
         Ok(())
     }
 

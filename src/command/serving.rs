@@ -15,12 +15,12 @@ use crate::command::identity::Identity;
 use crate::command::line::Scope;
 use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
 use crate::command::preparation::{Preparation, Prepared, prepared, stand_in};
-use crate::command::seating::{Claimed, Seating};
+use crate::command::seating::{self, Claimed, Seating};
 use crate::command::service::{Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
 use crate::gateway::stop::Manner;
-use crate::supervisor::control::{Answer, Asked, Order};
+use crate::supervisor::control::{Answer, Asked, Handover, Order};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
@@ -123,7 +123,8 @@ impl Master {
         let identity = &plan.identity;
         // Its files are the user's own, who is to remove them, too.
         let mut claim = identity.act(|| seating.clone().claim())?;
-        let listener = claim.listen(&plan.url, |url| identity.listen(url))?;
+        let handover = claim.handover()?;
+        let listener = seating::listen(handover.sockets, &plan.url, |url| identity.listen(url))?;
         identity.assume()?;
         // Whoever gives way to us has no less than it is to have.
         let readiness = match seating {
@@ -141,7 +142,7 @@ impl Master {
             askers: Askers::default(),
             state: State::Starting { reload: false },
             signals,
-            notifier: Notifier::from_environment(),
+            notifier: Notifier::new(handover.manager),
             start_timeout: plan.recipe.start_timeout(),
             preparing: Some(Preparation::first(plan, listener, readiness)),
             executable: Executable::of_this_process(),
@@ -300,7 +301,10 @@ impl Master {
         }
         let program = self.executable.as_ref().and_then(Executable::replacement);
         self.preparing = Some(match program {
-            Some(program) => Preparation::of_program(service, program, self.start_timeout),
+            Some(program) => {
+                let handover = self.handover();
+                Preparation::of_program(program, handover, self.start_timeout)
+            }
             None => Preparation::anew(service, self.seating.clone()),
         });
     }
@@ -332,17 +336,17 @@ impl Master {
 
     /// Says how a reload went.
     fn answer(&mut self) {
-        match (&self.successor, &self.service) {
-            (Some(successor), _) => self.notifier.handed_over(successor.id().unsigned_abs()),
-            (None, Some(service)) => self.notifier.ready(&status(service)),
-            (None, None) => {}
+        // Of a successor it has been told.
+        if let (None, Some(service)) = (&self.successor, &self.service) {
+            self.notifier.ready(&status(service));
         }
         let failure = self.failure.take().map(|failure| failure.text());
         match &failure {
             None => match &self.successor {
                 None => crate::log!("reloaded"),
                 Some(successor) => {
-                    crate::log!("the new program serves as process {}", successor.id());
+                    let id = successor.id().unwrap_or_default();
+                    crate::log!("the new program serves as process {id}");
                 }
             },
             Some(text) => {
@@ -355,7 +359,7 @@ impl Master {
 
     /// Says that there will be no reload.
     fn refuse(&mut self) {
-        let why = match &self.successor {
+        let why = match self.heir() {
             Some(_) => "another process has just taken its place: try again",
             None => "it is being stopped",
         };
@@ -379,7 +383,10 @@ impl Master {
                 return None;
             }
             Order::Status => self.status(),
-            Order::Handover => self.hand_over(),
+            Order::Handover => match self.handover() {
+                Ok(handover) => Answer::Sockets(handover),
+                Err(error) => Answer::Refused(format!("{error:#}")),
+            },
         };
         let _ = asked.answer.send(answer);
         None
@@ -404,13 +411,14 @@ impl Master {
         status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
     }
 
-    /// The sockets, for a successor.
-    fn hand_over(&self) -> Answer {
-        match self.service.as_ref().map(Service::handed) {
-            Some(Ok(handed)) => Answer::Sockets(vec![handed]),
-            Some(Err(error)) => Answer::Refused(format!("{error:#}")),
-            None => Answer::Refused("it is being started itself".to_owned()),
-        }
+    /// What a successor is given.
+    fn handover(&self) -> anyhow::Result<Handover> {
+        let service = self.service.as_ref();
+        let service = service.context("it is being started itself")?;
+        Ok(Handover {
+            sockets: vec![service.handed()?],
+            manager: self.notifier.manager(),
+        })
     }
 
     /// Begins to end. A second time it is for being quicker.
@@ -420,11 +428,21 @@ impl Master {
             End::Retire => Manner::HandOver,
         };
         if let Some(service) = &mut self.service {
-            // With a successor of ours, what the service manager has started goes on.
-            if self.successor.is_none() {
-                self.notifier.stopping();
-            }
             service.end(manner, &mut self.leaving);
+        }
+        // Whoever hears of it may ask at once: nothing is accepted here by now.
+        match self.heir().filter(|_| end == End::Retire) {
+            // What the service manager has started goes on there.
+            Some(pid) => self.notifier.handed_over(pid.unsigned_abs()),
+            None => self.notifier.stopping(),
+        }
+    }
+
+    /// The process that serves in our place, if it can be seen.
+    fn heir(&self) -> Option<i32> {
+        match &self.successor {
+            Some(successor) => successor.id(),
+            None => self.seat.as_ref().and_then(Seat::successor),
         }
     }
 }

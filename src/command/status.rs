@@ -41,7 +41,9 @@ runs, `wait` and `early_ends` while it waits to be started again. `queue` has th
 `bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
 workers `deaths` and `recycled`. `back_off` says `until` when no worker is
 started after so many `early_deaths`. `failures` are the last things that went
-wrong: `at`, `what`.",
+wrong: `at`, `what`. Totals and failures are those of the master, over all
+reloads; one that takes the place of another, in a warm restart or because
+`runner` was replaced, begins anew.",
     kind: Kind::Command {
         options: Options::BeforeDashes,
         arguments: options,

@@ -83,7 +83,7 @@ impl Kind {
             }
             Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
             Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
-            Self::Rights => format!("{wanted}, as in `'027'`, or a number, as in `0o27`"),
+            Self::Rights => format!("{wanted}, as in `'027'`"),
             Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program | Self::Account => {
                 wanted
             }
@@ -205,7 +205,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "The command that `supervise` runs where no command stands behind it: a line as it would be typed after `runner`, with quotes as shells have them; or `exec:` and a program with its arguments, which is kept running.",
         "runner.supervise.command = 'serve WSGI import:my_app.application'";
     "runner.supervise.idle_timeout" Kind::Duration, Default::Number(0),
-        "Stop when no request has come for so long. 0 is never.",
+        "Stop when no request has come for so long. 0 is never. Where a program is supervised and no application (`exec:`), nothing comes, and this does not count.",
         "runner.supervise.idle_timeout = '1h'";
     "runner.supervise.pid_file" Kind::Path, Default::Unset,
         "The file that holds the process id of the master while it runs; its folder must exist. `supervise` needs it: it makes sure that there is one master. Beside it are the locks and `PIDFILE.socket`, through which the master is asked and told things.",
@@ -403,10 +403,10 @@ pub fn check(
                 _ => Err(out_of_range("up to three octal digits, as in `'027'`,")),
             }
         }
-        (Kind::Rights, Value::Int(number)) => match number.to_u64() {
-            Some(number @ 0..=0o777) => Ok(Checked::Integer(number)),
-            _ => Err(out_of_range("a number from 0 to 0o777")),
-        },
+        // `22` would be taken for what `'022'` says, and is 0o26.
+        (Kind::Rights, Value::Int(_)) => Err(wrong_type(Some(
+            "write the octal digits in quotes, as in `'027'`".to_owned(),
+        ))),
         (Kind::Texts, Value::List(items) | Value::Tuple(items)) => {
             let texts = items.iter().map(|item| match item {
                 Value::Str(text) if !text.is_empty() => Some(text.to_string()),

@@ -166,9 +166,12 @@ impl SocketFile {
         })
     }
 
-    /// Somebody else removes it.
-    pub fn leave(self) {
-        std::mem::forget(self);
+    /// Whoever has taken over the socket removes it. It is removed at once if nobody has: the successor serves another
+    /// address. To be called when we do not listen any more.
+    pub fn hand_over(self) {
+        if is_served(&self.path) {
+            std::mem::forget(self);
+        }
     }
 
     fn is_at(&self, path: &Path) -> bool {
@@ -208,6 +211,17 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, SocketFile)> {
     };
     net::listen(&socket, BACKLOG)?;
     Ok((socket, file))
+}
+
+/// Whether somebody listens on a socket file. What cannot be told counts as somebody. Does not wait.
+fn is_served(path: &Path) -> bool {
+    let connect = || {
+        let address = net::SocketAddrUnix::new(path)?;
+        let socket = stream_socket(AddressFamily::UNIX)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        net::connect(&socket, &address)
+    };
+    !matches!(connect(), Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
 /// Whether one of these sockets listens at a path where there is no file any more: nobody finds it there.

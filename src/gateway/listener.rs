@@ -275,8 +275,10 @@ impl Listener {
             Manner::Drain => self.give_up_inherited(),
             Manner::Retire => {}
             Manner::HandOver => {
-                if let Some(file) = self.file.take() {
-                    file.leave();
+                let file = self.file.take();
+                drop(self);
+                if let Some(file) = file {
+                    file.hand_over();
                 }
             }
         }

@@ -11,6 +11,7 @@ use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::Pid;
 
+use super::address::Address;
 use super::control::{Answer, HEARTBEAT, Order, decode};
 use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
 
@@ -54,7 +55,7 @@ impl Client {
                 return Err(anyhow!("it belongs to another user")).with_context(context);
             }
             Err(Errno::NAMETOOLONG) => {
-                return Err(anyhow!("the path is too long for a socket")).with_context(context);
+                return Err(anyhow!("the name is too long for a socket")).with_context(context);
             }
             Err(Errno::PROTOTYPE) => {
                 return Err(anyhow!("it is a socket of another kind")).with_context(context);
@@ -156,13 +157,13 @@ fn hangs() -> anyhow::Error {
 
 /// Connects, and bounds the time that each call takes.
 fn connect(path: &Path) -> Result<OwnedFd, Errno> {
-    let address = net::SocketAddrUnix::new(path)?;
+    let address = Address::of(path)?;
     let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     for direction in [Timeout::Send, Timeout::Recv] {
         sockopt::set_socket_timeout(&socket, direction, Some(SILENCE))?;
     }
-    net::connect(&socket, &address)?;
+    net::connect(&socket, &address.socket)?;
     Ok(socket)
 }
 

@@ -31,7 +31,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::address::Address;
 use super::client;
+use super::notify::Manager;
 use super::own_file::{OwnFile, temporary_name};
 use crate::unix::{self, MOST_DESCRIPTORS};
 
@@ -103,6 +105,16 @@ pub struct Handed {
     pub descriptors: Vec<OwnedFd>,
 }
 
+/// All that a successor is given.
+#[derive(Debug, Default)]
+pub struct Handover {
+    /// The listening sockets. They are duplicates, so that the master goes on accepting on its own until it is told to
+    /// retire.
+    pub sockets: Vec<Handed>,
+    /// The service manager that the master speaks with.
+    pub manager: Option<Manager>,
+}
+
 /// What an order is answered.
 #[derive(Debug)]
 pub enum Answer {
@@ -110,9 +122,8 @@ pub enum Answer {
     Done(Json),
     /// It cannot be done, or has failed; why.
     Refused(String),
-    /// The sockets of a handover. They are duplicates, so that the master goes on accepting on its own until it is
-    /// told to retire.
-    Sockets(Vec<Handed>),
+    /// That of a handover.
+    Sockets(Handover),
 }
 
 /// An order that somebody has given.
@@ -191,12 +202,17 @@ impl Control {
     /// Whether a successor has put its own socket in the place of ours.
     #[must_use]
     pub fn has_successor(&self) -> bool {
-        self.file.is_replaced()
+        !self.file.is_there() && client::is_listening(self.path())
     }
 
-    /// The file, if somebody has removed it.
-    pub(super) fn missing(&self) -> Option<PathBuf> {
-        self.file.is_missing().then(|| self.file.path().to_owned())
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Whether somebody has removed the file, or put one in its place on which nobody listens.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.file.is_there() && !client::is_listening(self.path())
     }
 
     /// Leaves the file where it is, in the end.
@@ -210,18 +226,19 @@ fn bind(path: &Path, place: Place) -> anyhow::Result<(StdUnixListener, OwnFile)>
     check_place(path, place)?;
     let temporary = temporary_name(path);
     let too_long = |error| match error {
-        Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
+        Errno::NAMETOOLONG => anyhow!("the name is too long for a socket"),
+        Errno::NOENT | Errno::NOTDIR => anyhow!("there is no such folder"),
         error => error.into(),
     };
     // Clients must be able to name the final one.
-    net::SocketAddrUnix::new(path).map_err(too_long)?;
-    let address = net::SocketAddrUnix::new(&temporary).map_err(too_long)?;
+    Address::of(path).map_err(too_long)?;
+    let address = Address::of(&temporary).map_err(too_long)?;
     let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     // Linux gives the file these permissions; elsewhere it is an error, and nobody can connect to what does not
     // listen yet.
     let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
-    net::bind(&socket, &address).map_err(|error| match error {
+    net::bind(&socket, &address.socket).map_err(|error| match error {
         Errno::NOENT | Errno::NOTDIR => anyhow!("there is no such folder"),
         error => error.into(),
     })?;
@@ -385,7 +402,7 @@ pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
     match answer {
         Answer::Done(done) => (json!({ "done": done }), Vec::new()),
         Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),
-        Answer::Sockets(sockets) => {
+        Answer::Sockets(Handover { sockets, manager }) => {
             let count: usize = sockets.iter().map(|one| one.descriptors.len()).sum();
             if count > MOST_DESCRIPTORS {
                 let reason = format!("{count} sockets are more than can be handed over");
@@ -398,7 +415,7 @@ pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
                 Json::Object(object)
             };
             let list: Vec<Json> = sockets.iter().map(one).collect();
-            (json!({ "sockets": list }), sockets)
+            (json!({ "sockets": list, "manager": manager }), sockets)
         }
     }
 }
@@ -423,7 +440,9 @@ pub(super) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<A
             }
             sockets.push(handed);
         }
-        return Ok(Answer::Sockets(sockets));
+        // One of an earlier version does not say it.
+        let manager = serde_json::from_value(json["manager"].take()).unwrap_or_default();
+        return Ok(Answer::Sockets(Handover { sockets, manager }));
     }
     match json.get_mut("done") {
         Some(done) => Ok(Answer::Done(done.take())),

@@ -32,4 +32,5 @@ pub mod status;
 pub mod successor;
 pub mod supervision;
 
+mod address;
 mod own_file;

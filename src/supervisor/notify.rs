@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use serde::{Deserialize, Serialize};
 
 use crate::log;
 
@@ -35,12 +36,34 @@ pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
 /// Names the service manager's socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
+/// A service manager, as one master tells another of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manager {
+    /// Its socket, as in the environment.
+    socket: String,
+    /// How often it wants a sign of life, if it does.
+    #[serde(default)]
+    watchdog: Option<Duration>,
+}
+
+impl Manager {
+    /// That of the environment.
+    fn of_environment() -> Option<Self> {
+        let socket = env::var_os(SOCKET).filter(|name| !name.is_empty())?;
+        Some(Self {
+            socket: socket.to_string_lossy().into_owned(),
+            watchdog: sd_notify::watchdog_enabled(),
+        })
+    }
+}
+
 /// A way to the service manager, if there is one. Clones are the same way.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    manager: Option<Manager>,
     address: Option<SocketAddr>,
     /// Another process has taken our place: it does the talking.
     handed_over: AtomicBool,
@@ -50,14 +73,19 @@ struct State {
 }
 
 impl Notifier {
-    /// The service manager that the environment names. One that cannot be reached is said so once, in the log.
+    /// The service manager that the environment names, else that of the master whose place we take: it has started
+    /// that one, is told by it that we are the main process now, and may end us if it hears nothing from there on. One
+    /// that cannot be reached is said so once, in the log.
     #[must_use]
-    pub fn from_environment() -> Self {
+    pub fn new(inherited: Option<Manager>) -> Self {
+        let manager = Manager::of_environment().or(inherited);
         let mut complaint = None;
-        let address = env::var_os(SOCKET)
-            .filter(|name| !name.is_empty())
-            .and_then(|name| address(&name).map_err(|error| complaint = Some(error)).ok());
+        let address = manager.as_ref().and_then(|manager| {
+            let address = address(OsStr::new(&manager.socket));
+            address.map_err(|error| complaint = Some(error)).ok()
+        });
         let notifier = Self(Arc::new(State {
+            manager,
             address,
             handed_over: AtomicBool::new(false),
             complained: Once::new(),
@@ -67,6 +95,12 @@ impl Notifier {
             notifier.complain(&error);
         }
         notifier
+    }
+
+    /// The service manager, for whoever takes our place.
+    #[must_use]
+    pub fn manager(&self) -> Option<Manager> {
+        self.0.manager.clone()
     }
 
     /// Whether there is a service manager.
@@ -133,7 +167,8 @@ impl Notifier {
     /// event loop it says so only while the loop turns.
     pub fn keep_alive(&self) -> impl Future<Output = Infallible> + use<> {
         let notifier = self.clone();
-        let wanted = sd_notify::watchdog_enabled().filter(|_| notifier.0.address.is_some());
+        let manager = self.0.manager.as_ref().filter(|_| self.is_there());
+        let wanted = manager.and_then(|manager| manager.watchdog);
         async move {
             let Some(limit) = wanted.filter(|limit| !limit.is_zero()) else {
                 return std::future::pending().await;

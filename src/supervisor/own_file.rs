@@ -66,16 +66,6 @@ impl OwnFile {
         Identity::at(&self.path).is_ok_and(|found| found == self.identity)
     }
 
-    /// Whether somebody has removed it.
-    pub(super) fn is_missing(&self) -> bool {
-        Identity::at(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// Whether another file has taken its place.
-    pub(super) fn is_replaced(&self) -> bool {
-        Identity::at(&self.path).is_ok_and(|found| found != self.identity)
-    }
-
     /// It is not removed, whatever comes.
     pub(super) fn leave(&mut self) {
         self.removed = false;

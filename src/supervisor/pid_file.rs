@@ -78,9 +78,14 @@ impl PidFile {
         self.own.rename(path).with_context(context)
     }
 
-    /// The file, if somebody has removed it.
-    pub(super) fn missing(&self) -> Option<PathBuf> {
-        self.own.is_missing().then(|| self.own.path().to_owned())
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.own.path()
+    }
+
+    /// Whether somebody has removed it, or put something in its place that is not the file of a master.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.own.is_there() && !matches!(find(self.own.path()), Ok(Found::Running(_)))
     }
 
     /// Leaves it where it is, in the end: a stale one.

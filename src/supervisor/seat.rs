@@ -14,7 +14,7 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 use super::client::{Client, Peer};
-use super::control::{Answer, Asked, Control, Handed, Order, Place, belongs_to, beside};
+use super::control::{Answer, Asked, Control, Handover, Order, Place, belongs_to, beside};
 use super::lock::{Lock, LockUrl};
 use super::pid_file::{Found, PidFile, find};
 use super::successor;
@@ -121,12 +121,11 @@ impl Claim {
         })
     }
 
-    /// The listening sockets of the master that has the seat; `None` if nobody has it. One that is ending already is
-    /// waited for.
+    /// What the master that has the seat hands over; `None` if nobody has it. One that is ending already is waited for.
     ///
     /// # Errors
     /// It does not hand them over; or a signal told us to end while we waited.
-    pub fn sockets(&mut self) -> anyhow::Result<Option<Vec<Handed>>> {
+    pub fn handover(&mut self) -> anyhow::Result<Option<Handover>> {
         let Some(predecessor) = &mut self.predecessor else {
             return Ok(None);
         };
@@ -150,9 +149,9 @@ impl Claim {
         });
         drop(told);
         match answer.with_context(context)? {
-            Some(Answer::Sockets(sockets)) => {
+            Some(Answer::Sockets(handover)) => {
                 predecessor.peer = predecessor.client.take_peer();
-                Ok(Some(sockets))
+                Ok(Some(handover))
             }
             Some(Answer::Refused(reason)) => Err(anyhow!(reason)).with_context(context),
             Some(Answer::Done(_)) => Err(anyhow!("it sends no sockets")).with_context(context),
@@ -300,26 +299,28 @@ impl Seat {
         }
     }
 
-    /// Makes the control socket and the pid file anew where somebody has removed them. Must be called within a tokio
-    /// runtime.
+    /// Makes the control socket and the pid file anew where somebody has removed or replaced them. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// They cannot be made.
     pub fn restore(&mut self) -> anyhow::Result<()> {
-        let socket = self.control.as_ref().and_then(Control::missing);
-        let pid_file = self.pid_file.as_ref().and_then(PidFile::missing);
+        let socket = self.control.as_mut().filter(|it| it.is_lost());
+        let pid_file = self.pid_file.as_mut().filter(|it| it.is_lost());
         if socket.is_none() && pid_file.is_none() {
             return Ok(());
         }
         let _lock = self.pid_lock.lock(PATIENCE)?;
-        if let Some(path) = socket {
-            self.control = Some(Control::open(&path, Place::Free)?);
+        if let Some(control) = socket {
+            let path = control.path().to_owned();
+            *control = Control::open(&path, Place::Free)?;
             crate::log!("made `{}` anew, which was removed", path.display());
         }
-        if let Some(path) = pid_file {
+        if let Some(pid_file) = pid_file {
+            let path = pid_file.path().to_owned();
             let mut new = PidFile::prepare(&path)?;
             new.publish(&path)?;
-            self.pid_file = Some(new);
+            *pid_file = new;
             crate::log!("made `{}` anew, which was removed", path.display());
         }
         Ok(())
@@ -329,6 +330,15 @@ impl Seat {
     #[must_use]
     pub fn has_successor(&self) -> bool {
         self.control.as_ref().is_some_and(Control::has_successor)
+    }
+
+    /// The process of that successor; `None` if there is none, or it is not visible from here.
+    #[must_use]
+    pub fn successor(&self) -> Option<i32> {
+        let control = self.control.as_ref().filter(|it| it.has_successor())?;
+        // Whoever has made the socket is the peer of who connects to it.
+        let client = Client::connect(control.path()).ok().flatten()?;
+        client.peer().map(|peer| peer.pid().as_raw_nonzero().get())
     }
 }
 

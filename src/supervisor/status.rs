@@ -33,7 +33,7 @@ pub struct Status {
     pub programs: Vec<Program>,
     /// The requests that wait for a worker.
     pub queue: Queue,
-    /// What happened since the application was started or reloaded.
+    /// What happened since the master was started, over all reloads.
     pub totals: Totals,
     /// Why and until when no worker is started.
     pub back_off: Option<BackOff>,

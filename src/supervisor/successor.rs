@@ -3,26 +3,32 @@
 //!
 //! The two speak over a pair of sockets, whose other end the child finds through [`VARIABLE`]. We send the
 //! sockets, as in a handover over the control socket; it answers [`READY`], or why it cannot serve.
+//!
+//! Where we stay, for somebody who waits for our end and signals us, and the child is succeeded in its turn, it need
+//! not stay as well: it sends us its end of the link to its own child, whose parent we become (`PR_SET_CHILD_SUBREAPER`),
+//! and leaves when we have closed the link to itself. Till then it passes on to the new one what we signal.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Signal, getppid};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use super::control::{Answer, Handed, decode, encode};
+use super::control::{Answer, Handover, decode, encode};
 use super::notify::WATCHDOG_PID;
 use crate::unix::{self, Process};
 
@@ -84,13 +90,16 @@ impl Executable {
     }
 }
 
-/// A child that is to take our place. Dropped, it is ended, unless it has done so.
+/// A child that is to take our place, and whoever takes its own. Dropped, it is ended, unless it has taken our place.
 #[derive(Debug)]
 pub struct Successor {
-    /// `None` when it is dropped.
-    child: Option<Child>,
-    process: Arc<Process>,
-    link: UnixStream,
+    /// Those of them that are left, oldest first. The last one serves.
+    line: VecDeque<Process>,
+    /// How the last of them ended that is gone.
+    status: Option<ExitStatus>,
+    children: Stream,
+    /// To the last one; `None` when it has no more to say to us.
+    link: Option<UnixStream>,
     /// What it has said so far.
     said: Vec<u8>,
     has_taken_over: bool,
@@ -99,19 +108,20 @@ pub struct Successor {
 }
 
 impl Successor {
-    /// Starts a program with the arguments of this process, and gives it our sockets. Its application has so long to
-    /// start. Must be called within a tokio runtime.
+    /// Starts a program with the arguments of this process, and gives it our sockets and our service manager. Its
+    /// application has so long to start. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// It cannot be run.
     pub fn start(
         program: &Path,
-        sockets: Vec<Handed>,
+        handover: Handover,
         limit: Option<Duration>,
     ) -> anyhow::Result<Self> {
         let context = || format!("cannot run `{}`", program.display());
+        let children = signal(SignalKind::child()).with_context(context)?;
         let (ours, theirs) = StdUnixStream::pair().with_context(context)?;
-        send(&ours, sockets).with_context(context)?;
+        send(&ours, handover).with_context(context)?;
         // Not closed on exec, for the moment that it takes to start the child.
         let inherited = rustix::io::dup(&theirs).with_context(context)?;
         let mut arguments = std::env::args_os();
@@ -129,23 +139,24 @@ impl Successor {
             .spawn()
             .with_context(context)?;
         drop((inherited, theirs));
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = i32::try_from(child.id()).ok();
         let process = pid.and_then(Process::new).with_context(context)?;
         ours.set_nonblocking(true).with_context(context)?;
         Ok(Self {
-            child: Some(child),
-            process: Arc::new(process),
-            link: UnixStream::from_std(ours).with_context(context)?,
+            line: VecDeque::from([process]),
+            status: None,
+            children,
+            link: Some(UnixStream::from_std(ours).with_context(context)?),
             said: Vec::new(),
             has_taken_over: false,
             deadline: limit.map(|limit| Instant::now() + limit + LEEWAY),
         })
     }
 
-    /// Its process id.
+    /// The process id of the one that serves; `None` if nobody is left.
     #[must_use]
-    pub fn id(&self) -> i32 {
-        self.process.id()
+    pub fn id(&self) -> Option<i32> {
+        self.line.back().map(Process::id)
     }
 
     /// Waits until it serves. Nothing is lost if the future is dropped.
@@ -161,9 +172,9 @@ impl Successor {
             }
         };
         tokio::pin!(late);
-        loop {
+        while let Some(link) = &mut self.link {
             let read = tokio::select! {
-                read = self.link.read_buf(&mut self.said) => read,
+                read = link.read_buf(&mut self.said) => read,
                 () = &mut late => bail!("the new program did not start in time"),
             };
             // What breaks off is an end, too.
@@ -171,6 +182,7 @@ impl Successor {
                 break;
             }
             if self.said == READY {
+                self.said.clear();
                 return Ok(());
             }
             if self.said.len() >= LONGEST {
@@ -182,10 +194,11 @@ impl Successor {
             bail!(text);
         }
         // Who says nothing is about to end, or is no program of this kind.
-        let ended = tokio::time::timeout(LAST_MOMENTS, self.wait()).await;
+        self.link = None;
+        let ended = tokio::time::timeout(LAST_MOMENTS, self.ended()).await;
         match ended {
-            Ok(Ok(status)) => bail!("the new program ended without serving ({status})"),
-            Ok(Err(_)) | Err(_) => bail!("the new program does not say whether it serves"),
+            Ok(Some(status)) => bail!("the new program ended without serving ({status})"),
+            Ok(None) | Err(_) => bail!("the new program does not say whether it serves"),
         }
     }
 
@@ -194,21 +207,87 @@ impl Successor {
         self.has_taken_over = true;
     }
 
-    /// Passes a signal on. That it has ended already is no error.
+    /// Passes a signal on to the one that serves. That it has ended already is no error.
     pub fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
-    }
-
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// The system does not tell.
-    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        match &mut self.child {
-            Some(child) => child.wait().await,
-            None => Err(io::ErrorKind::NotFound.into()),
+        if let Some(process) = self.line.back() {
+            process.signal(signal);
         }
     }
+
+    /// Waits until it has ended, and whoever has taken its place in turn, and says how the last one did; `None` if the
+    /// system does not tell. Nothing is lost if the future is dropped.
+    pub async fn ended(&mut self) -> Option<ExitStatus> {
+        loop {
+            while let Some(first) = self.line.front() {
+                match first.reap() {
+                    Ok(None) => break,
+                    Ok(Some(status)) => self.status = Some(ExitStatus::from_raw(status)),
+                    // The one before it was still its parent, and has ended as it did.
+                    Err(_) => {}
+                }
+                self.line.pop_front();
+            }
+            if self.line.is_empty() {
+                return self.status;
+            }
+            tokio::select! {
+                _ = self.children.recv() => unix::bury_orphans(),
+                heir = heir(self.link.as_ref(), &mut self.said) => self.follow(heir),
+            }
+        }
+    }
+
+    /// The last one has said who has taken its place, or has gone away.
+    fn follow(&mut self, heir: Option<(Process, UnixStream)>) {
+        self.said.clear();
+        // It is to leave to us what it leaves behind.
+        unix::adopt_orphans();
+        self.link = heir.map(|(process, link)| {
+            self.line.push_back(process);
+            link
+        });
+    }
+
+    /// Has the process that has started this one, and stands in for it, stand in for our successor instead: the future
+    /// returns when it does. `None` if there is no such process.
+    #[must_use]
+    pub fn offer(&mut self) -> Option<impl Future<Output = ()> + use<>> {
+        // Elsewhere nobody could wait for what his child has started.
+        if !cfg!(target_os = "linux") {
+            return None;
+        }
+        let above = link().take()?.stream;
+        let text = format!("{}\n", self.id()?);
+        let below = self.link.as_ref()?.as_fd();
+        unix::send_descriptors(above.as_fd(), text.as_bytes(), &[below]).ok()?;
+        above.set_nonblocking(true).ok()?;
+        let above = UnixStream::from_std(above).ok()?;
+        self.link = None;
+        Some(async move {
+            // Nothing is said any more: that is the end.
+            let _ = above.readable().await;
+        })
+    }
+}
+
+/// Who has taken the place of the one at the other end, and the link to it; `None` when that one has gone away. Nothing
+/// is lost if the future is dropped.
+async fn heir(link: Option<&UnixStream>, said: &mut Vec<u8>) -> Option<(Process, UnixStream)> {
+    let Some(link) = link else {
+        return std::future::pending().await;
+    };
+    // It says it at once, and says nothing else.
+    let mut buffer = [0; 64];
+    let received = link.async_io(Interest::READABLE, || {
+        unix::receive_descriptors(link.as_fd(), &mut buffer)
+    });
+    let (count, mut descriptors) = received.await.ok()?;
+    said.extend_from_slice(&buffer[..count]);
+    let text = std::str::from_utf8(said).ok()?;
+    let process = Process::new(text.trim_end().parse().ok()?)?;
+    let link = StdUnixStream::from(descriptors.pop()?);
+    link.set_nonblocking(true).ok()?;
+    Some((process, UnixStream::from_std(link).ok()?))
 }
 
 /// What a program takes to start beside its application.
@@ -223,17 +302,24 @@ impl Drop for Successor {
             return;
         }
         // It may have files to remove.
-        self.process.signal(Signal::TERM);
-        let process = Arc::clone(&self.process);
-        if let (Some(mut child), Ok(runtime)) = (self.child.take(), Handle::try_current()) {
+        self.signal(Signal::TERM);
+        let Some(process) = self.line.pop_back() else {
+            return;
+        };
+        if let (Ok(mut children), Ok(runtime)) =
+            (signal(SignalKind::child()), Handle::try_current())
+        {
             runtime.spawn(async move {
-                if tokio::time::timeout(LAST_MOMENTS, child.wait())
-                    .await
-                    .is_err()
-                {
+                let gone = async {
+                    while let Ok(None) = process.reap() {
+                        children.recv().await;
+                    }
+                };
+                tokio::pin!(gone);
+                if tokio::time::timeout(LAST_MOMENTS, &mut gone).await.is_err() {
                     process.kill();
-                    // Whoever is killed ends; how does not matter.
-                    let _ = child.wait().await;
+                    // Whoever is killed ends.
+                    gone.await;
                 }
             });
         }
@@ -241,8 +327,8 @@ impl Drop for Successor {
 }
 
 /// Sends sockets. They fit the system's buffer, or are too many for it altogether.
-fn send(mut link: &StdUnixStream, sockets: Vec<Handed>) -> anyhow::Result<()> {
-    let (json, sockets) = encode(Answer::Sockets(sockets));
+fn send(mut link: &StdUnixStream, handover: Handover) -> anyhow::Result<()> {
+    let (json, sockets) = encode(Answer::Sockets(handover));
     let text = format!("{json}\n");
     let descriptors: Vec<_> = sockets
         .iter()
@@ -264,7 +350,9 @@ static LINK: Mutex<Option<Link>> = Mutex::new(None);
 #[derive(Debug)]
 struct Link {
     stream: StdUnixStream,
-    sockets: Vec<Handed>,
+    handover: Handover,
+    /// It has been told that we serve.
+    has_taken_over: bool,
 }
 
 fn link() -> MutexGuard<'static, Option<Link>> {
@@ -301,7 +389,11 @@ fn take(value: &str) -> anyhow::Result<Link> {
         text.extend_from_slice(&buffer[..count]);
     }
     match decode(&text, descriptors)? {
-        Answer::Sockets(sockets) => Ok(Link { stream, sockets }),
+        Answer::Sockets(handover) => Ok(Link {
+            stream,
+            handover,
+            has_taken_over: false,
+        }),
         Answer::Done(_) | Answer::Refused(_) => Err(anyhow!("no sockets")),
     }
 }
@@ -309,32 +401,33 @@ fn take(value: &str) -> anyhow::Result<Link> {
 /// Whether this process was started to take another one's place, and has not done so yet.
 #[must_use]
 pub fn is_expected() -> bool {
-    link().is_some()
+    link().as_ref().is_some_and(|link| !link.has_taken_over)
 }
 
-/// The sockets of the process whose place we are to take; none a second time.
+/// What the process has whose place we are to take; nothing a second time.
 #[must_use]
-pub fn sockets() -> Vec<Handed> {
+pub fn handover() -> Handover {
     let mut link = link();
-    let sockets = link.as_mut().map(|link| std::mem::take(&mut link.sockets));
-    sockets.unwrap_or_default()
+    let handover = link.as_mut().map(|link| std::mem::take(&mut link.handover));
+    handover.unwrap_or_default()
 }
 
 /// Says to the process whose place we are to take that we have.
 pub fn say_ready() {
-    // If it has ended, there is nobody to tell.
-    let _ = say(READY);
+    if is_expected()
+        && let Some(link) = &mut *link()
+    {
+        link.has_taken_over = true;
+        // If it has ended, there is nobody to tell.
+        let _ = link.stream.write_all(READY);
+    }
 }
 
 /// Says to the process whose place we are to take why we cannot; whether there is one that listens.
 #[must_use]
 pub fn say_failure(why: &str) -> bool {
-    say(why.as_bytes())
-}
-
-fn say(text: &[u8]) -> bool {
-    let link = link().take();
-    link.is_some_and(|mut link| link.stream.write_all(text).is_ok())
+    let link = link().take().filter(|link| !link.has_taken_over);
+    link.is_some_and(|mut link| link.stream.write_all(why.as_bytes()).is_ok())
 }
 
 #[cfg(test)]

@@ -236,6 +236,10 @@ impl Staff {
             });
             return;
         }
+        if self.stopping.is_some() && !lock(&self.shared.pool).is_crowded() {
+            // Nothing waits for one: there is no next attempt.
+            return;
+        }
         let delay = self.back_off(&format!("{error:#}"), ordered);
         log!(
             "{error:#}\nthe next attempt is in {:.1} s",

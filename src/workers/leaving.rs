@@ -78,7 +78,7 @@ impl Staff {
         for (&worker, member) in &self.members {
             if let (None, Some(process)) = (member.status, &member.process)
                 && !self.sources.contains_key(&member.source)
-                && let Some(status) = process.reap()
+                && let Ok(Some(status)) = process.reap()
             {
                 dead.push((worker, ExitStatus::from_raw(status)));
             }

@@ -1,4 +1,4 @@
-//! Limits on what a worker may use, which the system keeps (`setrlimit(2)`).
+//! What a worker uses, and limits on that, which the system keeps (`setrlimit(2)`).
 
 use std::time::Duration;
 
@@ -32,4 +32,13 @@ impl Resources {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
     }
+}
+
+/// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
+#[must_use]
+pub fn resident_memory(pid: i32) -> Option<u64> {
+    // proc_pid_statm(5): pages; the second number is the resident set.
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
 }

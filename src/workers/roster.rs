@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
 use super::pool::{Pool, Post, Standing, Worker, WorkerId};
+use super::resources::resident_memory;
 use crate::application::status::{
     BackOff, Current, Failure, Queue, Status, Totals, Worker as WorkerStatus, WorkerState,
 };
-use crate::unix;
 
 /// The longest description of a failure that is kept, in characters.
 const LONGEST: usize = 4096;
@@ -87,7 +87,7 @@ impl Roster {
                 state: state(entry, worker),
                 age: age(entry.since),
                 requests: worker.map_or(0, |worker| worker.answered),
-                rss: entry.pid.and_then(unix::resident_memory),
+                rss: entry.pid.and_then(resident_memory),
                 lanes: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
             }
         });

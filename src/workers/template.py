@@ -109,6 +109,10 @@ class Template:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, no_action)
+        orphan = options["orphan_signal"]
+        if orphan:
+            # From here on it sees by itself that runner is gone, and ends its children.
+            signal.signal(orphan, no_action)
         while True:
             readable, _, _ = select.select([self.control.socket, waking], [], [])
             if waking in readable:
@@ -129,6 +133,8 @@ class Template:
                 if kind == "serve" or self.fork(worker, descriptors):
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    if orphan:
+                        signal.signal(orphan, signal.SIG_DFL)
                     os.close(waking)
                     os.close(woken)
                     self.control.socket.close()

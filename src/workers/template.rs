@@ -25,6 +25,10 @@ use crate::protocol::environ;
 use crate::protocol::marshal::{Malformed, Reader, Writer};
 use crate::unix;
 
+/// The signal that ends a process of Python when this one is gone, unless it has said that it sees to that itself. As
+/// [`unix::STACK_SIGNAL`], it is nobody else's; 0 where the system sends none.
+const ORPHAN_SIGNAL: i32 = if cfg!(target_os = "linux") { 53 } else { 0 };
+
 /// Sent before everything else; takes the rest from the socket.
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
@@ -131,6 +135,8 @@ impl Template {
                 None => command.env_remove(name),
             };
         }
+        // It may hang in an import, or hold the interpreter's lock, and not see that we are gone.
+        unix::signal_as_orphan(command.as_std_mut(), ORPHAN_SIGNAL);
         let child = command
             .arg("-c")
             .arg(format!("import os; exec(os.read(0, {}))", BOOTSTRAP.len()))
@@ -279,6 +285,8 @@ fn description(options: &WorkerOptions) -> Vec<u8> {
     writer.float(options.stop_timeout.as_secs_f64());
     writer.string("stack_signal");
     writer.integer(unix::STACK_SIGNAL);
+    writer.string("orphan_signal");
+    writer.integer(ORPHAN_SIGNAL);
     writer.string("limits");
     writer.dict();
     for (name, limit) in options.resources.rows() {

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::lock;
 use super::pool::WorkerId;
+use super::resources::resident_memory;
 use super::staff::{Member, Staff};
 use crate::log;
-use crate::unix;
 
 /// When workers leave though nothing is wrong with them. Zero is no limit.
 #[derive(Clone, Debug, Default)]
@@ -196,7 +196,7 @@ impl Staff {
                 && member.due.is_none()
                 && !member.large_from_the_start
                 && let Some(process) = &member.process
-                && let Some(bytes) = unix::resident_memory(process.id())
+                && let Some(bytes) = resident_memory(process.id())
                 && bytes > limit
             {
                 member.due = Some(Due::Memory(bytes));
@@ -213,7 +213,7 @@ impl Staff {
         lock(&self.shared.pool).watch();
         if let Some(member) = self.members.get_mut(&worker)
             && let Some(process) = &member.process
-            && let Some(bytes) = unix::resident_memory(process.id())
+            && let Some(bytes) = resident_memory(process.id())
             && bytes > limit
         {
             member.large_from_the_start = true;
