@@ -1,10 +1,11 @@
 //! Where requests come in: a socket, and the gateway that serves it.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::Application;
@@ -61,6 +62,8 @@ pub struct Front {
     sockets: Vec<OwnedFd>,
     tuning: Tuning,
     stop: Stop,
+    /// Tells when nothing comes in any more; `None` if that was heard.
+    closing: Option<oneshot::Receiver<Infallible>>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -78,7 +81,7 @@ impl Front {
     /// The system has no descriptors left.
     pub fn open(
         url: SocketUrl,
-        listener: Listener,
+        mut listener: Listener,
         gateway: Gateway,
         application: Arc<dyn Application>,
     ) -> io::Result<Self> {
@@ -89,6 +92,7 @@ impl Front {
         let shown = listener.http_url().unwrap_or_else(|| url.to_string());
         let protocol = gateway.protocol();
         let stop = Stop::new();
+        let closing = Some(listener.closing());
         let (tuning, task) = match gateway {
             Gateway::Http(options) => {
                 let (sender, options) = watch::channel(options);
@@ -107,6 +111,7 @@ impl Front {
             sockets,
             tuning,
             stop,
+            closing,
             task: AbortOnDropHandle::new(task),
         })
     }
@@ -144,11 +149,15 @@ impl Front {
         self.sockets.iter().map(OwnedFd::try_clone).collect()
     }
 
-    /// Has it end in a manner, and gives what makes it quicker.
-    pub fn end(&mut self, manner: Manner) -> Stop {
+    /// Has it end in a manner, and gives what makes it quicker. Returns when nothing comes in here any more: whoever
+    /// connects from then on is answered by another one, if by anybody.
+    pub async fn end(&mut self, manner: Manner) -> Stop {
         // The system keeps a socket open, and lets clients wait there for ever, while anybody has it.
         self.sockets.clear();
         self.stop.begin(manner);
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.await;
+        }
         self.stop.clone()
     }
 

@@ -171,11 +171,15 @@ impl Service {
     }
 
     /// Has a version answer from now on, in place of the one that did. What that one has begun, it finishes;
-    /// `leaving` is where.
+    /// `leaving` is where. Returns when nothing reaches that one any more.
     ///
     /// # Errors
     /// The system has no descriptors left; the old one goes on.
-    pub fn switch(&mut self, version: Version, leaving: &mut JoinSet<()>) -> anyhow::Result<()> {
+    pub async fn switch(
+        &mut self,
+        version: Version,
+        leaving: &mut JoinSet<()>,
+    ) -> anyhow::Result<()> {
         let Gate::Open(front) = &mut self.gate else {
             // It ends: nobody would ask the new one anything.
             leaving.spawn(async move { version.application.stop(Duration::ZERO).await });
@@ -205,7 +209,7 @@ impl Service {
                 };
                 new.shown().clone_into(&mut self.shown);
                 let mut old = std::mem::replace(front, new);
-                old.end(manner);
+                old.end(manner).await;
                 let patience = self.patience;
                 leaving.spawn(async move {
                     // Time over: what is under way is broken off.
@@ -222,13 +226,14 @@ impl Service {
         Ok(())
     }
 
-    /// Ends in a manner; `leaving` is where. A second time it is for being quicker.
-    pub fn end(&mut self, manner: Manner, leaving: &mut JoinSet<()>) {
+    /// Ends in a manner; `leaving` is where. Returns when nothing comes in any more. A second time it is for being
+    /// quicker.
+    pub async fn end(&mut self, manner: Manner, leaving: &mut JoinSet<()>) {
         let front = match &mut self.gate {
             Gate::Closing(stop) => return stop.begin(manner),
             Gate::Open(front) => front,
         };
-        let stop = front.end(manner);
+        let stop = front.end(manner).await;
         if let Gate::Open(front) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
             leaving.spawn(finish(front, Arc::clone(&self.current), self.patience));
             leaving.spawn(std::mem::take(&mut self.programs).stop(self.patience));

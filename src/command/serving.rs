@@ -161,7 +161,7 @@ impl Master {
             let (state, actions) = step(self.state, event);
             self.state = state;
             for action in actions {
-                if let Some(exit) = self.act(*action)? {
+                if let Some(exit) = self.act(*action).await? {
                     return Ok(self.leave(exit).await);
                 }
             }
@@ -270,14 +270,14 @@ impl Master {
     }
 
     /// Does something; the exit status, if that was the last thing to do.
-    fn act(&mut self, action: Action) -> Result<Option<ExitCode>, Failure> {
+    async fn act(&mut self, action: Action) -> Result<Option<ExitCode>, Failure> {
         match action {
             Action::Prepare => self.prepare(),
-            Action::Switch => self.switch()?,
+            Action::Switch => self.switch().await?,
             Action::Answer => self.answer(),
             Action::Abandon => self.preparing = None,
             Action::Refuse => self.refuse(),
-            Action::End(end) => self.end(end),
+            Action::End(end) => self.end(end).await,
             Action::Leave => return Ok(Some(ExitCode::SUCCESS)),
             Action::Fail => {
                 let unknown = || Failure::World(anyhow!("it could not be started"));
@@ -310,7 +310,7 @@ impl Master {
     }
 
     /// Has the version that was prepared answer from now on. What the old one has begun, it finishes.
-    fn switch(&mut self) -> anyhow::Result<()> {
+    async fn switch(&mut self) -> anyhow::Result<()> {
         let Some(version) = self.prepared.take() else {
             return Ok(());
         };
@@ -318,7 +318,7 @@ impl Master {
         match &mut self.service {
             Some(service) => {
                 // The old one goes on.
-                let switched = service.switch(version, &mut self.leaving);
+                let switched = service.switch(version, &mut self.leaving).await;
                 self.failure = switched.err().map(Failure::World);
             }
             None => {
@@ -422,13 +422,13 @@ impl Master {
     }
 
     /// Begins to end. A second time it is for being quicker.
-    fn end(&mut self, end: End) {
+    async fn end(&mut self, end: End) {
         let manner = match end {
             End::Stop => Manner::Drain,
             End::Retire => Manner::HandOver,
         };
         if let Some(service) = &mut self.service {
-            service.end(manner, &mut self.leaving);
+            service.end(manner, &mut self.leaving).await;
         }
         // Whoever hears of it may ask at once: nothing is accepted here by now.
         match self.heir().filter(|_| end == End::Retire) {

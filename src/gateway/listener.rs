@@ -1,5 +1,6 @@
 //! Listening sockets: bound from a socket URL or inherited, and the connections they accept.
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,6 +14,7 @@ use anyhow::Context as _;
 use rustix::net::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::oneshot;
 
 use crate::gateway::activation;
 use crate::gateway::binding::{self, SocketFile};
@@ -45,6 +47,8 @@ pub struct Listener {
     /// From a predecessor.
     passed: Option<Passed>,
     complained: Option<Instant>,
+    /// For whoever wants to know when it is closed.
+    open: Option<oneshot::Sender<Infallible>>,
 }
 
 #[derive(Debug)]
@@ -93,6 +97,7 @@ impl Default for Listener {
             passing: passing::pair().ok(),
             passed: None,
             complained: None,
+            open: None,
         }
     }
 }
@@ -252,6 +257,13 @@ impl Listener {
     /// The connections that a predecessor passes on. A gateway that does not want them must not keep this.
     pub fn take_passed(&mut self) -> Option<Passed> {
         self.passed.take()
+    }
+
+    /// Tells when it is closed, in whatever way: from then on nothing comes in here. One asker is told, the last.
+    pub fn closing(&mut self) -> oneshot::Receiver<Infallible> {
+        let (open, closed) = oneshot::channel();
+        self.open = Some(open);
+        closed
     }
 
     /// A connection that the system has accepted already; `None` if there is none. The system itself is asked: tokio
