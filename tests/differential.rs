@@ -56,7 +56,7 @@ fn answers_of_python(expressions: &[String]) -> Vec<String> {
     panic!("the differential test needs Python {PYTHON}, as python{PYTHON} or python3");
 }
 
-/// The value's `repr`, with the elements of sets in order.
+/// The value's `repr`, with the elements of sets in order, and with those of iterators.
 fn shown(value: &Value) -> String {
     let all = |values: &[Value]| values.iter().map(shown).collect::<Vec<_>>();
     match value {
@@ -74,6 +74,11 @@ fn shown(value: &Value) -> String {
             let entries = entries.map(|(key, value)| format!("{}: {}", shown(key), shown(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
+        Value::View(view) => {
+            let elements = value.as_items().expect("few elements");
+            format!("{}([{}])", view.type_name(), all(&elements).join(", "))
+        }
+        Value::Iterator(kind, items) => format!("<{kind} of [{}]>", all(items).join(", ")),
         other => other.repr(),
     }
 }

@@ -211,6 +211,22 @@ fn long_texts_that_are_looked_at_again_and_again() {
 }
 
 #[test]
+fn texts_that_become_long_or_many() {
+    for text in [
+        "('x' * 10**7).split('x')",
+        "('x ' * 10**7).split()",
+        "('\\n' * 10**7).splitlines()",
+        "'{:100000000,}'.format(1)",
+    ] {
+        let said = first_line(format!("x = {text}\n").as_bytes());
+        assert!(said.contains("to compute"), "{text}: {said}");
+    }
+    // Zeros in groups are not counted one by one.
+    let grouped = b"x = [len(f'{1:0{width},}') for width in (6, 7, 8, 10**7)]\n";
+    assert_eq!(first_line(grouped), "[6, 7, 9, 10000001]");
+}
+
+#[test]
 fn values_that_hold_one_another_too_deep() {
     let mut text = "a000 = 1\n".to_owned();
     for rule in 1..300 {

@@ -339,6 +339,17 @@ fn show_writes_json() {
 }
 
 #[test]
+fn show_hides_what_is_made_of_a_secret() {
+    let text = "a.key = 'hunter2!'\nc = int(config.lookup('a.key'))\n";
+    let folder = Folder::new().file("app.ini", text);
+    folder.runner(["show", "app.ini", "c"]).run().is(
+        1,
+        "# c: error: the value of `c` cannot be computed  # app.ini:2, the file\n",
+        "error: the value of `c` cannot be computed\n",
+    );
+}
+
+#[test]
 fn show_tells_which_settings_have_no_value() {
     Folder::new()
         .file("app.ini", "a.b = 1 + 'x'\na.key = 'secret' + 1\n")

@@ -59,9 +59,11 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
         None => scope,
     };
     let value = scope.configuration.evaluate(&expression.text)?;
+    let mut text = value.repr();
+    text.push('\n');
     Ok(Report {
         name: ENTRY.name,
-        text: format!("{}\n", value.repr()),
+        text,
         end: End::Well,
     })
 }

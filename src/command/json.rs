@@ -19,7 +19,9 @@ pub fn value(value: &Value) -> Json {
         },
         Value::Float(number) if number.is_finite() => json!(number),
         Value::Str(text) => json!(&**text),
-        Value::List(items) | Value::Tuple(items) => items.iter().map(self::value).collect(),
+        Value::List(items) | Value::Tuple(items) | Value::Iterator(_, items) => {
+            items.iter().map(self::value).collect()
+        }
         Value::Set(table) => table.keys().map(self::value).collect(),
         Value::Dict(table) => {
             let pair = |(key, value): &(Value, Value)| {
@@ -31,6 +33,7 @@ pub fn value(value: &Value) -> Json {
         Value::Float(_)
         | Value::Bytes(_)
         | Value::Range(..)
+        | Value::View(_)
         | Value::Alias(_)
         | Value::Import(_)
         | Value::Link(_)

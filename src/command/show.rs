@@ -1,5 +1,7 @@
 //! `show FILE [PREFIX]`: every setting in force, its value, and where it comes from.
 
+use std::slice;
+
 use clap::{Arg, builder::PossibleValuesParser};
 use serde_json::{Map, Value as Json, json};
 
@@ -12,7 +14,7 @@ use crate::command::veil::{HIDDEN, Veil, is_secret};
 use crate::command::{Entry, Kind, json, run_ini, supervise};
 use crate::config::{self, Gives, Layer, Listed, SHORT, Whence};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, Diagnostics, Lines};
+use crate::syntax::{Diagnostic, Diagnostics, Lines, render};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -149,8 +151,10 @@ fn conceal(listed: Listed, veil: &Veil) -> Shown {
             let hidden = shown != *text;
             (Gives::Expression(shown), hidden)
         }
-        // The line that would be drawn with the message holds the secret.
-        Gives::Mistake(_) if secret => {
+        // The message, or a line that would be drawn with it, holds a secret.
+        Gives::Mistake(mistake)
+            if secret || veil.hides(&render(slice::from_ref(mistake), false)) =>
+        {
             let message = format!("the value of `{}` cannot be computed", listed.name);
             (
                 Gives::Mistake(Diagnostic::new("setting/value", message)),

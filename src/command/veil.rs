@@ -31,18 +31,38 @@ impl Veil {
     /// Remembers the texts of a secret value.
     pub fn learn(&mut self, value: &Value) {
         match value {
-            Value::Str(text) if text.chars().count() >= SHORTEST => {
-                self.secrets.push(text.as_ref().to_owned());
+            Value::Bytes(bytes) => self.learn_text(&String::from_utf8_lossy(bytes)),
+            Value::Dict(table) => {
+                let values = table.entries().iter().map(|(_, value)| value);
+                values.for_each(|value| self.learn(value));
             }
-            Value::List(items) | Value::Tuple(items) => {
-                items.iter().for_each(|item| self.learn(item));
+            Value::Set(table) => table.keys().for_each(|element| self.learn(element)),
+            Value::Alias(words) => words.iter().for_each(|word| self.learn_text(word)),
+            Value::Link(text) => self.learn_text(text),
+            Value::Str(_) | Value::Int(_) => self.learn_text(&value.display()),
+            other => {
+                let items = other.as_items();
+                items
+                    .iter()
+                    .flat_map(|items| items.iter())
+                    .for_each(|item| self.learn(item));
             }
-            Value::Dict(table) => table
-                .entries()
-                .iter()
-                .for_each(|(_, value)| self.learn(value)),
-            _ => {}
         }
+    }
+
+    fn learn_text(&mut self, text: &str) {
+        if text.chars().count() < SHORTEST {
+            return;
+        }
+        self.secrets.push(text.to_owned());
+        // As it stands in the text of a value that holds it, and as `bytes.hex` writes it.
+        let shown = Value::text(text).repr();
+        let inside = &shown[1..shown.len() - 1];
+        if inside != text {
+            self.secrets.push(inside.to_owned());
+        }
+        let digits = text.bytes().map(|byte| format!("{byte:02x}"));
+        self.secrets.push(digits.collect());
     }
 
     /// To be called when all secrets are known: longer ones are looked for first.
@@ -68,9 +88,31 @@ impl Veil {
             }
             Value::List(items) => several(items).map(Value::List),
             Value::Tuple(items) => several(items).map(Value::Tuple),
+            // These are equal to themselves only, so that what hides nothing is the same one.
+            Value::Iterator(kind, items) => {
+                several(items).map(|shown| match shown[..] == items[..] {
+                    true => value.clone(),
+                    false => Value::Iterator(kind, shown),
+                })
+            }
+            Value::View(view) => self.table(&view.table).map(|shown| {
+                let (before, after) = (
+                    Value::Dict(Arc::clone(&view.table)),
+                    Value::Dict(shown.clone()),
+                );
+                match before == after {
+                    true => value.clone(),
+                    false => view.over(shown),
+                }
+            }),
             Value::Set(table) => self.table(table).map(Value::Set),
             Value::Dict(table) => self.table(table).map(Value::Dict),
-            other => return other.clone(),
+            other => {
+                return match self.hides(&other.repr()) {
+                    true => Value::text(HIDDEN),
+                    false => other.clone(),
+                };
+            }
         };
         // Without room for what is shown instead, nothing is shown.
         result.unwrap_or_else(|_| Value::text(HIDDEN))
@@ -87,6 +129,12 @@ impl Veil {
             shown.insert(self.over(key), value, &mut budget)?;
         }
         Ok(Arc::new(shown))
+    }
+
+    /// Whether a text holds a secret.
+    #[must_use]
+    pub fn hides(&self, text: &str) -> bool {
+        self.text(text) != text
     }
 
     /// A text without secrets.
@@ -165,5 +213,24 @@ mod tests {
         veil.learn(&Value::text("abc"));
         veil.ready();
         assert_eq!(veil.text("x=hunter2!, abc"), "x=********, abc");
+    }
+
+    #[test]
+    fn secrets_of_other_types() {
+        let mut veil = Veil::default();
+        veil.learn(&Value::from(12_345_678_i64));
+        veil.learn(&Value::Bytes((*b"it's \xff secret").into()));
+        veil.learn(&Value::text("back\\slash"));
+        veil.ready();
+        for shown in [
+            Value::text("12345678"),
+            Value::from(12_345_678_i64),
+            Value::Bytes((*b"pin=12345678").into()),
+            Value::Import("app:f12345678".into()),
+        ] {
+            assert_eq!(veil.over(&shown).repr().replace("pin=", ""), "'********'");
+        }
+        // A text that shows a value has escapes.
+        assert_eq!(veil.text(r"['back\\slash']"), "['********']");
     }
 }

@@ -145,7 +145,10 @@ impl FileReader<'_> {
                 Ok(())
             }
             ("file", other) => wants("the name of a file (a string)", other),
-            ("files", Value::List(paths) | Value::Tuple(paths)) => {
+            ("files", list) => {
+                let Some(paths) = list.as_items() else {
+                    return wants("a list of names of files", list);
+                };
                 for path in paths.iter() {
                     match path {
                         Value::Str(path) if path.is_empty() => {}
@@ -155,7 +158,6 @@ impl FileReader<'_> {
                 }
                 Ok(())
             }
-            ("files", other) => wants("a list of names of files", other),
             ("ini", Value::Str(path)) if !path.is_empty() => {
                 self.plain_ini(path, &below, parsed.span)
             }

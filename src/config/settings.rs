@@ -407,19 +407,22 @@ pub fn check(
         (Kind::Rights, Value::Int(_)) => Err(wrong_type(Some(
             "write the octal digits in quotes, as in `'027'`".to_owned(),
         ))),
-        (Kind::Texts, Value::List(items) | Value::Tuple(items)) => {
-            let texts = items.iter().map(|item| match item {
-                Value::Str(text) if !text.is_empty() => Some(text.to_string()),
-                _ => None,
-            });
-            match texts.collect() {
-                Some(texts) => Ok(Checked::Texts(texts)),
-                None => Err(wrong_type(None)),
-            }
-        }
         (Kind::Texts, Value::Str(_)) => {
             let hint = format!("write `[{}]`", value.repr());
             Err(wrong_type(Some(hint)))
+        }
+        (Kind::Texts, list) => {
+            let text = |item: &Value| match item {
+                Value::Str(text) if !text.is_empty() => Some(text.to_string()),
+                _ => None,
+            };
+            let texts = list
+                .as_items()
+                .map(|items| items.iter().map(text).collect());
+            match texts {
+                Some(Some(texts)) => Ok(Checked::Texts(texts)),
+                Some(None) | None => Err(wrong_type(None)),
+            }
         }
         (Kind::Boolean, Value::Int(_)) => {
             let hint = if value.truth() {

@@ -7,7 +7,9 @@ use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
 
 use super::budget::{Budget, Fault};
 use super::percent;
+use super::sequences::own_elements;
 use super::value::{Items, Table, Value};
+use super::views::{self, makes_sets};
 use crate::syntax::ast::{Binary, Unary};
 
 /// Bits of the largest whole number.
@@ -91,6 +93,11 @@ pub fn binary(
             Value::Set(b),
         ) => {
             return sets(operator, a, b, budget);
+        }
+        (Binary::Subtract | Binary::And | Binary::Or | Binary::Xor, _, _)
+            if makes_sets(left) || makes_sets(right) =>
+        {
+            return views::combine(operator, left, right, budget);
         }
         (Binary::Or, Value::Dict(a), Value::Dict(b)) => {
             let mut merged = Table::default();
@@ -210,7 +217,24 @@ fn repeat_items(items: &[Value], count: usize, budget: &mut Budget) -> Result<Ar
     Items::new(all, budget)
 }
 
-fn sets(operator: Binary, a: &Table, b: &Table, budget: &mut Budget) -> Result<Value, Fault> {
+/// A set of the elements of a value.
+///
+/// # Errors
+/// It has none, or some that cannot be in a set.
+pub(super) fn set_of(value: &Value, budget: &mut Budget) -> Result<Table, Fault> {
+    let mut set = Table::default();
+    for element in own_elements(value, budget)? {
+        set.insert(element, Value::None, budget)?;
+    }
+    Ok(set)
+}
+
+pub(super) fn sets(
+    operator: Binary,
+    a: &Table,
+    b: &Table,
+    budget: &mut Budget,
+) -> Result<Value, Fault> {
     let mut result = Table::default();
     // Of equal elements, `1` and `True`, Python keeps those of the smaller set, or of the second.
     let (a, b) = match operator {

@@ -1,23 +1,21 @@
 //! Python's own functions, as far as configuration has a use for them.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use num_bigint::BigInt;
-use num_traits::{Num, Signed, ToPrimitive};
+use num_traits::{Signed, ToPrimitive};
 
-use super::arithmetic::{binary, float_of, truncated};
+use super::arithmetic::binary;
 use super::budget::Fault;
 use super::byte_methods::byte;
 use super::calls::{self, Arguments, Bound};
-use super::compare::order;
+use super::compare::compare;
 use super::encodings::{decode, encode};
 use super::interpreter::Evaluator;
 use super::lookups;
-use super::numerals::{self, LONGEST_DECIMAL};
-use super::sequences::elements;
+use super::sequences::{as_list, elements};
 use super::value::{Items, Table, Value, range_length};
-use crate::syntax::ast::Binary;
+use crate::syntax::ast::{Binary, Comparison};
 
 type Result<T> = std::result::Result<T, Fault>;
 
@@ -35,6 +33,15 @@ fn spread(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<
 
 fn listed(evaluator: &mut Evaluator<'_>, values: Vec<Value>) -> Result<Value> {
     Ok(Value::List(Items::new(values, evaluator.budget)?))
+}
+
+/// What is gone through, but is no list.
+fn iterated(
+    evaluator: &mut Evaluator<'_>,
+    kind: &'static str,
+    values: Vec<Value>,
+) -> Result<Value> {
+    Ok(Value::Iterator(kind, Items::new(values, evaluator.budget)?))
 }
 
 fn tupled(evaluator: &mut Evaluator<'_>, values: Vec<Value>) -> Result<Value> {
@@ -140,138 +147,7 @@ pub(super) fn enumerate(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<
         let pair = vec![Value::Int(&start + place), value];
         pairs.push(tupled(evaluator, pair)?);
     }
-    listed(evaluator, pairs)
-}
-
-pub(super) fn float(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let Some(value) = bound.get(0) else {
-        return Ok(Value::Float(0.0));
-    };
-    let Some(text) = digits_of(value) else {
-        return float_of(value)
-            .map(Value::Float)
-            .map_err(|fault| match value {
-                Value::Int(_) => fault,
-                other => wants("a number or a string", other),
-            });
-    };
-    let bad = || Fault::bad_value(format!("{} is no number", value.shown()));
-    let plain = without_underscores(text.trim()).ok_or_else(bad)?;
-    let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    if !plain.chars().all(good) {
-        return Err(bad());
-    }
-    plain.parse().map(Value::Float).map_err(|_| bad())
-}
-
-/// The text of a number: bytes that are ASCII are as good as a string.
-fn digits_of(value: &Value) -> Option<&str> {
-    match value {
-        Value::Str(text) => Some(text),
-        Value::Bytes(bytes) => Some(std::str::from_utf8(bytes).unwrap_or("?")),
-        _ => None,
-    }
-}
-
-/// Digits may have `_` between them.
-fn without_underscores(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        let digit = |place: Option<usize>| {
-            place
-                .and_then(|place| bytes.get(place))
-                .is_some_and(u8::is_ascii_alphanumeric)
-        };
-        if *byte == b'_' && !(digit(at.checked_sub(1)) && digit(Some(at + 1))) {
-            return None;
-        }
-    }
-    Some(text.replace('_', ""))
-}
-
-pub(super) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let Some(value) = bound.get(0) else {
-        return Ok(Value::Int(BigInt::ZERO));
-    };
-    match (value, bound.get(1)) {
-        (Value::Str(_) | Value::Bytes(_), base) => {
-            let text = digits_of(value).unwrap_or_default();
-            let base = match base {
-                None => 10,
-                Some(base) => base
-                    .as_integer()
-                    .and_then(|base| base.to_u32())
-                    .filter(|base| *base == 0 || (2..=36).contains(base))
-                    .ok_or_else(|| Fault::bad_value("the base of a number is 0 or 2 to 36"))?,
-            };
-            let bad = || {
-                Fault::bad_value(format!(
-                    "{} is no whole number to base {base}",
-                    value.shown()
-                ))
-            };
-            parse_integer(text.trim(), base)?
-                .ok_or_else(bad)
-                .map(Value::Int)
-        }
-        (other, Some(_)) => Err(wants("a string beside a base", other)),
-        (Value::Float(number), None) => match truncated(*number) {
-            Some(number) => Ok(Value::Int(number)),
-            None => Err(Fault::bad_value(format!(
-                "{} is no whole number",
-                value.shown()
-            ))),
-        },
-        (other, None) => match other.as_integer() {
-            Some(number) => Ok(Value::Int(number)),
-            None => Err(wants("a number or a string", other)),
-        },
-    }
-}
-
-fn parse_integer(text: &str, base: u32) -> Result<Option<BigInt>> {
-    let (negative, digits) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let prefixed = |marks: [&str; 2]| {
-        let rest = digits
-            .strip_prefix(marks[0])
-            .or_else(|| digits.strip_prefix(marks[1]))?;
-        Some(rest.strip_prefix('_').unwrap_or(rest))
-    };
-    let (base, digits) = match base {
-        16 => (16, prefixed(["0x", "0X"]).unwrap_or(digits)),
-        8 => (8, prefixed(["0o", "0O"]).unwrap_or(digits)),
-        2 => (2, prefixed(["0b", "0B"]).unwrap_or(digits)),
-        0 => match (
-            prefixed(["0x", "0X"]),
-            prefixed(["0o", "0O"]),
-            prefixed(["0b", "0B"]),
-        ) {
-            (Some(digits), _, _) => (16, digits),
-            (_, Some(digits), _) => (8, digits),
-            (_, _, Some(digits)) => (2, digits),
-            _ if digits.starts_with('0') && digits.contains(|c| c != '0' && c != '_') => {
-                return Ok(None);
-            }
-            _ => (10, digits),
-        },
-        other => (other, digits),
-    };
-    let Some(digits) = without_underscores(digits) else {
-        return Ok(None);
-    };
-    let good = |c: char| c.is_digit(base);
-    if digits.is_empty() || !digits.chars().all(good) {
-        return Ok(None);
-    }
-    if !base.is_power_of_two() && digits.len() > LONGEST_DECIMAL {
-        return Err(numerals::too_long());
-    }
-    let number = BigInt::from_str_radix(&digits, base).ok();
-    Ok(number.map(|number| if negative { -number } else { number }))
+    iterated(evaluator, "enumerate", pairs)
 }
 
 pub(super) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -284,8 +160,11 @@ pub(super) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
         Value::List(items) | Value::Tuple(items) => Value::from(items.len()),
         Value::Set(table) | Value::Dict(table) => Value::from(table.entries().len()),
         Value::Range(start, stop, step) => Value::from(range_length(start, stop, step)),
+        Value::View(view) => Value::from(view.table.entries().len()),
         Value::Namespace(_) => Value::from(spread(evaluator, bound, 0)?.len()),
-        other => return Err(wants("something with elements", &other)),
+        other => {
+            return Err(wants("something with elements", &other).with_hint_if(as_list(&other)));
+        }
     })
 }
 
@@ -308,25 +187,28 @@ pub(super) fn set(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
 }
 
 pub(super) fn max(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    extreme(evaluator, bound, Ordering::Greater)
+    extreme(evaluator, bound, Comparison::Greater)
 }
 
 pub(super) fn min(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    extreme(evaluator, bound, Ordering::Less)
+    extreme(evaluator, bound, Comparison::Less)
 }
 
-fn extreme(evaluator: &mut Evaluator<'_>, bound: &Bound, wanted: Ordering) -> Result<Value> {
+fn extreme(evaluator: &mut Evaluator<'_>, bound: &Bound, wanted: Comparison) -> Result<Value> {
     let values = match bound.rest.as_slice() {
         [only] => elements(only, evaluator.properties, evaluator.budget)?,
+        _ if bound.get(1).is_some() => {
+            let message = "`default` stands beside one argument, whose elements are compared";
+            return Err(Fault::wrong_type(message));
+        }
         several => several.to_vec(),
     };
-    let symbol = if wanted == Ordering::Less { "<" } else { ">" };
     let mut best: Option<(Value, Value)> = None;
     for value in values {
         let key = sort_key(evaluator, bound.get(0), &value)?;
         let better = match &best {
             None => true,
-            Some((_, best)) => order(symbol, &key, best, evaluator.budget)? == Some(wanted),
+            Some((_, best)) => compare(wanted, &key, best, evaluator.budget)?,
         };
         if better {
             best = Some((value, key));
@@ -353,7 +235,11 @@ fn sort_key(evaluator: &mut Evaluator<'_>, key: Option<&Value>, value: &Value) -
 }
 
 pub(super) fn sorted(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let reverse = bound.or_none(2).truth();
+    let reverse = match bound.get(2) {
+        None => false,
+        Some(given) if given.as_integer().is_some() => given.truth(),
+        Some(other) => return Err(wants("a truth value", other)),
+    };
     let values = spread(evaluator, bound, 0)?;
     // The values with their keys, and the halves that are merged.
     evaluator
@@ -388,7 +274,7 @@ fn merge_sort(evaluator: &mut Evaluator<'_>, mut values: Keyed) -> Result<Keyed>
     let mut merged = Vec::with_capacity(left.len() + right.len());
     let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let later_first = order("<", &b.0, &a.0, evaluator.budget)? == Some(Ordering::Less);
+        let later_first = compare(Comparison::Less, &b.0, &a.0, evaluator.budget)?;
         merged.extend(if later_first {
             right.next()
         } else {
@@ -449,12 +335,13 @@ pub(super) fn str(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
 }
 
 pub(super) fn reversed(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    if let Some(Value::Set(_)) = bound.get(0) {
-        return Err(Fault::wrong_type("a set has no order to reverse"));
+    if let Some(value @ (Value::Set(_) | Value::Iterator(..))) = bound.get(0) {
+        let message = format!("{} has no order to reverse", value.kind());
+        return Err(Fault::wrong_type(message).with_hint_if(as_list(value)));
     }
     let mut values = spread(evaluator, bound, 0)?;
     values.reverse();
-    listed(evaluator, values)
+    iterated(evaluator, "reversed", values)
 }
 
 pub(super) fn sum(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -476,6 +363,11 @@ pub(super) fn zip(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
         columns.push(elements(value, evaluator.properties, evaluator.budget)?);
     }
     let rows = columns.iter().map(Vec::len).min().unwrap_or_default();
+    if bound.or_none(0).truth() && columns.iter().any(|column| column.len() != rows) {
+        return Err(Fault::bad_value(
+            "the arguments of `zip` are not equally long",
+        ));
+    }
     let mut tuples = Vec::new();
     for row in 0..rows {
         let tuple = columns
@@ -484,5 +376,5 @@ pub(super) fn zip(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
             .collect();
         tuples.push(tupled(evaluator, tuple)?);
     }
-    listed(evaluator, tuples)
+    iterated(evaluator, "zip", tuples)
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::budget::{Budget, Fault};
-use super::functions::{BY_NAME, Function};
+use super::functions::{BY_NAME, BY_PLACE, Function};
 use super::interpreter::{Closure, Evaluator, Scope};
 use super::value::{Items, Table, Value};
 use super::{lookups, methods};
@@ -173,12 +173,9 @@ pub(super) fn counts(takes: RangeInclusive<usize>) -> String {
 /// Too many, too few, unknown or doubled arguments.
 pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
     let called = function.short_name();
-    let takes: Vec<&str> = function
-        .parameters
-        .iter()
-        .copied()
-        .filter(|parameter| !parameter.starts_with('*') && *parameter != BY_NAME)
-        .collect();
+    let marks = ["*", "**", BY_PLACE, BY_NAME];
+    let parameters = function.parameters.iter().copied();
+    let takes: Vec<&str> = parameters.filter(|one| !marks.contains(one)).collect();
     let rest = function.parameters.contains(&"*");
     let more = function.parameters.contains(&"**");
     let mut bound = Bound {
@@ -190,12 +187,15 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         .iter()
         .filter(|parameter| !parameter.ends_with('='))
         .count();
-    // What stands behind these is given by name only.
-    let star = function
-        .parameters
-        .iter()
-        .position(|parameter| *parameter == "*" || *parameter == BY_NAME);
-    let by_position = star.unwrap_or(takes.len());
+    // How many parameters stand before one of the marks.
+    let before = |marks: &[&str]| {
+        let mut parameters = function.parameters.iter();
+        let mark = parameters.position(|one| marks.contains(one))?;
+        let parameters = function.parameters[..mark].iter();
+        Some(parameters.filter(|one| **one != BY_PLACE).count())
+    };
+    let by_position = before(&["*", BY_NAME]).unwrap_or(takes.len());
+    let without_name = before(&[BY_PLACE]).unwrap_or_default();
     let wrong_number = |given: usize| {
         let wanted = match rest {
             true => format!("at least {}", counted(least)),
@@ -219,9 +219,9 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
         }
     }
     for (name, value) in arguments.named {
-        let place = takes
-            .iter()
-            .position(|parameter| parameter.trim_end_matches('=') == &*name);
+        let mut nameable = takes.iter().enumerate().skip(without_name);
+        let place = nameable.find(|(_, one)| one.trim_end_matches('=') == &*name);
+        let place = place.map(|(place, _)| place);
         match place.and_then(|place| bound.values.get_mut(place)) {
             Some(slot @ None) => *slot = Some(value),
             Some(Some(_)) => {
@@ -231,9 +231,8 @@ pub fn bind(function: &Function, arguments: Arguments) -> Result<Bound, Fault> {
             None if more => bound.more.push((name, value)),
             None => {
                 let message = format!("function `{called}` has no argument `{name}`");
-                let known = takes
-                    .iter()
-                    .map(|parameter| parameter.trim_end_matches('='));
+                let known = takes.iter().skip(without_name);
+                let known = known.map(|parameter| parameter.trim_end_matches('='));
                 return Err(
                     Fault::new("type/arguments", message).with_hint_if(did_you_mean(&name, known))
                 );

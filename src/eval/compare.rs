@@ -7,7 +7,9 @@ use num_bigint::BigInt;
 
 use super::arithmetic::truncated;
 use super::budget::{Budget, Fault};
+use super::sequences::own_elements;
 use super::value::{Items, Table, Value, range_length};
+use super::views::size_of_set;
 use crate::syntax::ast::Comparison;
 
 /// Applies a comparison.
@@ -61,7 +63,10 @@ pub fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, F
         (Value::Import(a), Value::Import(b))
         | (Value::Link(a), Value::Link(b))
         | (Value::Namespace(a), Value::Namespace(b)) => a == b,
-        _ => identical(left, right),
+        _ => match (size_of_set(left), size_of_set(right)) {
+            (Some(a), Some(b)) => a == b && all_in(left, right, budget)?,
+            _ => identical(left, right),
+        },
     })
 }
 
@@ -119,6 +124,8 @@ fn identical(left: &Value, right: &Value) -> bool {
             Arc::ptr_eq(a, b) || a.is_empty() && b.is_empty() && matches!(left, Value::Tuple(_))
         }
         (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => Arc::ptr_eq(a, b),
+        (Value::View(a), Value::View(b)) => Arc::ptr_eq(a, b),
+        (Value::Iterator(_, a), Value::Iterator(_, b)) => Arc::ptr_eq(a, b),
         (Value::Alias(a), Value::Alias(b)) => Arc::ptr_eq(a, b),
         (Value::Import(a), Value::Import(b)) | (Value::Link(a), Value::Link(b)) => a == b,
         (Value::Namespace(a), Value::Namespace(b)) => a == b,
@@ -168,8 +175,13 @@ fn ordered(
     right: &Value,
     budget: &mut Budget,
 ) -> Result<bool, Fault> {
-    if let (Value::Set(a), Value::Set(b)) = (left, right) {
-        return subset(operator, a, b, budget);
+    if let (Some(a), Some(b)) = (size_of_set(left), size_of_set(right)) {
+        return match operator {
+            Comparison::Less => Ok(a < b && all_in(left, right, budget)?),
+            Comparison::AtMost => Ok(a <= b && all_in(left, right, budget)?),
+            Comparison::Greater => Ok(a > b && all_in(right, left, budget)?),
+            _ => Ok(a >= b && all_in(right, left, budget)?),
+        };
     }
     let order = order(operator.symbol(), left, right, budget)?;
     Ok(match operator {
@@ -180,31 +192,21 @@ fn ordered(
     })
 }
 
-fn subset(
-    operator: Comparison,
-    a: &Arc<Table>,
-    b: &Arc<Table>,
-    budget: &mut Budget,
-) -> Result<bool, Fault> {
-    let (small, large, proper) = match operator {
-        Comparison::Less => (a, b, true),
-        Comparison::AtMost => (a, b, false),
-        Comparison::Greater => (b, a, true),
-        _ => (b, a, false),
-    };
-    for key in small.keys() {
-        if large.get(key, budget)?.is_none() {
+/// Whether all elements of a value are in another one.
+fn all_in(few: &Value, many: &Value, budget: &mut Budget) -> Result<bool, Fault> {
+    for element in own_elements(few, budget)? {
+        if !contains(many, &element, budget)? {
             return Ok(false);
         }
     }
-    Ok(!proper || small.entries().len() < large.entries().len())
+    Ok(true)
 }
 
 /// The order of two values; `None` where NaN is in the way.
 ///
 /// # Errors
 /// Values that have no order.
-pub fn order(
+fn order(
     symbol: &str,
     left: &Value,
     right: &Value,
@@ -235,7 +237,11 @@ pub fn order(
 }
 
 /// `element in container`
-fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<bool, Fault> {
+pub(super) fn contains(
+    container: &Value,
+    element: &Value,
+    budget: &mut Budget,
+) -> Result<bool, Fault> {
     match (container, element) {
         (Value::Str(text), Value::Str(part)) => {
             budget.step(text.len() / 64)?;
@@ -255,7 +261,7 @@ fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<b
                 Err(_) => Err(Fault::bad_value("a byte is a number from 0 to 255")),
             }
         }
-        (Value::List(items) | Value::Tuple(items), _) => {
+        (Value::List(items) | Value::Tuple(items) | Value::Iterator(_, items), _) => {
             for item in items.iter() {
                 if equal(item, element, budget)? {
                     return Ok(true);
@@ -263,7 +269,10 @@ fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<b
             }
             Ok(false)
         }
+        // A set is in no set: only what cannot change is.
+        (Value::Set(_), Value::Set(_)) => Ok(false),
         (Value::Set(table) | Value::Dict(table), _) => Ok(table.get(element, budget)?.is_some()),
+        (Value::View(view), _) => view.contains(element, budget),
         (Value::Range(start, stop, step), _) => {
             let whole = match element {
                 // Numbers are equal whatever their type.

@@ -49,8 +49,9 @@ fn inside(evaluator: &mut Evaluator<'_>, comprehension: &Comprehension) -> Resul
         end(evaluator, &made)?;
     }
     Ok(match comprehension.element {
-        Element::List(_) | Element::Generator(_) => {
-            Value::List(Items::new(made.list, evaluator.budget)?)
+        Element::List(_) => Value::List(Items::new(made.list, evaluator.budget)?),
+        Element::Generator(_) => {
+            Value::Iterator("generator", Items::new(made.list, evaluator.budget)?)
         }
         Element::Set(_) => Value::Set(Arc::new(made.table)),
         Element::Dict(..) => Value::Dict(Arc::new(made.table)),
@@ -80,20 +81,15 @@ fn end(evaluator: &mut Evaluator<'_>, made: &Made) -> Result<(), Fault> {
 fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool, Fault> {
     evaluator.budget.step(1)?;
     match value {
-        Value::List(items) | Value::Tuple(items) => {
+        Value::List(items) | Value::Tuple(items) | Value::Iterator(_, items) => {
             for item in items.iter() {
                 if holds_function(evaluator, item)? {
                     return Ok(true);
                 }
             }
         }
-        Value::Set(table) | Value::Dict(table) => {
-            for (key, value) in table.entries() {
-                if holds_function(evaluator, key)? || holds_function(evaluator, value)? {
-                    return Ok(true);
-                }
-            }
-        }
+        Value::Set(table) | Value::Dict(table) => return table_holds(evaluator, table),
+        Value::View(view) => return table_holds(evaluator, &view.table),
         Value::Method(method) => return holds_function(evaluator, &method.0),
         Value::Closure(_) => return Ok(true),
         Value::None
@@ -109,6 +105,15 @@ fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool, 
         | Value::Namespace(_)
         | Value::Module(_)
         | Value::Function(_) => {}
+    }
+    Ok(false)
+}
+
+fn table_holds(evaluator: &mut Evaluator<'_>, table: &Table) -> Result<bool, Fault> {
+    for (key, value) in table.entries() {
+        if holds_function(evaluator, key)? || holds_function(evaluator, value)? {
+            return Ok(true);
+        }
     }
     Ok(false)
 }

@@ -4,13 +4,14 @@ use super::budget::Fault;
 use super::calls::Bound;
 use super::interpreter::Evaluator;
 use super::value::Value;
-use super::{builtins, lookups, paths, rounding};
+use super::{builtins, lookups, paths, reading, rounding};
 
 /// A function.
 pub struct Function {
     /// As it is written, with its module.
     pub name: &'static str,
-    /// Its parameters: `name`, with a default `name=`, `*` for any further ones, `**` for any names, [`BY_NAME`].
+    /// Its parameters: `name`, with a default `name=`, `*` for any further ones, `**` for any names, [`BY_PLACE`],
+    /// [`BY_NAME`].
     pub parameters: &'static [&'static str],
     /// What it does.
     pub help: &'static str,
@@ -33,7 +34,7 @@ impl Function {
         let parameters = self
             .parameters
             .iter()
-            .filter(|parameter| **parameter != BY_NAME)
+            .filter(|parameter| ![BY_PLACE, BY_NAME].contains(*parameter))
             .map(|parameter| match parameter.strip_suffix('=') {
                 Some(optional) => format!("[{optional}]"),
                 None if parameter.ends_with('*') => format!("{parameter}others"),
@@ -54,6 +55,9 @@ impl std::fmt::Debug for Function {
         write!(formatter, "Function({})", self.name)
     }
 }
+
+/// Stands behind the parameters that are given by their place only.
+pub const BY_PLACE: &str = "/";
 
 /// Stands before the parameters that are given by name only.
 pub const BY_NAME: &str = "|";
@@ -82,25 +86,25 @@ macro_rules! functions {
 
 /// Every function, sorted by name.
 pub static FUNCTIONS: &[Function] = functions! {
-    "Items" ["mapping=", "**"], lookups::items,
+    "Items" ["mapping=", BY_PLACE, "**"], lookups::items,
         "The keys and values of a dict, as a list of pairs.",
         "Items({'a': 1}, b=2)" => "[('a', 1), ('b', 2)]";
     "PropertyName" ["name"], lookups::property_name,
         "Checks that a string is the name of a property, and gives it.",
         "PropertyName('a.b')" => "'a.b'";
-    "abs" ["number"], builtins::abs,
+    "abs" ["number", BY_PLACE], builtins::abs,
         "A number without its sign.",
         "abs(-2)" => "2";
-    "all" ["values"], builtins::all,
+    "all" ["values", BY_PLACE], builtins::all,
         "Whether all values count as true.",
         "all([1, 0])" => "False";
-    "any" ["values"], builtins::any,
+    "any" ["values", BY_PLACE], builtins::any,
         "Whether one of the values counts as true.",
         "any([1, 0])" => "True";
-    "bool" ["value="], builtins::bool,
+    "bool" ["value=", BY_PLACE], builtins::bool,
         "Whether a value counts as true.",
         "bool('')" => "False";
-    "bytes" ["values=", "encoding=", "errors="], builtins::bytes,
+    "bytes" ["source=", "encoding=", "errors="], builtins::bytes,
         "Bytes: those of a string in an encoding, those with these numbers, or so many that are zero.",
         "bytes('abc', 'utf-8')" => "b'abc'";
     "commands.Alias" ["command"], lookups::alias,
@@ -118,13 +122,13 @@ pub static FUNCTIONS: &[Function] = functions! {
     "config.packageFile" ["module", "name"], paths::file_near_module,
         "The path of a file in a Python package, which is looked for where the configuration file is.",
         "os.path.basename(config.packageFile('my_app', 'page.html'))" => "'page.html'";
-    "dict" ["values=", "**"], builtins::dict,
+    "dict" ["values=", BY_PLACE, "**"], builtins::dict,
         "A dict of another one, of pairs, or of names.",
         "dict([('a', 1)], b=2)" => "{'a': 1, 'b': 2}";
-    "enumerate" ["values", "start="], builtins::enumerate,
+    "enumerate" ["iterable", "start="], builtins::enumerate,
         "Values with their numbers.",
         "list(enumerate('ab', 1))" => "[(1, 'a'), (2, 'b')]";
-    "float" ["value="], builtins::float,
+    "float" ["value=", BY_PLACE], reading::float,
         "A floating-point number.",
         "float('1.5')" => "1.5";
     "importObject" ["name"], lookups::import_object,
@@ -133,13 +137,13 @@ pub static FUNCTIONS: &[Function] = functions! {
     "importString" ["name"], lookups::import_string,
         "A Python object by its name. It is only imported by the Python process that uses it.",
         "importString('my_app:application')" => "importString('my_app:application')";
-    "int" ["value=", "base="], builtins::int,
+    "int" ["value=", BY_PLACE, "base="], reading::int,
         "A whole number.",
         "int('ff', 16)" => "255";
-    "len" ["value"], builtins::len,
+    "len" ["value", BY_PLACE], builtins::len,
         "The number of elements or characters.",
         "len('abc')" => "3";
-    "list" ["values="], builtins::list,
+    "list" ["values=", BY_PLACE], builtins::list,
         "A list of the elements of something else.",
         "list('ab')" => "['a', 'b']";
     "max" ["*", "key=", "default="], builtins::max,
@@ -214,34 +218,34 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.path.splitext" ["path"], paths::split_extension,
         "A path in two: up to its extension, and the extension.",
         "os.path.splitext('a/b.tar.gz')" => "('a/b.tar', '.gz')";
-    "range" ["start", "stop=", "step="], builtins::range,
+    "range" ["start", "stop=", "step=", BY_PLACE], builtins::range,
         "Whole numbers from a start (0) up to, without, a stop.",
         "list(range(1, 7, 2))" => "[1, 3, 5]";
-    "repr" ["value"], builtins::repr,
+    "repr" ["value", BY_PLACE], builtins::repr,
         "A value as it would be written.",
         "repr('a')" => "\"'a'\"";
-    "reversed" ["values"], builtins::reversed,
+    "reversed" ["values", BY_PLACE], builtins::reversed,
         "The elements from the last to the first.",
         "list(reversed('ab'))" => "['b', 'a']";
-    "round" ["number", "digits="], rounding::round,
+    "round" ["number", "ndigits="], rounding::round,
         "A number rounded; halves go to the even neighbour.",
         "round(2.5)" => "2";
-    "set" ["values="], builtins::set,
+    "set" ["values=", BY_PLACE], builtins::set,
         "The elements of something else, each once.",
         "set('aa')" => "{'a'}";
-    "sorted" ["values", BY_NAME, "key=", "reverse="], builtins::sorted,
+    "sorted" ["values", BY_PLACE, BY_NAME, "key=", "reverse="], builtins::sorted,
         "The elements in order.",
         "sorted([3, 1, 2])" => "[1, 2, 3]";
-    "str" ["value=", "encoding=", "errors="], builtins::str,
+    "str" ["object=", "encoding=", "errors="], builtins::str,
         "A value as text; bytes, with an encoding, decoded.",
         "str(1.5)" => "'1.5'";
-    "sum" ["values", "start="], builtins::sum,
+    "sum" ["values", BY_PLACE, "start="], builtins::sum,
         "The sum of all elements.",
         "sum([1, 2, 3])" => "6";
-    "tuple" ["values="], builtins::tuple,
+    "tuple" ["values=", BY_PLACE], builtins::tuple,
         "A tuple of the elements of something else.",
         "tuple('ab')" => "('a', 'b')";
-    "zip" ["*"], builtins::zip,
+    "zip" ["*", "strict="], builtins::zip,
         "Tuples of the first elements, of the second ones, and so on.",
         "list(zip('ab', [1, 2]))" => "[('a', 1), ('b', 2)]";
 };

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::budget::Fault;
 use super::calls::{self, Arguments};
 use super::interpreter::Evaluator;
-use super::value::{Items, Table, Value};
-use super::{byte_methods, compare, lookups, names, numbers, texts};
+use super::value::{Table, Value};
+use super::views::{Part, View, makes_sets};
+use super::{arithmetic, byte_methods, compare, lookups, names, numbers, texts};
+use crate::syntax::ast::{Binary, Comparison};
 use crate::syntax::{nearest, quoted};
 
 /// `value.name`
@@ -35,6 +37,12 @@ pub(super) fn attribute(
                 return Ok(part);
             }
         }
+        Value::Range(start, stop, step) => match &**name {
+            "start" => return Ok(Value::from(*start)),
+            "stop" => return Ok(Value::from(*stop)),
+            "step" => return Ok(Value::from(*step)),
+            _ => {}
+        },
         _ => {}
     }
     let known = methods_of(&value);
@@ -44,6 +52,7 @@ pub(super) fn attribute(
     let parts = match &value {
         Value::Bool(_) | Value::Int(_) => numbers::INTEGER_PARTS,
         Value::Float(_) => numbers::FLOAT_PARTS,
+        Value::Range(..) => RANGE_PARTS,
         _ => &[],
     };
     let hint = nearest(name, known.iter().chain(parts).copied())
@@ -71,6 +80,9 @@ const SET_METHODS: &[&str] = &[
     "symmetric_difference",
     "union",
 ];
+
+const RANGE_PARTS: &[&str] = &["start", "step", "stop"];
+const VIEW_METHODS: &[&str] = &["isdisjoint"];
 
 /// Methods that take no value of their type: `dict.fromkeys('ab')`.
 const CALLED_ON_TYPES: &[&str] = &["fromhex", "fromkeys", "maketrans"];
@@ -100,6 +112,7 @@ fn methods_of(value: &Value) -> &'static [&'static str] {
         Value::Tuple(_) | Value::Range(..) => TUPLE_METHODS,
         Value::Dict(_) => DICT_METHODS,
         Value::Set(_) => SET_METHODS,
+        Value::View(_) if makes_sets(value) => VIEW_METHODS,
         Value::Namespace(_) => NAMESPACE_METHODS,
         Value::Bool(_) | Value::Int(_) => numbers::INTEGER_METHODS,
         Value::Float(_) => numbers::FLOAT_METHODS,
@@ -107,6 +120,8 @@ fn methods_of(value: &Value) -> &'static [&'static str] {
             of_type(function.name).map_or(&[], |example| methods_of(&example))
         }
         Value::None
+        | Value::View(_)
+        | Value::Iterator(..)
         | Value::Alias(_)
         | Value::Import(_)
         | Value::Link(_)
@@ -142,6 +157,13 @@ pub(super) fn call(
         Value::Dict(table) => of_table(evaluator, table, name, &arguments),
         Value::Namespace(prefix) => of_namespace(evaluator, prefix, name, &arguments),
         Value::Set(table) => of_set(evaluator, table, name, &arguments),
+        Value::View(_) => {
+            let [other] = &arguments[..] else {
+                return Err(wrong_number(name, 1..=1, arguments.len()));
+            };
+            let both = arithmetic::binary(Binary::And, value, other, evaluator.budget)?;
+            Ok(Value::Bool(!both.truth()))
+        }
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
             numbers::call(evaluator, value, name, &arguments)
         }
@@ -206,28 +228,16 @@ fn of_table(
             Ok(Value::Dict(Arc::new(made)))
         }
         ("fromkeys", _) => Err(wrong_number(name, 1..=2, arguments.len())),
-        ("keys", []) => {
-            let keys = table.keys().cloned().collect();
-            Ok(Value::List(Items::new(keys, evaluator.budget)?))
-        }
-        ("values", []) => {
-            let values = table
-                .entries()
-                .iter()
-                .map(|(_, value)| value.clone())
-                .collect();
-            Ok(Value::List(Items::new(values, evaluator.budget)?))
-        }
-        ("items", []) => {
-            let mut pairs = Vec::new();
-            for (key, value) in table.entries() {
-                let pair = Items::new(vec![key.clone(), value.clone()], evaluator.budget)?;
-                pairs.push(Value::Tuple(pair));
-            }
-            Ok(Value::List(Items::new(pairs, evaluator.budget)?))
-        }
+        ("keys", []) => Ok(view(Part::Keys, table)),
+        ("values", []) => Ok(view(Part::Values, table)),
+        ("items", []) => Ok(view(Part::Items, table)),
         _ => Err(wrong_number(name, 0..=0, arguments.len())),
     }
+}
+
+fn view(of: Part, table: &Arc<Table>) -> Value {
+    let table = Arc::clone(table);
+    Value::View(Arc::new(View { of, table }))
 }
 
 fn of_namespace(
@@ -261,9 +271,11 @@ fn of_set(
     name: &str,
     arguments: &[Value],
 ) -> Result<Value, Fault> {
-    use crate::syntax::ast::{Binary, Comparison};
-    if name == "copy" && arguments.is_empty() {
-        return Ok(Value::Set(Arc::clone(table)));
+    if name == "copy" {
+        return match arguments {
+            [] => Ok(Value::Set(Arc::clone(table))),
+            _ => Err(wrong_number(name, 0..=0, arguments.len())),
+        };
     }
     let mut result = Value::Set(Arc::clone(table));
     let single = !matches!(name, "union" | "intersection" | "difference");
@@ -279,10 +291,8 @@ fn of_set(
         let other = Value::Set(Arc::new(other));
         if name == "intersection" && listed && other.truth() && result.truth() {
             // As Python has it, the elements come from the list, not from the smaller of the two.
-            let neither =
-                super::arithmetic::binary(Binary::Subtract, &other, &result, evaluator.budget)?;
-            result =
-                super::arithmetic::binary(Binary::Subtract, &other, &neither, evaluator.budget)?;
+            let neither = arithmetic::binary(Binary::Subtract, &other, &result, evaluator.budget)?;
+            result = arithmetic::binary(Binary::Subtract, &other, &neither, evaluator.budget)?;
             continue;
         }
         let operator = match name {
@@ -300,7 +310,7 @@ fn of_set(
                     .map(Value::Bool);
             }
         };
-        result = super::arithmetic::binary(operator, &result, &other, evaluator.budget)?;
+        result = arithmetic::binary(operator, &result, &other, evaluator.budget)?;
     }
     Ok(if name == "isdisjoint" {
         Value::Bool(!result.truth())

@@ -41,7 +41,8 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn next(&mut self) -> Result<&'a Value, Fault> {
-        let value = self.items.get(self.next);
+        // Behind a name there are only names.
+        let value = self.items.get(self.next).filter(|_| !self.named);
         self.next += 1;
         value.ok_or_else(|| Fault::bad_value("there are fewer values than the format takes"))
     }
@@ -165,14 +166,16 @@ fn conversion<'f>(
         how.precision = Some(usize::try_from(precision).unwrap_or(usize::MAX));
         rest = after;
     }
-    rest = rest.trim_start_matches(['h', 'l', 'L']);
+    rest = rest.strip_prefix(['h', 'l', 'L']).unwrap_or(rest);
     let Some(letter) = rest.chars().next() else {
         return Err(Fault::bad_value(
             "the format ends in the middle of a conversion",
         ));
     };
     rest = &rest[letter.len_utf8()..];
-    budget.allocate(how.width.saturating_add(how.precision.unwrap_or_default()))?;
+    // Of text, a precision only takes away.
+    let digits = how.precision.filter(|_| !"abrs".contains(letter));
+    budget.allocate(how.width.saturating_add(digits.unwrap_or_default()))?;
     let value = match named {
         Some(value) => value,
         None => values.next()?,

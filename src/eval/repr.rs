@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::budget::{BYTES, Fault};
+use super::budget::{BYTES, Budget, Fault};
+use super::characters::printable;
 use super::numerals;
 use super::value::Value;
 
@@ -142,6 +143,16 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
             }
             out.push("}")
         }
+        Value::View(view) => {
+            let elements = view
+                .elements(&mut Budget::default())
+                .map_err(|_| Full::Text)?;
+            out.push(view.type_name())?;
+            out.push("([")?;
+            separated(elements.iter(), out)?;
+            out.push("])")
+        }
+        Value::Iterator(kind, _) => out.push(&format!("<{kind} object>")),
         Value::Range(start, stop, 1) => out.push(&format!("range({start}, {stop})")),
         Value::Range(start, stop, step) => out.push(&format!("range({start}, {stop}, {step})")),
         Value::Alias(words) => {
@@ -246,22 +257,6 @@ pub(super) fn escape(character: char, out: &mut String) {
 
 fn quote_for(single: bool, double: bool) -> char {
     if single && !double { '"' } else { '\'' }
-}
-
-/// What Python prints as it is: no controls, no blanks but the space, nothing invisible or private.
-pub(super) fn printable(character: char) -> bool {
-    match character {
-        ' '..='~' => true,
-        '\u{ad}' => false,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => false,
-        '\u{e000}'..='\u{f8ff}'
-        | '\u{feff}'
-        | '\u{fff0}'..='\u{fffb}'
-        | '\u{fffe}'
-        | '\u{ffff}' => false,
-        '\u{e0000}'.. => false,
-        other => !other.is_control() && !other.is_whitespace(),
-    }
 }
 
 fn quoted_bytes(bytes: &[u8]) -> String {

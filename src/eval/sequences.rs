@@ -17,8 +17,22 @@ pub fn elements(
     properties: &dyn Properties,
     budget: &mut Budget,
 ) -> Result<Vec<Value>, Fault> {
+    let Value::Namespace(prefix) = value else {
+        return own_elements(value, budget);
+    };
+    let start = lookups::below(prefix, "");
+    let names = properties.names(&start);
+    budget.allocate(names.len() * size_of::<Value>())?;
+    Ok(names
+        .iter()
+        .map(|name| Value::text(&name[start.len()..]))
+        .collect())
+}
+
+/// The elements of a value that holds them itself.
+pub(super) fn own_elements(value: &Value, budget: &mut Budget) -> Result<Vec<Value>, Fault> {
     match value {
-        Value::List(items) | Value::Tuple(items) => {
+        Value::List(items) | Value::Tuple(items) | Value::Iterator(_, items) => {
             budget.allocate(items.len() * size_of::<Value>())?;
             Ok(items.to_vec())
         }
@@ -44,20 +58,18 @@ pub fn elements(
                 |place: usize| Value::from(start + step * i64::try_from(place).unwrap_or_default());
             Ok((0..length).map(number).collect())
         }
-        Value::Namespace(prefix) => {
-            let start = lookups::below(prefix, "");
-            let names = properties.names(&start);
-            budget.allocate(names.len() * size_of::<Value>())?;
-            Ok(names
-                .iter()
-                .map(|name| Value::text(&name[start.len()..]))
-                .collect())
-        }
+        Value::View(view) => view.elements(budget),
         other => Err(Fault::wrong_type(format!(
             "{} has no elements",
             other.kind()
         ))),
     }
+}
+
+/// What to do with what is only gone through.
+pub(super) fn as_list(value: &Value) -> Option<String> {
+    let listed = matches!(value, Value::View(_) | Value::Iterator(..));
+    listed.then(|| "`list(…)` makes a list of it".to_owned())
 }
 
 /// `value[at]`
@@ -107,10 +119,10 @@ pub(super) fn index(
             let place = i64::try_from(place(value, at, length)?).unwrap_or_default();
             Ok(Value::from(start + step * place))
         }
-        other => Err(Fault::wrong_type(format!(
-            "{} has no elements",
-            other.kind()
-        ))),
+        other => Err(
+            Fault::wrong_type(format!("{} cannot be indexed", other.kind()))
+                .with_hint_if(as_list(other)),
+        ),
     }
 }
 
@@ -181,7 +193,8 @@ pub(super) fn slice(
                 step.saturating_mul(places.step),
             ))
         }
-        other => Err(Fault::wrong_type(format!("{} has no slices", other.kind()))),
+        other => Err(Fault::wrong_type(format!("{} has no slices", other.kind()))
+            .with_hint_if(as_list(other))),
     }
 }
 

@@ -37,7 +37,9 @@ pub fn apply(value: &Value, text: &str, budget: &mut Budget) -> Result<String, F
     }
     let bad = || Fault::bad_value(format!("`{text}` is no format for {}", value.kind()));
     let how = parse(text).ok_or_else(bad)?;
-    budget.allocate(how.width.saturating_add(how.precision.unwrap_or_default()))?;
+    // Of text, a precision only takes away.
+    let digits = how.precision.filter(|_| value.as_str().is_none());
+    budget.allocate(how.width.saturating_add(digits.unwrap_or_default()))?;
     match value {
         Value::Str(text) => text_with(&how, text).ok_or_else(bad),
         Value::Float(number) => float_with(&how, *number).ok_or_else(bad),
@@ -143,7 +145,7 @@ fn integer_with(how: &Specification, value: &Value) -> Result<Option<String>, Fa
             let plain = how.sign.is_none() && how.grouping.is_none() && !how.alternate;
             return Ok(character
                 .filter(|_| plain)
-                .map(|c| padded(how, "", &c.to_string(), '<')));
+                .map(|c| padded(how, "", &c.to_string(), '>')));
         }
         Some(_) => return Ok(None),
     };
@@ -239,18 +241,18 @@ fn number_with(how: &Specification, numeral: &Numeral, prefix: &str, every: usiz
         whole
     };
     let (digits, rest) = numeral.digits.split_at(whole);
-    // Zeros that fill are grouped as well.
-    let filled = how.fill == Some('0') && how.align == Some('=');
+    // Zeros that fill are grouped as well: so many digits that they and their separators fill the room.
+    let filled = how.fill == Some('0') && how.align == Some('=') && !digits.is_empty();
     let room = how.width.saturating_sub(start.len() + rest.len());
-    let mut grouped = group(digits, separator, every);
-    let mut zeros = String::new();
-    while filled && grouped.len() < room && !digits.is_empty() {
-        zeros.push('0');
-        grouped = group(&format!("{zeros}{digits}"), separator, every);
-        if zeros.len() > room {
-            break;
+    let mut count = digits.len();
+    if filled {
+        count = count.max(room - room.div_ceil(every + 1));
+        while count + count.saturating_sub(1) / every < room {
+            count += 1;
         }
     }
+    let digits = format!("{}{digits}", "0".repeat(count - whole));
+    let grouped = group(&digits, separator, every);
     padded(how, &start, &format!("{grouped}{rest}"), '>')
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::budget::Fault;
 use super::calls::Arguments;
+use super::characters::blank;
 use super::interpreter::Evaluator;
 use super::methods::{wrong_argument, wrong_number};
 use super::sequences::elements;
 use super::templates;
-use super::texts::{blank, bounds, exactly, string, whole};
+use super::texts::{bounds, exactly, string, whole};
 use super::value::{Items, Value};
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -18,6 +19,13 @@ fn listed(evaluator: &mut Evaluator<'_>, parts: &[&str]) -> Result<Value> {
     evaluator.budget.allocate(bytes)?;
     let parts = parts.iter().map(|part| Value::text(part)).collect();
     Ok(Value::List(Items::new(parts, evaluator.budget)?))
+}
+
+/// Pays for a list of parts of a text before it is made.
+fn room_for(evaluator: &mut Evaluator<'_>, parts: usize) -> Result<()> {
+    evaluator
+        .budget
+        .allocate(parts.saturating_mul(size_of::<&str>()))
 }
 
 pub(super) fn join(
@@ -84,12 +92,17 @@ pub(super) fn split(
         Some(most) => usize::try_from(whole(name, most)?).unwrap_or(usize::MAX),
     };
     let parts: Vec<&str> = match arguments.first() {
-        None | Some(Value::None) => words(text, right, most),
+        None | Some(Value::None) => {
+            let found = text.split(blank).filter(|word| !word.is_empty()).count();
+            room_for(evaluator, found.min(most))?;
+            words(text, right, most)
+        }
         Some(separator) => {
             let separator = string(name, separator)?;
             if separator.is_empty() {
                 return Err(Fault::bad_value("an empty string separates nothing"));
             }
+            room_for(evaluator, text.matches(separator).count().min(most))?;
             let most = most.saturating_add(1);
             if right {
                 let mut parts: Vec<&str> = text.rsplitn(most, separator).collect();
@@ -167,20 +180,20 @@ pub(super) fn starts(text: &str, name: &str, arguments: &[Value]) -> Result<Valu
     let [parts, range @ ..] = arguments else {
         return Err(wrong_number(name, 1..=3, 0));
     };
-    let Some(text) = part_of(text, range)? else {
-        return Ok(Value::Bool(false));
-    };
+    if range.len() > 2 {
+        return Err(wrong_number(name, 1..=3, 1 + range.len()));
+    }
+    let text = part_of(text, range)?;
     let parts = match parts {
         Value::Tuple(parts) => &parts[..],
         one => std::slice::from_ref(one),
     };
     for part in parts {
         let part = string(name, part)?;
-        let found = if name == "startswith" {
-            text.starts_with(part)
-        } else {
-            text.ends_with(part)
-        };
+        let found = text.is_some_and(|text| match name {
+            "startswith" => text.starts_with(part),
+            _ => text.ends_with(part),
+        });
         if found {
             return Ok(Value::Bool(true));
         }
@@ -330,6 +343,7 @@ pub(super) fn split_lines(
                 ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
         )
     };
+    room_for(evaluator, text.matches(ends).count())?;
     let mut lines = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {

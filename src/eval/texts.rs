@@ -6,10 +6,13 @@ use num_traits::ToPrimitive;
 
 use super::budget::Fault;
 use super::calls::Arguments;
+use super::characters::{
+    all_cased, alphabetic, alphanumeric, blank, capitalized, decimal, digit, folded, is_identifier,
+    is_titled, numeric, printable, swapped, titled,
+};
 use super::encodings::encode;
 use super::interpreter::Evaluator;
 use super::methods::{wrong_argument, wrong_number};
-use super::repr::printable;
 use super::templates;
 use super::text_parts::{
     expand_tabs, find, format_map, join, justify, partition, replace, split, split_lines, starts,
@@ -138,133 +141,23 @@ fn plain(text: &str, name: &str) -> Value {
     match name {
         "upper" => Value::from(text.to_uppercase()),
         "lower" => Value::from(text.to_lowercase()),
-        "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
+        "casefold" => Value::from(folded(text)),
         "capitalize" => Value::from(capitalized(text)),
         "title" => Value::from(titled(text)),
         "swapcase" => Value::from(swapped(text)),
-        "isalnum" => every(char::is_alphanumeric),
-        "isalpha" => every(char::is_alphabetic),
+        "isalnum" => every(alphanumeric),
+        "isalpha" => every(alphabetic),
         "isascii" => Value::Bool(text.is_ascii()),
         "isdecimal" => every(decimal),
-        "isdigit" => every(|c| decimal(c) || raised_or_lowered(c)),
-        "isnumeric" => every(char::is_numeric),
+        "isdigit" => every(digit),
+        "isnumeric" => every(numeric),
         "isprintable" => Value::Bool(text.chars().all(printable)),
         "isspace" => every(blank),
         "istitle" => Value::Bool(is_titled(text)),
         "isidentifier" => Value::Bool(is_identifier(text)),
-        "islower" => Value::Bool(cased(text, char::is_lowercase)),
-        _ => Value::Bool(cased(text, char::is_uppercase)),
+        "islower" => Value::Bool(all_cased(text, char::is_lowercase)),
+        _ => Value::Bool(all_cased(text, char::is_uppercase)),
     }
-}
-
-/// Decimal digits outside ASCII stand in blocks of ten that begin at a multiple of 16 or at 6 beyond one.
-fn decimal(c: char) -> bool {
-    matches!(c, '0'..='9' | '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' | '\u{966}'..='\u{96f}' | '\u{ff10}'..='\u{ff19}')
-}
-
-/// Digits that are no decimal ones: superscripts and subscripts.
-fn raised_or_lowered(c: char) -> bool {
-    matches!(c, '²' | '³' | '¹' | '⁰' | '⁴'..='⁹' | '₀'..='₉')
-}
-
-/// What Python takes for white space: the separators of ASCII (28 to 31) as well.
-pub(super) fn blank(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-fn is_identifier(text: &str) -> bool {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .is_some_and(|c| c.is_alphabetic() || c == '_')
-        && characters.all(|c| c.is_alphanumeric() || c == '_')
-}
-
-fn cased(text: &str, test: fn(char) -> bool) -> bool {
-    let mut letters = text
-        .chars()
-        .filter(|c| c.is_lowercase() || c.is_uppercase())
-        .peekable();
-    letters.peek().is_some() && letters.all(test)
-}
-
-fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut out = String::with_capacity(text.len());
-    if let Some(first) = characters.next() {
-        push_title(&mut out, first);
-        out.push_str(&characters.as_str().to_lowercase());
-    }
-    out
-}
-
-fn titled(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut inside = false;
-    for c in text.chars() {
-        if inside {
-            out.extend(c.to_lowercase());
-        } else {
-            push_title(&mut out, c);
-        }
-        inside = c.is_lowercase() || c.is_uppercase() || is_title(c);
-    }
-    out
-}
-
-/// Adds a character as the first of a title: of several letters in one, only the first is a capital.
-fn push_title(out: &mut String, c: char) {
-    let title = match c {
-        'Ǆ'..='ǆ' => 'ǅ',
-        'Ǉ'..='ǉ' => 'ǈ',
-        'Ǌ'..='ǌ' => 'ǋ',
-        'Ǳ'..='ǳ' => 'ǲ',
-        _ => {
-            let mut letter = false;
-            for capital in c.to_uppercase() {
-                if letter {
-                    out.extend(capital.to_lowercase());
-                } else {
-                    out.push(capital);
-                }
-                letter |= capital.is_uppercase();
-            }
-            return;
-        }
-    };
-    out.push(title);
-}
-
-/// Letters that are a capital and a small one in one.
-fn is_title(c: char) -> bool {
-    matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ' | 'ᾈ'..='ᾏ' | 'ᾘ'..='ᾟ' | 'ᾨ'..='ᾯ' | 'ᾼ' | 'ῌ' | 'ῼ')
-}
-
-/// Whether capitals begin words, and only those.
-fn is_titled(text: &str) -> bool {
-    let (mut inside, mut any) = (false, false);
-    for c in text.chars() {
-        let capital = c.is_uppercase() || is_title(c);
-        let letter = capital || c.is_lowercase();
-        if letter && capital == inside {
-            return false;
-        }
-        inside = letter;
-        any |= letter;
-    }
-    any
-}
-
-fn swapped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_uppercase() {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-    }
-    out
 }
 
 pub(super) fn by_position(name: &str, arguments: Arguments) -> Result<Vec<Value>> {

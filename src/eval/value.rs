@@ -1,6 +1,7 @@
 //! Values of the configuration language: Python's, and the few that stand for things which only a command or a
 //! Python process resolves.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::budget::{Budget, Fault};
 use super::compare;
 use super::functions::Function;
 use super::interpreter::Closure;
+use super::views::{Part, View};
 
 /// A value. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +39,11 @@ pub enum Value {
     Dict(Arc<Table>),
     /// `range(start, stop, step)`
     Range(i64, i64, i64),
+    /// What the `keys`, `values` or `items` of a dict are.
+    View(Arc<View>),
+    /// What is gone through, but has no length and no places: what `zip` and its like and a generator give. Of what
+    /// kind, and its elements, which are there as often as they are asked for.
+    Iterator(&'static str, Arc<Items>),
     /// `commands.Alias(command=[…])`: words that stand for themselves before further arguments.
     Alias(Arc<[String]>),
     /// `importString('pkg.mod:attr')`: an object that only a Python process resolves.
@@ -123,7 +130,7 @@ pub enum Key {
     Bytes(Arc<[u8]>),
     /// A tuple.
     Tuple(Vec<Key>),
-    /// What is only equal to itself or its like, by its representation.
+    /// Anything else, by what it is equal to.
     Other(String),
 }
 
@@ -190,11 +197,14 @@ impl Value {
         }
     }
 
-    /// The elements, if it is a list or a tuple.
+    /// The elements of what settings take for a list; `None` also where they go beyond what one evaluation may make.
     #[must_use]
-    pub fn as_items(&self) -> Option<&[Value]> {
+    pub fn as_items(&self) -> Option<Cow<'_, [Value]>> {
         match self {
-            Self::List(items) | Self::Tuple(items) => Some(items),
+            Self::List(items) | Self::Tuple(items) | Self::Iterator(_, items) => {
+                Some(Cow::Borrowed(items))
+            }
+            Self::View(view) => view.elements(&mut Budget::default()).ok().map(Cow::Owned),
             _ => None,
         }
     }
@@ -224,6 +234,8 @@ impl Value {
             Self::Set(_) => "set",
             Self::Dict(_) => "dict",
             Self::Range(..) => "range",
+            Self::View(view) => view.type_name(),
+            Self::Iterator(kind, _) => kind,
             Self::Alias(_) => "Alias",
             Self::Import(_) => "Import",
             Self::Link(_) => "LinkRef",
@@ -258,6 +270,8 @@ impl Value {
             Self::Set(_) => "a set",
             Self::Dict(_) => "a dict",
             Self::Range(..) => "a range",
+            Self::View(view) => view.kind(),
+            Self::Iterator(..) => "an iterator",
             Self::Alias(_) => "a command",
             Self::Import(_) => "a Python object",
             Self::Link(_) => "a link",
@@ -281,7 +295,9 @@ impl Value {
             Self::List(items) | Self::Tuple(items) => !items.is_empty(),
             Self::Set(table) | Self::Dict(table) => !table.entries().is_empty(),
             Self::Range(start, stop, step) => range_length(*start, *stop, *step) > 0,
-            Self::Alias(_)
+            Self::View(view) => !view.table.entries().is_empty(),
+            Self::Iterator(..)
+            | Self::Alias(_)
             | Self::Import(_)
             | Self::Link(_)
             | Self::Namespace(_)
@@ -321,8 +337,9 @@ impl Value {
 
     pub(super) fn depth(&self) -> u16 {
         match self {
-            Self::List(items) | Self::Tuple(items) => items.depth,
+            Self::List(items) | Self::Tuple(items) | Self::Iterator(_, items) => items.depth,
             Self::Set(table) | Self::Dict(table) => table.depth,
+            Self::View(view) => 1 + view.table.depth,
             Self::Method(method) => 1 + method.0.depth(),
             Self::Closure(closure) => closure.depth,
             _ => 0,
@@ -332,7 +349,7 @@ impl Value {
     /// What it is compared by as a dict's key.
     ///
     /// # Errors
-    /// A list, dict or set, which cannot be one.
+    /// A list, dict or set, or a view of one, which cannot be one.
     pub fn key(&self, budget: &mut Budget) -> Result<Key, Fault> {
         budget.step(1 + self.weight() / 256)?;
         Ok(match self {
@@ -352,9 +369,23 @@ impl Value {
                 let keys = items.iter().map(|item| item.key(budget));
                 Key::Tuple(keys.collect::<Result<_, _>>()?)
             }
-            Self::List(_) | Self::Set(_) | Self::Dict(_) => {
+            // What is only equal to itself.
+            Self::Iterator(_, items) => Key::Other(format!("{:p}", Arc::as_ptr(items))),
+            Self::Closure(closure) => Key::Other(format!("{:p}", Arc::as_ptr(closure))),
+            Self::View(view) if view.of == Part::Values => {
+                Key::Other(format!("{:p}", Arc::as_ptr(view)))
+            }
+            Self::List(_) | Self::Set(_) | Self::Dict(_) | Self::View(_) => {
                 let message = format!("{} cannot be a key or an element of a set", self.kind());
                 return Err(Fault::new("type/key", message));
+            }
+            // Ranges of the same numbers are equal.
+            Self::Range(start, stop, step) => {
+                Key::Other(match range_length(*start, *stop, *step) {
+                    0 => "range".to_owned(),
+                    1 => format!("range {start}"),
+                    length => format!("range {start} {length} {step}"),
+                })
             }
             _ => Key::Other(self.repr()),
         })

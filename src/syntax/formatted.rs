@@ -112,6 +112,12 @@ impl Scanner<'_> {
                 "no backslash can stand inside the braces of an f-string",
             ));
         }
+        if let Some(comment) = hash(expression) {
+            return Err(self.error(
+                start + comment,
+                "no comment can stand inside the braces of an f-string",
+            ));
+        }
         if expression.trim().is_empty() {
             return Err(self.error(open, "expected an expression between `{` and `}`"));
         }
@@ -158,6 +164,19 @@ impl Scanner<'_> {
         });
         Ok(())
     }
+}
+
+/// Where a `#` stands outside the strings of an expression.
+fn hash(text: &str) -> Option<usize> {
+    let mut quote = None;
+    text.bytes().position(|byte| {
+        match (quote, byte) {
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (Some(open), _) if open == byte => quote = None,
+            _ => {}
+        }
+        quote.is_none() && byte == b'#'
+    })
 }
 
 /// How long the expression at the start of a text is: up to a `}`, `!`, `:` or `=` outside brackets and strings.

@@ -10,7 +10,7 @@ sys.setrecursionlimit(5000)
 
 
 def shown(value):
-    """The value's repr, with the elements of sets in order and what is lazy in Python as a list."""
+    """The value's repr, with the elements of sets in order, and with those of iterators in place of an address."""
     if isinstance(value, (set, frozenset)):
         return "{%s}" % ", ".join(sorted(map(shown, value))) if value else "set()"
     if isinstance(value, tuple):
@@ -18,15 +18,18 @@ def shown(value):
     if isinstance(value, dict):
         return "{%s}" % ", ".join(f"{shown(k)}: {shown(v)}" for k, v in value.items())
     kind = type(value).__name__
-    if isinstance(value, list) or kind in LAZY:
+    if isinstance(value, list):
         return "[%s]" % ", ".join(map(shown, value))
+    if kind in VIEWS:
+        return "%s([%s])" % (kind, ", ".join(map(shown, value)))
+    if hasattr(value, "__next__"):
+        kind = kind if kind in ITERATORS else "reversed"
+        return "<%s of [%s]>" % (kind, ", ".join(map(shown, value)))
     return repr(value)
 
 
-LAZY = {
-    "dict_keys", "dict_values", "dict_items", "enumerate", "zip", "reversed", "range_iterator", "list_reverseiterator",
-    "dict_reversekeyiterator", "generator",
-}
+VIEWS = {"dict_keys", "dict_values", "dict_items"}
+ITERATORS = {"enumerate", "generator", "zip"}
 NAMES = (
     "abs all any bool bytes dict enumerate float int len list max min range repr reversed round set sorted str sum tuple zip"
 ).split()
