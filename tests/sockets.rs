@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::str::FromStr;
 
-use runner::gateway::listener::{Listener, Peer};
+use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
 use runner::gateway::stop::Manner;
+use runner::gateway::stream::Peer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 

@@ -12,3 +12,4 @@ pub mod passing;
 pub mod socket_url;
 pub mod spool;
 pub mod stop;
+pub mod stream;

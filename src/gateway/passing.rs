@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::gateway::listener::{Peer, Stream};
+use crate::gateway::stream::{Peer, Stream};
 use crate::unix::{receive_descriptor, send_descriptors};
 
 /// How long a successor may take to make room for a connection.

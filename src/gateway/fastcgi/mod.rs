@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 
 use crate::application::Application;
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
-use crate::gateway::listener::{Listener, Peer, Stream};
+use crate::gateway::listener::Listener;
 use crate::gateway::passing::Passed;
 use crate::gateway::spool::SpoolOptions;
 use crate::gateway::stop::{Manner, Stop};
+use crate::gateway::stream::{Peer, Stream};
 
 mod connection;
 mod outbox;

@@ -29,10 +29,11 @@ use crate::gateway::http::head::{Head, Refusal};
 use crate::gateway::http::raw_heads::{Framing, RawHeads};
 use crate::gateway::http::reply::Exchange;
 use crate::gateway::http::transport::Transport;
-use crate::gateway::listener::{Listener, Peer, Stream};
+use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::Host;
 use crate::gateway::spool::SpoolOptions;
 use crate::gateway::stop::{CROSSED, Stop};
+use crate::gateway::stream::{Peer, Stream};
 
 mod access_log;
 mod farewell;

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::gateway::http::Client;
 use crate::gateway::http::raw_heads::{self, RawHeads};
 use crate::gateway::http::upload::Patience;
-use crate::gateway::listener::Stream;
+use crate::gateway::stream::Stream;
 
 /// How long we read what a refused client is still sending, and how much.
 pub const LINGER: Duration = Duration::from_secs(2);
