@@ -59,3 +59,5 @@ pub mod supervisor;
 pub mod log;
 
 pub mod unix;
+
+pub mod children;

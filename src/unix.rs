@@ -2,21 +2,21 @@
 //! `unsafe` code. Each function here hides one Linux call behind what it is for.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::MmapRaw;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
+
+use crate::children::Awaited;
 
 /// Memory that we share with a process that may write to it at any time.
 #[derive(Debug)]
@@ -209,89 +209,6 @@ pub fn descriptors_at_start() -> Option<u64> {
     DESCRIPTORS_AT_START.get().copied()
 }
 
-/// Makes this process the one that inherits orphaned descendants, so that workers whose template died can
-/// still be waited for. A convenience where the system has none: their end is seen on their sockets too.
-pub fn adopt_orphans() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-}
-
-/// The processes that somebody in this process waits for, and how many do.
-static AWAITED: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
-
-/// Says that somebody waits for a process, until it is dropped.
-#[derive(Debug)]
-pub struct Awaited(i32);
-
-impl Awaited {
-    /// Somebody waits for this process.
-    #[must_use]
-    pub fn new(pid: i32) -> Self {
-        *awaited().entry(pid).or_default() += 1;
-        Self(pid)
-    }
-}
-
-impl Drop for Awaited {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = awaited().entry(self.0) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
-fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
-    AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits for those of our children that have ended and that nobody else waits for: descendants of workers that
-/// were left to us when their parent ended.
-pub fn bury_orphans() {
-    let Some(children) = children() else {
-        // One that somebody waits for hides those behind it, until somebody has.
-        while ended_child().is_some_and(bury_orphan) {}
-        return;
-    };
-    for pid in children {
-        bury_orphan(pid);
-    }
-}
-
-/// Waits for a child if it has ended and nobody else waits for it; whether that was so.
-fn bury_orphan(pid: i32) -> bool {
-    use rustix::process::{Pid, WaitOptions, waitpid};
-    let orphan = Pid::from_raw(pid).filter(|_| !awaited().contains_key(&pid));
-    // Its status is nobody's business.
-    orphan.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
-}
-
-/// A child that has ended and has not been waited for, if there is one.
-fn ended_child() -> Option<i32> {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::wait::{Id, WaitPidFlag, waitid};
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        let pid = waitid(Id::All, look).ok()?.pid()?;
-        Some(pid.as_raw())
-    }
-    #[cfg(not(target_os = "linux"))]
-    None
-}
-
-/// Our children; `None` where the system does not tell, for want of `/proc`.
-fn children() -> Option<impl Iterator<Item = i32>> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-    Some(tasks.flatten().flat_map(|task| {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        let pids = children.split_whitespace();
-        pids.filter_map(|pid| pid.parse().ok())
-            .collect::<Vec<i32>>()
-    }))
-}
-
 /// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
 /// do not use it: the named signals have each been taken by one or another, and so have the first and the last few
 /// of the real-time signals (glibc, .NET and JVMs in the same process, valgrind).
@@ -407,42 +324,6 @@ pub fn signal_as_orphan(command: &mut std::process::Command, signal: i32) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (command, signal);
-}
-
-/// Whether a child of ours, which has not been waited for, has ended.
-#[must_use]
-pub fn has_ended(child: u32) -> bool {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let Some(pid) = process_id(child) else {
-        return true;
-    };
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
-}
-
-/// Sends a signal to the process group of a child of ours that has not been waited for: till then, its number is
-/// nobody else's. That nothing of it is left is no error.
-pub fn signal_group(leader: u32, signal: rustix::process::Signal) {
-    if let Some(pid) = process_id(leader) {
-        let _ = rustix::process::kill_process_group(pid, signal);
-    }
-}
-
-/// Whether any child of ours but its leader is in a process group: descendants of the leader that were left to us.
-/// Those that are not yet have a parent that is. No, where nobody is left to us (see [`adopt_orphans`]).
-#[must_use]
-pub fn has_children_in_group(leader: u32) -> bool {
-    let Some(group) = process_id(leader) else {
-        return false;
-    };
-    let children = children().into_iter().flatten();
-    children
-        .filter_map(rustix::process::Pid::from_raw)
-        .any(|child| child != group && rustix::process::getpgid(Some(child)) == Ok(group))
-}
-
-fn process_id(number: u32) -> Option<rustix::process::Pid> {
-    rustix::process::Pid::from_raw(i32::try_from(number).ok()?)
 }
 
 /// A duplicate, close-on-exec, of a descriptor that this process was started with. The original is

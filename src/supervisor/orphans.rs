@@ -5,8 +5,8 @@ use std::convert::Infallible;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::children;
 use crate::log;
-use crate::unix;
 
 /// Buries orphans for as long as it is polled; does nothing in a process with another number. Must be called within
 /// a tokio runtime.
@@ -17,7 +17,7 @@ pub async fn bury() -> Infallible {
     match signal(SignalKind::child()) {
         Ok(mut children) => loop {
             // First those that ended before anybody listened.
-            unix::bury_orphans();
+            children::bury_orphans();
             children.recv().await;
         },
         Err(error) => {

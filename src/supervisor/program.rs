@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::supervision::SideProgram;
+use crate::children::{self, Awaited};
 use crate::log;
-use crate::unix::{self, Awaited};
+use crate::unix;
 use crate::workers::template::cause;
 
 /// The wait before a program that has ended is started again for the first time.
@@ -91,7 +92,7 @@ impl Programs {
         let (done, begin) = watch::channel(false);
         if !programs.is_empty() {
             // What its processes leave behind is ours to wait for.
-            unix::adopt_orphans();
+            children::adopt_orphans();
         }
         for program in programs {
             let slot = Slot {
@@ -195,7 +196,12 @@ impl Keeper {
             .stdout(Stdio::from(log))
             .stderr(Stdio::inherit());
         unix::lead_group(&mut command);
-        Group::of(command.spawn()?)
+        let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
+        Ok(Group {
+            child,
+            buried: false,
+            _awaited: awaited,
+        })
     }
 
     /// Waits for its end, and says how that was; `None` if it was ended because all are.
@@ -251,33 +257,24 @@ struct Group {
 }
 
 impl Group {
-    fn of(child: Child) -> io::Result<Self> {
-        let awaited = i32::try_from(child.id()).ok().map(Awaited::new);
-        Ok(Self {
-            child,
-            buried: false,
-            _awaited: awaited,
-        })
-    }
-
     /// Whether its leader has ended. It keeps its number until [`Group::bury`].
     fn is_over(&self) -> bool {
-        unix::has_ended(self.child.id())
+        children::has_ended(self.child.id())
     }
 
     /// Whether anything else of it runs.
     fn has_others(&self) -> bool {
-        unix::bury_orphans();
-        unix::has_children_in_group(self.child.id())
+        children::bury_orphans();
+        children::has_children_in_group(self.child.id())
     }
 
     fn terminate(&self) {
-        unix::signal_group(self.child.id(), rustix::process::Signal::TERM);
+        children::signal_group(self.child.id(), rustix::process::Signal::TERM);
     }
 
     /// Kills what is left of it, and forgets it.
     fn bury(&mut self) -> io::Result<ExitStatus> {
-        unix::signal_group(self.child.id(), rustix::process::Signal::KILL);
+        children::signal_group(self.child.id(), rustix::process::Signal::KILL);
         self.buried = true;
         self.child.wait()
     }

@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::control::{Answer, Handover, decode, encode};
 use super::notify::WATCHDOG_PID;
+use crate::children;
 use crate::unix::{self, Process};
 
 /// Tells a child that it is to take our place: the number of its end of the link, and, so that nobody else
@@ -129,15 +130,16 @@ impl Successor {
         if let Some(name) = arguments.next() {
             command.arg0(name);
         }
-        let child = command
+        command
             .args(arguments)
             .env(VARIABLE, variable(&inherited))
             // It is meant for whoever is the main process.
             .env_remove(WATCHDOG_PID)
             // What a terminal sends to us reaches it through us, and once.
-            .process_group(0)
-            .spawn()
-            .with_context(context)?;
+            .process_group(0);
+        let spawn = || command.spawn();
+        let number = |child: &Child| Some(child.id());
+        let (child, _awaited) = children::start(spawn, number).with_context(context)?;
         drop((inherited, theirs));
         let pid = i32::try_from(child.id()).ok();
         let process = pid.and_then(Process::new).with_context(context)?;
@@ -231,7 +233,7 @@ impl Successor {
                 return self.status;
             }
             tokio::select! {
-                _ = self.children.recv() => unix::bury_orphans(),
+                _ = self.children.recv() => children::bury_orphans(),
                 heir = heir(self.link.as_ref(), &mut self.said) => self.follow(heir),
             }
         }
@@ -241,7 +243,7 @@ impl Successor {
     fn follow(&mut self, heir: Option<(Process, UnixStream)>) {
         self.said.clear();
         // It is to leave to us what it leaves behind.
-        unix::adopt_orphans();
+        children::adopt_orphans();
         self.link = heir.map(|(process, link)| {
             self.line.push_back(process);
             link

@@ -17,7 +17,7 @@ use super::template::{Inbox, Template};
 use super::watch::{self, Watch};
 use super::{Shared, lock, reader};
 use crate::log;
-use crate::unix::{Awaited, Process};
+use crate::unix::Process;
 
 /// The first delay before a worker that died before its first answer is replaced; it doubles each time.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -91,7 +91,7 @@ impl Staff {
 
     /// Starts a template.
     pub(super) fn open_source(&mut self, becomes: Option<WorkerId>) -> anyhow::Result<TemplateId> {
-        let (template, inbox, child) = Template::start(&self.options)?;
+        let (template, inbox, (child, awaited)) = Template::start(&self.options)?;
         self.last_id += 1;
         let id = self.last_id;
         let (kill, killed) = oneshot::channel();
@@ -106,7 +106,7 @@ impl Staff {
                 loading: Some(Instant::now()),
                 kill: Some(kill),
                 pid,
-                _awaited: pid.map(Awaited::new),
+                _awaited: awaited,
             },
         );
         Ok(id)

@@ -10,6 +10,7 @@ use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
 use super::template::cause;
 use super::{MOMENT, lock};
+use crate::children;
 use crate::log;
 use crate::unix;
 
@@ -73,7 +74,7 @@ impl Staff {
 
     /// Workers whose template has died are our children now, and so is whatever workers leave behind.
     pub(super) fn reap_orphans(&mut self) {
-        unix::bury_orphans();
+        children::bury_orphans();
         let mut dead = Vec::new();
         for (&worker, member) in &self.members {
             if let (None, Some(process)) = (member.status, &member.process)

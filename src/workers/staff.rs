@@ -22,8 +22,9 @@ use super::template::{Message, Template};
 use super::turnover::Due;
 use super::watch::{Question, Watch};
 use super::{MOMENT, Shared, WorkerOptions, lock};
+use crate::children::{self, Awaited};
 use crate::log;
-use crate::unix::{self, Awaited, Process};
+use crate::unix::Process;
 
 /// A template's name: never used twice.
 pub(super) type TemplateId = u32;
@@ -183,7 +184,7 @@ pub async fn start(
     options: WorkerOptions,
     inbox: mpsc::UnboundedReceiver<Event>,
 ) -> anyhow::Result<()> {
-    unix::adopt_orphans();
+    children::adopt_orphans();
     let children = signal(SignalKind::child()).context("cannot watch processes")?;
     let (starting, started) = oneshot::channel();
     let now = Instant::now();

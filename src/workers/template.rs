@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 use super::WorkerOptions;
 use super::link::FarEnd;
 use super::pool::WorkerId;
+use crate::children::{self, Awaited};
 use crate::protocol::environ;
 use crate::protocol::marshal::{Malformed, Reader, Writer};
 use crate::unix;
@@ -120,7 +121,9 @@ impl Template {
     ///
     /// # Errors
     /// If the interpreter cannot be run.
-    pub fn start(options: &WorkerOptions) -> anyhow::Result<(Self, Inbox, Child)> {
+    pub fn start(
+        options: &WorkerOptions,
+    ) -> anyhow::Result<(Self, Inbox, (Child, Option<Awaited>))> {
         let (ours, theirs) = StdUnixStream::pair().context("cannot make a socket")?;
         let (stacks, told) = StdUnixStream::pair().context("cannot make a socket")?;
         stacks.set_nonblocking(true)?;
@@ -137,7 +140,7 @@ impl Template {
         }
         // It may hang in an import, or hold the interpreter's lock, and not see that we are gone.
         unix::signal_as_orphan(command.as_std_mut(), ORPHAN_SIGNAL);
-        let child = command
+        command
             .arg("-c")
             .arg(format!("import os; exec(os.read(0, {}))", BOOTSTRAP.len()))
             // Says in a list of processes what this one is.
@@ -147,11 +150,10 @@ impl Template {
             .stdout(Stdio::from(errors))
             .stderr(Stdio::inherit())
             // However we end, it does not stay behind.
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| {
-                format!("cannot run `{}` (runner.python)", options.python.display())
-            })?;
+            .kill_on_drop(true);
+        let child = children::start(|| command.spawn(), Child::id).with_context(|| {
+            format!("cannot run `{}` (runner.python)", options.python.display())
+        })?;
         let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
         let template = Self {
             socket,

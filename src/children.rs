@@ -1,0 +1,147 @@
+//! The children of this process, and who waits for them: those that we have started, and what loses its parent and is
+//! left to us.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Makes this process the one that inherits orphaned descendants, so that workers whose template died can
+/// still be waited for. A convenience where the system has none: their end is seen on their sockets too.
+pub fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// The processes that somebody in this process waits for, and how many do.
+static AWAITED: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
+
+/// Says that somebody waits for a process, until it is dropped.
+#[derive(Debug)]
+pub struct Awaited(i32);
+
+impl Awaited {
+    /// Somebody waits for this process.
+    #[must_use]
+    pub fn new(pid: i32) -> Self {
+        Self::among(&mut awaited(), pid)
+    }
+
+    fn among(all: &mut BTreeMap<i32, usize>, pid: i32) -> Self {
+        *all.entry(pid).or_default() += 1;
+        Self(pid)
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = awaited().entry(self.0) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
+    AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a process that somebody will wait for, and says so, with its number, before anybody can bury it. That goes for
+/// one, too, that cannot be run: whoever starts it waits for it.
+///
+/// # Errors
+/// It cannot be run.
+pub fn start<C>(
+    spawn: impl FnOnce() -> io::Result<C>,
+    number: impl FnOnce(&C) -> Option<u32>,
+) -> io::Result<(C, Option<Awaited>)> {
+    let mut all = awaited();
+    let child = spawn()?;
+    let pid = number(&child).and_then(|pid| i32::try_from(pid).ok());
+    let awaited = pid.map(|pid| Awaited::among(&mut all, pid));
+    Ok((child, awaited))
+}
+
+/// Waits for those of our children that have ended and that nobody else waits for: descendants of workers that
+/// were left to us when their parent ended.
+pub fn bury_orphans() {
+    let Some(children) = children() else {
+        // One that somebody waits for hides those behind it, until somebody has.
+        while ended_child().is_some_and(bury_orphan) {}
+        return;
+    };
+    for pid in children {
+        bury_orphan(pid);
+    }
+}
+
+/// Waits for a child if it has ended and nobody else waits for it; whether that was so.
+fn bury_orphan(pid: i32) -> bool {
+    use rustix::process::{Pid, WaitOptions, waitpid};
+    let all = awaited();
+    let orphan = Pid::from_raw(pid).filter(|_| !all.contains_key(&pid));
+    // Its status is nobody's business.
+    orphan.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
+}
+
+/// A child that has ended and has not been waited for, if there is one.
+fn ended_child() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::wait::{Id, WaitPidFlag, waitid};
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let pid = waitid(Id::All, look).ok()?.pid()?;
+        Some(pid.as_raw())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Our children; `None` where the system does not tell, for want of `/proc`.
+fn children() -> Option<impl Iterator<Item = i32>> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    Some(tasks.flatten().flat_map(|task| {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let pids = children.split_whitespace();
+        pids.filter_map(|pid| pid.parse().ok())
+            .collect::<Vec<i32>>()
+    }))
+}
+
+/// Whether a child of ours, which has not been waited for, has ended.
+#[must_use]
+pub fn has_ended(child: u32) -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let Some(pid) = process_id(child) else {
+        return true;
+    };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
+/// Sends a signal to the process group of a child of ours that has not been waited for: till then, its number is
+/// nobody else's. That nothing of it is left is no error.
+pub fn signal_group(leader: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = process_id(leader) {
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Whether any child of ours but its leader is in a process group: descendants of the leader that were left to us.
+/// Those that are not yet have a parent that is. No, where nobody is left to us (see [`adopt_orphans`]).
+#[must_use]
+pub fn has_children_in_group(leader: u32) -> bool {
+    let Some(group) = process_id(leader) else {
+        return false;
+    };
+    let children = children().into_iter().flatten();
+    children
+        .filter_map(rustix::process::Pid::from_raw)
+        .any(|child| child != group && rustix::process::getpgid(Some(child)) == Ok(group))
+}
+
+fn process_id(number: u32) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(i32::try_from(number).ok()?)
+}
