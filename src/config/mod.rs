@@ -25,6 +25,7 @@ pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 use load::{Inclusion, Loader};
 use rules::{Body, Origin, Rule, Rules};
 
+mod allowance;
 mod check;
 mod dotenv;
 mod inspect;

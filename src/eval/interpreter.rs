@@ -25,6 +25,11 @@ pub trait Properties {
     /// The names of the properties below a prefix that have rules of their own, sorted.
     fn names(&self, prefix: &str) -> Vec<String>;
 
+    /// Whether a wrong name may be compared with all others: not if that was done very often.
+    fn may_suggest(&self) -> bool {
+        true
+    }
+
     /// The environment as a dict.
     fn environment(&self) -> Value;
 

@@ -112,7 +112,10 @@ fn not_set(evaluator: &Evaluator<'_>, name: &str) -> Fault {
         true => "environ.",
         false => "",
     };
-    let near = evaluator.properties.names(prefix);
+    let near = match evaluator.properties.may_suggest() {
+        true => evaluator.properties.names(prefix),
+        false => Vec::new(),
+    };
     let hint = did_you_mean(name, near.iter().map(String::as_str));
     Fault::new(
         "name/property",
