@@ -344,7 +344,7 @@ impl Evaluator<'_> {
                         .insert(key, value, self.budget)
                         .map_err(|fault| fault.at(&self.home.source, at))?;
                 }
-                Entry::Star(value) => match self.eval(value)? {
+                Entry::Star(value) => match lookups::mapping(self, value)? {
                     Value::Dict(more) => {
                         for (key, value) in more.entries() {
                             table.insert(key.clone(), value.clone(), self.budget)?;

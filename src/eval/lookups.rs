@@ -8,7 +8,7 @@ use super::compare;
 use super::interpreter::Evaluator;
 use super::sequences::elements;
 use super::value::{Items, Table, Value};
-use crate::syntax::ast::Comparison;
+use crate::syntax::ast::{Comparison, Expression};
 use crate::syntax::{did_you_mean, quoted};
 
 /// `commands.Alias(command=[…])`
@@ -260,6 +260,19 @@ pub(super) fn items(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
         pairs.push(Value::Tuple(pair));
     }
     Ok(Value::List(Items::new(pairs, evaluator.budget)?))
+}
+
+/// The value behind `**`: a namespace is as good as a dict.
+pub(super) fn mapping(
+    evaluator: &mut Evaluator<'_>,
+    expression: &Expression,
+) -> Result<Value, Fault> {
+    match evaluator.eval(expression)? {
+        Value::Namespace(prefix) => namespace_table(evaluator, &prefix)
+            .map(Value::Dict)
+            .map_err(|fault| fault.at(&evaluator.home.source, expression.span)),
+        other => Ok(other),
+    }
 }
 
 /// A namespace's properties as a dict, by their names below it.
