@@ -432,3 +432,24 @@ fn a_file_whose_name_begins_with_a_dash() {
     let show = folder.runner(["show", "--", "-a.ini", "a"]).run();
     show.is(0, "a = 1  # -a.ini:1, the file\n", "");
 }
+
+#[test]
+fn a_file_with_countless_mistakes_is_answered_soon() {
+    let lines = |line: &dyn Fn(usize) -> String| (0..5000).map(line).collect::<String>();
+    let values = lines(&|number| format!("a{number} = 1 + ''\n"));
+    let names = format!("a = [{}]\n", "nothing, ".repeat(5000));
+    let lookups = lines(&|number| format!("a{number} = config.lookup('b{number}')\n"));
+    let aliases = lines(&|number| format!("a{number} = commands.Alias(command=['b{number}'])\n"));
+    let aliases = format!("[peak.running.shortcuts]\n{aliases}");
+    for (text, counted) in [
+        (values, "1000 errors, 0 warnings"),
+        (names, "200 errors, 0 warnings"),
+        (lookups, "0 errors, 5000 warnings"),
+        (aliases, "1000 errors, 0 warnings"),
+    ] {
+        let folder = Folder::new().file("app.ini", &text);
+        let outcome = folder.runner(["check", "app.ini"]).run();
+        let last = outcome.stdout.lines().last().unwrap_or_default();
+        assert_eq!(last, format!("1 file: {counted}"));
+    }
+}

@@ -47,6 +47,9 @@ and columns (counted from 1, in characters), message, hint and further places.",
     },
 };
 
+/// Errors in a file beyond which no more of its commands are looked at.
+const MOST_ERRORS: usize = 1000;
+
 /// Files that are checked.
 #[derive(Debug)]
 pub struct Check {
@@ -165,8 +168,14 @@ fn problems_of(scope: &Scope, word: &Word) -> Vec<Diagnostic> {
     };
     problems.extend(missing(&scope.configuration));
     problems.extend(unread(&scope));
+    let mut errors = count(&problems, Severity::Error);
     for name in names::defined(&scope.configuration) {
-        problems.extend(shortcut(&scope, &name, complete));
+        if errors >= MOST_ERRORS {
+            break;
+        }
+        let found = shortcut(&scope, &name, complete);
+        errors += count(&found, Severity::Error);
+        problems.extend(found);
     }
     problems.extend(match keys {
         true => supervised(&scope, complete),

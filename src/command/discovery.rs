@@ -221,8 +221,8 @@ fn statements(text: &str) -> Vec<String> {
             }
         }
         match statements.last_mut() {
-            // A signature may go on for lines.
-            Some(last) if !outside || line.starts_with([' ', '\t', ')']) => {
+            // A signature may go on for lines, and what follows it with empty ones between.
+            Some(last) if !outside || line.is_empty() || line.starts_with([' ', '\t', ')']) => {
                 last.push('\n');
                 last.push_str(line);
             }
@@ -238,6 +238,10 @@ fn defines(statement: &str, name: &str) -> Option<bool> {
     if let Some(parameters) = behind_word(statement, "def").and_then(|rest| behind_word(rest, name))
     {
         return Some(parameters.starts_with('('));
+    }
+    // One that makes its answer an iterator is an application itself (PEP 3333, `AppClass`).
+    if let Some(body) = behind_word(statement, "class").and_then(|rest| behind_word(rest, name)) {
+        return Some(body.contains("def __iter__("));
     }
     if let Some(rest) = behind_word(statement, "async").and_then(|rest| behind_word(rest, "def")) {
         return behind_word(rest, name).map(|_| false);
@@ -343,6 +347,11 @@ mod tests {
                 Some("app"),
             ),
             ("async def app(scope, receive, send):\n", None),
+            (
+                "class application:\n    def __init__(self, environ, start_response):\n        pass\n\n    def __iter__(self):\n",
+                Some("application"),
+            ),
+            ("class app(Base):\n    def run(self): pass\n", None),
             ("if True:\n    app = 1\n", None),
             ("\"\"\"\napp = Flask()\n\"\"\"\n", None),
             ("'''x''' # '''\napp = 1\n", Some("app")),

@@ -27,6 +27,9 @@ use crate::command::tree::Tree;
 use crate::command::{self, Entry, Kind, names};
 use crate::eval::Value;
 
+/// How deep names may stand for one another.
+const DEEPEST: usize = 100;
+
 /// Below which property names are defined.
 pub const SHORTCUTS: &str = "peak.running.shortcuts.";
 
@@ -372,6 +375,11 @@ fn expand(scope: &Scope, mut line: Line) -> Result<(Head, Line), Failure> {
         if let Err(chain) = line.enter(step) {
             let origin = Origin::Property(property.as_str().into());
             let message = format!("`{}` stands for itself: {chain}", word.text);
+            return Err(scope.mistake(&origin, message, None));
+        }
+        if line.chain.len() > DEEPEST {
+            let origin = Origin::Property(property.as_str().into());
+            let message = format!("names stand for one another more than {DEEPEST} deep");
             return Err(scope.mistake(&origin, message, None));
         }
         line = match substitute(scope, &property, value, line)? {

@@ -52,7 +52,7 @@ pub fn defined(configuration: &Configuration) -> Vec<String> {
 /// Whether a configuration file defines a name, by a rule for it alone.
 #[must_use]
 pub fn is_defined(configuration: &Configuration, name: &str) -> bool {
-    defined(configuration).iter().any(|known| known == name)
+    is_name(name) && configuration.is_named(&format!("{SHORTCUTS}{name}"))
 }
 
 /// Whether a word can be the name of a shortcut.
@@ -93,7 +93,9 @@ pub fn unknown(scope: &Scope, word: &Word) -> Failure {
 
 fn known(scope: &Scope) -> Vec<String> {
     let mut known: Vec<String> = COMMANDS.iter().map(|entry| entry.name.to_owned()).collect();
-    known.extend(defined(&scope.configuration));
+    if scope.configuration.may_suggest() {
+        known.extend(defined(&scope.configuration));
+    }
     known
 }
 
@@ -121,8 +123,14 @@ fn nearest<'a>(word: &str, names: &'a [String]) -> Vec<&'a str> {
         other => strsim::damerau_levenshtein(&folded, &other),
     };
     let near_enough = 1 + word.chars().count() / 4;
+    let length = folded.chars().count();
+    // Lower case may be longer: `İ`. Names that differ in length are quick to tell apart.
+    let about_as_long = |name: &&String| {
+        !name.is_ascii() || !folded.is_ascii() || name.len().abs_diff(length) <= near_enough
+    };
     let ranked: Vec<(usize, &str)> = names
         .iter()
+        .filter(about_as_long)
         .map(|name| (distance(name), name.as_str()))
         .filter(|(distance, _)| *distance <= near_enough)
         .collect();

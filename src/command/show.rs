@@ -12,9 +12,9 @@ use crate::command::line::Scope;
 use crate::command::report::{End, Report};
 use crate::command::veil::{HIDDEN, Veil, is_secret};
 use crate::command::{Entry, Kind, json, run_ini, supervise};
-use crate::config::{self, Gives, Layer, Listed, SHORT, Whence};
+use crate::config::{self, Gives, Layer, Listed, SETTINGS, SHORT, Whence};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, Diagnostics, Lines, render};
+use crate::syntax::{Diagnostic, Diagnostics, Lines, did_you_mean, quoted, render};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -25,8 +25,9 @@ pub const ENTRY: Entry = Entry {
 FILE is read over the layers below it, as `runIni` or `supervise` does. Each setting is shown
 with its value, the file and line where it stands, and the layer: the file
 itself, `-c`, `PEAK_CONFIG`, the user's own file, or the built-in default. With
-PREFIX only the settings below it are shown; `environ` shows the environment. Of
-a rule for several names (`a.*`) the expression is shown.
+PREFIX only the settings below it are shown, and it is an error if there are
+none; `environ` shows the environment. Of a rule for several names (`a.*`) the
+expression is shown.
 
 Secrets are hidden: values of settings whose names contain `password`,
 `secret`, `token` or `key`, passwords in URLs, and what repeats them.",
@@ -75,18 +76,19 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
         }
         Some(config::Format::Ini) | None => run_ini::read(scope, &file)?,
     };
+    let mut settings = scope.configuration.listing("");
+    settings.extend(scope.configuration.listing("environ"));
+    let listing = scope.configuration.listing(&prefix);
+    if listing.is_empty() && matches!(scope.configuration.get(&prefix), Ok(None)) {
+        return Err(nothing(&prefix, &settings));
+    }
     let mut veil = Veil::default();
-    let settings = scope.configuration.listing("");
-    for listed in settings
-        .into_iter()
-        .chain(scope.configuration.listing("environ"))
-    {
+    for listed in settings {
         if let (Gives::Value(value), true) = (&listed.gives, is_secret(&listed.name)) {
             veil.learn(value);
         }
     }
     veil.ready();
-    let listing = scope.configuration.listing(&prefix);
     let shown: Vec<Shown> = listing
         .into_iter()
         .map(|listed| conceal(listed, &veil))
@@ -131,6 +133,29 @@ fn plain_prefix(word: &str) -> String {
     let plain = word.strip_suffix('*').unwrap_or(word).trim_end_matches('.');
     let long = SHORT.iter().find(|(short, _)| *short == plain);
     long.map_or(plain, |(_, long)| long).to_owned()
+}
+
+/// What to say where nothing has a name or stands below it.
+fn nothing(prefix: &str, settings: &[Listed]) -> Failure {
+    let hint = if SETTINGS.iter().any(|setting| setting.name == prefix) {
+        Some(format!("`runner explain {prefix}` says what it is"))
+    } else {
+        let known = SETTINGS.iter().map(|setting| setting.name);
+        let names = settings.iter().map(|listed| listed.name.as_str());
+        did_you_mean(prefix, known.chain(names).flat_map(and_above))
+    };
+    Failure::mistake(
+        format!(
+            "nothing is set that is called {} or stands below it",
+            quoted(prefix)
+        ),
+        hint,
+    )
+}
+
+/// A name and the prefixes that it stands below, the longest first.
+fn and_above(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| Some(name.rsplit_once('.')?.0))
 }
 
 fn conceal(listed: Listed, veil: &Veil) -> Shown {

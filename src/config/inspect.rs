@@ -8,6 +8,12 @@ use super::{Configuration, Layer, SETTINGS, check, settings};
 use crate::eval::{Properties, Value};
 use crate::syntax::{Diagnostic, quoted};
 
+/// Errors beyond which nothing more is computed.
+const MOST_MISTAKES: usize = 1000;
+
+/// The code of a setting that is read but set nowhere.
+const NOT_SET: &str = "name/property";
+
 /// A configuration and what is wrong with it.
 #[derive(Debug)]
 pub struct Inspection {
@@ -43,9 +49,16 @@ impl Configuration {
         }
         let rules = &configuration.rules;
         let mut mistakes = rules.mistakes_on_demand();
+        let mut errors = problems.len() + mistakes.len();
         for name in rules.names("") {
+            if errors >= MOST_MISTAKES {
+                break;
+            }
             match rules.get(&name) {
-                Err(mistake) => mistakes.push(mistake),
+                Err(mistake) => {
+                    errors += usize::from(mistake.code != NOT_SET);
+                    mistakes.push(mistake);
+                }
                 Ok(_) => problems.extend(never_applies(&configuration, &name)),
             }
         }
@@ -54,7 +67,7 @@ impl Configuration {
         mistakes.extend(nobodys.filter_map(|rule| rules.mistake_for_any_name(rule)));
         problems.extend(mistakes.into_iter().map(|mistake| match mistake.code {
             // It may be set where the file is used.
-            "name/property" => mistake.warning(),
+            NOT_SET => mistake.warning(),
             _ => mistake,
         }));
         problems.extend(configuration.warnings.iter().cloned());

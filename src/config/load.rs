@@ -336,13 +336,12 @@ impl FileReader<'_> {
 
     /// The value of an expression in a special section, now.
     pub fn value(&self, parsed: &Expression) -> Result<Value, Diagnostic> {
-        evaluate(
-            &self.loader.rules,
-            &self.home,
-            None,
-            parsed,
-            &mut Budget::default(),
-        )
+        let rules = &self.loader.rules;
+        let mut budget = Budget::default();
+        let value = evaluate(rules, &self.home, None, parsed, &mut budget)?;
+        let kept = rules.allowance.keep(&mut budget);
+        kept.map_err(|fault| fault.at(&self.home.source, parsed.span).into_diagnostic())?;
+        Ok(value)
     }
 
     /// `shortcut = 'package.module'`

@@ -25,6 +25,7 @@ pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
 use load::{Inclusion, Loader};
 use rules::{Body, Origin, Rule, Rules};
 
+mod allowance;
 mod check;
 mod dotenv;
 mod inspect;
@@ -179,6 +180,18 @@ impl Configuration {
             shortcuts: HashMap::new(),
         });
         evaluate(&self.rules, &home, None, &parsed, &mut Budget::default())
+    }
+
+    /// Whether a property has a rule of its own, or a default.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.rules.rule(name).is_some() || self.rules.rule(&format!("{name}?")).is_some()
+    }
+
+    /// Whether a wrong name may be compared with all others: not if that was done very often.
+    #[must_use]
+    pub fn may_suggest(&self) -> bool {
+        self.rules.may_suggest()
     }
 
     /// The names of all properties below a prefix that have a rule of their own, sorted.

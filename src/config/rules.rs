@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::allowance::Allowance;
 use super::name::{LONGEST, candidates};
 use super::settings;
 use crate::eval::{Budget, Fault, Home, Properties, Table, Value, Variables, evaluate};
@@ -102,6 +103,8 @@ pub struct Rules {
     /// `[Load on Demand]`, by name with the `*`.
     on_demand: HashMap<Arc<str>, Arc<Rule>>,
     computed: Mutex<HashMap<Arc<str>, Found>>,
+    /// What evaluations have used.
+    pub(super) allowance: Allowance,
     environment: HashMap<String, String>,
     environment_table: OnceLock<Value>,
 }
@@ -219,6 +222,12 @@ impl Rules {
         // Without the rule that was passed over, the value may be another than for who asks directly.
         let whole = redirected.is_none() || budget.passed_over == passed_over;
         if let (Ok(Some(found)), true) = (&found, whole) {
+            self.allowance
+                .keep(budget)
+                .map_err(|fault| match &found.1 {
+                    Some(rule) => at_rule(fault, rule),
+                    None => fault,
+                })?;
             self.computed().insert(Arc::clone(name), found.clone());
         }
         found
@@ -341,6 +350,9 @@ impl Rules {
         budget.chain.pop();
         match value? {
             value @ (Value::None | Value::Dict(_) | Value::Namespace(_)) => {
+                self.allowance
+                    .keep(budget)
+                    .map_err(|fault| at_rule(fault, rule))?;
                 self.computed()
                     .insert(Arc::clone(key), (value.clone(), Some(Arc::clone(rule))));
                 Ok(value)
@@ -351,11 +363,7 @@ impl Rules {
                     rule.name,
                     other.kind()
                 );
-                let fault = Fault::wrong_type(message);
-                Err(match &rule.origin {
-                    Origin::File(home, span) => fault.at(&home.source, *span),
-                    Origin::Option(_) => fault,
-                })
+                Err(at_rule(Fault::wrong_type(message), rule))
             }
         }
     }
@@ -401,6 +409,13 @@ fn key_of(rule: &Rule) -> Arc<str> {
     format!("load on demand {}", rule.name).into()
 }
 
+fn at_rule(fault: Fault, rule: &Rule) -> Fault {
+    match &rule.origin {
+        Origin::File(home, span) => fault.at(&home.source, *span),
+        Origin::Option(_) => fault,
+    }
+}
+
 fn cycle(chain: &[Arc<str>], name: &Arc<str>) -> Fault {
     /// Names of a long chain that are shown.
     const SHOWN: usize = 12;
@@ -437,6 +452,10 @@ impl Properties for Rules {
             );
         }
         names.into_iter().collect()
+    }
+
+    fn may_suggest(&self) -> bool {
+        self.allowance.compare(self.rules.len())
     }
 
     fn environment(&self) -> Value {

@@ -18,6 +18,8 @@ pub const DEPTH: usize = 400;
 pub struct Budget {
     steps: u64,
     bytes: usize,
+    /// What was left when [`Budget::since_then`] was asked last.
+    asked: usize,
     depth: usize,
     /// Names of the properties whose rules are being evaluated, outermost first.
     pub chain: Vec<Arc<str>>,
@@ -30,6 +32,7 @@ impl Default for Budget {
         Self {
             steps: STEPS,
             bytes: BYTES,
+            asked: BYTES,
             depth: 0,
             chain: Vec::new(),
             passed_over: 0,
@@ -68,6 +71,13 @@ impl Budget {
         }
         // Filling memory takes time as well.
         self.step(bytes / 1024)
+    }
+
+    /// Bytes of the values that were made since this was asked last.
+    pub fn since_then(&mut self) -> usize {
+        let made = self.asked.saturating_sub(self.bytes);
+        self.asked = self.bytes;
+        made
     }
 
     /// One level deeper; [`Budget::leave`] comes back.

@@ -90,7 +90,7 @@ pub(super) fn evaluate_arguments(
             }
             Argument::DoubleStar(value) => {
                 let span = value.span;
-                match evaluator.eval(value)? {
+                match lookups::mapping(evaluator, value)? {
                     Value::Dict(more) => {
                         for (key, value) in more.entries() {
                             let Value::Str(name) = key else {

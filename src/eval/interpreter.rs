@@ -25,6 +25,11 @@ pub trait Properties {
     /// The names of the properties below a prefix that have rules of their own, sorted.
     fn names(&self, prefix: &str) -> Vec<String>;
 
+    /// Whether a wrong name may be compared with all others: not if that was done very often.
+    fn may_suggest(&self) -> bool {
+        true
+    }
+
     /// The environment as a dict.
     fn environment(&self) -> Value;
 
@@ -339,7 +344,7 @@ impl Evaluator<'_> {
                         .insert(key, value, self.budget)
                         .map_err(|fault| fault.at(&self.home.source, at))?;
                 }
-                Entry::Star(value) => match self.eval(value)? {
+                Entry::Star(value) => match lookups::mapping(self, value)? {
                     Value::Dict(more) => {
                         for (key, value) in more.entries() {
                             table.insert(key.clone(), value.clone(), self.budget)?;

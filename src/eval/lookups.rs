@@ -8,7 +8,7 @@ use super::compare;
 use super::interpreter::Evaluator;
 use super::sequences::elements;
 use super::value::{Items, Table, Value};
-use crate::syntax::ast::Comparison;
+use crate::syntax::ast::{Comparison, Expression};
 use crate::syntax::{did_you_mean, quoted};
 
 /// `commands.Alias(command=[…])`
@@ -112,7 +112,10 @@ fn not_set(evaluator: &Evaluator<'_>, name: &str) -> Fault {
         true => "environ.",
         false => "",
     };
-    let near = evaluator.properties.names(prefix);
+    let near = match evaluator.properties.may_suggest() {
+        true => evaluator.properties.names(prefix),
+        false => Vec::new(),
+    };
     let hint = did_you_mean(name, near.iter().map(String::as_str));
     Fault::new(
         "name/property",
@@ -257,6 +260,19 @@ pub(super) fn items(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
         pairs.push(Value::Tuple(pair));
     }
     Ok(Value::List(Items::new(pairs, evaluator.budget)?))
+}
+
+/// The value behind `**`: a namespace is as good as a dict.
+pub(super) fn mapping(
+    evaluator: &mut Evaluator<'_>,
+    expression: &Expression,
+) -> Result<Value, Fault> {
+    match evaluator.eval(expression)? {
+        Value::Namespace(prefix) => namespace_table(evaluator, &prefix)
+            .map(Value::Dict)
+            .map_err(|fault| fault.at(&evaluator.home.source, expression.span)),
+        other => Ok(other),
+    }
 }
 
 /// A namespace's properties as a dict, by their names below it.

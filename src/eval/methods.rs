@@ -55,8 +55,13 @@ pub(super) fn attribute(
         Value::Range(..) => RANGE_PARTS,
         _ => &[],
     };
-    let hint = nearest(name, known.iter().chain(parts).copied())
-        .map(|meant| format!("did you mean `{meant}`?"));
+    let hint = match &value {
+        Value::Dict(table) if table.get_text(name).is_some() => {
+            Some(format!("what a dict holds is read by `['{name}']`"))
+        }
+        _ => nearest(name, known.iter().chain(parts).copied())
+            .map(|meant| format!("did you mean `{meant}`?")),
+    };
     let message = match &value {
         Value::Function(function) if of_type(function.name).is_some() => {
             format!("type `{}` has no attribute {}", function.name, quoted(name))

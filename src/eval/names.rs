@@ -188,6 +188,11 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 
 /// The mistake of using a name that means nothing.
 pub(super) fn unknown(evaluator: &Evaluator<'_>, name: &str) -> Fault {
+    if CONSTANTS.iter().any(|constant| constant.name == name) {
+        let message = format!("there is no name {} here", quoted(name));
+        let hint = "it says what is looked up, in the value of a setting".to_owned();
+        return Fault::new("name/unknown", message).with_hint_if(Some(hint));
+    }
     let locals = evaluator.locals.as_ref();
     let locals = locals.map(|scope| scope.names()).unwrap_or_default();
     no_name(&evaluator.home, &locals, name)

@@ -23,6 +23,9 @@ pub fn unknown_names(expression: &Expression, home: &Home) -> Vec<Diagnostic> {
     reader.found
 }
 
+/// Mistakes in one value beyond which no more are told.
+const MOST_FOUND: usize = 200;
+
 struct Reader<'a> {
     home: &'a Home,
     /// What lambdas and comprehensions bind here.
@@ -42,8 +45,10 @@ impl<'a> Reader<'a> {
             Kind::Formatted(pieces) => self.pieces(pieces),
             Kind::Name(name) => {
                 if !self.knows(name) {
-                    let fault = names::no_name(self.home, &self.locals, name);
-                    self.fault(fault.at(&self.home.source, expression.span));
+                    self.fault(|reader| {
+                        let fault = names::no_name(reader.home, &reader.locals, name);
+                        fault.at(&reader.home.source, expression.span)
+                    });
                 }
             }
             Kind::Tuple(items) | Kind::List(items) | Kind::Set(items) => {
@@ -98,8 +103,10 @@ impl<'a> Reader<'a> {
             || names::all().any(|known| known == name)
     }
 
-    fn fault(&mut self, fault: Fault) {
-        self.found.push(fault.into_diagnostic());
+    fn fault(&mut self, fault: impl FnOnce(&Self) -> Fault) {
+        if self.found.len() < MOST_FOUND {
+            self.found.push(fault(self).into_diagnostic());
+        }
     }
 
     fn pieces(&mut self, pieces: &'a [Piece]) {
@@ -183,8 +190,10 @@ impl<'a> Reader<'a> {
                     let Some(inside) = inside else { continue };
                     let whole = format!("{inside}.{name}");
                     if !names::all().any(|known| known == whole) {
-                        let fault = names::no_member(inside, name);
-                        self.fault(fault.at(&self.home.source, trailer.span));
+                        self.fault(|reader| {
+                            let fault = names::no_member(inside, name);
+                            fault.at(&reader.home.source, trailer.span)
+                        });
                     }
                     module = names::module(self.home, &whole);
                 }

@@ -167,10 +167,13 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     if word.len() > LONGEST {
         return None;
     }
-    let allowed = 1 + word.chars().count() / 4;
+    let length = word.chars().count();
+    let allowed = 1 + length / 4;
+    // A difference in length is a distance, too, and quick to see.
+    let about_as_long = |other: &str| other.chars().count().abs_diff(length) <= allowed;
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST)
+        .filter(|candidate| candidate.len() <= LONGEST && about_as_long(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
