@@ -19,7 +19,7 @@ pub const DEEPEST: usize = 16;
 
 /// How many files may be read, and how many bytes in all: files that include others twice each are many soon.
 const MOST_FILES: usize = 10_000;
-const MOST_BYTES: u64 = 256 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Mistakes beyond which nothing more is read.
 const MOST_MISTAKES: usize = 1000;

@@ -17,6 +17,9 @@ use super::{displays, formatted, messages, plain, strings};
 /// Digits of a decimal integer; more take long to read (as in Python since 3.11).
 pub const LONGEST_INTEGER: usize = 4300;
 
+/// Bytes of a value: its tree takes up to fifty times as many.
+const LONGEST: usize = 1 << 20;
+
 /// Bytes of stack that one level of brackets takes, in the parser and in what builds the tree; and what is left beside.
 const STACK_PER_LEVEL: usize = 48 << 10;
 const STACK_LEFT: usize = 256 << 10;
@@ -29,6 +32,10 @@ const UNREAD: &str = "this cannot be read";
 /// # Errors
 /// The first mistake in it.
 pub fn parse(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, Diagnostic> {
+    if fragment.text().len() > LONGEST {
+        let message = format!("a value has more than {} KiB", LONGEST >> 10);
+        return Err(Diagnostic::new("limit/value", message).at(source, fragment.span(0, 1)));
+    }
     match plain::value(fragment) {
         Some(tree) => Ok(tree),
         None => by_grammar(source, fragment),
