@@ -144,6 +144,46 @@ fn a_reload_starts_what_the_new_version_names() {
     drop(folder);
 }
 
+/// Nothing is ended for the sake of a program that cannot be run.
+#[test]
+fn a_version_with_a_program_that_cannot_be_run_changes_nothing() {
+    let folder = Folder::new()
+        .executable("side", SIDE)
+        .file("plain", "no program\n")
+        .file("app.conf", "Command exec: ./side\nPidFile app.pid\n");
+    let server = folder.runner(["supervise", "app.conf"]).begin();
+    server.wait_for_log(|log| starts(log).len() == 1);
+    let first = last(&server);
+    let here = folder.path("").display().to_string();
+    let mut folder = folder;
+    for (keys, reason) in [
+        (
+            "Command exec: ./missing",
+            "[folder]/missing`: No such file or directory",
+        ),
+        (
+            "Command exec: ./plain",
+            "[folder]/plain`: Permission denied",
+        ),
+        ("Command exec: ./.", "[folder]`: it is not a file"),
+        (
+            "Command exec: ./side\nProgram no-such-program x",
+            "no-such-program x`: it is not found in `PATH`",
+        ),
+    ] {
+        folder = folder.file("app.conf", format!("{keys}\nPidFile app.pid\n"));
+        let error = format!("error: cannot run `{reason}\n").replace("[folder]", &here);
+        for command in ["reload", "supervise"] {
+            let said = folder.runner([command, "app.conf"]).run();
+            assert_eq!(said.status, 1, "{said:?}");
+            assert_eq!(said.stderr.replace("[folder]", &here), error, "{command}");
+        }
+        assert!(server.processes().iter().any(|(pid, _)| *pid == first));
+    }
+    assert_eq!(starts(&server.log()).len(), 1);
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn it_does_not_outlive_a_server_that_is_killed() {
     let folder = folder("Program ./side\n");

@@ -9,6 +9,7 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Connection, Waits};
 use support::load::Load;
+use support::process::children;
 use support::{Folder, Server};
 
 const SERVE: [&str; 5] = [
@@ -192,17 +193,6 @@ fn a_request_that_overruns_is_answered_504() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Workers have as long to finish as in an orderly stop.
-#[test]
-fn nothing_outlives_its_master() {
-    let server = gated("[runner]\nstop_timeout = '200ms'\n");
-    let mut connection = waiting(&server);
-    server.signal(Signal::KILL);
-    assert_eq!(connection.rest(), b"");
-    // No process is left, though the application would wait for ever.
-    assert_eq!(server.wait().status, -9);
-}
-
 #[test]
 fn an_application_that_cannot_be_loaded_is_one_readable_error() {
     for (source, reason) in [
@@ -360,14 +350,6 @@ def application(environ, start_response):
     let (loaded_by, answered_by) = body.split_once(' ').expect("two numbers");
     assert_ne!(loaded_by, answered_by, "the process that loads serves");
     assert_eq!(server.stop().status, 0);
-}
-
-/// The processes whose parent is this one, those that nobody has waited for among them.
-fn children(process: Pid) -> Vec<Pid> {
-    let pid = process.as_raw_nonzero();
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let pids = list.split_whitespace().map(|pid| pid.parse().ok());
-    pids.filter_map(|pid| Pid::from_raw(pid?)).collect()
 }
 
 #[test]

@@ -130,6 +130,14 @@ impl Plan {
         }
     }
 
+    /// Looks whether the programs beside it can be run.
+    ///
+    /// # Errors
+    /// One cannot.
+    pub fn find_programs(&self) -> anyhow::Result<()> {
+        self.programs.iter().try_for_each(SideProgram::find)
+    }
+
     /// Where it is to listen, and what is spoken there.
     #[must_use]
     pub fn place(&self) -> Place {

@@ -53,6 +53,7 @@ impl Preparation {
             if plan.seating != seating {
                 crate::log!("a new pid file or control socket holds from the next start on");
             }
+            plan.find_programs()?;
             let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
             service::start(plan, listener, Readiness::All).await
         }))

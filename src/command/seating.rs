@@ -85,6 +85,15 @@ impl Claimed {
         Ok(handover.unwrap_or_else(successor::handover))
     }
 
+    /// Whether somebody else serves, and will go on if we do not.
+    #[must_use]
+    pub fn is_succession(&self) -> bool {
+        match self {
+            Self::Nowhere | Self::Reachable(_) => successor::is_expected(),
+            Self::Supervised(claim) => claim.has_predecessor() || successor::is_expected(),
+        }
+    }
+
     /// Takes the place, and has the master that had it retire. Must be called within a tokio runtime.
     ///
     /// # Errors

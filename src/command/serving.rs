@@ -126,6 +126,9 @@ impl Master {
         let handover = claim.handover()?;
         let listener = seating::listen(handover.sockets, &plan.url, |url| identity.listen(url))?;
         identity.assume()?;
+        if claim.is_succession() {
+            plan.find_programs()?;
+        }
         // Whoever gives way to us has no less than it is to have.
         let readiness = match seating {
             Seating::Nowhere | Seating::Reachable(_) if !successor::is_expected() => {

@@ -121,6 +121,12 @@ impl Claim {
         })
     }
 
+    /// Whether there is a master that has the seat.
+    #[must_use]
+    pub fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// What the master that has the seat hands over; `None` if nobody has it. One that is ending already is waited for.
     ///
     /// # Errors

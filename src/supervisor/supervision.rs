@@ -1,7 +1,13 @@
 //! What a master is told about itself.
 
+use std::env;
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use rustix::fs::{Access, access};
 
 use super::lifetime::Lifetime;
 use super::seat::SeatOptions;
@@ -24,6 +30,32 @@ pub struct SideProgram {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+}
+
+impl SideProgram {
+    /// Looks whether it can be run.
+    ///
+    /// # Errors
+    /// It is not there, or may not be executed.
+    pub fn find(&self) -> anyhow::Result<()> {
+        let path = Path::new(&self.program);
+        if !self.program.as_bytes().contains(&b'/') {
+            let folders = env::var_os("PATH").unwrap_or_default();
+            if !env::split_paths(&folders).any(|folder| is_program(&folder.join(path))) {
+                bail!("cannot run `{self}`: it is not found in `PATH`");
+            }
+            return Ok(());
+        }
+        access(path, Access::EXEC_OK).with_context(|| format!("cannot run `{self}`"))?;
+        if !is_program(path) {
+            bail!("cannot run `{self}`: it is not a file");
+        }
+        Ok(())
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// As it could be typed.

@@ -33,11 +33,17 @@ class Control:
 
     def send(self, *message):
         data = dumps(message, 2)
-        self.socket.sendall(struct.pack("<I", len(data)) + data)
+        try:
+            self.socket.sendall(struct.pack("<I", len(data)) + data)
+        except OSError:
+            pass  # that runner is gone is seen when reading
 
     def receive(self):
         """Reads once; whether runner is still there. Descriptors collect in `descriptors`."""
-        data, ancillary, _, _ = self.socket.recvmsg(RECEIVE, 16 * DESCRIPTOR, CLOSE_ON_EXEC)
+        try:
+            data, ancillary, _, _ = self.socket.recvmsg(RECEIVE, 16 * DESCRIPTOR, CLOSE_ON_EXEC)
+        except OSError:  # runner ended with words of ours unread
+            return False
         for level, kind, rights in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 count = len(rights) // 4
@@ -165,10 +171,7 @@ class Template:
                 ended, status = pid, 0
             if ended:
                 self.children.discard(pid)
-                try:
-                    self.control.send("died", pid, status)
-                except OSError:
-                    pass
+                self.control.send("died", pid, status)
 
     def end_children(self, grace):
         """Runner is gone. The workers see that themselves; those that do not leave are ended."""

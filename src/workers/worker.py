@@ -198,7 +198,10 @@ class Lane:
         rest = b""
         token = None
         while True:
-            data = self.receive(rest)
+            try:
+                data = self.receive(rest)
+            except OSError:  # runner ended with answers of ours unread
+                return
             if not data:
                 return
             begin = self.announced = now()

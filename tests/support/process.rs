@@ -278,6 +278,14 @@ fn number(status: ExitStatus) -> i32 {
         .expect("it ended")
 }
 
+/// The processes whose parent is this one, those that nobody has waited for among them.
+pub fn children(process: Pid) -> Vec<Pid> {
+    let pid = process.as_raw_nonzero();
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let pids = list.split_whitespace().map(|pid| pid.parse().ok());
+    pids.filter_map(|pid| Pid::from_raw(pid?)).collect()
+}
+
 /// The processes that inherited a mark, with their command lines.
 fn marked(mark: &str) -> Vec<(Pid, String)> {
     let entry = format!("{MARK}={mark}");

@@ -1,0 +1,108 @@
+//! Masters that are killed: nothing outlives them, and nothing complains.
+
+mod support;
+
+use rustix::process::{Signal, kill_process};
+use support::http::Connection;
+use support::process::children;
+use support::{Folder, Server, Waits};
+
+/// Sends a request, and returns when the application waits at the gate.
+fn waiting(server: &Server) -> Connection {
+    let mut connection = Connection::open(server.address());
+    connection.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    connection
+}
+
+/// Workers have as long to finish as in an orderly stop.
+#[test]
+fn nothing_outlives_its_master() {
+    let server = Folder::new()
+        .copy("tests/apps/gated.py")
+        .file("settings.ini", "runner.stop_timeout = '200ms'\n")
+        .gated([
+            "-c",
+            "settings.ini",
+            "serve",
+            "WSGI",
+            "import:gated.application",
+        ])
+        .start();
+    let mut connection = waiting(&server);
+    server.signal(Signal::KILL);
+    assert_eq!(connection.rest(), b"");
+    // No process is left, though the application would wait for ever.
+    assert_eq!(server.wait().status, -9);
+}
+
+/// Not even if the master was told things last that it never read, which resets the connection to it.
+#[test]
+fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
+    let server = Folder::new()
+        .copy("tests/apps/stuck.py")
+        .file("settings.ini", "runner.workers.max = 2\n")
+        .gated([
+            "-c",
+            "settings.ini",
+            "serve",
+            "WSGI",
+            "import:stuck.application",
+        ])
+        .start();
+    let template = children(server.pid())[0];
+    let stuck = children(template);
+    let mut held = Connection::open(server.address());
+    held.send(b"GET /hold_the_interpreter HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log(|log| log.contains("began /hold_the_interpreter\n"));
+    server.get("/");
+    let idle = || {
+        let mut others = children(template);
+        others.retain(|pid| !stuck.contains(pid));
+        others
+    };
+    server.signal(Signal::STOP);
+    kill_process(idle()[0], Signal::KILL).expect("our own process");
+    let mut waits = Waits::new();
+    while !idle().is_empty() {
+        waits.wait(|| format!("nobody has noticed its end: {:?}", server.processes()));
+    }
+    server.signal(Signal::KILL);
+    let said = server.wait();
+    assert_eq!(said.status, -9);
+    assert!(!said.stderr.contains("Traceback"), "{}", said.stderr);
+}
+
+/// A worker leaves without a word, too, where a part of its answer stays unread.
+#[test]
+fn an_answer_that_a_killed_master_has_not_read_is_no_error() {
+    let source = "\
+import os
+gate = os.open(os.environ['GATE'], os.O_RDWR)
+
+class Answer:
+    def __iter__(self):
+        return iter([b'sent'])
+
+    def close(self):
+        os.write(2, b'closed\\n')
+
+def application(environ, start_response):
+    os.write(2, b'waiting\\n')
+    os.read(gate, 1)
+    start_response('200 OK', [])
+    return Answer()
+";
+    let folder = Folder::new().file("app.py", source);
+    let server = folder
+        .gated(["serve", "WSGI", "import:app.application"])
+        .start();
+    let _unanswered = waiting(&server);
+    server.signal(Signal::STOP);
+    server.folder().open_gate();
+    server.wait_for_log(|log| log.contains("closed\n"));
+    server.signal(Signal::KILL);
+    let said = server.wait();
+    assert_eq!(said.status, -9);
+    assert!(!said.stderr.contains("Traceback"), "{}", said.stderr);
+}
