@@ -1,9 +1,11 @@
 //! The children of this process, and who waits for them: those that we have started, and what loses its parent and is
-//! left to us.
+//! left to us. And the programs that could become one.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ffi::OsStr;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Makes this process the one that inherits orphaned descendants, so that workers whose template died can
@@ -144,4 +146,21 @@ pub fn has_children_in_group(leader: u32) -> bool {
 
 fn process_id(number: u32) -> Option<rustix::process::Pid> {
     rustix::process::Pid::from_raw(i32::try_from(number).ok()?)
+}
+
+/// The programs of this name, in the order of `PATH`: the first one is what the system would run.
+pub fn on_path(name: impl AsRef<OsStr>) -> impl Iterator<Item = PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
+    folders
+        .into_iter()
+        .map(move |folder| folder.join(name.as_ref()))
+        .filter(|path| is_program(path))
+}
+
+/// Whether there is a file that we may execute.
+#[must_use]
+pub fn is_program(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }

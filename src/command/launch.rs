@@ -3,6 +3,7 @@
 use std::env;
 use std::path::Path;
 
+use crate::children;
 use crate::command::arguments::Options;
 use crate::command::graph::Node;
 use crate::command::serve::{self, Audience};
@@ -58,7 +59,6 @@ pub fn open(url: &str) {
 /// Another browser than those is not what was asked for.
 fn browsers_that_are_none() -> Option<String> {
     let named = env::var("BROWSER").ok().filter(|named| !named.is_empty())?;
-    let folders = env::var_os("PATH").unwrap_or_default();
     let exists = |line: &str| {
         let Some(program) = line.split_ascii_whitespace().next() else {
             return false;
@@ -66,8 +66,8 @@ fn browsers_that_are_none() -> Option<String> {
         // `%c` stands for `:`, `%%` for `%`.
         let program = program.replace("%c", ":").replace("%%", "%");
         match program.contains('/') {
-            true => Path::new(&program).is_file(),
-            false => env::split_paths(&folders).any(|folder| folder.join(&program).is_file()),
+            true => children::is_program(Path::new(&program)),
+            false => children::on_path(&program).next().is_some(),
         }
     };
     (!named.split(':').any(exists)).then_some(named)

@@ -1,6 +1,5 @@
 //! What a master is told about itself.
 
-use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -11,6 +10,7 @@ use rustix::fs::{Access, access};
 
 use super::lifetime::Lifetime;
 use super::seat::SeatOptions;
+use crate::children;
 
 /// How an application is supervised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,22 +40,17 @@ impl SideProgram {
     pub fn find(&self) -> anyhow::Result<()> {
         let path = Path::new(&self.program);
         if !self.program.as_bytes().contains(&b'/') {
-            let folders = env::var_os("PATH").unwrap_or_default();
-            if !env::split_paths(&folders).any(|folder| is_program(&folder.join(path))) {
-                bail!("cannot run `{self}`: it is not found in `PATH`");
-            }
-            return Ok(());
+            return match children::on_path(path).next() {
+                Some(_) => Ok(()),
+                None => bail!("cannot run `{self}`: it is not found in `PATH`"),
+            };
         }
         access(path, Access::EXEC_OK).with_context(|| format!("cannot run `{self}`"))?;
-        if !is_program(path) {
+        if !children::is_program(path) {
             bail!("cannot run `{self}`: it is not a file");
         }
         Ok(())
     }
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// As it could be typed.

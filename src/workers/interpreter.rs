@@ -1,8 +1,9 @@
 //! Finding Python: the one that is named, or the nearest one.
 
 use std::env;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::children;
 
 /// Names of an interpreter, the better one first.
 const NAMES: [&str; 2] = ["python3", "python"];
@@ -33,7 +34,7 @@ pub fn named(setting: &str, folder: &Path) -> Result<PathBuf, NoPython> {
         });
     }
     if setting.contains('/') {
-        return match (is_program(&path), path.exists()) {
+        return match (children::is_program(&path), path.exists()) {
             (true, _) => Ok(path),
             (false, true) => Err(NoPython {
                 message: format!("`{setting}` is no program"),
@@ -89,22 +90,13 @@ fn inside(environment: &Path) -> Option<PathBuf> {
     NAMES
         .into_iter()
         .map(|name| environment.join("bin").join(name))
-        .find(|path| is_program(path))
+        .find(|path| children::is_program(path))
 }
 
 /// A command as a shell would find it.
 fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        // A relative or empty entry means the current directory, which nobody wants to run programs from.
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|path| is_program(path))
-}
-
-/// Whether there is a file that somebody may execute.
-fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    // A relative or empty entry means the current directory, which nobody wants to run programs from.
+    children::on_path(name).find(|path| path.is_absolute())
 }
 
 impl std::fmt::Display for NoPython {
@@ -118,6 +110,7 @@ impl std::error::Error for NoPython {}
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
