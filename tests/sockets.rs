@@ -5,11 +5,15 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::str::FromStr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
 use runner::gateway::stop::Manner;
 use runner::gateway::stream::Peer;
+use rustix::net::{AddressFamily, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -322,16 +326,43 @@ async fn what_has_just_come_is_found_without_waiting() {
     assert!(local.accepted().is_none() && remote.accepted().is_none());
 }
 
+fn in_use(text: &str) -> String {
+    format!("cannot listen on `{text}`: the socket is in use by another program")
+}
+
+/// Whoever connects to it would have to wait until it is less busy.
+#[test]
+fn a_socket_file_whose_queue_is_full_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let busy = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&busy, 0).unwrap();
+    let address = rustix::net::SocketAddrUnix::new(&path).unwrap();
+    let connect = || {
+        let client = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        rustix::io::ioctl_fionbio(&client, true)?;
+        rustix::net::connect(&client, &address).map(|()| client)
+    };
+    let _waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
+    let text = format!("unix:{}", path.display());
+    let (said, hears) = mpsc::channel();
+    let asked = text.clone();
+    thread::spawn(move || said.send(complaint(&asked)));
+    assert_eq!(
+        hears
+            .recv_timeout(Duration::from_secs(20))
+            .expect("an answer"),
+        in_use(&text)
+    );
+}
+
 #[tokio::test]
 async fn a_socket_file_in_use_is_never_stolen_and_one_that_nobody_uses_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let text = format!("unix:{}", path.display());
     let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    assert_eq!(
-        complaint(&text),
-        format!("cannot listen on `{text}`: the socket is in use by another program")
-    );
+    assert_eq!(complaint(&text), in_use(&text));
     assert!(path.exists());
     drop(other);
     let _ours = Listener::bind(&url(&text)).unwrap();
@@ -344,10 +375,7 @@ async fn a_datagram_socket_file_in_use_is_not_stolen_either() {
     let path = folder.path().join("app.sock");
     let text = format!("unix:{}", path.display());
     let _other = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    assert_eq!(
-        complaint(&text),
-        format!("cannot listen on `{text}`: the socket is in use by another program")
-    );
+    assert_eq!(complaint(&text), in_use(&text));
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -101,7 +100,7 @@ fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
             "port {} is in use on {}{}",
             address.port(),
             address.ip(),
-            // They may well be whose.
+            // Whoever has the port may well be the service manager, for us.
             match activation::is_there() {
                 true =>
                     " (sockets that systemd passes are served if no address is on the command line)",
@@ -213,7 +212,8 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, SocketFile)> {
     Ok((socket, file))
 }
 
-/// Whether somebody listens on a socket file. What cannot be told counts as somebody. Does not wait.
+/// Whether somebody listens on a socket file. What cannot be told counts as somebody: a full queue and a socket of
+/// another kind are as alive as one that takes the connection. Does not wait.
 fn is_served(path: &Path) -> bool {
     let connect = || {
         let address = net::SocketAddrUnix::new(path)?;
@@ -248,11 +248,8 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
     if !found.file_type().is_socket() {
         bail!("there is something else than a socket");
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        // A full queue and a socket of another kind are as alive as one that takes the connection.
-        Ok(_) | Err(_) => bail!("the socket is in use by another program"),
+    if is_served(path) {
+        bail!("the socket is in use by another program");
     }
     let stale = SocketFile {
         path: path.to_owned(),
