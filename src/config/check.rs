@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::keys::{self, Format, KEYS};
 use super::rules::{Origin, Rule, Rules};
-use super::settings::{Checked, SETTINGS, check, find};
+use super::setting::{Checked, check};
+use super::settings::{SETTINGS, find};
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, Place, Source, did_you_mean, quoted};
 

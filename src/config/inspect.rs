@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::rules::{Body, Origin, Rule};
-use super::{Configuration, Layer, SETTINGS, check, settings};
+use super::{Configuration, Layer, SETTINGS, check, setting};
 use crate::eval::{Properties, Value};
 use crate::syntax::{Diagnostic, quoted};
 
@@ -42,7 +42,7 @@ impl Configuration {
             .filter(|setting| setting.name.starts_with(check::OWN))
         {
             let default = setting.default.value();
-            let default = default.and_then(|value| settings::check(setting, &value).ok());
+            let default = default.and_then(|value| setting::check(setting, &value).ok());
             if let (Some(default), true) = (default, configuration.is_wrong(setting.name)) {
                 configuration.settings.insert(setting.name, default);
             }

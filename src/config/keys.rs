@@ -1,7 +1,8 @@
 //! The keys of files for `supervise`: one table, which reading, suggestions, `explain` and the manual read. A key is
 //! another name for a setting, so that what holds for settings holds for it.
 
-use super::settings::{self, Kind, Setting};
+use super::setting::{self, Kind, Setting};
+use super::settings;
 use crate::eval::Value;
 use crate::syntax::file::{Line, parse};
 use crate::syntax::{Source, keys};
@@ -174,7 +175,7 @@ impl Key {
             | Kind::Url
             | Kind::Command => Value::text(text),
         };
-        if settings::check(setting, &value).is_ok() {
+        if setting::check(setting, &value).is_ok() {
             return Ok(value);
         }
         let hint = (setting.kind == Kind::Duration).then(|| format!("write {DURATIONS}"));

@@ -20,7 +20,8 @@ pub use listing::{Gives, Listed, Whence};
 pub use load::SHORT;
 pub use reading::LARGEST;
 pub use sections::{SPECIAL, Special};
-pub use settings::{Checked, Default, Kind, SETTINGS, Setting};
+pub use setting::{Checked, Default, Kind, Setting};
+pub use settings::SETTINGS;
 
 use load::{Inclusion, Loader};
 use rules::{Body, Origin, Rule, Rules};
@@ -36,6 +37,7 @@ mod name;
 mod reading;
 mod rules;
 mod sections;
+mod setting;
 mod settings;
 mod supervise;
 
