@@ -56,6 +56,8 @@ pub mod workers;
 
 pub mod supervisor;
 
+pub mod body_file;
+
 pub mod log;
 
 pub mod unix;

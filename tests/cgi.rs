@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use runner::application::{
     Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
 };
+use runner::body_file::BodyFile;
 use runner::gateway::cgi::{CgiOptions, exchange};
 use runner::gateway::spool::SpoolOptions;
 use runner::protocol::environ;
@@ -30,8 +32,9 @@ async fn answer(request: Request) -> Response {
             match request.body {
                 RequestBody::Empty => (),
                 RequestBody::Bytes(body) => bytes = body.to_vec(),
-                RequestBody::File { mut file, .. } => {
-                    file.read_to_end(&mut bytes).unwrap();
+                RequestBody::File { file, .. } => {
+                    let file = file.descriptor().unwrap().try_clone_to_owned().unwrap();
+                    File::from(file).read_to_end(&mut bytes).unwrap();
                 }
             }
             response.body = ResponseBody::Bytes(bytes.into());
@@ -69,7 +72,7 @@ async fn answer(request: Request) -> Response {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(b"0123456789").unwrap();
             response.body = ResponseBody::File {
-                file,
+                file: BodyFile::of_application(file),
                 offset: 2,
                 length: 5,
             };

@@ -1,11 +1,12 @@
 //! A request as an application sees it: complete, whatever way it came in.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 use tokio::sync::mpsc::UnboundedSender;
+
+use crate::body_file::BodyFile;
 
 /// One complete request. The gateway has received all of it, body included, before an application
 /// sees it.
@@ -44,10 +45,10 @@ pub enum RequestBody {
     Empty,
     /// A small one.
     Bytes(Bytes),
-    /// A large one: a file whose offset is at its start.
+    /// A large one: a file whose offset is at its start, since nobody here moves it.
     File {
         /// Open for reading; nobody else holds this description.
-        file: File,
+        file: BodyFile,
         /// Its size in bytes.
         length: u64,
     },

@@ -1,12 +1,13 @@
 //! A response as an application gives it.
 
-use std::fs::File;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc;
+
+use crate::body_file::BodyFile;
 
 /// The answer to a request. Gateways add what their protocol needs (`Date`, `Connection`, chunks) and
 /// leave out what it forbids (the body of an answer to `HEAD`, of a 204 or a 304).
@@ -32,7 +33,7 @@ pub enum ResponseBody {
     /// A part of a file, which the gateway sends itself.
     File {
         /// Open for reading.
-        file: File,
+        file: BodyFile,
         /// Where to begin, in bytes.
         offset: u64,
         /// How many bytes to send.

@@ -123,9 +123,7 @@ async fn receive(
     } else if length > options.spool.limit {
         return Err(Refusal::Body(SpoolError::TooLarge));
     } else {
-        in_background(move || read_body(input, length, &options.spool))
-            .await
-            .map_err(Refusal::Input)??
+        read_body(input, length, &options.spool).await?
     };
     let variables = environment
         .iter()
@@ -135,21 +133,25 @@ async fn receive(
 
 /// Reads a body, and not a byte more (RFC 3875 §4.2). One that ends early is found out by
 /// [`environ::request`].
-fn read_body(
-    input: impl Read,
+async fn read_body(
+    input: impl Read + Send + 'static,
     length: u64,
     options: &Arc<SpoolOptions>,
 ) -> Result<RequestBody, Refusal> {
     let mut spool = Spool::new(options);
     let mut input = input.take(length);
-    let mut part = vec![0; READ];
     loop {
-        match input.read(&mut part) {
-            Ok(0) => return spool.finish().map_err(Refusal::Body),
-            Ok(count) => spool.push(&part[..count]).map_err(Refusal::Body)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(Refusal::Input(error)),
+        let read = in_background(move || {
+            let mut part = Vec::with_capacity(READ);
+            let read = input.by_ref().take(READ as u64).read_to_end(&mut part);
+            read.map(|_| (input, part))
+        });
+        let (rest, part) = read.await.flatten().map_err(Refusal::Input)?;
+        input = rest;
+        if part.is_empty() {
+            return spool.finish().await.map_err(Refusal::Body);
         }
+        spool.push(part.into()).await.map_err(Refusal::Body)?;
     }
 }
 

@@ -1,17 +1,10 @@
 //! How long the body of a response is: what the application announced, and how what it gives is held to that. The
 //! same for every protocol: no more than was announced is sent, and less is never taken for whole.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::application::ResponseBody;
-
-/// How much of a file is read at a time, in bytes.
-pub const FILE_PIECE: u64 = 128 * 1024;
 
 /// The length that the application announced. What is no length is removed; one that is said twice is said once.
 pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
@@ -95,25 +88,5 @@ impl Due {
             crate::log!("the application gave fewer bytes than it announced");
         }
         whole
-    }
-}
-
-/// Some bytes of a file from an offset on, at most `length` of them and [`FILE_PIECE`]. Blocks.
-///
-/// # Errors
-/// The file cannot be read, or has become shorter.
-pub fn read_piece(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
-    // At most 128 KiB, which every usize holds.
-    let mut piece = vec![0; length.min(FILE_PIECE) as usize];
-    loop {
-        match file.read_at(&mut piece, offset) {
-            Ok(0) if length > 0 => return Err(io::Error::other("it is shorter than it was")),
-            Ok(count) => {
-                piece.truncate(count);
-                return Ok(piece.into());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

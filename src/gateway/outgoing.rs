@@ -1,12 +1,10 @@
 //! A response as CGI and FastCGI send it: a head, then the pieces of a body that is as long as the head says.
 
-use std::fs::File;
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::application::{Blocks, Response, ResponseBody, Truncated};
+use crate::body_file::BodyFile;
 use crate::gateway::length::{self, Due};
 use crate::protocol::cgi_response::write_head;
 
@@ -23,7 +21,7 @@ enum Body {
     Bytes(Bytes),
     Stream(Blocks),
     File {
-        file: Arc<File>,
+        file: BodyFile,
         offset: u64,
         length: u64,
     },
@@ -66,7 +64,7 @@ impl Outgoing {
                     offset,
                     length,
                 } => Body::File {
-                    file: Arc::new(file),
+                    file,
                     offset,
                     length,
                 },
@@ -117,18 +115,11 @@ impl Outgoing {
     }
 }
 
-async fn read_piece(file: &Arc<File>, offset: u64, left: u64) -> Result<Bytes, Truncated> {
-    let file = Arc::clone(file);
-    let read = move || length::read_piece(&file, offset, left);
-    match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(piece)) => Ok(piece),
-        Ok(Err(error)) => {
-            crate::log!("cannot read a file that the application wants to be sent: {error}");
-            Err(Truncated)
-        }
-        // The runtime is shutting down.
-        Err(_) => Err(Truncated),
-    }
+async fn read_piece(file: &BodyFile, offset: u64, left: u64) -> Result<Bytes, Truncated> {
+    file.read(offset, left).await.map_err(|error| {
+        crate::log!("cannot read a file that the application wants to be sent: {error}");
+        Truncated
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +131,7 @@ mod tests {
 
     use super::Outgoing;
     use crate::application::{Blocks, Response, ResponseBody, Truncated};
-    use crate::gateway::length::FILE_PIECE;
+    use crate::body_file::{BodyFile, PIECE};
 
     fn response(status: u16, length: Option<&'static str>, body: ResponseBody) -> Response {
         let mut headers = HeaderMap::new();
@@ -175,7 +166,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
         ResponseBody::File {
-            file,
+            file: BodyFile::of_application(file),
             offset,
             length,
         }
@@ -243,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_files_go_out_piece_by_piece() {
-        let text: Vec<u8> = (0..3 * FILE_PIECE + 7)
+        let text: Vec<u8> = (0..3 * PIECE + 7)
             .map(|place| (place % 251) as u8)
             .collect();
         let body = file(&text, 5, text.len() as u64 - 5);

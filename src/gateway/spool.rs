@@ -2,15 +2,14 @@
 //! unlinked file, so that the application always gets a complete body and a slow upload costs little.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::application::RequestBody;
-use crate::unix;
+use crate::body_file::BodyFile;
 
 /// The largest body that stays in memory of ours, in bytes.
 pub const IN_MEMORY: usize = 64 * 1024;
@@ -41,15 +40,12 @@ impl Default for SpoolOptions {
 #[derive(Debug)]
 pub struct Spool {
     options: Arc<SpoolOptions>,
-    place: Place,
-    length: u64,
-}
-
-#[derive(Debug)]
-enum Place {
-    Memory(BytesMut),
-    MemoryFile(File),
-    File(File),
+    /// What came last: small parts are gathered, so that many of them cost no more than a few large ones.
+    unwritten: BytesMut,
+    /// What came before, if that is more than is kept in memory of ours.
+    file: Option<BodyFile>,
+    /// How much of it there is, in bytes.
+    written: u64,
 }
 
 /// Why a body cannot be received.
@@ -67,48 +63,63 @@ impl Spool {
     pub fn new(options: &Arc<SpoolOptions>) -> Self {
         Self {
             options: Arc::clone(options),
-            place: Place::Memory(BytesMut::new()),
-            length: 0,
+            unwritten: BytesMut::new(),
+            file: None,
+            written: 0,
         }
     }
 
     /// The number of bytes so far.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.length
+        self.written + self.unwritten.len() as u64
     }
 
-    /// Takes the next part of the body.
+    /// Takes the next part of the body. The spool is of no use any more after an error, or if the future is dropped.
     ///
     /// # Errors
-    /// The body is too large, or cannot be kept; the spool is of no use then.
-    pub fn push(&mut self, part: &[u8]) -> Result<(), SpoolError> {
-        self.length += part.len() as u64;
-        if self.length > self.options.limit {
+    /// The body is too large, or cannot be kept.
+    pub async fn push(&mut self, part: Bytes) -> Result<(), SpoolError> {
+        if self.length() + part.len() as u64 > self.options.limit {
             return Err(SpoolError::TooLarge);
         }
-        if let Place::Memory(bytes) = &mut self.place {
-            if self.length <= IN_MEMORY as u64 {
-                bytes.extend_from_slice(part);
-                return Ok(());
+        if self.unwritten.len() + part.len() <= IN_MEMORY {
+            self.unwritten.extend_from_slice(&part);
+            return Ok(());
+        }
+        let gathered = self.unwritten.split().freeze();
+        self.write(gathered).await?;
+        match part.len() > IN_MEMORY {
+            true => self.write(part).await?,
+            // On its own it would keep all of what it came with in memory.
+            false => self.unwritten.extend_from_slice(&part),
+        }
+        Ok(())
+    }
+
+    /// Writes bytes behind those that are in the file.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), SpoolError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let length = self.written + bytes.len() as u64;
+        let folder = &self.options.folder;
+        let file = match self.file.take() {
+            Some(file) if file.is_in_memory() && length > IN_MEMORY_FILE => {
+                let moved = move_to(folder, &file, self.written).await;
+                moved.map_err(|error| not_in(folder, error))?
             }
-            let mut file = unix::anonymous_file("runner-body").map_err(not_in_memory)?;
-            file.write_all(bytes).map_err(not_in_memory)?;
-            self.place = Place::MemoryFile(file);
-        }
-        if let Place::MemoryFile(file) = &mut self.place {
-            if self.length <= IN_MEMORY_FILE {
-                return file.write_all(part).map_err(not_in_memory);
-            }
-            let folder = &self.options.folder;
-            let file = move_to(folder, file).map_err(|error| not_in(folder, error))?;
-            self.place = Place::File(file);
-        }
-        if let Place::File(file) = &mut self.place {
-            let folder = &self.options.folder;
-            file.write_all(part)
-                .map_err(|error| not_in(folder, error))?;
-        }
+            Some(file) => file,
+            None => BodyFile::in_memory().map_err(not_in_memory)?,
+        };
+        let in_memory = file.is_in_memory();
+        let written = file.write(self.written, bytes).await;
+        written.map_err(|error| match in_memory {
+            true => not_in_memory(error),
+            false => not_in(folder, error),
+        })?;
+        self.file = Some(file);
+        self.written = length;
         Ok(())
     }
 
@@ -116,19 +127,30 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Unwritable`].
-    pub fn finish(self) -> Result<RequestBody, SpoolError> {
-        match self.place {
-            Place::Memory(bytes) => Ok(in_one_piece(bytes.freeze())),
-            Place::MemoryFile(mut file) | Place::File(mut file) => {
-                file.rewind()
-                    .map_err(|error| not_in(&self.options.folder, error))?;
-                Ok(RequestBody::File {
-                    file,
-                    length: self.length,
-                })
-            }
+    pub async fn finish(mut self) -> Result<RequestBody, SpoolError> {
+        let rest = self.unwritten.split().freeze();
+        if self.file.is_some() {
+            self.write(rest.clone()).await?;
         }
+        let length = self.written;
+        Ok(match self.file {
+            Some(file) => RequestBody::File { file, length },
+            None => in_one_piece(rest),
+        })
     }
+}
+
+/// A file in the folder with what one in memory holds.
+async fn move_to(folder: &Path, memory: &BodyFile, length: u64) -> io::Result<BodyFile> {
+    let file = BodyFile::in_folder(folder.to_owned()).await?;
+    let mut offset = 0;
+    while offset < length {
+        let piece = memory.read(offset, length - offset).await?;
+        let size = piece.len() as u64;
+        file.write(offset, piece).await?;
+        offset += size;
+    }
+    Ok(file)
 }
 
 /// A body that came in one piece.
@@ -139,56 +161,6 @@ pub fn in_one_piece(bytes: Bytes) -> RequestBody {
     } else {
         RequestBody::Bytes(bytes)
     }
-}
-
-/// A file in the folder, without a name, with what the memory file holds.
-fn move_to(folder: &Path, memory: &mut File) -> io::Result<File> {
-    let mut file = unnamed_file(folder)?;
-    memory.rewind()?;
-    io::copy(memory, &mut file)?;
-    Ok(file)
-}
-
-/// An empty file in a folder, open for reading and writing, that goes when it is closed.
-fn unnamed_file(folder: &Path) -> io::Result<File> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{Mode, OFlags};
-        use rustix::io::Errno;
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => return Ok(File::from(file)),
-            // File systems that cannot do it, and kernels that take it for a plain folder.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    created_and_removed(folder)
-}
-
-/// How many names are tried before a folder full of other people's files is given up.
-const NAMES: u32 = 100;
-
-fn created_and_removed(folder: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-
-    for _ in 0..NAMES {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("runner-body-{}-{number}", std::process::id()));
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        match options.open(&path) {
-            Ok(file) => {
-                std::fs::remove_file(&path)?;
-                return Ok(file);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 fn not_in_memory(error: io::Error) -> SpoolError {
@@ -217,11 +189,12 @@ impl std::error::Error for SpoolError {}
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::sync::Arc;
 
-    use super::{Spool, SpoolError, SpoolOptions, created_and_removed};
+    use bytes::Bytes;
+
+    use super::{Spool, SpoolError, SpoolOptions};
     use crate::application::RequestBody;
 
     fn options(folder: &Path) -> Arc<SpoolOptions> {
@@ -231,8 +204,8 @@ mod tests {
         })
     }
 
-    #[test]
-    fn every_size_comes_out_as_it_went_in_and_leaves_nothing_behind() {
+    #[tokio::test]
+    async fn every_size_comes_out_as_it_went_in_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path());
         let everything: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -248,17 +221,20 @@ mod tests {
             for part in [size.max(1), 8_191] {
                 let mut spool = Spool::new(&options);
                 for part in everything[..size].chunks(part) {
-                    spool.push(part).unwrap();
+                    spool.push(Bytes::copy_from_slice(part)).await.unwrap();
                 }
-                let body = spool.finish().unwrap();
+                let body = spool.finish().await.unwrap();
                 assert_eq!(body.length(), size as u64);
                 let received = match body {
                     RequestBody::Empty => Vec::new(),
                     RequestBody::Bytes(bytes) => bytes.to_vec(),
-                    RequestBody::File { mut file, .. } => {
+                    RequestBody::File { file, length } => {
                         assert!(in_file, "{size}");
                         let mut bytes = Vec::new();
-                        file.read_to_end(&mut bytes).unwrap();
+                        while (bytes.len() as u64) < length {
+                            let read = file.read(bytes.len() as u64, length);
+                            bytes.extend_from_slice(&read.await.unwrap());
+                        }
                         bytes
                     }
                 };
@@ -268,42 +244,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_body_beyond_the_limit_is_too_large() {
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_too_large() {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path());
         let mut spool = Spool::new(&options);
-        spool.push(&[0; 3_000_000]).unwrap();
-        assert!(matches!(spool.push(&[0]), Err(SpoolError::TooLarge)));
+        spool.push(vec![0; 3_000_000].into()).await.unwrap();
+        let one_more = spool.push(Bytes::from_static(b"0")).await;
+        assert!(matches!(one_more, Err(SpoolError::TooLarge)));
     }
 
-    #[test]
-    fn a_folder_that_cannot_be_written_is_named() {
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_named() {
         let options = options(Path::new("/no/such/folder"));
         let mut spool = Spool::new(&options);
-        spool.push(&[0; 1_000_000]).unwrap();
-        let error = spool.push(&[0; 1_000_000]).unwrap_err();
+        spool.push(vec![0; 1_000_000].into()).await.unwrap();
+        let error = spool.push(vec![0; 1_000_000].into()).await.unwrap_err();
         assert!(matches!(error, SpoolError::Unwritable(_)));
         assert_eq!(
             error.to_string(),
             "cannot keep a request's body in `/no/such/folder`: No such file or directory (os error 2)"
         );
-    }
-
-    #[test]
-    fn a_folder_without_unnamed_files_does_as_well() {
-        let folder = tempfile::tempdir().unwrap();
-        let taken: Vec<PathBuf> = (0..3)
-            .map(|number| {
-                folder
-                    .path()
-                    .join(format!("runner-body-{}-{number}", std::process::id()))
-            })
-            .collect();
-        for path in &taken {
-            std::fs::write(path, "somebody else's").unwrap();
-        }
-        created_and_removed(folder.path()).unwrap();
-        assert_eq!(folder.path().read_dir().unwrap().count(), taken.len());
     }
 }

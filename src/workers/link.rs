@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::UnixStream;
 
 use super::ring::Ring;
+use crate::body_file::BodyFile;
 use crate::protocol::known_heads::KnownHeads;
 use crate::protocol::worker::{RequestFrame, token};
 use crate::unix;
@@ -97,10 +98,10 @@ impl Link {
         &mut self,
         number: u32,
         frame: &RequestFrame,
-        file: Option<&File>,
+        file: Option<&BodyFile>,
     ) -> io::Result<()> {
         if let Some(file) = file {
-            unix::send_descriptors(self.files.as_fd(), b"F", &[file.as_fd()])?;
+            unix::send_descriptors(self.files.as_fd(), b"F", &[file.descriptor()?])?;
         }
         self.tokens.push(token(number));
         frame.write(number, &mut self.heads, &mut self.frames);

@@ -11,6 +11,7 @@ use super::pool::{Pool, Seat};
 use super::task::Task;
 use super::{Shared, lock};
 use crate::application::{BlockSender, Blocks, Errors, Response, ResponseBody, Truncated};
+use crate::body_file::BodyFile;
 use crate::log;
 use crate::protocol::marshal::Malformed;
 use crate::protocol::worker::{self, BadAnswer, HEADER, Head, Header, Kind};
@@ -228,7 +229,7 @@ fn answer_file(
                 head.headers.insert(header::CONTENT_LENGTH, value);
             }
             let body = ResponseBody::File {
-                file,
+                file: BodyFile::of_application(file),
                 offset,
                 length,
             };

@@ -1,7 +1,6 @@
 //! A request on its way to a worker, and the promise to answer it.
 
 use std::fmt;
-use std::fs::File;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::watch::seconds;
 use crate::application::{Errors, Request, RequestBody, Response};
+use crate::body_file::BodyFile;
 use crate::log;
 use crate::protocol::worker::RequestFrame;
 
@@ -19,7 +19,7 @@ pub struct Task {
     /// The request for the worker.
     pub frame: RequestFrame,
     /// Its body, if that is a file.
-    pub file: Option<File>,
+    pub file: Option<BodyFile>,
     /// Where the application's error output goes.
     pub errors: Errors,
     /// When it came in.

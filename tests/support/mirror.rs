@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use runner::application::{
     Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
 };
+use runner::body_file::BodyFile;
 use runner::gateway::http::{HttpOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
@@ -133,7 +134,7 @@ fn file(content: &str, offset: u64, length: u64) -> ResponseBody {
     file.write_all(content.as_bytes()).unwrap();
     file.seek(SeekFrom::Start(3)).unwrap();
     ResponseBody::File {
-        file,
+        file: BodyFile::of_application(file),
         offset,
         length,
     }
@@ -253,7 +254,9 @@ fn mirror(request: &Request) -> Response {
         }
         RequestBody::Bytes(bytes) => text.push_str(&format!("{} bytes in memory", bytes.len())),
         RequestBody::File { file, length } => {
-            let size = file.metadata().unwrap().len();
+            let size = rustix::fs::fstat(file.descriptor().unwrap())
+                .unwrap()
+                .st_size;
             text.push_str(&format!("{length} bytes in a file of {size}"));
         }
     }

@@ -268,7 +268,7 @@ impl<'a> Conversation<'a> {
             }
             Event::Body { id, part } => {
                 if let Some(upload) = self.uploads.get_mut(&id)
-                    && let Err(error) = upload.body.push(&part)
+                    && let Err(error) = upload.body.push(part).await
                 {
                     self.cut_off = true;
                     self.refuse(id, &Refusal::Body(error)).await;
@@ -277,7 +277,7 @@ impl<'a> Conversation<'a> {
             Event::BodyEnd { id } => {
                 if let Some(upload) = self.uploads.remove(&id) {
                     let (sender, errors) = unbounded_channel();
-                    match request(upload, Errors::Gateway(sender)) {
+                    match request(upload, Errors::Gateway(sender)).await {
                         Ok(request) => self.start(id, request, errors),
                         Err(Refusal::Malformed(malformed)) => return Err(malformed.into()),
                         Err(refusal) => self.refuse(id, &refusal).await,
@@ -406,7 +406,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-fn request(upload: Upload, errors: Errors) -> Result<Request, Refusal> {
+async fn request(upload: Upload, errors: Errors) -> Result<Request, Refusal> {
     let pairs: Vec<(&[u8], &[u8])> = Pairs::new(&upload.params)
         .take(VARIABLES + 1)
         .collect::<Result<_, _>>()
@@ -414,7 +414,7 @@ fn request(upload: Upload, errors: Errors) -> Result<Request, Refusal> {
     if pairs.len() > VARIABLES {
         return Err(Refusal::Params);
     }
-    let body = upload.body.finish().map_err(Refusal::Body)?;
+    let body = upload.body.finish().await.map_err(Refusal::Body)?;
     environ::request(pairs.into_iter(), body, errors).map_err(Refusal::Environ)
 }
 

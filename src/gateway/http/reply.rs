@@ -1,6 +1,5 @@
 //! Responses: what an application answered, as hyper sends it.
 
-use std::fs::File;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::application::{Blocks, Response, ResponseBody, Truncated};
+use crate::body_file::BodyFile;
 use crate::gateway::http::Client;
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::length::{self, Due};
@@ -148,10 +147,10 @@ enum Source {
     Bytes(Bytes),
     Stream(Blocks),
     File {
-        file: Arc<File>,
+        file: BodyFile,
         offset: u64,
         left: u64,
-        reading: Option<JoinHandle<io::Result<Bytes>>>,
+        reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
     },
     Ended,
 }
@@ -167,7 +166,7 @@ impl ReplyBody {
                 offset,
                 length,
             } => Source::File {
-                file: Arc::new(file),
+                file,
                 offset,
                 left: length,
                 reading: None,
@@ -198,23 +197,22 @@ impl ReplyBody {
                 left,
                 reading,
             } => {
-                let task = reading.get_or_insert_with(|| {
-                    let (file, offset, left) = (Arc::clone(file), *offset, *left);
-                    spawn_blocking(move || length::read_piece(&file, offset, left))
-                });
-                let part = ready!(Pin::new(task).poll(context));
+                let read = reading.get_or_insert_with(|| Box::pin(file.read(*offset, *left)));
+                let part = ready!(read.as_mut().poll(context));
                 *reading = None;
-                let problem = match part {
-                    Ok(Ok(part)) => {
+                Poll::Ready(Some(match part {
+                    Ok(part) => {
                         *offset += part.len() as u64;
                         *left -= part.len() as u64;
-                        return Poll::Ready(Some(Ok(part)));
+                        Ok(part)
                     }
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                crate::log!("cannot read a file that the application wants to be sent: {problem}");
-                Poll::Ready(Some(Err(Truncated)))
+                    Err(error) => {
+                        crate::log!(
+                            "cannot read a file that the application wants to be sent: {error}"
+                        );
+                        Err(Truncated)
+                    }
+                }))
             }
         }
     }

@@ -33,10 +33,11 @@ pub async fn receive(mut body: Body, options: &HttpOptions) -> Result<RequestBod
         }
         spool
             .get_or_insert_with(|| Spool::new(&options.spool))
-            .push(&part)?;
+            .push(part)
+            .await?;
     }
     match spool {
-        Some(spool) => Ok(spool.finish()?),
+        Some(spool) => Ok(spool.finish().await?),
         None => Ok(RequestBody::Empty),
     }
 }

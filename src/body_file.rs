@@ -1,0 +1,306 @@
+//! The body of a request or of a response as a file. A disk can be slow, full or frozen: a file that lies on one is
+//! written, read and closed on threads that may wait, so that the event loop never does.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::unix;
+
+/// How much of a file is read at a time, in bytes.
+pub const PIECE: u64 = 128 * 1024;
+
+/// How many threads may wait for files of ours, and how many for those of applications. A frozen disk takes no more of
+/// the threads that tokio has, so that what else needs one goes on.
+const THREADS: usize = 64;
+static OUR_THREADS: Semaphore = Semaphore::const_new(THREADS);
+static THEIR_THREADS: Semaphore = Semaphore::const_new(THREADS);
+
+/// An open file. Clones are the same one; the last one closes it.
+#[derive(Clone, Debug)]
+pub struct BodyFile {
+    /// There until it is dropped.
+    file: Option<Arc<File>>,
+    place: Place,
+}
+
+/// Where a file lies.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In memory: nothing has to be waited for.
+    Memory,
+    /// In our folder for temporary files.
+    Ours,
+    /// Where the application has it.
+    Theirs,
+}
+
+impl BodyFile {
+    /// An empty one in memory, without a name.
+    ///
+    /// # Errors
+    /// The system has no memory or descriptors left.
+    pub fn in_memory() -> io::Result<Self> {
+        let file = unix::anonymous_file("runner-body")?;
+        Ok(Self::new(file, Place::Memory))
+    }
+
+    /// An empty one in a folder, without a name: it goes when it is closed.
+    ///
+    /// # Errors
+    /// Nothing can be written there.
+    pub async fn in_folder(folder: PathBuf) -> io::Result<Self> {
+        let file = on_thread(Place::Ours, move || unnamed_file(&folder)).await?;
+        Ok(Self::new(file, Place::Ours))
+    }
+
+    /// One that an application has opened.
+    #[must_use]
+    pub fn of_application(file: File) -> Self {
+        Self::new(file, Place::Theirs)
+    }
+
+    fn new(file: File, place: Place) -> Self {
+        let file = Some(Arc::new(file));
+        Self { file, place }
+    }
+
+    /// The descriptor, for another process. Its offset is at the start: we use none.
+    ///
+    /// # Errors
+    /// Never, as long as the file is there.
+    pub fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(file.as_fd())
+    }
+
+    /// Whether it lies in memory.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.place, Place::Memory)
+    }
+
+    /// Writes bytes at an offset, all of them. If the future is dropped, that may happen all the same.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the program ends.
+    pub fn write(
+        &self,
+        offset: u64,
+        bytes: Bytes,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        self.clone()
+            .work(move |file| file.write_all_at(&bytes, offset))
+    }
+
+    /// Some bytes from an offset on, at most `length` of them and [`PIECE`].
+    ///
+    /// # Errors
+    /// The file cannot be read, or is shorter, or the program ends.
+    pub fn read(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> impl Future<Output = io::Result<Bytes>> + Send + use<> {
+        self.clone()
+            .work(move |file| read_piece(file, offset, length))
+    }
+
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let place = self.place;
+        on_thread(place, move || match &self.file {
+            Some(file) => work(file),
+            None => Err(io::ErrorKind::NotFound.into()),
+        })
+        .await
+    }
+}
+
+impl Drop for BodyFile {
+    fn drop(&mut self) {
+        // Closing the last file of an unlinked one has the system give back its blocks; on NFS it asks the server.
+        let Some(file) = self.file.take().and_then(Arc::into_inner) else {
+            return;
+        };
+        match (self.place, Handle::try_current()) {
+            (Place::Ours | Place::Theirs, Ok(runtime)) => {
+                let place = self.place;
+                runtime.spawn(on_thread(place, move || {
+                    drop(file);
+                    Ok(())
+                }));
+            }
+            (Place::Memory, _) | (_, Err(_)) => drop(file),
+        }
+    }
+}
+
+/// Does what may have to wait.
+async fn on_thread<T: Send + 'static>(
+    place: Place,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let threads = match place {
+        Place::Memory => return work(),
+        Place::Ours => &OUR_THREADS,
+        Place::Theirs => &THEIR_THREADS,
+    };
+    let permit = threads.acquire().await.map_err(io::Error::other)?;
+    // Whoever waits for the result may go away: the thread is taken until it is free again.
+    let work = move || {
+        let _permit = permit;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await?
+}
+
+/// Some bytes of a file from an offset on, at most `length` of them and [`PIECE`].
+fn read_piece(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
+    // At most 128 KiB, which every usize holds.
+    let mut piece = vec![0; length.min(PIECE) as usize];
+    loop {
+        match file.read_at(&mut piece, offset) {
+            Ok(0) if length > 0 => return Err(io::Error::other("it is shorter than it was")),
+            Ok(count) => {
+                piece.truncate(count);
+                return Ok(piece.into());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// An empty file in a folder, open for reading and writing, that goes when it is closed.
+fn unnamed_file(folder: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags};
+        use rustix::io::Errno;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => return Ok(File::from(file)),
+            // File systems that cannot do it, and kernels that take it for a plain folder.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    created_and_removed(folder)
+}
+
+/// How many names are tried before a folder full of other people's files is given up.
+const NAMES: u32 = 100;
+
+fn created_and_removed(folder: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+
+    for _ in 0..NAMES {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("runner-body-{}-{number}", std::process::id()));
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        match options.open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use bytes::Bytes;
+
+    use super::{BodyFile, PIECE, Place, created_and_removed, on_thread};
+
+    #[tokio::test]
+    async fn what_is_written_is_read_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_folder = BodyFile::in_folder(folder.path().to_owned()).await.unwrap();
+        for file in [BodyFile::in_memory().unwrap(), in_folder] {
+            let everything: Vec<u8> = (0..PIECE + 7).map(|n| (n % 251) as u8).collect();
+            let (first, second) = everything.split_at(1000);
+            file.write(1000, Bytes::copy_from_slice(second))
+                .await
+                .unwrap();
+            file.write(0, Bytes::copy_from_slice(first)).await.unwrap();
+            let piece = file.read(0, u64::MAX).await.unwrap();
+            assert!(piece == everything[..PIECE as usize]);
+            let rest = file.read(PIECE, u64::MAX).await.unwrap();
+            assert!(rest == everything[PIECE as usize..]);
+            assert_eq!(file.read(1, 2).await.unwrap(), everything[1..3]);
+            let error = file.read(PIECE + 7, 1).await.unwrap_err();
+            assert_eq!(error.to_string(), "it is shorter than it was");
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_frozen_disk_holds_up_those_who_want_it_and_nobody_else() {
+        let (thaw, frozen) = std::sync::mpsc::channel::<()>();
+        let frozen = Arc::new(Mutex::new(frozen));
+        let wait = move || {
+            let frozen = Arc::clone(&frozen);
+            // Ends when nobody is left who could thaw it.
+            let _ = frozen.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            Ok(())
+        };
+        // More than there are threads in all.
+        let waiting: Vec<_> = (0..1000)
+            .map(|_| tokio::spawn(on_thread(Place::Ours, wait.clone())))
+            .collect();
+        let theirs = BodyFile::of_application(tempfile::tempfile().unwrap());
+        theirs.write(0, Bytes::from_static(b"abc")).await.unwrap();
+        assert_eq!(theirs.read(0, 3).await.unwrap(), "abc");
+        drop(theirs);
+        let other = tokio::task::spawn_blocking(|| 1 + 1).await;
+        assert_eq!(other.unwrap(), 2);
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        // Those who go away meanwhile leave their threads where they are.
+        waiting
+            .iter()
+            .step_by(2)
+            .for_each(tokio::task::JoinHandle::abort);
+        drop(thaw);
+        for (number, waiting) in waiting.into_iter().enumerate() {
+            assert_eq!(waiting.await.is_ok(), number % 2 == 1);
+        }
+    }
+
+    #[test]
+    fn a_folder_without_unnamed_files_does_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken: Vec<PathBuf> = (0..3)
+            .map(|number| {
+                folder
+                    .path()
+                    .join(format!("runner-body-{}-{number}", std::process::id()))
+            })
+            .collect();
+        for path in &taken {
+            std::fs::write(path, "somebody else's").unwrap();
+        }
+        created_and_removed(folder.path()).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), taken.len());
+    }
+}
