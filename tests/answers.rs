@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::application::{Application, Errors, RequestBody, ResponseBody};
+use runner::body_file::BodyFile;
 use tokio::sync::mpsc;
 
 use support::{APPLICATION, GRACE, blocks, body, pool, pool_of, request};
@@ -148,7 +149,10 @@ async fn large_bodies_go_both_ways() {
         let mut file = tempfile::tempfile().expect("made");
         file.write_all(b"from a file").expect("written");
         file.rewind().expect("rewound");
-        large.body = RequestBody::File { file, length: 11 };
+        large.body = RequestBody::File {
+            file: BodyFile::of_application(file),
+            length: 11,
+        };
         assert_eq!(
             body(pool.wsgi.respond(large).await).await.expect("whole"),
             wanted

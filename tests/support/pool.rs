@@ -248,11 +248,7 @@ pub async fn body(response: Response) -> Result<String, String> {
             file,
             offset,
             length,
-        } => {
-            use std::os::unix::fs::FileExt;
-            bytes.resize(usize::try_from(length).expect("small"), 0);
-            file.read_exact_at(&mut bytes, offset).expect("read");
-        }
+        } => bytes.extend_from_slice(&file.read(offset, length).await.expect("read")),
     }
     Ok(String::from_utf8(bytes).expect("UTF-8"))
 }
