@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runner::application::{
     Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
 };
+use runner::body_file::BodyFile;
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
@@ -59,9 +60,10 @@ pub fn body(body: RequestBody) -> Vec<u8> {
     match body {
         RequestBody::Empty => Vec::new(),
         RequestBody::Bytes(bytes) => bytes.to_vec(),
-        RequestBody::File { mut file, length } => {
+        RequestBody::File { file, length } => {
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).unwrap();
+            let file = file.descriptor().unwrap().try_clone_to_owned().unwrap();
+            File::from(file).read_to_end(&mut bytes).unwrap();
             assert_eq!(bytes.len() as u64, length);
             bytes
         }
@@ -73,10 +75,10 @@ pub fn pattern(length: usize) -> Bytes {
     (0..length).map(|place| (place % 251) as u8).collect()
 }
 
-pub fn file(content: &[u8]) -> File {
+pub fn file(content: &[u8]) -> BodyFile {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
-    file
+    BodyFile::of_application(file)
 }
 
 impl Sample {
