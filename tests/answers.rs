@@ -62,6 +62,18 @@ async fn statuses_and_headers_arrive_as_they_were_given() {
     pool.wsgi.stop(GRACE).await;
 }
 
+/// A map of header fields cannot hold so many, and a frame's head cannot even tell more than 65 535.
+#[tokio::test]
+async fn a_head_that_is_too_large_costs_its_own_request_only() {
+    let pool = pool(|_| ()).await;
+    for count in [1_000, 24_576, 30_000, 65_534, 65_535, 70_000] {
+        let status = pool.get(&format!("/fields/{count}")).await.status;
+        assert_eq!(status, StatusCode::BAD_GATEWAY, "{count}");
+    }
+    assert_eq!(pool.text("/fields/900").await, "ok");
+    pool.wsgi.stop(GRACE).await;
+}
+
 #[tokio::test]
 async fn blocks_arrive_as_they_are_made() {
     let pool = pool(|_| ()).await;

@@ -17,3 +17,5 @@ pub mod known_heads;
 pub mod marshal;
 
 pub mod worker;
+
+pub mod answer;

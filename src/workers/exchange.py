@@ -14,6 +14,7 @@ from runner_resolve import described, traceback_of
 
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker.rs
 TRUNCATED = 1
+MOST_FIELDS = 65535  # that a frame can count
 
 
 class Gone(BaseException):
@@ -114,6 +115,9 @@ class Exchange:
     def encoded_head(self):
         """Status and header fields as runner reads them."""
         try:
+            if len(self.headers) > MOST_FIELDS:
+                # More are more than runner lets through, which says so.
+                self.headers = self.headers[:MOST_FIELDS]
             return "\0".join([self.status, *chain.from_iterable(self.headers)]).encode("latin-1")
         except (TypeError, ValueError):
             if self.status is None:

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use tokio_util::sync::CancellationToken;
 
 use super::lane::Confused;
@@ -13,8 +13,9 @@ use super::{Shared, lock};
 use crate::application::{BlockSender, Blocks, Errors, Response, ResponseBody, Truncated};
 use crate::body_file::BodyFile;
 use crate::log;
+use crate::protocol::answer::{self, BadAnswer, Head};
 use crate::protocol::marshal::Malformed;
-use crate::protocol::worker::{self, BadAnswer, HEADER, Head, Header, Kind};
+use crate::protocol::worker::{HEADER, Header, Kind};
 
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -114,7 +115,7 @@ async fn take_frame(
             let (sender, blocks) = Blocks::channel();
             let mut pool = lock(&shared.pool);
             let task = pool.current(seat, number)?;
-            let response = match worker::head(header, &payload) {
+            let response = match answer::head(header, &payload) {
                 Ok(head) => response(head, ResponseBody::Stream(blocks)),
                 Err(error) => bad_answer(task, &error),
             };
@@ -200,7 +201,7 @@ fn answer(pool: &mut Pool, seat: Seat, header: Header, payload: &Bytes) -> Resul
         return Err(Confused);
     }
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match worker::answer(header, payload) {
+    let response = match answer::answer(header, payload) {
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
         Err(error) => bad_answer(&task, &error),
     };
@@ -217,7 +218,7 @@ fn answer_file(
 ) -> Result<(), Confused> {
     let file = pool.link(seat).ok_or(Confused)?.receive_file();
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match (worker::file(header, payload), file) {
+    let response = match (answer::file(header, payload), file) {
         (Ok((mut head, offset, length)), Ok(file)) => {
             let announced = head
                 .headers
@@ -236,7 +237,10 @@ fn answer_file(
             response(head, body)
         }
         (Err(error), _) => bad_answer(&task, &error),
-        (_, Err(error)) => bad_answer(&task, &BadAnswer(format!("the file did not come: {error}"))),
+        (_, Err(error)) => {
+            let reason = format!("the file did not come: {error}");
+            bad_answer(&task, &BadAnswer::Malformed(reason))
+        }
     };
     // If nobody wants it any more, nobody needs to have it.
     let _ = task.answer(response);
@@ -253,12 +257,13 @@ fn response(head: Head, body: ResponseBody) -> Response {
 }
 
 fn bad_answer(task: &Task, error: &BadAnswer) -> Response {
+    let status = error.status();
     log!(
-        "500 for {}: the application's answer cannot be sent: {}",
-        task.about,
-        error.0
+        "{} for {}: the application's answer cannot be sent: {error}",
+        status.as_u16(),
+        task.about
     );
-    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+    Response::plain(status)
 }
 
 fn cancel(pool: &mut Pool, seat: Seat, number: u32) {

@@ -103,6 +103,10 @@ def application(environ, start_response):
         note("waiting")
         wait_for("go")
         body = str(os.getpid()).encode()
+    elif path.startswith("/fields/"):
+        # So many header fields.
+        text += [("X-%d" % number, "v") for number in range(int(path.rpartition("/")[2]))]
+        body = b"ok"
     elif path == "/hoard":
         hoard.append(b"x" * (64 << 20))
         body = str(os.getpid()).encode()
