@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use runner::supervisor::client::Client;
 use runner::supervisor::control::{Answer, Control, Handed, Handover, Order, Place};
+use runner::supervisor::trust::Trust;
 use serde_json::json;
 use support::Folder;
 use tokio::runtime::Builder;
@@ -59,7 +60,7 @@ impl Master {
     }
 
     fn ask(&self, order: Order) -> Option<Answer> {
-        let mut client = Client::connect(&self.path)
+        let mut client = Client::connect(&self.path, Trust::own())
             .expect("a socket")
             .expect("a master");
         client.ask(order).expect("an answer")
@@ -119,7 +120,7 @@ fn each_order_has_its_answer() {
         }
         other => panic!("{other:?}"),
     }
-    let client = Client::connect(&master.path)
+    let client = Client::connect(&master.path, Trust::own())
         .expect("a socket")
         .expect("a master");
     assert_eq!(
@@ -245,6 +246,44 @@ except OSError:
     master.quit();
 }
 
+/// In a folder that everybody can write to, another user can put a socket in the place of ours.
+#[tokio::test]
+async fn a_stranger_is_no_successor() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let everybody = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(folder.path(""), everybody).expect("our own folder");
+    let path = folder.path("control");
+    let control = Control::open(&path, Place::Free).expect("a control socket");
+    let listen = "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); \
+                  s.bind('stranger'); s.listen(); print('listens', file=sys.stderr); s.accept()";
+    let stranger = folder.program("python3", ["-c", listen]).begin();
+    stranger.wait_for_log(|log| log.contains("listens"));
+    fs::rename(folder.path("stranger"), &path).expect("a socket");
+    let refusal = |path: &Path| {
+        let refused = Client::connect(path, Trust::own()).expect_err("a stranger");
+        format!("{refused:#}")
+    };
+    let theirs = "it belongs to another user (65534)";
+    assert!(refusal(&path).ends_with(theirs), "{}", refusal(&path));
+    assert!(!control.has_successor());
+    // The file is not all that counts.
+    std::os::unix::fs::chown(&path, Some(0), Some(0)).expect("we are root");
+    let theirs = "the process that listens there belongs to another user (65534)";
+    assert!(refusal(&path).ends_with(theirs), "{}", refusal(&path));
+    assert!(!control.has_successor());
+    // Nor is what a link leads to.
+    let own = UnixListener::bind(folder.path("own")).expect("a socket");
+    std::os::unix::fs::symlink(folder.path("own"), folder.path("link")).expect("a link");
+    let link = "it is a symbolic link";
+    assert!(refusal(&folder.path("link")).ends_with(link));
+    drop(own);
+    stranger.signal(rustix::process::Signal::KILL);
+    assert_eq!(stranger.wait().status, -9);
+}
+
 #[test]
 fn a_successor_takes_the_place_without_a_gap() {
     let folder = Folder::new();
@@ -259,7 +298,11 @@ fn a_successor_takes_the_place_without_a_gap() {
     }
     masters.remove(0).quit();
     assert_eq!(fs::read_dir(folder.path("")).expect("a folder").count(), 0);
-    assert!(Client::connect(&path).expect("nothing there").is_none());
+    assert!(
+        Client::connect(&path, Trust::own())
+            .expect("nothing there")
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -297,7 +340,7 @@ fn a_master_that_does_not_make_sense() {
             Err("the master has sent fewer sockets than it says"),
         ),
     ] {
-        let mut client = Client::connect(&path)
+        let mut client = Client::connect(&path, Trust::own())
             .expect("a socket")
             .expect("a listener");
         let (mut stream, _) = listener.accept().expect("the client");

@@ -183,3 +183,67 @@ fn nginx_that_keeps_its_fastcgi_connections_notices_nothing() {
         }
     });
 }
+
+/// Whoever hands over says of each socket where it listens: that is compared with where it does.
+#[test]
+fn sockets_that_are_handed_over_are_what_they_are_said_to_be() {
+    let folder = Folder::new();
+    let path = folder.path("web");
+    let bound = |url: &str| -> Vec<OwnedFd> {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let listener = Listener::bind(&url.parse().unwrap()).unwrap();
+        let sockets = listener.sockets().map(|one| one.try_clone_to_owned());
+        sockets.collect::<Result<_, _>>().unwrap()
+    };
+    let port = free_port();
+    let tcp = format!("tcp://127.0.0.1:{port}");
+    let other = format!("tcp://127.0.0.1:{}", free_port());
+    let unix = format!("unix:{}", path.display());
+    let elsewhere = "a socket that was handed over listens elsewhere";
+    let (web, file) = (bound(&tcp), UnixListener::bind(&path).unwrap());
+    let file = || vec![OwnedFd::from(file.try_clone().unwrap())];
+    let web = || vec![web[0].try_clone().unwrap(), web[1].try_clone().unwrap()];
+    let alone = || {
+        vec![OwnedFd::from(
+            std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
+        )]
+    };
+    let device = || vec![OwnedFd::from(std::fs::File::open("/dev/null").unwrap())];
+    let connected = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        vec![OwnedFd::from(
+            std::net::TcpStream::connect(address).unwrap(),
+        )]
+    };
+    let anywhere = bound("tcp://*:0");
+    let cases: [(&str, Vec<OwnedFd>, &str); 17] = [
+        (&tcp, web(), ""),
+        ("tcp://127.0.0.1:0", web(), ""),
+        (&format!("tcp://localhost:{port}"), web(), ""),
+        (&format!("tcp://a.name.of.it:{port}"), web(), ""),
+        ("tcp://*:0", anywhere, ""),
+        ("fd.socket:*", web(), ""),
+        (&unix, file(), ""),
+        (&other, web(), elsewhere),
+        (&format!("tcp://127.0.0.2:{port}"), web(), elsewhere),
+        (&format!("tcp://[::1]:{port}"), web(), elsewhere),
+        (&format!("tcp://*:{port}"), web(), elsewhere),
+        (&tcp, file(), elsewhere),
+        (&unix, web(), elsewhere),
+        (&format!("{unix}2"), file(), elsewhere),
+        (&tcp, alone(), "what was handed over is no stream socket"),
+        (&tcp, device(), "what was handed over is no socket"),
+        (
+            &tcp,
+            connected(),
+            "a socket that was handed over does not listen",
+        ),
+    ];
+    for (url, sockets, wanted) in cases {
+        let said = Listener::check(&url.parse().unwrap(), &sockets);
+        let said = said.map_or_else(|error| error.to_string(), |()| String::new());
+        assert_eq!(said, wanted, "{url}");
+    }
+}

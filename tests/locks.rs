@@ -269,6 +269,12 @@ fn a_pid_file_says_who_is_the_master_as_long_as_it_lives() {
     drop(old);
     assert_eq!(find(&path).unwrap(), Found::Nothing);
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
+    // What somebody has written into it is not removed with it.
+    let own = publish(&path);
+    fs::write(&path, "my thesis").unwrap();
+    drop(own);
+    assert_eq!(folder.read("app.pid"), "my thesis");
+    fs::remove_file(&path).unwrap();
     // One that is not published leaves nothing either.
     drop(PidFile::prepare(&path).unwrap());
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
@@ -283,10 +289,6 @@ fn a_pid_file_that_is_stale() {
         (String::new(), Stale::Empty),
         ("\n".to_owned(), Stale::Empty),
         ("\0\0\0\0".to_owned(), Stale::Empty),
-        ("what?".to_owned(), Stale::Garbage),
-        ("-1".to_owned(), Stale::Garbage),
-        ("0".to_owned(), Stale::Garbage),
-        ("99999999999999999999".to_owned(), Stale::Garbage),
         (number(dead), Stale::Ended(dead)),
         // The number of a process that lives, and is no master.
         (number(own), Stale::Stranger(own)),
@@ -297,6 +299,61 @@ fn a_pid_file_that_is_stale() {
         drop(publish(&path));
         assert_eq!(find(&path).unwrap(), Found::Nothing);
     }
+}
+
+/// Somebody's own file, named by mistake, however short it is.
+#[test]
+fn what_is_no_pid_file_is_never_replaced() {
+    for contents in [
+        "what?",
+        "x",
+        "-1",
+        "+1",
+        "0",
+        "1 2",
+        "1\n2\n",
+        "0x10",
+        "1.5",
+        "\u{b2}",
+        "4194305",
+        "99999999999999999999",
+    ] {
+        let folder = Folder::new().file("app.pid", contents);
+        let path = folder.path("app.pid");
+        let refused = find(&path).map(drop).unwrap_err().to_string();
+        let reason = "app.pid` is no pid file, and is not overwritten";
+        assert!(refused.ends_with(reason), "{contents:?}: {refused}");
+        let refused = PidFile::prepare(&path).map(drop).unwrap_err().to_string();
+        assert!(refused.ends_with(reason), "{contents:?}: {refused}");
+        assert_eq!(folder.read("app.pid"), contents);
+        assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
+    }
+}
+
+/// Whoever can write to a folder can put files there before we do.
+#[test]
+fn files_of_other_users_are_not_believed() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    for (name, contents) in [("app.pid", "1\n"), ("lock", ""), ("own", "1\n")] {
+        fs::write(folder.path(name), contents).expect("a file");
+        chown(folder.path(name), Some(4711), None).expect("root can do that");
+    }
+    let refused = find(&folder.path("app.pid")).map(drop).unwrap_err();
+    let reason = "app.pid` belongs to another user (4711), who is not believed";
+    assert!(refused.to_string().ends_with(reason), "{refused}");
+    for kind in ["flockfile", "shlockfile"] {
+        let refused = url(kind, &folder.path("lock")).try_lock().unwrap_err();
+        let refused = format!("{refused:#}");
+        let reason = "it belongs to another user (4711)";
+        assert!(refused.ends_with(reason), "{kind}: {refused}");
+    }
+    // But those of whom the folder belongs to are: root gives him what it makes there.
+    chown(folder.path(""), Some(4711), None).expect("root can do that");
+    assert!(matches!(find(&folder.path("own")), Ok(Found::Stale(_))));
+    assert!(take(&url("flockfile", &folder.path("lock"))).is_some());
 }
 
 #[test]

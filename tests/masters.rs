@@ -128,10 +128,6 @@ fn a_pid_file_that_was_left_behind_keeps_nobody_from_starting() {
     let stranger = std::process::id();
     for (contents, why) in [
         (String::new(), "it is empty".to_owned()),
-        (
-            "no number\n".to_owned(),
-            "there is something else than a number in it".to_owned(),
-        ),
         (format!("{dead}\n"), format!("process {dead} has ended")),
         (
             format!("{stranger}\n"),
@@ -206,6 +202,15 @@ fn a_master_that_does_not_answer_is_left_alone() {
         server.wait_for_log(|log| reloaded(log) > before);
         reigns(&server);
     }
+    // What is not its own it does not touch.
+    fs::remove_file(folder.path("app.pid")).expect("a file");
+    fs::write(folder.path("app.pid"), "my thesis").expect("a file");
+    let told = folder.runner(["reload", "app.conf"]).run();
+    told.is(0, "app.conf serves the new version\n", "");
+    server.wait_for_log(|log| log.contains("app.pid` is no pid file, and is not overwritten\n"));
+    assert_eq!(folder.read("app.pid"), "my thesis");
+    fs::remove_file(folder.path("app.pid")).expect("a file");
+    folder.runner(["reload", "app.conf"]).run().success();
     // A socket that nobody listens on is no successor's.
     fs::remove_file(folder.path("app.pid.socket")).expect("a socket");
     drop(UnixListener::bind(folder.path("app.pid.socket")));
@@ -362,6 +367,10 @@ fn what_cannot_be_a_pid_file_is_not_touched() {
         ),
         (
             "yes thesis | head -n 100 >app.pid",
+            "`[folder]/app.pid` is no pid file, and is not overwritten",
+        ),
+        (
+            "echo Command >app.pid",
             "`[folder]/app.pid` is no pid file, and is not overwritten",
         ),
     ] {

@@ -228,6 +228,66 @@ fn a_master_takes_the_seat_of_another_as_the_user_that_both_become() {
     assert!(!left("run/app.pid") && !left("run/app.pid.socket"));
 }
 
+/// Stands in the place of a master, and does as one would that is told to hand over.
+const IMPOSTOR: &str = r#"
+import array, os, socket, sys
+os.setuid(65534)
+web = socket.create_server(('127.0.0.1', 0))
+control = socket.socket(socket.AF_UNIX)
+control.bind('run/app.pid.socket')
+control.listen()
+print('listens', file=sys.stderr, flush=True)
+while True:
+    asker, _ = control.accept()
+    order = asker.recv(99)
+    print('told', order, file=sys.stderr, flush=True)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [web.fileno()]))]
+    asker.sendmsg([b'{"sockets":[{"url":"tcp://127.0.0.1:0","descriptors":1}],"manager":null}\n'], rights)
+    asker.close()
+"#;
+
+#[test]
+fn root_gives_nothing_to_another_users_master() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let pid_file = "runner.supervise.pid_file = 'run/app.pid'\n";
+    let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{pid_file}")).file("run/keep", "");
+    let mode = |mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(folder.path("run"), mode).expect("our own folder");
+    };
+    mode(0o777);
+    let impostor = folder.program("python3", ["-c", IMPOSTOR]).begin();
+    impostor.wait_for_log(|log| log.contains("listens"));
+    let socket = "cannot connect to the control socket `[folder]/run/app.pid.socket`";
+    let error = format!("error: {socket}: it belongs to another user ({NOBODY})\n");
+    for command in ["supervise", "reload", "stop", "status"] {
+        let said = folder.runner([command, "app.ini"]).run();
+        assert_eq!(said.status, 1, "{command}: {said:?}");
+        assert!(said.stderr.ends_with(&error), "{command}: {said:?}");
+    }
+    let said = folder.runner(["supervise", "app.ini"]).run();
+    let warned = "runner: everybody can write to the folder `[folder]/run`, and replace \
+                  `[folder]/run/app.pid` there\n";
+    assert!(said.stderr.starts_with(warned), "{said:?}");
+    // In a folder of that user, he is told what to do, and is given nothing.
+    chown(folder.path("run"), Some(NOBODY), None).expect("we are root");
+    mode(0o755);
+    let said = folder.runner(["supervise", "app.ini"]).run();
+    assert!(said.stderr.ends_with(&error), "{said:?}");
+    let warned = format!(
+        "runner: the folder `[folder]/run` belongs to another user ({NOBODY}), who can replace \
+         `[folder]/run/app.pid` there\n"
+    );
+    assert!(said.stderr.starts_with(&warned), "{said:?}");
+    assert!(!impostor.log().contains("told"), "{}", impostor.log());
+    folder.runner(["reload", "app.ini"]).run();
+    impostor.wait_for_log(|log| log.contains("told b'{\"order\":\"reload\"}"));
+    impostor.signal(Signal::KILL);
+    assert_eq!(impostor.wait().status, -9);
+}
+
 #[test]
 fn only_root_can_become_somebody_else() {
     for setting in ["runner.user = 'nobody'", "runner.group = 4242"] {

@@ -47,6 +47,13 @@ impl Identity {
         })
     }
 
+    /// The number of the user that a server is to be, where the settings name one.
+    #[must_use]
+    pub fn user(scope: &Scope) -> Option<u32> {
+        let user = scope.configuration.text(USER)?;
+        privileges::user_number(&user)
+    }
+
     /// Listens, and takes the identity on for good. A port may need root's rights; a file is made by its owner, who is
     /// to remove it, too.
     ///

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::command::arguments::Arguments;
 use crate::command::failure::Failure;
 use crate::command::graph::Node;
+use crate::command::identity::Identity;
 use crate::command::line::{Origin, Scope, Word};
 use crate::command::{run_ini, supervise};
 use crate::config::{self, Format, PID_FILE};
@@ -18,6 +19,7 @@ use crate::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
 use crate::supervisor::client::Client;
 use crate::supervisor::control::{Answer, Order, beside};
 use crate::supervisor::seat::why_unreachable;
+use crate::supervisor::trust::Trust;
 
 /// The setting that names a control socket.
 pub const STATUS_URL: &str = "runner.status.url";
@@ -28,7 +30,23 @@ pub struct Master {
     /// As the user named it.
     shown: String,
     /// Where its control socket may be: one can be run with a pid file and without.
-    sockets: Vec<PathBuf>,
+    sockets: Vec<Place>,
+}
+
+/// Where a control socket may be.
+#[derive(Clone, Debug)]
+struct Place {
+    socket: PathBuf,
+    /// Who may listen there, for an order to be given.
+    trust: Trust,
+}
+
+impl Place {
+    /// That of a master which is to be the user with this number, if it is.
+    fn new(socket: PathBuf, user: Option<u32>) -> Self {
+        let trust = Trust::of_folder(&socket).and(user);
+        Self { socket, trust }
+    }
 }
 
 /// The master that the first word means, or, if there is none, the settings. Whether it runs is another question.
@@ -40,7 +58,7 @@ pub fn named(scope: Scope, mut arguments: Arguments) -> Result<Master, Failure> 
         let sockets = sockets(&scope)?;
         return match sockets.first() {
             Some(first) => Ok(Master {
-                shown: first.display().to_string(),
+                shown: first.socket.display().to_string(),
                 sockets,
             }),
             None => Err(arguments.missing("FILE")),
@@ -55,13 +73,14 @@ pub fn named(scope: Scope, mut arguments: Arguments) -> Result<Master, Failure> 
 }
 
 /// Where the control socket may be of the master that a word means.
-fn sockets_of(scope: Scope, word: Word, mut arguments: Arguments) -> Result<Vec<PathBuf>, Failure> {
+fn sockets_of(scope: Scope, word: Word, mut arguments: Arguments) -> Result<Vec<Place>, Failure> {
     if let Some(path) = word.text.strip_prefix("unix:") {
-        return Ok(vec![scope.folder(&word.origin).join(path)]);
+        let socket = scope.folder(&word.origin).join(path);
+        return Ok(vec![Place::new(socket, Identity::user(&scope))]);
     }
     let path = scope.path(&word);
     if let Some(socket) = at(&path) {
-        return Ok(vec![socket]);
+        return Ok(vec![Place::new(socket, Identity::user(&scope))]);
     }
     if config::format(&path) == Some(Format::Keys) {
         let file = run_ini::run_file(&scope, &word);
@@ -75,7 +94,10 @@ fn sockets_of(scope: Scope, word: Word, mut arguments: Arguments) -> Result<Vec<
     // It may run another file, which says it.
     arguments.line.words = vec![word];
     match run_ini::resolve(scope, arguments).map(|file| file.node) {
-        Ok(Node::Supervise(node)) => Ok(vec![beside(&node.supervision.seat.pid_file)]),
+        Ok(Node::Supervise(node)) => {
+            let socket = beside(&node.supervision.seat.pid_file);
+            Ok(vec![Place::new(socket, Identity::user(&node.scope))])
+        }
         Ok(_) | Err(_) => Err(Failure::mistake(
             format!("`{shown}` does not say how its master can be reached"),
             Some(format!(
@@ -86,10 +108,12 @@ fn sockets_of(scope: Scope, word: Word, mut arguments: Arguments) -> Result<Vec<
 }
 
 /// Where the control socket may be of a master with these settings.
-fn sockets(scope: &Scope) -> Result<Vec<PathBuf>, Failure> {
+fn sockets(scope: &Scope) -> Result<Vec<Place>, Failure> {
     let pid_file = scope.configuration.path(PID_FILE);
     let beside_it = pid_file.map(|path| beside(&path));
-    Ok(beside_it.into_iter().chain(socket(scope)?).collect())
+    let user = Identity::user(scope);
+    let all = beside_it.into_iter().chain(socket(scope)?);
+    Ok(all.map(|socket| Place::new(socket, user)).collect())
 }
 
 /// The control socket that settings name, if they name one.
@@ -152,12 +176,13 @@ impl Master {
     /// # Errors
     /// It does not run, or does not answer.
     pub fn connect(&self) -> anyhow::Result<Client> {
-        for socket in &self.sockets {
-            if let Some(client) = Client::connect(socket)? {
+        for place in &self.sockets {
+            if let Some(client) = Client::connect(&place.socket, place.trust)? {
                 return Ok(client);
             }
         }
-        let why = self.sockets.iter().find_map(|path| why_unreachable(path));
+        let mut sockets = self.sockets.iter().map(|place| &place.socket);
+        let why = sockets.find_map(|socket| why_unreachable(socket));
         Err(why.unwrap_or_else(|| anyhow!("`{}` is not running", self.shown)))
     }
 

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use crate::command::failure::Failure;
 use crate::command::line::Scope;
 use crate::command::master;
@@ -126,6 +128,13 @@ pub fn listen(
     let Some(handed) = meant(handed, url) else {
         return bind(url);
     };
+    // What the one before us has said of them is compared with what they are.
+    let said = match handed.url == url.to_string() {
+        true => url,
+        false => &ALL_PASSED,
+    };
+    Listener::check(said, &handed.descriptors)
+        .with_context(|| format!("cannot take over `{}`", handed.url))?;
     match url {
         SocketUrl::Unix(_) if Listener::is_lost(url, &handed.descriptors) => {
             bind(url)?.succeed(handed.descriptors)

@@ -1,7 +1,7 @@
 //! Making listening sockets: for an address, as a file, from a descriptor.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use crate::gateway::activation;
-use crate::gateway::socket_url::{Descriptor, Host};
+use crate::gateway::socket_url::{Descriptor, Host, Passed, SocketUrl};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -303,6 +303,49 @@ pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
         bail!("descriptor {number} is a socket that does not listen");
     }
     Ok(socket)
+}
+
+/// Makes sure that a socket which another process has handed over is of the kind and at the address that it is said to be:
+/// one that listens there, or the one over which connections are passed on.
+pub fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
+    let kind = sockopt::socket_type(socket).map_err(|error| match error {
+        Errno::NOTSOCK => anyhow!("what was handed over is no socket"),
+        error => error.into(),
+    })?;
+    if kind != SocketType::STREAM {
+        bail!("what was handed over is no stream socket");
+    }
+    let address = net::getsockname(socket)?;
+    let family = address.address_family();
+    if !is_listening(socket)? {
+        return match family {
+            AddressFamily::UNIX => Ok(()),
+            _ => bail!("a socket that was handed over does not listen"),
+        };
+    }
+    let fits = match url {
+        SocketUrl::Tcp { host, port } => SocketAddr::try_from(address)
+            .is_ok_and(|bound| [0, bound.port()].contains(port) && is_of_host(bound.ip(), host)),
+        SocketUrl::Unix(path) => is_bound_to(socket, path),
+        SocketUrl::Descriptor(Descriptor { family: said, .. })
+        | SocketUrl::Passed(Passed { family: said, .. }) => said.is_none_or(|said| said == family),
+        SocketUrl::Nowhere => false,
+    };
+    match fits {
+        true => Ok(()),
+        false => bail!("a socket that was handed over listens elsewhere"),
+    }
+}
+
+/// Whether an address can be one of a host's. Those of a name may have changed since somebody asked for them.
+fn is_of_host(address: IpAddr, host: &Host) -> bool {
+    let is = |text: &str| text.parse().ok().map(|ip: IpAddr| ip == address);
+    match host {
+        Host::Any => address.is_unspecified(),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => address.is_loopback(),
+        Host::Name(name) => is(name).unwrap_or(true),
+        Host::Ipv6(name) => is(name.split('%').next().unwrap_or(name)).unwrap_or(true),
+    }
 }
 
 fn family_name(family: AddressFamily) -> &'static str {

@@ -163,6 +163,16 @@ impl Listener {
         Ok(self)
     }
 
+    /// Looks whether sockets that were handed over, as [`Listener::sockets`] gives them, are what a URL says.
+    ///
+    /// # Errors
+    /// One of them is not.
+    pub fn check(url: &SocketUrl, sockets: &[OwnedFd]) -> anyhow::Result<()> {
+        sockets
+            .iter()
+            .try_for_each(|socket| binding::check_handed(url, socket))
+    }
+
     /// Whether nobody finds these sockets at their URL any more, since the file was removed; says so.
     #[must_use]
     pub fn is_lost(url: &SocketUrl, sockets: &[OwnedFd]) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use rustix::process::Pid;
 
 use super::address::Address;
 use super::control::{Answer, HEARTBEAT, Order, decode};
+use super::trust::Trust;
 use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
 
 /// How long a master may be silent: it says every [`HEARTBEAT`] that it is still there.
@@ -43,9 +45,13 @@ impl Client {
     /// listens. At most waits for some seconds.
     ///
     /// # Errors
-    /// There is one, but it does not answer, or may not be spoken to.
-    pub fn connect(path: &Path) -> anyhow::Result<Option<Self>> {
+    /// There is one, but it does not answer, or may not be spoken to; it, or its socket, is that of a user who is not
+    /// believed.
+    pub fn connect(path: &Path, trust: Trust) -> anyhow::Result<Option<Self>> {
         let context = || format!("cannot connect to the control socket `{}`", path.display());
+        if !is_socket(path, trust).with_context(context)? {
+            return Ok(None);
+        }
         let socket = match connect(path) {
             Ok(socket) => socket,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED) => return Ok(None),
@@ -62,7 +68,7 @@ impl Client {
             }
             Err(error) => return Err(error).with_context(context),
         };
-        let peer = Peer::of(&socket).with_context(context)?;
+        let peer = Peer::of(&socket, trust).with_context(context)?;
         Ok(Some(Self { socket, peer }))
     }
 
@@ -167,19 +173,49 @@ fn connect(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
+/// Whether a socket stands at a path, where one that others have put there is an error. A link could lead to the socket of
+/// another master, which would be told to end then.
+fn is_socket(path: &Path, trust: Trust) -> anyhow::Result<bool> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        // What cannot be looked at is said when it cannot be connected to.
+        Err(error) => return Ok(error.kind() == ErrorKind::PermissionDenied),
+    };
+    if found.is_symlink() {
+        bail!("it is a symbolic link");
+    }
+    if !found.file_type().is_socket() {
+        return Ok(false);
+    }
+    if !trust.holds_file(&found) {
+        bail!("it belongs to another user ({})", found.uid());
+    }
+    Ok(true)
+}
+
 /// Whether anybody listens on a socket file. What cannot be told counts as somebody.
-pub(super) fn is_listening(path: &Path) -> bool {
+pub(super) fn is_served(path: &Path) -> bool {
     !matches!(connect(path), Err(Errno::NOENT | Errno::CONNREFUSED))
+}
+
+/// Whether a master listens on a socket file that is believed. What cannot be told counts as one.
+pub(super) fn is_listening(path: &Path, trust: Trust) -> bool {
+    is_socket(path, trust).unwrap_or(false)
+        && match connect(path) {
+            Ok(socket) => Peer::of(&socket, trust).is_ok(),
+            Err(Errno::NOENT | Errno::CONNREFUSED) => false,
+            Err(_) => true,
+        }
 }
 
 impl Peer {
     /// Who made the socket that this one is connected to.
     #[cfg(target_os = "linux")]
-    fn of(socket: &OwnedFd) -> anyhow::Result<Option<Self>> {
+    fn of(socket: &OwnedFd, trust: Trust) -> anyhow::Result<Option<Self>> {
         let credentials = sockopt::socket_peercred(socket)?;
-        let own = rustix::process::geteuid();
-        if !own.is_root() && credentials.uid != own && !credentials.uid.is_root() {
-            bail!("the process that listens there belongs to another user");
+        if !trust.holds(credentials.uid) {
+            let user = credentials.uid;
+            bail!("the process that listens there belongs to another user ({user})");
         }
         let pid = credentials.pid;
         // Number 0 stands for processes that we cannot see.
@@ -194,7 +230,7 @@ impl Peer {
 
     /// Who made the socket that this one is connected to: this system has no way to tell that is worth a signal.
     #[cfg(not(target_os = "linux"))]
-    fn of(_: &OwnedFd) -> anyhow::Result<Option<Self>> {
+    fn of(_: &OwnedFd, _: Trust) -> anyhow::Result<Option<Self>> {
         Ok(None)
     }
 

@@ -10,10 +10,9 @@
 //! sooner if others want its place.
 
 use std::collections::VecDeque;
-use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +34,7 @@ use super::address::Address;
 use super::client;
 use super::notify::Manager;
 use super::own_file::{OwnFile, temporary_name};
+use super::trust::Trust;
 use crate::unix::{self, MOST_DESCRIPTORS};
 
 /// The longest order, in bytes.
@@ -202,7 +202,7 @@ impl Control {
     /// Whether a successor has put its own socket in the place of ours.
     #[must_use]
     pub fn has_successor(&self) -> bool {
-        !self.file.is_there() && client::is_listening(self.path())
+        !self.file.is_there() && client::is_listening(self.path(), Trust::own())
     }
 
     /// Where it is.
@@ -210,9 +210,9 @@ impl Control {
         self.file.path()
     }
 
-    /// Whether somebody has removed the file, or put one in its place on which nobody listens.
+    /// Whether somebody has removed the file, or put one in its place on which no master listens.
     pub(super) fn is_lost(&self) -> bool {
-        !self.file.is_there() && !client::is_listening(self.path())
+        !self.file.is_there() && !client::is_listening(self.path(), Trust::own())
     }
 
     /// Leaves the file where it is, in the end.
@@ -243,10 +243,25 @@ fn bind(path: &Path, place: Place) -> anyhow::Result<(StdUnixListener, OwnFile)>
         error => error.into(),
     })?;
     let mut file = OwnFile::at(&temporary)?;
-    std::fs::set_permissions(&temporary, Permissions::from_mode(0o600))?;
+    limit_access(&temporary)?;
     net::listen(&socket, 128)?;
     file.rename(path)?;
     Ok((StdUnixListener::from(socket), file))
+}
+
+/// On Linux the file has its permissions already.
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "as elsewhere")]
+fn limit_access(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Lets nobody else connect to a socket, and does not follow a link that somebody has put in its place.
+#[cfg(not(target_os = "linux"))]
+fn limit_access(path: &Path) -> io::Result<()> {
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    let mode = Mode::RUSR | Mode::WUSR;
+    Ok(rustix::fs::chmodat(rustix::fs::CWD, path, mode, flags)?)
 }
 
 /// Makes sure that nobody loses by our being there.
@@ -261,7 +276,7 @@ fn check_place(path: &Path, place: Place) -> anyhow::Result<()> {
     }
     match place {
         Place::Succession => Ok(()),
-        Place::Free if client::is_listening(path) => {
+        Place::Free if client::is_served(path) => {
             bail!("another process listens there")
         }
         Place::Free => Ok(()),

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
 use super::own_file::{Identity, OwnFile, temporary_name};
+use super::trust::Trust;
 
 /// How long to wait before a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -117,7 +118,7 @@ impl LockUrl {
 fn open(path: &Path, new: bool) -> anyhow::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     let created = options.clone().create_new(true).open(path).inspect(|file| {
         // A master that is not root any more wants it, too; whom the folder belongs to can do with it as he likes.
         if let Some(owner) = owner_of_folder(path) {
@@ -130,12 +131,26 @@ fn open(path: &Path, new: bool) -> anyhow::Result<File> {
         }
         created => created,
     };
-    opened.map_err(|error| match Errno::from_io_error(&error) {
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::LOOP) => anyhow!("it is a symbolic link"),
         Some(Errno::NOENT | Errno::NOTDIR) => anyhow!("there is no such folder"),
         Some(Errno::ISDIR) => anyhow!("it is a folder"),
         _ => error.into(),
-    })
+    })?;
+    check(path, &file)?;
+    Ok(file)
+}
+
+/// Makes sure that a lock file is one, of somebody who is believed: another user could hold it for ever.
+fn check(path: &Path, file: &File) -> anyhow::Result<()> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        bail!("it is something else than a file");
+    }
+    if !Trust::of_folder(path).holds_file(&found) {
+        bail!("it belongs to another user ({})", found.uid());
+    }
+    Ok(())
 }
 
 /// Whom the folder of a file belongs to, where root asks: nobody else can give files away.
@@ -213,6 +228,7 @@ fn break_stale(path: &Path) -> anyhow::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error.into()),
     };
+    check(path, &file)?;
     // Of two that break it, the second must not remove the lock that the first has just made.
     match file.try_lock() {
         Ok(()) => {}

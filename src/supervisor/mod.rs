@@ -9,6 +9,7 @@
 //! - [`status`]: how a master is, as it goes over that socket;
 //! - [`successor`]: a newer program that takes our place;
 //! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
+//! - [`trust`]: whose processes and files are believed;
 //! - [`notify`]: what a service manager is told;
 //! - [`privileges`]: whom a server is once it listens;
 //! - [`program`]: programs that are kept running beside what is served;
@@ -31,6 +32,7 @@ pub mod seat;
 pub mod status;
 pub mod successor;
 pub mod supervision;
+pub mod trust;
 
 mod address;
 mod own_file;

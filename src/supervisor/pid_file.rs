@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -14,16 +14,20 @@ use rustix::process::Pid;
 
 use super::lock::is_running;
 use super::own_file::{OwnFile, temporary_name};
+use super::trust::Trust;
 
 /// The largest file that is looked at: more is no pid file.
 const LARGEST: u64 = 64;
+
+/// The largest number that a process can have (`PID_MAX_LIMIT` of Linux; others have smaller ones).
+const LARGEST_PID: i32 = 1 << 22;
 
 /// The pid file of this process. Dropping it removes it, unless a successor has put its own there.
 #[derive(Debug)]
 pub struct PidFile {
     own: OwnFile,
     /// Locked: says that we live.
-    _alive: File,
+    alive: File,
 }
 
 /// What there is at the place of a pid file.
@@ -42,8 +46,6 @@ pub enum Found {
 pub enum Stale {
     /// It is empty, as a full disk or a crash leaves it.
     Empty,
-    /// There is something else than a number in it.
-    Garbage,
     /// Its process has ended.
     Ended(Pid),
     /// Its number belongs to another process now, or to one that is no master.
@@ -56,7 +58,8 @@ impl PidFile {
     /// # Errors
     /// Nothing can be written there, or something else than a pid file stands in the way.
     pub fn prepare(path: &Path) -> anyhow::Result<Self> {
-        check_place(path)?;
+        // Whatever it says: that it can be replaced.
+        find(path)?;
         let context = || format!("cannot write the pid file `{}`", path.display());
         let temporary = temporary_name(path);
         let mut options = File::options();
@@ -65,7 +68,7 @@ impl PidFile {
         let own = OwnFile::at(&temporary).with_context(context)?;
         writeln!(file, "{}", std::process::id()).with_context(context)?;
         file.try_lock().with_context(context)?;
-        Ok(Self { own, _alive: file })
+        Ok(Self { own, alive: file })
     }
 
     /// Puts it in its place, instead of what is there. It appears whole and locked: nobody ever sees it
@@ -94,10 +97,22 @@ impl PidFile {
     }
 }
 
+impl Drop for PidFile {
+    /// What somebody has written into it meanwhile is not ours to remove.
+    fn drop(&mut self) {
+        let mut bytes = [0; LARGEST as usize + 1];
+        let length = self.alive.read_at(&mut bytes, 0).unwrap_or_default();
+        if parse(&bytes[..length]).is_none() {
+            self.leave();
+        }
+    }
+}
+
 /// Looks at what stands at the place of a pid file.
 ///
 /// # Errors
-/// It cannot be read, or is something else than a pid file, which is never replaced.
+/// It cannot be read, or is something else than a pid file, which is never replaced; or it belongs to a user who is not
+/// believed.
 pub fn find(path: &Path) -> anyhow::Result<Found> {
     check_place(path)?;
     let context = || format!("cannot read the pid file `{}`", path.display());
@@ -109,26 +124,27 @@ pub fn find(path: &Path) -> anyhow::Result<Found> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error).with_context(context),
     };
+    let owner = file.metadata().with_context(context)?;
+    if !Trust::of_folder(path).holds_file(&owner) {
+        bail!(
+            "the pid file `{}` belongs to another user ({}), who is not believed",
+            path.display(),
+            owner.uid()
+        );
+    }
     let mut bytes = Vec::new();
     (&file)
         .take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .with_context(context)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let text = text.trim_matches(['\0', ' ', '\t', '\r', '\n']);
-    if bytes.len() as u64 > LARGEST {
+    let pid = match parse(&bytes) {
+        Some(Some(pid)) => pid,
+        Some(None) => return Ok(Found::Stale(Stale::Empty)),
         // Somebody's own file, named by mistake.
-        bail!(
+        None => bail!(
             "`{}` is no pid file, and is not overwritten",
             path.display()
-        );
-    }
-    if text.is_empty() {
-        return Ok(Found::Stale(Stale::Empty));
-    }
-    let number = text.parse().ok().filter(|number| *number > 0);
-    let Some(pid) = number.and_then(Pid::from_raw) else {
-        return Ok(Found::Stale(Stale::Garbage));
+        ),
     };
     // Shared, so that two that look at the same time do not take each other for a master.
     Ok(match file.try_lock_shared() {
@@ -137,6 +153,24 @@ pub fn find(path: &Path) -> anyhow::Result<Found> {
         Ok(()) if is_running(pid) => Found::Stale(Stale::Stranger(pid)),
         Ok(()) => Found::Stale(Stale::Ended(pid)),
     })
+}
+
+/// The number in a pid file, if there is one; `None` for what no pid file holds.
+fn parse(bytes: &[u8]) -> Option<Option<Pid>> {
+    if bytes.len() as u64 > LARGEST {
+        return None;
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    // A crash of the system leaves zeros.
+    let text = text.trim_matches(['\0', ' ', '\t', '\r', '\n']);
+    if text.is_empty() {
+        return Some(None);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = text.parse().ok().filter(|number| *number <= LARGEST_PID)?;
+    Pid::from_raw(number).map(Some)
 }
 
 /// Makes sure that a pid file could stand there: in a folder that exists, in place of nothing or of a file.
@@ -188,7 +222,6 @@ impl fmt::Display for Stale {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => formatter.write_str("it is empty"),
-            Self::Garbage => formatter.write_str("there is something else than a number in it"),
             Self::Ended(pid) => write!(formatter, "process {pid} has ended"),
             Self::Stranger(pid) => write!(formatter, "process {pid} is another program"),
         }

@@ -239,6 +239,12 @@ fn find_user(text: &str) -> Result<(Uid, Option<User>), Refusal> {
     }
 }
 
+/// The number of a user, by its name or number; `None` if there is no such user.
+#[must_use]
+pub fn user_number(text: &str) -> Option<u32> {
+    find_user(text).ok().map(|(uid, _)| uid.as_raw())
+}
+
 /// A group by its name or number.
 fn find_group(text: &str) -> Result<Gid, Refusal> {
     let refused = |message: String| Refusal::Group {

@@ -18,6 +18,7 @@ use super::control::{Answer, Asked, Control, Handover, Order, Place, belongs_to,
 use super::lock::{Lock, LockUrl};
 use super::pid_file::{Found, PidFile, find};
 use super::successor;
+use super::trust::{Trust, warn_of_folder};
 
 /// How long the pid lock may be held by somebody else: it is for moments.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -102,6 +103,7 @@ impl Claim {
                 options.startup_lock
             );
         };
+        warn_of_folder(&options.pid_file);
         let until = Instant::now() + LAST_MOMENTS;
         let client = loop {
             match holder(&options)? {
@@ -184,7 +186,7 @@ impl Claim {
         let mut pid_file = PidFile::prepare(path)?;
         // While it can be found: nobody connects to it any more once our socket has taken its place.
         let old = match &self.predecessor {
-            Some(_) => Client::connect(&socket).ok().flatten(),
+            Some(_) => Client::connect(&socket, Trust::own()).ok().flatten(),
             None => None,
         };
         let place = match self.predecessor {
@@ -252,7 +254,8 @@ fn holder(options: &SeatOptions) -> anyhow::Result<Holder> {
     let _lock = options.pid_lock.lock(PATIENCE)?;
     // Read first, so that a mistake in the path is said in its own words.
     let found = find(path)?;
-    if let Some(client) = Client::connect(&beside(path))? {
+    // It gets our service manager, and we its sockets.
+    if let Some(client) = Client::connect(&beside(path), Trust::own())? {
         return Ok(Holder::Master(client));
     }
     match found {
@@ -289,6 +292,7 @@ impl Seat {
     /// # Errors
     /// The socket cannot be made, or another process listens there.
     pub fn with_socket(path: &Path, place: Place) -> anyhow::Result<Self> {
+        warn_of_folder(path);
         Ok(Self {
             control: Some(Control::open(path, place)?),
             pid_file: None,
@@ -343,7 +347,8 @@ impl Seat {
     pub fn successor(&self) -> Option<i32> {
         let control = self.control.as_ref().filter(|it| it.has_successor())?;
         // Whoever has made the socket is the peer of who connects to it.
-        let client = Client::connect(control.path()).ok().flatten()?;
+        let client = Client::connect(control.path(), Trust::own());
+        let client = client.ok().flatten()?;
         client.peer().map(|peer| peer.pid().as_raw_nonzero().get())
     }
 }
