@@ -39,6 +39,23 @@ async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
     in_time(server.task).await.unwrap();
 }
 
+/// It is not told in the same breath that the connection is kept.
+#[tokio::test]
+async fn a_client_of_http_1_0_is_told_of_the_end_too() {
+    let server = Server::start(HttpOptions::default());
+    let mut client = server.connect().await;
+    say(
+        &mut client,
+        "GET /wait HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    )
+    .await;
+    in_time(server.mirror.waiting.notified()).await;
+    server.stop.begin(Manner::Drain);
+    server.mirror.go_on.notify_one();
+    let expected = WAITED.replace("HTTP/1.1", "HTTP/1.0");
+    assert_eq!(until_end(&mut client).await, expected);
+}
+
 /// On a connection that was idle, on one that nobody had accepted yet, and in the middle of a head.
 #[tokio::test]
 async fn what_is_on_its_way_at_a_stop_is_answered() {

@@ -124,6 +124,11 @@ fn nginx_in_front_of_fastcgi_on_a_unix_socket() {
             .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
             .start_at(Address::port(port));
         check(&nginx, "");
+        if app == "report" {
+            let report = http::get(nginx.address(), "/").ok();
+            let host = format!("HTTP_HOST=localhost:{port}");
+            assert!(report.lines().any(|line| line == host), "{report}");
+        }
         nginx.stop();
         let outcome = application.stop();
         assert_eq!(outcome.status, 0, "{outcome:#?}");

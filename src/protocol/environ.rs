@@ -6,7 +6,7 @@
 //! - `Content-Type` and `Content-Length` become `CONTENT_TYPE` and `CONTENT_LENGTH`, every other
 //!   field `HTTP_…`, so that no header can overwrite a variable.
 //! - A field is one variable: repeated ones are joined with `,` (`Cookie` with `; `, RFC 9113
-//!   §8.2.3). Of repeated `Content-Type` fields, which cannot be joined, the first counts.
+//!   §8.2.3). Of repeated fields that are no lists, such as `Content-Type`, the first counts.
 //! - A name that holds anything but letters, digits and `-` is dropped: `X_Real-Ip` would forge
 //!   `X-Real-Ip`.
 //! - `Proxy` is dropped: `HTTP_PROXY` configures the HTTP clients of the application (httpoxy).
@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use crate::application::{Connection, Errors, Request, RequestBody, Scheme};
-use crate::protocol::header_variables::{PREFIX, header_name, header_variables};
+use crate::protocol::header_variables::{PREFIX, header_name, header_variables, is_single};
 use crate::protocol::mount::{made_up_target, mount, origin_form, split_query};
 
 #[cfg(test)]
@@ -154,7 +154,8 @@ pub fn content_length(value: &[u8]) -> Result<u64, BadEnviron> {
 
 /// The request that CGI variables describe, as web servers really send them.
 ///
-/// - Of a repeated variable the last counts, except that repeated `HTTP_…` are repeated fields.
+/// - Of a repeated variable the last counts, as in a dictionary: a web server's configuration overrides in this way what a
+///   file that it includes has set. Only repeated `HTTP_…` of fields that are lists are repeated fields.
 /// - Without `REQUEST_URI` (IIS), the target is made up from `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`; an absolute one
 ///   loses its scheme and host.
 /// - `SCRIPT_NAME` and `PATH_INFO` are taken as they are, wherever `PATH_INFO` is set, even if empty
@@ -176,7 +177,8 @@ pub fn request<'a>(
     errors: Errors,
 ) -> Result<Request, BadEnviron> {
     let mut known = Known::default();
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut content_type_field = None;
+    let mut headers = HeaderMap::new();
     let mut others: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
     for (name, value) in variables {
         if let Some(field) = known.field(name) {
@@ -186,10 +188,8 @@ pub fn request<'a>(
                 None => (),
                 Some(name) if name == header::CONTENT_LENGTH => (),
                 // nginx without `fastcgi_params` gives it in this way only.
-                Some(name) if name == header::CONTENT_TYPE => {
-                    known.content_type.get_or_insert(value);
-                }
-                Some(name) => append(&mut headers, name, value)?,
+                Some(name) if name == header::CONTENT_TYPE => content_type_field = Some(value),
+                Some(name) => add(&mut headers, name, value)?,
             }
         } else if is_useful(name, value) {
             match others.iter_mut().find(|(other, _)| *other == name) {
@@ -198,8 +198,9 @@ pub fn request<'a>(
             }
         }
     }
-    if let Some(value) = known.content_type.filter(|value| !value.is_empty()) {
-        append(&mut headers, header::CONTENT_TYPE, value)?;
+    let content_type = known.content_type.or(content_type_field);
+    if let Some(value) = content_type.filter(|value| !value.is_empty()) {
+        add(&mut headers, header::CONTENT_TYPE, value)?;
     }
     let method = known.method.ok_or(BadEnviron::Missing("REQUEST_METHOD"))?;
     let method = Method::from_bytes(method).map_err(|_| BadEnviron::Malformed("REQUEST_METHOD"))?;
@@ -251,10 +252,11 @@ pub fn request<'a>(
 
 /// Whether a variable that is none of a request's fields is to reach the application. nginx sets
 /// `REMOTE_USER` for everybody, and there are applications that let in whoever has one; empty means unset
-/// (RFC 3875 §4.1). A name must fit an environment.
+/// (RFC 3875 §4.1). A name must fit an environment, and `wsgi.…` is what the server says to a Python application.
 fn is_useful(name: &[u8], value: &[u8]) -> bool {
     let nobody = value.is_empty() && matches!(name, b"AUTH_TYPE" | b"REMOTE_USER");
-    !(nobody || name.is_empty() || name.contains(&b'=') || name.contains(&0))
+    let servers_own = name.starts_with(b"wsgi.");
+    !(nobody || servers_own || name.is_empty() || name.contains(&b'=') || name.contains(&0))
 }
 
 /// Whether `CONTENT_LENGTH` tells something. lighttpd sets it to 0 for every request without a body.
@@ -302,12 +304,13 @@ impl<'a> Known<'a> {
     }
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), BadEnviron> {
+fn add(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), BadEnviron> {
     let value = HeaderValue::from_bytes(value).map_err(|_| BadEnviron::Header)?;
-    headers
-        .try_append(name, value)
-        .map_err(|_| BadEnviron::Header)?;
-    Ok(())
+    let added = match is_single(&name) {
+        true => headers.try_insert(name, value).map(|_| ()),
+        false => headers.try_append(name, value).map(|_| ()),
+    };
+    added.map_err(|_| BadEnviron::Header)
 }
 
 fn find<'a>(variables: &[(&'a [u8], &'a [u8])], name: &[u8]) -> Option<&'a [u8]> {

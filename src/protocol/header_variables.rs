@@ -19,7 +19,7 @@ pub(super) fn header_variables(headers: &HeaderMap, each: &mut impl FnMut(&[u8],
         let first = values.next().unwrap_or_default();
         let value: Cow<'_, [u8]> = match (name, values.next()) {
             (_, None) => first.into(),
-            (name, Some(_)) if *name == header::CONTENT_TYPE => first.into(),
+            (name, Some(_)) if is_single(name) => first.into(),
             (name, Some(second)) => {
                 let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b"," };
                 let mut joined = [first, separator, second].concat();
@@ -44,6 +44,37 @@ fn header_variable(name: &HeaderName, value: &[u8], each: &mut impl FnMut(&[u8],
         name => with_variable_name(name.as_bytes(), |variable| each(variable, value)),
     }
     false
+}
+
+/// Whether a field has one value and no list of them, by RFC 9110 and those beside it: repeated ones cannot be joined.
+pub fn is_single(name: &HeaderName) -> bool {
+    const SINGLE: [HeaderName; 24] = [
+        header::AGE,
+        header::AUTHORIZATION,
+        header::CONTENT_LENGTH,
+        header::CONTENT_LOCATION,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::DATE,
+        header::ETAG,
+        header::EXPIRES,
+        header::FROM,
+        header::HOST,
+        header::IF_MODIFIED_SINCE,
+        header::IF_RANGE,
+        header::IF_UNMODIFIED_SINCE,
+        header::LAST_MODIFIED,
+        header::LOCATION,
+        header::MAX_FORWARDS,
+        header::ORIGIN,
+        header::PROXY_AUTHORIZATION,
+        header::RANGE,
+        header::REFERER,
+        header::RETRY_AFTER,
+        header::SERVER,
+        header::USER_AGENT,
+    ];
+    SINGLE.contains(name)
 }
 
 /// Whether a header field, in lower case, never reaches an application.

@@ -2,7 +2,7 @@
 
 pub mod environ;
 
-mod header_variables;
+pub mod header_variables;
 
 mod mount;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version, request};
 use memchr::memchr;
@@ -66,6 +66,7 @@ pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
     } = parts;
     check_method(&method)?;
     check_host(&headers, version)?;
+    check_single(&headers)?;
     if has_body {
         check_framing(&headers)?;
     }
@@ -125,6 +126,47 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
         (Some(host), None) if is_authority(host.as_bytes()) => Ok(()),
         (Some(_), None) => Err(Refusal::malformed("the `Host` field is malformed")),
     }
+}
+
+/// Fields that are no lists, of which others refuse a second one (nginx; gunicorn that of `Content-Type`): who looks at
+/// the request before us, or behind us, may take the other one. RFC 9110 §5.3 forbids to send them.
+const REFUSED_TWICE: [(HeaderName, &str); 6] = [
+    (
+        header::AUTHORIZATION,
+        "there are several `Authorization` fields",
+    ),
+    (
+        header::CONTENT_RANGE,
+        "there are several `Content-Range` fields",
+    ),
+    (
+        header::CONTENT_TYPE,
+        "there are several `Content-Type` fields",
+    ),
+    (
+        header::IF_MODIFIED_SINCE,
+        "there are several `If-Modified-Since` fields",
+    ),
+    (header::IF_RANGE, "there are several `If-Range` fields"),
+    (
+        header::IF_UNMODIFIED_SINCE,
+        "there are several `If-Unmodified-Since` fields",
+    ),
+];
+
+/// That there are no two of them that differ: the same one twice is one.
+fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.len() == headers.keys_len() {
+        return Ok(());
+    }
+    for (name, reason) in REFUSED_TWICE {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next();
+        if values.any(|other| Some(other) != first) {
+            return Err(Refusal::malformed(reason));
+        }
+    }
+    Ok(())
 }
 
 /// Whether this is `host[:port]` (RFC 3986 §3.2.2), without the punctuation that the standard allows

@@ -61,13 +61,17 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
         body,
     } = response;
     remove_hop_by_hop(&mut headers);
-    if exchange.close {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     if let Some(entry) = &mut exchange.entry {
         entry.status = Some(status);
     }
     let announced = length::announced(&mut headers);
+    // RFC 9112 §9.3: without a length, and without chunks, a body ends with the connection.
+    let is_old = exchange.version == Version::HTTP_10;
+    let endless = announced.is_none() && length::known(&body).is_none();
+    let close = exchange.close || is_old && endless && has_body(status, &exchange.method);
+    if close {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let body = match status {
         // RFC 9110 §15.3.5, §15.4.5. §8.6 forbids a length in one and makes it optional in the other.
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => {
@@ -87,6 +91,10 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     let mut reply = HttpResponse::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
+    if close && is_old {
+        // Else hyper adds that the connection is kept, if the client wants that.
+        *reply.version_mut() = Version::HTTP_10;
+    }
     if let Some(reason) = reason
         && status.canonical_reason().map(str::as_bytes) != Some(&reason)
         && let Ok(reason) = ReasonPhrase::try_from(reason)
@@ -94,6 +102,12 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
         reply.extensions_mut().insert(reason);
     }
     reply
+}
+
+/// RFC 9110 §6.4.1.
+fn has_body(status: StatusCode, method: &Method) -> bool {
+    let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !none && *method != Method::HEAD
 }
 
 /// The length of a body that an answer to `HEAD` may tell: an application that gives none at all has

@@ -76,7 +76,7 @@ fn header_fields_become_variables() {
     let long = "x".repeat(5000);
     let long_variable = format!("HTTP_{}", long.to_uppercase());
     #[rustfmt::skip]
-    let cases: [(&Pairs<'_>, &Pairs<'_>); 16] = [
+    let cases: [(&Pairs<'_>, &Pairs<'_>); 17] = [
         (&[], &[]),
         (&[("Host", "h:1")], &[("HTTP_HOST", "h:1")]),
         (&[("Accept-Language", "de")], &[("HTTP_ACCEPT_LANGUAGE", "de")]),
@@ -85,6 +85,7 @@ fn header_fields_become_variables() {
         (&[("Cookie", "a=1"), ("Cookie", "b=2")], &[("HTTP_COOKIE", "a=1; b=2")]),
         (&[("Content-Type", "text/plain")], &[("CONTENT_TYPE", "text/plain")]),
         (&[("Content-Type", "a/b"), ("Content-Type", "c/d")], &[("CONTENT_TYPE", "a/b")]),
+        (&[("User-Agent", "a"), ("User-Agent", "b")], &[("HTTP_USER_AGENT", "a")]),
         (&[("Content-Length", "0")], &[("CONTENT_LENGTH", "0")]),
         (&[("Transfer-Encoding", "chunked")], &[("CONTENT_LENGTH", "0")]),
         (&[("Proxy", "http://evil/")], &[]),
@@ -103,6 +104,87 @@ fn header_fields_become_variables() {
             .collect();
         assert_eq!(environ(&get(headers)), expected, "{headers:?}");
     }
+}
+
+/// A web server's own file sets `HTTP_HOST`, what includes it sets it anew: whoever joins them has two hosts.
+#[test]
+fn of_a_repeated_variable_the_last_counts_unless_its_field_is_a_list() {
+    let read = |pairs: &[(&str, &str)]| {
+        let needed = [
+            ("REQUEST_METHOD", "GET"),
+            ("SCRIPT_NAME", ""),
+            ("PATH_INFO", "/"),
+        ];
+        let all: Vec<_> = needed.iter().chain(pairs).copied().collect();
+        environ(&from_text(&all, RequestBody::Empty).unwrap())
+    };
+    for name in [
+        "HTTP_AUTHORIZATION",
+        "HTTP_CONTENT_RANGE",
+        "HTTP_FROM",
+        "HTTP_HOST",
+        "HTTP_IF_MODIFIED_SINCE",
+        "HTTP_IF_RANGE",
+        "HTTP_MAX_FORWARDS",
+        "HTTP_ORIGIN",
+        "HTTP_RANGE",
+        "HTTP_REFERER",
+        "HTTP_USER_AGENT",
+        "CONTENT_TYPE",
+        "QUERY_STRING",
+        "REMOTE_ADDR",
+        "SERVER_NAME",
+        "DOCUMENT_ROOT",
+    ] {
+        let found = read(&[
+            (name, "first"),
+            ("HTTP_X", "x"),
+            (name, "second"),
+            (name, "last"),
+        ]);
+        assert_eq!(found[name], "last", "{name}");
+    }
+    let found = read(&[("HTTP_CONTENT_TYPE", "a/b"), ("HTTP_CONTENT_TYPE", "c/d")]);
+    assert_eq!(found["CONTENT_TYPE"], "c/d");
+    let found = read(&[("CONTENT_TYPE", "a/b"), ("HTTP_CONTENT_TYPE", "c/d")]);
+    assert_eq!(found["CONTENT_TYPE"], "a/b");
+    let found = read(&[("HTTP_HOST", "h"), ("HTTP_HOST", "h:8080")]);
+    assert_eq!(
+        (
+            &*found["HTTP_HOST"],
+            &*found["SERVER_NAME"],
+            &*found["SERVER_PORT"]
+        ),
+        ("h:8080", "h", "8080")
+    );
+    let found = read(&[
+        ("HTTP_ACCEPT", "a"),
+        ("HTTP_ACCEPT", "b"),
+        ("HTTP_COOKIE", "c=1"),
+        ("HTTP_COOKIE", "d=2"),
+    ]);
+    assert_eq!(
+        (&*found["HTTP_ACCEPT"], &*found["HTTP_COOKIE"]),
+        ("a,b", "c=1; d=2")
+    );
+}
+
+#[test]
+fn no_variable_takes_the_place_of_what_the_server_says() {
+    let request = from_text(
+        &[
+            ("REQUEST_METHOD", "GET"),
+            ("wsgi.file_wrapper", "x"),
+            ("wsgi.url_scheme", "x"),
+            ("wsgix", "x"),
+        ],
+        RequestBody::Empty,
+    )
+    .unwrap();
+    let found = environ(&request);
+    assert_eq!(found.get("wsgi.file_wrapper"), None);
+    assert_eq!(found.get("wsgi.url_scheme"), None);
+    assert_eq!(found["wsgix"], "x");
 }
 
 #[test]
