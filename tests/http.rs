@@ -128,3 +128,35 @@ async fn bodies() {
 async fn responses() {
     run_cases("responses.txt").await;
 }
+
+/// Which bytes a target may have as they are: those that others (nginx, gunicorn, waitress) let through, too. What is not
+/// is answered, and the log says which byte it was.
+#[tokio::test]
+async fn each_byte_of_a_target_reaches_the_application_or_is_refused() {
+    let server = Server::start(HttpOptions::default());
+    for byte in 0x21..=u8::MAX {
+        for (before, behind) in [("/a", "b"), ("/?a", "b"), ("http://localhost/a", "?b")] {
+            let request = [
+                format!("GET {before}").as_bytes(),
+                &[byte],
+                format!("{behind} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    .as_bytes(),
+            ]
+            .concat();
+            let mut stream = server.connect().await;
+            stream.write_all(&request).await.unwrap();
+            let received = until_end(&mut stream).await;
+            let before = before.trim_start_matches("http://localhost");
+            // A mark for a place in the page, and what is behind it, is none of a server's business.
+            let target = match byte {
+                b'#' => before.to_owned(),
+                _ => format!("{before}{}{behind}", byte.escape_ascii()),
+            };
+            let seen = match byte {
+                0x21..=0x7e => format!("\r\n\r\nGET {target} HTTP/1.1\n"),
+                _ => "\r\n\r\n400 Bad Request\n".to_owned(),
+            };
+            assert!(received.contains(&seen), "{byte:#04x}: {received}");
+        }
+    }
+}

@@ -47,7 +47,7 @@ fn header_variable(name: &HeaderName, value: &[u8], each: &mut impl FnMut(&[u8],
 }
 
 /// Whether a field has one value and no list of them, by RFC 9110 and those beside it: repeated ones cannot be joined.
-pub fn is_single(name: &HeaderName) -> bool {
+pub(super) fn is_single(name: &HeaderName) -> bool {
     const SINGLE: [HeaderName; 24] = [
         header::AGE,
         header::AUTHORIZATION,

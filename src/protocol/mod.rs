@@ -2,7 +2,7 @@
 
 pub mod environ;
 
-pub mod header_variables;
+mod header_variables;
 
 mod mount;
 

@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 
 use crate::application::Connection;
+use crate::gateway::http::raw_heads::Odd;
 
 /// What the line says about a request. It is written when the response has ended, well or badly; for a
 /// client that went away before, with the status 499, as nginx does.
@@ -15,6 +17,8 @@ pub struct Entry {
     begun: (SystemTime, Instant),
     method: Method,
     target: Uri,
+    /// As it was sent, where hyper has got another one.
+    sent: Option<Bytes>,
     version: Version,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
@@ -32,6 +36,10 @@ impl Entry {
             begun: (SystemTime::now(), Instant::now()),
             method: parts.method.clone(),
             target: parts.uri.clone(),
+            sent: match parts.extensions.get() {
+                Some(Odd::Target(target)) => Some(target.clone()),
+                Some(Odd::Foreign | Odd::Ambiguous | Odd::Unclear) | None => None,
+            },
             version: parts.version,
             referer: parts.headers.get(header::REFERER).cloned(),
             agent: parts.headers.get(header::USER_AGENT).cloned(),
@@ -52,7 +60,10 @@ impl Entry {
         let _ = write!(line, "{client} - - [{time}] \"");
         escape(&mut line, self.method.as_str().as_bytes());
         line.push(' ');
-        escape(&mut line, self.target.to_string().as_bytes());
+        match &self.sent {
+            Some(target) => escape(&mut line, target),
+            None => escape(&mut line, self.target.to_string().as_bytes()),
+        }
         let _ = write!(line, " {:?}\" {status} {} ", self.version, self.bytes);
         for value in [&self.referer, &self.agent] {
             line.push('"');

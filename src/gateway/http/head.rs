@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version, request};
-use memchr::memchr;
+use memchr::{memchr, memchr2, memmem};
 use percent_encoding::percent_decode;
+
+use crate::gateway::http::raw_heads::Odd;
 
 /// A head that was found good.
 pub struct Head {
@@ -38,8 +40,13 @@ impl Refusal {
         }
     }
 
-    fn malformed(reason: &'static str) -> Self {
+    fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    /// Nobody knows for certain where a request ends.
+    pub fn unclear() -> Self {
+        Self::malformed("it is not clear where the request ends")
     }
 }
 
@@ -62,15 +69,32 @@ pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
         uri,
         version,
         mut headers,
+        mut extensions,
         ..
     } = parts;
+    let sent = match extensions.remove() {
+        Some(Odd::Foreign) => {
+            let reason = "the version of HTTP is none that is spoken here";
+            return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason));
+        }
+        Some(Odd::Ambiguous) => {
+            let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
+            return Err(Refusal::malformed(reason));
+        }
+        Some(Odd::Unclear) => return Err(Refusal::unclear()),
+        Some(Odd::Target(target)) => Some(target),
+        None => None,
+    };
     check_method(&method)?;
     check_host(&headers, version)?;
     check_single(&headers)?;
     if has_body {
         check_framing(&headers)?;
     }
-    let target = read_target(&method, uri, &mut headers)?;
+    let target = match sent {
+        Some(target) => read_sent_target(&target, &mut headers)?,
+        None => read_target(&method, uri, &mut headers)?,
+    };
     let path = match memchr(b'?', &target) {
         Some(mark) => target.slice(..mark),
         None => target.clone(),
@@ -232,23 +256,14 @@ fn read_target(method: &Method, uri: Uri, headers: &mut HeaderMap) -> Result<Byt
     match (parts.scheme, parts.authority) {
         (None, None) => {}
         (Some(scheme), Some(authority)) => {
-            if scheme != http::uri::Scheme::HTTP && scheme != http::uri::Scheme::HTTPS {
-                return Err(Refusal::malformed("the target is no address of a web page"));
-            }
-            let host = HeaderValue::from_str(authority.as_str()).ok();
-            let Some(host) = host.filter(|host| is_authority(host.as_bytes())) else {
-                return Err(Refusal::malformed("the target's host is malformed"));
-            };
-            headers.insert(header::HOST, host);
+            check_scheme(scheme.as_str().as_bytes())?;
+            set_host(headers, authority.as_str().as_bytes())?;
         }
         (None, Some(_)) | (Some(_), None) => {
             return Err(Refusal::malformed("the target is only a host"));
         }
     }
     let text = path.as_str();
-    if !text.is_ascii() {
-        return Err(Refusal::malformed("the target is not ASCII"));
-    }
     match text.as_bytes().first() {
         Some(b'/') => Ok(Bytes::from_owner(Target(path))),
         Some(b'*') if text == "*" && *method == Method::OPTIONS => Ok(Bytes::from_static(b"*")),
@@ -256,6 +271,52 @@ fn read_target(method: &Method, uri: Uri, headers: &mut HeaderMap) -> Result<Byt
         Some(b'?') => Ok(format!("/{text}").into()),
         _ => Err(Refusal::malformed("the target is no path")),
     }
+}
+
+/// The same of a target that hyper would not let through. RFC 3986 allows none of `" < > \ ^ ` { | }`, but clients send
+/// them, and all servers take them. What is not ASCII they take or not; which text it is, nobody says.
+fn read_sent_target(target: &Bytes, headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
+    if let Some(byte) = target.iter().find(|byte| !byte.is_ascii_graphic()) {
+        let reason = format!(
+            "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
+        );
+        return Err(Refusal::malformed(reason));
+    }
+    let end = memchr(b'#', target).unwrap_or(target.len());
+    let target = target.slice(..end);
+    if target.starts_with(b"/") {
+        return Ok(target);
+    }
+    let Some(scheme) = memmem::find(&target, b"://") else {
+        return Err(Refusal::malformed("the target is no path"));
+    };
+    check_scheme(&target[..scheme])?;
+    let behind = target.slice(scheme + 3..);
+    let end = memchr2(b'/', b'?', &behind).unwrap_or(behind.len());
+    set_host(headers, &behind[..end])?;
+    match behind.get(end) {
+        Some(b'/') => Ok(behind.slice(end..)),
+        Some(_) | None => Ok([b"/", &behind[end..]].concat().into()),
+    }
+}
+
+fn check_scheme(scheme: &[u8]) -> Result<(), Refusal> {
+    let known = ["http", "https"].map(str::as_bytes);
+    match known.iter().any(|one| one.eq_ignore_ascii_case(scheme)) {
+        true => Ok(()),
+        false => Err(Refusal::malformed("the target is no address of a web page")),
+    }
+}
+
+/// The host of an absolute target replaces that of the `Host` field.
+fn set_host(headers: &mut HeaderMap, authority: &[u8]) -> Result<(), Refusal> {
+    let malformed = || Refusal::malformed("the target's host is malformed");
+    if !is_authority(authority) {
+        return Err(malformed());
+    }
+    let host = HeaderValue::from_bytes(authority).map_err(|_| malformed())?;
+    headers.insert(header::HOST, host);
+    Ok(())
 }
 
 /// Lends hyper's copy of the target.

@@ -15,7 +15,6 @@ use axum::body::{Body, HttpBody};
 use axum::extract::State;
 use axum::handler::Handler;
 use axum::response::Response as HttpResponse;
-use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -36,10 +35,12 @@ use crate::gateway::stop::{CROSSED, Stop};
 use crate::gateway::stream::{Peer, Stream};
 
 mod access_log;
+mod chunks;
 mod farewell;
 mod head;
 mod raw_heads;
 mod reply;
+mod request_line;
 mod transport;
 mod upload;
 
@@ -205,12 +206,15 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
-        raw_heads::lock(&client.heads).head_ended(framing);
+        let odd = raw_heads::lock(&client.heads).head_ended(framing);
         // An empty body needs no box.
-        let request = request.map(|body| match body.is_end_stream() {
+        let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
             false => Body::new(body),
         });
+        if let Some(odd) = odd {
+            request.extensions_mut().insert(odd);
+        }
         let response = answer.call(request, Arc::clone(&client));
         async { Ok::<_, Infallible>(response.await) }
     });
@@ -300,14 +304,9 @@ async fn receive(
         version,
         headers,
     } = head::check(parts, !body.is_end_stream())?;
-    let chunked = body.size_hint().exact().is_none();
-    if chunked && raw_heads::lock(&client.heads).is_ambiguous() {
-        let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
-    }
     let body = upload::receive(body, &client.server.options).await?;
-    if chunked {
-        raw_heads::lock(&client.heads).chunks_ended();
+    if !raw_heads::lock(&client.heads).is_in_step() {
+        return Err(Refusal::unclear());
     }
     Ok(Request {
         method,

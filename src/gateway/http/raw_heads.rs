@@ -1,13 +1,22 @@
-//! The heads of requests as they came in, to see what hyper hides: of `Content-Length` beside
-//! `Transfer-Encoding` it drops the one and closes the connection after the answer, which RFC 9112 §6.1
-//! allows; but such a request is an attack, and is to be refused.
+//! What a client sends, heard on its way to hyper, to see what hyper hides: of `Content-Length` beside
+//! `Transfer-Encoding` it drops the one and closes the connection after the answer, which RFC 9112 §6.1 allows; but such a
+//! request is an attack, and is to be refused. And of the first line of a head it gets only what it lets through
+//! ([`RequestLine`]).
+//!
+//! For that the messages are told apart here, too. A second reader that disagrees with the first would be a way for
+//! smugglers: so whatever hyper reads is compared with what was heard, and a connection ends where they differ.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use memchr::memchr_iter;
+use bytes::Bytes;
+use memchr::memchr;
 
-/// More than this is not remembered.
-const LIMIT: usize = 256 * 1024;
+use crate::gateway::http::chunks::Chunks;
+use crate::gateway::http::request_line::RequestLine;
+
+/// A longer line is hyper's to refuse.
+const LINE_LIMIT: usize = 256 * 1024;
 
 /// How a request says where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,77 +27,250 @@ pub enum Framing {
     Chunked,
 }
 
-/// What was received on a connection and is not yet known to belong to a body.
-///
-/// What follows a chunked body in the same segment, pipelined, is not seen.
+/// What hyper does not tell of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Odd {
+    /// It is of another major version of HTTP.
+    Foreign,
+    /// It has a `Content-Length` beside `Transfer-Encoding`.
+    Ambiguous,
+    /// Where the message ends is not clear.
+    Unclear,
+    /// The target, where hyper has got another one.
+    Target(Bytes),
+}
+
+/// A head as it was heard.
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    framing: Framing,
+    odd: Option<Odd>,
+}
+
+/// What was heard on a connection.
 #[derive(Debug, Default)]
 pub struct RawHeads {
     /// How often something was received.
     count: u64,
-    bytes: Vec<u8>,
-    /// How much of a body is still to come.
-    body: u64,
-    in_chunks: bool,
-    ambiguous: bool,
+    place: Place,
+    line: RequestLine,
+    fields: Fields,
+    /// The heads that hyper has not read yet.
+    heads: VecDeque<Heard>,
+    /// How many messages have begun for hyper, and how many have ended here.
+    begun: u64,
+    ended: u64,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    /// In the first line of a head, or before it.
+    #[default]
+    First,
+    /// In its fields.
+    Fields,
+    /// In a body, of which so much is to come.
+    Length(u64),
+    Chunks(Chunks),
+    /// Nobody knows. hyper refuses what comes here, or we do.
+    Lost,
+}
+
+/// The fields that say where the body ends.
+#[derive(Debug, Default)]
+struct Fields {
+    /// The beginning of a line, as far as it has come in an earlier part.
+    line: Vec<u8>,
+    length: Option<u64>,
+    /// There are lengths that are none, or two that differ.
+    bad_length: bool,
+    codings: usize,
+    /// One of the codings is another one.
+    bad_coding: bool,
 }
 
 impl RawHeads {
-    /// Something came in.
-    pub fn received(&mut self, part: &[u8]) {
+    /// Something came in, and is made ready for hyper.
+    pub fn received(&mut self, part: &mut [u8]) {
         self.count += 1;
-        if self.in_chunks {
-            return;
-        }
-        let skipped = part
-            .len()
-            .min(usize::try_from(self.body).unwrap_or(usize::MAX));
-        self.body -= skipped as u64;
-        let part = &part[skipped..];
-        if self.bytes.len() + part.len() <= LIMIT {
-            self.bytes.extend_from_slice(part);
-        }
-    }
-
-    /// hyper has read a head.
-    pub fn head_ended(&mut self, framing: Framing) {
-        let end = end_of_head(&self.bytes);
-        self.ambiguous = false;
-        match framing {
-            Framing::Length(length) => {
-                let received = self.bytes.len() - end;
-                let skipped = received.min(usize::try_from(length).unwrap_or(usize::MAX));
-                self.body = length - skipped as u64;
-                self.bytes.drain(..end + skipped);
-            }
-            Framing::Chunked => {
-                self.ambiguous = has_content_length(&self.bytes[..end]);
-                self.in_chunks = true;
-                self.bytes.clear();
-            }
+        let mut rest = part;
+        while !rest.is_empty() {
+            let used = match &mut self.place {
+                Place::First => self.first_line(rest),
+                Place::Fields => self.field(rest),
+                Place::Length(left) => {
+                    let used = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= used as u64;
+                    if *left == 0 {
+                        self.end();
+                    }
+                    used
+                }
+                Place::Chunks(chunks) => match chunks.follow(rest) {
+                    Ok(None) => rest.len(),
+                    Ok(Some(used)) => {
+                        self.end();
+                        used
+                    }
+                    Err(_) => {
+                        self.place = Place::Lost;
+                        return;
+                    }
+                },
+                Place::Lost => return,
+            };
+            rest = &mut rest[used..];
         }
     }
 
-    /// The chunks are over.
-    pub fn chunks_ended(&mut self) {
-        self.in_chunks = false;
+    /// A message has ended.
+    fn end(&mut self) {
+        self.ended += 1;
+        self.place = Place::First;
+    }
+
+    fn first_line(&mut self, rest: &mut [u8]) -> usize {
+        if self.line.is_empty() {
+            // RFC 9112 §2.2: empty lines before it do not count.
+            let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+            let blank = rest.iter().position(is_text).unwrap_or(rest.len());
+            if blank > 0 {
+                return blank;
+            }
+        }
+        let (used, is_whole) = line_length(rest);
+        self.line.receive(&mut rest[..used]);
+        if is_whole {
+            self.place = Place::Fields;
+        } else if self.line.length() > LINE_LIMIT {
+            self.place = Place::Lost;
+        }
+        used
+    }
+
+    fn field(&mut self, rest: &[u8]) -> usize {
+        let (used, is_whole) = line_length(rest);
+        let part = &rest[..used];
+        let is_last = match (is_whole, self.fields.line.is_empty()) {
+            (true, true) => self.fields.read(part),
+            (true, false) => {
+                let mut line = std::mem::take(&mut self.fields.line);
+                line.extend_from_slice(part);
+                self.fields.read(&line)
+            }
+            (false, _) => {
+                self.fields.line.extend_from_slice(part);
+                if self.fields.line.len() > LINE_LIMIT {
+                    self.place = Place::Lost;
+                }
+                false
+            }
+        };
+        if is_last {
+            self.head_heard();
+        }
+        used
+    }
+
+    /// All of a head is there.
+    fn head_heard(&mut self) {
+        let fields = std::mem::take(&mut self.fields);
+        let odd = match self.line.target() {
+            _ if self.line.is_foreign() => Some(Odd::Foreign),
+            _ if fields.codings > 0 && fields.length.is_some() => Some(Odd::Ambiguous),
+            target => target.map(|target| Odd::Target(Bytes::copy_from_slice(target))),
+        };
+        self.line.clear();
+        let framing = match (fields.codings, fields.length) {
+            (0, length) => Framing::Length(length.unwrap_or_default()),
+            _ => Framing::Chunked,
+        };
+        let is_refused = matches!(odd, Some(Odd::Foreign | Odd::Ambiguous));
+        let is_unclear = fields.bad_length || fields.bad_coding || fields.codings > 1;
+        self.place = match framing {
+            _ if is_refused || is_unclear => Place::Lost,
+            Framing::Length(0) => {
+                self.ended += 1;
+                Place::First
+            }
+            Framing::Length(length) => Place::Length(length),
+            Framing::Chunked => Place::Chunks(Chunks::default()),
+        };
+        self.heads.push_back(Heard { framing, odd });
+    }
+
+    /// hyper has read a head: what it does not tell of it.
+    pub fn head_ended(&mut self, framing: Framing) -> Option<Odd> {
+        self.begun += 1;
+        let heard = self.heads.pop_front();
+        if self.heads.is_empty() {
+            // Many at once are rare.
+            self.heads.shrink_to(4);
+        }
+        match heard {
+            Some(heard) if heard.framing == framing => heard.odd,
+            Some(_) | None => Some(Odd::Unclear),
+        }
+    }
+
+    /// Whether each message that hyper has begun to read has ended here, too: asked when hyper has read all of it.
+    pub fn is_in_step(&self) -> bool {
+        self.ended >= self.begun
     }
 
     /// How often something was received, if what was received last ended a request, or nothing was: the client
-    /// owes us nothing. Empty lines between requests count for nothing (RFC 9112 §2.2).
+    /// owes us nothing, and we owe it nothing. Empty lines between requests count for nothing (RFC 9112 §2.2).
     pub fn between_requests(&self) -> Option<u64> {
-        let blank = self.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-        (blank && self.is_whole()).then_some(self.count)
+        let nothing = matches!(self.place, Place::First) && self.line.is_empty();
+        (nothing && self.heads.is_empty()).then_some(self.count)
     }
+}
 
-    /// Whether nothing of a body is still to come.
-    pub fn is_whole(&self) -> bool {
-        self.body == 0 && !self.in_chunks
+impl Fields {
+    /// Reads a line; true if it is the empty one at the end.
+    fn read(&mut self, line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match line.first() {
+            None => return true,
+            Some(b'c' | b'C') => {
+                if let Some(value) = value_of(b"content-length:", line) {
+                    let length = read_length(value);
+                    self.bad_length |= length.is_none()
+                        || self.length.is_some_and(|earlier| Some(earlier) != length);
+                    self.length = self.length.or(length).or(Some(0));
+                }
+            }
+            Some(b't' | b'T') => {
+                if let Some(value) = value_of(b"transfer-encoding:", line) {
+                    self.codings += 1;
+                    self.bad_coding |= !value.eq_ignore_ascii_case(b"chunked");
+                }
+            }
+            Some(_) => {}
+        }
+        false
     }
+}
 
-    /// Whether the last head had a `Content-Length` beside its `Transfer-Encoding`.
-    pub fn is_ambiguous(&self) -> bool {
-        self.ambiguous
+/// The length of a line at the beginning of a text, or of the text, and whether the line ends in it.
+fn line_length(text: &[u8]) -> (usize, bool) {
+    match memchr(b'\n', text) {
+        Some(end) => (end + 1, true),
+        None => (text.len(), false),
     }
+}
+
+/// The value of a field in its line.
+fn value_of<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+}
+
+fn read_length(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 /// The heads, which only the connection's own task touches, a moment at a time.
@@ -96,115 +278,180 @@ pub fn lock(heads: &Mutex<RawHeads>) -> MutexGuard<'_, RawHeads> {
     heads.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Behind the empty line; empty lines at the start do not count (RFC 9112 §2.2).
-fn end_of_head(bytes: &[u8]) -> usize {
-    let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-    let start = bytes.iter().position(is_text).unwrap_or_default();
-    for end in memchr_iter(b'\n', &bytes[start..]) {
-        let rest = &bytes[start + end + 1..];
-        if rest.starts_with(b"\r\n") {
-            return start + end + 3;
-        }
-        if rest.starts_with(b"\n") {
-            return start + end + 2;
-        }
-    }
-    bytes.len()
-}
-
-fn has_content_length(head: &[u8]) -> bool {
-    const NAME: &[u8] = b"content-length:";
-    memchr_iter(b'\n', head).any(|end| {
-        let line = &head[end + 1..];
-        line.get(..NAME.len())
-            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Framing, RawHeads};
+    use bytes::Bytes;
+    use proptest::prelude::*;
 
-    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    const POST: &str = "POST / HTTP/1.1\r\nContent-Length: 40\r\n\r\n";
-    const BODY: &str = "Transfer-Encoding: a\r\nContent-Length: 1\r\n";
-    const CHUNKED: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-    const AMBIGUOUS: &str =
-        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 1\r\n\r\n";
+    use super::{Framing, Odd, Place, RawHeads};
 
-    /// Whether the last head is ambiguous, if all comes in parts of this size.
-    fn is_ambiguous(requests: &[(&str, &str, Framing)], size: usize) -> bool {
-        let mut heads = RawHeads::default();
-        for (head, body, framing) in requests {
-            for part in head.as_bytes().chunks(size) {
-                heads.received(part);
-            }
-            heads.head_ended(*framing);
-            for part in body.as_bytes().chunks(size) {
-                heads.received(part);
-            }
-            heads.chunks_ended();
-        }
-        heads.is_ambiguous()
-    }
+    /// A message, how hyper reads where it ends, and what is odd about it.
+    type Message = (&'static str, Framing, Option<Odd>);
 
-    #[test]
-    fn only_the_head_itself_counts() {
+    /// Messages behind which others may come.
+    fn messages() -> Vec<Message> {
         let none = Framing::Length(0);
+        let target = Some(Odd::Target(Bytes::from_static(b"/?q=\"<`>\"")));
+        vec![
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", none, None),
+            ("\r\n\r\nGET / HTTP/1.1\nHost: a\n\n", none, None),
+            (
+                "GET /?q=\"<`>\" HTTP/1.0\r\nX: \"<`>\"\r\n\r\n",
+                none,
+                target,
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length:  4 \r\n\r\nbody",
+                Framing::Length(4),
+                None,
+            ),
+            (
+                "POST / HTTP/1.1\r\ncontent-length: 3\r\nX:\r\nContent-Length: 03\r\n\r\n\r\n\"",
+                Framing::Length(3),
+                None,
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: 41\r\n\r\nTransfer-Encoding: a\r\n\r\nContent-Length: 1",
+                Framing::Length(41),
+                None,
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5;\"\r\n<\r\n\r\n\r\n0\r\nContent-Length: 7\r\n\r\n",
+                Framing::Chunked,
+                None,
+            ),
+            (
+                "POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\n\r\n0\r\n\r\n",
+                Framing::Chunked,
+                None,
+            ),
+        ]
+    }
+
+    /// Messages behind which nothing comes: the connection ends with the answer.
+    fn last_messages() -> Vec<Message> {
+        let one = Framing::Length(1);
+        vec![
+            (
+                "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 1\r\n\r\n1\r\na\r\n0\r\n\r\n",
+                Framing::Chunked,
+                Some(Odd::Ambiguous),
+            ),
+            (
+                "POST / HTTP/1.1\nContent-Length: x\nTransfer-Encoding: chunked\n\n0\r\n\r\n",
+                Framing::Chunked,
+                Some(Odd::Ambiguous),
+            ),
+            (
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                Framing::Length(0),
+                Some(Odd::Foreign),
+            ),
+            (
+                "GET / HTTP/0.9\r\nContent-Length: 1\r\n\r\na",
+                one,
+                Some(Odd::Foreign),
+            ),
+        ]
+    }
+
+    fn step(heads: &mut RawHeads, (text, framing, odd): &Message, size: usize) {
+        let mut bytes = text.as_bytes().to_vec();
+        for part in bytes.chunks_mut(size) {
+            heads.received(part);
+        }
+        assert_eq!(heads.head_ended(*framing), *odd, "{text:?}");
+    }
+
+    #[test]
+    fn whatever_is_last_ends_the_connection() {
         for size in [1, 7, 1000] {
-            let cases: [(&[_], bool); 6] = [
-                (&[(AMBIGUOUS, "", Framing::Chunked)], true),
-                (&[(CHUNKED, BODY, Framing::Chunked)], false),
-                (&[(GET, "", none), (AMBIGUOUS, "", Framing::Chunked)], true),
-                (
-                    &[
-                        (POST, BODY, Framing::Length(40)),
-                        (CHUNKED, "", Framing::Chunked),
-                    ],
-                    false,
-                ),
-                (
-                    &[
-                        (POST, BODY, Framing::Length(40)),
-                        (AMBIGUOUS, "", Framing::Chunked),
-                    ],
-                    true,
-                ),
-                (
-                    &[
-                        (AMBIGUOUS, "", Framing::Chunked),
-                        (CHUNKED, "", Framing::Chunked),
-                    ],
-                    false,
-                ),
-            ];
-            for (requests, expected) in cases {
-                assert_eq!(
-                    is_ambiguous(requests, size),
-                    expected,
-                    "{requests:?} {size}"
-                );
+            for first in messages() {
+                for last in last_messages() {
+                    let mut heads = RawHeads::default();
+                    step(&mut heads, &first, size);
+                    assert!(heads.is_in_step() && heads.between_requests().is_some());
+                    step(&mut heads, &last, size);
+                    assert!(matches!(heads.place, Place::Lost));
+                    assert!(heads.between_requests().is_none());
+                    // Whatever hyper might find behind it is refused.
+                    assert_eq!(heads.head_ended(Framing::Length(0)), Some(Odd::Unclear));
+                }
             }
         }
     }
 
     #[test]
-    fn requests_that_come_at_once_are_told_apart() {
-        let mut heads = RawHeads::default();
-        let all = ["\r\n\r\n", GET, GET, POST, BODY, "\r\n", CHUNKED].concat();
-        heads.received(all.as_bytes());
-        for framing in [
-            Framing::Length(0),
-            Framing::Length(0),
-            Framing::Length(40),
-            Framing::Chunked,
+    fn what_hyper_reads_otherwise_is_unclear() {
+        for (text, framing) in [
+            ("GET / HTTP/1.1\r\n\r\n", Framing::Length(1)),
+            ("GET / HTTP/1.1\r\n\r\n", Framing::Chunked),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
+                Framing::Length(3),
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n",
+                Framing::Chunked,
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Framing::Length(0),
+            ),
+            ("", Framing::Length(0)),
+            ("GET / HTTP/1.1\r\nHost: ", Framing::Length(0)),
         ] {
-            heads.head_ended(framing);
-            assert!(!heads.is_ambiguous());
+            let mut heads = RawHeads::default();
+            step(&mut heads, &(text, framing, Some(Odd::Unclear)), 1000);
         }
-        heads.chunks_ended();
-        heads.received(AMBIGUOUS.replace("\r\n", "\n").as_bytes());
-        heads.head_ended(Framing::Chunked);
-        assert!(heads.is_ambiguous());
+        let mut heads = RawHeads::default();
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n";
+        step(&mut heads, &(chunked, Framing::Chunked, None), 1000);
+        assert!(!heads.is_in_step());
+    }
+
+    proptest! {
+        /// However many messages come together, and however they are cut: each head is the one that was sent, and of all
+        /// bytes only those of odd targets and versions change.
+        #[test]
+        fn messages_are_told_apart(
+            picks in prop::collection::vec(0..messages().len(), 1..12),
+            sizes in prop::collection::vec(1..200_usize, 1..20),
+        ) {
+            let messages = messages();
+            let picked: Vec<&Message> = picks.iter().map(|&pick| &messages[pick]).collect();
+            let sent: String = picked.iter().map(|(text, _, _)| *text).collect();
+            let mut bytes = sent.clone().into_bytes();
+            let mut heads = RawHeads::default();
+            let mut rest = &mut bytes[..];
+            for size in sizes.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (part, behind) = rest.split_at_mut((*size).min(rest.len()));
+                heads.received(part);
+                rest = behind;
+            }
+            for (text, framing, odd) in &picked {
+                prop_assert!(heads.between_requests().is_none());
+                prop_assert_eq!(heads.head_ended(*framing), odd.clone(), "{:?}", text);
+            }
+            prop_assert!(heads.is_in_step());
+            prop_assert!(heads.between_requests().is_some());
+            let expected = sent.replace("GET /?q=\"<`>\"", "GET /?q=_____");
+            prop_assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_heard(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20),
+        ) {
+            let mut heads = RawHeads::default();
+            for mut part in parts {
+                let length = part.len();
+                heads.received(&mut part);
+                prop_assert_eq!(part.len(), length);
+            }
+        }
     }
 }

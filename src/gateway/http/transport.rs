@@ -93,7 +93,7 @@ impl Transport {
 
     /// Whether a request that was received whole is being answered.
     fn is_answering(&self) -> bool {
-        self.client.strong_count() > 1 && raw_heads::lock(&self.heads).is_whole()
+        self.client.strong_count() > 1 && raw_heads::lock(&self.heads).is_in_step()
     }
 
     /// Whether the client cannot receive anything any more, as far as the system knows.
@@ -134,7 +134,7 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let part = buffer.filled().get(before..).unwrap_or_default();
+        let part = buffer.filled_mut().get_mut(before..).unwrap_or_default();
         if !part.is_empty() {
             raw_heads::lock(&self.heads).received(part);
         } else if matches!(result, Poll::Ready(Ok(()))) && self.is_answering() && !self.is_gone() {
