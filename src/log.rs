@@ -1,18 +1,145 @@
 //! The log: a line at a time on standard error, where the application's own output goes too.
+//!
+//! A server that waited for its log would stop when nobody reads that. So from [`begin`] on lines are put into a
+//! [`queue`] that a thread of its own empties, and no line is a reason to wait: see there.
 
-use std::fmt::Arguments;
-use std::io::{IsTerminal, Write};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::{Arguments, Write as _};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use queue::Queue;
+
+pub use pace::Kind;
+
+mod pace;
+mod queue;
+
+/// There from [`begin`] on.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// How long a process that ends waits until its last lines are written.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The stack of the thread that writes: it does little.
+const STACK: usize = 256 * 1024;
+
+/// From now on nobody waits for the log, and what a fault of ours says goes there, too.
+///
+/// # Errors
+/// The system has no more threads.
+pub fn begin() -> anyhow::Result<()> {
+    let queue = QUEUE.get_or_init(Queue::default);
+    let thread = std::thread::Builder::new().name("log".to_owned());
+    let started = thread.stack_size(STACK).spawn(|| queue.run(StandardError));
+    started.context("cannot start a thread for the log")?;
+    std::panic::set_hook(Box::new(say_fault));
+    Ok(())
+}
+
+/// Dropped at the end of the program: waits until what was logged is written, though not for long.
+#[derive(Debug)]
+pub struct Farewell;
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if let Some(queue) = QUEUE.get() {
+            queue.finish(FAREWELL);
+        }
+    }
+}
 
 /// Writes one message, `runner: ` before each of its lines, in a single write so that lines of several
 /// processes do not mix. A log that cannot be written is no reason to stop.
 pub fn write(message: Arguments<'_>) {
+    text(prefixed(&message.to_string()));
+}
+
+/// The same for messages that others can cause as often as they like: some of a kind are written in a second, the
+/// others counted.
+pub fn write_of(kind: Kind, message: Arguments<'_>) {
+    let message = prefixed(&message.to_string());
+    match QUEUE.get() {
+        Some(queue) => queue.put_of(kind, message),
+        None => now(&message),
+    }
+}
+
+/// Writes one line as it is, in a single write.
+pub fn line(line: &str) {
+    text(format!("{line}\n"));
+}
+
+/// Writes whole lines as they are.
+pub fn text(text: String) {
+    match QUEUE.get() {
+        Some(queue) => queue.put(text),
+        None => now(&text),
+    }
+}
+
+/// For programs that do something and end: they may wait.
+fn now(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn prefixed(message: &str) -> String {
     let mut text = String::new();
-    for line in without_numbers(&message.to_string()).lines() {
+    for line in without_numbers(message).lines() {
         text.push_str("runner: ");
         text.push_str(line);
         text.push('\n');
     }
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    text
+}
+
+/// Says where a fault of ours is. Where `RUST_BACKTRACE` asks for it, how it was come to, too.
+fn say_fault(fault: &PanicHookInfo<'_>) {
+    let payload = fault.payload();
+    let what = match payload.downcast_ref::<&str>() {
+        Some(text) => text,
+        None => payload
+            .downcast_ref::<String>()
+            .map_or("no reason is given", String::as_str),
+    };
+    let mut message = "a fault in runner itself".to_owned();
+    // Writing to a string cannot fail.
+    let _ = match fault.location() {
+        Some(place) => write!(message, ", at {place}: {what}"),
+        None => write!(message, ": {what}"),
+    };
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        let _ = write!(message, "\n{trace}");
+    }
+    write(format_args!("{message}"));
+}
+
+/// Standard error without the lock that the standard library has for it: whoever waits here holds up nobody.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(io::stderr(), bytes).map_err(io::Error::from) {
+                // Somebody who shares it may have made it so.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let stderr = io::stderr();
+                    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A text without the numbers that the standard library gives with the system's reasons: `(os error 2)` tells
@@ -34,13 +161,6 @@ pub fn without_numbers(text: &str) -> String {
     out
 }
 
-/// Writes one line as it is, in a single write.
-pub fn line(text: &str) {
-    let _ = std::io::stderr()
-        .lock()
-        .write_all(format!("{text}\n").as_bytes());
-}
-
 /// Whether what goes to standard error is coloured.
 #[must_use]
 pub fn colour() -> bool {
@@ -60,6 +180,14 @@ pub fn colour_on(stream: &impl IsTerminal) -> bool {
 macro_rules! log {
     ($($part:tt)*) => {
         $crate::log::write(format_args!($($part)*))
+    };
+}
+
+/// The same for what others can cause as often as they like: `log_of!(Kind::Refused, "refused a request")`.
+#[macro_export]
+macro_rules! log_of {
+    ($kind:expr, $($part:tt)*) => {
+        $crate::log::write_of($kind, format_args!($($part)*))
     };
 }
 

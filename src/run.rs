@@ -12,6 +12,7 @@ use crate::command::graph::{self, Node};
 use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
+use crate::log;
 use crate::supervisor::successor;
 
 /// The variable that names configuration files.
@@ -26,6 +27,7 @@ static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    let _farewell = log::Farewell;
     successor::inherit();
     run(env::args_os()).unwrap_or_else(|failure| {
         match successor::say_failure(failure.text().trim_start_matches("error: ")) {

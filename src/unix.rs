@@ -218,6 +218,31 @@ pub const STACK_SIGNAL: i32 = 52;
 #[cfg(not(target_os = "linux"))]
 pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
 
+/// The real-time signals and what they are called; none where there are none.
+pub fn real_time_signals() -> impl Iterator<Item = (i32, String)> {
+    #[cfg(target_os = "linux")]
+    let numbers = nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    let numbers = std::iter::empty();
+    numbers.enumerate().map(|(place, number)| match place {
+        0 => (number, "SIGRTMIN".to_owned()),
+        _ => (number, format!("SIGRTMIN+{place}")),
+    })
+}
+
+/// Whether this process ignores a signal; it may have been started so.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<nix::libc::sigaction>::zeroed();
+    // SAFETY: a null pointer for the new action has the old one told and left, in memory that is ours. Zeros are an
+    // action, too, which stays where there is no such signal.
+    let action = unsafe {
+        nix::libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == nix::libc::SIG_IGN
+}
+
 /// A process that can be ended without ever hitting another that got its number later.
 #[derive(Debug)]
 pub struct Process {

@@ -391,3 +391,64 @@ def application(environ, start_response):
     assert_eq!(words[3], words[4], "soft and hard");
     assert_eq!(server.stop().status, 0);
 }
+
+#[test]
+fn signals_without_a_meaning_end_nothing_and_are_said_once() {
+    const APP: &str = "\
+import signal
+def application(environ, start_response):
+    start_response('200 OK', [])
+    named = [signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO]
+    signals = named + [signal.SIGPWR, signal.SIGRTMIN + 5]
+    return [repr(all(signal.getsignal(number) == signal.SIG_DFL for number in signals)).encode()]
+";
+    let mut named: Vec<String> = ["USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT"]
+        .map(|name| format!("SIG{name}"))
+        .into();
+    named.push("SIGRTMIN".to_owned());
+    named.extend((1..=30).map(|place| format!("SIGRTMIN+{place}")));
+    let folder = Folder::new().file("app.py", APP);
+    let server = folder
+        .runner(["serve", "WSGI", "import:app.application"])
+        .start();
+    // Programs that it starts have them as it had them.
+    assert_eq!(server.get("/").text(), "True");
+    let said =
+        |name: &str| format!("runner: {name} has no meaning here: it is ignored from now on\n");
+    let pid = server.pid().to_string();
+    for _ in 0..2 {
+        for name in &named {
+            let name = name.trim_start_matches("SIG");
+            let kill = format!("kill -s {name} {pid}");
+            folder.program("bash", ["-c", &kill]).run().is(0, "", "");
+        }
+        for name in &named {
+            server.wait_for_log(|log| log.contains(&said(name)));
+        }
+        assert_eq!(server.get("/").status, 200);
+    }
+    let log = server.stop();
+    assert_eq!(log.status, 0);
+    for name in &named {
+        assert_eq!(log.stderr.matches(&said(name)).count(), 1, "{}", log.stderr);
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_before_us_is_left_so() {
+    let folder = Folder::new();
+    let ignoring = [
+        "-c",
+        "trap '' USR2; exec \"$@\"",
+        "sh",
+        "runner",
+        "serve",
+        "demo",
+    ];
+    let server = folder.program("sh", ignoring).start();
+    server.signal(Signal::USR2);
+    assert_eq!(server.get("/").status, 200);
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    assert!(!outcome.stderr.contains("SIGUSR2"), "{}", outcome.stderr);
+}

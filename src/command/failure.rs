@@ -1,7 +1,6 @@
 //! Why a command could not be run, how that is said, and the exit status that it means.
 
 use std::fmt;
-use std::io::Write;
 use std::process::ExitCode;
 
 use crate::command::line::{Origin, Scope, Word};
@@ -86,17 +85,15 @@ impl Failure {
                 ExitCode::SUCCESS
             }
             Self::Usage(usage) => {
-                let text = usage.text(log::colour());
-                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+                log::text(usage.text(log::colour()));
                 ExitCode::from(WRONG_USAGE)
             }
             Self::Mistakes(Diagnostics(mistakes)) => {
-                let text = render(mistakes, log::colour());
-                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+                log::text(render(mistakes, log::colour()));
                 ExitCode::FAILURE
             }
             Self::World(error) => {
-                let _ = writeln!(std::io::stderr().lock(), "error: {}", reasons(error));
+                log::text(format!("error: {}\n", reasons(error)));
                 ExitCode::FAILURE
             }
         }

@@ -20,6 +20,7 @@ use crate::command::service::{Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
 use crate::gateway::stop::Manner;
+use crate::log;
 use crate::supervisor::control::{Answer, Asked, Handover, Order};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
@@ -44,6 +45,8 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut master = Master::new(plan)?;
+        // Only now is there a second thread, with which nothing could be taken out of the environment any more.
+        log::begin()?;
         let alive = master.notifier.keep_alive();
         tokio::select! {
             ended = master.live() => ended,

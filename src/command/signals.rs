@@ -1,11 +1,14 @@
-//! The signals that a server obeys.
+//! The signals that a server obeys, and those that it does not let end it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::Context;
 use rustix::io::Errno;
+use rustix::process::Signal as Number;
 use rustix::termios::{isatty, tcgetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::unix;
 
 /// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,7 @@ impl Signals {
     /// The system does not let us.
     pub fn receive() -> anyhow::Result<Self> {
         let of = |kind| signal(kind).context("cannot receive signals");
+        ignore_others()?;
         Ok(Self {
             terminate: of(SignalKind::terminate())?,
             retire: of(SignalKind::user_defined1())?,
@@ -77,6 +81,47 @@ impl Signals {
             _ = self.quit.recv() => Told::Stacks,
         }
     }
+}
+
+/// Signals that have no meaning here, and upon which the system ends a process that does not receive them.
+const MEANINGLESS: &[(Number, &str)] = &[
+    (Number::USR2, "SIGUSR2"),
+    (Number::ALARM, "SIGALRM"),
+    (Number::VTALARM, "SIGVTALRM"),
+    (Number::PROF, "SIGPROF"),
+    (Number::IO, "SIGIO"),
+    #[cfg(target_os = "linux")]
+    (Number::POWER, "SIGPWR"),
+    #[cfg(target_os = "linux")]
+    (Number::STKFLT, "SIGSTKFLT"),
+];
+
+/// Has signals without a meaning end nothing. They are received rather than ignored: programs that we start would
+/// inherit that, and with those that were ignored before us it is left so.
+fn ignore_others() -> anyhow::Result<()> {
+    let named = MEANINGLESS
+        .iter()
+        .map(|(signal, name)| (signal.as_raw(), (*name).to_owned()));
+    for (number, name) in named.chain(unix::real_time_signals()) {
+        if let Some(mut stream) = receive_unless_ignored(number)? {
+            tokio::spawn(async move {
+                if stream.recv().await.is_some() {
+                    crate::log!("{name} has no meaning here: it is ignored from now on");
+                }
+            });
+        }
+    }
+    // A file that has reached the largest size that it may have is a file that cannot be written (setrlimit(2)).
+    receive_unless_ignored(Number::XFSZ.as_raw())?;
+    Ok(())
+}
+
+fn receive_unless_ignored(number: i32) -> anyhow::Result<Option<Signal>> {
+    if unix::is_ignored(number) {
+        return Ok(None);
+    }
+    let stream = signal(SignalKind::from_raw(number)).context("cannot receive signals")?;
+    Ok(Some(stream))
 }
 
 /// Whether a terminal was closed: SIGHUP has its first meaning then, and nobody is left who could end us.

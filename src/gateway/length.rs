@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::application::ResponseBody;
+use crate::log::Kind;
 
 /// The length that the application announced. What is no length is removed; one that is said twice is said once.
 pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
@@ -23,7 +24,10 @@ pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
         }
         return Some(number);
     }
-    crate::log!("the application gave a `Content-Length` that is no length: it is left out");
+    crate::log_of!(
+        Kind::Misfit,
+        "the application gave a `Content-Length` that is no length: it is left out"
+    );
     headers.remove(header::CONTENT_LENGTH);
     None
 }
@@ -53,7 +57,10 @@ impl Due {
         if let (Some(announced), Some(known)) = (announced, known)
             && announced != known
         {
-            crate::log!("the application announced {announced} bytes and gave {known}");
+            crate::log_of!(
+                Kind::Misfit,
+                "the application announced {announced} bytes and gave {known}"
+            );
         }
         Self {
             left: announced.or(known),
@@ -71,7 +78,10 @@ impl Due {
         if let Some(left) = &mut self.left {
             if part.len() as u64 > *left {
                 if !std::mem::replace(&mut self.said, true) {
-                    crate::log!("the application gave more bytes than it announced");
+                    crate::log_of!(
+                        Kind::Misfit,
+                        "the application gave more bytes than it announced"
+                    );
                 }
                 // Smaller than the length of a part, which is a usize.
                 part.truncate(*left as usize);
@@ -85,7 +95,10 @@ impl Due {
     pub fn ends_well(&mut self) -> bool {
         let whole = self.left.is_none_or(|left| left == 0);
         if !whole && !std::mem::replace(&mut self.said, true) {
-            crate::log!("the application gave fewer bytes than it announced");
+            crate::log_of!(
+                Kind::Misfit,
+                "the application gave fewer bytes than it announced"
+            );
         }
         whole
     }

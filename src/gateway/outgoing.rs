@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use crate::application::{Blocks, Response, ResponseBody, Truncated};
 use crate::body_file::BodyFile;
 use crate::gateway::length::{self, Due};
+use crate::log::Kind;
 use crate::protocol::cgi_response::write_head;
 
 /// The body of a response on its way out.
@@ -117,7 +118,10 @@ impl Outgoing {
 
 async fn read_piece(file: &BodyFile, offset: u64, left: u64) -> Result<Bytes, Truncated> {
     file.read(offset, left).await.map_err(|error| {
-        crate::log!("cannot read a file that the application wants to be sent: {error}");
+        crate::log_of!(
+            Kind::Misfit,
+            "cannot read a file that the application wants to be sent: {error}"
+        );
         Truncated
     })
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::lane::Confused;
 use super::pool::{Pool, Post, Seat, Standing, Worker, WorkerId};
 use super::watch::{Question, Reason, seconds};
-use crate::log;
+use crate::{log, log_of};
 
 /// How often a busy lane is looked at.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -149,7 +149,8 @@ impl Pool {
         }
         while let Some(task) = self.queue.front_mut() {
             if task.is_wanted() && is_over(self.limits.queue_timeout, task.entered, now) {
-                log!(
+                log_of!(
+                    log::Kind::Refused,
                     "503 for {}: no worker was free for {} (runner.request.queue_timeout)",
                     task.about,
                     seconds(now - task.entered)

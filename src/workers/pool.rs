@@ -24,8 +24,8 @@ use http::StatusCode;
 use super::lane::{Confused, Lane};
 use super::link::{Flushed, Link};
 use super::task::{About, Refusals, Task};
-use crate::log;
 use crate::protocol::worker::Header;
+use crate::{log, log_of};
 
 /// What it costs to wake another process: requests that take less time in all are better sent to a lane that is awake.
 const WAKE_UP: f64 = 150e-6;
@@ -194,7 +194,8 @@ impl Pool {
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         } else if !begins && !self.has_room() {
-            log!(
+            log_of!(
+                log::Kind::Refused,
                 "503 for {}: {} requests wait already (runner.request.queue_length)",
                 task.about,
                 self.limits.queue_length

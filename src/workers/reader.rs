@@ -12,10 +12,10 @@ use super::task::Task;
 use super::{Shared, lock};
 use crate::application::{BlockSender, Blocks, Errors, Response, ResponseBody, Truncated};
 use crate::body_file::BodyFile;
-use crate::log;
 use crate::protocol::answer::{self, BadAnswer, Head};
 use crate::protocol::marshal::Malformed;
 use crate::protocol::worker::{HEADER, Header, Kind};
+use crate::{log, log_of};
 
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -258,7 +258,8 @@ fn response(head: Head, body: ResponseBody) -> Response {
 
 fn bad_answer(task: &Task, error: &BadAnswer) -> Response {
     let status = error.status();
-    log!(
+    log_of!(
+        log::Kind::Misfit,
         "{} for {}: the application's answer cannot be sent: {error}",
         status.as_u16(),
         task.about

@@ -20,6 +20,7 @@ use crate::gateway::outgoing::Outgoing;
 use crate::gateway::passing::Passer;
 use crate::gateway::spool::{Spool, SpoolError};
 use crate::gateway::stop::{CROSSED, Manner, Stop};
+use crate::log;
 use crate::protocol::environ;
 use crate::protocol::fastcgi::{End, Kind, Malformed, Pairs, put_records, take_record};
 use crate::protocol::responder::{Event, Limits, Responder};
@@ -360,7 +361,7 @@ impl<'a> Conversation<'a> {
 
     /// Answers a request that no application gets to see.
     async fn refuse(&mut self, id: u16, refusal: &Refusal) {
-        crate::log!("refused a FastCGI request: {refusal}");
+        crate::log_of!(log::Kind::Refused, "refused a FastCGI request: {refusal}");
         self.uploads.remove(&id);
         let mut text = BytesMut::new();
         let response = Response::plain(refusal.status());

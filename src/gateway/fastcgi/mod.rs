@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use crate::gateway::passing::Passed;
 use crate::gateway::spool::SpoolOptions;
 use crate::gateway::stop::{Manner, Stop};
 use crate::gateway::stream::{Peer, Stream};
+use crate::log::Kind;
 
 mod connection;
 mod outbox;
@@ -83,9 +84,6 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
         .map(Some)
 }
 
-/// How often refused connections are written to the log at most.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
 /// [`Manner`](crate::gateway::stop::Manner) says, and returns. Drop the future to give them up.
 ///
@@ -108,7 +106,6 @@ pub async fn serve(
             passer: listener.passer(),
         }),
         connections: JoinSet::new(),
-        complained: None,
     };
     let mut passed = listener.take_passed();
     let mut stopped = pin!(stop.begun());
@@ -168,7 +165,6 @@ async fn next(passed: &mut Option<Passed>) -> Option<(Stream, Peer)> {
 struct Gate {
     service: Arc<Service>,
     connections: JoinSet<()>,
-    complained: Option<Instant>,
 }
 
 impl Gate {
@@ -180,13 +176,12 @@ impl Gate {
         if is_allowed(peer, self.service.options.web_servers.as_deref()) {
             let service = Arc::clone(&self.service);
             self.connections.spawn(serve_one(service, stream, peer));
-        } else if self
-            .complained
-            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL)
-        {
-            self.complained = Some(Instant::now());
+        } else {
             let peer = name(peer);
-            crate::log!("refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name");
+            crate::log_of!(
+                Kind::Closed,
+                "refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name"
+            );
         }
     }
 }
@@ -235,10 +230,13 @@ fn report(peer: Peer, broken: Broken) {
     match broken {
         Broken::Gone => (),
         Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            crate::log!("closed {peer}: nothing was read for too long");
+            crate::log_of!(Kind::Closed, "closed {peer}: nothing was read for too long");
         }
         Broken::Io(_) => (),
-        Broken::Stalled => crate::log!("closed {peer}: the rest of a request did not come"),
-        Broken::Malformed(malformed) => crate::log!("closed {peer}: {malformed}"),
+        Broken::Stalled => crate::log_of!(
+            Kind::Closed,
+            "closed {peer}: the rest of a request did not come"
+        ),
+        Broken::Malformed(malformed) => crate::log_of!(Kind::Closed, "closed {peer}: {malformed}"),
     }
 }

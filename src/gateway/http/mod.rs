@@ -33,6 +33,7 @@ use crate::gateway::socket_url::Host;
 use crate::gateway::spool::SpoolOptions;
 use crate::gateway::stop::{CROSSED, Stop};
 use crate::gateway::stream::{Peer, Stream};
+use crate::log::Kind;
 
 mod access_log;
 mod chunks;
@@ -127,7 +128,7 @@ pub async fn serve(
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        crate::log!("a connection failed: {error}");
+        crate::log_of!(Kind::Closed, "a connection failed: {error}");
     }
 }
 
@@ -234,9 +235,12 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
         let client = name(&client.connection);
         if error.is_parse() {
             unread = true;
-            crate::log!("refused a request from {client}: {error}");
+            crate::log_of!(Kind::Refused, "refused a request from {client}: {error}");
         } else if error.is_timeout() && !parts.read_buf.is_empty() {
-            crate::log!("refused a request from {client}: its head took too long");
+            crate::log_of!(
+                Kind::Refused,
+                "refused a request from {client}: its head took too long"
+            );
             return transport.refuse(LATE).await;
         }
     }
@@ -283,7 +287,7 @@ async fn answer(
             exchange.close = true;
             client.unread.store(true, Ordering::Relaxed);
             let client = name(&client.connection);
-            crate::log!("refused a request from {client}: {refusal}");
+            crate::log_of!(Kind::Refused, "refused a request from {client}: {refusal}");
             Response::plain(refusal.status)
         }
     };

@@ -19,6 +19,7 @@ use crate::body_file::BodyFile;
 use crate::gateway::http::Client;
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::length::{self, Due};
+use crate::log::Kind;
 
 /// What the way of a response depends on.
 pub struct Exchange {
@@ -48,7 +49,8 @@ impl Exchange {
 pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     if response.status.is_informational() {
         // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
-        crate::log!(
+        crate::log_of!(
+            Kind::Misfit,
             "the application answered with the status {}, which is not final",
             response.status.as_u16()
         );
@@ -221,7 +223,8 @@ impl ReplyBody {
                         Ok(part)
                     }
                     Err(error) => {
-                        crate::log!(
+                        crate::log_of!(
+                            Kind::Misfit,
                             "cannot read a file that the application wants to be sent: {error}"
                         );
                         Err(Truncated)
@@ -265,7 +268,10 @@ impl Drop for ReplyBody {
 async fn see_off(mut blocks: Blocks) {
     while let Some(Ok(block)) = blocks.next().await {
         if !block.is_empty() {
-            crate::log!("the application gave more bytes than it announced");
+            crate::log_of!(
+                Kind::Misfit,
+                "the application gave more bytes than it announced"
+            );
             return;
         }
     }

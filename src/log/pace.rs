@@ -1,0 +1,128 @@
+//! How many lines of a kind are written in a second, where somebody else decides how many there are: clients, or what
+//! they have an application do. The rest is counted, and the count said when the second is over.
+
+use std::time::{Duration, Instant};
+
+/// What a line is about that others can cause as often as they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A request that is answered without the application.
+    Refused,
+    /// A connection that is closed before its time.
+    Closed,
+    /// An answer of the application that is not as it should be.
+    Misfit,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Refused, Self::Closed, Self::Misfit];
+
+    /// What there are many of.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "requests that were refused",
+            Self::Closed => "connections that were closed",
+            Self::Misfit => "answers that are not as they should be",
+        }
+    }
+}
+
+/// How many lines of each kind are written in a second.
+const LINES: u64 = 10;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How many lines of each kind there were in the second that began with the first of them.
+#[derive(Debug, Default)]
+pub struct Pace([Window; Kind::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Window {
+    /// When it began; `None` if it is over.
+    since: Option<Instant>,
+    lines: u64,
+}
+
+impl Window {
+    fn end(&self) -> Option<Instant> {
+        self.since.map(|since| since + SECOND)
+    }
+}
+
+impl Pace {
+    /// Whether one more is written now. What is due by now is to be said before.
+    pub fn admits(&mut self, kind: Kind, now: Instant) -> bool {
+        // The kinds are numbered from 0 on, as many as there are windows.
+        let window = &mut self.0[kind as usize];
+        window.since.get_or_insert(now);
+        window.lines += 1;
+        window.lines <= LINES
+    }
+
+    /// What is to be said about what was left out in the seconds that are over.
+    pub fn due(&mut self, now: Instant) -> Vec<String> {
+        let mut due = Vec::new();
+        for (window, kind) in self.0.iter_mut().zip(Kind::ALL) {
+            if window.end().is_some_and(|end| end <= now) {
+                let over = std::mem::take(window);
+                let name = kind.name();
+                match over.lines.saturating_sub(LINES) {
+                    0 => {}
+                    1 => due.push(format!("left out one more line about {name}")),
+                    many => due.push(format!("left out {many} more lines about {name}")),
+                }
+            }
+        }
+        due
+    }
+
+    /// How long it is until something is due.
+    pub fn next(&self, now: Instant) -> Option<Duration> {
+        let behind = self.0.iter().filter(|window| window.lines > LINES);
+        let end = behind.filter_map(Window::end).min()?;
+        Some(end.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Kind, LINES, Pace, SECOND};
+
+    #[test]
+    fn what_is_left_out_is_counted_and_said() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        let admitted =
+            |pace: &mut Pace, kind, now| (0..100).filter(|_| pace.admits(kind, now)).count() as u64;
+        assert_eq!(pace.next(start), None);
+        assert_eq!(admitted(&mut pace, Kind::Refused, start), LINES);
+        assert_eq!(admitted(&mut pace, Kind::Closed, start), LINES);
+        let later = start + Duration::from_millis(900);
+        assert_eq!(pace.due(later), Vec::<String>::new());
+        assert_eq!(pace.next(later), Some(Duration::from_millis(100)));
+        assert_eq!(admitted(&mut pace, Kind::Refused, later), 0);
+        let over = start + SECOND;
+        assert_eq!(
+            pace.due(over),
+            [
+                "left out 190 more lines about requests that were refused",
+                "left out 90 more lines about connections that were closed",
+            ]
+        );
+        assert_eq!(pace.due(over), Vec::<String>::new());
+        assert_eq!(pace.next(over), None);
+        assert_eq!(admitted(&mut pace, Kind::Refused, over), LINES);
+        // As many as are allowed leave nothing to be said.
+        assert!((0..LINES).all(|_| pace.admits(Kind::Misfit, over)));
+        assert_eq!(pace.due(over + SECOND).len(), 1);
+        for _ in 0..=LINES {
+            pace.admits(Kind::Misfit, over);
+        }
+        assert_eq!(
+            pace.due(over + SECOND),
+            ["left out one more line about answers that are not as they should be"]
+        );
+    }
+}

@@ -1,0 +1,440 @@
+//! Lines on their way to a log that may be slow, full or gone. Whoever writes one puts it here and goes on; a thread
+//! brings them out, in order. What there is no room for is counted, and the count stands where the lines would be.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::mem::take;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::pace::{Kind, Pace};
+
+/// How much may wait, in bytes.
+const ROOM: usize = 1024 * 1024;
+
+/// How much is written at once, in bytes: pipes keep that whole among what other processes write (`PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+
+/// How long it is until a log that could not be written is tried again without a new line.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What waits, and what was lost.
+#[derive(Debug, Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    /// For the thread: there is something to do.
+    wanted: Condvar,
+    /// For those who wait until all is written.
+    finished: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<String>,
+    /// The size of what waits and of what the thread is at, in bytes.
+    size: usize,
+    /// How many lines there was no room for. They belong behind those that wait: none is taken until they are said.
+    lost: u64,
+    pace: Pace,
+    /// The thread waits for something to do.
+    idle: bool,
+    /// Somebody waits until all is written.
+    ending: bool,
+}
+
+impl State {
+    fn put(&mut self, text: String) {
+        let fits = self.size == 0 || self.size + text.len() <= ROOM;
+        if fits && self.lost == 0 {
+            self.size += text.len();
+            self.waiting.push_back(text);
+        } else {
+            self.lost += lines(text.as_bytes());
+        }
+    }
+
+    /// Puts what is due of what was left out.
+    fn put_due(&mut self, now: Instant) {
+        for text in self.pace.due(now) {
+            self.put(super::prefixed(&text));
+        }
+    }
+}
+
+impl Queue {
+    /// Puts whole lines behind those that wait. Never waits itself.
+    pub fn put(&self, text: String) {
+        let mut state = self.lock();
+        state.put(text);
+        self.wake(state);
+    }
+
+    /// The same for lines that others can cause as often as they like: so many of a kind are taken, and the rest is
+    /// counted.
+    pub fn put_of(&self, kind: Kind, text: String) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.put_due(now);
+        if state.pace.admits(kind, now) {
+            state.put(text);
+        }
+        self.wake(state);
+    }
+
+    /// Waits until all is written, or for this long.
+    pub fn finish(&self, patience: Duration) {
+        let mut state = self.lock();
+        state.ending = true;
+        self.wanted.notify_one();
+        let unfinished = |state: &mut State| state.ending;
+        let _ = self
+            .finished
+            .wait_timeout_while(state, patience, unfinished);
+    }
+
+    /// Brings out what comes, for ever.
+    pub fn run(&self, output: impl Write) -> ! {
+        let mut output = Output::new(output);
+        loop {
+            let (texts, lost) = self.next(output.is_behind());
+            output.write(&texts);
+            output.unread(lost);
+            output.catch_up();
+            self.lock().size -= texts.iter().map(String::len).sum::<usize>();
+        }
+    }
+
+    /// Waits for something to write, but not for long where the log is `behind`.
+    fn next(&self, behind: bool) -> (VecDeque<String>, u64) {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            state.put_due(now);
+            if !state.waiting.is_empty() || state.lost > 0 {
+                return (take(&mut state.waiting), take(&mut state.lost));
+            }
+            if take(&mut state.ending) {
+                self.finished.notify_all();
+            }
+            let retry = behind.then_some(RETRY);
+            let due = state.pace.next(now).into_iter().chain(retry).min();
+            state.idle = true;
+            state = match due {
+                None => self
+                    .wanted
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let waited = self.wanted.wait_timeout(state, due);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            state.idle = false;
+            if behind && state.waiting.is_empty() && !state.ending {
+                return Default::default();
+            }
+        }
+    }
+
+    /// Only where the thread waits: waking costs a system call.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if take(&mut state.idle) {
+            drop(state);
+            self.wanted.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A log, and what is missing in it.
+struct Output<W> {
+    log: W,
+    /// How many lines are missing where we are, and why.
+    missing: u64,
+    why: String,
+    /// The last line was written in part.
+    torn: bool,
+}
+
+impl<W: Write> Output<W> {
+    fn new(log: W) -> Self {
+        Self {
+            log,
+            missing: 0,
+            why: String::new(),
+            torn: false,
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// Notes that there was no room for lines behind what was written.
+    fn unread(&mut self, lost: u64) {
+        if lost > 0 {
+            self.missing += lost;
+            "the log was not read".clone_into(&mut self.why);
+        }
+    }
+
+    /// Writes texts, as many at once as pipes keep together.
+    fn write(&mut self, texts: &VecDeque<String>) {
+        let mut bytes = Vec::with_capacity(AT_ONCE);
+        for text in texts {
+            if !bytes.is_empty() && bytes.len() + text.len() > AT_ONCE {
+                self.put(&bytes);
+                bytes.clear();
+            }
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        self.put(&bytes);
+    }
+
+    /// Says what is missing, if that can be said.
+    fn catch_up(&mut self) {
+        if self.missing == 0 {
+            return;
+        }
+        let missing = match self.missing {
+            1 => "a line is missing here".to_owned(),
+            number => format!("{number} lines are missing here"),
+        };
+        let text = super::prefixed(&format!("{missing}: {}", self.why));
+        if self.put_now(text.as_bytes()).is_ok() {
+            self.missing = 0;
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.catch_up();
+        // What is missing comes first, so that nobody takes the rest for all.
+        let written = match self.missing {
+            0 => self.put_now(bytes),
+            _ => Err(bytes.len()),
+        };
+        if let Err(left) = written {
+            self.missing += lines(&bytes[bytes.len() - left..]);
+        }
+    }
+
+    /// Writes, in one piece if the system takes it so. How many bytes are left if it does not.
+    fn put_now(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let start: &[u8] = if self.torn { b"\n" } else { left };
+            match self.log.write(start) {
+                Ok(0) => return Err(self.fail(left, "nothing of it is taken")),
+                Ok(_) if self.torn => self.torn = false,
+                Ok(count) => left = &left[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.torn |= left.len() < bytes.len()
+                        && !bytes[..bytes.len() - left.len()].ends_with(b"\n");
+                    return Err(self.fail(left, &error.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, left: &[u8], why: &str) -> usize {
+        self.why = super::without_numbers(&format!("the log could not be written: {why}"));
+        left.len()
+    }
+}
+
+fn lines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::{self, ErrorKind, Write};
+    use std::sync::mpsc::{self, Receiver, Sender};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use proptest::prelude::{any, proptest};
+
+    use super::{AT_ONCE, Output, Queue, ROOM};
+    use crate::log::Kind;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A log that takes something only when it is told to.
+    struct Slow {
+        told: Receiver<()>,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Once nobody is there to tell it takes everything.
+            let _ = self.told.recv();
+            self.written.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn slow() -> (Arc<Queue>, Sender<()>, Arc<Mutex<Vec<u8>>>) {
+        let queue = Arc::new(Queue::default());
+        let (tell, told) = mpsc::channel();
+        let written = Arc::default();
+        let log = Slow {
+            told,
+            written: Arc::clone(&written),
+        };
+        let ours = Arc::clone(&queue);
+        std::thread::spawn(move || ours.run(log));
+        (queue, tell, written)
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_holds_up_nobody_and_says_what_is_missing() {
+        let (queue, tell, written) = slow();
+        let line = |number| format!("{number:07}: {}\n", "x".repeat(90));
+        let size = line(0).len();
+        let all = 5 * ROOM / size;
+        for number in 0..all {
+            queue.put(line(number));
+        }
+        queue.finish(Duration::from_millis(1));
+        // Somebody reads it again.
+        drop(tell);
+        queue.finish(PATIENCE);
+        queue.put("after\n".to_owned());
+        queue.finish(PATIENCE);
+        let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = written.lines().collect();
+        let kept = lines.len() - 2;
+        assert_eq!(kept, ROOM / size);
+        for (number, written) in lines[..kept].iter().enumerate() {
+            assert_eq!(*written, line(number).trim_end());
+        }
+        let missing = all - kept;
+        assert_eq!(
+            lines[kept..],
+            [
+                &*format!("runner: {missing} lines are missing here: the log was not read"),
+                "after"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_others_can_cause_is_counted_and_the_count_comes_by_itself() {
+        let (queue, tell, written) = slow();
+        drop(tell);
+        for number in 0..1000 {
+            queue.put_of(Kind::Refused, format!("refused {number}\n"));
+        }
+        let said = "runner: left out 990 more lines about requests that were refused\n";
+        let started = std::time::Instant::now();
+        loop {
+            queue.finish(PATIENCE);
+            let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+            if written.lines().count() == 11 {
+                assert!(written.ends_with(said), "{written}");
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "{written}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// A disk that has room for so many bytes, and more from time to time.
+    #[derive(Default)]
+    struct Disk {
+        /// How many bytes it takes at each attempt.
+        room: VecDeque<usize>,
+        content: Vec<u8>,
+    }
+
+    impl Write for &mut Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.room.pop_front().map(|room| room.min(bytes.len())) {
+                Some(0) => Err(ErrorKind::StorageFull.into()),
+                Some(count) => {
+                    self.content.extend_from_slice(&bytes[..count]);
+                    Ok(count)
+                }
+                None => {
+                    self.content.extend_from_slice(bytes);
+                    Ok(bytes.len())
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        /// Whatever fits and fails: each line is there whole, in its place, or counted where it is missing; what was
+        /// written of one that did not fit stands on a line of its own.
+        #[test]
+        fn every_line_is_written_or_counted(
+            room in proptest::collection::vec(0_usize..200, 0..50),
+            lengths in proptest::collection::vec(1_usize..300, 1..50),
+            together in any::<bool>(),
+        ) {
+            let mut disk = Disk { room: room.into(), content: Vec::new() };
+            let mut output = Output::new(&mut disk);
+            let text = |number: usize, length| format!("{number:04}{}.\n", "x".repeat(length));
+            let texts: VecDeque<String> =
+                lengths.iter().enumerate().map(|(number, length)| text(number, *length)).collect();
+            match together {
+                true => output.write(&texts),
+                false => texts.iter().for_each(|text| output.write(&VecDeque::from([text.clone()]))),
+            }
+            // There is room by now, or soon.
+            while output.is_behind() {
+                output.catch_up();
+            }
+            let content = String::from_utf8(disk.content).unwrap();
+            let mut number = 0;
+            let mut torn = 0;
+            for line in content.lines() {
+                if let Some(missing) = line.strip_prefix("runner: ").filter(|_| line.ends_with("no storage space")) {
+                    let (count, _) = missing.split_once(' ').unwrap();
+                    number += count.parse().unwrap_or(1);
+                    torn = 0;
+                } else if texts.get(number).is_some_and(|text| text.trim_end() == line) {
+                    number += 1;
+                } else {
+                    torn += 1;
+                }
+            }
+            assert_eq!(number, texts.len(), "{content}");
+            assert_eq!(torn, 0, "{content}");
+        }
+    }
+
+    #[test]
+    fn lines_are_written_as_many_at_once_as_pipes_keep_together() {
+        struct Sizes(Vec<usize>);
+        impl Write for &mut Sizes {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.len());
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut sizes = Sizes(Vec::new());
+        let texts = [100, 4000, 96, 1, 5000, 7, 7].map(|size| "x".repeat(size));
+        Output::new(&mut sizes).write(&texts.into());
+        assert_eq!(sizes.0, [100, AT_ONCE, 1, 5000, 14]);
+    }
+}

@@ -1,0 +1,222 @@
+//! A log that cannot be written, or that nobody reads, costs no request and holds up no stop; what is missing in it is
+//! counted, and said as soon as there is room.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+
+use rustix::fs::{Mode, OFlags};
+use support::http::Connection;
+use support::{Address, Folder, Server, Waits};
+
+mod support;
+
+/// A server with an access log, in a folder of its own, started by a line of shell in which `"$@"` is the server.
+fn serve(folder: &Folder, start: &str) -> Server {
+    let folder = folder.clone().file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'demo'])\nurl = 'unix:socket'\n\n[runner.log]\naccess = True\n",
+    );
+    let address = Address::Unix(folder.path("socket"));
+    let server = folder.program("sh", ["-c", start, "sh", "runner", "runIni", "app.ini"]);
+    server.start_at(address)
+}
+
+/// Sends requests on one connection, each with a line of more than a kilobyte, and has each answered.
+fn ask(server: &Server, count: usize) {
+    let mut connection = Connection::open(server.address());
+    let long = "x".repeat(1000);
+    for number in 0..count {
+        let head = format!("GET /{number:07}/{long} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        connection.send(head.as_bytes());
+        assert_eq!(connection.reply("GET").status, 200);
+    }
+}
+
+/// A pipe with a name. Open for reading alone it has a reader, and the writer learns when that goes.
+struct Pipe(File);
+
+impl Pipe {
+    fn make(folder: &Folder) {
+        let path = folder.path("log");
+        folder.program("mkfifo", [&path]).run().is(0, "", "");
+    }
+
+    fn open(folder: &Folder) -> Self {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Self(
+            rustix::fs::open(folder.path("log"), flags, Mode::empty())
+                .unwrap()
+                .into(),
+        )
+    }
+
+    /// Reads until a text has come; gives all that came.
+    fn until(&mut self, text: &str) -> String {
+        let mut waits = Waits::new();
+        let mut read = Vec::new();
+        loop {
+            match self.0.read_to_end(&mut read) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+            let so_far = String::from_utf8_lossy(&read);
+            if so_far.contains(text) {
+                return so_far.into_owned();
+            }
+            waits.wait(|| format!("{text:?} never came, but {} bytes", read.len()));
+        }
+    }
+}
+
+const ONE: &str = "a line is missing here: ";
+const MANY: &str = " lines are missing here: ";
+
+/// How many lines a log says are missing in it.
+fn missing(log: &str) -> usize {
+    let of = |line: &str| match line.strip_prefix("runner: ") {
+        Some(rest) if rest.starts_with(ONE) => 1,
+        Some(rest) => rest
+            .split_once(MANY)
+            .map_or(0, |(count, _)| count.parse().unwrap()),
+        None => 0,
+    };
+    log.lines().map(of).sum()
+}
+
+/// The numbers of the requests of which there is a line.
+fn numbers(log: &str) -> Vec<usize> {
+    let of = |line: &str| line.split_once("\"GET /")?.1.get(..7)?.parse().ok();
+    log.lines().filter_map(of).collect()
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_no_request() {
+    let folder = Folder::new();
+    Pipe::make(&folder);
+    let mut log = Pipe::open(&folder);
+    let server = serve(&folder, "exec \"$@\" 2>>log");
+    let asked = 3000;
+    ask(&server, asked);
+    // Whoever reads on finds what there was room for, in order, then how much is missing.
+    let mut read = log.until("are missing here: the log was not read\n");
+    server.get("/after").ok();
+    read.push_str(&log.until("GET /after"));
+    let numbers = numbers(&read);
+    assert!(numbers.iter().copied().eq(0..numbers.len()), "{numbers:?}");
+    assert!(numbers.len() > 1000, "{}", numbers.len());
+    assert_eq!(numbers.len() + missing(&read), asked);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_no_stop() {
+    let folder = Folder::new();
+    Pipe::make(&folder);
+    let _log = Pipe::open(&folder);
+    let server = serve(&folder, "exec \"$@\" 2>>log");
+    ask(&server, 100);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_log_whose_reader_has_gone_holds_up_nothing_and_goes_on_with_the_next_reader() {
+    let folder = Folder::new();
+    Pipe::make(&folder);
+    let mut log = Pipe::open(&folder);
+    let server = serve(&folder, "exec \"$@\" 2>>log");
+    let mut waits = Waits::new();
+    loop {
+        drop(log);
+        ask(&server, 10);
+        log = Pipe::open(&folder);
+        server.get("/after").ok();
+        let read = log.until("GET /after");
+        if missing(&read) == 0 {
+            // All was written only when there was a reader again.
+            waits.wait(|| read.clone());
+            continue;
+        }
+        assert!(read.contains("here: the log could not be written: Broken pipe\n"));
+        if let Some(first) = numbers(&read).first() {
+            assert_eq!(*first, missing(&read), "{read}");
+        }
+        break;
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_log_on_a_full_disk_holds_up_nothing() {
+    let server = serve(&Folder::new(), "exec \"$@\" 2>/dev/full");
+    ask(&server, 100);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_log_that_has_reached_the_largest_size_of_a_file_holds_up_nothing_and_goes_on_once_it_is_emptied()
+ {
+    let folder = Folder::new();
+    // In blocks of 512 bytes, or of 1024 where the shell is bash.
+    let server = serve(&folder, "ulimit -f 4; exec \"$@\" 2>>log");
+    ask(&server, 100);
+    let mut waits = Waits::new();
+    while folder.read("log").len() < 2048 {
+        waits.wait(|| "nothing is logged".to_owned());
+    }
+    let before = folder.read("log");
+    File::options()
+        .write(true)
+        .open(folder.path("log"))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    let said = "here: the log could not be written: File too large\n";
+    while !folder.read("log").contains(said) {
+        waits.wait(|| format!("found {:?}", folder.read("log")));
+    }
+    // The last one was not written whole.
+    let is_whole = |line: &&str| line.contains("GET /") && line.ends_with('s');
+    let after = folder.read("log");
+    let next = before.lines().filter(is_whole).count() + missing(&after);
+    assert!(next <= 100, "{before}{after}");
+    if let Some(first) = numbers(&after).first() {
+        assert_eq!(*first, next, "{before}{after}");
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn requests_that_are_refused_are_counted_rather_than_logged_without_end() {
+    let folder = Folder::new();
+    let server = serve(&folder, "exec \"$@\"");
+    for _ in 0..200 {
+        let mut connection = Connection::open(server.address());
+        connection.send(b"\r\r\r\r");
+        connection.end_writing();
+        connection.rest();
+    }
+    let left_out = |log: &str| -> usize {
+        let of = |line: &str| {
+            let count = line
+                .strip_prefix("runner: left out ")?
+                .split_once(" more line")?
+                .0;
+            Some(count.parse().unwrap_or(1))
+        };
+        log.lines().filter_map(of).sum()
+    };
+    let refused = |log: &str| {
+        log.lines()
+            .filter(|line| line.contains("refused a request"))
+            .count()
+    };
+    let log = server.wait_for_log(|log| refused(log) + left_out(log) == 200);
+    assert!(
+        log.contains(" more lines about requests that were refused\n"),
+        "{log}"
+    );
+    assert_eq!(server.stop().status, 0);
+}
