@@ -7,15 +7,9 @@ because the interpreter's lock is held, is sent a signal, upon which `faulthandl
 without any lock.
 """
 
-import faulthandler
-import os
-import resource
-import signal
-import sys
-import threading
-import time
-
 from runner_exchange import Gone
+from runner_kept import faulthandler, os, resource, signal, sys, thread, time
+from runner_output import say
 
 LEAVE = 0
 DEEPEST = 100  # frames of a stack that are told, as many as faulthandler tells
@@ -51,6 +45,12 @@ def reserve(number, is_mine=False):
         signal.pthread_sigmask(signal.SIG_UNBLOCK if is_mine else signal.SIG_BLOCK, [number])
 
 
+def unblock(*numbers):
+    """Has this thread get signals that an application has blocked with all others."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
 class Importing:
     """Meanwhile `faulthandler` writes to a descriptor, when it is sent the signal, where the main thread is. No thread
     is there for it: applications may fork while they are imported. Their own threads begin without the signal blocked,
@@ -72,7 +72,19 @@ class Importing:
         reserve(self.number)
         if hasattr(faulthandler, "unregister"):
             faulthandler.unregister(self.number)
-        os.close(self.descriptor)
+        try:
+            os.close(self.descriptor)
+        except OSError:
+            pass  # the application has done it
+
+
+def start_thread(run):
+    """Starts a thread of the system, also where those of `threading` are none any more."""
+    try:
+        thread.start_new_thread(run, ())
+    except RuntimeError as error:
+        say("it is replaced, because a thread cannot be started: %s" % error)
+        os._exit(1)
 
 
 class Control:
@@ -84,6 +96,7 @@ class Control:
         self.signal = options["stack_signal"]
         self.is_forked = False
         self.lanes = lanes
+        self.main = thread.get_ident()
 
     def start(self):
         if self.signal:
@@ -92,7 +105,10 @@ class Control:
             except (AttributeError, OSError, RuntimeError, ValueError):
                 signal.signal(self.signal, no_action)  # it is asked only
         reserve(self.signal, is_mine=True)
-        threading.Thread(target=self.obey, name="runner-control", daemon=True).start()
+        # Of the size that is usual, whatever the application wants for its own.
+        size = thread.stack_size(0)
+        start_thread(self.obey)
+        thread.stack_size(size)
         reserve(self.signal)
 
     def obey(self):
@@ -105,7 +121,7 @@ class Control:
             if order[0] == LEAVE:
                 Leaving.told = True
                 if hasattr(signal, "pthread_kill"):
-                    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+                    signal.pthread_kill(self.main, signal.SIGTERM)
             else:
                 self.send(self.stacks() + "reply %d\n" % order[0])
         time.sleep(min(self.grace, MOMENT))
@@ -128,7 +144,7 @@ class Control:
     def stacks(self):
         """Where the lanes are, as faulthandler would say it."""
         frames = sys._current_frames()
-        frames.pop(threading.get_ident(), None)  # would keep all of them alive
+        frames.pop(thread.get_ident(), None)  # would keep all of them alive
         lines = []
         for lane in self.lanes:
             ident = lane.counters[THREAD]
@@ -147,9 +163,14 @@ class Control:
     def keep_to_ourselves(self):
         """A process that the application forks is none of ours: it obeys signals like any other, does not hold our
         descriptors, and is no second worker on the same lanes if it comes back from the application."""
+        unblock(signal.SIGTERM)
+        for number in IGNORED:
+            # An application has tidied up.
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, no_action)
         if not hasattr(os, "register_at_fork"):
             return
-        masked = threading.local()
+        masked = thread._local()
 
         def before():
             # A signal that came before the handlers are taken away would be lost.
@@ -193,8 +214,7 @@ def keep_limits(limits):
         except (OSError, ValueError):
             _, most = resource.getrlimit(kind)
             resource.setrlimit(kind, (most, most))
-            told = "runner worker %d: runner.workers.limits.%s is %d, but %d is the most that the system allows\n"
-            sys.stderr.write(told % (os.getpid(), name, value, most))
+            say("runner.workers.limits.%s is %d, but %d is the most that the system allows" % (name, value, most))
 
 
 RESOURCES = {

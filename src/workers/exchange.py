@@ -3,18 +3,20 @@
 Plain Python 3.8 and later, standard library only. worker.py makes an exchange of each request that it is sent.
 """
 
-import os
-import stat
-import sys
-from io import FileIO
+from io import BufferedRandom, BufferedReader, FileIO
 from itertools import chain
 from struct import pack
 
+from runner_kept import os, stat
+from runner_output import say
 from runner_resolve import described, traceback_of
 
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker.rs
 TRUNCATED = 1
 MOST_FIELDS = 65535  # that a frame can count
+LONGEST_HEAD = 1 << 20  # bytes that are sent of a head
+LARGEST_WHOLE = 64 << 20  # bytes of a body that goes in one frame
+PIECE = 1 << 20  # bytes of a frame of what is larger
 
 
 class Gone(BaseException):
@@ -51,9 +53,10 @@ class Errors:
         self.lane, self.number = lane, number
 
     def write(self, text):
-        if text:
+        data = text.encode("utf-8", "backslashreplace")
+        for start in range(0, len(data), PIECE):
             self.lane.spoken = self.number
-            self.lane.send(ERRORS, self.number, text.encode("utf-8", "backslashreplace"))
+            self.lane.send(ERRORS, self.number, data[start : start + PIECE])
         return len(text)
 
     def writelines(self, lines):
@@ -96,34 +99,56 @@ class Exchange:
             raise AssertionError("write() was called after the response had ended")
         if self.lane.cancelled(self.number):
             raise Abandoned
+        if block:
+            check_block(block)
         if not self.begun:
             head = self.encoded_head()
             self.lane.send(HEAD, self.number, head, None, 0, len(self.headers), len(head))
             self.begun = True
-        if block:
-            check_block(block)
-            self.lane.send(BLOCK, self.number, bytes(block))
+        self.pieces(block)
+
+    def pieces(self, block):
+        """Sends a block, in several frames if it is large."""
+        if len(block) <= PIECE:
+            if block:
+                self.lane.send(BLOCK, self.number, bytes(block))
+            return
+        view = memoryview(block)
+        for start in range(0, len(view), PIECE):
+            if self.lane.cancelled(self.number):
+                raise Abandoned
+            self.lane.send(BLOCK, self.number, bytes(view[start : start + PIECE]))
 
     def whole(self, body):
         """Answers with all of the body."""
         if type(body) is not bytes:
             check_block(body)
             body = bytes(body)
+        if len(body) > LARGEST_WHOLE:
+            return self.large(body)
         self.lane.publish(self.number, self.begin, self.encoded_head(), len(self.headers), body)
         self.begun = self.ended = True
+
+    def large(self, body):
+        """The same with a body that is too large for one frame; runner would announce its length, too."""
+        if self.announced_length() is None:
+            self.headers = [*self.headers, ("Content-Length", str(len(body)))]
+        self.write(body)
+        self.end()
 
     def encoded_head(self):
         """Status and header fields as runner reads them."""
         try:
             if len(self.headers) > MOST_FIELDS:
-                # More are more than runner lets through, which says so.
                 self.headers = self.headers[:MOST_FIELDS]
-            return "\0".join([self.status, *chain.from_iterable(self.headers)]).encode("latin-1")
+            head = "\0".join([self.status, *chain.from_iterable(self.headers)])
+            # Of more than that runner lets nothing through, and says so.
+            return head[:LONGEST_HEAD].encode("latin-1")
         except (TypeError, ValueError):
             if self.status is None:
                 raise AssertionError("write() was called before start_response") from None
             raise TypeError(
-                "status and headers must be a string and a list of pairs of strings (of latin-1 characters), but got %r and %r"
+                "status and headers must be a string and a list of pairs of strings (of latin-1 characters), but got %.500r and %.500r"
                 % (self.status, self.headers)
             ) from None
 
@@ -135,34 +160,20 @@ class Exchange:
     def announced_length(self):
         for name, value in self.headers:
             if len(name) == 14 and name.lower() == "content-length":
-                try:
-                    return int(value)
-                except ValueError:
-                    return None
+                value = str(value)
+                return int(value) if value.isascii() and value.isdigit() else None
         return None
 
     def blocks(self, result):
         """Sends what an iterable gives, block by block as it gives it. PEP 3333 forbids to hold any back."""
         for block in result:
-            if not block:
-                continue
-            if self.ended:
-                sys.stderr.write("runner worker %d: the application gave more than its Content-Length\n" % os.getpid())
-                break
-            if type(block) is not bytes:
-                check_block(block)
-            if self.status is None:
-                raise AssertionError("the application gave a block before it called start_response")
-            if self.begun:
-                self.lane.send(BLOCK, self.number, block)
-            elif self.announced_length() == len(block):
-                self.whole(block)
-            else:
-                # Head and block in one message, one wake-up.
-                self.lane.send_pair(self.number, self.encoded_head(), len(self.headers), block)
-                self.begun = True
+            if block:
+                if self.ended:
+                    say("the application gave more than its Content-Length")
+                    break
+                self.block(block)
             if not self.ended and self.lane.cancelled(self.number):
-                break
+                raise Abandoned
         if self.status is None:
             raise AssertionError("the application did not call start_response")
         if not self.begun:
@@ -170,21 +181,37 @@ class Exchange:
         elif not self.ended:
             self.end()
 
+    def block(self, block):
+        if type(block) is not bytes:
+            check_block(block)
+        if self.status is None:
+            raise AssertionError("the application gave a block before it called start_response")
+        if self.begun:
+            self.pieces(block)
+        elif self.announced_length() == len(block):
+            self.whole(block)
+        elif len(block) > PIECE:
+            self.write(block)
+        else:
+            # Head and block in one message, one wake-up.
+            self.lane.send_pair(self.number, self.encoded_head(), len(self.headers), block)
+            self.begun = True
+
     def file(self, wrapper):
         """Hands the file over if it is a regular one; tells whether it was."""
         if self.status is None or self.begun:
             return False
-        # Others, such as packed files, have a descriptor too, but not of what they give.
-        if not isinstance(getattr(wrapper.filelike, "raw", wrapper.filelike), FileIO):
+        file = plain_file(wrapper.filelike)
+        if file is None:
             return False
         try:
-            descriptor = wrapper.filelike.fileno()
+            descriptor = file.fileno()
             about = os.fstat(descriptor)
             # Files of the system's own say that they are empty.
             if not stat.S_ISREG(about.st_mode) or about.st_size == 0:
                 return False
-            offset = wrapper.filelike.tell()
-        except (AttributeError, OSError, ValueError):  # UnsupportedOperation is both of the latter
+            offset = file.tell()
+        except (OSError, ValueError):  # UnsupportedOperation is both
             return False
         length = max(0, about.st_size - offset)
         head = self.encoded_head()
@@ -215,9 +242,26 @@ def check_block(block):
         raise TypeError("a WSGI application gives bytes, but got %s" % described(block))
 
 
-def log_exception(environ):
-    lines = traceback_of(sys.exc_info()[1])
-    request = "%s %s" % (environ.get("REQUEST_METHOD"), environ.get("REQUEST_URI"))
-    environ["wsgi.errors"].write(
-        "runner worker %d: exception while answering %s\n%s" % (os.getpid(), request, lines)
-    )
+def plain_file(filelike):
+    """The file of the system's that something reads from, if what it gives is what is in there: not where a class
+    of the application's, or one that unpacks, has a `read` of its own."""
+    if type(filelike).__module__ == "tempfile":
+        filelike = getattr(filelike, "file", None)  # what NamedTemporaryFile gives is around it
+    file = getattr(getattr(filelike, "read", None), "__self__", None)
+    raw = getattr(file, "raw", None) if type(file) in (BufferedReader, BufferedRandom) else file
+    return file if type(raw) is FileIO else None
+
+
+def log_exception(error, request, errors):
+    """Says what went wrong, in whatever state the application has left its process."""
+    try:
+        trace = traceback_of(error)
+    except Gone:
+        raise
+    except BaseException:
+        trace = "%s, and it cannot be said where\n" % type(error).__name__
+    about = "exception while answering %s %s\n%s" % (*request, trace)
+    if type(errors) is Errors:
+        errors.write("runner worker %d: %s" % (os.getpid(), about))
+    else:
+        say(about)

@@ -3,7 +3,8 @@
 //!
 //! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
 //!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
-//!   `exchange.py`, which is one request and its answer;
+//!   `exchange.py`, which is one request and its answer; they write to the log by `output.py`, and use what `kept.py`
+//!   keeps of Python as it was before the application came;
 //! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
 //!   dry first;
 //! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;

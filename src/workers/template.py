@@ -6,21 +6,19 @@ src/workers/template.rs; bootstrap.py calls `main`.
 
 import gc
 import importlib
-import os
-import resource
 import platform
-import select
-import signal
-import socket
-import struct
 import sys
 import threading
-import time
 from marshal import dumps, loads
+from struct import pack, unpack, unpack_from
 
-from runner_control import IGNORED, MOMENT, Importing, no_action
+from runner_control import IGNORED, MOMENT, Importing, no_action, unblock
+from runner_kept import os, resource, select, signal, socket, time
+from runner_output import adopt_standard_streams
 from runner_resolve import explained, resolve
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
+
+VERSION = platform.python_version()
 
 
 class Control:
@@ -34,7 +32,7 @@ class Control:
     def send(self, *message):
         data = dumps(message, 2)
         try:
-            self.socket.sendall(struct.pack("<I", len(data)) + data)
+            self.socket.sendall(pack("<I", len(data)) + data)
         except OSError:
             pass  # that runner is gone is seen when reading
 
@@ -47,7 +45,7 @@ class Control:
         for level, kind, rights in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 count = len(rights) // 4
-                self.descriptors += struct.unpack("%di" % count, rights[: count * 4])
+                self.descriptors += unpack("%di" % count, rights[: count * 4])
         self.buffer += data
         return bool(data)
 
@@ -55,7 +53,7 @@ class Control:
         """The next message that is there whole, or `None`."""
         if len(self.buffer) < 4:
             return None
-        end = 4 + struct.unpack_from("<I", self.buffer)[0]
+        end = 4 + unpack_from("<I", self.buffer)[0]
         if len(self.buffer) < end:
             return None
         message = loads(self.buffer[4:end])
@@ -90,8 +88,7 @@ class Template:
         if options["descriptors"] is not None:
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"], most))
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        adopt_standard_streams()
         try:
             with Importing(options["stack_signal"], stacks):
                 for name in options["imports"]:
@@ -103,7 +100,7 @@ class Template:
         gc.collect()
         if hasattr(gc, "freeze"):
             gc.freeze()  # keeps the collector from touching pages that workers share
-        self.control.send("loaded", platform.python_version(), threading.active_count() - 1)
+        self.control.send("loaded", VERSION, threading.active_count() - 1)
         work = self.await_orders(options)
         if work is not None:
             run_worker(application, options, work)
@@ -119,6 +116,7 @@ class Template:
         if orphan:
             # From here on it sees by itself that runner is gone, and ends its children.
             signal.signal(orphan, no_action)
+        unblock(signal.SIGCHLD, *filter(None, [orphan]))
         while True:
             readable, _, _ = select.select([self.control.socket, waking], [], [])
             if waking in readable:
@@ -148,8 +146,11 @@ class Template:
 
     def fork(self, worker, descriptors):
         """Makes a worker; true in the worker itself."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass  # the application has put something else there, or nothing
         try:
             pid = os.fork()
         except OSError as error:
@@ -175,8 +176,8 @@ class Template:
 
     def end_children(self, grace):
         """Runner is gone. The workers see that themselves; those that do not leave are ended."""
-        deadline = time.monotonic() + min(grace, MOMENT)
-        while self.children and time.monotonic() < deadline:
+        deadline = time.perf_counter() + min(grace, MOMENT)
+        while self.children and time.perf_counter() < deadline:
             time.sleep(0.01)
             self.reap()
         for pid in self.children:

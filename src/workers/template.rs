@@ -34,7 +34,13 @@ const ORPHAN_SIGNAL: i32 = if cfg!(target_os = "linux") { 53 } else { 0 };
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// The modules that run there: name, file name in tracebacks, source.
-const MODULES: [(&str, &str, &str); 5] = [
+const MODULES: [(&str, &str, &str); 7] = [
+    ("runner_kept", "runner/kept.py", include_str!("kept.py")),
+    (
+        "runner_output",
+        "runner/output.py",
+        include_str!("output.py"),
+    ),
     (
         "runner_resolve",
         "runner/resolve.py",

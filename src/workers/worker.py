@@ -5,17 +5,12 @@ src/protocol/worker.rs; the process is made by template.py.
 """
 
 import marshal
-import mmap
-import os
 import platform
-import socket
 import struct
-import sys
 import threading
-import time
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 
-from runner_control import THREAD, Control, keep_limits
+from runner_control import THREAD, Control, keep_limits, start_thread
 from runner_exchange import (
     ANSWER,
     BLOCK,
@@ -28,6 +23,9 @@ from runner_exchange import (
     Gone,
     log_exception,
 )
+from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, time
+from runner_output import identity, is_still, new_log, say
+from runner_resolve import traceback_of
 
 # Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
 HEADER = struct.Struct("<IIIBBHI")
@@ -42,7 +40,8 @@ LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanosecond
 
 now = time.perf_counter_ns
 pack_into, unpack_from, pack = HEADER.pack_into, HEADER.unpack_from, HEADER.pack
-loads, dumps = marshal.loads, marshal.dumps
+loads = marshal.loads
+pack_descriptor, unpack_descriptor = struct.Struct("i").pack, struct.Struct("i").unpack
 DESCRIPTOR = socket.CMSG_SPACE(struct.calcsize("i"))
 CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -52,7 +51,7 @@ class Fence:
     release and acquire do what a barrier would."""
 
     def __init__(self):
-        self.lock = threading.Lock()
+        self.lock = thread.allocate_lock()
         self.lock.acquire()
 
     def __call__(self):
@@ -68,8 +67,9 @@ class Lane:
 
     def __init__(self, descriptors, application, constants):
         requests, self.tokens, ring, files = descriptors
-        self.socket = socket.socket(fileno=requests)
-        self.files = socket.socket(fileno=files)
+        self.socket = system_socket(requests)
+        self.files = system_socket(files)
+        self.own = [(descriptor, identity(descriptor)) for descriptor in (requests, self.tokens, files)]
         self.ring = mmap.mmap(ring, 0)
         os.close(ring)
         self.counters = memoryview(self.ring)[:COUNTERS].cast("Q")
@@ -79,7 +79,7 @@ class Lane:
         self.unannounced = False
         self.announced = now()
         self.spoken = 0  # the last request for which something went over the socket
-        self.sending = threading.Lock()  # an application's own threads may write to wsgi.errors
+        self.sending = thread.allocate_lock()  # an application's own threads may write to wsgi.errors
         self.application = application
         self.constants = constants
         self.heads = [None] * HEADS  # environs to begin with, as far as runner said to keep them
@@ -168,14 +168,17 @@ class Lane:
                 raise Gone from None
 
     def hand_over(self, descriptor):
-        rights = struct.pack("i", descriptor)
+        rights = pack_descriptor(descriptor)
         self.files.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     def receive_file(self):
-        _, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
+        """A body that is a file. Without a descriptor left for it the application finds that it cannot be read."""
+        sent, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                return struct.unpack("i", data[:4])[0]
+                return BufferedReader(FileIO(unpack_descriptor(data[:4])[0]))
+        if sent:
+            return Unreadable()
         raise Gone
 
     def cancelled(self, number):
@@ -186,11 +189,29 @@ class Lane:
 
     def serve(self):
         """Answers requests until runner closes its end."""
-        self.counters[THREAD] = threading.get_ident()
+        self.counters[THREAD] = thread.get_ident()
         try:
             self.loop()
         except Gone:
             pass
+        except BaseException as error:
+            if self.is_whole():
+                say("it is replaced, because of an exception between requests\n" + traceback_of(error))
+        if not self.is_whole() and self.limit >= 0:
+            say("it is replaced, because the application closed descriptors that are not its own")
+            os._exit(1)
+        self.close()
+
+    def is_whole(self):
+        """Whether our descriptors are still ours."""
+        return all(is_still(*own) for own in self.own)
+
+    def close(self):
+        """Runner gives what is left to other workers."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # runner has done it
 
     def loop(self):
         read, tokens = os.read, self.tokens
@@ -227,7 +248,7 @@ class Lane:
                     if flags & HEAD_TO_KEEP:
                         heads[slot] = {**constants, **loads(data[start:stop])[0]}
                     if flags & BODY_IN_FILE:
-                        os.close(self.receive_file())
+                        self.receive_file().close()
                     continue
                 token = None
                 if flags & HEAD_KNOWN:
@@ -250,12 +271,13 @@ class Lane:
                 if length is not None:
                     environ["CONTENT_LENGTH"] = length
                 if flags & BODY_IN_FILE:
-                    environ["wsgi.input"] = os.fdopen(self.receive_file(), "rb")
+                    environ["wsgi.input"] = self.receive_file()
                 else:
                     environ["wsgi.input"] = BytesIO(body)
                 if flags & ERRORS_TO_GATEWAY:
                     environ["wsgi.errors"] = Errors(self, number)
                 self.answer(environ, Exchange(self, number, begin))
+                environ = common = own = body = None  # an idle worker holds nothing of the last request
                 begin = now()
             if self.unannounced:
                 self.announce()
@@ -263,7 +285,7 @@ class Lane:
 
     def receive(self, rest):
         """What runner sent, behind what was left of the last time; nothing when it has closed its end."""
-        data = self.socket.recv(RECEIVE)
+        data = self.wait(RECEIVE)
         if not rest or not data:
             return data
         parts = [rest, data]
@@ -272,14 +294,29 @@ class Lane:
             # A large frame: join it once, when all of it is there.
             need = HEADER_SIZE + unpack_from(rest)[0]
             while have < need:
-                data = self.socket.recv(need - have)
+                data = self.wait(need - have)
                 if not data:
                     return data
                 parts.append(data)
                 have += len(data)
         return b"".join(parts)
 
+    def wait(self, size):
+        while True:
+            try:
+                return self.socket.recv(size)
+            except (Gone, SystemExit):
+                raise
+            except BaseException as error:
+                # An alarm that the application has set for a request which is over comes when it comes.
+                if isinstance(error, OSError) and error.errno:
+                    raise
+                say("exception between requests\n" + traceback_of(error))
+
     def answer(self, environ, exchange):
+        # What the application makes of environ is its own affair.
+        request = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
+        body, errors = environ["wsgi.input"], environ["wsgi.errors"]
         result = None
         try:
             result = self.application(environ, exchange.start_response)
@@ -293,17 +330,33 @@ class Lane:
             raise
         except Abandoned:
             exchange.failed()
-        except BaseException:
-            log_exception(environ)
+        except BaseException as error:
+            log_exception(error, request, errors)
             exchange.failed()
         finally:
-            if hasattr(result, "close"):
-                try:
+            try:
+                if hasattr(result, "close"):
                     result.close()
-                except Gone:
-                    raise
-                except BaseException:
-                    log_exception(environ)
+            except Gone:
+                raise
+            except BaseException as error:
+                log_exception(error, request, errors)
+            try:
+                body.close()
+            except (OSError, ValueError):
+                pass  # the application has taken it to pieces
+
+
+class Unreadable:
+    """`wsgi.input` where the body could not be received, for want of a descriptor."""
+
+    def read(self, *_):
+        raise OSError(errno.EMFILE, "Too many open files: the body of the request could not be opened")
+
+    readline = readlines = __iter__ = read
+
+    def close(self):
+        pass
 
 
 WAKE_UP = pack(0, 0, 0, WAKE, 0, 0, 0)
@@ -321,7 +374,7 @@ def run_worker(application, options, descriptors):
         "wsgi.input": None,
         **options["variables"],
         "wsgi.version": (1, 0),
-        "wsgi.errors": sys.stderr,
+        "wsgi.errors": new_log(),
         "wsgi.multithread": len(descriptors) > 4,
         "wsgi.multiprocess": options["multiprocess"],
         "wsgi.run_once": options["run_once"],
@@ -337,12 +390,38 @@ def run_worker(application, options, descriptors):
     control.start()
     keep_limits(options["limits"])
     # The first lane has the main thread, where applications expect to be.
-    threads = [threading.Thread(target=lane.serve, name="runner-lane") for lane in lanes[1:]]
-    for thread in threads:
-        thread.start()
+    others = [serve_beside(lane) for lane in lanes[1:]]
     lanes[0].serve()
     try:
-        for thread in threads:
-            thread.join()
+        for has_ended in others:
+            has_ended.acquire()
     except Gone:
         os._exit(1)  # one of them has not ended, and never may
+
+
+def serve_beside(lane):
+    """Serves a lane in a thread of its own; a lock that is free when it has ended."""
+    has_ended = thread.allocate_lock()
+    has_ended.acquire()
+
+    def serve():
+        try:
+            introduce()
+            lane.serve()
+        finally:
+            has_ended.release()
+
+    start_thread(serve)
+    return has_ended
+
+
+def introduce():
+    """Has this thread look to the application like one that `threading` has started."""
+    try:
+        threading.current_thread().name = "runner-lane"
+        for wanted, install in (("gettrace", sys.settrace), ("getprofile", sys.setprofile)):
+            hook = getattr(threading, wanted, lambda: None)()
+            if hook is not None:
+                install(hook)
+    except Exception:
+        pass  # the application's `threading` is another by now

@@ -1,0 +1,36 @@
+"""Python's own modules as they were before the application was imported.
+
+Plain Python 3.8 and later, standard library only. What an application does to a module later (gevent and eventlet patch
+it, tests mock it, others purge `sys.modules`) does not reach a copy, and of what is in these copies runner uses only
+what is written in C, which looks at nothing that can be replaced: `_thread` rather than `threading`, and so on.
+"""
+
+import _signal
+import _socket
+import _thread
+import errno
+import faulthandler
+import mmap
+import os
+import resource
+import select
+import stat
+import sys
+import time
+
+
+def kept(module):
+    copy = type(module)(module.__name__)
+    vars(copy).update(vars(module))
+    return copy
+
+
+errno, faulthandler, mmap, os, resource, select = map(kept, (errno, faulthandler, mmap, os, resource, select))
+signal, socket, stat, sys, thread, time = map(kept, (_signal, _socket, stat, sys, _thread, time))
+
+
+def system_socket(descriptor):
+    """A socket that waits as long as it takes, whatever `socket.setdefaulttimeout` says."""
+    made = socket.socket(fileno=descriptor)
+    made.settimeout(None)
+    return made

@@ -1,0 +1,245 @@
+//! What applications and their libraries do to their own process (patch it, wrap it, limit it, tidy it up) is their own
+//! affair: requests are answered, workers are replaced, and the server stops. `tests/habits.txt` has them. Nor does a log
+//! matter that cannot be written.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread};
+
+use support::http::{self, Waits};
+use support::{Address, Folder, Server, free_port, project};
+
+/// How many servers at a time: they mostly wait.
+const SIDE_BY_SIDE: usize = 3;
+
+struct Habit {
+    source: String,
+    is_late: bool,
+}
+
+/// The habits of a kind (`python`, `libraries`), each once for each time that it may be followed.
+fn habits(kind: &str) -> Vec<Habit> {
+    let text = fs::read_to_string(project("tests/habits.txt")).expect("the file of habits");
+    let mut habits = Vec::new();
+    for case in text.split("\n== ").skip(1) {
+        let (heading, source) = case.split_once('\n').expect("what is done");
+        // A remark on the next case stands behind a blank line.
+        let source = source.split("\n\n").next().expect("what is done");
+        let (when, its) = heading.split_once(' ').expect("when, and of what kind");
+        let times: &[bool] = match when {
+            "imported" => &[false],
+            "asked" => &[true],
+            "both" => &[false, true],
+            other => panic!("{other}"),
+        };
+        if its == kind {
+            habits.extend(times.iter().map(|&is_late| Habit {
+                source: source.to_owned(),
+                is_late,
+            }));
+        }
+    }
+    assert!(habits.len() > 9, "{kind}");
+    habits
+}
+
+/// Asks until a second worker has taken the place of the first, in every way that leads through another part of a worker.
+#[track_caller]
+fn serves(habit: &Habit, python: &str) {
+    let settings = format!(
+        "[runner]\npython = '{python}'\n[runner.workers]\nmax = 1\nthreads = {}\nmax_requests = 12\n",
+        if habit.is_late { 1 } else { 2 },
+    );
+    let folder = Folder::new()
+        .copy("tests/apps/habits.py")
+        .file("settings.ini", settings);
+    let serve = [
+        "-c",
+        "settings.ini",
+        "serve",
+        "WSGI",
+        "import:habits.application",
+    ];
+    let mut program = folder.runner(serve).env("HABIT", &habit.source);
+    if habit.is_late {
+        program = program.env("HABIT_LATE", "1");
+    }
+    let server = program.start();
+    let about = || {
+        let late = if habit.is_late { "asked" } else { "imported" };
+        format!("{late}:\n{}\n\n{}", habit.source, server.log())
+    };
+    let ask = |size: usize| {
+        let body = vec![b'x'; size];
+        let reply = http::request(server.address(), "POST", "/", &[], &body);
+        assert_eq!(reply.status, 200, "{}", about());
+        let text = reply.text();
+        let (pid, read) = text.split_once(' ').expect("two numbers");
+        assert_eq!(read, size.to_string(), "{}", about());
+        pid.to_owned()
+    };
+    let first = ask(0);
+    // In the frame, in memory, in a file.
+    for size in [10, 100_000, 2_000_000] {
+        assert_eq!(ask(size), first, "{}", about());
+        let streamed = server.get("/stream");
+        assert_eq!(
+            (streamed.status, streamed.text().as_str()),
+            (200, "one two"),
+            "{}",
+            about()
+        );
+    }
+    let mut waits = Waits::new();
+    while ask(10) == first {
+        waits.wait(about);
+    }
+    let log = about();
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0, "{log}");
+    for sign in [
+        " was killed by ",
+        " exited with status ",
+        " before its first answer",
+        " has not (runner.stop_timeout)",
+        "while answering",
+        "Fatal",
+    ] {
+        assert!(!outcome.stderr.contains(sign), "{sign}: {log}");
+    }
+}
+
+#[track_caller]
+fn all_serve(habits: &[Habit], python: &str) {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                // All of those that fail are told, not the first alone.
+                while let Some(habit) = habits.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let tried = catch_unwind(AssertUnwindSafe(|| serves(habit, python)));
+                    failed.fetch_add(usize::from(tried.is_err()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(failed.into_inner(), 0, "of {}", habits.len());
+}
+
+#[test]
+fn what_an_application_does_to_its_process_reaches_no_request() {
+    all_serve(&habits("python"), "python3");
+}
+
+#[test]
+fn what_a_library_does_to_its_process_reaches_no_request() {
+    let environment = project("target/venv");
+    all_serve(&habits("libraries"), &environment.display().to_string());
+}
+
+/// `tests/apps/noisy.py`, whose log goes to a file.
+fn noisy(log: &str, settings: &str) -> Server {
+    let settings = format!("[runner.workers]\nmax = 1\n{settings}");
+    let port = free_port();
+    let line = format!(
+        "exec runner -c settings.ini serve -p {port} WSGI import:noisy.application 2>{log} >&2"
+    );
+    Folder::new()
+        .copy("tests/apps/noisy.py")
+        .file("settings.ini", settings)
+        .program("sh", ["-c", &line])
+        .start_at(Address::port(port))
+}
+
+/// The paths that end with an exception, and those that do not.
+const RAISE: [&str; 5] = ["/raise", "/close", "/clear", "/replace", "/strange"];
+const ANSWER: [&str; 5] = [
+    "/say",
+    "/unfinished",
+    "/surrogates",
+    "/close-raises",
+    "/close-is-broken",
+];
+
+#[test]
+fn a_log_that_cannot_be_written_costs_no_request_and_no_worker() {
+    for threads in [1, 4] {
+        let settings = format!("threads = {threads}\n");
+        for log in ["/dev/full", "/dev/null", "log"] {
+            let server = noisy(log, &settings);
+            let pid = server.get("/").ok();
+            for _ in 0..2 {
+                for path in ANSWER {
+                    assert_eq!(server.get(path).status, 200, "{path} to {log}");
+                }
+                for path in RAISE {
+                    assert_eq!(server.get(path).status, 500, "{path} to {log}");
+                }
+            }
+            assert_eq!(server.get("/").ok(), pid, "{log}");
+            assert_eq!(server.stop().status, 0, "{log}");
+        }
+    }
+}
+
+#[test]
+fn what_was_not_written_to_the_log_is_counted_and_said_once_there_is_room() {
+    let server = noisy("log", "");
+    assert_eq!(server.get("/full").status, 200);
+    for _ in 0..2 {
+        // Each has three lines.
+        assert_eq!(server.get("/say").status, 200);
+    }
+    // The traceback is one piece of our own.
+    assert_eq!(server.get("/raise").status, 500);
+    let before = server.folder().read("log");
+    assert!(!before.contains("said to"), "{before}");
+    let pid = server.get("/room").ok();
+    assert_eq!(server.get("/say").status, 200);
+    assert_eq!(server.get("/raise").status, 500);
+    let log = server.folder().read("log");
+    let lost: u32 = log
+        .lines()
+        .filter_map(|line| {
+            let lost = line.strip_prefix(&format!(
+                "runner worker {pid}: the log could not be written; "
+            ))?;
+            lost.split(' ').next()?.parse::<u32>().ok()
+        })
+        .sum();
+    let told = log.split("exception while answering GET /raise\n").nth(1);
+    let traceback = told.expect("the second one").lines().count();
+    assert_eq!(lost as usize, 6 + 1 + traceback, "{log}");
+    for said in ["stdout", "stderr", "wsgi.errors"] {
+        assert!(log.contains(&format!("\nsaid to {said}\n")), "{log}");
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+/// The reader of a pipe may have stopped for a while, or have gone.
+#[test]
+fn a_log_that_nobody_reads_costs_no_request() {
+    for reader in ["{ read -r go <gate; cat >/dev/null; }", "true"] {
+        let port = free_port();
+        let line = format!(
+            "mkfifo log gate; {reader} <log & \
+             exec runner -c settings.ini serve -p {port} WSGI import:noisy.application 2>log >&2"
+        );
+        let server = Folder::new()
+            .copy("tests/apps/noisy.py")
+            .file("settings.ini", "[runner.workers]\nmax = 1\n")
+            .program("sh", ["-c", &line])
+            .start_at(Address::port(port));
+        let pid = server.get("/").ok();
+        // They are more than a pipe holds.
+        for _ in 0..400 {
+            assert_eq!(server.get("/raise").status, 500, "{reader}");
+        }
+        assert_eq!(server.get("/").ok(), pid, "{reader}");
+        server.folder().open_gate();
+        assert_eq!(server.stop().status, 0, "{reader}");
+    }
+}
