@@ -13,7 +13,7 @@ use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
 use crate::log;
-use crate::supervisor::successor;
+use crate::supervisor::{successor, tether};
 
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
@@ -29,18 +29,28 @@ static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 pub fn main() -> ExitCode {
     let _farewell = log::Farewell;
     successor::inherit();
+    tether::inherit();
     run(env::args_os()).unwrap_or_else(|failure| {
-        match successor::say_failure(failure.text().trim_start_matches("error: ")) {
-            true => ExitCode::FAILURE,
-            false => failure.report(),
+        let text = failure.text();
+        let why = text.trim_start_matches("error: ");
+        if successor::say_failure(why) {
+            return ExitCode::FAILURE;
         }
+        tether::say_failure(why.trim_end());
+        failure.report()
     })
 }
 
 /// Arguments → layers → configuration → graph → run.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
     match parse(arguments)? {
-        Wish::Run(line) => resolve(line)?.run(),
+        Wish::Run(line) => {
+            let node = resolve(line)?;
+            if !node.serves() {
+                tether::let_go();
+            }
+            node.run()
+        }
         Wish::Help(files) => Ok(help::print(Scope::load(layers(files), None))),
         Wish::Usage(files) => Ok(help::complain(Scope::load(layers(files), None))),
     }

@@ -325,6 +325,18 @@ pub fn lead_group(command: &mut std::process::Command) {
     }
 }
 
+/// Has a program that is about to be started inherit a descriptor, under its number. Nobody else does.
+pub fn hand_down(command: &mut std::process::Command, descriptor: OwnedFd) {
+    let prepare = move || {
+        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call, which neither allocates nor locks.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
 /// Has a program that is about to be started get a signal if the thread that starts it, and so this process, is gone
 /// before it, where the system can do that (`PR_SET_PDEATHSIG`). Panics if it is none, or the C library's own (`nptl(7)`).
 pub fn signal_as_orphan(command: &mut std::process::Command, signal: i32) {

@@ -149,6 +149,27 @@ impl Plan {
 }
 
 impl Node {
+    /// Whether it serves, for as long as it runs.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        match self {
+            Self::RunIni(node) => node.node.serves(),
+            Self::Serve(_) | Self::FastCgi(_) | Self::Supervise(_) => true,
+            Self::Cgi(_)
+            | Self::Call(_)
+            | Self::Tree(_)
+            | Self::Init(_)
+            | Self::Format(_)
+            | Self::Completions(_)
+            | Self::Report(_)
+            | Self::Check(_)
+            | Self::Status(_)
+            | Self::Order(_)
+            | Self::Help(_)
+            | Self::Exit(_) => false,
+        }
+    }
+
     /// What is to be done if this is run; `None` for what is no server.
     #[must_use]
     pub fn plan(self) -> Option<Result<Plan, Failure>> {

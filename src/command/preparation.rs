@@ -46,6 +46,7 @@ impl Preparation {
     #[must_use]
     pub fn anew(service: &Service, seating: Seating) -> Self {
         let neighbour = service.neighbour();
+        let (programs, within) = service.beside();
         Self::Version(Box::pin(async move {
             let neighbour = neighbour?;
             let plan = tokio::task::spawn_blocking(Plan::anew);
@@ -55,7 +56,8 @@ impl Preparation {
             }
             plan.find_programs()?;
             let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
-            service::start(plan, listener, Readiness::All).await
+            let version = service::start(plan, listener, Readiness::All).await?;
+            Ok(version.with(programs, within).await?)
         }))
     }
 

@@ -20,8 +20,9 @@ use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::gateway::stop::{Manner, Stop};
 use crate::supervisor::control::Handed;
+use crate::supervisor::keeper::Environment;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
-use crate::supervisor::program::{Environment, Programs};
+use crate::supervisor::program::Programs;
 use crate::supervisor::status;
 use crate::supervisor::supervision::SideProgram;
 
@@ -39,6 +40,7 @@ pub struct Version {
     patience: Duration,
     start_timeout: Option<Duration>,
     lifetime: Lifetime,
+    /// What is to be started beside the first one.
     programs: Vec<SideProgram>,
     environment: Environment,
     /// If it matters when it was last asked for something.
@@ -107,6 +109,21 @@ pub async fn start(
 }
 
 impl Version {
+    /// Has what runs beside it be that of this version, and gives it up if that does not come up.
+    ///
+    /// # Errors
+    /// What does not come up, and why.
+    pub async fn with(self, programs: Programs, within: Duration) -> anyhow::Result<Self> {
+        let changed = programs.change(&self.programs, &self.environment, within);
+        match changed.await {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.application.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
     /// How long it may take to start; `None` for as long as it likes.
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
@@ -219,8 +236,6 @@ impl Service {
         }
         self.lifetime = version.lifetime;
         self.watched = version.watched;
-        self.programs
-            .replace(&version.programs, &version.environment, self.patience);
         let patience = std::mem::replace(&mut self.patience, version.patience);
         leaving.spawn(self.current.replace(version.application, patience));
         Ok(())
@@ -236,7 +251,7 @@ impl Service {
         let stop = front.end(manner).await;
         if let Gate::Open(front) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
             leaving.spawn(finish(front, Arc::clone(&self.current), self.patience));
-            leaving.spawn(std::mem::take(&mut self.programs).stop(self.patience));
+            leaving.spawn(self.programs.stop(self.patience));
         }
     }
 
@@ -254,6 +269,12 @@ impl Service {
                 Next::GoOn => std::future::pending().await,
             }
         }
+    }
+
+    /// What runs beside it, and how long that has to end.
+    #[must_use]
+    pub fn beside(&self) -> (Programs, Duration) {
+        (self.programs.clone(), self.patience)
     }
 
     /// What is needed for another gateway at the same place.
@@ -291,7 +312,10 @@ impl Service {
     /// How the programs beside it are.
     #[must_use]
     pub fn programs(&self) -> Vec<status::Program> {
-        self.programs.status().map(status::program).collect()
+        let programs = self.programs.status().into_iter();
+        programs
+            .map(|(command, state)| status::program((&command, state)))
+            .collect()
     }
 
     /// How the application is.

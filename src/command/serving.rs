@@ -28,6 +28,7 @@ use crate::supervisor::orphans;
 use crate::supervisor::seat::Seat;
 use crate::supervisor::status::Master as Own;
 use crate::supervisor::successor::{self, Executable, Successor};
+use crate::supervisor::tether::{self, Tether};
 use crate::unix;
 
 /// The exit status after a second SIGINT: the shells' own number for it.
@@ -109,6 +110,8 @@ struct Master {
     claim: Option<Claimed>,
     seat: Option<Seat>,
     seating: Seating,
+    /// To the master that keeps this process running, if one does.
+    tether: Option<Tether>,
     /// What it tells about itself.
     own: Own,
     askers: Askers,
@@ -144,6 +147,8 @@ impl Master {
             claim: Some(claim),
             seat: None,
             seating,
+            // Else whose place we take reads on until then.
+            tether: (!successor::is_expected()).then(Tether::hold).flatten(),
             own: Own::new(),
             askers: Askers::default(),
             state: State::Starting { reload: false },
@@ -204,7 +209,7 @@ impl Master {
                         }
                     }
                 }
-                asked = order(&mut self.seat) => if let Some(event) = self.ordered(asked) {
+                asked = order(&mut self.seat, &mut self.tether) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
                 () = over(self.service.as_ref()), if self.state == State::Serving => {
@@ -335,6 +340,8 @@ impl Master {
                 self.notifier.ready(&status(&service));
                 self.service = Some(service);
                 successor::say_ready();
+                self.tether = self.tether.take().or_else(Tether::hold);
+                tether::say_serving();
             }
         }
         Ok(())
@@ -433,6 +440,8 @@ impl Master {
             End::Stop => Manner::Drain,
             End::Retire => Manner::HandOver,
         };
+        // Orders are for who takes our place.
+        self.tether = None;
         if let Some(service) = &mut self.service {
             service.end(manner, &mut self.leaving).await;
         }
@@ -462,10 +471,15 @@ fn status(service: &Service) -> String {
 }
 
 /// The next order, if anybody can give one.
-async fn order(seat: &mut Option<Seat>) -> Asked {
-    match seat {
-        Some(seat) => seat.next().await,
-        None => std::future::pending().await,
+async fn order(seat: &mut Option<Seat>, tether: &mut Option<Tether>) -> Asked {
+    match (seat, tether) {
+        (Some(seat), Some(tether)) => tokio::select! {
+            asked = seat.next() => asked,
+            asked = tether.next() => asked,
+        },
+        (Some(seat), None) => seat.next().await,
+        (None, Some(tether)) => tether.next().await,
+        (None, None) => std::future::pending().await,
     }
 }
 

@@ -397,6 +397,7 @@ fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
             false => first.exact,
         },
         arguments: words.map(|word| word.exact).collect(),
+        is_served: false,
     })
 }
 
@@ -434,7 +435,11 @@ fn alone(
     mut supervision: Supervision,
     program: SideProgram,
 ) -> Result<Plan, Failure> {
-    supervision.programs.insert(0, program);
+    let served = SideProgram {
+        is_served: true,
+        ..program
+    };
+    supervision.programs.insert(0, served);
     // Nobody asks it for anything.
     supervision.lifetime.idle_timeout = Duration::ZERO;
     let gateway = Gateway::Http(settings::http(&scope.configuration, Audience::Anybody));

@@ -38,7 +38,7 @@ use super::trust::Trust;
 use crate::unix::{self, MOST_DESCRIPTORS};
 
 /// The longest order, in bytes.
-const LONGEST_ORDER: u64 = 4096;
+pub(super) const LONGEST_ORDER: u64 = 4096;
 
 /// How long a client may take to say what it wants, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -367,10 +367,19 @@ async fn visit(
         return Ok(());
     }
     has_spoken.store(true, Ordering::Relaxed);
-    let mut stream = stream.into_inner();
-    let order = match Order::parse(&line) {
+    obey(&mut stream.into_inner(), &line, by, &asked).await
+}
+
+/// Has the order on a line obeyed, and answers it.
+pub(super) async fn obey(
+    stream: &mut UnixStream,
+    line: &[u8],
+    by: Option<i32>,
+    asked: &mpsc::Sender<Asked>,
+) -> io::Result<()> {
+    let order = match Order::parse(line) {
         Ok(order) => order,
-        Err(reason) => return reply(&mut stream, Answer::Refused(reason)).await,
+        Err(reason) => return reply(stream, Answer::Refused(reason)).await,
     };
     let (answer, mut answered) = oneshot::channel();
     if asked.send(Asked { order, by, answer }).await.is_err() {
@@ -379,7 +388,7 @@ async fn visit(
     loop {
         tokio::select! {
             answer = &mut answered => return match answer {
-                Ok(answer) => reply(&mut stream, answer).await,
+                Ok(answer) => reply(stream, answer).await,
                 Err(_) => Ok(()),
             },
             () = tokio::time::sleep(HEARTBEAT) => {

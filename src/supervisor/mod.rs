@@ -12,7 +12,8 @@
 //! - [`trust`]: whose processes and files are believed;
 //! - [`notify`]: what a service manager is told;
 //! - [`privileges`]: whom a server is once it listens;
-//! - [`program`]: programs that are kept running beside what is served;
+//! - [`program`]: programs that are kept running beside what is served, each of which has a [`keeper`];
+//! - [`tether`]: how a master and a program of `runner`'s own that it keeps running get along;
 //! - [`orphans`]: the duty of the first process of a container.
 //!
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
@@ -20,6 +21,7 @@
 
 pub mod client;
 pub mod control;
+pub mod keeper;
 pub mod lifecycle;
 pub mod lifetime;
 pub mod lock;
@@ -32,7 +34,9 @@ pub mod seat;
 pub mod status;
 pub mod successor;
 pub mod supervision;
+pub mod tether;
 pub mod trust;
 
 mod address;
+mod file_version;
 mod own_file;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::program;
+use super::keeper::State;
 use crate::application::status as application;
 
 /// How a master is.
@@ -212,23 +212,23 @@ impl Default for Master {
 
 /// How a program is that is kept running, with the command that it is.
 #[must_use]
-pub fn program((command, state): (&str, program::State)) -> Program {
+pub fn program((command, state): (&str, State)) -> Program {
     let shown = Program {
         command: command.to_owned(),
         ..Program::default()
     };
     match state {
-        program::State::Starting => Program {
+        State::Starting => Program {
             state: "starting".to_owned(),
             ..shown
         },
-        program::State::Running { pid, since } => Program {
+        State::Running { pid, since } => Program {
             state: "running".to_owned(),
             pid: Some(pid),
             age: Some(seconds(since.elapsed())),
             ..shown
         },
-        program::State::Waiting { until, early_ends } => Program {
+        State::Waiting { until, early_ends } => Program {
             state: "waiting".to_owned(),
             wait: Some(seconds(until.saturating_duration_since(Instant::now()))),
             early_ends,

@@ -10,10 +10,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::Metadata;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -22,14 +20,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use rustix::process::{Signal, getppid};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::control::{Answer, Handover, decode, encode};
+use super::file_version::FileVersion;
 use super::notify::WATCHDOG_PID;
+use super::tether;
 use crate::children;
 use crate::unix::{self, Process};
 
@@ -47,31 +47,7 @@ const LONGEST: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Executable {
     path: PathBuf,
-    identity: Identity,
-}
-
-/// What tells a file from another that has taken its name, or from what it held before.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-
-    fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&std::fs::metadata(path)?))
-    }
+    version: FileVersion,
 }
 
 impl Executable {
@@ -79,15 +55,15 @@ impl Executable {
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         let path = std::env::current_exe().ok()?;
-        let identity = Identity::at(&path).ok()?;
-        Some(Self { path, identity })
+        let version = FileVersion::at(&path).ok()?;
+        Some(Self { path, version })
     }
 
     /// The file that is in its place now; `None` if it is the same, or there is none.
     #[must_use]
     pub fn replacement(&self) -> Option<&Path> {
-        let now = Identity::at(&self.path).ok()?;
-        (now != self.identity).then_some(&*self.path)
+        let now = FileVersion::at(&self.path).ok()?;
+        (now != self.version).then_some(&*self.path)
     }
 }
 
@@ -137,6 +113,7 @@ impl Successor {
             .env_remove(WATCHDOG_PID)
             // What a terminal sends to us reaches it through us, and once.
             .process_group(0);
+        tether::pass_on(&mut command);
         let spawn = || command.spawn();
         let number = |child: &Child| Some(child.id());
         let (child, _awaited) = children::start(spawn, number).with_context(context)?;
@@ -371,13 +348,7 @@ pub fn inherit() {
 }
 
 fn take(value: &str) -> anyhow::Result<Link> {
-    let (number, parent) = value.split_once(':').context("not two numbers")?;
-    let own = getppid().map(|pid| pid.as_raw_nonzero().get());
-    if own != Some(parent.parse()?) {
-        bail!("meant for somebody else");
-    }
-    let socket = unix::duplicate_inherited(number.parse()?)?;
-    let stream = StdUnixStream::from(socket);
+    let stream = StdUnixStream::from(tether::inherited(value)?);
     stream.set_read_timeout(Some(LAST_MOMENTS))?;
     let mut text = Vec::new();
     let mut descriptors = Vec::new();
@@ -436,7 +407,7 @@ pub fn say_failure(why: &str) -> bool {
 mod tests {
     use std::fs;
 
-    use super::{Executable, Identity};
+    use super::{Executable, FileVersion};
 
     #[test]
     fn a_program_is_replaced_when_another_file_has_its_name() {
@@ -444,7 +415,7 @@ mod tests {
         let path = folder.path().join("program");
         fs::write(&path, "old").expect("a file");
         let executable = Executable {
-            identity: Identity::at(&path).expect("a file"),
+            version: FileVersion::at(&path).expect("a file"),
             path: path.clone(),
         };
         assert_eq!(executable.replacement(), None);

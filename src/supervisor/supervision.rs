@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use rustix::fs::{Access, access};
@@ -30,9 +30,26 @@ pub struct SideProgram {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// Whether it is what is supervised: a reload starts it anew in any case.
+    pub is_served: bool,
 }
 
 impl SideProgram {
+    /// The files that it is made of, as far as its words say: the program, and what it interprets, `app.py` in
+    /// `python app.py`.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let path = PathBuf::from(&self.program);
+        let program = match self.program.as_bytes().contains(&b'/') {
+            true => Some(path),
+            false => children::on_path(path).next(),
+        };
+        let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");
+        let first = self.arguments.iter().find(|word| !is_option(word));
+        let source = first.map(PathBuf::from).filter(|path| path.is_file());
+        program.into_iter().chain(source).collect()
+    }
+
     /// Looks whether it can be run.
     ///
     /// # Errors

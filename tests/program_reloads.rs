@@ -1,0 +1,325 @@
+//! Programs that are kept running beside an application, while it is reloaded: those of `runner`'s own reload, too, others
+//! go on unless they have changed, and what does not come up is a reload that failed.
+
+mod support;
+
+use std::fs;
+
+use rustix::process::Pid;
+use support::{Address, Folder, Load, Server};
+
+/// Says which version it is.
+fn version(number: u32) -> String {
+    format!(
+        "\
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'version {number}']
+"
+    )
+}
+
+const SHARED: &str = "\
+app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
+runner.workers.max = 1
+";
+
+/// A folder with a master, and programs of `runner`'s own beside it, which share a file.
+fn folder(programs: &[&str]) -> Folder {
+    let lines: String = programs
+        .iter()
+        .map(|program| format!("Program {program}\n"))
+        .collect();
+    let mut folder = Folder::new()
+        .file("app.py", version(1))
+        .file("shared.ini", SHARED)
+        .file(
+            "app.conf",
+            format!("Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n{lines}"),
+        );
+    for (name, first) in [
+        ("one", "#!/usr/bin/env -S runner runIni\n"),
+        ("two", "#!/usr/bin/env -S invoke runner runIni\n"),
+        ("three", ""),
+    ] {
+        let text = format!(
+            "{first}[Load Settings From]\nfile = 'shared.ini'\n[peak.tools.server]\nurl = 'unix:{name}.socket'\n"
+        );
+        folder = folder.executable(format!("{name}.ini"), text);
+    }
+    folder
+}
+
+/// Starts the master, and waits for so many programs to serve.
+fn start(folder: &Folder, programs: usize) -> Server {
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    server.wait_for_log(|log| log.matches("runner: serving unix:").count() == programs);
+    server
+}
+
+fn rewrite(folder: &Folder, name: &str, from: &str, to: &str) {
+    let changed = folder.read(name).replace(from, to);
+    assert!(changed.contains(to), "{changed}");
+    fs::write(folder.path(name), changed).expect("our own file");
+}
+
+/// The processes of the programs, as the master says them.
+fn pids(folder: &Folder) -> Vec<Pid> {
+    let status = folder
+        .runner(["status", "--format", "json", "app.conf"])
+        .run();
+    let status: serde_json::Value = serde_json::from_str(status.success()).expect("JSON");
+    let programs = status["programs"].as_array().expect("a list");
+    let pid = |program: &serde_json::Value| {
+        let pid = program["pid"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("{program}"));
+        Pid::from_raw(i32::try_from(pid).expect("a process")).expect("a process")
+    };
+    programs.iter().map(pid).collect()
+}
+
+fn version_at(folder: &Folder, name: &str) -> String {
+    let socket = folder.path(format!("{name}.socket"));
+    let socket = socket.to_string_lossy();
+    let page = folder.curl(["--unix-socket", &socket, "http://localhost/"]);
+    page.success().to_owned()
+}
+
+#[test]
+fn programs_of_runners_own_reload_under_load_and_refuse_what_they_cannot_serve() {
+    let names = ["one", "two", "three"];
+    let programs = ["./one.ini", "./two.ini", "runner runIni three.ini"];
+    let folder = folder(&programs);
+    let server = start(&folder, 3);
+    let first = pids(&folder);
+    let loads = names.map(|name| {
+        let address = Address::Unix(folder.path(format!("{name}.socket")));
+        Load::new(&address).fresh(2).kept(2).start()
+    });
+    fs::write(folder.path("app.py"), version(2)).expect("our own file");
+    for load in &loads {
+        load.more(50);
+    }
+    let reload = || folder.runner(["reload", "app.conf"]).run();
+    reload().is(0, "app.conf serves the new version\n", "");
+    for name in names {
+        assert_eq!(version_at(&folder, name), "version 2", "{name}");
+    }
+    assert_eq!(pids(&folder), first);
+
+    // A mistake that all of them have in common: each goes on as it was.
+    rewrite(
+        &folder,
+        "shared.ini",
+        "runner.workers.max",
+        "runner.workers.mxa",
+    );
+    fs::write(folder.path("app.py"), version(3)).expect("our own file");
+    for _ in 0..2 {
+        let said = reload();
+        let error = format!(
+            "error: programs `[folder]/one.ini`, `[folder]/two.ini`, `{}` do not serve the new version; \
+             the first: there is no setting `runner.workers.mxa`\n",
+            programs[2]
+        );
+        assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{said:?}");
+        assert!(said.stderr.starts_with(&error), "{said:?}");
+    }
+    for name in names {
+        assert_eq!(version_at(&folder, name), "version 2", "{name}");
+    }
+    assert_eq!(pids(&folder), first);
+    assert_eq!(server.get("/").status, 200);
+
+    // An application that cannot be imported is one, too.
+    rewrite(
+        &folder,
+        "shared.ini",
+        "runner.workers.mxa",
+        "runner.workers.max",
+    );
+    fs::write(folder.path("app.py"), "import nothing\n").expect("our own file");
+    let said = reload();
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(
+        said.stderr.contains("No module named 'nothing'"),
+        "{said:?}"
+    );
+    assert_eq!(version_at(&folder, "one"), "version 2");
+
+    fs::write(folder.path("app.py"), version(3)).expect("our own file");
+    reload().is(0, "app.conf serves the new version\n", "");
+    for name in names {
+        assert_eq!(version_at(&folder, name), "version 3", "{name}");
+    }
+    assert_eq!(pids(&folder), first);
+    for load in loads {
+        load.stop().is_whole();
+    }
+    assert!(!server.log().contains("started again"), "{}", server.log());
+    assert_eq!(server.stop().status, 0);
+}
+
+/// One that is named for the first time has to come up, and says itself why it does not.
+#[test]
+fn a_program_of_runners_own_that_does_not_come_up_is_a_failed_reload() {
+    let folder = folder(&["./one.ini"]);
+    let server = start(&folder, 1);
+    let first = pids(&folder);
+    let keys = folder.read("app.conf");
+    for (line, why) in [
+        (
+            "Program runner runIni gone.ini\n",
+            "cannot read `gone.ini`: there is no such file\n",
+        ),
+        (
+            "Program runner serve unix:one.socket demo\n",
+            "cannot listen on `unix:[folder]/one.socket`: the socket is in use by another program\n",
+        ),
+    ] {
+        fs::write(folder.path("app.conf"), format!("{keys}{line}")).expect("our own file");
+        let said = folder.runner(["reload", "app.conf"]).run();
+        let program = line.trim_end().trim_start_matches("Program ");
+        let error = format!("error: program `{program}` does not serve the new version: {why}");
+        said.is(1, "", &error);
+        assert_eq!(pids(&folder), first);
+    }
+    fs::write(
+        folder.path("app.conf"),
+        format!("{keys}Program ./two.ini\n"),
+    )
+    .expect("ours");
+    let said = folder.runner(["reload", "app.conf"]).run();
+    said.is(0, "app.conf serves the new version\n", "");
+    // When that is said, it serves.
+    assert_eq!(version_at(&folder, "two"), "version 1");
+    assert_eq!(pids(&folder)[0], first[0]);
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Where `runner` itself was replaced, the newer one is told from then on.
+#[test]
+fn a_program_of_runners_own_that_was_replaced_is_still_told() {
+    let folder = folder(&["./runner runIni three.ini"]);
+    let install = || {
+        let line = ["-m", "755", env!("CARGO_BIN_EXE_runner"), "new"];
+        folder.program("install", line).run().success();
+        fs::rename(folder.path("new"), folder.path("runner")).expect("the same folder");
+    };
+    install();
+    let server = start(&folder, 1);
+    let reload = || folder.runner(["reload", "app.conf"]).run();
+    for number in 2..5 {
+        install();
+        fs::write(folder.path("app.py"), version(number)).expect("our own file");
+        reload().is(0, "app.conf serves the new version\n", "");
+        assert_eq!(version_at(&folder, "three"), format!("version {number}"));
+        rewrite(
+            &folder,
+            "shared.ini",
+            "runner.workers.max",
+            "runner.workers.mxa",
+        );
+        let said = reload();
+        assert_eq!(said.status, 1, "{said:?}");
+        assert!(said.stderr.contains("there is no setting"), "{said:?}");
+        rewrite(
+            &folder,
+            "shared.ini",
+            "runner.workers.mxa",
+            "runner.workers.max",
+        );
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Says that it runs, and goes on.
+const SIDE: &str = "#!/bin/sh\necho \"side $*\"\nexec tail -f /dev/null\n";
+
+fn sides(log: &str) -> Vec<&str> {
+    log.lines()
+        .filter(|line| line.starts_with("side"))
+        .collect()
+}
+
+#[test]
+fn others_are_started_anew_only_if_they_have_changed() {
+    let folder = Folder::new()
+        .executable("side", SIDE)
+        .file("source", SIDE)
+        .file(
+            "app.conf",
+            "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\nProgram ./side one\n\
+             Program ./side one\nProgram sh -u source two\nProgram tail -f /dev/null\n",
+        );
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    server.wait_for_log(|log| sides(log).len() == 3);
+    let first = pids(&folder);
+    let reload = || folder.runner(["reload", "app.conf"]).run();
+    let good = || reload().is(0, "app.conf serves the new version\n", "");
+    good();
+    assert_eq!(pids(&folder), first);
+
+    // The file that is interpreted is one of its own.
+    fs::write(folder.path("source"), format!("{SIDE}# changed\n")).expect("our own file");
+    good();
+    let second = pids(&folder);
+    let moved: Vec<bool> = first.iter().zip(&second).map(|(a, b)| a != b).collect();
+    assert_eq!(moved, [false, false, true, false]);
+
+    // Words that are there once less, in another order, and other ones.
+    let keys = folder.read("app.conf");
+    rewrite(
+        &folder,
+        "app.conf",
+        "Program ./side one\nProgram ./side one\n",
+        "",
+    );
+    rewrite(
+        &folder,
+        "app.conf",
+        "tail -f /dev/null\n",
+        "tail -f /dev/null\nProgram ./side one\nProgram ./side 3\n",
+    );
+    good();
+    let third = pids(&folder);
+    assert_eq!(third[..2], second[2..]);
+    assert!(first[..2].contains(&third[2]));
+    assert_eq!(third.len(), 4);
+    server.wait_for_log(|log| log.contains("side 3\n"));
+
+    // What does not come up has what ran before started again.
+    rewrite(&folder, "app.conf", "./side 3", "false 3");
+    let said = reload();
+    let error = "program `false 3` does not serve the new version: it exited with status 1\n";
+    said.is(1, "", &format!("error: {error}"));
+    server.wait_for_log(|log| log.matches("side 3\n").count() == 2);
+    let fourth = pids(&folder);
+    assert_eq!(fourth[..3], third[..3]);
+    assert_eq!(fourth.len(), 4);
+
+    fs::write(folder.path("app.conf"), keys).expect("our own file");
+    good();
+    assert_eq!(pids(&folder).len(), 4);
+    assert_eq!(server.stop().status, 0);
+}
+
+/// What does not run harms nobody who reloads, and is tried at once.
+#[test]
+fn what_did_not_run_before_is_tried_at_once() {
+    let folder = Folder::new().file("source", "exit 1\n").file(
+        "app.conf",
+        "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\nProgram sh source\n",
+    );
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    // From then on the waits are longer than this test.
+    server.wait_for_log(|log| log.contains("it is started again in 3.2 s"));
+    let reload = || folder.runner(["reload", "app.conf"]).run();
+    reload().is(0, "app.conf serves the new version\n", "");
+    server.wait_for_log(|log| log.contains("it is started again in 6.4 s"));
+    fs::write(folder.path("source"), SIDE).expect("our own file");
+    reload().is(0, "app.conf serves the new version\n", "");
+    server.wait_for_log(|log| sides(log).len() == 1);
+    assert_eq!(server.stop().status, 0);
+}
