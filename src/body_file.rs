@@ -146,6 +146,14 @@ impl Drop for BodyFile {
     }
 }
 
+/// Makes a file in a folder, and writes something in it. Nothing is left of it.
+///
+/// # Errors
+/// Nothing can be written there.
+pub fn try_folder(folder: &Path) -> io::Result<()> {
+    unnamed_file(folder)?.write_all_at(b"?", 0)
+}
+
 /// Does what may have to wait.
 async fn on_thread<T: Send + 'static>(
     place: Place,

@@ -49,6 +49,7 @@ pub mod status;
 pub mod stop;
 pub mod supervise;
 pub mod target;
+pub mod temporary;
 pub mod tree;
 pub mod usage;
 pub mod veil;

@@ -19,6 +19,7 @@ use crate::command::line::{Origin, Scope};
 use crate::command::seating::Seating;
 use crate::command::settings;
 use crate::command::target::Target;
+use crate::command::temporary::Temporary;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::run;
@@ -50,6 +51,8 @@ pub struct Plan {
     pub lifetime: Lifetime,
     /// What is kept running beside it.
     pub programs: Vec<SideProgram>,
+    /// Where it keeps what is too large for memory.
+    pub temporary: Temporary,
 }
 
 /// Who is told that an application is served.
@@ -108,6 +111,7 @@ impl Plan {
             patience: scope.configuration.duration("runner.stop_timeout"),
             lifetime,
             programs,
+            temporary: Temporary::of(&scope.configuration),
         })
     }
 
@@ -128,6 +132,20 @@ impl Plan {
                 Some("stop it, and start it again".to_owned()),
             )),
         }
+    }
+
+    /// Finds a folder for temporary files. To be called as the user that the server is to be; blocks.
+    ///
+    /// # Errors
+    /// The one that was set cannot be written.
+    pub fn find_folder(&mut self) -> anyhow::Result<()> {
+        let folder = self.temporary.find()?;
+        let spool = match &mut self.gateway {
+            Gateway::Http(options) => &mut options.spool,
+            Gateway::FastCgi(options) => &mut options.spool,
+        };
+        Arc::make_mut(spool).folder = folder;
+        Ok(())
     }
 
     /// Looks whether the programs beside it can be run.

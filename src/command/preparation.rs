@@ -49,7 +49,11 @@ impl Preparation {
         let (programs, within) = service.beside();
         Self::Version(Box::pin(async move {
             let neighbour = neighbour?;
-            let plan = tokio::task::spawn_blocking(Plan::anew);
+            let plan = tokio::task::spawn_blocking(|| {
+                let mut plan = Plan::anew()?;
+                plan.find_folder()?;
+                Ok::<_, Failure>(plan)
+            });
             let plan = plan.await.context("the configuration was not read")??;
             if plan.seating != seating {
                 crate::log!("a new pid file or control socket holds from the next start on");

@@ -19,6 +19,7 @@ use crate::command::seating::{self, Claimed, Seating};
 use crate::command::service::{Service, Version};
 use crate::command::settings;
 use crate::command::signals::{Signals, Told};
+use crate::command::temporary::Temporary;
 use crate::gateway::stop::Manner;
 use crate::log;
 use crate::supervisor::control::{Answer, Asked, Handover, Order};
@@ -69,8 +70,10 @@ pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitC
         Recipe::Demo => Recipe::Demo,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
-    let options = settings::cgi(&scope.configuration);
+    let mut options = settings::cgi(&scope.configuration);
     Identity::of(scope)?.assume()?;
+    let folder = Temporary::of(&scope.configuration).find()?;
+    Arc::make_mut(&mut options.spool).folder = folder;
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let application = recipe.start(Readiness::First).await?;
@@ -132,6 +135,7 @@ impl Master {
         let handover = claim.handover()?;
         let listener = seating::listen(handover.sockets, &plan.url, |url| identity.listen(url))?;
         identity.assume()?;
+        plan.find_folder()?;
         if claim.is_succession() {
             plan.find_programs()?;
         }

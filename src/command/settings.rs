@@ -57,12 +57,11 @@ pub fn cgi(configuration: &Configuration) -> CgiOptions {
     }
 }
 
-/// Where request bodies are kept.
+/// How request bodies are kept.
 fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
     Arc::new(SpoolOptions {
-        folder: configuration
-            .path("runner.tmp")
-            .unwrap_or_else(env::temp_dir),
+        // Looked for when the server is the user that it is to be: [`super::temporary`].
+        folder: env::temp_dir(),
         limit: match configuration.size("runner.request.max_body") {
             0 => u64::MAX,
             limit => limit,

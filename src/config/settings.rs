@@ -75,7 +75,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "Stop after so long, as by SIGTERM. 0 is never.",
         "runner.supervise.stop_after = '1d'";
     "runner.tmp" Kind::Path, Default::Unset,
-        "The folder for request bodies that are too large to be kept in memory. Unless it is set, the system's folder for temporary files.",
+        "The folder for request bodies that are too large to be kept in memory. It must be one that the server can write in. Unless it is set, the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which it can make a file.",
         "runner.tmp = '/var/tmp'";
     "runner.umask" Kind::Rights, Default::Unset,
         "The rights that files made by the server and its workers do not get, the sockets that it listens on among them. Unless it is set, they are those that `runner` was started with.",

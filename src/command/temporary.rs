@@ -1,0 +1,136 @@
+//! Where the server keeps what is too large for memory. Looked for as the user that it is to be, so that a start or a
+//! reload fails rather than each large request.
+
+use std::env;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use crate::body_file;
+use crate::config::Configuration;
+use crate::log::without_numbers;
+
+/// The setting.
+const TMP: &str = "runner.tmp";
+
+/// The variables and folders that Python's `tempfile` looks at, in its order.
+const VARIABLES: [&str; 3] = ["TMPDIR", "TEMP", "TMP"];
+const FOLDERS: [&str; 3] = ["/tmp", "/var/tmp", "/usr/tmp"];
+
+/// The folder for temporary files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Temporary {
+    /// The one that was set.
+    Named(PathBuf),
+    /// The first of these in which a file can be made.
+    FirstOf(Vec<PathBuf>),
+}
+
+impl Temporary {
+    /// As the settings say, or else the environment.
+    #[must_use]
+    pub fn of(configuration: &Configuration) -> Self {
+        match configuration.path(TMP) {
+            Some(folder) => Self::Named(folder),
+            None => {
+                let named = VARIABLES.into_iter().filter_map(env::var_os);
+                let named = named.filter(|folder| !folder.is_empty());
+                let usual = FOLDERS.into_iter().map(Into::into);
+                Self::FirstOf(named.chain(usual).map(PathBuf::from).collect())
+            }
+        }
+    }
+
+    /// The folder, in which a file was made. Where nothing can be written anywhere, and nobody has asked for it, that is
+    /// said, and the first folder is taken: it is missed by large requests only. Blocks.
+    ///
+    /// # Errors
+    /// The folder that was set cannot be written.
+    pub fn find(&self) -> anyhow::Result<PathBuf> {
+        self.find_by(body_file::try_folder)
+    }
+
+    fn find_by(&self, attempt: impl Fn(&Path) -> io::Result<()>) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Named(folder) => match attempt(folder) {
+                // There may be room again when it is needed.
+                Err(error) if !is_full(&error) => Err(anyhow!(
+                    "cannot write in the folder `{}` ({TMP}): {}",
+                    folder.display(),
+                    without_numbers(&error.to_string())
+                )),
+                Ok(()) | Err(_) => Ok(folder.clone()),
+            },
+            Self::FirstOf(folders) => {
+                if let Some(found) = folders.iter().find(|folder| attempt(folder).is_ok()) {
+                    return Ok(found.clone());
+                }
+                let listed: Vec<String> = folders
+                    .iter()
+                    .map(|folder| format!("`{}`", folder.display()))
+                    .collect();
+                crate::log!(
+                    "none of {} can be written: there is no place for large bodies ({TMP})",
+                    listed.join(", ")
+                );
+                Ok(folders.first().cloned().unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::path::{Path, PathBuf};
+
+    use super::Temporary;
+
+    /// What is found if these folders fail so.
+    fn found(temporary: &Temporary, failing: &[(&str, ErrorKind)]) -> Result<PathBuf, String> {
+        let attempt = |folder: &Path| {
+            let failing = failing.iter().find(|(path, _)| folder == Path::new(path));
+            failing.map_or(Ok(()), |(_, kind)| Err((*kind).into()))
+        };
+        temporary
+            .find_by(attempt)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_first_folder_that_can_be_written_is_taken_and_one_that_was_set_must_be() {
+        let full = ErrorKind::StorageFull;
+        let denied = ErrorKind::PermissionDenied;
+        let any = Temporary::FirstOf(["/a", "/b", "/c"].map(PathBuf::from).into());
+        let named = Temporary::Named("/a".into());
+        let path = |path: &str| Ok(PathBuf::from(path));
+        let cases = [
+            (&any, &[][..], path("/a")),
+            (&any, &[("/a", denied)], path("/b")),
+            (&any, &[("/a", full), ("/b", denied)], path("/c")),
+            (
+                &any,
+                &[("/a", full), ("/b", full), ("/c", full)],
+                path("/a"),
+            ),
+            (&named, &[], path("/a")),
+            (&named, &[("/a", full)], path("/a")),
+            (
+                &named,
+                &[("/a", denied)],
+                Err("cannot write in the folder `/a` (runner.tmp): permission denied".to_owned()),
+            ),
+        ];
+        for (temporary, failing, wanted) in cases {
+            assert_eq!(found(temporary, failing), wanted, "{failing:?}");
+        }
+    }
+}

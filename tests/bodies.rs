@@ -1,0 +1,84 @@
+//! Where bodies that are too large for memory are kept, and what receiving them costs.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::{Signal, geteuid};
+use support::{Folder, Program, Server};
+
+/// Answers with the length of what it got.
+const LENGTH: &str = "\
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'%d' % len(environ['wsgi.input'].read())]
+";
+
+/// A server of that application, not started, with these settings.
+fn serve(folder: &Folder, settings: &str) -> Program {
+    let alias = "app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])";
+    let folder = folder
+        .clone()
+        .file("app.py", LENGTH)
+        .file("app.ini", format!("{alias}\n{settings}"));
+    folder.runner(["runIni", "app.ini"])
+}
+
+/// Sends a body that does not stay in memory; the answer, or its status.
+fn post(server: &Server) -> String {
+    let body = server.folder().path("body");
+    fs::write(&body, vec![b'x'; 3_000_000]).unwrap();
+    let at = format!("@{}", body.display());
+    let curl = ["--fail", "--data-binary", &at, server.url()];
+    server.folder().curl(curl).stdout
+}
+
+#[test]
+fn a_folder_that_was_set_and_cannot_be_written_fails_the_start_and_a_reload() {
+    let folder = Folder::new();
+    let refused =
+        "cannot write in the folder `[folder]/none` (runner.tmp): No such file or directory\n";
+    let started = serve(&folder, "runner.tmp = 'none'\n").run();
+    started.is(1, "", &format!("error: {refused}"));
+    fs::create_dir(folder.path("there")).unwrap();
+    let server = serve(&folder, "runner.tmp = 'there'\n").start();
+    assert_eq!(post(&server), "3000000");
+    serve(&folder, "runner.tmp = 'none'\n");
+    server.signal(Signal::HUP);
+    let shown = refused.replace("[folder]", folder.path("").to_str().unwrap());
+    server.wait_for_log(|log| log.contains(&format!("\nrunner: error: {shown}")));
+    assert_eq!(post(&server), "3000000");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn where_none_was_set_the_first_is_taken_that_can_be_written() {
+    let folder = Folder::new();
+    let missing = folder.path("missing");
+    let server = serve(&folder, "").env("TMPDIR", &missing).start();
+    assert_eq!(post(&server), "3000000");
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn it_is_looked_for_as_the_user_that_the_server_is_to_be() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(""), everybody).unwrap();
+    let of_root = folder.path("of_root");
+    fs::create_dir(&of_root).unwrap();
+    let settings = "runner.python = '/usr/bin/python3'\nrunner.user = 'nobody'\n";
+    let server = serve(&folder, settings).env("TMPDIR", &of_root).start();
+    assert_eq!(post(&server), "3000000");
+    assert_eq!(server.stop().status, 0);
+    let set = format!("{settings}runner.tmp = 'of_root'\n");
+    let refused = "cannot write in the folder `[folder]/of_root` (runner.tmp): Permission denied\n";
+    let started = serve(&folder, &set).run();
+    started.is(1, "", &format!("error: {refused}"));
+}
