@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -152,6 +152,19 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
             _ => None,
         })
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// How many bytes that were written to a socket its other side has not received yet; 0 where the system does not say.
+#[must_use]
+pub fn unsent(socket: BorrowedFd<'_>) -> u64 {
+    use nix::libc::{TIOCOUTQ, c_int, ioctl};
+    let mut count: c_int = 0;
+    // SAFETY: the descriptor is open as long as it is borrowed, and an `int` is what the system writes.
+    let answered = unsafe { ioctl(socket.as_raw_fd(), TIOCOUTQ, &raw mut count) };
+    match answered {
+        0 => u64::try_from(count).unwrap_or_default(),
+        _ => 0,
+    }
 }
 
 /// How many descriptors fit one message (`SCM_MAX_FD` of Linux).

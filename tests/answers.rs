@@ -99,14 +99,14 @@ async fn a_body_that_nobody_wants_is_closed() {
 }
 
 #[tokio::test]
-async fn a_slow_client_holds_back_the_application() {
+async fn a_body_without_end_is_made_as_far_as_its_client_takes_it() {
     let pool = pool(|_| ()).await;
     let mut endless = blocks(pool.get("/endless").await);
-    for _ in 0..100 {
+    let mut taken = 0;
+    while taken < 100 * 65536 {
         let block = endless.next().await.expect("more").expect("good");
-        assert_eq!(block.len(), 65536);
+        taken += block.len();
     }
-    // Others are answered in the meantime if there is another worker; here they wait.
     drop(endless);
     assert_eq!(pool.text("/").await, "ok");
     pool.wsgi.stop(GRACE).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use runner::gateway::http::HttpOptions;
 use runner::gateway::stop::Manner;
 use support::{Server, in_time, say, until, until_end};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 #[path = "support/mirror.rs"]
@@ -190,7 +190,7 @@ async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
 async fn a_body_that_comes_too_slowly_is_not_waited_for() {
     let server = Server::start(HttpOptions {
         body_timeout: Duration::from_millis(200),
-        body_rate: 1_000_000,
+        min_rate: 1_000_000,
         ..HttpOptions::default()
     });
     let client = server.connect().await;
@@ -211,6 +211,56 @@ async fn a_body_that_comes_too_slowly_is_not_waited_for() {
         received.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
         "{received}"
     );
+}
+
+/// The client goes on taking something now and then, and is never without progress for long.
+#[tokio::test]
+async fn a_response_that_is_taken_too_slowly_is_not_waited_for() {
+    let server = Server::start(HttpOptions {
+        write_timeout: Duration::from_millis(300),
+        min_rate: 1_000_000_000_000,
+        ..HttpOptions::default()
+    });
+    let mut client = server.connect().await;
+    say(&mut client, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut beat = tokio::time::interval(Duration::from_millis(20));
+    let mut part = vec![0; 100_000];
+    let gone = server.mirror.gone.notified();
+    let dribble = async {
+        loop {
+            beat.tick().await;
+            let read = client.read(&mut part).await;
+            assert!(matches!(read, Ok(1..) | Err(_)), "{read:?}");
+        }
+    };
+    tokio::select! {
+        () = in_time(gone) => {}
+        () = dribble => {}
+    }
+}
+
+/// What a socket has room for, and a client takes out of it without hurry, is progress, too.
+#[tokio::test]
+async fn a_response_that_is_taken_without_a_pause_is_waited_for() {
+    let server = Server::start(HttpOptions {
+        write_timeout: Duration::from_millis(500),
+        min_rate: 1000,
+        ..HttpOptions::default()
+    });
+    let mut client = server.connect().await;
+    say(&mut client, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut beat = tokio::time::interval(Duration::from_millis(20));
+    let mut part = vec![0; 10_000];
+    let mut gone = std::pin::pin!(server.mirror.gone.notified());
+    for _ in 0..150 {
+        tokio::select! {
+            () = &mut gone => panic!("it is not waited for"),
+            _ = beat.tick() => assert!(in_time(client.read(&mut part)).await.unwrap() > 0),
+        }
+    }
+    // Nobody takes anything any more.
+    in_time(gone).await;
+    drop(client);
 }
 
 /// A listener that nobody accepts from stands for a successor.

@@ -15,6 +15,8 @@ struct Versions {
     current: Arc<dyn Application>,
     /// Those that finish what they have begun.
     leaving: Vec<Arc<dyn Application>>,
+    /// Those that are gone but for responses that are on their way to their clients.
+    delivering: Vec<Arc<dyn Application>>,
     /// What happened to those that are gone.
     past: Status,
 }
@@ -26,6 +28,7 @@ impl Current {
         Self(Mutex::new(Versions {
             current: application,
             leaving: Vec::new(),
+            delivering: Vec::new(),
             past: Status::default(),
         }))
     }
@@ -55,11 +58,26 @@ impl Current {
             let mut versions = all.versions();
             versions.leaving.retain(|one| !Arc::ptr_eq(one, &old));
             versions.past.add_history(&old.status());
+            versions.delivering.push(old);
+            versions.forget_delivered();
         }
     }
 
     fn versions(&self) -> MutexGuard<'_, Versions> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Versions {
+    /// Forgets the versions whose last responses have arrived; how many responses of others are on their way.
+    fn forget_delivered(&mut self) -> usize {
+        let mut sum = 0;
+        self.delivering.retain(|version| {
+            let delivering = version.status().delivering;
+            sum += delivering;
+            delivering > 0
+        });
+        sum
     }
 }
 
@@ -81,12 +99,15 @@ impl Application for Current {
     }
 
     fn status(&self) -> Status {
-        let versions = self.versions();
+        let mut versions = self.versions();
         let mut status = versions.current.status();
         status.add_history(&versions.past);
         for leaving in &versions.leaving {
-            status.add_history(&leaving.status());
+            let other = leaving.status();
+            status.add_history(&other);
+            status.delivering += other.delivering;
         }
+        status.delivering += versions.forget_delivered();
         status
     }
 

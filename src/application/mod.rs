@@ -9,8 +9,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use blocks::{BlockSender, Blocks, Depot, Gone};
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
-pub use response::{BlockSender, Blocks, Response, ResponseBody, Truncated};
+pub use response::{Response, ResponseBody, Truncated};
 use status::Status;
 
 pub mod current;
@@ -23,6 +24,8 @@ pub mod watched;
 
 pub mod wsgi;
 
+mod backlog;
+mod blocks;
 mod request;
 mod response;
 

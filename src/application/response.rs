@@ -1,12 +1,9 @@
 //! A response as an application gives it.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio::sync::mpsc;
 
+use super::blocks::Blocks;
 use crate::body_file::BodyFile;
 
 /// The answer to a request. Gateways add what their protocol needs (`Date`, `Connection`, chunks) and
@@ -66,18 +63,6 @@ impl Response {
     }
 }
 
-/// How many blocks may wait for a slow client before the application is held back.
-const WAITING_BLOCKS: usize = 8;
-
-/// A response body's receiving end. Dropping it tells the application that nobody wants the rest.
-#[derive(Debug)]
-pub struct Blocks(mpsc::Receiver<Result<Bytes, Truncated>>);
-
-/// A response body's sending end: bounded, so that a slow client holds back the application rather
-/// than filling memory.
-#[derive(Clone, Debug)]
-pub struct BlockSender(mpsc::Sender<Result<Bytes, Truncated>>);
-
 /// The application failed in the middle of its body. The gateway must break off in a way that
 /// lets nobody take the body for whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,44 +75,3 @@ impl std::fmt::Display for Truncated {
 }
 
 impl std::error::Error for Truncated {}
-
-impl Blocks {
-    /// A bounded channel of blocks.
-    #[must_use]
-    pub fn channel() -> (BlockSender, Self) {
-        let (sender, receiver) = mpsc::channel(WAITING_BLOCKS);
-        (BlockSender(sender), Self(receiver))
-    }
-
-    /// The next block; `None` at the regular end.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
-        self.0.recv().await
-    }
-
-    /// The same for code that polls.
-    pub fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Truncated>>> {
-        Pin::new(&mut self.0).poll_recv(context)
-    }
-}
-
-impl BlockSender {
-    /// Hands over a block, or the bad end; waits while the client is slow.
-    ///
-    /// # Errors
-    /// [`Gone`] if nobody wants it any more.
-    pub async fn send(&self, block: Result<Bytes, Truncated>) -> Result<(), Gone> {
-        self.0.send(block).await.map_err(|_| Gone)
-    }
-
-    /// Waits until nobody wants any more blocks.
-    pub async fn gone(&self) {
-        self.0.closed().await;
-    }
-}
-
-/// Nobody wants the response any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;

@@ -10,6 +10,8 @@ pub struct Status {
     pub workers: Vec<Worker>,
     /// The requests that wait for a worker.
     pub queue: Queue,
+    /// Responses that are made, whose workers do something else, and whose clients have not taken them yet.
+    pub delivering: usize,
     /// What happened since its first version was started.
     pub totals: Totals,
     /// What went wrong lately, oldest first; at most [`Status::FAILURES`].

@@ -39,11 +39,12 @@ impl Watched {
     /// Since when there has been nothing to do; `None` while there is something.
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
+        let status = self.application.status();
         // Responses that go on after their beginning are known to the processes that make them.
-        let lanes = self.application.status().workers.into_iter();
+        let lanes = status.workers.into_iter();
         let streaming = lanes.flat_map(|worker| worker.lanes).flatten().count();
         let work = self.work();
-        (work.waiting == 0 && streaming == 0).then_some(work.last)
+        (work.waiting == 0 && streaming == 0 && status.delivering == 0).then_some(work.last)
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

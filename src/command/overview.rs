@@ -45,6 +45,14 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     }
     text.push('\n');
     line(&mut text, &crowd(status), width);
+    if status.delivering > 0 {
+        let delivering = counted(
+            status.delivering as u64,
+            "response is on its way to its client",
+            "responses are on their way to their clients",
+        );
+        line(&mut text, &delivering, width);
+    }
     if let Some(back_off) = &status.back_off {
         let what = match back_off.early_deaths {
             1 => "the last worker died before its first answer".to_owned(),
@@ -306,6 +314,7 @@ mod tests {
                 length: 12,
                 oldest: Some(1.25),
             },
+            delivering: 3,
             totals: Totals {
                 requests: 24_690,
                 bad_gateway: 1,
@@ -324,6 +333,7 @@ runner 1.2, process 4711, serving for 1 d 02 h
   http://localhost:8000/
 
 3 workers: 1 busy, 1 idle, 1 starting; 12 requests wait for a worker, the first for 1.2 s
+3 responses are on their way to their clients
 
  PID  STATE         AGE  REQUESTS    MEMORY    FOR  REQUEST
 4712  idle      2 h 05 m     12345  23.4 MiB

@@ -144,7 +144,8 @@ impl Plan {
             Gateway::Http(options) => &mut options.spool,
             Gateway::FastCgi(options) => &mut options.spool,
         };
-        Arc::make_mut(spool).folder = folder;
+        Arc::make_mut(spool).folder.clone_from(&folder);
+        self.recipe.keep_in(folder);
         Ok(())
     }
 
@@ -213,6 +214,14 @@ impl Node {
 }
 
 impl Recipe {
+    /// Says where responses are kept.
+    pub fn keep_in(&mut self, folder: PathBuf) {
+        match self {
+            Self::Wsgi(options) => options.folder = folder,
+            Self::Demo => {}
+        }
+    }
+
     /// What is needed to start an application.
     ///
     /// # Errors

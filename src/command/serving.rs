@@ -66,14 +66,15 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
 /// # Errors
 /// The application cannot be started.
 pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
-    let recipe = match Recipe::of(scope, application, Vec::new())? {
+    let mut recipe = match Recipe::of(scope, application, Vec::new())? {
         Recipe::Demo => Recipe::Demo,
         Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
     };
     let mut options = settings::cgi(&scope.configuration);
     Identity::of(scope)?.assume()?;
     let folder = Temporary::of(&scope.configuration).find()?;
-    Arc::make_mut(&mut options.spool).folder = folder;
+    Arc::make_mut(&mut options.spool).folder.clone_from(&folder);
+    recipe.keep_in(folder);
     let patience = scope.configuration.duration("runner.stop_timeout");
     runtime()?.block_on(async {
         let application = recipe.start(Readiness::First).await?;

@@ -31,6 +31,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
                 Audience::Anybody => false,
                 Audience::Browser => true,
             }),
+        min_rate: configuration.size("runner.http.min_rate"),
         ..HttpOptions::default()
     }
 }
@@ -108,6 +109,9 @@ pub fn workers(
             queue_timeout: settings.duration("runner.request.queue_timeout"),
         },
         resources: resources(settings),
+        // As for request bodies.
+        folder: env::temp_dir(),
+        max_buffer: settings.size("runner.response.max_buffer"),
     })
 }
 

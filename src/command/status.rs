@@ -36,9 +36,10 @@ request that is overdue; `leaving`), `age`, `requests` (answered so far), `rss`
 (its memory in bytes), and `current`, the request that each of its threads is
 on: `method`, `path`, `age`. Each of the `programs` that are kept running has
 `command`, `state` (`starting`, `running`, `waiting`), `pid` and `age` while it
-runs, `wait` and `early_ends` while it waits to be started again. `queue` has the `length` and the age of the
-`oldest` request that waits. `totals` has `requests`, those answered
-`bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
+runs, `wait` and `early_ends` while it waits to be started again. `queue` has the
+`length` and the age of the `oldest` request that waits. `delivering` is the
+number of responses that are made and not yet taken by their clients, which no
+worker waits for. `totals` has `requests`, those answered `bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
 workers `deaths` and `recycled`. `back_off` says `until` when no worker is
 started after so many `early_deaths`. `failures` are the last things that went
 wrong: `at`, `what`. Totals and failures are those of the master, over all

@@ -20,6 +20,9 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.group" Kind::Account, Default::Unset,
         "The group that the server and its workers run as, once it listens. Unless it is set, that of `runner.user`. Only root can change it.",
         "runner.group = 'www-data'";
+    "runner.http.min_rate" Kind::Size, Default::Number(500),
+        "How many bytes a second a client has to send of a request's body, and to take of a response. One that is behind that by a minute of waiting is not waited for any longer: its request is answered with status 408, its connection closed. What the application does not give is not waited for. 0 is any number, but not none for a minute.",
+        "runner.http.min_rate = '1k'";
     "runner.log.access" Kind::Boolean, Default::Unset,
         "Whether each request is written to the log. Unless it is set, `launch` does it and all else does not.",
         "runner.log.access = True";
@@ -41,6 +44,9 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.request.timeout" Kind::Duration, Default::Number(60),
         "How long the application may take to begin its response, until the request is answered with status 504 and its worker is replaced. The log says where the application was. As long may it take for what it does after its response while that keeps a request from being begun. 0 is no limit.",
         "runner.request.timeout = '2m'";
+    "runner.response.max_buffer" Kind::Size, Default::Number(1 << 30),
+        "How much of a response is kept in a file without a name in `runner.tmp` while its client takes it more slowly than the application makes it, so that the worker does not wait for the client. Beyond that it does. With 0 only a little is kept, in memory.",
+        "runner.response.max_buffer = '100M'";
     "runner.start_timeout" Kind::Duration, Default::Number(60),
         "How long the application may take to be imported, until that is given up. The log says where it was.",
         "runner.start_timeout = '5m'";
@@ -75,7 +81,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "Stop after so long, as by SIGTERM. 0 is never.",
         "runner.supervise.stop_after = '1d'";
     "runner.tmp" Kind::Path, Default::Unset,
-        "The folder for request bodies that are too large to be kept in memory. It must be one that the server can write in. Unless it is set, the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which it can make a file.",
+        "The folder for request bodies, and for responses that are waiting for their clients, where they are too large to be kept in memory. It must be one that the server can write in. Unless it is set, the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which it can make a file.",
         "runner.tmp = '/var/tmp'";
     "runner.umask" Kind::Rights, Default::Unset,
         "The rights that files made by the server and its workers do not get, the sockets that it listens on among them. Unless it is set, they are those that `runner` was started with.",

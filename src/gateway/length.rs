@@ -37,7 +37,7 @@ pub fn known(body: &ResponseBody) -> Option<u64> {
     match body {
         ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
         ResponseBody::File { length, .. } => Some(*length),
-        ResponseBody::Stream(_) => None,
+        ResponseBody::Stream(blocks) => blocks.length(),
     }
 }
 

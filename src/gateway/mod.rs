@@ -2,6 +2,7 @@
 
 pub mod activation;
 mod binding;
+mod body;
 pub mod cgi;
 pub mod fastcgi;
 pub mod http;

@@ -3,30 +3,14 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::application::{Blocks, Response, ResponseBody, Truncated};
-use crate::body_file::BodyFile;
-use crate::gateway::length::{self, Due};
-use crate::log::Kind;
+use crate::application::{Response, ResponseBody, Truncated};
+use crate::gateway::body::Body;
+use crate::gateway::length;
 use crate::protocol::cgi_response::write_head;
 
 /// The body of a response on its way out.
 #[derive(Debug)]
-pub struct Outgoing {
-    body: Body,
-    due: Due,
-}
-
-#[derive(Debug)]
-enum Body {
-    None,
-    Bytes(Bytes),
-    Stream(Blocks),
-    File {
-        file: BodyFile,
-        offset: u64,
-        length: u64,
-    },
-}
+pub struct Outgoing(Body);
 
 impl Outgoing {
     /// Writes the head into `head` and keeps the body for [`Outgoing::next`].
@@ -50,80 +34,16 @@ impl Outgoing {
         write_head(&response, head);
         if empty {
             response.body = ResponseBody::Bytes(Bytes::new());
-            return Self {
-                due: Due::new(None, &response.body),
-                body: Body::None,
-            };
+            return Self(Body::new(response.body, None));
         }
-        Self {
-            due: Due::new(announced, &response.body),
-            body: match response.body {
-                ResponseBody::Bytes(bytes) => Body::Bytes(bytes),
-                ResponseBody::Stream(blocks) => Body::Stream(blocks),
-                ResponseBody::File {
-                    file,
-                    offset,
-                    length,
-                } => Body::File {
-                    file,
-                    offset,
-                    length,
-                },
-            },
-        }
+        Self(Body::new(response.body, announced))
     }
 
     /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is
     /// dropped, what falls short of it counts as truncated. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
-        loop {
-            let piece = match &mut self.body {
-                Body::None => return None,
-                Body::Bytes(bytes) if bytes.is_empty() => None,
-                Body::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
-                Body::Stream(blocks) => blocks.next().await,
-                Body::File { length: 0, .. } => None,
-                Body::File {
-                    file,
-                    offset,
-                    length,
-                } => {
-                    let piece = read_piece(file, *offset, *length).await;
-                    if let Ok(piece) = &piece {
-                        *offset += piece.len() as u64;
-                        *length -= piece.len() as u64;
-                    }
-                    Some(piece)
-                }
-            };
-            match piece {
-                Some(Ok(piece)) => {
-                    let piece = self.due.take(piece);
-                    if !piece.is_empty() {
-                        return Some(Ok(piece));
-                    }
-                }
-                None => {
-                    self.body = Body::None;
-                    return (!self.due.ends_well()).then_some(Err(Truncated));
-                }
-                Some(Err(Truncated)) => {
-                    self.body = Body::None;
-                    return (self.due.left() != Some(0)).then_some(Err(Truncated));
-                }
-            }
-        }
+        std::future::poll_fn(|context| self.0.poll_next(context)).await
     }
-}
-
-async fn read_piece(file: &BodyFile, offset: u64, left: u64) -> Result<Bytes, Truncated> {
-    file.read(offset, left).await.map_err(|error| {
-        crate::log_of!(
-            Kind::Misfit,
-            "cannot read a file that the application wants to be sent: {error}"
-        );
-        Truncated
-    })
 }
 
 #[cfg(test)]
@@ -158,10 +78,10 @@ mod tests {
         let (sender, body) = Blocks::channel();
         for block in blocks {
             let block = Bytes::from_static(block.as_bytes());
-            sender.send(Ok(block)).await.unwrap();
+            sender.send(block).await.unwrap();
         }
-        if let Some(truncated) = end {
-            sender.send(Err(truncated)).await.unwrap();
+        if end.is_none() {
+            sender.end();
         }
         ResponseBody::Stream(body)
     }

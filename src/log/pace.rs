@@ -12,10 +12,12 @@ pub enum Kind {
     Closed,
     /// An answer of the application that is not as it should be.
     Misfit,
+    /// A response that cannot be kept for its client.
+    Unkept,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Refused, Self::Closed, Self::Misfit];
+    const ALL: [Self; 4] = [Self::Refused, Self::Closed, Self::Misfit, Self::Unkept];
 
     /// What there are many of.
     fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Kind {
             Self::Refused => "requests that were refused",
             Self::Closed => "connections that were closed",
             Self::Misfit => "answers that are not as they should be",
+            Self::Unkept => "responses that could not be kept",
         }
     }
 }

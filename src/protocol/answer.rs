@@ -26,7 +26,7 @@ pub struct Head {
 const FIELDS_LIMIT: usize = 1000;
 
 /// How long the head of an answer may be, in bytes: its status, and the names and values of its fields.
-const HEAD_LIMIT: usize = 256 * 1024;
+pub const HEAD_LIMIT: usize = 256 * 1024;
 
 /// Why an answer of the application cannot be sent to a client; in words for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

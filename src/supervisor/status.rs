@@ -33,6 +33,8 @@ pub struct Status {
     pub programs: Vec<Program>,
     /// The requests that wait for a worker.
     pub queue: Queue,
+    /// How many responses are made, but not yet taken by their clients; no worker waits for these.
+    pub delivering: usize,
     /// What happened since the master was started, over all reloads.
     pub totals: Totals,
     /// Why and until when no worker is started.
@@ -180,6 +182,7 @@ impl Master {
                 length: application.queue.length,
                 oldest: application.queue.oldest.map(seconds),
             },
+            delivering: application.delivering,
             totals: Totals {
                 requests: application.totals.requests,
                 bad_gateway: application.totals.bad_gateway,

@@ -12,7 +12,7 @@
 //! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
 //!   answers with; [`resources`], which it may use;
 //! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
-//!   sockets, [`ring`] the shared memory, [`reader`] what comes back.
+//!   sockets, [`ring`] the shared memory, [`reader`] what comes back, in [`frames`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::application::status::Status;
-use crate::application::{Request, Response};
+use crate::application::{Depot, Request, Response};
 
 use pool::{Limits, Pool, WorkerId};
 use resources::Resources;
@@ -34,6 +34,7 @@ use task::Task;
 use turnover::Turnover;
 
 pub mod clock;
+pub mod frames;
 pub mod interpreter;
 pub mod lane;
 pub mod link;
@@ -96,6 +97,10 @@ pub struct WorkerOptions {
     pub limits: Limits,
     /// What the system allows a worker.
     pub resources: Resources,
+    /// The folder where responses are kept that their clients take slowly.
+    pub folder: PathBuf,
+    /// How much of one response is kept there, in bytes.
+    pub max_buffer: u64,
 }
 
 /// What all tasks of a pool share.
@@ -108,6 +113,8 @@ pub struct Shared {
     /// Something is under way: the clock is to tick.
     busy: Notify,
     events: mpsc::UnboundedSender<Event>,
+    /// Responses until their clients take them.
+    depot: Arc<Depot>,
     /// Those who ask workers: what they were told is to be logged before we end.
     attendants: TaskTracker,
 }
@@ -158,6 +165,7 @@ impl Workers {
             written: Notify::new(),
             busy: Notify::new(),
             events,
+            depot: Arc::new(Depot::new(options.folder.clone(), options.max_buffer)),
             attendants: TaskTracker::new(),
         });
         let tasks = [
@@ -212,7 +220,10 @@ impl Workers {
     #[must_use]
     pub fn status(&self) -> Status {
         let roster = lock(&self.shared.roster);
-        roster.status(&lock(&self.shared.pool))
+        Status {
+            delivering: self.shared.depot.delivering(),
+            ..roster.status(&lock(&self.shared.pool))
+        }
     }
 
     /// Ends all workers: accepts no more requests, has those answered that are here, in the queue too, and lets

@@ -2,23 +2,22 @@
 
 use std::sync::{Arc, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, header};
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use super::frames::{Frames, Part};
 use super::lane::Confused;
 use super::pool::{Pool, Seat};
 use super::task::Task;
 use super::{Shared, lock};
-use crate::application::{BlockSender, Blocks, Errors, Response, ResponseBody, Truncated};
+use crate::application::{BlockSender, Errors, Response, ResponseBody};
 use crate::body_file::BodyFile;
 use crate::protocol::answer::{self, BadAnswer, Head};
 use crate::protocol::marshal::Malformed;
-use crate::protocol::worker::{HEADER, Header, Kind};
+use crate::protocol::worker::{Header, Kind};
 use crate::{log, log_of};
-
-/// How much is read at once.
-const BUFFER: usize = 64 * 1024;
 
 impl From<Malformed> for Confused {
     fn from(_: Malformed) -> Self {
@@ -26,9 +25,14 @@ impl From<Malformed> for Confused {
     }
 }
 
+/// The body of an answer that has begun: the number of its request, and where it goes.
+type Body = Option<(u32, BlockSender)>;
+
 /// Reads what a lane sends until it closes, or until its worker has `ended` and all that it sent is read: a process that
 /// the application has forked may hold the lane open for as long as it likes. `Err` if the worker sends what
 /// none of ours would.
+///
+/// Nothing here waits for a client, but where so much of an answer is kept for it already that the worker has to.
 pub async fn read_lane(
     shared: &Arc<Shared>,
     seat: Seat,
@@ -37,12 +41,13 @@ pub async fn read_lane(
     let Some(socket) = lock(&shared.pool).link(seat).map(|link| link.socket()) else {
         return Ok(());
     };
-    let mut buffer = BytesMut::with_capacity(BUFFER);
-    let mut body: Option<(u32, BlockSender)> = None;
+    let mut frames = Frames::default();
+    // Dropped in the middle, it breaks the answer off.
+    let mut body: Body = None;
     loop {
         let last = tokio::select! {
             biased;
-            ready = socket.readable() => match ready {
+            ready = readable(&socket, body.as_ref()) => match ready {
                 Ok(()) => false,
                 Err(_) => break,
             },
@@ -53,22 +58,29 @@ pub async fn read_lane(
                 continue;
             }
         };
-        buffer.reserve(BUFFER);
-        match socket.try_read_buf(&mut buffer) {
+        match socket.try_read_buf(frames.space()) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && !last => continue,
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
         collect(shared, seat)?;
-        while let Some((header, payload)) = next_frame(&mut buffer)? {
-            take_frame(shared, seat, header, payload, &mut body).await?;
+        while let Some(part) = frames.take()? {
+            take_part(shared, seat, part, &mut body)?;
+        }
+        if frames.is_within() && body.is_none() {
+            // Nobody wants it, and so nobody holds it back: others have their turn.
+            tokio::task::yield_now().await;
         }
     }
-    if let Some((_, body)) = body {
-        // Its worker died in the middle of it.
-        let _ = body.send(Err(Truncated)).await;
-    }
     collect(shared, seat)
+}
+
+/// Waits until there is something to read, and room for it.
+async fn readable(socket: &UnixStream, body: Option<&(u32, BlockSender)>) -> std::io::Result<()> {
+    if let Some((_, body)) = body {
+        body.room().await;
+    }
+    socket.readable().await
 }
 
 /// Waits until nobody wants the rest of a body any more; the number of its request. So the application may end it at
@@ -83,88 +95,161 @@ async fn forsaken(body: Option<&(u32, BlockSender)>) -> u32 {
     }
 }
 
-fn next_frame(buffer: &mut BytesMut) -> Result<Option<(Header, Bytes)>, Malformed> {
-    let Some(header) = Header::read(buffer)? else {
-        return Ok(None);
-    };
-    let whole = HEADER + header.length;
-    if buffer.len() < whole {
-        buffer.reserve(whole - buffer.len());
-        return Ok(None);
+fn take_part(
+    shared: &Arc<Shared>,
+    seat: Seat,
+    part: Part,
+    body: &mut Body,
+) -> Result<(), Confused> {
+    match part {
+        Part::Whole(header, payload) => take_frame(shared, seat, header, &payload, body),
+        Part::Begin(header, head) => {
+            let mut pool = lock(&shared.pool);
+            if header.kind == Kind::File
+                && let Some(link) = pool.link(seat)
+            {
+                // Its head is too long. Answers that follow have their files behind this one.
+                drop(link.receive_file());
+            }
+            let head = answer::head(header, &head);
+            *body = begin(shared, &mut pool, seat, header, head)?;
+            Ok(())
+        }
+        Part::Piece {
+            header,
+            bytes,
+            last,
+        } => {
+            match header.kind {
+                Kind::Errors => write_error(shared, seat, header.number, &bytes),
+                Kind::Block | Kind::Answer => {
+                    if !bytes.is_empty() {
+                        pass_on(shared, seat, header.number, bytes, body);
+                    }
+                }
+                Kind::Wake | Kind::Head | Kind::End { .. } | Kind::File => {}
+            }
+            match header.kind {
+                Kind::Answer | Kind::File if last => end(shared, seat, header, body),
+                Kind::Answer
+                | Kind::File
+                | Kind::Wake
+                | Kind::Head
+                | Kind::Block
+                | Kind::End { .. }
+                | Kind::Errors => Ok(()),
+            }
+        }
     }
-    let mut frame = buffer.split_to(whole).freeze();
-    Ok(Some((header, frame.split_off(HEADER))))
 }
 
-async fn take_frame(
+fn take_frame(
     shared: &Arc<Shared>,
     seat: Seat,
     header: Header,
-    payload: Bytes,
-    body: &mut Option<(u32, BlockSender)>,
+    payload: &Bytes,
+    body: &mut Body,
 ) -> Result<(), Confused> {
     let number = header.number;
     match header.kind {
         Kind::Wake => lock(&shared.pool).awake(seat),
         Kind::Answer => {
             let mut pool = lock(&shared.pool);
-            answer(&mut pool, seat, header, &payload)?;
+            answer(&mut pool, seat, header, payload)?;
             pool.dispatch();
         }
         Kind::Head => {
-            let (sender, blocks) = Blocks::channel();
             let mut pool = lock(&shared.pool);
-            let task = pool.current(seat, number)?;
-            let response = match answer::head(header, &payload) {
-                Ok(head) => response(head, ResponseBody::Stream(blocks)),
-                Err(error) => bad_answer(task, &error),
-            };
-            if task.answer(response).is_ok() {
-                *body = Some((number, sender));
-            } else {
-                cancel(&mut pool, seat, number);
-            }
+            *body = begin(
+                shared,
+                &mut pool,
+                seat,
+                header,
+                answer::head(header, payload),
+            )?;
         }
-        Kind::Block => {
-            if let Some((its, sender)) = &body
-                && *its == number
-                && sender.send(Ok(payload)).await.is_err()
-            {
-                *body = None;
-                cancel(&mut lock(&shared.pool), seat, number);
-            }
-        }
+        Kind::Block => pass_on(shared, seat, number, payload.clone(), body),
         Kind::End { truncated } => {
-            if let Some((_, sender)) = body.take()
-                && truncated
-            {
-                // If nobody wants it any more, nobody needs to know.
-                let _ = sender.send(Err(Truncated)).await;
+            if truncated {
+                *body = None;
             }
-            let mut pool = lock(&shared.pool);
-            pool.answered(seat, number, header.service)?;
-            pool.dispatch();
+            return end(shared, seat, header, body);
         }
         Kind::File => {
             let mut pool = lock(&shared.pool);
-            answer_file(&mut pool, seat, header, &payload)?;
+            answer_file(&mut pool, seat, header, payload)?;
             pool.dispatch();
         }
-        Kind::Errors => {
-            let mut pool = lock(&shared.pool);
-            // A thread that the application has left behind may speak of a request that is over.
-            match pool.current(seat, number).map(|task| &task.errors) {
-                Ok(Errors::Gateway(sender)) if sender.send(payload.clone()).is_ok() => {}
-                Ok(_) | Err(Confused) => log!("{}", String::from_utf8_lossy(&payload).trim_end()),
-            }
-        }
+        Kind::Errors => write_error(shared, seat, number, payload),
     }
-    if matches!(header.kind, Kind::End { .. } | Kind::Answer | Kind::File) {
+    if matches!(header.kind, Kind::Answer | Kind::File) {
         // Answers in the ring to what came after this one were waiting for their turn.
         collect(shared, seat)?;
     }
     shared.wake();
     Ok(())
+}
+
+/// Begins an answer whose body follows; where that is to go.
+fn begin(
+    shared: &Shared,
+    pool: &mut Pool,
+    seat: Seat,
+    header: Header,
+    head: Result<Head, BadAnswer>,
+) -> Result<Body, Confused> {
+    let task = pool.current(seat, header.number)?;
+    let (sender, blocks) = shared.depot.blocks();
+    let response = match head {
+        Ok(head) if header.kind == Kind::Answer => {
+            let length = header.length - header.head;
+            let blocks = blocks.with_length(length as u64);
+            response(head, ResponseBody::Stream(blocks))
+        }
+        Ok(head) => response(head, ResponseBody::Stream(blocks)),
+        Err(error) => bad_answer(task, &error),
+    };
+    if task.answer(response).is_ok() {
+        return Ok(Some((header.number, sender)));
+    }
+    cancel(pool, seat, header.number);
+    Ok(None)
+}
+
+/// Passes on a part of a body that has begun.
+fn pass_on(shared: &Shared, seat: Seat, number: u32, bytes: Bytes, body: &mut Body) {
+    if let Some((its, sender)) = body
+        && *its == number
+        && sender.push(bytes).is_err()
+    {
+        *body = None;
+        cancel(&mut lock(&shared.pool), seat, number);
+    }
+}
+
+/// Ends an answer that has begun.
+fn end(shared: &Arc<Shared>, seat: Seat, header: Header, body: &mut Body) -> Result<(), Confused> {
+    let mut pool = lock(&shared.pool);
+    pool.answered(seat, header.number, header.service)?;
+    if let Some((_, sender)) = body.take_if(|(its, _)| *its == header.number) {
+        sender.end();
+    }
+    pool.dispatch();
+    drop(pool);
+    // Answers in the ring to what came after this one were waiting for their turn.
+    collect(shared, seat)?;
+    shared.wake();
+    Ok(())
+}
+
+/// Passes on what the application reports.
+fn write_error(shared: &Shared, seat: Seat, number: u32, text: &Bytes) {
+    let mut pool = lock(&shared.pool);
+    // A thread that the application has left behind may speak of a request that is over.
+    match pool.current(seat, number).map(|task| &task.errors) {
+        Ok(Errors::Gateway(sender)) if sender.send(text.clone()).is_ok() => {}
+        Ok(_) | Err(Confused) => log!("{}", String::from_utf8_lossy(text).trim_end()),
+    }
 }
 
 /// Takes all answers out of a lane's ring.

@@ -98,6 +98,7 @@ impl Roster {
                 length: waiting.clone().count(),
                 oldest: waiting.map(|task| age(task.entered)).next(),
             },
+            delivering: 0,
             totals: Totals {
                 requests: pool.accepted,
                 bad_gateway: pool.refusals.bad_gateway,

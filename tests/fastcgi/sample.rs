@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runner::application::{
-    Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
+    Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody,
 };
 use runner::body_file::BodyFile;
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
@@ -102,8 +102,9 @@ impl Sample {
                 let errors = errors.clone();
                 let (blocks, stream) = Blocks::channel();
                 tokio::spawn(async move {
-                    blocks.send(Ok(Bytes::from_static(b"body"))).await.unwrap();
+                    blocks.send(Bytes::from_static(b"body")).await.unwrap();
                     errors.send(Bytes::from_static(b"second\n")).unwrap();
+                    blocks.end();
                 });
                 stream_of(stream)
             }
@@ -121,7 +122,7 @@ impl Sample {
                 let (blocks, stream) = Blocks::channel();
                 let events = self.events.clone();
                 tokio::spawn(async move {
-                    while blocks.send(Ok(pattern(30_000))).await.is_ok() {}
+                    while blocks.send(pattern(30_000)).await.is_ok() {}
                     let _ = events.send("nobody wants more");
                 });
                 stream_of(stream)
@@ -129,8 +130,9 @@ impl Sample {
             "/truncated" => {
                 let (blocks, stream) = Blocks::channel();
                 tokio::spawn(async move {
-                    blocks.send(Ok(Bytes::from_static(b"half"))).await.unwrap();
-                    blocks.send(Err(Truncated)).await.unwrap();
+                    blocks.send(Bytes::from_static(b"half")).await.unwrap();
+                    // Without an end.
+                    drop(blocks);
                 });
                 stream_of(stream)
             }

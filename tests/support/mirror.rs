@@ -58,7 +58,7 @@ impl Application for Mirror {
                     let (sender, blocks) = Blocks::channel();
                     let gone = Arc::clone(&self.gone);
                     tokio::spawn(async move {
-                        while sender.send(Ok(vec![b'x'; 65_536].into())).await.is_ok() {}
+                        while sender.send(vec![b'x'; 65_536].into()).await.is_ok() {}
                         gone.notify_one();
                     });
                     answer(&[], ResponseBody::Stream(blocks))
@@ -67,11 +67,12 @@ impl Application for Mirror {
                     let (sender, blocks) = Blocks::channel();
                     let (go_on, waiting) = (Arc::clone(&self.go_on), Arc::clone(&self.waiting));
                     tokio::spawn(async move {
-                        let _ = sender.send(Ok(Bytes::from_static(b"one"))).await;
+                        let _ = sender.send(Bytes::from_static(b"one")).await;
                         go_on.notified().await;
-                        if sender.send(Ok(Bytes::new())).await.is_ok() {
+                        if sender.send(Bytes::new()).await.is_ok() {
                             waiting.notify_one();
                         }
+                        sender.end();
                     });
                     answer(&[("content-length", "3")], ResponseBody::Stream(blocks))
                 }
@@ -120,11 +121,13 @@ fn stream(blocks: &'static [Result<&'static str, Truncated>]) -> ResponseBody {
     let (sender, receiver) = Blocks::channel();
     tokio::spawn(async move {
         for block in blocks {
-            let block = block.map(|text| Bytes::from_static(text.as_bytes()));
+            let Ok(text) = block else { return };
+            let block = Bytes::from_static(text.as_bytes());
             if sender.send(block).await.is_err() {
                 return;
             }
         }
+        sender.end();
     });
     ResponseBody::Stream(receiver)
 }

@@ -64,6 +64,8 @@ pub fn options(folder: &Path) -> WorkerOptions {
             queue_timeout: Duration::from_secs(30),
         },
         resources: Resources::default(),
+        folder: folder.to_owned(),
+        max_buffer: 1 << 30,
     }
 }
 

@@ -39,6 +39,7 @@ mod access_log;
 mod chunks;
 mod farewell;
 mod head;
+mod pace;
 mod raw_heads;
 mod reply;
 mod request_line;
@@ -60,10 +61,11 @@ pub struct HttpOptions {
     pub head_timeout: Duration,
     /// How long a client may send nothing of a body that it owes (408).
     pub body_timeout: Duration,
-    /// How many bytes a second it has to send on the whole, beyond that time (408).
-    pub body_rate: u32,
     /// How long a client may take nothing of a response.
     pub write_timeout: Duration,
+    /// How many bytes a second it has to send of a body (408), and to take of a response, on the whole, beyond
+    /// these times; 0 for any number.
+    pub min_rate: u64,
 }
 
 impl Default for HttpOptions {
@@ -73,8 +75,8 @@ impl Default for HttpOptions {
             access_log: false,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
-            body_rate: 500,
             write_timeout: Duration::from_secs(60),
+            min_rate: 500,
         }
     }
 }
@@ -198,7 +200,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
         broken: AtomicBool::new(false),
     });
     let options = &client.server.options;
-    let transport = Transport::new(stream, &client, options.write_timeout);
+    let transport = Transport::new(stream, &client);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

@@ -1,6 +1,5 @@
 //! Responses: what an application answered, as hyper sends it.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,13 +11,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request};
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
-use tokio::runtime::Handle;
 
-use crate::application::{Blocks, Response, ResponseBody, Truncated};
-use crate::body_file::BodyFile;
+use crate::application::{Response, ResponseBody, Truncated};
+use crate::gateway::body::Body as OutgoingBody;
 use crate::gateway::http::Client;
 use crate::gateway::http::access_log::Entry;
-use crate::gateway::length::{self, Due};
+use crate::gateway::length;
 use crate::log::Kind;
 
 /// What the way of a response depends on.
@@ -88,7 +86,11 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
             }
             Body::empty()
         }
-        _ => Body::new(ReplyBody::new(body, announced, exchange)),
+        _ => Body::new(ReplyBody {
+            body: OutgoingBody::new(body, announced),
+            exchange,
+            flushed: false,
+        }),
     };
     let mut reply = HttpResponse::new(body);
     *reply.status_mut() = status;
@@ -150,90 +152,15 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// A body on its way out, cut off where the announced length ends, broken off where it is not reached.
+/// A body on its way out by HTTP.
 struct ReplyBody {
-    source: Source,
-    due: Due,
+    body: OutgoingBody,
     exchange: Exchange,
     /// What was sent before is on its way, and the connection may be broken off.
     flushed: bool,
 }
 
-enum Source {
-    Bytes(Bytes),
-    Stream(Blocks),
-    File {
-        file: BodyFile,
-        offset: u64,
-        left: u64,
-        reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
-    },
-    Ended,
-}
-
 impl ReplyBody {
-    fn new(body: ResponseBody, announced: Option<u64>, exchange: Exchange) -> Self {
-        let due = Due::new(announced, &body);
-        let source = match body {
-            ResponseBody::Bytes(bytes) => Source::Bytes(bytes),
-            ResponseBody::Stream(blocks) => Source::Stream(blocks),
-            ResponseBody::File {
-                file,
-                offset,
-                length,
-            } => Source::File {
-                file,
-                offset,
-                left: length,
-                reading: None,
-            },
-        };
-        Self {
-            source,
-            due,
-            exchange,
-            flushed: false,
-        }
-    }
-
-    /// The next part as it comes from the application; none at the end, whatever was announced.
-    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
-        match &mut self.source {
-            Source::Ended => Poll::Ready(None),
-            Source::Bytes(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.source = Source::Ended;
-                Poll::Ready(Some(Ok(bytes)))
-            }
-            Source::Stream(blocks) => blocks.poll_next(context),
-            Source::File { left: 0, .. } => Poll::Ready(None),
-            Source::File {
-                file,
-                offset,
-                left,
-                reading,
-            } => {
-                let read = reading.get_or_insert_with(|| Box::pin(file.read(*offset, *left)));
-                let part = ready!(read.as_mut().poll(context));
-                *reading = None;
-                Poll::Ready(Some(match part {
-                    Ok(part) => {
-                        *offset += part.len() as u64;
-                        *left -= part.len() as u64;
-                        Ok(part)
-                    }
-                    Err(error) => {
-                        crate::log_of!(
-                            Kind::Misfit,
-                            "cannot read a file that the application wants to be sent: {error}"
-                        );
-                        Err(Truncated)
-                    }
-                }))
-            }
-        }
-    }
-
     /// Lets hyper write what it has, then makes it break off the connection.
     fn poll_break(
         &mut self,
@@ -244,36 +171,10 @@ impl ReplyBody {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.exchange.version == Version::HTTP_10 && self.due.left().is_none() {
+        if self.exchange.version == Version::HTTP_10 && self.body.left().is_none() {
             self.exchange.client.broken.store(true, Ordering::Relaxed);
         }
         Poll::Ready(Some(Err(Truncated)))
-    }
-}
-
-impl Drop for ReplyBody {
-    fn drop(&mut self) {
-        // hyper wants no more than was announced. Yet the application may be about to do something after its
-        // last block, and is not to be told that nobody wanted it.
-        if self.due.left() == Some(0)
-            && let Source::Stream(blocks) = std::mem::replace(&mut self.source, Source::Ended)
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(see_off(blocks));
-        }
-    }
-}
-
-/// Waits for the end of a body of which all is there.
-async fn see_off(mut blocks: Blocks) {
-    while let Some(Ok(block)) = blocks.next().await {
-        if !block.is_empty() {
-            crate::log_of!(
-                Kind::Misfit,
-                "the application gave more bytes than it announced"
-            );
-            return;
-        }
     }
 }
 
@@ -289,29 +190,28 @@ impl HttpBody for ReplyBody {
         if this.flushed {
             return this.poll_break(context);
         }
-        if this.due.left() == Some(0) {
+        if this.body.left() == Some(0) {
+            // What the application does after its last byte is nothing to wait for.
             return Poll::Ready(None);
         }
-        match ready!(this.poll_source(context)) {
+        match ready!(this.body.poll_next(context)) {
             Some(Ok(part)) => {
-                let part = this.due.take(part);
                 if let Some(entry) = &mut this.exchange.entry {
                     entry.bytes += part.len() as u64;
                 }
                 Poll::Ready(Some(Ok(Frame::data(part))))
             }
-            None if this.due.ends_well() => Poll::Ready(None),
-            None => this.poll_break(context),
+            None => Poll::Ready(None),
             Some(Err(Truncated)) => this.poll_break(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.due.left() == Some(0)
+        self.body.left() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.due.left() {
+        match self.body.left() {
             Some(due) => SizeHint::with_exact(due),
             None => SizeHint::default(),
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
@@ -13,9 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::gateway::http::Client;
+use crate::gateway::http::pace::{Pace, Patience};
 use crate::gateway::http::raw_heads::{self, RawHeads};
-use crate::gateway::http::upload::Patience;
 use crate::gateway::stream::Stream;
+use crate::log::Kind;
+use crate::unix;
 
 /// How long we read what a refused client is still sending, and how much.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -35,19 +38,23 @@ pub struct Transport {
     heads: Arc<Mutex<RawHeads>>,
     /// Held by somebody else too while a request is worked on.
     client: Weak<Client>,
-    patience: Patience,
+    /// How quickly the client takes what is written.
+    pace: Pace,
+    progress: Progress,
     /// For the end of what the client sends.
     farewell: Patience,
 }
 
 impl Transport {
-    /// Waits no longer than this for the other side to take something.
-    pub fn new(stream: Stream, client: &Arc<Client>, limit: Duration) -> Self {
+    /// Waits for the other side to take something for as long as its options say.
+    pub fn new(stream: Stream, client: &Arc<Client>) -> Self {
+        let options = &client.server.options;
         Self {
             stream,
             heads: Arc::clone(&client.heads),
             client: Arc::downgrade(client),
-            patience: Patience::new(limit),
+            pace: Pace::new(options.write_timeout, options.min_rate),
+            progress: Progress::default(),
             farewell: Patience::new(HALF_CLOSED),
         }
     }
@@ -113,16 +120,63 @@ impl Transport {
         context: &mut Context<'_>,
         result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        let Self {
+            stream,
+            pace,
+            progress,
+            ..
+        } = self;
         match result {
             Poll::Ready(result) => {
-                self.patience.renew();
+                progress.written += result.as_ref().map_or(0, |written| *written as u64);
+                if pace.is_waiting() {
+                    pace.moved(progress.news(stream));
+                }
                 Poll::Ready(result)
             }
-            Poll::Pending => self
-                .patience
-                .poll_end(context)
-                .map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => {
+                ready!(pace.poll_end_unless_moved(context, || progress.news(stream)));
+                self.say_that_it_is_slow();
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
         }
+    }
+
+    fn say_that_it_is_slow(&self) {
+        let Some(client) = self.client.upgrade() else {
+            return;
+        };
+        let name = super::name(&client.connection);
+        match client.server.options.min_rate {
+            0 => crate::log_of!(
+                Kind::Closed,
+                "closed the connection from {name}: it takes nothing of a response"
+            ),
+            rate => crate::log_of!(
+                Kind::Closed,
+                "closed the connection from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
+            ),
+        }
+    }
+}
+
+/// What the client has taken of what was written, as far as the system knows: a socket may have room for so much that
+/// it takes a slow client minutes until there is room for more.
+#[derive(Debug, Default)]
+struct Progress {
+    /// In bytes.
+    written: u64,
+    /// The same, at the last look.
+    taken: u64,
+}
+
+impl Progress {
+    /// How many bytes were taken since the last look.
+    fn news(&mut self, stream: &Stream) -> u64 {
+        let taken = self.written.saturating_sub(unix::unsent(stream.as_fd()));
+        let news = taken.saturating_sub(self.taken);
+        self.taken += news;
+        news
     }
 }
 

@@ -1,0 +1,385 @@
+//! The body of a response between the application that makes it and the client that takes it: both ends, and the file
+//! in between. Whoever makes it is free when it is made, however slowly it is taken.
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::Truncated;
+use super::backlog::{Audience, Backlog, Ending, Room};
+use crate::body_file::BodyFile;
+use crate::log::Kind;
+use crate::log_of;
+
+/// Where the responses of an application are kept until their clients take them.
+#[derive(Debug)]
+pub struct Depot {
+    folder: PathBuf,
+    /// How much of one response may be in its file, in bytes.
+    limit: u64,
+    /// Responses that are made and not yet taken.
+    delivering: AtomicUsize,
+}
+
+impl Depot {
+    /// Keeps what does not stay in memory in files in a folder, up to so many bytes of each response.
+    #[must_use]
+    pub fn new(folder: PathBuf, limit: u64) -> Self {
+        Self {
+            folder,
+            limit,
+            delivering: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many responses are made and not yet taken by their clients.
+    #[must_use]
+    pub fn delivering(&self) -> usize {
+        self.delivering.load(Ordering::Relaxed)
+    }
+
+    /// Both ends of a response's body.
+    #[must_use]
+    pub fn blocks(self: &Arc<Self>) -> (BlockSender, Blocks) {
+        let shared = Arc::new(Shared {
+            depot: Arc::clone(self),
+            backlog: Mutex::default(),
+            taken: Notify::new(),
+            gone: Notify::new(),
+        });
+        let blocks = Blocks {
+            shared: Arc::clone(&shared),
+            reading: None,
+            length: None,
+        };
+        (BlockSender(shared), blocks)
+    }
+}
+
+/// A response body's receiving end. Dropping it tells the application that nobody wants the rest.
+pub struct Blocks {
+    shared: Arc<Shared>,
+    /// What is being read out of the file.
+    reading: Option<Reading>,
+    length: Option<u64>,
+}
+
+type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
+
+/// A response body's sending end. Dropped before [`BlockSender::end`], it breaks the body off: the gateway then ends it
+/// in a way that lets nobody take it for whole.
+#[derive(Debug)]
+pub struct BlockSender(Arc<Shared>);
+
+/// Nobody wants the response any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+#[derive(Debug)]
+struct Shared {
+    depot: Arc<Depot>,
+    backlog: Mutex<Backlog>,
+    /// There may be room.
+    taken: Notify,
+    /// Nobody wants the rest.
+    gone: Notify,
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under the lock leaves it half done.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Writes what waits, until nothing does.
+    async fn write(self: Arc<Self>) {
+        let mut file = lock(&self.backlog).file.clone();
+        loop {
+            let next = {
+                let mut backlog = lock(&self.backlog);
+                let next = match backlog.audience {
+                    Audience::Listening => backlog.next_to_write(self.depot.limit),
+                    Audience::Satisfied | Audience::Gone => None,
+                };
+                if next.is_none() {
+                    backlog.writing = false;
+                    backlog.give_back();
+                    backlog.wake_reader();
+                }
+                next
+            };
+            let Some((piece, place)) = next else { break };
+            // It has room for more.
+            self.taken.notify_one();
+            let written = async {
+                let file = match &file {
+                    Some(file) => file,
+                    None => file.insert(BodyFile::in_folder(self.depot.folder.clone()).await?),
+                };
+                file.write(place, piece.clone()).await
+            };
+            let written = written.await;
+            let mut backlog = lock(&self.backlog);
+            match written {
+                Ok(()) if backlog.audience == Audience::Listening => {
+                    backlog.kept.end += piece.len() as u64;
+                    backlog.file.clone_from(&file);
+                    backlog.wake_reader();
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    backlog.waiting.put_back(piece);
+                    backlog.unwritable = true;
+                    log_of!(
+                        Kind::Unkept,
+                        "cannot keep a response in `{}`: {error}; the application waits for its client (runner.tmp)",
+                        self.depot.folder.display()
+                    );
+                }
+            }
+        }
+        self.taken.notify_one();
+    }
+
+    /// The end of what the application gives.
+    fn end(&self, ending: Ending) {
+        let mut backlog = lock(&self.backlog);
+        if backlog.ending == Ending::Open {
+            backlog.ending = ending;
+            if backlog.audience == Audience::Listening && !backlog.is_empty() {
+                backlog.counted = true;
+                self.depot.delivering.fetch_add(1, Ordering::Relaxed);
+            }
+            backlog.wake_reader();
+        }
+    }
+
+    fn delivered(&self, backlog: &mut Backlog) {
+        if std::mem::take(&mut backlog.counted) {
+            self.depot.delivering.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn leave(&self, backlog: &mut Backlog) {
+        backlog.audience = Audience::Gone;
+        backlog.clear();
+        self.delivered(backlog);
+        self.gone.notify_one();
+        self.taken.notify_one();
+    }
+}
+
+impl BlockSender {
+    /// Hands over a block; waits while the client is slow and nothing more of the response is to be kept for it.
+    ///
+    /// # Errors
+    /// [`Gone`] if nobody wants it any more.
+    pub async fn send(&self, block: Bytes) -> Result<(), Gone> {
+        self.room().await;
+        self.push(block)
+    }
+
+    /// Waits until there is room for a block, or nobody wants one.
+    pub async fn room(&self) {
+        loop {
+            let patience = match lock(&self.0.backlog).room(self.0.depot.limit) {
+                Room::Yes => return,
+                Room::Full(patience) => patience,
+            };
+            let begun = Instant::now();
+            let taken = self.0.taken.notified();
+            match patience {
+                // Which of both has happened is seen in the next turn.
+                Some(patience) => drop(timeout(patience, taken).await),
+                None => taken.await,
+            }
+            lock(&self.0.backlog).waited += begun.elapsed();
+        }
+    }
+
+    /// Hands over a block, whether there is room or not.
+    ///
+    /// # Errors
+    /// [`Gone`] if nobody wants it any more.
+    pub fn push(&self, block: Bytes) -> Result<(), Gone> {
+        let mut backlog = lock(&self.0.backlog);
+        match backlog.audience {
+            Audience::Gone => return Err(Gone),
+            _ if block.is_empty() => return Ok(()),
+            Audience::Satisfied => {
+                log_of!(
+                    Kind::Misfit,
+                    "the application gave more bytes than it announced"
+                );
+                self.0.leave(&mut backlog);
+                return Err(Gone);
+            }
+            Audience::Listening => {}
+        }
+        if backlog.push(block) {
+            tokio::spawn(Arc::clone(&self.0).write());
+        }
+        Ok(())
+    }
+
+    /// Ends the body: it is whole.
+    pub fn end(self) {
+        self.0.end(Ending::Whole);
+    }
+
+    /// Waits until nobody wants any more blocks.
+    pub async fn gone(&self) {
+        while lock(&self.0.backlog).audience != Audience::Gone {
+            self.0.gone.notified().await;
+        }
+    }
+}
+
+impl Drop for BlockSender {
+    fn drop(&mut self) {
+        self.0.end(Ending::Truncated);
+    }
+}
+
+impl Blocks {
+    /// The ends of a body that stays in memory: whoever makes it waits for the client.
+    #[must_use]
+    pub fn channel() -> (BlockSender, Self) {
+        Arc::new(Depot::new(PathBuf::new(), 0)).blocks()
+    }
+
+    /// The same body, whose length is known beforehand, in bytes.
+    #[must_use]
+    pub fn with_length(mut self, length: u64) -> Self {
+        self.length = Some(length);
+        self
+    }
+
+    /// How long the whole body is, in bytes, where that is known beforehand.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next block; `None` at the regular end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for code that polls.
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+        loop {
+            if let Some(reading) = &mut self.reading {
+                let read = ready!(reading.as_mut().poll(context));
+                self.reading = None;
+                return Poll::Ready(Some(self.has_read(read)));
+            }
+            let mut backlog = lock(&self.shared.backlog);
+            if let Some(piece) = backlog.ready.pop() {
+                return Poll::Ready(Some(Ok(self.take(&mut backlog, piece))));
+            }
+            if !backlog.kept.is_empty()
+                && let Some(file) = &backlog.file
+            {
+                let left = backlog.kept.end - backlog.kept.start;
+                self.reading = Some(Box::pin(file.read(backlog.kept.start, left)));
+                continue;
+            }
+            if !backlog.writing {
+                if let Some(piece) = backlog.waiting.pop() {
+                    return Poll::Ready(Some(Ok(self.take(&mut backlog, piece))));
+                }
+                backlog.overflowing = false;
+                match backlog.ending {
+                    Ending::Open => {}
+                    Ending::Whole => {
+                        self.shared.delivered(&mut backlog);
+                        return Poll::Ready(None);
+                    }
+                    Ending::Truncated => {
+                        self.shared.delivered(&mut backlog);
+                        return Poll::Ready(Some(Err(Truncated)));
+                    }
+                }
+            }
+            backlog.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+    }
+
+    fn take(&self, backlog: &mut Backlog, piece: Bytes) -> Bytes {
+        backlog.taken += piece.len() as u64;
+        self.shared.taken.notify_one();
+        piece
+    }
+
+    /// Notes what was read out of the file.
+    fn has_read(&self, read: io::Result<Bytes>) -> Result<Bytes, Truncated> {
+        let mut backlog = lock(&self.shared.backlog);
+        match read {
+            Ok(piece) => {
+                backlog.kept.start += piece.len() as u64;
+                backlog.give_back();
+                Ok(self.take(&mut backlog, piece))
+            }
+            Err(error) => {
+                log_of!(
+                    Kind::Unkept,
+                    "cannot read a response that was kept: {error}"
+                );
+                self.shared.leave(&mut backlog);
+                backlog.ending = Ending::Truncated;
+                Err(Truncated)
+            }
+        }
+    }
+
+    /// Wants nothing more, but lets the application come to its end: it may be about to do something after its last
+    /// block, and is not to be told that nobody wanted it.
+    pub fn satisfied(self) {
+        let mut backlog = lock(&self.shared.backlog);
+        if backlog.audience == Audience::Listening {
+            let more = !backlog.is_empty();
+            backlog.audience = Audience::Satisfied;
+            backlog.clear();
+            self.shared.delivered(&mut backlog);
+            if more {
+                log_of!(
+                    Kind::Misfit,
+                    "the application gave more bytes than it announced"
+                );
+                self.shared.leave(&mut backlog);
+            }
+            self.shared.taken.notify_one();
+        }
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        let mut backlog = lock(&self.shared.backlog);
+        if backlog.audience == Audience::Listening {
+            self.shared.leave(&mut backlog);
+        }
+    }
+}
+
+impl std::fmt::Debug for Blocks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Blocks").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

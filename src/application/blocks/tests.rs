@@ -1,0 +1,231 @@
+//! Bodies between applications and clients of every kind.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use tokio::task::yield_now;
+
+use super::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
+use crate::application::backlog::{IN_MEMORY, Room};
+
+const LARGEST: usize = 150_000;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ends of a body for whose client nobody waits.
+fn hurried(folder: &Path, limit: u64) -> (Arc<Depot>, BlockSender, Blocks) {
+    let depot = Arc::new(Depot::new(folder.to_owned(), limit));
+    let (sender, blocks) = depot.blocks();
+    lock(&sender.0.backlog).waited = Duration::from_secs(3600);
+    (depot, sender, blocks)
+}
+
+fn block(start: usize, length: usize) -> Bytes {
+    (start..start + length)
+        .map(|place| (place % 251) as u8)
+        .collect()
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("nothing happened")
+}
+
+async fn rest(blocks: &mut Blocks) -> (Vec<u8>, Result<(), Truncated>) {
+    let mut body = Vec::new();
+    loop {
+        match in_time(blocks.next()).await {
+            Some(Ok(piece)) => body.extend_from_slice(&piece),
+            Some(Err(truncated)) => return (body, Err(truncated)),
+            None => return (body, Ok(())),
+        }
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+/// What the client does before it takes a piece.
+#[derive(Clone, Copy, Debug)]
+enum Client {
+    Takes,
+    /// Lets others go on so many times.
+    Waits(u8),
+    /// Waits until all is made, if that needs no client.
+    WaitsForAll,
+    /// The disk is full from now on.
+    FillsTheDisk,
+}
+
+fn client() -> impl Strategy<Value = Client> {
+    prop_oneof![
+        8 => Just(Client::Takes),
+        4 => any::<u8>().prop_map(Client::Waits),
+        1 => Just(Client::WaitsForAll),
+        1 => Just(Client::FillsTheDisk),
+    ]
+}
+
+proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    /// Whatever blocks there are, however they are taken, whatever becomes of the disk: the client gets them all, in
+    /// order, little of it is ever in memory, and nothing is left.
+    #[test]
+    fn what_is_given_is_taken(
+        sizes in proptest::collection::vec(prop_oneof![Just(0_usize), 0..300_usize, 0..LARGEST], 0..60),
+        behaviour in proptest::collection::vec(client(), 1..30),
+        limit in prop_oneof![Just(0_u64), Just(300_000), Just(u64::MAX)],
+        has_folder in any::<bool>(),
+        ends_well in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = if has_folder { folder.path() } else { Path::new("/no/such/folder") };
+        run(async {
+            let (depot, sender, mut blocks) = hurried(place, limit);
+            let total: usize = sizes.iter().sum();
+            let mut making = tokio::spawn(async move {
+                let mut at = 0;
+                for size in sizes {
+                    sender.send(block(at, size)).await.unwrap();
+                    at += size;
+                }
+                if ends_well {
+                    sender.end();
+                }
+            });
+            let mut needs_client = limit < u64::MAX || !has_folder;
+            let mut behaviour = behaviour.iter().cycle();
+            let mut body = Vec::new();
+            let end = loop {
+                match *behaviour.next().unwrap() {
+                    Client::Takes => {}
+                    Client::Waits(times) => for _ in 0..times { yield_now().await; },
+                    Client::WaitsForAll if !needs_client && !making.is_finished() => {
+                        in_time(&mut making).await.unwrap();
+                    }
+                    Client::WaitsForAll => {}
+                    Client::FillsTheDisk => {
+                        needs_client = true;
+                        lock(&blocks.shared.backlog).unwritable = true;
+                    }
+                }
+                {
+                    let backlog = lock(&blocks.shared.backlog);
+                    let held = backlog.ready.length + backlog.waiting.length;
+                    prop_assert!(held <= 2 * (IN_MEMORY + LARGEST), "{held}");
+                }
+                match in_time(blocks.next()).await {
+                    Some(Ok(piece)) => {
+                        prop_assert!(!piece.is_empty());
+                        body.extend_from_slice(&piece);
+                    }
+                    Some(Err(truncated)) => break Err(truncated),
+                    None => break Ok(()),
+                }
+            };
+            prop_assert_eq!(end.is_ok(), ends_well);
+            prop_assert!(body == block(0, total));
+            prop_assert_eq!(depot.delivering(), 0);
+            prop_assert!(lock(&blocks.shared.backlog).file.is_none());
+            Ok(())
+        })?;
+        prop_assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+
+    /// Whenever a client leaves: the application is told, and nothing is kept for it.
+    #[test]
+    fn a_client_may_leave_at_any_point(
+        sizes in proptest::collection::vec(0..LARGEST, 1..40),
+        pieces in 0..40_usize,
+        is_satisfied in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        run(async {
+            let (depot, sender, mut blocks) = hurried(folder.path(), u64::MAX);
+            let shared = Arc::clone(&blocks.shared);
+            let making = tokio::spawn(async move {
+                for size in sizes.into_iter().cycle() {
+                    if sender.send(block(0, size.max(1))).await == Err(Gone) {
+                        break;
+                    }
+                    yield_now().await;
+                }
+                in_time(sender.gone()).await;
+            });
+            for _ in 0..pieces {
+                in_time(blocks.next()).await;
+            }
+            if is_satisfied {
+                // Whatever comes then is too much.
+                blocks.satisfied();
+            } else {
+                drop(blocks);
+            }
+            in_time(making).await.unwrap();
+            while lock(&shared.backlog).writing {
+                yield_now().await;
+            }
+            let backlog = lock(&shared.backlog);
+            assert!(backlog.is_empty() && backlog.file.is_none(), "{backlog:?}");
+            assert_eq!(depot.delivering(), 0);
+        });
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_waits_for_no_client_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX));
+    let (sender, mut blocks) = depot.blocks();
+    for at in 0..200 {
+        in_time(sender.send(block(at * 40_000, 40_000)))
+            .await
+            .unwrap();
+    }
+    assert_eq!(depot.delivering(), 0);
+    sender.end();
+    assert_eq!(depot.delivering(), 1);
+    assert_eq!(
+        rest(&mut blocks).await,
+        (block(0, 8_000_000).to_vec(), Ok(()))
+    );
+    assert_eq!(depot.delivering(), 0);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_the_application_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (limit, most) in [
+        (0, IN_MEMORY + LARGEST),
+        (1_000_000, 1_000_000 + 2 * (IN_MEMORY + LARGEST)),
+    ] {
+        let (_, sender, mut blocks) = hurried(folder.path(), limit);
+        let mut given = 0;
+        loop {
+            let (room, is_writing) = {
+                let mut backlog = lock(&sender.0.backlog);
+                (backlog.room(limit), backlog.writing)
+            };
+            match room {
+                Room::Yes => {
+                    in_time(sender.send(block(given, LARGEST))).await.unwrap();
+                    given += LARGEST;
+                    assert!(given <= most, "{given}");
+                }
+                Room::Full(_) if is_writing => yield_now().await,
+                Room::Full(_) => break,
+            }
+        }
+        assert!(given >= usize::try_from(limit).unwrap().max(IN_MEMORY));
+        sender.end();
+        assert_eq!(rest(&mut blocks).await, (block(0, given).to_vec(), Ok(())));
+    }
+}

@@ -1,0 +1,142 @@
+//! The body of a response on its way out, the same for every protocol: piece by piece, wherever it comes from, cut off
+//! where the announced length ends, broken off where that is not reached.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use crate::application::{Blocks, ResponseBody, Truncated};
+use crate::body_file::BodyFile;
+use crate::gateway::length::Due;
+use crate::log::Kind;
+
+/// What is still to be sent of a body.
+#[derive(Debug)]
+pub struct Body {
+    source: Source,
+    due: Due,
+}
+
+enum Source {
+    Bytes(Bytes),
+    Stream(Blocks),
+    File {
+        file: BodyFile,
+        offset: u64,
+        left: u64,
+        reading: Option<Reading>,
+    },
+    Ended,
+}
+
+type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
+
+impl Body {
+    /// All of a body, of which so many bytes were announced, if it was said.
+    #[must_use]
+    pub fn new(body: ResponseBody, announced: Option<u64>) -> Self {
+        let due = Due::new(announced, &body);
+        let source = match body {
+            ResponseBody::Bytes(bytes) => Source::Bytes(bytes),
+            ResponseBody::Stream(blocks) => Source::Stream(blocks),
+            ResponseBody::File {
+                file,
+                offset,
+                length,
+            } => Source::File {
+                file,
+                offset,
+                left: length,
+                reading: None,
+            },
+        };
+        Self { source, due }
+    }
+
+    /// How many bytes are still to come, where that is known.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        self.due.left()
+    }
+
+    /// The next piece, never empty; `None` at the end. What exceeds the announced length is dropped, what falls short
+    /// of it counts as truncated.
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+        loop {
+            let ended = match ready!(self.source.poll_next(context)) {
+                Some(Ok(piece)) => {
+                    let piece = self.due.take(piece);
+                    if piece.is_empty() {
+                        continue;
+                    }
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                None if matches!(self.source, Source::Ended) => return Poll::Ready(None),
+                None => self.due.ends_well(),
+                Some(Err(Truncated)) => self.due.left() == Some(0),
+            };
+            self.source = Source::Ended;
+            return Poll::Ready((!ended).then_some(Err(Truncated)));
+        }
+    }
+}
+
+impl Source {
+    /// The next piece as it comes; none at the end, whatever was announced.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
+        match self {
+            Self::Ended | Self::File { left: 0, .. } => Poll::Ready(None),
+            Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::Stream(blocks) => blocks.poll_next(context),
+            Self::File {
+                file,
+                offset,
+                left,
+                reading,
+            } => {
+                let read = reading.get_or_insert_with(|| Box::pin(file.read(*offset, *left)));
+                let piece = ready!(read.as_mut().poll(context));
+                *reading = None;
+                if let Ok(piece) = &piece {
+                    *offset += piece.len() as u64;
+                    *left -= piece.len() as u64;
+                }
+                Poll::Ready(Some(piece.map_err(|error| {
+                    crate::log_of!(
+                        Kind::Misfit,
+                        "cannot read a file that the application wants to be sent: {error}"
+                    );
+                    Truncated
+                })))
+            }
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // Nobody wants more than was announced. Yet the application may be about to do something after its last block.
+        if self.due.left() == Some(0)
+            && let Source::Stream(blocks) = std::mem::replace(&mut self.source, Source::Ended)
+        {
+            blocks.satisfied();
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Bytes(_) => "Bytes",
+            Self::Stream(_) => "Stream",
+            Self::File { .. } => "File",
+            Self::Ended => "Ended",
+        })
+    }
+}
