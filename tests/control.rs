@@ -206,6 +206,82 @@ fn nobody_can_keep_others_from_being_answered() {
     assert!(rest.iter().all(|byte| *byte == b'\n'));
 }
 
+/// However many wait for something that takes its time, it says how things are, and can be told to stop.
+#[test]
+fn those_who_wait_do_not_keep_others_from_being_answered() {
+    let folder = Folder::new();
+    let slow = |order| match order {
+        Order::Reload => None,
+        other => fine(other),
+    };
+    let master = Master::start(&folder.path("control"), Place::Free, slow);
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let mut stream = UnixStream::connect(&master.path).expect("room for another");
+        stream
+            .write_all(b"{\"order\": \"reload\"}\n")
+            .expect("it reads");
+        master.status();
+        waiting.push(stream);
+    }
+    let mut refused = 0;
+    for stream in &mut waiting {
+        // Each gets a heartbeat, or is sent away.
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).expect("an answer");
+        if &answer != b"\n" {
+            let mut rest = String::new();
+            stream.read_to_string(&mut rest).expect("text");
+            let reason = "\"refused\":\"too many others wait for an answer: try again\"}\n";
+            assert_eq!(rest, reason);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 52);
+    let mut stop = UnixStream::connect(&master.path).expect("room for another");
+    stop.write_all(b"{\"order\": \"stop\"}\n")
+        .expect("it reads");
+    let mut beat = [0; 1];
+    stop.read_exact(&mut beat).expect("it is waited for");
+    assert_eq!(&beat, b"\n");
+    master.status();
+    drop(waiting);
+    master.quit();
+}
+
+/// A thousand that say nothing, half of something, or do not read what they are told.
+#[test]
+fn a_server_with_a_thousand_visitors_answers_and_ends() {
+    runner::unix::raise_descriptor_limit();
+    let folder = Folder::new().file(
+        "app.conf",
+        "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n",
+    );
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    let path = folder.path("app.pid.socket");
+    let visit = |number: usize| {
+        let mut stream = UnixStream::connect(&path).expect("room for another");
+        let said: &[u8] = match number % 4 {
+            0 => b"",
+            1 => b"{\"order\": \"sto",
+            2 => b"{\"order\": \"status\"}\n",
+            _ => b"{\"order\": \"reload\"}\n",
+        };
+        // It may have been sent away by then.
+        drop(stream.write_all(said));
+        stream
+    };
+    let visitors: Vec<UnixStream> = (0..1000).map(visit).collect();
+    let status = folder.runner(["status", "app.conf"]).run();
+    assert!(status.success().contains(", process "), "{status:?}");
+    assert_eq!(server.get("/").status, 200);
+    let late: Vec<UnixStream> = (0..1000).map(visit).collect();
+    let stop = folder.runner(["stop", "app.conf"]).run();
+    stop.is(0, "app.conf has ended\n", "");
+    assert_eq!(server.wait().status, 0);
+    drop((visitors, late));
+}
+
 #[test]
 fn only_its_user_can_use_it() {
     let folder = Folder::new();

@@ -13,7 +13,8 @@ use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::Pid;
 
 use super::address::Address;
-use super::control::{Answer, HEARTBEAT, Order, decode};
+use super::control::HEARTBEAT;
+use super::order::{Answer, Order, decode};
 use super::trust::Trust;
 use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
 
@@ -52,7 +53,7 @@ impl Client {
         if !is_socket(path, trust).with_context(context)? {
             return Ok(None);
         }
-        let socket = match connect(path) {
+        let socket = match connect(path, Haste::Waits) {
             Ok(socket) => socket,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED) => return Ok(None),
             // No room in its queue: it has not accepted anybody for a while.
@@ -161,14 +162,24 @@ fn hangs() -> anyhow::Error {
     anyhow!("the master does not answer; it may be stopped or overloaded")
 }
 
+/// Whether to wait for a master whose queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// For some seconds.
+    Waits,
+    /// Not at all.
+    Looks,
+}
+
 /// Connects, and bounds the time that each call takes.
-fn connect(path: &Path) -> Result<OwnedFd, Errno> {
+fn connect(path: &Path, haste: Haste) -> Result<OwnedFd, Errno> {
     let address = Address::of(path)?;
     let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     for direction in [Timeout::Send, Timeout::Recv] {
         sockopt::set_socket_timeout(&socket, direction, Some(SILENCE))?;
     }
+    rustix::io::ioctl_fionbio(&socket, haste == Haste::Looks)?;
     net::connect(&socket, &address.socket)?;
     Ok(socket)
 }
@@ -195,13 +206,16 @@ fn is_socket(path: &Path, trust: Trust) -> anyhow::Result<bool> {
 
 /// Whether anybody listens on a socket file. What cannot be told counts as somebody.
 pub(super) fn is_served(path: &Path) -> bool {
-    !matches!(connect(path), Err(Errno::NOENT | Errno::CONNREFUSED))
+    !matches!(
+        connect(path, Haste::Looks),
+        Err(Errno::NOENT | Errno::CONNREFUSED)
+    )
 }
 
 /// Whether a master listens on a socket file that is believed. What cannot be told counts as one.
 pub(super) fn is_listening(path: &Path, trust: Trust) -> bool {
     is_socket(path, trust).unwrap_or(false)
-        && match connect(path) {
+        && match connect(path, Haste::Looks) {
             Ok(socket) => Peer::of(&socket, trust).is_ok(),
             Err(Errno::NOENT | Errno::CONNREFUSED) => false,
             Err(_) => true,

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
@@ -23,19 +23,20 @@ use anyhow::{Context, anyhow, bail};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType};
-use serde_json::{Map, Value as Json, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
 use super::client;
-use super::notify::Manager;
+use super::order::encode;
 use super::own_file::{OwnFile, temporary_name};
 use super::trust::Trust;
-use crate::unix::{self, MOST_DESCRIPTORS};
+use crate::unix;
+
+pub use super::order::{Answer, Handed, Handover, Order};
 
 /// The longest order, in bytes.
 pub(super) const LONGEST_ORDER: u64 = 4096;
@@ -49,82 +50,11 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How many clients there may be at a time.
 const MOST_CLIENTS: usize = 64;
 
+/// How many of them may wait for something that takes its time: the others are for those who ask how things are.
+const MOST_WAITING: usize = 48;
+
 /// How long to wait when the system has no descriptor or memory for another client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a master can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Say how things are.
-    Status,
-    /// End gracefully. Not answered but by the end of the connection, when the process ends.
-    Stop,
-    /// Read everything anew; answered when that has gone well or not.
-    Reload,
-    /// Hand over the listening sockets to a successor. A master that is ending already does not answer but by its
-    /// end.
-    Handover,
-}
-
-impl Order {
-    const ALL: [Self; 4] = [Self::Status, Self::Stop, Self::Reload, Self::Handover];
-
-    /// Its name in the protocol.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Stop => "stop",
-            Self::Reload => "reload",
-            Self::Handover => "handover",
-        }
-    }
-
-    /// As a line, with its end.
-    pub(super) fn line(self) -> String {
-        format!("{}\n", json!({ "order": self.name() }))
-    }
-
-    fn parse(line: &[u8]) -> Result<Self, String> {
-        let order: Json = serde_json::from_slice(line)
-            .map_err(|_| "an order is a JSON object on a line".to_owned())?;
-        let name = order["order"].as_str().unwrap_or_default();
-        Self::ALL
-            .into_iter()
-            .find(|order| order.name() == name)
-            .ok_or_else(|| format!("there is no order `{}`", name.escape_debug()))
-    }
-}
-
-/// A listening socket that is handed over.
-#[derive(Debug)]
-pub struct Handed {
-    /// Its socket URL, as it was configured.
-    pub url: String,
-    /// Its descriptors: a host may have several addresses.
-    pub descriptors: Vec<OwnedFd>,
-}
-
-/// All that a successor is given.
-#[derive(Debug, Default)]
-pub struct Handover {
-    /// The listening sockets. They are duplicates, so that the master goes on accepting on its own until it is told to
-    /// retire.
-    pub sockets: Vec<Handed>,
-    /// The service manager that the master speaks with.
-    pub manager: Option<Manager>,
-}
-
-/// What an order is answered.
-#[derive(Debug)]
-pub enum Answer {
-    /// It is done; what there is to say about it.
-    Done(Json),
-    /// It cannot be done, or has failed; why.
-    Refused(String),
-    /// That of a handover.
-    Sockets(Handover),
-}
 
 /// An order that somebody has given.
 #[derive(Debug)]
@@ -293,6 +223,7 @@ struct Visitor {
 /// Accepts clients, for ever.
 async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
     let mut visitors = Visitors::default();
+    let waiting = Arc::new(Semaphore::new(MOST_WAITING));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -305,7 +236,13 @@ async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
             continue;
         }
         let has_spoken = Arc::new(AtomicBool::new(false));
-        let visit = visit(stream, by, asked.clone(), Arc::clone(&has_spoken));
+        let visit = visit(
+            stream,
+            by,
+            asked.clone(),
+            Arc::clone(&has_spoken),
+            Arc::clone(&waiting),
+        );
         visitors.0.push_back(Visitor {
             task: tokio::spawn(async move {
                 // Whoever goes away, or is too slow, has itself to blame.
@@ -357,6 +294,7 @@ async fn visit(
     by: Option<i32>,
     asked: mpsc::Sender<Asked>,
     has_spoken: Arc<AtomicBool>,
+    waiting: Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
@@ -367,20 +305,27 @@ async fn visit(
         return Ok(());
     }
     has_spoken.store(true, Ordering::Relaxed);
-    obey(&mut stream.into_inner(), &line, by, &asked).await
+    let mut stream = stream.into_inner();
+    let order = match Order::parse(&line) {
+        Ok(order) => order,
+        Err(reason) => return reply(&mut stream, Answer::Refused(reason)).await,
+    };
+    // Nobody has to wait to have it stop.
+    let waits = matches!(order, Order::Reload | Order::Handover);
+    let Ok(_place) = waits.then(|| waiting.try_acquire()).transpose() else {
+        let reason = "too many others wait for an answer: try again".to_owned();
+        return reply(&mut stream, Answer::Refused(reason)).await;
+    };
+    obey(&mut stream, order, by, &asked).await
 }
 
-/// Has the order on a line obeyed, and answers it.
+/// Has an order obeyed, and answers it.
 pub(super) async fn obey(
     stream: &mut UnixStream,
-    line: &[u8],
+    order: Order,
     by: Option<i32>,
     asked: &mpsc::Sender<Asked>,
 ) -> io::Result<()> {
-    let order = match Order::parse(line) {
-        Ok(order) => order,
-        Err(reason) => return reply(stream, Answer::Refused(reason)).await,
-    };
     let (answer, mut answered) = oneshot::channel();
     if asked.send(Asked { order, by, answer }).await.is_err() {
         return Ok(());
@@ -419,57 +364,4 @@ async fn reply(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
         stream.write_all(rest).await
     };
     tokio::time::timeout(PATIENCE, written).await?
-}
-
-/// An answer as JSON, and the sockets that go with it.
-pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
-    match answer {
-        Answer::Done(done) => (json!({ "done": done }), Vec::new()),
-        Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),
-        Answer::Sockets(Handover { sockets, manager }) => {
-            let count: usize = sockets.iter().map(|one| one.descriptors.len()).sum();
-            if count > MOST_DESCRIPTORS {
-                let reason = format!("{count} sockets are more than can be handed over");
-                return (json!({ "refused": reason }), Vec::new());
-            }
-            let one = |one: &Handed| {
-                let mut object = Map::new();
-                object.insert("url".to_owned(), json!(one.url));
-                object.insert("descriptors".to_owned(), json!(one.descriptors.len()));
-                Json::Object(object)
-            };
-            let list: Vec<Json> = sockets.iter().map(one).collect();
-            (json!({ "sockets": list, "manager": manager }), sockets)
-        }
-    }
-}
-
-/// What was written by [`encode`], put together again with the descriptors that came with it.
-pub(super) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<Answer> {
-    let mut json: Json = serde_json::from_slice(line).context("the master's answer is no JSON")?;
-    if let Some(reason) = json["refused"].as_str() {
-        return Ok(Answer::Refused(reason.to_owned()));
-    }
-    if let Some(list) = json["sockets"].as_array() {
-        let mut descriptors = descriptors.into_iter();
-        let mut sockets = Vec::new();
-        for one in list {
-            let count = one["descriptors"].as_u64().unwrap_or_default();
-            let handed = Handed {
-                url: one["url"].as_str().unwrap_or_default().to_owned(),
-                descriptors: descriptors.by_ref().take(usize::try_from(count)?).collect(),
-            };
-            if handed.descriptors.len() as u64 != count {
-                bail!("the master has sent fewer sockets than it says");
-            }
-            sockets.push(handed);
-        }
-        // One of an earlier version does not say it.
-        let manager = serde_json::from_value(json["manager"].take()).unwrap_or_default();
-        return Ok(Answer::Sockets(Handover { sockets, manager }));
-    }
-    match json.get_mut("done") {
-        Some(done) => Ok(Answer::Done(done.take())),
-        None => bail!("the master's answer makes no sense"),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
-use super::control::Order;
 use super::file_version::FileVersion;
+use super::group::{Group, LAST_MOMENTS};
+use super::order::Order;
 use super::supervision::SideProgram;
 use super::tether::{Line, Said};
-use crate::children::{self, Awaited};
+use crate::children;
 use crate::log;
 use crate::unix;
 use crate::workers::template::cause;
@@ -183,11 +184,7 @@ impl Keeper {
         let files = versions(&self.program);
         let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
         Ok(Run {
-            group: Group {
-                child,
-                buried: false,
-                _awaited: awaited,
-            },
+            group: Group::new(child, awaited),
             since: Instant::now(),
             files,
             line: Some(line),
@@ -207,7 +204,7 @@ impl Keeper {
         children: &mut Signal,
     ) -> Option<(String, Option<String>)> {
         *lock(&self.state) = State::Running {
-            pid: run.group.child.id(),
+            pid: run.group.leader(),
             since: run.since,
         };
         loop {
@@ -255,7 +252,18 @@ impl Keeper {
                 }
             }
         }
-        // Whether all of it had ended before or is killed now, nothing is left.
+        // Whether all of it had ended before or is killed now, nothing is left. What the system does not let go, since it
+        // waits for a disk, say, is no reason to stay.
+        group.kill();
+        let until = Instant::now() + LAST_MOMENTS;
+        while !group.is_over() || group.has_others() {
+            tokio::select! {
+                _ = children.recv() => {}
+                () = sleep_until(until.into()) => {
+                    return log!("program `{}` does not end though it was killed", self.program);
+                }
+            }
+        }
         let _ = group.bury();
     }
 
@@ -381,48 +389,6 @@ impl Run {
         for asker in self.askers.drain(..) {
             // Whoever has gone away need not be told.
             let _ = asker.send(how());
-        }
-    }
-}
-
-/// A program's process and all that it has started. Dropped, all of it is killed.
-struct Group {
-    child: Child,
-    /// Until it is, its number is nobody else's, nor that of its group.
-    buried: bool,
-    _awaited: Option<Awaited>,
-}
-
-impl Group {
-    /// Whether its leader has ended. It keeps its number until [`Group::bury`].
-    fn is_over(&self) -> bool {
-        children::has_ended(self.child.id())
-    }
-
-    /// Whether anything else of it runs.
-    fn has_others(&self) -> bool {
-        children::bury_orphans();
-        children::has_children_in_group(self.child.id())
-    }
-
-    fn terminate(&self) {
-        children::signal_group(self.child.id(), rustix::process::Signal::TERM);
-    }
-
-    /// Kills what is left of it, and forgets it.
-    fn bury(&mut self) -> io::Result<ExitStatus> {
-        children::signal_group(self.child.id(), rustix::process::Signal::KILL);
-        self.buried = true;
-        self.child.wait()
-    }
-}
-
-impl Drop for Group {
-    /// However we end, nothing stays behind.
-    fn drop(&mut self) {
-        if !self.buried {
-            // There is nobody left to tell.
-            let _ = self.bury();
         }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`lifecycle`]: what a master does when something happens to it;
 //! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
 //! - [`seat`]: the place that one master has and another takes over, of these two and the next;
-//! - [`control`]: the socket on which the master takes orders, and [`client`], which gives them;
+//! - [`control`]: the socket on which the master takes orders, [`client`], which gives them, and [`order`]: what they say;
 //! - [`status`]: how a master is, as it goes over that socket;
 //! - [`successor`]: a newer program that takes our place;
 //! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod lifetime;
 pub mod lock;
 pub mod notify;
+pub mod order;
 pub mod orphans;
 pub mod pid_file;
 pub mod privileges;
@@ -39,4 +40,5 @@ pub mod trust;
 
 mod address;
 mod file_version;
+mod group;
 mod own_file;

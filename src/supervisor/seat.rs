@@ -320,7 +320,8 @@ impl Seat {
         if socket.is_none() && pid_file.is_none() {
             return Ok(());
         }
-        let _lock = self.pid_lock.lock(PATIENCE)?;
+        // Requests would wait, too; there will be another reload.
+        let _lock = self.pid_lock.lock(Duration::ZERO)?;
         if let Some(control) = socket {
             let path = control.path().to_owned();
             *control = Control::open(&path, Place::Free)?;

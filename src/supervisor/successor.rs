@@ -26,9 +26,9 @@ use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use super::control::{Answer, Handover, decode, encode};
 use super::file_version::FileVersion;
 use super::notify::WATCHDOG_PID;
+use super::order::{Answer, Handover, decode, encode};
 use super::tether;
 use crate::children;
 use crate::unix::{self, Process};

@@ -18,7 +18,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::control::{Answer, Asked, LONGEST_ORDER, Order, decode, obey};
+use super::control::{Asked, LONGEST_ORDER, obey};
+use super::order::{Answer, Order, decode};
 use crate::unix;
 
 /// Tells a program which descriptor is its end, and whose child it is for: `NUMBER:PID`. Not for users.
@@ -234,7 +235,11 @@ async fn listen(stream: UnixStream, asked: mpsc::Sender<Asked>) {
         if read.is_err() || line.last() != Some(&b'\n') {
             return;
         }
-        if obey(stream.get_mut(), &line, by, &asked).await.is_err() {
+        // The master gives no others.
+        let Ok(order) = Order::parse(&line) else {
+            return;
+        };
+        if obey(stream.get_mut(), order, by, &asked).await.is_err() {
             return;
         }
     }
