@@ -12,7 +12,7 @@ use runner::application::{Application, Errors, RequestBody, ResponseBody};
 use runner::body_file::BodyFile;
 use tokio::sync::mpsc;
 
-use support::{APPLICATION, GRACE, blocks, body, pool, pool_of, request};
+use support::{APPLICATION, GRACE, blocks, body, bounded, pool, pool_of, request};
 
 #[tokio::test]
 async fn the_environ_is_what_wsgi_demands() {
@@ -186,12 +186,148 @@ async fn files_are_handed_over() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_none_cuts_no_file_short() {
+    let pool = pool(|_| ()).await;
+    for (length, sent) in [("+3", 11), ("-3", 11), (" 3", 11), ("3", 3), ("30", 11)] {
+        let response = pool.get(&format!("/file-of/{length}")).await;
+        let text = body(response).await.expect("whole");
+        assert_eq!(text, "the content"[..sent], "{length}");
+    }
+    pool.wsgi.stop(GRACE).await;
+}
+
+#[tokio::test]
 async fn files_that_are_not_what_they_seem_are_read() {
     let pool = pool(|_| ()).await;
     // The system says that it is empty; and of the other that it is packed.
     assert!(!pool.text("/proc-file").await.is_empty());
     assert_eq!(pool.text("/gzip").await, "unpacked");
     pool.wsgi.stop(GRACE).await;
+}
+
+/// More than goes in one frame, wherever it may come from, arrives whole or is one answer of our own.
+#[tokio::test]
+async fn what_is_larger_than_a_frame_costs_no_worker() {
+    let pool = pool(|_| ()).await;
+    let pid = pool.text("/pid").await;
+    for (path, size) in [
+        ("/block/", (3 << 20) + 7),
+        ("/write/", (3 << 20) + 7),
+        ("/whole/", (3 << 20) + 7),
+        ("/whole/", (64 << 20) + 7),
+    ] {
+        let response = pool.get(&format!("{path}{size}")).await;
+        let announced = response.headers.get("content-length").cloned();
+        let text = body(response).await.expect("whole");
+        assert_eq!(text.len(), size, "{path}");
+        if let Some(announced) = announced {
+            assert_eq!(announced, size.to_string(), "{path}");
+        }
+    }
+    for size in [1 << 18, 1 << 20, 20 << 20] {
+        let status = pool.get(&format!("/status/{size}")).await.status;
+        assert_eq!(status, StatusCode::BAD_GATEWAY, "{size}");
+    }
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let mut request = request("/errors/1000000");
+    request.errors = Errors::Gateway(sender);
+    let written = body(pool.wsgi.respond(request).await).await.expect("whole");
+    assert_eq!(written, "1000000");
+    let mut told = Vec::new();
+    while told.len() < 3_000_000 {
+        told.extend(receiver.recv().await.expect("the rest"));
+    }
+    assert_eq!(told, "\u{2603}".repeat(1_000_000).into_bytes());
+    assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// Whatever the class of the file.
+#[tokio::test]
+async fn what_a_file_gives_is_what_its_own_read_gives() {
+    let pool = pool(|_| ()).await;
+    for (name, handed_over, wanted) in [
+        ("plain", true, "the content"),
+        ("unbuffered", true, "the content"),
+        ("both-ways", true, "the content"),
+        ("named", true, "the content"),
+        ("own-read", false, "THE CONTENT"),
+        ("own-buffered-read", false, "THE CONTENT"),
+        ("own-raw", false, "THE CONTENT"),
+        ("own-around", false, "THE CONTENT"),
+    ] {
+        let response = pool.get(&format!("/file/{name}")).await;
+        let is_file = matches!(response.body, ResponseBody::File { .. });
+        assert_eq!(is_file, handed_over, "{name}");
+        assert_eq!(body(response).await.expect("whole"), wanted, "{name}");
+    }
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// The client goes away, at each place where the application may have come to and has nothing to say.
+#[tokio::test]
+async fn a_client_that_has_gone_ends_a_request_that_says_nothing() {
+    let pool = pool(|_| ()).await;
+    for path in ["/empty-blocks", "/write-empty"] {
+        let mut silent = blocks(pool.get(path).await);
+        assert_eq!(silent.next().await, Some(Ok("first".into())), "{path}");
+        pool.noted("waiting").await;
+        drop(silent);
+        pool.noted("closed").await;
+    }
+    for path in ["/only-empty-blocks", "/no-head"] {
+        let silent = pool.begin(path);
+        pool.noted("waiting").await;
+        silent.abort();
+        pool.noted("closed").await;
+    }
+    assert_eq!(pool.text("/").await, "ok");
+    pool.wsgi.stop(GRACE).await;
+}
+
+/// How many descriptors a process has open.
+fn descriptors(pid: &str) -> usize {
+    let list = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    list.expect("it runs").count()
+}
+
+#[tokio::test]
+async fn an_idle_worker_holds_nothing_of_the_last_request() {
+    for python in ["python3", "pypy3"] {
+        let pool = pool(|options| options.python = python.into()).await;
+        let pid = pool.text("/pid").await;
+        let before = descriptors(&pid);
+        for path in ["/echo", "/keep", "/", "/error", "/detach"] {
+            if (path, python) == ("/detach", "pypy3") {
+                // What the application has taken to pieces is the collector's there.
+                continue;
+            }
+            let mut large = request(path);
+            let mut file = tempfile::tempfile().expect("made");
+            file.write_all(b"from a file").expect("written");
+            file.rewind().expect("rewound");
+            large.body = RequestBody::File {
+                file: BodyFile::of_application(file),
+                length: 11,
+            };
+            let text = body(pool.wsgi.respond(large).await).await.expect("whole");
+            assert!(!text.is_empty(), "{path}");
+            // That is done behind the answer.
+            let closed = async {
+                let mut looks = tokio::time::interval(Duration::from_millis(2));
+                while descriptors(&pid) > before {
+                    looks.tick().await;
+                }
+            };
+            bounded(closed).await;
+        }
+        if python == "python3" {
+            pool.text("/drop").await;
+            pool.noted("closed").await;
+        }
+        assert_eq!(pool.text("/pid").await, pid, "{python}");
+        pool.wsgi.stop(GRACE).await;
+    }
 }
 
 #[tokio::test]

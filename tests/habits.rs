@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
 
+use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Waits};
 use support::{Address, Folder, Server, free_port, project};
 
@@ -204,10 +205,12 @@ fn what_was_not_written_to_the_log_is_counted_and_said_once_there_is_room() {
     let lost: u32 = log
         .lines()
         .filter_map(|line| {
-            let lost = line.strip_prefix(&format!(
-                "runner worker {pid}: the log could not be written; "
-            ))?;
-            lost.split(' ').next()?.parse::<u32>().ok()
+            let why = " lines are missing here: the log could not be written: File too large";
+            let missing = line.strip_suffix(why)?;
+            missing
+                .strip_prefix(&format!("runner worker {pid}: "))?
+                .parse::<u32>()
+                .ok()
         })
         .sum();
     let told = log.split("exception while answering GET /raise\n").nth(1);
@@ -241,5 +244,82 @@ fn a_log_that_nobody_reads_costs_no_request() {
         assert_eq!(server.get("/").ok(), pid, "{reader}");
         server.folder().open_gate();
         assert_eq!(server.stop().status, 0, "{reader}");
+    }
+}
+
+/// As recipes for daemons do. Nothing can be served from then on; the log says so.
+#[test]
+fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
+    const CLOSES: &str = "import os; os.closerange(3, 1 << 16)";
+    const SAID: &str = "the application closed descriptors that are not its own";
+    let folder = Folder::new()
+        .copy("tests/apps/habits.py")
+        .file("settings.ini", "[runner.workers]\nmax = 1\n");
+    let serve = [
+        "-c",
+        "settings.ini",
+        "serve",
+        "WSGI",
+        "import:habits.application",
+    ];
+    let program = folder.runner(serve).env("HABIT", CLOSES);
+    let server = program.env("HABIT_LATE", "1").start();
+    for _ in 0..5 {
+        // Runner may see that the line is closed before the answer is there.
+        let status = server.get("/").status;
+        assert!([200, 502].contains(&status), "{status}\n{}", server.log());
+    }
+    let said = format!(": it is replaced, because {SAID}\n");
+    server.wait_for_log(|log| log.matches(&said).count() > 1);
+    assert_eq!(server.stop().status, 0);
+
+    for settings in ["", "[runner.workers]\npreload = False\n"] {
+        let folder = folder.clone().file("settings.ini", settings);
+        let outcome = folder.runner(serve).env("HABIT", CLOSES).run();
+        assert_eq!(outcome.status, 1, "{outcome:#?}");
+        let error = format!(
+            ": {SAID} while it was imported\n\
+             error: Python exited with status 1 while it imported `habits.application`\n"
+        );
+        assert!(outcome.stderr.ends_with(&error), "{outcome:#?}");
+    }
+}
+
+/// An alarm that was set for a request, and comes when that is over, raises its exception in the midst of our own code.
+#[test]
+fn an_exception_that_comes_between_requests_is_said_and_costs_none() {
+    const LATE: &str = "\
+import os, signal
+def late(*_):
+    os.write(2, b'late\\n')
+    raise TimeoutError('too late')
+signal.signal(signal.SIGUSR2, late)
+";
+    for threads in [1, 2] {
+        let settings = format!("[runner.workers]\nmax = 1\nthreads = {threads}\n");
+        let server = Folder::new()
+            .copy("tests/apps/habits.py")
+            .file("settings.ini", settings)
+            .runner([
+                "-c",
+                "settings.ini",
+                "serve",
+                "WSGI",
+                "import:habits.application",
+            ])
+            .env("HABIT", LATE)
+            .start();
+        for count in 1..=5 {
+            let text = server.get("/").ok();
+            let (pid, _) = text.split_once(' ').expect("two numbers");
+            let pid = Pid::from_raw(pid.parse().expect("a number")).expect("a process");
+            kill_process(pid, Signal::USR2).expect("our own process");
+            server.wait_for_log(|log| log.matches("late\n").count() >= count);
+        }
+        assert!(server.get("/").ok().ends_with(" 0"));
+        server.wait_for_log(|log| {
+            log.contains("exception between requests") && log.contains("TimeoutError: too late\n")
+        });
+        assert_eq!(server.stop().status, 0);
     }
 }

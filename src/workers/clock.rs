@@ -92,6 +92,7 @@ impl Pool {
                 let since = post.progress;
                 let mut reason = None;
                 let limit = self.limits.request_timeout;
+                let number = post.lane.oldest_number();
                 let Some(task) = post.lane.oldest_mut() else {
                     if post.stalled && worker.standing == Standing::Serving {
                         // It was to begin something and has not: it is still at what comes after an answer.
@@ -115,7 +116,11 @@ impl Pool {
                         Standing::Doomed | Standing::Leaving => {}
                     }
                 } else if !task.is_answered() {
-                    finishing += usize::from(task.is_wanted());
+                    match (task.is_wanted(), number) {
+                        // Its client may have gone while it was not the oldest yet.
+                        (false, Some(number)) => post.link.ring.cancel(number),
+                        (_, _) => finishing += 1,
+                    }
                     sooner(&mut findings.next, deadline(limit, since));
                     let slow = self.limits.request_slow;
                     if task.slow_since.is_none() && is_over(slow, since, now) {

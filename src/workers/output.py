@@ -22,6 +22,7 @@ class Output(FileIO):
         self.identity = identity(descriptor)
         self.is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self.lost = 0  # lines that could not be written since that was last said
+        self.why = ""  # the last of them could not be
         self.is_torn = False  # the last line that was written is not whole
 
     def write(self, data):
@@ -33,19 +34,23 @@ class Output(FileIO):
         return len(data)
 
     def apology(self):
-        text = "%srunner worker %d: the log could not be written; %d line%s lost\n"
-        start, plural = "\n" if self.is_torn else "", "" if self.lost == 1 else "s"
-        return (text % (start, os.getpid(), self.lost, plural)).encode()
+        start = "\n" if self.is_torn else ""
+        missing = "a line is" if self.lost == 1 else "%d lines are" % self.lost
+        text = "%srunner worker %d: %s missing here: %s\n" % (start, os.getpid(), missing, self.why)
+        return text.encode("utf-8", "backslashreplace")
 
     def put(self, data):
         """Writes, and tells whether all of it could be written."""
         rest = data
         try:
-            while rest and (self.is_file or self.has_room()):
+            while rest:
+                if not self.is_file and not self.has_room():
+                    self.why = "the log was not read"
+                    break
                 count = os.write(self.fileno(), rest if self.is_file else rest[:ROOM])
                 rest = rest[count:]
-        except (OSError, ValueError):
-            pass  # that it is full, broken or closed is what the count says
+        except (OSError, ValueError) as error:
+            self.why = "the log could not be written: %s" % (getattr(error, "strerror", None) or error)
         if len(rest) < len(data):
             self.is_torn = bool(rest)
         return not rest

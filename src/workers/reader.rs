@@ -308,7 +308,10 @@ fn answer_file(
             let announced = head
                 .headers
                 .get(header::CONTENT_LENGTH)
-                .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+                .and_then(|value| value.to_str().ok())
+                // The parser knows a sign, HTTP does not.
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|text| text.parse::<u64>().ok());
             let length = announced.map_or(length, |announced| announced.min(length));
             if announced.is_none() {
                 let value = HeaderValue::from(length);

@@ -14,7 +14,7 @@ from struct import pack, unpack, unpack_from
 
 from runner_control import IGNORED, MOMENT, Importing, no_action, unblock
 from runner_kept import os, resource, select, signal, socket, time
-from runner_output import adopt_standard_streams
+from runner_output import adopt_standard_streams, identity, is_still, say
 from runner_resolve import explained, resolve
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
@@ -81,6 +81,7 @@ class Template:
         for number in IGNORED:
             signal.signal(number, no_action)
         stacks = self.control.take_descriptors(1)[0]
+        line = self.control.socket.fileno(), identity(self.control.socket.fileno())
         sys.argv[:] = [os.fsdecode(argument) for argument in options["arguments"]]
         path = [entry for entry in sys.path if entry != ""]
         first = [os.fsdecode(entry) for entry in options["path"]]
@@ -95,7 +96,15 @@ class Template:
                     importlib.import_module(name)
                 application = resolve(options["application"])
         except BaseException as error:
-            self.control.send("failed", explained(options["application"], error), 0)
+            failure = explained(options["application"], error)
+        else:
+            failure = None
+        if not is_still(*line):
+            # It may be something of the application's by now.
+            say("the application closed descriptors that are not its own while it was imported")
+            os._exit(1)
+        if failure is not None:
+            self.control.send("failed", failure, 0)
             return
         gc.collect()
         if hasattr(gc, "freeze"):

@@ -1,10 +1,12 @@
 """What becomes of requests when workers are slow, die or hang; told and asked through named pipes beside it."""
 
 import gzip
+import io
 import multiprocessing
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 
 folder = os.path.dirname(os.path.abspath(__file__))
@@ -59,6 +61,80 @@ def gated_blocks():
 def endless():
     while True:
         yield b"x" * 65536
+
+def empty_blocks(*begun):
+    """Has nothing to say, and says so for ever."""
+    yield from begun
+    note("waiting")
+    while True:
+        yield b""
+
+
+class Upper(io.FileIO):
+    """A file that gives something else than what is in it."""
+
+    def read(self, size=-1):
+        return super().read(size).upper()
+
+
+class UpperBuffered(io.BufferedReader):
+    def read(self, size=-1):
+        return super().read(size).upper()
+
+
+class UpperRaw(io.FileIO):
+    def readinto(self, buffer):
+        size = super().readinto(buffer)
+        buffer[:size] = bytes(buffer[:size]).upper()
+        return size
+
+
+class UpperAround:
+    """Lends everything but `read` from a real file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def read(self, size=-1):
+        return self.file.read(size).upper()
+
+
+def named():
+    """As they are made for downloads."""
+    file = tempfile.NamedTemporaryFile()
+    file.write(b"not read, the content")
+    file.seek(10)
+    return file
+
+
+def content():
+    path = os.path.join(folder, "content")
+    with open(path, "wb") as file:
+        file.write(b"the content")
+    return path
+
+
+FILES = {
+    "/file/plain": lambda: open(content(), "rb"),
+    "/file/unbuffered": lambda: open(content(), "rb", buffering=0),
+    "/file/both-ways": lambda: open(content(), "r+b"),
+    "/file/named": named,
+    "/file/own-read": lambda: Upper(content()),
+    "/file/own-buffered-read": lambda: UpperBuffered(io.FileIO(content())),
+    "/file/own-raw": lambda: io.BufferedReader(UpperRaw(content())),
+    "/file/own-around": lambda: UpperAround(open(content(), "rb")),
+}
+
+
+class Dropped:
+    """Says when nobody has it any more."""
+
+    def __del__(self):
+        note("closed")
+
 
 def dies_in_the_middle():
     yield b"first"
@@ -185,6 +261,53 @@ def application(environ, start_response):
         with gzip.open(packed, "wb") as file:
             file.write(b"unpacked")
         return environ["wsgi.file_wrapper"](gzip.open(packed, "rb"))
+    elif path.startswith("/status/"):
+        # So many characters.
+        start_response("200 " + "x" * int(path[8:]), text)
+        return [b""]
+    elif path.startswith("/whole/"):
+        body = b"x" * int(path[7:])
+    elif path.startswith("/block/"):
+        start_response("200 OK", text)
+        return iter([b"x" * int(path[7:])])
+    elif path.startswith("/write/"):
+        start_response("200 OK", text)(b"x" * int(path[7:]))
+        return []
+    elif path.startswith("/errors/"):
+        body = str(environ["wsgi.errors"].write("\u2603" * int(path[8:]))).encode()
+    elif path.startswith("/file-of/"):
+        start_response("200 OK", text + [("Content-Length", path[9:])])
+        return environ["wsgi.file_wrapper"](open(content(), "rb"))
+    elif path in FILES:
+        start_response("200 OK", text)
+        return environ["wsgi.file_wrapper"](FILES[path]())
+    elif path == "/keep":
+        # In a cycle, so that only a collection would find it.
+        environ["itself"] = environ
+        hoard.append(environ["wsgi.input"])
+        body = environ["wsgi.input"].read()
+    elif path == "/detach":
+        body = environ["wsgi.input"].detach().read()
+    elif path == "/drop":
+        environ["dropped"] = Dropped()
+        body = b"dropped"
+    elif path == "/empty-blocks":
+        start_response("200 OK", text)
+        return Closing(empty_blocks(b"first"), "closed")
+    elif path == "/only-empty-blocks":
+        start_response("200 OK", text)
+        return Closing(empty_blocks(), "closed")
+    elif path == "/no-head":
+        return Closing(empty_blocks(), "closed")
+    elif path == "/write-empty":
+        write = start_response("200 OK", text)
+        write(b"first")
+        note("waiting")
+        try:
+            while True:
+                write(b"")
+        finally:
+            note("closed")
     elif path == "/error":
         raise ValueError("on purpose")
     elif path == "/errors":
