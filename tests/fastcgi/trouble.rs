@@ -252,6 +252,29 @@ async fn a_web_server_that_stalls_is_hung_up_on() {
     assert_eq!(server.event().await, "nobody wants more");
 }
 
+/// It reads what has room in its socket long before there is room for more in ours.
+#[tokio::test]
+async fn a_slow_web_server_is_waited_for_as_long_as_it_reads() {
+    let mut server = Server::start(FastCgiOptions {
+        write_timeout: Duration::from_millis(500),
+        ..FastCgiOptions::default()
+    });
+    let mut client = server.connect().await;
+    client.send(get(1, "/endless")).await;
+    let mut beat = tokio::time::interval(Duration::from_millis(20));
+    let mut part = vec![0; 10_000];
+    for _ in 0..150 {
+        tokio::select! {
+            event = server.event() => panic!("{event}"),
+            _ = beat.tick() => {
+                let read = in_time(client.stream.read(&mut part)).await;
+                assert!(read.unwrap() > 0);
+            }
+        }
+    }
+    assert_eq!(server.event().await, "nobody wants more");
+}
+
 /// Reads until the connection is closed, whenever that is.
 async fn end_of(mut stream: TcpStream) -> usize {
     let mut rest = Vec::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -17,9 +17,12 @@ use crate::application::{Application, Errors, Request, Response};
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::fastcgi::outbox::Outbox;
 use crate::gateway::outgoing::Outgoing;
+use crate::gateway::pace::Pace;
 use crate::gateway::passing::Passer;
+use crate::gateway::patient::Patient;
 use crate::gateway::spool::{Spool, SpoolError};
 use crate::gateway::stop::{CROSSED, Manner, Stop};
+use crate::gateway::stream::Stream;
 use crate::log;
 use crate::protocol::environ;
 use crate::protocol::fastcgi::{End, Kind, Malformed, Pairs, put_records, take_record};
@@ -72,15 +75,17 @@ impl From<Malformed> for Broken {
 ///
 /// # Errors
 /// [`Broken`].
-pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
+pub async fn converse(
+    stream: Stream,
     service: &Service,
-) -> Result<Option<(S, Passer)>, Broken> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+) -> Result<Option<(Stream, Passer)>, Broken> {
+    // How quickly clients take their responses is the web server's affair.
+    let pace = Pace::new(service.options.write_timeout, 0);
+    let (mut reader, mut writer) = tokio::io::split(Patient::new(stream, pace));
     let outbox = Arc::new(Outbox::new());
     let mut conversation = Conversation::new(service, Arc::clone(&outbox));
     let passer = {
-        let mut writing = pin!(outbox.drain(&mut writer, service.options.write_timeout));
+        let mut writing = pin!(outbox.drain(&mut writer));
         let passer = tokio::select! {
             biased;
             passer = conversation.receive(&mut reader) => passer?,
@@ -92,7 +97,7 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         passer
     };
     if let Some(passer) = passer {
-        return Ok(Some((reader.unsplit(writer), passer)));
+        return Ok(Some((reader.unsplit(writer).stream, passer)));
     }
     let linger = match (conversation.cut_off, conversation.ending) {
         (true, _) => Some(LINGER),

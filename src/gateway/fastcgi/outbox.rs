@@ -3,13 +3,11 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use crate::protocol::fastcgi::{Kind, MAX_CONTENT, put_records};
 
@@ -100,12 +98,8 @@ impl Outbox {
     /// Writes what is sent until [`Outbox::close`].
     ///
     /// # Errors
-    /// The web server is gone, or has taken nothing for so long as `patience`.
-    pub async fn drain(
-        &self,
-        writer: &mut (impl AsyncWrite + Unpin),
-        patience: Duration,
-    ) -> io::Result<()> {
+    /// The web server is gone, or has taken nothing for too long.
+    pub async fn drain(&self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         loop {
             let (mut records, taken) = {
                 let mut waiting = self.waiting();
@@ -118,7 +112,7 @@ impl Outbox {
                 self.changed.notified().await;
             }
             while records.has_remaining() {
-                if timeout(patience, writer.write_buf(&mut records)).await?? == 0 {
+                if writer.write_buf(&mut records).await? == 0 {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
             }

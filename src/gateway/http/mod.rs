@@ -39,7 +39,6 @@ mod access_log;
 mod chunks;
 mod farewell;
 mod head;
-mod pace;
 mod raw_heads;
 mod reply;
 mod request_line;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
@@ -14,11 +13,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::gateway::http::Client;
-use crate::gateway::http::pace::{Pace, Patience};
 use crate::gateway::http::raw_heads::{self, RawHeads};
+use crate::gateway::pace::{Pace, Patience};
+use crate::gateway::patient::Patient;
 use crate::gateway::stream::Stream;
 use crate::log::Kind;
-use crate::unix;
 
 /// How long we read what a refused client is still sending, and how much.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -34,13 +33,10 @@ const HALF_CLOSED: Duration = Duration::from_secs(1);
 /// A stream whose writes fail when the other side takes nothing for too long, and whose reads are
 /// overheard.
 pub struct Transport {
-    stream: Stream,
+    stream: Patient,
     heads: Arc<Mutex<RawHeads>>,
     /// Held by somebody else too while a request is worked on.
     client: Weak<Client>,
-    /// How quickly the client takes what is written.
-    pace: Pace,
-    progress: Progress,
     /// For the end of what the client sends.
     farewell: Patience,
 }
@@ -49,12 +45,11 @@ impl Transport {
     /// Waits for the other side to take something for as long as its options say.
     pub fn new(stream: Stream, client: &Arc<Client>) -> Self {
         let options = &client.server.options;
+        let pace = Pace::new(options.write_timeout, options.min_rate);
         Self {
-            stream,
+            stream: Patient::new(stream, pace),
             heads: Arc::clone(&client.heads),
             client: Arc::downgrade(client),
-            pace: Pace::new(options.write_timeout, options.min_rate),
-            progress: Progress::default(),
             farewell: Patience::new(HALF_CLOSED),
         }
     }
@@ -64,8 +59,8 @@ impl Transport {
     /// 9112 §9.6).
     pub async fn linger(mut self, limit: Duration) {
         let farewell = async {
-            self.stream.shutdown().await?;
-            let mut rest = (&mut self.stream).take(LINGER_BYTES);
+            self.stream.stream.shutdown().await?;
+            let mut rest = (&mut self.stream.stream).take(LINGER_BYTES);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         // Whatever happens, this is the end.
@@ -75,7 +70,7 @@ impl Transport {
     /// Whether the client has sent something that nobody has read: closing would reset the connection.
     pub fn has_unread(&self) -> bool {
         let mut byte = [0];
-        let read = match &self.stream {
+        let read = match &self.stream.stream {
             Stream::Tcp(stream) => stream.try_read(&mut byte),
             Stream::Unix(stream) => stream.try_read(&mut byte),
         };
@@ -84,7 +79,10 @@ impl Transport {
 
     /// Ends the connection with a last answer.
     pub async fn refuse(mut self, answer: &[u8]) {
-        if timeout(LINGER, self.stream.write_all(answer)).await.is_ok() {
+        if timeout(LINGER, self.stream.stream.write_all(answer))
+            .await
+            .is_ok()
+        {
             self.linger(LINGER).await;
         }
     }
@@ -92,7 +90,7 @@ impl Transport {
     /// Ends the connection so that the client knows that something went wrong: with a reset.
     pub fn reset(self) {
         let now = Some(Duration::ZERO);
-        let _ = match &self.stream {
+        let _ = match &self.stream.stream {
             Stream::Tcp(stream) => set_socket_linger(stream, now),
             Stream::Unix(stream) => set_socket_linger(stream, now),
         };
@@ -105,7 +103,7 @@ impl Transport {
 
     /// Whether the client cannot receive anything any more, as far as the system knows.
     fn is_gone(&self) -> bool {
-        let socket = match &self.stream {
+        let socket = match &self.stream.stream {
             Stream::Tcp(stream) => PollFd::new(stream, PollFlags::empty()),
             Stream::Unix(stream) => PollFd::new(stream, PollFlags::empty()),
         };
@@ -115,31 +113,13 @@ impl Transport {
         polled.is_err() || sockets[0].revents().contains(PollFlags::HUP)
     }
 
-    fn written(
-        &mut self,
-        context: &mut Context<'_>,
-        result: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        let Self {
-            stream,
-            pace,
-            progress,
-            ..
-        } = self;
-        match result {
-            Poll::Ready(result) => {
-                progress.written += result.as_ref().map_or(0, |written| *written as u64);
-                if pace.is_waiting() {
-                    pace.moved(progress.news(stream));
-                }
-                Poll::Ready(result)
-            }
-            Poll::Pending => {
-                ready!(pace.poll_end_unless_moved(context, || progress.news(stream)));
-                self.say_that_it_is_slow();
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+    fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(error)) = &result
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            self.say_that_it_is_slow();
         }
+        result
     }
 
     fn say_that_it_is_slow(&self) {
@@ -157,26 +137,6 @@ impl Transport {
                 "closed the connection from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
             ),
         }
-    }
-}
-
-/// What the client has taken of what was written, as far as the system knows: a socket may have room for so much that
-/// it takes a slow client minutes until there is room for more.
-#[derive(Debug, Default)]
-struct Progress {
-    /// In bytes.
-    written: u64,
-    /// The same, at the last look.
-    taken: u64,
-}
-
-impl Progress {
-    /// How many bytes were taken since the last look.
-    fn news(&mut self, stream: &Stream) -> u64 {
-        let taken = self.written.saturating_sub(unix::unsent(stream.as_fd()));
-        let news = taken.saturating_sub(self.taken);
-        self.taken += news;
-        news
     }
 }
 
@@ -205,7 +165,7 @@ impl AsyncWrite for Transport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(context, result)
+        self.written(result)
     }
 
     fn poll_write_vectored(
@@ -226,7 +186,7 @@ impl AsyncWrite for Transport {
         } else {
             stream.poll_write_vectored(context, parts)
         };
-        self.written(context, result)
+        self.written(result)
     }
 
     fn is_write_vectored(&self) -> bool {

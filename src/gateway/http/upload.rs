@@ -10,7 +10,7 @@ use http::StatusCode;
 use crate::application::RequestBody;
 use crate::gateway::http::HttpOptions;
 use crate::gateway::http::head::Refusal;
-use crate::gateway::http::pace::Pace;
+use crate::gateway::pace::Pace;
 use crate::gateway::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
 
 /// Receives all of a body. Trailers are dropped: RFC 9110 §6.5.1 allows it, and CGI has no place for them.
