@@ -58,6 +58,8 @@ pub mod supervisor;
 
 pub mod body_file;
 
+pub mod faults;
+
 pub mod log;
 
 pub mod unix;

@@ -1,13 +1,18 @@
 //! `CGI`: an application that a web server starts anew for each request.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::command::arguments::{Arguments, Options};
 use crate::command::failure::Failure;
 use crate::command::fastcgi::{FastCgi, STANDARD_INPUT};
 use crate::command::graph::{self, Application, Node};
+use crate::command::identity::Identity;
 use crate::command::line::Scope;
-use crate::command::{Entry, Kind, no_options, serving};
+use crate::command::plan::{Readiness, Recipe};
+use crate::command::temporary::Temporary;
+use crate::command::{Entry, Kind, no_options, serving, settings};
+use crate::gateway;
 use crate::gateway::listener::is_listening;
 
 /// The table's row.
@@ -58,8 +63,30 @@ impl Cgi {
     pub fn run(self) -> Result<ExitCode, Failure> {
         match self.gateway() {
             Ok(gateway) => gateway.run(),
-            Err(this) => serving::run_once(&this.scope, &this.application),
+            Err(this) => this.answer(),
         }
+    }
+
+    /// Answers the request that this process was started for.
+    fn answer(&self) -> Result<ExitCode, Failure> {
+        let scope = &self.scope;
+        let mut recipe = match Recipe::of(scope, &self.application, Vec::new())? {
+            Recipe::Demo => Recipe::Demo,
+            Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
+        };
+        let mut options = settings::cgi(&scope.configuration);
+        Identity::of(scope)?.assume()?;
+        let folder = Temporary::of(&scope.configuration).find()?;
+        Arc::make_mut(&mut options.spool).folder.clone_from(&folder);
+        recipe.keep_in(folder);
+        let patience = scope.configuration.duration("runner.stop_timeout");
+        serving::runtime()?.block_on(async {
+            let application = recipe.start(Readiness::First).await?;
+            let served = gateway::cgi::serve(Arc::clone(&application), options).await;
+            application.stop(patience).await;
+            served?;
+            Ok(ExitCode::SUCCESS)
+        })
     }
 
     /// What it is where standard input is a listening socket: a server.

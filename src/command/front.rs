@@ -9,11 +9,15 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::Application;
+use crate::faults::spawn_vital;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::gateway::stop::{Manner, Stop};
+
+/// The task behind a listening socket, where it has a fault.
+const GATEWAY: &str = "the task that accepts connections";
 
 /// A gateway, and how it is to behave.
 #[derive(Clone, Debug)]
@@ -97,12 +101,12 @@ impl Front {
             Gateway::Http(options) => {
                 let (sender, options) = watch::channel(options);
                 let serving = http::serve(listener, application, options, stop.clone());
-                (Tuning::Http(sender), tokio::spawn(serving))
+                (Tuning::Http(sender), spawn_vital(GATEWAY, serving))
             }
             Gateway::FastCgi(options) => {
                 let (sender, options) = watch::channel(options);
                 let serving = fastcgi::serve(listener, application, options, stop.clone());
-                (Tuning::FastCgi(sender), tokio::spawn(serving))
+                (Tuning::FastCgi(sender), spawn_vital(GATEWAY, serving))
             }
         };
         Ok(Self {

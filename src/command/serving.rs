@@ -2,7 +2,6 @@
 //! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -10,16 +9,12 @@ use tokio::task::JoinSet;
 
 use crate::command::askers::Askers;
 use crate::command::failure::Failure;
-use crate::command::graph;
-use crate::command::identity::Identity;
-use crate::command::line::Scope;
-use crate::command::plan::{Announcement, Plan, Readiness, Recipe};
+use crate::command::plan::{Announcement, Plan, Readiness};
 use crate::command::preparation::{Preparation, Prepared, prepared, stand_in};
 use crate::command::seating::{self, Claimed, Seating};
 use crate::command::service::{Service, Version};
-use crate::command::settings;
 use crate::command::signals::{Signals, Told};
-use crate::command::temporary::Temporary;
+use crate::faults;
 use crate::gateway::stop::Manner;
 use crate::log;
 use crate::supervisor::control::{Answer, Asked, Handover, Order};
@@ -61,32 +56,11 @@ pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
     ended
 }
 
-/// Answers one CGI request.
+/// One thread owns all connections; the workers do the work.
 ///
 /// # Errors
-/// The application cannot be started.
-pub fn run_once(scope: &Scope, application: &graph::Application) -> Result<ExitCode, Failure> {
-    let mut recipe = match Recipe::of(scope, application, Vec::new())? {
-        Recipe::Demo => Recipe::Demo,
-        Recipe::Wsgi(options) => Recipe::Wsgi(Box::new(settings::for_one_request(*options))),
-    };
-    let mut options = settings::cgi(&scope.configuration);
-    Identity::of(scope)?.assume()?;
-    let folder = Temporary::of(&scope.configuration).find()?;
-    Arc::make_mut(&mut options.spool).folder.clone_from(&folder);
-    recipe.keep_in(folder);
-    let patience = scope.configuration.duration("runner.stop_timeout");
-    runtime()?.block_on(async {
-        let application = recipe.start(Readiness::First).await?;
-        let served = crate::gateway::cgi::serve(Arc::clone(&application), options).await;
-        application.stop(patience).await;
-        served?;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// One thread owns all connections; the workers do the work.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// The system has no descriptors left.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -110,6 +84,8 @@ struct Master {
     service: Option<Service>,
     /// What ends beside the service, each within its own time.
     leaving: JoinSet<()>,
+    /// A task has failed without which it cannot go on.
+    broken: bool,
     /// The right to the seat, until it is taken.
     claim: Option<Claimed>,
     seat: Option<Seat>,
@@ -167,6 +143,7 @@ impl Master {
             failure: None,
             service: None,
             leaving: JoinSet::new(),
+            broken: false,
         })
     }
 
@@ -213,6 +190,10 @@ impl Master {
                             }
                         }
                     }
+                }
+                () = faults::vital(), if !self.broken => {
+                    self.broken = true;
+                    return Event::Told(End::Stop);
                 }
                 asked = order(&mut self.seat, &mut self.tether) => if let Some(event) = self.ordered(asked) {
                     return event;
@@ -294,6 +275,7 @@ impl Master {
             Action::Abandon => self.preparing = None,
             Action::Refuse => self.refuse(),
             Action::End(end) => self.end(end).await,
+            Action::Leave if self.broken => return Ok(Some(ExitCode::FAILURE)),
             Action::Leave => return Ok(Some(ExitCode::SUCCESS)),
             Action::Fail => {
                 let unknown = || Failure::World(anyhow!("it could not be started"));

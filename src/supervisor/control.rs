@@ -34,6 +34,7 @@ use super::client;
 use super::order::encode;
 use super::own_file::{OwnFile, temporary_name};
 use super::trust::Trust;
+use crate::faults::spawn_vital;
 use crate::unix;
 
 pub use super::order::{Answer, Handed, Handover, Order};
@@ -116,7 +117,10 @@ impl Control {
         Ok(Self {
             orders,
             file,
-            _server: AbortOnDropHandle::new(tokio::spawn(serve(listener, asked))),
+            _server: AbortOnDropHandle::new(spawn_vital(
+                "the control socket",
+                serve(listener, asked),
+            )),
         })
     }
 

@@ -16,6 +16,7 @@ use super::staff::{Event, Member, Order, Source, Staff, Stopping, TemplateId};
 use super::template::{Inbox, Template};
 use super::watch::{self, Watch};
 use super::{Shared, lock, reader};
+use crate::faults::{self, caught};
 use crate::log;
 use crate::unix::Process;
 
@@ -95,9 +96,11 @@ impl Staff {
         self.last_id += 1;
         let id = self.last_id;
         let (kill, killed) = oneshot::channel();
-        tokio::spawn(listen(Arc::clone(&self.shared), id, inbox));
+        let hears = listen(Arc::clone(&self.shared), id, inbox);
+        faults::spawn_vital("the task that hears what starts workers", hears);
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        tokio::spawn(wait(Arc::clone(&self.shared), id, child, killed));
+        let waits = wait(Arc::clone(&self.shared), id, child, killed);
+        faults::spawn_vital("the task that waits for what starts workers", waits);
         self.sources.insert(
             id,
             Source {
@@ -361,7 +364,9 @@ async fn wait(
 
 /// Reads what a lane sends until the end, and settles what is left then.
 async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: CancellationToken) {
-    if reader::read_lane(&shared, seat, &ended).await.is_err() {
+    let read = caught("a lane", reader::read_lane(&shared, seat, &ended)).await;
+    // Whichever side is at fault: nothing more is understood here.
+    if !matches!(read, Ok(Ok(()))) {
         shared.tell(Event::Confused(seat.0));
     }
     lock(&shared.pool).lane_closed(seat);

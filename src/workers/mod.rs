@@ -21,10 +21,12 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::application::status::Status;
 use crate::application::{Depot, Request, Response};
+use crate::faults;
 
 use pool::{Limits, Pool, WorkerId};
 use resources::Resources;
@@ -169,8 +171,12 @@ impl Workers {
             attendants: TaskTracker::new(),
         });
         let tasks = [
-            AbortOnDropHandle::new(tokio::spawn(write_batches(Arc::clone(&shared)))),
-            AbortOnDropHandle::new(tokio::spawn(tick(Arc::clone(&shared)))),
+            AbortOnDropHandle::new(again(
+                "the task that writes to workers",
+                &shared,
+                write_batches,
+            )),
+            AbortOnDropHandle::new(again("the clock", &shared, tick)),
         ];
         staff::start(Arc::clone(&shared), options, inbox).await?;
         Ok(Self {
@@ -250,6 +256,16 @@ impl Drop for Leaver<'_> {
             lock(pool).forsake();
         }
     }
+}
+
+/// Starts a task that has all that it needs to know in what is shared, and can be begun anew.
+fn again<F: Future<Output = ()> + Send + 'static>(
+    what: &'static str,
+    shared: &Arc<Shared>,
+    task: fn(Arc<Shared>) -> F,
+) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    faults::spawn_again(what, move || task(Arc::clone(&shared)))
 }
 
 /// Writes to the workers whenever something was sent to them.

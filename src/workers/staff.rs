@@ -23,6 +23,7 @@ use super::turnover::Due;
 use super::watch::{Question, Watch};
 use super::{MOMENT, Shared, WorkerOptions, lock};
 use crate::children::{self, Awaited};
+use crate::faults;
 use crate::log;
 use crate::unix::Process;
 
@@ -208,7 +209,7 @@ pub async fn start(
         awaiting: Vec::new(),
         stopping: None,
     };
-    tokio::spawn(staff.run(inbox, children));
+    faults::spawn_vital("the task that keeps workers", staff.run(inbox, children));
     started
         .await
         .unwrap_or_else(|_| Err(anyhow!("no worker could be started")))

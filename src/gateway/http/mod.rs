@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
+use crate::faults::{Fault, caught};
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::http::head::{Head, Refusal};
 use crate::gateway::http::raw_heads::{Framing, RawHeads};
@@ -218,7 +219,11 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
             request.extensions_mut().insert(odd);
         }
         let response = answer.call(request, Arc::clone(&client));
-        async { Ok::<_, Infallible>(response.await) }
+        async {
+            // The log says where the fault is.
+            let response = caught("a request", response).await;
+            Ok::<_, Infallible>(response.unwrap_or_else(|Fault| reply::failed()))
+        }
     });
     let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
     let ended = tokio::select! {

@@ -114,6 +114,22 @@ fn has_body(status: StatusCode, method: &Method) -> bool {
     !none && *method != Method::HEAD
 }
 
+/// The answer where we ourselves have failed. What else the client sends may not have been read.
+pub fn failed() -> HttpResponse {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let ours = Response::plain(status);
+    let body = match ours.body {
+        ResponseBody::Bytes(text) => Body::from(text),
+        ResponseBody::Stream(_) | ResponseBody::File { .. } => Body::empty(),
+    };
+    let mut reply = HttpResponse::new(body);
+    *reply.status_mut() = status;
+    *reply.headers_mut() = ours.headers;
+    let close = HeaderValue::from_static("close");
+    reply.headers_mut().insert(header::CONNECTION, close);
+    reply
+}
+
 /// The length of a body that an answer to `HEAD` may tell: an application that gives none at all has
 /// left it out for that answer.
 fn known_length(body: &ResponseBody) -> Option<u64> {
