@@ -14,13 +14,15 @@ ZSH_COMPLETIONS = $(SHARE)/zsh/site-functions
 FISH_COMPLETIONS = $(SHARE)/fish/vendor_completions.d
 # Nobody's own settings have a part in what is installed.
 COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent target/release/runner completions
+# What is installed does not tell where it was built: paths of crates and of this project are shortened in its messages.
+REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates"
 # Where the recipes look for what cargo has built, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .PHONY: all run test fuzz bench install uninstall clean
 
 all:
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --config 'build.rustflags = [$(REMAP)]'
 
 run: all
 	PATH="$(CURDIR)/target/release:$$PATH" examples/hello/hello.ini

@@ -216,6 +216,20 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// Lets no other process of the same user, such as a worker, look into this one or change it (ptrace(2)), where the
+/// system can do that; programs that we start are as always. Where core files are allowed (`ulimit -c`), somebody wants
+/// to look: then it is left as it is, since there would be none.
+pub fn forbid_tracing() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
+        if getrlimit(Resource::Core).current == Some(0) {
+            // It does as well without.
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        }
+    }
+}
+
 /// How many descriptors a program that we start is to be allowed; `None` for as many as we are.
 #[must_use]
 pub fn descriptors_at_start() -> Option<u64> {

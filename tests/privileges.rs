@@ -355,3 +355,55 @@ fn mistakes_are_shown_where_they_were_made() {
         assert!(said.stderr.contains(hint), "{}", said.stderr);
     }
 }
+
+#[test]
+fn workers_cannot_look_into_the_server_unless_core_files_are_allowed() {
+    const LOOKS: &str = "\
+def application(environ, start_response):
+    start_response('200 OK', [])
+    try:
+        open('/proc/%s/mem' % environ['QUERY_STRING'], 'rb').close()
+        open('/proc/self/mem', 'rb').close()
+        found = 'all of it'
+    except PermissionError as error:
+        found = error.filename.split('/')[2]
+    return [found.encode()]
+";
+    let folder = folder("").file("whoami.py", LOOKS);
+    let script = |limit: &str| match geteuid().is_root() {
+        true => {
+            format!("ulimit -S -c {limit}; exec setpriv --reuid=1 --regid=1 --clear-groups \"$@\"")
+        }
+        false => format!("ulimit -S -c {limit}; exec \"$@\""),
+    };
+    for (limit, may) in [("0", false), ("1", true)] {
+        let runner = env!("CARGO_BIN_EXE_runner");
+        let script = script(limit);
+        let server = folder.program("sh", ["-c", &script, "sh", runner, "runIni", "app.ini"]);
+        let server = server.start();
+        let pid = server.pid().to_string();
+        let found = server.get(&format!("/?{pid}")).ok();
+        assert_eq!(found, if may { "all of it" } else { &pid }, "{limit}");
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn workers_cannot_look_into_a_server_that_has_become_their_user() {
+    if !geteuid().is_root() {
+        return;
+    }
+    const LOOKS: &str = "\
+def application(environ, start_response):
+    start_response('200 OK', [])
+    try:
+        open('/proc/%s/mem' % environ['QUERY_STRING'], 'rb').close()
+        return [b'all of it']
+    except PermissionError:
+        return [b'refused']
+";
+    let folder = folder("runner.user = 'nobody'\n").file("whoami.py", LOOKS);
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    assert_eq!(server.get(&format!("/?{}", server.pid())).ok(), "refused");
+    assert_eq!(server.stop().status, 0);
+}

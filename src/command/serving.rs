@@ -112,6 +112,7 @@ impl Master {
         let handover = claim.handover()?;
         let listener = seating::listen(handover.sockets, &plan.url, |url| identity.listen(url))?;
         identity.assume()?;
+        unix::forbid_tracing();
         plan.find_folder()?;
         if claim.is_succession() {
             plan.find_programs()?;

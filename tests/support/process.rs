@@ -12,7 +12,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Resource, Signal, geteuid, getrlimit, kill_process, kill_process_group, setrlimit,
+};
 
 use super::http::{self, Address, Reply, Waits};
 use super::{DEADLINE, Folder};
@@ -36,6 +38,7 @@ impl Program {
     ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        allow_looking();
         let mark = format!("{}-{count}", std::process::id());
         let mut command = Command::new(program);
         command
@@ -163,6 +166,16 @@ impl Program {
             mark: self.mark.clone(),
             folder: self.folder.path("").to_string_lossy().into_owned(),
         }
+    }
+}
+
+/// Has the processes of an ordinary user be seen by the tests of that user: a server lets nobody look at its descriptors
+/// and its environment unless core files are allowed.
+fn allow_looking() {
+    let mut limit = getrlimit(Resource::Core);
+    if !geteuid().is_root() && limit.current == Some(0) {
+        limit.current = Some(1);
+        let _ = setrlimit(Resource::Core, limit);
     }
 }
 
