@@ -112,6 +112,30 @@ fn children() -> Option<impl Iterator<Item = i32>> {
     }))
 }
 
+/// The children that are left to us, and that nobody waits for, as far as they are meant. Those that have ended are
+/// buried. None, where the system does not tell.
+pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
+    let children = children().into_iter().flatten();
+    let lives = |&pid: &i32| !awaited().contains_key(&pid) && !bury_orphan(pid);
+    children
+        .filter(lives)
+        .filter(|&pid| is_meant(pid))
+        .collect()
+}
+
+/// Sends a signal to a child that is left to us. It is a child of ours until somebody buries it: so is nobody else hit who
+/// got its number later.
+pub fn signal_orphan(pid: i32, signal: rustix::process::Signal) {
+    let all = awaited();
+    let is_ours = || children().is_some_and(|mut children| children.any(|child| child == pid));
+    if !all.contains_key(&pid)
+        && is_ours()
+        && let Some(pid) = rustix::process::Pid::from_raw(pid)
+    {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
 /// Whether a child of ours, which has not been waited for, has ended.
 #[must_use]
 pub fn has_ended(child: u32) -> bool {

@@ -64,4 +64,6 @@ pub mod log;
 
 pub mod unix;
 
+pub mod here;
+
 pub mod children;

@@ -12,6 +12,7 @@ use crate::command::graph::{self, Node};
 use crate::command::help;
 use crate::command::line::{Line, Scope};
 use crate::config::Layer;
+use crate::here;
 use crate::log;
 use crate::supervisor::{successor, tether};
 
@@ -27,6 +28,7 @@ static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    here::folder();
     let _farewell = log::Farewell;
     successor::inherit();
     tether::inherit();

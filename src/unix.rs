@@ -364,6 +364,20 @@ pub fn hand_down(command: &mut std::process::Command, descriptor: OwnedFd) {
     }
 }
 
+/// Has a program that is about to be started begin in a folder, whatever became of its name.
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn begin_in(command: &mut std::process::Command, folder: BorrowedFd<'_>) -> io::Result<()> {
+    let folder = folder.try_clone_to_owned()?;
+    let prepare = move || Ok(rustix::process::fchdir(&folder)?);
+    // SAFETY: between fork and exec it makes one system call, which neither allocates nor locks.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+    Ok(())
+}
+
 /// Has a program that is about to be started get a signal if the thread that starts it, and so this process, is gone
 /// before it, where the system can do that (`PR_SET_PDEATHSIG`). Panics if it is none, or the C library's own (`nptl(7)`).
 pub fn signal_as_orphan(command: &mut std::process::Command, signal: i32) {

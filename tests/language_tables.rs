@@ -76,6 +76,7 @@ fn settings_have_the_accessor_of_their_kind() {
                     unset
                 );
             }
+            Kind::Automatic => assert_eq!(configuration.automatic(setting.name), None),
             Kind::Path => assert_eq!(configuration.path(setting.name), None),
             Kind::Texts => assert!(configuration.texts(setting.name).is_empty()),
             Kind::Rights => assert_eq!(configuration.optional_integer(setting.name), None),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use runner::application::Application;
 
+use runner::workers::Preload;
 use support::{APPLICATION, GRACE, Watched, blocks, body, bounded, kill, pool, pool_of, watch};
 
 #[tokio::test]
@@ -187,7 +188,7 @@ async fn the_death_of_the_template_stops_nothing() {
 #[tokio::test]
 async fn without_preload_each_worker_imports_for_itself() {
     let pool = pool(|options| {
-        options.preload = false;
+        options.preload = Preload::Never;
         options.min = 2;
         options.max = 2;
     })
@@ -305,10 +306,10 @@ async fn processes_of_an_application_obey_signals() {
 
 #[tokio::test]
 async fn nothing_is_left_after_a_stop() {
-    for preload in [true, false] {
+    for preload in [Preload::Auto, Preload::Never] {
         let pool = pool(|options| options.preload = preload).await;
         let (worker, parent) = (pool.text("/pid").await, pool.text("/parent").await);
-        let processes = [Some(worker), preload.then_some(parent)];
+        let processes = [Some(worker), (preload == Preload::Auto).then_some(parent)];
         let processes: Vec<_> = processes.iter().flatten().map(|pid| watch(pid)).collect();
         pool.wsgi.stop(GRACE).await;
         assert!(processes.iter().all(Watched::has_ended));

@@ -95,8 +95,102 @@ fn sys_argv_is_as_in_any_program() {
         );
 }
 
+/// A Python that says what it was asked to do; and modules that say that they were imported: the standard library's,
+/// and one that nobody else has.
+fn hostile(standard: &[&str]) -> Folder {
+    let says = "import os\nos.write(2, b'imported from here\\n')\n";
+    let folder = Folder::new()
+        .file("here/.venv/pyvenv.cfg", "")
+        .executable("here/.venv/bin/python", FALSE_PYTHON)
+        .file("here/lure.py", format!("{says}seven = int\n"));
+    let names = standard.iter().map(|name| format!("here/{name}.py"));
+    names.fold(folder, |folder, name| folder.file(name, says))
+}
+
+/// Whoever can write to the folder that somebody happens to be in would have it run otherwise.
 #[test]
-fn modules_are_found_beside_the_file_then_here_then_where_python_looks() {
+fn nothing_is_looked_for_here_when_a_file_of_another_folder_is_run() {
+    let serve = "commands.Alias(command=['serve', 'WSGI', 'import:program.application'])";
+    let application = "import json\n\ndef application(environ, start_response):\n    \
+                       start_response('200 OK', [])\n    return [json.dumps('well').encode()]\n";
+    let all = [
+        "os",
+        "sys",
+        "json",
+        "socket",
+        "types",
+        "traceback",
+        "importlib",
+        "platform",
+        "resource",
+        "struct",
+        "threading",
+        "signal",
+        "logging",
+        "select",
+        "weakref",
+        "atexit",
+        "mmap",
+    ];
+    let folder = hostile(&all)
+        .file("files/app.ini", "app = importString('program.seven')\n")
+        .file("files/lure.ini", "app = importString('lure.seven')\n")
+        .file("files/serve.ini", format!("app = {serve}\n"))
+        .file("files/program.py", format!("{PROGRAM}\n{application}"));
+    let run = |name: &str| {
+        let program = folder.runner(["runIni", &format!("../files/{name}")]);
+        program.current_folder(folder.path("here"))
+    };
+    run("app.ini").run().is(7, "", "");
+    let outcome = run("lure.ini").run();
+    let reason = "error: cannot import `lure.seven`: ModuleNotFoundError: No module named 'lure'\n";
+    outcome.is(1, "", reason);
+    let server = run("serve.ini").start();
+    assert_eq!(server.get("/").ok(), "\"well\"");
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    assert!(
+        !outcome.stderr.contains("imported from here"),
+        "{outcome:#?}"
+    );
+}
+
+/// PYTHONPATH is the application's: what `runner` itself needs comes from the standard library.
+#[test]
+fn modules_of_the_standard_library_are_not_taken_from_elsewhere() {
+    // Some others Python itself may import before it runs anything.
+    let ours = [
+        "traceback",
+        "socket",
+        "platform",
+        "resource",
+        "select",
+        "mmap",
+    ];
+    let folder = hostile(&ours).file("app/program.py", format!("{PROGRAM}\nimport lure\n"));
+    for path in ["here", "."] {
+        // Relative to the current folder, or that itself.
+        let outcome = folder
+            .runner(["import:program.seven"])
+            .current_folder(folder.path("app"))
+            .env("PYTHONPATH", format!("../{path}:"))
+            .run();
+        let wanted = match path {
+            "here" => (7, "imported from here\n"),
+            _ => (
+                1,
+                "error: cannot import `program.seven`: ModuleNotFoundError",
+            ),
+        };
+        assert_eq!(outcome.status, wanted.0, "{outcome:#?}");
+        assert!(outcome.stderr.starts_with(wanted.1), "{outcome:#?}");
+        let imported = outcome.stderr.matches("imported from here").count();
+        assert_eq!(imported, usize::from(path == "here"), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn modules_are_found_beside_the_file_then_here_if_they_are_typed_then_where_python_looks() {
     let prints = |text: &str| format!("def main():\n    print({text:?})\n");
     let folder = Folder::new()
         .file("files/app.ini", "app = importString('both.main')\n")
@@ -107,14 +201,16 @@ fn modules_are_found_beside_the_file_then_here_then_where_python_looks() {
         .file("cwd/here.py", prints("in the current folder"))
         .file("lib/here.py", prints("on PYTHONPATH"))
         .file("lib/path.py", prints("on PYTHONPATH"));
-    let cases = [
-        ("app.ini", "beside the file\n"),
-        ("here.ini", "in the current folder\n"),
-        ("path.ini", "on PYTHONPATH\n"),
+    let cases: [(&[&str], &str); 5] = [
+        (&["runIni", "../files/app.ini"], "beside the file\n"),
+        (&["runIni", "../files/here.ini"], "on PYTHONPATH\n"),
+        (&["runIni", "../files/path.ini"], "on PYTHONPATH\n"),
+        (&["import:both.main"], "in the current folder\n"),
+        (&["import:here.main"], "in the current folder\n"),
     ];
-    for (file, printed) in cases {
+    for (words, printed) in cases {
         folder
-            .runner(["runIni", &format!("../files/{file}")])
+            .runner(words)
             .current_folder(folder.path("cwd"))
             .env("PYTHONPATH", folder.path("lib"))
             .run()

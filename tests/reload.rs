@@ -30,6 +30,39 @@ def application(environ, start_response):
     )
 }
 
+/// A link that is switched from release to release: what has its name now is served, whatever was there at the start.
+#[test]
+fn a_reload_follows_the_folder_that_it_was_started_in_by_its_name() {
+    for removed in [false, true] {
+        let file = FILE.replace("tcp://127.0.0.1:0", "unix:../../socket");
+        let reads = "\nimport os\nlater = open('text').read()\n";
+        let folder = Folder::new()
+            .file("releases/1/app.ini", &file)
+            .file("releases/1/app.py", version(1) + reads)
+            .file("releases/1/text", "")
+            .file("releases/2/app.ini", &file)
+            .file("releases/2/app.py", version(2) + reads)
+            .file("releases/2/text", "");
+        let current = folder.path("current");
+        std::os::unix::fs::symlink("releases/1", &current).expect("a link");
+        let socket = Address::Unix(folder.path("socket"));
+        let server = folder
+            .runner(["runIni", "app.ini"])
+            .current_folder(&current)
+            .env("PWD", &current)
+            .start_at(socket);
+        assert_eq!(server.get("/").ok(), "version 1");
+        std::fs::remove_file(&current).expect("a link");
+        std::os::unix::fs::symlink("releases/2", &current).expect("a link");
+        if removed {
+            std::fs::remove_dir_all(folder.path("releases/1")).expect("a folder");
+        }
+        reload(&server, RELOADED);
+        assert_eq!(server.get("/").ok(), "version 2", "{removed}");
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 /// Asks on a connection that is kept.
 fn ask(connection: &mut Connection) -> Reply {
     connection.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n");

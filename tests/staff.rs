@@ -11,6 +11,7 @@ use runner::application::Application;
 use runner::application::status::WorkerState;
 use tokio::task::JoinHandle;
 
+use runner::workers::Preload;
 use support::{GRACE, Pool, bounded, kill, pool, pool_of, watch};
 
 impl Pool {
@@ -159,7 +160,7 @@ def application(environ, start_response):
     return [b'%d' % os.getpid()]
 ";
     let pool = pool_of(source, |options| {
-        options.preload = false;
+        options.preload = Preload::Never;
         options.min = 2;
         options.max = 2;
     })
@@ -244,7 +245,7 @@ async fn workers_are_added_one_at_a_time() {
 /// No process is kept for an application that nobody uses, but the one that has imported it.
 #[tokio::test]
 async fn without_a_least_number_the_first_request_starts_a_worker() {
-    for preload in [true, false] {
+    for preload in [Preload::Auto, Preload::Never] {
         let pool = pool(|options| {
             options.min = 0;
             options.preload = preload;
@@ -270,13 +271,13 @@ async fn without_a_least_number_an_import_that_fails_is_found_at_the_start() {
             options.preload = preload;
         })
     };
-    let error = start(true).await.err().expect("it fails");
+    let error = start(Preload::Auto).await.err().expect("it fails");
     assert!(
         format!("{error:#}").contains("nothing_like_this"),
         "{error:#}"
     );
     // Unless it is to be imported in each worker.
-    let pool = start(false).await.expect("nothing to be started");
+    let pool = start(Preload::Never).await.expect("nothing to be started");
     let error = bounded(pool.wsgi.all_ready()).await.expect_err("it fails");
     assert!(
         format!("{error:#}").contains("nothing_like_this"),

@@ -276,7 +276,7 @@ db.url = 'postgres://me:********@host/db'  # app.ini:5, the file
         let set = format!("runner.workers.max = 8  # low.ini:1, {layer}\n");
         assert!(shown.contains(&set), "{shown}");
         assert!(
-            shown.contains("runner.workers.preload = True  # built in\n"),
+            shown.contains("runner.workers.preload = 'auto'  # built in\n"),
             "{shown}"
         );
         let mut lines = shown.lines();

@@ -15,6 +15,7 @@ use runner::application::status::{Failure, Worker, WorkerState};
 use runner::workers::WorkerOptions;
 use tokio::task::LocalSet;
 
+use runner::workers::Preload;
 use support::{APPLICATION, GRACE, Pool, bounded, kill, pool, pool_of, watch};
 
 /// How many ask at the same time.
@@ -96,7 +97,7 @@ async fn nothing_is_lost_when_workers_are_old() {
 #[tokio::test]
 async fn nothing_is_lost_when_a_new_worker_imports_the_application_afresh() {
     is_replaced(3, |options| {
-        options.preload = false;
+        options.preload = Preload::Never;
         options.turnover.max_requests = 50;
     })
     .await;
@@ -142,7 +143,7 @@ async fn a_worker_that_is_replaced_finishes_what_it_is_on() {
 #[tokio::test]
 async fn a_worker_stays_while_it_has_no_successor() {
     let pool = pool(|options| {
-        options.preload = false;
+        options.preload = Preload::Never;
         options.turnover.max_requests = 5;
     })
     .await;
@@ -228,7 +229,7 @@ async fn workers_that_die_at_once_are_tried_again_until_they_do_not() {
         })
         .await;
     for wanted in [
-        "exited with status 7 before its first answer",
+        "exited with status 7 before it was ready",
         "the template was killed by SIGKILL",
     ] {
         let said = |failure: &Failure| failure.what.contains(wanted);

@@ -133,6 +133,50 @@ fn a_process_that_should_start_workers_and_does_nothing_is_replaced() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// Nobody waits for it as long as for an import.
+#[test]
+fn without_a_worker_such_a_process_is_not_waited_for() {
+    let server = gated("[runner.workers]\nmax = 1\n[runner]\nstart_timeout = '1h'\n");
+    kill_process(template(&server), Signal::STOP).expect("our own process");
+    assert_eq!(server.get("/kill").status, 502);
+    assert!(server.get("/").ok().starts_with("pid "));
+    let said = "runner: the template did not fork within 2 s, and there is no worker\n";
+    server.wait_for_log(|log| log.contains(said));
+    assert_eq!(server.stop().status, 0);
+}
+
+/// To wait after each death, twice as long as after the last one, would be an outage of hours here.
+#[test]
+fn workers_that_were_ready_are_replaced_at_once() {
+    for (preload, crashes) in [("'auto'", 60), ("False", 14)] {
+        let server = gated(&format!("{TWO}preload = {preload}\n"));
+        for _ in 0..crashes {
+            assert_eq!(server.get("/kill").status, 502);
+        }
+        // Others are answered meanwhile.
+        let answered = thread::scope(|scope| {
+            let crashing = scope.spawn(|| {
+                for _ in 0..crashes {
+                    assert_eq!(server.get("/kill").status, 502);
+                }
+            });
+            let mut answered = 0;
+            while !crashing.is_finished() {
+                assert!(server.get("/").ok().starts_with("pid "));
+                answered += 1;
+            }
+            answered
+        });
+        assert!(answered > 0);
+        let log = server.log();
+        assert!(!log.contains("; it is replaced in "), "{log}");
+        assert!(
+            log.contains(" before its first answer; GET /kill is answered 502; it is replaced\n")
+        );
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 #[test]
 fn a_process_that_should_start_workers_and_does_nothing_holds_up_no_stop() {
     let server = gated("[runner.workers]\nmax = 1\n[runner]\nstop_timeout = '300ms'\n");
@@ -256,7 +300,12 @@ fn an_application_that_cannot_be_loaded_is_one_readable_error() {
 
 const THREADED: &str = "\
 import threading
-thread = threading.Thread(target=threading.Event().wait, daemon=True)
+event = threading.Event()
+
+def wait():
+    event.wait()
+
+thread = threading.Thread(target=wait, name='helper', daemon=True)
 thread.start()
 
 def application(environ, start_response):
@@ -273,7 +322,7 @@ fn threads_at_import_need_workers_that_are_started_afresh() {
         "WSGI",
         "import:threaded.application",
     ];
-    let reason = "`threaded.application` started 1 thread while it was imported";
+    let reason = "the import of `threaded.application` leaves what forks cannot share: the thread `helper` (";
     for (settings, is_said) in [
         (TWO.to_owned(), true),
         (format!("{TWO}preload = False\n"), false),
@@ -290,7 +339,8 @@ fn threads_at_import_need_workers_that_are_started_afresh() {
         let outcome = server.stop();
         assert_eq!(outcome.status, 0);
         assert_eq!(outcome.stderr.contains(reason), is_said, "{outcome:#?}");
-        assert_eq!(outcome.stderr.contains("runner.workers.preload"), is_said);
+        let place = "[folder]/threaded.py, in wait); each worker imports it afresh";
+        assert_eq!(outcome.stderr.contains(place), is_said, "{outcome:#?}");
     }
 }
 

@@ -13,6 +13,8 @@ use crate::command::target::Target;
 
 /// What the Python process runs.
 const SCRIPT: &str = concat!(
+    include_str!("../workers/start.py"),
+    "\n\n",
     include_str!("../workers/resolve.py"),
     "\n\n",
     include_str!("call.py")
@@ -37,8 +39,8 @@ impl Call {
     /// # Errors
     /// There is no Python.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let python = plan::python(&self.scope)?;
-        let folders = self.scope.search_path();
+        let python = plan::python(&self.scope, &self.origin)?;
+        let folders = self.scope.search_path(&self.origin);
         let error = Command::new(&python)
             .args(["-c", SCRIPT, self.target.as_str()])
             .arg(folders.len().to_string())

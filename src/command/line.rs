@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::command::failure::Failure;
 use crate::config::{Configuration, Layer};
 use crate::eval::Value;
+use crate::here;
 use crate::syntax::Diagnostic;
 
 /// Where a word was written.
@@ -181,7 +182,7 @@ impl Scope {
         // that is tried.
         folder
             .map(Path::to_owned)
-            .or_else(|| std::env::current_dir().ok())
+            .or_else(|| here::folder().map(Path::to_owned))
             .unwrap_or_default()
     }
 
@@ -194,10 +195,12 @@ impl Scope {
         }
     }
 
-    /// The folders where modules and virtual environments are looked for: that of the file that is run
-    /// (and that of the file it is a symbolic link to), and the current one.
+    /// The folders where the modules of an object, whose name was written somewhere, and virtual environments are looked
+    /// for: that of the file that is run (and that of the file it is a symbolic link to); and the current one where no
+    /// file is run, or the object was typed. Otherwise whoever can write to the folder that a file of another one is
+    /// started in could have anything run.
     #[must_use]
-    pub fn search_path(&self) -> Vec<PathBuf> {
+    pub fn search_path(&self, origin: &Origin) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = Vec::new();
         let file = self.file.as_ref().map(|file| &file.path);
         let beside = file.and_then(|file| folder_of(file).canonicalize().ok());
@@ -205,7 +208,11 @@ impl Scope {
         let parents = beside
             .into_iter()
             .chain(target.map(|target| folder_of(&target).to_owned()));
-        for folder in parents.chain(std::env::current_dir().ok()) {
+        let was_asked_for = file.is_none() || *origin == Origin::CommandLine;
+        let here = was_asked_for.then(here::folder).flatten();
+        // Its name may mean another folder later on.
+        let here = here.and_then(|folder| folder.canonicalize().ok());
+        for folder in parents.chain(here) {
             if !folders.contains(&folder) {
                 folders.push(folder);
             }

@@ -22,6 +22,7 @@ use crate::command::target::Target;
 use crate::command::temporary::Temporary;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
+use crate::here;
 use crate::run;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::supervision::{SideProgram, Supervision};
@@ -115,11 +116,13 @@ impl Plan {
         })
     }
 
-    /// Reads everything anew: the command line that this process was started with, and all files.
+    /// Reads everything anew: the command line that this process was started with, and all files, in the folder
+    /// that has the name of the current one by now.
     ///
     /// # Errors
     /// What is wrong with them now, or that they do not serve anything any more.
     pub fn anew() -> Result<Self, Failure> {
+        here::follow();
         let node = match run::parse(std::env::args_os())? {
             Wish::Run(line) => Some(run::resolve(line)?),
             // They end before anything is served.
@@ -233,8 +236,8 @@ impl Recipe {
     ) -> Result<Self, Failure> {
         match application {
             graph::Application::Demo { .. } => Ok(Self::Demo),
-            graph::Application::Wsgi { target, .. } => {
-                let options = settings::workers(scope, target, arguments)?;
+            graph::Application::Wsgi { target, origin, .. } => {
+                let options = settings::workers(scope, target, origin, arguments)?;
                 Ok(Self::Wsgi(Box::new(options)))
             }
         }
@@ -272,22 +275,22 @@ impl Recipe {
     }
 }
 
-/// The Python that runs applications.
+/// The Python that runs an object whose name was written somewhere.
 ///
 /// # Errors
 /// There is none, or not where the setting says.
-pub fn python(scope: &Scope) -> Result<PathBuf, Failure> {
+pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
     let setting = match scope.get(PYTHON)? {
         Some(Value::Str(python)) => Some(python.to_string()),
         Some(_) | None => None,
     };
-    let origin = Origin::Property(PYTHON.into());
+    let named = Origin::Property(PYTHON.into());
     let found = match &setting {
-        Some(python) => interpreter::named(python, &scope.folder(&origin)),
-        None => interpreter::nearest(&scope.search_path()),
+        Some(python) => interpreter::named(python, &scope.folder(&named)),
+        None => interpreter::nearest(&scope.search_path(origin)),
     };
     found.map_err(|missing| match setting {
-        Some(_) => scope.mistake(&origin, missing.message, missing.hint),
+        Some(_) => scope.mistake(&named, missing.message, missing.hint),
         None => Failure::mistake(missing.message, missing.hint),
     })
 }

@@ -16,6 +16,7 @@ use crate::command::seating::Seating;
 use crate::command::service::{self, Service, Version};
 use crate::command::signals::Signals;
 use crate::gateway::listener::Listener;
+use crate::here;
 use crate::supervisor::control::Handover;
 use crate::supervisor::successor::Successor;
 
@@ -72,6 +73,7 @@ impl Preparation {
         handover: anyhow::Result<Handover>,
         limit: Option<Duration>,
     ) -> Self {
+        here::follow();
         match handover.and_then(|handover| Successor::start(program, handover, limit)) {
             Ok(successor) => Self::Successor(Box::new(successor)),
             Err(error) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::command::failure::Failure;
 use crate::command::identity::Identity;
-use crate::command::line::Scope;
+use crate::command::line::{Origin, Scope};
 use crate::command::plan::{python, python_arguments};
 use crate::command::serve::Audience;
 use crate::command::target::Target;
@@ -15,10 +15,11 @@ use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
-use crate::workers::WorkerOptions;
+use crate::here;
 use crate::workers::pool::Limits;
 use crate::workers::resources::Resources;
 use crate::workers::turnover::Turnover;
+use crate::workers::{Preload, WorkerOptions};
 
 /// How an application is served by HTTP.
 #[must_use]
@@ -77,16 +78,19 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
 pub fn workers(
     scope: &Scope,
     target: &Target,
+    origin: &Origin,
     arguments: Vec<OsString>,
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
     Ok(WorkerOptions {
-        python: python(scope)?,
+        python: python(scope, origin)?,
         target: target.as_str().to_owned(),
-        search_path: scope.search_path(),
+        search_path: scope.search_path(origin),
         arguments: python_arguments(scope, target, arguments),
         environment: Identity::of(scope)?.environment(),
+        // Where that is refused, they begin in ours.
+        folder: here::hold().ok().map(Arc::new),
         imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
@@ -98,7 +102,11 @@ pub fn workers(
         },
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
-        preload: settings.boolean("runner.workers.preload"),
+        preload: match settings.automatic("runner.workers.preload") {
+            None => Preload::Auto,
+            Some(true) => Preload::Always,
+            Some(false) => Preload::Never,
+        },
         run_once: false,
         start_timeout: settings.duration("runner.start_timeout"),
         stop_timeout: settings.duration("runner.stop_timeout"),
@@ -135,7 +143,7 @@ pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
         max: 1,
         turnover: Turnover::default(),
         threads: 1,
-        preload: false,
+        preload: Preload::Never,
         run_once: true,
         ..options
     }

@@ -1,6 +1,6 @@
 //! `supervise FILE ARGS…`: an application kept running by one master.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving, set
 use crate::config::{self, COMMAND, Format, Layer, PID_FILE, SUPERVISED};
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
+use crate::here;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::seat::SeatOptions;
@@ -393,16 +394,12 @@ fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     let first = words.next().filter(|word| !word.text.is_empty())?;
     Some(SideProgram {
         program: match first.text.contains('/') {
-            true => absolute(scope.path(&first)).into(),
+            true => here::absolute(&scope.path(&first)).into(),
             false => first.exact,
         },
         arguments: words.map(|word| word.exact).collect(),
         is_served: false,
     })
-}
-
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
 }
 
 impl Supervise {

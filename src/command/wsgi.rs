@@ -11,8 +11,9 @@ pub const WSGI: Entry = Entry {
 The object is named as `import:package.module.object`,
 `import:package.module:object` or, where a function makes it,
 `import:package.module:function()`. Modules are looked for next to the file
-that is run, in the current folder, then where Python itself looks. It runs in
-worker processes: see `runner.python` and `runner.workers.*` in runner.ini(5).",
+that is run, in the current folder if no file is run or the name was typed,
+then where Python itself looks. It runs in worker processes: see `runner.python`
+and `runner.workers.*` in runner.ini(5).",
     kind: Kind::Adapter,
 };
 

@@ -111,6 +111,7 @@ impl Key {
             Kind::Text | Kind::Texts => "a text".to_owned(),
             kind @ (Kind::Integer { .. }
             | Kind::Boolean
+            | Kind::Automatic
             | Kind::Duration
             | Kind::Size
             | Kind::Program
@@ -131,6 +132,7 @@ impl Key {
             Kind::Texts => format!("{wanted}; the key may stand several times"),
             Kind::Integer { .. }
             | Kind::Boolean
+            | Kind::Automatic
             | Kind::Size
             | Kind::Text
             | Kind::Program
@@ -164,6 +166,7 @@ impl Key {
             // One of several, which are put together when all are known.
             Kind::Texts if !text.is_empty() => return Ok(Value::text(text)),
             Kind::Boolean
+            | Kind::Automatic
             | Kind::Duration
             | Kind::Size
             | Kind::Text

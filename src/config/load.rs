@@ -10,6 +10,7 @@ use super::reading::read_bounded;
 use super::rules::{Body, Origin, Rule, Rules};
 use super::sections::Section;
 use crate::eval::{Budget, Home, Value, check_import, evaluate, unknown_names};
+use crate::here;
 use crate::syntax::ast::Expression;
 use crate::syntax::file::{Line, decode, parse};
 use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, expression, quoted};
@@ -113,7 +114,7 @@ impl Loader {
                 return None;
             }
         };
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let absolute = here::absolute(path);
         self.open.push((real, shown));
         Some(Home {
             source,

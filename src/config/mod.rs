@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::eval::{Budget, Home, Properties, Value, evaluate};
+use crate::here;
 use crate::syntax::file::decode;
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
@@ -177,7 +178,7 @@ impl Configuration {
         let parsed = expression::parse(&source, &Fragment::new(text, 0))?;
         let home = Arc::new(Home {
             source,
-            folder: std::env::current_dir().ok(),
+            folder: here::folder().map(Path::to_owned),
             file_name: String::new(),
             shortcuts: HashMap::new(),
         });
@@ -277,6 +278,16 @@ impl Configuration {
         }
     }
 
+    /// A setting that is a truth value, or `'auto'`: `None`.
+    #[must_use]
+    pub fn automatic(&self, name: &'static str) -> Option<bool> {
+        match self.settings.get(name) {
+            Some(Checked::Boolean(truth)) => Some(*truth),
+            Some(Checked::Text(text)) if text == setting::AUTO => None,
+            other => wrong_accessor(name, other),
+        }
+    }
+
     /// A setting that is a duration.
     #[must_use]
     pub fn duration(&self, name: &'static str) -> Duration {
@@ -339,8 +350,7 @@ impl Configuration {
             other => wrong_accessor(name, other),
         };
         let folder = self.folder(name).unwrap_or(Path::new(""));
-        let path = folder.join(path);
-        Some(std::path::absolute(&path).unwrap_or(path))
+        Some(here::absolute(&folder.join(path)))
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Kind {
     },
     /// `True` or `False`.
     Boolean,
+    /// The same, or `'auto'`: it is seen what is right.
+    Automatic,
     /// Seconds as a number, or `'1.5s' '500ms' '2m' '1h' '1d'`.
     Duration,
     /// Bytes as a number, or `'64k' '10M' '1G'`.
@@ -52,6 +54,7 @@ impl Kind {
             } => "a whole number".to_owned(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Boolean => "`True` or `False`".to_owned(),
+            Self::Automatic => "`'auto'`, `True` or `False`".to_owned(),
             Self::Duration => "a duration".to_owned(),
             Self::Size => "a size".to_owned(),
             Self::Text => "a string".to_owned(),
@@ -84,9 +87,12 @@ impl Kind {
             Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
             Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
             Self::Rights => format!("{wanted}, as in `'027'`"),
-            Self::Integer { .. } | Self::Boolean | Self::Text | Self::Program | Self::Account => {
-                wanted
-            }
+            Self::Integer { .. }
+            | Self::Boolean
+            | Self::Automatic
+            | Self::Text
+            | Self::Program
+            | Self::Account => wanted,
             Self::Texts => format!("{wanted}: `['…', '…']`"),
         }
     }
@@ -170,6 +176,9 @@ pub enum Checked {
     Path(PathBuf),
 }
 
+/// What stands for a truth value that is found out.
+pub const AUTO: &str = "auto";
+
 /// The longest duration: 100 years, so that no sum of times overflows.
 const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
 
@@ -207,7 +216,10 @@ pub fn check(
         (Kind::Integer { .. }, Value::Str(text)) if text.trim().parse::<u64>().is_ok() => Err(
             wrong_type(Some(format!("write `{}` without quotes", text.trim()))),
         ),
-        (Kind::Boolean, Value::Bool(truth)) => Ok(Checked::Boolean(*truth)),
+        (Kind::Boolean | Kind::Automatic, Value::Bool(truth)) => Ok(Checked::Boolean(*truth)),
+        (Kind::Automatic, Value::Str(text)) if text.as_ref() == AUTO => {
+            Ok(Checked::Text(AUTO.to_owned()))
+        }
         (Kind::Duration, _) => {
             let seconds = match value {
                 Value::Str(text) => with_unit(text, DURATIONS),
@@ -287,7 +299,7 @@ pub fn check(
                 Some(None) | None => Err(wrong_type(None)),
             }
         }
-        (Kind::Boolean, Value::Int(_)) => {
+        (Kind::Boolean | Kind::Automatic, Value::Int(_)) => {
             let hint = if value.truth() {
                 "write `True`"
             } else {

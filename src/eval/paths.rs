@@ -3,6 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use crate::here;
+
 use super::budget::Fault;
 use super::calls::Bound;
 use super::interpreter::Evaluator;
@@ -30,7 +32,7 @@ fn path(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Ar
 fn located(evaluator: &Evaluator<'_>, path: &str) -> PathBuf {
     match &evaluator.home.folder {
         Some(folder) => folder.join(path),
-        None => std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path)),
+        None => here::absolute(Path::new(path)),
     }
 }
 

@@ -1,8 +1,8 @@
-"""The first that a template runs: takes the socket from standard input, and runner's modules from the socket.
+"""What a template runs first, behind start.py: takes the socket from standard input, and runner's modules from the socket.
 
 The first lines run on any Python, to say that it is too old.
 """
-import marshal, os, sys
+import marshal
 if sys.version_info < (3, 8):
     message = marshal.dumps(("outdated", "%d.%d.%d" % tuple(sys.version_info[:3]), 0), 2)
     os.write(0, bytearray([len(message), 0, 0, 0]) + message)
@@ -29,4 +29,4 @@ for name, file, source in marshal.loads(take(int.from_bytes(take(4), "little")))
 # Those that go through all modules, to patch or to purge them, do not come to these.
 for name in ours:
     del sys.modules[name]
-ours["runner_template"].main(control)
+ours["runner_template"].main(control, paths)

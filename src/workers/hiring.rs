@@ -10,20 +10,24 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::left_behind::FAREWELL;
 use super::link::Link;
 use super::pool::WorkerId;
 use super::staff::{Event, Member, Order, Source, Staff, Stopping, TemplateId};
 use super::template::{Inbox, Template};
 use super::watch::{self, Watch};
-use super::{Shared, lock, reader};
+use super::{MOMENT, Preload, Shared, lock, reader};
 use crate::faults::{self, caught};
 use crate::log;
 use crate::unix::Process;
 
-/// The first delay before a worker that died before its first answer is replaced; it doubles each time.
-const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// The first delay after a worker could not be started; it doubles each time. Workers that end without having been asked
+/// anything are not started more often, either.
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest such delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// How long a template may take to fork, the first time, if there is no worker.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Staff {
     /// Sees to it that there is a template to fork from, a new one if the last one has died.
@@ -39,7 +43,9 @@ impl Staff {
 
     /// The process that forks workers.
     pub(super) fn template(&self) -> Option<(&TemplateId, &Source)> {
-        let forks = |source: &Source| source.becomes.is_none() && source.kill.is_some();
+        let forks = |source: &Source| {
+            source.becomes.is_none() && source.end_by.is_none() && source.kill.is_some()
+        };
         self.sources.iter().find(|(_, source)| forks(source))
     }
 
@@ -92,7 +98,8 @@ impl Staff {
 
     /// Starts a template.
     pub(super) fn open_source(&mut self, becomes: Option<WorkerId>) -> anyhow::Result<TemplateId> {
-        let (template, inbox, (child, awaited)) = Template::start(&self.options)?;
+        let (template, inbox, (child, awaited)) =
+            Template::start(&self.options, &self.mark, becomes)?;
         self.last_id += 1;
         let id = self.last_id;
         let (kill, killed) = oneshot::channel();
@@ -107,6 +114,7 @@ impl Staff {
                 template,
                 becomes,
                 loading: Some(Instant::now()),
+                end_by: None,
                 kill: Some(kill),
                 pid,
                 _awaited: awaited,
@@ -140,9 +148,14 @@ impl Staff {
             far_ends.push(far_end);
         }
         let fork = source.becomes.is_none();
-        source
+        let ordered = source
             .template
-            .order(worker, fork, watched.as_fd(), &far_ends)?;
+            .order(worker, fork, watched.as_fd(), &far_ends);
+        if let Err(error) = ordered {
+            let source = member.source;
+            self.kill_source(source);
+            return Err(error);
+        }
         member.order = Some(Order {
             sent: Instant::now(),
             line,
@@ -150,22 +163,16 @@ impl Staff {
         Ok(())
     }
 
-    pub(super) fn loaded(&mut self, id: TemplateId, threads: i64) {
+    pub(super) fn loaded(&mut self, id: TemplateId, hindrances: &str) {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
         source.loading = None;
         source.template.stacks = None;
-        if threads > 0 && source.becomes.is_none() {
-            log!(
-                "`{}` started {threads} thread{} while it was imported, which a fork would lose: \
-                 each worker imports it afresh (as with runner.workers.preload = False)",
-                self.options.target,
-                if threads == 1 { "" } else { "s" }
-            );
-            self.afresh = true;
-            self.members.retain(|_, member| member.source != id);
-            self.end_source(id);
+        if !hindrances.is_empty() && source.becomes.is_none() {
+            self.deter(id, hindrances);
+        }
+        if self.sources.get(&id).is_none_or(|it| it.end_by.is_some()) {
             return;
         }
         let waiting: Vec<WorkerId> = self
@@ -174,13 +181,39 @@ impl Staff {
             .filter(|(_, member)| member.source == id && !member.was_ordered())
             .map(|(&worker, _)| worker)
             .collect();
-        let becomes = source.becomes;
-        let pid = source.pid;
         for worker in waiting {
             self.employ(worker);
         }
+        let Some(source) = self.sources.get(&id) else {
+            return;
+        };
+        let (becomes, pid) = (source.becomes, source.pid);
         if let Some(worker) = becomes {
             self.joined(worker, pid.and_then(Process::new).map(Arc::new));
+        }
+    }
+
+    /// A template has imported the application, and has what its forks could not share: unless that is insisted on, the
+    /// application is imported afresh in each worker, but for one, which this template becomes.
+    fn deter(&mut self, id: TemplateId, hindrances: &str) {
+        let target = &self.options.target;
+        let said = format!("the import of `{target}` leaves what forks cannot share: {hindrances}");
+        if self.options.preload == Preload::Always {
+            if !std::mem::replace(&mut self.warned, true) {
+                log!("{said}; workers are forked all the same (runner.workers.preload = True)");
+            }
+            return;
+        }
+        log!("{said}; each worker imports it afresh (as with runner.workers.preload = False)");
+        self.afresh = true;
+        let its = |member: &Member| member.source == id && !member.was_ordered();
+        let mut waiting = self.members.iter().filter(|(_, member)| its(member));
+        let first = waiting.next().map(|(&worker, _)| worker);
+        self.members
+            .retain(|&worker, member| !its(member) || Some(worker) == first);
+        match (first, self.sources.get_mut(&id)) {
+            (Some(worker), Some(source)) => source.becomes = Some(worker),
+            (Some(_), None) | (None, _) => self.end_source(id, Instant::now() + FAREWELL),
         }
     }
 
@@ -208,6 +241,7 @@ impl Staff {
             ));
         }
         self.shared.wake();
+        self.deaf = 0;
         self.weigh_new(worker);
         self.succeed(worker);
     }
@@ -216,7 +250,11 @@ impl Staff {
     pub(super) fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
         self.members
             .retain(|_, member| member.source != id || member.was_ordered());
-        self.end_source(id);
+        if let Some(source) = self.sources.get_mut(&id) {
+            // It has said so, and ends.
+            source.loading = None;
+            source.end_by = Some(Instant::now() + MOMENT);
+        }
         self.failed(error, begun);
     }
 
@@ -250,8 +288,8 @@ impl Staff {
         );
     }
 
-    /// A worker that was ordered at some time could not be started, or died before its first answer: how long to
-    /// wait before the next attempt. Of those that were ordered together, only the first failure counts.
+    /// A worker that was ordered at some time could not be started: how long to wait before the next attempt. Of those
+    /// that were ordered together, only the first failure counts.
     pub(super) fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
         let now = Instant::now();
         let recovered = {
@@ -259,16 +297,21 @@ impl Staff {
             roster.has_recovered(&lock(&self.shared.pool))
         };
         if ordered >= self.not_before {
-            self.early_deaths = if recovered { 1 } else { self.early_deaths + 1 };
+            self.failures = if recovered { 1 } else { self.failures + 1 };
             self.failed_at = now;
-            self.not_before = now + delay(self.early_deaths);
+            self.not_before = now + delay(self.failures);
         }
+        self.disappoint(failure);
+        self.not_before.saturating_duration_since(now)
+    }
+
+    /// Something that was to serve does not: whoever waits for all is told.
+    pub(super) fn disappoint(&mut self, failure: &str) {
         for awaiting in self.awaiting.drain(..) {
             // Nobody to tell is no matter.
             let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
         }
         lock(&self.shared.roster).failed(failure);
-        self.not_before.saturating_duration_since(now)
     }
 
     /// Asks those that take too long to import the application where they are, before they are ended for it.
@@ -301,13 +344,25 @@ impl Staff {
             // It was done, or has ended, before it could say so.
             return;
         };
+        self.kill_source(id);
         self.import_failed(id, begun, self.too_slow(stack));
+    }
+
+    /// How long a template may take to fork, which takes it milliseconds; `None` for as long as it likes. While there is
+    /// no worker, that is an outage, and the template is not waited for: a little longer each time, since it may be the
+    /// machine that is slow.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let limit = Some(self.options.start_timeout).filter(|limit| !limit.is_zero());
+        if self.members.values().any(Member::serves) {
+            return limit;
+        }
+        let short = PATIENCE.saturating_mul(1 << self.deaf.min(16));
+        Some(limit.map_or(short, |limit| short.min(limit)))
     }
 
     /// Ends a template that was told to fork and has not said that it has: something holds it up. What it has forked
     /// goes on, and another one is started.
     pub(super) fn end_deaf_template(&mut self, now: Instant) {
-        let limit = self.options.start_timeout;
         let Some((&template, _)) = self.template() else {
             return;
         };
@@ -316,13 +371,18 @@ impl Staff {
         let Some(sent) = orders.map(|order| order.sent).min() else {
             return;
         };
-        if !limit.is_zero() && now - sent >= limit {
-            self.end_template();
-            let limit = limit.as_secs_f64();
-            let error =
-                anyhow!("the template did not fork within {limit} s (runner.start_timeout)");
-            self.failed(error, sent);
-        }
+        let Some(patience) = self.patience().filter(|&limit| now - sent >= limit) else {
+            return;
+        };
+        self.kill_template();
+        let seconds = patience.as_secs_f64();
+        let why = match patience == self.options.start_timeout {
+            true => " (runner.start_timeout)",
+            false => ", and there is no worker",
+        };
+        self.deaf += 1;
+        let error = anyhow!("the template did not fork within {seconds} s{why}");
+        self.failed(error, sent);
     }
 
     /// What to say of an import that takes too long and stands there.
@@ -374,10 +434,10 @@ async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: Cancellatio
     shared.tell(Event::LaneClosed(seat.0));
 }
 
-/// How long to wait before the successor of a worker that died before its first answer is started: a tenth of a
-/// second, doubled for each that dies like this in a row, at most half a minute.
-fn delay(early_deaths: u32) -> Duration {
-    let doublings = early_deaths.saturating_sub(1).min(16);
+/// How long to wait after a worker could not be started: a tenth of a second, doubled for each time in a row, at most half
+/// a minute.
+fn delay(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
     FIRST_DELAY
         .saturating_mul(1 << doublings)
         .min(LONGEST_DELAY)
@@ -392,7 +452,7 @@ mod tests {
     #[test]
     fn delays_double_up_to_half_a_minute() {
         let delays: Vec<u128> = [1, 2, 3, 9, 10, 1000]
-            .map(|deaths| delay(deaths).as_millis())
+            .map(|failures| delay(failures).as_millis())
             .to_vec();
         assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000]);
         assert!(delay(u32::MAX) <= Duration::from_secs(30));

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
+use super::hiring::FIRST_DELAY;
+use super::left_behind::{FAREWELL, LeftBehind};
 use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
 use super::template::cause;
@@ -41,10 +43,17 @@ impl Staff {
         }
         if let Some(worker) = source.becomes {
             self.ended(worker, status);
-        } else if source.loading.is_none() && source.kill.is_some() && self.stopping.is_none() {
+        } else if source.loading.is_none()
+            && source.end_by.is_none()
+            && source.kill.is_some()
+            && self.stopping.is_none()
+        {
             let failure = format!("the template {}", self.cause(status, false));
             let delay = self.back_off(&failure, Instant::now()).as_secs_f64();
             log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
+        }
+        if let Some(pid) = source.pid {
+            self.leave_behind(pid, source.becomes);
         }
         // What it was to fork never came to be. What it has forked is ours now.
         self.members
@@ -68,7 +77,41 @@ impl Staff {
         if let Some(member) = self.members.get_mut(&worker) {
             member.status = Some(status);
             member.lost = true;
+            if let Some(pid) = member.process.as_ref().map(|process| process.id()) {
+                self.leave_behind(pid, Some(worker));
+            }
             self.bury(worker);
+        }
+    }
+
+    /// What a process has started that has ended, a worker or a template, is to end, too.
+    fn leave_behind(&mut self, pid: i32, worker: Option<WorkerId>) {
+        if self.left.iter().any(|left| left.is_by(pid)) {
+            return;
+        }
+        let now = Instant::now();
+        let mark = worker.map(|worker| self.mark.of(Some(worker)));
+        let mut left = LeftBehind::by(pid, mark, now + FAREWELL);
+        if left.end(now) {
+            self.left.push(left);
+        }
+    }
+
+    /// Looks after what processes have left that have ended.
+    pub(super) fn end_left_behind(&mut self, now: Instant) {
+        self.left.retain_mut(|left| left.end(now));
+    }
+
+    /// At the end: whatever any process has started is to end.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if self.swept || !self.members.is_empty() || !self.sources.is_empty() {
+            return;
+        }
+        self.swept = true;
+        children::bury_orphans();
+        let mut left = LeftBehind::by_any(&self.mark, now + FAREWELL);
+        if left.end(now) {
+            self.left.push(left);
         }
     }
 
@@ -100,12 +143,11 @@ impl Staff {
         };
         let member = self.members.remove(&worker);
         let mut pool = lock(&self.shared.pool);
+        let began = pool.has_begun(worker);
         let Some(remains) = pool.remove(worker) else {
             return;
         };
-        let answered = pool.answered_in_all();
         drop(pool);
-        let others_go_on = answered > std::mem::replace(&mut self.answered_at_death, answered);
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let killed = member.as_ref().is_some_and(|member| member.killed);
@@ -127,18 +169,8 @@ impl Staff {
             return;
         }
         lock(&self.shared.roster).deaths += 1;
-        // A request that kills its worker says nothing about the next worker, if others get answers.
-        if remains.answered > 0 || (others_go_on && !remains.last.is_empty()) {
-            self.early_deaths = 0;
-            let answers = match remains.answered {
-                1 => "1 request".to_owned(),
-                answered => format!("{answered} requests"),
-            };
-            let failure = format!("worker{name} {cause}{losses}; it had answered {answers}");
-            lock(&self.shared.roster).failed(&failure);
-            log!("{failure}; it is replaced");
-        } else {
-            let failure = format!("worker{name} {cause} before its first answer{losses}");
+        if !began {
+            let failure = format!("worker{name} {cause} before it was ready");
             let ordered = member.as_ref().map_or_else(Instant::now, |it| it.since);
             let delay = self.back_off(&failure, ordered).as_secs_f64();
             log!("{failure}; it is replaced in {delay:.1} s");
@@ -148,7 +180,24 @@ impl Staff {
                 // The next attempt is with the application as it is by then: somebody may have mended it.
                 self.end_template();
             }
+            return;
         }
+        self.failures = 0;
+        let failure = match remains.answered {
+            0 => format!("worker{name} {cause} before its first answer{losses}"),
+            1 => format!("worker{name} {cause}{losses}; it had answered 1 request"),
+            answered => {
+                format!("worker{name} {cause}{losses}; it had answered {answered} requests")
+            }
+        };
+        if remains.answered == 0 && remains.last.is_empty() {
+            // It ended by itself. So may the next: that is no reason to wait, but one not to do nothing else.
+            self.not_before = self.not_before.max(Instant::now() + FIRST_DELAY);
+            self.disappoint(&failure);
+        } else {
+            lock(&self.shared.roster).failed(&failure);
+        }
+        log!("{failure}; it is replaced");
     }
 
     /// How a process ended, in words, with the reason where the kernel says so. A worker may have been `killed` by us.
@@ -208,26 +257,65 @@ impl Staff {
             Some(process) => process.kill(),
             None => {
                 let source = member.source;
-                self.end_source(source);
+                self.kill_source(source);
             }
         }
     }
 
-    /// Ends the process that forks workers; those that it has forked go on.
+    /// Ends the process that forks workers, in good order; those that it has forked go on.
     pub(super) fn end_template(&mut self) {
-        if let Some((&id, _)) = self.template() {
-            self.members
-                .retain(|_, member| member.source != id || member.process.is_some());
-            self.end_source(id);
+        if let Some(id) = self.forsake_template() {
+            self.end_source(id, Instant::now() + FAREWELL);
         }
     }
 
-    /// Ends a template's process. It is forgotten when it has exited.
-    pub(super) fn end_source(&mut self, id: TemplateId) {
+    /// The same at once.
+    pub(super) fn kill_template(&mut self) {
+        if let Some(id) = self.forsake_template() {
+            self.kill_source(id);
+        }
+    }
+
+    /// What the process that forks workers was to fork and has not never comes to be.
+    fn forsake_template(&mut self) -> Option<TemplateId> {
+        let (&id, _) = self.template()?;
+        self.members
+            .retain(|_, member| member.source != id || member.process.is_some());
+        Some(id)
+    }
+
+    /// Has a template end by then: in good order if it has imported the application. It is forgotten when it has exited.
+    pub(super) fn end_source(&mut self, id: TemplateId, by: Instant) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        if let Some(end) = &mut source.end_by {
+            *end = by.min(*end);
+        } else if source.becomes.is_none()
+            && source.loading.is_none()
+            && source.template.end().is_ok()
+        {
+            source.end_by = Some(by);
+        } else {
+            self.kill_source(id);
+        }
+    }
+
+    /// Ends a template's process at once. It is forgotten when it has exited.
+    pub(super) fn kill_source(&mut self, id: TemplateId) {
         if let Some(source) = self.sources.get_mut(&id) {
             source.loading = None;
             // Dropping the sender has the same effect.
             drop(source.kill.take());
+        }
+    }
+
+    /// Ends the templates that had time to end.
+    pub(super) fn end_slow_sources(&mut self, now: Instant) {
+        for source in self.sources.values_mut() {
+            if source.end_by.is_some_and(|by| now >= by) {
+                drop(source.kill.take());
+            }
         }
     }
 
@@ -257,7 +345,10 @@ impl Staff {
             .map(|(&id, _)| id)
             .collect();
         for id in idle {
-            self.end_source(id);
+            match over {
+                true => self.kill_source(id),
+                false => self.end_source(id, now + FAREWELL),
+            }
         }
     }
 }

@@ -2,11 +2,13 @@
 //! and the pool that shares requests out among them.
 //!
 //! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
-//!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `worker.py`, and
-//!   `exchange.py`, which is one request and its answer; they write to the log by `output.py`, and use what `kept.py`
-//!   keeps of Python as it was before the application came;
+//!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `sharing.py`, which says
+//!   whether it can be forked, `forked.py`, which has a fork forget what is not its own, `worker.py`, and `exchange.py`,
+//!   which is one request and its answer; they write to the log by `output.py`, and use what `kept.py` keeps of Python as
+//!   it was before the application came;
 //! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
 //!   dry first;
+//! - `left_behind`: what workers have started, which ends with them;
 //! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;
 //! - [`roster`]: who is there, for those who ask;
 //! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
@@ -15,6 +17,7 @@
 //!   sockets, [`ring`] the shared memory, [`reader`] what comes back, in [`frames`].
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +42,7 @@ pub mod clock;
 pub mod frames;
 pub mod interpreter;
 pub mod lane;
+mod left_behind;
 pub mod link;
 pub mod pool;
 pub mod reader;
@@ -72,6 +76,8 @@ pub struct WorkerOptions {
     pub search_path: Vec<PathBuf>,
     /// `sys.argv`.
     pub arguments: Vec<OsString>,
+    /// The folder that they begin in; ours if there is none.
+    pub folder: Option<Arc<File>>,
     /// Modules to import beforehand.
     pub imports: Vec<String>,
     /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
@@ -88,7 +94,7 @@ pub struct WorkerOptions {
     /// The least time between two starts above the minimum.
     pub start_interval: Duration,
     /// Import the application once and fork, or afresh in each worker.
-    pub preload: bool,
+    pub preload: Preload,
     /// `wsgi.run_once`: the process answers one request.
     pub run_once: bool,
     /// How long the import may take; zero for no limit.
@@ -103,6 +109,17 @@ pub struct WorkerOptions {
     pub folder: PathBuf,
     /// How much of one response is kept there, in bytes.
     pub max_buffer: u64,
+}
+
+/// Whether the application is imported once, before its workers are forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preload {
+    /// Unless it is seen then that forks could not share what it has.
+    Auto,
+    /// Even then.
+    Always,
+    /// Each worker imports it afresh.
+    Never,
 }
 
 /// What all tasks of a pool share.

@@ -80,6 +80,12 @@ impl Pool {
         }
     }
 
+    /// Whether a worker has begun to serve.
+    pub(super) fn has_begun(&self, id: WorkerId) -> bool {
+        let posts = self.workers.get(&id).map(|worker| &worker.posts);
+        posts.is_some_and(|posts| posts.iter().any(|post| post.link.ring.thread() != 0))
+    }
+
     /// Since when a worker has had nothing to do.
     pub(super) fn idle_since(&self, id: WorkerId) -> Option<Instant> {
         let posts = &self.workers.get(&id)?.posts;

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::left_behind::{LeftBehind, Mark};
 use super::link::Link;
 use super::pool::WorkerId;
 use super::roster::Entry;
@@ -21,7 +22,7 @@ use super::shortage::Shortage;
 use super::template::{Message, Template};
 use super::turnover::Due;
 use super::watch::{Question, Watch};
-use super::{MOMENT, Shared, WorkerOptions, lock};
+use super::{MOMENT, Preload, Shared, WorkerOptions, lock};
 use crate::children::{self, Awaited};
 use crate::faults;
 use crate::log;
@@ -75,7 +76,9 @@ pub(super) struct Source {
     pub(super) becomes: Option<WorkerId>,
     /// When it began to import the application; `None` when it is done.
     pub(super) loading: Option<Instant>,
-    /// Ends the process when told or dropped.
+    /// It was told to end in good order, and has time until then.
+    pub(super) end_by: Option<Instant>,
+    /// Ends the process at once when told or dropped.
     pub(super) kill: Option<oneshot::Sender<()>>,
     pub(super) pid: Option<i32>,
     pub(super) _awaited: Option<Awaited>,
@@ -139,15 +142,19 @@ pub(super) struct Staff {
     pub(super) sources: BTreeMap<TemplateId, Source>,
     pub(super) members: BTreeMap<WorkerId, Member>,
     pub(super) last_id: u32,
+    /// What its processes are known by.
+    pub(super) mark: Mark,
     /// Start the application afresh in each worker, because it was asked for or because it cannot be forked.
     pub(super) afresh: bool,
-    /// How many workers in a row died before their first answer.
-    pub(super) early_deaths: u32,
-    /// How many requests had been answered when a worker last died.
-    pub(super) answered_at_death: u64,
-    /// Not before then is a worker replaced.
+    /// It was said that the application should not be forked.
+    pub(super) warned: bool,
+    /// How many workers in a row could not be started.
+    pub(super) failures: u32,
+    /// How many templates in a row did not fork while there was no worker.
+    pub(super) deaf: u32,
+    /// Not before then is a worker started.
     pub(super) not_before: Instant,
-    /// When one could not be started or died before its first answer.
+    /// When one could not be started.
     pub(super) failed_at: Instant,
     /// When one was started beyond the fewest.
     pub(super) last_start: Option<Instant>,
@@ -156,6 +163,10 @@ pub(super) struct Staff {
     pub(super) weigh_at: Option<Instant>,
     pub(super) last_weighed: Instant,
     pub(super) shortage: Shortage,
+    /// What processes have left that have ended.
+    pub(super) left: Vec<LeftBehind>,
+    /// At the end, whatever any has left is looked for.
+    pub(super) swept: bool,
     /// To be told whether the start went well.
     pub(super) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
     /// To be told when all are ready.
@@ -191,13 +202,15 @@ pub async fn start(
     let now = Instant::now();
     let staff = Staff {
         shared,
-        afresh: !options.preload,
+        mark: Mark::new(),
+        afresh: options.preload == Preload::Never,
+        warned: false,
         options,
         sources: BTreeMap::new(),
         members: BTreeMap::new(),
         last_id: 0,
-        early_deaths: 0,
-        answered_at_death: 0,
+        failures: 0,
+        deaf: 0,
         not_before: now,
         failed_at: now,
         last_start: None,
@@ -205,6 +218,8 @@ pub async fn start(
         weigh_at: None,
         last_weighed: now,
         shortage: Shortage::watch(),
+        left: Vec::new(),
+        swept: false,
         starting: Some(starting),
         awaiting: Vec::new(),
         stopping: None,
@@ -244,6 +259,8 @@ impl Staff {
         self.stopping.is_some()
             && self.members.is_empty()
             && self.sources.is_empty()
+            && self.swept
+            && self.left.is_empty()
             && !lock(&self.shared.pool).is_crowded()
     }
 
@@ -252,9 +269,12 @@ impl Staff {
         self.ask_slow_starters(now);
         self.end_deaf_template(now);
         self.end_slow_leavers(now);
+        self.end_slow_sources(now);
+        self.end_left_behind(now);
         if let Some(stopping) = &self.stopping {
             let over = now >= stopping.over();
             self.wind_up(now, over);
+            self.sweep(now);
             return;
         }
         self.keep_template(now);
@@ -302,7 +322,7 @@ impl Staff {
         let mut roster = lock(&self.shared.roster);
         roster.entries.clear();
         roster.entries.extend(self.members.iter().map(entry));
-        roster.early_deaths = self.early_deaths;
+        roster.early_deaths = self.failures;
         roster.not_before = self.not_before;
         roster.failed_at = self.failed_at;
     }
@@ -316,14 +336,19 @@ impl Staff {
             .values()
             .filter_map(|member| member.order.as_ref());
         let slow = loading
-            .chain(orders.map(|order| order.sent))
             .filter(|_| !limit.is_zero())
             .map(|since| since + limit);
+        let deaf = orders.filter_map(|order| Some(order.sent + self.patience()?));
+        let sources = self.sources.values().filter_map(|source| source.end_by);
+        let left = self.left.iter().map(|left| left.deadline(now));
         let leaving = self.members.values().filter_map(|member| member.gone_by);
         let stop = self.stopping.as_ref().map(Stopping::over);
         let growth =
             (self.crowded && self.at_work() < self.options.max).then(|| self.next_growth());
-        slow.chain(leaving)
+        slow.chain(deaf)
+            .chain(leaving)
+            .chain(sources)
+            .chain(left)
             .chain(stop)
             .chain(growth)
             .chain([self.not_before])
@@ -432,7 +457,7 @@ impl Staff {
         let begun = source.and_then(|source| source.loading);
         let begun = begun.unwrap_or_else(Instant::now);
         match message {
-            Message::Loaded { threads } => self.loaded(id, threads),
+            Message::Loaded { hindrances } => self.loaded(id, &hindrances),
             Message::Failed { reason } => self.import_failed(id, begun, anyhow!(reason)),
             Message::Outdated { version } => {
                 let python = self.options.python.display();

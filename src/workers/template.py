@@ -8,17 +8,22 @@ import gc
 import importlib
 import platform
 import sys
-import threading
 from marshal import dumps, loads
 from struct import pack, unpack, unpack_from
 
 from runner_control import IGNORED, MOMENT, Importing, no_action, unblock
+from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
 from runner_output import adopt_standard_streams, identity, is_still, say
 from runner_resolve import explained, resolve
+from runner_sharing import Sharing
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
 VERSION = platform.python_version()
+# What is not of a terminal's foreground may not use the terminal, and is stopped if it does. Workers are not, since they
+# lead process groups of their own; so they write all the same, and find nothing to read.
+OF_TERMINAL = [getattr(signal, name) for name in ("SIGTTIN", "SIGTTOU") if hasattr(signal, name)]
+MARK = "RUNNER_WORKER"  # the variable by which runner knows what a worker has started
 
 
 class Control:
@@ -68,9 +73,11 @@ class Control:
 class Template:
     """Imports the application once and forks workers, each time that it is told to."""
 
-    def __init__(self, control):
+    def __init__(self, control, paths):
         self.control = control
+        self.paths = paths  # where Python looks for modules
         self.children = set()
+        self.finalizers = None
 
     def run(self):
         options = None
@@ -80,16 +87,18 @@ class Template:
             options = self.control.message()
         for number in IGNORED:
             signal.signal(number, no_action)
+        for number in OF_TERMINAL:
+            signal.signal(number, signal.SIG_IGN)
         stacks = self.control.take_descriptors(1)[0]
         line = self.control.socket.fileno(), identity(self.control.socket.fileno())
         sys.argv[:] = [os.fsdecode(argument) for argument in options["arguments"]]
-        path = [entry for entry in sys.path if entry != ""]
-        first = [os.fsdecode(entry) for entry in options["path"]]
-        sys.path[:] = first + [entry for entry in path if entry not in first]
         if options["descriptors"] is not None:
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"], most))
         adopt_standard_streams()
+        sharing = Sharing([self.control.socket.fileno(), stacks]) if options["forks"] else None
+        first = [os.fsdecode(entry) for entry in options["path"]]
+        sys.path[:] = first + [entry for entry in self.paths if entry not in first]
         try:
             with Importing(options["stack_signal"], stacks):
                 for name in options["imports"]:
@@ -107,12 +116,18 @@ class Template:
             self.control.send("failed", failure, 0)
             return
         gc.collect()
-        if hasattr(gc, "freeze"):
-            gc.freeze()  # keeps the collector from touching pages that workers share
-        self.control.send("loaded", VERSION, threading.active_count() - 1)
+        hindrances = ""
+        if sharing:
+            hindrances = sharing.hindrances()
+            self.finalizers = Finalizers()
+            if hasattr(gc, "freeze"):
+                gc.freeze()  # keeps the collector from touching pages that workers share
+        self.control.send("loaded", VERSION, hindrances)
         work = self.await_orders(options)
         if work is not None:
             run_worker(application, options, work)
+        elif hasattr(gc, "unfreeze"):
+            gc.unfreeze()  # what is to be finalized is found only so
 
     def await_orders(self, options):
         """Forks as told. Returns a worker's descriptors in the process that is to be one, else `None`."""
@@ -142,8 +157,14 @@ class Template:
             for kind, worker, count in iter(self.control.message, None):
                 if kind == "descriptors":
                     continue
+                if kind == "end":
+                    return None
                 descriptors = self.control.take_descriptors(count)
                 if kind == "serve" or self.fork(worker, descriptors):
+                    try:
+                        os.environ[MARK] = "%s.%d" % (options["mark"], worker)
+                    except Exception:
+                        pass  # the application has taken that apart; what it starts is known by its group
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     if orphan:
@@ -151,6 +172,8 @@ class Template:
                     os.close(waking)
                     os.close(woken)
                     self.control.socket.close()
+                    for other in self.control.descriptors:  # the next worker's
+                        os.close(other)
                     return descriptors
 
     def fork(self, worker, descriptors):
@@ -166,7 +189,10 @@ class Template:
             self.control.send("unforked", worker, str(error))
         else:
             if pid == 0:
+                lead_group(0)
+                self.finalizers.forget()
                 return True
+            lead_group(pid)
             self.children.add(pid)
             self.control.send("forked", worker, pid)
         for descriptor in descriptors:
@@ -184,14 +210,33 @@ class Template:
                 self.control.send("died", pid, status)
 
     def end_children(self, grace):
-        """Runner is gone. The workers see that themselves; those that do not leave are ended."""
+        """Runner is gone. The workers see that themselves, and what they have started is told; those that do not leave
+        are ended, with all of it."""
         deadline = time.perf_counter() + min(grace, MOMENT)
+        groups = list(self.children)
+        for group in groups:
+            signal_group(group, signal.SIGTERM)  # which workers do not heed
         while self.children and time.perf_counter() < deadline:
             time.sleep(0.01)
             self.reap()
-        for pid in self.children:
-            os.kill(pid, signal.SIGKILL)
+        for group in groups:
+            signal_group(group, signal.SIGKILL)
 
 
-def main(connection):
-    Template(Control(connection)).run()
+def lead_group(pid):
+    """Has a worker lead a process group of its own. Both sides see to it, so that each can count on it."""
+    try:
+        os.setpgid(pid, 0)
+    except OSError:
+        pass  # it has ended
+
+
+def signal_group(leader, number):
+    try:
+        os.killpg(leader, number)
+    except OSError:
+        pass  # nothing is left of it
+
+
+def main(connection, paths):
+    Template(Control(connection), paths).run()

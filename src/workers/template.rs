@@ -3,8 +3,8 @@
 //! Its standard input is the socket over which we send it, each behind its length as 32 bits: the
 //! sources of its modules, its options with a descriptor to which `faulthandler` writes, on a signal, where the import
 //! is, then orders: `("descriptors", 0, 0)` with descriptors attached,
-//! `("fork", worker, count)` and `("serve", worker, count)`, which use up the first `count` of them. It sends `("loaded",
-//! version, threads)` or `("failed", reason, 0)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
+//! `("fork", worker, count)` and `("serve", worker, count)`, which use up the first `count` of them, or `("end", 0, 0)`. It
+//! sends `("loaded", version, hindrances)`, which keep it from being forked, or `("failed", reason, 0)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
 //! `("unforked", worker, reason)` and `("died", pid, status)`. All are `marshal` tuples.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +19,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::process::{Child, Command};
 
 use super::WorkerOptions;
+use super::left_behind::Mark;
 use super::link::FarEnd;
 use super::pool::WorkerId;
 use crate::children::{self, Awaited};
@@ -31,10 +32,10 @@ use crate::unix;
 const ORPHAN_SIGNAL: i32 = if cfg!(target_os = "linux") { 53 } else { 0 };
 
 /// Sent before everything else; takes the rest from the socket.
-const BOOTSTRAP: &str = include_str!("bootstrap.py");
+const BOOTSTRAP: &str = concat!(include_str!("start.py"), include_str!("bootstrap.py"));
 
 /// The modules that run there: name, file name in tracebacks, source.
-const MODULES: [(&str, &str, &str); 7] = [
+const MODULES: [(&str, &str, &str); 9] = [
     ("runner_kept", "runner/kept.py", include_str!("kept.py")),
     (
         "runner_output",
@@ -62,6 +63,16 @@ const MODULES: [(&str, &str, &str); 7] = [
         include_str!("worker.py"),
     ),
     (
+        "runner_sharing",
+        "runner/sharing.py",
+        include_str!("sharing.py"),
+    ),
+    (
+        "runner_forked",
+        "runner/forked.py",
+        include_str!("forked.py"),
+    ),
+    (
         "runner_template",
         "runner/template.py",
         include_str!("template.py"),
@@ -86,8 +97,9 @@ pub struct Template {
 pub enum Message {
     /// The application is imported.
     Loaded {
-        /// How many threads it started while it was.
-        threads: i64,
+        /// What the template has that two processes cannot share, in words; nothing if it has none, or is to become a
+        /// worker itself.
+        hindrances: String,
     },
     /// The application cannot be imported.
     Failed {
@@ -123,12 +135,15 @@ pub enum Message {
 }
 
 impl Template {
-    /// Starts one. Its messages are to be read from the inbox; it ends when it, or rather its socket, is dropped.
+    /// Starts one, to fork workers or to become one. Processes that these start are known by the mark. Its messages are
+    /// to be read from the inbox; it ends when it, or rather its socket, is dropped.
     ///
     /// # Errors
     /// If the interpreter cannot be run.
     pub fn start(
         options: &WorkerOptions,
+        mark: &Mark,
+        becomes: Option<WorkerId>,
     ) -> anyhow::Result<(Self, Inbox, (Child, Option<Awaited>))> {
         let (ours, theirs) = StdUnixStream::pair().context("cannot make a socket")?;
         let (stacks, told) = StdUnixStream::pair().context("cannot make a socket")?;
@@ -143,6 +158,14 @@ impl Template {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
+        }
+        command
+            .env(Mark::VARIABLE, mark.of(becomes))
+            // What it starts is known by its group, too.
+            .process_group(0);
+        if let Some(folder) = &options.folder {
+            unix::begin_in(command.as_std_mut(), folder.as_fd())
+                .context("cannot hold the current folder")?;
         }
         // It may hang in an import, or hold the interpreter's lock, and not see that we are gone.
         unix::signal_as_orphan(command.as_std_mut(), ORPHAN_SIGNAL);
@@ -169,7 +192,10 @@ impl Template {
         let _ = template
             .send_bytes(BOOTSTRAP.as_bytes(), &[])
             .and_then(|()| template.send(&modules(), &[]))
-            .and_then(|()| template.send(&description(options), &[told.as_fd()]));
+            .and_then(|()| {
+                let description = description(options, mark, becomes.is_none());
+                template.send(&description, &[told.as_fd()])
+            });
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
         // We write through our duplicate; the socket itself is not to be shut down for that.
@@ -196,6 +222,14 @@ impl Template {
         self.send(&message(kind, worker, 1 + 4 * lanes.len()), &[])
     }
 
+    /// Tells it to end in good order: what the application does at its exit is done. What it has forked goes on.
+    ///
+    /// # Errors
+    /// If the template is gone, or does not read.
+    pub fn end(&self) -> anyhow::Result<()> {
+        self.send(&message("end", 0, 0), &[])
+    }
+
     /// Sends a message behind its length.
     fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
         let length = u32::try_from(message.len()).context("a message is too long")?;
@@ -203,7 +237,8 @@ impl Template {
         self.send_bytes(&frame, descriptors)
     }
 
-    /// Sends all of what is given; waits for the template to read if it must, which it always does soon.
+    /// Sends all of what is given; waits for the template to read if it must, which takes it no time. One that does not
+    /// is stopped, or stuck: after an error it can only be ended.
     fn send_bytes(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
         let mut rest = bytes;
         let mut descriptors = descriptors;
@@ -219,7 +254,14 @@ impl Template {
                         &self.socket,
                         rustix::event::PollFlags::OUT,
                     )];
-                    rustix::event::poll(&mut poll, None).context("cannot wait")?;
+                    let patience = rustix::event::Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 100_000_000,
+                    };
+                    let room = rustix::event::poll(&mut poll, Some(&patience));
+                    if room.context("cannot wait")? == 0 {
+                        return Err(anyhow::anyhow!("the template does not read"));
+                    }
                 }
                 Err(error) => return Err(error).context("the template is gone"),
             }
@@ -249,7 +291,7 @@ fn modules() -> Vec<u8> {
     writer.into_bytes()
 }
 
-fn description(options: &WorkerOptions) -> Vec<u8> {
+fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.dict();
     writer.string("application");
@@ -289,6 +331,10 @@ fn description(options: &WorkerOptions) -> Vec<u8> {
         Some(limit) => writer.integer(limit),
         None => writer.none(),
     }
+    writer.string("mark");
+    writer.string(&mark.of(None));
+    writer.string("forks");
+    writer.boolean(forks);
     writer.string("stop_timeout");
     writer.float(options.stop_timeout.as_secs_f64());
     writer.string("stack_signal");
@@ -346,7 +392,7 @@ fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
         b"loaded" => {
             reader.string()?;
             Ok(Message::Loaded {
-                threads: reader.integer()?,
+                hindrances: text(reader.string()?),
             })
         }
         b"failed" => Ok(Message::Failed {

@@ -17,10 +17,10 @@ use runner::application::wsgi::Wsgi;
 use runner::application::{
     Application, Blocks, Connection, Errors, Request, RequestBody, Response, ResponseBody,
 };
-use runner::workers::WorkerOptions;
 use runner::workers::pool::Limits;
 use runner::workers::resources::Resources;
 use runner::workers::turnover::Turnover;
+use runner::workers::{Preload, WorkerOptions};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -46,6 +46,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         target: "app.application".to_owned(),
         search_path: vec![folder.to_owned()],
         arguments: vec!["test".into()],
+        folder: None,
         imports: Vec::new(),
         environment: Vec::new(),
         min: 1,
@@ -53,7 +54,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         turnover: Turnover::default(),
         threads: 1,
         start_interval: Duration::ZERO,
-        preload: true,
+        preload: Preload::Auto,
         run_once: false,
         start_timeout: Duration::from_secs(60),
         stop_timeout: Duration::from_secs(30),

@@ -1,0 +1,58 @@
+"""What a forked worker does not do for its template: exit handlers and finalizers from before the fork.
+
+Plain Python 3.8 and later, standard library only. They are the template's to run, at the very end: a temporary folder
+that the application made when it was imported is there for all workers. Those that a worker adds itself run when it
+leaves.
+"""
+
+import gc
+import sys
+import threading
+from atexit import _clear as clear, register
+from weakref import finalize
+
+# Handlers of the standard library that see to what the process itself has by then.
+KEPT = [("logging", "shutdown"), ("multiprocessing.util", "_exit_function")]
+if sys.version_info < (3, 9):
+    KEPT += [("concurrent.futures.process", "_python_exit"), ("concurrent.futures.thread", "_python_exit")]
+POOLS = "concurrent.futures."
+OF_THREADS = getattr(threading, "_threading_atexits", [])  # what is done before threads are waited for
+
+
+class Finalizers:
+    """What the template has, to be made before the collector is told to leave that alone."""
+
+    def __init__(self):
+        has = {}
+        self.owners = []
+        if not hasattr(gc, "freeze"):
+            return  # such a Python (PyPy) finalizes nothing when it ends
+        for thing in gc.get_objects():
+            kind = type(thing)
+            if kind not in has:
+                has[kind] = any("__del__" in base.__dict__ for base in kind.__mro__)
+            if has[kind]:
+                self.owners.append(thing)
+
+    def forget(self):
+        """Forgets them, in a worker that has just been forked."""
+        # Nothing leads to this list but itself, and the collector does not look at it: what is in it is never finalized.
+        self.owners.append(self.owners)
+        finalize._registry.clear()
+        clear()
+        if finalize._registered_with_atexit:
+            register(finalize._exitfunc)
+        for module, name in KEPT:
+            handler = getattr(sys.modules.get(module), name, None)
+            if handler is not None:
+                register(handler)
+        OF_THREADS[:] = [handler for handler in OF_THREADS if is_of_pool(handler)]
+        processes = sys.modules.get("multiprocessing.process")
+        if processes is not None:
+            processes._children.clear()  # they are its template's, and not to be ended with it
+
+
+def is_of_pool(handler):
+    """Whether it ends the pools of this process, those that it will have among them."""
+    function = getattr(handler, "func", handler)
+    return getattr(function, "__module__", "").startswith(POOLS)

@@ -1,0 +1,239 @@
+"""What two processes cannot share: looked for in a template, once it has imported the application.
+
+Plain Python 3.8 and later, standard library only.
+
+- Threads: a fork has only the one that forks. Those that the system knows count, which libraries start without Python's
+  knowledge; but not those that end before each fork, because their library knows what a fork is (OpenBLAS).
+- Connections: what one process reads, the other one misses. Listening sockets are meant to be shared, and datagram
+  sockets that nobody can answer (syslog's) do no harm.
+- What one process is told and the other one misses: epoll, eventfd, inotify, timers; and pipes that another process writes
+  to.
+- Devices, whose drivers know the process that opened them; not terminals, `/dev/null` and their like.
+- Files that are read: there is one position for all, and a database takes locks that a fork loses. Files that are only
+  written or appended to are logs; what is mapped into memory is read there.
+
+What this process was started with, and what runner gave it, was there before.
+"""
+
+import sys
+import threading
+
+from runner_kept import os, signal, socket, stat, time
+
+MOMENT = 0.25  # seconds that a thread which is about to end may take
+MOST = 4  # things that are named
+ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+MEMORY = 1  # the major number of /dev/null, /dev/zero, /dev/urandom and their like
+HARMLESS = ("pidfd", "signalfd", "bpf", "seccomp", "landlock")  # without a file; each process has its own use of them
+NAMES = {"eventpoll": "an epoll", "eventfd": "an eventfd", "timerfd": "a timer", "io_uring": "an io_uring"}
+
+
+class Sharing:
+    """Looks at this process, and knows what it had before."""
+
+    def __init__(self, ours):
+        self.ours = set(ours)
+        self.inherited = set()
+        for number in numbers():
+            if is_inherited(number):
+                self.ours.add(number)
+                self.inherited.add(identity(number))
+
+    def hindrances(self):
+        """What keeps this process from being forked, in words; nothing if it can be."""
+        try:
+            return self.look()
+        except Exception as error:  # the application has taken apart what is needed for it
+            return "what cannot be looked at (%s: %s)" % (type(error).__name__, error)
+
+    def look(self):
+        found = list(threads())
+        deadline = time.monotonic() + MOMENT
+        while found and time.monotonic() < deadline:
+            time.sleep(0.005)
+            found = list(threads())
+        if found and len(found) == native_threads():
+            try_fork()
+            found = list(threads())
+        found += timers()
+        found += self.descriptors()
+        told = found[:MOST] + (["%d more" % (len(found) - MOST)] if len(found) > MOST else [])
+        return ", ".join(told)
+
+    def descriptors(self):
+        mapped = lines("/proc/self/maps")
+        mapped = {line.split(None, 5)[5].rstrip("\n") for line in mapped if line.count(" ") >= 5 and "/" in line}
+        new = [number for number in numbers() if number not in self.ours]
+        written = {identity(number) for number in new if is_pipe(number) and flags(number) & ACCESS != os.O_RDONLY}
+        for number in new:
+            try:
+                if identity(number) in self.inherited:
+                    continue
+                what = hindrance(number, mapped, written)
+            except OSError:  # it was that of the listing, and is closed
+                continue
+            if what:
+                yield "%s (descriptor %d)" % (what, number)
+
+
+def numbers():
+    """The descriptors that are open, and perhaps one that no longer is."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return sorted(map(int, os.listdir(folder)))
+        except OSError:
+            pass
+    return []
+
+
+def identity(number):
+    """What several descriptors may be of; things that are no files have only a number."""
+    try:
+        found = os.fstat(number)
+    except OSError:
+        return number
+    return (found.st_dev, found.st_ino) if stat.S_IFMT(found.st_mode) else number
+
+
+def is_inherited(number):
+    """Python and all that is careful opens nothing that it would leave to a program that it becomes."""
+    try:
+        return os.get_inheritable(number)
+    except OSError:
+        return False
+
+
+def is_pipe(number):
+    try:
+        return stat.S_ISFIFO(os.fstat(number).st_mode)
+    except OSError:
+        return False
+
+
+def lines(path):
+    try:
+        with open(path, errors="surrogateescape") as file:
+            return file.readlines()
+    except OSError:
+        return []
+
+
+def flags(number):
+    """Those that it was opened with; only written to, where the system does not tell."""
+    for line in lines("/proc/self/fdinfo/%d" % number):
+        if line.startswith("flags:"):
+            return int(line.split()[1], 8)
+    return os.O_WRONLY
+
+
+def hindrance(number, mapped, written):
+    """Why two processes cannot share a descriptor; `None` if they can."""
+    mode = os.fstat(number).st_mode
+    try:
+        path = os.readlink("/proc/self/fd/%d" % number)
+    except OSError:
+        path = "?"
+    if stat.S_ISSOCK(mode):
+        return connection(number)
+    if stat.S_ISFIFO(mode):
+        theirs = flags(number) & ACCESS == os.O_RDONLY and identity(number) not in written
+        return "a pipe that another process writes to" if theirs else None
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        # The other end of a terminal is a conversation.
+        terminal = os.isatty(number) and not path.endswith("/ptmx")
+        memory = stat.S_ISCHR(mode) and os.major(os.fstat(number).st_rdev) == MEMORY
+        return None if terminal or memory else "the device `%s`" % path
+    if stat.S_ISREG(mode):
+        opened = flags(number)
+        if opened & getattr(os, "O_PATH", 0) or opened & os.O_APPEND or opened & ACCESS == os.O_WRONLY:
+            return None
+        for_both = path.endswith(" (deleted)") or path.startswith("/dev/shm/")
+        if path in mapped and (for_both or opened & ACCESS == os.O_RDONLY):
+            return None
+        return "the open file `%s`" % path
+    if stat.S_IFMT(mode) or not path.startswith("anon_inode:"):
+        return None
+    name = path[len("anon_inode:") :].strip("[]")
+    return None if name.startswith(HARMLESS) else NAMES.get(name, "an `%s`" % name)
+
+
+def connection(number):
+    waits = os.get_blocking(number)
+    opened = socket.socket(fileno=os.dup(number))
+    try:
+        if opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return None
+        peer = opened.getpeername()
+        if opened.family == socket.AF_UNIX and opened.type != socket.SOCK_STREAM and not opened.getsockname():
+            return None
+    except OSError:
+        return None
+    finally:
+        opened.close()
+        # Where there is a timeout for all sockets, that has been changed, and for all descriptors of this one.
+        os.set_blocking(number, waits)
+    if isinstance(peer, tuple) and len(peer) >= 2 and isinstance(peer[0], str):
+        host = "[%s]" % peer[0] if ":" in peer[0] else peer[0]
+        return "a connection to %s:%s" % (host, peer[1])
+    if isinstance(peer, bytes):
+        peer = os.fsdecode(peer)
+    return "a connection to `unix:%s`" % peer if peer and isinstance(peer, str) else "a connected socket"
+
+
+def threads():
+    """The threads beside the main one, in words."""
+    known = {thread.native_id: thread for thread in threading.enumerate() if hasattr(thread, "native_id")}
+    try:
+        tasks = [int(task) for task in os.listdir("/proc/self/task")]
+    except OSError:
+        main = threading.main_thread()
+        for thread in threading.enumerate():
+            if thread is not main:
+                yield "the thread `%s`%s" % (thread.name, place(thread))
+        return
+    for task in tasks:
+        if task == os.getpid():
+            continue
+        thread = known.get(task)
+        if thread is not None:
+            yield "the thread `%s`%s" % (thread.name, place(thread))
+            continue
+        for name in lines("/proc/self/task/%d/comm" % task):
+            yield "a native thread `%s`" % name.rstrip("\n")
+
+
+def native_threads():
+    """How many threads there are that Python knows nothing of."""
+    return len(list(threads())) - (len(threading.enumerate()) - 1)
+
+
+def place(thread):
+    """Where a thread began that is the application's own."""
+    frame, begun = sys._current_frames().get(thread.ident), None
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith("<") and frame.f_code.co_filename != threading.__file__:
+            begun = frame
+        frame = frame.f_back
+    if begun is None:
+        return ""
+    return " (%s, in %s)" % (begun.f_code.co_filename, begun.f_code.co_name)
+
+
+def try_fork():
+    """Has the threads end that end before a fork."""
+    try:
+        pid = os.fork()
+    except OSError:
+        return
+    if pid == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def timers():
+    """A fork has none of them."""
+    for kind in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF"):
+        if hasattr(signal, kind) and signal.getitimer(getattr(signal, kind))[0]:
+            yield "a timer"
+    if lines("/proc/self/timers"):
+        yield "a timer"

@@ -1,0 +1,332 @@
+//! What workers that are forked share with their template and with one another: nothing that two processes cannot share.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::TcpListener;
+
+use rustix::process::Pid;
+use support::http::Waits;
+use support::process::children;
+use support::{Folder, Outcome, Server, project};
+
+const SERVE: [&str; 5] = [
+    "-c",
+    "settings.ini",
+    "serve",
+    "WSGI",
+    "import:app.application",
+];
+
+/// Says which process answers.
+const ANSWER: &str = "
+import os
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [b'%d' % os.getpid()]
+";
+
+/// A server of an application with this at its beginning, and these settings of `[runner.workers]`.
+fn serving(source: &str, settings: &str) -> Server {
+    Folder::new()
+        .file("app.py", format!("{source}{ANSWER}"))
+        .file("settings.ini", format!("[runner.workers]\n{settings}"))
+        .runner(SERVE)
+        .start()
+}
+
+/// All processes of a server but the master.
+fn others(server: &Server) -> Vec<Pid> {
+    let all = server.processes().into_iter().map(|(pid, _)| pid);
+    all.filter(|pid| *pid != server.pid()).collect()
+}
+
+/// The sockets that a process has open.
+fn sockets(pid: Pid) -> BTreeSet<String> {
+    let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
+    let open = fs::read_dir(folder).expect("it runs").flatten();
+    let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let names = links.map(|link| link.display().to_string());
+    names.filter(|name| name.starts_with("socket:")).collect()
+}
+
+/// Asserts that no two processes have the same socket.
+#[track_caller]
+fn share_nothing(processes: &[Pid]) {
+    let mut owners: BTreeMap<String, Pid> = BTreeMap::new();
+    for &pid in processes {
+        for socket in sockets(pid) {
+            if let Some(other) = owners.insert(socket.clone(), pid) {
+                panic!("{other:?} and {pid:?} share {socket}");
+            }
+        }
+    }
+}
+
+/// Neither with its template, which was sent them all, nor with the next worker, which was sent at the same time.
+#[test]
+fn a_worker_has_only_its_own_descriptors() {
+    let server = serving("", "min = 12\nmax = 12\n");
+    let mut waits = Waits::new();
+    while others(&server).len() < 13 {
+        waits.wait(|| server.log());
+    }
+    share_nothing(&others(&server));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn each_worker_has_a_connection_of_its_own() {
+    let database = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = database.local_addr().expect("an address").port();
+    let source =
+        format!("import socket\nconnection = socket.create_connection(('127.0.0.1', {port}))\n");
+    let server = serving(&source, "min = 3\nmax = 3\n");
+    let said = format!(
+        "runner: the import of `app.application` leaves what forks cannot share: a connection to \
+         127.0.0.1:{port} (descriptor "
+    );
+    let mut waits = Waits::new();
+    while others(&server).len() < 3 {
+        waits.wait(|| server.log());
+    }
+    // The first one did not have to import it once more.
+    let connections: Vec<_> = (0..3).map(|_| database.accept().expect("one")).collect();
+    database.set_nonblocking(true).expect("set");
+    assert!(database.accept().is_err(), "more than {connections:?}");
+    share_nothing(&others(&server));
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    assert_eq!(outcome.stderr.matches(&said).count(), 1, "{outcome:#?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("; each worker imports it afresh (as with runner.workers.preload = False)\n")
+    );
+}
+
+#[test]
+fn whoever_insists_is_warned() {
+    let source = "import select\nepoll = select.epoll()\n";
+    let server = serving(source, "min = 2\nmax = 2\npreload = True\n");
+    let template = children(server.pid())[0];
+    let mut waits = Waits::new();
+    while children(template).len() < 2 {
+        waits.wait(|| format!("{:?}", server.processes()));
+    }
+    let outcome = server.stop();
+    let said = "leaves what forks cannot share: an epoll (descriptor ";
+    assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
+    let ends = "; workers are forked all the same (runner.workers.preload = True)\n";
+    assert!(outcome.stderr.contains(ends), "{outcome:#?}");
+}
+
+/// What `sharing.py` says after some code has run.
+fn hindrances(code: &str, python: &str) -> Outcome {
+    let source = project("src/workers");
+    let program = format!(
+        "import sys, types\nfor name in ['kept', 'sharing']:\n    \
+         module = sys.modules['runner_' + name] = types.ModuleType(name)\n    \
+         with open('%s/%s.py' % ({source:?}, name)) as file:\n        \
+         exec(compile(file.read(), name, 'exec'), module.__dict__)\n\
+         look = module.Sharing([])\n{code}\nimport gc; gc.collect()\nprint(look.hindrances())\n"
+    );
+    let folder = Folder::new().file("data", "data\n").file("log", "");
+    folder.program(python, ["-c", &program]).run()
+}
+
+#[test]
+fn what_cannot_be_shared_is_named() {
+    let cases = [
+        ("import select; a = select.epoll()", "an epoll (descriptor "),
+        (
+            "import socket; a, b = socket.socketpair()",
+            "a connected socket (descriptor ",
+        ),
+        (
+            "import socket; l = socket.socket(socket.AF_UNIX); l.bind('s'); l.listen()\n\
+             a = socket.socket(socket.AF_UNIX); a.connect('s')",
+            "a connection to `unix:s` (descriptor ",
+        ),
+        (
+            "import socket; a = socket.socket(type=socket.SOCK_DGRAM); a.connect(('127.0.0.1', 9))",
+            "a connection to 127.0.0.1:9 (descriptor ",
+        ),
+        (
+            "import sqlite3; a = sqlite3.connect('base'); a.execute('create table t (c)')",
+            "/base` (descriptor ",
+        ),
+        ("a = open('data')", "the open file `"),
+        (
+            "import tempfile; a = tempfile.TemporaryFile()",
+            "the open file `",
+        ),
+        (
+            "import subprocess; a = subprocess.Popen(['cat'], stdin=-1, stdout=-1)",
+            "a pipe that another process writes to (descriptor ",
+        ),
+        (
+            "import ctypes; a = ctypes.CDLL(None).inotify_init()",
+            "an `inotify` (descriptor ",
+        ),
+        (
+            "import ctypes; a = ctypes.CDLL(None).eventfd(0, 0)",
+            "an eventfd (descriptor ",
+        ),
+        (
+            "import ctypes; a = ctypes.CDLL(None).timerfd_create(1, 0)",
+            "a timer (descriptor ",
+        ),
+        (
+            "import signal; signal.signal(signal.SIGALRM, print); signal.alarm(1000)",
+            "a timer",
+        ),
+        (
+            "import os; a = os.open('/dev/ptmx', os.O_RDWR)",
+            "the device `/dev/",
+        ),
+        (
+            "import threading, _thread\n\
+             lock = _thread.allocate_lock(); lock.acquire()\n\
+             def waits(): lock.acquire()\n\
+             threading.Thread(target=waits, name='helper', daemon=True).start()",
+            "the thread `helper`",
+        ),
+        (
+            "import _thread\n\
+             lock = _thread.allocate_lock(); lock.acquire()\n\
+             _thread.start_new_thread(lock.acquire, ())",
+            "a native thread `python",
+        ),
+    ];
+    for (code, wanted) in cases {
+        let outcome = hindrances(code, "python3");
+        assert!(outcome.stdout.contains(wanted), "{code}\n{outcome:#?}");
+    }
+}
+
+/// Each of these is common, and none keeps an application from being forked.
+#[test]
+fn what_can_be_shared_is_no_hindrance() {
+    let code = "
+import ctypes, logging, logging.handlers, mmap, multiprocessing, os, random, signal, socket, subprocess, tempfile, threading
+listening = socket.socket(); listening.bind(('127.0.0.1', 0)); listening.listen()
+unconnected = socket.socket(type=socket.SOCK_DGRAM)
+system_log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); system_log.bind('logger')
+logger = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); logger.connect('logger')
+handler = logging.FileHandler('log')
+written = open('log', 'w')
+null, random_bytes = open('/dev/null', 'r+b', buffering=0), open('/dev/urandom', 'rb', buffering=0)
+pipe = os.pipe()
+folder = os.open('.', os.O_RDONLY)
+with open('data', 'rb') as file:
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+counter = multiprocessing.get_context('fork').Value('i', 0)
+errors = os.dup(2)
+temporary = tempfile.TemporaryDirectory()
+process = os.pidfd_open(os.getpid()) if hasattr(os, 'pidfd_open') else None
+brief = threading.Thread(target=int); brief.start()
+finished = subprocess.run(['true'], stdout=subprocess.PIPE)
+";
+    for python in ["python3", "pypy3"] {
+        let outcome = hindrances(code, python);
+        assert_eq!(outcome.stdout, "\n", "{python}: {outcome:#?}");
+    }
+}
+
+/// What an application does when it leaves.
+const LEAVING: &str = "
+import atexit, concurrent.futures, logging.handlers, os, tempfile, weakref
+
+folder = tempfile.TemporaryDirectory()
+file = tempfile.NamedTemporaryFile()
+loader = os.getpid()
+here = os.path.dirname(os.path.abspath(__file__))
+
+notes = os.open(os.path.join(here, 'notes'), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+# What is dropped at the very end finds none of its module's names.
+def note(what, write=os.write, getpid=os.getpid, loader=loader, notes=notes):
+    write(notes, b'%s by %s\\n' % (what.encode(), b'its own' if loader == getpid() else b'another'))
+
+class Owner:
+    def __del__(self, note=note):
+        note('dropped')
+
+class Held:
+    pass
+
+owner, held = Owner(), Held()
+atexit.register(note, 'left')
+finalizer = weakref.finalize(held, note, 'finalized')
+memory = logging.handlers.MemoryHandler(1000, target=logging.FileHandler(os.path.join(here, 'log')))
+logging.getLogger().addHandler(memory)
+logging.getLogger().setLevel('INFO')
+mine = []
+
+def note_mine(what):
+    with open(os.path.join(here, 'mine'), 'a') as notes:
+        notes.write('%s\\n' % what)
+
+def application(environ, start_response):
+    if not mine:
+        mine.append(Held())
+        atexit.register(note_mine, 'left')
+        weakref.finalize(mine[0], note_mine, 'finalized')
+        pool = concurrent.futures.ThreadPoolExecutor()
+        pool.submit(note_mine, 'worked')
+    logging.info('asked')
+    start_response('200 OK', [])
+    return [b'there' if os.path.isdir(folder.name) and os.path.exists(file.name) else b'gone']
+";
+
+/// With each worker's own, nothing is forgotten; and the template's is done when all have left, once.
+#[test]
+fn exit_handlers_run_in_the_process_that_they_are_of() {
+    for python in ["python3", "pypy3"] {
+        let server = Folder::new()
+            .file("app.py", LEAVING)
+            .file(
+                "settings.ini",
+                format!(
+                    "runner.python = '{python}'\n[runner.workers]\nmax = 1\nmax_requests = 5\n\
+                     preload = True\n"
+                ),
+            )
+            .runner(SERVE)
+            .start();
+        let mut requests = 0;
+        let mut waits = Waits::new();
+        while server.log().matches(" is replaced: ").count() < 3 {
+            assert_eq!(server.get("/").ok(), "there", "{python}: {}", server.log());
+            requests += 1;
+            waits.wait(|| server.log());
+        }
+        let read = |name: &str| server.folder().path(name);
+        let early = fs::read_to_string(read("notes")).expect("it is there");
+        assert_eq!(early, "", "{python}: {}", server.log());
+        let (notes, mine, log) = (read("notes"), read("mine"), read("log"));
+        let folder = server.folder().clone();
+        let outcome = server.stop();
+        assert_eq!(outcome.status, 0, "{python}: {outcome:#?}");
+        let notes = fs::read_to_string(notes).expect("they have run");
+        let mut notes: Vec<&str> = notes.lines().collect();
+        notes.sort_unstable();
+        // Such a Python drops nothing when it ends.
+        let dropped = (python == "python3").then_some("dropped by its own");
+        let wanted = ["finalized by its own", "left by its own"];
+        let wanted: Vec<_> = dropped.into_iter().chain(wanted).collect();
+        assert_eq!(notes, wanted, "{python}: {outcome:#?}");
+        let mine = fs::read_to_string(mine).expect("they have run");
+        let count = |what| mine.lines().filter(|line| *line == what).count();
+        let workers = count("left");
+        assert!(workers >= 3, "{python}: {mine}");
+        let counts = (count("finalized"), count("worked"));
+        assert_eq!(counts, (workers, workers), "{python}: {mine}");
+        let log = fs::read_to_string(log).expect("it was flushed");
+        assert_eq!(log.lines().count(), requests, "{python}: {log}");
+        drop(folder);
+    }
+}

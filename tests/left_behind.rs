@@ -1,0 +1,190 @@
+//! Processes that an application has started end with the worker that has started them, or with the server.
+
+mod support;
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::http::Waits;
+use support::{Folder, Server};
+
+/// Starts a process in one of many ways; it says who it is when it is there, and never ends.
+const APPLICATION: &str = r#"
+import multiprocessing, os, signal, subprocess, sys
+
+READY = ["sh", "-c", "echo ready; exec tail -f /dev/null"]
+
+def stay():
+    os.write(2, b"ready\n")
+    while True:
+        signal.pause()
+
+def daemon(after):
+    """As daemons are made: the one that is left has nobody for its parent."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            after()
+        os._exit(0)
+    os.wait()
+
+def program(**options):
+    subprocess.Popen(READY, stdout=2, **options)
+
+def stubborn():
+    subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; while :; do tail -f /dev/null; done"], stdout=2)
+
+def group():
+    subprocess.Popen(["sh", "-c", "set -m; tail -f /dev/null & echo ready; wait"], stdout=2)
+
+def become():
+    os.dup2(2, 1)
+    os.execvp(READY[0], READY)
+
+WAYS = {
+    "/program": program,
+    "/session": lambda: program(start_new_session=True),
+    "/process": lambda: multiprocessing.get_context("fork").Process(target=stay).start(),
+    "/daemon-program": lambda: daemon(become),
+    "/daemon": lambda: daemon(stay),
+    "/stubborn": stubborn,
+    "/group": group,
+}
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if path in WAYS:
+        WAYS[path]()
+    start_response("200 OK", [])
+    return [b"%d" % os.getpid()]
+"#;
+
+fn serving(preload: &str) -> Server {
+    let settings =
+        format!("[runner.workers]\nmax = 1\npreload = {preload}\n[runner]\nstop_timeout = '9s'\n");
+    Folder::new()
+        .file("app.py", APPLICATION)
+        .file("settings.ini", settings)
+        .runner([
+            "-c",
+            "settings.ini",
+            "serve",
+            "WSGI",
+            "import:app.application",
+        ])
+        .start()
+}
+
+/// Has the application start processes, and returns when they are there.
+fn start(server: &Server, ways: &[&str]) {
+    let ready = |log: &str| log.matches("ready\n").count();
+    for way in ways {
+        let before = ready(&server.log());
+        server.get(way).ok();
+        server.wait_for_log(|log| ready(log) > before);
+    }
+}
+
+/// Waits until a server has so many processes.
+#[track_caller]
+fn has(server: &Server, count: usize) {
+    let mut waits = Waits::new();
+    while server.processes().len() != count {
+        waits.wait(|| format!("{:#?}\n{}", server.processes(), server.log()));
+    }
+}
+
+#[test]
+fn they_end_with_a_worker_that_is_killed() {
+    // What was only forked, and has a session of its own, cannot be known from what others have started so.
+    let ways = [
+        "/program",
+        "/session",
+        "/process",
+        "/daemon-program",
+        "/group",
+    ];
+    for (preload, processes) in [("'auto'", 3), ("False", 2)] {
+        let server = serving(preload);
+        start(&server, &ways);
+        if preload == "'auto'" {
+            // It takes its time.
+            start(&server, &["/stubborn"]);
+        }
+        assert_eq!(server.get("/kill").status, 502);
+        has(&server, processes);
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+#[test]
+fn those_of_other_workers_go_on() {
+    let server = serving("'auto'\nmin = 2\nmax = 2");
+    has(&server, 4);
+    start(&server, &["/program"; 8]);
+    let is_program = |line: &str| line.starts_with("tail ");
+    let programs = |server: &Server| -> Vec<Pid> {
+        let all = server.processes().into_iter();
+        let programs = all.filter(|(_, line)| is_program(line));
+        programs.map(|(pid, _)| pid).collect()
+    };
+    assert_eq!(programs(&server).len(), 8);
+    // All of one worker's end, whichever it is that has started them.
+    let worker: i32 = server.get("/").ok().parse().expect("a number");
+    let worker = Pid::from_raw(worker).expect("a process");
+    let group = |pid: &Pid| rustix::process::getpgid(Some(*pid)).ok() == Some(worker);
+    let its = programs(&server).iter().filter(|pid| group(pid)).count();
+    kill_process(worker, Signal::KILL).expect("our own process");
+    let mut waits = Waits::new();
+    while programs(&server).len() != 8 - its {
+        waits.wait(|| format!("{its}: {:#?}\n{}", server.processes(), server.log()));
+    }
+    has(&server, 4 + 8 - its);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn nothing_is_left_by_a_stop() {
+    let ways = [
+        "/program",
+        "/session",
+        "/process",
+        "/daemon-program",
+        "/daemon",
+        "/group",
+    ];
+    for preload in ["'auto'", "False"] {
+        let server = serving(preload);
+        start(&server, &ways);
+        if preload == "False" {
+            start(&server, &["/stubborn"]);
+        }
+        // It asserts that nothing is left.
+        let outcome = server.stop();
+        assert_eq!(outcome.status, 0, "{outcome:#?}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_version_that_was_replaced() {
+    let server = serving("'auto'");
+    start(
+        &server,
+        &["/program", "/session", "/daemon-program", "/daemon"],
+    );
+    has(&server, 7);
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("runner: reloaded\n"));
+    has(&server, 3);
+    assert_eq!(server.stop().status, 0);
+}
+
+/// The template sees to that. A worker without one is ended by the system, and cannot.
+#[test]
+fn the_groups_of_workers_end_with_a_master_that_is_killed() {
+    let server = serving("'auto'");
+    start(&server, &["/program", "/process", "/stubborn"]);
+    server.signal(Signal::KILL);
+    let outcome = server.wait();
+    assert_eq!(outcome.status, -9, "{outcome:#?}");
+}
