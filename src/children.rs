@@ -116,7 +116,10 @@ fn children() -> Option<impl Iterator<Item = i32>> {
 /// buried. None, where the system does not tell.
 pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
     let children = children().into_iter().flatten();
-    let lives = |&pid: &i32| !awaited().contains_key(&pid) && !bury_orphan(pid);
+    let lives = |&pid: &i32| {
+        let is_awaited = awaited().contains_key(&pid);
+        !is_awaited && !bury_orphan(pid)
+    };
     children
         .filter(lives)
         .filter(|&pid| is_meant(pid))
