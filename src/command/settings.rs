@@ -90,7 +90,7 @@ pub fn workers(
         arguments: python_arguments(scope, target, arguments),
         environment: Identity::of(scope)?.environment(),
         // Where that is refused, they begin in ours.
-        folder: here::hold().ok().map(Arc::new),
+        begins_in: here::hold().ok().map(Arc::new),
         imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),

@@ -77,7 +77,7 @@ pub struct WorkerOptions {
     /// `sys.argv`.
     pub arguments: Vec<OsString>,
     /// The folder that they begin in; ours if there is none.
-    pub folder: Option<Arc<File>>,
+    pub begins_in: Option<Arc<File>>,
     /// Modules to import beforehand.
     pub imports: Vec<String>,
     /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.

@@ -163,7 +163,7 @@ impl Template {
             .env(Mark::VARIABLE, mark.of(becomes))
             // What it starts is known by its group, too.
             .process_group(0);
-        if let Some(folder) = &options.folder {
+        if let Some(folder) = &options.begins_in {
             unix::begin_in(command.as_std_mut(), folder.as_fd())
                 .context("cannot hold the current folder")?;
         }

@@ -46,7 +46,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         target: "app.application".to_owned(),
         search_path: vec![folder.to_owned()],
         arguments: vec!["test".into()],
-        folder: None,
+        begins_in: None,
         imports: Vec::new(),
         environment: Vec::new(),
         min: 1,
