@@ -216,6 +216,12 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// How many descriptors this process may have once [`raise_descriptor_limit`] was called; `None` for as many as it likes.
+#[must_use]
+pub fn most_descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
+}
+
 /// Lets no other process of the same user, such as a worker, look into this one or change it (ptrace(2)), where the
 /// system can do that; programs that we start are as always. Where core files are allowed (`ulimit -c`), somebody wants
 /// to look: then it is left as it is, since there would be none.

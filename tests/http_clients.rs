@@ -295,3 +295,84 @@ async fn many_slow_clients_cost_the_others_nothing() {
         assert!(received.ends_with("1000 bytes in memory"), "{received}");
     }
 }
+
+/// At most two connections.
+fn crowded() -> Server {
+    Server::start(HttpOptions {
+        connections: 2,
+        ..HttpOptions::default()
+    })
+}
+
+/// Those for which we wait go, the longest idle one first: idle ones, ones in the middle of a head or of a body.
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room_for_a_new_one() {
+    let cases = [
+        (GET, "no body", ""),
+        (
+            "GET / HTTP/1.1\r\nHost:",
+            "",
+            "HTTP/1.1 408 Request Timeout\r\n",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 408 Request Timeout\r\n",
+        ),
+        ("", "", ""),
+    ];
+    for (first, answer, end) in cases {
+        let server = crowded();
+        let mut longest = server.connect().await;
+        say(&mut longest, first).await;
+        if !answer.is_empty() {
+            until(&mut longest, answer).await;
+        }
+        let mut other = server.connect().await;
+        let mut new = server.connect().await;
+        say(&mut new, GET).await;
+        until(&mut new, "no body").await;
+        let received = until_end(&mut longest).await;
+        assert!(received.starts_with(end), "{first:?}: {received}");
+        assert_eq!(received.is_empty(), end.is_empty(), "{first:?}: {received}");
+        // Nobody else had to go.
+        say(&mut other, GET).await;
+        until(&mut other, "no body").await;
+    }
+}
+
+/// And nobody is given up for them: an answer says that its connection closes, so that others get their turn.
+#[tokio::test]
+async fn new_connections_wait_while_all_are_at_work() {
+    let server = crowded();
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        say(&mut client, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        in_time(server.mirror.waiting.notified()).await;
+        busy.push(client);
+    }
+    let mut new = server.connect().await;
+    say(&mut new, GET).await;
+    // Unless there may be more by now.
+    server
+        .options
+        .send_modify(|options| options.connections = 3);
+    until(&mut new, "no body").await;
+    drop(new);
+    server
+        .options
+        .send_modify(|options| options.connections = 2);
+    let mut new = server.connect().await;
+    say(&mut new, GET).await;
+    server.mirror.go_on.notify_one();
+    // Only one of them has ended, and this is in its place.
+    let received = until(&mut new, "no body").await;
+    assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{received}");
+    server.mirror.go_on.notify_one();
+    let mut busy = busy.into_iter();
+    let received = until_end(&mut busy.next().unwrap()).await;
+    assert!(received.ends_with("waited"), "{received}");
+    assert!(received.contains("\r\nconnection: close\r\n"), "{received}");
+    until(&mut busy.next().unwrap(), "waited").await;
+}

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use support::http::Connection;
+use support::http::{self, Connection};
 use support::{Folder, Load, Server, Waits};
 
 /// So many send the head of a request so slowly, and so many a body.
@@ -72,6 +72,46 @@ fn clients_that_dribble_cost_the_others_nothing() {
         waits.wait(|| format!("{} descriptors stay open", descriptors_now(&server)));
     }
     assert_eq!(server.stop().status, 0);
+}
+
+/// With 256 descriptors, of which clients that only connect could take all: then nothing would be left for others, for
+/// bodies of requests, for workers and for a reload.
+#[test]
+fn idle_connections_never_take_all_descriptors() {
+    let settings = "runner.status.url = 'unix:control'\n[runner.workers]\nmax = 1\n";
+    let folder = Folder::new()
+        .file("hello.py", HELLO)
+        .file("one.ini", settings);
+    let program = env!("CARGO_BIN_EXE_runner");
+    let script = format!("ulimit -n 256; exec {program} -c one.ini serve import:hello.application");
+    let server = folder.program("sh", ["-c", &script]).start();
+    let mut idle: Vec<Connection> = (0..400)
+        .map(|_| Connection::open(server.address()))
+        .collect();
+    let large = vec![b'x'; 3_000_000];
+    for _ in 0..3 {
+        assert_eq!(server.get("/").ok(), "hello");
+        let reply = http::request(server.address(), "POST", "/", &[], &large);
+        assert!(reply.status == 200 && reply.body == large);
+        let reload = server.folder().runner(["-c", "one.ini", "reload"]).run();
+        assert_eq!(reload.status, 0, "{reload:?}");
+        idle.extend((0..50).map(|_| Connection::open(server.address())));
+    }
+    let status = server.folder().runner(["-c", "one.ini", "status"]).run();
+    let text = status.success();
+    assert!(text.contains(" connections of at most 87, "), "{text}");
+    let said = "all 87 connections are in use (runner.http.max_connections), and the one that was idle for the longest time is closed for each new one";
+    let log = server.wait_for_log(|log| log.contains(said));
+    // It is not said for each of them.
+    assert!(log.matches(said).count() < 10, "{log}");
+    drop(idle);
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0);
+    assert!(
+        !outcome.stderr.contains("Too many open files"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 /// How many descriptors the server has open.

@@ -64,6 +64,9 @@ fn it_answers_while_every_worker_is_busy() {
     assert_eq!(found["state"], "serving");
     assert_eq!(found["sockets"], json!([server.url()]));
     assert_eq!(found["totals"]["requests"], 2);
+    assert_eq!(found["connections"]["open"], 2);
+    assert_eq!(found["connections"]["idle"], 0);
+    assert!(found["connections"]["most"].as_u64().expect("a number") > 2);
     assert!(found["queue"]["oldest"].is_number());
     let worker = &found["workers"][0];
     assert_eq!(worker["state"], "busy");
@@ -79,6 +82,7 @@ fn it_answers_while_every_worker_is_busy() {
         "\n1 worker: 1 busy; 1 request waits for a worker, the first for ".to_owned(),
         "  GET /wait?a=%1b\n".to_owned(),
         "\n2 requests so far\n".to_owned(),
+        "\n2 connections of at most ".to_owned(),
     ] {
         assert!(text.contains(&said), "{said:?} is missing:\n{text}");
     }

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::Application;
 use crate::faults::spawn_vital;
+use crate::gateway::crowd::Crowd;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::listener::Listener;
@@ -66,6 +67,7 @@ pub struct Front {
     sockets: Vec<OwnedFd>,
     tuning: Tuning,
     stop: Stop,
+    crowd: Crowd,
     /// Tells when nothing comes in any more; `None` if that was heard.
     closing: Option<oneshot::Receiver<Infallible>>,
     task: AbortOnDropHandle<()>,
@@ -97,6 +99,7 @@ impl Front {
         let protocol = gateway.protocol();
         let stop = Stop::new();
         let closing = Some(listener.closing());
+        let crowd = listener.crowd();
         let (tuning, task) = match gateway {
             Gateway::Http(options) => {
                 let (sender, options) = watch::channel(options);
@@ -115,6 +118,7 @@ impl Front {
             sockets,
             tuning,
             stop,
+            crowd,
             closing,
             task: AbortOnDropHandle::new(task),
         })
@@ -130,6 +134,12 @@ impl Front {
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub fn crowd(&self) -> Crowd {
+        self.crowd.clone()
     }
 
     /// Says how it is to behave towards new connections. A gateway of another kind is none of its business.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::supervisor::status::{Current, Failure, Program, Status, Totals, Worker};
+use crate::supervisor::status::{Connections, Current, Failure, Program, Status, Totals, Worker};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -45,6 +45,16 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     }
     text.push('\n');
     line(&mut text, &crowd(status), width);
+    if let Connections { open, idle, most } = status.connections
+        && most > 0
+    {
+        let open = counted(open as u64, "connection", "connections");
+        line(
+            &mut text,
+            &format!("{open} of at most {most}, {idle} idle"),
+            width,
+        );
+    }
     if status.delivering > 0 {
         let delivering = counted(
             status.delivering as u64,
@@ -310,6 +320,11 @@ mod tests {
                     ..Worker::default()
                 },
             ],
+            connections: Connections {
+                open: 17,
+                idle: 3,
+                most: 10_000,
+            },
             queue: Queue {
                 length: 12,
                 oldest: Some(1.25),
@@ -333,6 +348,7 @@ runner 1.2, process 4711, serving for 1 d 02 h
   http://localhost:8000/
 
 3 workers: 1 busy, 1 idle, 1 starting; 12 requests wait for a worker, the first for 1.2 s
+17 connections of at most 10000, 3 idle
 3 responses are on their way to their clients
 
  PID  STATE         AGE  REQUESTS    MEMORY    FOR  REQUEST

@@ -16,6 +16,7 @@ use crate::command::failure::Failure;
 use crate::command::front::{Front, Gateway, Place};
 use crate::command::launch;
 use crate::command::plan::{Announcement, Plan, Readiness};
+use crate::gateway::crowd::Crowd;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::gateway::stop::{Manner, Stop};
@@ -52,6 +53,7 @@ pub struct Service {
     current: Arc<Current>,
     /// Where it can be reached.
     shown: String,
+    crowd: Crowd,
     gate: Gate,
     /// How long what is under way has to finish at the end.
     patience: Duration,
@@ -178,6 +180,7 @@ impl Service {
         Ok(Self {
             current,
             shown: front.shown().to_owned(),
+            crowd: front.crowd(),
             gate: Gate::Open(front),
             patience: version.patience,
             started: Instant::now(),
@@ -225,6 +228,7 @@ impl Service {
                     false => Manner::HandOver,
                 };
                 new.shown().clone_into(&mut self.shown);
+                self.crowd = new.crowd();
                 let mut old = std::mem::replace(front, new);
                 old.end(manner).await;
                 let patience = self.patience;
@@ -307,6 +311,19 @@ impl Service {
     #[must_use]
     pub fn shown(&self) -> Option<&str> {
         (self.shown != SocketUrl::Nowhere.to_string()).then_some(&self.shown)
+    }
+
+    /// Where it can be reached, and how many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> (Vec<String>, status::Connections) {
+        let count = self.crowd.count();
+        let connections = status::Connections {
+            open: count.open,
+            idle: count.waiting,
+            most: count.limit,
+        };
+        let shown = self.shown().map(str::to_owned);
+        (shown.into_iter().collect(), connections)
     }
 
     /// How the programs beside it are.

@@ -22,7 +22,7 @@ use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
 use crate::supervisor::seat::Seat;
-use crate::supervisor::status::Master as Own;
+use crate::supervisor::status::{Master as Own, Status};
 use crate::supervisor::successor::{self, Executable, Successor};
 use crate::supervisor::tether::{self, Tether};
 use crate::unix;
@@ -395,20 +395,21 @@ impl Master {
 
     /// How it goes.
     fn status(&self) -> Answer {
-        let (sockets, application, programs) = match &self.service {
-            Some(service) => {
-                let sockets = service.shown().map(str::to_owned).into_iter().collect();
-                (sockets, service.status(), service.programs())
-            }
-            None => Default::default(),
-        };
+        let service = self.service.as_ref();
+        let (sockets, connections) = service.map(Service::connections).unwrap_or_default();
+        let (application, programs) = service
+            .map(|service| (service.status(), service.programs()))
+            .unwrap_or_default();
         let state = match self.state {
             State::Starting { .. } => "starting",
             State::Serving => "serving",
             State::Reloading { .. } => "reloading",
             State::Ending(_) | State::Over => "stopping",
         };
-        let status = serde_json::to_value(self.own.status(state, sockets, application, programs));
+        let status = serde_json::to_value(Status {
+            connections,
+            ..self.own.status(state, sockets, application, programs)
+        });
         status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
     }
 

@@ -30,8 +30,9 @@ is not running.
 
 With `--format json`, times are seconds, and moments (`started`, `at`, `until`)
 seconds since 1970. `version`, `pid`, `state` (`serving`, `reloading`,
-`stopping`), `started`, `uptime` and `sockets` are about the master. Each of the
-`workers` has `id`, `pid`, `state` (`starting`, `idle`, `busy`; `doomed`: on a
+`stopping`), `started`, `uptime` and `sockets` are about the master.
+`connections` has those that are `open`, those of them that are `idle`, and how
+many there may be at `most`. Each of the `workers` has `id`, `pid`, `state` (`starting`, `idle`, `busy`; `doomed`: on a
 request that is overdue; `leaving`), `age`, `requests` (answered so far), `rss`
 (its memory in bytes), and `current`, the request that each of its threads is
 on: `method`, `path`, `age`. Each of the `programs` that are kept running has

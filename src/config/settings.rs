@@ -20,6 +20,9 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.group" Kind::Account, Default::Unset,
         "The group that the server and its workers run as, once it listens. Unless it is set, that of `runner.user`. Only root can change it.",
         "runner.group = 'www-data'";
+    "runner.http.max_connections" Kind::Integer { min: 1, max: 1_000_000 }, Default::Unset,
+        "How many connections there may be at a time, by HTTP or FastCGI. When there are, the one that was idle for the longest time is closed for each new one; where none is idle, new ones wait. Unless it is set, as many as the system's limit on open files (`ulimit -Hn`) leaves when workers have what they need and each connection one file, and 10000 at most.",
+        "runner.http.max_connections = 1000";
     "runner.http.min_rate" Kind::Size, Default::Number(500),
         "How many bytes a second a client has to send of a request's body, and to take of a response. One that is behind that by a minute of waiting is not waited for any longer: its request is answered with status 408, its connection closed. What the application does not give is not waited for. 0 is any number, but not none for a minute.",
         "runner.http.min_rate = '1k'";

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::gateway::activation;
 use crate::gateway::binding::{self, SocketFile};
+use crate::gateway::crowd::Crowd;
 use crate::gateway::passing::{self, Passed, Passer};
 use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
 use crate::gateway::stop::Manner;
@@ -46,6 +47,8 @@ pub struct Listener {
     /// From a predecessor.
     passed: Option<Passed>,
     complained: Option<Instant>,
+    /// What was accepted and is still open.
+    crowd: Crowd,
     /// For whoever wants to know when it is closed.
     open: Option<oneshot::Sender<Infallible>>,
 }
@@ -70,6 +73,7 @@ impl Default for Listener {
             passing: passing::pair().ok(),
             passed: None,
             complained: None,
+            crowd: Crowd::default(),
             open: None,
         }
     }
@@ -242,6 +246,12 @@ impl Listener {
         self.passed.take()
     }
 
+    /// The connections that were accepted here: whoever serves one takes a place there.
+    #[must_use]
+    pub fn crowd(&self) -> Crowd {
+        self.crowd.clone()
+    }
+
     /// Tells when it is closed, in whatever way: from then on nothing comes in here. One asker is told, the last.
     pub fn closing(&mut self) -> oneshot::Receiver<Infallible> {
         let (open, closed) = oneshot::channel();
@@ -288,15 +298,18 @@ impl Listener {
         }
     }
 
-    /// The next connection. Trouble that is not the connection's own (no descriptors left) is
-    /// logged and waited out. Nothing is lost if the future is dropped.
+    /// The next connection, once there is room for it in [`Listener::crowd`]: until then it waits in the system's queue.
+    /// Trouble that is not the connection's own (no descriptors left) is logged and waited out. Nothing is lost if the
+    /// future is dropped.
     pub async fn accept(&mut self) -> (Stream, Peer) {
         loop {
+            self.crowd.room().await;
             match std::future::poll_fn(|context| self.poll_accept(context)).await {
                 Ok(accepted) => return accepted,
                 Err(error) if is_the_connections_own(&error) => {}
                 Err(error) => {
                     self.complain(&error);
+                    self.crowd.make_room();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -4,6 +4,7 @@ pub mod activation;
 mod binding;
 mod body;
 pub mod cgi;
+pub mod crowd;
 pub mod fastcgi;
 pub mod http;
 mod length;

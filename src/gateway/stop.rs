@@ -13,6 +13,10 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 /// request and our closing (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long a client may send nothing of the rest of a request when nobody will serve after us: what it has begun is
+/// answered if it goes on, and else holds up our end no longer.
+pub const OWED: Duration = Duration::from_secs(5);
+
 /// How long we read on, after the answer that told the client of the end, what it had sent before it knew: closing
 /// with something unread resets the connection and takes the answer away.
 pub const CROSSED: Duration = LAST_CALL;
@@ -31,6 +35,15 @@ pub enum Manner {
 }
 
 impl Manner {
+    /// How long a client may send nothing of the rest of a request, where that is so long at other times.
+    #[must_use]
+    pub fn patience(self, usual: Duration) -> Duration {
+        match self {
+            Self::Drain => usual.min(OWED),
+            Self::Retire | Self::HandOver => usual,
+        }
+    }
+
     /// How long a connection on which nothing happens stays open.
     #[must_use]
     pub fn linger(self) -> Duration {

@@ -27,6 +27,8 @@ pub struct Status {
     pub started: f64,
     /// Where it can be reached.
     pub sockets: Vec<String>,
+    /// The connections there.
+    pub connections: Connections,
     /// Its workers, oldest first.
     pub workers: Vec<Worker>,
     /// The programs that are kept running beside it.
@@ -41,6 +43,18 @@ pub struct Status {
     pub back_off: Option<BackOff>,
     /// What went wrong lately, oldest first.
     pub failures: Vec<Failure>,
+}
+
+/// The connections of clients, or of web servers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    /// How many there are.
+    pub open: usize,
+    /// Of these, those on which a client is waited for.
+    pub idle: usize,
+    /// How many there may be.
+    pub most: usize,
 }
 
 /// A process that answers requests.
@@ -176,6 +190,7 @@ impl Master {
             uptime: seconds(self.since.elapsed()),
             started: moment(self.started),
             sockets,
+            connections: Connections::default(),
             workers: application.workers.into_iter().map(worker).collect(),
             programs,
             queue: Queue {

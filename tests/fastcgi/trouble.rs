@@ -220,6 +220,29 @@ async fn connections_beyond_the_limit_wait() {
     assert_eq!(second.answer(1).await.is_whole().body(), b"hello from /y");
 }
 
+/// Web servers keep connections for requests to come; what one keeps must not lock out another.
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room_for_a_new_one() {
+    let server = Server::start(FastCgiOptions {
+        connections: 2,
+        ..FastCgiOptions::default()
+    });
+    // One keeps it after a request, the other one never sends the rest of one.
+    let mut first = server.connect().await;
+    let answer = first.ask(get(1, "/x")).await;
+    assert_eq!(answer.is_whole().body(), b"hello from /x");
+    let mut second = server.connect().await;
+    second.send(begin(1, true)).await;
+    let mut kept = Vec::new();
+    for mut left in [first, second] {
+        let mut new = server.connect().await;
+        let answer = new.ask(get(1, "/y")).await;
+        assert_eq!(answer.is_whole().body(), b"hello from /y");
+        assert_eq!(left.next().await, None);
+        kept.push(new);
+    }
+}
+
 #[tokio::test]
 async fn a_web_server_that_stalls_is_hung_up_on() {
     let timeout = Duration::from_millis(20);

@@ -7,32 +7,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::Method;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::application::{Application, Errors, Request, Response};
+use crate::gateway::crowd::Seat;
 use crate::gateway::fastcgi::FastCgiOptions;
+use crate::gateway::fastcgi::arrival::{Refusal, Upload, request};
 use crate::gateway::fastcgi::outbox::Outbox;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::pace::Pace;
 use crate::gateway::passing::Passer;
 use crate::gateway::patient::Patient;
-use crate::gateway::spool::{Spool, SpoolError};
+use crate::gateway::spool::Spool;
 use crate::gateway::stop::{CROSSED, Manner, Stop};
 use crate::gateway::stream::Stream;
 use crate::log;
-use crate::protocol::environ;
-use crate::protocol::fastcgi::{End, Kind, Malformed, Pairs, put_records, take_record};
+use crate::protocol::fastcgi::{End, Kind, Malformed, put_records, take_record};
 use crate::protocol::responder::{Event, Limits, Responder};
 
 /// How much is read at once, in bytes; a longer record is read whole.
 const READ: usize = 16 * 1024;
-
-/// How many variables a request may have. Web servers send some forty, and one for each header field.
-const VARIABLES: usize = 1000;
 
 /// How long a web server that is still sending gets to read why we are not listening, before the
 /// connection is closed: closing it at once would take the answer away.
@@ -78,6 +76,7 @@ impl From<Malformed> for Broken {
 pub async fn converse(
     stream: Stream,
     service: &Service,
+    seat: &Seat,
 ) -> Result<Option<(Stream, Passer)>, Broken> {
     // How quickly clients take their responses is the web server's affair.
     let pace = Pace::new(service.options.write_timeout, 0);
@@ -88,7 +87,7 @@ pub async fn converse(
         let mut writing = pin!(outbox.drain(&mut writer));
         let passer = tokio::select! {
             biased;
-            passer = conversation.receive(&mut reader) => passer?,
+            passer = conversation.receive(&mut reader, seat) => passer?,
             // It goes on until the outbox is closed, or fails.
             failed = &mut writing => return failed.map(|()| None).map_err(Broken::Io),
         };
@@ -150,11 +149,6 @@ impl Ending {
     }
 }
 
-struct Upload {
-    params: Bytes,
-    body: Spool,
-}
-
 /// How an answer ended.
 enum Ended {
     Whole,
@@ -190,8 +184,10 @@ impl<'a> Conversation<'a> {
     async fn receive(
         &mut self,
         reader: &mut (impl AsyncRead + Unpin),
+        seat: &Seat,
     ) -> Result<Option<Passer>, Broken> {
         let mut buffer = BytesMut::new();
+        let mut asked = pin!(seat.asked());
         let stop = self.service.stop.clone();
         let mut begun = pin!(stop.begun());
         loop {
@@ -212,7 +208,15 @@ impl<'a> Conversation<'a> {
             }
             buffer.reserve(READ);
             let owed = self.responder.is_receiving() || !buffer.is_empty();
-            let patience = self.service.options.read_timeout;
+            let patience = match &self.ending {
+                Some(ending) => ending.manner.patience(self.service.options.read_timeout),
+                None => self.service.options.read_timeout,
+            };
+            let working = !self.running.is_empty();
+            match working {
+                true => seat.works(),
+                false => seat.waits(),
+            }
             let deadline = match &self.ending {
                 Some(ending) if !ending.overdue => Some(ending.since + ending.manner.linger()),
                 Some(_) | None => None,
@@ -241,6 +245,10 @@ impl<'a> Conversation<'a> {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.ending.iter_mut().for_each(|ending| ending.overdue = true);
                 }
+                () = &mut asked, if !working => match owed {
+                    true => return Err(Broken::Stalled),
+                    false => return Ok(None),
+                },
                 () = tokio::time::sleep(patience), if owed => return Err(Broken::Stalled),
             }
         }
@@ -379,49 +387,6 @@ impl<'a> Conversation<'a> {
             .put_end(|records| put_records(records, Kind::Stdout, id, Bytes::new()));
         self.finish(id);
     }
-}
-
-/// Why a request is answered here.
-enum Refusal {
-    Body(SpoolError),
-    Params,
-    Environ(environ::BadEnviron),
-    /// It is not answered at all.
-    Malformed(Malformed),
-}
-
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Body(SpoolError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body(SpoolError::Unwritable(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Params => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Environ(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
-        }
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Body(error) => error.fmt(formatter),
-            Self::Params => formatter.write_str("its variables are too many or too long"),
-            Self::Environ(error) => error.fmt(formatter),
-            Self::Malformed(error) => error.fmt(formatter),
-        }
-    }
-}
-
-async fn request(upload: Upload, errors: Errors) -> Result<Request, Refusal> {
-    let pairs: Vec<(&[u8], &[u8])> = Pairs::new(&upload.params)
-        .take(VARIABLES + 1)
-        .collect::<Result<_, _>>()
-        .map_err(Refusal::Malformed)?;
-    if pairs.len() > VARIABLES {
-        return Err(Refusal::Params);
-    }
-    let body = upload.body.finish().await.map_err(Refusal::Body)?;
-    environ::request(pairs.into_iter(), body, errors).map_err(Refusal::Environ)
 }
 
 /// Has a request answered and sends the answer, all but the [`End`]. What the application reports

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::application::Application;
+use crate::gateway::crowd::{Crowd, Seat};
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
 use crate::gateway::listener::Listener;
 use crate::gateway::passing::Passed;
@@ -23,13 +24,15 @@ use crate::gateway::stop::{Manner, Stop};
 use crate::gateway::stream::{Peer, Stream};
 use crate::log::Kind;
 
+mod arrival;
 mod connection;
 mod outbox;
 
 /// How the gateway behaves.
 #[derive(Clone, Debug)]
 pub struct FastCgiOptions {
-    /// How many connections are served at a time (`FCGI_MAX_CONNS`). Others wait in the system's queue.
+    /// How many connections are served at a time (`FCGI_MAX_CONNS`). When there are, the one that was idle for the longest
+    /// time is closed for each new one; where none is idle, new ones wait in the system's queue.
     pub connections: usize,
     /// How many requests may be under way on one connection (`FCGI_MAX_REQS`). Others are answered
     /// with `FCGI_OVERLOADED`.
@@ -50,7 +53,7 @@ pub struct FastCgiOptions {
 impl Default for FastCgiOptions {
     fn default() -> Self {
         Self {
-            connections: 1000,
+            connections: 10_000,
             requests: 100,
             params: 256 * 1024,
             read_timeout: Duration::from_secs(60),
@@ -106,7 +109,9 @@ pub async fn serve(
             passer: listener.passer(),
         }),
         connections: JoinSet::new(),
+        crowd: listener.crowd(),
     };
+    gate.crowd.set_limit(gate.service.options.connections);
     let mut passed = listener.take_passed();
     let mut stopped = pin!(stop.begun());
     let manner = loop {
@@ -114,23 +119,22 @@ pub async fn serve(
             biased;
             manner = &mut stopped => break manner,
             Some(_) = gate.connections.join_next(), if !gate.connections.is_empty() => (),
-            (stream, peer) = listener.accept(), if gate.has_room() => {
-                // An error means that nobody will change them any more.
-                if options.has_changed().unwrap_or(false) {
-                    gate.service = Arc::new(Service {
-                        options: options.borrow_and_update().clone(),
-                        ..Service::clone(&gate.service)
-                    });
-                }
-                gate.enter(stream, peer);
+            // An error means that nobody will change them any more.
+            Ok(()) = options.changed() => {
+                gate.service = Arc::new(Service {
+                    options: options.borrow_and_update().clone(),
+                    ..Service::clone(&gate.service)
+                });
+                gate.crowd.set_limit(gate.service.options.connections);
             }
+            (stream, peer) = listener.accept() => gate.enter(stream, peer),
             accepted = next(&mut passed) => match accepted {
                 Some((stream, peer)) => gate.enter(stream, peer),
                 None => passed = None,
             },
         }
     };
-    while gate.has_room()
+    while !gate.crowd.is_full()
         && let Some((stream, peer)) = listener.accepted()
     {
         gate.enter(stream, peer);
@@ -165,17 +169,16 @@ async fn next(passed: &mut Option<Passed>) -> Option<(Stream, Peer)> {
 struct Gate {
     service: Arc<Service>,
     connections: JoinSet<()>,
+    crowd: Crowd,
 }
 
 impl Gate {
-    fn has_room(&self) -> bool {
-        self.connections.len() < self.service.options.connections
-    }
-
     fn enter(&mut self, stream: Stream, peer: Peer) {
         if is_allowed(peer, self.service.options.web_servers.as_deref()) {
             let service = Arc::clone(&self.service);
-            self.connections.spawn(serve_one(service, stream, peer));
+            let seat = self.crowd.enter();
+            self.connections
+                .spawn(serve_one(service, stream, peer, seat));
         } else {
             let peer = name(peer);
             crate::log_of!(
@@ -187,9 +190,9 @@ impl Gate {
 }
 
 /// Serves one connection to its end, or until somebody else does.
-async fn serve_one(mut service: Arc<Service>, mut stream: Stream, peer: Peer) {
+async fn serve_one(mut service: Arc<Service>, mut stream: Stream, peer: Peer, seat: Seat) {
     loop {
-        let passer = match converse(stream, &service).await {
+        let passer = match converse(stream, &service, &seat).await {
             Ok(Some((idle, passer))) => {
                 stream = idle;
                 passer

@@ -24,6 +24,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
 use crate::faults::{Fault, caught};
+use crate::gateway::crowd::Seat;
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::http::head::{Head, Refusal};
 use crate::gateway::http::raw_heads::{Framing, RawHeads};
@@ -66,6 +67,9 @@ pub struct HttpOptions {
     /// How many bytes a second it has to send of a body (408), and to take of a response, on the whole, beyond
     /// these times; 0 for any number.
     pub min_rate: u64,
+    /// How many connections there may be. When there are, the one that was idle for the longest time is closed for each
+    /// new one; where none is idle, new ones wait in the system's queue.
+    pub connections: usize,
 }
 
 impl Default for HttpOptions {
@@ -77,6 +81,7 @@ impl Default for HttpOptions {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             min_rate: 500,
+            connections: 10_000,
         }
     }
 }
@@ -100,6 +105,8 @@ pub async fn serve(
     });
     // Clients of HTTP are told that a connection will be closed: nobody need pass them on.
     drop(listener.take_passed());
+    let crowd = listener.crowd();
+    crowd.set_limit(server.options.connections);
     let mut connections = JoinSet::new();
     let mut stopped = pin!(stop.begun());
     let manner = loop {
@@ -107,20 +114,21 @@ pub async fn serve(
             biased;
             manner = &mut stopped => break manner,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
+            // An error means that nobody will change them any more.
+            Ok(()) = options.changed() => {
+                server = Arc::new(Server {
+                    options: options.borrow_and_update().clone(),
+                    ..Server::clone(&server)
+                });
+                crowd.set_limit(server.options.connections);
+            }
             (stream, peer) = listener.accept() => {
-                // An error means that nobody will change them any more.
-                if options.has_changed().unwrap_or(false) {
-                    server = Arc::new(Server {
-                        options: options.borrow_and_update().clone(),
-                        ..Server::clone(&server)
-                    });
-                }
-                connections.spawn(converse(Arc::clone(&server), stream, peer));
+                connections.spawn(converse(Arc::clone(&server), stream, peer, crowd.enter()));
             }
         }
     };
     while let Some((stream, peer)) = listener.accepted() {
-        connections.spawn(converse(Arc::clone(&server), stream, peer));
+        connections.spawn(converse(Arc::clone(&server), stream, peer, crowd.enter()));
     }
     listener.close(manner);
     while let Some(ended) = connections.join_next().await {
@@ -149,6 +157,7 @@ struct Client {
     server: Arc<Server>,
     connection: Arc<Connection>,
     heads: Arc<Mutex<RawHeads>>,
+    seat: Seat,
     /// The client may be sending something that we are not going to read.
     unread: AtomicBool,
     /// A response without a length has ended early.
@@ -191,11 +200,12 @@ fn bracketed(address: SocketAddr) -> String {
 }
 
 /// Serves one connection to its end.
-async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
+async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, seat: Seat) {
     let client = Arc::new(Client {
         connection: Arc::new(server.connection(&stream, peer)),
         server,
         heads: Arc::default(),
+        seat,
         unread: AtomicBool::new(false),
         broken: AtomicBool::new(false),
     });
@@ -207,6 +217,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
         .header_read_timeout(options.head_timeout)
         .max_buf_size(HEAD_LIMIT);
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        client.seat.works();
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
         let odd = raw_heads::lock(&client.heads).head_ended(framing);
@@ -228,8 +239,24 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
     let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
     let ended = tokio::select! {
         biased;
-        ended = &mut conversation => ended,
-        () = farewell::due(&client) => {
+        ended = &mut conversation => Some(ended),
+        () = farewell::due(&client) => None,
+        () = client.seat.asked() => {
+            if raw_heads::lock(&client.heads).is_in_head() {
+                let client = name(&client.connection);
+                crate::log_of!(
+                    Kind::Refused,
+                    "refused a request from {client}: its head is not waited for any longer"
+                );
+                let transport = conversation.into_parts().io.into_inner();
+                return transport.refuse_at_once(LATE);
+            }
+            None
+        }
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             std::pin::Pin::new(&mut conversation).graceful_shutdown();
             (&mut conversation).await
         }
@@ -252,6 +279,8 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer) {
     }
     if client.broken.load(Ordering::Relaxed) {
         transport.reset();
+    } else if client.seat.is_asked() && client.server.stop.manner().is_none() {
+        // Another one waits for its place.
     } else if unread || !parts.read_buf.is_empty() || transport.has_unread() {
         transport.linger(transport::LINGER).await;
     } else if client.server.stop.manner().is_some() {
@@ -286,7 +315,9 @@ async fn answer(
     let response = match receive(&client, parts, body).await {
         Ok(request) => {
             let response = server.application.respond(request).await;
-            exchange.close = server.stop.manner().is_some();
+            // Where all places are taken, others wait for this one.
+            let seat = &client.seat;
+            exchange.close = server.stop.manner().is_some() || seat.is_asked() || seat.is_crowded();
             response
         }
         Err(refusal) => {
@@ -314,7 +345,7 @@ async fn receive(
         version,
         headers,
     } = head::check(parts, !body.is_end_stream())?;
-    let body = upload::receive(body, &client.server.options).await?;
+    let body = upload::receive(body, &client.server.options, &client.seat).await?;
     if !raw_heads::lock(&client.heads).is_in_step() {
         return Err(Refusal::unclear());
     }

@@ -224,6 +224,21 @@ impl RawHeads {
         let nothing = matches!(self.place, Place::First) && self.line.is_empty();
         (nothing && self.heads.is_empty()).then_some(self.count)
     }
+
+    /// How often something was received.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether a head has begun to come in, and there is nothing before it that hyper has not read yet.
+    pub fn is_in_head(&self) -> bool {
+        let begun = match self.place {
+            Place::First => !self.line.is_empty(),
+            Place::Fields => true,
+            Place::Length(_) | Place::Chunks(_) | Place::Lost => false,
+        };
+        begun && self.heads.is_empty()
+    }
 }
 
 impl Fields {

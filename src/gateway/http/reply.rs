@@ -43,6 +43,13 @@ impl Exchange {
     }
 }
 
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // The next request is the client's affair.
+        self.client.seat.waits();
+    }
+}
+
 /// Makes a response ready to be sent.
 pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     if response.status.is_informational() {

@@ -87,6 +87,15 @@ impl Transport {
         }
     }
 
+    /// The same for a client that is not waited for: it gets what the system takes at this moment.
+    pub fn refuse_at_once(self, answer: &[u8]) {
+        // Whoever reads nothing of this learns of the end all the same.
+        let _ = match &self.stream.stream {
+            Stream::Tcp(stream) => stream.try_write(answer),
+            Stream::Unix(stream) => stream.try_write(answer),
+        };
+    }
+
     /// Ends the connection so that the client knows that something went wrong: with a reset.
     pub fn reset(self) {
         let now = Some(Duration::ZERO);

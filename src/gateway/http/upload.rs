@@ -1,6 +1,6 @@
 //! Receiving the body of a request.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
 use axum::body::{Body, HttpBody};
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::application::RequestBody;
+use crate::gateway::crowd::Seat;
 use crate::gateway::http::HttpOptions;
 use crate::gateway::http::head::Refusal;
 use crate::gateway::pace::Pace;
@@ -17,7 +18,11 @@ use crate::gateway::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
 ///
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
-pub async fn receive(mut body: Body, options: &HttpOptions) -> Result<RequestBody, Refusal> {
+pub async fn receive(
+    mut body: Body,
+    options: &HttpOptions,
+    seat: &Seat,
+) -> Result<RequestBody, Refusal> {
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
     }
@@ -26,7 +31,8 @@ pub async fn receive(mut body: Body, options: &HttpOptions) -> Result<RequestBod
     }
     let mut pace = Pace::new(options.body_timeout, options.min_rate);
     let mut spool = None;
-    while let Some(part) = next(&mut body, &mut pace).await? {
+    let mut asked = pin!(seat.asked());
+    while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), seat).await? {
         if spool.is_none() && body.is_end_stream() && part.len() <= IN_MEMORY {
             return Ok(in_one_piece(part));
         }
@@ -42,17 +48,27 @@ pub async fn receive(mut body: Body, options: &HttpOptions) -> Result<RequestBod
 }
 
 /// The next part of a body, or none at its end.
-async fn next(body: &mut Body, pace: &mut Pace) -> Result<Option<Bytes>, Refusal> {
+async fn next(
+    body: &mut Body,
+    pace: &mut Pace,
+    mut asked: Pin<&mut impl Future<Output = ()>>,
+    seat: &Seat,
+) -> Result<Option<Bytes>, Refusal> {
     loop {
         let frame = std::future::poll_fn(|context| {
             if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+                seat.works();
                 return Poll::Ready(Ok(frame));
             }
+            let late = |reason| Poll::Ready(Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)));
+            if asked.as_mut().poll(context).is_ready() {
+                return late("the rest of the body is not waited for any longer");
+            }
+            if !pace.is_waiting() {
+                seat.waits();
+            }
             ready!(pace.poll_end(context));
-            Poll::Ready(Err(Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "the client sends the body too slowly",
-            )))
+            late("the client sends the body too slowly")
         });
         match frame.await? {
             None => return Ok(None),
