@@ -7,7 +7,7 @@
 //!   own; otherwise it drops the request. So whoever reads a token decides: the worker claims the oldest
 //!   request not begun, and we take back all that are left by reading the same pipe.
 //! - a **ring** in shared memory for answers: two counters (`head`, written by the worker; `tail`, by us), the
-//!   number of a request whose answer nobody wants any more, the lane's thread, then records. A record is never split: where
+//!   number of a request whose answer nobody wants any more, the lane's thread, how far it has read, whether it waits; then records. A record is never split: where
 //!   it does not fit before the end, a [`Kind::Wake`] header (or too little room for one) says to go on at the beginning;
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that speak of them.
 //!
@@ -23,7 +23,10 @@
 //! left out where the worker has it from an earlier request ([`KnownHeads`]).
 //!
 //! That tokens carry the number makes a hand-shake after taking requests back needless: what is sent
-//! afterwards cannot be mistaken for what was taken.
+//! afterwards cannot be mistaken for what was taken, as long as fewer than 256 requests are in sight: sent, and not
+//! known to have been read. The worker says in its ring how far it has read ([`RING_READ`]). An answer says it
+//! too, but of requests that were taken back there is none; and a [`Kind::Wake`] proves nothing by itself, since
+//! it can come from the middle of a batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +49,11 @@ pub const RING_TAIL: usize = 1;
 pub const RING_CANCELLED: usize = 2;
 /// The thread that the lane has, by the number that `faulthandler` gives it.
 pub const RING_THREAD: usize = 3;
+/// The number of the last request that the worker has read, whether it began it or dropped it; written at the end of
+/// each batch, before the worker says that it is awake.
+pub const RING_READ: usize = 4;
+/// 1 while the worker waits for requests, else 0.
+pub const RING_WAITING: usize = 5;
 
 /// Request flag: the body is a file, sent over the socket for descriptors.
 const BODY_IN_FILE: u8 = 1;

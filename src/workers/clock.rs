@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::lane::Confused;
-use super::pool::{Pool, Post, Seat, Standing, Worker, WorkerId};
+use super::link::Wire;
+use super::pool::{Pool, Seat, Standing, Worker, WorkerId};
+use super::post::{Pace, Post};
 use super::watch::{Question, Reason, seconds};
 use crate::{log, log_of};
 
 /// How often a busy lane is looked at.
 pub const TICK: Duration = Duration::from_millis(1);
-/// A lane that has finished nothing for so long is not waited for.
-const STALL: Duration = Duration::from_micros(1000);
+/// After so long it is taken back though no other could begin it: the limits of the queue are to hold for it.
+const HOLD: Duration = HICCUP;
 
 /// A worker that is late by so little is not busy but was not woken up in time: more workers would not help.
 const HICCUP: Duration = Duration::from_millis(10);
@@ -33,56 +34,48 @@ pub struct Findings {
     pub parted: Vec<WorkerId>,
     /// Requests wait and every lane is busy.
     pub crowded: bool,
+    /// Workers that sent what none of ours would: to be ended.
+    pub confused: Vec<WorkerId>,
+    /// Workers that were idle while requests waited, with how all lanes were then.
+    pub neglected: Vec<(WorkerId, String)>,
     /// When to look again; `None` if nothing is under way.
     pub next: Option<Instant>,
 }
 
-impl Pool {
-    /// Takes requests back from lanes that are stuck, and gives them to others. To be called after the rings were
+impl<W: Wire> Pool<W> {
+    /// Finds the lanes that are stuck, and gives what they have not begun to others. To be called after the rings were
     /// emptied: what is found there is progress.
-    ///
-    /// # Errors
-    /// The worker that is [`Confused`].
-    pub fn unstick(&mut self) -> Result<(), WorkerId> {
-        let now = Instant::now();
-        let mut stuck = Vec::new();
+    pub fn unstick(&mut self) {
+        let now = (self.now)();
+        let mut back = Vec::new();
         for (&id, worker) in &mut self.workers {
             for (index, post) in worker.posts.iter_mut().enumerate() {
                 if post.lane.load() == 0 {
                     continue;
                 }
-                let was_stalled = post.stalled;
-                post.stalled |= now.saturating_duration_since(post.progress) >= STALL;
                 // A worker may be busy though it has begun nothing: with what the application does after an
-                // answer. So even a single request may not have begun.
-                let others = post.lane.load() > 1;
-                if post.stalled && (others || !was_stalled)
-                    || others && worker.standing != Standing::Serving
-                {
-                    stuck.push((id, index));
+                // answer. So a lane with a single request can be stuck, too.
+                let quiet = now.saturating_duration_since(post.progress);
+                let is_held = post.is_stuck(now) && quiet >= HOLD.max(post.patience);
+                if is_held || worker.standing != Standing::Serving && post.lane.load() > 1 {
+                    back.push((id, index));
                 }
             }
         }
-        if !stuck.is_empty() {
-            for seat in stuck {
-                self.take_back(seat).map_err(|Confused| seat.0)?;
-            }
-            self.dispatch();
+        for seat in back {
+            self.take_back(seat);
         }
-        Ok(())
+        self.dispatch();
     }
 
     /// Looks at the time: as [`Pool::unstick`], and answers what has waited or run for too long.
-    ///
-    /// # Errors
-    /// The worker that is [`Confused`].
-    pub fn clock(&mut self) -> Result<Findings, WorkerId> {
-        self.unstick()?;
-        let now = Instant::now();
+    pub fn clock(&mut self) -> Findings {
+        self.unstick();
+        let now = (self.now)();
         let mut findings = Findings::default();
         if let Some(by) = self.closed {
             match now >= by {
-                true => self.give_up(&mut findings, now)?,
+                true => self.give_up(&mut findings, now),
                 false => findings.next = Some(by),
             }
         }
@@ -94,7 +87,7 @@ impl Pool {
                 let limit = self.limits.request_timeout;
                 let number = post.lane.oldest_number();
                 let Some(task) = post.lane.oldest_mut() else {
-                    if post.stalled && worker.standing == Standing::Serving {
+                    if post.pace != Pace::Steady && worker.standing == Standing::Serving {
                         // It was to begin something and has not: it is still at what comes after an answer.
                         if is_over(limit, since, now) {
                             worker.standing = Standing::Doomed;
@@ -113,7 +106,7 @@ impl Pool {
                         Standing::Serving | Standing::Retiring => {
                             worker.standing = Standing::Doomed;
                         }
-                        Standing::Doomed | Standing::Leaving => {}
+                        Standing::Doomed | Standing::Leaving | Standing::Confused => {}
                     }
                 } else if !task.is_answered() {
                     match (task.is_wanted(), number) {
@@ -135,8 +128,13 @@ impl Pool {
                 }
                 let question = reason.and_then(|reason| post.question((id, index), reason, now));
                 findings.questions.extend(question);
-                if !post.stalled {
-                    sooner(&mut findings.next, Some(now + TICK));
+                match post.pace {
+                    Pace::Steady => sooner(&mut findings.next, Some(now + TICK)),
+                    Pace::Stuck => {
+                        let held = since + HOLD.max(post.patience);
+                        sooner(&mut findings.next, Some(held));
+                    }
+                    Pace::Emptied => {}
                 }
             }
             if worker.answered >= worker.quota {
@@ -173,47 +171,33 @@ impl Pool {
             self.queue.pop_front();
         }
         if let Some(first) = self.queue.front() {
-            let serving = |worker: &Worker| worker.standing == Standing::Serving;
+            let serving = |worker: &Worker<W>| worker.standing == Standing::Serving;
             let since = first.entered + HICCUP;
             findings.crowded = now >= since || !self.workers.values().any(serving);
             if !findings.crowded {
                 sooner(&mut findings.next, Some(since));
             }
         }
+        let (neglected, next) = self.neglected(now);
+        findings.neglected = neglected;
+        sooner(&mut findings.next, next);
+        findings.confused = std::mem::take(&mut self.confused);
         findings.parted = self.part();
         findings.active = self.watched.take_if(|seen| self.answered > *seen).is_some();
         self.curious = false;
-        Ok(findings)
+        findings
     }
 }
 
-impl Post {
-    /// A question about the request that a lane is on, or else about the last one.
-    pub(super) fn question(&self, seat: Seat, reason: Reason, now: Instant) -> Option<Question> {
-        Some(Question {
-            seat,
-            // 0 is "no request".
-            number: self.lane.oldest_number().unwrap_or(0),
-            thread: self.link.ring.thread(),
-            about: match self.lane.oldest() {
-                Some(task) => task.about.clone(),
-                None => self.last.clone()?,
-            },
-            age: now.saturating_duration_since(self.progress),
-            reason,
-        })
-    }
-}
-
-impl Pool {
+impl<W: Wire> Pool<W> {
     /// Questions about all requests that a worker is on.
     pub(super) fn questions(&self, id: WorkerId) -> Vec<Question> {
-        let now = Instant::now();
+        let now = (self.now)();
         let posts = self
             .workers
             .get(&id)
             .map_or(&[][..], |worker| &worker.posts);
-        let question = |(index, post): (usize, &Post)| match post.lane.load() {
+        let question = |(index, post): (usize, &Post<W>)| match post.lane.load() {
             0 => None,
             _ => post.question((id, index), Reason::Asked, now),
         };
@@ -229,7 +213,7 @@ impl Pool {
                 && !task.is_answered()
                 && !task.is_wanted()
             {
-                post.link.ring.cancel(number);
+                post.link.cancel(number);
             }
         }
     }

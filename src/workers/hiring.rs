@@ -425,11 +425,13 @@ async fn wait(
 /// Reads what a lane sends until the end, and settles what is left then.
 async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: CancellationToken) {
     let read = caught("a lane", reader::read_lane(&shared, seat, &ended)).await;
+    let mut pool = lock(&shared.pool);
     // Whichever side is at fault: nothing more is understood here.
     if !matches!(read, Ok(Ok(()))) {
-        shared.tell(Event::Confused(seat.0));
+        pool.confuse(seat.0);
     }
-    lock(&shared.pool).lane_closed(seat);
+    pool.lane_closed(seat);
+    drop(pool);
     shared.wake();
     shared.tell(Event::LaneClosed(seat.0));
 }

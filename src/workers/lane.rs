@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use crate::protocol::worker::token;
 
-/// How many requests may be with a worker that it has not yet been seen to pass, those that we took back
-/// included: tokens are one byte, and no two of them in the pipe may be equal.
+/// How many requests may have been sent that the worker is not known to have read, those that we took back
+/// included. Tokens are one byte: within so many, no two are equal, and a worker cannot take the token of one request
+/// for that of another.
 const IN_SIGHT: u32 = 250;
 
 /// What the worker did cannot be: it is to be ended.
@@ -19,7 +20,8 @@ pub struct Lane<T> {
     held: VecDeque<(u32, T)>,
     /// The number of the last request sent; the first one is 1.
     sent: u32,
-    /// The number of the last request that the worker is known to have passed.
+    /// The number of the last request that the worker is known to have read: to have answered, or dropped because it
+    /// was taken back.
     passed: u32,
 }
 
@@ -48,7 +50,26 @@ impl<T> Lane<T> {
     /// Whether it can be sent another one.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.sent.wrapping_sub(self.passed) < IN_SIGHT
+        // What it holds is counted by itself: what a worker says of its reading does not change that.
+        self.in_sight() < IN_SIGHT && self.held.len() < IN_SIGHT as usize
+    }
+
+    /// How many requests were sent that the worker is not known to have read.
+    fn in_sight(&self) -> u32 {
+        self.sent.wrapping_sub(self.passed)
+    }
+
+    /// Whether the worker has read all that it was sent, and so waits for more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.held.is_empty() && self.in_sight() == 0
+    }
+
+    /// The worker has read everything up to this request. What was read before, or was never sent, is no news.
+    pub fn has_read(&mut self, number: u32) {
+        if self.sent.wrapping_sub(number) < self.in_sight() {
+            self.passed = number;
+        }
     }
 
     /// The number of the request to be sent next.
@@ -99,7 +120,7 @@ impl<T> Lane<T> {
     /// [`Confused`] if it was not that one's turn.
     pub fn answered(&mut self, number: u32) -> Result<T, Confused> {
         self.current(number)?;
-        self.passed = number;
+        self.has_read(number);
         self.held.pop_front().map(|(_, item)| item).ok_or(Confused)
     }
 
@@ -125,6 +146,12 @@ impl<T> Lane<T> {
             .collect())
     }
 
+    /// The numbers of the last request that was sent and of the last that was read.
+    #[must_use]
+    pub fn marks(&self) -> (u32, u32) {
+        (self.sent, self.passed)
+    }
+
     /// The worker is dead, and all that it answered has been noted, and the tokens left were taken back: the
     /// request that it had begun, if any.
     pub fn begun(&mut self) -> Option<T> {
@@ -148,6 +175,8 @@ mod tests {
         pipe: VecDeque<u8>,
         in_hand: Option<u8>,
         begun: Option<u32>,
+        /// The last request that it has read, as the ring's counter has it.
+        read: u32,
     }
 
     impl Worker {
@@ -160,6 +189,7 @@ mod tests {
                 return;
             };
             self.in_hand = self.in_hand.or_else(|| self.pipe.pop_front());
+            self.read = number;
             if self.in_hand == Some(token(number)) {
                 self.in_hand = None;
                 self.begun = Some(number);
@@ -173,6 +203,7 @@ mod tests {
         Step,
         Answer,
         TakeBack,
+        Read,
     }
 
     fn event() -> impl Strategy<Value = Event> {
@@ -181,6 +212,7 @@ mod tests {
             4 => Just(Event::Step),
             4 => Just(Event::Answer),
             1 => Just(Event::TakeBack),
+            1 => Just(Event::Read),
         ]
     }
 
@@ -193,7 +225,7 @@ mod tests {
             start in any::<u32>(),
         ) {
             let mut lane = Lane { sent: start, passed: start, ..Lane::default() };
-            let mut worker = Worker::default();
+            let mut worker = Worker { read: start, ..Worker::default() };
             let mut sent = 0_u32;
             let mut settled = Vec::new();
             for event in events {
@@ -212,6 +244,12 @@ mod tests {
                         let tokens: Vec<u8> = worker.pipe.drain(..).collect();
                         settled.extend(lane.taken_back(&tokens).expect("ours"));
                     }
+                    Event::Read => {
+                        lane.has_read(worker.read);
+                        if worker.frames.is_empty() && lane.load() == 0 {
+                            assert!(lane.is_drained() && lane.has_room());
+                        }
+                    }
                 }
             }
             // It dies.
@@ -222,6 +260,36 @@ mod tests {
             assert_eq!(lane.load(), 0, "more than one request was begun");
             settled.sort_unstable();
             assert!(settled.into_iter().eq(0..sent));
+        }
+    }
+
+    #[test]
+    fn what_was_taken_back_takes_room_until_it_is_read() {
+        let mut lane = Lane::default();
+        for round in 0..1000 {
+            while lane.has_room() {
+                lane.send(());
+            }
+            let (sent, _) = lane.marks();
+            let tokens: Vec<u8> = (1..=sent)
+                .rev()
+                .take(lane.load())
+                .map(token)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect();
+            assert_eq!(lane.taken_back(&tokens).map(|items| items.len()), Ok(250));
+            assert!(!lane.has_room() && !lane.is_drained(), "round {round}");
+            // What a worker says that has not been sent, or was read long ago, changes nothing.
+            for nonsense in [sent.wrapping_add(1), 0, sent.wrapping_sub(250), u32::MAX] {
+                lane.has_read(nonsense);
+                assert!(!lane.has_room(), "{nonsense}");
+            }
+            lane.has_read(sent - 1);
+            assert!(lane.has_room() && !lane.is_drained());
+            lane.has_read(sent);
+            assert!(lane.is_drained());
         }
     }
 

@@ -12,10 +12,37 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::UnixStream;
 
 use super::ring::Ring;
-use crate::body_file::BodyFile;
+use super::task::Task;
 use crate::protocol::known_heads::KnownHeads;
-use crate::protocol::worker::{RequestFrame, token};
+use crate::protocol::worker::token;
 use crate::unix;
+
+/// What a pool asks of the connection with a lane. It is a [`Link`], but in simulations.
+pub trait Wire {
+    /// Puts a request among what is to be written, its body first if that is a file.
+    ///
+    /// # Errors
+    /// If the file cannot be sent.
+    fn push(&mut self, number: u32, task: &Task) -> io::Result<()>;
+
+    /// Takes back the tokens of all requests that have not begun; those not even written too.
+    fn take_tokens(&mut self) -> Vec<u8>;
+
+    /// The number of the last request that the worker says it has read.
+    fn last_read(&self) -> u32;
+
+    /// Whether the worker says that it waits for requests.
+    fn is_waiting(&self) -> bool;
+
+    /// The lane's thread, as the worker's Python numbers it; 0 if it has not begun.
+    fn thread(&self) -> u64;
+
+    /// Tells the worker that nobody wants the rest of an answer.
+    fn cancel(&self, number: u32);
+
+    /// Lets the worker leave when it has answered what it has.
+    fn close(&self);
+}
 
 /// Our side of a lane.
 #[derive(Debug)]
@@ -90,24 +117,6 @@ impl Link {
         Arc::clone(&self.socket)
     }
 
-    /// Puts a request among what is to be written, its body first if that is a file.
-    ///
-    /// # Errors
-    /// If the file cannot be sent.
-    pub fn push(
-        &mut self,
-        number: u32,
-        frame: &RequestFrame,
-        file: Option<&BodyFile>,
-    ) -> io::Result<()> {
-        if let Some(file) = file {
-            unix::send_descriptors(self.files.as_fd(), b"F", &[file.descriptor()?])?;
-        }
-        self.tokens.push(token(number));
-        frame.write(number, &mut self.heads, &mut self.frames);
-        Ok(())
-    }
-
     /// Writes what was pushed, in two calls: tokens before frames, so that a worker which finds no token for
     /// a frame knows that we took it back.
     ///
@@ -135,8 +144,26 @@ impl Link {
         Ok(Flushed::All)
     }
 
-    /// Takes back the tokens of all requests that have not begun; those not even written too.
-    pub fn take_tokens(&mut self) -> Vec<u8> {
+    /// The file that the worker has sent.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn receive_file(&self) -> io::Result<File> {
+        unix::receive_descriptor(self.files.as_fd()).map(File::from)
+    }
+}
+
+impl Wire for Link {
+    fn push(&mut self, number: u32, task: &Task) -> io::Result<()> {
+        if let Some(file) = &task.file {
+            unix::send_descriptors(self.files.as_fd(), b"F", &[file.descriptor()?])?;
+        }
+        self.tokens.push(token(number));
+        task.frame.write(number, &mut self.heads, &mut self.frames);
+        Ok(())
+    }
+
+    fn take_tokens(&mut self) -> Vec<u8> {
         let mut tokens = vec![0; 256];
         let count = loop {
             match rustix::io::read(&self.token_reader, &mut tokens[..]) {
@@ -151,16 +178,23 @@ impl Link {
         tokens
     }
 
-    /// The file that the worker has sent.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn receive_file(&self) -> io::Result<File> {
-        unix::receive_descriptor(self.files.as_fd()).map(File::from)
+    fn last_read(&self) -> u32 {
+        self.ring.last_read()
     }
 
-    /// Lets the worker leave when it has answered what it has.
-    pub fn close(&self) {
+    fn is_waiting(&self) -> bool {
+        self.ring.is_waiting()
+    }
+
+    fn thread(&self) -> u64 {
+        self.ring.thread()
+    }
+
+    fn cancel(&self, number: u32) {
+        self.ring.cancel(number);
+    }
+
+    fn close(&self) {
         // Cannot fail but for a worker that is gone already.
         let _ = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Write);
     }

@@ -13,8 +13,9 @@
 //! - [`roster`]: who is there, for those who ask;
 //! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
 //!   answers with; [`resources`], which it may use;
-//! - [`pool`]: which worker answers which request; [`clock`] for how long; [`lane`] the bookkeeping, [`link`] the
-//!   sockets, [`ring`] the shared memory, [`reader`] what comes back, in [`frames`].
+//! - [`pool`]: which worker answers which request, as `chooser` says; [`clock`] for how long; `watchdog` sees to it that
+//!   no worker is idle while requests wait; `post` is one lane, [`lane`] its bookkeeping, [`link`] the sockets, [`ring`]
+//!   the shared memory, [`reader`] what comes back, in [`frames`].
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -31,13 +32,14 @@ use crate::application::status::Status;
 use crate::application::{Depot, Request, Response};
 use crate::faults;
 
-use pool::{Limits, Pool, WorkerId};
+use pool::{Limits, Pool};
 use resources::Resources;
 use roster::Roster;
 use staff::Event;
 use task::Task;
 use turnover::Turnover;
 
+mod chooser;
 pub mod clock;
 pub mod frames;
 pub mod interpreter;
@@ -51,12 +53,14 @@ pub mod ring;
 pub mod stacks;
 pub mod staff;
 pub mod watch;
+mod watchdog;
 
 pub mod roster;
 
 mod hiring;
 mod leaving;
 mod parting;
+mod post;
 pub mod shortage;
 pub mod task;
 pub mod template;
@@ -179,7 +183,7 @@ impl Workers {
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let (events, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            pool: Mutex::new(Pool::new(options.limits.clone())),
+            pool: Mutex::new(Pool::new(options.limits.clone(), Instant::now)),
             roster: Mutex::new(Roster::new()),
             written: Notify::new(),
             busy: Notify::new(),
@@ -289,20 +293,18 @@ fn again<F: Future<Output = ()> + Send + 'static>(
 async fn write_batches(shared: Arc<Shared>) {
     loop {
         shared.written.notified().await;
-        let (blocked, confused) = {
+        let blocked = {
             let mut pool = lock(&shared.pool);
             let mut blocked = pool.flush();
             // We are awake: what is ready by now needs no wake-up of its own.
-            let confused = empty_rings(&mut pool).and_then(|()| pool.unstick()).err();
+            reader::collect_all(&mut pool);
+            pool.unstick();
             blocked.append(&mut pool.flush());
             if pool.is_curious() {
                 shared.busy.notify_one();
             }
-            (blocked, confused)
+            blocked
         };
-        if let Some(id) = confused {
-            shared.tell(Event::Confused(id));
-        }
         for (seat, socket) in blocked {
             let shared = Arc::clone(&shared);
             tokio::spawn(async move {
@@ -310,11 +312,6 @@ async fn write_batches(shared: Arc<Shared>) {
             });
         }
     }
-}
-
-/// Takes all answers out of all rings; the worker that is confused.
-fn empty_rings(pool: &mut Pool) -> Result<(), WorkerId> {
-    reader::collect_all(pool).map_err(|(id, _)| id)
 }
 
 /// Looks at the time while anything is under way.
@@ -339,33 +336,32 @@ async fn tick(shared: Arc<Shared>) {
 /// One look: what is in the rings without having been announced, and what the time says.
 fn look(shared: &Arc<Shared>) -> Option<Instant> {
     let mut pool = lock(&shared.pool);
-    let looked = empty_rings(&mut pool).and_then(|()| pool.clock());
+    reader::collect_all(&mut pool);
+    let findings = pool.clock();
     drop(pool);
-    match looked {
-        Err(id) => {
-            shared.tell(Event::Confused(id));
-            Some(Instant::now() + clock::TICK)
-        }
-        Ok(findings) => {
-            for question in findings.questions {
-                shared.tell(Event::Stuck(question));
-            }
-            for id in findings.hopeless {
-                shared.tell(Event::Leave(id));
-            }
-            for (id, answered) in findings.spent {
-                shared.tell(Event::Spent(id, answered));
-            }
-            if findings.active {
-                shared.tell(Event::Active);
-            }
-            for id in findings.parted {
-                shared.tell(Event::Parted(id));
-            }
-            if findings.crowded {
-                shared.tell(Event::Crowded);
-            }
-            findings.next
-        }
+    for id in findings.confused {
+        shared.tell(Event::Confused(id));
     }
+    for (id, state) in findings.neglected {
+        shared.tell(Event::Neglected(id, state));
+    }
+    for question in findings.questions {
+        shared.tell(Event::Stuck(question));
+    }
+    for id in findings.hopeless {
+        shared.tell(Event::Leave(id));
+    }
+    for (id, answered) in findings.spent {
+        shared.tell(Event::Spent(id, answered));
+    }
+    if findings.active {
+        shared.tell(Event::Active);
+    }
+    for id in findings.parted {
+        shared.tell(Event::Parted(id));
+    }
+    if findings.crowded {
+        shared.tell(Event::Crowded);
+    }
+    findings.next
 }

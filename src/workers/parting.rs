@@ -9,13 +9,13 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::clock::Findings;
-use super::lane::Confused;
+use super::link::Wire;
 use super::pool::{Pool, Standing, Worker, WorkerId};
 use super::task::Task;
 use super::watch::Reason;
 use crate::log;
 
-impl Pool {
+impl<W: Wire> Pool<W> {
     /// Accepts no more requests. Those that are there are answered, those in the queue too, until `by`; each worker
     /// leaves when nothing is left that could be its to do.
     pub fn close(&mut self, by: Instant) {
@@ -25,16 +25,9 @@ impl Pool {
 
     /// The time to finish is over: what has begun is answered 504, or ends early if its answer has begun, too, and
     /// what has not is answered 503. The workers that are at it are to be told to leave.
-    ///
-    /// # Errors
-    /// The worker that is [`Confused`].
-    pub(super) fn give_up(
-        &mut self,
-        findings: &mut Findings,
-        now: Instant,
-    ) -> Result<(), WorkerId> {
+    pub(super) fn give_up(&mut self, findings: &mut Findings, now: Instant) {
         for seat in self.busy() {
-            self.take_back(seat).map_err(|Confused| seat.0)?;
+            self.take_back(seat);
         }
         for mut task in self.queue.drain(..) {
             if task.is_wanted() {
@@ -48,7 +41,7 @@ impl Pool {
         }
         for (&id, worker) in &mut self.workers {
             let idle = worker.posts.iter().all(|post| post.lane.load() == 0);
-            if idle || worker.standing == Standing::Leaving {
+            if idle || matches!(worker.standing, Standing::Leaving | Standing::Confused) {
                 continue;
             }
             worker.standing = Standing::Leaving;
@@ -67,7 +60,6 @@ impl Pool {
                 findings.questions.extend(question);
             }
         }
-        Ok(())
     }
 
     /// Lets a worker leave when it has answered what it is on.
@@ -105,7 +97,7 @@ impl Pool {
             self.queue.retain(Task::is_wanted);
         }
         // What was sent ahead may come back, and is to find somebody.
-        let ahead = |worker: &Worker| worker.posts.iter().any(|post| post.lane.load() > 1);
+        let ahead = |worker: &Worker<W>| worker.posts.iter().any(|post| post.lane.load() > 1);
         let all_leave =
             self.closed.is_some() && self.queue.is_empty() && !self.workers.values().any(ahead);
         let mut parted = Vec::new();
@@ -113,7 +105,7 @@ impl Pool {
             let leaves = match worker.standing {
                 Standing::Serving => all_leave,
                 Standing::Retiring => true,
-                Standing::Doomed | Standing::Leaving => false,
+                Standing::Doomed | Standing::Leaving | Standing::Confused => false,
             };
             if leaves && worker.posts.iter().all(|post| post.lane.load() == 0) {
                 worker.standing = Standing::Leaving;

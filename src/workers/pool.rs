@@ -1,19 +1,12 @@
-//! Which worker answers which request.
+//! Which worker answers which request: the lanes of all workers, and the queue before them.
 //!
-//! Waking another process costs more than a small request does, so requests are sent ahead to a lane that is
-//! busy, in batches; and because they may be taken back, a slow one holds up the others behind it for no more
-//! than a tick of the clock. A lane is chosen in this order:
+//! [`super::chooser`] says which lane gets the next request. What a lane has not begun can be taken back. That is done
+//! when the lane is stuck and another could begin it (so nothing waits behind a slow request while a worker is
+//! free), and when it has been stuck for a while, so that the limits of the queue hold for what waits there. In
+//! between it stays where it is: to take back what nobody else can begin costs both sides work for nothing.
 //!
-//! 1. a busy one, if its work is done sooner than another process would be awake: of each worker the one with the
-//!    most to do, so that a second one runs dry (two lanes of one interpreter only take turns), and of these
-//!    the one with the least;
-//! 2. an idle one in a worker that has no other lane at work, the most recently used, whose memory is still in
-//!    the processor's caches;
-//! 3. the busy one again, within a window of work;
-//! 4. any idle one;
-//! 5. the busy one again if it has nothing waiting, so that it need not wait for us when it is done;
-//!
-//! else the request waits in one queue, first come, first served.
+//! **Progress**: while a request waits, no lane is idle and free. [`Pool::dispatch`] sees to it after each event;
+//! `pool/tests.rs` tries it against simulated workers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -21,18 +14,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::lane::{Confused, Lane};
-use super::link::{Flushed, Link};
-use super::task::{About, Refusals, Task};
+use super::chooser;
+use super::lane::Confused;
+use super::link::{Flushed, Link, Wire};
+use super::post::{Pace, Post};
+use super::task::{Refusals, Task};
 use crate::protocol::worker::Header;
 use crate::{log, log_of};
 
-/// What it costs to wake another process: requests that take less time in all are better sent to a lane that is awake.
-const WAKE_UP: f64 = 150e-6;
-/// How much work, in seconds, a lane may have before it.
-const WINDOW: f64 = 1.6e-3;
-/// How many requests any lane may have: the one that it is on, and one ahead.
-const AHEAD: usize = 2;
 /// By how much one answer changes what we take for a typical service time.
 const STEP: f64 = 1.125;
 
@@ -55,25 +44,6 @@ pub struct Limits {
     pub queue_timeout: Duration,
 }
 
-/// One lane and what connects us with it.
-#[derive(Debug)]
-pub(super) struct Post {
-    pub(super) lane: Lane<Task>,
-    pub(super) link: Link,
-    /// Among those to be written to.
-    pub(super) dirty: bool,
-    /// Waiting for the worker to read.
-    pub(super) blocked: bool,
-    /// When it last finished something, or began while idle.
-    pub(super) progress: Instant,
-    /// Made no progress for a while: gets nothing more until it does, or says that it is awake.
-    pub(super) stalled: bool,
-    /// When it became idle, as a count: the highest is the most recent.
-    pub(super) idle_since: u64,
-    /// What it answered last.
-    pub(super) last: Option<About>,
-}
-
 /// Whether a worker gets requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -85,12 +55,14 @@ pub(super) enum Standing {
     Doomed,
     /// It was told to leave, or is dead already.
     Leaving,
+    /// It sent what none of ours would. Nothing more of it is read, and it is ended.
+    Confused,
 }
 
 /// A worker that answers requests.
 #[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) posts: Vec<Post>,
+pub(super) struct Worker<W = Link> {
+    pub(super) posts: Vec<Post<W>>,
     pub(super) answered: u64,
     /// After so many it is to be replaced.
     pub(super) quota: u64,
@@ -110,9 +82,10 @@ pub struct Remains {
 
 /// All lanes of all workers, and the queue before them.
 #[derive(Debug)]
-pub struct Pool {
+pub struct Pool<W = Link> {
     pub(super) limits: Limits,
-    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) workers: BTreeMap<WorkerId, Worker<W>>,
+    /// First come, first served: what is taken back has its place by when it came in.
     pub(super) queue: VecDeque<Task>,
     /// Lanes with something to be written.
     pub(super) dirty: Vec<Seat>,
@@ -130,12 +103,16 @@ pub struct Pool {
     pub(super) curious: bool,
     /// Somebody wants to know when more than so many are answered.
     pub(super) watched: Option<u64>,
+    /// Workers that are confused, of which the staff does not know yet.
+    pub(super) confused: Vec<WorkerId>,
+    /// Where the time comes from: simulations have their own.
+    pub(super) now: fn() -> Instant,
 }
 
-impl Pool {
-    /// A pool without workers.
+impl<W: Wire> Pool<W> {
+    /// A pool without workers, and where the time comes from.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, now: fn() -> Instant) -> Self {
         Self {
             limits,
             workers: BTreeMap::new(),
@@ -149,25 +126,15 @@ impl Pool {
             closed: None,
             curious: false,
             watched: None,
+            confused: Vec::new(),
+            now,
         }
     }
 
     /// Adds a worker that is to be replaced after a quota of requests, and gives it what has been waiting.
-    pub fn add(&mut self, id: WorkerId, links: Vec<Link>, quota: u64) {
-        let now = Instant::now();
-        let posts = links
-            .into_iter()
-            .map(|link| Post {
-                lane: Lane::default(),
-                link,
-                dirty: false,
-                blocked: false,
-                progress: now,
-                stalled: false,
-                idle_since: 0,
-                last: None,
-            })
-            .collect();
+    pub fn add(&mut self, id: WorkerId, links: Vec<W>, quota: u64) {
+        let now = (self.now)();
+        let posts = links.into_iter().map(|link| Post::new(link, now)).collect();
         let worker = Worker {
             posts,
             answered: 0,
@@ -226,66 +193,27 @@ impl Pool {
 
     /// The lane for the next request, if there is one.
     fn choose(&self) -> Option<Seat> {
-        let mut least: Option<(usize, Seat)> = None;
-        let mut quiet: Option<(u64, Seat)> = None;
-        let mut other: Option<(u64, Seat)> = None;
-        for (&id, worker) in &self.workers {
-            if worker.standing != Standing::Serving {
-                continue;
-            }
-            let at_work = worker
-                .posts
-                .iter()
-                .enumerate()
-                .filter(|(_, post)| post.lane.load() > 0 && !post.stalled)
-                .max_by_key(|(_, post)| post.lane.load());
-            if let Some((index, post)) = at_work {
-                let load = post.lane.load();
-                if post.lane.has_room() && least.is_none_or(|(best, _)| load < best) {
-                    least = Some((load, (id, index)));
-                }
-            }
-            let idle = if at_work.is_some() {
-                &mut other
-            } else {
-                &mut quiet
-            };
-            for (index, post) in worker.posts.iter().enumerate() {
-                if post.lane.load() == 0
-                    && !post.stalled
-                    && post.lane.has_room()
-                    && idle.is_none_or(|(best, _)| post.idle_since >= best)
-                {
-                    *idle = Some((post.idle_since, (id, index)));
-                }
-            }
-        }
-        #[allow(clippy::cast_precision_loss)] // some hundred at most
-        let within = |work: f64| {
-            least
-                .filter(|(load, _)| (*load as f64) * self.typical < work)
-                .map(|(_, seat)| seat)
-        };
-        within(WAKE_UP - self.typical)
-            .or(quiet.map(|(_, seat)| seat))
-            .or_else(|| within(WINDOW - self.typical))
-            .or(other.map(|(_, seat)| seat))
-            .or(least
-                .filter(|(load, _)| *load < AHEAD)
-                .map(|(_, seat)| seat))
+        let serving = |(_, worker): &(&WorkerId, &Worker<W>)| worker.standing == Standing::Serving;
+        let lanes = self.workers.iter().filter(serving);
+        let lanes = lanes.flat_map(|(&id, worker)| {
+            let posts = worker.posts.iter().enumerate();
+            posts.map(move |(index, post)| post.view((id, index)))
+        });
+        chooser::choose(lanes, self.typical)
     }
 
-    fn post(&mut self, (id, index): Seat) -> Option<&mut Post> {
+    fn post(&mut self, (id, index): Seat) -> Option<&mut Post<W>> {
         self.workers.get_mut(&id)?.posts.get_mut(index)
     }
 
     fn send(&mut self, seat: Seat, mut task: Task) {
+        let now = (self.now)();
         let Some(post) = self.post(seat) else {
             self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
             return;
         };
         let number = post.lane.next_number();
-        if let Err(error) = post.link.push(number, &task.frame, task.file.as_ref()) {
+        if let Err(error) = post.link.push(number, &task) {
             log!(
                 "500 for {}: its body cannot be passed on: {error}",
                 task.about
@@ -294,7 +222,7 @@ impl Pool {
             return;
         }
         if post.lane.load() == 0 {
-            post.progress = Instant::now();
+            post.progress = now;
         }
         post.lane.send(task);
         if !post.dirty {
@@ -303,16 +231,40 @@ impl Pool {
         }
     }
 
-    /// Sends what waits in the queue, as far as there are lanes.
+    /// Sends what waits, in the queue or behind a request that is stuck, as far as there are lanes. To be called after
+    /// whatever may have freed a lane.
     pub fn dispatch(&mut self) {
-        while !self.queue.is_empty() {
+        while self.queue.front().is_some() || self.has_stuck() {
             let Some(seat) = self.choose() else { return };
-            if let Some(task) = self.queue.pop_front()
-                && task.is_wanted()
-            {
-                self.send(seat, task);
+            if let Some(task) = self.queue.pop_front() {
+                if task.is_wanted() {
+                    self.send(seat, task);
+                }
+            } else if let Some(stuck) = self.oldest_stuck() {
+                self.take_back(stuck);
             }
         }
+    }
+
+    /// Whether anything may be had back from a lane that is stuck.
+    fn has_stuck(&self) -> bool {
+        self.oldest_stuck().is_some()
+    }
+
+    /// Of the lanes that are stuck, and of which nothing was taken back yet, the one with the oldest request.
+    fn oldest_stuck(&self) -> Option<Seat> {
+        let mut oldest: Option<(Instant, Seat)> = None;
+        for (&id, worker) in &self.workers {
+            for (index, post) in worker.posts.iter().enumerate() {
+                if post.pace == Pace::Stuck
+                    && let Some(task) = post.lane.oldest()
+                    && oldest.is_none_or(|(since, _)| task.entered < since)
+                {
+                    oldest = Some((task.entered, (id, index)));
+                }
+            }
+        }
+        oldest.map(|(_, seat)| seat)
     }
 
     /// Whether [`Pool::clock`] is to look at what has happened.
@@ -327,31 +279,6 @@ impl Pool {
         !self.dirty.is_empty()
     }
 
-    /// Writes all that was sent since the last time, a lane at a time. Returns the lanes whose worker is to
-    /// read first; [`Pool::flush_one`] goes on when their socket is writable.
-    pub fn flush(&mut self) -> Vec<(Seat, std::sync::Arc<tokio::net::UnixStream>)> {
-        let mut blocked = Vec::new();
-        for seat in std::mem::take(&mut self.dirty) {
-            if let Some(post) = self.post(seat) {
-                post.dirty = false;
-                if !post.blocked && post.link.flush().ok() == Some(Flushed::Blocked) {
-                    post.blocked = true;
-                    blocked.push((seat, post.link.socket()));
-                }
-                // An error means that the worker is dead, which its reader sees and deals with.
-            }
-        }
-        blocked
-    }
-
-    /// Goes on writing to a lane that was blocked; whether it is blocked again.
-    pub fn flush_one(&mut self, seat: Seat) -> bool {
-        self.post(seat).is_some_and(|post| {
-            post.blocked = post.link.flush().ok() == Some(Flushed::Blocked);
-            post.blocked
-        })
-    }
-
     /// Notes that the oldest request of a lane is answered, and returns it.
     ///
     /// # Errors
@@ -363,15 +290,12 @@ impl Pool {
         service: Duration,
     ) -> Result<Task, Confused> {
         self.idle_count += 1;
-        let idle_since = self.idle_count;
+        let (idle_since, now) = (self.idle_count, (self.now)());
         let post = self.post(seat).ok_or(Confused)?;
-        let task = post.lane.answered(number)?;
-        post.progress = Instant::now();
         // The clock does not look at a lane that is stuck.
-        let curious = post.stalled;
-        post.stalled = false;
+        let curious = post.pace != Pace::Steady;
+        let task = post.answered(number, now)?;
         post.idle_since = idle_since;
-        post.last = Some(task.about.clone());
         self.curious |= curious;
         if let Some(worker) = self.workers.get_mut(&seat.0) {
             worker.answered += 1;
@@ -386,14 +310,12 @@ impl Pool {
         Ok(task)
     }
 
-    /// A worker has come to the end of what it had on a lane.
-    pub fn awake(&mut self, seat: Seat) {
-        if let Some(post) = self.post(seat)
-            && post.lane.load() == 0
-        {
-            post.stalled = false;
+    /// Notes how far the worker has read on a lane. One that has read everything, and has nothing to answer, is free
+    /// again.
+    pub fn note_read(&mut self, seat: Seat) {
+        if let Some(post) = self.post(seat) {
+            post.note_read();
         }
-        self.dispatch();
     }
 
     /// The request that a lane is on.
@@ -404,61 +326,63 @@ impl Pool {
         self.post(seat).ok_or(Confused)?.lane.current(number)
     }
 
-    /// The next answer in a lane's ring, if it is its turn.
-    ///
-    /// # Errors
-    /// [`Confused`] if no worker of ours would have written what is there.
-    pub fn ring(&mut self, seat: Seat) -> Result<Option<(Header, Bytes)>, Confused> {
-        match self.post(seat) {
-            Some(post) => match post.lane.oldest_number() {
-                Some(number) => Ok(post.link.ring.take(number)?),
-                None => Ok(None),
-            },
-            None => Ok(None),
-        }
-    }
-
-    /// What connects us with a lane.
-    pub fn link(&mut self, seat: Seat) -> Option<&mut Link> {
-        self.post(seat).map(|post| &mut post.link)
-    }
-
     /// Every lane that is at work.
     #[must_use]
     pub fn busy(&self) -> Vec<Seat> {
-        let busy = |(&id, worker): (&WorkerId, &Worker)| {
+        let busy = |(&id, worker): (&WorkerId, &Worker<W>)| {
             let loads = worker.posts.iter().enumerate();
             loads
-                .filter(|(_, post)| post.lane.load() > 0)
+                .filter(|(_, post)| post.lane.load() > 0 && worker.standing != Standing::Confused)
                 .map(move |(index, _)| (id, index))
                 .collect::<Vec<_>>()
         };
         self.workers.iter().flat_map(busy).collect()
     }
 
-    /// Takes back what a lane has not begun, to be the first in the queue. That may be longer than it is to be then,
-    /// by one request for each lane that seemed free and was not: they were let in, and nobody is sent away later.
-    pub(super) fn take_back(&mut self, seat: Seat) -> Result<(), Confused> {
+    /// Takes back what a lane has not begun. It has its place in the queue by when it came in. The queue may be longer than
+    /// it is to be then, by one request for each lane that seemed free and was not: they were let in, and nobody is sent
+    /// away later.
+    pub(super) fn take_back(&mut self, seat: Seat) {
         let Some(post) = self.post(seat) else {
-            return Ok(());
+            return;
         };
-        let tokens = post.link.take_tokens();
-        let mut tasks = post.lane.taken_back(&tokens)?;
-        for task in tasks.drain(..).rev() {
-            self.queue.push_front(task);
+        if post.pace == Pace::Stuck {
+            post.pace = Pace::Emptied;
         }
-        Ok(())
+        let tokens = post.link.take_tokens();
+        let Ok(tasks) = post.lane.taken_back(&tokens) else {
+            return self.confuse(seat.0);
+        };
+        for task in tasks.into_iter().rev() {
+            let place = self
+                .queue
+                .partition_point(|waiting| waiting.entered < task.entered);
+            self.queue.insert(place, task);
+        }
+    }
+
+    /// A worker sent what none of ours would: it is ended, and what it had begun is answered 502 then.
+    pub(super) fn confuse(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.standing != Standing::Confused
+        {
+            worker.standing = Standing::Confused;
+            self.confused.push(id);
+            self.curious = true;
+        }
     }
 
     /// A lane's socket has closed, after all that it sent was dealt with: its worker is dead or leaving.
     /// What it had not begun goes to others; the one that it was on is answered 502.
     pub fn lane_closed(&mut self, seat: Seat) {
         // Tokens that make no sense leave every request of the lane in doubt: 502 for all.
-        let _ = self.take_back(seat);
+        self.take_back(seat);
         let Some(worker) = self.workers.get_mut(&seat.0) else {
             return;
         };
-        worker.standing = Standing::Leaving;
+        if worker.standing != Standing::Confused {
+            worker.standing = Standing::Leaving;
+        }
         if let Some(post) = worker.posts.get_mut(seat.1) {
             while let Some(mut task) = post.lane.begun() {
                 if !task.is_answered() {
@@ -496,3 +420,54 @@ impl Pool {
         self.queue.iter().any(Task::is_wanted)
     }
 }
+
+impl Pool {
+    /// Writes all that was sent since the last time, a lane at a time. Returns the lanes whose worker is to
+    /// read first; [`Pool::flush_one`] goes on when their socket is writable.
+    pub fn flush(&mut self) -> Vec<(Seat, std::sync::Arc<tokio::net::UnixStream>)> {
+        let mut blocked = Vec::new();
+        for seat in std::mem::take(&mut self.dirty) {
+            if let Some(post) = self.post(seat) {
+                post.dirty = false;
+                if !post.blocked && post.link.flush().ok() == Some(Flushed::Blocked) {
+                    post.blocked = true;
+                    blocked.push((seat, post.link.socket()));
+                }
+                // An error means that the worker is dead, which its reader sees and deals with.
+            }
+        }
+        blocked
+    }
+
+    /// Goes on writing to a lane that was blocked; whether it is blocked again.
+    pub fn flush_one(&mut self, seat: Seat) -> bool {
+        self.post(seat).is_some_and(|post| {
+            post.blocked = post.link.flush().ok() == Some(Flushed::Blocked);
+            post.blocked
+        })
+    }
+
+    /// The next answer in a lane's ring, if it is its turn.
+    ///
+    /// # Errors
+    /// [`Confused`] if no worker of ours would have written what is there.
+    pub fn ring(&mut self, seat: Seat) -> Result<Option<(Header, Bytes)>, Confused> {
+        match self.post(seat) {
+            Some(post) => match post.lane.oldest_number() {
+                Some(number) => Ok(post.link.ring.take(number)?),
+                None => Ok(None),
+            },
+            None => Ok(None),
+        }
+    }
+
+    /// What connects us with a lane.
+    pub fn link(&mut self, seat: Seat) -> Option<&mut Link> {
+        self.post(seat).map(|post| &mut post.link)
+    }
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

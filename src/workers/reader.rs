@@ -152,7 +152,11 @@ fn take_frame(
 ) -> Result<(), Confused> {
     let number = header.number;
     match header.kind {
-        Kind::Wake => lock(&shared.pool).awake(seat),
+        Kind::Wake => {
+            let mut pool = lock(&shared.pool);
+            pool.note_read(seat);
+            pool.dispatch();
+        }
         Kind::Answer => {
             let mut pool = lock(&shared.pool);
             answer(&mut pool, seat, header, payload)?;
@@ -261,12 +265,13 @@ pub fn collect(shared: &Arc<Shared>, seat: Seat) -> Result<(), Confused> {
     Ok(())
 }
 
-/// The same for every lane that is at work; the seat of one that is confused.
-pub fn collect_all(pool: &mut Pool) -> Result<(), Seat> {
+/// The same for every lane that is at work.
+pub fn collect_all(pool: &mut Pool) {
     for seat in pool.busy() {
-        collect_locked(pool, seat).map_err(|Confused| seat)?;
+        if collect_locked(pool, seat).is_err() {
+            pool.confuse(seat.0);
+        }
     }
-    Ok(())
 }
 
 fn collect_locked(pool: &mut Pool, seat: Seat) -> Result<(), Confused> {
@@ -276,6 +281,7 @@ fn collect_locked(pool: &mut Pool, seat: Seat) -> Result<(), Confused> {
         any = true;
     }
     if any {
+        pool.note_read(seat);
         pool.dispatch();
     }
     Ok(())

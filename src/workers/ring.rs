@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::protocol::marshal::Malformed;
 use crate::protocol::worker::{
-    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_START, RING_TAIL, RING_THREAD,
+    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_READ, RING_START, RING_TAIL, RING_THREAD,
+    RING_WAITING,
 };
 use crate::unix::SharedMemory;
 
@@ -47,6 +48,10 @@ impl Ring {
     /// [`Malformed`] if no worker of ours would write this.
     pub fn take(&mut self, number: u32) -> Result<Option<(Header, Bytes)>, Malformed> {
         let head = self.memory.load(RING_HEAD);
+        // However often the worker moves it, we go no further than one turn of the ring.
+        if head.wrapping_sub(self.tail) > CAPACITY as u64 {
+            return Err(Malformed);
+        }
         while self.tail != head {
             let position = usize::try_from(self.tail % CAPACITY as u64).map_err(|_| Malformed)?;
             let room = CAPACITY - position;
@@ -87,6 +92,19 @@ impl Ring {
     /// Tells the worker that nobody wants the rest of an answer.
     pub fn cancel(&self, number: u32) {
         self.memory.store(RING_CANCELLED, u64::from(number));
+    }
+
+    /// The number of the last request that the worker has read; 0 if none, and whatever a hostile one writes.
+    #[must_use]
+    pub fn last_read(&self) -> u32 {
+        // What is no number of a request counts for nothing.
+        u32::try_from(self.memory.load(RING_READ)).unwrap_or(0)
+    }
+
+    /// Whether the worker waits for requests on this lane.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.memory.load(RING_WAITING) != 0
     }
 
     /// The lane's thread, as the worker's Python numbers it; 0 if it has not begun.

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
-use super::pool::{Pool, Post, Standing, Worker, WorkerId};
+use super::pool::{Pool, Standing, Worker, WorkerId};
+use super::post::{Pace, Post};
 use super::resources::resident_memory;
 use crate::application::status::{
     BackOff, Current, Failure, Queue, Status, Totals, Worker as WorkerStatus, WorkerState,
@@ -123,14 +124,14 @@ fn state(entry: &Entry, worker: Option<&Worker>) -> WorkerState {
             false => WorkerState::Starting,
         };
     };
-    let at_work = |post: &Post| post.lane.load() > 0 || post.stalled;
+    let at_work = |post: &Post| post.lane.load() > 0 || post.pace != Pace::Steady;
     let busy = || worker.posts.iter().any(at_work);
     match worker.standing {
         Standing::Serving if entry.lost => WorkerState::Leaving,
         Standing::Serving if busy() => WorkerState::Busy,
         Standing::Serving => WorkerState::Idle,
         Standing::Doomed => WorkerState::Doomed,
-        Standing::Retiring | Standing::Leaving => WorkerState::Leaving,
+        Standing::Retiring | Standing::Leaving | Standing::Confused => WorkerState::Leaving,
     }
 }
 

@@ -42,6 +42,8 @@ pub enum Event {
     LaneClosed(WorkerId),
     /// A worker sent what makes no sense.
     Confused(WorkerId),
+    /// A worker was idle while requests waited, which is a fault of ours; how all lanes were.
+    Neglected(WorkerId, String),
     /// A request is overdue or slow: its stack is to be logged. In the first case its worker gets no others.
     Stuck(Question),
     /// The stacks of all requests are to be logged.
@@ -383,6 +385,7 @@ impl Staff {
                 log!("worker{pid} sent what makes no sense; it is ended");
                 self.kill(worker);
             }
+            Event::Neglected(worker, state) => self.neglected(worker, &state),
             Event::Stuck(question) => self.stuck(question),
             Event::WriteStacks => self.write_stacks(),
             Event::Frozen(worker) => {
@@ -434,6 +437,22 @@ impl Staff {
             // It has no process that could be asked.
             None => log!("{}", question.heading("")),
         }
+    }
+
+    /// Replaces a worker that was idle while requests waited, so that our fault costs no more than that.
+    fn neglected(&mut self, worker: WorkerId, state: &str) {
+        let Some(member) = self.members.get_mut(&worker) else {
+            return;
+        };
+        member.lost = true;
+        member.overdue = true;
+        let process = member.process.as_ref();
+        let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+        let what = format!(
+            "worker{name} was idle while requests waited: a fault of runner; it is replaced"
+        );
+        lock(&self.shared.roster).failed(&what);
+        log!("{what}\n{state}");
     }
 
     fn write_stacks(&mut self) {

@@ -33,7 +33,8 @@ BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP = 1, 2, 4, 8
 HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
-COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request, thread
+COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request, thread, last request read, waiting
+READ, WAITING = 4, 5
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
@@ -215,14 +216,17 @@ class Lane:
 
     def loop(self):
         read, tokens = os.read, self.tokens
-        constants, heads, size = self.constants, self.heads, HEADER_SIZE
+        constants, heads, size, counters = self.constants, self.heads, HEADER_SIZE, self.counters
         rest = b""
         token = None
+        number = 0
         while True:
+            counters[WAITING] = 1
             try:
                 data = self.receive(rest)
             except OSError:  # runner ended with answers of ours unread
                 return
+            counters[WAITING] = 0
             if not data:
                 return
             begin = self.announced = now()
@@ -279,6 +283,8 @@ class Lane:
                 self.answer(environ, Exchange(self, number, begin))
                 environ = common = own = body = None  # an idle worker holds nothing of the last request
                 begin = now()
+            # Before it is announced: runner goes by it.
+            counters[READ] = number
             if self.unannounced:
                 self.announce()
             rest = data[offset:]

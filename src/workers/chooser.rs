@@ -1,0 +1,216 @@
+//! Which lane gets the next request: a pure function of how the lanes are.
+//!
+//! Waking another process costs more than a small request does, so requests are sent ahead to a lane that is
+//! busy, in batches; and because they can be taken back, a slow one holds up the others behind it for no more
+//! than a tick of the clock. A lane is chosen in this order:
+//!
+//! 1. a busy one, if its work is done sooner than another process would be awake: of each worker the one with the
+//!    most to do, so that a second one runs dry (two lanes of one interpreter only take turns), and of these
+//!    the one with the least;
+//! 2. an idle one in a worker that has no other lane at work, the most recently used, whose memory is still in
+//!    the processor's caches;
+//! 3. the busy one again, within a window of work;
+//! 4. any idle one;
+//! 5. the busy one again if it has nothing waiting, so that it need not wait for us when it is done;
+//!
+//! else none: the request waits. A lane that is idle and free always gets it, whatever the others are at.
+
+use super::pool::{Seat, WorkerId};
+
+/// What it costs to wake another process, in seconds: requests that take less time in all are better sent to a lane
+/// that is awake.
+const WAKE_UP: f64 = 150e-6;
+/// How much work, in seconds, a lane may have before it.
+const WINDOW: f64 = 1.6e-3;
+/// How many requests any lane may have: the one that it is on, and one ahead.
+const AHEAD: usize = 2;
+
+/// A lane that may get requests.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneView {
+    /// Which it is.
+    pub seat: Seat,
+    /// How many requests it has to answer.
+    pub load: usize,
+    /// Whether it can be sent another one, and is not stuck.
+    pub free: bool,
+    /// Whether it is stuck: at work, but not getting on.
+    pub stuck: bool,
+    /// When it became idle, as a count: the highest is the most recent.
+    pub idle_since: u64,
+}
+
+/// The lane for the next request, if there is one. The lanes of a worker stand next to each other; `typical` is
+/// how long a request usually takes, in seconds.
+#[must_use]
+pub fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option<Seat> {
+    let mut found = Found::default();
+    let mut worker = OneWorker::default();
+    for lane in lanes {
+        if worker.id != Some(lane.seat.0) {
+            found.add(&worker);
+            worker = OneWorker {
+                id: Some(lane.seat.0),
+                ..OneWorker::default()
+            };
+        }
+        worker.add(lane);
+    }
+    found.add(&worker);
+    found.choice(typical)
+}
+
+/// The lanes of one worker that count.
+#[derive(Default)]
+struct OneWorker {
+    id: Option<WorkerId>,
+    /// Of those at work the one with the most to do.
+    at_work: Option<LaneView>,
+    /// Of those that are idle and free the one that was used last.
+    idle: Option<LaneView>,
+}
+
+impl OneWorker {
+    fn add(&mut self, lane: LaneView) {
+        if lane.load > 0 {
+            if !lane.stuck && self.at_work.is_none_or(|most| lane.load >= most.load) {
+                self.at_work = Some(lane);
+            }
+        } else if lane.free && self.idle.is_none_or(|it| lane.idle_since >= it.idle_since) {
+            self.idle = Some(lane);
+        }
+    }
+}
+
+/// The lanes of all workers that count.
+#[derive(Default)]
+struct Found {
+    /// Of those at work, and free, the one with the least to do.
+    least: Option<LaneView>,
+    /// The idle one that was used last, of workers that have no lane at work, and of the others.
+    quiet: Option<LaneView>,
+    other: Option<LaneView>,
+}
+
+impl Found {
+    fn add(&mut self, worker: &OneWorker) {
+        if let Some(lane) = worker.at_work.filter(|lane| lane.free)
+            && self.least.is_none_or(|least| lane.load < least.load)
+        {
+            self.least = Some(lane);
+        }
+        let idle = match worker.at_work {
+            Some(_) => &mut self.other,
+            None => &mut self.quiet,
+        };
+        if let Some(lane) = worker.idle
+            && idle.is_none_or(|it| lane.idle_since >= it.idle_since)
+        {
+            *idle = Some(lane);
+        }
+    }
+
+    fn choice(&self, typical: f64) -> Option<Seat> {
+        #[allow(clippy::cast_precision_loss)] // some hundred at most
+        let within = |work: f64| self.least.filter(|it| (it.load as f64) * typical < work);
+        within(WAKE_UP - typical)
+            .or(self.quiet)
+            .or_else(|| within(WINDOW - typical))
+            .or(self.other)
+            .or(self.least.filter(|lane| lane.load < AHEAD))
+            .map(|lane| lane.seat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LaneView, choose};
+
+    /// A lane: `load`, and `s`tuck, `f`ull, or used so long ago.
+    fn lane(worker: u32, index: usize, text: &str) -> LaneView {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let load = digits.parse().expect("a number");
+        let flags = &text[digits.len()..];
+        LaneView {
+            seat: (worker, index),
+            load,
+            free: !flags.contains('f') && !flags.contains('s'),
+            stuck: flags.contains('s'),
+            idle_since: flags.matches('+').count() as u64,
+        }
+    }
+
+    /// Workers by `|`, their lanes by blanks.
+    fn chosen(text: &str, typical: f64) -> Option<(u32, usize)> {
+        let workers = (1..).zip(text.split('|'));
+        let lanes = workers.flat_map(|(worker, lanes)| {
+            let lanes = lanes.split_whitespace().enumerate();
+            lanes.map(move |(index, text)| lane(worker, index, text))
+        });
+        choose(lanes, typical)
+    }
+
+    #[test]
+    fn the_lane_for_the_next_request() {
+        const QUICK: f64 = 10e-6;
+        const MIDDLING: f64 = 100e-6;
+        const SLOW: f64 = 1e-3;
+        for (lanes, typical, expected) in [
+            // No worker, no lane.
+            ("", QUICK, None),
+            // The most recently used one.
+            ("0 | 0+ | 0", QUICK, Some((2, 0))),
+            ("0 0+ 0", SLOW, Some((1, 1))),
+            // What is awake is quicker than what must be woken up, as long as it has little to do.
+            ("0 | 3", QUICK, Some((2, 0))),
+            ("0 | 30", QUICK, Some((1, 0))),
+            ("0 | 1", MIDDLING, Some((1, 0))),
+            ("5 | 3", QUICK, Some((2, 0))),
+            // A second lane of one interpreter gains nothing while the first is quick.
+            ("20 0", QUICK, Some((1, 0))),
+            ("1 0", SLOW, Some((1, 1))),
+            // The one that has more to do, so that the other runs dry.
+            ("2 9", QUICK, Some((1, 1))),
+            // Within the window.
+            ("150", QUICK, Some((1, 0))),
+            ("160", QUICK, None),
+            ("15 | 12", MIDDLING, Some((2, 0))),
+            ("16", MIDDLING, None),
+            // One ahead, however slow.
+            ("1", 1.0, Some((1, 0))),
+            ("2", 1.0, None),
+            ("2 | 1", 1.0, Some((2, 0))),
+            // What is stuck or full gets nothing; what is idle beside it does.
+            ("1s", QUICK, None),
+            ("0s", QUICK, None),
+            ("0f", QUICK, None),
+            ("9f", QUICK, None),
+            ("1s 0", QUICK, Some((1, 1))),
+            ("9f 0", QUICK, Some((1, 1))),
+            ("1s | 0f | 2", QUICK, Some((3, 0))),
+            ("1s 0 | 200", QUICK, Some((1, 1))),
+            ("9f 0f | 1s 1s", QUICK, None),
+        ] {
+            assert_eq!(chosen(lanes, typical), expected, "{lanes} at {typical} s");
+        }
+    }
+
+    #[test]
+    fn a_lane_that_is_idle_and_free_is_never_left_out() {
+        let lanes = ["0", "0s", "0f", "1", "1s", "1f", "2", "40", "200", "200f"];
+        for typical in [1e-6, 10e-6, 150e-6, 1e-3, 1.0] {
+            for one in lanes {
+                for two in lanes {
+                    for three in lanes {
+                        for between in [" ", " | "] {
+                            let text = [one, two, three].join(between);
+                            if text.split([' ', '|']).any(|lane| lane == "0") {
+                                assert!(chosen(&text, typical).is_some(), "{text} at {typical} s");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Progress as an invariant: the chooser, the queue and all lanes together, without sockets, against workers that are quick,
+//! slow, stopped and continued, late to say that they are awake, dying or leaving, with requests that vanish. Whatever
+//! the order of events: while a request waits no worker is idle, nothing is begun or answered twice, nothing
+//! is lost, and no request is overtaken without bound.
+
+use std::time::Duration;
+
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
+
+use super::simulation::{IN_FLIGHT, MILLISECOND, World};
+
+/// A request is not begun after one that came in so much later. Seen is a quarter of it: what is with a lane that does not
+/// get on is given to others within milliseconds.
+const LONGEST: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Debug)]
+enum Event {
+    Accept(usize),
+    Vanish(usize),
+    Run(usize, usize),
+    Deliver(usize),
+    Turn,
+    Tick(u64),
+    Kill(usize),
+    HearOfDeaths,
+    Retire(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (1..300_usize).prop_map(Event::Accept),
+        2 => (1..20_usize).prop_map(Event::Vanish),
+        16 => (0..8_usize, 1..400_usize).prop_map(|(worker, steps)| Event::Run(worker, steps)),
+        8 => (0..8_usize).prop_map(Event::Deliver),
+        16 => Just(Event::Turn),
+        8 => (10..3000_u64).prop_map(Event::Tick),
+        1 => (0..8_usize).prop_map(Event::Kill),
+        1 => Just(Event::HearOfDeaths),
+        1 => (0..8_usize).prop_map(Event::Retire),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn while_a_request_waits_no_worker_is_idle(
+        workers in 1..5_usize,
+        threads in 1..4_usize,
+        service in prop_oneof![Just(0_u64), Just(10), Just(100), Just(1000), Just(20_000)],
+        events in proptest::collection::vec(event(), 1..400),
+    ) {
+        let mut world = World::new(workers, threads, Duration::from_micros(service));
+        for event in events {
+            match event {
+                Event::Accept(count) => world.accept(count),
+                Event::Vanish(count) => world.vanish(count),
+                Event::Run(draw, steps) => world.run(world.worker(draw), steps),
+                Event::Deliver(draw) => world.deliver(world.worker(draw)),
+                Event::Turn => world.turn(),
+                Event::Tick(micros) => world.tick(Duration::from_micros(micros)),
+                Event::Kill(draw) => world.kill(world.worker(draw)),
+                Event::HearOfDeaths => world.hear_of_deaths(),
+                Event::Retire(draw) => world.pool.retire(world.worker(draw)),
+            }
+            world.check();
+        }
+        world.finish();
+        assert!(world.overtaken <= LONGEST, "overtaken by {:?}", world.overtaken);
+    }
+}
+
+/// The stall that was: some hundred requests in flight, all taken back, to workers that the system stops again and
+/// again.
+#[test]
+fn what_was_sent_and_taken_back_again_and_again_is_answered() {
+    for in_flight in [1, 64, 256, 1024, IN_FLIGHT] {
+        let mut world = World::new(2, 1, Duration::from_micros(10));
+        for round in 0..200 {
+            world.accept(in_flight.saturating_sub(world.waiting.len()));
+            world.turn();
+            // Only now and then one of them gets to run, for some of what it has.
+            if round % 3 == 0 {
+                let id = world.worker(round / 3);
+                world.run(id, 150);
+                world.deliver(id);
+            }
+            world.tick(MILLISECOND * 2);
+            world.turn();
+            world.settle();
+            world.check();
+        }
+        world.finish();
+    }
+}
+
+/// Workers that the system wakes up late, whatever they are sent, are not left without a request for ever because it is
+/// taken back each time.
+#[test]
+fn workers_that_wake_up_late_get_on() {
+    for late in [2, 5, 20, 200] {
+        for workers in [1, 2, 3] {
+            let mut world = World::new(workers, 1, Duration::from_micros(10));
+            world.accept(10);
+            let mut ticks = 0;
+            while !world.waiting.is_empty() {
+                world.turn();
+                world.tick(MILLISECOND);
+                ticks += 1;
+                if ticks % late == 0 {
+                    // The others sleep on: each runs in its turn.
+                    let id = world.worker(ticks / late);
+                    world.run(id, 300);
+                    world.deliver(id);
+                }
+                world.settle();
+                world.check();
+                assert!(ticks < 100 * late, "{workers} workers, {late} ms late");
+            }
+        }
+    }
+}
