@@ -111,7 +111,7 @@ impl<W: Wire> Pool<W> {
                 } else if !task.is_answered() {
                     match (task.is_wanted(), number) {
                         // Its client may have gone while it was not the oldest yet.
-                        (false, Some(number)) => post.link.ring.cancel(number),
+                        (false, Some(number)) => post.link.cancel(number),
                         (_, _) => finishing += 1,
                     }
                     sooner(&mut findings.next, deadline(limit, since));
