@@ -75,7 +75,7 @@ impl<W: Wire> Pool<W> {
     /// Whether a worker has begun to serve.
     pub(super) fn has_begun(&self, id: WorkerId) -> bool {
         let posts = self.workers.get(&id).map(|worker| &worker.posts);
-        posts.is_some_and(|posts| posts.iter().any(|post| post.link.ring.thread() != 0))
+        posts.is_some_and(|posts| posts.iter().any(|post| post.link.thread() != 0))
     }
 
     /// Since when a worker has had nothing to do.
