@@ -79,6 +79,12 @@ impl Pace {
         due
     }
 
+    /// What is to be said about all that was left out, when nothing more comes.
+    pub fn rest(&mut self) -> Vec<String> {
+        let last = self.0.iter().filter_map(Window::end).max();
+        last.map_or_else(Vec::new, |end| self.due(end))
+    }
+
     /// How long it is until something is due.
     pub fn next(&self, now: Instant) -> Option<Duration> {
         let behind = self.0.iter().filter(|window| window.lines > LINES);
@@ -124,8 +130,9 @@ mod tests {
             pace.admits(Kind::Misfit, over);
         }
         assert_eq!(
-            pace.due(over + SECOND),
+            pace.rest(),
             ["left out one more line about answers that are not as they should be"]
         );
+        assert_eq!(pace.rest(), Vec::<String>::new());
     }
 }
