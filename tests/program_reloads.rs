@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use support::{Address, Folder, Load, Server};
 
 /// Says which version it is.
@@ -322,4 +322,40 @@ fn what_did_not_run_before_is_tried_at_once() {
     reload().is(0, "app.conf serves the new version\n", "");
     server.wait_for_log(|log| sides(log).len() == 1);
     assert_eq!(server.stop().status, 0);
+}
+
+/// Takes its time to end, until somebody lets it.
+const SLOW: &str = "\
+#!/bin/sh
+trap 'echo told; read line <gate; echo gone; exit 0' TERM
+echo side slow
+while :; do read line <never; done
+";
+
+/// What is being replaced has its time, too, when all is to end.
+#[test]
+fn a_stop_in_the_middle_of_a_reload_ends_programs_in_good_order() {
+    let folder = Folder::new().executable("slow", SLOW).file(
+        "app.conf",
+        "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\nProgram ./slow\n",
+    );
+    folder.program("mkfifo", ["gate", "never"]).run().success();
+    let server = folder.runner(["supervise", "app.conf"]).start();
+    server.wait_for_log(|log| sides(log).len() == 1);
+    rewrite(&folder, "app.conf", "./slow", "./slow 2");
+    let reload = folder.runner(["reload", "app.conf"]).begin();
+    server.wait_for_log(|log| log.contains("told\n"));
+    server.signal(Signal::TERM);
+    let refused = reload.wait();
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(
+        refused.stderr.contains("it is being stopped"),
+        "{refused:?}"
+    );
+    folder.program("sh", ["-c", "echo >gate"]).run().success();
+    let said = server.wait();
+    assert_eq!(said.status, 0);
+    assert!(said.stderr.contains("gone\n"), "{said:?}");
+    assert!(!said.stderr.contains("killed"), "{said:?}");
+    assert_eq!(sides(&said.stderr).len(), 1, "{said:?}");
 }

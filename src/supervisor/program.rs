@@ -76,8 +76,7 @@ impl Programs {
     ) -> anyhow::Result<()> {
         let mut leaving = self.surplus(programs, environment);
         leaving.extend(self.reload(&leaving).await?);
-        let mut old = self.take(|place, _| leaving.contains(&place));
-        stop(&mut old, within).await;
+        let old = self.end(within, |place, _| leaving.contains(&place)).await;
         let coming = self.fill(programs, environment);
         let mut failed = Vec::new();
         for (program, standing) in &coming {
@@ -90,8 +89,8 @@ impl Programs {
         if failed.is_empty() {
             return Ok(());
         }
-        let mut new = self.take(|_, slot| coming.iter().any(|(one, _)| slot.is(one, environment)));
-        stop(&mut new, within).await;
+        let is_new = |slot: &Slot| coming.iter().any(|(one, _)| slot.is(one, environment));
+        self.end(within, |_, slot| is_new(slot)).await;
         for slot in old {
             let again = Slot::start(&slot.program, &slot.environment);
             lock(&self.0).push(again);
@@ -132,6 +131,24 @@ impl Programs {
             }
         }
         refused(&failed).map(|()| stale)
+    }
+
+    /// Ends some, and takes them out when nothing of them runs. Till then they are known, and end with all others.
+    async fn end(&self, within: Duration, which: impl Fn(usize, &Slot) -> bool) -> Vec<Slot> {
+        let deadline = Instant::now() + within;
+        let (mut places, mut standings) = (Vec::new(), Vec::new());
+        for (place, slot) in lock(&self.0).iter().enumerate() {
+            if which(place, slot) {
+                slot.end(deadline);
+                places.push(place);
+                standings.push(slot.handle.standing.clone());
+            }
+        }
+        for mut standing in standings {
+            // What keeps it running says no more when it is gone.
+            while standing.changed().await.is_ok() {}
+        }
+        self.take(|place, _| places.contains(&place))
     }
 
     /// Takes some out.
