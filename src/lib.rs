@@ -67,3 +67,5 @@ pub mod unix;
 pub mod here;
 
 pub mod children;
+
+pub mod own_file;

@@ -247,3 +247,32 @@ fn sockets_that_are_handed_over_are_what_they_are_said_to_be() {
         assert_eq!(said, wanted, "{url}");
     }
 }
+
+/// Of two servers of one path, the one that ends never takes away the file of the one that begins.
+#[test]
+fn one_that_ends_leaves_the_socket_of_one_that_begins_in_the_same_instant() {
+    let folder = Folder::new();
+    let path = folder.path("web");
+    let url: SocketUrl = format!("unix:{}", path.display()).parse().unwrap();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let mut old = Listener::bind(&url).unwrap();
+    for round in 0..500 {
+        let ends = std::thread::spawn({
+            let inside = Handle::current();
+            move || {
+                let _inside = inside.enter();
+                old.close(Manner::Drain);
+            }
+        });
+        let new = loop {
+            if let Ok(new) = Listener::bind(&url) {
+                break new;
+            }
+        };
+        ends.join().unwrap();
+        let client = std::os::unix::net::UnixStream::connect(&path);
+        assert!(client.is_ok(), "round {round}: {client:?}");
+        old = new;
+    }
+}

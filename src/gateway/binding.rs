@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use crate::gateway::activation;
 use crate::gateway::socket_url::{Descriptor, Host, Passed, SocketUrl};
+use crate::own_file::OwnFile;
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -145,51 +146,24 @@ fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// The file of a Unix socket that we made: removed in the end, if it is still the same one.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
+/// The file of a socket which another process of ours has made, and that is ours from now on; `None` if there is no such
+/// file any more.
+pub fn taken_over(path: &Path) -> Option<OwnFile> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    let is_socket = found.file_type().is_socket();
+    is_socket.then(|| OwnFile::at(path).ok()).flatten()
 }
 
-impl SocketFile {
-    /// That of a socket which another process of ours has made, and whose file is ours from now on; `None` if
-    /// there is no such file any more.
-    pub fn taken_over(path: &Path) -> Option<Self> {
-        let found = std::fs::symlink_metadata(path).ok()?;
-        found.file_type().is_socket().then(|| Self {
-            path: path.to_owned(),
-            device: found.dev(),
-            inode: found.ino(),
-        })
-    }
-
-    /// Whoever has taken over the socket removes it. It is removed at once if nobody has: the successor serves another
-    /// address. To be called when we do not listen any more.
-    pub fn hand_over(self) {
-        if is_served(&self.path) {
-            std::mem::forget(self);
-        }
-    }
-
-    fn is_at(&self, path: &Path) -> bool {
-        std::fs::symlink_metadata(path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_at(&self.path) {
-            // Nothing is lost by a file that stays: the next server replaces it.
-            let _ = std::fs::remove_file(&self.path);
-        }
+/// Whoever has taken over the socket of a file removes it. It is removed at once if nobody has: the successor serves another
+/// address. To be called when we do not listen any more.
+pub fn hand_over(mut file: OwnFile) {
+    if is_served(file.path()) {
+        file.leave();
     }
 }
 
 /// Makes a socket file and listens on it. A file that nobody listens on is replaced.
-pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, SocketFile)> {
+pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
     let address = net::SocketAddrUnix::new(path).map_err(|error| match error {
         Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
         error => error.into(),
@@ -202,12 +176,7 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, SocketFile)> {
         Err(Errno::NOENT) => bail!("there is no such folder"),
         Err(error) => return Err(error.into()),
     }
-    let made = std::fs::symlink_metadata(path)?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        device: made.dev(),
-        inode: made.ino(),
-    };
+    let file = OwnFile::at(path)?;
     net::listen(&socket, BACKLOG)?;
     Ok((socket, file))
 }
@@ -248,18 +217,14 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
     if !found.file_type().is_socket() {
         bail!("there is something else than a socket");
     }
+    // From here on no other file has its number.
+    let mut stale = OwnFile::at(path)?;
     if is_served(path) {
+        stale.leave();
         bail!("the socket is in use by another program");
     }
-    let stale = SocketFile {
-        path: path.to_owned(),
-        device: found.dev(),
-        inode: found.ino(),
-    };
-    if stale.is_at(path) {
-        std::fs::remove_file(path).context("cannot replace the socket that nobody listens on")?;
-    }
-    Ok(())
+    let removed = stale.remove();
+    removed.context("cannot replace the socket that nobody listens on")
 }
 
 /// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and

@@ -15,12 +15,13 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::gateway::activation;
-use crate::gateway::binding::{self, SocketFile};
+use crate::gateway::binding;
 use crate::gateway::crowd::Crowd;
 use crate::gateway::passing::{self, Passed, Passer};
 use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
 use crate::gateway::stop::Manner;
 use crate::gateway::stream::{Peer, Stream};
+use crate::own_file::OwnFile;
 
 pub use crate::gateway::binding::is_listening;
 
@@ -33,13 +34,13 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// One or several listening sockets that serve as one.
 #[derive(Debug)]
 pub struct Listener {
+    /// Removed when we end, and before the sockets are closed: till then, nobody takes the path for free.
+    file: Option<OwnFile>,
     sockets: Vec<Socket>,
     /// The socket whose turn it is, so that a busy address does not starve another.
     turn: usize,
     host: Option<Host>,
     port: Option<u16>,
-    /// Removed when we end.
-    file: Option<SocketFile>,
     /// What this process was started with, if the sockets are duplicates of it.
     inherited: Vec<RawFd>,
     /// For a successor: who passes connections on, and the end of who gets them.
@@ -140,7 +141,7 @@ impl Listener {
             Self::on_sockets(sockets).with_context(|| format!("cannot take over `{url}`"))?;
         match url {
             SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
-            SocketUrl::Unix(path) => taken.file = SocketFile::taken_over(path),
+            SocketUrl::Unix(path) => taken.file = binding::taken_over(path),
             // If it is us again who took them over.
             SocketUrl::Descriptor(descriptor) => taken.inherited = vec![descriptor.number],
             SocketUrl::Passed(passed) => {
@@ -283,7 +284,7 @@ impl Listener {
                 let file = self.file.take();
                 drop(self);
                 if let Some(file) = file {
-                    file.hand_over();
+                    binding::hand_over(file);
                 }
             }
         }

@@ -32,9 +32,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::address::Address;
 use super::client;
 use super::order::encode;
-use super::own_file::{OwnFile, temporary_name};
 use super::trust::Trust;
 use crate::faults::spawn_vital;
+use crate::own_file::{OwnFile, temporary_name};
 use crate::unix;
 
 pub use super::order::{Answer, Handed, Handover, Order};

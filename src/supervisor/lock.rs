@@ -14,8 +14,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
-use super::own_file::{Identity, OwnFile, temporary_name};
 use super::trust::Trust;
+use crate::own_file::{Identity, OwnFile, temporary_name};
 
 /// How long to wait before a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -41,4 +41,3 @@ pub mod trust;
 mod address;
 mod file_version;
 mod group;
-mod own_file;

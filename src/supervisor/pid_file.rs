@@ -13,8 +13,8 @@ use rustix::fs::OFlags;
 use rustix::process::Pid;
 
 use super::lock::is_running;
-use super::own_file::{OwnFile, temporary_name};
 use super::trust::Trust;
+use crate::own_file::{OwnFile, temporary_name};
 
 /// The largest file that is looked at: more is no pid file.
 const LARGEST: u64 = 64;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Takes note of a file at a path, and removes it when dropped, unless another stands there by then.
 #[derive(Debug)]
-pub(super) struct OwnFile {
+pub struct OwnFile {
     path: PathBuf,
     identity: Identity,
     /// Whether it is removed in the end.
@@ -19,13 +19,15 @@ pub(super) struct OwnFile {
 
 /// What tells a file from others, as long as it is open somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub struct Identity {
     device: u64,
     inode: u64,
 }
 
 impl Identity {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    /// That of a file that is open, or was looked at.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -33,14 +35,17 @@ impl Identity {
     }
 
     /// What stands at a path, links not followed.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self::of(&std::fs::symlink_metadata(path)?))
     }
 }
 
 impl OwnFile {
     /// The file that we have just made at this path.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It is gone again.
+    pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
             identity: Identity::at(path)?,
@@ -50,33 +55,47 @@ impl OwnFile {
     }
 
     /// Gives it another name, in place of what stands there.
-    pub(super) fn rename(&mut self, path: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub fn rename(&mut self, path: &Path) -> io::Result<()> {
         std::fs::rename(&self.path, path)?;
         path.clone_into(&mut self.path);
         Ok(())
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether it is still there.
-    pub(super) fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         Identity::at(&self.path).is_ok_and(|found| found == self.identity)
     }
 
+    /// Removes it, unless another stands there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        match self.is_there() {
+            true => std::fs::remove_file(&self.path),
+            false => Ok(()),
+        }
+    }
+
     /// It is not removed, whatever comes.
-    pub(super) fn leave(&mut self) {
+    pub fn leave(&mut self) {
         self.removed = false;
     }
 }
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        if self.removed && self.is_there() {
+        if self.removed {
             // A file that stays is recognised as stale by whoever comes next.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = self.remove();
         }
     }
 }
@@ -96,7 +115,7 @@ fn pin(_: &Path) -> Option<OwnedFd> {
 
 /// A name beside a file for a moment, until it is moved into place: no longer than the file's own, which matters
 /// for sockets. The process and a counter make it unique.
-pub(super) fn temporary_name(path: &Path) -> PathBuf {
+pub fn temporary_name(path: &Path) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
