@@ -125,6 +125,83 @@ async fn the_last_answer_arrives_whatever_else_was_sent() {
     assert_eq!(received, WAITED);
 }
 
+/// Whatever a client owes us: at other times it would be waited for as long as half a minute, or a minute.
+#[tokio::test]
+async fn a_stop_waits_for_no_client_that_owes_something() {
+    const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+    let ambiguous = [
+        CHUNKED,
+        "\r\n0\r\n\r\n",
+        CHUNKED,
+        "Content-Length: 1\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nnine byte",
+    ]
+    .concat();
+    let half_chunk = format!("{CHUNKED}\r\n9\r\none");
+    let pipelined = format!("{GET}GET / HTTP/1.1\r\nHost:");
+    let states = [
+        ("nothing", "", ""),
+        ("an empty line", "\r\n", ""),
+        ("one answer", GET, "200 OK"),
+        ("half a line", "GET / HT", "408 Request Timeout"),
+        (
+            "half a head",
+            "GET / HTTP/1.1\r\nHost:",
+            "408 Request Timeout",
+        ),
+        (
+            "an answer and half a head",
+            &pipelined,
+            "408 Request Timeout",
+        ),
+        (
+            "half a body",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\none",
+            "408 Request Timeout",
+        ),
+        (
+            "no body yet",
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+            "408 Request Timeout",
+        ),
+        ("half a chunk", &half_chunk, "408 Request Timeout"),
+        (
+            "no more chunks",
+            &half_chunk[..half_chunk.len() - 6],
+            "408 Request Timeout",
+        ),
+        ("two framings behind chunks", &ambiguous, "400 Bad Request"),
+        (
+            "two versions",
+            "GET / HTTP/2.0\r\n\r\n",
+            "505 HTTP Version Not Supported",
+        ),
+    ];
+    let server = Server::start(HttpOptions {
+        write_timeout: Duration::from_secs(2),
+        ..HttpOptions::default()
+    });
+    let mut clients = Vec::new();
+    for (state, sent, end) in states {
+        let mut client = server.connect().await;
+        say(&mut client, sent).await;
+        clients.push((state, end, client));
+    }
+    // One takes nothing of its response, of which there is no end.
+    let mut deaf = server.connect().await;
+    say(&mut deaf, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // All of that has come in by the time that another one has come and gone.
+    server.ask("GET / HTTP/1.0\r\n\r\n").await;
+    let _waiting = server.connect().await;
+    server.stop.begin(Manner::Drain);
+    for (state, end, mut client) in clients {
+        let received = until_end(&mut client).await;
+        let answers = received.split("HTTP/1.1 ").last().unwrap_or_default();
+        assert!(answers.starts_with(end), "{state}: {received}");
+    }
+    in_time(server.task).await.unwrap();
+}
+
 /// Its successor, which has the same socket, has the same file, too; here there is none, and nobody serves there.
 #[tokio::test]
 async fn the_file_of_a_unix_socket_is_removed_where_nobody_has_taken_it_over() {

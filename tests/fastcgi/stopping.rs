@@ -1,11 +1,12 @@
 //! How the FastCGI gateway stops: web servers, which cannot be told that a connection will be closed, lose nothing.
 
+use bytes::BytesMut;
 use runner::gateway::fastcgi::FastCgiOptions;
 use runner::gateway::stop::Manner;
 use tokio::net::TcpStream;
 
 use crate::sample::{Server, in_time};
-use crate::web_server::get;
+use crate::web_server::{get, post};
 
 #[tokio::test]
 async fn stopping_finishes_what_is_running_and_closes_the_rest() {
@@ -81,4 +82,31 @@ async fn without_a_successor_a_connection_stays_for_one_more_request() {
     assert_eq!(answer.is_whole().body(), b"hello from /y");
     assert_eq!(client.next().await, None);
     in_time(server.serving).await.unwrap();
+}
+
+/// At other times it would be waited for for a minute.
+#[tokio::test]
+async fn a_stop_waits_for_no_web_server_that_owes_something() {
+    let whole = post(1, "/echo", b"body");
+    let server = Server::start(FastCgiOptions::default());
+    let mut clients = Vec::new();
+    // In the middle of a record, of the variables, and of the body.
+    for sent in [
+        1,
+        12,
+        16,
+        30,
+        whole.len() - 12,
+        whole.len() - 8,
+        whole.len() - 1,
+    ] {
+        let mut client = server.connect().await;
+        client.send(BytesMut::from(&whole[..sent])).await;
+        clients.push((sent, client));
+    }
+    server.stop.begin(Manner::Drain);
+    for (sent, mut client) in clients {
+        assert_eq!(client.next().await, None, "{sent} bytes");
+    }
+    server.ended().await;
 }

@@ -90,12 +90,23 @@ struct Fields {
 }
 
 impl RawHeads {
-    /// Something came in, and is made ready for hyper.
-    pub fn received(&mut self, part: &mut [u8]) {
+    /// Something came in, and is made ready for hyper; how much of it is left at the beginning.
+    ///
+    /// hyper does not get the empty lines between requests, which do not count (RFC 9112 §2.2): it would take a connection
+    /// on which nothing else has come for one in the middle of a head.
+    pub fn received(&mut self, part: &mut [u8]) -> usize {
         self.count += 1;
-        let mut rest = part;
-        while !rest.is_empty() {
-            let used = match &mut self.place {
+        let (mut at, mut end) = (0, part.len());
+        while at < end {
+            let rest = &mut part[at..end];
+            at += match &mut self.place {
+                Place::First if self.line.is_empty() && matches!(rest[0], b'\r' | b'\n') => {
+                    let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+                    let blank = rest.iter().position(is_text).unwrap_or(rest.len());
+                    rest.copy_within(blank.., 0);
+                    end -= blank;
+                    0
+                }
                 Place::First => self.first_line(rest),
                 Place::Fields => self.field(rest),
                 Place::Length(left) => {
@@ -114,13 +125,13 @@ impl RawHeads {
                     }
                     Err(_) => {
                         self.place = Place::Lost;
-                        return;
+                        rest.len()
                     }
                 },
-                Place::Lost => return,
+                Place::Lost => rest.len(),
             };
-            rest = &mut rest[used..];
         }
+        end
     }
 
     /// A message has ended.
@@ -130,14 +141,6 @@ impl RawHeads {
     }
 
     fn first_line(&mut self, rest: &mut [u8]) -> usize {
-        if self.line.is_empty() {
-            // RFC 9112 §2.2: empty lines before it do not count.
-            let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-            let blank = rest.iter().position(is_text).unwrap_or(rest.len());
-            if blank > 0 {
-                return blank;
-            }
-        }
         let (used, is_whole) = line_length(rest);
         self.line.receive(&mut rest[..used]);
         if is_whole {
@@ -219,7 +222,7 @@ impl RawHeads {
     }
 
     /// How often something was received, if what was received last ended a request, or nothing was: the client
-    /// owes us nothing, and we owe it nothing. Empty lines between requests count for nothing (RFC 9112 §2.2).
+    /// owes us nothing, and we owe it nothing.
     pub fn between_requests(&self) -> Option<u64> {
         let nothing = matches!(self.place, Place::First) && self.line.is_empty();
         (nothing && self.heads.is_empty()).then_some(self.count)
@@ -373,7 +376,7 @@ mod tests {
     fn step(heads: &mut RawHeads, (text, framing, odd): &Message, size: usize) {
         let mut bytes = text.as_bytes().to_vec();
         for part in bytes.chunks_mut(size) {
-            heads.received(part);
+            let _ = heads.received(part);
         }
         assert_eq!(heads.head_ended(*framing), *odd, "{text:?}");
     }
@@ -437,6 +440,7 @@ mod tests {
             let picked: Vec<&Message> = picks.iter().map(|&pick| &messages[pick]).collect();
             let sent: String = picked.iter().map(|(text, _, _)| *text).collect();
             let mut bytes = sent.clone().into_bytes();
+            let mut got = Vec::new();
             let mut heads = RawHeads::default();
             let mut rest = &mut bytes[..];
             for size in sizes.iter().cycle() {
@@ -444,7 +448,8 @@ mod tests {
                     break;
                 }
                 let (part, behind) = rest.split_at_mut((*size).min(rest.len()));
-                heads.received(part);
+                let left = heads.received(part);
+                got.extend_from_slice(&part[..left]);
                 rest = behind;
             }
             for (text, framing, odd) in &picked {
@@ -453,8 +458,9 @@ mod tests {
             }
             prop_assert!(heads.is_in_step());
             prop_assert!(heads.between_requests().is_some());
-            let expected = sent.replace("GET /?q=\"<`>\"", "GET /?q=_____");
-            prop_assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+            let expected: String = picked.iter().map(|(text, _, _)| text.trim_start()).collect();
+            let expected = expected.replace("GET /?q=\"<`>\"", "GET /?q=_____");
+            prop_assert_eq!(String::from_utf8(got).unwrap(), expected);
         }
 
         #[test]
@@ -463,9 +469,7 @@ mod tests {
         ) {
             let mut heads = RawHeads::default();
             for mut part in parts {
-                let length = part.len();
-                heads.received(&mut part);
-                prop_assert_eq!(part.len(), length);
+                prop_assert!(heads.received(&mut part) <= part.len());
             }
         }
     }

@@ -156,14 +156,24 @@ impl AsyncRead for Transport {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let part = buffer.filled_mut().get_mut(before..).unwrap_or_default();
-        if !part.is_empty() {
-            raw_heads::lock(&self.heads).received(part);
-        } else if matches!(result, Poll::Ready(Ok(()))) && self.is_answering() && !self.is_gone() {
-            ready!(self.farewell.poll_end(context));
+        loop {
+            let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+            let part = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+            if !part.is_empty() {
+                let left = raw_heads::lock(&self.heads).received(part);
+                buffer.set_filled(before + left);
+                if left == 0 {
+                    // Nothing would look like the end.
+                    continue;
+                }
+            } else if matches!(result, Poll::Ready(Ok(())))
+                && self.is_answering()
+                && !self.is_gone()
+            {
+                ready!(self.farewell.poll_end(context));
+            }
+            return result;
         }
-        result
     }
 }
 
