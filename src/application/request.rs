@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 use crate::body_file::BodyFile;
 
@@ -108,6 +108,7 @@ pub enum Errors {
     /// Into the log.
     #[default]
     Log,
-    /// To the gateway, which has a way of its own (`FCGI_STDERR`).
-    Gateway(UnboundedSender<Bytes>),
+    /// To the gateway, which has a way of its own (`FCGI_STDERR`); into the log where that is full, so that nobody waits
+    /// for it.
+    Gateway(Sender<Bytes>),
 }

@@ -251,7 +251,7 @@ fn write_error(shared: &Shared, seat: Seat, number: u32, text: &Bytes) {
     let mut pool = lock(&shared.pool);
     // A thread that the application has left behind may speak of a request that is over.
     match pool.current(seat, number).map(|task| &task.errors) {
-        Ok(Errors::Gateway(sender)) if sender.send(text.clone()).is_ok() => {}
+        Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
         Ok(_) | Err(Confused) => log!("{}", String::from_utf8_lossy(text).trim_end()),
     }
 }

@@ -98,12 +98,12 @@ impl Sample {
                 let Errors::Gateway(errors) = &request.errors else {
                     panic!("errors do not go to the gateway");
                 };
-                errors.send(Bytes::from_static(b"first\n")).unwrap();
+                errors.try_send(Bytes::from_static(b"first\n")).unwrap();
                 let errors = errors.clone();
                 let (blocks, stream) = Blocks::channel();
                 tokio::spawn(async move {
                     blocks.send(Bytes::from_static(b"body")).await.unwrap();
-                    errors.send(Bytes::from_static(b"second\n")).unwrap();
+                    errors.send(Bytes::from_static(b"second\n")).await.unwrap();
                     blocks.end();
                 });
                 stream_of(stream)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -31,6 +31,9 @@ use crate::protocol::responder::{Event, Limits, Responder};
 
 /// How much is read at once, in bytes; a longer record is read whole.
 const READ: usize = 16 * 1024;
+
+/// How many texts that an application reports about a request may wait for a slow web server.
+const REPORTS: usize = 1000;
 
 /// How long a web server that is still sending gets to read why we are not listening, before the
 /// connection is closed: closing it at once would take the answer away.
@@ -290,7 +293,7 @@ impl<'a> Conversation<'a> {
             }
             Event::BodyEnd { id } => {
                 if let Some(upload) = self.uploads.remove(&id) {
-                    let (sender, errors) = unbounded_channel();
+                    let (sender, errors) = channel(REPORTS);
                     match request(upload, Errors::Gateway(sender)).await {
                         Ok(request) => self.start(id, request, errors),
                         Err(Refusal::Malformed(malformed)) => return Err(malformed.into()),
@@ -314,7 +317,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn start(&mut self, id: u16, request: Request, errors: UnboundedReceiver<Bytes>) {
+    fn start(&mut self, id: u16, request: Request, errors: Receiver<Bytes>) {
         let application = Arc::clone(&self.service.application);
         let outbox = Arc::clone(&self.outbox);
         let answer = self.answers.spawn(async move {
@@ -394,7 +397,7 @@ impl<'a> Conversation<'a> {
 async fn answer(
     application: &dyn Application,
     request: Request,
-    mut errors: UnboundedReceiver<Bytes>,
+    mut errors: Receiver<Bytes>,
     id: u16,
     outbox: &Outbox,
 ) -> Ended {
