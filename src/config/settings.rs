@@ -35,7 +35,7 @@ pub const SETTINGS: &[Setting] = settings! {
     "runner.request.max_body" Kind::Size, Default::Number(1 << 30),
         "The largest request body that is accepted; a larger one is answered with status 413. 0 is no limit.",
         "runner.request.max_body = '10M'";
-    "runner.request.queue_length" Kind::Integer { min: 0, max: 1_000_000 }, Default::Number(1000),
+    "runner.request.queue_length" Kind::Integer { min: 0, max: 1_000_000 }, Default::Number(4000),
         "How many requests may wait for a worker; more are answered with status 503.",
         "runner.request.queue_length = 100";
     "runner.request.queue_timeout" Kind::Duration, Default::Number(30),

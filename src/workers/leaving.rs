@@ -61,6 +61,22 @@ impl Staff {
         self.reap_orphans();
     }
 
+    /// Replaces a worker that was idle while requests waited, so that our fault costs no more than that.
+    pub(super) fn neglected(&mut self, worker: WorkerId, state: &str) {
+        let Some(member) = self.members.get_mut(&worker) else {
+            return;
+        };
+        member.lost = true;
+        member.overdue = true;
+        let process = member.process.as_ref();
+        let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+        let what = format!(
+            "worker{name} was idle while requests waited: a fault of runner; it is replaced"
+        );
+        lock(&self.shared.roster).failed(&what);
+        log!("{what}\n{state}");
+    }
+
     pub(super) fn died(&mut self, pid: i32, status: i32) {
         let is_it = |member: &Member| member.process.as_ref().is_some_and(|it| it.id() == pid);
         let found = self

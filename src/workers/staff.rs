@@ -439,22 +439,6 @@ impl Staff {
         }
     }
 
-    /// Replaces a worker that was idle while requests waited, so that our fault costs no more than that.
-    fn neglected(&mut self, worker: WorkerId, state: &str) {
-        let Some(member) = self.members.get_mut(&worker) else {
-            return;
-        };
-        member.lost = true;
-        member.overdue = true;
-        let process = member.process.as_ref();
-        let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
-        let what = format!(
-            "worker{name} was idle while requests waited: a fault of runner; it is replaced"
-        );
-        lock(&self.shared.roster).failed(&what);
-        log!("{what}\n{state}");
-    }
-
     fn write_stacks(&mut self) {
         let workers: Vec<WorkerId> = self.members.keys().copied().collect();
         for worker in workers {
