@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Signal, geteuid};
+use support::http::Connection;
 use support::{Folder, Program, Server};
 
 /// Answers with the length of what it got.
@@ -81,4 +82,29 @@ fn it_is_looked_for_as_the_user_that_the_server_is_to_be() {
     let refused = "cannot write in the folder `[folder]/of_root` (runner.tmp): Permission denied\n";
     let started = serve(&folder, &set).run();
     started.is(1, "", &format!("error: {refused}"));
+}
+
+/// How many system calls that write a process has made.
+fn writes(server: &Server) -> u64 {
+    let pid = server.pid().as_raw_nonzero();
+    let counts = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+    let count = counts.lines().find_map(|line| line.strip_prefix("syscw: "));
+    count.unwrap().parse().unwrap()
+}
+
+#[test]
+fn many_small_parts_are_gathered() {
+    let server = serve(&Folder::new(), "").start();
+    let before = writes(&server);
+    let mut connection = Connection::open(server.address());
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.send(head.as_bytes());
+    for _ in 0..100 {
+        connection.send("1\r\nx\r\n".repeat(1000).as_bytes());
+    }
+    connection.send(b"0\r\n\r\n");
+    assert_eq!(connection.reply("POST").text(), "100000");
+    let made = writes(&server) - before;
+    assert!(made < 1000, "{made}");
+    assert_eq!(server.stop().status, 0);
 }
