@@ -291,6 +291,38 @@ async fn a_client_that_has_gone_ends_a_request_that_says_nothing() {
     pool.wsgi.stop(GRACE).await;
 }
 
+/// A body that is a file needs one; who does not ask for the body does not miss it.
+#[tokio::test]
+async fn an_application_without_a_descriptor_left_fails_where_it_reads() {
+    let pool = pool(|options| options.threads = 2).await;
+    let pid = pool.text("/pid").await;
+    let with_file = |path: &str| {
+        let mut large = request(path);
+        let mut file = tempfile::tempfile().expect("made");
+        file.write_all(b"from a file").expect("written");
+        file.rewind().expect("rewound");
+        large.body = RequestBody::File {
+            file: BodyFile::of_application(file),
+            length: 11,
+        };
+        large
+    };
+    for _ in 0..2 {
+        assert_eq!(pool.text("/exhaust").await, "exhausted");
+        for _ in 0..3 {
+            let refused = pool.wsgi.respond(with_file("/echo")).await;
+            assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR);
+            let unread = pool.wsgi.respond(with_file("/pid")).await;
+            assert_eq!(body(unread).await.expect("whole"), pid);
+        }
+        assert_eq!(pool.text("/release").await, "released");
+        let echo = pool.wsgi.respond(with_file("/echo")).await;
+        assert_eq!(body(echo).await.expect("whole"), "from a file");
+    }
+    assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
+    pool.wsgi.stop(GRACE).await;
+}
+
 /// How many descriptors a process has open.
 fn descriptors(pid: &str) -> usize {
     let list = std::fs::read_dir(format!("/proc/{pid}/fd"));

@@ -183,6 +183,16 @@ def application(environ, start_response):
         # So many header fields.
         text += [("X-%d" % number, "v") for number in range(int(path.rpartition("/")[2]))]
         body = b"ok"
+    elif path == "/exhaust":
+        try:
+            while True:
+                hoard.append(open(os.devnull, "rb"))
+        except OSError:
+            body = b"exhausted"
+    elif path == "/release":
+        while hoard:
+            hoard.pop().close()
+        body = b"released"
     elif path == "/hoard":
         hoard.append(b"x" * (64 << 20))
         body = str(os.getpid()).encode()
