@@ -323,3 +323,37 @@ signal.signal(signal.SIGUSR2, late)
         assert_eq!(server.stop().status, 0);
     }
 }
+
+/// An application that puts all signals back to what they do by themselves does not expose its worker to those of a terminal
+/// or a service manager, which are the server's to act on.
+#[test]
+fn a_worker_is_not_ended_by_signals_that_are_meant_for_the_server() {
+    const RESETS: &str = "\
+import signal
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_DFL)
+";
+    for preload in ["True", "False"] {
+        let settings = format!("[runner.workers]\nmax = 1\npreload = {preload}\n");
+        let server = Folder::new()
+            .copy("tests/apps/habits.py")
+            .file("settings.ini", settings)
+            .runner([
+                "-c",
+                "settings.ini",
+                "serve",
+                "WSGI",
+                "import:habits.application",
+            ])
+            .env("HABIT", RESETS)
+            .start();
+        let first = server.get("/").ok();
+        let (pid, _) = first.split_once(' ').expect("two numbers");
+        let pid = Pid::from_raw(pid.parse().expect("a number")).expect("a process");
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+            kill_process(pid, signal).expect("our own process");
+            assert_eq!(server.get("/").ok(), first, "{signal:?}\n{}", server.log());
+        }
+        assert_eq!(server.stop().status, 0);
+    }
+}
