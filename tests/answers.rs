@@ -294,7 +294,12 @@ async fn a_client_that_has_gone_ends_a_request_that_says_nothing() {
 /// A body that is a file needs one; who does not ask for the body does not miss it.
 #[tokio::test]
 async fn an_application_without_a_descriptor_left_fails_where_it_reads() {
-    let pool = pool(|options| options.threads = 2).await;
+    // Below a limit that is not the last word, there is room for it.
+    let pool = pool(|options| {
+        options.threads = 2;
+        options.resources.files = Some(64);
+    })
+    .await;
     let pid = pool.text("/pid").await;
     let with_file = |path: &str| {
         let mut large = request(path);

@@ -285,6 +285,30 @@ fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
     }
 }
 
+#[test]
+fn an_application_that_has_opened_all_that_it_may_is_told_of() {
+    const OPENS: &str = "\
+import os
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    pass
+";
+    let limit = "ulimit -n 100; exec runner serve WSGI import:habits.application";
+    let server = Folder::new()
+        .copy("tests/apps/habits.py")
+        .program("sh", ["-c", limit])
+        .env("HABIT", OPENS)
+        .begin();
+    let said = ": it is replaced, because the application has opened as many files as it may, \
+                and nothing can be given to it\n";
+    server.wait_for_log(|log| log.contains(said));
+    server.signal(Signal::TERM);
+    let outcome = server.wait();
+    assert!(!outcome.stderr.contains("Traceback"), "{outcome:#?}");
+}
+
 /// An alarm that was set for a request, and comes when that is over, raises its exception in the midst of our own code.
 #[test]
 fn an_exception_that_comes_between_requests_is_said_and_costs_none() {

@@ -78,6 +78,21 @@ class Importing:
             pass  # the application has done it
 
 
+class Room:
+    """Meanwhile there is room for a descriptor of ours, however many the application has open or allows itself."""
+
+    lock = thread.allocate_lock()
+
+    def __enter__(self):
+        self.lock.acquire()
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
+
+    def __exit__(self, *_):
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
+        self.lock.release()
+
+
 def start_thread(run):
     """Starts a thread of the system, also where those of `threading` are none any more."""
     try:

@@ -11,7 +11,7 @@ import sys
 from marshal import dumps, loads
 from struct import pack, unpack, unpack_from
 
-from runner_control import IGNORED, MOMENT, Importing, no_action, unblock
+from runner_control import IGNORED, MOMENT, Importing, Room, no_action, unblock
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
 from runner_output import adopt_standard_streams, identity, is_still, say
@@ -44,9 +44,13 @@ class Control:
     def receive(self):
         """Reads once; whether runner is still there. Descriptors collect in `descriptors`."""
         try:
-            data, ancillary, _, _ = self.socket.recvmsg(RECEIVE, 16 * DESCRIPTOR, CLOSE_ON_EXEC)
+            with Room():
+                data, ancillary, flags, _ = self.socket.recvmsg(RECEIVE, 16 * DESCRIPTOR, CLOSE_ON_EXEC)
         except OSError:  # runner ended with words of ours unread
             return False
+        if flags & socket.MSG_CTRUNC:
+            say("it is replaced, because the application has opened as many files as it may, and nothing can be given to it")
+            os._exit(1)
         for level, kind, rights in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 count = len(rights) // 4
@@ -78,6 +82,7 @@ class Template:
         self.paths = paths  # where Python looks for modules
         self.children = set()
         self.finalizers = None
+        self.waking = None  # a pipe: a signal has come
 
     def run(self):
         options = None
@@ -96,7 +101,8 @@ class Template:
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"], most))
         adopt_standard_streams()
-        sharing = Sharing([self.control.socket.fileno(), stacks]) if options["forks"] else None
+        self.waking = os.pipe()
+        sharing = Sharing([self.control.socket.fileno(), stacks, *self.waking]) if options["forks"] else None
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in self.paths if entry not in first]
         try:
@@ -131,7 +137,7 @@ class Template:
 
     def await_orders(self, options):
         """Forks as told. Returns a worker's descriptors in the process that is to be one, else `None`."""
-        waking, woken = os.pipe()
+        waking, woken = self.waking
         for descriptor in (waking, woken):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -141,15 +147,18 @@ class Template:
             # From here on it sees by itself that runner is gone, and ends its children.
             signal.signal(orphan, no_action)
         unblock(signal.SIGCHLD, *filter(None, [orphan]))
+        poll = select.poll()
+        for descriptor in (self.control.socket, waking):
+            poll.register(descriptor, select.POLLIN)
         while True:
-            readable, _, _ = select.select([self.control.socket, waking], [], [])
+            readable = [descriptor for descriptor, _ in poll.poll()]
             if waking in readable:
                 try:
                     os.read(waking, 4096)
                 except BlockingIOError:
                     pass
                 self.reap()
-            if self.control.socket not in readable:
+            if self.control.socket.fileno() not in readable:
                 continue
             if not self.control.receive():
                 self.end_children(options["stop_timeout"])

@@ -10,7 +10,7 @@ import struct
 import threading
 from io import BufferedReader, BytesIO, FileIO
 
-from runner_control import THREAD, Control, keep_limits, start_thread
+from runner_control import THREAD, Control, Room, keep_limits, start_thread
 from runner_exchange import (
     ANSWER,
     BLOCK,
@@ -174,7 +174,8 @@ class Lane:
 
     def receive_file(self):
         """A body that is a file. Without a descriptor left for it the application finds that it cannot be read."""
-        sent, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
+        with Room():
+            sent, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 return BufferedReader(FileIO(unpack_descriptor(data[:4])[0]))
