@@ -252,15 +252,18 @@ def plain_file(filelike):
     return file if type(raw) is FileIO else None
 
 
-def log_exception(error, request, errors):
-    """Says what went wrong, in whatever state the application has left its process."""
+def trace(error):
+    """The traceback, in whatever state the application has left its process."""
     try:
-        trace = traceback_of(error)
+        return traceback_of(error)
     except Gone:
         raise
     except BaseException:
-        trace = "%s, and it cannot be said where\n" % type(error).__name__
-    about = "exception while answering %s %s\n%s" % (*request, trace)
+        return "%s, and it cannot be said where\n" % type(error).__name__
+
+
+def log_exception(error, request, errors):
+    about = "exception while answering %s %s\n%s" % (*request, trace(error))
     if type(errors) is Errors:
         errors.write("runner worker %d: %s" % (os.getpid(), about))
     else:

@@ -22,10 +22,10 @@ from runner_exchange import (
     FileWrapper,
     Gone,
     log_exception,
+    trace,
 )
 from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, time
 from runner_output import identity, is_still, new_log, say
-from runner_resolve import traceback_of
 
 # Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
 HEADER = struct.Struct("<IIIBBHI")
@@ -198,7 +198,7 @@ class Lane:
             pass
         except BaseException as error:
             if self.is_whole():
-                say("it is replaced, because of an exception between requests\n" + traceback_of(error))
+                say("it is replaced, because of an exception between requests\n" + trace(error))
         if not self.is_whole() and self.limit >= 0:
             say("it is replaced, because the application closed descriptors that are not its own")
             os._exit(1)
@@ -318,7 +318,7 @@ class Lane:
                 # An alarm that the application has set for a request which is over comes when it comes.
                 if isinstance(error, OSError) and error.errno:
                     raise
-                say("exception between requests\n" + traceback_of(error))
+                say("exception between requests\n" + trace(error))
 
     def answer(self, environ, exchange):
         # What the application makes of environ is its own affair.
