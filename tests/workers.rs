@@ -140,7 +140,7 @@ fn without_a_worker_such_a_process_is_not_waited_for() {
     kill_process(template(&server), Signal::STOP).expect("our own process");
     assert_eq!(server.get("/kill").status, 502);
     assert!(server.get("/").ok().starts_with("pid "));
-    let said = "runner: the template did not fork within 2 s, and there is no worker\n";
+    let said = "runner: the template did not fork within 3 s, and there is no worker\n";
     server.wait_for_log(|log| log.contains(said));
     assert_eq!(server.stop().status, 0);
 }

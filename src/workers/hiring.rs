@@ -27,7 +27,7 @@ pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest such delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long a template may take to fork, the first time, if there is no worker.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Staff {
     /// Sees to it that there is a template to fork from, a new one if the last one has died.
@@ -348,12 +348,12 @@ impl Staff {
         self.import_failed(id, begun, self.too_slow(stack));
     }
 
-    /// How long a template may take to fork, which takes it milliseconds; `None` for as long as it likes. While there is
-    /// no worker, that is an outage, and the template is not waited for: a little longer each time, since it may be the
+    /// How long a template may take to fork, which takes it milliseconds; `None` for as long as it likes. Where there is
+    /// no worker any more, that is an outage, and the template is not waited for: a little longer each time, since it may be the
     /// machine that is slow.
     pub(super) fn patience(&self) -> Option<Duration> {
         let limit = Some(self.options.start_timeout).filter(|limit| !limit.is_zero());
-        if self.members.values().any(Member::serves) {
+        if self.starting.is_some() || self.members.values().any(Member::serves) {
             return limit;
         }
         let short = PATIENCE.saturating_mul(1 << self.deaf.min(16));

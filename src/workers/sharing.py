@@ -227,7 +227,11 @@ def try_fork():
         return
     if pid == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(pid, 0)
+    deadline = time.monotonic() + 4 * MOMENT
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if time.monotonic() > deadline:  # it hangs in what a library does in a fork
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
 
 
 def timers():
