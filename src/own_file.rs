@@ -113,11 +113,20 @@ fn pin(_: &Path) -> Option<OwnedFd> {
     None
 }
 
-/// A name beside a file for a moment, until it is moved into place: no longer than the file's own, which matters
-/// for sockets. The process and a counter make it unique.
-pub fn temporary_name(path: &Path) -> PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{}.{count}", std::process::id()))
+/// Makes something under a name beside a file for a moment, until it is moved into place: nobody can foresee that name, and
+/// none that is taken is in the way. It is no longer than that of the file, which matters for sockets.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_beside<T>(
+    file: &Path,
+    make: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<(T, OwnFile)> {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    let made = tempfile::Builder::new().prefix(".").make_in(folder, make)?;
+    let (made, place) = made.into_parts();
+    let own = OwnFile::at(&place)?;
+    place.keep()?;
+    Ok((made, own))
 }

@@ -11,6 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
+use runner::supervisor::control::{Control, Place};
 use runner::supervisor::lock::{Lock, LockUrl};
 use runner::supervisor::pid_file::{Found, PidFile, Stale, find};
 use runner::supervisor::seat::{Claim, SeatOptions};
@@ -328,6 +329,27 @@ fn what_is_no_pid_file_is_never_replaced() {
         assert_eq!(folder.read("app.pid"), contents);
         assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 1);
     }
+}
+
+/// In containers a process has the number of the one before it, and what that one left behind, when it was killed, is still
+/// there.
+#[test]
+fn what_a_process_with_our_number_left_behind_is_in_nobodys_way() {
+    let folder = Folder::new();
+    for count in 0..3000 {
+        let name = format!(".{}.{count}", std::process::id());
+        fs::write(folder.path(name), "").unwrap();
+    }
+    drop(publish(&folder.path("app.pid")));
+    drop(take(&url("shlockfile", &folder.path("lock"))).expect("nobody has it"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.unwrap();
+    let _inside = runtime.enter();
+    let control = Control::open(&folder.path("control"), Place::Free);
+    drop(control.expect("a socket"));
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 3000);
 }
 
 /// Whoever can write to a folder can put files there before we do.

@@ -228,6 +228,33 @@ fn a_master_takes_the_seat_of_another_as_the_user_that_both_become() {
     assert!(!left("run/app.pid") && !left("run/app.pid.socket"));
 }
 
+/// Where a folder is root's, but the group of the user may write to it, the setting says whose master is believed.
+#[test]
+fn root_gives_orders_to_the_master_of_the_user_that_is_set() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = folder(
+        "url = 'tcp://127.0.0.1:0'\nrunner.user = 'nobody'\nrunner.supervise.pid_file = 'run/app.pid'\n",
+    )
+    .file("run/keep", "");
+    chown(folder.path("run"), Some(0), Some(NOBODY)).expect("we are root");
+    let mode = fs::Permissions::from_mode(0o770);
+    fs::set_permissions(folder.path("run"), mode).expect("our own folder");
+    let server = folder.runner(["supervise", "app.ini"]).start();
+    folder.runner(["status", "app.ini"]).run().success();
+    folder.runner(["reload", "app.ini"]).run().success();
+    let said = folder.runner(["stop", "run/app.pid"]).run();
+    let error = format!(
+        "error: cannot connect to the control socket `run/app.pid.socket`: it belongs to another user ({NOBODY})\n"
+    );
+    said.is(1, "", &error);
+    let second = folder.runner(["supervise", "app.ini"]).start();
+    assert_eq!(server.wait().status, 0);
+    folder.runner(["stop", "app.ini"]).run().success();
+    assert_eq!(second.wait().status, 0);
+}
+
 /// Stands in the place of a master, and does as one would that is told to hand over.
 const IMPOSTOR: &str = r#"
 import array, os, socket, sys

@@ -34,7 +34,7 @@ use super::client;
 use super::order::encode;
 use super::trust::Trust;
 use crate::faults::spawn_vital;
-use crate::own_file::{OwnFile, temporary_name};
+use crate::own_file::{OwnFile, make_beside};
 use crate::unix;
 
 pub use super::order::{Answer, Handed, Handover, Order};
@@ -158,7 +158,6 @@ impl Control {
 /// Makes the socket under another name and moves it into place.
 fn bind(path: &Path, place: Place) -> anyhow::Result<(StdUnixListener, OwnFile)> {
     check_place(path, place)?;
-    let temporary = temporary_name(path);
     let too_long = |error| match error {
         Errno::NAMETOOLONG => anyhow!("the name is too long for a socket"),
         Errno::NOENT | Errno::NOTDIR => anyhow!("there is no such folder"),
@@ -166,18 +165,19 @@ fn bind(path: &Path, place: Place) -> anyhow::Result<(StdUnixListener, OwnFile)>
     };
     // Clients must be able to name the final one.
     Address::of(path).map_err(too_long)?;
-    let address = Address::of(&temporary).map_err(too_long)?;
     let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     // Linux gives the file these permissions; elsewhere it is an error, and nobody can connect to what does not
     // listen yet.
     let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
-    net::bind(&socket, &address.socket).map_err(|error| match error {
-        Errno::NOENT | Errno::NOTDIR => anyhow!("there is no such folder"),
-        error => error.into(),
+    let made = make_beside(path, |beside| {
+        net::bind(&socket, &Address::of(beside)?.socket)?;
+        limit_access(beside)
+    });
+    let ((), mut file) = made.map_err(|error| match Errno::from_io_error(&error) {
+        Some(error) => too_long(error),
+        None => error.into(),
     })?;
-    let mut file = OwnFile::at(&temporary)?;
-    limit_access(&temporary)?;
     net::listen(&socket, 128)?;
     file.rename(path)?;
     Ok((StdUnixListener::from(socket), file))

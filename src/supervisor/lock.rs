@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
 use super::trust::Trust;
-use crate::own_file::{Identity, OwnFile, temporary_name};
+use crate::own_file::{Identity, OwnFile, make_beside};
 
 /// How long to wait before a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -170,6 +170,10 @@ fn is_there(error: &anyhow::Error) -> bool {
         .is_some_and(|error: &io::Error| error.kind() == ErrorKind::AlreadyExists)
 }
 
+fn into_io(error: anyhow::Error) -> io::Error {
+    error.downcast().unwrap_or_else(io::Error::other)
+}
+
 fn flock(path: &Path) -> anyhow::Result<Option<File>> {
     for _ in 0..ATTEMPTS {
         let file = open(path, false)?;
@@ -201,9 +205,8 @@ fn exclusive(path: &Path) -> anyhow::Result<Option<OwnFile>> {
 
 fn with_pid(path: &Path) -> anyhow::Result<Option<OwnFile>> {
     // The file appears with its contents, so that nobody reads half of a number.
-    let temporary = temporary_name(path);
-    let mut file = open(&temporary, true)?;
-    let written = OwnFile::at(&temporary)?;
+    let make = |beside: &Path| open(beside, true).map_err(into_io);
+    let (mut file, written) = make_beside(path, make)?;
     writeln!(file, "{}", std::process::id())?;
     for _ in 0..ATTEMPTS {
         match std::fs::hard_link(written.path(), path) {

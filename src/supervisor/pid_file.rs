@@ -14,7 +14,7 @@ use rustix::process::Pid;
 
 use super::lock::is_running;
 use super::trust::Trust;
-use crate::own_file::{OwnFile, temporary_name};
+use crate::own_file::{OwnFile, make_beside};
 
 /// The largest file that is looked at: more is no pid file.
 const LARGEST: u64 = 64;
@@ -61,11 +61,10 @@ impl PidFile {
         // Whatever it says: that it can be replaced.
         find(path)?;
         let context = || format!("cannot write the pid file `{}`", path.display());
-        let temporary = temporary_name(path);
         let mut options = File::options();
         options.read(true).write(true).create_new(true).mode(0o644);
-        let mut file = options.open(&temporary).with_context(context)?;
-        let own = OwnFile::at(&temporary).with_context(context)?;
+        let made = make_beside(path, |beside| options.open(beside));
+        let (mut file, own) = made.with_context(context)?;
         writeln!(file, "{}", std::process::id()).with_context(context)?;
         file.try_lock().with_context(context)?;
         Ok(Self { own, alive: file })
