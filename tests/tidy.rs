@@ -216,6 +216,40 @@ fn each_file_says_what_it_is_and_is_short() {
     assert!(faults.is_empty(), "\n{faults}");
 }
 
+/// Beside an application, `import os` is what the application has made of it by the time that it is used.
+#[test]
+fn workers_use_modules_as_they_were_before_the_application_came() {
+    let imported = |text: &str| -> BTreeSet<String> {
+        let modules = text.lines().map(str::trim_start).flat_map(|line| {
+            let whole = line.strip_prefix("import ").map(|list| list.split(", "));
+            let part = line
+                .strip_prefix("from ")
+                .map(|rest| rest.split(" import "));
+            let part = part.into_iter().flat_map(|part| part.take(1));
+            whole.into_iter().flatten().chain(part)
+        });
+        let name = |module: &str| module.trim_start_matches('_').to_owned();
+        modules.map(name).collect()
+    };
+    let files = files();
+    let keeper = "src/workers/kept.py";
+    let kept = files.iter().find(|file| file.name == keeper);
+    let kept = imported(&kept.expect("it keeps modules").text);
+    assert!(kept.contains("os") && kept.contains("thread"), "{kept:?}");
+    for File { name, text } in files {
+        // Two of them run before everything else.
+        let except = [keeper, "src/workers/bootstrap.py", "src/workers/start.py"];
+        let is_python = name.starts_with("src/workers/") && name.ends_with(".py");
+        if is_python && !except.contains(&name.as_str()) {
+            let mut found = imported(&text);
+            // What an application replaces there, such as sys.stdout and sys.path, it replaces for us, too.
+            found.remove("sys");
+            let found: Vec<_> = found.intersection(&kept).collect();
+            assert!(found.is_empty(), "{name}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn the_top_level_is_the_table_of_contents() {
     let found: BTreeSet<String> = tracked()
