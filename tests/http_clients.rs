@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use runner::gateway::http::HttpOptions;
 use runner::gateway::spool::SpoolOptions;
-use support::{Server, in_time, say, until, until_end};
+use support::{ENOUGH, Server, in_time, say, until, until_end};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 #[path = "support/mirror.rs"]
 mod support;
@@ -247,6 +248,31 @@ async fn a_client_that_goes_away_is_worked_for_no_longer() {
     stream.read_exact(&mut [0; 100_000]).await.unwrap();
     drop(stream);
     in_time(server.mirror.gone.notified()).await;
+}
+
+/// Whatever it has sent besides: a body, however it comes, and empty lines.
+#[tokio::test]
+async fn a_client_that_goes_away_is_noticed_whatever_it_has_sent() {
+    let server = Server::start(HttpOptions::default());
+    let wait = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
+    let body = "b".repeat(200_000);
+    let post = "POST /wait HTTP/1.1\r\nHost: a\r\n";
+    for sent in [
+        format!("{post}Content-Length: 200000\r\n\r\n{body}"),
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n30d40\r\n{body}\r\n0\r\n\r\n"),
+        format!("{wait}\r\n"),
+    ] {
+        let mut stream = server.connect().await;
+        tokio::select! {
+            () = say(&mut stream, &sent) => in_time(server.mirror.waiting.notified()).await,
+            // It need not take all of it.
+            () = in_time(server.mirror.waiting.notified()) => {}
+        }
+        drop(stream);
+        let given_up = timeout(ENOUGH, server.mirror.given_up.notified()).await;
+        let about = sent.get(..80).unwrap_or(&sent);
+        assert!(given_up.is_ok(), "{} bytes, {about:?}", sent.len());
+    }
 }
 
 #[tokio::test]
