@@ -74,6 +74,40 @@ fn clients_that_dribble_cost_the_others_nothing() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// Each has sent much of a body, and sends no more: that is kept in files, which cost less than memory.
+#[test]
+fn clients_that_stall_within_a_body_take_little_memory() {
+    let server = Folder::new()
+        .file("hello.py", HELLO)
+        .runner(["serve", "import:hello.application"])
+        .start();
+    assert_eq!(server.get("/").ok(), "hello");
+    let memory = memory_now(&server);
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n";
+    let part = vec![b'x'; 1_000_000];
+    let clients: Vec<Connection> = (0..50)
+        .map(|_| {
+            let mut client = Connection::open(server.address());
+            client.send(head.as_bytes());
+            client.send(&part);
+            client
+        })
+        .collect();
+    let mut waits = Waits::new();
+    while files_now(&server) < clients.len() {
+        waits.wait(|| format!("{} bodies in files", files_now(&server)));
+    }
+    let grown = memory_now(&server).saturating_sub(memory) / clients.len();
+    // What is read at a time, what is about to be written, and a share in the threads that do it.
+    assert!(grown <= 600 * 1024, "{grown} bytes for each client");
+    drop(clients);
+    let mut waits = Waits::new();
+    while files_now(&server) > 0 {
+        waits.wait(|| format!("{} bodies in files", files_now(&server)));
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
 /// With 256 descriptors, of which clients that only connect could take all: then nothing would be left for others, for
 /// bodies of requests, for workers and for a reload.
 #[test]
@@ -119,6 +153,21 @@ fn descriptors_now(server: &Server) -> usize {
     let pid = server.pid().as_raw_nonzero();
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
     open.count()
+}
+
+/// How many files without a name the server has open, which are none in memory.
+fn files_now(server: &Server) -> usize {
+    let pid = server.pid().as_raw_nonzero();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let links = open
+        .flatten()
+        .filter_map(|one| fs::read_link(one.path()).ok());
+    links
+        .filter(|link| {
+            let link = link.to_string_lossy();
+            link.ends_with(" (deleted)") && !link.starts_with("/memfd:")
+        })
+        .count()
 }
 
 /// How much memory the server takes up, in bytes.

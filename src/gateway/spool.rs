@@ -15,7 +15,7 @@ use crate::body_file::BodyFile;
 pub const IN_MEMORY: usize = 64 * 1024;
 
 /// The largest body that is kept in a memory file, in bytes.
-const IN_MEMORY_FILE: u64 = 1024 * 1024;
+const IN_MEMORY_FILE: u64 = 256 * 1024;
 
 /// Where bodies are kept, and how large they may be.
 #[derive(Clone, Debug)]
@@ -214,7 +214,8 @@ mod tests {
             (1, false),
             (65_536, false),
             (65_537, true),
-            (1_048_576, true),
+            (262_144, true),
+            (262_145, true),
             (1_048_577, true),
             (3_000_000, true),
         ] {
