@@ -154,6 +154,16 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
+/// Gives memory that is free back to the system, where the C library would keep it. It may take some milliseconds, for
+/// which others who want memory wait.
+pub fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it only touches memory that is free, under the C library's own locks.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
+}
+
 /// How many bytes that were written to a socket its other side has not received yet; 0 where the system does not say.
 #[must_use]
 pub fn unsent(socket: BorrowedFd<'_>) -> u64 {

@@ -154,11 +154,12 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     delivering(&server, 0);
     keeps_nothing(&server);
     assert_eq!(server.get("/").ok(), "hello");
-    let left = memory(&server, "VmRSS").saturating_sub(before);
-    assert!(
-        left < READERS * MIB,
-        "{left} bytes stay after {READERS} readers"
-    );
+    // What it takes for anybody at all, and what the C library keeps for the next ones.
+    let left = || memory(&server, "VmRSS").saturating_sub(before);
+    let mut waits = Waits::new();
+    while left() >= READERS * MIB / 4 {
+        waits.wait(|| format!("{} bytes stay after {READERS} readers", left()));
+    }
     assert_eq!(server.stop().status, 0);
 }
 

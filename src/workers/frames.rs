@@ -13,7 +13,7 @@ const READ: usize = 64 * 1024;
 /// dies.
 const LONG_ANSWER: usize = 256 * 1024;
 /// A block that is longer comes in pieces: putting a shorter one together costs less than sending it in two.
-const LONG_BLOCK: usize = 16 * 1024;
+const LONG_BLOCK: usize = 64 * 1024;
 
 /// What has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
