@@ -194,8 +194,8 @@ fn requests_that_are_refused_are_counted_rather_than_logged_without_end() {
     let server = serve(&folder, "exec \"$@\"");
     for _ in 0..200 {
         let mut connection = Connection::open(server.address());
-        connection.send(b"\r\r\r\r");
-        connection.end_writing();
+        // Without a host (RFC 9112 §3.2).
+        connection.send(b"GET / HTTP/1.1\r\n\r\n");
         connection.rest();
     }
     let left_out = |log: &str| -> usize {
@@ -219,4 +219,21 @@ fn requests_that_are_refused_are_counted_rather_than_logged_without_end() {
         "{log}"
     );
     assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_log_that_has_reached_the_largest_size_of_a_file_costs_no_cgi_request() {
+    let folder = Folder::new().file("log", "x".repeat(4096));
+    let start = "ulimit -f 4; exec \"$@\" 2>>log";
+    let answered = folder
+        .program("sh", ["-c", start, "sh", "runner", "CGI", "demo"])
+        .env("REQUEST_METHOD", "GET")
+        .env("SERVER_PROTOCOL", "HTTP/1.1")
+        .env("SERVER_NAME", "localhost")
+        .env("SERVER_PORT", "80")
+        .env("CONTENT_LENGTH", "many")
+        .run();
+    assert_eq!(answered.status, 0, "{answered:?}");
+    assert!(answered.stdout.starts_with("Status: 400 "), "{answered:?}");
+    assert_eq!(folder.read("log").len(), 4096);
 }

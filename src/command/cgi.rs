@@ -10,6 +10,7 @@ use crate::command::graph::{self, Application, Node};
 use crate::command::identity::Identity;
 use crate::command::line::Scope;
 use crate::command::plan::{Readiness, Recipe};
+use crate::command::signals::outlive_full_files;
 use crate::command::temporary::Temporary;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway;
@@ -81,6 +82,7 @@ impl Cgi {
         recipe.keep_in(folder);
         let patience = scope.configuration.duration("runner.stop_timeout");
         serving::runtime()?.block_on(async {
+            outlive_full_files()?;
             let application = recipe.start(Readiness::First).await?;
             let served = gateway::cgi::serve(Arc::clone(&application), options).await;
             application.stop(patience).await;

@@ -111,7 +111,15 @@ fn ignore_others() -> anyhow::Result<()> {
             });
         }
     }
-    // A file that has reached the largest size that it may have is a file that cannot be written (setrlimit(2)).
+    outlive_full_files()
+}
+
+/// Has a file that has reached the largest size that it may have (setrlimit(2)) be one that cannot be written, rather than
+/// the end of this process. To be called within a tokio runtime.
+///
+/// # Errors
+/// The system does not let us.
+pub fn outlive_full_files() -> anyhow::Result<()> {
     receive_unless_ignored(Number::XFSZ.as_raw())?;
     Ok(())
 }
