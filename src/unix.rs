@@ -33,6 +33,7 @@ impl SharedMemory {
     pub fn new(size: usize) -> io::Result<Self> {
         let file = anonymous_file("runner-ring")?;
         file.set_len(size as u64)?;
+        keep_size(&file)?;
         let map = MmapRaw::map_raw(&file)?;
         Ok(Self { file, map })
     }
@@ -85,6 +86,19 @@ impl SharedMemory {
     }
 }
 
+/// Keeps the size of a file in memory, whatever another process tries that has it: reading what is gone would end us
+/// (SIGBUS). Systems that know no seals have no such files.
+fn keep_size(file: &File) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    {
+        use rustix::fs::{SealFlags, fcntl_add_seals};
+        fcntl_add_seals(file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let _ = file;
+    Ok(())
+}
+
 /// An open file without a name: in memory where the system can do that, else in its temporary folder.
 ///
 /// # Errors
@@ -93,7 +107,10 @@ pub fn anonymous_file(name: &str) -> io::Result<File> {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     {
         use rustix::fs::{MemfdFlags, memfd_create};
-        Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
+        Ok(File::from(memfd_create(
+            name,
+            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+        )?))
     }
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     {

@@ -1,0 +1,92 @@
+//! Whatever a worker writes into its ring, onto its lane or into its pipe of tokens: it costs its own requests at most.
+//! The master goes on, bounded in time and memory, and ends when told to.
+
+mod support;
+
+use std::fs;
+
+use support::http::Waits;
+use support::{Folder, Server, project};
+
+/// The habits of the application, as it lists them.
+fn habits() -> Vec<String> {
+    let source = fs::read_to_string(project("tests/apps/hostile.py")).expect("the application");
+    let (_, table) = source.split_once("HABITS = {\n").expect("the table");
+    let (table, _) = table.split_once("\n}").expect("its end");
+    let name = |line: &str| line.trim().split('"').nth(1).map(str::to_owned);
+    table.lines().filter_map(name).collect()
+}
+
+fn server() -> Server {
+    let file = "\
+app = commands.Alias(command=['serve', 'WSGI', 'import:hostile.application'])
+url = 'tcp://127.0.0.1:0'
+runner.stop_timeout = '1s'
+[runner.request]
+timeout = '200ms'
+[runner.workers]
+min = 2
+max = 2
+";
+    Folder::new()
+        .copy("tests/apps/hostile.py")
+        .file("app.ini", file)
+        .runner(["runIni", "app.ini"])
+        .start()
+}
+
+/// The memory that the master has ever taken, in KiB.
+fn most_memory(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!(
+        "/proc/{}/status",
+        server.pid().as_raw_nonzero().get()
+    ))
+    .expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("this is Linux")
+}
+
+#[test]
+fn a_worker_that_makes_no_sense_costs_no_more_than_itself() {
+    let server = server();
+    assert_eq!(server.get("/").status, 200);
+    let before = most_memory(&server);
+    let habits = habits();
+    assert!(habits.len() > 20, "{habits:?}");
+    let targets = habits
+        .iter()
+        .flat_map(|it| [format!("/{it}"), format!("/{it}?stays")]);
+    for target in targets {
+        let reply = server.get(&target);
+        assert!(
+            [200, 500, 502, 504].contains(&reply.status),
+            "{target}: {}\n{}",
+            reply.status,
+            server.log()
+        );
+        // The next ones may still come to the worker that is about to be found out.
+        let mut waits = Waits::new();
+        let mut in_a_row = 0;
+        while in_a_row < 5 {
+            match server.get("/").status {
+                200 => in_a_row += 1,
+                _ => {
+                    in_a_row = 0;
+                    waits.wait(|| format!("after {target}:\n{}", server.log()));
+                }
+            }
+        }
+    }
+    let grown = most_memory(&server).saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB more");
+    let log = server.log();
+    assert!(
+        log.contains(" sent what makes no sense; it is ended\n"),
+        "{log}"
+    );
+    assert!(!log.contains("panic"), "{log}");
+    assert_eq!(server.stop().status, 0);
+}
