@@ -38,6 +38,7 @@ def head_goes_on(data, claimed=None):
 
 HABITS = {
     "far": lambda: lane().counters.__setitem__(0, 2**62),
+    "zeros-without-end": lambda: [ring(0, bytes(256 * 1024)), lane().counters.__setitem__(0, 2**62)],
     "back": lambda: lane().counters.__setitem__(0, 2**64 - 1),
     "one-too-far": lambda: lane().counters.__setitem__(0, lane().counters[1] + 256 * 1024 + 1),
     "half-a-header": lambda: head_goes_on(b"\0" * 7, 7),
