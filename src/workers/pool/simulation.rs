@@ -58,6 +58,8 @@ pub(super) struct Lane {
     read: u32,
     is_waiting: bool,
     is_closed: bool,
+    /// It says neither that it is awake nor how far it has read: what the watchdog is for.
+    pub(super) is_mute: bool,
 }
 
 impl Lane {
@@ -87,7 +89,7 @@ impl Lane {
             return None;
         }
         let Some((number, id)) = self.batch.pop_front() else {
-            if !self.is_waiting {
+            if !self.is_waiting && !self.is_mute {
                 self.read = self.last;
                 if self.unannounced {
                     self.announce();
@@ -122,7 +124,7 @@ impl Lane {
 
 /// Our side of a simulated lane.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(Rc<RefCell<Lane>>);
+pub(super) struct Line(pub(super) Rc<RefCell<Lane>>);
 
 impl Wire for Line {
     fn push(&mut self, number: u32, task: &Task) -> io::Result<()> {
@@ -193,6 +195,8 @@ pub(super) struct World {
     /// By how much later one came in that was begun before another, at most.
     pub(super) overtaken: Duration,
     bad_gateways: usize,
+    /// Workers that the watchdog has found.
+    pub(super) neglected: Vec<WorkerId>,
     /// Requests that a dying worker was on, and as many answers may be 502.
     cut_off: usize,
 }
@@ -219,6 +223,7 @@ impl World {
             entered: Vec::new(),
             overtaken: Duration::ZERO,
             bad_gateways: 0,
+            neglected: Vec::new(),
             cut_off: 0,
         };
         for _ in 0..workers {
@@ -303,6 +308,11 @@ impl World {
         }
     }
 
+    /// The lanes of a worker.
+    pub(super) fn lines(&self, id: WorkerId) -> &[Line] {
+        &self.workers[&id]
+    }
+
     fn seats(&self) -> Vec<Seat> {
         let lanes = self.workers.iter();
         lanes
@@ -350,7 +360,11 @@ impl World {
         }
         let findings = self.pool.clock();
         assert!(findings.confused.is_empty());
-        assert!(findings.neglected.is_empty(), "{:?}", findings.neglected);
+        let neglected = findings.neglected.into_iter().map(|(id, _)| id);
+        self.neglected.extend(neglected);
+        for id in findings.hopeless {
+            self.kill(id);
+        }
         for id in findings.parted {
             // It leaves as it was told to.
             assert!(self.workers[&id].iter().all(|it| it.0.borrow().is_closed));
@@ -441,6 +455,7 @@ impl World {
             "{} wait; {lanes}",
             self.waiting.len()
         );
+        assert!(self.neglected.is_empty(), "{:?}", self.neglected);
         assert!(!self.pool.is_crowded());
         for worker in self.pool.workers.values() {
             for post in &worker.posts {

@@ -41,7 +41,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn while_a_request_waits_no_worker_is_idle(
@@ -119,4 +119,30 @@ fn workers_that_wake_up_late_get_on() {
             }
         }
     }
+}
+
+/// A worker that waits for requests, of which we do not know that it does: whatever the reason, nobody has to restart
+/// the server.
+#[test]
+fn a_worker_that_is_idle_while_requests_wait_is_replaced() {
+    let mut world = World::new(1, 1, Duration::from_micros(10));
+    let id = world.worker(0);
+    world.lines(id)[0].0.borrow_mut().is_mute = true;
+    world.accept(100);
+    world.turn();
+    // It comes when everything was taken back.
+    world.tick(MILLISECOND);
+    world.tick(MILLISECOND * 20);
+    world.run(id, 1000);
+    for _ in 0..900 {
+        world.deliver(id);
+        world.tick(MILLISECOND);
+    }
+    assert!(world.neglected.is_empty());
+    assert_eq!(world.waiting.len(), 100);
+    for _ in 0..200 {
+        world.tick(MILLISECOND);
+    }
+    assert_eq!(std::mem::take(&mut world.neglected), [id]);
+    world.finish();
 }
