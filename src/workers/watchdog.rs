@@ -57,9 +57,9 @@ impl<W: Wire> Pool<W> {
             let mut is_neglected = false;
             for post in &mut worker.posts {
                 let has_some = post.lane.oldest().is_some_and(Task::is_wanted);
-                let is_idle =
-                    post.link.is_waiting() && age(post.progress) >= PATIENCE && (waits || has_some);
-                is_neglected |= post.vigil.look(is_idle, now);
+                let is_idle = post.link.is_waiting() && (front.is_some() || has_some);
+                let is_late = age(post.progress) >= PATIENCE && (waits || has_some);
+                is_neglected |= post.vigil.look(is_idle, now) && is_late;
                 if front.is_some() || has_some {
                     next = Some(now + STEP);
                 }
