@@ -35,7 +35,7 @@ test: target/venv/installed
 	$(CARGO) test --locked --no-fail-fast
 	$(MAKE) fuzz
 
-# A million cases for the parsers, the evaluator and the layouts, 200 000 each. Only `runner` itself is compiled anew
+# Cases for the parsers, the evaluator, the layouts and what workers send, 200 000 each. Only `runner` itself is compiled anew
 # for it, optimised a little, with all checks of a debug build. fuzz/Cargo.toml says how to go on from there.
 fuzz:
 	RUNNER_FUZZ=200000 $(CARGO) test --locked --config profile.dev.package.runner.opt-level=1 --test fuzz

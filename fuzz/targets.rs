@@ -3,11 +3,18 @@
 
 use std::sync::Arc;
 
+use std::os::unix::fs::FileExt;
+
+use runner::protocol::answer;
+use runner::protocol::worker::Kind;
 use runner::syntax::file::Line;
 use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, file as files, key_layout, keys,
     layout, render_all,
 };
+use runner::workers::frames::{Frames, Part};
+use runner::workers::ring::Ring;
+use runner::workers::stacks;
 
 mod alone;
 
@@ -108,5 +115,48 @@ pub fn evaluator(bytes: &[u8]) {
     match alone::value(&String::from_utf8_lossy(bytes)) {
         Ok(value) => assert!(!value.repr().is_empty()),
         Err(mistake) => shown(&[mistake]),
+    }
+}
+
+/// What a worker may send and write: frames on its lane, cut anywhere; its ring, counters and all; stacks in words.
+pub fn worker(bytes: &[u8]) {
+    let step = bytes.first().map_or(1, |&first| 1 + usize::from(first));
+    let mut frames = Frames::default();
+    for cut in bytes.chunks(step) {
+        frames.space().extend_from_slice(cut);
+        while let Ok(Some(part)) = frames.take() {
+            match part {
+                Part::Whole(header, payload) => {
+                    // What is wrong with them is said in words.
+                    match header.kind {
+                        Kind::Answer => drop(answer::answer(header, &payload)),
+                        Kind::File => drop(answer::file(header, &payload)),
+                        _ => drop(answer::head(header, &payload)),
+                    }
+                }
+                Part::Begin(header, head) => drop(answer::head(header, &head)),
+                Part::Piece { bytes, last, .. } => assert!(last || !bytes.is_empty()),
+            }
+        }
+    }
+    if let Ok(mut ring) = Ring::new() {
+        let memory = ring
+            .descriptor()
+            .try_clone_to_owned()
+            .map(std::fs::File::from);
+        let written = memory.and_then(|memory| memory.write_all_at(bytes, 0));
+        let mut taken = 0;
+        while written.is_ok()
+            && let Ok(Some((header, payload))) = ring.take(1)
+        {
+            assert_eq!(payload.len(), header.length);
+            taken += 1;
+            assert!(taken < 1 << 14, "more than fits the ring");
+        }
+        let _ = (ring.last_read(), ring.is_waiting(), ring.thread());
+    }
+    let text = String::from_utf8_lossy(bytes);
+    for stack in [stacks::of_one(&text), stacks::of_thread(&text, 1)] {
+        assert!(stack.calls.len() <= bytes.len());
     }
 }

@@ -118,6 +118,11 @@ fn files_for_supervise() {
 }
 
 #[test]
+fn what_workers_send() {
+    replay("worker", targets::worker);
+}
+
+#[test]
 fn expressions() {
     replay("expression", targets::expression);
 }
