@@ -19,7 +19,7 @@ REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARG
 # Where the recipes look for what cargo has built, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: all run test fuzz bench install uninstall clean
+.PHONY: all run test fuzz bench soak install uninstall clean
 
 all:
 	$(CARGO) build --release --locked --config 'build.rustflags = [$(REMAP)]'
@@ -44,6 +44,11 @@ fuzz:
 bench: all target/bench-venv/installed
 	tests/install.sh
 	target/bench-venv/bin/python benches/bench.py
+
+# Half an hour of it, or so, is for the time before a release: `make soak MINUTES=30`.
+MINUTES ?= 5
+soak: all
+	$(PYTHON) benches/soak.py --minutes $(MINUTES)
 
 # Virtual environments inside target/; a changed list of packages makes them anew.
 target/venv/installed: tests/requirements.txt

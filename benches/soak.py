@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+"""Has `runner supervise` work under everything that a server meets, and finds what was lost. `make soak` runs it.
+
+200 clients keep their connections and ask for short, slow, large and streamed answers; some leave in the middle. At the
+same time a worker is killed every 7 seconds, the server is reloaded every 20 and started anew (a warm restart) every
+45, and its log is rotated every 15. It has to hold that
+
+- every request is answered, whole and with its own number, but for those that a killed worker was on: 502, or broken
+  off, at most one for each of its threads;
+- every answered request has left exactly one line in the log, no other more than one, and the log says nothing else
+  than what was done to the server;
+- each reload succeeds, each warm restart takes over, each master that was replaced ends with status 0, and when it has
+  ended there is no process of it left;
+- neither memory nor descriptors, threads or processes grow;
+- nothing is left at the end.
+
+The exit status is 1 if something is not so; all of it is printed, with its time and what had just been done, and the
+folder with the log is kept.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import soak_report
+from servers import free_port
+from soak_clients import Clients
+
+FOLDER = Path(__file__).resolve().parent
+MARK = "RUNNER_SOAK"
+
+KEYS = """\
+Command serve tcp://127.0.0.1:{port} WSGI import:app.application
+PidFile app.pid
+MinProcesses 2
+MaxProcesses 2
+"""
+SETTINGS = """\
+[runner]
+tmp = "tmp"
+
+[runner.workers]
+threads = {threads}
+"""
+# What is in the folder when all is over; locks stay, since removing them would be a race.
+OWN = {"app.py", "app", "settings.ini", "tmp", "app.pid.lock", "app.pid.start"}
+
+# How long something may take that has to happen, on a machine that is busy.
+PATIENCE = 60
+
+
+class Fault(Exception):
+    """The server did not do what was asked of it."""
+
+
+class Master:
+    """One process of the server that was started."""
+
+    def __init__(self, number, process, mark):
+        self.number = number
+        self.process = process
+        self.mark = mark
+        self.began = time.monotonic()
+        self.samples = []
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def pids(self):
+        """All processes of it: they have inherited its mark."""
+        return marked(f"{MARK}={self.mark}")
+
+
+class Soak:
+    """One run."""
+
+    def __init__(self, options):
+        self.options = options
+        self.threads = options.threads
+        self.chance = random.Random(options.seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="runner-soak-"))
+        self.port = free_port()
+        self.clients = Clients(self.port, options.connections, options.seed)
+        self.began = time.monotonic()
+        # All that were started, and those of them that have taken over.
+        self.started = []
+        self.masters = []
+        # What was done: when, what. Kills: when, which process. Truncations of the log: from when to when.
+        self.events = []
+        self.kills = []
+        self.truncations = []
+        self.faults = []
+        # What the first master takes before its first request, and what the last one takes after its last.
+        self.rest = []
+        self.endings = []
+        # Reloads and restarts are those of one operator, who does one thing at a time.
+        self.operator = asyncio.Lock()
+
+    def prepare(self):
+        shutil.copy(FOLDER / "soak_app.py", self.folder / "app.py")
+        (self.folder / "app").write_text(KEYS.format(port=self.port))
+        (self.folder / "settings.ini").write_text(SETTINGS.format(threads=self.threads))
+        (self.folder / "tmp").mkdir()
+
+    def since(self, moment):
+        return moment - self.began
+
+    def event(self, what):
+        self.events.append((time.monotonic(), what))
+        if self.options.verbose:
+            print(f"{self.since(time.monotonic()):7.1f} s  {what}", file=sys.stderr, flush=True)
+
+    def fault(self, what):
+        self.event(f"FAULT: {what}")
+        self.faults.append((time.monotonic(), what))
+
+    async def run(self):
+        self.prepare()
+        await self.start()
+        self.rest.append(await self.at_rest())
+        work = asyncio.ensure_future(self.clients.run())
+        now_and_then = [
+            (self.options.kill, self.kill),
+            (self.options.reload, self.reload),
+            (self.options.restart, self.start),
+            (self.options.rotate, self.rotate),
+            (1, self.sample),
+            (60, self.progress),
+        ]
+        repeated = [asyncio.ensure_future(self.every(seconds, act)) for seconds, act in now_and_then if seconds]
+        done, _ = await asyncio.wait([work, *repeated], timeout=self.options.minutes * 60, return_when="FIRST_EXCEPTION")
+        for ended in done:
+            ended.result()
+        # What is under way is finished, also by the operator.
+        async with self.operator:
+            for task in repeated:
+                task.cancel()
+        self.clients.stopped.set()
+        await asyncio.wait_for(work, 2 * PATIENCE)
+        self.event("the clients have gone")
+        await self.rest_again()
+        await self.stop()
+
+    async def every(self, seconds, act):
+        due = time.monotonic()
+        while True:
+            due += seconds
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+            try:
+                await act()
+            except Fault as error:
+                self.fault(str(error))
+
+    def command(self, *words):
+        return [str(self.options.runner), "-c", "settings.ini", *words]
+
+    async def ask(self, *words):
+        """Runs a command of `runner`: its output."""
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*words), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            output = (await asyncio.wait_for(process.communicate(), PATIENCE))[0].decode()
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
+            raise Fault(f"{' '.join(words)} takes longer than {PATIENCE} s") from None
+        if process.returncode != 0:
+            raise Fault(f"{' '.join(words)} ends with status {process.returncode}: {output.strip()}")
+        return output
+
+    async def status(self):
+        return json.loads(await self.ask("status", "--format", "json", "app"))
+
+    async def start(self):
+        """Starts the file, the first time or again, and has what ran before end."""
+        async with self.operator:
+            number = len(self.masters)
+            self.event(f"start of master {number}")
+            mark = f"{os.getpid()}-{len(self.started)}"
+            with open(self.folder / "log", "ab") as log:
+                process = subprocess.Popen(
+                    self.command("supervise", "app"),
+                    cwd=self.folder,
+                    env=dict(os.environ, **{MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"}),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            new = Master(number, process, mark)
+            self.started.append(new)
+            if not await until(lambda: self.master_pid() == new.pid or process.poll() is not None):
+                process.kill()
+                raise Fault(f"master {number} has not taken over in {PATIENCE} s")
+            if process.poll() is not None:
+                raise Fault(f"master {number} has ended with status {process.returncode} instead of serving")
+            new.began = time.monotonic()
+            self.masters.append(new)
+            self.event(f"master {number} serves, process {new.pid}")
+        if number > 0:
+            self.endings.append(asyncio.ensure_future(self.has_ended(self.masters[number - 1])))
+
+    def master_pid(self):
+        try:
+            return int((self.folder / "app.pid").read_text())
+        except (OSError, ValueError):
+            return None
+
+    async def has_ended(self, master):
+        """Waits for the end of a master that was replaced or stopped; nothing of it is left then."""
+        if not await until(lambda: master.process.poll() is not None):
+            return self.fault(f"master {master.number} does not end: {describe(master.pids())}")
+        left = master.pids()
+        self.event(f"master {master.number} has ended")
+        if master.process.returncode != 0:
+            self.fault(f"master {master.number} has ended with status {master.process.returncode}")
+        if left:
+            self.fault(f"master {master.number} leaves processes: {describe(left)}")
+
+    async def kill(self):
+        able = [worker for worker in (await self.status())["workers"] if worker["state"] in ("idle", "busy")]
+        if not able:
+            return
+        pid = self.chance.choice(able)["pid"]
+        now = time.monotonic()
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # It has just ended.
+        self.kills.append((now, pid))
+        self.event(f"worker {pid} is killed")
+
+    async def reload(self):
+        async with self.operator:
+            self.event("reload")
+            said = await self.ask("reload", "app")
+            self.event(f"reload: {said.strip()}")
+
+    async def rotate(self):
+        """By turns as logrotate does it with copytruncate, and by a new name: the next master makes the file anew."""
+        log = self.folder / "log"
+        if not log.exists():
+            return
+        number = len(list(self.folder.glob("log.*")))
+        rotated = self.folder / f"log.{number:03}"
+        if number % 2 == 0:
+            began = time.monotonic()
+            shutil.copyfile(log, rotated)
+            os.truncate(log, 0)
+            self.truncations.append((began, time.monotonic()))
+            self.event(f"log copied to {rotated.name} and truncated")
+        else:
+            log.rename(rotated)
+            self.event(f"log renamed to {rotated.name}")
+
+    async def sample(self):
+        master = self.masters[-1]
+        sample = measure(master)
+        if sample is not None:
+            master.samples.append((time.monotonic() - master.began, sample))
+
+    async def progress(self):
+        requests = self.clients.requests
+        lost = sum(request.lost is not None for request in requests)
+        shown = " ".join(f"{name} {value:,}" for name, value in measure(self.masters[-1]).items())
+        minutes = self.since(time.monotonic()) / 60
+        print(f"{minutes:4.1f} min: {len(requests):,} requests, {lost} lost or broken off; {shown}", flush=True)
+
+    async def settled(self):
+        """Waits until the server does nothing, with all of its workers: its status."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            status = await self.status()
+            idle = [worker["state"] for worker in status["workers"]] == ["idle"] * 2
+            quiet = not status["connections"]["open"] and not status["queue"]["length"] and not status["delivering"]
+            if idle and quiet:
+                return status
+            if time.monotonic() > deadline:
+                raise Fault(f"the server does not come to rest: {json.dumps(status)}")
+            await asyncio.sleep(0.2)
+
+    async def at_rest(self):
+        """What the server takes when it does nothing."""
+        status = await self.settled()
+        found = measure(self.masters[-1])
+        counts = [count_descriptors(worker["pid"]) for worker in status["workers"]]
+        if None not in counts:
+            found["descriptors of workers"] = sum(counts)
+        return found
+
+    async def rest_again(self):
+        """Waits until the last master takes no more than the first did before its first request. Threads that wait for
+        disks end after a while; memory that was used once may stay."""
+        await asyncio.gather(*self.endings)
+        most = {name: value for name, value in self.rest[0].items() if name != "memory"}
+        # Workers that have answered have companions.
+        most["processes"] += 2
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            last = await self.at_rest()
+            more = [name for name in most if name in last and last[name] > most[name]]
+            if not more or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.5)
+        self.rest.append(last)
+        for name in more:
+            self.fault(f"at rest the last master has {last[name]} {name}, {most[name]} are enough: {self.listing()}")
+
+    def listing(self):
+        folder = f"/proc/{self.masters[-1].pid}/fd"
+        return [f"{name}: {os.readlink(f'{folder}/{name}')}" for name in sorted(os.listdir(folder), key=int)]
+
+    async def stop(self):
+        self.event("stop")
+        try:
+            await self.ask("stop", "app")
+        except Fault as error:
+            self.fault(str(error))
+        await self.has_ended(self.masters[-1])
+        left = {path.name for path in self.folder.iterdir() if not path.name.startswith("log")} - OWN
+        left |= {f"tmp/{path.name}" for path in (self.folder / "tmp").iterdir()}
+        if left:
+            self.fault(f"files are left: {sorted(left)}")
+
+    def end(self):
+        """Whatever happened, no process stays."""
+        for master in self.started:
+            # A master may be starting another worker at this moment.
+            while left := master.pids():
+                for pid in left:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass  # It has ended by itself.
+            master.process.wait()
+
+
+async def until(condition):
+    """Waits until something is so; false if it takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+def marked(mark):
+    """The living processes with a variable in their environment."""
+    wanted = mark.encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def describe(pids):
+    """Processes with their words."""
+    described = []
+    for pid in pids:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        described.append(f"{pid} {words.strip()}")
+    return described
+
+
+def measure(master):
+    """What a master takes: memory in KiB, descriptors (where we may look at them), threads, processes beside it."""
+    try:
+        status = Path(f"/proc/{master.pid}/status").read_text()
+    except OSError:
+        return None
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    if "VmRSS" not in fields:
+        return None
+    found = {"memory": int(fields["VmRSS"].split()[0]), "threads": int(fields["Threads"])}
+    descriptors = count_descriptors(master.pid)
+    if descriptors is not None:
+        found["descriptors"] = descriptors
+    found["processes"] = len(master.pids()) - 1
+    return found
+
+
+def count_descriptors(pid):
+    """How many a process has; None if only root may know."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return None
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = arguments.add_argument
+    add("--minutes", type=float, default=5, help="how long (default: 5)")
+    add("--runner", type=Path, default=FOLDER.parent / "target" / "release" / "runner", help="the program")
+    add("--seed", type=int, default=int(time.time()), help="of all that is random (default: another one each time)")
+    add("--connections", type=int, default=200, help="how many clients (default: 200)")
+    add("--threads", type=int, default=2, help="of each of the two workers (default: 2)")
+    add("--kill", type=float, default=7, help="seconds between two kills of a worker; 0 is never (default: 7)")
+    add("--reload", type=float, default=20, help="the same of reloads (default: 20)")
+    add("--restart", type=float, default=45, help="the same of warm restarts (default: 45)")
+    add("--rotate", type=float, default=15, help="the same of rotations of the log (default: 15)")
+    add("--verbose", action="store_true", help="print what is done")
+    options = arguments.parse_args()
+    options.runner = options.runner.resolve()
+    print(f"soak: {options.minutes:g} minutes, --seed {options.seed}", flush=True)
+    sys.exit(asyncio.run(soak(options)))
+
+
+async def soak(options):
+    run = Soak(options)
+    if os.geteuid() != 0:
+        print("only root may count the descriptors of the server", flush=True)
+    try:
+        await run.run()
+    except (Fault, asyncio.TimeoutError) as error:
+        run.fault(f"given up: {error or type(error).__name__}")
+    finally:
+        run.end()
+    good = soak_report.report(run)
+    if good:
+        shutil.rmtree(run.folder)
+    else:
+        print(f"\nthe log is in {run.folder}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    main()
