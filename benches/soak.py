@@ -80,6 +80,11 @@ class Master:
         """All processes of it: they have inherited its mark."""
         return marked(f"{MARK}={self.mark}")
 
+    def workers(self):
+        """The children of its children; what they start is further away."""
+        parents = {pid: parent(pid) for pid in self.pids()}
+        return [pid for pid in parents if pid != self.pid and parents.get(parents[pid]) == self.pid]
+
 
 class Soak:
     """One run."""
@@ -154,7 +159,8 @@ class Soak:
     async def every(self, seconds, act):
         due = time.monotonic()
         while True:
-            due += seconds
+            # Not by the clock, so that what is done at the same time differs.
+            due += seconds * (self.chance.uniform(0.7, 1.3) if seconds > 1 else 1)
             await asyncio.sleep(max(due - time.monotonic(), 0))
             try:
                 await act()
@@ -200,6 +206,8 @@ class Soak:
                 )
             new = Master(number, process, mark)
             self.started.append(new)
+            if number > 0:
+                self.kill_perhaps()
             if not await until(lambda: self.master_pid() == new.pid or process.poll() is not None):
                 process.kill()
                 raise Fault(f"master {number} has not taken over in {PATIENCE} s")
@@ -229,10 +237,11 @@ class Soak:
             self.fault(f"master {master.number} leaves processes: {describe(left)}")
 
     async def kill(self):
-        able = [worker for worker in (await self.status())["workers"] if worker["state"] in ("idle", "busy")]
+        """Kills any worker, even one that is just starting, or one of a master that is about to end."""
+        able = [pid for master in self.started if master.process.poll() is None for pid in master.workers()]
         if not able:
             return
-        pid = self.chance.choice(able)["pid"]
+        pid = self.chance.choice(sorted(able))
         now = time.monotonic()
         try:
             os.kill(pid, signal.SIGKILL)
@@ -241,9 +250,19 @@ class Soak:
         self.kills.append((now, pid))
         self.event(f"worker {pid} is killed")
 
+    def kill_perhaps(self):
+        """Every other time that something is done to the server, a worker is killed in the middle of it."""
+        if self.options.kill and self.chance.random() < 0.5:
+            self.endings.append(asyncio.ensure_future(self.kill_after(self.chance.uniform(0, 0.4))))
+
+    async def kill_after(self, seconds):
+        await asyncio.sleep(seconds)
+        await self.kill()
+
     async def reload(self):
         async with self.operator:
             self.event("reload")
+            self.kill_perhaps()
             said = await self.ask("reload", "app")
             self.event(f"reload: {said.strip()}")
 
@@ -367,6 +386,14 @@ def marked(mark):
         except OSError:
             continue
     return found
+
+
+def parent(pid):
+    """The process that has started another one; None if that has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def describe(pids):

@@ -17,7 +17,7 @@ REFUSED = [
     (re.compile(r"runner: left out one more line about requests that were refused"), 1),
     (re.compile(r"runner: left out (\d+) more lines about requests that were refused"), None),
 ]
-KILLED = re.compile(r"runner: worker (\d+)(?: \(.*\))? was killed by SIGKILL; (.*)")
+KILLED = re.compile(r"runner: worker (\d+)(?: \(.*\))? was killed by SIGKILL\b(.*)")
 LINE = re.compile(r"soak: (\d+) began (\d+)")
 # The log is written soon after the request has begun, but not at once.
 LATE = 1
