@@ -54,6 +54,9 @@ fn settings_have_the_accessor_of_their_kind() {
             Kind::Size if setting.default == Default::Unset => {
                 assert_eq!(configuration.optional_size(setting.name), None);
             }
+            Kind::Integer { .. } if setting.default == Default::Unset => {
+                assert_eq!(configuration.optional_integer(setting.name), None);
+            }
             Kind::Integer { .. } | Kind::Size => {
                 let Default::Number(default) = setting.default else {
                     panic!("{} has no default", setting.name);

@@ -17,6 +17,9 @@ pub const IN_MEMORY: usize = 64 * 1024;
 /// The largest body that is kept in a memory file, in bytes.
 const IN_MEMORY_FILE: u64 = 256 * 1024;
 
+/// The same where no other file can be had, as in a container in which nothing can be written.
+const WITHOUT_FOLDER: u64 = 1024 * 1024;
+
 /// Where bodies are kept, and how large they may be.
 #[derive(Clone, Debug)]
 pub struct SpoolOptions {
@@ -106,8 +109,11 @@ impl Spool {
         let folder = &self.options.folder;
         let file = match self.file.take() {
             Some(file) if file.is_in_memory() && length > IN_MEMORY_FILE => {
-                let moved = move_to(folder, &file, self.written).await;
-                moved.map_err(|error| not_in(folder, error))?
+                match move_to(folder, &file, self.written).await {
+                    Ok(moved) => moved,
+                    Err(_) if length <= WITHOUT_FOLDER => file,
+                    Err(error) => return Err(not_in(folder, error)),
+                }
             }
             Some(file) => file,
             None => BodyFile::in_memory().map_err(not_in_memory)?,
