@@ -7,7 +7,6 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
@@ -17,6 +16,7 @@ use rustix::net::{
 };
 
 use crate::children::Awaited;
+use crate::descriptor_limit;
 
 /// Memory that we share with a process that may write to it at any time.
 #[derive(Debug)]
@@ -226,29 +226,6 @@ pub fn receive_descriptors(
     Ok((received.bytes, descriptors))
 }
 
-/// How many descriptors this process was allowed at its start.
-static DESCRIPTORS_AT_START: OnceLock<u64> = OnceLock::new();
-
-/// Allows this process as many descriptors as it may have: a server wants one for each connection, and the usual
-/// limit, 1024, is meant for programs that use `select(2)`. Those are given theirs back: see
-/// [`descriptors_at_start`].
-pub fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if let Some(current) = limit.current {
-        DESCRIPTORS_AT_START.get_or_init(|| current);
-        limit.current = limit.maximum;
-        // Where that is refused, what we have must do.
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
-}
-
-/// How many descriptors this process may have once [`raise_descriptor_limit`] was called; `None` for as many as it likes.
-#[must_use]
-pub fn most_descriptors() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
-}
-
 /// Lets no other process of the same user, such as a worker, look into this one or change it (ptrace(2)), where the
 /// system can do that; programs that we start are as always. Where core files are allowed (`ulimit -c`), somebody wants
 /// to look: then it is left as it is, since there would be none.
@@ -261,12 +238,6 @@ pub fn forbid_tracing() {
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         }
     }
-}
-
-/// How many descriptors a program that we start is to be allowed; `None` for as many as we are.
-#[must_use]
-pub fn descriptors_at_start() -> Option<u64> {
-    DESCRIPTORS_AT_START.get().copied()
 }
 
 /// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
@@ -354,6 +325,22 @@ impl Process {
         self.signal(unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) });
     }
 
+    /// Whether it has ended, whoever waits for it: also one that is no child of ours. No, where the system cannot tell.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let at_once = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let mut polled = [PollFd::new(handle, PollFlags::IN)];
+            return poll(&mut polled, Some(&at_once)) == Ok(1);
+        }
+        rustix::process::test_kill_process(self.pid) == Err(rustix::io::Errno::SRCH)
+    }
+
     /// Its status as of `wait(2)` if it is dead.
     ///
     /// # Errors
@@ -369,7 +356,7 @@ impl Process {
 pub fn lead_group(command: &mut std::process::Command) {
     command.process_group(0);
     signal_as_orphan(command, rustix::process::Signal::TERM.as_raw());
-    let limit = descriptors_at_start();
+    let limit = descriptor_limit::at_start();
     let prepare = move || {
         use rustix::process::{Resource, getrlimit, setrlimit};
         if let Some(current) = limit {

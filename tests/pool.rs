@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::application::Application;
+use runner::application::status::Status;
 
 use runner::workers::Preload;
 use support::{APPLICATION, GRACE, Watched, blocks, body, bounded, kill, pool, pool_of, watch};
@@ -330,4 +331,37 @@ async fn a_stop_ends_what_is_stuck() {
         StatusCode::GATEWAY_TIMEOUT
     );
     assert!(worker.has_ended());
+}
+
+/// A template that waits for a worker and does not say so: its end is seen all the same.
+#[tokio::test]
+async fn a_worker_of_whose_end_nobody_tells_is_missed() {
+    let source = format!(
+        "{APPLICATION}
+import ctypes, threading
+template = os.getpid()
+ignore = ctypes.CDLL(None).signal
+
+def ignore_children():
+    # Those that it forks are waited for by the system then.
+    while os.getpid() == template:
+        ignore(int(signal.SIGCHLD), 1)
+        threading.Event().wait(0.01)
+
+threading.Thread(target=ignore_children, daemon=True).start()
+"
+    );
+    let pool = pool_of(&source, |options| {
+        options.preload = Preload::Always;
+        options.stop_timeout = Duration::from_millis(200);
+    })
+    .await
+    .expect("started");
+    let first = pool.text("/pid").await;
+    assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
+    assert_ne!(pool.text("/pid").await, first);
+    // The thread comes to it before long.
+    let missed = |status: &Status| status.workers.len() == 1 && status.totals.deaths == 1;
+    pool.status_is(missed).await;
+    bounded(pool.wsgi.stop(Duration::from_millis(500))).await;
 }

@@ -14,6 +14,7 @@ use crate::command::preparation::{Preparation, Prepared, prepared, stand_in};
 use crate::command::seating::{self, Claimed, Seating};
 use crate::command::service::{Service, Version};
 use crate::command::signals::{Signals, Told};
+use crate::descriptor_limit;
 use crate::faults;
 use crate::gateway::stop::Manner;
 use crate::log;
@@ -38,7 +39,7 @@ const INTERRUPTED: u8 = 130;
 /// # Errors
 /// It cannot listen there, or the application cannot be started.
 pub fn run(plan: Plan) -> Result<ExitCode, Failure> {
-    unix::raise_descriptor_limit();
+    descriptor_limit::raise();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut master = Master::new(plan)?;

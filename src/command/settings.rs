@@ -11,12 +11,12 @@ use crate::command::plan::{python, python_arguments};
 use crate::command::serve::Audience;
 use crate::command::target::Target;
 use crate::config::Configuration;
+use crate::descriptor_limit;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::spool::SpoolOptions;
 use crate::here;
-use crate::unix;
 use crate::workers::pool::Limits;
 use crate::workers::resources::Resources;
 use crate::workers::turnover::Turnover;
@@ -61,7 +61,7 @@ const MOST_CONNECTIONS: u64 = 10_000;
 fn connections(configuration: &Configuration) -> usize {
     let threads = configuration.integer("runner.workers.threads");
     let workers = configuration.integer("runner.workers.max");
-    let room = match unix::most_descriptors() {
+    let room = match descriptor_limit::most() {
         Some(limit) => room_for_connections(limit, workers, threads),
         None => u64::MAX,
     };

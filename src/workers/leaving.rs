@@ -25,6 +25,13 @@ impl Drop for Member {
     }
 }
 
+impl Member {
+    /// How its process ended where nobody has told us.
+    fn untold(&self) -> ExitStatus {
+        ExitStatus::from_raw(if self.killed { 9 } else { 0 })
+    }
+}
+
 impl Staff {
     pub(super) fn exited(&mut self, id: TemplateId, status: ExitStatus) {
         let Some(source) = self.sources.remove(&id) else {
@@ -131,16 +138,20 @@ impl Staff {
         }
     }
 
-    /// Workers whose template has died are our children now, and so is whatever workers leave behind.
+    /// Workers whose template has died are our children now, and so is whatever workers leave behind. A template that was
+    /// ended just then may have waited for a worker without telling us.
     pub(super) fn reap_orphans(&mut self) {
         children::bury_orphans();
         let mut dead = Vec::new();
         for (&worker, member) in &self.members {
             if let (None, Some(process)) = (member.status, &member.process)
                 && !self.sources.contains_key(&member.source)
-                && let Ok(Some(status)) = process.reap()
             {
-                dead.push((worker, ExitStatus::from_raw(status)));
+                match process.reap() {
+                    Ok(Some(status)) => dead.push((worker, ExitStatus::from_raw(status))),
+                    Err(_) if process.has_ended() => dead.push((worker, member.untold())),
+                    Ok(None) | Err(_) => {}
+                }
             }
         }
         for (worker, status) in dead {
@@ -243,9 +254,18 @@ impl Staff {
             .map(|(&worker, _)| worker)
             .collect();
         for worker in slow {
-            if let Some(member) = self.members.get_mut(&worker) {
-                member.gone_by = None;
+            let Some(member) = self.members.get_mut(&worker) else {
+                continue;
+            };
+            let process = member.process.as_ref();
+            let untold = process.filter(|process| process.has_ended());
+            if untold.is_some() && member.status.is_none() {
+                // Whoever waited for it has not told us.
+                let status = member.untold();
+                self.ended(worker, status);
+                continue;
             }
+            member.gone_by = process.map(|_| now + MOMENT);
             self.end_leaver(worker);
         }
     }

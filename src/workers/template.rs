@@ -23,6 +23,7 @@ use super::left_behind::Mark;
 use super::link::FarEnd;
 use super::pool::WorkerId;
 use crate::children::{self, Awaited};
+use crate::descriptor_limit;
 use crate::protocol::environ;
 use crate::protocol::marshal::{Malformed, Reader, Writer};
 use crate::unix;
@@ -326,7 +327,7 @@ fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
     writer.boolean(options.run_once);
     writer.string("descriptors");
     // Each lane needs a few of its own, besides those of the application.
-    let wanted = unix::descriptors_at_start().map(|limit| limit.max(8 * options.threads as u64));
+    let wanted = descriptor_limit::at_start().map(|limit| limit.max(8 * options.threads as u64));
     match wanted.and_then(|limit| i32::try_from(limit).ok()) {
         Some(limit) => writer.integer(limit),
         None => writer.none(),
