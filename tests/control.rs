@@ -252,7 +252,7 @@ fn those_who_wait_do_not_keep_others_from_being_answered() {
 /// A thousand that say nothing, half of something, or do not read what they are told.
 #[test]
 fn a_server_with_a_thousand_visitors_answers_and_ends() {
-    runner::unix::raise_descriptor_limit();
+    runner::descriptor_limit::raise();
     let folder = Folder::new().file(
         "app.conf",
         "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n",
