@@ -2,8 +2,9 @@
 """Has `runner supervise` work under everything that a server meets, and finds what was lost. `make soak` runs it.
 
 200 clients keep their connections and ask for short, slow, large and streamed answers; some leave in the middle. At the
-same time a worker is killed every 7 seconds, the server is reloaded every 20 and started anew (a warm restart) every
-45, and its log is rotated every 15. It has to hold that
+same time a worker is killed every 7 seconds and one is stopped for a moment every 11, the server is reloaded every 20
+and started anew (a warm restart) every 45, the process that starts workers is killed every 33, and the log is rotated
+every 15, all of it on average. It has to hold that
 
 - every request is answered, whole and with its own number, but for those that a killed worker was on: 502, or broken
   off, at most one for each of its threads;
@@ -34,9 +35,9 @@ from pathlib import Path
 import soak_report
 from servers import free_port
 from soak_clients import Clients
+from soak_processes import MARK, Master, count_descriptors, describe, measure
 
 FOLDER = Path(__file__).resolve().parent
-MARK = "RUNNER_SOAK"
 
 KEYS = """\
 Command serve tcp://127.0.0.1:{port} WSGI import:app.application
@@ -60,30 +61,6 @@ PATIENCE = 60
 
 class Fault(Exception):
     """The server did not do what was asked of it."""
-
-
-class Master:
-    """One process of the server that was started."""
-
-    def __init__(self, number, process, mark):
-        self.number = number
-        self.process = process
-        self.mark = mark
-        self.began = time.monotonic()
-        self.samples = []
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def pids(self):
-        """All processes of it: they have inherited its mark."""
-        return marked(f"{MARK}={self.mark}")
-
-    def workers(self):
-        """The children of its children; what they start is further away."""
-        parents = {pid: parent(pid) for pid in self.pids()}
-        return [pid for pid in parents if pid != self.pid and parents.get(parents[pid]) == self.pid]
 
 
 class Soak:
@@ -136,6 +113,8 @@ class Soak:
         work = asyncio.ensure_future(self.clients.run())
         now_and_then = [
             (self.options.kill, self.kill),
+            (self.options.stall, self.stall),
+            (self.options.template, self.kill_template),
             (self.options.reload, self.reload),
             (self.options.restart, self.start),
             (self.options.rotate, self.rotate),
@@ -238,10 +217,10 @@ class Soak:
 
     async def kill(self):
         """Kills any worker, even one that is just starting, or one of a master that is about to end."""
-        able = [pid for master in self.started if master.process.poll() is None for pid in master.workers()]
+        able = self.workers()
         if not able:
             return
-        pid = self.chance.choice(sorted(able))
+        pid = self.chance.choice(able)
         now = time.monotonic()
         try:
             os.kill(pid, signal.SIGKILL)
@@ -249,6 +228,33 @@ class Soak:
             return  # It has just ended.
         self.kills.append((now, pid))
         self.event(f"worker {pid} is killed")
+
+    def workers(self):
+        """All workers of all masters that there are."""
+        return [pid for master in self.started if master.process.poll() is None for pid in master.workers()]
+
+    async def stall(self):
+        """Stops a worker for a moment, as a system does that is short of memory or processors."""
+        able = self.workers()
+        if not able:
+            return
+        pid, seconds = self.chance.choice(able), self.chance.choice([0.001, 0.01, 0.1, 1])
+        try:
+            os.kill(pid, signal.SIGSTOP)
+            self.event(f"worker {pid} is stopped for {seconds} s")
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return  # It has just ended, or was killed.
+
+    async def kill_template(self):
+        """Kills the process that starts workers, which costs no request, only not while a new version needs it."""
+        async with self.operator:
+            for pid in self.masters[-1].templates()[:1]:
+                os.kill(pid, signal.SIGKILL)
+                self.event(f"template {pid} is killed")
 
     def kill_perhaps(self):
         """Every other time that something is done to the server, a worker is killed in the middle of it."""
@@ -355,6 +361,7 @@ class Soak:
     def end(self):
         """Whatever happened, no process stays."""
         for master in self.started:
+            master.process.kill()
             # A master may be starting another worker at this moment.
             while left := master.pids():
                 for pid in left:
@@ -375,64 +382,6 @@ async def until(condition):
     return True
 
 
-def marked(mark):
-    """The living processes with a variable in their environment."""
-    wanted = mark.encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if wanted in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def parent(pid):
-    """The process that has started another one; None if that has ended."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
-
-
-def describe(pids):
-    """Processes with their words."""
-    described = []
-    for pid in pids:
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        described.append(f"{pid} {words.strip()}")
-    return described
-
-
-def measure(master):
-    """What a master takes: memory in KiB, descriptors (where we may look at them), threads, processes beside it."""
-    try:
-        status = Path(f"/proc/{master.pid}/status").read_text()
-    except OSError:
-        return None
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    if "VmRSS" not in fields:
-        return None
-    found = {"memory": int(fields["VmRSS"].split()[0]), "threads": int(fields["Threads"])}
-    descriptors = count_descriptors(master.pid)
-    if descriptors is not None:
-        found["descriptors"] = descriptors
-    found["processes"] = len(master.pids()) - 1
-    return found
-
-
-def count_descriptors(pid):
-    """How many a process has; None if only root may know."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
-        return None
-
-
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = arguments.add_argument
@@ -445,6 +394,8 @@ def main():
     add("--reload", type=float, default=20, help="the same of reloads (default: 20)")
     add("--restart", type=float, default=45, help="the same of warm restarts (default: 45)")
     add("--rotate", type=float, default=15, help="the same of rotations of the log (default: 15)")
+    add("--stall", type=float, default=11, help="the same of a worker that is stopped for a moment (default: 11)")
+    add("--template", type=float, default=33, help="the same of kills of the process that starts workers (default: 33)")
     add("--verbose", action="store_true", help="print what is done")
     options = arguments.parse_args()
     options.runner = options.runner.resolve()
