@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Signal, geteuid};
-use support::http::Connection;
+use support::http::{Connection, request};
 use support::{Folder, Program, Server};
 
 /// Answers with the length of what it got.
@@ -106,5 +106,29 @@ fn many_small_parts_are_gathered() {
     assert_eq!(connection.reply("POST").text(), "100000");
     let made = writes(&server) - before;
     assert!(made < 1000, "{made}");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// Wherever it is kept: in the frame, in memory, in a file.
+#[test]
+fn any_negative_size_reads_all_that_is_left() {
+    const READS: &str = "\
+def application(environ, start_response):
+    start_response('200 OK', [])
+    body = environ['wsgi.input']
+    size = int(environ['QUERY_STRING'])
+    return [b'%d %d' % (len(body.read(10)), len(body.read(size)))]
+";
+    let serve = ["serve", "WSGI", "import:reads.application"];
+    let folder = Folder::new().file("reads.py", READS);
+    let server = folder.runner(serve).start();
+    for length in [20, 100_000, 3_000_000] {
+        let body = vec![b'x'; length];
+        for size in ["-1", "-5", "-9223372036854775808"] {
+            let reply = request(server.address(), "POST", &format!("/?{size}"), &[], &body);
+            let wanted = format!("10 {}", length - 10);
+            assert_eq!(reply.ok(), wanted, "{size}: {}", server.log());
+        }
+    }
     assert_eq!(server.stop().status, 0);
 }

@@ -330,3 +330,83 @@ fn exit_handlers_run_in_the_process_that_they_are_of() {
         drop(folder);
     }
 }
+
+/// What an application forks while it answers, or while it is imported.
+const FORKING: &str = "
+import multiprocessing, os, signal, sys
+
+def stay():
+    print('there', file=sys.stderr, flush=True)
+    while True:
+        signal.pause()
+
+def start():
+    process = multiprocessing.get_context('fork').Process(target=stay, daemon=True)
+    process.start()
+    return process
+
+def application(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/return':
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        return [b'parent' if pid else b'child']
+    if environ['PATH_INFO'] == '/terminate':
+        process = start()
+        process.terminate()
+        process.join()
+        return [b'%d' % process.exitcode]
+    return [b'%d' % os.getpid()]
+";
+
+/// In whatever thread it was forked, it answers nobody and obeys signals like any other.
+#[test]
+fn what_an_application_forks_in_a_request_is_no_worker() {
+    for python in ["python3", "pypy3"] {
+        for threads in [1, 4] {
+            let settings = format!("max = 1\nthreads = {threads}\n[runner]\npython = '{python}'\n");
+            let server = Folder::new()
+                .file("app.py", FORKING)
+                .file("settings.ini", format!("[runner.workers]\n{settings}"))
+                .runner(SERVE)
+                .start();
+            let worker = server.get("/").ok();
+            for _ in 0..5 {
+                let about = || format!("{python}, {threads}: {}", server.log());
+                assert_eq!(server.get("/return").ok(), "parent", "{}", about());
+                assert_eq!(server.get("/terminate").ok(), "-15", "{}", about());
+                assert_eq!(server.get("/").ok(), worker, "{}", about());
+            }
+            let outcome = server.stop();
+            assert_eq!(outcome.status, 0, "{python}, {threads}: {outcome:#?}");
+            let said = outcome.stderr.replace("there\n", "");
+            assert!(!said.contains("Exception"), "{python}, {threads}: {said}");
+        }
+    }
+}
+
+/// Whoever imports the application, a daemon process that it starts there ends when it is told to.
+#[test]
+fn what_an_application_forks_at_import_obeys_signals() {
+    for python in ["python3", "pypy3"] {
+        for preload in ["True", "False"] {
+            let source = format!("{FORKING}\ndaemon = start()\n");
+            let server = Folder::new()
+                .file("app.py", source)
+                .file(
+                    "settings.ini",
+                    format!(
+                        "[runner]\npython = '{python}'\nstop_timeout = '1h'\n\
+                         [runner.workers]\nmax = 1\npreload = {preload}\n"
+                    ),
+                )
+                .runner(SERVE)
+                .start();
+            server.get("/").ok();
+            server.wait_for_log(|log| log.contains("there\n"));
+            // With such a time to stop it would never end.
+            assert_eq!(server.stop().status, 0, "{python}, {preload}");
+        }
+    }
+}

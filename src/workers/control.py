@@ -7,6 +7,8 @@ because the interpreter's lock is held, is sent a signal, upon which `faulthandl
 without any lock.
 """
 
+from functools import partial
+
 from runner_exchange import Gone
 from runner_kept import faulthandler, os, resource, signal, sys, thread, time
 from runner_output import say
@@ -23,11 +25,15 @@ class Leaving:
     told = False
 
 
-def no_action(*_):
+def no_action(number, _):
     """Signals of the terminal and of service managers are runner's to act on. A handler rather than SIG_IGN,
     which programs started by the application would inherit. One comes from ourselves: it has the main thread
     give up what it is at, so that `finally` is done."""
-    if Leaving.told:
+    if Forks.is_foreign:
+        # This Python (PyPy) does not let go of a handler in a process that another thread than the main one has forked.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    elif Leaving.told:
         raise Gone
 
 
@@ -49,6 +55,53 @@ def unblock(*numbers):
     """Has this thread get signals that an application has blocked with all others."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+class Forks:
+    """A process that the application forks is none of ours: it obeys signals like any other, does not hold our descriptors,
+    and is no second worker on the same lanes if it comes back from the application."""
+
+    is_foreign = False  # this is such a process
+    makes_worker = False  # the fork is one of ours
+    disown = tuple  # gives what is to be done to give up what is ours
+
+    @classmethod
+    def watch(cls):
+        """To be done before the application is imported, which may fork already then."""
+        if not hasattr(os, "register_at_fork"):
+            return
+        masked = thread._local()
+
+        def before():
+            # A signal that came before the handlers are taken away would be lost.
+            masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+
+        def after_in_parent():
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
+
+        def after_in_child():
+            # What such a process forks in turn has nothing of ours.
+            if not (cls.makes_worker or cls.is_foreign):
+                cls.is_foreign = True
+                cls.give_up()
+            after_in_parent()
+
+        os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+
+    @classmethod
+    def give_up(cls):
+        steps = list(cls.disown())
+        steps += [partial(let_go, number) for number in IGNORED]
+        for step in steps:
+            try:
+                step()
+            except BaseException:
+                pass  # whatever it was, the others are to be done all the same
+
+
+def let_go(number):
+    if signal.getsignal(number) is no_action:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Importing:
@@ -109,7 +162,6 @@ class Control:
         self.descriptor = descriptor
         self.grace = options["stop_timeout"]
         self.signal = options["stack_signal"]
-        self.is_forked = False
         self.lanes = lanes
         self.main = thread.get_ident()
 
@@ -176,43 +228,22 @@ class Control:
         return "\n".join(lines) + "\n"
 
     def keep_to_ourselves(self):
-        """A process that the application forks is none of ours: it obeys signals like any other, does not hold our
-        descriptors, and is no second worker on the same lanes if it comes back from the application."""
+        """The signals that are runner's to act on do nothing here, and what the application forks has nothing of ours."""
         unblock(signal.SIGTERM)
         for number in IGNORED:
             # An application has tidied up.
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, no_action)
-        if not hasattr(os, "register_at_fork"):
-            return
-        masked = thread._local()
-
-        def before():
-            # A signal that came before the handlers are taken away would be lost.
-            masked.before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
-
-        def after_in_parent():
-            signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
-
-        def after_in_child():
-            if not self.is_forked:  # what such a process forks in turn has nothing of ours
-                self.is_forked = True
-                self.disown()
-            after_in_parent()
-
-        os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
+        Forks.disown = self.disown
 
     def disown(self):
-        """Gives up what is ours in a process that is no worker."""
-        if self.signal:
-            faulthandler.unregister(self.signal)
-            signal.signal(self.signal, signal.SIG_DFL)
-        for number in IGNORED:
-            if signal.getsignal(number) is no_action:
-                signal.signal(number, signal.SIG_DFL)
-        os.close(self.descriptor)
+        """What to give up in a process that is no worker, the lanes first: nobody else may answer there."""
         for lane in self.lanes:
-            lane.disown()
+            yield lane.disown
+        yield lambda: os.close(self.descriptor)
+        if self.signal:
+            yield lambda: faulthandler.unregister(self.signal)
+            yield lambda: signal.signal(self.signal, signal.SIG_DFL)
 
 
 def keep_limits(limits):

@@ -46,6 +46,13 @@ class FileWrapper:
         raise StopIteration
 
 
+class BodyFile(BufferedReader):
+    """`wsgi.input` where the body is a file. As with one in memory, any negative size means all that is left."""
+
+    def read(self, size=-1):
+        return super().read(size if size is None or size >= 0 else -1)
+
+
 class Errors:
     """`wsgi.errors` where the gateway has a way of its own for it. Sent at once: it outlives a crash."""
 
@@ -248,7 +255,7 @@ def plain_file(filelike):
     if type(filelike).__module__ == "tempfile":
         filelike = getattr(filelike, "file", None)  # what NamedTemporaryFile gives is around it
     file = getattr(getattr(filelike, "read", None), "__self__", None)
-    raw = getattr(file, "raw", None) if type(file) in (BufferedReader, BufferedRandom) else file
+    raw = getattr(file, "raw", None) if type(file) in (BodyFile, BufferedReader, BufferedRandom) else file
     return file if type(raw) is FileIO else None
 
 

@@ -8,10 +8,11 @@ import gc
 import importlib
 import platform
 import sys
+from functools import partial
 from marshal import dumps, loads
 from struct import pack, unpack, unpack_from
 
-from runner_control import IGNORED, MOMENT, Importing, Room, no_action, unblock
+from runner_control import IGNORED, MOMENT, Forks, Importing, Room, no_action, unblock
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
 from runner_output import adopt_standard_streams, identity, is_still, say
@@ -102,7 +103,11 @@ class Template:
             resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"], most))
         adopt_standard_streams()
         self.waking = os.pipe()
-        sharing = Sharing([self.control.socket.fileno(), stacks, *self.waking]) if options["forks"] else None
+        own = [self.control.socket.fileno(), stacks, *self.waking]
+        known = [(descriptor, identity(descriptor)) for descriptor in own]
+        Forks.disown = lambda: [partial(os.close, descriptor) for descriptor, what in known if is_still(descriptor, what)]
+        Forks.watch()
+        sharing = Sharing(own) if options["forks"] else None
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in self.paths if entry not in first]
         try:
@@ -114,6 +119,8 @@ class Template:
             failure = explained(options["application"], error)
         else:
             failure = None
+        if Forks.is_foreign:
+            return  # it was forked meanwhile, and is no second template
         if not is_still(*line):
             # It may be something of the application's by now.
             say("the application closed descriptors that are not its own while it was imported")
@@ -187,16 +194,19 @@ class Template:
 
     def fork(self, worker, descriptors):
         """Makes a worker; true in the worker itself."""
-        for stream in (sys.stdout, sys.stderr):
+        for name in ("stdout", "stderr"):
             try:
-                stream.flush()
-            except Exception:
+                getattr(sys, name).flush()
+            except BaseException:
                 pass  # the application has put something else there, or nothing
+        Forks.makes_worker = True
         try:
             pid = os.fork()
         except OSError as error:
+            Forks.makes_worker = False
             self.control.send("unforked", worker, str(error))
         else:
+            Forks.makes_worker = False
             if pid == 0:
                 lead_group(0)
                 self.finalizers.forget()

@@ -8,7 +8,8 @@ import marshal
 import platform
 import struct
 import threading
-from io import BufferedReader, BytesIO, FileIO
+from functools import partial
+from io import BytesIO, FileIO
 
 from runner_control import THREAD, Control, Room, keep_limits, start_thread
 from runner_exchange import (
@@ -17,6 +18,7 @@ from runner_exchange import (
     HEAD,
     WAKE,
     Abandoned,
+    BodyFile,
     Errors,
     Exchange,
     FileWrapper,
@@ -90,9 +92,12 @@ class Lane:
     def disown(self):
         """Closes it in a process that is no worker: whatever is sent there fails."""
         self.limit = -1
-        self.socket.close()
-        self.files.close()
-        os.close(self.tokens)
+        self.sending = thread.allocate_lock()  # another thread may have had it
+        for close in (self.socket.close, self.files.close, partial(os.close, self.tokens)):
+            try:
+                close()
+            except OSError:
+                pass  # the application has done it
 
     def publish(self, number, begin, head, fields, body):
         """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
@@ -178,7 +183,7 @@ class Lane:
             sent, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                return BufferedReader(FileIO(unpack_descriptor(data[:4])[0]))
+                return BodyFile(FileIO(unpack_descriptor(data[:4])[0]))
         if sent:
             return Unreadable()
         raise Gone
@@ -193,6 +198,7 @@ class Lane:
         """Answers requests until runner closes its end."""
         self.counters[THREAD] = thread.get_ident()
         try:
+            self.announce()  # runner is to know that this one has begun
             self.loop()
         except Gone:
             pass
