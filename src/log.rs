@@ -70,6 +70,13 @@ pub fn write_of(kind: Kind, message: Arguments<'_>) {
     }
 }
 
+/// Notes that so many lines are missing, which a process of ours could not write.
+pub fn lost(lines: u64) {
+    if let Some(queue) = QUEUE.get() {
+        queue.lose(lines);
+    }
+}
+
 /// Writes one line as it is, in a single write.
 pub fn line(line: &str) {
     text(format!("{line}\n"));

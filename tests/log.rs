@@ -111,6 +111,51 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// A worker that leaves or dies cannot say any more what it could not write.
+#[test]
+fn lines_that_a_worker_could_not_write_are_counted_when_it_has_ended() {
+    const APPLICATION: &str = "\
+import os, sys
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/exit':
+        os._exit(3)
+    for number in range(2000):
+        sys.stderr.write('%07d: %s\\n' % (number, 'x' * 100))
+    start_response('200 OK', [])
+    return [b'written']
+";
+    let folder = Folder::new().file("wordy.py", APPLICATION);
+    Pipe::make(&folder);
+    let mut log = Pipe::open(&folder);
+    let arguments = ["-c", "exec \"$@\" 2>>log", "sh", "runner", "serve"];
+    let arguments = arguments
+        .iter()
+        .chain(&["unix:socket", "WSGI", "import:wordy.application"]);
+    let server = folder.program("sh", arguments);
+    let server = server.start_at(Address::Unix(folder.path("socket")));
+    server.get("/").ok();
+    assert_eq!(server.get("/exit").status, 502);
+    let mut read = log.until(" is replaced\n");
+    // It is said before or behind that.
+    if missing(&read) == 0 {
+        read.push_str(&log.until("missing here: "));
+    }
+    let is_one = |line: &&str| line.ends_with('x') && line.len() == 109;
+    let written = read.lines().filter(is_one).count();
+    let torn = usize::from(
+        read.lines()
+            .any(|line| line.contains(": xx") && !is_one(&line)),
+    );
+    let counted = written + missing(&read);
+    assert!(written > 100, "{written}");
+    assert!(
+        (2000..=2000 + torn).contains(&(counted + torn)),
+        "{written}, {counted}, {torn}: {}",
+        &read[read.len() - 500..]
+    );
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn a_log_that_nobody_reads_holds_up_no_stop() {
     let folder = Folder::new();

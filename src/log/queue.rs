@@ -78,6 +78,15 @@ impl Queue {
         self.wake(state);
     }
 
+    /// Notes that lines are missing which others could not write.
+    pub fn lose(&self, lines: u64) {
+        if lines > 0 {
+            let mut state = self.lock();
+            state.lost += lines;
+            self.wake(state);
+        }
+    }
+
     /// The same for lines that others can cause as often as they like: so many of a kind are taken, and the rest is
     /// counted.
     pub fn put_of(&self, kind: Kind, text: String) {

@@ -7,7 +7,7 @@
 //!   own; otherwise it drops the request. So whoever reads a token decides: the worker claims the oldest
 //!   request not begun, and we take back all that are left by reading the same pipe.
 //! - a **ring** in shared memory for answers: two counters (`head`, written by the worker; `tail`, by us), the
-//!   number of a request whose answer nobody wants any more, the lane's thread, how far it has read, whether it waits; then records. A record is never split: where
+//!   number of a request whose answer nobody wants any more, the lane's thread, how far it has read, whether it waits, how many lines of its log are lost; then records. A record is never split: where
 //!   it does not fit before the end, a [`Kind::Wake`] header (or too little room for one) says to go on at the beginning;
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that speak of them.
 //!
@@ -54,6 +54,8 @@ pub const RING_THREAD: usize = 3;
 pub const RING_READ: usize = 4;
 /// 1 while the worker waits for requests, else 0.
 pub const RING_WAITING: usize = 5;
+/// How many lines the worker could not write to the log and has not said so; in the ring of its first lane.
+pub const RING_LOST: usize = 6;
 
 /// Request flag: the body is a file, sent over the socket for descriptors.
 const BODY_IN_FILE: u8 = 1;

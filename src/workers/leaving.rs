@@ -74,7 +74,6 @@ impl Staff {
             return;
         };
         member.lost = true;
-        member.overdue = true;
         let process = member.process.as_ref();
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let what = format!(
@@ -175,6 +174,7 @@ impl Staff {
             return;
         };
         drop(pool);
+        log::lost(remains.lost_lines);
         let process = member.as_ref().and_then(|member| member.process.as_ref());
         let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
         let killed = member.as_ref().is_some_and(|member| member.killed);

@@ -34,6 +34,12 @@ pub trait Wire {
     /// Whether the worker says that it waits for requests.
     fn is_waiting(&self) -> bool;
 
+    /// Whether anything is to be written.
+    fn has_unwritten(&self) -> bool;
+
+    /// How many lines the worker could not write to the log, and has not said so.
+    fn lost_lines(&self) -> u64;
+
     /// The lane's thread, as the worker's Python numbers it; 0 if it has not begun.
     fn thread(&self) -> u64;
 
@@ -184,6 +190,14 @@ impl Wire for Link {
 
     fn is_waiting(&self) -> bool {
         self.ring.is_waiting()
+    }
+
+    fn has_unwritten(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    fn lost_lines(&self) -> u64 {
+        self.ring.lost_lines()
     }
 
     fn thread(&self) -> u64 {

@@ -13,6 +13,25 @@ ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF
 PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made some the last time
 
 
+class Losses:
+    """How many lines are missing, where runner sees it: it says so when this worker ends before it can."""
+
+    outputs = []
+    counters = None
+    place = pid = 0
+
+    @classmethod
+    def changed(cls):
+        # What the application has forked speaks for itself.
+        if cls.counters is not None and cls.pid == os.getpid():
+            cls.counters[cls.place] = sum([output.lost for output in cls.outputs])
+
+
+def report_losses(counters, place):
+    Losses.counters, Losses.place, Losses.pid = counters, place, os.getpid()
+    Losses.changed()
+
+
 class Output(FileIO):
     """A descriptor that takes whatever is written to it."""
 
@@ -27,10 +46,13 @@ class Output(FileIO):
 
     def write(self, data):
         data = bytes(data)
-        if self.lost and self.put(self.apology()):
+        before = self.lost
+        if before and self.put(self.apology()):
             self.lost = 0
         if self.lost or not self.put(data):
             self.lost += max(1, data.count(b"\n"))
+        if self.lost != before:
+            Losses.changed()
         return len(data)
 
     def apology(self):
@@ -82,6 +104,8 @@ def is_still(descriptor, wanted):
 
 
 def text_of(output, kind, encoding):
+    if output not in Losses.outputs:
+        Losses.outputs.append(output)
     return kind(BufferedWriter(output), encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 

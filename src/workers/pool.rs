@@ -78,6 +78,8 @@ pub struct Remains {
     pub answered: u64,
     /// What became of the requests that it was on, in words.
     pub last: Vec<String>,
+    /// How many lines it could not write to the log, and has not said so.
+    pub lost_lines: u64,
 }
 
 /// All lanes of all workers, and the queue before them.
@@ -411,6 +413,7 @@ impl<W: Wire> Pool<W> {
         Some(Remains {
             answered: worker.answered,
             last: worker.last,
+            lost_lines: worker.posts.iter().map(|it| it.link.lost_lines()).sum(),
         })
     }
 

@@ -90,6 +90,13 @@ impl<W: Wire> Post<W> {
         Ok(task)
     }
 
+    /// Whether the worker waits and has read all that it was sent, or has not been sent what is to be written.
+    pub(super) fn is_idle(&self) -> bool {
+        let (sent, _) = self.lane.marks();
+        let is_forgotten = self.link.has_unwritten() && !self.blocked;
+        self.link.is_waiting() && (self.link.last_read() == sent || is_forgotten)
+    }
+
     /// Notes how far the worker has read. If that is everything, and it has nothing to answer, it is free again.
     pub(super) fn note_read(&mut self) {
         self.lane.has_read(self.link.last_read());

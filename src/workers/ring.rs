@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::protocol::marshal::Malformed;
 use crate::protocol::worker::{
-    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_READ, RING_START, RING_TAIL, RING_THREAD,
-    RING_WAITING,
+    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_LOST, RING_READ, RING_START, RING_TAIL,
+    RING_THREAD, RING_WAITING,
 };
 use crate::unix::SharedMemory;
 
@@ -105,6 +105,12 @@ impl Ring {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.memory.load(RING_WAITING) != 0
+    }
+
+    /// How many lines the worker could not write to the log, and has not said so; of a hostile one, some number.
+    #[must_use]
+    pub fn lost_lines(&self) -> u64 {
+        self.memory.load(RING_LOST).min(u64::from(u32::MAX))
     }
 
     /// The lane's thread, as the worker's Python numbers it; 0 if it has not begun.

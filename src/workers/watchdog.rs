@@ -1,9 +1,12 @@
 //! The watchdog: a request that waits for a second while a worker is idle is a fault of ours, not of the application's.
 //! The log says how every lane is, and the worker is replaced, so that nobody has to restart the server.
 //!
-//! A worker says itself whether it waits for requests ([`crate::protocol::worker::RING_WAITING`]), so one that is at work, after
-//! its answer too, is not suspected. It is looked at several times: where the system stops us as well, as
-//! it does with a container that is frozen, no time has passed that counts.
+//! A worker says itself whether it waits for requests, and how far it has read
+//! ([`crate::protocol::worker::RING_WAITING`], [`crate::protocol::worker::RING_READ`]). It is suspected only if it waits
+//! and has read all that we have sent. One that is at work, after its answer too, is not; neither is one that cannot come
+//! for what was sent, because it is stopped or another of its threads holds the interpreter's lock: that is a matter of
+//! `runner.request.timeout`. It is looked at several times: where the system stops us as well, as it does with a container
+//! that is frozen, no time has passed that counts.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -48,7 +51,7 @@ impl<W: Wire> Pool<W> {
         let age = |since: Instant| now.saturating_duration_since(since);
         let front = self.queue.front().filter(|task| task.is_wanted());
         let waits = front.is_some_and(|task| age(task.entered) >= PATIENCE);
-        let mut found = Vec::new();
+        let mut found: Vec<WorkerId> = Vec::new();
         let mut next = None;
         for (&id, worker) in &mut self.workers {
             if worker.standing != Standing::Serving {
@@ -57,7 +60,7 @@ impl<W: Wire> Pool<W> {
             let mut is_neglected = false;
             for post in &mut worker.posts {
                 let has_some = post.lane.oldest().is_some_and(Task::is_wanted);
-                let is_idle = post.link.is_waiting() && (front.is_some() || has_some);
+                let is_idle = post.is_idle() && (front.is_some() || has_some);
                 let is_late = age(post.progress) >= PATIENCE && (waits || has_some);
                 is_neglected |= post.vigil.look(is_idle, now) && is_late;
                 if front.is_some() || has_some {
@@ -65,7 +68,6 @@ impl<W: Wire> Pool<W> {
                 }
             }
             if is_neglected {
-                worker.standing = Standing::Doomed;
                 found.push(id);
             }
         }
@@ -73,6 +75,11 @@ impl<W: Wire> Pool<W> {
             return (Vec::new(), next);
         }
         let state = self.described(now);
+        for id in &found {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.standing = Standing::Doomed;
+            }
+        }
         let found = found.into_iter().map(|id| (id, state.clone()));
         (found.collect(), next)
     }

@@ -27,7 +27,7 @@ from runner_exchange import (
     trace,
 )
 from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, time
-from runner_output import identity, is_still, new_log, say
+from runner_output import identity, is_still, new_log, report_losses, say
 
 # Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
 HEADER = struct.Struct("<IIIBBHI")
@@ -36,7 +36,7 @@ HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
 COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request, thread, last request read, waiting
-READ, WAITING = 4, 5
+READ, WAITING, LOST = 4, 5, 6
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
@@ -398,6 +398,7 @@ def run_worker(application, options, descriptors):
         Lane(descriptors[index : index + 4], application, constants)
         for index in range(0, len(descriptors), 4)
     ]
+    report_losses(lanes[0].counters, LOST)
     control = Control(watch, options, lanes)
     control.keep_to_ourselves()
     control.start()

@@ -58,7 +58,7 @@ pub(super) struct Lane {
     read: u32,
     is_waiting: bool,
     is_closed: bool,
-    /// It says neither that it is awake nor how far it has read: what the watchdog is for.
+    /// It does not say that it is awake: what the watchdog is for.
     pub(super) is_mute: bool,
 }
 
@@ -89,9 +89,9 @@ impl Lane {
             return None;
         }
         let Some((number, id)) = self.batch.pop_front() else {
-            if !self.is_waiting && !self.is_mute {
+            if !self.is_waiting {
                 self.read = self.last;
-                if self.unannounced {
+                if self.unannounced && !self.is_mute {
                     self.announce();
                 }
             }
@@ -148,6 +148,14 @@ impl Wire for Line {
 
     fn is_waiting(&self) -> bool {
         self.0.borrow().is_waiting
+    }
+
+    fn has_unwritten(&self) -> bool {
+        !self.0.borrow().unwritten_frames.is_empty()
+    }
+
+    fn lost_lines(&self) -> u64 {
+        0
     }
 
     fn thread(&self) -> u64 {

@@ -146,3 +146,19 @@ fn a_worker_that_is_idle_while_requests_wait_is_replaced() {
     assert_eq!(std::mem::take(&mut world.neglected), [id]);
     world.finish();
 }
+
+/// A worker that is stopped, or of which another thread holds the interpreter's lock, waits as far as we can see, and
+/// does not come for what it is sent: that is no fault of ours.
+#[test]
+fn a_worker_that_cannot_come_for_its_requests_is_left_alone() {
+    let mut world = World::new(1, 1, Duration::from_micros(10));
+    let id = world.worker(0);
+    world.run(id, 1);
+    world.accept(100);
+    for _ in 0..3000 {
+        world.turn();
+        world.tick(MILLISECOND);
+    }
+    assert!(world.neglected.is_empty());
+    world.finish();
+}
