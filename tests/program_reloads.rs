@@ -181,7 +181,9 @@ fn a_program_of_runners_own_that_does_not_come_up_is_a_failed_reload() {
         fs::write(folder.path("app.conf"), format!("{keys}{line}")).expect("our own file");
         let said = folder.runner(["reload", "app.conf"]).run();
         let program = line.trim_end().trim_start_matches("Program ");
-        let error = format!("error: program `{program}` does not serve the new version: {why}");
+        let note = " = note: serving the new version already: `[folder]/one.ini`\n";
+        let error =
+            format!("error: program `{program}` does not serve the new version: {why}{note}");
         said.is(1, "", &error);
         assert_eq!(pids(&folder), first);
     }
@@ -305,22 +307,115 @@ fn others_are_started_anew_only_if_they_have_changed() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// What does not run harms nobody who reloads, and is tried at once.
+/// What did not run before is tried at once, and a reload says how that went.
 #[test]
-fn what_did_not_run_before_is_tried_at_once() {
-    let folder = Folder::new().file("source", "exit 1\n").file(
-        "app.conf",
-        "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\nProgram sh source\n",
-    );
+fn what_did_not_run_before_has_to_come_up() {
+    for keys in [
+        "Command serve tcp://127.0.0.1:0 demo\nProgram sh source\n",
+        "Command exec:sh source\n",
+    ] {
+        let folder = Folder::new()
+            .file("source", "exit 3\n")
+            .file("app.conf", format!("{keys}PidFile app.pid\n"));
+        let server = folder.runner(["supervise", "app.conf"]).begin();
+        // From then on the waits are longer than this test.
+        server.wait_for_log(|log| log.contains("it is started again in 3.2 s"));
+        let reload = || folder.runner(["reload", "app.conf"]).run();
+        let error = "error: program `sh source` does not serve the new version: it exited with status 3\n \
+                     = note: not running, and tried again: `sh source`\n";
+        for next in ["6.4 s", "12.8 s"] {
+            reload().is(1, "", error);
+            server.wait_for_log(|log| log.contains(&format!("it is started again in {next}")));
+        }
+        fs::write(folder.path("source"), SIDE).expect("our own file");
+        reload().is(0, "app.conf serves the new version\n", "");
+        // Once, and when it has come up.
+        let first = pids(&folder);
+        assert_eq!(sides(&server.log()).len(), 1, "{}", server.log());
+        assert_eq!(first.len(), 1);
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+/// The same of `runner`'s own, which says itself why.
+#[test]
+fn one_of_runners_own_that_did_not_run_before_has_to_come_up() {
+    let folder = folder(&["./one.ini"]);
+    fs::write(folder.path("app.py"), "import nothing\n").expect("our own file");
     let server = folder.runner(["supervise", "app.conf"]).start();
-    // From then on the waits are longer than this test.
-    server.wait_for_log(|log| log.contains("it is started again in 3.2 s"));
+    server.wait_for_log(|log| log.contains("it is started again in 0.4 s"));
     let reload = || folder.runner(["reload", "app.conf"]).run();
+    let said = reload();
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{said:?}");
+    for part in [
+        "error: program `[folder]/one.ini` does not serve the new version: ",
+        "No module named 'nothing'",
+        "\n = note: not running, and tried again: `[folder]/one.ini`\n",
+    ] {
+        assert!(said.stderr.contains(part), "{said:?}");
+    }
+    fs::write(folder.path("app.py"), version(2)).expect("our own file");
     reload().is(0, "app.conf serves the new version\n", "");
-    server.wait_for_log(|log| log.contains("it is started again in 6.4 s"));
-    fs::write(folder.path("source"), SIDE).expect("our own file");
+    assert_eq!(version_at(&folder, "one"), "version 2");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// A reload that fails cannot take everything back: it says what is new already, and what does not run.
+#[test]
+fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
+    let folder = folder(&["./one.ini", "./two.ini", "./good x", "./bad", "./side 1"]);
+    let keys = folder
+        .read("app.conf")
+        .replace("demo", "WSGI import:app.application");
+    let mut folder = folder.file("app.conf", keys);
+    for name in ["good", "bad", "side"] {
+        folder = folder.executable(name, SIDE);
+    }
+    let server = start(&folder, 2);
+    server.wait_for_log(|log| sides(log).len() == 3);
+    let first = pids(&folder);
+    let reload = || folder.runner(["reload", "app.conf"]).run();
+
+    // One of `runner`'s own is broken: the others have reloaded, and nothing was ended.
+    fs::write(folder.path("app.py"), version(2)).expect("our own file");
+    rewrite(&folder, "two.ini", "[Load", "bad line\n[Load");
+    fs::write(folder.path("bad"), "#!/bin/sh\nexit 3\n").expect("our own file");
+    let said = reload();
+    assert_eq!((said.status, said.stdout.as_str()), (1, ""), "{said:?}");
+    let error = "error: program `[folder]/two.ini` does not serve the new version: ";
+    assert!(said.stderr.starts_with(error), "{said:?}");
+    let note = "\n = note: serving the new version already: `[folder]/one.ini`\n";
+    assert!(said.stderr.ends_with(note), "{said:?}");
+    assert_eq!(version_at(&folder, "one"), "version 2");
+    assert_eq!(version_at(&folder, "two"), "version 1");
+    assert_eq!(server.get("/").ok(), "version 1");
+    assert_eq!(pids(&folder), first);
+    server.wait_for_log(|log| {
+        log.contains("runner: the reload failed, and what is not named here goes on as before:\n")
+    });
+
+    // Another does not come up: it is down, since its old file is gone; one whose words had changed runs as before.
+    rewrite(&folder, "two.ini", "bad line\n", "");
+    fs::write(folder.path("good"), format!("{SIDE}# changed\n")).expect("our own file");
+    rewrite(&folder, "app.conf", "./side 1", "./side 2");
+    let error = "error: program `[folder]/bad` does not serve the new version: it exited with status 3\n \
+                 = note: serving the new version already: `[folder]/one.ini`, `[folder]/two.ini`, `[folder]/good x`\n \
+                 = note: not running, and tried again: `[folder]/bad`\n";
+    reload().is(1, "", error);
+    assert_eq!(version_at(&folder, "two"), "version 2");
+    assert_eq!(server.get("/").ok(), "version 1");
+    let log = server.log();
+    let mut since = sides(&log)[3..].to_vec();
+    assert_eq!(since.pop(), Some("side 1"));
+    since.sort_unstable();
+    assert_eq!(since, ["side 2", "side x"]);
+
+    fs::write(folder.path("bad"), SIDE).expect("our own file");
     reload().is(0, "app.conf serves the new version\n", "");
-    server.wait_for_log(|log| sides(log).len() == 1);
+    assert_eq!(server.get("/").ok(), "version 2");
+    let last = pids(&folder);
+    assert_eq!(last[..2], first[..2]);
+    assert_eq!(last.len(), 5);
     assert_eq!(server.stop().status, 0);
 }
 

@@ -352,7 +352,9 @@ impl Master {
                 }
             },
             Some(text) => {
-                crate::log!("the reload failed, and what was served before goes on:\n{text}");
+                crate::log!(
+                    "the reload failed, and what is not named here goes on as before:\n{text}"
+                );
                 self.notifier.reload_failed(text);
             }
         }

@@ -72,7 +72,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "The lock that is held while the pid file is read or written: `flockfile:PATH`, `lockfile:PATH`, `shlockfile:PATH` or `nulllockfile:`. Unless it is set, `flockfile:PIDFILE.lock`.",
         "runner.supervise.pid_lock = 'shlockfile:/run/my_app.lock'";
     "runner.supervise.programs" Kind::Texts, Default::Unset,
-        "Programs that are kept running beside what is supervised: each a line with quotes as shells have them. A program with a `/` is looked for beside the file, others in `PATH`. A reload tells those of `runner`'s own to reload, and fails if one of them does; it starts others anew only if their words or files have changed, and fails if one does not come up.",
+        "Programs that are kept running beside what is supervised: each a line with quotes as shells have them. A program with a `/` is looked for beside the file, others in `PATH`. A reload tells those of `runner`'s own to reload, and fails if one of them does; it starts others anew only if their words or files have changed, and fails if any of them does not come up, also one that did not run before.",
         "runner.supervise.programs = ['./worker --queue mail']";
     "runner.supervise.run_at_least" Kind::Duration, Default::Number(0),
         "Do not stop by `runner.supervise.stop_after` or `runner.supervise.idle_timeout` before so long.",

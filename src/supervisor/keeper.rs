@@ -73,8 +73,10 @@ pub(super) enum Standing {
 /// What follows from a reload for a program.
 #[derive(Debug)]
 pub(super) enum Reloaded {
-    /// It has been told, or goes on as it is.
+    /// It goes on as it is, which is as it would be if it were started now.
     Goes,
+    /// It has reloaded, or was started for the sake of the reload.
+    IsNew,
     /// It does not know how to reload, and what it is made of has changed.
     IsOld,
     /// It does not serve the new version, for this reason; the old one goes on where it runs.
@@ -102,6 +104,8 @@ pub(super) struct Keeper {
     standing: watch::Sender<Standing>,
     end: watch::Receiver<Option<Instant>>,
     reloads: mpsc::UnboundedReceiver<Asker>,
+    /// Who waits for it to come up, since it did not run when they asked.
+    watchers: Vec<Asker>,
 }
 
 impl Keeper {
@@ -123,6 +127,7 @@ impl Keeper {
             standing,
             end: ends,
             reloads: reloading,
+            watchers: Vec::new(),
         };
         (keeper, handle)
     }
@@ -151,6 +156,7 @@ impl Keeper {
                 delay.as_secs_f64()
             );
             let why = why.unwrap_or_else(|| format!("it {end}"));
+            answer(&mut self.watchers, || Reloaded::Failed(why.clone()));
             self.standing.send_replace(Standing::Down(why));
             let until = Instant::now() + delay;
             *lock(&self.state) = State::Waiting { until, early_ends };
@@ -158,7 +164,7 @@ impl Keeper {
                 () = sleep_until(until.into()) => {}
                 () = told(&mut self.end) => {}
                 // What kept it from running may be mended.
-                Some(asker) = self.reloads.recv() => drop(asker.send(Reloaded::Goes)),
+                Some(asker) = self.reloads.recv() => self.watchers.push(asker),
             }
         }
     }
@@ -216,7 +222,8 @@ impl Keeper {
                     self.hear(&mut run, Some(said));
                 }
                 let end = cause(status);
-                run.answer(|| Reloaded::Failed(format!("it {end}")));
+                let why = run.why.clone().unwrap_or_else(|| format!("it {end}"));
+                run.answer(|| Reloaded::Failed(why.clone()));
                 return Some((end, run.why));
             }
             tokio::select! {
@@ -230,7 +237,7 @@ impl Keeper {
                 said = next(&mut run.line) => self.hear(&mut run, said),
                 Some(asker) = self.reloads.recv() => self.reload(&mut run, asker),
                 () = sleep_until((run.since + SETTLED).into()), if run.is_settling(&self.standing) => {
-                    self.standing.send_replace(Standing::Up);
+                    self.come_up();
                     self.settle(&mut run);
                 }
                 () = sleep_until((run.heard + SILENCE).into()), if run.is_own && !run.askers.is_empty() => {
@@ -268,7 +275,7 @@ impl Keeper {
     }
 
     /// Takes in what it says; `None` for that it will say no more.
-    fn hear(&self, run: &mut Run, said: Option<Said>) {
+    fn hear(&mut self, run: &mut Run, said: Option<Said>) {
         run.heard = Instant::now();
         match said {
             Some(Said::Alive) => {}
@@ -279,7 +286,7 @@ impl Keeper {
                 }
             }
             Some(Said::Serving) => {
-                self.standing.send_replace(Standing::Up);
+                self.come_up();
             }
             Some(Said::Failed(why)) => run.why = Some(why),
             Some(Said::Answer(how)) => {
@@ -288,7 +295,7 @@ impl Keeper {
                 if run.owed == 0 {
                     run.answer(|| {
                         how.clone()
-                            .map_or_else(Reloaded::Failed, |()| Reloaded::Goes)
+                            .map_or_else(Reloaded::Failed, |()| Reloaded::IsNew)
                     });
                 }
             }
@@ -299,6 +306,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// It has come up.
+    fn come_up(&mut self) {
+        self.standing.send_replace(Standing::Up);
+        answer(&mut self.watchers, || Reloaded::IsNew);
     }
 
     /// Somebody wants it to reload.
@@ -386,10 +399,15 @@ impl Run {
 
     /// Tells whoever waits.
     fn answer(&mut self, how: impl Fn() -> Reloaded) {
-        for asker in self.askers.drain(..) {
-            // Whoever has gone away need not be told.
-            let _ = asker.send(how());
-        }
+        answer(&mut self.askers, how);
+    }
+}
+
+/// Tells whoever waits.
+fn answer(askers: &mut Vec<Asker>, how: impl Fn() -> Reloaded) {
+    for asker in askers.drain(..) {
+        // Whoever has gone away need not be told.
+        let _ = asker.send(how());
     }
 }
 

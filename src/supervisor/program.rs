@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::anyhow;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -28,6 +28,23 @@ struct Slot {
     task: AbortOnDropHandle<()>,
 }
 
+/// A program that was started for the sake of a reload.
+struct Coming {
+    program: SideProgram,
+    environment: Environment,
+    standing: watch::Receiver<Standing>,
+}
+
+/// What programs have answered that were told to reload.
+#[derive(Default)]
+struct Asked {
+    /// Those that are new now.
+    renewed: Vec<SideProgram>,
+    /// The places of those that cannot reload, and are not what they would be if they were started now.
+    stale: Vec<usize>,
+    failed: Vec<(SideProgram, String)>,
+}
+
 impl Slot {
     /// Keeps a program running from now on.
     fn start(program: &SideProgram, environment: &Environment) -> Self {
@@ -47,6 +64,14 @@ impl Slot {
         self.handle.end.send_replace(Some(deadline));
     }
 
+    fn coming(&self) -> Coming {
+        Coming {
+            program: self.program.clone(),
+            environment: self.environment.clone(),
+            standing: self.handle.standing.clone(),
+        }
+    }
+
     fn is(&self, program: &SideProgram, environment: &Environment) -> bool {
         self.program == *program && self.environment == *environment
     }
@@ -62,12 +87,12 @@ impl Programs {
 
     /// Has these be kept running from now on. Those of `runner`'s own that run are told to reload; others go on as they
     /// are, unless their words or files have changed: then they are ended, for which they have the time `within`, and
-    /// what takes their place is started. Returns when all have reloaded or come up. One that did not run before, and
-    /// still does not, harms nobody.
+    /// what takes their place is started. One that does not run is started at once. Returns when all have reloaded or come
+    /// up.
     ///
     /// # Errors
-    /// Which of them do not serve the new version, and why. What was told to reload goes on as it is, and what was ended
-    /// is started again.
+    /// Which of them do not serve the new version, and why. What other words have ended is started again; what has
+    /// reloaded, or was started anew since its files have changed, stays as it is now, which the error says, too.
     pub async fn change(
         &self,
         programs: &[SideProgram],
@@ -75,27 +100,84 @@ impl Programs {
         within: Duration,
     ) -> anyhow::Result<()> {
         let mut leaving = self.surplus(programs, environment);
-        leaving.extend(self.reload(&leaving).await?);
+        let asked = self.reload(&leaving).await;
+        if !asked.failed.is_empty() {
+            return Err(self.refused(&asked.failed, &asked.renewed));
+        }
+        leaving.extend(asked.stale);
         let old = self.end(within, |place, _| leaving.contains(&place)).await;
         let coming = self.fill(programs, environment);
-        let mut failed = Vec::new();
-        for (program, standing) in &coming {
-            let mut standing = standing.clone();
-            let up = standing.wait_for(|standing| *standing != Standing::Coming);
-            if let Ok(Standing::Down(why)) = up.await.as_deref() {
-                failed.push((program.clone(), why.clone()));
-            }
-        }
+        let failed = failures(&coming).await;
         if failed.is_empty() {
             return Ok(());
         }
-        let is_new = |slot: &Slot| coming.iter().any(|(one, _)| slot.is(one, environment));
-        self.end(within, |_, slot| is_new(slot)).await;
-        for slot in old {
-            let again = Slot::start(&slot.program, &slot.environment);
-            lock(&self.0).push(again);
+        let mut renewed = asked.renewed;
+        renewed.extend(self.restore(old, coming, within).await);
+        Err(self.refused(&failed, &renewed))
+    }
+
+    /// Has what was ended run again in place of what has come since, and gives what has stayed of that: where the words
+    /// are the same, it would be started from the same files once more.
+    async fn restore(
+        &self,
+        mut old: Vec<Slot>,
+        coming: Vec<Coming>,
+        within: Duration,
+    ) -> Vec<SideProgram> {
+        let (mut unwanted, mut kept) = (Vec::new(), Vec::new());
+        for one in coming {
+            let is_it = |slot: &Slot| slot.is(&one.program, &one.environment);
+            match old.iter().position(is_it) {
+                Some(place) => {
+                    old.swap_remove(place);
+                    if *one.standing.borrow() == Standing::Up {
+                        kept.push(one.program);
+                    }
+                }
+                None => unwanted.push(one.standing),
+            }
         }
-        refused(&failed)
+        let is_unwanted = |slot: &Slot| {
+            let mut unwanted = unwanted.iter();
+            unwanted.any(|one| one.same_channel(&slot.handle.standing))
+        };
+        self.end(within, |_, slot| is_unwanted(slot)).await;
+        let again: Vec<Slot> = old
+            .iter()
+            .map(|slot| Slot::start(&slot.program, &slot.environment))
+            .collect();
+        let coming: Vec<Coming> = again.iter().map(Slot::coming).collect();
+        lock(&self.0).extend(again);
+        // What does not come up is said of all alike.
+        failures(&coming).await;
+        kept
+    }
+
+    /// That programs do not serve the new version, where these do already; and which do not run.
+    fn refused(&self, failed: &[(SideProgram, String)], renewed: &[SideProgram]) -> anyhow::Error {
+        let slots = lock(&self.0);
+        let is_down = |slot: &&Slot| matches!(*slot.handle.standing.borrow(), Standing::Down(_));
+        let down = slots.iter().filter(is_down).map(|slot| &slot.program);
+        let down: Vec<&SideProgram> = down.collect();
+        let mut text = match failed {
+            [(program, why)] => {
+                format!("program `{program}` does not serve the new version: {why}")
+            }
+            several => {
+                let programs = names(several.iter().map(|(program, _)| program));
+                let why = several.first().map_or("", |(_, why)| why);
+                format!("programs {programs} do not serve the new version; the first: {why}")
+            }
+        };
+        for (what, programs) in [
+            ("serving the new version already", renewed.iter().collect()),
+            ("not running, and tried again", down),
+        ] {
+            if !programs.is_empty() {
+                let _ = write!(text, "\n = note: {what}: {}", names(programs.into_iter()));
+            }
+        }
+        anyhow!(text)
     }
 
     /// The places of those that are not to go on.
@@ -110,27 +192,27 @@ impl Programs {
         (0..slots.len()).filter(|place| surplus[*place]).collect()
     }
 
-    /// Tells all but those at some places to reload, and gives the places of those that cannot, and are not what they would
-    /// be if they were started now.
-    async fn reload(&self, leaving: &[usize]) -> anyhow::Result<Vec<usize>> {
-        let mut asked = Vec::new();
+    /// Tells all but those at some places to reload.
+    async fn reload(&self, leaving: &[usize]) -> Asked {
+        let mut told = Vec::new();
         for (place, slot) in lock(&self.0).iter().enumerate() {
             if !leaving.contains(&place) {
                 let (asker, answer) = oneshot::channel();
                 // It is there for as long as its slot is.
                 let _ = slot.handle.reloads.send(asker);
-                asked.push((place, slot.program.clone(), answer));
+                told.push((place, slot.program.clone(), answer));
             }
         }
-        let (mut stale, mut failed) = (Vec::new(), Vec::new());
-        for (place, program, answer) in asked {
+        let mut asked = Asked::default();
+        for (place, program, answer) in told {
             match answer.await {
                 Ok(Reloaded::Goes) | Err(_) => {}
-                Ok(Reloaded::IsOld) => stale.push(place),
-                Ok(Reloaded::Failed(why)) => failed.push((program, why)),
+                Ok(Reloaded::IsNew) => asked.renewed.push(program),
+                Ok(Reloaded::IsOld) => asked.stale.push(place),
+                Ok(Reloaded::Failed(why)) => asked.failed.push((program, why)),
             }
         }
-        refused(&failed).map(|()| stale)
+        asked
     }
 
     /// Ends some, and takes them out when nothing of them runs. Till then they are known, and end with all others.
@@ -163,11 +245,7 @@ impl Programs {
     }
 
     /// Starts those that are missing, and has all stand in this order; gives those that were started.
-    fn fill(
-        &self,
-        programs: &[SideProgram],
-        environment: &Environment,
-    ) -> Vec<(SideProgram, watch::Receiver<Standing>)> {
+    fn fill(&self, programs: &[SideProgram], environment: &Environment) -> Vec<Coming> {
         let mut slots = lock(&self.0);
         let mut there = std::mem::take(&mut *slots);
         let mut coming = Vec::new();
@@ -177,7 +255,7 @@ impl Programs {
                 Some(place) => there.remove(place),
                 None => {
                     let slot = Slot::start(program, environment);
-                    coming.push((program.clone(), slot.handle.standing.clone()));
+                    coming.push(slot.coming());
                     slot
                 }
             };
@@ -215,17 +293,20 @@ async fn stop(slots: &mut [Slot], within: Duration) {
     }
 }
 
-/// That programs do not serve the new version; nothing if there are none.
-fn refused(failed: &[(SideProgram, String)]) -> anyhow::Result<()> {
-    let Some(((first, why), others)) = failed.split_first() else {
-        return Ok(());
-    };
-    if others.is_empty() {
-        bail!("program `{first}` does not serve the new version: {why}");
+/// Waits until each has come up or has not, and gives those that have not, and why.
+async fn failures(coming: &[Coming]) -> Vec<(SideProgram, String)> {
+    let mut failed = Vec::new();
+    for one in coming {
+        let mut standing = one.standing.clone();
+        let up = standing.wait_for(|standing| *standing != Standing::Coming);
+        if let Ok(Standing::Down(why)) = up.await.as_deref() {
+            failed.push((one.program.clone(), why.clone()));
+        }
     }
-    let mut names = format!("`{first}`");
-    for (program, _) in others {
-        let _ = write!(names, ", `{program}`");
-    }
-    bail!("programs {names} do not serve the new version; the first: {why}")
+    failed
+}
+
+fn names<'a>(programs: impl Iterator<Item = &'a SideProgram>) -> String {
+    let names: Vec<String> = programs.map(|program| format!("`{program}`")).collect();
+    names.join(", ")
 }
