@@ -135,24 +135,13 @@ def application(environ, start_response):
     let server = server.start_at(Address::Unix(folder.path("socket")));
     server.get("/").ok();
     assert_eq!(server.get("/exit").status, 502);
-    let mut read = log.until(" is replaced\n");
-    // It is said before or behind that.
-    if missing(&read) == 0 {
-        read.push_str(&log.until("missing here: "));
-    }
+    let read = log.until("missing here: ");
     let is_one = |line: &&str| line.ends_with('x') && line.len() == 109;
     let written = read.lines().filter(is_one).count();
-    let torn = usize::from(
-        read.lines()
-            .any(|line| line.contains(": xx") && !is_one(&line)),
-    );
-    let counted = written + missing(&read);
     assert!(written > 100, "{written}");
-    assert!(
-        (2000..=2000 + torn).contains(&(counted + torn)),
-        "{written}, {counted}, {torn}: {}",
-        &read[read.len() - 500..]
-    );
+    // What the server says of the end may have found no room, either.
+    let counted = written + missing(&read);
+    assert!([2000, 2001].contains(&counted), "{written}, {counted}");
     assert_eq!(server.stop().status, 0);
 }
 
@@ -180,6 +169,7 @@ fn a_log_whose_reader_has_gone_holds_up_nothing_and_goes_on_with_the_next_reader
         server.get("/after").ok();
         let read = log.until("GET /after");
         if missing(&read) == 0 {
+            eprintln!("TAIL {}", &read[read.len().saturating_sub(600)..]);
             // All was written only when there was a reader again.
             waits.wait(|| read.clone());
             continue;
