@@ -251,6 +251,19 @@ async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
     let received = until_end(&mut client).await;
     assert!(received.ends_with("waited"), "{received}");
 
+    // Each of many has its time.
+    let mut client = server.connect().await;
+    say(&mut client, &format!("{WAIT}{WAIT}{GET}G")).await;
+    in_time(server.mirror.waiting.notified()).await;
+    client.shutdown().await.unwrap();
+    server.ask("GET / HTTP/1.0\r\n\r\n").await;
+    server.mirror.go_on.notify_one();
+    in_time(server.mirror.waiting.notified()).await;
+    server.mirror.go_on.notify_one();
+    let received = until_end(&mut client).await;
+    assert_eq!(received.matches("waited").count(), 2, "{received}");
+    assert!(received.ends_with("no body"), "{received}");
+
     let short = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nshort";
     for (request, status) in [(GET, "200 OK"), (short, "400 Bad Request")] {
         let mut client = server.connect().await;
@@ -259,6 +272,85 @@ async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
         let received = until_end(&mut client).await;
         let expected = format!("HTTP/1.1 {status}\r\n");
         assert!(received.starts_with(&expected), "{received}");
+    }
+}
+
+/// What it has sent of a next request does not hide that it has gone.
+#[tokio::test]
+async fn nobody_works_for_a_client_that_has_gone() {
+    let later = WAIT.replace("/wait", "/later");
+    let body = "\r\nContent-Length: 3\r\n\r\none";
+    let upload = WAIT.replace("GET", "POST").replace("\r\n\r\n", body);
+    let mut clients = tokio::task::JoinSet::new();
+    for rest in ["", "G", GET, &GET.repeat(1000)] {
+        for request in [WAIT, &upload, &later] {
+            for is_tcp in [true, false] {
+                clients.spawn(has_gone(is_tcp, request.to_owned(), rest.to_owned()));
+            }
+        }
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// Closes a connection on which a request is worked on, and waits until that has an end.
+async fn has_gone(is_tcp: bool, request: String, rest: String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let socket = folder.path().join("socket");
+    let url = match is_tcp {
+        true => "tcp://127.0.0.1:0".to_owned(),
+        false => format!("unix:{}", socket.display()),
+    };
+    let server = Server::start_at(&url, HttpOptions::default());
+    let said = format!("{request}{rest}");
+    let mirror = &server.mirror;
+    if is_tcp {
+        let mut client = server.connect().await;
+        say(&mut client, &said).await;
+        in_time(mirror.waiting.notified()).await;
+        if request.contains("/later") {
+            // With something unread, the end would be a reset.
+            until(&mut client, "now").await;
+        }
+    } else {
+        let mut client = UnixStream::connect(&socket).await.expect("it listens");
+        say(&mut client, &said).await;
+        in_time(mirror.waiting.notified()).await;
+    }
+    let ended = async {
+        tokio::select! {
+            () = mirror.gone.notified() => {}
+            () = mirror.given_up.notified() => {}
+        }
+    };
+    let ended = tokio::time::timeout(support::ENOUGH, ended).await;
+    assert!(ended.is_ok(), "{is_tcp} {request}{rest:.10}");
+}
+
+/// However slowly it takes the rest.
+#[tokio::test]
+async fn an_answer_is_finished_for_a_client_that_has_no_more_to_say() {
+    let server = Server::start(HttpOptions::default());
+    let endless = WAIT.replace("/wait", "/endless");
+    for said in [endless.clone(), format!("{endless}G")] {
+        let mut client = server.connect().await;
+        say(&mut client, &said).await;
+        client.readable().await.unwrap();
+        client.shutdown().await.unwrap();
+        // In the meantime, three are given up for which nothing comes, one after the other.
+        for _ in 0..3 {
+            let mut other = server.connect().await;
+            say(&mut other, &format!("{WAIT}G")).await;
+            in_time(server.mirror.waiting.notified()).await;
+            other.shutdown().await.unwrap();
+            in_time(server.mirror.given_up.notified()).await;
+        }
+        // More than any socket has room for.
+        let mut part = vec![0; 64 * 1024 * 1024];
+        in_time(client.read_exact(&mut part)).await.unwrap();
+        drop(client);
+        in_time(server.mirror.gone.notified()).await;
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Mirror {
     pub go_on: Arc<Notify>,
     /// Somebody in `/wait` was given up.
     pub given_up: Notify,
-    /// Nobody wants the rest of `/endless`.
+    /// Nobody wants the rest of `/endless` or `/later`.
     pub gone: Arc<Notify>,
 }
 
@@ -62,6 +62,22 @@ impl Application for Mirror {
                         gone.notify_one();
                     });
                     answer(&[], ResponseBody::Stream(blocks))
+                }
+                "/later" => {
+                    let (sender, blocks) = Blocks::channel();
+                    let (go_on, waiting) = (Arc::clone(&self.go_on), Arc::clone(&self.waiting));
+                    let gone = Arc::clone(&self.gone);
+                    tokio::spawn(async move {
+                        let _ = sender.send(Bytes::from_static(b"now")).await;
+                        waiting.notify_one();
+                        tokio::select! {
+                            () = sender.gone() => return gone.notify_one(),
+                            () = go_on.notified() => {}
+                        }
+                        let _ = sender.send(Bytes::from_static(b"later")).await;
+                        sender.end();
+                    });
+                    answer(&[("content-length", "8")], ResponseBody::Stream(blocks))
                 }
                 "/after" => {
                     let (sender, blocks) = Blocks::channel();

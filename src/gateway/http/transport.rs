@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,7 @@ use crate::gateway::pace::{Pace, Patience};
 use crate::gateway::patient::Patient;
 use crate::gateway::stream::Stream;
 use crate::log::Kind;
+use crate::unix;
 
 /// How long we read what a refused client is still sending, and how much.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -25,9 +27,10 @@ const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Up to so many bytes are joined before they are written.
 const SMALL: usize = 2048;
-/// How long a client that has ended its side of the connection gets to receive its answer. One that will only not
-/// send any more (`shutdown(SHUT_WR)`) looks the same over TCP as one that has gone away, for which nobody should
-/// work for long.
+/// How long a client that has ended its side of the connection waits for its answer, and for each next part of it. One
+/// that will only not send any more (`shutdown(SHUT_WR)`) looks the same over TCP as one that has gone away, for which
+/// nobody should work for long. What is written to one that has gone away comes back as a reset: while something is
+/// written, they can be told apart.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 /// A stream whose writes fail when the other side takes nothing for too long, and whose reads are
@@ -39,6 +42,25 @@ pub struct Transport {
     client: Weak<Client>,
     /// For the end of what the client sends.
     farewell: Patience,
+    /// Whether hyper waits for what the client sends next, and so learns of the end by itself.
+    is_read: bool,
+    /// When the end is looked for where hyper does not read.
+    look: Patience,
+    /// The last look has found that the client has ended its side.
+    has_ended: bool,
+    /// Something was written since the last look.
+    has_moved: bool,
+}
+
+/// What the system knows of the end of a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It may send more.
+    None,
+    /// It sends nothing more, and may still receive.
+    Half,
+    /// It cannot receive anything any more.
+    Whole,
 }
 
 impl Transport {
@@ -51,6 +73,10 @@ impl Transport {
             heads: Arc::clone(&client.heads),
             client: Arc::downgrade(client),
             farewell: Patience::new(HALF_CLOSED),
+            is_read: false,
+            look: Patience::new(HALF_CLOSED),
+            has_ended: false,
+            has_moved: false,
         }
     }
 
@@ -110,23 +136,71 @@ impl Transport {
         self.client.strong_count() > 1 && raw_heads::lock(&self.heads).is_in_step()
     }
 
-    /// Whether the client cannot receive anything any more, as far as the system knows.
-    fn is_gone(&self) -> bool {
-        let socket = match &self.stream.stream {
-            Stream::Tcp(stream) => PollFd::new(stream, PollFlags::empty()),
-            Stream::Unix(stream) => PollFd::new(stream, PollFlags::empty()),
-        };
-        let mut sockets = [socket];
+    /// Whether the client has ended its side, whatever of what it sent is not read yet.
+    fn end(&self) -> End {
+        // Systems that know no `POLLRDHUP` tell of the whole end only.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let half = PollFlags::RDHUP;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let half = PollFlags::empty();
+        let mut sockets = [PollFd::new(&self.stream.stream, half)];
         let now = rustix::event::Timespec::default();
         let polled = poll(&mut sockets, Some(&now));
-        polled.is_err() || sockets[0].revents().contains(PollFlags::HUP)
+        let found = sockets[0].revents();
+        if polled.is_err() || found.contains(PollFlags::HUP) {
+            End::Whole
+        } else if found.intersects(half) {
+            End::Half
+        } else {
+            End::None
+        }
     }
 
-    fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Err(error)) = &result
-            && error.kind() == io::ErrorKind::TimedOut
-        {
-            self.say_that_it_is_slow();
+    /// hyper does not read while it has bytes of a next request, and so would not learn that the client has gone: the
+    /// request would be worked on, and its body kept, for nobody. Each answer has the same time for that as where
+    /// hyper reads, and until the next look.
+    fn look_for_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.is_read || !self.is_answering() {
+            self.look.renew();
+            self.has_ended = false;
+            return Ok(());
+        }
+        while self.look.poll_end(context).is_ready() {
+            self.look.renew();
+            match self.end() {
+                End::None => {}
+                End::Half if self.is_taking() => self.has_ended = false,
+                End::Half if !self.has_ended => self.has_ended = true,
+                End::Half | End::Whole => return Err(io::ErrorKind::ConnectionAborted.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there was something for the client, or is. How quickly it takes that is the affair of the [`Pace`].
+    fn is_taking(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved) || unix::unsent(self.stream.stream.as_fd()) > 0
+    }
+
+    /// Waits for as long as a client that has ended its side gets.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.end() != End::Whole {
+            ready!(self.farewell.poll_end(context));
+            if !self.is_taking() {
+                break;
+            }
+            self.farewell.renew();
+        }
+        Poll::Ready(())
+    }
+
+    fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(_)) => self.has_moved = true,
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                self.say_that_it_is_slow();
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {}
         }
         result
     }
@@ -166,12 +240,11 @@ impl AsyncRead for Transport {
                     // Nothing would look like the end.
                     continue;
                 }
-            } else if matches!(result, Poll::Ready(Ok(())))
-                && self.is_answering()
-                && !self.is_gone()
-            {
-                ready!(self.farewell.poll_end(context));
+            } else if matches!(result, Poll::Ready(Ok(()))) && self.is_answering() {
+                self.is_read = true;
+                ready!(self.poll_farewell(context));
             }
+            self.is_read = result.is_pending();
             return result;
         }
     }
@@ -213,7 +286,8 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        Poll::Ready(self.look_for_end(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
