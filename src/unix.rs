@@ -14,6 +14,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::children::Awaited;
 use crate::descriptor_limit;
@@ -475,4 +477,13 @@ pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
         unsafe { std::env::remove_var(name) };
     }
     Some(value)
+}
+
+/// Has the runtime tell when a socket can be read. Must be called within one.
+///
+/// # Errors
+/// The system cannot watch it.
+pub fn watched<T: AsRawFd + Into<OwnedFd>>(socket: T) -> io::Result<AsyncFd<T>> {
+    // SAFETY: what can become an owned descriptor owns it, and keeps it open until it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }

@@ -4,8 +4,11 @@
 mod support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use support::http::{self, Connection};
+use runner::protocol::fastcgi::{Begin, Kind, Role, put_pair, put_records};
+use serde_json::Value as Json;
+use support::http::{self, Address, Connection};
 use support::{Folder, Load, Server, Waits};
 
 /// So many send the head of a request so slowly, and so many a body.
@@ -146,6 +149,103 @@ fn idle_connections_never_take_all_descriptors() {
         "{}",
         outcome.stderr
     );
+}
+
+/// Twenty connections at most, and those that come have nothing to say, or begin and never go on: again and again, whoever
+/// has a request is answered long before the others' time is over, and there are never more than there may be.
+fn floods(command: &str, url: &str, beginning: &[u8], ask: impl Fn(&Address)) {
+    let settings = format!(
+        "app = commands.Alias(command=[{command}'WSGI', 'import:hello.application'])\n\
+         url = '{url}'\n\
+         runner.http.max_connections = 20\n\
+         runner.status.url = 'unix:control'\n\
+         [runner.workers]\n\
+         max = 1\n"
+    );
+    let folder = Folder::new()
+        .file("hello.py", HELLO)
+        .file("app.ini", settings);
+    let address = Address::Unix(folder.path("socket"));
+    let program = folder.runner(["runIni", "app.ini"]);
+    let server = match url {
+        "unix:unused" => program.start_at(address),
+        _ => program.start(),
+    };
+    for flood in [30, 30, 60, 200, 30] {
+        let clients: Vec<Connection> = (0..flood)
+            .map(|_| {
+                let mut client = Connection::open(server.address());
+                client.send(beginning);
+                client
+            })
+            .collect();
+        let began = Instant::now();
+        ask(server.address());
+        let took = began.elapsed();
+        // Nobody's time is over before 30 seconds are. Where all have just come, each gets a moment.
+        assert!(took < Duration::from_secs(6), "{flood}: {took:?}");
+        let (open, limit) = connections_now(&server);
+        assert!(open <= limit && limit == 20, "{open} of {limit}");
+        drop(clients);
+        let mut waits = Waits::new();
+        while connections_now(&server).0 > 0 {
+            waits.wait(|| format!("{} connections stay open", connections_now(&server).0));
+        }
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+fn ask_by_http(address: &Address) {
+    assert_eq!(http::get(address, "/").ok(), "hello");
+}
+
+/// The variables that every request needs, and no body.
+fn ask_by_fastcgi(address: &Address) {
+    let mut records = bytes::BytesMut::new();
+    let role = Role::Responder;
+    Begin { role, keep: false }.put(&mut records, 1);
+    let mut pairs = bytes::BytesMut::new();
+    for (name, value) in [("REQUEST_METHOD", "GET"), ("PATH_INFO", "/")] {
+        put_pair(&mut pairs, name.as_bytes(), value.as_bytes());
+    }
+    put_records(&mut records, Kind::Params, 1, pairs);
+    put_records(&mut records, Kind::Params, 1, &b""[..]);
+    put_records(&mut records, Kind::Stdin, 1, &b""[..]);
+    let mut client = Connection::open(address);
+    client.send(&records);
+    let answer = client.rest();
+    assert!(String::from_utf8_lossy(&answer).contains("hello"));
+}
+
+#[test]
+fn one_idle_flood_after_another_locks_nobody_out() {
+    floods("'serve', ", "tcp://127.0.0.1:0", b"", ask_by_http);
+}
+
+#[test]
+fn one_flood_of_half_heads_after_another_locks_nobody_out() {
+    let half = b"GET / HTTP/1.1\r\nX: ";
+    floods("'serve', ", "tcp://127.0.0.1:0", half, ask_by_http);
+}
+
+#[test]
+fn one_idle_flood_by_fastcgi_after_another_locks_nobody_out() {
+    floods(
+        "'FastCGI', 'unix:socket', ",
+        "unix:unused",
+        b"",
+        ask_by_fastcgi,
+    );
+}
+
+/// How many connections the server says that it has, and may have.
+fn connections_now(server: &Server) -> (u64, u64) {
+    let asked = server
+        .folder()
+        .runner(["status", "--format", "json", "app.ini"]);
+    let found: Json = serde_json::from_str(asked.run().success()).expect("JSON");
+    let count = |name: &str| found["connections"][name].as_u64().expect("a number");
+    (count("open"), count("most"))
 }
 
 /// How many descriptors the server has open.

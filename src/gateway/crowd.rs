@@ -12,11 +12,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// For so long at least a client is waited for before its connection is closed in favour of another one: one that is at
-/// work comes back sooner.
+/// work comes back sooner. In a flood it is less: see [`Members::grace`].
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often all connections are looked at, at most, for those that have been waited for the longest.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often that is halved in a flood, at most.
+const HALVINGS: usize = 4;
+
+/// How often all connections are looked at, at most, for those that have been waited for the longest. Shorter than any
+/// grace: who has begun to wait since the last look has not waited for long enough.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long one that was asked to leave is waited for before the next one is asked: something holds it up.
+const LEAVE_TIME: Duration = Duration::from_millis(100);
 
 /// How often the log says that the limit is reached, at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +35,6 @@ pub struct Crowd(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limit: AtomicUsize,
-    grace: Duration,
     /// When the first could come.
     began: Instant,
     members: Mutex<Members>,
@@ -36,6 +42,7 @@ struct Shared {
     changed: Notify,
 }
 
+/// All times are in microseconds since the beginning, and one more.
 #[derive(Debug, Default)]
 struct Members {
     all: HashMap<u64, Arc<Member>>,
@@ -43,13 +50,18 @@ struct Members {
     /// Those that were waited for when all were looked at, longest first. Whoever has begun to wait since has done so for
     /// a shorter time than all of them.
     waiting: VecDeque<(u64, Arc<Member>)>,
-    looked: Option<Instant>,
-    complained: Option<Instant>,
+    looked: Option<u64>,
+    /// Who was asked last to make room, and when.
+    leaving: Option<(Arc<Member>, u64)>,
+    /// How many were asked in a row, each no more than [`GRACE`] after the one before.
+    row: usize,
+    complained: Option<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Member {
-    /// Since when its client has been waited for, in microseconds since the beginning, and one more; 0 while we are at work.
+    number: u64,
+    /// Since when its client has been waited for; 0 while we are at work, and when the connection has ended.
     since: AtomicU64,
     asked: AtomicBool,
     leave: Notify,
@@ -59,7 +71,6 @@ struct Member {
 #[derive(Debug)]
 pub struct Seat {
     crowd: Crowd,
-    number: u64,
     member: Arc<Member>,
 }
 
@@ -75,6 +86,7 @@ pub struct Count {
 }
 
 /// Whether another connection may come in.
+#[derive(Debug, PartialEq, Eq)]
 enum Look {
     Yes,
     /// Look again then, if nothing happens before.
@@ -82,23 +94,18 @@ enum Look {
 }
 
 impl Default for Crowd {
-    fn default() -> Self {
-        Self::with_grace(GRACE)
-    }
-}
-
-impl Crowd {
     /// Nobody is there yet, and anybody may come.
-    fn with_grace(grace: Duration) -> Self {
+    fn default() -> Self {
         Self(Arc::new(Shared {
             limit: AtomicUsize::new(usize::MAX),
-            grace,
             began: Instant::now(),
             members: Mutex::default(),
             changed: Notify::new(),
         }))
     }
+}
 
+impl Crowd {
     /// How many there may be from now on.
     pub fn set_limit(&self, limit: usize) {
         self.0.limit.store(limit.max(1), Ordering::Relaxed);
@@ -127,16 +134,15 @@ impl Crowd {
     #[must_use]
     pub fn count(&self) -> Count {
         let members = self.members();
-        let waits = |member: &&Arc<Member>| member.since.load(Ordering::Relaxed) > 0;
         Count {
             open: members.all.len(),
-            waiting: members.all.values().filter(waits).count(),
+            waiting: members.all.values().filter(|it| it.waits()).count(),
             limit: self.limit(),
         }
     }
 
-    /// Waits until another one may come in: there is room, or somebody can be asked to leave. Nothing is lost if the
-    /// future is dropped.
+    /// Waits until there is room for another one, which is there already: those that were waited for the longest are asked
+    /// to leave for it, as soon as they were waited for long enough. Nothing is lost if the future is dropped.
     pub async fn room(&self) {
         loop {
             let mut changed = pin!(self.0.changed.notified());
@@ -153,68 +159,93 @@ impl Crowd {
 
     fn look(&self) -> Look {
         let mut members = self.members();
-        let limit = self.limit();
-        if members.all.len() < limit {
-            return Look::Yes;
-        }
-        // Those who were asked are about to leave. They are few, or something holds them up.
-        let leaving = limit / 16 + 1;
-        if members.all.len() >= limit.saturating_add(leaving) {
-            return Look::In(LOOK_INTERVAL);
-        }
         let now = self.now();
-        match members.longest(now) {
-            Some((since, _)) => {
-                let waited = Duration::from_micros(now - since);
-                match self.0.grace.saturating_sub(waited) {
-                    Duration::ZERO => Look::Yes,
-                    left => Look::In(left),
-                }
-            }
-            None => {
-                members.complain(limit, "and none is idle: new ones wait");
-                Look::In(LOOK_INTERVAL)
-            }
-        }
+        members.look(self.limit(), now)
     }
 
     /// The time, as [`Member::since`] has it.
     fn now(&self) -> u64 {
-        // More than 500 000 years in 64 bits.
-        self.0.began.elapsed().as_micros() as u64 + 1
+        micros(self.0.began.elapsed()) + 1
     }
 
-    /// Another one has come in. If there are more than there may be, that which was waited for the longest has to leave.
+    /// Another one has come in. If it has not waited for [`Crowd::room`], and there is none, that which was waited for the
+    /// longest has to leave.
     #[must_use]
     pub fn enter(&self) -> Seat {
         let mut members = self.members();
-        let limit = self.limit();
+        let (limit, now) = (self.limit(), self.now());
         if members.all.len() >= limit {
-            let closed =
-                "and the one that was idle for the longest time is closed for each new one";
-            if members.ask(self.now()) {
-                members.complain(limit, closed);
-            }
+            members.ask(limit, now);
         }
-        let number = members.next;
+        let member = Arc::new(Member {
+            number: members.next,
+            since: AtomicU64::new(now),
+            ..Member::default()
+        });
         members.next += 1;
-        let member = Arc::new(Member::default());
-        member.since.store(self.now(), Ordering::Relaxed);
-        members.all.insert(number, Arc::clone(&member));
+        members.all.insert(member.number, Arc::clone(&member));
         Seat {
             crowd: self.clone(),
-            number,
             member,
         }
     }
 
     /// The system has no room for another one: that which was waited for the longest has to leave.
     pub fn make_room(&self) {
-        self.members().ask(self.now());
+        let mut members = self.members();
+        let now = self.now();
+        if let Some((_, member)) = members.longest(now) {
+            member.ask();
+        }
     }
 }
 
+/// More than 500 000 years in 64 bits.
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
+}
+
 impl Members {
+    /// Whether one that is there already may come in. If not, one is asked to leave, or is about to.
+    fn look(&mut self, limit: usize, now: u64) -> Look {
+        if self.all.len() < limit {
+            return Look::Yes;
+        }
+        if let Some((member, then)) = &self.leaving {
+            // It has left already, or works again, and leaves when that is done.
+            let is_about_to = member.waits();
+            let left = LEAVE_TIME.saturating_sub(Duration::from_micros(now - then));
+            if is_about_to && !left.is_zero() {
+                return Look::In(left);
+            }
+        }
+        let Some((since, _)) = self.longest(now) else {
+            if !self.all.values().any(|member| member.waits()) {
+                self.complain(limit, now, "and none is idle: new ones wait");
+            }
+            return Look::In(LOOK_INTERVAL);
+        };
+        let waited = Duration::from_micros(now - since);
+        match self.grace(limit, now).saturating_sub(waited) {
+            Duration::ZERO => {
+                self.ask(limit, now);
+                Look::In(LEAVE_TIME)
+            }
+            left => Look::In(left),
+        }
+    }
+
+    /// For how long one has to be waited for before it is asked to leave. Once as many were asked in a row as there may
+    /// be, those that come are no better than those that go, and others wait behind them: half of the time does.
+    fn grace(&mut self, limit: usize, now: u64) -> Duration {
+        if let Some((_, then)) = &self.leaving
+            && now - then > micros(GRACE)
+        {
+            self.row = 0;
+        }
+        GRACE / (1 << (self.row / limit).min(HALVINGS))
+    }
+
     /// Which one is waited for the longest, and since when. Looks at all no more often than [`LOOK_INTERVAL`] says.
     fn longest(&mut self, now: u64) -> Option<(u64, Arc<Member>)> {
         loop {
@@ -227,11 +258,11 @@ impl Members {
             }
             if self
                 .looked
-                .is_some_and(|then| then.elapsed() < LOOK_INTERVAL)
+                .is_some_and(|then| now - then < micros(LOOK_INTERVAL))
             {
                 return None;
             }
-            self.looked = Some(Instant::now());
+            self.looked = Some(now);
             let mut waiting: Vec<_> = self
                 .all
                 .values()
@@ -249,27 +280,35 @@ impl Members {
         }
     }
 
-    /// Asks one to leave; whether there is one.
-    fn ask(&mut self, now: u64) -> bool {
-        let longest = self.longest(now);
-        if let Some((_, member)) = &longest {
+    /// Asks the one that was waited for the longest to leave, if there is one.
+    fn ask(&mut self, limit: usize, now: u64) {
+        if let Some((_, member)) = self.longest(now) {
             member.ask();
+            self.leaving = Some((member, now));
+            self.row += 1;
+            let closed =
+                "and the one that was idle for the longest time is closed for each new one";
+            self.complain(limit, now, closed);
         }
-        longest.is_some()
     }
 
-    fn complain(&mut self, limit: usize, what: &str) {
+    fn complain(&mut self, limit: usize, now: u64, what: &str) {
         if self
             .complained
-            .is_none_or(|then| then.elapsed() >= LOG_INTERVAL)
+            .is_none_or(|then| now - then >= micros(LOG_INTERVAL))
         {
-            self.complained = Some(Instant::now());
+            self.complained = Some(now);
             crate::log!("all {limit} connections are in use (runner.http.max_connections), {what}");
         }
     }
 }
 
 impl Member {
+    /// Whether its client is waited for.
+    fn waits(&self) -> bool {
+        self.since.load(Ordering::Relaxed) > 0
+    }
+
     fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
         self.leave.notify_waiters();
@@ -290,7 +329,7 @@ impl Seat {
     /// Whether we wait for the client.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.member.since.load(Ordering::Relaxed) > 0
+        self.member.waits()
     }
 
     /// Asks it to leave.
@@ -324,90 +363,12 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.crowd.members().all.remove(&self.number);
+        self.crowd.members().all.remove(&self.member.number);
+        // Whoever remembers it has nobody to ask any more.
+        self.works();
         self.crowd.0.changed.notify_one();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Poll, Waker};
-
-    use super::*;
-
-    fn has_room(crowd: &Crowd) -> bool {
-        matches!(crowd.look(), Look::Yes)
-    }
-
-    #[test]
-    fn the_longest_idle_one_makes_room() {
-        let crowd = Crowd::with_grace(Duration::ZERO);
-        crowd.set_limit(3);
-        let seats: Vec<Seat> = (1..=3)
-            .map(|since| {
-                assert!(has_room(&crowd));
-                let seat = crowd.enter();
-                seat.member.since.store(since, Ordering::Relaxed);
-                seat
-            })
-            .collect();
-        assert!(crowd.is_full());
-        // The oldest works, so that the next one goes; it is asked once.
-        seats[0].works();
-        assert!(has_room(&crowd));
-        let fourth = crowd.enter();
-        let asked: Vec<bool> = seats.iter().map(Seat::is_asked).collect();
-        assert_eq!(asked, [false, true, false]);
-        assert!(!fourth.is_asked());
-        assert_eq!((crowd.count().open, crowd.count().limit), (4, 3));
-        // It has not left yet, and there are few enough that are about to.
-        assert!(!has_room(&crowd));
-        let mut seats = seats.into_iter();
-        let _first = seats.next();
-        drop(seats.next());
-        assert!(has_room(&crowd));
-        let _fifth = crowd.enter();
-        assert!(seats.next().expect("the third").is_asked());
-    }
-
-    #[test]
-    fn nobody_makes_room_who_works_or_has_just_come() {
-        let crowd = Crowd::default();
-        crowd.set_limit(2);
-        let (one, two) = (crowd.enter(), crowd.enter());
-        one.works();
-        assert!(!has_room(&crowd));
-        assert!(matches!(crowd.look(), Look::In(time) if !time.is_zero() && time <= GRACE));
-        two.works();
-        assert!(!has_room(&crowd));
-        assert_eq!(crowd.count().waiting, 0);
-        crowd.set_limit(3);
-        assert!(has_room(&crowd));
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_room_gets_it_when_one_leaves() {
-        let crowd = Crowd::default();
-        crowd.set_limit(1);
-        let seat = crowd.enter();
-        seat.works();
-        let mut room = pin!(crowd.room());
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(matches!(room.as_mut().poll(&mut context), Poll::Pending));
-        drop(seat);
-        room.await;
-    }
-
-    #[tokio::test]
-    async fn who_is_asked_hears_of_it_before_or_after() {
-        let crowd = Crowd::with_grace(Duration::ZERO);
-        crowd.set_limit(1);
-        let seat = crowd.enter();
-        let mut asked = pin!(seat.asked());
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(matches!(asked.as_mut().poll(&mut context), Poll::Pending));
-        crowd.make_room();
-        asked.await;
-        seat.asked().await;
-    }
-}
+mod tests;

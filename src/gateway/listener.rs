@@ -3,15 +3,18 @@
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::AddressFamily;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::gateway::activation;
@@ -22,6 +25,7 @@ use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};
 use crate::gateway::stop::Manner;
 use crate::gateway::stream::{Peer, Stream};
 use crate::own_file::OwnFile;
+use crate::unix;
 
 pub use crate::gateway::binding::is_listening;
 
@@ -56,8 +60,8 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Tcp(AsyncFd<StdTcpListener>),
+    Unix(AsyncFd<StdUnixListener>),
 }
 
 impl Default for Listener {
@@ -294,19 +298,28 @@ impl Listener {
         for &number in &self.inherited {
             for socket in &self.sockets {
                 // What was closed by others is given up, too.
-                let _ = crate::unix::give_up_inherited(number, socket.as_fd());
+                let _ = unix::give_up_inherited(number, socket.as_fd());
             }
         }
     }
 
-    /// The next connection, once there is room for it in [`Listener::crowd`]: until then it waits in the system's queue.
-    /// Trouble that is not the connection's own (no descriptors left) is logged and waited out. Nothing is lost if the
-    /// future is dropped.
+    /// The next connection, once there is room for it in [`Listener::crowd`]: until then it waits in the system's queue,
+    /// and others are asked to leave for it. Trouble that is not the connection's own (no descriptors left) is logged and
+    /// waited out. Nothing is lost if the future is dropped.
     pub async fn accept(&mut self) -> (Stream, Peer) {
         loop {
-            self.crowd.room().await;
-            match std::future::poll_fn(|context| self.poll_accept(context)).await {
+            let come = std::future::poll_fn(|context| self.poll_come(context)).await;
+            let accepted = match come {
+                Ok(()) => {
+                    self.crowd.room().await;
+                    self.accept_ready()
+                }
+                Err(error) => Err(error),
+            };
+            match accepted {
                 Ok(accepted) => return accepted,
+                // Another process was quicker.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if is_the_connections_own(&error) => {}
                 Err(error) => {
                     self.complain(&error);
@@ -317,28 +330,34 @@ impl Listener {
         }
     }
 
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
-        for _ in 0..self.sockets.len() {
-            let socket = &self.sockets[self.turn];
-            self.turn = (self.turn + 1) % self.sockets.len();
-            match socket {
-                Socket::Tcp(socket) => {
-                    if let Poll::Ready(accepted) = socket.poll_accept(context) {
-                        return Poll::Ready(
-                            accepted.map(|(stream, address)| from_tcp(stream, address)),
-                        );
-                    }
-                }
-                Socket::Unix(socket) => {
-                    if let Poll::Ready(accepted) = socket.poll_accept(context) {
-                        return Poll::Ready(
-                            accepted.map(|(stream, _)| (Stream::Unix(stream), Peer::Unix)),
-                        );
-                    }
-                }
+    /// Ready when a connection waits to be accepted. Where nobody need leave for it, that is not certain: accepting
+    /// shows it.
+    fn poll_come(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let full = self.crowd.is_full();
+        for socket in &self.sockets {
+            let is_there = || !full || socket.has_come();
+            let come = match socket {
+                Socket::Tcp(socket) => poll_come(socket, context, is_there),
+                Socket::Unix(socket) => poll_come(socket, context, is_there),
+            };
+            if come.is_ready() {
+                return come;
             }
         }
         Poll::Pending
+    }
+
+    /// A connection of one of the sockets that are ready.
+    fn accept_ready(&mut self) -> io::Result<(Stream, Peer)> {
+        for _ in 0..self.sockets.len() {
+            let socket = &self.sockets[self.turn];
+            self.turn = (self.turn + 1) % self.sockets.len();
+            match socket.accept_ready() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                accepted => return accepted,
+            }
+        }
+        Err(ErrorKind::WouldBlock.into())
     }
 
     fn complain(&mut self, error: &io::Error) {
@@ -380,35 +399,70 @@ impl Socket {
     fn from_tcp(socket: OwnedFd) -> io::Result<Self> {
         let socket = StdTcpListener::from(socket);
         socket.set_nonblocking(true)?;
-        TcpListener::from_std(socket).map(Self::Tcp)
+        unix::watched(socket).map(Self::Tcp)
     }
 
     fn from_unix(socket: OwnedFd) -> io::Result<Self> {
         let socket = StdUnixListener::from(socket);
         socket.set_nonblocking(true)?;
-        UnixListener::from_std(socket).map(Self::Unix)
+        unix::watched(socket).map(Self::Unix)
+    }
+
+    /// Whether a connection is there, of which the system has told before: another process may have been quicker.
+    fn has_come(&self) -> bool {
+        let mut polled = [PollFd::new(self, PollFlags::IN)];
+        // Where that cannot be asked, accepting shows it.
+        !matches!(
+            rustix::event::poll(&mut polled, Some(&Timespec::default())),
+            Ok(0)
+        )
+    }
+
+    /// A connection, if the system has said that there is one.
+    fn accept_ready(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(socket) => socket.try_io(Interest::READABLE, accept_tcp),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, accept_unix),
+        }
     }
 
     /// A connection that is there, without waiting.
     fn accepted(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Self::Tcp(socket) => {
-                let socket = StdTcpListener::from(socket.as_fd().try_clone_to_owned()?);
-                // Whoever else has it may have changed that.
-                socket.set_nonblocking(true)?;
-                let (stream, address) = socket.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok(from_tcp(TcpStream::from_std(stream)?, address))
-            }
-            Self::Unix(socket) => {
-                let socket = StdUnixListener::from(socket.as_fd().try_clone_to_owned()?);
-                socket.set_nonblocking(true)?;
-                let (stream, _) = socket.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix))
-            }
+            Self::Tcp(socket) => accept_tcp(socket.get_ref()),
+            Self::Unix(socket) => accept_unix(socket.get_ref()),
         }
     }
+}
+
+/// Ready when the system has said that a connection is there, and it is.
+fn poll_come<T: AsRawFd>(
+    socket: &AsyncFd<T>,
+    context: &mut Context<'_>,
+    is_there: impl Fn() -> bool,
+) -> Poll<io::Result<()>> {
+    loop {
+        let mut ready = ready!(socket.poll_read_ready(context))?;
+        if is_there() {
+            return Poll::Ready(Ok(()));
+        }
+        ready.clear_ready();
+    }
+}
+
+fn accept_tcp(socket: &StdTcpListener) -> io::Result<(Stream, Peer)> {
+    // Whoever else has it may have changed that.
+    socket.set_nonblocking(true)?;
+    let (stream, address) = socket.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok(from_tcp(TcpStream::from_std(stream)?, address))
+}
+
+fn accept_unix(socket: &StdUnixListener) -> io::Result<(Stream, Peer)> {
+    socket.set_nonblocking(true)?;
+    let (stream, _) = socket.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix))
 }
 
 fn from_tcp(stream: TcpStream, address: SocketAddr) -> (Stream, Peer) {
@@ -431,8 +485,8 @@ fn is_the_connections_own(error: &io::Error) -> bool {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
+            Self::Tcp(socket) => socket.get_ref().as_fd(),
+            Self::Unix(socket) => socket.get_ref().as_fd(),
         }
     }
 }
