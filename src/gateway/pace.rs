@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+/// In so many steps a client that has to be asked for what it has moved is waited for.
+const STEPS: u32 = 16;
+
 /// A time limit for waiting, which needs no timer as long as nothing has to be waited for.
 #[derive(Debug)]
 pub struct Patience {
@@ -33,7 +36,11 @@ impl Patience {
 
     /// Begins to wait, or goes on. Ready when there was no progress for too long.
     pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
+        self.poll_for(self.limit, context)
+    }
+
+    /// The same for another time than the limit.
+    fn poll_for(&mut self, limit: Duration, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         if self.since.is_none() {
             let now = Instant::now();
@@ -92,14 +99,17 @@ impl Pace {
         self.patience.poll_end(context)
     }
 
-    /// The same where what the client has moved can be asked for: not every byte that it moves wakes us up.
+    /// The same where what the client has moved can be asked for: not every byte that it moves wakes us up. It is asked for
+    /// at each step, so that what its system took at the beginning, to keep it for a client that takes nothing, is no
+    /// merit at the end.
     pub fn poll_end_unless_moved(
         &mut self,
         context: &mut Context<'_>,
         mut moved: impl FnMut() -> u64,
     ) -> Poll<()> {
         loop {
-            ready!(self.poll_end(context));
+            let step = self.patience.limit.min(self.limit / STEPS);
+            ready!(self.patience.poll_for(step, context));
             self.moved(moved());
             if self.patience.limit.is_zero() {
                 return Poll::Ready(());
@@ -125,6 +135,21 @@ mod tests {
         }
         // What has passed since is less than a second.
         pace.patience.limit.as_secs_f64().round() as u64
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_at_the_beginning_is_no_time_at_the_end() {
+        for rate in [0, 500] {
+            let limit = Duration::from_secs(1);
+            let mut pace = Pace::new(limit, rate);
+            let begun = Instant::now();
+            // What the systems on the way have room for.
+            let mut room = 6_000_000;
+            let mut moved = || std::mem::take(&mut room);
+            std::future::poll_fn(|context| pace.poll_end_unless_moved(context, &mut moved)).await;
+            let waited = begun.elapsed();
+            assert!((limit..2 * limit).contains(&waited), "{waited:?}, {rate}");
+        }
     }
 
     #[test]

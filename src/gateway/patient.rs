@@ -70,6 +70,7 @@ impl Patient {
             }
             Poll::Pending => {
                 ready!(pace.poll_end_unless_moved(context, || progress.news(stream)));
+                stream.end_with_reset();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }

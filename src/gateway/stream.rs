@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -33,6 +35,15 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// From now on the connection ends with a reset: the other side knows that something went wrong, and the system keeps
+    /// nothing of what it has not taken.
+    pub fn end_with_reset(&self) {
+        // Where that is refused, it ends as any other.
+        let _ = set_socket_linger(self, Some(Duration::ZERO));
+    }
 }
 
 impl AsFd for Stream {

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
@@ -124,11 +123,7 @@ impl Transport {
 
     /// Ends the connection so that the client knows that something went wrong: with a reset.
     pub fn reset(self) {
-        let now = Some(Duration::ZERO);
-        let _ = match &self.stream.stream {
-            Stream::Tcp(stream) => set_socket_linger(stream, now),
-            Stream::Unix(stream) => set_socket_linger(stream, now),
-        };
+        self.stream.stream.end_with_reset();
     }
 
     /// Whether a request that was received whole is being answered.
