@@ -132,3 +132,103 @@ def application(environ, start_response):
     }
     assert_eq!(server.stop().status, 0);
 }
+
+/// What a client sends on a connection of its own, after the head of a request with chunks, and all that it gets.
+fn answers(server: &Server, body: &str) -> String {
+    let mut connection = Connection::open(server.address());
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.send(format!("{head}{body}").as_bytes());
+    String::from_utf8(connection.rest()).unwrap()
+}
+
+/// What is no chunked body is refused at once, whatever stands behind it: no request behind it is taken for a part of it,
+/// and nothing more is waited for.
+#[test]
+fn what_is_no_chunked_body_is_refused() {
+    let server = serve(&Folder::new(), "").start();
+    for body in [
+        "x\r\n",
+        "\n",
+        "5\n",
+        "5;a\n",
+        "5;\0",
+        "5\r5",
+        "10000000000000000\r\n",
+        "1\r\nab",
+        "1\r\na\n",
+        "1\r\na\r1",
+        "0\r\n\n",
+        "0\r\nX: 1\n\n",
+        "0\r\nX: 1\r\n\n",
+        "0\r\nX: 1\r\r\n",
+        "0\r\nX: 1\r\n folded\r\n",
+        "0\r\n folded: 1\r\n",
+        "0\r\nX\r\n",
+        "0\r\n: 1\r\n",
+        "0\r\nX : 1\r\n",
+        "0\r\nX\u{e9}: 1\r\n",
+        "0\r\nX: \0\r\n",
+        "0\r\nX: \x7f\r\n",
+        "0\r\n\rX",
+    ] {
+        for behind in [
+            "",
+            "\r\n\r\n",
+            "GET /swallowed HTTP/1.1\r\nHost: h\r\n\r\nGET /third HTTP/1.1\r\nHost: h\r\n\r\n",
+        ] {
+            let got = answers(&server, &format!("{body}{behind}"));
+            assert!(got.starts_with("HTTP/1.1 400 "), "{body:?}: {got}");
+            assert_eq!(got.matches("HTTP/1.1 ").count(), 1, "{body:?}: {got}");
+        }
+    }
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn the_log_says_what_is_wrong_with_a_body() {
+    let server = serve(&Folder::new(), "").start();
+    for (body, reason) in [
+        ("x\r\n", "the size of a chunk is malformed"),
+        (
+            "5;\0",
+            "the line of a chunk's size does not end in CRLF, or holds a control character",
+        ),
+        ("10000000000000000\r\n", "the size of a chunk is too large"),
+        (
+            "1\r\nab",
+            "a chunk is longer than its size says, or does not end in CRLF",
+        ),
+        ("0\r\n\n\r\n\r\n", "a trailer is malformed"),
+        ("0\r\n\rX", "the trailers do not end in CRLF"),
+    ] {
+        answers(&server, body);
+        let said = format!("runner: refused a request from 127.0.0.1: {reason} (400)\n");
+        server.wait_for_log(|log| log.ends_with(&said));
+    }
+    let mut connection = Connection::open(server.address());
+    connection.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\none");
+    connection.end_writing();
+    connection.rest();
+    let early =
+        "the body is malformed or incomplete: end of file before message length reached (400)\n";
+    server.wait_for_log(|log| log.ends_with(early));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_length_that_is_too_large_for_any_body_is_refused_as_such() {
+    let server = serve(&Folder::new(), "").start();
+    for (length, status) in [
+        ("9223372036854775807", 413),
+        ("18446744073709551613", 413),
+        ("18446744073709551614", 413),
+        ("18446744073709551615", 413),
+        ("18446744073709551616", 400),
+    ] {
+        let mut connection = Connection::open(server.address());
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        connection.send(head.as_bytes());
+        assert_eq!(connection.reply("POST").status, status, "{length}");
+    }
+    assert_eq!(server.stop().status, 0);
+}

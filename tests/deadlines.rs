@@ -473,3 +473,17 @@ fn a_request_that_hangs_costs_others_nothing() {
     });
     assert_eq!(server.stop().status, 0);
 }
+
+/// Nothing that a client sends makes lines of the log as long as it likes.
+#[test]
+fn a_long_target_is_cut_in_the_log() {
+    let server = stuck("");
+    let path = format!("/wait_at_the_gate?{}", "x".repeat(5000));
+    let mut connection = begin(&server, &path, "waiting\n");
+    server.signal(Signal::QUIT);
+    let cut = format!(": GET {}… for ", &path[..200]);
+    server.wait_for_log(|log| log.contains(&cut));
+    server.folder().open_gate();
+    assert_eq!(connection.reply("GET").status, 200);
+    assert_eq!(server.stop().status, 0);
+}

@@ -7,7 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use rustix::process::Pid;
-use support::http::Waits;
+use support::http::{self, Waits};
 use support::process::children;
 use support::{Folder, Outcome, Server, project};
 
@@ -409,4 +409,47 @@ fn what_an_application_forks_at_import_obeys_signals() {
             assert_eq!(server.stop().status, 0, "{python}, {preload}");
         }
     }
+}
+
+/// What is ours is no matter for the warnings that a developer asks for.
+#[test]
+fn python_has_nothing_to_warn_of_when_it_ends() {
+    const APP: &str = "\
+import os
+def application(environ, start_response):
+    length = len(environ['wsgi.input'].read())
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/file':
+        return environ['wsgi.file_wrapper'](open('app.py', 'rb'))
+    return [b'%d' % length]
+";
+    for settings in [
+        "",
+        "runner.workers.preload = False",
+        "runner.workers.threads = 3",
+        "runner.workers.preload = False\nrunner.workers.threads = 3",
+        "runner.workers.max_requests = 1",
+    ] {
+        for (name, value) in [("PYTHONDEVMODE", "1"), ("PYTHONWARNINGS", "error")] {
+            let folder = Folder::new()
+                .file("app.py", APP)
+                .file("settings.ini", format!("{settings}\n"));
+            let server = folder.runner(SERVE).env(name, value).start();
+            assert_eq!(server.get("/file").text(), APP);
+            let body = "x".repeat(3 << 20);
+            assert_eq!(
+                http::request(server.address(), "POST", "/", &[], body.as_bytes()).text(),
+                body.len().to_string()
+            );
+            let ended = server.stop();
+            assert_eq!(ended.status, 0);
+            assert!(!ended.stderr.contains("Warning"), "{}", ended.stderr);
+        }
+    }
+    let folder = Folder::new().file("app.py", "raise ImportError('no')\n");
+    let failed = folder
+        .runner(["serve", "WSGI", "import:app.application"])
+        .env("PYTHONDEVMODE", "1")
+        .run();
+    assert!(!failed.stderr.contains("Warning"), "{}", failed.stderr);
 }

@@ -402,9 +402,11 @@ def application(environ, start_response):
     signals = named + [signal.SIGPWR, signal.SIGRTMIN + 5]
     return [repr(all(signal.getsignal(number) == signal.SIG_DFL for number in signals)).encode()]
 ";
-    let mut named: Vec<String> = ["USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT"]
-        .map(|name| format!("SIG{name}"))
-        .into();
+    let mut named: Vec<String> = [
+        "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT",
+    ]
+    .map(|name| format!("SIG{name}"))
+    .into();
     named.push("SIGRTMIN".to_owned());
     named.extend((1..=30).map(|place| format!("SIGRTMIN+{place}")));
     let folder = Folder::new().file("app.py", APP);

@@ -12,7 +12,7 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 use support::http::{Connection, Waits};
-use support::{Folder, Server};
+use support::{Address, Folder, Server, free_port};
 
 /// A server that takes orders.
 const FILE: &str = "\
@@ -299,5 +299,18 @@ fn watching_leaves_the_terminal_as_it_was() {
     }
     let plain = folder.runner(["status", "--watch", "app.ini"]).run();
     plain.is(1, "", "error: `--watch` needs a terminal\n");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// As it was told where to listen: there is nothing for a browser.
+#[test]
+fn a_socket_for_fastcgi_is_not_said_to_be_one_for_browsers() {
+    let port = free_port();
+    let folder = Folder::new().file("app.ini", "runner.status.url = 'unix:control'\n");
+    let url = format!("tcp://127.0.0.1:{port}");
+    let server = folder
+        .runner(["-c", "app.ini", "FastCGI", &url, "demo"])
+        .start_at(Address::port(port));
+    assert_eq!(status(&server)["sockets"], json!([url]));
     assert_eq!(server.stop().status, 0);
 }

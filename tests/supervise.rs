@@ -46,7 +46,7 @@ fn pid(folder: &Folder) -> String {
 #[test]
 fn the_pid_file_is_there_as_long_as_the_master_serves() {
     let folder = folder(SERVE);
-    for signal in [Signal::TERM, Signal::INT, Signal::USR1] {
+    for signal in [Signal::TERM, Signal::INT] {
         let server = start(&folder);
         assert_eq!(pid(&folder), server.pid().to_string());
         assert!(server.get("/").ok().contains("['my_app.conf']"));

@@ -95,8 +95,12 @@ impl Front {
             .sockets()
             .map(|socket| socket.try_clone_to_owned())
             .collect::<io::Result<_>>()?;
-        let shown = listener.http_url().unwrap_or_else(|| url.to_string());
         let protocol = gateway.protocol();
+        let shown = match protocol {
+            Protocol::Http => listener.http_url(),
+            Protocol::FastCgi => listener.tcp_url(),
+        };
+        let shown = shown.unwrap_or_else(|| url.to_string());
         let stop = Stop::new();
         let closing = Some(listener.closing());
         let crowd = listener.crowd();
@@ -124,7 +128,7 @@ impl Front {
         })
     }
 
-    /// Where it can be reached: the URL for browsers, or that of the Unix socket.
+    /// Where it can be reached: the URL for browsers, or that of the socket where it is none for them.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown

@@ -34,7 +34,7 @@ stand anywhere before `--`, so that `./app.ini -p 9000` works. Once the
 application answers, its address is printed on standard error. SIGTERM and
 SIGINT let it finish what it is doing (for `runner.stop_timeout` at most); a
 second SIGINT ends it at once. SIGQUIT writes to the log what the application
-is doing for each request. Signals that mean nothing to it, such as SIGUSR2, do
+is doing for each request. Signals that mean nothing to it, such as SIGUSR1, do
 not end it.
 
 SIGHUP reads the files and the application anew. The new version is started

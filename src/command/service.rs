@@ -13,7 +13,7 @@ use crate::application::current::Current;
 use crate::application::status::Status;
 use crate::application::watched::Watched;
 use crate::command::failure::Failure;
-use crate::command::front::{Front, Gateway, Place};
+use crate::command::front::{Front, Gateway, Place, Protocol};
 use crate::command::launch;
 use crate::command::plan::{Announcement, Plan, Readiness};
 use crate::gateway::crowd::Crowd;
@@ -124,6 +124,12 @@ impl Version {
                 Err(error)
             }
         }
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.gateway.protocol()
     }
 
     /// How long it may take to start; `None` for as long as it likes.

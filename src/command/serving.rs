@@ -105,7 +105,7 @@ impl Master {
             // There is one already.
             plan.announcement = Announcement::Log;
         }
-        let signals = Signals::receive()?;
+        let signals = Signals::receive(plan.gateway.protocol())?;
         let seating = plan.seating.clone();
         let identity = &plan.identity;
         // Its files are the user's own, who is to remove them, too.
@@ -315,10 +315,14 @@ impl Master {
             return Ok(());
         };
         self.start_timeout = version.start_timeout();
+        let protocol = version.protocol();
         match &mut self.service {
             Some(service) => {
                 // The old one goes on.
                 let switched = service.switch(version, &mut self.leaving).await;
+                if switched.is_ok() {
+                    self.signals.serve(protocol);
+                }
                 self.failure = switched.err().map(Failure::World);
             }
             None => {

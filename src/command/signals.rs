@@ -8,6 +8,7 @@ use rustix::process::Signal as Number;
 use rustix::termios::{isatty, tcgetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::command::front::Protocol;
 use crate::unix;
 
 /// What a signal means.
@@ -41,8 +42,12 @@ impl Told {
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    /// What process managers of the FastCGI specification's time send.
+    /// What process managers of the FastCGI specification's time send. It has no meaning for HTTP.
     retire: Signal,
+    /// What is served.
+    protocol: Protocol,
+    /// It was said that `retire` is ignored.
+    said: bool,
     interrupt: Signal,
     hang_up: Signal,
     quit: Signal,
@@ -55,12 +60,14 @@ impl Signals {
     ///
     /// # Errors
     /// The system does not let us.
-    pub fn receive() -> anyhow::Result<Self> {
+    pub fn receive(protocol: Protocol) -> anyhow::Result<Self> {
         let of = |kind| signal(kind).context("cannot receive signals");
         ignore_others()?;
         Ok(Self {
             terminate: of(SignalKind::terminate())?,
             retire: of(SignalKind::user_defined1())?,
+            protocol,
+            said: false,
             interrupt: of(SignalKind::interrupt())?,
             hang_up: of(SignalKind::hangup())?,
             quit: of(SignalKind::quit())?,
@@ -68,17 +75,32 @@ impl Signals {
         })
     }
 
+    /// Another protocol is served from now on.
+    pub fn serve(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
     /// Waits for one. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.retire.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Interrupt,
-            _ = self.hang_up.recv() => match self.terminal && is_gone(std::io::stderr().as_fd()) {
-                true => Told::Stop,
-                false => Told::Reload,
-            },
-            _ = self.quit.recv() => Told::Stacks,
+        loop {
+            return tokio::select! {
+                _ = self.terminate.recv() => Told::Stop,
+                _ = self.retire.recv() => match self.protocol {
+                    Protocol::FastCgi => Told::Stop,
+                    Protocol::Http => {
+                        if !std::mem::replace(&mut self.said, true) {
+                            say_meaningless("SIGUSR1");
+                        }
+                        continue;
+                    }
+                },
+                _ = self.interrupt.recv() => Told::Interrupt,
+                _ = self.hang_up.recv() => match self.terminal && is_gone(std::io::stderr().as_fd()) {
+                    true => Told::Stop,
+                    false => Told::Reload,
+                },
+                _ = self.quit.recv() => Told::Stacks,
+            };
         }
     }
 }
@@ -106,12 +128,16 @@ fn ignore_others() -> anyhow::Result<()> {
         if let Some(mut stream) = receive_unless_ignored(number)? {
             tokio::spawn(async move {
                 if stream.recv().await.is_some() {
-                    crate::log!("{name} has no meaning here: it is ignored from now on");
+                    say_meaningless(&name);
                 }
             });
         }
     }
     outlive_full_files()
+}
+
+fn say_meaningless(name: &str) {
+    crate::log!("{name} has no meaning here: it is ignored from now on");
 }
 
 /// Has a file that has reached the largest size that it may have (setrlimit(2)) be one that cannot be written, rather than

@@ -382,6 +382,13 @@ impl Listener {
         }
     }
 
+    /// `tcp://HOST:PORT` with the host as it was configured and the real port; `None` for a Unix socket.
+    #[must_use]
+    pub fn tcp_url(&self) -> Option<String> {
+        let (host, port) = (self.host.as_ref()?, self.port?);
+        Some(format!("tcp://{host}:{port}"))
+    }
+
     /// The host as it was configured (or the address of an inherited socket); `None` for a Unix socket.
     #[must_use]
     pub fn host(&self) -> Option<&Host> {

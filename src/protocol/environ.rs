@@ -113,6 +113,8 @@ pub enum BadEnviron {
     Missing(&'static str),
     /// A variable whose value is not what RFC 3875 says.
     Malformed(&'static str),
+    /// A value, or the path, contains a zero byte, which no environment could hold. HTTP lets none through, either.
+    Zero,
     /// A header field with a control character, or too many fields.
     Header,
     /// The body is shorter than `CONTENT_LENGTH`: the client went away in the middle of it.
@@ -124,6 +126,7 @@ impl fmt::Display for BadEnviron {
         match self {
             Self::Missing(name) => write!(formatter, "the variable `{name}` is not set"),
             Self::Malformed(name) => write!(formatter, "the value of `{name}` is malformed"),
+            Self::Zero => formatter.write_str("a variable contains a zero byte"),
             Self::Header => {
                 formatter.write_str("a header field is malformed, or there are too many")
             }
@@ -181,6 +184,9 @@ pub fn request<'a>(
     let mut headers = HeaderMap::new();
     let mut others: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
     for (name, value) in variables {
+        if value.contains(&0) {
+            return Err(BadEnviron::Zero);
+        }
         if let Some(field) = known.field(name) {
             *field = Some(value);
         } else if let Some(header) = name.strip_prefix(PREFIX) {
@@ -222,6 +228,10 @@ pub fn request<'a>(
         target_path,
         proxied,
     );
+    // It may have been encoded as `%00`.
+    if path_info.contains(&0) {
+        return Err(BadEnviron::Zero);
+    }
     let query = known.query.unwrap_or_else(|| {
         uri.as_deref()
             .map(|uri| split_query(uri).1)

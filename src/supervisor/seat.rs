@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, getppid};
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::client::{Client, Peer};
 use super::control::{Answer, Asked, Control, Handover, Order, Place, belongs_to, beside};
@@ -221,7 +221,7 @@ impl Told {
     fn listen() -> io::Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         let listen = |signal| signal_hook::flag::register(signal, Arc::clone(&flag));
-        let signals = [SIGTERM, SIGINT, SIGUSR1].into_iter().map(listen);
+        let signals = [SIGTERM, SIGINT].into_iter().map(listen);
         Ok(Self {
             signals: signals.collect::<io::Result<_>>()?,
             flag,

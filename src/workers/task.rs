@@ -42,6 +42,9 @@ enum Progress {
     Refused,
 }
 
+/// How much of a target is shown in a line of the log, in characters.
+const LONGEST_TARGET: usize = 200;
+
 /// A request's method and target.
 #[derive(Clone, Debug)]
 pub struct About {
@@ -51,7 +54,12 @@ pub struct About {
 
 impl fmt::Display for About {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.method, self.target())
+        let target = self.target();
+        write!(formatter, "{} ", self.method)?;
+        match target.char_indices().nth(LONGEST_TARGET) {
+            Some((end, _)) => write!(formatter, "{}…", &target[..end]),
+            None => formatter.write_str(&target),
+        }
     }
 }
 

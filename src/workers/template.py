@@ -258,4 +258,7 @@ def signal_group(leader, number):
 
 
 def main(connection, paths):
-    Template(Control(connection), paths).run()
+    try:
+        Template(Control(connection), paths).run()
+    finally:
+        connection.detach()  # it is open to the very end: runner takes its end for ours

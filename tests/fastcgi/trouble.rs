@@ -129,6 +129,11 @@ async fn what_is_refused() {
         (with(&[("CONTENT_LENGTH", "5")], b"1234"), "Status: 400 Bad Request\r\n"),
         (with(&[("CONTENT_LENGTH", "4x")], b"1234"), "Status: 400 Bad Request\r\n"),
         (with(&[("REQUEST_METHOD", "G T")], b""), "Status: 400 Bad Request\r\n"),
+        // As HTTP refuses `%00`.
+        (with(&[("PATH_INFO", "/a\0b")], b""), "Status: 400 Bad Request\r\n"),
+        (with(&[("QUERY_STRING", "a\0b")], b""), "Status: 400 Bad Request\r\n"),
+        (with(&[("HTTP_X", "a\0b")], b""), "Status: 400 Bad Request\r\n"),
+        (with(&[("X", "a\0b")], b""), "Status: 400 Bad Request\r\n"),
         (with(&[("CONTENT_LENGTH", "4")], b"123456"), "Status: 200 OK\r\n"),
     ];
     let mut client = server.connect().await;

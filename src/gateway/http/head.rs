@@ -40,7 +40,8 @@ impl Refusal {
         }
     }
 
-    fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
+    /// What the client sent is nothing that it may send.
+    pub fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 

@@ -26,8 +26,9 @@ use crate::application::{Application, Connection, Errors, Request, Response, Sch
 use crate::faults::{Fault, caught};
 use crate::gateway::crowd::Seat;
 use crate::gateway::http::access_log::Entry;
+use crate::gateway::http::framing::Framing;
 use crate::gateway::http::head::{Head, Refusal};
-use crate::gateway::http::raw_heads::{Framing, RawHeads};
+use crate::gateway::http::raw_heads::RawHeads;
 use crate::gateway::http::reply::Exchange;
 use crate::gateway::http::transport::Transport;
 use crate::gateway::listener::Listener;
@@ -40,6 +41,7 @@ use crate::log::Kind;
 mod access_log;
 mod chunks;
 mod farewell;
+mod framing;
 mod head;
 mod raw_heads;
 mod reply;
@@ -345,7 +347,9 @@ async fn receive(
         version,
         headers,
     } = head::check(parts, !body.is_end_stream())?;
-    let body = upload::receive(body, &client.server.options, &client.seat).await?;
+    let body = upload::receive(body, client).await?;
+    // hyper may have read on where the body that was heard is malformed.
+    upload::check(client)?;
     if !raw_heads::lock(&client.heads).is_in_step() {
         return Err(Refusal::unclear());
     }

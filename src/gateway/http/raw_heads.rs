@@ -12,20 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use memchr::memchr;
 
-use crate::gateway::http::chunks::Chunks;
+use crate::gateway::http::chunks::{Chunks, Malformed};
+use crate::gateway::http::framing::{Fields, Framing};
 use crate::gateway::http::request_line::RequestLine;
 
 /// A longer line is hyper's to refuse.
 const LINE_LIMIT: usize = 256 * 1024;
-
-/// How a request says where its body ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// After so many bytes, or none.
-    Length(u64),
-    /// By chunks.
-    Chunked,
-}
 
 /// What hyper does not tell of a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +52,8 @@ pub struct RawHeads {
     /// How many messages have begun for hyper, and how many have ended here.
     begun: u64,
     ended: u64,
+    /// What is wrong with the body of the message that has not ended.
+    malformed: Option<&'static str>,
 }
 
 #[derive(Debug, Default)]
@@ -74,19 +68,6 @@ enum Place {
     Chunks(Chunks),
     /// Nobody knows. hyper refuses what comes here, or we do.
     Lost,
-}
-
-/// The fields that say where the body ends.
-#[derive(Debug, Default)]
-struct Fields {
-    /// The beginning of a line, as far as it has come in an earlier part.
-    line: Vec<u8>,
-    length: Option<u64>,
-    /// There are lengths that are none, or two that differ.
-    bad_length: bool,
-    codings: usize,
-    /// One of the codings is another one.
-    bad_coding: bool,
 }
 
 impl RawHeads {
@@ -123,7 +104,8 @@ impl RawHeads {
                         self.end();
                         used
                     }
-                    Err(_) => {
+                    Err(Malformed(reason)) => {
+                        self.malformed = Some(reason);
                         self.place = Place::Lost;
                         rest.len()
                     }
@@ -151,24 +133,12 @@ impl RawHeads {
         used
     }
 
-    fn field(&mut self, rest: &[u8]) -> usize {
+    fn field(&mut self, rest: &mut [u8]) -> usize {
         let (used, is_whole) = line_length(rest);
-        let part = &rest[..used];
-        let is_last = match (is_whole, self.fields.line.is_empty()) {
-            (true, true) => self.fields.read(part),
-            (true, false) => {
-                let mut line = std::mem::take(&mut self.fields.line);
-                line.extend_from_slice(part);
-                self.fields.read(&line)
-            }
-            (false, _) => {
-                self.fields.line.extend_from_slice(part);
-                if self.fields.line.len() > LINE_LIMIT {
-                    self.place = Place::Lost;
-                }
-                false
-            }
-        };
+        let is_last = self.fields.receive(&mut rest[..used], is_whole);
+        if self.fields.is_too_long() {
+            self.place = Place::Lost;
+        }
         if is_last {
             self.head_heard();
         }
@@ -180,18 +150,14 @@ impl RawHeads {
         let fields = std::mem::take(&mut self.fields);
         let odd = match self.line.target() {
             _ if self.line.is_foreign() => Some(Odd::Foreign),
-            _ if fields.codings > 0 && fields.length.is_some() => Some(Odd::Ambiguous),
+            _ if fields.is_ambiguous() => Some(Odd::Ambiguous),
             target => target.map(|target| Odd::Target(Bytes::copy_from_slice(target))),
         };
         self.line.clear();
-        let framing = match (fields.codings, fields.length) {
-            (0, length) => Framing::Length(length.unwrap_or_default()),
-            _ => Framing::Chunked,
-        };
+        let framing = fields.framing();
         let is_refused = matches!(odd, Some(Odd::Foreign | Odd::Ambiguous));
-        let is_unclear = fields.bad_length || fields.bad_coding || fields.codings > 1;
         self.place = match framing {
-            _ if is_refused || is_unclear => Place::Lost,
+            _ if is_refused || fields.is_unclear() => Place::Lost,
             Framing::Length(0) => {
                 self.ended += 1;
                 Place::First
@@ -221,6 +187,11 @@ impl RawHeads {
         self.ended >= self.begun
     }
 
+    /// What is wrong with the body that hyper is reading.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.malformed.filter(|_| !self.is_in_step())
+    }
+
     /// How often something was received, if what was received last ended a request, or nothing was: the client
     /// owes us nothing, and we owe it nothing.
     pub fn between_requests(&self) -> Option<u64> {
@@ -244,51 +215,12 @@ impl RawHeads {
     }
 }
 
-impl Fields {
-    /// Reads a line; true if it is the empty one at the end.
-    fn read(&mut self, line: &[u8]) -> bool {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match line.first() {
-            None => return true,
-            Some(b'c' | b'C') => {
-                if let Some(value) = value_of(b"content-length:", line) {
-                    let length = read_length(value);
-                    self.bad_length |= length.is_none()
-                        || self.length.is_some_and(|earlier| Some(earlier) != length);
-                    self.length = self.length.or(length).or(Some(0));
-                }
-            }
-            Some(b't' | b'T') => {
-                if let Some(value) = value_of(b"transfer-encoding:", line) {
-                    self.codings += 1;
-                    self.bad_coding |= !value.eq_ignore_ascii_case(b"chunked");
-                }
-            }
-            Some(_) => {}
-        }
-        false
-    }
-}
-
 /// The length of a line at the beginning of a text, or of the text, and whether the line ends in it.
 fn line_length(text: &[u8]) -> (usize, bool) {
     match memchr(b'\n', text) {
         Some(end) => (end + 1, true),
         None => (text.len(), false),
     }
-}
-
-/// The value of a field in its line.
-fn value_of<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
-    let (start, value) = line.split_at_checked(name.len())?;
-    start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
-}
-
-fn read_length(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?;
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten()
 }
 
 /// The heads, which only the connection's own task touches, a moment at a time.

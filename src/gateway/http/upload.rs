@@ -1,5 +1,6 @@
 //! Receiving the body of a request.
 
+use std::error::Error;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
@@ -8,9 +9,9 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::application::RequestBody;
-use crate::gateway::crowd::Seat;
-use crate::gateway::http::HttpOptions;
+use crate::gateway::http::Client;
 use crate::gateway::http::head::Refusal;
+use crate::gateway::http::raw_heads;
 use crate::gateway::pace::Pace;
 use crate::gateway::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
 
@@ -18,11 +19,8 @@ use crate::gateway::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
 ///
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
-pub async fn receive(
-    mut body: Body,
-    options: &HttpOptions,
-    seat: &Seat,
-) -> Result<RequestBody, Refusal> {
+pub async fn receive(mut body: Body, client: &Client) -> Result<RequestBody, Refusal> {
+    let options = &client.server.options;
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
     }
@@ -31,8 +29,8 @@ pub async fn receive(
     }
     let mut pace = Pace::new(options.body_timeout, options.min_rate);
     let mut spool = None;
-    let mut asked = pin!(seat.asked());
-    while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), seat).await? {
+    let mut asked = pin!(client.seat.asked());
+    while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), client).await? {
         if spool.is_none() && body.is_end_stream() && part.len() <= IN_MEMORY {
             return Ok(in_one_piece(part));
         }
@@ -47,16 +45,31 @@ pub async fn receive(
     }
 }
 
+/// That nothing is wrong with the body as far as it has been heard.
+///
+/// # Errors
+/// What is wrong with it (400).
+pub fn check(client: &Client) -> Result<(), Refusal> {
+    match raw_heads::lock(&client.heads).fault() {
+        Some(reason) => Err(Refusal::malformed(reason)),
+        None => Ok(()),
+    }
+}
+
 /// The next part of a body, or none at its end.
 async fn next(
     body: &mut Body,
     pace: &mut Pace,
     mut asked: Pin<&mut impl Future<Output = ()>>,
-    seat: &Seat,
+    client: &Client,
 ) -> Result<Option<Bytes>, Refusal> {
+    let seat = &client.seat;
     loop {
         let frame = std::future::poll_fn(|context| {
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+            let polled = Pin::new(&mut *body).poll_frame(context);
+            // hyper may wait for more of what is no body, or tell less about it.
+            check(client)?;
+            if let Poll::Ready(frame) = polled {
                 seat.works();
                 return Poll::Ready(Ok(frame));
             }
@@ -80,11 +93,19 @@ async fn next(
                 Err(_trailers) => pace.moved(0),
             },
             Some(Err(error)) => {
-                let reason = format!("the body is malformed or incomplete: {error}");
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+                let reason = format!("the body is malformed or incomplete: {}", cause(&error));
+                return Err(Refusal::malformed(reason));
             }
         }
     }
+}
+
+/// What an error comes from: hyper only says that a body could not be read.
+fn cause(mut error: &dyn Error) -> &dyn Error {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
 }
 
 impl From<SpoolError> for Refusal {

@@ -365,6 +365,25 @@ fn what_is_no_request() {
     }
 }
 
+/// Neither as it is nor as `%00`.
+#[test]
+fn no_zero_byte_gets_in() {
+    for (name, value) in [
+        ("SCRIPT_NAME", "/\0"),
+        ("PATH_INFO", "/a\0b"),
+        ("QUERY_STRING", "\0"),
+        ("REQUEST_URI", "/\0"),
+        ("DOCUMENT_URI", "/\0"),
+        ("REQUEST_URI", "/a%00b"),
+        ("HTTP_X", "\0"),
+        ("OTHER", "\0"),
+    ] {
+        let given = [("REQUEST_METHOD", "GET"), (name, value)];
+        let refused = from_text(&given, RequestBody::Empty);
+        assert_eq!(refused.err(), Some(BadEnviron::Zero), "{name}={value:?}");
+    }
+}
+
 #[test]
 fn content_lengths() {
     let malformed = Err(BadEnviron::Malformed("CONTENT_LENGTH"));
@@ -392,7 +411,7 @@ fn field_name() -> impl Strategy<Value = String> {
 /// Requests that a gateway could have made, with each field once.
 fn any_request() -> impl Strategy<Value = Request> {
     let fields = proptest::collection::btree_map(field_name(), "[!-~\u{80}-\u{ff}]{0,20}", 0..8);
-    let others = proptest::collection::btree_map("[A-Z]{3}_X_[A-Z_]{1,12}", ".{0,12}", 0..4);
+    let others = proptest::collection::btree_map("[A-Z]{3}_X_[A-Z_]{1,12}", "[^\\0]{0,12}", 0..4);
     let paths = (
         "(/[a-z ü%?]{0,8}){0,2}",
         "(/[a-z ü%?]{0,8}){0,3}",
