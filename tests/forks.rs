@@ -52,16 +52,25 @@ fn sockets(pid: Pid) -> BTreeSet<String> {
     names.filter(|name| name.starts_with("socket:")).collect()
 }
 
-/// Asserts that no two processes have the same socket.
-#[track_caller]
-fn share_nothing(processes: &[Pid]) {
+/// Two processes that have the same socket, and which.
+fn shared(processes: &[Pid]) -> Option<String> {
     let mut owners: BTreeMap<String, Pid> = BTreeMap::new();
     for &pid in processes {
         for socket in sockets(pid) {
             if let Some(other) = owners.insert(socket.clone(), pid) {
-                panic!("{other:?} and {pid:?} share {socket}");
+                return Some(format!("{other:?} and {pid:?} share {socket}"));
             }
         }
+    }
+    None
+}
+
+/// Waits until no two processes have the same socket: one that has just been forked has those of its template for a moment.
+#[track_caller]
+fn share_nothing(server: &Server) {
+    let mut waits = Waits::new();
+    while let Some(shared) = shared(&others(server)) {
+        waits.wait(|| shared.clone());
     }
 }
 
@@ -73,7 +82,7 @@ fn a_worker_has_only_its_own_descriptors() {
     while others(&server).len() < 13 {
         waits.wait(|| server.log());
     }
-    share_nothing(&others(&server));
+    share_nothing(&server);
     assert_eq!(server.stop().status, 0);
 }
 
@@ -96,7 +105,7 @@ fn each_worker_has_a_connection_of_its_own() {
     let connections: Vec<_> = (0..3).map(|_| database.accept().expect("one")).collect();
     database.set_nonblocking(true).expect("set");
     assert!(database.accept().is_err(), "more than {connections:?}");
-    share_nothing(&others(&server));
+    share_nothing(&server);
     let outcome = server.stop();
     assert_eq!(outcome.status, 0);
     assert_eq!(outcome.stderr.matches(&said).count(), 1, "{outcome:#?}");
@@ -158,6 +167,43 @@ fn what_cannot_be_shared_is_named() {
             "import sqlite3; a = sqlite3.connect('base'); a.execute('create table t (c)')",
             "/base` (descriptor ",
         ),
+        (
+            "import socket; a = socket.socket()",
+            "an unconnected socket (descriptor ",
+        ),
+        (
+            "import socket; a = socket.socket(type=socket.SOCK_DGRAM)",
+            "an unconnected socket (descriptor ",
+        ),
+        (
+            "import socket; a = socket.socket(type=socket.SOCK_DGRAM); a.bind(('127.0.0.1', 0))",
+            "a socket bound to 127.0.0.1:",
+        ),
+        (
+            "import socket; a = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); a.bind('s')",
+            "a socket bound to `unix:s` (descriptor ",
+        ),
+        (
+            "import subprocess; a = subprocess.Popen(['cat'], stdin=-1)",
+            "the child process ",
+        ),
+        (
+            "import os, signal; a = os.posix_spawn('/bin/true', ['true'], {})\n\
+             os.waitid(os.P_PID, a, os.WEXITED | os.WNOWAIT)",
+            " (`true`)",
+        ),
+        (
+            "import fcntl; a = open('log', 'a'); fcntl.flock(a, fcntl.LOCK_EX)",
+            "/log` (descriptor ",
+        ),
+        (
+            "import fcntl; a = open('log', 'w'); fcntl.lockf(a, fcntl.LOCK_EX)",
+            "a lock of the file `",
+        ),
+        (
+            "import fcntl, os; a = os.open('.', os.O_RDONLY); fcntl.flock(a, fcntl.LOCK_SH)",
+            "a lock of the file `",
+        ),
         ("a = open('data')", "the open file `"),
         (
             "import tempfile; a = tempfile.TemporaryFile()",
@@ -211,11 +257,13 @@ fn what_cannot_be_shared_is_named() {
 #[test]
 fn what_can_be_shared_is_no_hindrance() {
     let code = "
-import ctypes, logging, logging.handlers, mmap, multiprocessing, os, random, signal, socket, subprocess, tempfile, threading
+import ctypes, logging, logging.handlers, mmap, multiprocessing, multiprocessing.resource_tracker, os, random, signal, socket, subprocess, tempfile, threading
 listening = socket.socket(); listening.bind(('127.0.0.1', 0)); listening.listen()
-unconnected = socket.socket(type=socket.SOCK_DGRAM)
+unconnected = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 system_log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); system_log.bind('logger')
 logger = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); logger.connect('logger')
+system_log.close()
+multiprocessing.resource_tracker.ensure_running()
 handler = logging.FileHandler('log')
 written = open('log', 'w')
 null, random_bytes = open('/dev/null', 'r+b', buffering=0), open('/dev/urandom', 'rb', buffering=0)

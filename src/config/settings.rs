@@ -129,7 +129,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "How many worker processes are always kept running. With 0 the first one is started when a request comes in; the application is imported before, unless `runner.workers.preload` is `False`.",
         "runner.workers.min = 2";
     "runner.workers.preload" Kind::Automatic, Default::Text("auto"),
-        "Whether the application is imported once, before the workers are forked, so that they share what it loaded. `False` imports it in every worker. `'auto'` does that, too, and the log says why, if the import leaves what a fork cannot share: threads, connections, devices, timers, open files that are read. `True` forks all the same, with a warning.",
+        "Whether the application is imported once, before the workers are forked, so that they share what it loaded. `False` imports it in every worker. `'auto'` does that, too, and the log says why, if the import leaves what a fork cannot share: threads, child processes, sockets that do not listen, locks of files, devices, timers, open files that are read. `True` forks all the same, with a warning.",
         "runner.workers.preload = False";
     "runner.workers.start_interval" Kind::Duration, Default::Number(1),
         "The least time between two starts of workers beyond the least number; in `supervise`, 15 s unless it is set. Replacing a worker does not wait for it, nor does the first one where there is none.",

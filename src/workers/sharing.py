@@ -4,13 +4,17 @@ Plain Python 3.8 and later, standard library only.
 
 - Threads: a fork has only the one that forks. Those that the system knows count, which libraries start without Python's
   knowledge; but not those that end before each fork, because their library knows what a fork is (OpenBLAS).
-- Connections: what one process reads, the other one misses. Listening sockets are meant to be shared, and datagram
-  sockets that nobody can answer (syslog's) do no harm.
+- Child processes: only the one that started them can wait for them; to another it looks as if they had ended. Not the one
+  of `multiprocessing` that keeps account of what is shared.
+- Sockets: what one process reads, the other one misses, and one that is not connected yet will be, by all of them. Listening
+  ones are meant to be shared: each connection goes to one process, and a second one could not listen at the same address.
+  Datagram sockets that nobody can answer (syslog's) do no harm.
+- Locks of files: one process has them, or all have and each takes itself for the only one.
 - What one process is told and the other one misses: epoll, eventfd, inotify, timers; and pipes that another process writes
   to.
 - Devices, whose drivers know the process that opened them; not terminals, `/dev/null` and their like.
 - Files that are read: there is one position for all, and a database takes locks that a fork loses. Files that are only
-  written or appended to are logs; what is mapped into memory is read there.
+  written or appended to without a lock are logs; what is mapped into memory is read there.
 
 What this process was started with, and what runner gave it, was there before.
 """
@@ -34,6 +38,7 @@ class Sharing:
     def __init__(self, ours):
         self.ours = set(ours)
         self.inherited = set()
+        self.children = set(children())
         for number in numbers():
             if is_inherited(number):
                 self.ours.add(number)
@@ -55,6 +60,7 @@ class Sharing:
         if found and len(found) == native_threads():
             try_fork()
             found = list(threads())
+        found += [told_of_child(child) for child in children() if child not in self.children]
         found += timers()
         found += self.descriptors()
         told = found[:MOST] + (["%d more" % (len(found) - MOST)] if len(found) > MOST else [])
@@ -118,9 +124,14 @@ def lines(path):
         return []
 
 
+def about(number):
+    """What the system tells of a descriptor, if it does."""
+    return lines("/proc/self/fdinfo/%d" % number)
+
+
 def flags(number):
     """Those that it was opened with; only written to, where the system does not tell."""
-    for line in lines("/proc/self/fdinfo/%d" % number):
+    for line in about(number):
         if line.startswith("flags:"):
             return int(line.split()[1], 8)
     return os.O_WRONLY
@@ -135,6 +146,8 @@ def hindrance(number, mapped, written):
         path = "?"
     if stat.S_ISSOCK(mode):
         return connection(number)
+    if any(line.startswith("lock:") for line in about(number)):
+        return "a lock of the file `%s`" % path
     if stat.S_ISFIFO(mode):
         theirs = flags(number) & ACCESS == os.O_RDONLY and identity(number) not in written
         return "a pipe that another process writes to" if theirs else None
@@ -161,23 +174,55 @@ def connection(number):
     waits = os.get_blocking(number)
     opened = socket.socket(fileno=os.dup(number))
     try:
-        if opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        own, peer = address(opened.getsockname), address(opened.getpeername)
+        if is_listening(opened):
             return None
-        peer = opened.getpeername()
-        if opened.family == socket.AF_UNIX and opened.type != socket.SOCK_STREAM and not opened.getsockname():
+        if opened.family == socket.AF_UNIX and opened.type != socket.SOCK_STREAM and not own:
             return None
-    except OSError:
-        return None
     finally:
         opened.close()
         # Where there is a timeout for all sockets, that has been changed, and for all descriptors of this one.
         os.set_blocking(number, waits)
-    if isinstance(peer, tuple) and len(peer) >= 2 and isinstance(peer[0], str):
-        host = "[%s]" % peer[0] if ":" in peer[0] else peer[0]
-        return "a connection to %s:%s" % (host, peer[1])
-    if isinstance(peer, bytes):
-        peer = os.fsdecode(peer)
-    return "a connection to `unix:%s`" % peer if peer and isinstance(peer, str) else "a connected socket"
+    if peer is not None:
+        return "a connection to %s" % peer if peer else "a connected socket"
+    return "a socket bound to %s" % own if own else "an unconnected socket"
+
+
+def is_listening(opened):
+    try:
+        return opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:  # it is of a kind that cannot
+        return False
+
+
+def address(get):
+    """In words; "" if it has no name, `None` if there is none."""
+    try:
+        found = get()
+    except OSError:
+        return None
+    if isinstance(found, tuple) and len(found) >= 2 and isinstance(found[0], str) and isinstance(found[1], int):
+        host = "[%s]" % found[0] if ":" in found[0] else found[0]
+        return "%s:%d" % (host, found[1]) if found[1] else ""
+    if isinstance(found, bytes):
+        found = os.fsdecode(found)
+    return "`unix:%s`" % found if found and isinstance(found, str) else ""
+
+
+def children():
+    """The processes that this one has started and not waited for."""
+    try:
+        tasks = os.listdir("/proc/self/task")
+    except OSError:
+        return []
+    found = [child for task in tasks for line in lines("/proc/self/task/%s/children" % task) for child in line.split()]
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    return [child for child in map(int, found) if child != getattr(tracker, "_pid", None)]
+
+
+def told_of_child(child):
+    name = "".join(lines("/proc/%d/comm" % child)).rstrip("\n")
+    return "the child process %d (`%s`)" % (child, name)
 
 
 def threads():
