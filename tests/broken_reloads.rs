@@ -1,4 +1,4 @@
-//! A version that cannot be started is reloaded under load: nobody notices but whoever asked for it.
+//! A version that cannot be started fails the start, and a reload: it is reloaded under load: nobody notices but whoever asked for it.
 
 mod support;
 
@@ -52,6 +52,62 @@ const BROKEN: [(&str, &[&str]); 4] = [
         ],
     ),
 ];
+
+/// What can be imported, but whose workers, or the template that forks them, end before a worker has begun to serve.
+const DOOMED: [(&str, &str); 4] = [
+    (
+        "import os, sys\nclass Output:\n    def flush(self):\n        os._exit(3)\nsys.stdout = Output()\n",
+        "the template exited with status 3",
+    ),
+    (
+        "import os\nos.register_at_fork(after_in_child=lambda: os._exit(4))\n",
+        "exited with status 4 before it was ready",
+    ),
+    (
+        "import sys\ndef hook(event, _):\n    if event == 'socket.__new__':\n        raise RuntimeError(event)\n\
+         sys.addaudithook(hook)\n",
+        "exited with status 1 before it was ready",
+    ),
+    (
+        "import os, threading\nos.register_at_fork(after_in_child=threading.Event().wait)\n",
+        "was killed by SIGKILL before it was ready",
+    ),
+];
+
+#[test]
+fn an_application_whose_workers_never_begin_to_serve_fails_the_start_and_a_reload() {
+    for (text, reason) in DOOMED {
+        // Three times as long is waited for what hangs.
+        let limit = if text.contains("wait") {
+            "'3s'"
+        } else {
+            "'60s'"
+        };
+        let file = FILE.replace("'5s'", limit);
+        let broken = format!("{text}{}", version(2));
+        let folder = Folder::new()
+            .file("app.py", &broken)
+            .file("app.ini", format!("{file}preload = True\n"));
+        let outcome = folder.runner(["runIni", "app.ini"]).run();
+        assert_eq!(outcome.status, 1, "{outcome:#?}");
+        let error = "\nerror: no worker has begun to serve in 3 attempts: ";
+        assert!(outcome.stderr.contains(error), "{outcome:#?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:#?}");
+        assert!(!outcome.stderr.contains("serving"), "{outcome:#?}");
+
+        let server = folder
+            .clone()
+            .file("app.py", version(1))
+            .runner(["runIni", "app.ini"])
+            .start();
+        std::fs::write(server.folder().path("app.py"), &broken).expect("a file");
+        let outcome = server.folder().runner(["reload", "app.ini"]).run();
+        assert_eq!(outcome.status, 1, "{outcome:#?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:#?}");
+        assert_eq!(server.get("/").ok(), "version 1");
+        assert_eq!(server.stop().status, 0);
+    }
+}
 
 /// Afresh, each worker imports it by itself.
 #[test]

@@ -13,19 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::left_behind::FAREWELL;
 use super::link::Link;
 use super::pool::WorkerId;
-use super::staff::{Event, Member, Order, Source, Staff, Stopping, TemplateId};
+use super::staff::{Event, Member, Order, Source, Staff, TemplateId};
 use super::template::{Inbox, Template};
 use super::watch::{self, Watch};
-use super::{MOMENT, Preload, Shared, lock, reader};
+use super::{Preload, Shared, lock, reader};
 use crate::faults::{self, caught};
 use crate::log;
 use crate::unix::Process;
 
-/// The first delay after a worker could not be started; it doubles each time. Workers that end without having been asked
-/// anything are not started more often, either.
-pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
-/// The longest such delay.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long a template may take to fork, the first time, if there is no worker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -75,6 +70,7 @@ impl Staff {
                         process: None,
                         order: None,
                         watch: None,
+                        beginning: None,
                         open_lanes: None,
                         lost: false,
                         overdue: false,
@@ -217,7 +213,7 @@ impl Staff {
         }
     }
 
-    /// A worker exists: it gets requests.
+    /// A worker exists: it gets requests, and begins.
     pub(super) fn joined(&mut self, worker: WorkerId, process: Option<Arc<Process>>) {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
@@ -227,6 +223,7 @@ impl Staff {
             member.watch = Some(Watch::new(&self.shared, worker, order.line, process));
         }
         member.process = process;
+        member.beginning = Some(Instant::now());
         member.open_lanes = Some(member.links.len());
         let links = std::mem::take(&mut member.links);
         let lanes = links.len();
@@ -242,76 +239,35 @@ impl Staff {
         }
         self.shared.wake();
         self.deaf = 0;
-        self.weigh_new(worker);
-        self.succeed(worker);
     }
 
-    /// The application could not be imported, which was begun at some time.
-    pub(super) fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
-        self.members
-            .retain(|_, member| member.source != id || member.was_ordered());
-        if let Some(source) = self.sources.get_mut(&id) {
-            // It has said so, and ends.
-            source.loading = None;
-            source.end_by = Some(Instant::now() + MOMENT);
+    /// A worker has begun to serve. Not before then has its start succeeded, and may whom it replaces leave.
+    pub(super) fn begun(&mut self, worker: WorkerId) {
+        let member = self.members.get_mut(&worker);
+        if member.and_then(|member| member.beginning.take()).is_some() {
+            self.weigh_new(worker);
+            self.succeed(worker);
         }
-        self.failed(error, begun);
     }
 
-    /// A worker that was ordered at some time could not be started: the end of the start, later on a reason to wait
-    /// before the next attempt.
-    pub(super) fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
-        if let Some(starting) = self.starting.take() {
-            lock(&self.shared.pool).close(Instant::now());
-            let shared = Arc::clone(&self.shared);
-            let (done, stopped) = oneshot::channel();
-            self.stopping = Some(Stopping {
-                done,
-                deadline: Instant::now(),
-            });
-            tokio::spawn(async move {
-                // The error is told when nothing is left running. `shared` keeps the inbox open until then.
-                let _ = stopped.await;
-                drop(shared);
-                let _ = starting.send(Err(error));
-            });
-            return;
-        }
-        if self.stopping.is_some() && !lock(&self.shared.pool).is_crowded() {
-            // Nothing waits for one: there is no next attempt.
-            return;
-        }
-        let delay = self.back_off(&format!("{error:#}"), ordered);
-        log!(
-            "{error:#}\nthe next attempt is in {:.1} s",
-            delay.as_secs_f64()
-        );
-    }
-
-    /// A worker that was ordered at some time could not be started: how long to wait before the next attempt. Of those
-    /// that were ordered together, only the first failure counts.
-    pub(super) fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
-        let now = Instant::now();
-        let recovered = {
-            let roster = lock(&self.shared.roster);
-            roster.has_recovered(&lock(&self.shared.pool))
+    /// Ends workers that exist for long enough and have not begun to serve.
+    pub(super) fn end_slow_beginners(&mut self, now: Instant) {
+        let limit = self.options.start_timeout;
+        let is_slow = |member: &Member| {
+            let begins = member.beginning.filter(|_| !member.killed);
+            begins.is_some_and(|since| now - since >= limit)
         };
-        if ordered >= self.not_before {
-            self.failures = if recovered { 1 } else { self.failures + 1 };
-            self.failed_at = now;
-            self.not_before = now + delay(self.failures);
+        let slow = self.members.iter().filter(|(_, member)| is_slow(member));
+        let slow: Vec<WorkerId> = slow.map(|(&worker, _)| worker).collect();
+        for worker in slow.into_iter().filter(|_| !limit.is_zero()) {
+            let process = self.members.get(&worker).and_then(|it| it.process.as_ref());
+            let name = process.map_or_else(String::new, |process| format!(" {}", process.id()));
+            let seconds = limit.as_secs_f64();
+            log!(
+                "worker{name} has not begun to serve within {seconds} s (runner.start_timeout); it is ended"
+            );
+            self.kill(worker);
         }
-        self.disappoint(failure);
-        self.not_before.saturating_duration_since(now)
-    }
-
-    /// Something that was to serve does not: whoever waits for all is told.
-    pub(super) fn disappoint(&mut self, failure: &str) {
-        for awaiting in self.awaiting.drain(..) {
-            // Nobody to tell is no matter.
-            let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
-        }
-        lock(&self.shared.roster).failed(failure);
     }
 
     /// Asks those that take too long to import the application where they are, before they are ended for it.
@@ -434,29 +390,4 @@ async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: Cancellatio
     drop(pool);
     shared.wake();
     shared.tell(Event::LaneClosed(seat.0));
-}
-
-/// How long to wait after a worker could not be started: a tenth of a second, doubled for each time in a row, at most half
-/// a minute.
-fn delay(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    FIRST_DELAY
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_DELAY)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::delay;
-
-    #[test]
-    fn delays_double_up_to_half_a_minute() {
-        let delays: Vec<u128> = [1, 2, 3, 9, 10, 1000]
-            .map(|failures| delay(failures).as_millis())
-            .to_vec();
-        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000]);
-        assert!(delay(u32::MAX) <= Duration::from_secs(30));
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::hiring::FIRST_DELAY;
+use super::attempts::FIRST_DELAY;
 use super::left_behind::{FAREWELL, LeftBehind};
 use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
@@ -56,8 +56,9 @@ impl Staff {
             && self.stopping.is_none()
         {
             let failure = format!("the template {}", self.cause(status, false));
-            let delay = self.back_off(&failure, Instant::now()).as_secs_f64();
-            log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
+            if let Some(delay) = self.ended_early(&failure, Instant::now()) {
+                log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
+            }
         }
         if let Some(pid) = source.pid {
             self.leave_behind(pid, source.becomes);
@@ -199,7 +200,9 @@ impl Staff {
         if !began {
             let failure = format!("worker{name} {cause} before it was ready");
             let ordered = member.as_ref().map_or_else(Instant::now, |it| it.since);
-            let delay = self.back_off(&failure, ordered).as_secs_f64();
+            let Some(delay) = self.ended_early(&failure, ordered) else {
+                return;
+            };
             log!("{failure}; it is replaced in {delay:.1} s");
             let template = member.map(|member| member.source);
             let sound = |other: &Member| Some(other.source) == template && other.serves();

@@ -6,8 +6,8 @@
 //!   whether it can be forked, `forked.py`, which has a fork forget what is not its own, `worker.py`, and `exchange.py`,
 //!   which is one request and its answer; they write to the log by `output.py`, and use what `kept.py` keeps of Python as
 //!   it was before the application came;
-//! - [`staff`]: how many workers there are; `hiring` starts them, `leaving` sees them off, `parting` lets them run
-//!   dry first;
+//! - [`staff`]: how many workers there are; `hiring` starts them, `attempts` says what becomes of starts that fail, `leaving`
+//!   sees them off, `parting` lets them run dry first;
 //! - `left_behind`: what workers have started, which ends with them;
 //! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;
 //! - [`roster`]: who is there, for those who ask;
@@ -39,6 +39,7 @@ use staff::Event;
 use task::Task;
 use turnover::Turnover;
 
+mod attempts;
 mod chooser;
 pub mod clock;
 pub mod frames;

@@ -72,10 +72,10 @@ impl<W: Wire> Pool<W> {
         }
     }
 
-    /// Whether a worker has begun to serve.
+    /// Whether a worker has begun to serve, with its main thread, which is the last to do so.
     pub(super) fn has_begun(&self, id: WorkerId) -> bool {
-        let posts = self.workers.get(&id).map(|worker| &worker.posts);
-        posts.is_some_and(|posts| posts.iter().any(|post| post.link.thread() != 0))
+        let main = self.workers.get(&id).and_then(|it| it.posts.first());
+        main.is_some_and(|post| post.link.thread() != 0)
     }
 
     /// Since when a worker has had nothing to do.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::frames::{Frames, Part};
 use super::lane::Confused;
 use super::pool::{Pool, Seat};
+use super::staff::Event;
 use super::task::Task;
 use super::{Shared, lock};
 use crate::application::{BlockSender, Errors, Response, ResponseBody};
@@ -44,6 +45,8 @@ pub async fn read_lane(
     let mut frames = Frames::default();
     // Dropped in the middle, it breaks the answer off.
     let mut body: Body = None;
+    // The main thread is the last of a worker's to begin.
+    let mut begins = seat.1 == 0;
     loop {
         let last = tokio::select! {
             biased;
@@ -62,6 +65,9 @@ pub async fn read_lane(
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && !last => continue,
             Ok(0) | Err(_) => break,
             Ok(_) => {}
+        }
+        if std::mem::take(&mut begins) {
+            shared.tell(Event::Begun(seat.0));
         }
         collect(shared, seat)?;
         while let Some(part) = frames.take()? {

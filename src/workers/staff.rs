@@ -38,6 +38,8 @@ pub enum Event {
     Said(TemplateId, Message),
     /// A template's process has ended.
     Exited(TemplateId, ExitStatus),
+    /// A worker has begun to serve.
+    Begun(WorkerId),
     /// All that a lane sent is read.
     LaneClosed(WorkerId),
     /// A worker sent what makes no sense.
@@ -99,6 +101,8 @@ pub(super) struct Member {
     pub(super) order: Option<Order>,
     /// The same once it exists.
     pub(super) watch: Option<Watch>,
+    /// Since when it exists without having begun to serve.
+    pub(super) beginning: Option<Instant>,
     /// How many lanes are still to be read; `None` until it exists.
     pub(super) open_lanes: Option<usize>,
     /// Neither starting nor serving any more.
@@ -270,6 +274,7 @@ impl Staff {
     fn act(&mut self, now: Instant) {
         self.ask_slow_starters(now);
         self.end_deaf_template(now);
+        self.end_slow_beginners(now);
         self.end_slow_leavers(now);
         self.end_slow_sources(now);
         self.end_left_behind(now);
@@ -333,6 +338,7 @@ impl Staff {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let limit = self.options.start_timeout;
         let loading = self.sources.values().filter_map(|source| source.loading);
+        let loading = loading.chain(self.members.values().filter_map(|it| it.beginning));
         let orders = self
             .members
             .values()
@@ -363,6 +369,7 @@ impl Staff {
         match event {
             Event::Said(source, message) => self.said(source, message),
             Event::Exited(source, status) => self.exited(source, status),
+            Event::Begun(worker) => self.begun(worker),
             Event::LaneClosed(worker) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.open_lanes = member.open_lanes.map(|open| open.saturating_sub(1));

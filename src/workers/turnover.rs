@@ -83,9 +83,13 @@ fn draw(limit: u64, random: u64) -> u64 {
 }
 
 impl Member {
-    /// It gets requests.
+    fn has_begun(&self) -> bool {
+        self.open_lanes.is_some() && self.beginning.is_none()
+    }
+
+    /// It has begun to serve, and gets requests.
     pub(super) fn serves(&self) -> bool {
-        !self.lost && self.open_lanes.is_some()
+        !self.lost && self.has_begun()
     }
 }
 
@@ -106,7 +110,7 @@ impl Staff {
     /// Whether a worker is about to take the place of one that still works.
     fn is_successor(&self, member: &Member) -> bool {
         let predecessor = member.replaces.and_then(|old| self.members.get(&old));
-        member.open_lanes.is_none() && predecessor.is_some_and(|old| !old.lost)
+        !member.has_begun() && predecessor.is_some_and(|old| !old.lost)
     }
 
     /// Requests wait and no lane is free: one more worker, if there may be.
