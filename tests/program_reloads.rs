@@ -391,7 +391,7 @@ fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
     assert_eq!(server.get("/").ok(), "version 1");
     assert_eq!(pids(&folder), first);
     server.wait_for_log(|log| {
-        log.contains("runner: the reload failed, and what is not named here goes on as before:\n")
+        log.contains("runner: the reload failed, and what is not named here goes on:\n")
     });
 
     // Another does not come up: it is down, since its old file is gone; one whose words had changed runs as before.

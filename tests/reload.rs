@@ -91,7 +91,7 @@ fn reload(server: &Server, outcome: &str) -> String {
 }
 
 const RELOADED: &str = "runner: reloaded\n";
-const FAILED: &str = "runner: the reload failed, and what is not named here goes on as before:\n";
+const FAILED: &str = "runner: the reload failed, and what is not named here goes on:\n";
 
 #[test]
 fn the_new_version_answers_on_the_connections_that_there_are() {

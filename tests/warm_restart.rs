@@ -7,7 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use support::http::Waits;
 use support::load::Load;
 use support::{Folder, Program, Server};
@@ -280,4 +280,45 @@ fn nothing_is_lost_by_versions_that_cannot_be_started() {
     let report = load.stop();
     report.is_whole();
     assert_eq!(server.stop().status, 0);
+}
+
+/// What the old master keeps running ends when the new one has begun: a program of `runner`'s own waits for its address
+/// rather than being started in vain.
+#[test]
+fn programs_of_runners_own_wait_for_their_address() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    for url in [&format!("tcp://127.0.0.1:{port}"), "unix:side.sock"] {
+        let side = format!(
+            "#!/usr/bin/env -S runner runIni\nurl = '{url}'\nrunner.workers.max = 1\n\
+             app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])\n"
+        );
+        let folder = folder(&format!("{FILE}Program ./side.ini\n")).executable("side.ini", side);
+        let first = master(&folder).start();
+        let serving = |log: &str| log.matches("runner: serving ").count() == 2;
+        first.wait_for_log(serving);
+        let status = folder.runner(["status", "--format", "json", "app"]).run();
+        let status: serde_json::Value = serde_json::from_str(status.success()).expect("JSON");
+        let old = status["programs"][0]["pid"].as_i64().expect("a process");
+        let old = Pid::from_raw(i32::try_from(old).expect("a process")).expect("a process");
+        // It has its address until it goes on.
+        kill_process(old, Signal::STOP).expect("it runs");
+        install(&folder, 2);
+        let second = master(&folder).start();
+        second.wait_for_log(|log| log.contains("runner: waiting for the program that ends at `"));
+        assert!(!serving(&second.log()), "{}", second.log());
+        kill_process(old, Signal::CONT).expect("it runs");
+        second.wait_for_log(serving);
+        assert_eq!(first.wait().status, 0);
+        let socket = folder.path("side.sock").display().to_string();
+        let page = match url.strip_prefix("tcp") {
+            Some(rest) => folder.curl([format!("http{rest}/")]),
+            None => folder.curl(["--unix-socket", &socket, "http://localhost/"].map(str::to_owned)),
+        };
+        assert_eq!(page.success(), "version 2");
+        let said = second.stop();
+        assert_eq!(said.status, 0);
+        assert!(!said.stderr.contains("started again"), "{said:?}");
+    }
 }

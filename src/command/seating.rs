@@ -2,18 +2,24 @@
 //! one before it.
 
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::command::failure::Failure;
 use crate::command::line::Scope;
 use crate::command::master;
-use crate::gateway::listener::Listener;
+use crate::gateway::listener::{InUse, Listener};
 use crate::gateway::socket_url::{ALL_PASSED, SocketUrl};
 use crate::supervisor::control::{Handed, Handover, Place};
-use crate::supervisor::seat::{Claim, Seat, SeatOptions};
+use crate::supervisor::seat::{Claim, Seat, SeatOptions, Told};
 use crate::supervisor::successor;
 use crate::supervisor::supervision::Supervision;
+use crate::supervisor::tether;
+
+/// How often it is looked whether an address is free.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Whether a server is a master, as the settings say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +117,37 @@ impl Claimed {
                 Seat::with_socket(&path, place).map(Some)
             }
             Self::Supervised(claim) => claim.take().map(Some),
+        }
+    }
+}
+
+/// Listens where another process may do so that is about to end, since the master that keeps this one running has taken
+/// the place of another: waits until it does.
+///
+/// # Errors
+/// Nothing can listen there; or a signal told us to end while we waited.
+pub fn when_free(
+    url: &SocketUrl,
+    bind: impl Fn() -> anyhow::Result<Listener>,
+) -> anyhow::Result<Listener> {
+    let until = Instant::now() + tether::patience();
+    let mut told = None;
+    loop {
+        let result = bind();
+        let error = match result {
+            Err(error) if error.is::<InUse>() && Instant::now() < until => error,
+            result => return result,
+        };
+        match &told {
+            None => {
+                crate::log!(
+                    "waiting for the program that ends at `{url}`: {}",
+                    error.root_cause()
+                );
+                told = Some(Told::listen()?);
+            }
+            Some(told) if told.is_told() => bail!("interrupted"),
+            Some(_) => thread::sleep(PAUSE),
         }
     }
 }

@@ -162,11 +162,11 @@ impl Neighbour {
 }
 
 impl Service {
-    /// Begins to serve the first version, and says so.
+    /// Begins to serve the first version, and says so. If that is a succession, what runs beside the one before ends.
     ///
     /// # Errors
     /// The system has no descriptors left.
-    pub fn open(version: Version) -> anyhow::Result<Self> {
+    pub fn open(version: Version, is_succession: bool) -> anyhow::Result<Self> {
         let current = Arc::new(Current::new(version.application));
         let listener = version.listener.context("there is no socket to serve")?;
         let is_tcp = listener.http_url().is_some();
@@ -192,7 +192,11 @@ impl Service {
             started: Instant::now(),
             lifetime: version.lifetime,
             watched: version.watched,
-            programs: Programs::start(&version.programs, &version.environment),
+            programs: Programs::start(
+                &version.programs,
+                &version.environment,
+                is_succession.then_some(version.patience),
+            ),
         })
     }
 

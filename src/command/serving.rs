@@ -111,7 +111,9 @@ impl Master {
         // Its files are the user's own, who is to remove them, too.
         let mut claim = identity.act(|| seating.clone().claim())?;
         let handover = claim.handover()?;
-        let listener = seating::listen(handover.sockets, &plan.url, |url| identity.listen(url))?;
+        let listener = seating::listen(handover.sockets, &plan.url, |url| {
+            seating::when_free(url, || identity.listen(url))
+        })?;
         identity.assume()?;
         unix::forbid_tracing();
         plan.find_folder()?;
@@ -326,10 +328,12 @@ impl Master {
                 self.failure = switched.err().map(Failure::World);
             }
             None => {
-                if let Some(claim) = self.claim.take() {
+                let claim = self.claim.take();
+                let is_succession = claim.as_ref().is_some_and(Claimed::is_succession);
+                if let Some(claim) = claim {
                     self.seat = claim.take()?;
                 }
-                let service = Service::open(version)?;
+                let service = Service::open(version, is_succession)?;
                 self.notifier.ready(&status(&service));
                 self.service = Some(service);
                 successor::say_ready();
@@ -356,9 +360,7 @@ impl Master {
                 }
             },
             Some(text) => {
-                crate::log!(
-                    "the reload failed, and what is not named here goes on as before:\n{text}"
-                );
+                crate::log!("the reload failed, and what is not named here goes on:\n{text}");
                 self.notifier.reload_failed(text);
             }
         }

@@ -1,5 +1,6 @@
 //! Making listening sockets: for an address, as a file, from a descriptor.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
@@ -95,9 +96,21 @@ pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> 
     bail!("no port is free on all of its addresses")
 }
 
+/// Another process has an address; in which words.
+#[derive(Debug)]
+pub struct InUse(String);
+
+impl fmt::Display for InUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InUse {}
+
 fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
     match error {
-        Errno::ADDRINUSE => anyhow!(
+        Errno::ADDRINUSE => InUse(format!(
             "port {} is in use on {}{}",
             address.port(),
             address.ip(),
@@ -107,7 +120,8 @@ fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
                     " (sockets that systemd passes are served if no address is on the command line)",
                 false => "",
             }
-        ),
+        ))
+        .into(),
         Errno::ACCESS => anyhow!(
             "no permission to use port {} on {}",
             address.port(),
@@ -221,7 +235,7 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
     let mut stale = OwnFile::at(path)?;
     if is_served(path) {
         stale.leave();
-        bail!("the socket is in use by another program");
+        return Err(InUse("the socket is in use by another program".to_owned()).into());
     }
     let removed = stale.remove();
     removed.context("cannot replace the socket that nobody listens on")

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::gateway::activation;
 use crate::gateway::binding;
+pub use crate::gateway::binding::InUse;
 use crate::gateway::crowd::Crowd;
 use crate::gateway::passing::{self, Passed, Passer};
 use crate::gateway::socket_url::{Descriptor, Host, SocketUrl};

@@ -14,7 +14,7 @@ use super::file_version::FileVersion;
 use super::group::{Group, LAST_MOMENTS};
 use super::order::Order;
 use super::supervision::SideProgram;
-use super::tether::{Line, Said};
+use super::tether::{self, Line, Said};
 use crate::children;
 use crate::log;
 use crate::unix;
@@ -106,6 +106,8 @@ pub(super) struct Keeper {
     reloads: mpsc::UnboundedReceiver<Asker>,
     /// Who waits for it to come up, since it did not run when they asked.
     watchers: Vec<Asker>,
+    /// How long it may wait for the address of one that is about to end: at its first start.
+    patience: Option<Duration>,
 }
 
 impl Keeper {
@@ -128,8 +130,14 @@ impl Keeper {
             end: ends,
             reloads: reloading,
             watchers: Vec::new(),
+            patience: None,
         };
         (keeper, handle)
+    }
+
+    /// The same, in place of one that another master keeps running, which has so long to end.
+    pub(super) fn in_place(self, patience: Option<Duration>) -> Self {
+        Self { patience, ..self }
     }
 
     /// Keeps it running until it is to end.
@@ -170,7 +178,7 @@ impl Keeper {
     }
 
     /// Starts it, as the leader of a process group.
-    fn spawn(&self) -> io::Result<Run> {
+    fn spawn(&mut self) -> io::Result<Run> {
         let mut command = Command::new(&self.program.program);
         command.args(&self.program.arguments);
         for (name, value) in &self.environment {
@@ -186,6 +194,9 @@ impl Keeper {
             .stderr(Stdio::inherit());
         unix::lead_group(&mut command);
         let line = Line::to(&mut command)?;
+        if let Some(patience) = self.patience.take() {
+            tether::grant(&mut command, patience + LAST_MOMENTS);
+        }
         // Before it can read them.
         let files = versions(&self.program);
         let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;

@@ -48,6 +48,15 @@ struct Asked {
 impl Slot {
     /// Keeps a program running from now on.
     fn start(program: &SideProgram, environment: &Environment) -> Self {
+        Self::start_in_place(program, environment, None)
+    }
+
+    /// The same, in place of one that another master keeps running, which has so long to end.
+    fn start_in_place(
+        program: &SideProgram,
+        environment: &Environment,
+        patience: Option<Duration>,
+    ) -> Self {
         // What its processes leave behind is ours to wait for.
         children::adopt_orphans();
         let (keeper, handle) = Keeper::new(program.clone(), environment.clone());
@@ -55,7 +64,7 @@ impl Slot {
             program: program.clone(),
             environment: environment.clone(),
             handle,
-            task: AbortOnDropHandle::new(tokio::spawn(keeper.keep())),
+            task: AbortOnDropHandle::new(tokio::spawn(keeper.in_place(patience).keep())),
         }
     }
 
@@ -78,10 +87,16 @@ impl Slot {
 }
 
 impl Programs {
-    /// Keeps programs running from now on. Must be called within a tokio runtime.
+    /// Keeps programs running from now on: if another master does so till now, in place of those, which have so long to
+    /// end. Must be called within a tokio runtime.
     #[must_use]
-    pub fn start(programs: &[SideProgram], environment: &Environment) -> Self {
-        let slots = programs.iter().map(|one| Slot::start(one, environment));
+    pub fn start(
+        programs: &[SideProgram],
+        environment: &Environment,
+        patience: Option<Duration>,
+    ) -> Self {
+        let start = |one| Slot::start_in_place(one, environment, patience);
+        let slots = programs.iter().map(start);
         Self(Arc::new(Mutex::new(slots.collect())))
     }
 

@@ -212,13 +212,18 @@ impl Claim {
 }
 
 /// Whether this process is told to end while nobody looks at its signals.
-struct Told {
+#[derive(Debug)]
+pub struct Told {
     flag: Arc<AtomicBool>,
     signals: Vec<SigId>,
 }
 
 impl Told {
-    fn listen() -> io::Result<Self> {
+    /// Looks at its signals from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn listen() -> io::Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         let listen = |signal| signal_hook::flag::register(signal, Arc::clone(&flag));
         let signals = [SIGTERM, SIGINT].into_iter().map(listen);
@@ -228,7 +233,9 @@ impl Told {
         })
     }
 
-    fn is_told(&self) -> bool {
+    /// Whether it was told.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 }

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::getppid;
@@ -24,6 +25,10 @@ use crate::unix;
 
 /// Tells a program which descriptor is its end, and whose child it is for: `NUMBER:PID`. Not for users.
 pub const VARIABLE: &str = "RUNNER_KEPT";
+
+/// Tells a program that it takes the place of one that is about to end, whose child it is, and how many milliseconds that
+/// one has for it: `PID:NUMBER`. Not for users.
+const PATIENCE: &str = "RUNNER_PATIENCE";
 
 /// The longest line of a program, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -131,6 +136,22 @@ fn hand_down(command: &mut Command, end: OwnedFd) {
     unix::hand_down(command, end);
 }
 
+/// Has a program that is about to be started wait so long for an address that another one has, if it is one of `runner`'s
+/// own.
+pub(super) fn grant(command: &mut Command, patience: Duration) {
+    let value = format!("{}:{}", std::process::id(), patience.as_millis());
+    command.env(PATIENCE, value);
+}
+
+/// How long such a variable has us wait, if it is meant for a child of our parent.
+fn granted(value: &str) -> Option<Duration> {
+    let (parent, patience) = value.split_once(':')?;
+    let own = getppid().map(|pid| pid.as_raw_nonzero().get());
+    let is_ours = own.is_some() && own == parent.parse().ok();
+    let patience = patience.parse().ok().filter(|_| is_ours);
+    patience.map(Duration::from_millis)
+}
+
 /// The descriptor that a variable names, `NUMBER:PID`, if it is meant for a child of our parent: the parent's environment
 /// may have come down to others.
 ///
@@ -148,6 +169,16 @@ pub(super) fn inherited(value: &str) -> anyhow::Result<OwnedFd> {
 /// The end of this process, if a master keeps it running.
 static END: Mutex<Option<StdUnixStream>> = Mutex::new(None);
 
+/// How long this process waits for its address.
+static WAIT: OnceLock<Duration> = OnceLock::new();
+
+/// How long to wait for an address that another process has: where that is one that is about to end, since a master that
+/// keeps this process running has taken the place of another.
+#[must_use]
+pub fn patience() -> Duration {
+    WAIT.get().copied().unwrap_or_default()
+}
+
 fn end() -> MutexGuard<'static, Option<StdUnixStream>> {
     END.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -155,6 +186,10 @@ fn end() -> MutexGuard<'static, Option<StdUnixStream>> {
 /// Finds out whether a master keeps this process running, and says to it that we know. To be called once, before anything
 /// else is done: the processes that we start are not to find the same.
 pub fn inherit() {
+    let patience = unix::take_variable(PATIENCE);
+    if let Some(patience) = patience.and_then(|value| granted(value.to_str()?)) {
+        let _ = WAIT.set(patience);
+    }
     let Some(value) = unix::take_variable(VARIABLE) else {
         return;
     };
