@@ -332,6 +332,18 @@ impl Seat {
         self.member.waits()
     }
 
+    /// A place for one more request on this connection, which may need a descriptor of its own; none if all are taken.
+    #[must_use]
+    pub fn beside(&self) -> Option<Seat> {
+        if self.is_crowded() {
+            return None;
+        }
+        let seat = self.crowd.enter();
+        // Nobody would hear it if it were asked to leave.
+        seat.works();
+        Some(seat)
+    }
+
     /// Asks it to leave.
     pub fn ask(&self) {
         self.member.ask();

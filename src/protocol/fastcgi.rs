@@ -250,6 +250,12 @@ impl End {
         outcome: Outcome::Complete,
     };
 
+    /// The end of a request for which there is no room.
+    pub const OVERLOADED: Self = Self {
+        status: 0,
+        outcome: Outcome::Overloaded,
+    };
+
     /// Reads the content.
     ///
     /// # Errors

@@ -20,9 +20,13 @@ pub struct Limits {
     pub connections: usize,
     /// The answer to `FCGI_MAX_REQS`, and how many requests one connection may have under way.
     pub requests: usize,
-    /// How long a request's variables may be altogether, in bytes.
+    /// How long a request's variables may be altogether, in bytes; those of all requests that a connection is sending,
+    /// [`IN_ALL`] times that.
     pub params: usize,
 }
+
+/// See [`Limits::params`]: web servers send one request after another, or several of some kilobytes.
+const IN_ALL: usize = 4;
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ pub enum Event {
         /// The request, which may not have been announced by [`Event::Begin`] yet, or may have been aborted already.
         id: u16,
     },
-    /// The variables of a request are longer than [`Limits::params`]. To be answered with 431.
+    /// The variables of a request are longer than [`Limits::params`], or those of all are. To be answered with 431.
     TooLarge {
         /// The request.
         id: u16,
@@ -72,7 +76,10 @@ pub struct Responder {
 #[derive(Debug)]
 enum Stage {
     Params(BytesMut),
-    Body,
+    Body {
+        /// How long its variables are, which are kept meanwhile, in bytes.
+        params: usize,
+    },
     Answer,
 }
 
@@ -98,7 +105,7 @@ impl Responder {
     pub fn is_receiving(&self) -> bool {
         self.requests
             .values()
-            .any(|stage| matches!(stage, Stage::Params(_) | Stage::Body))
+            .any(|stage| matches!(stage, Stage::Params(_) | Stage::Body { .. }))
     }
 
     /// Whether the connection is to be closed once no request is under way: the web server does not keep it, or
@@ -183,17 +190,30 @@ impl Responder {
         Some(Event::Abort { id })
     }
 
+    /// How long the variables are of all requests that are not all there, in bytes.
+    fn kept(&self) -> usize {
+        let kept = |stage: &Stage| match stage {
+            Stage::Params(params) => params.len(),
+            Stage::Body { params } => *params,
+            Stage::Answer => 0,
+        };
+        self.requests.values().map(kept).sum()
+    }
+
     fn params(&mut self, id: u16, content: Bytes) -> Option<Event> {
+        let room = (IN_ALL * self.limits.params).saturating_sub(self.kept());
         let stage = self.requests.get_mut(&id)?;
         let Stage::Params(params) = stage else {
             return None;
         };
         if content.is_empty() {
             let params = std::mem::take(params).freeze();
-            *stage = Stage::Body;
+            *stage = Stage::Body {
+                params: params.len(),
+            };
             return Some(Event::Begin { id, params });
         }
-        if params.len() + content.len() > self.limits.params {
+        if params.len() + content.len() > self.limits.params || content.len() > room {
             *stage = Stage::Answer;
             return Some(Event::TooLarge { id });
         }
@@ -208,7 +228,7 @@ impl Responder {
 
     fn body(&mut self, id: u16, part: Bytes) -> Option<Event> {
         let stage = self.requests.get_mut(&id)?;
-        let Stage::Body = stage else {
+        let Stage::Body { .. } = stage else {
             return None;
         };
         if part.is_empty() {

@@ -158,6 +158,39 @@ async fn what_is_refused() {
     );
 }
 
+/// Each request may need a descriptor for its body: those beside others on a connection count as connections do.
+#[tokio::test]
+async fn requests_beside_others_take_places_of_their_own() {
+    let server = Server::start(FastCgiOptions {
+        connections: 3,
+        ..FastCgiOptions::default()
+    });
+    let mut client = server.connect().await;
+    let unfinished = |id| {
+        let mut records = begin(id, true);
+        records.unsplit(params(id, &[("CONTENT_LENGTH", "9")]));
+        records
+    };
+    for _ in 0..3 {
+        for id in 1..=3 {
+            client.send(unfinished(id)).await;
+        }
+        for id in [4, 5] {
+            let answer = client.ask(unfinished(id)).await;
+            assert_eq!(answer.end, Some((0, Outcome::Overloaded)));
+        }
+        // What ends makes room, in whatever way.
+        for id in [2, 1, 3] {
+            let abort = record(Kind::AbortRequest as u8, id, b"");
+            client.send(abort).await;
+            let answer = client.answer(id).await;
+            assert_eq!(answer.end, Some((0, Outcome::Complete)));
+        }
+    }
+    let answer = client.ask(get(1, "/x")).await;
+    assert_eq!(answer.is_whole().body(), b"hello from /x");
+}
+
 #[tokio::test]
 async fn a_web_server_that_is_still_sending_gets_to_read_the_refusal() {
     let server = Server::start(FastCgiOptions {

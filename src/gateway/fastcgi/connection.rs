@@ -128,6 +128,8 @@ struct Conversation<'a> {
     /// Requests that are being answered.
     running: HashMap<u16, AbortHandle>,
     answers: JoinSet<(u16, Ended)>,
+    /// The connection's own place serves one request; each that is under way beside it takes another one.
+    places: HashMap<u16, Seat>,
     /// A request was answered before all of it was received.
     cut_off: bool,
     /// The gateway is to end.
@@ -177,6 +179,7 @@ impl<'a> Conversation<'a> {
             uploads: HashMap::new(),
             running: HashMap::new(),
             answers: JoinSet::new(),
+            places: HashMap::new(),
             cut_off: false,
             ending: None,
         }
@@ -196,7 +199,7 @@ impl<'a> Conversation<'a> {
         loop {
             while let Some(record) = take_record(&mut buffer)? {
                 if let Some(event) = self.responder.receive(record)? {
-                    self.act(event).await?;
+                    self.act(event, seat).await?;
                 }
             }
             if let Some(passer) = self.end_soon(buffer.is_empty()) {
@@ -277,9 +280,18 @@ impl<'a> Conversation<'a> {
         None
     }
 
-    async fn act(&mut self, event: Event) -> Result<(), Broken> {
+    async fn act(&mut self, event: Event, seat: &Seat) -> Result<(), Broken> {
         match event {
             Event::Begin { id, params } => {
+                if !self.uploads.is_empty() || !self.running.is_empty() {
+                    match seat.beside() {
+                        Some(place) => drop(self.places.insert(id, place)),
+                        None => {
+                            self.end_with(id, End::OVERLOADED);
+                            return Ok(());
+                        }
+                    }
+                }
                 let body = Spool::new(&self.service.options.spool);
                 self.uploads.insert(id, Upload { params, body });
             }
@@ -362,6 +374,7 @@ impl<'a> Conversation<'a> {
     fn break_off(&mut self, id: u16) {
         self.outbox
             .put_end(|records| put_records(records, Kind::AbortRequest, id, Bytes::new()));
+        self.places.remove(&id);
         self.responder.end(id);
         self.responder.take_no_more();
     }
@@ -370,8 +383,12 @@ impl<'a> Conversation<'a> {
         if let Some(ending) = &mut self.ending {
             ending.answered = true;
         }
-        self.outbox
-            .put_end(|records| End::COMPLETE.put(records, id));
+        self.end_with(id, End::COMPLETE);
+    }
+
+    fn end_with(&mut self, id: u16, end: End) {
+        self.outbox.put_end(|records| end.put(records, id));
+        self.places.remove(&id);
         self.responder.end(id);
     }
 

@@ -92,6 +92,35 @@ fn requests_in_turn() {
     assert!(responder.is_receiving());
 }
 
+/// Whatever a connection begins and does not end, what is kept of it has a limit.
+#[test]
+fn the_variables_of_all_requests_together_are_limited() {
+    let mut responder = Responder::new(Limits {
+        requests: 100,
+        ..LIMITS
+    });
+    for id in 1..=100 {
+        assert_eq!(responder.receive(begin(id, 1, true)), Ok(None));
+        let event = responder
+            .receive(record(Kind::Params, id, &[0; 20]))
+            .unwrap();
+        // Those whose bodies are missing count as those whose variables are.
+        let expected = (id > 4).then_some(Event::TooLarge { id });
+        assert_eq!(event, expected);
+        if id % 2 == 0 {
+            responder.receive(record(Kind::Params, id, b"")).unwrap();
+        }
+        assert!(responder.kept() <= 80);
+    }
+    // What ends makes room.
+    responder.end(2);
+    assert_eq!(responder.receive(begin(2, 1, true)), Ok(None));
+    assert_eq!(
+        responder.receive(record(Kind::Params, 2, &[0; 20])),
+        Ok(None)
+    );
+}
+
 #[test]
 fn an_aborted_request_is_forgotten_once_its_end_is_said() {
     let mut responder = converse(vec![
