@@ -64,6 +64,8 @@ pub mod log;
 
 pub mod unix;
 
+pub mod tide;
+
 pub mod descriptor_limit;
 
 pub mod here;

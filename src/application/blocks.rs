@@ -4,13 +4,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -18,10 +16,8 @@ use super::Truncated;
 use super::backlog::{Audience, Backlog, Ending, Room};
 use crate::body_file::BodyFile;
 use crate::log::Kind;
-use crate::{log_of, unix};
-
-/// Of so many responses the memory is worth to be given back.
-const MANY: usize = 16;
+use crate::log_of;
+use crate::tide::Tide;
 
 /// Where the responses of an application are kept until their clients take them.
 #[derive(Debug)]
@@ -30,9 +26,7 @@ pub struct Depot {
     /// How much of one response may be in its file, in bytes.
     limit: u64,
     /// Responses that are made and not yet taken.
-    delivering: AtomicUsize,
-    /// The most that there were since memory was last given back.
-    most: AtomicUsize,
+    delivering: Tide,
 }
 
 impl Depot {
@@ -42,32 +36,14 @@ impl Depot {
         Self {
             folder,
             limit,
-            delivering: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
+            delivering: Tide::default(),
         }
     }
 
     /// How many responses are made and not yet taken by their clients.
     #[must_use]
     pub fn delivering(&self) -> usize {
-        self.delivering.load(Ordering::Relaxed)
-    }
-
-    fn made(&self) {
-        let now = self.delivering.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most.fetch_max(now, Ordering::Relaxed);
-    }
-
-    /// Has the memory of many that are delivered given back: the C library keeps what lies between others.
-    fn delivered(&self) {
-        let now = self.delivering.fetch_sub(1, Ordering::Relaxed) - 1;
-        let most = self.most.load(Ordering::Relaxed);
-        if most >= MANY && now <= most / 2 {
-            self.most.store(now, Ordering::Relaxed);
-            if let Ok(runtime) = Handle::try_current() {
-                runtime.spawn_blocking(unix::give_memory_back);
-            }
-        }
+        self.delivering.now()
     }
 
     /// Both ends of a response's body.
@@ -180,7 +156,7 @@ impl Shared {
             backlog.ending = ending;
             if backlog.audience == Audience::Listening && !backlog.is_empty() {
                 backlog.counted = true;
-                self.depot.made();
+                self.depot.delivering.rises();
             }
             backlog.wake_reader();
         }
@@ -188,7 +164,7 @@ impl Shared {
 
     fn delivered(&self, backlog: &mut Backlog) {
         if std::mem::take(&mut backlog.counted) {
-            self.depot.delivered();
+            self.depot.delivering.falls();
         }
     }
 

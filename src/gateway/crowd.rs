@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::tide::Tide;
+
 /// For so long at least a client is waited for before its connection is closed in favour of another one: one that is at
 /// work comes back sooner. In a flood it is less: see [`Members::grace`].
 const GRACE: Duration = Duration::from_secs(1);
@@ -38,6 +40,8 @@ struct Shared {
     /// When the first could come.
     began: Instant,
     members: Mutex<Members>,
+    /// How many there are, for the memory that each of them takes.
+    tide: Tide,
     /// One has left, or the limit has changed.
     changed: Notify,
 }
@@ -100,6 +104,7 @@ impl Default for Crowd {
             limit: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
             members: Mutex::default(),
+            tide: Tide::default(),
             changed: Notify::new(),
         }))
     }
@@ -184,6 +189,7 @@ impl Crowd {
         });
         members.next += 1;
         members.all.insert(member.number, Arc::clone(&member));
+        self.0.tide.rises();
         Seat {
             crowd: self.clone(),
             member,
@@ -376,6 +382,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.crowd.members().all.remove(&self.member.number);
+        self.crowd.0.tide.falls();
         // Whoever remembers it has nobody to ask any more.
         self.works();
         self.crowd.0.changed.notify_one();

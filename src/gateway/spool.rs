@@ -87,17 +87,29 @@ impl Spool {
             return Err(SpoolError::TooLarge);
         }
         if self.unwritten.len() + part.len() <= IN_MEMORY {
-            self.unwritten.extend_from_slice(&part);
+            self.gather(&part);
             return Ok(());
         }
-        let gathered = self.unwritten.split().freeze();
+        let gathered = std::mem::take(&mut self.unwritten).freeze();
         self.write(gathered).await?;
         match part.len() > IN_MEMORY {
             true => self.write(part).await?,
             // On its own it would keep all of what it came with in memory.
-            false => self.unwritten.extend_from_slice(&part),
+            false => self.gather(&part),
         }
         Ok(())
+    }
+
+    /// Puts a part to what is not written yet, in no more memory than that will ever need.
+    fn gather(&mut self, part: &[u8]) {
+        let length = self.unwritten.len() + part.len();
+        let capacity = self.unwritten.capacity();
+        if capacity < length {
+            let larger = length.max((2 * capacity).min(IN_MEMORY));
+            let smaller = std::mem::replace(&mut self.unwritten, BytesMut::with_capacity(larger));
+            self.unwritten.extend_from_slice(&smaller);
+        }
+        self.unwritten.extend_from_slice(part);
     }
 
     /// Writes bytes behind those that are in the file.
@@ -200,7 +212,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{Spool, SpoolError, SpoolOptions};
+    use super::{IN_MEMORY, Spool, SpoolError, SpoolOptions};
     use crate::application::RequestBody;
 
     fn options(folder: &Path) -> Arc<SpoolOptions> {
@@ -225,10 +237,11 @@ mod tests {
             (1_048_577, true),
             (3_000_000, true),
         ] {
-            for part in [size.max(1), 8_191] {
+            for part in [size.max(1), 8_191, 5_000] {
                 let mut spool = Spool::new(&options);
                 for part in everything[..size].chunks(part) {
                     spool.push(Bytes::copy_from_slice(part)).await.unwrap();
+                    assert!(spool.unwritten.capacity() <= IN_MEMORY);
                 }
                 let body = spool.finish().await.unwrap();
                 assert_eq!(body.length(), size as u64);

@@ -323,3 +323,12 @@ proptest! {
         prop_assert_eq!(world.outside, 0);
     }
 }
+
+#[test]
+fn all_who_come_and_go_are_counted_for_the_memory_that_they_take() {
+    let crowd = Crowd::default();
+    let mut seats: Vec<Seat> = (0..40).map(|_| crowd.enter()).collect();
+    assert_eq!(crowd.0.tide.now(), 40);
+    seats.truncate(3);
+    assert_eq!(crowd.0.tide.now(), 3);
+}
