@@ -406,6 +406,8 @@ def run_worker(application, options, descriptors):
     # The first lane has the main thread, where applications expect to be.
     others = [serve_beside(lane) for lane in lanes[1:]]
     lanes[0].serve()
+    if lanes[0].limit < 0:
+        return  # the application has forked here, and only this thread
     try:
         for has_ended in others:
             has_ended.acquire()
