@@ -22,8 +22,9 @@ KILLED = re.compile(r"runner: worker (\d+)(?: \(.*\))? was killed by SIGKILL\b(.
 LINE = re.compile(r"soak: (\d+) began (\d+)")
 # The log is written soon after the request has begun, but not at once.
 LATE = 1
-# Growth that is none: what is under way differs from moment to moment.
-TOLERANCE = {"memory": 8 * 1024, "descriptors": 20, "threads": 8, "processes": 6}
+# Growth that is none: what is under way differs from moment to moment. Most threads wait for disks, as many as there is
+# something to be written for; each ends when it has had nothing to do for a while, as is seen when all is at rest.
+TOLERANCE = {"memory": 8 * 1024, "descriptors": 20, "threads": 40, "processes": 6}
 
 
 def report(run):

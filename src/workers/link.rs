@@ -22,8 +22,8 @@ pub trait Wire {
     /// Puts a request among what is to be written, its body first if that is a file.
     ///
     /// # Errors
-    /// If the file cannot be sent.
-    fn push(&mut self, number: u32, task: &Task) -> io::Result<()>;
+    /// [`Unsent`].
+    fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent>;
 
     /// Takes back the tokens of all requests that have not begun; those not even written too.
     fn take_tokens(&mut self) -> Vec<u8>;
@@ -48,6 +48,24 @@ pub trait Wire {
 
     /// Lets the worker leave when it has answered what it has.
     fn close(&self);
+}
+
+/// Why a request was not sent. The worker has not begun it.
+#[derive(Debug)]
+pub enum Unsent {
+    /// The worker is gone.
+    Gone,
+    /// Its body cannot be sent to anybody.
+    Body(io::Error),
+}
+
+impl From<io::Error> for Unsent {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Gone,
+            _ => Self::Body(error),
+        }
+    }
 }
 
 /// Our side of a lane.
@@ -160,7 +178,7 @@ impl Link {
 }
 
 impl Wire for Link {
-    fn push(&mut self, number: u32, task: &Task) -> io::Result<()> {
+    fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent> {
         if let Some(file) = &task.file {
             unix::send_descriptors(self.files.as_fd(), b"F", &[file.descriptor()?])?;
         }

@@ -72,6 +72,20 @@ impl<W: Wire> Pool<W> {
         }
     }
 
+    /// A worker does not take what it is sent: it has died, which its lanes say soon. It gets nothing more until then, and
+    /// leaves if it should live.
+    pub(super) fn abandon(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.standing != Standing::Confused
+        {
+            worker.standing = Standing::Leaving;
+            for post in &worker.posts {
+                post.link.close();
+            }
+            self.curious = true;
+        }
+    }
+
     /// Whether a worker has begun to serve, with its main thread, which is the last to do so.
     pub(super) fn has_begun(&self, id: WorkerId) -> bool {
         let main = self.workers.get(&id).and_then(|it| it.posts.first());

@@ -16,7 +16,7 @@ use http::StatusCode;
 
 use super::chooser;
 use super::lane::Confused;
-use super::link::{Flushed, Link, Wire};
+use super::link::{Flushed, Link, Unsent, Wire};
 use super::post::{Pace, Post};
 use super::task::{Refusals, Task};
 use crate::protocol::worker::Header;
@@ -173,6 +173,9 @@ impl<W: Wire> Pool<W> {
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         } else if let Some(seat) = seat {
             self.send(seat, task);
+            if !self.queue.is_empty() {
+                self.dispatch();
+            }
         } else {
             self.queue.push_back(task);
         }
@@ -208,6 +211,7 @@ impl<W: Wire> Pool<W> {
         self.workers.get_mut(&id)?.posts.get_mut(index)
     }
 
+    /// Sends a request to a lane. If its worker turns out to be gone, the request is in the queue again.
     fn send(&mut self, seat: Seat, mut task: Task) {
         let now = (self.now)();
         let Some(post) = self.post(seat) else {
@@ -215,13 +219,20 @@ impl<W: Wire> Pool<W> {
             return;
         };
         let number = post.lane.next_number();
-        if let Err(error) = post.link.push(number, &task) {
-            log!(
-                "500 for {}: its body cannot be passed on: {error}",
-                task.about
-            );
-            task.refuse(StatusCode::INTERNAL_SERVER_ERROR);
-            return;
+        match post.link.push(number, &task) {
+            Ok(()) => {}
+            Err(Unsent::Gone) => {
+                self.abandon(seat.0);
+                return self.wait_again(task);
+            }
+            Err(Unsent::Body(error)) => {
+                log!(
+                    "500 for {}: its body cannot be passed on: {error}",
+                    task.about
+                );
+                task.refuse(StatusCode::INTERNAL_SERVER_ERROR);
+                return;
+            }
         }
         if post.lane.load() == 0 {
             post.progress = now;
@@ -356,11 +367,16 @@ impl<W: Wire> Pool<W> {
             return self.confuse(seat.0);
         };
         for task in tasks.into_iter().rev() {
-            let place = self
-                .queue
-                .partition_point(|waiting| waiting.entered < task.entered);
-            self.queue.insert(place, task);
+            self.wait_again(task);
         }
+    }
+
+    /// Puts a request that has not begun into the queue, where it has its place by when it came in.
+    fn wait_again(&mut self, task: Task) {
+        let place = self
+            .queue
+            .partition_point(|waiting| waiting.entered < task.entered);
+        self.queue.insert(place, task);
     }
 
     /// A worker sent what none of ours would: it is ended, and what it had begun is answered 502 then.

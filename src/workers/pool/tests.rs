@@ -3,11 +3,16 @@
 //! the order of events: while a request waits no worker is idle, nothing is begun or answered twice, nothing
 //! is lost, and no request is overtaken without bound.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 
-use super::simulation::{IN_FLIGHT, MILLISECOND, World};
+use super::simulation::{IN_FLIGHT, MILLISECOND, World, request};
+use super::{Limits, Pool, Standing};
+use crate::application::RequestBody;
+use crate::body_file::BodyFile;
+use crate::workers::link::Link;
+use crate::workers::task::Task;
 
 /// A request is not begun after one that came in so much later. Seen is a quarter of it: what is with a lane that does not
 /// get on is given to others within milliseconds.
@@ -161,4 +166,38 @@ fn a_worker_that_cannot_come_for_its_requests_is_left_alone() {
     }
     assert!(world.neglected.is_empty());
     world.finish();
+}
+
+/// A body that is a file is sent at once, so that we find out there that a worker has died of whose death we have not
+/// heard.
+#[tokio::test]
+async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
+    let limits = Limits {
+        request_timeout: Duration::ZERO,
+        request_slow: Duration::ZERO,
+        queue_length: usize::MAX,
+        queue_timeout: Duration::ZERO,
+    };
+    let mut pool: Pool = Pool::new(limits, Instant::now);
+    let (dies, far_end) = Link::pair().expect("a lane");
+    let (lives, _far_end) = Link::pair().expect("a lane");
+    pool.add(1, vec![dies], u64::MAX);
+    pool.add(2, vec![lives], u64::MAX);
+    drop(far_end);
+    let mut answers = Vec::new();
+    for id in 0..2 {
+        let mut request = request(id);
+        let file = BodyFile::in_memory().expect("a file");
+        request.body = RequestBody::File { file, length: 0 };
+        let (task, answer) = Task::new(request);
+        pool.accept(task);
+        answers.push(answer);
+    }
+    // Both lanes seemed idle, so one of the two was to be sent to each.
+    assert_eq!(pool.workers[&1].standing, Standing::Leaving);
+    assert_eq!(pool.workers[&1].posts[0].lane.load(), 0);
+    assert_eq!(pool.workers[&2].posts[0].lane.load() + pool.queue.len(), 2);
+    for mut answer in answers {
+        assert!(answer.try_recv().is_err(), "answered already");
+    }
 }
