@@ -1,5 +1,6 @@
 //! How a worker comes to be: a template imports the application, forks, and the worker's lanes are opened.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -147,11 +148,14 @@ impl Staff {
         let ordered = source
             .template
             .order(worker, fork, watched.as_fd(), &far_ends);
-        if let Err(error) = ordered {
+        if let Err(error) = ordered
+            && !is_gone(&error)
+        {
             let source = member.source;
             self.kill_source(source);
             return Err(error);
         }
+        // Of one that is gone we hear how it has ended, which says more.
         member.order = Some(Order {
             sent: Instant::now(),
             line,
@@ -351,6 +355,17 @@ impl Staff {
             stack => anyhow!("{said}. Stack (most recent call last):\n{stack}"),
         }
     }
+}
+
+/// Whether the other side of a socket has ended, or is about to.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let kind = error
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind);
+    matches!(
+        kind,
+        Some(ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+    )
 }
 
 /// Passes on what a template says, until it has become a worker or has ended.

@@ -206,7 +206,8 @@ def application(environ, start_response):
     elif path == "/echo":
         body = environ["wsgi.input"].read()
     elif path == "/input":
-        body = type(environ["wsgi.input"]).__name__.encode()
+        kinds = type(environ["wsgi.input"]).__mro__
+        body = next(kind.__name__ for kind in kinds if kind.__module__ in ("_io", "io")).encode()
     elif path == "/blocks":
         start_response("200 OK", text)
         return Closing(blocks(), "closed")

@@ -411,7 +411,7 @@ fn field_name() -> impl Strategy<Value = String> {
 /// Requests that a gateway could have made, with each field once.
 fn any_request() -> impl Strategy<Value = Request> {
     let fields = proptest::collection::btree_map(field_name(), "[!-~\u{80}-\u{ff}]{0,20}", 0..8);
-    let others = proptest::collection::btree_map("[A-Z]{3}_X_[A-Z_]{1,12}", "[^\\0]{0,12}", 0..4);
+    let others = proptest::collection::btree_map("[A-Z]{3}_X_[A-Z_]{1,12}", "[^\\x00]{0,12}", 0..4);
     let paths = (
         "(/[a-z ü%?]{0,8}){0,2}",
         "(/[a-z ü%?]{0,8}){0,3}",
