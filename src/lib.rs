@@ -10,7 +10,7 @@
 //!   timed, buffered and logged here. An application runs in worker processes that only ever see
 //!   complete requests. A slow client costs no worker; a worker that crashes or hangs costs no connection.
 //! - **N gateways + M applications, never N × M.** They meet in [`command`] and know nothing of each other but
-//!   [`application::Request`] and [`application::Response`].
+//!   [`interface::Request`] and [`interface::Response`].
 //! - **CGI's variables are the common tongue**, decided once in [`protocol::environ`].
 //! - **One thread** runs all of it, on tokio's current-thread runtime: what is ready in one turn of its loop goes
 //!   to a worker in one write, which is what makes it quick. One thread serves some 100 000 requests a
@@ -27,6 +27,7 @@
 //! | [`eval`] | rules → values; pure, lazy, bounded | files, processes |
 //! | [`command`] | values → graph; one file a command | how protocols look |
 //! | [`gateway`] | where requests come in; axum and hyper only in `http` | applications, settings |
+//! | [`interface`] | requests, responses and the trait between gateways and applications | both |
 //! | [`application`] | what answers requests | gateways |
 //! | [`protocol`] | bytes ↔ types, both directions; pure | sockets |
 //! | [`workers`] | the processes behind an application | gateways, settings |
@@ -48,6 +49,8 @@ pub mod command;
 
 pub mod gateway;
 
+pub mod interface;
+
 pub mod application;
 
 pub mod protocol;
@@ -55,8 +58,6 @@ pub mod protocol;
 pub mod workers;
 
 pub mod supervisor;
-
-pub mod body_file;
 
 pub mod faults;
 

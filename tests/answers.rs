@@ -8,8 +8,8 @@ use std::io::{Seek, Write};
 use std::time::Duration;
 
 use http::StatusCode;
-use runner::application::{Application, Errors, RequestBody, ResponseBody};
-use runner::body_file::BodyFile;
+use runner::interface::body_file::BodyFile;
+use runner::interface::{Application, Errors, RequestBody, ResponseBody};
 use tokio::sync::mpsc;
 
 use support::{APPLICATION, GRACE, blocks, body, bounded, pool, pool_of, request};

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use runner::application::{
-    Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody,
-};
-use runner::body_file::BodyFile;
 use runner::gateway::cgi::{CgiOptions, exchange};
 use runner::gateway::spool::SpoolOptions;
+use runner::interface::body_file::BodyFile;
+use runner::interface::{
+    Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody,
+};
 use runner::protocol::environ;
 
 /// An application that does what the path says.

@@ -4,7 +4,7 @@
 mod support;
 
 use http::StatusCode;
-use runner::application::Application;
+use runner::interface::Application;
 
 use support::{GRACE, Pool, blocks, body, bounded, pool};
 

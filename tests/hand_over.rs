@@ -12,12 +12,12 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
-use runner::application::{Application, Pending, Request, Response, ResponseBody};
 use runner::gateway::fastcgi::{self, FastCgiOptions};
 use runner::gateway::http::{self as http_gateway, HttpOptions};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
 use runner::gateway::stop::{Manner, Stop};
+use runner::interface::{Application, Pending, Request, Response, ResponseBody};
 use support::nginx::nginx_keeping_connections as nginx;
 use support::{Address, Folder, Load, free_port};
 use tokio::runtime::{Builder, Handle};

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use runner::application::Application;
-use runner::application::status::Status;
+use runner::interface::Application;
+use runner::interface::status::Status;
 
 use runner::workers::Preload;
 use support::{APPLICATION, GRACE, Watched, blocks, body, bounded, kill, pool, pool_of, watch};

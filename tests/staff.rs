@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use runner::application::Application;
-use runner::application::status::WorkerState;
+use runner::interface::Application;
+use runner::interface::status::WorkerState;
 use tokio::task::JoinHandle;
 
 use runner::workers::Preload;

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
-use runner::application::Application;
-use runner::application::status::{Failure, Worker, WorkerState};
+use runner::interface::Application;
+use runner::interface::status::{Failure, Worker, WorkerState};
 use runner::workers::WorkerOptions;
 use tokio::task::LocalSet;
 

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::status::Status;
-use super::{Application, Pending, Request, Response};
+use crate::interface::status::Status;
+use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes everything on to the version that is current.
 pub struct Current(Mutex<Versions>);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use crate::application::{Application, Pending, Request, Response, ResponseBody};
+use crate::interface::{Application, Pending, Request, Response, ResponseBody};
 use crate::protocol::environ;
 
 /// Answers every request with its CGI variables: as a page to browsers, else as lines `NAME=value`.
@@ -223,7 +223,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
     use super::{prefers_html, respond};
-    use crate::application::{Connection, Errors, Request, RequestBody, Response, ResponseBody};
+    use crate::interface::{Connection, Errors, Request, RequestBody, Response, ResponseBody};
 
     fn request(headers: &[(&'static str, &'static str)]) -> Request {
         Request {

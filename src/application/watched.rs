@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::status::Status;
-use super::{Application, Pending, Request, Response};
+use crate::interface::status::Status;
+use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes everything on, and remembers when there was something to do.
 pub struct Watched {
@@ -93,9 +93,9 @@ mod tests {
     use std::future::pending;
     use std::task::{Context, Poll, Waker};
 
-    use super::super::status::{Current, Worker, WorkerState};
-    use super::super::{Connection, Errors, RequestBody};
     use super::{Application, Arc, Duration, Pending, Request, Response, Status, Watched};
+    use crate::interface::status::{Current, Worker, WorkerState};
+    use crate::interface::{Connection, Errors, RequestBody};
 
     fn request() -> Request {
         let empty = bytes::Bytes::new;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::status::Status;
-use super::{Application, Pending, Request, Response};
+use crate::interface::status::Status;
+use crate::interface::{Application, Pending, Request, Response};
 use crate::workers::{WorkerOptions, Workers};
 
 /// A WSGI application and its workers.

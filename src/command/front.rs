@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::application::Application;
 use crate::faults::spawn_vital;
 use crate::gateway::crowd::Crowd;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
@@ -16,6 +15,7 @@ use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::gateway::stop::{Manner, Stop};
+use crate::interface::Application;
 
 /// The task behind a listening socket, where it has a fault.
 const GATEWAY: &str = "the task that accepts connections";

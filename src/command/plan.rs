@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::application::Application;
 use crate::application::demo::Demo;
 use crate::application::wsgi::Wsgi;
 use crate::cli::Wish;
@@ -23,6 +22,7 @@ use crate::command::temporary::Temporary;
 use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::here;
+use crate::interface::Application;
 use crate::run;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::supervision::{SideProgram, Supervision};

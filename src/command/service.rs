@@ -8,9 +8,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
-use crate::application::Application;
 use crate::application::current::Current;
-use crate::application::status::Status;
 use crate::application::watched::Watched;
 use crate::command::failure::Failure;
 use crate::command::front::{Front, Gateway, Place, Protocol};
@@ -20,6 +18,8 @@ use crate::gateway::crowd::Crowd;
 use crate::gateway::listener::Listener;
 use crate::gateway::socket_url::SocketUrl;
 use crate::gateway::stop::{Manner, Stop};
+use crate::interface::Application;
+use crate::interface::status::Status;
 use crate::supervisor::control::Handed;
 use crate::supervisor::keeper::Environment;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};

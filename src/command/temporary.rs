@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use crate::body_file;
 use crate::config::Configuration;
+use crate::interface::body_file;
 use crate::log::without_numbers;
 
 /// The setting.

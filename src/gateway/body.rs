@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::application::{Blocks, ResponseBody, Truncated};
-use crate::body_file::BodyFile;
 use crate::gateway::length::Due;
+use crate::interface::body_file::BodyFile;
+use crate::interface::{Blocks, ResponseBody, Truncated};
 use crate::log::Kind;
 
 /// What is still to be sent of a body.

@@ -11,9 +11,9 @@ use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
-use crate::application::{Application, Errors, Request, RequestBody, Response};
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::spool::{Spool, SpoolError, SpoolOptions};
+use crate::interface::{Application, Errors, Request, RequestBody, Response};
 use crate::protocol::environ::{self, BadEnviron, content_length};
 
 /// How much of a body is read at once, in bytes.

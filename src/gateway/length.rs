@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::application::ResponseBody;
+use crate::interface::ResponseBody;
 use crate::log::Kind;
 
 /// The length that the application announced. What is no length is removed; one that is said twice is said once.

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::application::{Response, ResponseBody, Truncated};
 use crate::gateway::body::Body;
 use crate::gateway::length;
+use crate::interface::{Response, ResponseBody, Truncated};
 use crate::protocol::cgi_response::write_head;
 
 /// The body of a response on its way out.
@@ -54,8 +54,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
     use super::Outgoing;
-    use crate::application::{Blocks, Response, ResponseBody, Truncated};
-    use crate::body_file::{BodyFile, PIECE};
+    use crate::interface::body_file::{BodyFile, PIECE};
+    use crate::interface::{Blocks, Response, ResponseBody, Truncated};
 
     fn response(status: u16, length: Option<&'static str>, body: ResponseBody) -> Response {
         let mut headers = HeaderMap::new();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::application::RequestBody;
-use crate::body_file::BodyFile;
+use crate::interface::RequestBody;
+use crate::interface::body_file::BodyFile;
 
 /// The largest body that stays in memory of ours, in bytes.
 pub const IN_MEMORY: usize = 64 * 1024;
@@ -213,7 +213,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::{IN_MEMORY, Spool, SpoolError, SpoolOptions};
-    use crate::application::RequestBody;
+    use crate::interface::RequestBody;
 
     fn options(folder: &Path) -> Arc<SpoolOptions> {
         Arc::new(SpoolOptions {

@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::application::Response;
+use crate::interface::Response;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
-use crate::application::{Connection, Errors, Request, RequestBody, Scheme};
+use crate::interface::{Connection, Errors, Request, RequestBody, Scheme};
 use crate::protocol::header_variables::{PREFIX, header_name, header_variables, is_single};
 use crate::protocol::mount::{made_up_target, mount, origin_form, split_query};
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 use super::environ;
 use super::known_heads::{KnownHeads, Sight};
 use super::marshal::{Malformed, Writer};
-use crate::application::{Errors, Request, RequestBody};
+use crate::interface::{Errors, Request, RequestBody};
 
 /// The size of a header in bytes.
 pub const HEADER: usize = 20;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::keeper::State;
-use crate::application::status as application;
+use crate::interface::status as application;
 
 /// How a master is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -28,9 +28,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::application::status::Status;
-use crate::application::{Depot, Request, Response};
 use crate::faults;
+use crate::interface::status::Status;
+use crate::interface::{Depot, Request, Response};
 
 use pool::{Limits, Pool};
 use resources::Resources;

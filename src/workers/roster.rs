@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::pool::{Pool, Standing, Worker, WorkerId};
 use super::post::{Pace, Post};
 use super::resources::resident_memory;
-use crate::application::status::{
+use crate::interface::status::{
     BackOff, Current, Failure, Queue, Status, Totals, Worker as WorkerStatus, WorkerState,
 };
 

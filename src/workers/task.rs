@@ -8,8 +8,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
 use super::watch::seconds;
-use crate::application::{Errors, Request, RequestBody, Response};
-use crate::body_file::BodyFile;
+use crate::interface::body_file::BodyFile;
+use crate::interface::{Errors, Request, RequestBody, Response};
 use crate::log;
 use crate::protocol::worker::RequestFrame;
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use runner::application::{
-    Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody,
-};
-use runner::body_file::BodyFile;
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
 use runner::gateway::stop::{Manner, Stop};
+use runner::interface::body_file::BodyFile;
+use runner::interface::{
+    Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody,
+};
 use runner::protocol::environ;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};

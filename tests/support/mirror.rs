@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use runner::application::{
-    Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
-};
-use runner::body_file::BodyFile;
 use runner::gateway::http::{HttpOptions, serve};
 use runner::gateway::listener::Listener;
 use runner::gateway::socket_url::SocketUrl;
 use runner::gateway::stop::{Manner, Stop};
+use runner::interface::body_file::BodyFile;
+use runner::interface::{
+    Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody, Truncated,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};

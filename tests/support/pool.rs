@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
-use runner::application::status::Status;
 use runner::application::wsgi::Wsgi;
-use runner::application::{
+use runner::interface::status::Status;
+use runner::interface::{
     Application, Blocks, Connection, Errors, Request, RequestBody, Response, ResponseBody,
 };
 use runner::workers::pool::Limits;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::application::{Errors, Request};
 use crate::gateway::spool::{Spool, SpoolError};
+use crate::interface::{Errors, Request};
 use crate::protocol::environ;
 use crate::protocol::fastcgi::{Malformed, Pairs};
 

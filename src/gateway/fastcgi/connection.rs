@@ -13,7 +13,6 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::application::{Application, Errors, Request, Response};
 use crate::gateway::crowd::Seat;
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::fastcgi::arrival::{Refusal, Upload, request};
@@ -25,6 +24,7 @@ use crate::gateway::patient::Patient;
 use crate::gateway::spool::Spool;
 use crate::gateway::stop::{CROSSED, Manner, Stop};
 use crate::gateway::stream::Stream;
+use crate::interface::{Application, Errors, Request, Response};
 use crate::log;
 use crate::protocol::fastcgi::{End, Kind, Malformed, put_records, take_record};
 use crate::protocol::responder::{Event, Limits, Responder};

@@ -14,7 +14,6 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::application::Application;
 use crate::gateway::crowd::{Crowd, Seat};
 use crate::gateway::fastcgi::connection::{Broken, Service, converse};
 use crate::gateway::listener::Listener;
@@ -22,6 +21,7 @@ use crate::gateway::passing::Passed;
 use crate::gateway::spool::SpoolOptions;
 use crate::gateway::stop::{Manner, Stop};
 use crate::gateway::stream::{Peer, Stream};
+use crate::interface::Application;
 use crate::log::Kind;
 
 mod arrival;

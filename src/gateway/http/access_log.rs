@@ -7,8 +7,8 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 
-use crate::application::Connection;
 use crate::gateway::http::raw_heads::Odd;
+use crate::interface::Connection;
 
 /// What the line says about a request. It is written when the response has ended, well or badly; for a
 /// client that went away before, with the status 499, as nginx does.
@@ -122,7 +122,7 @@ mod tests {
     use http::{HeaderValue, Request, StatusCode};
 
     use super::Entry;
-    use crate::application::Connection;
+    use crate::interface::Connection;
 
     /// The line without the duration.
     fn line(remote_addr: &str, agent: &[u8], status: Option<StatusCode>) -> String {

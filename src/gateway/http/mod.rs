@@ -22,7 +22,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::application::{Application, Connection, Errors, Request, Response, Scheme};
 use crate::faults::{Fault, caught};
 use crate::gateway::crowd::Seat;
 use crate::gateway::http::access_log::Entry;
@@ -36,6 +35,7 @@ use crate::gateway::socket_url::Host;
 use crate::gateway::spool::SpoolOptions;
 use crate::gateway::stop::{CROSSED, Stop};
 use crate::gateway::stream::{Peer, Stream};
+use crate::interface::{Application, Connection, Errors, Request, Response, Scheme};
 use crate::log::Kind;
 
 mod access_log;

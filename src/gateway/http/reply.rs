@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
-use crate::application::{Response, ResponseBody, Truncated};
 use crate::gateway::body::Body as OutgoingBody;
 use crate::gateway::http::Client;
 use crate::gateway::http::access_log::Entry;
 use crate::gateway::length;
+use crate::interface::{Response, ResponseBody, Truncated};
 use crate::log::Kind;
 
 /// What the way of a response depends on.

@@ -8,12 +8,12 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::application::RequestBody;
 use crate::gateway::http::Client;
 use crate::gateway::http::head::Refusal;
 use crate::gateway::http::raw_heads;
 use crate::gateway::pace::Pace;
 use crate::gateway::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
+use crate::interface::RequestBody;
 
 /// Receives all of a body. Trailers are dropped: RFC 9110 §6.5.1 allows it, and CGI has no place for them.
 ///

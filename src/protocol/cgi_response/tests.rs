@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
 use super::{BadHead, HEAD_LIMIT, Head, parse_head, write_head};
-use crate::application::{Response, ResponseBody};
+use crate::interface::{Response, ResponseBody};
 
 fn response(status: u16, reason: Option<&'static str>, headers: &[(&str, &str)]) -> Response {
     let mut map = HeaderMap::new();

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
 use super::{BadEnviron, content_length, request, variables};
-use crate::application::{Connection, Errors, Request, RequestBody, Scheme};
+use crate::interface::{Connection, Errors, Request, RequestBody, Scheme};
 
 type Pairs<'a> = [(&'a str, &'a str)];
 

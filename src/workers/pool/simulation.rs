@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::sync::oneshot;
 
 use super::{Limits, Pool, Seat, Standing, WorkerId};
-use crate::application::{Connection, Errors, Request, RequestBody, Response};
+use crate::interface::{Connection, Errors, Request, RequestBody, Response};
 use crate::protocol::worker::token;
 use crate::workers::link::{Unsent, Wire};
 use crate::workers::task::Task;

@@ -9,8 +9,8 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 
 use super::simulation::{IN_FLIGHT, MILLISECOND, World, request};
 use super::{Limits, Pool, Standing};
-use crate::application::RequestBody;
-use crate::body_file::BodyFile;
+use crate::interface::RequestBody;
+use crate::interface::body_file::BodyFile;
 use crate::workers::link::Link;
 use crate::workers::task::Task;
 

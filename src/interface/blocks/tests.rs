@@ -8,8 +8,8 @@ use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use tokio::task::yield_now;
 
-use super::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
-use crate::application::backlog::{IN_MEMORY, Room};
+use crate::interface::backlog::{IN_MEMORY, Room};
+use crate::interface::blocks::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
 
 const LARGEST: usize = 150_000;
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::blocks::Blocks;
-use crate::body_file::BodyFile;
+use crate::interface::blocks::Blocks;
+use crate::interface::body_file::BodyFile;
 
 /// The answer to a request. Gateways add what their protocol needs (`Date`, `Connection`, chunks) and
 /// leave out what it forbids (the body of an answer to `HEAD`, of a 204 or a 304).
@@ -62,16 +62,3 @@ impl Response {
         }
     }
 }
-
-/// The application failed in the middle of its body. The gateway must break off in a way that
-/// lets nobody take the body for whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Truncated;
-
-impl std::fmt::Display for Truncated {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("the application's response ended early")
-    }
-}
-
-impl std::error::Error for Truncated {}

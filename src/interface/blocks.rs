@@ -12,9 +12,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::Truncated;
-use super::backlog::{Audience, Backlog, Ending, Room};
-use crate::body_file::BodyFile;
+use crate::interface::backlog::{Audience, Backlog, Ending, Room};
+use crate::interface::body_file::BodyFile;
 use crate::log::Kind;
 use crate::log_of;
 use crate::tide::Tide;
@@ -380,6 +379,19 @@ impl std::fmt::Debug for Blocks {
         formatter.debug_struct("Blocks").finish_non_exhaustive()
     }
 }
+
+/// The application failed in the middle of its body. The gateway must break off in a way that
+/// lets nobody take the body for whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncated;
+
+impl std::fmt::Display for Truncated {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the application's response ended early")
+    }
+}
+
+impl std::error::Error for Truncated {}
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 //! What its client has not taken yet of a response: how much of it is in memory, how much in a file, and whether there is
-//! room for more. Pure; who fills and empties it is [`super::blocks`].
+//! room for more. Pure; who fills and empties it is [`crate::interface::blocks`].
 //!
 //! In the order of the response: what is `ready` in memory, what is `kept` in the file, what is `waiting` to be written
 //! there. A client that is about as quick as memory never has a file: the application waits for it instead, but for
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::body_file::BodyFile;
+use crate::interface::body_file::BodyFile;
 
 /// How many bytes of a response may be ready in memory, and how many may wait to be written to its file.
 pub(super) const IN_MEMORY: usize = 256 * 1024;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// What [`super::Application::status`] says. An application without processes has the default.
+/// What [`crate::interface::Application::status`] says. An application without processes has the default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
     /// Its workers, oldest first.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 use tokio::sync::mpsc::Sender;
 
-use crate::body_file::BodyFile;
+use crate::interface::body_file::BodyFile;
 
 /// One complete request. The gateway has received all of it, body included, before an application
 /// sees it.
