@@ -5,8 +5,17 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group,
+    test_kill_process, waitid, waitpid,
+};
+
+use crate::unix;
 
 /// Makes this process the one that inherits orphaned descendants, so that workers whose template died can
 /// still be waited for. A convenience where the system has none: their end is seen on their sockets too.
@@ -81,7 +90,6 @@ pub fn bury_orphans() {
 
 /// Waits for a child if it has ended and nobody else waits for it; whether that was so.
 fn bury_orphan(pid: i32) -> bool {
-    use rustix::process::{Pid, WaitOptions, waitpid};
     let all = awaited();
     let orphan = Pid::from_raw(pid).filter(|_| !all.contains_key(&pid));
     // Its status is nobody's business.
@@ -128,21 +136,20 @@ pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
 
 /// Sends a signal to a child that is left to us. It is a child of ours until somebody buries it: so is nobody else hit who
 /// got its number later.
-pub fn signal_orphan(pid: i32, signal: rustix::process::Signal) {
+pub fn signal_orphan(pid: i32, signal: Signal) {
     let all = awaited();
     let is_ours = || children().is_some_and(|mut children| children.any(|child| child == pid));
     if !all.contains_key(&pid)
         && is_ours()
-        && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        && let Some(pid) = Pid::from_raw(pid)
     {
-        let _ = rustix::process::kill_process(pid, signal);
+        let _ = kill_process(pid, signal);
     }
 }
 
 /// Whether a child of ours, which has not been waited for, has ended.
 #[must_use]
 pub fn has_ended(child: u32) -> bool {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
     let Some(pid) = process_id(child) else {
         return true;
     };
@@ -152,9 +159,9 @@ pub fn has_ended(child: u32) -> bool {
 
 /// Sends a signal to the process group of a child of ours that has not been waited for: till then, its number is
 /// nobody else's. That nothing of it is left is no error.
-pub fn signal_group(leader: u32, signal: rustix::process::Signal) {
+pub fn signal_group(leader: u32, signal: Signal) {
     if let Some(pid) = process_id(leader) {
-        let _ = rustix::process::kill_process_group(pid, signal);
+        let _ = kill_process_group(pid, signal);
     }
 }
 
@@ -167,12 +174,109 @@ pub fn has_children_in_group(leader: u32) -> bool {
     };
     let children = children().into_iter().flatten();
     children
-        .filter_map(rustix::process::Pid::from_raw)
+        .filter_map(Pid::from_raw)
         .any(|child| child != group && rustix::process::getpgid(Some(child)) == Ok(group))
 }
 
-fn process_id(number: u32) -> Option<rustix::process::Pid> {
-    rustix::process::Pid::from_raw(i32::try_from(number).ok()?)
+fn process_id(number: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(number).ok()?)
+}
+
+/// A process that can be ended without ever hitting another that got its number later.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    _awaited: Awaited,
+    /// `None` where the system has no such thing, or the process is dead already.
+    #[cfg(target_os = "linux")]
+    handle: Option<std::os::fd::OwnedFd>,
+}
+
+impl Process {
+    /// Takes hold of a running process that somebody has not waited for yet; `None` if that is no process id.
+    #[must_use]
+    pub fn new(pid: i32) -> Option<Self> {
+        let pid = Pid::from_raw(pid)?;
+        Some(Self {
+            pid,
+            _awaited: Awaited::new(pid.as_raw_nonzero().get()),
+            #[cfg(target_os = "linux")]
+            handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Ends it at once. That it is dead already is no error.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Sends it a signal. That it is dead already is no error.
+    pub fn signal(&self, signal: Signal) {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            let _ = rustix::process::pidfd_send_signal(handle, signal);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = kill_process(self.pid, signal);
+    }
+
+    /// Has it write where its threads are: sends [`unix::STACK_SIGNAL`]. That it is dead already is no error.
+    pub fn show_stacks(&self) {
+        self.signal(unix::stack_signal());
+    }
+
+    /// Whether it has ended, whoever waits for it: also one that is no child of ours. No, where the system cannot tell.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = &self.handle {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let at_once = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let mut polled = [PollFd::new(handle, PollFlags::IN)];
+            return poll(&mut polled, Some(&at_once)) == Ok(1);
+        }
+        test_kill_process(self.pid) == Err(rustix::io::Errno::SRCH)
+    }
+
+    /// Its status as of `wait(2)` if it is dead.
+    ///
+    /// # Errors
+    /// It is no child of ours.
+    pub fn reap(&self) -> io::Result<Option<i32>> {
+        let waited = waitpid(Some(self.pid), WaitOptions::NOHANG);
+        Ok(waited?.map(|(_, status)| status.as_raw()))
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn cause(status: ExitStatus) -> String {
+    const OUT_OF_TIME: i32 = Signal::XCPU.as_raw();
+    match (status.signal(), status.code()) {
+        (Some(OUT_OF_TIME), _) => {
+            "was killed by SIGXCPU: its processor time is used up (runner.workers.limits.cpu)"
+                .to_owned()
+        }
+        (Some(signal), _) => format!("was killed by {}", signal_name(signal)),
+        (None, Some(0)) => "left".to_owned(),
+        (None, Some(code)) => format!("exited with status {code}"),
+        (None, None) => format!("ended ({status})"),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal_hook::low_level::signal_name(signal) {
+        Some(name) => name.to_owned(),
+        None => format!("signal {signal}"),
+    }
 }
 
 /// The programs of this name, in the order of `PATH`: the first one is what the system would run.
@@ -190,4 +294,27 @@ pub fn on_path(name: impl AsRef<OsStr>) -> impl Iterator<Item = PathBuf> {
 pub fn is_program(path: &Path) -> bool {
     use rustix::fs::{Access, access};
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::cause;
+
+    #[test]
+    fn a_death_is_named_as_the_system_names_it() {
+        for (status, expected) in [
+            (0, "left"),
+            (3 << 8, "exited with status 3"),
+            (6, "was killed by SIGABRT"),
+            (9, "was killed by SIGKILL"),
+            (11 | 0x80, "was killed by SIGSEGV"),
+            (14, "was killed by SIGALRM"),
+            (63, "was killed by signal 63"),
+        ] {
+            assert_eq!(cause(ExitStatus::from_raw(status)), expected);
+        }
+    }
 }

@@ -14,7 +14,8 @@ use crate::command::line::{Line, Scope};
 use crate::config::Layer;
 use crate::here;
 use crate::log;
-use crate::supervisor::{successor, tether};
+use crate::supervisor::programs::tether;
+use crate::supervisor::seat::successor;
 
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";

@@ -17,9 +17,6 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::children::Awaited;
-use crate::descriptor_limit;
-
 /// Memory that we share with a process that may write to it at any time.
 #[derive(Debug)]
 pub struct SharedMemory {
@@ -251,6 +248,14 @@ pub const STACK_SIGNAL: i32 = 52;
 #[cfg(not(target_os = "linux"))]
 pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
 
+/// [`STACK_SIGNAL`], as a signal that can be sent.
+#[must_use]
+pub fn stack_signal() -> rustix::process::Signal {
+    // SAFETY: a constant that is none of the signals that the C library keeps for itself, on Linux the first two behind
+    // 31.
+    unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) }
+}
+
 /// The real-time signals and what they are called; none where there are none.
 pub fn real_time_signals() -> impl Iterator<Item = (i32, String)> {
     #[cfg(target_os = "linux")]
@@ -276,92 +281,14 @@ pub fn is_ignored(signal: i32) -> bool {
     action.sa_sigaction == nix::libc::SIG_IGN
 }
 
-/// A process that can be ended without ever hitting another that got its number later.
-#[derive(Debug)]
-pub struct Process {
-    pid: rustix::process::Pid,
-    _awaited: Awaited,
-    /// `None` where the system has no such thing, or the process is dead already.
-    #[cfg(target_os = "linux")]
-    handle: Option<OwnedFd>,
-}
-
-impl Process {
-    /// Takes hold of a running process that somebody has not waited for yet; `None` if that is no process id.
-    #[must_use]
-    pub fn new(pid: i32) -> Option<Self> {
-        let pid = rustix::process::Pid::from_raw(pid)?;
-        Some(Self {
-            pid,
-            _awaited: Awaited::new(pid.as_raw_nonzero().get()),
-            #[cfg(target_os = "linux")]
-            handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
-        })
-    }
-
-    /// Its number.
-    #[must_use]
-    pub fn id(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
-    }
-
-    /// Ends it at once. That it is dead already is no error.
-    pub fn kill(&self) {
-        self.signal(rustix::process::Signal::KILL);
-    }
-
-    /// Sends it a signal. That it is dead already is no error.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        #[cfg(target_os = "linux")]
-        if let Some(handle) = &self.handle {
-            let _ = rustix::process::pidfd_send_signal(handle, signal);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = rustix::process::kill_process(self.pid, signal);
-    }
-
-    /// Has it write where its threads are: sends [`STACK_SIGNAL`]. That it is dead already is no error.
-    pub fn show_stacks(&self) {
-        // SAFETY: the number is a constant, and of none that the C library keeps for itself: those of Linux' are
-        // the first few behind 31.
-        self.signal(unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) });
-    }
-
-    /// Whether it has ended, whoever waits for it: also one that is no child of ours. No, where the system cannot tell.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        #[cfg(target_os = "linux")]
-        if let Some(handle) = &self.handle {
-            use rustix::event::{PollFd, PollFlags, Timespec, poll};
-            let at_once = Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            let mut polled = [PollFd::new(handle, PollFlags::IN)];
-            return poll(&mut polled, Some(&at_once)) == Ok(1);
-        }
-        rustix::process::test_kill_process(self.pid) == Err(rustix::io::Errno::SRCH)
-    }
-
-    /// Its status as of `wait(2)` if it is dead.
-    ///
-    /// # Errors
-    /// It is no child of ours.
-    pub fn reap(&self) -> io::Result<Option<i32>> {
-        let waited = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::NOHANG);
-        Ok(waited?.map(|(_, status)| status.as_raw()))
-    }
-}
-
-/// Has a program that is about to be started lead a process group of its own, with as many descriptors as we were given
-/// at our start; and have SIGTERM if this process is gone before it, where the system can do that.
-pub fn lead_group(command: &mut std::process::Command) {
+/// Has a program that is about to be started lead a process group of its own, with this limit of open
+/// descriptors (`RLIMIT_NOFILE`); and have SIGTERM if this process is gone before it, where the system can do that.
+pub fn lead_group(command: &mut std::process::Command, descriptor_limit: Option<u64>) {
     command.process_group(0);
     signal_as_orphan(command, rustix::process::Signal::TERM.as_raw());
-    let limit = descriptor_limit::at_start();
     let prepare = move || {
         use rustix::process::{Resource, getrlimit, setrlimit};
-        if let Some(current) = limit {
+        if let Some(current) = descriptor_limit {
             let mut limit = getrlimit(Resource::Nofile);
             limit.current = Some(current);
             setrlimit(Resource::Nofile, limit)?;

@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use runner::supervisor::client::Client;
+use runner::supervisor::control::client::Client;
 use runner::supervisor::control::{Answer, Control, Handed, Handover, Order, Place};
 use runner::supervisor::trust::Trust;
 use serde_json::json;

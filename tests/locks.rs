@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use runner::supervisor::control::{Control, Place};
-use runner::supervisor::lock::{Lock, LockUrl};
-use runner::supervisor::pid_file::{Found, PidFile, Stale, find};
+use runner::supervisor::seat::lock::{Lock, LockUrl};
+use runner::supervisor::seat::pid_file::{Found, PidFile, Stale, find};
 use runner::supervisor::seat::{Claim, SeatOptions};
 use rustix::process::Pid;
 use support::Folder;

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::supervisor::status::{Connections, Current, Failure, Program, Status, Totals, Worker};
+use crate::supervisor::control::status::{
+    Connections, Current, Failure, Program, Status, Totals, Worker,
+};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -273,7 +275,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::status::{BackOff, Queue};
+    use crate::supervisor::control::status::{BackOff, Queue};
 
     fn worker(pid: i32, state: &str, current: Vec<Option<Current>>) -> Worker {
         Worker {

@@ -18,7 +18,7 @@ use crate::command::signals::Signals;
 use crate::gateway::listener::Listener;
 use crate::here;
 use crate::supervisor::control::Handover;
-use crate::supervisor::successor::Successor;
+use crate::supervisor::seat::successor::Successor;
 
 /// What is being prepared.
 pub enum Preparation {

@@ -13,10 +13,10 @@ use crate::command::master;
 use crate::gateway::listener::{InUse, Listener};
 use crate::gateway::socket_url::{ALL_PASSED, SocketUrl};
 use crate::supervisor::control::{Handed, Handover, Place};
+use crate::supervisor::programs::tether;
+use crate::supervisor::seat::successor;
 use crate::supervisor::seat::{Claim, Seat, SeatOptions, Told};
-use crate::supervisor::successor;
 use crate::supervisor::supervision::Supervision;
-use crate::supervisor::tether;
 
 /// How often it is looked whether an address is free.
 const PAUSE: Duration = Duration::from_millis(5);

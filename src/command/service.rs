@@ -21,10 +21,10 @@ use crate::gateway::stop::{Manner, Stop};
 use crate::interface::Application;
 use crate::interface::status::Status;
 use crate::supervisor::control::Handed;
-use crate::supervisor::keeper::Environment;
+use crate::supervisor::control::status;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
-use crate::supervisor::program::Programs;
-use crate::supervisor::status;
+use crate::supervisor::programs::Programs;
+use crate::supervisor::programs::keeper::Environment;
 use crate::supervisor::supervision::SideProgram;
 
 /// How long a gateway has to pass on what an application says of requests that have not finished in time.

@@ -18,14 +18,16 @@ use crate::descriptor_limit;
 use crate::faults;
 use crate::gateway::stop::Manner;
 use crate::log;
+use crate::supervisor::control::status::{Master as Own, Status};
 use crate::supervisor::control::{Answer, Asked, Handover, Order};
 use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
+use crate::supervisor::programs::tether;
+use crate::supervisor::programs::tether::Tether;
 use crate::supervisor::seat::Seat;
-use crate::supervisor::status::{Master as Own, Status};
-use crate::supervisor::successor::{self, Executable, Successor};
-use crate::supervisor::tether::{self, Tether};
+use crate::supervisor::seat::successor;
+use crate::supervisor::seat::successor::{Executable, Successor};
 use crate::unix;
 
 /// The exit status after a second SIGINT: the shells' own number for it.

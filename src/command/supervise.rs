@@ -18,8 +18,8 @@ use crate::eval::Value;
 use crate::gateway::socket_url::SocketUrl;
 use crate::here;
 use crate::supervisor::lifetime::Lifetime;
-use crate::supervisor::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::seat::SeatOptions;
+use crate::supervisor::seat::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::supervision::{SideProgram, Supervision};
 use crate::syntax::{Diagnostic, Diagnostics, quoted};
 

@@ -7,7 +7,7 @@ use std::mem::take;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pace::{Kind, Pace};
+use crate::log::rate_limit::{Kind, Pace};
 
 /// How much may wait, in bytes.
 const ROOM: usize = 1024 * 1024;

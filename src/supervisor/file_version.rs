@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What tells a file from another that has taken its name, or from what it held before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileVersion {
+pub(crate) struct FileVersion {
     device: u64,
     inode: u64,
     size: u64,
@@ -25,7 +25,7 @@ impl FileVersion {
     }
 
     /// That of the file at a path, links followed.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         Ok(Self::of(&std::fs::metadata(path)?))
     }
 }

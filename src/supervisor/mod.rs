@@ -19,25 +19,15 @@
 //! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
 //! peer of a socket.
 
-pub mod client;
 pub mod control;
-pub mod keeper;
 pub mod lifecycle;
 pub mod lifetime;
-pub mod lock;
 pub mod notify;
-pub mod order;
 pub mod orphans;
-pub mod pid_file;
 pub mod privileges;
-pub mod program;
+pub mod programs;
 pub mod seat;
-pub mod status;
-pub mod successor;
 pub mod supervision;
-pub mod tether;
 pub mod trust;
 
-mod address;
 mod file_version;
-mod group;

@@ -56,7 +56,7 @@ impl Trust {
     }
 
     /// Whether a file is believed.
-    pub(super) fn holds_file(self, file: &Metadata) -> bool {
+    pub(crate) fn holds_file(self, file: &Metadata) -> bool {
         self.holds(Uid::from_raw(file.uid()))
     }
 }
@@ -67,7 +67,7 @@ fn folder_of(file: &Path) -> &Path {
 }
 
 /// Says in the log if other users can remove or replace a file of ours in its folder.
-pub(super) fn warn_of_folder(file: &Path) {
+pub(crate) fn warn_of_folder(file: &Path) {
     let folder = folder_of(file);
     let Ok(found) = std::fs::metadata(folder) else {
         return;

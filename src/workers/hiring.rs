@@ -18,9 +18,9 @@ use super::staff::{Event, Member, Order, Source, Staff, TemplateId};
 use super::template::{Inbox, Template};
 use super::watch::{self, Watch};
 use super::{Preload, Shared, lock, reader};
+use crate::children::Process;
 use crate::faults::{self, caught};
 use crate::log;
-use crate::unix::Process;
 
 /// How long a template may take to fork, the first time, if there is no worker.
 const PATIENCE: Duration = Duration::from_secs(3);

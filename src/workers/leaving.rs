@@ -10,9 +10,9 @@ use super::attempts::FIRST_DELAY;
 use super::left_behind::{FAREWELL, LeftBehind};
 use super::pool::WorkerId;
 use super::staff::{Member, Staff, TemplateId};
-use super::template::cause;
 use super::{MOMENT, lock};
 use crate::children;
+use crate::children::cause;
 use crate::log;
 use crate::unix;
 

@@ -23,10 +23,10 @@ use super::template::{Message, Template};
 use super::turnover::Due;
 use super::watch::{Question, Watch};
 use super::{MOMENT, Preload, Shared, WorkerOptions, lock};
+use crate::children::Process;
 use crate::children::{self, Awaited};
 use crate::faults;
 use crate::log;
-use crate::unix::Process;
 
 /// A template's name: never used twice.
 pub(super) type TemplateId = u32;

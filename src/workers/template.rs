@@ -10,7 +10,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use anyhow::Context;
 use tokio::io::AsyncReadExt;
@@ -415,52 +415,5 @@ fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
             status: number(&mut reader)?,
         }),
         _ => Err(Malformed),
-    }
-}
-
-/// How a process ended, in words.
-#[must_use]
-pub fn cause(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    const OUT_OF_TIME: i32 = rustix::process::Signal::XCPU.as_raw();
-    match (status.signal(), status.code()) {
-        (Some(OUT_OF_TIME), _) => {
-            "was killed by SIGXCPU: its processor time is used up (runner.workers.limits.cpu)"
-                .to_owned()
-        }
-        (Some(signal), _) => format!("was killed by {}", signal_name(signal)),
-        (None, Some(0)) => "left".to_owned(),
-        (None, Some(code)) => format!("exited with status {code}"),
-        (None, None) => format!("ended ({status})"),
-    }
-}
-
-fn signal_name(signal: i32) -> String {
-    match signal_hook::low_level::signal_name(signal) {
-        Some(name) => name.to_owned(),
-        None => format!("signal {signal}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::ExitStatus;
-
-    use super::cause;
-
-    #[test]
-    fn a_death_is_named_as_the_system_names_it() {
-        for (status, expected) in [
-            (0, "left"),
-            (3 << 8, "exited with status 3"),
-            (6, "was killed by SIGABRT"),
-            (9, "was killed by SIGKILL"),
-            (11 | 0x80, "was killed by SIGSEGV"),
-            (14, "was killed by SIGALRM"),
-            (63, "was killed by signal 63"),
-        ] {
-            assert_eq!(cause(ExitStatus::from_raw(status)), expected);
-        }
     }
 }

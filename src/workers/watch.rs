@@ -18,8 +18,8 @@ use super::stacks;
 use super::staff::Event;
 use super::task::About;
 use super::{MOMENT, Shared, lock, reader};
+use crate::children::Process;
 use crate::log;
-use crate::unix::Process;
 
 /// The order to leave.
 const LEAVE: u8 = 0;

@@ -19,8 +19,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::control::{Asked, LONGEST_ORDER, obey};
-use super::order::{Answer, Order, decode};
+use crate::supervisor::control::order::{Answer, Order, decode};
+use crate::supervisor::control::{Asked, LONGEST_ORDER, obey};
 use crate::unix;
 
 /// Tells a program which descriptor is its end, and whose child it is for: `NUMBER:PID`. Not for users.
@@ -38,7 +38,7 @@ const LONGEST_REASON: usize = 16 << 10;
 
 /// The master's end.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     stream: UnixStream,
     /// What has come of the next message.
     said: Vec<u8>,
@@ -46,7 +46,7 @@ pub(super) struct Line {
 
 /// What a program says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// It works on what it was told.
     Alive,
     /// It is one of `runner`'s own.
@@ -65,7 +65,7 @@ impl Line {
     ///
     /// # Errors
     /// The system has no descriptors left.
-    pub(super) fn to(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn to(command: &mut Command) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         hand_down(command, theirs.into());
@@ -76,7 +76,7 @@ impl Line {
     }
 
     /// The next message; `None` when none will come, or it makes no sense. Nothing is lost if the future is dropped.
-    pub(super) async fn next(&mut self) -> Option<Said> {
+    pub(crate) async fn next(&mut self) -> Option<Said> {
         loop {
             if let Some(end) = self.said.iter().position(|byte| *byte == b'\n') {
                 let rest = self.said.split_off(end + 1);
@@ -94,7 +94,7 @@ impl Line {
     ///
     /// # Errors
     /// The program does not read.
-    pub(super) fn tell(&self, order: Order) -> io::Result<()> {
+    pub(crate) fn tell(&self, order: Order) -> io::Result<()> {
         let line = order.line();
         match self.stream.try_write(line.as_bytes())? {
             written if written == line.len() => Ok(()),
@@ -138,7 +138,7 @@ fn hand_down(command: &mut Command, end: OwnedFd) {
 
 /// Has a program that is about to be started wait so long for an address that another one has, if it is one of `runner`'s
 /// own.
-pub(super) fn grant(command: &mut Command, patience: Duration) {
+pub(crate) fn grant(command: &mut Command, patience: Duration) {
     let value = format!("{}:{}", std::process::id(), patience.as_millis());
     command.env(PATIENCE, value);
 }
@@ -157,7 +157,7 @@ fn granted(value: &str) -> Option<Duration> {
 ///
 /// # Errors
 /// It is meant for somebody else, or there is no such descriptor.
-pub(super) fn inherited(value: &str) -> anyhow::Result<OwnedFd> {
+pub(crate) fn inherited(value: &str) -> anyhow::Result<OwnedFd> {
     let (number, parent) = value.split_once(':').context("not two numbers")?;
     let own = getppid().map(|pid| pid.as_raw_nonzero().get());
     if own != Some(parent.parse()?) {
@@ -223,7 +223,7 @@ fn say(what: &Json) {
 }
 
 /// Has a process that is about to take our place find our end of the line.
-pub(super) fn pass_on(command: &mut Command) {
+pub(crate) fn pass_on(command: &mut Command) {
     let end = end().as_ref().map(|end| end.as_fd().try_clone_to_owned());
     if let Some(Ok(end)) = end {
         hand_down(command, end);

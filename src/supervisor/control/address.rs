@@ -9,8 +9,8 @@ use rustix::net::SocketAddrUnix;
 /// The address of a socket at a path, however deep its folder: where the path is too long for an address (107 bytes on
 /// Linux, `unix(7)`), it leads through a descriptor of the folder.
 #[derive(Debug)]
-pub(super) struct Address {
-    pub(super) socket: SocketAddrUnix,
+pub(crate) struct Address {
+    pub(crate) socket: SocketAddrUnix,
     /// Open for as long as the address is used.
     _folder: Option<OwnedFd>,
 }
@@ -21,7 +21,7 @@ impl Address {
     /// # Errors
     /// `NAMETOOLONG` if the name itself is too long, or this system does not name descriptors; why the folder cannot be
     /// opened.
-    pub(super) fn of(path: &Path) -> Result<Self, Errno> {
+    pub(crate) fn of(path: &Path) -> Result<Self, Errno> {
         match SocketAddrUnix::new(path) {
             Ok(socket) => Ok(Self {
                 socket,

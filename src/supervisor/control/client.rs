@@ -12,10 +12,10 @@ use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::Pid;
 
-use super::address::Address;
-use super::control::HEARTBEAT;
-use super::order::{Answer, Order, decode};
-use super::trust::Trust;
+use crate::supervisor::control::HEARTBEAT;
+use crate::supervisor::control::address::Address;
+use crate::supervisor::control::order::{Answer, Order, decode};
+use crate::supervisor::trust::Trust;
 use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
 
 /// How long a master may be silent: it says every [`HEARTBEAT`] that it is still there.
@@ -205,7 +205,7 @@ fn is_socket(path: &Path, trust: Trust) -> anyhow::Result<bool> {
 }
 
 /// Whether anybody listens on a socket file. What cannot be told counts as somebody.
-pub(super) fn is_served(path: &Path) -> bool {
+pub(crate) fn is_served(path: &Path) -> bool {
     !matches!(
         connect(path, Haste::Looks),
         Err(Errno::NOENT | Errno::CONNREFUSED)
@@ -213,7 +213,7 @@ pub(super) fn is_served(path: &Path) -> bool {
 }
 
 /// Whether a master listens on a socket file that is believed. What cannot be told counts as one.
-pub(super) fn is_listening(path: &Path, trust: Trust) -> bool {
+pub(crate) fn is_listening(path: &Path, trust: Trust) -> bool {
     is_socket(path, trust).unwrap_or(false)
         && match connect(path, Haste::Looks) {
             Ok(socket) => Peer::of(&socket, trust).is_ok(),

@@ -29,24 +29,28 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::Address;
-use super::client;
-use super::order::encode;
 use super::trust::Trust;
 use crate::faults::spawn_vital;
 use crate::own_file::{OwnFile, make_beside};
+use crate::supervisor::control::address::Address;
+use crate::supervisor::control::order::encode;
 use crate::unix;
 
-pub use super::order::{Answer, Handed, Handover, Order};
+pub use crate::supervisor::control::order::{Answer, Handed, Handover, Order};
+
+mod address;
+pub mod client;
+pub mod order;
+pub mod status;
 
 /// The longest order, in bytes.
-pub(super) const LONGEST_ORDER: u64 = 4096;
+pub(crate) const LONGEST_ORDER: u64 = 4096;
 
 /// How long a client may take to say what it wants, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a client that waits is told that its order is still worked on.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How many clients there may be at a time.
 const MOST_CLIENTS: usize = 64;
@@ -97,7 +101,7 @@ pub fn beside(pid_file: &Path) -> PathBuf {
 }
 
 /// The pid file that a control socket belongs to, if its name says so.
-pub(super) fn belongs_to(socket: &Path) -> Option<PathBuf> {
+pub(crate) fn belongs_to(socket: &Path) -> Option<PathBuf> {
     let is_beside = socket.extension().is_some_and(|ending| ending == "socket");
     is_beside.then(|| socket.with_extension(""))
 }
@@ -140,17 +144,17 @@ impl Control {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
     /// Whether somebody has removed the file, or put one in its place on which no master listens.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         !self.file.is_there() && !client::is_listening(self.path(), Trust::own())
     }
 
     /// Leaves the file where it is, in the end.
-    pub(super) fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.file.leave();
     }
 }
@@ -324,7 +328,7 @@ async fn visit(
 }
 
 /// Has an order obeyed, and answers it.
-pub(super) async fn obey(
+pub(crate) async fn obey(
     stream: &mut UnixStream,
     order: Order,
     by: Option<i32>,

@@ -15,10 +15,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use queue::Queue;
 
-pub use pace::Kind;
+pub use crate::log::rate_limit::Kind;
 
-mod pace;
 mod queue;
+mod rate_limit;
 
 /// There from [`begin`] on.
 static QUEUE: OnceLock<Queue> = OnceLock::new();

@@ -10,15 +10,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
-use super::file_version::FileVersion;
-use super::group::{Group, LAST_MOMENTS};
-use super::order::Order;
-use super::supervision::SideProgram;
-use super::tether::{self, Line, Said};
 use crate::children;
+use crate::descriptor_limit;
 use crate::log;
+use crate::supervisor::control::order::Order;
+use crate::supervisor::file_version::FileVersion;
+use crate::supervisor::programs::group::{Group, LAST_MOMENTS};
+use crate::supervisor::programs::tether;
+use crate::supervisor::programs::tether::{Line, Said};
+use crate::supervisor::supervision::SideProgram;
 use crate::unix;
-use crate::workers::template::cause;
 
 /// The wait before a program that has ended is started again for the first time.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -192,7 +193,7 @@ impl Keeper {
             .stdin(Stdio::null())
             .stdout(Stdio::from(log))
             .stderr(Stdio::inherit());
-        unix::lead_group(&mut command);
+        unix::lead_group(&mut command, descriptor_limit::at_start());
         let line = Line::to(&mut command)?;
         if let Some(patience) = self.patience.take() {
             tether::grant(&mut command, patience + LAST_MOMENTS);
@@ -232,7 +233,7 @@ impl Keeper {
                 while let Ok(Some(said)) = timeout(LAST_WORDS, next(&mut run.line)).await {
                     self.hear(&mut run, Some(said));
                 }
-                let end = cause(status);
+                let end = children::cause(status);
                 let why = run.why.clone().unwrap_or_else(|| format!("it {end}"));
                 run.answer(|| Reloaded::Failed(why.clone()));
                 return Some((end, run.why));

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::keeper::State;
 use crate::interface::status as application;
+use crate::supervisor::programs::keeper::State;
 
 /// How a master is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -14,8 +14,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
-use super::trust::Trust;
 use crate::own_file::{Identity, OwnFile, make_beside};
+use crate::supervisor::trust::Trust;
 
 /// How long to wait before a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json, json};
 
-use super::notify::Manager;
+use crate::supervisor::notify::Manager;
 use crate::unix::MOST_DESCRIPTORS;
 
 /// What a master can be told.
@@ -37,11 +37,11 @@ impl Order {
     }
 
     /// As a line, with its end.
-    pub(super) fn line(self) -> String {
+    pub(crate) fn line(self) -> String {
         format!("{}\n", json!({ "order": self.name() }))
     }
 
-    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, String> {
         let order: Json = serde_json::from_slice(line)
             .map_err(|_| "an order is a JSON object on a line".to_owned())?;
         let name = order["order"].as_str().unwrap_or_default();
@@ -83,7 +83,7 @@ pub enum Answer {
 }
 
 /// An answer as JSON, and the sockets that go with it.
-pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
+pub(crate) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
     match answer {
         Answer::Done(done) => (json!({ "done": done }), Vec::new()),
         Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),
@@ -106,7 +106,7 @@ pub(super) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
 }
 
 /// What was written by [`encode`], put together again with the descriptors that came with it.
-pub(super) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<Answer> {
+pub(crate) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<Answer> {
     let mut json: Json = serde_json::from_slice(line).context("the master's answer is no JSON")?;
     if let Some(reason) = json["refused"].as_str() {
         return Ok(Answer::Refused(reason.to_owned()));

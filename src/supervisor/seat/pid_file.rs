@@ -12,9 +12,9 @@ use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 use rustix::process::Pid;
 
-use super::lock::is_running;
-use super::trust::Trust;
 use crate::own_file::{OwnFile, make_beside};
+use crate::supervisor::seat::lock::is_running;
+use crate::supervisor::trust::Trust;
 
 /// The largest file that is looked at: more is no pid file.
 const LARGEST: u64 = 64;

@@ -26,12 +26,12 @@ use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use super::file_version::FileVersion;
-use super::notify::WATCHDOG_PID;
-use super::order::{Answer, Handover, decode, encode};
-use super::tether;
-use crate::children;
-use crate::unix::{self, Process};
+use crate::children::{self, Process};
+use crate::supervisor::control::order::{Answer, Handover, decode, encode};
+use crate::supervisor::file_version::FileVersion;
+use crate::supervisor::notify::WATCHDOG_PID;
+use crate::supervisor::programs::tether;
+use crate::unix;
 
 /// Tells a child that it is to take our place: the number of its end of the link, and, so that nobody else
 /// takes it for his, our process id. Not for users.

@@ -10,9 +10,15 @@ use anyhow::anyhow;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::keeper::{Environment, Handle, Keeper, Reloaded, Standing, State, lock};
-use super::supervision::SideProgram;
 use crate::children;
+use crate::supervisor::programs::keeper::{
+    Environment, Handle, Keeper, Reloaded, Standing, State, lock,
+};
+use crate::supervisor::supervision::SideProgram;
+
+mod group;
+pub mod keeper;
+pub mod tether;
 
 /// Programs that are kept running; clones are the same ones. When the last is dropped, they are killed;
 /// [`Programs::stop`] ends them in good order.

@@ -13,12 +13,15 @@ use rustix::process::{Pid, getppid};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::client::{Client, Peer};
 use super::control::{Answer, Asked, Control, Handover, Order, Place, belongs_to, beside};
-use super::lock::{Lock, LockUrl};
-use super::pid_file::{Found, PidFile, find};
-use super::successor;
 use super::trust::{Trust, warn_of_folder};
+use crate::supervisor::control::client::{Client, Peer};
+use crate::supervisor::seat::lock::{Lock, LockUrl};
+use crate::supervisor::seat::pid_file::{Found, PidFile, find};
+
+pub mod lock;
+pub mod pid_file;
+pub mod successor;
 
 /// How long the pid lock may be held by somebody else: it is for moments.
 const PATIENCE: Duration = Duration::from_secs(5);
