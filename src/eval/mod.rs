@@ -1,40 +1,16 @@
 //! Rules to values: pure, lazy, bounded.
 
 pub use budget::{Budget, Fault};
+pub use evaluate::identifiers::{CONSTANTS, Constant};
+pub use evaluate::unknown_names::unknown_names;
+pub use evaluate::{Home, Properties, Variables, evaluate};
+pub use functions::configuration::check_import;
 pub use functions::{FUNCTIONS, Function};
-pub use interpreter::{Home, Properties, Variables, evaluate};
-pub use lookups::check_import;
-pub use names::{CONSTANTS, Constant};
-pub use spelling::unknown_names;
 pub use value::{Items, Table, Value};
 
-mod arithmetic;
 mod budget;
-mod builtins;
-mod byte_methods;
-mod calls;
-mod characters;
-mod compare;
-mod comprehensions;
-mod encodings;
+mod evaluate;
 mod functions;
-mod interpreter;
-mod lookups;
-mod methods;
-mod names;
-mod numbers;
-mod numerals;
-mod paths;
-mod percent;
-mod reading;
-mod repr;
-mod rounding;
-mod sequences;
-mod specification;
-mod spelling;
-mod templates;
-mod text_parts;
-mod texts;
-mod translation;
+mod number;
+mod text;
 mod value;
-mod views;

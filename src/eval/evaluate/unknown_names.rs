@@ -1,0 +1,222 @@
+//! Names that mean nothing, found without evaluating: also in what is never evaluated.
+
+use std::sync::Arc;
+
+use crate::eval::budget::Fault;
+use crate::eval::evaluate::Home;
+use crate::eval::evaluate::identifiers;
+use crate::syntax::Diagnostic;
+use crate::syntax::ast::{
+    Argument, Branch, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Lambda,
+    Parameter, Piece, Target, Trailer, TrailerKind,
+};
+
+/// Every name in an expression that means nothing in its file.
+#[must_use]
+pub fn unknown_names(expression: &Expression, home: &Home) -> Vec<Diagnostic> {
+    let mut reader = Reader {
+        home,
+        locals: Vec::new(),
+        found: Vec::new(),
+    };
+    reader.expression(expression);
+    reader.found
+}
+
+/// Mistakes in one value beyond which no more are told.
+const MOST_FOUND: usize = 200;
+
+struct Reader<'a> {
+    home: &'a Home,
+    /// What lambdas and comprehensions bind here.
+    locals: Vec<&'a str>,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Reader<'a> {
+    fn expression(&mut self, expression: &'a Expression) {
+        match &expression.kind {
+            Kind::None
+            | Kind::Bool(_)
+            | Kind::Integer(_)
+            | Kind::Float(_)
+            | Kind::Text(_)
+            | Kind::Bytes(_) => {}
+            Kind::Formatted(pieces) => self.pieces(pieces),
+            Kind::Name(name) => {
+                if !self.knows(name) {
+                    self.fault(|reader| {
+                        let fault = identifiers::no_name(reader.home, &reader.locals, name);
+                        fault.at(&reader.home.source, expression.span)
+                    });
+                }
+            }
+            Kind::Tuple(items) | Kind::List(items) | Kind::Set(items) => {
+                for Item::One(value) | Item::Star(value) in items {
+                    self.expression(value);
+                }
+            }
+            Kind::Dict(entries) => {
+                for entry in entries {
+                    match entry {
+                        Entry::Pair(key, value) => {
+                            self.expression(key);
+                            self.expression(value);
+                        }
+                        Entry::Star(value) => self.expression(value),
+                    }
+                }
+            }
+            Kind::Comprehension(comprehension) => self.comprehension(comprehension),
+            Kind::Trailers(base, trailers) => self.trailers(base, trailers),
+            Kind::Not(_, value) => self.expression(value),
+            Kind::Power(operands) => {
+                for operand in operands {
+                    self.expression(&operand.value);
+                }
+            }
+            Kind::Arithmetic(first, rest) => {
+                self.expression(first);
+                rest.iter().for_each(|(_, value)| self.expression(value));
+            }
+            Kind::Comparison(first, rest) => {
+                self.expression(first);
+                rest.iter().for_each(|(_, value)| self.expression(value));
+            }
+            Kind::And(several) | Kind::Or(several) => {
+                several.iter().for_each(|value| self.expression(value));
+            }
+            Kind::Conditional(branches, otherwise) => {
+                for Branch { value, condition } in branches {
+                    self.expression(value);
+                    self.expression(condition);
+                }
+                self.expression(otherwise);
+            }
+            Kind::Lambda(lambda) => self.lambda(lambda),
+        }
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.locals.contains(&name)
+            || self.home.shortcuts.contains_key(name)
+            || identifiers::all().any(|known| known == name)
+    }
+
+    fn fault(&mut self, fault: impl FnOnce(&Self) -> Fault) {
+        if self.found.len() < MOST_FOUND {
+            self.found.push(fault(self).into_diagnostic());
+        }
+    }
+
+    fn pieces(&mut self, pieces: &'a [Piece]) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(_) => {}
+                Piece::Value {
+                    value,
+                    specification,
+                    ..
+                } => {
+                    self.expression(value);
+                    self.pieces(specification);
+                }
+            }
+        }
+    }
+
+    fn comprehension(&mut self, comprehension: &'a Comprehension) {
+        let outside = self.locals.len();
+        for Clause {
+            target,
+            values,
+            conditions,
+        } in &comprehension.clauses
+        {
+            self.expression(values);
+            self.bind(target);
+            conditions.iter().for_each(|one| self.expression(one));
+        }
+        match &comprehension.element {
+            Element::List(value) | Element::Generator(value) | Element::Set(value) => {
+                self.expression(value);
+            }
+            Element::Dict(key, value) => {
+                self.expression(key);
+                self.expression(value);
+            }
+        }
+        self.locals.truncate(outside);
+    }
+
+    fn bind(&mut self, target: &'a Target) {
+        match target {
+            Target::Name(name) => self.locals.push(name),
+            Target::Star(rest) => self.bind(rest),
+            Target::Several(targets, _) => targets.iter().for_each(|one| self.bind(one)),
+        }
+    }
+
+    fn lambda(&mut self, lambda: &'a Arc<Lambda>) {
+        let outside = self.locals.len();
+        // Defaults are evaluated where the lambda stands.
+        for parameter in &lambda.parameters {
+            if let Parameter::One(_, Some(default)) = parameter {
+                self.expression(default);
+            }
+        }
+        for parameter in &lambda.parameters {
+            match parameter {
+                Parameter::One(name, _)
+                | Parameter::Star(Some(name))
+                | Parameter::DoubleStar(name) => self.locals.push(name),
+                Parameter::Star(None) | Parameter::Slash => {}
+            }
+        }
+        self.expression(&lambda.body);
+        self.locals.truncate(outside);
+    }
+
+    fn trailers(&mut self, base: &'a Expression, trailers: &'a [Trailer]) {
+        self.expression(base);
+        let mut module = match &base.kind {
+            Kind::Name(name) if !self.locals.contains(&&**name) => {
+                identifiers::module(self.home, name)
+            }
+            _ => None,
+        };
+        for trailer in trailers {
+            let inside = module.take();
+            match &trailer.kind {
+                TrailerKind::Attribute(name) => {
+                    let Some(inside) = inside else { continue };
+                    let whole = format!("{inside}.{name}");
+                    if !identifiers::all().any(|known| known == whole) {
+                        self.fault(|reader| {
+                            let fault = identifiers::no_member(inside, name);
+                            fault.at(&reader.home.source, trailer.span)
+                        });
+                    }
+                    module = identifiers::module(self.home, &whole);
+                }
+                TrailerKind::Call(arguments) => {
+                    for argument in arguments {
+                        match argument {
+                            Argument::One(value)
+                            | Argument::Star(value)
+                            | Argument::Named(_, value)
+                            | Argument::DoubleStar(value) => self.expression(value),
+                        }
+                    }
+                }
+                TrailerKind::Index(index) => self.expression(index),
+                TrailerKind::Slice(bounds) => {
+                    bounds
+                        .iter()
+                        .flatten()
+                        .for_each(|bound| self.expression(bound));
+                }
+            }
+        }
+    }
+}
