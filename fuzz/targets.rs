@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use std::os::unix::fs::FileExt;
 
-use runner::protocol::answer;
-use runner::protocol::worker::Kind;
+use runner::protocol::worker::answer_head;
+use runner::protocol::worker::frame::Kind;
 use runner::syntax::file::Line;
 use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, file as files, key_layout, keys,
@@ -129,12 +129,12 @@ pub fn worker(bytes: &[u8]) {
                 Part::Whole(header, payload) => {
                     // What is wrong with them is said in words.
                     match header.kind {
-                        Kind::Answer => drop(answer::answer(header, &payload)),
-                        Kind::File => drop(answer::file(header, &payload)),
-                        _ => drop(answer::head(header, &payload)),
+                        Kind::Answer => drop(answer_head::answer(header, &payload)),
+                        Kind::File => drop(answer_head::file(header, &payload)),
+                        _ => drop(answer_head::head(header, &payload)),
                     }
                 }
-                Part::Begin(header, head) => drop(answer::head(header, &head)),
+                Part::Begin(header, head) => drop(answer_head::head(header, &head)),
                 Part::Piece { bytes, last, .. } => assert!(last || !bytes.is_empty()),
             }
         }

@@ -11,7 +11,7 @@
 //!   complete requests. A slow client costs no worker; a worker that crashes or hangs costs no connection.
 //! - **N gateways + M applications, never N × M.** They meet in [`command`] and know nothing of each other but
 //!   [`interface::Request`] and [`interface::Response`].
-//! - **CGI's variables are the common tongue**, decided once in [`protocol::environ`].
+//! - **CGI's variables are the common tongue**, decided once in [`protocol::cgi::environ`].
 //! - **One thread** runs all of it, on tokio's current-thread runtime: what is ready in one turn of its loop goes
 //!   to a worker in one write, which is what makes it quick. One thread serves some 100 000 requests a
 //!   second, more than a machine's worth of Python asks for.

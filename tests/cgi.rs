@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use runner::gateway::body::spool::SpoolOptions;
 use runner::gateway::cgi::{CgiOptions, exchange};
-use runner::gateway::spool::SpoolOptions;
 use runner::interface::body_file::BodyFile;
 use runner::interface::{
     Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody,
 };
-use runner::protocol::environ;
+use runner::protocol::cgi::environ;
 
 /// An application that does what the path says.
 struct Sample;

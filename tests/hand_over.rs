@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use runner::gateway::fastcgi::{self, FastCgiOptions};
+use runner::gateway::graceful_stop::{Manner, Stop};
 use runner::gateway::http::{self as http_gateway, HttpOptions};
-use runner::gateway::listener::Listener;
-use runner::gateway::socket_url::SocketUrl;
-use runner::gateway::stop::{Manner, Stop};
+use runner::gateway::socket::listener::Listener;
+use runner::gateway::socket::url::SocketUrl;
 use runner::interface::{Application, Pending, Request, Response, ResponseBody};
 use support::nginx::nginx_keeping_connections as nginx;
 use support::{Address, Folder, Load, free_port};

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use runner::gateway::body::spool::SpoolOptions;
 use runner::gateway::http::HttpOptions;
-use runner::gateway::spool::SpoolOptions;
 use support::{Server, say, until_end};
 use tokio::io::AsyncWriteExt;
 

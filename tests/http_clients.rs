@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use runner::gateway::body::spool::SpoolOptions;
 use runner::gateway::http::HttpOptions;
-use runner::gateway::spool::SpoolOptions;
 use support::{ENOUGH, Server, in_time, say, until, until_end};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;

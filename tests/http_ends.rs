@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use runner::gateway::graceful_stop::Manner;
 use runner::gateway::http::HttpOptions;
-use runner::gateway::stop::Manner;
 use support::{Server, in_time, say, until, until_end};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -436,8 +436,8 @@ async fn a_response_that_is_taken_without_a_pause_is_waited_for() {
 /// A listener that nobody accepts from stands for a successor.
 #[tokio::test]
 async fn sockets_are_taken_over_with_their_address() {
-    use runner::gateway::listener::Listener;
-    use runner::gateway::socket_url::SocketUrl;
+    use runner::gateway::socket::listener::Listener;
+    use runner::gateway::socket::url::SocketUrl;
 
     let url: SocketUrl = "tcp://localhost:0".parse().unwrap();
     let first = Listener::bind(&url).unwrap();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use runner::protocol::fastcgi::{Begin, Kind, Role, put_pair, put_records, take_record};
+use runner::protocol::fastcgi::record::{Begin, Kind, Role, put_pair, put_records, take_record};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value as Json;
 use support::http::Address;

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use runner::protocol::fastcgi::{Begin, Kind, Role, put_pair, put_records};
+use runner::protocol::fastcgi::record::{Begin, Kind, Role, put_pair, put_records};
 use serde_json::Value as Json;
 use support::http::{self, Address, Connection};
 use support::{Folder, Load, Server, Waits};

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
-use runner::protocol::fastcgi::{Kind, put_records, take_record};
+use runner::protocol::fastcgi::record::{Kind, put_records, take_record};
 use rustix::process::Signal;
 use support::http::{Address, Connection};
 use support::{DEADLINE, Folder, Server, Waits};

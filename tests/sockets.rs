@@ -9,10 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use runner::gateway::listener::Listener;
-use runner::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
-use runner::gateway::stop::Manner;
-use runner::gateway::stream::Peer;
+use runner::gateway::graceful_stop::Manner;
+use runner::gateway::socket::listener::Listener;
+use runner::gateway::socket::stream::Peer;
+use runner::gateway::socket::url::{InvalidSocketUrl, SocketUrl};
 use rustix::net::{AddressFamily, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

@@ -19,7 +19,7 @@ const LANGUAGE: &[&str] = &[
     "src/config",
     "src/eval",
     "src/command/target.rs",
-    "src/gateway/socket_url.rs",
+    "src/gateway/socket/url.rs",
 ];
 
 /// Where those of the functions that give diagnostics are, or what becomes one.

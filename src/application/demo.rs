@@ -5,7 +5,7 @@ use std::fmt::Write;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::interface::{Application, Pending, Request, Response, ResponseBody};
-use crate::protocol::environ;
+use crate::protocol::cgi::environ;
 
 /// Answers every request with its CGI variables: as a page to browsers, else as lines `NAME=value`.
 #[derive(Clone, Copy, Debug, Default)]

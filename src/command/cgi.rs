@@ -14,7 +14,7 @@ use crate::command::signals::outlive_full_files;
 use crate::command::temporary::Temporary;
 use crate::command::{Entry, Kind, no_options, serving, settings};
 use crate::gateway;
-use crate::gateway::listener::is_listening;
+use crate::gateway::socket::listener::is_listening;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {

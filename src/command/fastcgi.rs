@@ -10,8 +10,8 @@ use crate::command::line::{Line, Origin, Scope};
 use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::serve::{take_socket_url, unless_passed};
 use crate::command::{Entry, Kind, no_options, serving, settings};
-use crate::gateway::activation;
-use crate::gateway::socket_url::{ALL_PASSED, Descriptor, SocketUrl};
+use crate::gateway::socket::activation;
+use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::supervisor::supervision::Supervision;
 
 /// The table's row.

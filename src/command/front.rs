@@ -9,12 +9,12 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::faults::spawn_vital;
-use crate::gateway::crowd::Crowd;
+use crate::gateway::connection_limit::Crowd;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
+use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::http::{self, HttpOptions};
-use crate::gateway::listener::Listener;
-use crate::gateway::socket_url::SocketUrl;
-use crate::gateway::stop::{Manner, Stop};
+use crate::gateway::socket::listener::Listener;
+use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
 
 /// The task behind a listening socket, where it has a fault.

@@ -5,8 +5,8 @@ use rustix::fs::{Mode, RawMode};
 
 use crate::command::failure::Failure;
 use crate::command::line::{Origin, Scope};
-use crate::gateway::listener::Listener;
-use crate::gateway::socket_url::SocketUrl;
+use crate::gateway::socket::listener::Listener;
+use crate::gateway::socket::url::SocketUrl;
 use crate::supervisor::notify;
 use crate::supervisor::privileges::{self, Account, Refusal};
 

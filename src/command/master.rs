@@ -15,7 +15,7 @@ use crate::command::identity::Identity;
 use crate::command::line::{Origin, Scope, Word};
 use crate::command::{run_ini, supervise};
 use crate::config::{self, Format, PID_FILE};
-use crate::gateway::socket_url::{InvalidSocketUrl, SocketUrl};
+use crate::gateway::socket::url::{InvalidSocketUrl, SocketUrl};
 use crate::supervisor::control::client::Client;
 use crate::supervisor::control::{Answer, Order, beside};
 use crate::supervisor::seat::why_unreachable;

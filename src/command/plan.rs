@@ -20,7 +20,7 @@ use crate::command::settings;
 use crate::command::target::Target;
 use crate::command::temporary::Temporary;
 use crate::eval::Value;
-use crate::gateway::socket_url::SocketUrl;
+use crate::gateway::socket::url::SocketUrl;
 use crate::here;
 use crate::interface::Application;
 use crate::run;

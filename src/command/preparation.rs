@@ -15,7 +15,7 @@ use crate::command::plan::{Plan, Readiness};
 use crate::command::seating::Seating;
 use crate::command::service::{self, Service, Version};
 use crate::command::signals::Signals;
-use crate::gateway::listener::Listener;
+use crate::gateway::socket::listener::Listener;
 use crate::here;
 use crate::supervisor::control::Handover;
 use crate::supervisor::seat::successor::Successor;

@@ -13,8 +13,8 @@ use crate::command::line::{Line, Origin, Scope, Word};
 use crate::command::plan::{Announcement, Plan, Recipe};
 use crate::command::{Entry, Kind, serving, settings};
 use crate::eval::Value;
-use crate::gateway::activation;
-use crate::gateway::socket_url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
+use crate::gateway::socket::activation;
+use crate::gateway::socket::url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
 use crate::supervisor::supervision::Supervision;
 
 /// What stands behind `serve` and `launch`.

@@ -16,7 +16,7 @@ use crate::command::service::{Service, Version};
 use crate::command::signals::{Signals, Told};
 use crate::descriptor_limit;
 use crate::faults;
-use crate::gateway::stop::Manner;
+use crate::gateway::graceful_stop::Manner;
 use crate::log;
 use crate::supervisor::control::status::{Master as Own, Status};
 use crate::supervisor::control::{Answer, Asked, Handover, Order};

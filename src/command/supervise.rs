@@ -15,7 +15,7 @@ use crate::command::target::SCHEME;
 use crate::command::{self, Entry, Kind, names, no_options, run_ini, serving, settings};
 use crate::config::{self, COMMAND, Format, Layer, PID_FILE, SUPERVISED};
 use crate::eval::Value;
-use crate::gateway::socket_url::SocketUrl;
+use crate::gateway::socket::url::SocketUrl;
 use crate::here;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::seat::SeatOptions;

@@ -1,19 +1,10 @@
-//! Where requests come in: sockets, and the protocols spoken on them.
+//! Where requests come in: sockets, and the protocols spoken on them, a folder each.
 
-pub mod activation;
-mod binding;
-mod body;
+pub mod body;
 pub mod cgi;
-pub mod crowd;
+pub mod connection_limit;
 pub mod fastcgi;
+pub mod graceful_stop;
 pub mod http;
-mod length;
-pub mod listener;
-mod outgoing;
-mod pace;
-pub mod passing;
-mod patient;
-pub mod socket_url;
-pub mod spool;
-pub mod stop;
-pub mod stream;
+mod slow_client;
+pub mod socket;

@@ -3,9 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::protocol::answer::HEAD_LIMIT;
-use crate::protocol::marshal::Malformed;
-use crate::protocol::worker::{HEADER, Header, Kind};
+use crate::protocol::worker::answer_head::HEAD_LIMIT;
+use crate::protocol::worker::frame::{HEADER, Header, Kind};
+use crate::protocol::worker::marshal::Malformed;
 
 /// How much is read at once, in bytes.
 const READ: usize = 64 * 1024;
@@ -137,7 +137,7 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     use super::{Frames, HEAD_LIMIT, HEADER, LONG_ANSWER, LONG_BLOCK, Part};
-    use crate::protocol::worker::{Header, Kind};
+    use crate::protocol::worker::frame::{Header, Kind};
 
     const ANSWER: u8 = 1;
     const HEAD: u8 = 2;

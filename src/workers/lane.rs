@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::protocol::worker::token;
+use crate::protocol::worker::frame::token;
 
 /// How many requests may have been sent that the worker is not known to have read, those that we took back
 /// included. Tokens are one byte: within so many, no two are equal, and a worker cannot take the token of one request
@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
     use super::{Confused, Lane};
-    use crate::protocol::worker::token;
+    use crate::protocol::worker::frame::token;
 
     /// A worker as worker.py is, with the pipe and the socket as queues.
     #[derive(Default)]

@@ -1,5 +1,5 @@
 //! What connects us with one lane of a worker: a socket, a pipe of tokens, a ring, and a socket for
-//! descriptors. The protocol is in [`crate::protocol::worker`].
+//! descriptors. The protocol is in [`crate::protocol::worker::frame`].
 
 use std::fs::File;
 use std::io;
@@ -13,8 +13,8 @@ use tokio::net::UnixStream;
 
 use super::ring::Ring;
 use super::task::Task;
-use crate::protocol::known_heads::KnownHeads;
-use crate::protocol::worker::token;
+use crate::protocol::worker::frame::token;
+use crate::protocol::worker::known_heads::KnownHeads;
 use crate::unix;
 
 /// What a pool asks of the connection with a lane. It is a [`Link`], but in simulations.

@@ -19,7 +19,7 @@ use super::lane::Confused;
 use super::link::{Flushed, Link, Unsent, Wire};
 use super::post::{Pace, Post};
 use super::task::{Refusals, Task};
-use crate::protocol::worker::Header;
+use crate::protocol::worker::frame::Header;
 use crate::{log, log_of};
 
 /// By how much one answer changes what we take for a typical service time.

@@ -15,9 +15,9 @@ use super::task::Task;
 use super::{Shared, lock};
 use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
-use crate::protocol::answer::{self, BadAnswer, Head};
-use crate::protocol::marshal::Malformed;
-use crate::protocol::worker::{Header, Kind};
+use crate::protocol::worker::answer_head::{self, BadAnswer, Head};
+use crate::protocol::worker::frame::{Header, Kind};
+use crate::protocol::worker::marshal::Malformed;
 use crate::{log, log_of};
 
 impl From<Malformed> for Confused {
@@ -117,7 +117,7 @@ fn take_part(
                 // Its head is too long. Answers that follow have their files behind this one.
                 drop(link.receive_file());
             }
-            let head = answer::head(header, &head);
+            let head = answer_head::head(header, &head);
             *body = begin(shared, &mut pool, seat, header, head)?;
             Ok(())
         }
@@ -175,7 +175,7 @@ fn take_frame(
                 &mut pool,
                 seat,
                 header,
-                answer::head(header, payload),
+                answer_head::head(header, payload),
             )?;
         }
         Kind::Block => pass_on(shared, seat, number, payload.clone(), body),
@@ -298,7 +298,7 @@ fn answer(pool: &mut Pool, seat: Seat, header: Header, payload: &Bytes) -> Resul
         return Err(Confused);
     }
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match answer::answer(header, payload) {
+    let response = match answer_head::answer(header, payload) {
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
         Err(error) => bad_answer(&task, &error),
     };
@@ -315,7 +315,7 @@ fn answer_file(
 ) -> Result<(), Confused> {
     let file = pool.link(seat).ok_or(Confused)?.receive_file();
     let mut task = pool.answered(seat, header.number, header.service)?;
-    let response = match (answer::file(header, payload), file) {
+    let response = match (answer_head::file(header, payload), file) {
         (Ok((mut head, offset, length)), Ok(file)) => {
             let announced = head
                 .headers

@@ -6,11 +6,11 @@ use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 
-use crate::protocol::marshal::Malformed;
-use crate::protocol::worker::{
+use crate::protocol::worker::frame::{
     HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_LOST, RING_READ, RING_START, RING_TAIL,
     RING_THREAD, RING_WAITING,
 };
+use crate::protocol::worker::marshal::Malformed;
 use crate::unix::SharedMemory;
 
 /// Bytes of records in a ring: some 25 answers of 10 KB, and small enough to stay in a processor's cache.

@@ -11,7 +11,7 @@ use super::watch::seconds;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Errors, Request, RequestBody, Response};
 use crate::log;
-use crate::protocol::worker::RequestFrame;
+use crate::protocol::worker::frame::RequestFrame;
 
 /// A request that waits for its answer.
 #[derive(Debug)]

@@ -24,8 +24,8 @@ use super::link::FarEnd;
 use super::pool::WorkerId;
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
-use crate::protocol::environ;
-use crate::protocol::marshal::{Malformed, Reader, Writer};
+use crate::protocol::cgi::environ;
+use crate::protocol::worker::marshal::{Malformed, Reader, Writer};
 use crate::unix;
 
 /// The signal that ends a process of Python when this one is gone, unless it has said that it sees to that itself. As

@@ -2,7 +2,7 @@
 //! The log says how every lane is, and the worker is replaced, so that nobody has to restart the server.
 //!
 //! A worker says itself whether it waits for requests, and how far it has read
-//! ([`crate::protocol::worker::RING_WAITING`], [`crate::protocol::worker::RING_READ`]). It is suspected only if it waits
+//! ([`crate::protocol::worker::frame::RING_WAITING`], [`crate::protocol::worker::frame::RING_READ`]). It is suspected only if it waits
 //! and has read all that we have sent. One that is at work, after its answer too, is not; neither is one that cannot come
 //! for what was sent, because it is stopped or another of its threads holds the interpreter's lock: that is a matter of
 //! `runner.request.timeout`. It is looked at several times: where the system stops us as well, as it does with a container

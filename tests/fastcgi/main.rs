@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use runner::gateway::fastcgi::FastCgiOptions;
-use runner::protocol::fastcgi::{Kind, Pairs, Record, put_pair, put_records, take_record};
+use runner::protocol::fastcgi::record::{Kind, Pairs, Record, put_pair, put_records, take_record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runner::gateway::fastcgi::{FastCgiOptions, serve};
-use runner::gateway::listener::Listener;
-use runner::gateway::socket_url::SocketUrl;
-use runner::gateway::stop::{Manner, Stop};
+use runner::gateway::graceful_stop::{Manner, Stop};
+use runner::gateway::socket::listener::Listener;
+use runner::gateway::socket::url::SocketUrl;
 use runner::interface::body_file::BodyFile;
 use runner::interface::{
     Application, Blocks, Errors, Pending, Request, RequestBody, Response, ResponseBody,
 };
-use runner::protocol::environ;
+use runner::protocol::cgi::environ;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;

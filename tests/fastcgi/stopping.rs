@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use runner::gateway::fastcgi::FastCgiOptions;
-use runner::gateway::stop::Manner;
+use runner::gateway::graceful_stop::Manner;
 use tokio::net::TcpStream;
 
 use crate::sample::{Server, in_time};

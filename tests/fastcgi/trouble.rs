@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use runner::gateway::body::spool::SpoolOptions;
 use runner::gateway::fastcgi::{FastCgiOptions, web_servers};
-use runner::gateway::spool::SpoolOptions;
-use runner::protocol::fastcgi::{Begin, Kind, Outcome, Role};
+use runner::protocol::fastcgi::record::{Begin, Kind, Outcome, Role};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::BytesMut;
-use runner::protocol::fastcgi::{
+use runner::protocol::fastcgi::record::{
     Begin, End, Kind, Outcome, Record, Role, put_pair, put_records, take_record,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use runner::gateway::graceful_stop::{Manner, Stop};
 use runner::gateway::http::{HttpOptions, serve};
-use runner::gateway::listener::Listener;
-use runner::gateway::socket_url::SocketUrl;
-use runner::gateway::stop::{Manner, Stop};
+use runner::gateway::socket::listener::Listener;
+use runner::gateway::socket::url::SocketUrl;
 use runner::interface::body_file::BodyFile;
 use runner::interface::{
     Application, Blocks, Pending, Request, RequestBody, Response, ResponseBody, Truncated,

@@ -14,19 +14,19 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::gateway::crowd::{Crowd, Seat};
-use crate::gateway::fastcgi::connection::{Broken, Service, converse};
-use crate::gateway::listener::Listener;
-use crate::gateway::passing::Passed;
-use crate::gateway::spool::SpoolOptions;
-use crate::gateway::stop::{Manner, Stop};
-use crate::gateway::stream::{Peer, Stream};
+use crate::gateway::body::spool::SpoolOptions;
+use crate::gateway::connection_limit::{Crowd, Seat};
+use crate::gateway::fastcgi::multiplexer::{Broken, Service, converse};
+use crate::gateway::graceful_stop::{Manner, Stop};
+use crate::gateway::socket::connection_handover::Passed;
+use crate::gateway::socket::listener::Listener;
+use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::Application;
 use crate::log::Kind;
 
-mod arrival;
-mod connection;
+mod multiplexer;
 mod outbox;
+mod received_request;
 
 /// How the gateway behaves.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
 }
 
 /// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
-/// [`Manner`](crate::gateway::stop::Manner) says, and returns. Drop the future to give them up.
+/// [`Manner`](crate::gateway::graceful_stop::Manner) says, and returns. Drop the future to give them up.
 ///
 /// FastCGI has no way to tell a web server that a connection will be closed, and one that has just begun a request
 /// on it may not be able to begin it again elsewhere. Therefore a successor gets the connections, too, each at a

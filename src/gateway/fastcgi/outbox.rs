@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
 
-use crate::protocol::fastcgi::{Kind, MAX_CONTENT, put_records};
+use crate::protocol::fastcgi::record::{Kind, MAX_CONTENT, put_records};
 
 /// How much may wait for a slow web server before the applications are held back, in bytes.
 const ROOM: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 
-use crate::gateway::http::raw_heads::Odd;
+use crate::gateway::http::shadow_parser::Odd;
 use crate::interface::Connection;
 
 /// What the line says about a request. It is written when the response has ended, well or badly; for a

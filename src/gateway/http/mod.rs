@@ -23,29 +23,26 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::faults::{Fault, caught};
-use crate::gateway::crowd::Seat;
+use crate::gateway::body::spool::SpoolOptions;
+use crate::gateway::connection_limit::Seat;
+use crate::gateway::graceful_stop::{CROSSED, Stop};
 use crate::gateway::http::access_log::Entry;
-use crate::gateway::http::framing::Framing;
-use crate::gateway::http::head::{Head, Refusal};
-use crate::gateway::http::raw_heads::RawHeads;
-use crate::gateway::http::reply::Exchange;
+use crate::gateway::http::hyper_response::Exchange;
+use crate::gateway::http::request_head::{Head, Refusal};
+use crate::gateway::http::shadow_parser::RawHeads;
+use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::transport::Transport;
-use crate::gateway::listener::Listener;
-use crate::gateway::socket_url::Host;
-use crate::gateway::spool::SpoolOptions;
-use crate::gateway::stop::{CROSSED, Stop};
-use crate::gateway::stream::{Peer, Stream};
+use crate::gateway::socket::listener::Listener;
+use crate::gateway::socket::stream::{Peer, Stream};
+use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Errors, Request, Response, Scheme};
 use crate::log::Kind;
 
 mod access_log;
-mod chunks;
-mod farewell;
-mod framing;
-mod head;
-mod raw_heads;
-mod reply;
-mod request_line;
+mod hyper_response;
+mod keep_alive;
+mod request_head;
+mod shadow_parser;
 mod transport;
 mod upload;
 
@@ -89,7 +86,7 @@ impl Default for HttpOptions {
 }
 
 /// Serves HTTP until it is stopped, then lets requests under way finish and closes idle connections as the
-/// [`Manner`](crate::gateway::stop::Manner) says. Returns when no connection is left. Dropping the future breaks off what is under way.
+/// [`Manner`](crate::gateway::graceful_stop::Manner) says. Returns when no connection is left. Dropping the future breaks off what is under way.
 ///
 /// New options hold for new connections.
 pub async fn serve(
@@ -222,7 +219,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, seat: Seat) {
         client.seat.works();
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
-        let odd = raw_heads::lock(&client.heads).head_ended(framing);
+        let odd = shadow_parser::lock(&client.heads).head_ended(framing);
         // An empty body needs no box.
         let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
@@ -235,16 +232,16 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, seat: Seat) {
         async {
             // The log says where the fault is.
             let response = caught("a request", response).await;
-            Ok::<_, Infallible>(response.unwrap_or_else(|Fault| reply::failed()))
+            Ok::<_, Infallible>(response.unwrap_or_else(|Fault| hyper_response::failed()))
         }
     });
     let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
     let ended = tokio::select! {
         biased;
         ended = &mut conversation => Some(ended),
-        () = farewell::due(&client) => None,
+        () = keep_alive::due(&client) => None,
         () = client.seat.asked() => {
-            if raw_heads::lock(&client.heads).is_in_head() {
+            if shadow_parser::lock(&client.heads).is_in_head() {
                 let client = name(&client.connection);
                 crate::log_of!(
                     Kind::Refused,
@@ -330,7 +327,7 @@ async fn answer(
             Response::plain(refusal.status)
         }
     };
-    reply::reply(response, exchange)
+    hyper_response::reply(response, exchange)
 }
 
 /// The request, once all of it is there.
@@ -346,11 +343,11 @@ async fn receive(
         query,
         version,
         headers,
-    } = head::check(parts, !body.is_end_stream())?;
+    } = request_head::check(parts, !body.is_end_stream())?;
     let body = upload::receive(body, client).await?;
     // hyper may have read on where the body that was heard is malformed.
     upload::check(client)?;
-    if !raw_heads::lock(&client.heads).is_in_step() {
+    if !shadow_parser::lock(&client.heads).is_in_step() {
         return Err(Refusal::unclear());
     }
     Ok(Request {

@@ -13,10 +13,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::gateway::http::Client;
-use crate::gateway::http::raw_heads::{self, RawHeads};
-use crate::gateway::pace::{Pace, Patience};
-use crate::gateway::patient::Patient;
-use crate::gateway::stream::Stream;
+use crate::gateway::http::shadow_parser;
+use crate::gateway::http::shadow_parser::RawHeads;
+use crate::gateway::slow_client::Patient;
+use crate::gateway::slow_client::{Pace, Patience};
+use crate::gateway::socket::stream::Stream;
 use crate::log::Kind;
 use crate::unix;
 
@@ -128,7 +129,7 @@ impl Transport {
 
     /// Whether a request that was received whole is being answered.
     fn is_answering(&self) -> bool {
-        self.client.strong_count() > 1 && raw_heads::lock(&self.heads).is_in_step()
+        self.client.strong_count() > 1 && shadow_parser::lock(&self.heads).is_in_step()
     }
 
     /// Whether the client has ended its side, whatever of what it sent is not read yet.
@@ -229,7 +230,7 @@ impl AsyncRead for Transport {
             let result = Pin::new(&mut self.stream).poll_read(context, buffer);
             let part = buffer.filled_mut().get_mut(before..).unwrap_or_default();
             if !part.is_empty() {
-                let left = raw_heads::lock(&self.heads).received(part);
+                let left = shadow_parser::lock(&self.heads).received(part);
                 buffer.set_filled(before + left);
                 if left == 0 {
                     // Nothing would look like the end.

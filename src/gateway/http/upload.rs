@@ -8,11 +8,11 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::StatusCode;
 
+use crate::gateway::body::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
 use crate::gateway::http::Client;
-use crate::gateway::http::head::Refusal;
-use crate::gateway::http::raw_heads;
-use crate::gateway::pace::Pace;
-use crate::gateway::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
+use crate::gateway::http::request_head::Refusal;
+use crate::gateway::http::shadow_parser;
+use crate::gateway::slow_client::Pace;
 use crate::interface::RequestBody;
 
 /// Receives all of a body. Trailers are dropped: RFC 9110 §6.5.1 allows it, and CGI has no place for them.
@@ -50,7 +50,7 @@ pub async fn receive(mut body: Body, client: &Client) -> Result<RequestBody, Ref
 /// # Errors
 /// What is wrong with it (400).
 pub fn check(client: &Client) -> Result<(), Refusal> {
-    match raw_heads::lock(&client.heads).fault() {
+    match shadow_parser::lock(&client.heads).fault() {
         Some(reason) => Err(Refusal::malformed(reason)),
         None => Ok(()),
     }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{Limits, Pool, Seat, Standing, WorkerId};
 use crate::interface::{Connection, Errors, Request, RequestBody, Response};
-use crate::protocol::worker::token;
+use crate::protocol::worker::frame::token;
 use crate::workers::link::{Unsent, Wire};
 use crate::workers::task::Task;
 

@@ -1,0 +1,46 @@
+//! Sockets that a service manager has made and passes on: socket activation (`sd_listen_fds(3)`).
+
+use std::os::fd::RawFd;
+
+use anyhow::{Context, bail};
+
+use crate::gateway::socket::url::{Descriptor, Passed};
+
+/// Whether sockets were passed to this process. Those passed to another one (a parent that has left its
+/// environment to us) are none of ours.
+#[must_use]
+pub fn is_there() -> bool {
+    // What is wrong with them is said when they are to be used.
+    sd_notify::listen_fds().map_or(true, |sockets| sockets.len() > 0)
+}
+
+/// The sockets that are meant, as descriptors of this process; at least one.
+///
+/// # Errors
+/// There is none of that name, or none at all; the service manager makes no sense.
+pub fn descriptors(passed: &Passed) -> anyhow::Result<Vec<Descriptor>> {
+    let all: Vec<(RawFd, String)> = sd_notify::listen_fds_with_names()
+        .context("the sockets of the service manager cannot be used (LISTEN_FDS)")?
+        .collect();
+    if all.is_empty() {
+        bail!("no service manager has passed a socket to this process (LISTEN_FDS)");
+    }
+    let is_meant = |name: &str| passed.name.as_deref().is_none_or(|wanted| wanted == name);
+    let meant = all.iter().filter(|(_, name)| is_meant(name));
+    let descriptors: Vec<Descriptor> = meant
+        .map(|(number, _)| Descriptor {
+            number: *number,
+            family: passed.family,
+            protocol: passed.protocol,
+        })
+        .collect();
+    if descriptors.is_empty() {
+        let mut names: Vec<String> = all
+            .into_iter()
+            .map(|(_, name)| format!("`{name}`"))
+            .collect();
+        names.dedup();
+        bail!("the service manager has passed {} only", names.join(", "));
+    }
+    Ok(descriptors)
+}

@@ -1,0 +1,392 @@
+//! Making listening sockets: for an address, as a file, from a descriptor.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
+
+use crate::gateway::socket::activation;
+use crate::gateway::socket::url::{Descriptor, Host, Passed, SocketUrl};
+use crate::own_file::OwnFile;
+
+/// How many connections may wait to be accepted; the system lowers it to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// How often a port that is free on one address but taken on another is given up for a new one.
+const PORT_ATTEMPTS: usize = 64;
+
+fn resolve(host: &Host) -> anyhow::Result<Vec<SocketAddr>> {
+    let of = |addresses: &[std::net::IpAddr]| {
+        addresses.iter().map(|&ip| SocketAddr::new(ip, 0)).collect()
+    };
+    let name = match host {
+        Host::Any => {
+            return Ok(of(&[
+                Ipv4Addr::UNSPECIFIED.into(),
+                Ipv6Addr::UNSPECIFIED.into(),
+            ]));
+        }
+        // RFC 6761 §6.3: needs no resolver, and works where there is none.
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
+            return Ok(of(&[
+                Ipv4Addr::LOCALHOST.into(),
+                Ipv6Addr::LOCALHOST.into(),
+            ]));
+        }
+        Host::Name(name) | Host::Ipv6(name) => name,
+    };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let found = (name.as_str(), 0)
+        .to_socket_addrs()
+        .map_err(|error| anyhow!("the name `{name}` has no address: {error}"))?;
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+/// Listens on each address of a host, all on the same port, which is returned; leaves out those that
+/// the machine lacks.
+pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> {
+    let addresses = resolve(host)?;
+    for _ in 0..PORT_ATTEMPTS {
+        let mut sockets = Vec::new();
+        let mut chosen = port;
+        let mut taken = false;
+        let mut lacking = None;
+        for address in &addresses {
+            let mut address = *address;
+            address.set_port(chosen);
+            match bind_address(address) {
+                Ok(socket) => {
+                    let socket = TcpListener::from(socket);
+                    chosen = socket.local_addr()?.port();
+                    sockets.push(socket.into());
+                }
+                Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => lacking = Some(address),
+                Err(Errno::ADDRINUSE) if port == 0 && !sockets.is_empty() => taken = true,
+                Err(error) => return Err(refusal(error, address)),
+            }
+        }
+        match lacking {
+            Some(address) if sockets.is_empty() => {
+                bail!("this machine has no address {}", address.ip())
+            }
+            _ if sockets.is_empty() => bail!("the name has no address"),
+            Some(address)
+                if !address.ip().is_loopback() && !address.ip().is_unspecified() && !taken =>
+            {
+                crate::log!("not listening on {address}, which is no address of this machine");
+            }
+            _ => {}
+        }
+        if !taken {
+            return Ok((sockets, chosen));
+        }
+    }
+    bail!("no port is free on all of its addresses")
+}
+
+/// Another process has an address; in which words.
+#[derive(Debug)]
+pub struct InUse(String);
+
+impl fmt::Display for InUse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InUse {}
+
+fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
+    match error {
+        Errno::ADDRINUSE => InUse(format!(
+            "port {} is in use on {}{}",
+            address.port(),
+            address.ip(),
+            // Whoever has the port may well be the service manager, for us.
+            match activation::is_there() {
+                true =>
+                    " (sockets that systemd passes are served if no address is on the command line)",
+                false => "",
+            }
+        ))
+        .into(),
+        Errno::ACCESS => anyhow!(
+            "no permission to use port {} on {}",
+            address.port(),
+            address.ip()
+        ),
+        error => anyhow::Error::from(error).context(address),
+    }
+}
+
+fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = stream_socket(family)?;
+    // A restart need not wait for the connections of the server before it to be forgotten.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    net::bind(&socket, &address)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    net::socket_with(family, SocketType::STREAM, net::SocketFlags::CLOEXEC, None)
+}
+
+#[cfg(target_vendor = "apple")]
+fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    let socket = net::socket(family, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(socket)
+}
+
+/// The file of a socket which another process of ours has made, and that is ours from now on; `None` if there is no such
+/// file any more.
+pub fn taken_over(path: &Path) -> Option<OwnFile> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    let is_socket = found.file_type().is_socket();
+    is_socket.then(|| OwnFile::at(path).ok()).flatten()
+}
+
+/// Whoever has taken over the socket of a file removes it. It is removed at once if nobody has: the successor serves another
+/// address. To be called when we do not listen any more.
+pub fn hand_over(mut file: OwnFile) {
+    if is_served(file.path()) {
+        file.leave();
+    }
+}
+
+/// Makes a socket file and listens on it. A file that nobody listens on is replaced.
+pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
+    let address = net::SocketAddrUnix::new(path).map_err(|error| match error {
+        Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
+        error => error.into(),
+    })?;
+    remove_stale(path)?;
+    let socket = stream_socket(AddressFamily::UNIX)?;
+    match net::bind(&socket, &address) {
+        Ok(()) => {}
+        Err(Errno::ADDRINUSE) => bail!("another program has just begun to listen there"),
+        Err(Errno::NOENT) => bail!("there is no such folder"),
+        Err(error) => return Err(error.into()),
+    }
+    let file = OwnFile::at(path)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok((socket, file))
+}
+
+/// Whether somebody listens on a socket file. What cannot be told counts as somebody: a full queue and a socket of
+/// another kind are as alive as one that takes the connection. Does not wait.
+fn is_served(path: &Path) -> bool {
+    let connect = || {
+        let address = net::SocketAddrUnix::new(path)?;
+        let socket = stream_socket(AddressFamily::UNIX)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        net::connect(&socket, &address)
+    };
+    !matches!(connect(), Err(Errno::CONNREFUSED | Errno::NOENT))
+}
+
+/// Whether one of these sockets listens at a path where there is no file any more: nobody finds it there.
+pub fn is_lost(path: &Path, sockets: &[OwnedFd]) -> bool {
+    let missing =
+        std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    missing && sockets.iter().any(|socket| is_bound_to(socket, path))
+}
+
+fn is_bound_to(socket: &OwnedFd, path: &Path) -> bool {
+    let address = net::getsockname(socket).ok();
+    let address = address.and_then(|address| net::SocketAddrUnix::try_from(address).ok());
+    let bound = address.as_ref().and_then(net::SocketAddrUnix::path_bytes);
+    bound == Some(path.as_os_str().as_bytes())
+}
+
+/// Removes a socket file that nobody listens on, and nothing else.
+fn remove_stale(path: &Path) -> anyhow::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if !found.file_type().is_socket() {
+        bail!("there is something else than a socket");
+    }
+    // From here on no other file has its number.
+    let mut stale = OwnFile::at(path)?;
+    if is_served(path) {
+        stale.leave();
+        return Err(InUse("the socket is in use by another program".to_owned()).into());
+    }
+    let removed = stale.remove();
+    removed.context("cannot replace the socket that nobody listens on")
+}
+
+/// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and
+/// protocol that it was said to have.
+pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
+    let number = descriptor.number;
+    let socket = crate::unix::duplicate_inherited(number).map_err(|error| {
+        match Errno::from_io_error(&error) {
+            Some(Errno::BADF) => anyhow!("descriptor {number} is not open"),
+            _ => error.into(),
+        }
+    })?;
+    let kind = sockopt::socket_type(&socket).map_err(|error| match error {
+        Errno::NOTSOCK => anyhow!("descriptor {number} is no socket"),
+        error => error.into(),
+    })?;
+    if kind != SocketType::STREAM {
+        bail!("descriptor {number} is no stream socket");
+    }
+    let family = net::getsockname(&socket)?.address_family();
+    if ![
+        AddressFamily::UNIX,
+        AddressFamily::INET,
+        AddressFamily::INET6,
+    ]
+    .contains(&family)
+    {
+        bail!("descriptor {number} is neither a TCP nor a Unix socket");
+    }
+    if let Some(said) = descriptor.family
+        && said != family
+    {
+        bail!(
+            "descriptor {number} is of the family `{}`, not `{}`",
+            family_name(family),
+            family_name(said)
+        );
+    }
+    check_protocol(&socket, descriptor)?;
+    if !is_listening(&socket)? {
+        bail!("descriptor {number} is a socket that does not listen");
+    }
+    Ok(socket)
+}
+
+/// Makes sure that a socket which another process has handed over is of the kind and at the address that it is said to be:
+/// one that listens there, or the one over which connections are passed on.
+pub fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
+    let kind = sockopt::socket_type(socket).map_err(|error| match error {
+        Errno::NOTSOCK => anyhow!("what was handed over is no socket"),
+        error => error.into(),
+    })?;
+    if kind != SocketType::STREAM {
+        bail!("what was handed over is no stream socket");
+    }
+    let address = net::getsockname(socket)?;
+    let family = address.address_family();
+    if !is_listening(socket)? {
+        return match family {
+            AddressFamily::UNIX => Ok(()),
+            _ => bail!("a socket that was handed over does not listen"),
+        };
+    }
+    let fits = match url {
+        SocketUrl::Tcp { host, port } => SocketAddr::try_from(address)
+            .is_ok_and(|bound| [0, bound.port()].contains(port) && is_of_host(bound.ip(), host)),
+        SocketUrl::Unix(path) => is_bound_to(socket, path),
+        SocketUrl::Descriptor(Descriptor { family: said, .. })
+        | SocketUrl::Passed(Passed { family: said, .. }) => said.is_none_or(|said| said == family),
+        SocketUrl::Nowhere => false,
+    };
+    match fits {
+        true => Ok(()),
+        false => bail!("a socket that was handed over listens elsewhere"),
+    }
+}
+
+/// Whether an address can be one of a host's. Those of a name may have changed since somebody asked for them.
+fn is_of_host(address: IpAddr, host: &Host) -> bool {
+    let is = |text: &str| text.parse().ok().map(|ip: IpAddr| ip == address);
+    match host {
+        Host::Any => address.is_unspecified(),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => address.is_loopback(),
+        Host::Name(name) => is(name).unwrap_or(true),
+        Host::Ipv6(name) => is(name.split('%').next().unwrap_or(name)).unwrap_or(true),
+    }
+}
+
+fn family_name(family: AddressFamily) -> &'static str {
+    match family {
+        AddressFamily::UNIX => "unix",
+        AddressFamily::INET => "inet",
+        _ => "inet6",
+    }
+}
+
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "openbsd"
+))]
+fn check_protocol(socket: &OwnedFd, descriptor: &Descriptor) -> anyhow::Result<()> {
+    let found = sockopt::socket_protocol(socket)?.map_or(0, |protocol| protocol.as_raw().get());
+    match descriptor.protocol {
+        Some(said) if said != 0 && said != found => {
+            bail!(
+                "descriptor {} is of protocol {found}, not {said}",
+                descriptor.number
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "openbsd"
+)))]
+fn check_protocol(_: &OwnedFd, _: &Descriptor) -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// Whether a socket is a listening one; `false` for what is no socket.
+///
+/// # Errors
+/// The system does not say.
+#[cfg(not(target_vendor = "apple"))]
+pub fn is_listening(descriptor: impl AsFd) -> io::Result<bool> {
+    match sockopt::socket_acceptconn(descriptor) {
+        Ok(listening) => Ok(listening),
+        Err(Errno::NOTSOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a socket is a listening one; `false` for what is no socket. This system does not tell; a
+/// stream socket that has no peer is taken for one.
+///
+/// # Errors
+/// The system does not say.
+#[cfg(target_vendor = "apple")]
+pub fn is_listening(descriptor: impl AsFd) -> io::Result<bool> {
+    match net::getpeername(descriptor) {
+        Ok(_) | Err(Errno::NOTSOCK) => Ok(false),
+        Err(Errno::NOTCONN) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,8 @@
+//! Listening sockets and connections: their URLs, how they are bound, inherited and handed to a successor.
+
+pub mod activation;
+mod binding;
+pub mod connection_handover;
+pub mod listener;
+pub mod stream;
+pub mod url;

@@ -1,0 +1,6 @@
+//! CGI's variables and response heads (RFC 3875), which CGI, FastCGI and WSGI have in common.
+
+pub mod environ;
+mod header_variables;
+mod path_info;
+pub mod response_head;
