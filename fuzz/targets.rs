@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 
 use runner::protocol::worker::answer_head;
 use runner::protocol::worker::frame::Kind;
-use runner::syntax::file::Line;
+use runner::syntax::ini_lines::Line;
 use runner::syntax::{
-    Diagnostic, Fragment, Source, expression as expressions, file as files, key_layout, keys,
-    layout, render_all,
+    Diagnostic, Fragment, Source, expression as expressions, ini_lines as files, key_layout,
+    key_lines, layout, render_all,
 };
 use runner::workers::frames::{Frames, Part};
 use runner::workers::ring::Ring;
@@ -84,16 +84,16 @@ pub fn supervise(bytes: &[u8]) {
     let Ok(source) = files::decode("x.conf", bytes.to_vec()) else {
         return;
     };
-    let (lines, mistakes) = keys::parse(&source);
+    let (lines, mistakes) = key_lines::parse(&source);
     shown(&mistakes);
     let Ok(text) = key_layout(&source, LARGEST) else {
         return assert!(!mistakes.is_empty());
     };
     let name = "x.conf".to_owned();
     let again = Arc::new(Source { name, text });
-    let (same, mistakes) = keys::parse(&again);
+    let (same, mistakes) = key_lines::parse(&again);
     assert!(mistakes.is_empty());
-    let meaning = |lines: &[keys::Line]| -> Vec<String> {
+    let meaning = |lines: &[key_lines::Line]| -> Vec<String> {
         let what = lines.iter().map(|line| format!("{:?}", line.what));
         what.map(|what| without_spans(&what)).collect()
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use runner::config::{Checked, Configuration, Default, Kind, Layer, SETTINGS, SPECIAL};
 use runner::eval::{CONSTANTS, FUNCTIONS};
-use runner::syntax::{WORDS, render};
+use runner::syntax::{KEYWORDS, render};
 
 /// Reads a file with this text.
 fn load(text: &str) -> Configuration {
@@ -176,8 +176,8 @@ fn names_are_documented_and_mean_something() {
 
 #[test]
 fn words_are_documented_and_their_examples_true() {
-    assert!(WORDS.is_sorted_by_key(|word| word.name));
-    for word in WORDS {
+    assert!(KEYWORDS.is_sorted_by_key(|word| word.name));
+    for word in KEYWORDS {
         assert!(is_help(word.help), "{}", word.name);
         let (expression, result) = word.example;
         let used = word.name.trim_end_matches('\'');

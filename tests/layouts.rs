@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use runner::config::{KEYS, SETTINGS, SPECIAL};
 use runner::eval::FUNCTIONS;
-use runner::syntax::WORDS;
+use runner::syntax::KEYWORDS;
 use support::{Folder, project};
 
 /// Has `fmt` check files with these names and texts.
@@ -109,7 +109,7 @@ fn the_examples_of_explain() {
         .iter()
         .map(|special| format!("[{}]\n{}\n", special.name, special.example));
     let functions = FUNCTIONS.iter().map(|function| value(function.example.0));
-    let words = WORDS.iter().map(|word| value(word.example.0));
+    let words = KEYWORDS.iter().map(|word| value(word.example.0));
     let lines = settings.chain(special).chain(functions).chain(words);
     are_laid_out(&named(lines, "ini"));
     let keys = KEYS

@@ -284,7 +284,7 @@ fn the_rules_find_what_they_forbid() {
     assert!(names("    sleep(1)", "sleep("));
     assert!(!names("unsafe_code = 1", "unsafe"));
     let pest = &RULES[0];
-    assert!(pest.looks_at("src/config/load.rs"));
+    assert!(pest.looks_at("src/config/files/load.rs"));
     assert!(!pest.looks_at("src/syntax/parser.rs"));
     assert!(!pest.looks_at("tests/tidy.rs"));
 }

@@ -30,7 +30,7 @@ const CONDITIONS: &[(&str, &str)] = &[
     ("src/command/format.rs", "tests/format.rs"),
     ("src/command/plan.rs", "tests/reload.rs"),
     ("src/command/serve.rs", "tests/commands.rs"),
-    ("src/config/reading.rs", "tests/layers.rs"),
+    ("src/config/files/read_bounded.rs", "tests/layers.rs"),
     ("src/supervisor/privileges.rs", "tests/privileges.rs"),
     ("src/workers/interpreter.rs", "tests/python_programs.rs"),
 ];

@@ -15,7 +15,7 @@ use crate::command::report::{End, Report};
 use crate::command::{COMMANDS, Entry, Kind, no_options};
 use crate::config::{KEYS, Key, SETTINGS, SHORT, SPECIAL, Setting, Special};
 use crate::eval::{CONSTANTS, Constant, FUNCTIONS, Function};
-use crate::syntax::{self as grammar, WORDS, nearest};
+use crate::syntax::{self as grammar, KEYWORDS, nearest};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -41,7 +41,7 @@ enum Topic<'a> {
     Key(&'static Key),
     Function(&'static Function),
     Constant(&'static Constant),
-    Word(&'static grammar::Word),
+    Word(&'static grammar::Keyword),
     Section(&'static Special),
     Command(&'static Entry),
     /// A name that configuration files define.
@@ -107,7 +107,7 @@ fn topics(shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
         .chain(KEYS.iter().map(Topic::Key))
         .chain(FUNCTIONS.iter().map(Topic::Function))
         .chain(CONSTANTS.iter().map(Topic::Constant))
-        .chain(WORDS.iter().map(Topic::Word))
+        .chain(KEYWORDS.iter().map(Topic::Word))
         .chain(SPECIAL.iter().map(Topic::Section))
         .chain(COMMANDS.iter().filter(redefined).map(Topic::Command))
         .chain(shortcuts.iter().map(Topic::Shortcut))

@@ -17,7 +17,7 @@ use crate::command::graph::Node;
 use crate::command::line::{Scope, Word};
 use crate::command::{Entry, Kind};
 use crate::config;
-use crate::syntax::{Diagnostic, Source, file, key_layout, layout};
+use crate::syntax::{Diagnostic, Source, ini_lines, key_layout, layout};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -144,7 +144,7 @@ impl Input {
                     let message = format!("standard input has more than {most} MiB");
                     return Err(Diagnostic::new("limit/file", message).into());
                 }
-                Ok(file::decode(STDIN, bytes)?)
+                Ok(ini_lines::decode(STDIN, bytes)?)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::rules::{Body, Origin, Rule};
-use super::{Configuration, Layer, SETTINGS, check, setting};
+use crate::config::{Configuration, Layer, SETTINGS, setting, validate};
 use crate::eval::{Properties, Value};
 use crate::syntax::{Diagnostic, quoted};
 
@@ -39,7 +39,7 @@ impl Configuration {
         // So that the rest can be looked at, what is wrong counts as what it is where nobody sets it.
         for setting in SETTINGS
             .iter()
-            .filter(|setting| setting.name.starts_with(check::OWN))
+            .filter(|setting| setting.name.starts_with(validate::OWN))
         {
             let default = setting.default.value();
             let default = default.and_then(|value| setting::check(setting, &value).ok());
@@ -73,7 +73,7 @@ impl Configuration {
         problems.extend(configuration.warnings.iter().cloned());
         let mut known = HashSet::new();
         problems.retain(|problem| known.insert(identity(problem)));
-        check::sort(&mut problems);
+        validate::sort(&mut problems);
         Inspection {
             configuration,
             problems,

@@ -4,8 +4,8 @@
 use super::setting::{self, Kind, Setting};
 use super::settings;
 use crate::eval::Value;
-use crate::syntax::file::{Line, parse};
-use crate::syntax::{Source, keys};
+use crate::syntax::ini_lines::{Line, parse};
+use crate::syntax::{Source, key_lines};
 use std::sync::Arc;
 
 /// A key.
@@ -208,7 +208,7 @@ pub enum Format {
 /// comment does, if it makes sense in only one of the two ways.
 #[must_use]
 pub fn format(source: &Arc<Source>) -> Option<Format> {
-    let mut lines = keys::numbered(&source.text).map(|(_, line)| line.trim());
+    let mut lines = key_lines::numbered(&source.text).map(|(_, line)| line.trim());
     let first = lines.next().unwrap_or_default();
     if let Some(interpreter) = first.strip_prefix("#!") {
         for word in interpreter.split_whitespace() {
@@ -219,7 +219,7 @@ pub fn format(source: &Arc<Source>) -> Option<Format> {
             }
         }
     }
-    let lines = keys::numbered(&source.text).map(|(_, line)| line.trim());
+    let lines = key_lines::numbered(&source.text).map(|(_, line)| line.trim());
     let mut meaning = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
     let line = meaning.next()?;
     let mut words = line.split_whitespace();

@@ -11,36 +11,32 @@ use std::time::Duration;
 
 use crate::eval::{Budget, Home, Properties, Value, evaluate};
 use crate::here;
-use crate::syntax::file::decode;
+use crate::syntax::ini_lines::decode;
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
-pub use check::sort as sort_by_place;
+pub use crate::config::files::load::SHORT;
+pub use crate::config::files::read_bounded::LARGEST;
+pub use crate::config::files::section::{SPECIAL, Special};
+pub use crate::config::validate::sort as sort_by_place;
 pub use inspect::Inspection;
 pub use keys::{COMMAND, Format, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence};
-pub use load::SHORT;
-pub use reading::LARGEST;
-pub use sections::{SPECIAL, Special};
 pub use setting::{Checked, Default, Kind, Setting};
 pub use settings::SETTINGS;
 
-use load::{Inclusion, Loader};
+use crate::config::files::load::{Inclusion, Loader};
 use rules::{Body, Origin, Rule, Rules};
 
 mod allowance;
-mod check;
-mod dotenv;
+mod files;
 mod inspect;
 mod keys;
 mod listing;
-mod load;
 mod name;
-mod reading;
 mod rules;
-mod sections;
 mod setting;
 mod settings;
-mod supervise;
+mod validate;
 
 /// The text of a configuration file, as it is.
 ///
@@ -48,7 +44,7 @@ mod supervise;
 /// It cannot be read, is too large, or is no text.
 pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let shown = path.display().to_string();
-    decode(&shown, reading::read_bounded(path, &shown)?)
+    decode(&shown, files::read_bounded::read_bounded(path, &shown)?)
 }
 
 /// How a file seems to be meant; `None` if it does not say so, or cannot be read, which is said where it is. What can
@@ -110,7 +106,7 @@ impl Configuration {
         if mistakes.is_empty() {
             return Ok(configuration);
         }
-        check::sort(&mut mistakes);
+        validate::sort(&mut mistakes);
         Err(Diagnostics(mistakes))
     }
 
@@ -148,7 +144,7 @@ impl Configuration {
             }
         }
         let mut mistakes = loader.mistakes;
-        let settings = check::settings(&loader.rules, &mut mistakes);
+        let settings = validate::settings(&loader.rules, &mut mistakes);
         let configuration = Self {
             rules: loader.rules,
             settings,
@@ -212,7 +208,7 @@ impl Configuration {
     /// A mistake about a property's value, at the place where its rule stands.
     #[must_use]
     pub fn complain(&self, name: &str, message: String, hint: Option<String>) -> Diagnostic {
-        check::complaint(&self.rules, name, "setting/value", message).with_hint_if(hint)
+        validate::complaint(&self.rules, name, "setting/value", message).with_hint_if(hint)
     }
 
     /// A mistake in a word of the alias that is a property's value, counted from 0: at that word, if the rule says

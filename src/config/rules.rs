@@ -8,7 +8,7 @@ use super::allowance::Allowance;
 use super::name::{LONGEST, candidates};
 use super::settings;
 use crate::eval::{Budget, Fault, Home, Properties, Table, Value, Variables, evaluate};
-use crate::syntax::ast::{Argument, Expression, Item, Kind, TrailerKind};
+use crate::syntax::expression::ast::{Argument, Expression, Item, Kind, TrailerKind};
 use crate::syntax::{Diagnostic, Span};
 
 /// A rule: what gives a property, or all below a prefix, its value.

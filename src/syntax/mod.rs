@@ -1,31 +1,23 @@
 //! Source text to tree; pure. The only place that knows pest.
+//!
+//! [`ini_lines`] and [`key_lines`] split the two kinds of files into lines, [`expression`] parses a value, [`format`]
+//! writes a file in its canonical layout, [`render`] draws what is wrong. Files in here import from the file that
+//! declares a thing, not from this page, so that imports form no circle.
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, did_you_mean, nearest, quoted};
-pub use key_layout::key_layout;
-pub use layout::layout;
-pub use messages::meant_word;
+pub use expression::ast;
+pub use expression::keywords::{KEYWORDS, Keyword, meant_word};
+pub use format::key_layout::key_layout;
+pub use format::layout::layout;
 pub use render::{render, render_all};
 pub use source::{Fragment, Lines, Place, Source, Span};
-pub use words::{WORDS, Word};
 
-pub mod ast;
 pub mod expression;
-pub mod file;
-pub mod keys;
+pub mod ini_lines;
+pub mod key_lines;
 
 mod diagnostic;
-mod displays;
-mod formatted;
+mod format;
 mod grammar;
-mod key_layout;
-mod layout;
-mod messages;
-mod nesting;
-mod operators;
-mod page;
-mod plain;
 mod render;
 mod source;
-mod spacing;
-mod strings;
-mod words;

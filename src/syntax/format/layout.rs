@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use super::diagnostic::Diagnostics;
-use super::expression;
-use super::file::{self, Line};
-use super::page::Page;
-use super::source::{Fragment, Source};
-use super::spacing::Value;
+use crate::syntax::diagnostic::Diagnostics;
+use crate::syntax::expression;
+use crate::syntax::format::page::Page;
+use crate::syntax::format::spacing::Value;
+use crate::syntax::ini_lines;
+use crate::syntax::ini_lines::Line;
+use crate::syntax::source::{Fragment, Source};
 
 /// Columns of one level of indent.
 const INDENT: usize = 4;
@@ -25,7 +26,7 @@ const MOST_MISTAKES: usize = 1000;
 /// # Errors
 /// All mistakes in its syntax, since nobody knows what such a file means; or it would be too large.
 pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostics> {
-    let (lines, mut mistakes) = file::parse(source);
+    let (lines, mut mistakes) = ini_lines::parse(source);
     for line in &lines {
         if mistakes.len() >= MOST_MISTAKES {
             break;

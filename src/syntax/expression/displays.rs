@@ -9,10 +9,10 @@ use super::ast::{
     Argument, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Parameter, Target,
     TrailerKind,
 };
-use super::diagnostic::{Diagnostic, quoted};
-use super::expression::Builder;
-use super::grammar::expression::Rule;
-use super::source::Span;
+use super::builder::{Builder, Nested};
+use crate::syntax::diagnostic::{Diagnostic, quoted};
+use crate::syntax::grammar::expression::Rule;
+use crate::syntax::source::Span;
 
 /// `a` or `*a`
 pub(super) fn item(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Item, Diagnostic> {
@@ -33,6 +33,8 @@ fn spread(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diag
     }
     Ok(value)
 }
+
+const STARRED_ELEMENT: &str = "a comprehension makes one element at a time, without `*`";
 
 /// What the brackets of a display held.
 enum Elements {
@@ -57,36 +59,41 @@ fn elements(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Elements, Diag
     }
     match items.pop() {
         Some(Item::One(element)) => Ok(Elements::Comprehension(element, clauses)),
-        _ => Err(builder.error(
-            span,
-            "a comprehension makes one element at a time, without `*`",
-        )),
+        _ => Err(builder.error(span, STARRED_ELEMENT)),
     }
 }
 
 /// `(…)`: brackets around an expression, a tuple, a generator.
 pub(super) fn group(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let span = builder.span(&pair);
-    match elements(builder, pair)? {
-        Elements::Comprehension(element, clauses) => Ok(Expression {
-            kind: comprehension(Element::Generator(element), clauses),
-            span,
-        }),
+    let inside = sequence(builder, pair)?;
+    Ok(Expression { span, ..inside })
+}
+
+/// What stands between parentheses, or is a whole value: one expression, a tuple, a generator.
+pub(super) fn sequence(
+    builder: Builder<'_>,
+    pair: Pair<'_, Rule>,
+) -> Result<Expression, Diagnostic> {
+    let span = builder.span(&pair);
+    let kind = match elements(builder, pair)? {
+        Elements::Comprehension(element, clauses) => {
+            comprehension(Element::Generator(element), clauses)
+        }
         Elements::Items { mut items, commas } => match (items.pop(), commas) {
-            (Some(Item::One(only)), false) => Ok(Expression { span, ..only }),
-            (Some(Item::Star(value)), false) => Err(builder.error(
-                value.span,
-                "`*` stands for several elements, which only a list, tuple or set can take",
-            )),
+            (Some(Item::One(only)), false) if items.is_empty() => return Ok(only),
+            (Some(Item::Star(starred)), false) if items.is_empty() => {
+                let message =
+                    "`*` stands for several elements, which only a list, tuple or set can take";
+                return Err(builder.error(starred.span, message));
+            }
             (last, _) => {
                 items.extend(last);
-                Ok(Expression {
-                    kind: Kind::Tuple(items),
-                    span,
-                })
+                Kind::Tuple(items)
             }
         },
-    }
+    };
+    Ok(Expression { kind, span })
 }
 
 /// `[…]`
@@ -145,10 +152,7 @@ pub(super) fn braces(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind,
     let element = match (items.pop(), entries.pop()) {
         (Some(Item::One(value)), None) => Element::Set(value),
         (None, Some(Entry::Pair(key, value))) => Element::Dict(key, value),
-        _ => {
-            let message = "a comprehension makes one element at a time, without `*`";
-            return Err(builder.error(span, message));
-        }
+        _ => return Err(builder.error(span, STARRED_ELEMENT)),
     };
     Ok(comprehension(element, clauses))
 }

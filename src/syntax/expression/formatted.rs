@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use super::ast::Piece;
-use super::diagnostic::Diagnostic;
-use super::expression::Builder;
-use super::grammar::expression::Rule;
+use super::builder::{Builder, Nested};
 use super::strings;
+use crate::syntax::diagnostic::Diagnostic;
 
 /// How deep f-strings and format specifications may stand in one another.
 const DEEPEST: usize = 4;
@@ -136,7 +135,7 @@ impl Scanner<'_> {
             push_text(pieces, written);
             shown = true;
         }
-        let value = inner.parse(Rule::embedded, expression)?;
+        let value = inner.embedded(expression)?;
         let mut conversion = None;
         if self.rest().starts_with('!') {
             self.at += 1;

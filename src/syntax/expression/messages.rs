@@ -2,21 +2,11 @@
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
-use super::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
-use super::expression::Builder;
-use super::grammar::expression::Rule;
+use super::builder::Builder;
+use super::keywords::FOREIGN;
 use super::nesting::{closing, open_at};
-
-/// Words of other languages for what Python calls differently.
-const FOREIGN: &[(&str, &str)] = &[
-    ("true", "True"),
-    ("false", "False"),
-    ("null", "None"),
-    ("nil", "None"),
-    ("none", "None"),
-    ("yes", "True"),
-    ("no", "False"),
-];
+use crate::syntax::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
+use crate::syntax::grammar::expression::Rule;
 
 /// Turns the parser's error into a diagnostic: what was found, what was wanted, and a hint.
 pub(super) fn describe(builder: Builder<'_>, text: &str, error: &Error<Rule>) -> Diagnostic {
@@ -142,13 +132,4 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
     let looks_like_text = !found.is_empty() && !text.contains(|c| "'\"([{\n#+*<>=%&|!".contains(c));
     (looks_like_text && text.len() <= 80)
         .then(|| format!("text stands in quotes: `'{}'`", text.trim()))
-}
-
-/// The word that Python has for one of another language.
-pub fn meant_word(word: &str) -> Option<&'static str> {
-    let lower = word.to_ascii_lowercase();
-    FOREIGN
-        .iter()
-        .find(|(foreign, meant)| *foreign == lower && *meant != word)
-        .map(|(_, meant)| *meant)
 }

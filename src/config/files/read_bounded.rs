@@ -17,7 +17,7 @@ pub const LARGEST: u64 = 16 << 20;
 ///
 /// # Errors
 /// It cannot be read, or is too large.
-pub(super) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnostic> {
+pub(in crate::config) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnostic> {
     let bytes = read(path).map_err(|error| {
         let (code, reason) = match error.kind() {
             ErrorKind::NotFound => ("include/missing", "there is no such file".to_owned()),

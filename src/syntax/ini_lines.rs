@@ -7,9 +7,9 @@ use std::sync::Arc;
 use pest::Parser;
 use pest::iterators::Pair;
 
-use super::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
-use super::grammar::file::{Grammar, Rule};
-use super::source::{Fragment, Source, Span};
+use crate::syntax::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
+use crate::syntax::grammar::file::{Grammar, Rule};
+use crate::syntax::source::{Fragment, Source, Span};
 
 /// Mistakes of one file beyond which no more are collected.
 const MOST_MISTAKES: usize = 200;

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dotenv;
-use super::load::{FileReader, Inclusion, bad_name};
-use super::name::{check_rule, prefix};
-use super::reading::read_bounded;
-use super::rules::{Body, Origin};
+use crate::config::files::dotenv;
+use crate::config::files::load::{FileReader, Inclusion, bad_name};
+use crate::config::files::read_bounded::read_bounded;
+use crate::config::name::{check_rule, prefix};
+use crate::config::rules::{Body, Origin};
 use crate::eval::{Properties, Value};
-use crate::syntax::ast::Expression;
+use crate::syntax::expression::ast::Expression;
 use crate::syntax::{Diagnostic, Place, Source, Span, did_you_mean, quoted};
 
 /// How the lines of a section are read.
 #[derive(Debug)]
-pub(super) enum Section {
+pub(in crate::config) enum Section {
     /// Settings whose names begin with this, which is empty or ends with a dot.
     Prefix(String),
     LoadSettingsFrom,
@@ -118,7 +118,7 @@ const LOADERS: &[&str] = &["env", "file", "files", "ini", "mapping"];
 
 impl FileReader<'_> {
     /// A line of `[Load Settings From]`.
-    pub(super) fn load_settings(
+    pub(in crate::config) fn load_settings(
         &mut self,
         name: &str,
         span: Span,
@@ -296,7 +296,7 @@ impl FileReader<'_> {
             }
         };
         let bytes = read_bounded(&path, &shown).map_err(here)?;
-        crate::syntax::file::decode(&shown, bytes).map_err(here)
+        crate::syntax::ini_lines::decode(&shown, bytes).map_err(here)
     }
 
     /// `NAME=value` lines, as shells and other tools read them: every value a string.

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::keys::{self, Format, KEYS};
-use super::rules::{Origin, Rule, Rules};
-use super::setting::{Checked, check};
-use super::settings::{SETTINGS, find};
+use crate::config::keys;
+use crate::config::keys::{Format, KEYS};
+use crate::config::rules::{Origin, Rule, Rules};
+use crate::config::setting::{Checked, check};
+use crate::config::settings::{SETTINGS, find};
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, Place, Source, did_you_mean, quoted};
 

@@ -2,7 +2,7 @@
 
 /// A word or sign that is no name.
 #[derive(Debug)]
-pub struct Word {
+pub struct Keyword {
     /// As it is written.
     pub name: &'static str,
     /// What it means.
@@ -14,12 +14,12 @@ pub struct Word {
 /// Builds a row of the table.
 macro_rules! words {
     ($($name:literal $help:literal, $example:literal => $result:literal;)*) => {
-        &[$(Word { name: $name, help: $help, example: ($example, $result) }),*]
+        &[$(Keyword { name: $name, help: $help, example: ($example, $result) }),*]
     };
 }
 
 /// All of them, sorted.
-pub const WORDS: &[Word] = words! {
+pub const KEYWORDS: &[Keyword] = words! {
     "False" "The truth value of what is not so.", "1 > 2" => "False";
     "None" "Nothing: the value of what has none.", "{}.get('a') is None" => "True";
     "True" "The truth value of what is so.", "1 < 2" => "True";
@@ -34,3 +34,23 @@ pub const WORDS: &[Word] = words! {
     "not" "The opposite of a truth value.", "not ''" => "True";
     "or" "The first of its values that counts as true, or else the last one.", "'' or 'b'" => "'b'";
 };
+
+/// Words of other languages for what Python calls differently.
+pub(super) const FOREIGN: &[(&str, &str)] = &[
+    ("true", "True"),
+    ("false", "False"),
+    ("null", "None"),
+    ("nil", "None"),
+    ("none", "None"),
+    ("yes", "True"),
+    ("no", "False"),
+];
+
+/// The word that Python has for one of another language.
+pub fn meant_word(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    FOREIGN
+        .iter()
+        .find(|(foreign, meant)| *foreign == lower && *meant != word)
+        .map(|(_, meant)| *meant)
+}

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use pest::Parser;
 use pest::iterators::Pair;
 
-use super::diagnostic::{Diagnostic, did_you_mean, quoted};
-use super::grammar::supervise::{Grammar, Rule};
-use super::source::{Source, Span};
+use crate::syntax::diagnostic::{Diagnostic, did_you_mean, quoted};
+use crate::syntax::grammar::supervise::{Grammar, Rule};
+use crate::syntax::source::{Source, Span};
 
 /// Mistakes of one file beyond which no more are collected.
 const MOST_MISTAKES: usize = 200;

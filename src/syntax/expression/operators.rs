@@ -5,9 +5,9 @@ use std::iter::Peekable;
 use pest::iterators::{Pair, Pairs};
 
 use super::ast::{Binary, Comparison, Expression, Kind, Signed, Unary};
-use super::diagnostic::Diagnostic;
-use super::expression::Builder;
-use super::grammar::expression::Rule;
+use super::builder::{Builder, Nested};
+use crate::syntax::diagnostic::Diagnostic;
+use crate::syntax::grammar::expression::Rule;
 
 /// An operator of a chain.
 #[derive(Clone, Copy)]

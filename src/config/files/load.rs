@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::inspect::overridden as overridden_by;
-use super::name::{BadName, check_rule, prefix};
-use super::reading::read_bounded;
-use super::rules::{Body, Origin, Rule, Rules};
-use super::sections::Section;
+use crate::config::files::read_bounded::read_bounded;
+use crate::config::files::section::Section;
+use crate::config::inspect::overridden as overridden_by;
+use crate::config::name::{BadName, check_rule, prefix};
+use crate::config::rules::{Body, Origin, Rule, Rules};
 use crate::eval::{Budget, Home, Value, check_import, evaluate, unknown_names};
 use crate::here;
-use crate::syntax::ast::Expression;
-use crate::syntax::file::{Line, decode, parse};
+use crate::syntax::expression::ast::Expression;
+use crate::syntax::ini_lines::{Line, decode, parse};
 use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, expression, quoted};
 
 /// How deep files may include one another.
@@ -32,7 +32,7 @@ pub const SHORT: &[(&str, &str)] = &[
 ];
 
 /// Reads files one over the other.
-pub(super) struct Loader {
+pub(in crate::config) struct Loader {
     /// What was read so far.
     pub rules: Rules,
     /// What is wrong.
@@ -52,7 +52,7 @@ pub(super) struct Loader {
 }
 
 /// Where the names of a file go, and what it knows from the one that includes it.
-pub(super) struct Inclusion<'a> {
+pub(in crate::config) struct Inclusion<'a> {
     /// Before every name: empty, or with a dot at its end.
     pub prefix: String,
     /// The expression that names the file.
@@ -225,7 +225,7 @@ fn placed(mistake: Diagnostic, inclusion: &Inclusion<'_>) -> Diagnostic {
 }
 
 /// Reads the lines of one file.
-pub(super) struct FileReader<'a> {
+pub(in crate::config) struct FileReader<'a> {
     pub loader: &'a mut Loader,
     pub home: Arc<Home>,
     /// As it was given.
@@ -388,7 +388,7 @@ impl FileReader<'_> {
     }
 }
 
-pub(super) fn bad_name(bad: BadName) -> Diagnostic {
+pub(in crate::config) fn bad_name(bad: BadName) -> Diagnostic {
     Diagnostic::new("syntax/name", bad.message).with_hint_if(bad.hint.map(str::to_owned))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use num_bigint::BigInt;
 
-use super::source::Span;
+use crate::syntax::source::Span;
 
 /// An expression and where it stands.
 #[derive(Clone, Debug, PartialEq)]

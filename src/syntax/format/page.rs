@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::diagnostic::{Diagnostic, Diagnostics, quoted};
+use crate::syntax::diagnostic::{Diagnostic, Diagnostics, quoted};
 
 /// The column up to which comments are moved to stand below one another.
 const WIDEST: usize = 60;

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use super::Lines;
-use super::diagnostic::Diagnostics;
-use super::keys::{Line, What, numbered, parse};
-use super::page::Page;
-use super::source::{Source, Span};
+use crate::syntax::diagnostic::Diagnostics;
+use crate::syntax::format::page::Page;
+use crate::syntax::key_lines::{Line, What, numbered, parse};
+use crate::syntax::source::{Lines, Source, Span};
 
 /// A file in its canonical layout, which has at most so many bytes.
 ///

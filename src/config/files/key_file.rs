@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keys::{COMMAND, KEYS, Key, PID_FILE};
-use super::load::{Inclusion, Loader};
-use super::rules::{Body, Origin};
+use crate::config::files::load::{Inclusion, Loader};
+use crate::config::keys::{COMMAND, KEYS, Key, PID_FILE};
+use crate::config::rules::{Body, Origin};
 use crate::eval::{Budget, Home, Items, Value};
-use crate::syntax::keys::{CONTINUED, Line, Piece, Text, What, Word, parse};
+use crate::syntax::key_lines::{CONTINUED, Line, Piece, Text, What, Word, parse};
 use crate::syntax::{Diagnostic, Place, Span, did_you_mean, quoted};
 
 /// Bytes of a value with everything that it refers to.
