@@ -12,9 +12,9 @@ use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, ini_lines as files, key_layout,
     key_lines, layout, render_all,
 };
-use runner::workers::frames::{Frames, Part};
-use runner::workers::ring::Ring;
-use runner::workers::stacks;
+use runner::workers::python::stacks;
+use runner::workers::wire::frames::{Frames, Part};
+use runner::workers::wire::ring::Ring;
 
 mod alone;
 

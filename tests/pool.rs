@@ -9,7 +9,7 @@ use http::StatusCode;
 use runner::interface::Application;
 use runner::interface::status::Status;
 
-use runner::workers::Preload;
+use runner::workers::options::Preload;
 use support::{APPLICATION, GRACE, Watched, blocks, body, bounded, kill, pool, pool_of, watch};
 
 #[tokio::test]

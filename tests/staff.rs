@@ -11,7 +11,7 @@ use runner::interface::Application;
 use runner::interface::status::WorkerState;
 use tokio::task::JoinHandle;
 
-use runner::workers::Preload;
+use runner::workers::options::Preload;
 use support::{GRACE, Pool, bounded, kill, pool, pool_of, watch};
 
 impl Pool {

@@ -232,13 +232,17 @@ fn workers_use_modules_as_they_were_before_the_application_came() {
         modules.map(name).collect()
     };
     let files = files();
-    let keeper = "src/workers/kept.py";
+    let keeper = "src/workers/python/kept.py";
     let kept = files.iter().find(|file| file.name == keeper);
     let kept = imported(&kept.expect("it keeps modules").text);
     assert!(kept.contains("os") && kept.contains("thread"), "{kept:?}");
     for File { name, text } in files {
         // Two of them run before everything else.
-        let except = [keeper, "src/workers/bootstrap.py", "src/workers/start.py"];
+        let except = [
+            keeper,
+            "src/workers/python/bootstrap.py",
+            "src/workers/python/start.py",
+        ];
         let is_python = name.starts_with("src/workers/") && name.ends_with(".py");
         if is_python && !except.contains(&name.as_str()) {
             let mut found = imported(&text);

@@ -12,10 +12,10 @@ use std::time::Duration;
 use http::StatusCode;
 use runner::interface::Application;
 use runner::interface::status::{Failure, Worker, WorkerState};
-use runner::workers::WorkerOptions;
+use runner::workers::options::WorkerOptions;
 use tokio::task::LocalSet;
 
-use runner::workers::Preload;
+use runner::workers::options::Preload;
 use support::{APPLICATION, GRACE, Pool, bounded, kill, pool, pool_of, watch};
 
 /// How many ask at the same time.

@@ -32,7 +32,10 @@ const CONDITIONS: &[(&str, &str)] = &[
     ("src/command/serve.rs", "tests/commands.rs"),
     ("src/config/files/read_bounded.rs", "tests/layers.rs"),
     ("src/supervisor/privileges.rs", "tests/privileges.rs"),
-    ("src/workers/interpreter.rs", "tests/python_programs.rs"),
+    (
+        "src/workers/python/executable.rs",
+        "tests/python_programs.rs",
+    ),
 ];
 
 /// The functions that take the message of a diagnostic.

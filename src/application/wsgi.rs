@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::interface::status::Status;
 use crate::interface::{Application, Pending, Request, Response};
-use crate::workers::{WorkerOptions, Workers};
+use crate::workers::Workers;
+use crate::workers::options::WorkerOptions;
 
 /// A WSGI application and its workers.
 #[derive(Debug)]

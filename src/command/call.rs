@@ -13,9 +13,9 @@ use crate::command::target::Target;
 
 /// What the Python process runs.
 const SCRIPT: &str = concat!(
-    include_str!("../workers/start.py"),
+    include_str!("../workers/python/start.py"),
     "\n\n",
-    include_str!("../workers/resolve.py"),
+    include_str!("../workers/python/resolve.py"),
     "\n\n",
     include_str!("call.py")
 );

@@ -26,7 +26,8 @@ use crate::interface::Application;
 use crate::run;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::supervision::{SideProgram, Supervision};
-use crate::workers::{WorkerOptions, interpreter};
+use crate::workers::options::WorkerOptions;
+use crate::workers::python::executable;
 
 /// The property that names the Python interpreter.
 const PYTHON: &str = "runner.python";
@@ -286,8 +287,8 @@ pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
     };
     let named = Origin::Property(PYTHON.into());
     let found = match &setting {
-        Some(python) => interpreter::named(python, &scope.folder(&named)),
-        None => interpreter::nearest(&scope.search_path(origin)),
+        Some(python) => executable::named(python, &scope.folder(&named)),
+        None => executable::nearest(&scope.search_path(origin)),
     };
     found.map_err(|missing| match setting {
         Some(_) => scope.mistake(&named, missing.message, missing.hint),

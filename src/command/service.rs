@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
-use crate::application::current::Current;
+use crate::application::replaceable::Replaceable;
 use crate::application::watched::Watched;
 use crate::command::failure::Failure;
 use crate::command::front::{Front, Gateway, Place, Protocol};
@@ -50,7 +50,7 @@ pub struct Version {
 
 /// What serves.
 pub struct Service {
-    current: Arc<Current>,
+    current: Arc<Replaceable>,
     /// Where it can be reached.
     shown: String,
     crowd: Crowd,
@@ -167,7 +167,7 @@ impl Service {
     /// # Errors
     /// The system has no descriptors left.
     pub fn open(version: Version, is_succession: bool) -> anyhow::Result<Self> {
-        let current = Arc::new(Current::new(version.application));
+        let current = Arc::new(Replaceable::new(version.application));
         let listener = version.listener.context("there is no socket to serve")?;
         let is_tcp = listener.http_url().is_some();
         let application: Arc<dyn Application> = Arc::clone(&current) as _;
@@ -361,7 +361,7 @@ impl Service {
 /// so it has an answer to all that it is on, which the gateway passes on. What is under way then is broken off.
 fn finish(
     mut front: Front,
-    application: Arc<Current>,
+    application: Arc<Replaceable>,
     patience: Duration,
 ) -> impl Future<Output = ()> + Send {
     let deadline = Instant::now() + patience;

@@ -17,10 +17,10 @@ use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::here;
-use crate::workers::pool::Limits;
-use crate::workers::resources::Resources;
-use crate::workers::turnover::Turnover;
-use crate::workers::{Preload, WorkerOptions};
+use crate::workers::options::Limits;
+use crate::workers::options::Resources;
+use crate::workers::options::Turnover;
+use crate::workers::options::{Preload, WorkerOptions};
 
 /// How an application is served by HTTP.
 #[must_use]

@@ -17,10 +17,7 @@
 //!   no worker is idle while requests wait; `post` is one lane, [`lane`] its bookkeeping, [`link`] the sockets, [`ring`]
 //!   the shared memory, [`reader`] what comes back, in [`frames`].
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -31,146 +28,45 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::faults;
 use crate::interface::status::Status;
 use crate::interface::{Depot, Request, Response};
+use crate::workers::event::WorkerEvent;
+use crate::workers::hub::{Hub, lock};
+use crate::workers::options::WorkerOptions;
+use crate::workers::pool::{Pool, clock};
+use crate::workers::roster::Roster;
+use crate::workers::task::Task;
 
-use pool::{Limits, Pool};
-use resources::Resources;
-use roster::Roster;
-use staff::Event;
-use task::Task;
-use turnover::Turnover;
+pub mod options;
 
-mod attempts;
-mod chooser;
-pub mod clock;
-pub mod frames;
-pub mod interpreter;
-pub mod lane;
-mod left_behind;
-pub mod link;
+pub mod id;
+
+pub mod task;
+
+pub mod question;
+
+pub mod memory;
+
+pub mod wire;
+
 pub mod pool;
-pub mod reader;
-pub mod resources;
-pub mod ring;
-pub mod stacks;
-pub mod staff;
-pub mod watch;
-mod watchdog;
+
+pub mod python;
+
+pub mod event;
 
 pub mod roster;
 
-mod hiring;
-mod leaving;
-mod parting;
-mod post;
-pub mod shortage;
-pub mod task;
-pub mod template;
-pub mod turnover;
+pub mod hub;
 
-/// What a worker that has nothing to do may take to leave.
-const MOMENT: Duration = Duration::from_millis(500);
+pub mod reader;
 
-/// What the workers run, and how many of them there are to be.
-#[derive(Clone, Debug)]
-pub struct WorkerOptions {
-    /// The Python interpreter.
-    pub python: PathBuf,
-    /// What to import: `pkg.mod.attr`, `pkg.mod:attr` or `module:factory()`.
-    pub target: String,
-    /// Folders in which modules are found first.
-    pub search_path: Vec<PathBuf>,
-    /// `sys.argv`.
-    pub arguments: Vec<OsString>,
-    /// The folder that they begin in; ours if there is none.
-    pub begins_in: Option<Arc<File>>,
-    /// Modules to import beforehand.
-    pub imports: Vec<String>,
-    /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
-    pub environment: Vec<(String, Option<String>)>,
-    /// So many workers are kept running. With 0 the application is imported, if it is to be preloaded, and the first
-    /// worker is started for the first request.
-    pub min: usize,
-    /// There are never more.
-    pub max: usize,
-    /// When they leave though nothing is wrong with them.
-    pub turnover: Turnover,
-    /// Requests that a worker answers at the same time.
-    pub threads: usize,
-    /// The least time between two starts above the minimum.
-    pub start_interval: Duration,
-    /// Import the application once and fork, or afresh in each worker.
-    pub preload: Preload,
-    /// `wsgi.run_once`: the process answers one request.
-    pub run_once: bool,
-    /// How long the import may take; zero for no limit.
-    pub start_timeout: Duration,
-    /// How long workers have to leave.
-    pub stop_timeout: Duration,
-    /// What the pool allows a request.
-    pub limits: Limits,
-    /// What the system allows a worker.
-    pub resources: Resources,
-    /// The folder where responses are kept that their clients take slowly.
-    pub folder: PathBuf,
-    /// How much of one response is kept there, in bytes.
-    pub max_buffer: u64,
-}
+pub mod control_socket;
 
-/// Whether the application is imported once, before its workers are forked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preload {
-    /// Unless it is seen then that forks could not share what it has.
-    Auto,
-    /// Even then.
-    Always,
-    /// Each worker imports it afresh.
-    Never,
-}
-
-/// What all tasks of a pool share.
-#[derive(Debug)]
-pub struct Shared {
-    pool: Mutex<Pool>,
-    roster: Mutex<Roster>,
-    /// Something is to be written to a worker.
-    written: Notify,
-    /// Something is under way: the clock is to tick.
-    busy: Notify,
-    events: mpsc::UnboundedSender<Event>,
-    /// Responses until their clients take them.
-    depot: Arc<Depot>,
-    /// Those who ask workers: what they were told is to be logged before we end.
-    attendants: TaskTracker,
-}
-
-impl Shared {
-    /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
-    /// leaves in one write. The clock ticks from then on: an answer may come without being announced.
-    fn wake(&self) {
-        let pool = lock(&self.pool);
-        if pool.is_dirty() {
-            self.written.notify_one();
-        }
-        if pool.is_dirty() || pool.is_curious() {
-            self.busy.notify_one();
-        }
-    }
-
-    fn tell(&self, event: Event) {
-        // Nobody listens once everything has stopped.
-        let _ = self.events.send(event);
-    }
-}
-
-/// Locks; a panic elsewhere leaves a pool that is still the best that there is.
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub mod staff;
 
 /// The workers of one application.
 #[derive(Debug)]
 pub struct Workers {
-    shared: Arc<Shared>,
+    shared: Arc<Hub>,
     /// What goes on in the background: ends with us.
     _tasks: [AbortOnDropHandle<()>; 2],
 }
@@ -183,7 +79,7 @@ impl Workers {
     /// If Python cannot be run, or the application cannot be imported; nothing is left running.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let (events, inbox) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Hub {
             pool: Mutex::new(Pool::new(options.limits.clone(), Instant::now)),
             roster: Mutex::new(Roster::new()),
             written: Notify::new(),
@@ -229,7 +125,7 @@ impl Workers {
 
     /// Has the requests that all workers are on logged, with their stacks.
     pub fn write_stacks(&self) {
-        self.shared.tell(Event::WriteStacks);
+        self.shared.tell(WorkerEvent::WriteStacks);
     }
 
     /// Waits until as many workers as are always kept running are ready; where these are none, and no template imports the
@@ -239,7 +135,7 @@ impl Workers {
     /// Why one of them could not be started, or died at once; others, and further attempts, go on.
     pub async fn all_ready(&self) -> anyhow::Result<()> {
         let (tell, told) = oneshot::channel();
-        self.shared.tell(Event::AwaitAll(tell));
+        self.shared.tell(WorkerEvent::AwaitAll(tell));
         told.await
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the workers were stopped")))
     }
@@ -261,7 +157,7 @@ impl Workers {
     pub async fn stop(&self, within: Duration) {
         let (done, stopped) = oneshot::channel();
         let deadline = Instant::now() + within;
-        self.shared.tell(Event::Stop(deadline, done));
+        self.shared.tell(WorkerEvent::Stop(deadline, done));
         // An error means that it has stopped already.
         let _ = stopped.await;
         self.shared.attendants.close();
@@ -283,15 +179,15 @@ impl Drop for Leaver<'_> {
 /// Starts a task that has all that it needs to know in what is shared, and can be begun anew.
 fn again<F: Future<Output = ()> + Send + 'static>(
     what: &'static str,
-    shared: &Arc<Shared>,
-    task: fn(Arc<Shared>) -> F,
+    shared: &Arc<Hub>,
+    task: fn(Arc<Hub>) -> F,
 ) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
     faults::spawn_again(what, move || task(Arc::clone(&shared)))
 }
 
 /// Writes to the workers whenever something was sent to them.
-async fn write_batches(shared: Arc<Shared>) {
+async fn write_batches(shared: Arc<Hub>) {
     loop {
         shared.written.notified().await;
         let blocked = {
@@ -316,7 +212,7 @@ async fn write_batches(shared: Arc<Shared>) {
 }
 
 /// Looks at the time while anything is under way.
-async fn tick(shared: Arc<Shared>) {
+async fn tick(shared: Arc<Hub>) {
     loop {
         shared.busy.notified().await;
         let mut next = Some(Instant::now() + clock::TICK);
@@ -335,34 +231,34 @@ async fn tick(shared: Arc<Shared>) {
 }
 
 /// One look: what is in the rings without having been announced, and what the time says.
-fn look(shared: &Arc<Shared>) -> Option<Instant> {
+fn look(shared: &Arc<Hub>) -> Option<Instant> {
     let mut pool = lock(&shared.pool);
     reader::collect_all(&mut pool);
     let findings = pool.clock();
     drop(pool);
     for id in findings.confused {
-        shared.tell(Event::Confused(id));
+        shared.tell(WorkerEvent::Confused(id));
     }
     for (id, state) in findings.neglected {
-        shared.tell(Event::Neglected(id, state));
+        shared.tell(WorkerEvent::Neglected(id, state));
     }
     for question in findings.questions {
-        shared.tell(Event::Stuck(question));
+        shared.tell(WorkerEvent::Stuck(question));
     }
     for id in findings.hopeless {
-        shared.tell(Event::Leave(id));
+        shared.tell(WorkerEvent::Leave(id));
     }
     for (id, answered) in findings.spent {
-        shared.tell(Event::Spent(id, answered));
+        shared.tell(WorkerEvent::Spent(id, answered));
     }
     if findings.active {
-        shared.tell(Event::Active);
+        shared.tell(WorkerEvent::Active);
     }
     for id in findings.parted {
-        shared.tell(Event::Parted(id));
+        shared.tell(WorkerEvent::Parted(id));
     }
     if findings.crowded {
-        shared.tell(Event::Crowded);
+        shared.tell(WorkerEvent::Crowded);
     }
     findings.next
 }

@@ -7,17 +7,18 @@ use http::{HeaderValue, header};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::frames::{Frames, Part};
-use super::lane::Confused;
-use super::pool::{Pool, Seat};
-use super::staff::Event;
 use super::task::Task;
-use super::{Shared, lock};
 use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
 use crate::protocol::worker::answer_head::{self, BadAnswer, Head};
 use crate::protocol::worker::frame::{Header, Kind};
 use crate::protocol::worker::marshal::Malformed;
+use crate::workers::event::WorkerEvent;
+use crate::workers::hub::{Hub, lock};
+use crate::workers::id::LaneId;
+use crate::workers::pool::Pool;
+use crate::workers::pool::in_flight::Confused;
+use crate::workers::wire::frames::{Frames, Part};
 use crate::{log, log_of};
 
 impl From<Malformed> for Confused {
@@ -35,8 +36,8 @@ type Body = Option<(u32, BlockSender)>;
 ///
 /// Nothing here waits for a client, but where so much of an answer is kept for it already that the worker has to.
 pub async fn read_lane(
-    shared: &Arc<Shared>,
-    seat: Seat,
+    shared: &Arc<Hub>,
+    seat: LaneId,
     ended: &CancellationToken,
 ) -> Result<(), Confused> {
     let Some(socket) = lock(&shared.pool).link(seat).map(|link| link.socket()) else {
@@ -67,7 +68,7 @@ pub async fn read_lane(
             Ok(_) => {}
         }
         if std::mem::take(&mut begins) {
-            shared.tell(Event::Begun(seat.0));
+            shared.tell(WorkerEvent::Begun(seat.0));
         }
         collect(shared, seat)?;
         while let Some(part) = frames.take()? {
@@ -101,12 +102,7 @@ async fn forsaken(body: Option<&(u32, BlockSender)>) -> u32 {
     }
 }
 
-fn take_part(
-    shared: &Arc<Shared>,
-    seat: Seat,
-    part: Part,
-    body: &mut Body,
-) -> Result<(), Confused> {
+fn take_part(shared: &Arc<Hub>, seat: LaneId, part: Part, body: &mut Body) -> Result<(), Confused> {
     match part {
         Part::Whole(header, payload) => take_frame(shared, seat, header, &payload, body),
         Part::Begin(header, head) => {
@@ -150,8 +146,8 @@ fn take_part(
 }
 
 fn take_frame(
-    shared: &Arc<Shared>,
-    seat: Seat,
+    shared: &Arc<Hub>,
+    seat: LaneId,
     header: Header,
     payload: &Bytes,
     body: &mut Body,
@@ -202,9 +198,9 @@ fn take_frame(
 
 /// Begins an answer whose body follows; where that is to go.
 fn begin(
-    shared: &Shared,
+    shared: &Hub,
     pool: &mut Pool,
-    seat: Seat,
+    seat: LaneId,
     header: Header,
     head: Result<Head, BadAnswer>,
 ) -> Result<Body, Confused> {
@@ -227,7 +223,7 @@ fn begin(
 }
 
 /// Passes on a part of a body that has begun.
-fn pass_on(shared: &Shared, seat: Seat, number: u32, bytes: Bytes, body: &mut Body) {
+fn pass_on(shared: &Hub, seat: LaneId, number: u32, bytes: Bytes, body: &mut Body) {
     if let Some((its, sender)) = body
         && *its == number
         && sender.push(bytes).is_err()
@@ -238,7 +234,7 @@ fn pass_on(shared: &Shared, seat: Seat, number: u32, bytes: Bytes, body: &mut Bo
 }
 
 /// Ends an answer that has begun.
-fn end(shared: &Arc<Shared>, seat: Seat, header: Header, body: &mut Body) -> Result<(), Confused> {
+fn end(shared: &Arc<Hub>, seat: LaneId, header: Header, body: &mut Body) -> Result<(), Confused> {
     let mut pool = lock(&shared.pool);
     pool.answered(seat, header.number, header.service)?;
     if let Some((_, sender)) = body.take_if(|(its, _)| *its == header.number) {
@@ -253,7 +249,7 @@ fn end(shared: &Arc<Shared>, seat: Seat, header: Header, body: &mut Body) -> Res
 }
 
 /// Passes on what the application reports.
-fn write_error(shared: &Shared, seat: Seat, number: u32, text: &Bytes) {
+fn write_error(shared: &Hub, seat: LaneId, number: u32, text: &Bytes) {
     let mut pool = lock(&shared.pool);
     // A thread that the application has left behind may speak of a request that is over.
     match pool.current(seat, number).map(|task| &task.errors) {
@@ -263,7 +259,7 @@ fn write_error(shared: &Shared, seat: Seat, number: u32, text: &Bytes) {
 }
 
 /// Takes all answers out of a lane's ring.
-pub fn collect(shared: &Arc<Shared>, seat: Seat) -> Result<(), Confused> {
+pub fn collect(shared: &Arc<Hub>, seat: LaneId) -> Result<(), Confused> {
     let mut pool = shared.pool.lock().unwrap_or_else(PoisonError::into_inner);
     collect_locked(&mut pool, seat)?;
     drop(pool);
@@ -280,7 +276,7 @@ pub fn collect_all(pool: &mut Pool) {
     }
 }
 
-fn collect_locked(pool: &mut Pool, seat: Seat) -> Result<(), Confused> {
+fn collect_locked(pool: &mut Pool, seat: LaneId) -> Result<(), Confused> {
     let mut any = false;
     while let Some((header, payload)) = pool.ring(seat)? {
         answer(pool, seat, header, &payload)?;
@@ -293,7 +289,7 @@ fn collect_locked(pool: &mut Pool, seat: Seat) -> Result<(), Confused> {
     Ok(())
 }
 
-fn answer(pool: &mut Pool, seat: Seat, header: Header, payload: &Bytes) -> Result<(), Confused> {
+fn answer(pool: &mut Pool, seat: LaneId, header: Header, payload: &Bytes) -> Result<(), Confused> {
     if header.kind != Kind::Answer {
         return Err(Confused);
     }
@@ -309,7 +305,7 @@ fn answer(pool: &mut Pool, seat: Seat, header: Header, payload: &Bytes) -> Resul
 
 fn answer_file(
     pool: &mut Pool,
-    seat: Seat,
+    seat: LaneId,
     header: Header,
     payload: &Bytes,
 ) -> Result<(), Confused> {
@@ -367,7 +363,7 @@ fn bad_answer(task: &Task, error: &BadAnswer) -> Response {
     Response::plain(status)
 }
 
-fn cancel(pool: &mut Pool, seat: Seat, number: u32) {
+fn cancel(pool: &mut Pool, seat: LaneId, number: u32) {
     if let Some(link) = pool.link(seat) {
         link.ring.cancel(number);
     }

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
-use super::pool::{Pool, Standing, Worker, WorkerId};
-use super::post::{Pace, Post};
-use super::resources::resident_memory;
 use crate::interface::status::{
     BackOff, Current, Failure, Queue, Status, Totals, Worker as WorkerStatus, WorkerState,
 };
+use crate::workers::id::WorkerId;
+use crate::workers::memory::resident_memory;
+use crate::workers::pool::lane::{Pace, Post};
+use crate::workers::pool::{Pool, Standing, Worker};
 
 /// The longest description of a failure that is kept, in characters.
 const LONGEST: usize = 4096;
@@ -18,34 +19,34 @@ const LONGEST: usize = 4096;
 #[derive(Debug)]
 pub struct Roster {
     /// All that exist or are about to.
-    pub(super) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// How many died without being told to leave.
-    pub(super) deaths: u64,
+    pub(crate) deaths: u64,
     /// How many were replaced though nothing was wrong with them.
-    pub(super) recycled: u64,
+    pub(crate) recycled: u64,
     /// How many in a row could not be started or died before their first answer.
-    pub(super) early_deaths: u32,
+    pub(crate) early_deaths: u32,
     /// Not before then is the next attempt.
-    pub(super) not_before: Instant,
+    pub(crate) not_before: Instant,
     /// When the last of these was.
-    pub(super) failed_at: Instant,
+    pub(crate) failed_at: Instant,
     failures: VecDeque<Failure>,
 }
 
 /// A worker.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) id: WorkerId,
-    pub(super) pid: Option<i32>,
+pub(crate) struct Entry {
+    pub(crate) id: WorkerId,
+    pub(crate) pid: Option<i32>,
     /// When it was ordered.
-    pub(super) since: Instant,
+    pub(crate) since: Instant,
     /// Neither starting nor serving any more.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
 }
 
 impl Roster {
     /// Of nobody.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
             deaths: 0,
@@ -58,7 +59,7 @@ impl Roster {
     }
 
     /// Remembers what went wrong.
-    pub(super) fn failed(&mut self, what: &str) {
+    pub(crate) fn failed(&mut self, what: &str) {
         if self.failures.len() == Status::FAILURES {
             self.failures.pop_front();
         }
@@ -69,7 +70,7 @@ impl Roster {
     }
 
     /// Whether a worker that was ordered after the last failure has answered: what was wrong is over.
-    pub(super) fn has_recovered(&self, pool: &Pool) -> bool {
+    pub(crate) fn has_recovered(&self, pool: &Pool) -> bool {
         let answered = |id| pool.workers.get(&id).is_some_and(|it| it.answered > 0);
         let newer = |entry: &&Entry| entry.since > self.failed_at;
         let mut newer = self.entries.iter().filter(newer);
@@ -77,7 +78,7 @@ impl Roster {
     }
 
     /// How everything is.
-    pub(super) fn status(&self, pool: &Pool) -> Status {
+    pub(crate) fn status(&self, pool: &Pool) -> Status {
         let now = Instant::now();
         let age = |since| now.saturating_duration_since(since);
         let workers = self.entries.iter().map(|entry| {

@@ -1,13 +1,12 @@
 //! A request on its way to a worker, and the promise to answer it.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
-use super::watch::seconds;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Errors, Request, RequestBody, Response};
 use crate::log;
@@ -161,15 +160,15 @@ impl Task {
 
 /// How many requests were answered with which status of ours.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
-    pub(super) bad_gateway: u64,
-    pub(super) unavailable: u64,
-    pub(super) gateway_timeout: u64,
+pub(crate) struct Refusals {
+    pub(crate) bad_gateway: u64,
+    pub(crate) unavailable: u64,
+    pub(crate) gateway_timeout: u64,
 }
 
 impl Refusals {
     /// Answers with a status of ours, and counts it if that can still be done.
-    pub(super) fn refuse(&mut self, task: &mut Task, status: StatusCode) {
+    pub(crate) fn refuse(&mut self, task: &mut Task, status: StatusCode) {
         if task.is_wanted() {
             match status {
                 StatusCode::BAD_GATEWAY => self.bad_gateway += 1,
@@ -180,4 +179,9 @@ impl Refusals {
         }
         task.refuse(status);
     }
+}
+
+/// A time for the log.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
 }

@@ -17,10 +17,10 @@ use runner::interface::status::Status;
 use runner::interface::{
     Application, Blocks, Connection, Errors, Request, RequestBody, Response, ResponseBody,
 };
-use runner::workers::pool::Limits;
-use runner::workers::resources::Resources;
-use runner::workers::turnover::Turnover;
-use runner::workers::{Preload, WorkerOptions};
+use runner::workers::options::Limits;
+use runner::workers::options::Resources;
+use runner::workers::options::Turnover;
+use runner::workers::options::{Preload, WorkerOptions};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;

@@ -10,18 +10,20 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::sync::oneshot;
 
-use super::{Limits, Pool, Seat, Standing, WorkerId};
 use crate::interface::{Connection, Errors, Request, RequestBody, Response};
 use crate::protocol::worker::frame::token;
-use crate::workers::link::{Unsent, Wire};
+use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::options::Limits;
+use crate::workers::pool::{Pool, Standing};
 use crate::workers::task::Task;
+use crate::workers::wire::{Unsent, Wire};
 
 /// Requests that are under way at the same time, at most.
-pub(super) const IN_FLIGHT: usize = 5000;
+pub(crate) const IN_FLIGHT: usize = 5000;
 /// How many frames a worker receives at once: what fits 64 KiB.
 const BATCH: usize = 100;
 /// A worker that has been at a batch for so long announces what is in its ring.
-pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 
 thread_local! {
     static START: Instant = Instant::now();
@@ -38,7 +40,7 @@ type Id = usize;
 
 /// A lane of a worker as worker.py is, with what is on its way in both directions.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     /// Pushed, and not yet written.
     unwritten_tokens: Vec<u8>,
     unwritten_frames: Vec<(u32, Id)>,
@@ -60,7 +62,7 @@ pub(super) struct Lane {
     /// Its worker has died: nobody has the other end of what connects us.
     is_dead: bool,
     /// It does not say that it is awake: what the watchdog is for.
-    pub(super) is_mute: bool,
+    pub(crate) is_mute: bool,
 }
 
 impl Lane {
@@ -125,7 +127,7 @@ impl Lane {
 
 /// Our side of a simulated lane.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(pub(super) Rc<RefCell<Lane>>);
+pub(crate) struct Line(pub(crate) Rc<RefCell<Lane>>);
 
 impl Wire for Line {
     fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent> {
@@ -175,7 +177,7 @@ impl Wire for Line {
     }
 }
 
-pub(super) fn request(id: Id) -> Request {
+pub(crate) fn request(id: Id) -> Request {
     let target = Bytes::from(id.to_string());
     Request {
         method: Method::GET,
@@ -193,30 +195,30 @@ pub(super) fn request(id: Id) -> Request {
 }
 
 /// A pool and its workers.
-pub(super) struct World {
-    pub(super) pool: Pool<Line>,
+pub(crate) struct World {
+    pub(crate) pool: Pool<Line>,
     /// The lanes of those that live, and of those that have died without our having heard of it.
     workers: BTreeMap<WorkerId, Vec<Line>>,
     dead: BTreeSet<WorkerId>,
     threads: usize,
     service: Duration,
     last_worker: WorkerId,
-    pub(super) waiting: BTreeMap<Id, oneshot::Receiver<Response>>,
+    pub(crate) waiting: BTreeMap<Id, oneshot::Receiver<Response>>,
     accepted: usize,
     begun: BTreeSet<Id>,
     /// When each came in.
     entered: Vec<Duration>,
     /// By how much later one came in that was begun before another, at most.
-    pub(super) overtaken: Duration,
+    pub(crate) overtaken: Duration,
     bad_gateways: usize,
     /// Workers that the watchdog has found.
-    pub(super) neglected: Vec<WorkerId>,
+    pub(crate) neglected: Vec<WorkerId>,
     /// Requests that a dying worker was on, and as many answers may be 502.
     cut_off: usize,
 }
 
 impl World {
-    pub(super) fn new(workers: usize, threads: usize, service: Duration) -> Self {
+    pub(crate) fn new(workers: usize, threads: usize, service: Duration) -> Self {
         TIME.set(Duration::ZERO);
         let limits = Limits {
             request_timeout: Duration::ZERO,
@@ -254,12 +256,12 @@ impl World {
     }
 
     /// The worker of a number that is drawn.
-    pub(super) fn worker(&self, draw: usize) -> WorkerId {
+    pub(crate) fn worker(&self, draw: usize) -> WorkerId {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         ids[draw % ids.len()]
     }
 
-    pub(super) fn accept(&mut self, count: usize) {
+    pub(crate) fn accept(&mut self, count: usize) {
         if self.waiting.len() + count > IN_FLIGHT {
             self.settle();
         }
@@ -274,14 +276,14 @@ impl World {
     }
 
     /// Clients go away.
-    pub(super) fn vanish(&mut self, count: usize) {
+    pub(crate) fn vanish(&mut self, count: usize) {
         for _ in 0..count {
             self.waiting.pop_first();
             self.waiting.pop_last();
         }
     }
 
-    pub(super) fn run(&mut self, id: WorkerId, steps: usize) {
+    pub(crate) fn run(&mut self, id: WorkerId, steps: usize) {
         if self.dead.contains(&id) {
             return;
         }
@@ -298,7 +300,7 @@ impl World {
     }
 
     /// As [`super::super::reader::collect_all`] does.
-    fn collect(&mut self, seat: Seat) {
+    fn collect(&mut self, seat: LaneId) {
         let Some(line) = self.workers.get(&seat.0).map(|lines| lines[seat.1].clone()) else {
             return;
         };
@@ -323,11 +325,11 @@ impl World {
     }
 
     /// The lanes of a worker.
-    pub(super) fn lines(&self, id: WorkerId) -> &[Line] {
+    pub(crate) fn lines(&self, id: WorkerId) -> &[Line] {
         &self.workers[&id]
     }
 
-    fn seats(&self) -> Vec<Seat> {
+    fn seats(&self) -> Vec<LaneId> {
         let lanes = self.workers.iter();
         lanes
             .flat_map(|(&id, lines)| (0..lines.len()).map(move |index| (id, index)))
@@ -335,7 +337,7 @@ impl World {
     }
 
     /// As `reader::read_lane` does: reads what a worker has said.
-    pub(super) fn deliver(&mut self, id: WorkerId) {
+    pub(crate) fn deliver(&mut self, id: WorkerId) {
         for index in 0..self.threads {
             let seat = (id, index);
             self.collect(seat);
@@ -349,7 +351,7 @@ impl World {
     }
 
     /// As `write_batches` does, at the end of a turn of the event loop.
-    pub(super) fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.flush();
         for seat in self.pool.busy() {
             self.collect(seat);
@@ -367,7 +369,7 @@ impl World {
         }
     }
 
-    pub(super) fn tick(&mut self, passed: Duration) {
+    pub(crate) fn tick(&mut self, passed: Duration) {
         TIME.set(TIME.get() + passed);
         for seat in self.pool.busy() {
             self.collect(seat);
@@ -387,7 +389,7 @@ impl World {
         self.hear_of_deaths();
     }
 
-    pub(super) fn kill(&mut self, id: WorkerId) {
+    pub(crate) fn kill(&mut self, id: WorkerId) {
         if self.dead.insert(id) {
             let begun = |line: &&Line| line.0.borrow().begun.is_some();
             // What is in its hand was claimed, too, and not begun.
@@ -401,7 +403,7 @@ impl World {
     }
 
     /// The lanes of the dead are read to their end, and they are replaced.
-    pub(super) fn hear_of_deaths(&mut self) {
+    pub(crate) fn hear_of_deaths(&mut self) {
         for id in std::mem::take(&mut self.dead) {
             self.deliver(id);
             for index in 0..self.threads {
@@ -414,7 +416,7 @@ impl World {
     }
 
     /// Counts the answers that have come.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let bad_gateways = &mut self.bad_gateways;
         self.waiting.retain(|id, answer| match answer.try_recv() {
             Ok(response) if response.status == StatusCode::OK => false,
@@ -430,7 +432,7 @@ impl World {
     }
 
     /// While a request waits, no worker is idle: neither by our books nor in truth.
-    pub(super) fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         let queue = self.pool.queue.len();
         for seat in self.seats() {
             let line = self.workers[&seat.0][seat.1].clone();
@@ -448,7 +450,7 @@ impl World {
     }
 
     /// Everybody does what they are to, until nothing is left to do.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         for _ in 0..10 * IN_FLIGHT {
             self.hear_of_deaths();
             self.tick(self.service.max(MILLISECOND));

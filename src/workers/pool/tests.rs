@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 
 use super::simulation::{IN_FLIGHT, MILLISECOND, World, request};
-use super::{Limits, Pool, Standing};
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
-use crate::workers::link::Link;
+use crate::workers::options::Limits;
+use crate::workers::pool::{Pool, Standing};
 use crate::workers::task::Task;
+use crate::workers::wire::link::Link;
 
 /// A request is not begun after one that came in so much later. Seen is a quarter of it: what is with a lane that does not
 /// get on is given to others within milliseconds.

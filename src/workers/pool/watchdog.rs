@@ -11,9 +11,10 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::link::Wire;
-use super::pool::{Pool, Standing, WorkerId};
-use super::task::Task;
+use crate::workers::id::WorkerId;
+use crate::workers::pool::{Pool, Standing};
+use crate::workers::task::Task;
+use crate::workers::wire::Wire;
 
 /// How long a request may wait while a worker is idle.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const LOOKS: u32 = 10;
 
 /// For how long a lane has been idle while requests wait.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Vigil {
+pub(crate) struct Vigil {
     /// How many looks in a row found it so, and when the last one was.
     found: Option<(u32, Instant)>,
 }
@@ -47,7 +48,7 @@ impl Vigil {
 impl<W: Wire> Pool<W> {
     /// The workers that are idle though requests have waited for too long, with how all lanes are; and when to look
     /// again.
-    pub(super) fn neglected(&mut self, now: Instant) -> (Vec<(WorkerId, String)>, Option<Instant>) {
+    pub(crate) fn neglected(&mut self, now: Instant) -> (Vec<(WorkerId, String)>, Option<Instant>) {
         let age = |since: Instant| now.saturating_duration_since(since);
         let front = self.queue.front().filter(|task| task.is_wanted());
         let waits = front.is_some_and(|task| age(task.entered) >= PATIENCE);
@@ -85,7 +86,7 @@ impl<W: Wire> Pool<W> {
     }
 
     /// How the queue and all lanes are, for the log.
-    pub(super) fn described(&self, now: Instant) -> String {
+    pub(crate) fn described(&self, now: Instant) -> String {
         let mut text = format!(
             "{} in the queue, {:.0} µs a request, {} lanes to be written",
             self.queue.len(),

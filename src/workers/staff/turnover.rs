@@ -7,28 +7,16 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use super::lock;
-use super::pool::WorkerId;
-use super::resources::resident_memory;
-use super::staff::{Member, Staff};
 use crate::log;
-
-/// When workers leave though nothing is wrong with them. Zero is no limit.
-#[derive(Clone, Debug, Default)]
-pub struct Turnover {
-    /// After so many requests, give or take a tenth: those that began together do not end together.
-    pub max_requests: u64,
-    /// After so long.
-    pub max_lifetime: Duration,
-    /// When they take so much memory (resident set), in bytes.
-    pub max_memory: u64,
-    /// Having had nothing to do for so long, while there are more than the fewest.
-    pub idle_timeout: Duration,
-}
+use crate::workers::hub::lock;
+use crate::workers::id::WorkerId;
+use crate::workers::memory::resident_memory;
+use crate::workers::options::Turnover;
+use crate::workers::staff::{Member, Staff};
 
 /// Why a worker is to be replaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Due {
+pub(crate) enum Due {
     /// It has answered so many requests.
     Requests(u64),
     /// It is that old.
@@ -66,7 +54,7 @@ const SHARE: usize = 8;
 
 impl Turnover {
     /// After how many requests the next worker is to leave.
-    pub(super) fn quota(&self) -> u64 {
+    pub(crate) fn quota(&self) -> u64 {
         match self.max_requests {
             0 => u64::MAX,
             limit => draw(limit, RandomState::new().hash_one(0)),
@@ -88,21 +76,21 @@ impl Member {
     }
 
     /// It has begun to serve, and gets requests.
-    pub(super) fn serves(&self) -> bool {
+    pub(crate) fn serves(&self) -> bool {
         !self.lost && self.has_begun()
     }
 }
 
 impl Staff {
     /// How many workers serve, or are about to; one that is about to take another's place is not counted.
-    pub(super) fn at_work(&self) -> usize {
+    pub(crate) fn at_work(&self) -> usize {
         let counts = |member: &&Member| !member.lost && !self.is_successor(member);
         self.members.values().filter(counts).count()
     }
 
     /// How many there are to be at least. Whoever waits for all of them wants to know whether the application can be
     /// imported: where only a worker does that, there is one.
-    pub(super) fn fewest(&self) -> usize {
+    pub(crate) fn fewest(&self) -> usize {
         let proof = self.afresh && !self.awaiting.is_empty();
         self.options.min.max(usize::from(proof))
     }
@@ -114,7 +102,7 @@ impl Staff {
     }
 
     /// Requests wait and no lane is free: one more worker, if there may be.
-    pub(super) fn grow(&mut self, now: Instant) {
+    pub(crate) fn grow(&mut self, now: Instant) {
         if self.crowded && self.at_work() < self.options.max && now >= self.next_growth() {
             self.crowded = false;
             if lock(&self.shared.pool).is_crowded() {
@@ -129,7 +117,7 @@ impl Staff {
 
     /// When there may be one more. One at a time: the next one only when this one has shown whether it helps. Where
     /// there is none at all, the first one waits for nothing.
-    pub(super) fn next_growth(&self) -> Instant {
+    pub(crate) fn next_growth(&self) -> Instant {
         match self.last_start {
             Some(last) if self.at_work() > 0 => {
                 (last + self.options.start_interval).max(self.not_before)
@@ -139,7 +127,7 @@ impl Staff {
     }
 
     /// Workers beyond the fewest that have had nothing to do for long enough leave, the most idle first.
-    pub(super) fn shrink(&mut self, now: Instant) {
+    pub(crate) fn shrink(&mut self, now: Instant) {
         let surplus = self.at_work().saturating_sub(self.options.min);
         let mut idle = self.idle_ends(now);
         idle.sort_unstable();
@@ -175,7 +163,7 @@ impl Staff {
     }
 
     /// Marks the workers that are old or large by now.
-    pub(super) fn assess(&mut self, now: Instant) {
+    pub(crate) fn assess(&mut self, now: Instant) {
         let limit = self.options.turnover.max_lifetime;
         if !limit.is_zero() {
             for member in self.members.values_mut() {
@@ -209,7 +197,7 @@ impl Staff {
     }
 
     /// A new worker that is too large already: to replace it would help nobody.
-    pub(super) fn weigh_new(&mut self, worker: WorkerId) {
+    pub(crate) fn weigh_new(&mut self, worker: WorkerId) {
         let limit = self.options.turnover.max_memory;
         if limit == 0 {
             return;
@@ -231,13 +219,13 @@ impl Staff {
     }
 
     /// Something was answered: memory is to be looked at, but not too often.
-    pub(super) fn was_active(&mut self) {
+    pub(crate) fn was_active(&mut self) {
         let next = self.last_weighed + WEIGHING;
         self.weigh_at.get_or_insert(next.max(Instant::now()));
     }
 
     /// Orders successors for workers that are due, a few at a time.
-    pub(super) fn recycle(&mut self, now: Instant) {
+    pub(crate) fn recycle(&mut self, now: Instant) {
         if now < self.not_before {
             return;
         }
@@ -263,7 +251,7 @@ impl Staff {
     }
 
     /// A successor is ready: the one before it may go.
-    pub(super) fn succeed(&mut self, new: WorkerId) {
+    pub(crate) fn succeed(&mut self, new: WorkerId) {
         let Some(old) = self.members.get(&new).and_then(|member| member.replaces) else {
             return;
         };
@@ -278,7 +266,7 @@ impl Staff {
     }
 
     /// When [`Staff::shrink`], [`Staff::assess`] and [`Staff::recycle`] have something to do next.
-    pub(super) fn turnover_deadline(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn turnover_deadline(&self, now: Instant) -> Option<Instant> {
         let idle = self.idle_ends(now).into_iter().map(|(until, _)| until);
         let limit = self.options.turnover.max_lifetime;
         let young = |member: &&Member| !limit.is_zero() && member.due.is_none() && !member.lost;

@@ -14,176 +14,143 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::left_behind::{LeftBehind, Mark};
-use super::link::Link;
-use super::pool::WorkerId;
 use super::roster::Entry;
-use super::shortage::Shortage;
-use super::template::{Message, Template};
-use super::turnover::Due;
-use super::watch::{Question, Watch};
-use super::{MOMENT, Preload, Shared, WorkerOptions, lock};
 use crate::children::Process;
 use crate::children::{self, Awaited};
 use crate::faults;
 use crate::log;
+use crate::workers::control_socket::Watch;
+use crate::workers::event::WorkerEvent;
+use crate::workers::hub::{Hub, lock};
+use crate::workers::id::TemplateId;
+use crate::workers::id::WorkerId;
+use crate::workers::memory::Shortage;
+use crate::workers::options::{MOMENT, Preload, WorkerOptions};
+use crate::workers::python::mark::Mark;
+use crate::workers::python::template::{Message, Template};
+use crate::workers::question::Question;
+use crate::workers::staff::left_behind::LeftBehind;
+use crate::workers::staff::turnover::Due;
+use crate::workers::wire::link::Link;
 
-/// A template's name: never used twice.
-pub(super) type TemplateId = u32;
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// A template said something.
-    Said(TemplateId, Message),
-    /// A template's process has ended.
-    Exited(TemplateId, ExitStatus),
-    /// A worker has begun to serve.
-    Begun(WorkerId),
-    /// All that a lane sent is read.
-    LaneClosed(WorkerId),
-    /// A worker sent what makes no sense.
-    Confused(WorkerId),
-    /// A worker was idle while requests waited, which is a fault of ours; how all lanes were.
-    Neglected(WorkerId, String),
-    /// A request is overdue or slow: its stack is to be logged. In the first case its worker gets no others.
-    Stuck(Question),
-    /// The stacks of all requests are to be logged.
-    WriteStacks,
-    /// A worker does not answer: one of its threads holds the interpreter's lock.
-    Frozen(WorkerId),
-    /// A worker has nothing left but requests that are overdue: it is told to leave.
-    Leave(WorkerId),
-    /// A worker that should have left has not: it is ended.
-    Hopeless(WorkerId),
-    /// A worker has answered so many requests, which is enough.
-    Spent(WorkerId, u64),
-    /// Something was answered, after [`super::pool::Pool::watch`].
-    Active,
-    /// A worker had nothing left to do, and was told to leave.
-    Parted(WorkerId),
-    /// Requests wait, and no lane is free.
-    Crowded,
-    /// The import of an application takes too long, and stands there.
-    Hanging(TemplateId, String),
-    /// Tell when all that are to be there are ready, or why not.
-    AwaitAll(oneshot::Sender<anyhow::Result<()>>),
-    /// Everything is to end; what is not done by then is given up. Tell when it has.
-    Stop(Instant, oneshot::Sender<()>),
-}
+mod attempts;
+mod hiring;
+mod leaving;
+mod left_behind;
+mod turnover;
 
 /// A template's process.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) template: Template,
+pub(crate) struct Source {
+    pub(crate) template: Template,
     /// The worker that it is to become, where workers are started afresh.
-    pub(super) becomes: Option<WorkerId>,
+    pub(crate) becomes: Option<WorkerId>,
     /// When it began to import the application; `None` when it is done.
-    pub(super) loading: Option<Instant>,
+    pub(crate) loading: Option<Instant>,
     /// It was told to end in good order, and has time until then.
-    pub(super) end_by: Option<Instant>,
+    pub(crate) end_by: Option<Instant>,
     /// Ends the process at once when told or dropped.
-    pub(super) kill: Option<oneshot::Sender<()>>,
-    pub(super) pid: Option<i32>,
-    pub(super) _awaited: Option<Awaited>,
+    pub(crate) kill: Option<oneshot::Sender<()>>,
+    pub(crate) pid: Option<i32>,
+    pub(crate) _awaited: Option<Awaited>,
 }
 
 /// A worker from the order to its end.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) source: TemplateId,
+pub(crate) struct Member {
+    pub(crate) source: TemplateId,
     /// When it was ordered.
-    pub(super) since: Instant,
+    pub(crate) since: Instant,
     /// Its lanes, until it exists.
-    pub(super) links: Vec<Link>,
-    pub(super) process: Option<Arc<Process>>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) process: Option<Arc<Process>>,
     /// The order for it. `None` until that is sent, and when it exists.
-    pub(super) order: Option<Order>,
+    pub(crate) order: Option<Order>,
     /// The same once it exists.
-    pub(super) watch: Option<Watch>,
+    pub(crate) watch: Option<Watch>,
     /// Since when it exists without having begun to serve.
-    pub(super) beginning: Option<Instant>,
+    pub(crate) beginning: Option<Instant>,
     /// How many lanes are still to be read; `None` until it exists.
-    pub(super) open_lanes: Option<usize>,
+    pub(crate) open_lanes: Option<usize>,
     /// Neither starting nor serving any more.
-    pub(super) lost: bool,
+    pub(crate) lost: bool,
     /// A request of its is overdue. That is said, and its successor started, long before it has ended.
-    pub(super) overdue: bool,
+    pub(crate) overdue: bool,
     /// It leaves because we told it to.
-    pub(super) released: bool,
+    pub(crate) released: bool,
     /// Told to leave, or its lanes are closed: it has time until then.
-    pub(super) gone_by: Option<Instant>,
+    pub(crate) gone_by: Option<Instant>,
     /// Ended by our hand.
-    pub(super) killed: bool,
+    pub(crate) killed: bool,
     /// The worker whose place it is to take.
-    pub(super) replaces: Option<WorkerId>,
+    pub(crate) replaces: Option<WorkerId>,
     /// Why it is to be replaced.
-    pub(super) due: Option<Due>,
+    pub(crate) due: Option<Due>,
     /// Its memory says nothing.
-    pub(super) large_from_the_start: bool,
-    pub(super) status: Option<ExitStatus>,
+    pub(crate) large_from_the_start: bool,
+    pub(crate) status: Option<ExitStatus>,
     /// Says to those who read its lanes that its process has ended.
-    pub(super) ended: CancellationToken,
+    pub(crate) ended: CancellationToken,
 }
 
 /// What a template was told.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(crate) struct Order {
     /// When.
-    pub(super) sent: Instant,
+    pub(crate) sent: Instant,
     /// Closed when we end, whatever way: the worker watches the other side.
-    pub(super) line: UnixStream,
+    pub(crate) line: UnixStream,
 }
 
 impl Member {
     /// Whether its template was told to make it.
-    pub(super) fn was_ordered(&self) -> bool {
+    pub(crate) fn was_ordered(&self) -> bool {
         self.order.is_some() || self.open_lanes.is_some()
     }
 }
 
-pub(super) struct Staff {
-    pub(super) shared: Arc<Shared>,
-    pub(super) options: WorkerOptions,
-    pub(super) sources: BTreeMap<TemplateId, Source>,
-    pub(super) members: BTreeMap<WorkerId, Member>,
-    pub(super) last_id: u32,
+pub(crate) struct Staff {
+    pub(crate) shared: Arc<Hub>,
+    pub(crate) options: WorkerOptions,
+    pub(crate) sources: BTreeMap<TemplateId, Source>,
+    pub(crate) members: BTreeMap<WorkerId, Member>,
+    pub(crate) last_id: u32,
     /// What its processes are known by.
-    pub(super) mark: Mark,
+    pub(crate) mark: Mark,
     /// Start the application afresh in each worker, because it was asked for or because it cannot be forked.
-    pub(super) afresh: bool,
+    pub(crate) afresh: bool,
     /// It was said that the application should not be forked.
-    pub(super) warned: bool,
+    pub(crate) warned: bool,
     /// How many workers in a row could not be started.
-    pub(super) failures: u32,
+    pub(crate) failures: u32,
     /// How many templates in a row did not fork while there was no worker.
-    pub(super) deaf: u32,
+    pub(crate) deaf: u32,
     /// Not before then is a worker started.
-    pub(super) not_before: Instant,
+    pub(crate) not_before: Instant,
     /// When one could not be started.
-    pub(super) failed_at: Instant,
+    pub(crate) failed_at: Instant,
     /// When one was started beyond the fewest.
-    pub(super) last_start: Option<Instant>,
-    pub(super) crowded: bool,
+    pub(crate) last_start: Option<Instant>,
+    pub(crate) crowded: bool,
     /// When to look at the memory of workers.
-    pub(super) weigh_at: Option<Instant>,
-    pub(super) last_weighed: Instant,
-    pub(super) shortage: Shortage,
+    pub(crate) weigh_at: Option<Instant>,
+    pub(crate) last_weighed: Instant,
+    pub(crate) shortage: Shortage,
     /// What processes have left that have ended.
-    pub(super) left: Vec<LeftBehind>,
+    pub(crate) left: Vec<LeftBehind>,
     /// At the end, whatever any has left is looked for.
-    pub(super) swept: bool,
+    pub(crate) swept: bool,
     /// To be told whether the start went well.
-    pub(super) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
+    pub(crate) starting: Option<oneshot::Sender<anyhow::Result<()>>>,
     /// To be told when all are ready.
-    pub(super) awaiting: Vec<oneshot::Sender<anyhow::Result<()>>>,
-    pub(super) stopping: Option<Stopping>,
+    pub(crate) awaiting: Vec<oneshot::Sender<anyhow::Result<()>>>,
+    pub(crate) stopping: Option<Stopping>,
 }
 
-pub(super) struct Stopping {
-    pub(super) done: oneshot::Sender<()>,
+pub(crate) struct Stopping {
+    pub(crate) done: oneshot::Sender<()>,
     /// When what is not done is given up.
-    pub(super) deadline: Instant,
+    pub(crate) deadline: Instant,
 }
 
 impl Stopping {
@@ -198,9 +165,9 @@ impl Stopping {
 /// # Errors
 /// If Python cannot be run, or the application cannot be imported; nothing is left running.
 pub async fn start(
-    shared: Arc<Shared>,
+    shared: Arc<Hub>,
     options: WorkerOptions,
-    inbox: mpsc::UnboundedReceiver<Event>,
+    inbox: mpsc::UnboundedReceiver<WorkerEvent>,
 ) -> anyhow::Result<()> {
     children::adopt_orphans();
     let children = signal(SignalKind::child()).context("cannot watch processes")?;
@@ -237,7 +204,7 @@ pub async fn start(
 }
 
 impl Staff {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Event>, mut children: Signal) {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<WorkerEvent>, mut children: Signal) {
         loop {
             let now = Instant::now();
             self.act(now);
@@ -365,25 +332,25 @@ impl Staff {
             .min()
     }
 
-    fn happened(&mut self, event: Event) {
+    fn happened(&mut self, event: WorkerEvent) {
         match event {
-            Event::Said(source, message) => self.said(source, message),
-            Event::Exited(source, status) => self.exited(source, status),
-            Event::Begun(worker) => self.begun(worker),
-            Event::LaneClosed(worker) => {
+            WorkerEvent::Said(source, message) => self.said(source, message),
+            WorkerEvent::Exited(source, status) => self.exited(source, status),
+            WorkerEvent::Begun(worker) => self.begun(worker),
+            WorkerEvent::LaneClosed(worker) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.open_lanes = member.open_lanes.map(|open| open.saturating_sub(1));
                 }
                 self.leaves(worker);
                 self.bury(worker);
             }
-            Event::Parted(worker) => {
+            WorkerEvent::Parted(worker) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.released = true;
                 }
                 self.leaves(worker);
             }
-            Event::Confused(worker) => {
+            WorkerEvent::Confused(worker) => {
                 let process = self
                     .members
                     .get(&worker)
@@ -392,10 +359,10 @@ impl Staff {
                 log!("worker{pid} sent what makes no sense; it is ended");
                 self.kill(worker);
             }
-            Event::Neglected(worker, state) => self.neglected(worker, &state),
-            Event::Stuck(question) => self.stuck(question),
-            Event::WriteStacks => self.write_stacks(),
-            Event::Frozen(worker) => {
+            WorkerEvent::Neglected(worker, state) => self.neglected(worker, &state),
+            WorkerEvent::Stuck(question) => self.stuck(question),
+            WorkerEvent::WriteStacks => self.write_stacks(),
+            WorkerEvent::Frozen(worker) => {
                 // Those beside it cannot go on either; yet it may be over soon.
                 if self
                     .members
@@ -405,21 +372,21 @@ impl Staff {
                     self.leaves(worker);
                 }
             }
-            Event::Spent(worker, answered) => {
+            WorkerEvent::Spent(worker, answered) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.due.get_or_insert(Due::Requests(answered));
                 }
             }
-            Event::Active => self.was_active(),
-            Event::Leave(worker) => match self.members.get(&worker).map(|it| &it.watch) {
+            WorkerEvent::Active => self.was_active(),
+            WorkerEvent::Leave(worker) => match self.members.get(&worker).map(|it| &it.watch) {
                 Some(Some(watch)) => watch.leave(),
                 Some(None) | None => self.kill(worker),
             },
-            Event::Hopeless(worker) => self.kill(worker),
-            Event::Hanging(source, stack) => self.end_slow_starter(source, &stack),
-            Event::Crowded => self.crowded = true,
-            Event::AwaitAll(tell) => self.awaiting.push(tell),
-            Event::Stop(deadline, done) => {
+            WorkerEvent::Hopeless(worker) => self.kill(worker),
+            WorkerEvent::Hanging(source, stack) => self.end_slow_starter(source, &stack),
+            WorkerEvent::Crowded => self.crowded = true,
+            WorkerEvent::AwaitAll(tell) => self.awaiting.push(tell),
+            WorkerEvent::Stop(deadline, done) => {
                 lock(&self.shared.pool).close(deadline);
                 self.shared.wake();
                 self.awaiting.clear();

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
-use super::staff::{Staff, Stopping, TemplateId};
-use super::{MOMENT, lock};
 use crate::log;
+use crate::workers::hub::lock;
+use crate::workers::id::TemplateId;
+use crate::workers::options::MOMENT;
+use crate::workers::staff::{Staff, Stopping};
 
 /// The first delay after a worker could not be started; it doubles each time. Workers that end without having been asked
 /// anything are not started more often, either.
-pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
+pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest such delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How often a start is attempted with an application that can be imported, before it has failed.
@@ -20,7 +22,7 @@ const ATTEMPTS: u32 = 3;
 
 impl Staff {
     /// The application could not be imported, which was begun at some time.
-    pub(super) fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
+    pub(crate) fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
         self.members
             .retain(|_, member| member.source != id || member.was_ordered());
         if let Some(source) = self.sources.get_mut(&id) {
@@ -33,7 +35,7 @@ impl Staff {
 
     /// A worker that was ordered at some time could not be started: the end of the start, later on a reason to wait
     /// before the next attempt.
-    pub(super) fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
+    pub(crate) fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
         if let Some(starting) = self.starting.take() {
             lock(&self.shared.pool).close(Instant::now());
             let shared = Arc::clone(&self.shared);
@@ -63,7 +65,7 @@ impl Staff {
 
     /// A worker that was ordered at some time could not be started: how long to wait before the next attempt. Of those
     /// that were ordered together, only the first failure counts.
-    pub(super) fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
+    pub(crate) fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
         let now = Instant::now();
         let recovered = {
             let roster = lock(&self.shared.roster);
@@ -79,7 +81,7 @@ impl Staff {
     }
 
     /// Something that was to serve does not: whoever waits for all is told.
-    pub(super) fn disappoint(&mut self, failure: &str) {
+    pub(crate) fn disappoint(&mut self, failure: &str) {
         for awaiting in self.awaiting.drain(..) {
             // Nobody to tell is no matter.
             let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
@@ -89,7 +91,7 @@ impl Staff {
 
     /// What was ordered at some time, or was to fork, has ended before anything could be asked of it: how long to wait
     /// before the next attempt. `None` if that was the last one of the start.
-    pub(super) fn ended_early(&mut self, failure: &str, ordered: Instant) -> Option<f64> {
+    pub(crate) fn ended_early(&mut self, failure: &str, ordered: Instant) -> Option<f64> {
         if self.starting.is_some() && ordered >= self.not_before && self.failures + 1 >= ATTEMPTS {
             let error = anyhow!("no worker has begun to serve in {ATTEMPTS} attempts: {failure}");
             self.failed(error, ordered);

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::link::Wire;
-use super::pool::{Pool, Seat, Standing, Worker, WorkerId};
-use super::post::{Pace, Post};
-use super::watch::{Question, Reason, seconds};
+use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::pool::lane::{Pace, Post};
+use crate::workers::pool::{Pool, Standing, Worker};
+use crate::workers::question::{Question, Reason};
+use crate::workers::task::seconds;
+use crate::workers::wire::Wire;
 use crate::{log, log_of};
 
 /// How often a busy lane is looked at.
@@ -191,7 +193,7 @@ impl<W: Wire> Pool<W> {
 
 impl<W: Wire> Pool<W> {
     /// Questions about all requests that a worker is on.
-    pub(super) fn questions(&self, id: WorkerId) -> Vec<Question> {
+    pub(crate) fn questions(&self, id: WorkerId) -> Vec<Question> {
         let now = (self.now)();
         let posts = self
             .workers
@@ -205,7 +207,7 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Has workers told of requests that nobody waits for any more: they may end the answer at its first block.
-    pub(super) fn forsake(&self) {
+    pub(crate) fn forsake(&self) {
         let posts = self.workers.values().flat_map(|worker| &worker.posts);
         for post in posts {
             if let Some(number) = post.lane.oldest_number()
@@ -219,7 +221,7 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Whether a lane is on a request.
-    pub(super) fn is_at(&self, (id, index): Seat, number: u32) -> bool {
+    pub(crate) fn is_at(&self, (id, index): LaneId, number: u32) -> bool {
         let post = self
             .workers
             .get(&id)

@@ -1,5 +1,5 @@
 //! The bookkeeping of one lane: which requests the worker has, which of them it has begun. Pure, so that it
-//! can be tested against a worker that is slow, dies or answers out of turn; sockets are in [`super::link`].
+//! can be tested against a worker that is slow, dies or answers out of turn; sockets are in [`crate::workers::wire::link`].
 
 use std::collections::VecDeque;
 

@@ -11,23 +11,28 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::left_behind::FAREWELL;
-use super::link::Link;
-use super::pool::WorkerId;
-use super::staff::{Event, Member, Order, Source, Staff, TemplateId};
-use super::template::{Inbox, Template};
-use super::watch::{self, Watch};
-use super::{Preload, Shared, lock, reader};
 use crate::children::Process;
 use crate::faults::{self, caught};
 use crate::log;
+use crate::workers::control_socket;
+use crate::workers::control_socket::Watch;
+use crate::workers::event::WorkerEvent;
+use crate::workers::hub::{Hub, lock};
+use crate::workers::id::TemplateId;
+use crate::workers::id::WorkerId;
+use crate::workers::options::Preload;
+use crate::workers::python::template::{Inbox, Template};
+use crate::workers::reader;
+use crate::workers::staff::left_behind::FAREWELL;
+use crate::workers::staff::{Member, Order, Source, Staff};
+use crate::workers::wire::link::Link;
 
 /// How long a template may take to fork, the first time, if there is no worker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Staff {
     /// Sees to it that there is a template to fork from, a new one if the last one has died.
-    pub(super) fn keep_template(&mut self, now: Instant) {
+    pub(crate) fn keep_template(&mut self, now: Instant) {
         if !self.afresh
             && now >= self.not_before
             && self.template().is_none()
@@ -38,7 +43,7 @@ impl Staff {
     }
 
     /// The process that forks workers.
-    pub(super) fn template(&self) -> Option<(&TemplateId, &Source)> {
+    pub(crate) fn template(&self) -> Option<(&TemplateId, &Source)> {
         let forks = |source: &Source| {
             source.becomes.is_none() && source.end_by.is_none() && source.kill.is_some()
         };
@@ -47,7 +52,7 @@ impl Staff {
 
     /// Orders a worker, to take the place of another or beside those that there are, and a template for it if
     /// there is none.
-    pub(super) fn hire(&mut self, replaces: Option<WorkerId>) {
+    pub(crate) fn hire(&mut self, replaces: Option<WorkerId>) {
         self.last_id += 1;
         let worker = self.last_id;
         let running = match self.afresh {
@@ -94,7 +99,7 @@ impl Staff {
     }
 
     /// Starts a template.
-    pub(super) fn open_source(&mut self, becomes: Option<WorkerId>) -> anyhow::Result<TemplateId> {
+    pub(crate) fn open_source(&mut self, becomes: Option<WorkerId>) -> anyhow::Result<TemplateId> {
         let (template, inbox, (child, awaited)) =
             Template::start(&self.options, &self.mark, becomes)?;
         self.last_id += 1;
@@ -121,14 +126,14 @@ impl Staff {
     }
 
     /// Gives a template that is ready the order for a worker.
-    pub(super) fn employ(&mut self, worker: WorkerId) {
+    pub(crate) fn employ(&mut self, worker: WorkerId) {
         if let Err(error) = self.try_employ(worker) {
             self.members.remove(&worker);
             self.failed(error, Instant::now());
         }
     }
 
-    pub(super) fn try_employ(&mut self, worker: WorkerId) -> anyhow::Result<()> {
+    pub(crate) fn try_employ(&mut self, worker: WorkerId) -> anyhow::Result<()> {
         let member = self.members.get_mut(&worker).context("no such worker")?;
         let source = self
             .sources
@@ -163,7 +168,7 @@ impl Staff {
         Ok(())
     }
 
-    pub(super) fn loaded(&mut self, id: TemplateId, hindrances: &str) {
+    pub(crate) fn loaded(&mut self, id: TemplateId, hindrances: &str) {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
@@ -218,7 +223,7 @@ impl Staff {
     }
 
     /// A worker exists: it gets requests, and begins.
-    pub(super) fn joined(&mut self, worker: WorkerId, process: Option<Arc<Process>>) {
+    pub(crate) fn joined(&mut self, worker: WorkerId, process: Option<Arc<Process>>) {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
         };
@@ -246,7 +251,7 @@ impl Staff {
     }
 
     /// A worker has begun to serve. Not before then has its start succeeded, and may whom it replaces leave.
-    pub(super) fn begun(&mut self, worker: WorkerId) {
+    pub(crate) fn begun(&mut self, worker: WorkerId) {
         let member = self.members.get_mut(&worker);
         if member.and_then(|member| member.beginning.take()).is_some() {
             self.weigh_new(worker);
@@ -255,7 +260,7 @@ impl Staff {
     }
 
     /// Ends workers that exist for long enough and have not begun to serve.
-    pub(super) fn end_slow_beginners(&mut self, now: Instant) {
+    pub(crate) fn end_slow_beginners(&mut self, now: Instant) {
         let limit = self.options.start_timeout;
         let is_slow = |member: &Member| {
             let begins = member.beginning.filter(|_| !member.killed);
@@ -275,7 +280,7 @@ impl Staff {
     }
 
     /// Asks those that take too long to import the application where they are, before they are ended for it.
-    pub(super) fn ask_slow_starters(&mut self, now: Instant) {
+    pub(crate) fn ask_slow_starters(&mut self, now: Instant) {
         let limit = self.options.start_timeout;
         if limit.is_zero() {
             return;
@@ -288,17 +293,17 @@ impl Staff {
                 let process = source.pid.and_then(Process::new);
                 tokio::spawn(async move {
                     let stack = match process {
-                        Some(process) => watch::importing(&process, &socket).await,
+                        Some(process) => control_socket::importing(&process, &socket).await,
                         None => String::new(),
                     };
-                    shared.tell(Event::Hanging(id, stack));
+                    shared.tell(WorkerEvent::Hanging(id, stack));
                 });
             }
         }
     }
 
     /// The import of the application takes too long; it stands there.
-    pub(super) fn end_slow_starter(&mut self, id: TemplateId, stack: &str) {
+    pub(crate) fn end_slow_starter(&mut self, id: TemplateId, stack: &str) {
         let source = self.sources.get(&id);
         let Some(begun) = source.and_then(|source| source.loading) else {
             // It was done, or has ended, before it could say so.
@@ -311,7 +316,7 @@ impl Staff {
     /// How long a template may take to fork, which takes it milliseconds; `None` for as long as it likes. Where there is
     /// no worker any more, that is an outage, and the template is not waited for: a little longer each time, since it may be the
     /// machine that is slow.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(crate) fn patience(&self) -> Option<Duration> {
         let limit = Some(self.options.start_timeout).filter(|limit| !limit.is_zero());
         if self.starting.is_some() || self.members.values().any(Member::serves) {
             return limit;
@@ -322,7 +327,7 @@ impl Staff {
 
     /// Ends a template that was told to fork and has not said that it has: something holds it up. What it has forked
     /// goes on, and another one is started.
-    pub(super) fn end_deaf_template(&mut self, now: Instant) {
+    pub(crate) fn end_deaf_template(&mut self, now: Instant) {
         let Some((&template, _)) = self.template() else {
             return;
         };
@@ -346,7 +351,7 @@ impl Staff {
     }
 
     /// What to say of an import that takes too long and stands there.
-    pub(super) fn too_slow(&self, stack: &str) -> anyhow::Error {
+    pub(crate) fn too_slow(&self, stack: &str) -> anyhow::Error {
         let target = &self.options.target;
         let limit = self.options.start_timeout.as_secs_f64();
         let said = format!("`{target}` was not imported within {limit} s (runner.start_timeout)");
@@ -369,19 +374,14 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 /// Passes on what a template says, until it has become a worker or has ended.
-async fn listen(shared: Arc<Shared>, id: TemplateId, mut inbox: Inbox) {
+async fn listen(shared: Arc<Hub>, id: TemplateId, mut inbox: Inbox) {
     while let Some(message) = inbox.next().await {
-        shared.tell(Event::Said(id, message));
+        shared.tell(WorkerEvent::Said(id, message));
     }
 }
 
 /// Waits for a template's process to end, and ends it when told to.
-async fn wait(
-    shared: Arc<Shared>,
-    id: TemplateId,
-    mut child: Child,
-    killed: oneshot::Receiver<()>,
-) {
+async fn wait(shared: Arc<Hub>, id: TemplateId, mut child: Child, killed: oneshot::Receiver<()>) {
     let status = tokio::select! {
         status = child.wait() => status,
         _ = killed => {
@@ -390,11 +390,11 @@ async fn wait(
             child.wait().await
         }
     };
-    shared.tell(Event::Exited(id, status.unwrap_or_default()));
+    shared.tell(WorkerEvent::Exited(id, status.unwrap_or_default()));
 }
 
 /// Reads what a lane sends until the end, and settles what is left then.
-async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: CancellationToken) {
+async fn attend(shared: Arc<Hub>, seat: (WorkerId, usize), ended: CancellationToken) {
     let read = caught("a lane", reader::read_lane(&shared, seat, &ended)).await;
     let mut pool = lock(&shared.pool);
     // Whichever side is at fault: nothing more is understood here.
@@ -404,5 +404,5 @@ async fn attend(shared: Arc<Shared>, seat: (WorkerId, usize), ended: Cancellatio
     pool.lane_closed(seat);
     drop(pool);
     shared.wake();
-    shared.tell(Event::LaneClosed(seat.0));
+    shared.tell(WorkerEvent::LaneClosed(seat.0));
 }

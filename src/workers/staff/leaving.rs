@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 
-use super::attempts::FIRST_DELAY;
-use super::left_behind::{FAREWELL, LeftBehind};
-use super::pool::WorkerId;
-use super::staff::{Member, Staff, TemplateId};
-use super::{MOMENT, lock};
 use crate::children;
 use crate::children::cause;
 use crate::log;
 use crate::unix;
+use crate::workers::hub::lock;
+use crate::workers::id::TemplateId;
+use crate::workers::id::WorkerId;
+use crate::workers::options::MOMENT;
+use crate::workers::staff::attempts::FIRST_DELAY;
+use crate::workers::staff::left_behind::{FAREWELL, LeftBehind};
+use crate::workers::staff::{Member, Staff};
 
 impl Drop for Member {
     /// However we end, no worker stays behind.
@@ -33,7 +35,7 @@ impl Member {
 }
 
 impl Staff {
-    pub(super) fn exited(&mut self, id: TemplateId, status: ExitStatus) {
+    pub(crate) fn exited(&mut self, id: TemplateId, status: ExitStatus) {
         let Some(source) = self.sources.remove(&id) else {
             return;
         };
@@ -70,7 +72,7 @@ impl Staff {
     }
 
     /// Replaces a worker that was idle while requests waited, so that our fault costs no more than that.
-    pub(super) fn neglected(&mut self, worker: WorkerId, state: &str) {
+    pub(crate) fn neglected(&mut self, worker: WorkerId, state: &str) {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
         };
@@ -84,7 +86,7 @@ impl Staff {
         log!("{what}\n{state}");
     }
 
-    pub(super) fn died(&mut self, pid: i32, status: i32) {
+    pub(crate) fn died(&mut self, pid: i32, status: i32) {
         let is_it = |member: &Member| member.process.as_ref().is_some_and(|it| it.id() == pid);
         let found = self
             .members
@@ -96,7 +98,7 @@ impl Staff {
         }
     }
 
-    pub(super) fn ended(&mut self, worker: WorkerId, status: ExitStatus) {
+    pub(crate) fn ended(&mut self, worker: WorkerId, status: ExitStatus) {
         if let Some(member) = self.members.get_mut(&worker) {
             member.status = Some(status);
             member.lost = true;
@@ -121,12 +123,12 @@ impl Staff {
     }
 
     /// Looks after what processes have left that have ended.
-    pub(super) fn end_left_behind(&mut self, now: Instant) {
+    pub(crate) fn end_left_behind(&mut self, now: Instant) {
         self.left.retain_mut(|left| left.end(now));
     }
 
     /// At the end: whatever any process has started is to end.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant) {
         if self.swept || !self.members.is_empty() || !self.sources.is_empty() {
             return;
         }
@@ -140,7 +142,7 @@ impl Staff {
 
     /// Workers whose template has died are our children now, and so is whatever workers leave behind. A template that was
     /// ended just then may have waited for a worker without telling us.
-    pub(super) fn reap_orphans(&mut self) {
+    pub(crate) fn reap_orphans(&mut self) {
         children::bury_orphans();
         let mut dead = Vec::new();
         for (&worker, member) in &self.members {
@@ -160,7 +162,7 @@ impl Staff {
     }
 
     /// Forgets a worker whose process has ended and whose last words are read, and says how it ended.
-    pub(super) fn bury(&mut self, worker: WorkerId) {
+    pub(crate) fn bury(&mut self, worker: WorkerId) {
         let ended = self
             .members
             .get(&worker)
@@ -241,7 +243,7 @@ impl Staff {
     }
 
     /// A worker is to be gone soon. If it stays all the same, it is ended.
-    pub(super) fn leaves(&mut self, worker: WorkerId) {
+    pub(crate) fn leaves(&mut self, worker: WorkerId) {
         let by = Instant::now() + self.options.stop_timeout.max(MOMENT);
         if let Some(member) = self.members.get_mut(&worker) {
             member.lost = true;
@@ -249,7 +251,7 @@ impl Staff {
         }
     }
 
-    pub(super) fn end_slow_leavers(&mut self, now: Instant) {
+    pub(crate) fn end_slow_leavers(&mut self, now: Instant) {
         let slow: Vec<WorkerId> = self
             .members
             .iter()
@@ -286,7 +288,7 @@ impl Staff {
         self.kill(worker);
     }
 
-    pub(super) fn kill(&mut self, worker: WorkerId) {
+    pub(crate) fn kill(&mut self, worker: WorkerId) {
         let Some(member) = self.members.get_mut(&worker) else {
             return;
         };
@@ -302,14 +304,14 @@ impl Staff {
     }
 
     /// Ends the process that forks workers, in good order; those that it has forked go on.
-    pub(super) fn end_template(&mut self) {
+    pub(crate) fn end_template(&mut self) {
         if let Some(id) = self.forsake_template() {
             self.end_source(id, Instant::now() + FAREWELL);
         }
     }
 
     /// The same at once.
-    pub(super) fn kill_template(&mut self) {
+    pub(crate) fn kill_template(&mut self) {
         if let Some(id) = self.forsake_template() {
             self.kill_source(id);
         }
@@ -324,7 +326,7 @@ impl Staff {
     }
 
     /// Has a template end by then: in good order if it has imported the application. It is forgotten when it has exited.
-    pub(super) fn end_source(&mut self, id: TemplateId, by: Instant) {
+    pub(crate) fn end_source(&mut self, id: TemplateId, by: Instant) {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
@@ -341,7 +343,7 @@ impl Staff {
     }
 
     /// Ends a template's process at once. It is forgotten when it has exited.
-    pub(super) fn kill_source(&mut self, id: TemplateId) {
+    pub(crate) fn kill_source(&mut self, id: TemplateId) {
         if let Some(source) = self.sources.get_mut(&id) {
             source.loading = None;
             // Dropping the sender has the same effect.
@@ -350,7 +352,7 @@ impl Staff {
     }
 
     /// Ends the templates that had time to end.
-    pub(super) fn end_slow_sources(&mut self, now: Instant) {
+    pub(crate) fn end_slow_sources(&mut self, now: Instant) {
         for source in self.sources.values_mut() {
             if source.end_by.is_some_and(|by| now >= by) {
                 drop(source.kill.take());
@@ -359,7 +361,7 @@ impl Staff {
     }
 
     /// The end: workers leave by themselves, or, when the time is over, are ended; then the templates.
-    pub(super) fn wind_up(&mut self, now: Instant, over: bool) {
+    pub(crate) fn wind_up(&mut self, now: Instant, over: bool) {
         if lock(&self.shared.pool).is_crowded() {
             // What waits is answered, whatever becomes of those who were to do that.
             if self.at_work() == 0 && now >= self.not_before {

@@ -13,13 +13,15 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::pool::{Seat, WorkerId};
-use super::stacks;
-use super::staff::Event;
-use super::task::About;
-use super::{MOMENT, Shared, lock, reader};
 use crate::children::Process;
 use crate::log;
+use crate::workers::event::WorkerEvent;
+use crate::workers::hub::{Hub, lock};
+use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::options::MOMENT;
+use crate::workers::python::stacks;
+use crate::workers::question::Question;
+use crate::workers::reader;
 
 /// The order to leave.
 const LEAVE: u8 = 0;
@@ -32,87 +34,9 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The longest answer: faulthandler's limits are 100 threads, 100 frames, 500 characters for a name.
 const LONGEST: usize = 16 << 20;
 
-/// A request whose stack is wanted.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// Where it runs.
-    pub seat: Seat,
-    /// Its number there.
-    pub number: u32,
-    /// The lane's thread.
-    pub thread: u64,
-    /// What it is.
-    pub about: About,
-    /// How long it has been running.
-    pub age: Duration,
-    /// Why it is wanted.
-    pub reason: Reason,
-}
-
-/// Why the stack of a request is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It is overdue, was answered 504, and its worker is to end.
-    Overdue,
-    /// It was answered, but what the application does afterwards does not end: the same.
-    Lingering,
-    /// Everything is to end, and the time for it is over: the same.
-    Stopped,
-    /// The same, but its answer had begun.
-    Cut,
-    /// It takes long.
-    Slow,
-    /// Somebody asked.
-    Asked,
-}
-
-impl Reason {
-    /// Whether its worker ends for it: there is no time to lose, and nothing to be spoilt.
-    pub(super) fn is_last(self) -> bool {
-        match self {
-            Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => true,
-            Self::Slow | Self::Asked => false,
-        }
-    }
-}
-
-impl Question {
-    /// What is said before the stack.
-    /// `worker` is its process id behind a space, or nothing if that is not known.
-    pub(super) fn heading(&self, worker: &str) -> String {
-        let Self { about, seat, .. } = self;
-        let age = seconds(self.age);
-        match self.reason {
-            Reason::Overdue => format!(
-                "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is ended"
-            ),
-            Reason::Lingering => format!(
-                "what the application does after its answer to {about} has not ended for {age} (runner.request.timeout); worker{worker} is ended"
-            ),
-            Reason::Stopped => format!(
-                "504 for {about}: no answer for {age} when time was over (runner.stop_timeout); worker{worker} is ended"
-            ),
-            Reason::Cut => format!(
-                "the answer to {about} ends early: it goes on after {age}, when time was over (runner.stop_timeout); worker{worker} is ended"
-            ),
-            Reason::Slow => {
-                format!(
-                    "{about} has been running for {age} (runner.request.slow) in worker{worker}"
-                )
-            }
-            Reason::Asked => format!("worker{worker}, lane {}: {about} for {age}", seat.1 + 1),
-        }
-    }
-}
-
-/// A time for the log.
-pub(super) fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
-}
-
 /// Our end of the socket, through which a worker is asked and told.
 #[derive(Debug)]
-pub(super) struct Watch(mpsc::UnboundedSender<Order>);
+pub(crate) struct Watch(mpsc::UnboundedSender<Order>);
 
 #[derive(Debug)]
 enum Order {
@@ -122,8 +46,8 @@ enum Order {
 
 impl Watch {
     /// Begins to attend to a worker, until this is dropped. The worker leaves then, too.
-    pub(super) fn new(
-        shared: &Arc<Shared>,
+    pub(crate) fn new(
+        shared: &Arc<Hub>,
         worker: WorkerId,
         socket: UnixStream,
         process: Arc<Process>,
@@ -141,19 +65,19 @@ impl Watch {
     }
 
     /// Has the stack of a request logged, if it still runs then.
-    pub(super) fn show(&self, question: Question) {
+    pub(crate) fn show(&self, question: Question) {
         // It ends only with us.
         let _ = self.0.send(Order::Show(question));
     }
 
     /// Tells the worker to leave in the middle of its requests, and ends it if it does not in a moment.
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         let _ = self.0.send(Order::Leave);
     }
 }
 
 struct Attendant {
-    shared: Arc<Shared>,
+    shared: Arc<Hub>,
     worker: WorkerId,
     socket: UnixStream,
     process: Arc<Process>,
@@ -190,7 +114,7 @@ impl Attendant {
                 let _ = self.socket.try_write(&[LEAVE]);
                 let left = async { while read(&self.socket, &mut Vec::new()).await {} };
                 let _ = timeout(MOMENT, left).await;
-                self.shared.tell(Event::Hopeless(self.worker));
+                self.shared.tell(WorkerEvent::Hopeless(self.worker));
             }
             next = inbox.recv().await;
         }
@@ -207,7 +131,7 @@ impl Attendant {
             while !text.ends_with(end.as_bytes()) && read(&self.socket, &mut text).await {}
         };
         if timeout(patience, answered).await.is_err() {
-            self.shared.tell(Event::Frozen(self.worker));
+            self.shared.tell(WorkerEvent::Frozen(self.worker));
             show_stacks(&self.process, &self.socket, &mut text).await;
         }
         String::from_utf8_lossy(&text).into_owned()
@@ -236,7 +160,7 @@ impl Attendant {
     }
 
     /// Whether a lane is still on a request.
-    fn is_at(&self, seat: Seat, number: u32) -> bool {
+    fn is_at(&self, seat: LaneId, number: u32) -> bool {
         // A worker that makes no sense is found out by others.
         let _ = reader::collect(&self.shared, seat);
         lock(&self.shared.pool).is_at(seat, number)
@@ -269,7 +193,7 @@ async fn read(socket: &UnixStream, text: &mut Vec<u8>) -> bool {
 }
 
 /// Where a process stands that imports the application, as Python shows it; nothing if it cannot say so.
-pub(super) async fn importing(process: &Process, socket: &UnixStream) -> String {
+pub(crate) async fn importing(process: &Process, socket: &UnixStream) -> String {
     let mut text = Vec::new();
     show_stacks(process, socket, &mut text).await;
     let render = move || stacks::shown(&stacks::of_one(&String::from_utf8_lossy(&text)));

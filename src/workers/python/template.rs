@@ -18,15 +18,15 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::process::{Child, Command};
 
-use super::WorkerOptions;
-use super::left_behind::Mark;
-use super::link::FarEnd;
-use super::pool::WorkerId;
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
 use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, Reader, Writer};
 use crate::unix;
+use crate::workers::id::WorkerId;
+use crate::workers::options::WorkerOptions;
+use crate::workers::python::mark::Mark;
+use crate::workers::wire::link::FarEnd;
 
 /// The signal that ends a process of Python when this one is gone, unless it has said that it sees to that itself. As
 /// [`unix::STACK_SIGNAL`], it is nobody else's; 0 where the system sends none.
@@ -81,7 +81,7 @@ const MODULES: [(&str, &str, &str); 9] = [
 ];
 
 /// Whether a stack's file is one of ours.
-pub(super) fn is_ours(file: &str) -> bool {
+pub(crate) fn is_ours(file: &str) -> bool {
     MODULES.iter().any(|&(_, ours, _)| ours == file)
 }
 
@@ -90,7 +90,7 @@ pub(super) fn is_ours(file: &str) -> bool {
 pub struct Template {
     socket: OwnedFd,
     /// Where it writes, while it imports the application, where it is; until that is asked for or done.
-    pub(super) stacks: Option<UnixStream>,
+    pub(crate) stacks: Option<UnixStream>,
 }
 
 /// What a template says.

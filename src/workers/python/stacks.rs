@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
-use super::template;
+use crate::workers::python::template;
 
 /// The largest file of source that is read, in bytes.
 const LARGEST_SOURCE: u64 = 8 << 20;

@@ -9,7 +9,7 @@ use crate::interface::status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes everything on to the version that is current.
-pub struct Current(Mutex<Versions>);
+pub struct Replaceable(Mutex<Versions>);
 
 struct Versions {
     current: Arc<dyn Application>,
@@ -21,7 +21,7 @@ struct Versions {
     past: Status,
 }
 
-impl Current {
+impl Replaceable {
     /// Begins with a version.
     #[must_use]
     pub fn new(application: Arc<dyn Application>) -> Self {
@@ -81,7 +81,7 @@ impl Versions {
     }
 }
 
-impl Application for Current {
+impl Application for Replaceable {
     fn respond(&self, request: Request) -> Pending<'_, Response> {
         // Chosen when the answer is begun, not when it is asked for: between the two, the version could be told to
         // accept no more.
@@ -116,8 +116,10 @@ impl Application for Current {
     }
 }
 
-impl std::fmt::Debug for Current {
+impl std::fmt::Debug for Replaceable {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Current").finish_non_exhaustive()
+        formatter
+            .debug_struct("Replaceable")
+            .finish_non_exhaustive()
     }
 }

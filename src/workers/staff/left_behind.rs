@@ -5,49 +5,26 @@
 //! was started with it, unless it was only forked. What can be seen by neither ends when the whole application does.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpgid};
 
-use super::MOMENT;
-use super::pool::WorkerId;
 use crate::children;
 use crate::log;
+use crate::workers::options::MOMENT;
+use crate::workers::python::mark::Mark;
 
 /// How long a process that was told to end may take.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
-
-/// What the processes of an application are known by.
-#[derive(Debug)]
-pub struct Mark(String);
-
-impl Mark {
-    /// The variable that it is in.
-    pub const VARIABLE: &str = "RUNNER_WORKER";
-
-    /// One that no other has.
-    pub(super) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(format!("{}.{count}", std::process::id()))
-    }
-
-    /// That of a worker, or of what none of them in particular has started.
-    pub(super) fn of(&self, worker: Option<WorkerId>) -> String {
-        let Self(all) = self;
-        worker.map_or_else(|| all.clone(), |worker| format!("{all}.{worker}"))
-    }
-}
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What is left of a worker, of a template, or of everything, until it has ended.
 #[derive(Debug)]
-pub(super) struct LeftBehind {
+pub(crate) struct LeftBehind {
     whose: Whose,
     /// Those that were told to end.
     told: BTreeSet<i32>,
     /// When those are ended that have not.
-    pub(super) by: Instant,
+    pub(crate) by: Instant,
 }
 
 #[derive(Debug)]
@@ -60,12 +37,12 @@ enum Whose {
 
 impl LeftBehind {
     /// What a process has started that had this number, and perhaps a mark.
-    pub(super) fn by(pid: i32, mark: Option<String>, by: Instant) -> Self {
+    pub(crate) fn by(pid: i32, mark: Option<String>, by: Instant) -> Self {
         Self::new(Whose::One(pid, mark), by)
     }
 
     /// What any process has started.
-    pub(super) fn by_any(mark: &Mark, by: Instant) -> Self {
+    pub(crate) fn by_any(mark: &Mark, by: Instant) -> Self {
         Self::new(Whose::All(mark.of(None)), by)
     }
 
@@ -75,12 +52,12 @@ impl LeftBehind {
     }
 
     /// Whether it is what the process of this number has started.
-    pub(super) fn is_by(&self, pid: i32) -> bool {
+    pub(crate) fn is_by(&self, pid: i32) -> bool {
         matches!(self.whose, Whose::One(leader, _) if leader == pid)
     }
 
     /// When to look again, if nothing happens before.
-    pub(super) fn deadline(&self, now: Instant) -> Instant {
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
         match now < self.by {
             true => self.by,
             false => self.by + MOMENT,
@@ -88,7 +65,7 @@ impl LeftBehind {
     }
 
     /// Tells those to end that were not told so yet, and ends them when their time is over. Whether any is left.
-    pub(super) fn end(&mut self, now: Instant) -> bool {
+    pub(crate) fn end(&mut self, now: Instant) -> bool {
         let found = children::orphans(|pid| self.whose.has(pid));
         if now >= self.by + MOMENT {
             for pid in &found {

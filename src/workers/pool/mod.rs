@@ -14,39 +14,29 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::chooser;
-use super::lane::Confused;
-use super::link::{Flushed, Link, Unsent, Wire};
-use super::post::{Pace, Post};
-use super::task::{Refusals, Task};
 use crate::protocol::worker::frame::Header;
+use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::options::Limits;
+use crate::workers::pool::in_flight::Confused;
+use crate::workers::pool::lane::{Pace, Post};
+use crate::workers::task::{Refusals, Task};
+use crate::workers::wire::link::{Flushed, Link};
+use crate::workers::wire::{Unsent, Wire};
 use crate::{log, log_of};
+
+mod chooser;
+pub mod clock;
+pub mod in_flight;
+pub mod lane;
+mod parting;
+mod watchdog;
 
 /// By how much one answer changes what we take for a typical service time.
 const STEP: f64 = 1.125;
 
-/// A worker's name: never used twice.
-pub type WorkerId = u32;
-
-/// Which lane of which worker.
-pub type Seat = (WorkerId, usize);
-
-/// The limits that a pool keeps.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// How long an application may take to the head of its response; zero for no limit.
-    pub request_timeout: Duration,
-    /// After how long it is said what a request is at; zero for never.
-    pub request_slow: Duration,
-    /// How many requests may wait.
-    pub queue_length: usize,
-    /// How long a request may wait.
-    pub queue_timeout: Duration,
-}
-
 /// Whether a worker gets requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It does.
     Serving,
     /// It gets no more requests, and leaves when it has answered what it is on.
@@ -61,14 +51,14 @@ pub(super) enum Standing {
 
 /// A worker that answers requests.
 #[derive(Debug)]
-pub(super) struct Worker<W = Link> {
-    pub(super) posts: Vec<Post<W>>,
-    pub(super) answered: u64,
+pub(crate) struct Worker<W = Link> {
+    pub(crate) posts: Vec<Post<W>>,
+    pub(crate) answered: u64,
     /// After so many it is to be replaced.
-    pub(super) quota: u64,
-    pub(super) standing: Standing,
+    pub(crate) quota: u64,
+    pub(crate) standing: Standing,
     /// What became of the requests that it was on when it died.
-    pub(super) last: Vec<String>,
+    pub(crate) last: Vec<String>,
 }
 
 /// What a worker leaves behind.
@@ -85,30 +75,30 @@ pub struct Remains {
 /// All lanes of all workers, and the queue before them.
 #[derive(Debug)]
 pub struct Pool<W = Link> {
-    pub(super) limits: Limits,
-    pub(super) workers: BTreeMap<WorkerId, Worker<W>>,
+    pub(crate) limits: Limits,
+    pub(crate) workers: BTreeMap<WorkerId, Worker<W>>,
     /// First come, first served: what is taken back has its place by when it came in.
-    pub(super) queue: VecDeque<Task>,
+    pub(crate) queue: VecDeque<Task>,
     /// Lanes with something to be written.
-    pub(super) dirty: Vec<Seat>,
+    pub(crate) dirty: Vec<LaneId>,
     /// Our idea of the median service time in seconds.
-    pub(super) typical: f64,
-    pub(super) idle_count: u64,
+    pub(crate) typical: f64,
+    pub(crate) idle_count: u64,
     /// How many requests came in.
-    pub(super) accepted: u64,
+    pub(crate) accepted: u64,
     /// How many requests all workers have answered.
-    pub(super) answered: u64,
-    pub(super) refusals: Refusals,
+    pub(crate) answered: u64,
+    pub(crate) refusals: Refusals,
     /// No request is accepted any more; what is not answered by then is given up.
-    pub(super) closed: Option<Instant>,
+    pub(crate) closed: Option<Instant>,
     /// Something has happened that [`Pool::clock`] is to look at.
-    pub(super) curious: bool,
+    pub(crate) curious: bool,
     /// Somebody wants to know when more than so many are answered.
-    pub(super) watched: Option<u64>,
+    pub(crate) watched: Option<u64>,
     /// Workers that are confused, of which the staff does not know yet.
-    pub(super) confused: Vec<WorkerId>,
+    pub(crate) confused: Vec<WorkerId>,
     /// Where the time comes from: simulations have their own.
-    pub(super) now: fn() -> Instant,
+    pub(crate) now: fn() -> Instant,
 }
 
 impl<W: Wire> Pool<W> {
@@ -197,7 +187,7 @@ impl<W: Wire> Pool<W> {
     }
 
     /// The lane for the next request, if there is one.
-    fn choose(&self) -> Option<Seat> {
+    fn choose(&self) -> Option<LaneId> {
         let serving = |(_, worker): &(&WorkerId, &Worker<W>)| worker.standing == Standing::Serving;
         let lanes = self.workers.iter().filter(serving);
         let lanes = lanes.flat_map(|(&id, worker)| {
@@ -207,12 +197,12 @@ impl<W: Wire> Pool<W> {
         chooser::choose(lanes, self.typical)
     }
 
-    fn post(&mut self, (id, index): Seat) -> Option<&mut Post<W>> {
+    fn post(&mut self, (id, index): LaneId) -> Option<&mut Post<W>> {
         self.workers.get_mut(&id)?.posts.get_mut(index)
     }
 
     /// Sends a request to a lane. If its worker turns out to be gone, the request is in the queue again.
-    fn send(&mut self, seat: Seat, mut task: Task) {
+    fn send(&mut self, seat: LaneId, mut task: Task) {
         let now = (self.now)();
         let Some(post) = self.post(seat) else {
             self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
@@ -265,8 +255,8 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Of the lanes that are stuck, and of which nothing was taken back yet, the one with the oldest request.
-    fn oldest_stuck(&self) -> Option<Seat> {
-        let mut oldest: Option<(Instant, Seat)> = None;
+    fn oldest_stuck(&self) -> Option<LaneId> {
+        let mut oldest: Option<(Instant, LaneId)> = None;
         for (&id, worker) in &self.workers {
             for (index, post) in worker.posts.iter().enumerate() {
                 if post.pace == Pace::Stuck
@@ -298,7 +288,7 @@ impl<W: Wire> Pool<W> {
     /// [`Confused`] if it is not that request's turn.
     pub fn answered(
         &mut self,
-        seat: Seat,
+        seat: LaneId,
         number: u32,
         service: Duration,
     ) -> Result<Task, Confused> {
@@ -325,7 +315,7 @@ impl<W: Wire> Pool<W> {
 
     /// Notes how far the worker has read on a lane. One that has read everything, and has nothing to answer, is free
     /// again.
-    pub fn note_read(&mut self, seat: Seat) {
+    pub fn note_read(&mut self, seat: LaneId) {
         if let Some(post) = self.post(seat) {
             post.note_read();
         }
@@ -335,13 +325,13 @@ impl<W: Wire> Pool<W> {
     ///
     /// # Errors
     /// [`Confused`] if it is on another.
-    pub fn current(&mut self, seat: Seat, number: u32) -> Result<&mut Task, Confused> {
+    pub fn current(&mut self, seat: LaneId, number: u32) -> Result<&mut Task, Confused> {
         self.post(seat).ok_or(Confused)?.lane.current(number)
     }
 
     /// Every lane that is at work.
     #[must_use]
-    pub fn busy(&self) -> Vec<Seat> {
+    pub fn busy(&self) -> Vec<LaneId> {
         let busy = |(&id, worker): (&WorkerId, &Worker<W>)| {
             let loads = worker.posts.iter().enumerate();
             loads
@@ -355,7 +345,7 @@ impl<W: Wire> Pool<W> {
     /// Takes back what a lane has not begun. It has its place in the queue by when it came in. The queue may be longer than
     /// it is to be then, by one request for each lane that seemed free and was not: they were let in, and nobody is sent
     /// away later.
-    pub(super) fn take_back(&mut self, seat: Seat) {
+    pub(crate) fn take_back(&mut self, seat: LaneId) {
         let Some(post) = self.post(seat) else {
             return;
         };
@@ -380,7 +370,7 @@ impl<W: Wire> Pool<W> {
     }
 
     /// A worker sent what none of ours would: it is ended, and what it had begun is answered 502 then.
-    pub(super) fn confuse(&mut self, id: WorkerId) {
+    pub(crate) fn confuse(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id)
             && worker.standing != Standing::Confused
         {
@@ -392,7 +382,7 @@ impl<W: Wire> Pool<W> {
 
     /// A lane's socket has closed, after all that it sent was dealt with: its worker is dead or leaving.
     /// What it had not begun goes to others; the one that it was on is answered 502.
-    pub fn lane_closed(&mut self, seat: Seat) {
+    pub fn lane_closed(&mut self, seat: LaneId) {
         // Tokens that make no sense leave every request of the lane in doubt: 502 for all.
         self.take_back(seat);
         let Some(worker) = self.workers.get_mut(&seat.0) else {
@@ -443,7 +433,7 @@ impl<W: Wire> Pool<W> {
 impl Pool {
     /// Writes all that was sent since the last time, a lane at a time. Returns the lanes whose worker is to
     /// read first; [`Pool::flush_one`] goes on when their socket is writable.
-    pub fn flush(&mut self) -> Vec<(Seat, std::sync::Arc<tokio::net::UnixStream>)> {
+    pub fn flush(&mut self) -> Vec<(LaneId, std::sync::Arc<tokio::net::UnixStream>)> {
         let mut blocked = Vec::new();
         for seat in std::mem::take(&mut self.dirty) {
             if let Some(post) = self.post(seat) {
@@ -459,7 +449,7 @@ impl Pool {
     }
 
     /// Goes on writing to a lane that was blocked; whether it is blocked again.
-    pub fn flush_one(&mut self, seat: Seat) -> bool {
+    pub fn flush_one(&mut self, seat: LaneId) -> bool {
         self.post(seat).is_some_and(|post| {
             post.blocked = post.link.flush().ok() == Some(Flushed::Blocked);
             post.blocked
@@ -470,7 +460,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Confused`] if no worker of ours would have written what is there.
-    pub fn ring(&mut self, seat: Seat) -> Result<Option<(Header, Bytes)>, Confused> {
+    pub fn ring(&mut self, seat: LaneId) -> Result<Option<(Header, Bytes)>, Confused> {
         match self.post(seat) {
             Some(post) => match post.lane.oldest_number() {
                 Some(number) => Ok(post.link.ring.take(number)?),
@@ -481,7 +471,7 @@ impl Pool {
     }
 
     /// What connects us with a lane.
-    pub fn link(&mut self, seat: Seat) -> Option<&mut Link> {
+    pub fn link(&mut self, seat: LaneId) -> Option<&mut Link> {
         self.post(seat).map(|post| &mut post.link)
     }
 }

@@ -6,6 +6,15 @@ use std::path::{Path, PathBuf};
 /// What the counter is called, in `memory.events` of cgroup v2 and in `memory.oom_control` of v1.
 const COUNTER: &str = "oom_kill";
 
+/// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
+#[must_use]
+pub fn resident_memory(pid: i32) -> Option<u64> {
+    // proc_pid_statm(5): pages; the second number is the resident set.
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
+
 /// Watches the counter of our control group.
 #[derive(Debug)]
 pub struct Shortage {

@@ -15,7 +15,7 @@
 //!
 //! else none: the request waits. A lane that is idle and free always gets it, whatever the others are at.
 
-use super::pool::{Seat, WorkerId};
+use crate::workers::id::{LaneId, WorkerId};
 
 /// What it costs to wake another process, in seconds: requests that take less time in all are better sent to a lane
 /// that is awake.
@@ -29,7 +29,7 @@ const AHEAD: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub struct LaneView {
     /// Which it is.
-    pub seat: Seat,
+    pub seat: LaneId,
     /// How many requests it has to answer.
     pub load: usize,
     /// Whether it can be sent another one, and is not stuck.
@@ -43,7 +43,7 @@ pub struct LaneView {
 /// The lane for the next request, if there is one. The lanes of a worker stand next to each other; `typical` is
 /// how long a request usually takes, in seconds.
 #[must_use]
-pub fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option<Seat> {
+pub fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option<LaneId> {
     let mut found = Found::default();
     let mut worker = OneWorker::default();
     for lane in lanes {
@@ -110,7 +110,7 @@ impl Found {
         }
     }
 
-    fn choice(&self, typical: f64) -> Option<Seat> {
+    fn choice(&self, typical: f64) -> Option<LaneId> {
         #[allow(clippy::cast_precision_loss)] // some hundred at most
         let within = |work: f64| self.least.filter(|it| (it.load as f64) * typical < work);
         within(WAKE_UP - typical)

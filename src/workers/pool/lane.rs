@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::chooser::LaneView;
-use super::lane::{Confused, Lane};
-use super::link::{Link, Wire};
-use super::pool::Seat;
-use super::task::{About, Task};
-use super::watch::{Question, Reason};
-use super::watchdog::Vigil;
+use crate::workers::id::LaneId;
+use crate::workers::pool::chooser::LaneView;
+use crate::workers::pool::in_flight::{Confused, Lane};
+use crate::workers::pool::watchdog::Vigil;
+use crate::workers::question::{Question, Reason};
+use crate::workers::task::{About, Task};
+use crate::workers::wire::Wire;
+use crate::workers::wire::link::Link;
 
 /// A lane that has finished nothing for so long is not waited for: others may have what it has not begun. It is
 /// given longer ([`Post::patience`]) as long as that turns out to be too soon.
@@ -18,7 +19,7 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a lane that is at work gets on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// It does, or has nothing to do.
     Steady,
     /// It has made no progress for a while: it gets nothing more until it does.
@@ -29,31 +30,31 @@ pub(super) enum Pace {
 
 /// One lane and what connects us with it.
 #[derive(Debug)]
-pub(super) struct Post<W = Link> {
-    pub(super) lane: Lane<Task>,
-    pub(super) link: W,
+pub(crate) struct Post<W = Link> {
+    pub(crate) lane: Lane<Task>,
+    pub(crate) link: W,
     /// Among those to be written to.
-    pub(super) dirty: bool,
+    pub(crate) dirty: bool,
     /// Waiting for the worker to read.
-    pub(super) blocked: bool,
+    pub(crate) blocked: bool,
     /// When it last finished something, or began while idle.
-    pub(super) progress: Instant,
-    pub(super) pace: Pace,
+    pub(crate) progress: Instant,
+    pub(crate) pace: Pace,
     /// How long it may make no progress until it is stuck. That is doubled each time that the worker comes for its
     /// requests and finds that they were taken back: on a machine that is slow to wake processes up they would be taken back
     /// for ever. Each answer halves it.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// For how long it has been idle while requests wait.
-    pub(super) vigil: Vigil,
+    pub(crate) vigil: Vigil,
     /// When it became idle, as a count: the highest is the most recent.
-    pub(super) idle_since: u64,
+    pub(crate) idle_since: u64,
     /// What it answered last.
-    pub(super) last: Option<About>,
+    pub(crate) last: Option<About>,
 }
 
 impl<W: Wire> Post<W> {
     /// A lane that has had nothing to do yet.
-    pub(super) fn new(link: W, now: Instant) -> Self {
+    pub(crate) fn new(link: W, now: Instant) -> Self {
         Self {
             lane: Lane::default(),
             link,
@@ -69,7 +70,7 @@ impl<W: Wire> Post<W> {
     }
 
     /// Whether it has been at a request for so long that others may have what waits behind that.
-    pub(super) fn is_stuck(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
         let quiet = now.saturating_duration_since(self.progress);
         if self.pace == Pace::Steady && self.lane.load() > 0 && quiet >= self.patience {
             self.pace = Pace::Stuck;
@@ -81,7 +82,7 @@ impl<W: Wire> Post<W> {
     ///
     /// # Errors
     /// [`Confused`] if it is not that request's turn.
-    pub(super) fn answered(&mut self, number: u32, now: Instant) -> Result<Task, Confused> {
+    pub(crate) fn answered(&mut self, number: u32, now: Instant) -> Result<Task, Confused> {
         let task = self.lane.answered(number)?;
         self.progress = now;
         self.pace = Pace::Steady;
@@ -91,14 +92,14 @@ impl<W: Wire> Post<W> {
     }
 
     /// Whether the worker waits and has read all that it was sent, or has not been sent what is to be written.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         let (sent, _) = self.lane.marks();
         let is_forgotten = self.link.has_unwritten() && !self.blocked;
         self.link.is_waiting() && (self.link.last_read() == sent || is_forgotten)
     }
 
     /// Notes how far the worker has read. If that is everything, and it has nothing to answer, it is free again.
-    pub(super) fn note_read(&mut self) {
+    pub(crate) fn note_read(&mut self) {
         self.lane.has_read(self.link.last_read());
         if self.lane.is_drained() {
             if self.pace == Pace::Emptied {
@@ -109,7 +110,7 @@ impl<W: Wire> Post<W> {
     }
 
     /// As it is seen by the chooser.
-    pub(super) fn view(&self, seat: Seat) -> LaneView {
+    pub(crate) fn view(&self, seat: LaneId) -> LaneView {
         let stuck = self.pace != Pace::Steady;
         LaneView {
             seat,
@@ -121,7 +122,7 @@ impl<W: Wire> Post<W> {
     }
 
     /// A question about the request that a lane is on, or else about the last one.
-    pub(super) fn question(&self, seat: Seat, reason: Reason, now: Instant) -> Option<Question> {
+    pub(crate) fn question(&self, seat: LaneId, reason: Reason, now: Instant) -> Option<Question> {
         Some(Question {
             seat,
             // 0 is "no request".
@@ -137,7 +138,7 @@ impl<W: Wire> Post<W> {
     }
 
     /// For the log of the watchdog.
-    pub(super) fn described(&self, now: Instant) -> String {
+    pub(crate) fn described(&self, now: Instant) -> String {
         let (sent, read) = self.lane.marks();
         let age = now.saturating_duration_since(self.progress).as_secs_f64();
         format!(

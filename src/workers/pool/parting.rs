@@ -1,19 +1,20 @@
 //! How the pool parts with workers: those that are to leave run dry first, so that no request is lost.
 //!
 //! A worker that is to leave gets no more requests; what it has been sent ahead is taken back for others (see
-//! [`super::clock`]); when nothing is left for it to do, its lanes are closed, and it leaves. When all are to leave
+//! [`crate::workers::pool::clock`]); when nothing is left for it to do, its lanes are closed, and it leaves. When all are to leave
 //! and their time is over, what they are still on is given up.
 
 use std::time::Instant;
 
 use http::StatusCode;
 
-use super::clock::Findings;
-use super::link::Wire;
-use super::pool::{Pool, Standing, Worker, WorkerId};
-use super::task::Task;
-use super::watch::Reason;
 use crate::log;
+use crate::workers::id::WorkerId;
+use crate::workers::pool::clock::Findings;
+use crate::workers::pool::{Pool, Standing, Worker};
+use crate::workers::question::Reason;
+use crate::workers::task::Task;
+use crate::workers::wire::Wire;
 
 impl<W: Wire> Pool<W> {
     /// Accepts no more requests. Those that are there are answered, those in the queue too, until `by`; each worker
@@ -25,7 +26,7 @@ impl<W: Wire> Pool<W> {
 
     /// The time to finish is over: what has begun is answered 504, or ends early if its answer has begun, too, and
     /// what has not is answered 503. The workers that are at it are to be told to leave.
-    pub(super) fn give_up(&mut self, findings: &mut Findings, now: Instant) {
+    pub(crate) fn give_up(&mut self, findings: &mut Findings, now: Instant) {
         for seat in self.busy() {
             self.take_back(seat);
         }
@@ -74,7 +75,7 @@ impl<W: Wire> Pool<W> {
 
     /// A worker does not take what it is sent: it has died, which its lanes say soon. It gets nothing more until then, and
     /// leaves if it should live.
-    pub(super) fn abandon(&mut self, id: WorkerId) {
+    pub(crate) fn abandon(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id)
             && worker.standing != Standing::Confused
         {
@@ -87,13 +88,13 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Whether a worker has begun to serve, with its main thread, which is the last to do so.
-    pub(super) fn has_begun(&self, id: WorkerId) -> bool {
+    pub(crate) fn has_begun(&self, id: WorkerId) -> bool {
         let main = self.workers.get(&id).and_then(|it| it.posts.first());
         main.is_some_and(|post| post.link.thread() != 0)
     }
 
     /// Since when a worker has had nothing to do.
-    pub(super) fn idle_since(&self, id: WorkerId) -> Option<Instant> {
+    pub(crate) fn idle_since(&self, id: WorkerId) -> Option<Instant> {
         let posts = &self.workers.get(&id)?.posts;
         let idle = posts.iter().all(|post| post.lane.load() == 0);
         let since = posts.iter().map(|post| post.progress).max()?;
@@ -101,12 +102,12 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Asks to be told when something is answered.
-    pub(super) fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         self.watched = Some(self.answered_in_all());
     }
 
     /// Closes the lanes of the workers that are to leave and have run dry, and says which those are.
-    pub(super) fn part(&mut self) -> Vec<WorkerId> {
+    pub(crate) fn part(&mut self) -> Vec<WorkerId> {
         if self.closed.is_some() {
             self.queue.retain(Task::is_wanted);
         }
