@@ -18,20 +18,32 @@
 //! - **Errors start from a place.** What the user wrote wrongly is a [`syntax::Diagnostic`], what the world did an
 //!   `anyhow::Error`, what a client did an HTTP status; the client sees a status, the log sees the reason.
 //!
-//! Each folder keeps a promise, which `tests/tidy.rs` holds it to:
+//! Each folder and file keeps a promise, from the top of the street down: it names the rows of its third column, each of
+//! which is below it, and no other; the crates of the fourth column are named only where they stand. What is *pure*
+//! touches no file, process or socket. `tests/tidy.rs` reads this table and holds the tree to it.
 //!
-//! | folder | does | does not know |
-//! |---|---|---|
-//! | [`syntax`] | text → tree, diagnostics | what anything means; the only place that knows pest |
-//! | [`config`] | tree → rules, settings | commands; the only reading of configuration files |
-//! | [`eval`] | rules → values; pure, lazy, bounded | files, processes |
-//! | [`command`] | values → graph; one file a command | how protocols look |
-//! | [`gateway`] | where requests come in; axum and hyper only in `http` | applications, settings |
-//! | [`interface`] | requests, responses and the trait between gateways and applications | both |
-//! | [`application`] | what answers requests | gateways |
-//! | [`protocol`] | bytes ↔ types, both directions; pure | sockets |
-//! | [`workers`] | the processes behind an application | gateways, settings |
-//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | gateways, settings |
+//! | part | does | names | keeps to itself |
+//! |---|---|---|---|
+//! | [`run`] | the program: a line a stage | `command` `cli` `config` `supervisor` `log` `here` | |
+//! | [`command`] | values → graph; one file a command | `cli` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `faults` `log` `children` `descriptor_limit` `here` `unix` | `clap` `clap_complete` `similar` `webbrowser` `textwrap` `layout` |
+//! | [`cli`] | options of the command line | | `clap` |
+//! | [`application`] | what answers requests | `workers` `protocol` `interface` | |
+//! | [`workers`] | the processes behind an application | `protocol` `interface` `faults` `log` `children` `descriptor_limit` `unix` | |
+//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `faults` `log` `own_file` `children` `descriptor_limit` `unix` | |
+//! | [`protocol`] | bytes ↔ types, both directions; pure | `interface` | |
+//! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `tide` `unix` | |
+//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `here` | `dotenvy` `ini` |
+//! | [`eval`] | rules → values; pure, lazy, bounded | `syntax` `here` | `icu_casemap` `icu_locale_core` `icu_properties` |
+//! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
+//! | [`faults`] | what becomes of a panic | `log` | |
+//! | [`log`] | what the server says, on standard error or in a file | | |
+//! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
+//! | [`tide`] | memory that is given back to the system | `unix` | |
+//! | [`children`] | child processes and how they end | `unix` | |
+//! | [`descriptor_limit`] | how many files may be open | | |
+//! | [`here`] | the current folder, by the name that it was entered with | | |
+//! | [`unix`] | system calls: the only file with `unsafe` code | | `memmap2` |
 //!
 //! The modules, in reading order:
 
