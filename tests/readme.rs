@@ -1,5 +1,5 @@
-//! README.md, tried out: its files are written, its commands run in their order, what they say compared, its
-//! links followed.
+//! README.md, tried out: its files are written, its commands run in order, and their output is compared. What README.md and
+//! CONTRIBUTING.md name must exist.
 
 mod support;
 
@@ -120,13 +120,27 @@ fn makes(target: &str) {
 
 #[test]
 fn what_it_names_is_there() {
-    let text = readme();
-    for (at, _) in text.match_indices("](") {
-        let link = text[at + 2..].split(')').next().expect("a first part");
-        assert!(project(link).exists(), "{link}");
-    }
-    for (at, _) in text.match_indices("`make ") {
-        makes(text[at + 6..].split('`').next().expect("a first part"));
+    for name in ["README.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(project(name)).expect("a file of the project");
+        let after = |mark: &str, end: &[char]| -> Vec<&str> {
+            let rests = text.split(mark).skip(1);
+            rests.filter_map(|rest| rest.split(end).next()).collect()
+        };
+        for link in after("](", &[')']) {
+            assert!(project(link).exists(), "{name}: {link}");
+        }
+        for target in [after("`make ", &['`', ' ']), after("\nmake ", &['\n', ' '])].concat() {
+            makes(target);
+        }
+        for test in after("--test ", &['`', ' ', '\n']) {
+            assert!(project(&format!("tests/{test}.rs")).exists(), "{test}");
+        }
+        for folder in ["src/", "tests/", "fuzz/", ".ci/"] {
+            for rest in after(&format!("`{folder}"), &['`', '*']) {
+                let path = format!("{folder}{rest}");
+                assert!(project(&path).exists(), "{name}: {path}");
+            }
+        }
     }
 }
 
