@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group,
     test_kill_process, waitid, waitpid,
@@ -236,15 +240,9 @@ impl Process {
     pub fn has_ended(&self) -> bool {
         #[cfg(target_os = "linux")]
         if let Some(handle) = &self.handle {
-            use rustix::event::{PollFd, PollFlags, Timespec, poll};
-            let at_once = Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            let mut polled = [PollFd::new(handle, PollFlags::IN)];
-            return poll(&mut polled, Some(&at_once)) == Ok(1);
+            return ends_within(handle, Duration::ZERO);
         }
-        test_kill_process(self.pid) == Err(rustix::io::Errno::SRCH)
+        test_kill_process(self.pid) == Err(Errno::SRCH)
     }
 
     /// Its status as of `wait(2)` if it is dead.
@@ -254,6 +252,19 @@ impl Process {
     pub fn reap(&self) -> io::Result<Option<i32>> {
         let waited = waitpid(Some(self.pid), WaitOptions::NOHANG);
         Ok(waited?.map(|(_, status)| status.as_raw()))
+    }
+}
+
+/// Waits until the process of a pidfd has ended, for this long at most. Returns whether it has.
+pub(crate) fn ends_within(pidfd: impl AsFd, within: Duration) -> bool {
+    let until = Instant::now() + within;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            polled => return polled == Ok(1),
+        }
     }
 }
 

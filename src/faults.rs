@@ -15,7 +15,7 @@ use crate::log;
 
 /// A task had a fault. The log says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault;
+pub struct Panicked;
 
 /// A task without which the server cannot go on has failed.
 static VITAL: Notify = Notify::const_new();
@@ -26,8 +26,8 @@ const ATTEMPTS: u32 = 10;
 /// Does something to its end, or to its first fault.
 ///
 /// # Errors
-/// [`Fault`].
-pub async fn caught<F: Future>(what: &'static str, future: F) -> Result<F::Output, Fault> {
+/// [`Panicked`].
+pub async fn caught<F: Future>(what: &'static str, future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     poll_fn(|context| {
         let poll = || {
@@ -39,7 +39,7 @@ pub async fn caught<F: Future>(what: &'static str, future: F) -> Result<F::Outpu
         match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Fault)),
+            Err(_) => Poll::Ready(Err(Panicked)),
         }
     })
     .await
@@ -51,7 +51,7 @@ pub fn spawn_vital(
     task: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        if caught(what, task).await == Err(Fault) {
+        if caught(what, task).await == Err(Panicked) {
             give_up(what);
         }
     })
@@ -66,7 +66,7 @@ pub fn spawn_again<F: Future<Output = ()> + Send + 'static>(
         for _ in 0..ATTEMPTS {
             match caught(what, begin()).await {
                 Ok(()) => return,
-                Err(Fault) => log!("{what} is begun anew"),
+                Err(Panicked) => log!("{what} is begun anew"),
             }
         }
         give_up(what);
@@ -113,7 +113,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::{ATTEMPTS, Fault, caught, spawn_again, spawn_vital, vital};
+    use super::{ATTEMPTS, Panicked, caught, spawn_again, spawn_vital, vital};
 
     async fn fails() {
         tokio::task::yield_now().await;
@@ -127,7 +127,7 @@ mod tests {
             7
         };
         assert_eq!(caught("fine", fine).await, Ok(7));
-        assert_eq!(caught("faulty", fails()).await, Err(Fault));
+        assert_eq!(caught("faulty", fails()).await, Err(Panicked));
     }
 
     #[tokio::test]

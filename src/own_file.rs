@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct OwnFile {
     path: PathBuf,
-    identity: Identity,
+    identity: FileId,
     /// Whether it is removed in the end.
     removed: bool,
     /// Keeps the number of the file from being given to another, which we would take for ours.
@@ -19,12 +19,12 @@ pub struct OwnFile {
 
 /// What tells a file from others, as long as it is open somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileId {
     device: u64,
     inode: u64,
 }
 
-impl Identity {
+impl FileId {
     /// That of a file that is open, or was looked at.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
@@ -48,7 +48,7 @@ impl OwnFile {
     pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            identity: Identity::at(path)?,
+            identity: FileId::at(path)?,
             removed: true,
             _pin: pin(path),
         })
@@ -71,7 +71,7 @@ impl OwnFile {
 
     /// Whether it is still there.
     pub fn is_there(&self) -> bool {
-        Identity::at(&self.path).is_ok_and(|found| found == self.identity)
+        FileId::at(&self.path).is_ok_and(|found| found == self.identity)
     }
 
     /// Removes it, unless another stands there.

@@ -14,7 +14,7 @@ use crate::command::line::{Line, Scope};
 use crate::config::Layer;
 use crate::here;
 use crate::log;
-use crate::supervisor::programs::tether;
+use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::successor;
 
 /// The variable that names configuration files.
@@ -30,16 +30,16 @@ static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 #[must_use]
 pub fn main() -> ExitCode {
     here::folder();
-    let _farewell = log::Farewell;
+    let _flushed = log::FlushAtExit;
     successor::inherit();
-    tether::inherit();
+    parent_link::inherit();
     run(env::args_os()).unwrap_or_else(|failure| {
         let text = failure.text();
         let why = text.trim_start_matches("error: ");
         if successor::say_failure(why) {
             return ExitCode::FAILURE;
         }
-        tether::say_failure(why.trim_end());
+        parent_link::report_failure(why.trim_end());
         failure.report()
     })
 }
@@ -50,7 +50,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
         Wish::Run(line) => {
             let node = resolve(line)?;
             if !node.serves() {
-                tether::let_go();
+                parent_link::close();
             }
             node.run()
         }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use runner::supervisor::control::client::Client;
-use runner::supervisor::control::{Answer, Control, Handed, Handover, Order, Place};
+use runner::supervisor::control::order::{Answer, HandedSocket, Handover, Order};
+use runner::supervisor::control::{BindMode, Control};
 use runner::supervisor::trust::Trust;
 use serde_json::json;
 use support::Folder;
@@ -26,7 +27,7 @@ struct Master {
 }
 
 impl Master {
-    fn start(path: &Path, place: Place, answer: fn(Order) -> Option<Answer>) -> Self {
+    fn start(path: &Path, place: BindMode, answer: fn(Order) -> Option<Answer>) -> Self {
         let (quit, told) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let at = path.to_owned();
@@ -83,7 +84,7 @@ fn fine(order: Order) -> Option<Answer> {
         Order::Reload => Some(Answer::Refused("no module named `nothing`".to_owned())),
         Order::Stop => None,
         Order::Handover => {
-            let handed = |url: &str, count: usize| Handed {
+            let handed = |url: &str, count: usize| HandedSocket {
                 url: url.to_owned(),
                 descriptors: (0..count)
                     .map(|_| fs::File::open("/dev/null").expect("a file").into())
@@ -100,7 +101,7 @@ fn fine(order: Order) -> Option<Answer> {
 #[test]
 fn each_order_has_its_answer() {
     let folder = Folder::new();
-    let master = Master::start(&folder.path("app.pid.socket"), Place::Free, fine);
+    let master = Master::start(&folder.path("app.pid.socket"), BindMode::Free, fine);
     master.status();
     match master.ask(Order::Reload) {
         Some(Answer::Refused(reason)) => assert_eq!(reason, "no module named `nothing`"),
@@ -142,7 +143,7 @@ fn raw(master: &Master, bytes: &[u8]) -> String {
 #[test]
 fn an_answer_is_a_line_and_nonsense_has_one_too() {
     let folder = Folder::new();
-    let master = Master::start(&folder.path("control"), Place::Free, fine);
+    let master = Master::start(&folder.path("control"), BindMode::Free, fine);
     for (order, answer) in [
         ("{\"order\": \"status\"}\n", "{\"done\":\"fine\"}\n"),
         (
@@ -169,7 +170,7 @@ fn an_answer_is_a_line_and_nonsense_has_one_too() {
 #[test]
 fn nobody_can_keep_others_from_being_answered() {
     let folder = Folder::new();
-    let master = Master::start(&folder.path("control"), Place::Free, fine);
+    let master = Master::start(&folder.path("control"), BindMode::Free, fine);
     let connect = || UnixStream::connect(&master.path).expect("room for another");
     // Somebody waits for something all the time.
     let mut patient = connect();
@@ -214,7 +215,7 @@ fn those_who_wait_do_not_keep_others_from_being_answered() {
         Order::Reload => None,
         other => fine(other),
     };
-    let master = Master::start(&folder.path("control"), Place::Free, slow);
+    let master = Master::start(&folder.path("control"), BindMode::Free, slow);
     let mut waiting = Vec::new();
     for _ in 0..100 {
         let mut stream = UnixStream::connect(&master.path).expect("room for another");
@@ -286,7 +287,7 @@ fn a_server_with_a_thousand_visitors_answers_and_ends() {
 fn only_its_user_can_use_it() {
     let folder = Folder::new();
     let path = folder.path("control");
-    let master = Master::start(&path, Place::Free, fine);
+    let master = Master::start(&path, BindMode::Free, fine);
     let mode = || fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     if rustix::process::geteuid().is_root() {
@@ -332,7 +333,7 @@ async fn a_stranger_is_no_successor() {
     let everybody = fs::Permissions::from_mode(0o777);
     fs::set_permissions(folder.path(""), everybody).expect("our own folder");
     let path = folder.path("control");
-    let control = Control::open(&path, Place::Free).expect("a control socket");
+    let control = Control::open(&path, BindMode::Free).expect("a control socket");
     let listen = "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); \
                   s.bind('stranger'); s.listen(); print('listens', file=sys.stderr); s.accept()";
     let stranger = folder.program("python3", ["-c", listen]).begin();
@@ -364,9 +365,9 @@ async fn a_stranger_is_no_successor() {
 fn a_successor_takes_the_place_without_a_gap() {
     let folder = Folder::new();
     let path = folder.path("control");
-    let mut masters = vec![Master::start(&path, Place::Free, fine)];
+    let mut masters = vec![Master::start(&path, BindMode::Free, fine)];
     for _ in 0..20 {
-        masters.push(Master::start(&path, Place::Succession, fine));
+        masters.push(Master::start(&path, BindMode::Succession, fine));
         masters[1].status();
         // Whoever leaves removes its own file, never that of another.
         masters.remove(0).quit();
@@ -384,7 +385,7 @@ fn a_successor_takes_the_place_without_a_gap() {
 #[tokio::test]
 async fn what_stands_in_the_way() {
     let folder = Folder::new().file("file", "");
-    let open = |name: &str| Control::open(&folder.path(name), Place::Free);
+    let open = |name: &str| Control::open(&folder.path(name), BindMode::Free);
     let refusal = |name: &str| format!("{:#}", open(name).expect_err("something in the way"));
     assert!(refusal("file").ends_with("there is something else than a socket"));
     assert!(refusal("nowhere/control").ends_with("there is no such folder"));

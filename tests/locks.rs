@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use runner::supervisor::control::{Control, Place};
+use runner::supervisor::control::{BindMode, Control};
 use runner::supervisor::seat::lock::{Lock, LockUrl};
 use runner::supervisor::seat::pid_file::{Found, PidFile, Stale, find};
 use runner::supervisor::seat::{Claim, SeatOptions};
@@ -347,7 +347,7 @@ fn what_a_process_with_our_number_left_behind_is_in_nobodys_way() {
         .build();
     let runtime = runtime.unwrap();
     let _inside = runtime.enter();
-    let control = Control::open(&folder.path("control"), Place::Free);
+    let control = Control::open(&folder.path("control"), BindMode::Free);
     drop(control.expect("a socket"));
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 3000);
 }

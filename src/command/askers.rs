@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::supervisor::control::Answer;
+use crate::supervisor::control::order::Answer;
 
 /// Somebody who waits.
 type Asker = oneshot::Sender<Answer>;

@@ -8,7 +8,7 @@ use crate::command::line::{Origin, Scope};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::url::SocketUrl;
 use crate::supervisor::notify;
-use crate::supervisor::privileges::{self, Account, Refusal};
+use crate::supervisor::privileges::{self, Account, AccountError};
 
 const USER: &str = "runner.user";
 const GROUP: &str = "runner.group";
@@ -33,8 +33,8 @@ impl Identity {
         let (user, group) = (settings.text(USER), settings.text(GROUP));
         let account = Account::find(user.as_deref(), group.as_deref()).map_err(|refusal| {
             let (name, message, hint) = match refusal {
-                Refusal::User { message, hint } => (USER, message, hint),
-                Refusal::Group { message, hint } => (GROUP, message, hint),
+                AccountError::User { message, hint } => (USER, message, hint),
+                AccountError::Group { message, hint } => (GROUP, message, hint),
             };
             scope.mistake(&Origin::Property(name.into()), message, hint)
         })?;

@@ -16,8 +16,9 @@ use crate::command::line::{Origin, Scope, Word};
 use crate::command::{run_ini, supervise};
 use crate::config::{self, Format, PID_FILE};
 use crate::gateway::socket::url::{InvalidSocketUrl, SocketUrl};
+use crate::supervisor::control::beside;
 use crate::supervisor::control::client::Client;
-use crate::supervisor::control::{Answer, Order, beside};
+use crate::supervisor::control::order::{Answer, Order};
 use crate::supervisor::seat::why_unreachable;
 use crate::supervisor::trust::Trust;
 

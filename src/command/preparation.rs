@@ -17,7 +17,7 @@ use crate::command::service::{self, Service, Version};
 use crate::command::signals::Signals;
 use crate::gateway::socket::listener::Listener;
 use crate::here;
-use crate::supervisor::control::Handover;
+use crate::supervisor::control::order::Handover;
 use crate::supervisor::seat::successor::Successor;
 
 /// What is being prepared.

@@ -12,10 +12,11 @@ use crate::command::line::Scope;
 use crate::command::master;
 use crate::gateway::socket::listener::{InUse, Listener};
 use crate::gateway::socket::url::{ALL_PASSED, SocketUrl};
-use crate::supervisor::control::{Handed, Handover, Place};
-use crate::supervisor::programs::tether;
+use crate::supervisor::control::BindMode;
+use crate::supervisor::control::order::{HandedSocket, Handover};
+use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::successor;
-use crate::supervisor::seat::{Claim, Seat, SeatOptions, Told};
+use crate::supervisor::seat::{Claim, Seat, SeatOptions, StopFlag};
 use crate::supervisor::supervision::Supervision;
 
 /// How often it is looked whether an address is free.
@@ -44,7 +45,7 @@ pub enum Claimed {
 }
 
 /// The one of these sockets that a URL means.
-fn meant(mut handed: Vec<Handed>, url: &SocketUrl) -> Option<Handed> {
+fn meant(mut handed: Vec<HandedSocket>, url: &SocketUrl) -> Option<HandedSocket> {
     let find = |url: &SocketUrl| {
         let name = url.to_string();
         handed.iter().position(|handed| handed.url == name)
@@ -111,8 +112,8 @@ impl Claimed {
             Self::Nowhere => Ok(None),
             Self::Reachable(path) => {
                 let place = match successor::is_expected() {
-                    true => Place::Succession,
-                    false => Place::Free,
+                    true => BindMode::Succession,
+                    false => BindMode::Free,
                 };
                 Seat::with_socket(&path, place).map(Some)
             }
@@ -130,7 +131,7 @@ pub fn when_free(
     url: &SocketUrl,
     bind: impl Fn() -> anyhow::Result<Listener>,
 ) -> anyhow::Result<Listener> {
-    let until = Instant::now() + tether::patience();
+    let until = Instant::now() + parent_link::patience();
     let mut told = None;
     loop {
         let result = bind();
@@ -144,9 +145,9 @@ pub fn when_free(
                     "waiting for the program that ends at `{url}`: {}",
                     error.root_cause()
                 );
-                told = Some(Told::listen()?);
+                told = Some(StopFlag::listen()?);
             }
-            Some(told) if told.is_told() => bail!("interrupted"),
+            Some(told) if told.is_set() => bail!("interrupted"),
             Some(_) => thread::sleep(PAUSE),
         }
     }
@@ -158,7 +159,7 @@ pub fn when_free(
 /// # Errors
 /// Nothing can listen there.
 pub fn listen(
-    handed: Vec<Handed>,
+    handed: Vec<HandedSocket>,
     url: &SocketUrl,
     bind: impl FnOnce(&SocketUrl) -> anyhow::Result<Listener>,
 ) -> anyhow::Result<Listener> {

@@ -20,11 +20,11 @@ use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
 use crate::interface::status::Status;
-use crate::supervisor::control::Handed;
+use crate::supervisor::control::order::HandedSocket;
 use crate::supervisor::control::status;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 use crate::supervisor::programs::Programs;
-use crate::supervisor::programs::keeper::Environment;
+use crate::supervisor::programs::keeper::EnvironmentChanges;
 use crate::supervisor::supervision::SideProgram;
 
 /// How long a gateway has to pass on what an application says of requests that have not finished in time.
@@ -43,7 +43,7 @@ pub struct Version {
     lifetime: Lifetime,
     /// What is to be started beside the first one.
     programs: Vec<SideProgram>,
-    environment: Environment,
+    environment: EnvironmentChanges,
     /// If it matters when it was last asked for something.
     watched: Option<Arc<Watched>>,
 }
@@ -309,9 +309,9 @@ impl Service {
     ///
     /// # Errors
     /// As with [`Service::neighbour`].
-    pub fn handed(&self) -> anyhow::Result<Handed> {
+    pub fn handed(&self) -> anyhow::Result<HandedSocket> {
         let Neighbour { place, sockets } = self.neighbour()?;
-        Ok(Handed {
+        Ok(HandedSocket {
             url: place.url.to_string(),
             descriptors: sockets,
         })

@@ -18,13 +18,14 @@ use crate::descriptor_limit;
 use crate::faults;
 use crate::gateway::graceful_stop::Manner;
 use crate::log;
+use crate::supervisor::control::ReceivedOrder;
+use crate::supervisor::control::order::{Answer, Handover, Order};
 use crate::supervisor::control::status::{Master as Own, Status};
-use crate::supervisor::control::{Answer, Asked, Handover, Order};
-use crate::supervisor::lifecycle::{Action, End, Event, Outcome, State, step};
+use crate::supervisor::lifecycle::{Action, Phase, Shutdown, StartResult, Trigger, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
-use crate::supervisor::programs::tether;
-use crate::supervisor::programs::tether::Tether;
+use crate::supervisor::programs::parent_link;
+use crate::supervisor::programs::parent_link::ParentOrders;
 use crate::supervisor::seat::Seat;
 use crate::supervisor::seat::successor;
 use crate::supervisor::seat::successor::{Executable, Successor};
@@ -72,7 +73,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 struct Master {
-    state: State,
+    state: Phase,
     signals: Signals,
     notifier: Notifier,
     preparing: Option<Preparation>,
@@ -94,7 +95,7 @@ struct Master {
     seat: Option<Seat>,
     seating: Seating,
     /// To the master that keeps this process running, if one does.
-    tether: Option<Tether>,
+    parent_orders: Option<ParentOrders>,
     /// What it tells about itself.
     own: Own,
     askers: Askers,
@@ -135,10 +136,12 @@ impl Master {
             seat: None,
             seating,
             // Else whose place we take reads on until then.
-            tether: (!successor::is_expected()).then(Tether::hold).flatten(),
+            parent_orders: (!successor::is_expected())
+                .then(ParentOrders::listen)
+                .flatten(),
             own: Own::new(),
             askers: Askers::default(),
-            state: State::Starting { reload: false },
+            state: Phase::Starting { reload: false },
             signals,
             notifier: Notifier::new(handover.manager),
             start_timeout: plan.recipe.start_timeout(),
@@ -181,15 +184,15 @@ impl Master {
     }
 
     /// Waits for something to happen.
-    async fn next(&mut self) -> Event {
+    async fn next(&mut self) -> Trigger {
         loop {
             tokio::select! {
                 told = self.signals.next() => {
                     self.pass_on(told);
                     match told {
                         Told::Stop => return self.told(),
-                        Told::Interrupt => return Event::Interrupted,
-                        Told::Reload => return Event::ReloadWanted,
+                        Told::Interrupt => return Trigger::Interrupted,
+                        Told::Reload => return Trigger::ReloadWanted,
                         Told::Stacks => {
                             if let Some(service) = &self.service {
                                 service.write_stacks();
@@ -199,12 +202,12 @@ impl Master {
                 }
                 () = faults::vital(), if !self.broken => {
                     self.broken = true;
-                    return Event::Told(End::Stop);
+                    return Trigger::Told(Shutdown::Stop);
                 }
-                asked = order(&mut self.seat, &mut self.tether) => if let Some(event) = self.ordered(asked) {
+                asked = order(&mut self.seat, &mut self.parent_orders) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
-                () = over(self.service.as_ref()), if self.state == State::Serving => {
+                () = over(self.service.as_ref()), if self.state == Phase::Serving => {
                     crate::log!("stopping: it has served for as long as it is to");
                     return self.told();
                 }
@@ -216,7 +219,7 @@ impl Master {
                         crate::log!("what was to end failed: {error}");
                     }
                     if self.leaving.is_empty() {
-                        return Event::Finished;
+                        return Trigger::Finished;
                     }
                 }
             }
@@ -233,7 +236,7 @@ impl Master {
     }
 
     /// Keeps what was prepared, or why nothing was.
-    fn take_in(&mut self, prepared: Prepared) -> Event {
+    fn take_in(&mut self, prepared: Prepared) -> Trigger {
         let result = match prepared {
             Prepared::Version(version) => (*version).map(|version| self.prepared = Some(version)),
             Prepared::Successor(Ok(())) => return self.succeeded(),
@@ -241,23 +244,23 @@ impl Master {
         };
         self.preparing = None;
         self.failure = result.err();
-        Event::Prepared(match self.failure {
-            None => Outcome::Ready,
-            Some(_) => Outcome::Failed,
+        Trigger::Prepared(match self.failure {
+            None => StartResult::Ready,
+            Some(_) => StartResult::Failed,
         })
     }
 
     /// The newer program that was started has taken our place.
-    fn succeeded(&mut self) -> Event {
+    fn succeeded(&mut self) -> Trigger {
         if let Some(Preparation::Successor(mut successor)) = self.preparing.take() {
             successor.release();
             self.successor = Some(successor);
         }
-        Event::Prepared(Outcome::Succeeded)
+        Trigger::Prepared(StartResult::Succeeded)
     }
 
     /// What it means to be told to end: a successor takes the seat before it tells us.
-    fn told(&mut self) -> Event {
+    fn told(&mut self) -> Trigger {
         match self.seat.as_ref().is_some_and(Seat::has_successor) {
             // One that we have started ourselves has not: it is to end with us.
             true if matches!(self.preparing, Some(Preparation::Successor(_))) => {
@@ -267,8 +270,8 @@ impl Master {
                 }
                 event
             }
-            true => Event::Told(End::Retire),
-            false => Event::Told(End::Stop),
+            true => Trigger::Told(Shutdown::Retire),
+            false => Trigger::Told(Shutdown::Stop),
         }
     }
 
@@ -339,8 +342,8 @@ impl Master {
                 self.notifier.ready(&status(&service));
                 self.service = Some(service);
                 successor::say_ready();
-                self.tether = self.tether.take().or_else(Tether::hold);
-                tether::say_serving();
+                self.parent_orders = self.parent_orders.take().or_else(ParentOrders::listen);
+                parent_link::report_serving();
             }
         }
         Ok(())
@@ -379,7 +382,7 @@ impl Master {
     }
 
     /// Does what it can of an order, and says what follows from it.
-    fn ordered(&mut self, asked: Asked) -> Option<Event> {
+    fn ordered(&mut self, asked: ReceivedOrder) -> Option<Trigger> {
         let answer = match asked.order {
             Order::Stop => {
                 self.askers.wait_for_end(asked.answer);
@@ -387,10 +390,10 @@ impl Master {
             }
             Order::Reload => {
                 self.askers.wait_for_reload(asked.answer);
-                return Some(Event::ReloadWanted);
+                return Some(Trigger::ReloadWanted);
             }
             // Whoever comes that late begins when nothing is left of us.
-            Order::Handover if matches!(self.state, State::Ending(_)) => {
+            Order::Handover if matches!(self.state, Phase::Ending(_)) => {
                 self.askers.wait_for_end(asked.answer);
                 return None;
             }
@@ -412,10 +415,10 @@ impl Master {
             .map(|service| (service.status(), service.programs()))
             .unwrap_or_default();
         let state = match self.state {
-            State::Starting { .. } => "starting",
-            State::Serving => "serving",
-            State::Reloading { .. } => "reloading",
-            State::Ending(_) | State::Over => "stopping",
+            Phase::Starting { .. } => "starting",
+            Phase::Serving => "serving",
+            Phase::Reloading { .. } => "reloading",
+            Phase::Ending(_) | Phase::Over => "stopping",
         };
         let status = serde_json::to_value(Status {
             connections,
@@ -435,18 +438,18 @@ impl Master {
     }
 
     /// Begins to end. A second time it is for being quicker.
-    async fn end(&mut self, end: End) {
+    async fn end(&mut self, end: Shutdown) {
         let manner = match end {
-            End::Stop => Manner::Drain,
-            End::Retire => Manner::HandOver,
+            Shutdown::Stop => Manner::Drain,
+            Shutdown::Retire => Manner::HandOver,
         };
         // Orders are for who takes our place.
-        self.tether = None;
+        self.parent_orders = None;
         if let Some(service) = &mut self.service {
             service.end(manner, &mut self.leaving).await;
         }
         // Whoever hears of it may ask at once: nothing is accepted here by now.
-        match self.heir().filter(|_| end == End::Retire) {
+        match self.heir().filter(|_| end == Shutdown::Retire) {
             // What the service manager has started goes on there.
             Some(pid) => self.notifier.handed_over(pid.unsigned_abs()),
             None => self.notifier.stopping(),
@@ -471,14 +474,14 @@ fn status(service: &Service) -> String {
 }
 
 /// The next order, if anybody can give one.
-async fn order(seat: &mut Option<Seat>, tether: &mut Option<Tether>) -> Asked {
-    match (seat, tether) {
-        (Some(seat), Some(tether)) => tokio::select! {
+async fn order(seat: &mut Option<Seat>, parent_orders: &mut Option<ParentOrders>) -> ReceivedOrder {
+    match (seat, parent_orders) {
+        (Some(seat), Some(parent_orders)) => tokio::select! {
             asked = seat.next() => asked,
-            asked = tether.next() => asked,
+            asked = parent_orders.next() => asked,
         },
         (Some(seat), None) => seat.next().await,
-        (None, Some(tether)) => tether.next().await,
+        (None, Some(parent_orders)) => parent_orders.next().await,
         (None, None) => std::future::pending().await,
     }
 }

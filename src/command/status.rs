@@ -14,7 +14,7 @@ use crate::command::line::Scope;
 use crate::command::master::{self, Master};
 use crate::command::show::format_option;
 use crate::command::{Entry, Kind, json, overview, print, watch};
-use crate::supervisor::control::Order;
+use crate::supervisor::control::order::Order;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {

@@ -10,7 +10,7 @@ use crate::command::failure::Failure;
 use crate::command::graph::Node;
 use crate::command::master::{self, Master};
 use crate::command::{Entry, Kind, no_options, print};
-use crate::supervisor::control::{Answer, Order};
+use crate::supervisor::control::order::{Answer, Order};
 
 /// `stop`.
 pub const STOP: Entry = Entry {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::interface::backlog::{Audience, Backlog, Ending, Room};
 use crate::interface::body_file::BodyFile;
-use crate::log::Kind;
+use crate::log::LogKind;
 use crate::log_of;
 use crate::tide::Tide;
 
@@ -138,7 +138,7 @@ impl Shared {
                     backlog.waiting.put_back(piece);
                     backlog.unwritable = true;
                     log_of!(
-                        Kind::Unkept,
+                        LogKind::NotStored,
                         "cannot keep a response in `{}`: {error}; the application waits for its client (runner.tmp)",
                         self.depot.folder.display()
                     );
@@ -215,7 +215,7 @@ impl BlockSender {
             _ if block.is_empty() => return Ok(()),
             Audience::Satisfied => {
                 log_of!(
-                    Kind::Misfit,
+                    LogKind::InvalidAnswer,
                     "the application gave more bytes than it announced"
                 );
                 self.0.leave(&mut backlog);
@@ -334,7 +334,7 @@ impl Blocks {
             }
             Err(error) => {
                 log_of!(
-                    Kind::Unkept,
+                    LogKind::NotStored,
                     "cannot read a response that was kept: {error}"
                 );
                 self.shared.leave(&mut backlog);
@@ -355,7 +355,7 @@ impl Blocks {
             self.shared.delivered(&mut backlog);
             if more {
                 log_of!(
-                    Kind::Misfit,
+                    LogKind::InvalidAnswer,
                     "the application gave more bytes than it announced"
                 );
                 self.shared.leave(&mut backlog);

@@ -13,18 +13,21 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use queue::Queue;
+use queue::LineQueue;
+use text::prefixed;
 
-pub use crate::log::rate_limit::Kind;
+pub use rate_limit::LogKind;
+pub use text::without_numbers;
 
 mod queue;
 mod rate_limit;
+mod text;
 
 /// There from [`begin`] on.
-static QUEUE: OnceLock<Queue> = OnceLock::new();
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
 /// How long a process that ends waits until its last lines are written.
-const FAREWELL: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The stack of the thread that writes: it does little.
 const STACK: usize = 256 * 1024;
@@ -34,7 +37,7 @@ const STACK: usize = 256 * 1024;
 /// # Errors
 /// The system has no more threads.
 pub fn begin() -> anyhow::Result<()> {
-    let queue = QUEUE.get_or_init(Queue::default);
+    let queue = QUEUE.get_or_init(LineQueue::default);
     let thread = std::thread::Builder::new().name("log".to_owned());
     let started = thread.stack_size(STACK).spawn(|| queue.run(StandardError));
     started.context("cannot start a thread for the log")?;
@@ -44,12 +47,12 @@ pub fn begin() -> anyhow::Result<()> {
 
 /// Dropped at the end of the program: waits until what was logged is written, though not for long.
 #[derive(Debug)]
-pub struct Farewell;
+pub struct FlushAtExit;
 
-impl Drop for Farewell {
+impl Drop for FlushAtExit {
     fn drop(&mut self) {
         if let Some(queue) = QUEUE.get() {
-            queue.finish(FAREWELL);
+            queue.finish(PATIENCE);
         }
     }
 }
@@ -62,7 +65,7 @@ pub fn write(message: Arguments<'_>) {
 
 /// The same for messages that others can cause as often as they like: some of a kind are written in a second, the
 /// others counted.
-pub fn write_of(kind: Kind, message: Arguments<'_>) {
+pub fn write_of(kind: LogKind, message: Arguments<'_>) {
     let message = prefixed(&message.to_string());
     match QUEUE.get() {
         Some(queue) => queue.put_of(kind, message),
@@ -93,16 +96,6 @@ pub fn text(text: String) {
 /// For programs that do something and end: they may wait.
 fn now(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-fn prefixed(message: &str) -> String {
-    let mut text = String::new();
-    for line in without_numbers(message).lines() {
-        text.push_str("runner: ");
-        text.push_str(line);
-        text.push('\n');
-    }
-    text
 }
 
 /// Says where a fault of ours is. Where `RUST_BACKTRACE` asks for it, how it was come to, too.
@@ -149,25 +142,6 @@ impl Write for StandardError {
     }
 }
 
-/// A text without the numbers that the standard library gives with the system's reasons: `(os error 2)` tells
-/// nobody more than the words before it.
-#[must_use]
-pub fn without_numbers(text: &str) -> String {
-    const MARK: &str = " (os error ";
-    let mut parts = text.split(MARK);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once(')') {
-            Some((number, behind)) if number.parse::<i32>().is_ok() => out.push_str(behind),
-            Some(_) | None => {
-                out.push_str(MARK);
-                out.push_str(part);
-            }
-        }
-    }
-    out
-}
-
 /// Whether what goes to standard error is coloured.
 #[must_use]
 pub fn colour() -> bool {
@@ -190,27 +164,10 @@ macro_rules! log {
     };
 }
 
-/// The same for what others can cause as often as they like: `log_of!(Kind::Refused, "refused a request")`.
+/// The same for what others can cause as often as they like: `log_of!(LogKind::Refused, "refused a request")`.
 #[macro_export]
 macro_rules! log_of {
     ($kind:expr, $($part:tt)*) => {
         $crate::log::write_of($kind, format_args!($($part)*))
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_numbers;
-
-    #[test]
-    fn reasons_without_numbers() {
-        for (text, plain) in [
-            ("a: No such file (os error 2)", "a: No such file"),
-            ("a (os error 2): b (os error 13), c", "a: b, c"),
-            ("a (os error x) (os error ", "a (os error x) (os error "),
-            ("", ""),
-        ] {
-            assert_eq!(without_numbers(text), plain);
-        }
-    }
 }

@@ -7,7 +7,8 @@ use std::mem::take;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::log::rate_limit::{Kind, Pace};
+use super::rate_limit::{LogKind, RateLimit};
+use super::text::{prefixed, without_numbers};
 
 /// How much may wait, in bytes.
 const ROOM: usize = 1024 * 1024;
@@ -20,8 +21,8 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What waits, and what was lost.
 #[derive(Debug, Default)]
-pub struct Queue {
-    state: Mutex<State>,
+pub struct LineQueue {
+    state: Mutex<Buffered>,
     /// For the thread: there is something to do.
     wanted: Condvar,
     /// For those who wait until all is written.
@@ -29,21 +30,21 @@ pub struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Buffered {
     waiting: VecDeque<String>,
     /// The size of what waits and of what the thread is at, in bytes.
     size: usize,
     /// How many lines there was no room for. They belong behind those that wait: none is taken until they are said.
     lost: u64,
-    pace: Pace,
+    rates: RateLimit,
     /// The thread waits for something to do.
     idle: bool,
-    ending: Ending,
+    ending: Flush,
 }
 
 /// Whether somebody waits until all is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Ending {
+enum Flush {
     #[default]
     No,
     Wanted,
@@ -51,7 +52,7 @@ enum Ending {
     Tried,
 }
 
-impl State {
+impl Buffered {
     fn put(&mut self, text: String) {
         let fits = self.size == 0 || self.size + text.len() <= ROOM;
         if fits && self.lost == 0 {
@@ -64,13 +65,13 @@ impl State {
 
     /// Puts what is due of what was left out.
     fn put_due(&mut self, now: Instant) {
-        for text in self.pace.due(now) {
-            self.put(super::prefixed(&text));
+        for text in self.rates.due(now) {
+            self.put(prefixed(&text));
         }
     }
 }
 
-impl Queue {
+impl LineQueue {
     /// Puts whole lines behind those that wait. Never waits itself.
     pub fn put(&self, text: String) {
         let mut state = self.lock();
@@ -89,11 +90,11 @@ impl Queue {
 
     /// The same for lines that others can cause as often as they like: so many of a kind are taken, and the rest is
     /// counted.
-    pub fn put_of(&self, kind: Kind, text: String) {
+    pub fn put_of(&self, kind: LogKind, text: String) {
         let now = Instant::now();
         let mut state = self.lock();
         state.put_due(now);
-        if state.pace.admits(kind, now) {
+        if state.rates.admits(kind, now) {
             state.put(text);
         }
         self.wake(state);
@@ -102,12 +103,12 @@ impl Queue {
     /// Waits until all is written, or for this long.
     pub fn finish(&self, patience: Duration) {
         let mut state = self.lock();
-        state.ending = Ending::Wanted;
-        for text in state.pace.rest() {
-            state.put(super::prefixed(&text));
+        state.ending = Flush::Wanted;
+        for text in state.rates.rest() {
+            state.put(prefixed(&text));
         }
         self.wanted.notify_one();
-        let unfinished = |state: &mut State| state.ending != Ending::No;
+        let unfinished = |state: &mut Buffered| state.ending != Flush::No;
         let _ = self
             .finished
             .wait_timeout_while(state, patience, unfinished);
@@ -135,18 +136,18 @@ impl Queue {
                 return (take(&mut state.waiting), take(&mut state.lost));
             }
             match state.ending {
-                Ending::No => {}
-                Ending::Wanted if behind => {
-                    state.ending = Ending::Tried;
+                Flush::No => {}
+                Flush::Wanted if behind => {
+                    state.ending = Flush::Tried;
                     return Default::default();
                 }
-                Ending::Wanted | Ending::Tried => {
-                    state.ending = Ending::No;
+                Flush::Wanted | Flush::Tried => {
+                    state.ending = Flush::No;
                     self.finished.notify_all();
                 }
             }
             let retry = behind.then_some(RETRY);
-            let due = state.pace.next(now).into_iter().chain(retry).min();
+            let due = state.rates.next(now).into_iter().chain(retry).min();
             state.idle = true;
             state = match due {
                 None => self
@@ -159,21 +160,21 @@ impl Queue {
                 }
             };
             state.idle = false;
-            if behind && state.waiting.is_empty() && state.ending == Ending::No {
+            if behind && state.waiting.is_empty() && state.ending == Flush::No {
                 return Default::default();
             }
         }
     }
 
     /// Only where the thread waits: waking costs a system call.
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    fn wake(&self, mut state: MutexGuard<'_, Buffered>) {
         if take(&mut state.idle) {
             drop(state);
             self.wanted.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Buffered> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -232,7 +233,7 @@ impl<W: Write> Output<W> {
             1 => "a line is missing here".to_owned(),
             number => format!("{number} lines are missing here"),
         };
-        let text = super::prefixed(&format!("{missing}: {}", self.why));
+        let text = prefixed(&format!("{missing}: {}", self.why));
         match self.put_now(text.as_bytes()) {
             // Its end comes with what is written next.
             Ok(()) | Err(1) => self.missing = 0,
@@ -276,7 +277,7 @@ impl<W: Write> Output<W> {
     }
 
     fn fail(&mut self, left: &[u8], why: &str) -> usize {
-        self.why = super::without_numbers(&format!("the log could not be written: {why}"));
+        self.why = without_numbers(&format!("the log could not be written: {why}"));
         left.len()
     }
 }
@@ -295,8 +296,8 @@ mod tests {
 
     use proptest::prelude::{any, proptest};
 
-    use super::{AT_ONCE, Output, Queue, ROOM};
-    use crate::log::Kind;
+    use super::LogKind;
+    use super::{AT_ONCE, LineQueue, Output, ROOM};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -319,8 +320,8 @@ mod tests {
         }
     }
 
-    fn slow() -> (Arc<Queue>, Sender<()>, Arc<Mutex<Vec<u8>>>) {
-        let queue = Arc::new(Queue::default());
+    fn slow() -> (Arc<LineQueue>, Sender<()>, Arc<Mutex<Vec<u8>>>) {
+        let queue = Arc::new(LineQueue::default());
         let (tell, told) = mpsc::channel();
         let written = Arc::default();
         let log = Slow {
@@ -376,7 +377,7 @@ mod tests {
         let (queue, tell, written) = slow();
         drop(tell);
         for number in 0..1000 {
-            queue.put_of(Kind::Refused, format!("refused {number}\n"));
+            queue.put_of(LogKind::Refused, format!("refused {number}\n"));
         }
         let started = std::time::Instant::now();
         let so_far = || String::from_utf8(written.lock().unwrap().clone()).unwrap();
@@ -393,7 +394,7 @@ mod tests {
         let (queue, tell, written) = slow();
         drop(tell);
         for number in 0..15 {
-            queue.put_of(Kind::Closed, format!("closed {number}\n"));
+            queue.put_of(LogKind::Closed, format!("closed {number}\n"));
         }
         queue.finish(PATIENCE);
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();

@@ -5,27 +5,32 @@ use std::time::{Duration, Instant};
 
 /// What a line is about that others can cause as often as they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LogKind {
     /// A request that is answered without the application.
     Refused,
     /// A connection that is closed before its time.
     Closed,
     /// An answer of the application that is not as it should be.
-    Misfit,
+    InvalidAnswer,
     /// A response that cannot be kept for its client.
-    Unkept,
+    NotStored,
 }
 
-impl Kind {
-    const ALL: [Self; 4] = [Self::Refused, Self::Closed, Self::Misfit, Self::Unkept];
+impl LogKind {
+    const ALL: [Self; 4] = [
+        Self::Refused,
+        Self::Closed,
+        Self::InvalidAnswer,
+        Self::NotStored,
+    ];
 
     /// What there are many of.
     fn name(self) -> &'static str {
         match self {
             Self::Refused => "requests that were refused",
             Self::Closed => "connections that were closed",
-            Self::Misfit => "answers that are not as they should be",
-            Self::Unkept => "responses that could not be kept",
+            Self::InvalidAnswer => "answers that are not as they should be",
+            Self::NotStored => "responses that could not be kept",
         }
     }
 }
@@ -37,7 +42,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// How many lines of each kind there were in the second that began with the first of them.
 #[derive(Debug, Default)]
-pub struct Pace([Window; Kind::ALL.len()]);
+pub struct RateLimit([Window; LogKind::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -52,9 +57,9 @@ impl Window {
     }
 }
 
-impl Pace {
+impl RateLimit {
     /// Whether one more is written now. What is due by now is to be said before.
-    pub fn admits(&mut self, kind: Kind, now: Instant) -> bool {
+    pub fn admits(&mut self, kind: LogKind, now: Instant) -> bool {
         // The kinds are numbered from 0 on, as many as there are windows.
         let window = &mut self.0[kind as usize];
         window.since.get_or_insert(now);
@@ -65,7 +70,7 @@ impl Pace {
     /// What is to be said about what was left out in the seconds that are over.
     pub fn due(&mut self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
-        for (window, kind) in self.0.iter_mut().zip(Kind::ALL) {
+        for (window, kind) in self.0.iter_mut().zip(LogKind::ALL) {
             if window.end().is_some_and(|end| end <= now) {
                 let over = std::mem::take(window);
                 let name = kind.name();
@@ -97,21 +102,22 @@ impl Pace {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Kind, LINES, Pace, SECOND};
+    use super::{LINES, LogKind, RateLimit, SECOND};
 
     #[test]
     fn what_is_left_out_is_counted_and_said() {
         let start = Instant::now();
-        let mut pace = Pace::default();
-        let admitted =
-            |pace: &mut Pace, kind, now| (0..100).filter(|_| pace.admits(kind, now)).count() as u64;
+        let mut pace = RateLimit::default();
+        let admitted = |pace: &mut RateLimit, kind, now| {
+            (0..100).filter(|_| pace.admits(kind, now)).count() as u64
+        };
         assert_eq!(pace.next(start), None);
-        assert_eq!(admitted(&mut pace, Kind::Refused, start), LINES);
-        assert_eq!(admitted(&mut pace, Kind::Closed, start), LINES);
+        assert_eq!(admitted(&mut pace, LogKind::Refused, start), LINES);
+        assert_eq!(admitted(&mut pace, LogKind::Closed, start), LINES);
         let later = start + Duration::from_millis(900);
         assert_eq!(pace.due(later), Vec::<String>::new());
         assert_eq!(pace.next(later), Some(Duration::from_millis(100)));
-        assert_eq!(admitted(&mut pace, Kind::Refused, later), 0);
+        assert_eq!(admitted(&mut pace, LogKind::Refused, later), 0);
         let over = start + SECOND;
         assert_eq!(
             pace.due(over),
@@ -122,12 +128,12 @@ mod tests {
         );
         assert_eq!(pace.due(over), Vec::<String>::new());
         assert_eq!(pace.next(over), None);
-        assert_eq!(admitted(&mut pace, Kind::Refused, over), LINES);
+        assert_eq!(admitted(&mut pace, LogKind::Refused, over), LINES);
         // As many as are allowed leave nothing to be said.
-        assert!((0..LINES).all(|_| pace.admits(Kind::Misfit, over)));
+        assert!((0..LINES).all(|_| pace.admits(LogKind::InvalidAnswer, over)));
         assert_eq!(pace.due(over + SECOND).len(), 1);
         for _ in 0..=LINES {
-            pace.admits(Kind::Misfit, over);
+            pace.admits(LogKind::InvalidAnswer, over);
         }
         assert_eq!(
             pace.rest(),

@@ -3,7 +3,7 @@
 
 /// Where a master is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Phase {
     /// It starts the application for the first time.
     Starting {
         /// Somebody wants everything read anew already.
@@ -17,14 +17,14 @@ pub enum State {
         again: bool,
     },
     /// It finishes what is under way.
-    Ending(End),
+    Ending(Shutdown),
     /// There is nothing left to do.
     Over,
 }
 
 /// In which way a master ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Shutdown {
     /// Nobody serves after it.
     Stop,
     /// Another process serves already.
@@ -33,22 +33,22 @@ pub enum End {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Trigger {
     /// It is told to end.
-    Told(End),
+    Told(Shutdown),
     /// Somebody at a terminal wants it to end: gracefully at first, at once when he has no more patience.
     Interrupted,
     /// Everything is to be read anew.
     ReloadWanted,
     /// What a reload or the start was to bring about is there, or will not be.
-    Prepared(Outcome),
+    Prepared(StartResult),
     /// Nothing is under way any more, or the time for it is over.
     Finished,
 }
 
 /// How a start or a reload went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StartResult {
     /// A new version of the application answers.
     Ready,
     /// Another process, of a newer program, serves in our place.
@@ -60,7 +60,7 @@ pub enum Outcome {
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Prepare a new version, and say [`Event::Prepared`].
+    /// Prepare a new version, and say [`Trigger::Prepared`].
     Prepare,
     /// Have the version that was prepared answer from now on.
     Switch,
@@ -70,8 +70,8 @@ pub enum Action {
     Abandon,
     /// Whoever waits for a reload learns that there will be none.
     Refuse,
-    /// Begin to end, and say [`Event::Finished`].
-    End(End),
+    /// Begin to end, and say [`Trigger::Finished`].
+    End(Shutdown),
     /// Leave: all is done.
     Leave,
     /// Leave: what should have been started could not be.
@@ -82,55 +82,61 @@ pub enum Action {
 
 /// What follows from an event: the next state, and what is to be done, in this order.
 #[must_use]
-pub fn step(state: State, event: Event) -> (State, &'static [Action]) {
+pub fn step(state: Phase, event: Trigger) -> (Phase, &'static [Action]) {
     use Action::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
-    use State::{Ending, Over, Reloading, Serving, Starting};
-    let stop = &[Abandon, Refuse, Action::End(End::Stop)];
-    let retire = &[Abandon, Refuse, Action::End(End::Retire)];
+    use Phase::{Ending, Over, Reloading, Serving, Starting};
+    let stop = &[Abandon, Refuse, Action::End(Shutdown::Stop)];
+    let retire = &[Abandon, Refuse, Action::End(Shutdown::Retire)];
     match (state, event) {
         (Over, _) => (Over, &[]),
 
         // What has not begun to serve has nothing to finish.
-        (Starting { .. }, Event::Told(_) | Event::Interrupted) => (Over, &[Abandon, Refuse, Leave]),
-        (Starting { .. }, Event::ReloadWanted) => (Starting { reload: true }, &[]),
-        (Starting { .. }, Event::Prepared(Outcome::Failed)) => (Over, &[Refuse, Fail]),
-        (Starting { reload: false }, Event::Prepared(_)) => (Serving, &[Switch]),
-        (Starting { reload: true }, Event::Prepared(_)) => {
+        (Starting { .. }, Trigger::Told(_) | Trigger::Interrupted) => {
+            (Over, &[Abandon, Refuse, Leave])
+        }
+        (Starting { .. }, Trigger::ReloadWanted) => (Starting { reload: true }, &[]),
+        (Starting { .. }, Trigger::Prepared(StartResult::Failed)) => (Over, &[Refuse, Fail]),
+        (Starting { reload: false }, Trigger::Prepared(_)) => (Serving, &[Switch]),
+        (Starting { reload: true }, Trigger::Prepared(_)) => {
             (Reloading { again: false }, &[Switch, Prepare])
         }
 
-        (Serving, Event::ReloadWanted) => (Reloading { again: false }, &[Prepare]),
-        (Reloading { .. }, Event::ReloadWanted) => (Reloading { again: true }, &[]),
-        (Reloading { again: false }, Event::Prepared(Outcome::Ready)) => {
+        (Serving, Trigger::ReloadWanted) => (Reloading { again: false }, &[Prepare]),
+        (Reloading { .. }, Trigger::ReloadWanted) => (Reloading { again: true }, &[]),
+        (Reloading { again: false }, Trigger::Prepared(StartResult::Ready)) => {
             (Serving, &[Switch, Answer])
         }
-        (Reloading { again: true }, Event::Prepared(Outcome::Ready)) => {
+        (Reloading { again: true }, Trigger::Prepared(StartResult::Ready)) => {
             (Reloading { again: false }, &[Switch, Answer, Prepare])
         }
-        (Reloading { again: false }, Event::Prepared(Outcome::Failed)) => (Serving, &[Answer]),
-        (Reloading { again: true }, Event::Prepared(Outcome::Failed)) => {
+        (Reloading { again: false }, Trigger::Prepared(StartResult::Failed)) => {
+            (Serving, &[Answer])
+        }
+        (Reloading { again: true }, Trigger::Prepared(StartResult::Failed)) => {
             (Reloading { again: false }, &[Answer, Prepare])
         }
-        (Reloading { .. }, Event::Prepared(Outcome::Succeeded)) => (
-            Ending(End::Retire),
+        (Reloading { .. }, Trigger::Prepared(StartResult::Succeeded)) => (
+            Ending(Shutdown::Retire),
             // Whoever hears of it may ask at once: nothing is accepted here by then.
-            &[Action::End(End::Retire), Answer, Refuse],
+            &[Action::End(Shutdown::Retire), Answer, Refuse],
         ),
-        (Serving | Reloading { .. }, Event::Told(End::Stop) | Event::Interrupted) => {
-            (Ending(End::Stop), stop)
+        (Serving | Reloading { .. }, Trigger::Told(Shutdown::Stop) | Trigger::Interrupted) => {
+            (Ending(Shutdown::Stop), stop)
         }
-        (Serving | Reloading { .. }, Event::Told(End::Retire)) => (Ending(End::Retire), retire),
+        (Serving | Reloading { .. }, Trigger::Told(Shutdown::Retire)) => {
+            (Ending(Shutdown::Retire), retire)
+        }
 
-        (Ending(_), Event::Interrupted) => (Over, &[Action::Drop]),
-        (Ending(end), Event::ReloadWanted) => (Ending(end), &[Refuse]),
-        (Ending(End::Retire), Event::Told(End::Stop)) => {
-            (Ending(End::Stop), &[Action::End(End::Stop)])
+        (Ending(_), Trigger::Interrupted) => (Over, &[Action::Drop]),
+        (Ending(end), Trigger::ReloadWanted) => (Ending(end), &[Refuse]),
+        (Ending(Shutdown::Retire), Trigger::Told(Shutdown::Stop)) => {
+            (Ending(Shutdown::Stop), &[Action::End(Shutdown::Stop)])
         }
-        (Ending(_), Event::Finished) => (Over, &[Leave]),
+        (Ending(_), Trigger::Finished) => (Over, &[Leave]),
         // Said twice; or by what has been abandoned.
-        (Ending(_), Event::Told(_) | Event::Prepared(_))
-        | (Serving, Event::Prepared(_))
-        | (Starting { .. } | Serving | Reloading { .. }, Event::Finished) => (state, &[]),
+        (Ending(_), Trigger::Told(_) | Trigger::Prepared(_))
+        | (Serving, Trigger::Prepared(_))
+        | (Starting { .. } | Serving | Reloading { .. }, Trigger::Finished) => (state, &[]),
     }
 }
 
@@ -138,17 +144,17 @@ pub fn step(state: State, event: Event) -> (State, &'static [Action]) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Action, End, Event, Outcome, State, step};
+    use super::{Action, Phase, Shutdown, StartResult, Trigger, step};
 
-    const BORN: State = State::Starting { reload: false };
+    const BORN: Phase = Phase::Starting { reload: false };
 
-    const STOP: Event = Event::Told(End::Stop);
-    const RETIRE: Event = Event::Told(End::Retire);
-    const READY: Event = Event::Prepared(Outcome::Ready);
-    const FAILED: Event = Event::Prepared(Outcome::Failed);
-    const SUCCEEDED: Event = Event::Prepared(Outcome::Succeeded);
+    const STOP: Trigger = Trigger::Told(Shutdown::Stop);
+    const RETIRE: Trigger = Trigger::Told(Shutdown::Retire);
+    const READY: Trigger = Trigger::Prepared(StartResult::Ready);
+    const FAILED: Trigger = Trigger::Prepared(StartResult::Failed);
+    const SUCCEEDED: Trigger = Trigger::Prepared(StartResult::Succeeded);
 
-    fn live(events: &[Event]) -> (State, Vec<Action>) {
+    fn live(events: &[Trigger]) -> (Phase, Vec<Action>) {
         events
             .iter()
             .fold((BORN, Vec::new()), |(state, mut done), event| {
@@ -161,10 +167,10 @@ mod tests {
     #[test]
     fn lives() {
         use Action::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
-        use Event::{Finished, Interrupted, ReloadWanted};
-        let stop = Action::End(End::Stop);
-        let retire = Action::End(End::Retire);
-        let cases: &[(&[Event], &[Action])] = &[
+        use Trigger::{Finished, Interrupted, ReloadWanted};
+        let stop = Action::End(Shutdown::Stop);
+        let retire = Action::End(Shutdown::Retire);
+        let cases: &[(&[Trigger], &[Action])] = &[
             (
                 &[READY, STOP, Finished],
                 &[Switch, Abandon, Refuse, stop, Leave],
@@ -230,16 +236,16 @@ mod tests {
         }
     }
 
-    fn any_event() -> impl Strategy<Value = Event> {
+    fn any_event() -> impl Strategy<Value = Trigger> {
         prop::sample::select(vec![
             STOP,
             RETIRE,
             READY,
             FAILED,
             SUCCEEDED,
-            Event::Interrupted,
-            Event::ReloadWanted,
-            Event::Finished,
+            Trigger::Interrupted,
+            Trigger::ReloadWanted,
+            Trigger::Finished,
         ])
     }
 
@@ -248,8 +254,8 @@ mod tests {
         fn whatever_happens_it_can_be_stopped(events in prop::collection::vec(any_event(), 0..30)) {
             let (state, _) = live(&events);
             let (state, _) = step(state, STOP);
-            let (state, _) = step(state, Event::Finished);
-            prop_assert_eq!(state, State::Over);
+            let (state, _) = step(state, Trigger::Finished);
+            prop_assert_eq!(state, Phase::Over);
         }
 
         #[test]

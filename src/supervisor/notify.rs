@@ -59,10 +59,10 @@ impl Manager {
 
 /// A way to the service manager, if there is one. Clones are the same way.
 #[derive(Clone, Debug)]
-pub struct Notifier(Arc<State>);
+pub struct Notifier(Arc<ManagerLink>);
 
 #[derive(Debug)]
-struct State {
+struct ManagerLink {
     manager: Option<Manager>,
     address: Option<SocketAddr>,
     /// Another process has taken our place: it does the talking.
@@ -84,7 +84,7 @@ impl Notifier {
             let address = address(OsStr::new(&manager.socket));
             address.map_err(|error| complaint = Some(error)).ok()
         });
-        let notifier = Self(Arc::new(State {
+        let notifier = Self(Arc::new(ManagerLink {
             manager,
             address,
             handed_over: AtomicBool::new(false),

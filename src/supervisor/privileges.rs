@@ -19,7 +19,7 @@ pub struct Account {
 
 /// Why a process cannot become what it was told to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AccountError {
     /// The user is at fault.
     User {
         /// What is wrong.
@@ -51,7 +51,7 @@ impl Account {
     ///
     /// # Errors
     /// There is no such user or group, or only root could become it.
-    pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, Refusal> {
+    pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, AccountError> {
         let found = user.map(find_user).transpose()?;
         let own = match group {
             Some(group) => Some(find_group(group)?),
@@ -64,7 +64,7 @@ impl Account {
             (Some(gid), _) => gid,
             (None, None) => return Ok(None),
             (None, Some(user)) => {
-                return Err(Refusal::User {
+                return Err(AccountError::User {
                     message: format!("there is no user {user}, and so no group of its own"),
                     hint: Some("set `runner.group`, too".to_owned()),
                 });
@@ -88,8 +88,8 @@ impl Account {
                 "this is {present}: start it as root, or do without it"
             ));
             return Err(match user.is_some() && uid != Uid::current() {
-                true => Refusal::User { message, hint },
-                false => Refusal::Group { message, hint },
+                true => AccountError::User { message, hint },
+                false => AccountError::Group { message, hint },
             });
         }
         Ok(Some(account))
@@ -224,8 +224,8 @@ impl std::fmt::Display for Account {
 }
 
 /// A user by its name, or by its number, which need not have a name.
-fn find_user(text: &str) -> Result<(Uid, Option<User>), Refusal> {
-    let refused = |message: String| Refusal::User {
+fn find_user(text: &str) -> Result<(Uid, Option<User>), AccountError> {
+    let refused = |message: String| AccountError::User {
         message,
         hint: None,
     };
@@ -246,8 +246,8 @@ pub fn user_number(text: &str) -> Option<u32> {
 }
 
 /// A group by its name or number.
-fn find_group(text: &str) -> Result<Gid, Refusal> {
-    let refused = |message: String| Refusal::Group {
+fn find_group(text: &str) -> Result<Gid, AccountError> {
+    let refused = |message: String| AccountError::Group {
         message,
         hint: None,
     };
@@ -266,14 +266,14 @@ fn number(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, Refusal};
+    use super::{Account, AccountError};
 
     #[test]
     fn names_and_numbers_are_looked_up() {
         let message = |user, group| match Account::find(user, group) {
             Ok(account) => account.map_or("nobody".to_owned(), |account| account.to_string()),
-            Err(Refusal::User { message, .. }) => format!("user: {message}"),
-            Err(Refusal::Group { message, .. }) => format!("group: {message}"),
+            Err(AccountError::User { message, .. }) => format!("user: {message}"),
+            Err(AccountError::Group { message, .. }) => format!("group: {message}"),
         };
         assert_eq!(message(None, None), "nobody");
         for (user, group, expected) in [

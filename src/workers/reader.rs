@@ -355,7 +355,7 @@ fn response(head: Head, body: ResponseBody) -> Response {
 fn bad_answer(task: &Task, error: &BadAnswer) -> Response {
     let status = error.status();
     log_of!(
-        log::Kind::Misfit,
+        log::LogKind::InvalidAnswer,
         "{} for {}: the application's answer cannot be sent: {error}",
         status.as_u16(),
         task.about

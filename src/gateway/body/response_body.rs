@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Blocks, ResponseBody, Truncated};
-use crate::log::Kind;
+use crate::log::LogKind;
 
 /// What is still to be sent of a body.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Source {
                 }
                 Poll::Ready(Some(piece.map_err(|error| {
                     crate::log_of!(
-                        Kind::Misfit,
+                        LogKind::InvalidAnswer,
                         "cannot read a file that the application wants to be sent: {error}"
                     );
                     Truncated
@@ -159,7 +159,7 @@ pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
         return Some(number);
     }
     crate::log_of!(
-        Kind::Misfit,
+        LogKind::InvalidAnswer,
         "the application gave a `Content-Length` that is no length: it is left out"
     );
     headers.remove(header::CONTENT_LENGTH);
@@ -192,7 +192,7 @@ impl Due {
             && announced != known
         {
             crate::log_of!(
-                Kind::Misfit,
+                LogKind::InvalidAnswer,
                 "the application announced {announced} bytes and gave {known}"
             );
         }
@@ -213,7 +213,7 @@ impl Due {
             if part.len() as u64 > *left {
                 if !std::mem::replace(&mut self.said, true) {
                     crate::log_of!(
-                        Kind::Misfit,
+                        LogKind::InvalidAnswer,
                         "the application gave more bytes than it announced"
                     );
                 }
@@ -230,7 +230,7 @@ impl Due {
         let whole = self.left.is_none_or(|left| left == 0);
         if !whole && !std::mem::replace(&mut self.said, true) {
             crate::log_of!(
-                Kind::Misfit,
+                LogKind::InvalidAnswer,
                 "the application gave fewer bytes than it announced"
             );
         }

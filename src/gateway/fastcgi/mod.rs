@@ -22,7 +22,7 @@ use crate::gateway::socket::connection_handover::Passed;
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::Application;
-use crate::log::Kind;
+use crate::log::LogKind;
 
 mod multiplexer;
 mod outbox;
@@ -182,7 +182,7 @@ impl Gate {
         } else {
             let peer = name(peer);
             crate::log_of!(
-                Kind::Closed,
+                LogKind::Closed,
                 "refused {peer}, which `FCGI_WEB_SERVER_ADDRS` does not name"
             );
         }
@@ -233,13 +233,18 @@ fn report(peer: Peer, broken: Broken) {
     match broken {
         Broken::Gone => (),
         Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            crate::log_of!(Kind::Closed, "closed {peer}: nothing was read for too long");
+            crate::log_of!(
+                LogKind::Closed,
+                "closed {peer}: nothing was read for too long"
+            );
         }
         Broken::Io(_) => (),
         Broken::Stalled => crate::log_of!(
-            Kind::Closed,
+            LogKind::Closed,
             "closed {peer}: the rest of a request did not come"
         ),
-        Broken::Malformed(malformed) => crate::log_of!(Kind::Closed, "closed {peer}: {malformed}"),
+        Broken::Malformed(malformed) => {
+            crate::log_of!(LogKind::Closed, "closed {peer}: {malformed}");
+        }
     }
 }

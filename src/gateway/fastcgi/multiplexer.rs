@@ -394,7 +394,10 @@ impl<'a> Conversation<'a> {
 
     /// Answers a request that no application gets to see.
     async fn refuse(&mut self, id: u16, refusal: &Refusal) {
-        crate::log_of!(log::Kind::Refused, "refused a FastCGI request: {refusal}");
+        crate::log_of!(
+            log::LogKind::Refused,
+            "refused a FastCGI request: {refusal}"
+        );
         self.uploads.remove(&id);
         let mut text = BytesMut::new();
         let response = Response::plain(refusal.status());

@@ -17,7 +17,7 @@ use crate::gateway::body::response_body::Body as OutgoingBody;
 use crate::gateway::http::Client;
 use crate::gateway::http::access_log::Entry;
 use crate::interface::{Response, ResponseBody, Truncated};
-use crate::log::Kind;
+use crate::log::LogKind;
 
 /// What the way of a response depends on.
 pub struct Exchange {
@@ -55,7 +55,7 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     if response.status.is_informational() {
         // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
         crate::log_of!(
-            Kind::Misfit,
+            LogKind::InvalidAnswer,
             "the application answered with the status {}, which is not final",
             response.status.as_u16()
         );

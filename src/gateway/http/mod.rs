@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::faults::{Fault, caught};
+use crate::faults::{Panicked, caught};
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::connection_limit::Seat;
 use crate::gateway::graceful_stop::{CROSSED, Stop};
@@ -36,7 +36,7 @@ use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Errors, Request, Response, Scheme};
-use crate::log::Kind;
+use crate::log::LogKind;
 
 mod access_log;
 mod hyper_response;
@@ -137,7 +137,7 @@ pub async fn serve(
 
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        crate::log_of!(Kind::Closed, "a connection failed: {error}");
+        crate::log_of!(LogKind::Closed, "a connection failed: {error}");
     }
 }
 
@@ -232,7 +232,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, seat: Seat) {
         async {
             // The log says where the fault is.
             let response = caught("a request", response).await;
-            Ok::<_, Infallible>(response.unwrap_or_else(|Fault| hyper_response::failed()))
+            Ok::<_, Infallible>(response.unwrap_or_else(|Panicked| hyper_response::failed()))
         }
     });
     let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
@@ -244,7 +244,7 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, seat: Seat) {
             if shadow_parser::lock(&client.heads).is_in_head() {
                 let client = name(&client.connection);
                 crate::log_of!(
-                    Kind::Refused,
+                    LogKind::Refused,
                     "refused a request from {client}: its head is not waited for any longer"
                 );
                 let transport = conversation.into_parts().io.into_inner();
@@ -267,10 +267,10 @@ async fn converse(server: Arc<Server>, stream: Stream, peer: Peer, seat: Seat) {
         let client = name(&client.connection);
         if error.is_parse() {
             unread = true;
-            crate::log_of!(Kind::Refused, "refused a request from {client}: {error}");
+            crate::log_of!(LogKind::Refused, "refused a request from {client}: {error}");
         } else if error.is_timeout() && !parts.read_buf.is_empty() {
             crate::log_of!(
-                Kind::Refused,
+                LogKind::Refused,
                 "refused a request from {client}: its head took too long"
             );
             return transport.refuse(LATE).await;
@@ -323,7 +323,10 @@ async fn answer(
             exchange.close = true;
             client.unread.store(true, Ordering::Relaxed);
             let client = name(&client.connection);
-            crate::log_of!(Kind::Refused, "refused a request from {client}: {refusal}");
+            crate::log_of!(
+                LogKind::Refused,
+                "refused a request from {client}: {refusal}"
+            );
             Response::plain(refusal.status)
         }
     };

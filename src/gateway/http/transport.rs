@@ -18,7 +18,7 @@ use crate::gateway::http::shadow_parser::RawHeads;
 use crate::gateway::slow_client::Patient;
 use crate::gateway::slow_client::{Pace, Patience};
 use crate::gateway::socket::stream::Stream;
-use crate::log::Kind;
+use crate::log::LogKind;
 use crate::unix;
 
 /// How long we read what a refused client is still sending, and how much.
@@ -208,11 +208,11 @@ impl Transport {
         let name = super::name(&client.connection);
         match client.server.options.min_rate {
             0 => crate::log_of!(
-                Kind::Closed,
+                LogKind::Closed,
                 "closed the connection from {name}: it takes nothing of a response"
             ),
             rate => crate::log_of!(
-                Kind::Closed,
+                LogKind::Closed,
                 "closed the connection from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
             ),
         }

@@ -1,25 +1,18 @@
 //! The other end of the control socket: gives a master orders, and knows for certain which process it is.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
-use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{self, AddressFamily, SocketType};
-use rustix::process::Pid;
+use rustix::net;
 
-use crate::supervisor::control::HEARTBEAT;
-use crate::supervisor::control::address::Address;
-use crate::supervisor::control::order::{Answer, Order, decode};
+use super::address::{Haste, SILENCE, connect, is_socket};
+use super::order::{Answer, HEARTBEAT, Order, decode};
+use super::peer::PeerProcess;
 use crate::supervisor::trust::Trust;
 use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
-
-/// How long a master may be silent: it says every [`HEARTBEAT`] that it is still there.
-const SILENCE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(SILENCE.as_secs() > 2 * HEARTBEAT.as_secs());
 
@@ -30,15 +23,7 @@ const LONGEST_ANSWER: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Client {
     socket: OwnedFd,
-    peer: Option<Peer>,
-}
-
-/// The process at the other end of a socket.
-#[derive(Debug)]
-pub struct Peer {
-    pid: Pid,
-    /// Its pidfd, taken before it answered us, so that it can be no other's.
-    handle: OwnedFd,
+    peer: Option<PeerProcess>,
 }
 
 impl Client {
@@ -69,7 +54,7 @@ impl Client {
             }
             Err(error) => return Err(error).with_context(context),
         };
-        let peer = Peer::of(&socket, trust).with_context(context)?;
+        let peer = PeerProcess::of(&socket, trust).with_context(context)?;
         Ok(Some(Self { socket, peer }))
     }
 
@@ -147,147 +132,17 @@ impl Client {
     /// The master's process. To be believed once it has answered; `None` if it is not visible from here (another
     /// container).
     #[must_use]
-    pub fn peer(&self) -> Option<&Peer> {
+    pub fn peer(&self) -> Option<&PeerProcess> {
         self.peer.as_ref()
     }
 
     /// The same, to be kept beyond the connection.
     #[must_use]
-    pub fn take_peer(&mut self) -> Option<Peer> {
+    pub fn take_peer(&mut self) -> Option<PeerProcess> {
         self.peer.take()
     }
 }
 
 fn hangs() -> anyhow::Error {
     anyhow!("the master does not answer; it may be stopped or overloaded")
-}
-
-/// Whether to wait for a master whose queue is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Haste {
-    /// For some seconds.
-    Waits,
-    /// Not at all.
-    Looks,
-}
-
-/// Connects, and bounds the time that each call takes.
-fn connect(path: &Path, haste: Haste) -> Result<OwnedFd, Errno> {
-    let address = Address::of(path)?;
-    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    for direction in [Timeout::Send, Timeout::Recv] {
-        sockopt::set_socket_timeout(&socket, direction, Some(SILENCE))?;
-    }
-    rustix::io::ioctl_fionbio(&socket, haste == Haste::Looks)?;
-    net::connect(&socket, &address.socket)?;
-    Ok(socket)
-}
-
-/// Whether a socket stands at a path, where one that others have put there is an error. A link could lead to the socket of
-/// another master, which would be told to end then.
-fn is_socket(path: &Path, trust: Trust) -> anyhow::Result<bool> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
-        // What cannot be looked at is said when it cannot be connected to.
-        Err(error) => return Ok(error.kind() == ErrorKind::PermissionDenied),
-    };
-    if found.is_symlink() {
-        bail!("it is a symbolic link");
-    }
-    if !found.file_type().is_socket() {
-        return Ok(false);
-    }
-    if !trust.holds_file(&found) {
-        bail!("it belongs to another user ({})", found.uid());
-    }
-    Ok(true)
-}
-
-/// Whether anybody listens on a socket file. What cannot be told counts as somebody.
-pub(crate) fn is_served(path: &Path) -> bool {
-    !matches!(
-        connect(path, Haste::Looks),
-        Err(Errno::NOENT | Errno::CONNREFUSED)
-    )
-}
-
-/// Whether a master listens on a socket file that is believed. What cannot be told counts as one.
-pub(crate) fn is_listening(path: &Path, trust: Trust) -> bool {
-    is_socket(path, trust).unwrap_or(false)
-        && match connect(path, Haste::Looks) {
-            Ok(socket) => Peer::of(&socket, trust).is_ok(),
-            Err(Errno::NOENT | Errno::CONNREFUSED) => false,
-            Err(_) => true,
-        }
-}
-
-impl Peer {
-    /// Who made the socket that this one is connected to.
-    #[cfg(target_os = "linux")]
-    fn of(socket: &OwnedFd, trust: Trust) -> anyhow::Result<Option<Self>> {
-        let credentials = sockopt::socket_peercred(socket)?;
-        if !trust.holds(credentials.uid) {
-            let user = credentials.uid;
-            bail!("the process that listens there belongs to another user ({user})");
-        }
-        let pid = credentials.pid;
-        // Number 0 stands for processes that we cannot see.
-        if Pid::as_raw(Some(pid)) <= 0 {
-            return Ok(None);
-        }
-        let flags = rustix::process::PidfdFlags::empty();
-        Ok(rustix::process::pidfd_open(pid, flags)
-            .ok()
-            .map(|handle| Self { pid, handle }))
-    }
-
-    /// Who made the socket that this one is connected to: this system has no way to tell that is worth a signal.
-    #[cfg(not(target_os = "linux"))]
-    fn of(_: &OwnedFd, _: Trust) -> anyhow::Result<Option<Self>> {
-        Ok(None)
-    }
-
-    /// Its process id.
-    #[must_use]
-    pub fn pid(&self) -> Pid {
-        self.pid
-    }
-
-    /// Tells it to end gracefully (SIGTERM). That it has ended already is no error.
-    ///
-    /// # Errors
-    /// It belongs to another user.
-    pub fn terminate(&self) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        match rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::TERM) {
-            Ok(()) | Err(Errno::SRCH) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-        #[cfg(not(target_os = "linux"))]
-        Err(ErrorKind::Unsupported.into())
-    }
-
-    /// Waits until it has ended, for so long at most; whether it has.
-    #[must_use]
-    pub fn wait(&self, within: Duration) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let until = Instant::now() + within;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = Timespec {
-                tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            };
-            match poll(
-                &mut [PollFd::new(&self.handle, PollFlags::IN)],
-                Some(&timeout),
-            ) {
-                Ok(0) => return false,
-                Ok(_) => return true,
-                Err(Errno::INTR) => {}
-                Err(_) => return false,
-            }
-        }
-    }
 }

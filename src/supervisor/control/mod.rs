@@ -29,18 +29,17 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::address::Address;
+use self::order::{Answer, HEARTBEAT, Order, encode};
 use super::trust::Trust;
 use crate::faults::spawn_vital;
 use crate::own_file::{OwnFile, make_beside};
-use crate::supervisor::control::address::Address;
-use crate::supervisor::control::order::encode;
 use crate::unix;
-
-pub use crate::supervisor::control::order::{Answer, Handed, Handover, Order};
 
 mod address;
 pub mod client;
 pub mod order;
+pub mod peer;
 pub mod status;
 
 /// The longest order, in bytes.
@@ -48,9 +47,6 @@ pub(crate) const LONGEST_ORDER: u64 = 4096;
 
 /// How long a client may take to say what it wants, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How often a client that waits is told that its order is still worked on.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How many clients there may be at a time.
 const MOST_CLIENTS: usize = 64;
@@ -63,11 +59,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An order that somebody has given.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ReceivedOrder {
     /// What is to be done.
     pub order: Order,
-    /// The process that wants it done; `None` if it is not visible from here.
-    pub by: Option<i32>,
     /// To be answered when it is done. Dropped unanswered, the connection is closed; so is that of somebody
     /// who waits for the end of a process when the process ends.
     pub answer: oneshot::Sender<Answer>,
@@ -75,7 +69,7 @@ pub struct Asked {
 
 /// Whose place a control socket takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum BindMode {
     /// Nobody's: it is an error if a master listens there.
     Free,
     /// That of the master that we succeed.
@@ -86,7 +80,7 @@ pub enum Place {
 /// its own there.
 #[derive(Debug)]
 pub struct Control {
-    orders: mpsc::Receiver<Asked>,
+    orders: mpsc::Receiver<ReceivedOrder>,
     // Before the socket is closed, so that the file is still known for ours.
     file: OwnFile,
     _server: AbortOnDropHandle<()>,
@@ -112,7 +106,7 @@ impl Control {
     ///
     /// # Errors
     /// A master listens there already, there is something else than a socket, or none can be made.
-    pub fn open(path: &Path, place: Place) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, place: BindMode) -> anyhow::Result<Self> {
         let context = || format!("cannot make the control socket `{}`", path.display());
         let (listener, file) = bind(path, place).with_context(context)?;
         listener.set_nonblocking(true).with_context(context)?;
@@ -129,7 +123,7 @@ impl Control {
     }
 
     /// The next order. Nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> ReceivedOrder {
         match self.orders.recv().await {
             Some(asked) => asked,
             // The server ends with us only.
@@ -140,7 +134,7 @@ impl Control {
     /// Whether a successor has put its own socket in the place of ours.
     #[must_use]
     pub fn has_successor(&self) -> bool {
-        !self.file.is_there() && client::is_listening(self.path(), Trust::own())
+        !self.file.is_there() && address::is_listening(self.path(), Trust::own())
     }
 
     /// Where it is.
@@ -150,7 +144,7 @@ impl Control {
 
     /// Whether somebody has removed the file, or put one in its place on which no master listens.
     pub(crate) fn is_lost(&self) -> bool {
-        !self.file.is_there() && !client::is_listening(self.path(), Trust::own())
+        !self.file.is_there() && !address::is_listening(self.path(), Trust::own())
     }
 
     /// Leaves the file where it is, in the end.
@@ -160,7 +154,7 @@ impl Control {
 }
 
 /// Makes the socket under another name and moves it into place.
-fn bind(path: &Path, place: Place) -> anyhow::Result<(StdUnixListener, OwnFile)> {
+fn bind(path: &Path, place: BindMode) -> anyhow::Result<(StdUnixListener, OwnFile)> {
     check_place(path, place)?;
     let too_long = |error| match error {
         Errno::NAMETOOLONG => anyhow!("the name is too long for a socket"),
@@ -203,7 +197,7 @@ fn limit_access(path: &Path) -> io::Result<()> {
 }
 
 /// Makes sure that nobody loses by our being there.
-fn check_place(path: &Path, place: Place) -> anyhow::Result<()> {
+fn check_place(path: &Path, place: BindMode) -> anyhow::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             bail!("there is something else than a socket")
@@ -213,11 +207,11 @@ fn check_place(path: &Path, place: Place) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     }
     match place {
-        Place::Succession => Ok(()),
-        Place::Free if client::is_served(path) => {
+        BindMode::Succession => Ok(()),
+        BindMode::Free if address::is_served(path) => {
             bail!("another process listens there")
         }
-        Place::Free => Ok(()),
+        BindMode::Free => Ok(()),
     }
 }
 
@@ -229,7 +223,7 @@ struct Visitor {
 }
 
 /// Accepts clients, for ever.
-async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
+async fn serve(listener: UnixListener, asked: mpsc::Sender<ReceivedOrder>) {
     let mut visitors = Visitors::default();
     let waiting = Arc::new(Semaphore::new(MOST_WAITING));
     loop {
@@ -237,16 +231,12 @@ async fn serve(listener: UnixListener, asked: mpsc::Sender<Asked>) {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let Some(by) = authorised(&stream) else {
-            continue;
-        };
-        if !visitors.make_room() {
+        if !is_authorised(&stream) || !visitors.make_room() {
             continue;
         }
         let has_spoken = Arc::new(AtomicBool::new(false));
         let visit = visit(
             stream,
-            by,
             asked.clone(),
             Arc::clone(&has_spoken),
             Arc::clone(&waiting),
@@ -289,18 +279,18 @@ impl Drop for Visitor {
     }
 }
 
-/// Whether a client may give orders: its process, if it is visible from here.
-fn authorised(stream: &UnixStream) -> Option<Option<i32>> {
-    let peer = stream.peer_cred().ok()?;
+/// Whether the process at the other end may give orders.
+fn is_authorised(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
-    (peer.uid() == 0 || peer.uid() == own).then(|| peer.pid().filter(|pid| *pid > 0))
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
 }
 
 /// Looks after one client.
 async fn visit(
     stream: UnixStream,
-    by: Option<i32>,
-    asked: mpsc::Sender<Asked>,
+    asked: mpsc::Sender<ReceivedOrder>,
     has_spoken: Arc<AtomicBool>,
     waiting: Arc<Semaphore>,
 ) -> io::Result<()> {
@@ -324,18 +314,17 @@ async fn visit(
         let reason = "too many others wait for an answer: try again".to_owned();
         return reply(&mut stream, Answer::Refused(reason)).await;
     };
-    obey(&mut stream, order, by, &asked).await
+    obey(&mut stream, order, &asked).await
 }
 
 /// Has an order obeyed, and answers it.
 pub(crate) async fn obey(
     stream: &mut UnixStream,
     order: Order,
-    by: Option<i32>,
-    asked: &mpsc::Sender<Asked>,
+    asked: &mpsc::Sender<ReceivedOrder>,
 ) -> io::Result<()> {
     let (answer, mut answered) = oneshot::channel();
-    if asked.send(Asked { order, by, answer }).await.is_err() {
+    if asked.send(ReceivedOrder { order, answer }).await.is_err() {
         return Ok(());
     }
     loop {

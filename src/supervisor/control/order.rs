@@ -1,12 +1,16 @@
 //! What is said on the control socket: orders, and what they are answered.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json, json};
 
 use crate::supervisor::notify::Manager;
 use crate::unix::MOST_DESCRIPTORS;
+
+/// How often a client that waits gets an empty line, which says that its order is still worked on.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What a master can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl Order {
 
 /// A listening socket that is handed over.
 #[derive(Debug)]
-pub struct Handed {
+pub struct HandedSocket {
     /// Its socket URL, as it was configured.
     pub url: String,
     /// Its descriptors: a host may have several addresses.
@@ -66,7 +70,7 @@ pub struct Handed {
 pub struct Handover {
     /// The listening sockets. They are duplicates, so that the master goes on accepting on its own until it is told to
     /// retire.
-    pub sockets: Vec<Handed>,
+    pub sockets: Vec<HandedSocket>,
     /// The service manager that the master speaks with.
     pub manager: Option<Manager>,
 }
@@ -83,7 +87,7 @@ pub enum Answer {
 }
 
 /// An answer as JSON, and the sockets that go with it.
-pub(crate) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
+pub(crate) fn encode(answer: Answer) -> (Json, Vec<HandedSocket>) {
     match answer {
         Answer::Done(done) => (json!({ "done": done }), Vec::new()),
         Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),
@@ -93,7 +97,7 @@ pub(crate) fn encode(answer: Answer) -> (Json, Vec<Handed>) {
                 let reason = format!("{count} sockets are more than can be handed over");
                 return (json!({ "refused": reason }), Vec::new());
             }
-            let one = |one: &Handed| {
+            let one = |one: &HandedSocket| {
                 let mut object = Map::new();
                 object.insert("url".to_owned(), json!(one.url));
                 object.insert("descriptors".to_owned(), json!(one.descriptors.len()));
@@ -116,7 +120,7 @@ pub(crate) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<A
         let mut sockets = Vec::new();
         for one in list {
             let count = one["descriptors"].as_u64().unwrap_or_default();
-            let handed = Handed {
+            let handed = HandedSocket {
                 url: one["url"].as_str().unwrap_or_default().to_owned(),
                 descriptors: descriptors.by_ref().take(usize::try_from(count)?).collect(),
             };
@@ -177,7 +181,7 @@ mod tests {
         fn an_answer_arrives_as_it_was_given(
             urls in prop::collection::vec((".{0,20}", 0_usize..4), 0..5),
         ) {
-            let sockets = urls.iter().map(|(url, count)| Handed {
+            let sockets = urls.iter().map(|(url, count)| HandedSocket {
                 url: url.clone(),
                 descriptors: descriptors(*count),
             });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::interface::status as application;
-use crate::supervisor::programs::keeper::State;
+use crate::supervisor::programs::keeper::ProgramState;
 
 /// How a master is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -230,23 +230,23 @@ impl Default for Master {
 
 /// How a program is that is kept running, with the command that it is.
 #[must_use]
-pub fn program((command, state): (&str, State)) -> Program {
+pub fn program((command, state): (&str, ProgramState)) -> Program {
     let shown = Program {
         command: command.to_owned(),
         ..Program::default()
     };
     match state {
-        State::Starting => Program {
+        ProgramState::Starting => Program {
             state: "starting".to_owned(),
             ..shown
         },
-        State::Running { pid, since } => Program {
+        ProgramState::Running { pid, since } => Program {
             state: "running".to_owned(),
             pid: Some(pid),
             age: Some(seconds(since.elapsed())),
             ..shown
         },
-        State::Waiting { until, early_ends } => Program {
+        ProgramState::Waiting { until, early_ends } => Program {
             state: "waiting".to_owned(),
             wait: Some(seconds(until.saturating_duration_since(Instant::now()))),
             early_ends,

@@ -15,9 +15,9 @@ use crate::descriptor_limit;
 use crate::log;
 use crate::supervisor::control::order::Order;
 use crate::supervisor::file_version::FileVersion;
+use crate::supervisor::programs::child_link::{ChildLink, ChildMessage};
 use crate::supervisor::programs::group::{Group, LAST_MOMENTS};
-use crate::supervisor::programs::tether;
-use crate::supervisor::programs::tether::{Line, Said};
+use crate::supervisor::programs::parent_link;
 use crate::supervisor::supervision::SideProgram;
 use crate::unix;
 
@@ -37,11 +37,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What programs find in their environment other than we do: a variable and its value, or `None` if it is taken out.
-pub type Environment = Vec<(String, Option<String>)>;
+pub type EnvironmentChanges = Vec<(String, Option<String>)>;
 
 /// What a program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ProgramState {
     /// It is about to be started.
     Starting,
     /// It runs.
@@ -62,7 +62,7 @@ pub enum State {
 
 /// Whether a program has come up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Readiness {
     /// That is not known yet.
     Coming,
     /// It serves, or has run for a while.
@@ -85,36 +85,36 @@ pub(super) enum Reloaded {
 }
 
 /// Somebody who waits for what follows from a reload.
-type Asker = oneshot::Sender<Reloaded>;
+type ReloadReply = oneshot::Sender<Reloaded>;
 
 /// The way to what keeps a program running.
 #[derive(Debug)]
 pub(super) struct Handle {
-    pub(super) state: Arc<Mutex<State>>,
-    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) state: Arc<Mutex<ProgramState>>,
+    pub(super) standing: watch::Receiver<Readiness>,
     /// When it is to be gone; `None` while it is kept running.
     pub(super) end: watch::Sender<Option<Instant>>,
-    pub(super) reloads: mpsc::UnboundedSender<Asker>,
+    pub(super) reloads: mpsc::UnboundedSender<ReloadReply>,
 }
 
 /// What keeps one program running.
 pub(super) struct Keeper {
     program: SideProgram,
-    environment: Environment,
-    state: Arc<Mutex<State>>,
-    standing: watch::Sender<Standing>,
+    environment: EnvironmentChanges,
+    state: Arc<Mutex<ProgramState>>,
+    standing: watch::Sender<Readiness>,
     end: watch::Receiver<Option<Instant>>,
-    reloads: mpsc::UnboundedReceiver<Asker>,
+    reloads: mpsc::UnboundedReceiver<ReloadReply>,
     /// Who waits for it to come up, since it did not run when they asked.
-    watchers: Vec<Asker>,
+    watchers: Vec<ReloadReply>,
     /// How long it may wait for the address of one that is about to end: at its first start.
     patience: Option<Duration>,
 }
 
 impl Keeper {
-    pub(super) fn new(program: SideProgram, environment: Environment) -> (Self, Handle) {
-        let state = Arc::new(Mutex::new(State::Starting));
-        let (standing, stands) = watch::channel(Standing::Coming);
+    pub(super) fn new(program: SideProgram, environment: EnvironmentChanges) -> (Self, Handle) {
+        let state = Arc::new(Mutex::new(ProgramState::Starting));
+        let (standing, stands) = watch::channel(Readiness::Coming);
         let (end, ends) = watch::channel(None);
         let (reloads, reloading) = mpsc::unbounded_channel();
         let handle = Handle {
@@ -166,9 +166,9 @@ impl Keeper {
             );
             let why = why.unwrap_or_else(|| format!("it {end}"));
             answer(&mut self.watchers, || Reloaded::Failed(why.clone()));
-            self.standing.send_replace(Standing::Down(why));
+            self.standing.send_replace(Readiness::Down(why));
             let until = Instant::now() + delay;
-            *lock(&self.state) = State::Waiting { until, early_ends };
+            *lock(&self.state) = ProgramState::Waiting { until, early_ends };
             tokio::select! {
                 () = sleep_until(until.into()) => {}
                 () = told(&mut self.end) => {}
@@ -194,9 +194,9 @@ impl Keeper {
             .stdout(Stdio::from(log))
             .stderr(Stdio::inherit());
         unix::lead_group(&mut command, descriptor_limit::at_start());
-        let line = Line::to(&mut command)?;
+        let line = ChildLink::to(&mut command)?;
         if let Some(patience) = self.patience.take() {
-            tether::grant(&mut command, patience + LAST_MOMENTS);
+            parent_link::grant_patience(&mut command, patience + LAST_MOMENTS);
         }
         // Before it can read them.
         let files = versions(&self.program);
@@ -221,7 +221,7 @@ impl Keeper {
         mut run: Run,
         children: &mut Signal,
     ) -> Option<(String, Option<String>)> {
-        *lock(&self.state) = State::Running {
+        *lock(&self.state) = ProgramState::Running {
             pid: run.group.leader(),
             since: run.since,
         };
@@ -287,21 +287,21 @@ impl Keeper {
     }
 
     /// Takes in what it says; `None` for that it will say no more.
-    fn hear(&mut self, run: &mut Run, said: Option<Said>) {
+    fn hear(&mut self, run: &mut Run, said: Option<ChildMessage>) {
         run.heard = Instant::now();
         match said {
-            Some(Said::Alive) => {}
-            Some(Said::Here) => {
+            Some(ChildMessage::Alive) => {}
+            Some(ChildMessage::Here) => {
                 // A newer one that is to take its place says so, too, while that is worked on.
                 if !std::mem::replace(&mut run.is_own, true) {
                     run.tell();
                 }
             }
-            Some(Said::Serving) => {
+            Some(ChildMessage::Serving) => {
                 self.come_up();
             }
-            Some(Said::Failed(why)) => run.why = Some(why),
-            Some(Said::Answer(how)) => {
+            Some(ChildMessage::Failed(why)) => run.why = Some(why),
+            Some(ChildMessage::Answer(how)) => {
                 run.owed = run.owed.saturating_sub(1);
                 // What nobody waits for any more is answered before what somebody does.
                 if run.owed == 0 {
@@ -322,12 +322,12 @@ impl Keeper {
 
     /// It has come up.
     fn come_up(&mut self) {
-        self.standing.send_replace(Standing::Up);
+        self.standing.send_replace(Readiness::Up);
         answer(&mut self.watchers, || Reloaded::IsNew);
     }
 
     /// Somebody wants it to reload.
-    fn reload(&self, run: &mut Run, asker: Asker) {
+    fn reload(&self, run: &mut Run, asker: ReloadReply) {
         run.heard = Instant::now();
         run.askers.push(asker);
         match run.is_own {
@@ -364,7 +364,7 @@ fn versions(program: &SideProgram) -> Vec<Option<FileVersion>> {
 }
 
 /// The next that comes over a line, if there is one.
-async fn next(line: &mut Option<Line>) -> Option<Said> {
+async fn next(line: &mut Option<ChildLink>) -> Option<ChildMessage> {
     match line {
         Some(line) => line.next().await,
         None => std::future::pending().await,
@@ -377,7 +377,7 @@ struct Run {
     since: Instant,
     /// What it was made of when it was started.
     files: Vec<Option<FileVersion>>,
-    line: Option<Line>,
+    line: Option<ChildLink>,
     /// It is one of `runner`'s own.
     is_own: bool,
     /// When it said something last, or was told something.
@@ -386,13 +386,13 @@ struct Run {
     why: Option<String>,
     /// How many orders it has not answered.
     owed: usize,
-    askers: Vec<Asker>,
+    askers: Vec<ReloadReply>,
 }
 
 impl Run {
     /// Whether it comes up if it only runs for long enough.
-    fn is_settling(&self, standing: &watch::Sender<Standing>) -> bool {
-        !self.is_own && *standing.borrow() != Standing::Up
+    fn is_settling(&self, standing: &watch::Sender<Readiness>) -> bool {
+        !self.is_own && *standing.borrow() != Readiness::Up
     }
 
     /// Tells it to reload, if somebody wants that.
@@ -400,7 +400,7 @@ impl Run {
         if self.askers.is_empty() {
             return;
         }
-        let told = self.line.as_ref().map(|line| line.tell(Order::Reload));
+        let told = self.line.as_ref().map(|line| line.send(Order::Reload));
         match told {
             Some(Ok(())) => self.owed += 1,
             Some(Err(_)) | None => {
@@ -416,7 +416,7 @@ impl Run {
 }
 
 /// Tells whoever waits.
-fn answer(askers: &mut Vec<Asker>, how: impl Fn() -> Reloaded) {
+fn answer(askers: &mut Vec<ReloadReply>, how: impl Fn() -> Reloaded) {
     for asker in askers.drain(..) {
         // Whoever has gone away need not be told.
         let _ = asker.send(how());

@@ -12,24 +12,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::children;
 use crate::supervisor::programs::keeper::{
-    Environment, Handle, Keeper, Reloaded, Standing, State, lock,
+    EnvironmentChanges, Handle, Keeper, ProgramState, Readiness, Reloaded, lock,
 };
 use crate::supervisor::supervision::SideProgram;
 
+mod child_link;
 mod group;
 pub mod keeper;
-pub mod tether;
+pub mod parent_link;
 
 /// Programs that are kept running; clones are the same ones. When the last is dropped, they are killed;
 /// [`Programs::stop`] ends them in good order.
 #[derive(Clone, Debug, Default)]
-pub struct Programs(Arc<Mutex<Vec<Slot>>>);
+pub struct Programs(Arc<Mutex<Vec<KeptProgram>>>);
 
 /// One program.
 #[derive(Debug)]
-struct Slot {
+struct KeptProgram {
     program: SideProgram,
-    environment: Environment,
+    environment: EnvironmentChanges,
     handle: Handle,
     task: AbortOnDropHandle<()>,
 }
@@ -37,13 +38,13 @@ struct Slot {
 /// A program that was started for the sake of a reload.
 struct Coming {
     program: SideProgram,
-    environment: Environment,
-    standing: watch::Receiver<Standing>,
+    environment: EnvironmentChanges,
+    standing: watch::Receiver<Readiness>,
 }
 
 /// What programs have answered that were told to reload.
 #[derive(Default)]
-struct Asked {
+struct ReloadAnswers {
     /// Those that are new now.
     renewed: Vec<SideProgram>,
     /// The places of those that cannot reload, and are not what they would be if they were started now.
@@ -51,16 +52,16 @@ struct Asked {
     failed: Vec<(SideProgram, String)>,
 }
 
-impl Slot {
+impl KeptProgram {
     /// Keeps a program running from now on.
-    fn start(program: &SideProgram, environment: &Environment) -> Self {
+    fn start(program: &SideProgram, environment: &EnvironmentChanges) -> Self {
         Self::start_in_place(program, environment, None)
     }
 
     /// The same, in place of one that another master keeps running, which has so long to end.
     fn start_in_place(
         program: &SideProgram,
-        environment: &Environment,
+        environment: &EnvironmentChanges,
         patience: Option<Duration>,
     ) -> Self {
         // What its processes leave behind is ours to wait for.
@@ -87,7 +88,7 @@ impl Slot {
         }
     }
 
-    fn is(&self, program: &SideProgram, environment: &Environment) -> bool {
+    fn is(&self, program: &SideProgram, environment: &EnvironmentChanges) -> bool {
         self.program == *program && self.environment == *environment
     }
 }
@@ -98,10 +99,10 @@ impl Programs {
     #[must_use]
     pub fn start(
         programs: &[SideProgram],
-        environment: &Environment,
+        environment: &EnvironmentChanges,
         patience: Option<Duration>,
     ) -> Self {
-        let start = |one| Slot::start_in_place(one, environment, patience);
+        let start = |one| KeptProgram::start_in_place(one, environment, patience);
         let slots = programs.iter().map(start);
         Self(Arc::new(Mutex::new(slots.collect())))
     }
@@ -117,7 +118,7 @@ impl Programs {
     pub async fn change(
         &self,
         programs: &[SideProgram],
-        environment: &Environment,
+        environment: &EnvironmentChanges,
         within: Duration,
     ) -> anyhow::Result<()> {
         let mut leaving = self.surplus(programs, environment);
@@ -141,33 +142,33 @@ impl Programs {
     /// are the same, it would be started from the same files once more.
     async fn restore(
         &self,
-        mut old: Vec<Slot>,
+        mut old: Vec<KeptProgram>,
         coming: Vec<Coming>,
         within: Duration,
     ) -> Vec<SideProgram> {
         let (mut unwanted, mut kept) = (Vec::new(), Vec::new());
         for one in coming {
-            let is_it = |slot: &Slot| slot.is(&one.program, &one.environment);
+            let is_it = |slot: &KeptProgram| slot.is(&one.program, &one.environment);
             match old.iter().position(is_it) {
                 Some(place) => {
                     old.swap_remove(place);
-                    if *one.standing.borrow() == Standing::Up {
+                    if *one.standing.borrow() == Readiness::Up {
                         kept.push(one.program);
                     }
                 }
                 None => unwanted.push(one.standing),
             }
         }
-        let is_unwanted = |slot: &Slot| {
+        let is_unwanted = |slot: &KeptProgram| {
             let mut unwanted = unwanted.iter();
             unwanted.any(|one| one.same_channel(&slot.handle.standing))
         };
         self.end(within, |_, slot| is_unwanted(slot)).await;
-        let again: Vec<Slot> = old
+        let again: Vec<KeptProgram> = old
             .iter()
-            .map(|slot| Slot::start(&slot.program, &slot.environment))
+            .map(|slot| KeptProgram::start(&slot.program, &slot.environment))
             .collect();
-        let coming: Vec<Coming> = again.iter().map(Slot::coming).collect();
+        let coming: Vec<Coming> = again.iter().map(KeptProgram::coming).collect();
         lock(&self.0).extend(again);
         // What does not come up is said of all alike.
         failures(&coming).await;
@@ -177,7 +178,8 @@ impl Programs {
     /// That programs do not serve the new version, where these do already; and which do not run.
     fn refused(&self, failed: &[(SideProgram, String)], renewed: &[SideProgram]) -> anyhow::Error {
         let slots = lock(&self.0);
-        let is_down = |slot: &&Slot| matches!(*slot.handle.standing.borrow(), Standing::Down(_));
+        let is_down =
+            |slot: &&KeptProgram| matches!(*slot.handle.standing.borrow(), Readiness::Down(_));
         let down = slots.iter().filter(is_down).map(|slot| &slot.program);
         let down: Vec<&SideProgram> = down.collect();
         let mut text = match failed {
@@ -202,10 +204,10 @@ impl Programs {
     }
 
     /// The places of those that are not to go on.
-    fn surplus(&self, programs: &[SideProgram], environment: &Environment) -> Vec<usize> {
+    fn surplus(&self, programs: &[SideProgram], environment: &EnvironmentChanges) -> Vec<usize> {
         let mut wanted: Vec<&SideProgram> = programs.iter().collect();
         let slots = lock(&self.0);
-        let is_surplus = |slot: &Slot| {
+        let is_surplus = |slot: &KeptProgram| {
             let place = wanted.iter().position(|one| slot.is(one, environment));
             place.map(|place| wanted.swap_remove(place)).is_none()
         };
@@ -214,7 +216,7 @@ impl Programs {
     }
 
     /// Tells all but those at some places to reload.
-    async fn reload(&self, leaving: &[usize]) -> Asked {
+    async fn reload(&self, leaving: &[usize]) -> ReloadAnswers {
         let mut told = Vec::new();
         for (place, slot) in lock(&self.0).iter().enumerate() {
             if !leaving.contains(&place) {
@@ -224,7 +226,7 @@ impl Programs {
                 told.push((place, slot.program.clone(), answer));
             }
         }
-        let mut asked = Asked::default();
+        let mut asked = ReloadAnswers::default();
         for (place, program, answer) in told {
             match answer.await {
                 Ok(Reloaded::Goes) | Err(_) => {}
@@ -237,7 +239,11 @@ impl Programs {
     }
 
     /// Ends some, and takes them out when nothing of them runs. Till then they are known, and end with all others.
-    async fn end(&self, within: Duration, which: impl Fn(usize, &Slot) -> bool) -> Vec<Slot> {
+    async fn end(
+        &self,
+        within: Duration,
+        which: impl Fn(usize, &KeptProgram) -> bool,
+    ) -> Vec<KeptProgram> {
         let deadline = Instant::now() + within;
         let (mut places, mut standings) = (Vec::new(), Vec::new());
         for (place, slot) in lock(&self.0).iter().enumerate() {
@@ -255,7 +261,7 @@ impl Programs {
     }
 
     /// Takes some out.
-    fn take(&self, which: impl Fn(usize, &Slot) -> bool) -> Vec<Slot> {
+    fn take(&self, which: impl Fn(usize, &KeptProgram) -> bool) -> Vec<KeptProgram> {
         let mut slots = lock(&self.0);
         let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut *slots)
             .into_iter()
@@ -266,7 +272,7 @@ impl Programs {
     }
 
     /// Starts those that are missing, and has all stand in this order; gives those that were started.
-    fn fill(&self, programs: &[SideProgram], environment: &Environment) -> Vec<Coming> {
+    fn fill(&self, programs: &[SideProgram], environment: &EnvironmentChanges) -> Vec<Coming> {
         let mut slots = lock(&self.0);
         let mut there = std::mem::take(&mut *slots);
         let mut coming = Vec::new();
@@ -275,7 +281,7 @@ impl Programs {
             let slot = match place {
                 Some(place) => there.remove(place),
                 None => {
-                    let slot = Slot::start(program, environment);
+                    let slot = KeptProgram::start(program, environment);
                     coming.push(slot.coming());
                     slot
                 }
@@ -287,9 +293,9 @@ impl Programs {
 
     /// How each of them is, with its command as it could be typed.
     #[must_use]
-    pub fn status(&self) -> Vec<(String, State)> {
+    pub fn status(&self) -> Vec<(String, ProgramState)> {
         let slots = lock(&self.0);
-        let status = |slot: &Slot| (slot.program.to_string(), *lock(&slot.handle.state));
+        let status = |slot: &KeptProgram| (slot.program.to_string(), *lock(&slot.handle.state));
         slots.iter().map(status).collect()
     }
 
@@ -302,7 +308,7 @@ impl Programs {
 }
 
 /// Ends some, and returns when nothing of them runs.
-async fn stop(slots: &mut [Slot], within: Duration) {
+async fn stop(slots: &mut [KeptProgram], within: Duration) {
     let deadline = Instant::now() + within;
     for slot in slots.iter() {
         slot.end(deadline);
@@ -319,8 +325,8 @@ async fn failures(coming: &[Coming]) -> Vec<(SideProgram, String)> {
     let mut failed = Vec::new();
     for one in coming {
         let mut standing = one.standing.clone();
-        let up = standing.wait_for(|standing| *standing != Standing::Coming);
-        if let Ok(Standing::Down(why)) = up.await.as_deref() {
+        let up = standing.wait_for(|standing| *standing != Readiness::Coming);
+        if let Ok(Readiness::Down(why)) = up.await.as_deref() {
             failed.push((one.program.clone(), why.clone()));
         }
     }

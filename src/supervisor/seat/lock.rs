@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
-use crate::own_file::{Identity, OwnFile, make_beside};
+use crate::own_file::{FileId, OwnFile, make_beside};
 use crate::supervisor::trust::Trust;
 
 /// How long to wait before a lock is tried again.
@@ -183,7 +183,7 @@ fn flock(path: &Path) -> anyhow::Result<Option<File>> {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         // Somebody may have removed the file meanwhile: then it locks nobody out.
-        if Identity::at(path).ok() == Some(Identity::of(&file.metadata()?)) {
+        if FileId::at(path).ok() == Some(FileId::of(&file.metadata()?)) {
             return Ok(Some(file));
         }
     }
@@ -238,7 +238,7 @@ fn break_stale(path: &Path) -> anyhow::Result<bool> {
         Err(TryLockError::WouldBlock) => return Ok(false),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    if Identity::at(path).ok() != Some(Identity::of(&file.metadata()?)) {
+    if FileId::at(path).ok() != Some(FileId::of(&file.metadata()?)) {
         return Ok(true);
     }
     let mut text = Vec::new();

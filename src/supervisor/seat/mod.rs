@@ -13,9 +13,11 @@ use rustix::process::{Pid, getppid};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::control::{Answer, Asked, Control, Handover, Order, Place, belongs_to, beside};
+use super::control::{BindMode, Control, ReceivedOrder, belongs_to, beside};
 use super::trust::{Trust, warn_of_folder};
-use crate::supervisor::control::client::{Client, Peer};
+use crate::supervisor::control::client::Client;
+use crate::supervisor::control::order::{Answer, Handover, Order};
+use crate::supervisor::control::peer::PeerProcess;
 use crate::supervisor::seat::lock::{Lock, LockUrl};
 use crate::supervisor::seat::pid_file::{Found, PidFile, find};
 
@@ -56,13 +58,13 @@ pub struct Claim {
 struct Predecessor {
     client: Client,
     /// Known once it has handed over.
-    peer: Option<Peer>,
+    peer: Option<PeerProcess>,
 }
 
 impl Predecessor {
     /// Whether it has started us to take its place: it is told so then, and passes on to us what signals it gets.
     fn awaits_us(&self) -> bool {
-        let pid = self.peer.as_ref().map(Peer::pid);
+        let pid = self.peer.as_ref().map(PeerProcess::pid);
         successor::is_expected() && pid.is_some() && pid == getppid()
     }
 
@@ -147,10 +149,10 @@ impl Claim {
             )
         };
         let pid_file = self.options.pid_file.display();
-        let told = Told::listen()?;
+        let stop = StopFlag::listen()?;
         let mut said = false;
         let answer = predecessor.client.ask_patiently(Order::Handover, || {
-            if told.is_told() {
+            if stop.is_set() {
                 bail!("interrupted");
             }
             if !std::mem::replace(&mut said, true) {
@@ -158,7 +160,7 @@ impl Claim {
             }
             Ok(())
         });
-        drop(told);
+        drop(stop);
         match answer.with_context(context)? {
             Some(Answer::Sockets(handover)) => {
                 predecessor.peer = predecessor.client.take_peer();
@@ -193,8 +195,8 @@ impl Claim {
             None => None,
         };
         let place = match self.predecessor {
-            Some(_) => Place::Succession,
-            None => Place::Free,
+            Some(_) => BindMode::Succession,
+            None => BindMode::Free,
         };
         let control = Control::open(&socket, place)?;
         pid_file.publish(path)?;
@@ -216,12 +218,12 @@ impl Claim {
 
 /// Whether this process is told to end while nobody looks at its signals.
 #[derive(Debug)]
-pub struct Told {
+pub struct StopFlag {
     flag: Arc<AtomicBool>,
     signals: Vec<SigId>,
 }
 
-impl Told {
+impl StopFlag {
     /// Looks at its signals from now on.
     ///
     /// # Errors
@@ -238,12 +240,12 @@ impl Told {
 
     /// Whether it was told.
     #[must_use]
-    pub fn is_told(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Told {
+impl Drop for StopFlag {
     fn drop(&mut self) {
         for signal in self.signals.drain(..) {
             signal_hook::low_level::unregister(signal);
@@ -301,7 +303,7 @@ impl Seat {
     ///
     /// # Errors
     /// The socket cannot be made, or another process listens there.
-    pub fn with_socket(path: &Path, place: Place) -> anyhow::Result<Self> {
+    pub fn with_socket(path: &Path, place: BindMode) -> anyhow::Result<Self> {
         warn_of_folder(path);
         Ok(Self {
             control: Some(Control::open(path, place)?),
@@ -311,7 +313,7 @@ impl Seat {
     }
 
     /// The next order. Nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> ReceivedOrder {
         match &mut self.control {
             Some(control) => control.next().await,
             // It is there until we are dropped.
@@ -334,7 +336,7 @@ impl Seat {
         let _lock = self.pid_lock.lock(Duration::ZERO)?;
         if let Some(control) = socket {
             let path = control.path().to_owned();
-            *control = Control::open(&path, Place::Free)?;
+            *control = Control::open(&path, BindMode::Free)?;
             crate::log!("made `{}` anew, which was removed", path.display());
         }
         if let Some(pid_file) = pid_file {

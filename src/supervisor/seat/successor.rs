@@ -30,7 +30,7 @@ use crate::children::{self, Process};
 use crate::supervisor::control::order::{Answer, Handover, decode, encode};
 use crate::supervisor::file_version::FileVersion;
 use crate::supervisor::notify::WATCHDOG_PID;
-use crate::supervisor::programs::tether;
+use crate::supervisor::programs::parent_link;
 use crate::unix;
 
 /// Tells a child that it is to take our place: the number of its end of the link, and, so that nobody else
@@ -113,7 +113,7 @@ impl Successor {
             .env_remove(WATCHDOG_PID)
             // What a terminal sends to us reaches it through us, and once.
             .process_group(0);
-        tether::pass_on(&mut command);
+        parent_link::pass_on(&mut command);
         let spawn = || command.spawn();
         let number = |child: &Child| Some(child.id());
         let (child, _awaited) = children::start(spawn, number).with_context(context)?;
@@ -324,17 +324,17 @@ fn variable(link: &OwnedFd) -> OsString {
 }
 
 /// The link to whoever has started us to take its place.
-static LINK: Mutex<Option<Link>> = Mutex::new(None);
+static LINK: Mutex<Option<PredecessorLink>> = Mutex::new(None);
 
 #[derive(Debug)]
-struct Link {
+struct PredecessorLink {
     stream: StdUnixStream,
     handover: Handover,
     /// It has been told that we serve.
     has_taken_over: bool,
 }
 
-fn link() -> MutexGuard<'static, Option<Link>> {
+fn link() -> MutexGuard<'static, Option<PredecessorLink>> {
     LINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -347,8 +347,8 @@ pub fn inherit() {
     *link() = value.to_str().and_then(|value| take(value).ok());
 }
 
-fn take(value: &str) -> anyhow::Result<Link> {
-    let stream = StdUnixStream::from(tether::inherited(value)?);
+fn take(value: &str) -> anyhow::Result<PredecessorLink> {
+    let stream = StdUnixStream::from(parent_link::inherited(value)?);
     stream.set_read_timeout(Some(LAST_MOMENTS))?;
     let mut text = Vec::new();
     let mut descriptors = Vec::new();
@@ -362,7 +362,7 @@ fn take(value: &str) -> anyhow::Result<Link> {
         text.extend_from_slice(&buffer[..count]);
     }
     match decode(&text, descriptors)? {
-        Answer::Sockets(handover) => Ok(Link {
+        Answer::Sockets(handover) => Ok(PredecessorLink {
             stream,
             handover,
             has_taken_over: false,

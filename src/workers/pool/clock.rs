@@ -155,7 +155,7 @@ impl<W: Wire> Pool<W> {
         while let Some(task) = self.queue.front_mut() {
             if task.is_wanted() && is_over(self.limits.queue_timeout, task.entered, now) {
                 log_of!(
-                    log::Kind::Refused,
+                    log::LogKind::Refused,
                     "503 for {}: no worker was free for {} (runner.request.queue_timeout)",
                     task.about,
                     seconds(now - task.entered)

@@ -154,7 +154,7 @@ impl<W: Wire> Pool<W> {
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
         } else if !begins && !self.has_room() {
             log_of!(
-                log::Kind::Refused,
+                log::LogKind::Refused,
                 "503 for {}: {} requests wait already (runner.request.queue_length)",
                 task.about,
                 self.limits.queue_length
