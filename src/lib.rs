@@ -3,13 +3,13 @@
 //! module's own page says how it does what it promises here.
 //!
 //! ```text
-//! source text ─syntax─► tree ─config─► rules ─eval─► values ─command─► graph ─► gateway × application
+//! source text ─syntax─► tree ─config─► rules ─eval─► values ─graph─► plan ─server─► gateway × application
 //! ```
 //!
 //! - **One process of ours, many of theirs.** We own every client connection: protocols are parsed, limited,
 //!   timed, buffered and logged here. An application runs in worker processes that only ever see
 //!   complete requests. A slow client costs no worker; a worker that crashes or hangs costs no connection.
-//! - **N gateways + M applications, never N × M.** They meet in [`command`] and know nothing of each other but
+//! - **N gateways + M applications, never N × M.** They meet in [`server`] and know nothing of each other but
 //!   [`interface::Request`] and [`interface::Response`].
 //! - **CGI's variables are the common tongue**, decided once in [`protocol::cgi::environ`].
 //! - **One thread** runs all of it, on tokio's current-thread runtime: what is ready in one turn of its loop goes
@@ -24,9 +24,12 @@
 //!
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
-//! | [`run`] | the program: a line a stage | `command` `cli` `config` `supervisor` `log` `here` | |
-//! | [`command`] | values → graph; one file a command | `cli` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `faults` `log` `children` `descriptor_limit` `here` `unix` | `clap` `clap_complete` `similar` `webbrowser` `textwrap` `layout` |
-//! | [`cli`] | options of the command line | | `clap` |
+//! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `here` | |
+//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `faults` `log` `children` `descriptor_limit` `here` `unix` | `webbrowser` |
+//! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `config` `eval` `syntax` `log` | `clap` `clap_complete` `similar` `textwrap` `layout` |
+//! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` | `clap` |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `here` | |
+//! | [`line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `here` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `faults` `log` `children` `descriptor_limit` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
@@ -49,19 +52,25 @@
 
 pub mod run;
 
-pub mod cli;
-
 pub mod syntax;
 
 pub mod config;
 
 pub mod eval;
 
-pub mod command;
+pub mod line;
 
-pub mod gateway;
+pub mod plan;
+
+pub mod graph;
+
+pub mod commands;
+
+pub mod server;
 
 pub mod interface;
+
+pub mod gateway;
 
 pub mod application;
 

@@ -6,14 +6,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use crate::cli::{self, CommandLine, Wish};
-use crate::command::failure::Failure;
-use crate::command::graph::{self, Node};
-use crate::command::help;
-use crate::command::line::{Line, Scope};
+use crate::commands::COMMANDS;
+use crate::commands::look::help;
 use crate::config::Layer;
+use crate::graph::node::{Node, Task};
+use crate::graph::resolve;
 use crate::here;
+use crate::line::failure::Failure;
+use crate::line::program_options::{self, CommandLine, Wish};
+use crate::line::scope::Scope;
+use crate::line::word::Line;
 use crate::log;
+use crate::plan::Plan;
+use crate::server::{master, once};
 use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::successor;
 
@@ -44,18 +49,36 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Arguments → layers → configuration → graph → run.
+/// Arguments → layers → configuration → graph → task → server.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
     match parse(arguments)? {
         Wish::Run(line) => {
             let node = resolve(line)?;
-            if !node.serves() {
+            let task = node.task(None)?;
+            if !matches!(task, Task::Serve(_)) {
                 parent_link::close();
             }
-            node.run()
+            match task {
+                Task::Serve(plan) => master::run(*plan, reread),
+                Task::Answer(request) => once::run(*request),
+                Task::Run(run) => run(),
+            }
         }
-        Wish::Help(files) => Ok(help::print(Scope::load(layers(files), None))),
-        Wish::Usage(files) => Ok(help::complain(Scope::load(layers(files), None))),
+        Wish::Help(files) => Ok(help::print(COMMANDS, Scope::load(layers(files), None))),
+        Wish::Usage(files) => Ok(help::complain(COMMANDS, Scope::load(layers(files), None))),
+    }
+}
+
+/// What is to be served if this process's own arguments are resolved again, with what the files hold now. `None` if
+/// that is no server any more.
+fn reread() -> Result<Option<Plan>, Failure> {
+    match parse(env::args_os())? {
+        Wish::Run(line) => match resolve(line)?.task(None)? {
+            Task::Serve(plan) => Ok(Some(*plan)),
+            Task::Answer(_) | Task::Run(_) => Ok(None),
+        },
+        // They end before anything is served.
+        Wish::Help(_) | Wish::Usage(_) => Ok(None),
     }
 }
 
@@ -64,14 +87,15 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
 /// # Errors
 /// Wrong usage, and `--version`.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
-    cli::parse(arguments).map_err(|error| Failure::of_options(error, &[], cli::USAGE.to_owned()))
+    program_options::parse(arguments)
+        .map_err(|error| Failure::of_options(error, &[], program_options::USAGE.to_owned()))
 }
 
 /// Command line → layers → configuration → graph. Can be done again at any time, with what the files hold then.
 ///
 /// # Errors
 /// What is wrong with the files, or a name in them or in the command line.
-pub fn resolve(line: CommandLine) -> Result<Node, Failure> {
+pub fn resolve(line: CommandLine) -> Result<Box<dyn Node>, Failure> {
     let head = line.words.first().and_then(|word| word.to_str());
     let scope = match Scope::load(layers(line.files), None) {
         // Who mends a file needs these.
@@ -80,7 +104,7 @@ pub fn resolve(line: CommandLine) -> Result<Node, Failure> {
         }
         loaded => loaded?,
     };
-    graph::command(scope, Line::typed(line.words))
+    resolve::command(COMMANDS, scope, Line::typed(line.words))
 }
 
 /// The files below the one that is run, lowest first.

@@ -23,10 +23,10 @@ Names:
   launch       Serves an application by HTTP and opens a web browser on it
   serve        Serves an application by HTTP
   FastCGI      Serves an application by FastCGI, behind a web server
-  CGI          Answers one CGI request, or serves by FastCGI if a web server hands over a socket
+  CGI          Answers one CGI request, or serves FastCGI on a socket it is given
   runIni       Runs the command that an INI file defines as `app`
-  supervise    Keeps an application running: one master, a pid file, restarts without a lost request
-  status       Shows how a running server is: its workers, what they are on, what waits
+  supervise    Keeps an application running, with one master and a pid file
+  status       Shows how a running server is: its workers, requests and queue
   reload       Has a running server read its configuration and application anew
   stop         Ends a running server and waits until it has ended
   graph        Shows what a file would run, as a tree, without running it
@@ -35,13 +35,13 @@ Names:
   check        Finds what is wrong with files, without running them
   show         Shows every setting in force, its value, and where it comes from
   eval         Prints the value of an expression, as Python would print it
-  explain      Says what a setting, function, section or command is, or lists them all
-  WSGI         Says that a Python object is a WSGI application: `serve WSGI import:my_app.application`
-  demo         An application that shows each request, without Python: `launch demo`
+  explain      Explains a setting, function, section or command, or lists them all
+  WSGI         Says that a Python object is a WSGI application
+  demo         An application that shows each request; needs no Python
   true         Does nothing, with exit status 0
   false        Does nothing, with exit status 1
   completions  Prints the completions of command lines for a shell
-  help         Prints help, with all names that are available, or help for one of them
+  help         Prints help for all names that can be run, or for one of them
 
 `runner help NAME` says more about a name.
 ";

@@ -2,7 +2,8 @@
 
 mod support;
 
-use runner::command::{COMMANDS, Kind};
+use runner::commands::COMMANDS;
+use runner::graph::entry::EntryKind;
 use support::Folder;
 
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
@@ -46,10 +47,13 @@ fn bash_completes_names_options_and_applications() {
 
 #[test]
 fn each_command_and_option_is_completed_in_each_shell() {
-    let commands = COMMANDS.iter().filter_map(|entry| match entry.kind {
-        Kind::Command { .. } => Some(entry.name),
-        Kind::Adapter | Kind::Application => None,
-    });
+    let commands = COMMANDS
+        .entries
+        .iter()
+        .filter_map(|entry| match entry.kind {
+            EntryKind::Command { .. } => Some(entry.name),
+            EntryKind::Adapter | EntryKind::Application => None,
+        });
     let commands: Vec<&str> = commands.collect();
     for shell in SHELLS {
         let outcome = Folder::new().runner(["completions", shell]).run();

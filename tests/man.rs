@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
-use runner::cli;
-use runner::command::arguments::clap_command;
-use runner::command::{COMMANDS, Entry};
+use runner::commands::COMMANDS;
 use runner::config::{KEYS, Key, Kind, SETTINGS, SPECIAL, Setting};
 use runner::eval::{CONSTANTS, FUNCTIONS, Function};
+use runner::graph::entry::Entry;
+use runner::graph::entry::clap_command;
+use runner::line::program_options;
 use support::Folder;
 
 const PAGES: [&str; 4] = ["runner.1", "invoke.1", "runner.ini.5", "runner.supervise.5"];
@@ -39,7 +40,7 @@ fn the_man_pages_are_up_to_date() {
 #[test]
 fn each_name_and_option_is_documented() {
     let page = generate("runner.1");
-    for entry in COMMANDS {
+    for entry in COMMANDS.entries {
         let heading = [".SS ", ".SS \""].map(|start| format!("{start}{}", entry.name));
         assert!(
             heading.iter().any(|heading| page.contains(heading)),
@@ -47,15 +48,17 @@ fn each_name_and_option_is_documented() {
             entry.name
         );
         assert!(
-            entry.about.len() > 10 && entry.help.len() > 40 && !entry.about.ends_with('.'),
+            entry.summary.len() > 10 && entry.help.len() > 40 && !entry.summary.ends_with('.'),
             "{} says too little",
             entry.name
         );
+        let length = entry.summary.chars().count();
+        assert!(length <= 70, "{}: {length} characters", entry.name);
         for option in clap_command(entry).get_opts() {
             assert!(option.get_help().is_some(), "{}: {option}", entry.name);
         }
     }
-    for option in cli::command().get_opts() {
+    for option in program_options::command().get_opts() {
         assert!(option.get_help().is_some(), "{option}");
     }
 }
@@ -137,8 +140,9 @@ fn generate(name: &str) -> String {
     let mut page = format!(".\\\" Generated from {name}.in and the program's tables.\n");
     for line in prose.lines() {
         match line {
-            "@OPTIONS@" => page.push_str(&options(cli::command())),
+            "@OPTIONS@" => page.push_str(&options(program_options::command())),
             "@COMMANDS@" => COMMANDS
+                .entries
                 .iter()
                 .for_each(|entry| page.push_str(&command(entry))),
             "@SETTINGS@" => SETTINGS.iter().for_each(|row| page.push_str(&setting(row))),
@@ -176,7 +180,7 @@ fn options(command: clap::Command) -> String {
 fn command(entry: &Entry) -> String {
     let mut roff = Roff::new();
     roff.control("SS", [format!("{} {}", entry.name, entry.usage).trim_end()]);
-    roff.text(inline(&format!("{}.", entry.about)));
+    roff.text(inline(&format!("{}.", entry.summary)));
     for paragraph in entry.help.split("\n\n") {
         roff.control("PP", []);
         roff.text(inline(&paragraph.replace('\n', " ")));

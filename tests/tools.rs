@@ -2,7 +2,7 @@
 
 mod support;
 
-use runner::command::COMMANDS;
+use runner::commands::COMMANDS;
 use runner::config::{KEYS, SETTINGS, SPECIAL};
 use runner::eval::{CONSTANTS, FUNCTIONS};
 use runner::syntax::KEYWORDS;
@@ -197,7 +197,7 @@ fn explain_knows_every_row_of_the_tables() {
     let keys = KEYS.iter().map(|row| ("key", row.name));
     let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
     let constants = CONSTANTS.iter().map(|row| ("name", row.name));
-    let commands = COMMANDS.iter().map(|row| ("command", row.name));
+    let commands = COMMANDS.entries.iter().map(|row| ("command", row.name));
     let words = KEYWORDS.iter().map(|row| ("", row.name));
     let sections = SPECIAL.iter().map(|row| ("section [", row.name));
     let rows = settings

@@ -1,0 +1,360 @@
+//! `check FILE…`: everything that is wrong with files and can be known without running them.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::commands::look::json;
+use crate::commands::run::{run_ini, supervise};
+use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
+use crate::eval::Value;
+use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
+use crate::graph::node::action;
+use crate::graph::report::{Report, Verdict};
+use crate::graph::resolve;
+use crate::graph::shortcuts::{self, SHORTCUTS};
+use crate::line::failure::Failure;
+use crate::line::run_file;
+use crate::line::scope::Scope;
+use crate::line::usage::{INCOMPLETE, Usage};
+use crate::line::word::{Line, Origin, Word};
+use crate::log;
+use crate::plan::address::configured_url;
+use crate::plan::{seating, supervised};
+use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "check",
+    usage: "[--format FORMAT] FILE...",
+    summary: "Finds what is wrong with files, without running them",
+    help: "\
+All problems of all files are shown: syntax, values that cannot be computed,
+unknown names even in expressions that nobody reads, unknown settings and
+settings of the wrong type or form even where nothing uses them, files that are
+missing, aliases and commands that do not resolve. A rule for several names is
+looked at as far as its value is the same for all of them. Warnings are for a
+doubled `=`, a setting that the same file overrides, a default (`name?`) that
+never applies in its file, and a setting that is read but set nowhere. The exit
+status is 1 if there are errors.
+
+A file for `supervise` is one whose first line says so, or whose first line that
+is no comment is a key with its value.
+
+With `--format json` each problem has a stable code, the severity, file, lines
+and columns (counted from 1, in characters), message, hint and further places.",
+    kind: EntryKind::Command {
+        options: Options::BeforeDashes,
+        arguments: |command| command.arg(format_option(&["text", "json"])),
+        resolve: |scope, arguments| {
+            let check = check(scope, arguments)?;
+            Ok(action(ENTRY.name, move || Ok(check.run())))
+        },
+    },
+};
+
+/// Errors in a file beyond which no more of its commands are looked at.
+const MOST_ERRORS: usize = 1000;
+
+/// Files that are checked.
+struct Check {
+    commands: Commands,
+    scope: Scope,
+    files: Vec<Word>,
+    as_json: bool,
+}
+
+fn check(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
+    arguments.line.words.append(&mut arguments.behind);
+    let mut files = vec![arguments.first("FILE")?];
+    files.append(&mut arguments.line.words);
+    Ok(Check {
+        as_json: arguments.format() == "json",
+        commands: arguments.commands,
+        scope,
+        files,
+    })
+}
+
+impl Check {
+    /// Checks the files and prints what is wrong with them.
+    fn run(&self) -> ExitCode {
+        let mut problems: Vec<Diagnostic> = Vec::new();
+        // What stands in a layer below, or in a file that several include, is said once.
+        let mut known = HashSet::new();
+        for file in &self.files {
+            let found = problems_of(self.commands, &self.scope, file);
+            problems.extend(found.into_iter().filter(|one| known.insert(described(one))));
+        }
+        let text = match self.as_json {
+            false => self.text(&problems),
+            true => {
+                let mut lines = Lines::default();
+                let object = |one| object(one, &mut lines);
+                let problems: Vec<Json> = problems.iter().map(object).collect();
+                json::document(&json!({ "problems": problems }))
+            }
+        };
+        let errors = count(&problems, Severity::Error);
+        let verdict = match errors {
+            0 => Verdict::Well,
+            _ => Verdict::Badly,
+        };
+        Report { text, verdict }.run()
+    }
+
+    /// The problems as they are always drawn, and how many there are.
+    fn text(&self, problems: &[Diagnostic]) -> String {
+        let mut text = String::new();
+        if !problems.is_empty() {
+            text = render_all(problems, log::colour_on(&std::io::stdout()));
+            text.push('\n');
+        }
+        let files = number(self.files.len(), "file");
+        // Writing to a string does not fail.
+        let _ = match problems {
+            [] => writeln!(text, "{files}: no problems"),
+            _ => writeln!(
+                text,
+                "{files}: {}, {}",
+                number(count(problems, Severity::Error), "error"),
+                number(count(problems, Severity::Warning), "warning")
+            ),
+        };
+        text
+    }
+}
+
+fn count(problems: &[Diagnostic], severity: Severity) -> usize {
+    let same = problems.iter().filter(|one| one.severity == severity);
+    same.count()
+}
+
+fn number(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+fn described(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
+    let place = problem.labels.first().map(|label| &label.place);
+    let place = place.map(|place| (place.source.name.clone(), place.span.start));
+    (problem.message.clone(), place)
+}
+
+/// Everything that is wrong with a file over the layers below it.
+fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic> {
+    let file = run_file::run_file(scope, word);
+    let keys = config::format(&file.path) == Some(config::Format::Keys);
+    let mut layers = scope.layers.clone();
+    if keys {
+        layers = run_file::defaults(layers);
+        layers.push(Layer::Keys(file.path.clone()));
+    } else {
+        layers.push(Layer::File(file.path.clone()));
+    }
+    let inspection = Configuration::inspect(&layers);
+    // What is to be supervised needs one.
+    let complete = !inspection.configuration.is_wrong(PID_FILE);
+    let mut problems = inspection.problems;
+    let scope = Scope {
+        layers,
+        configuration: Rc::new(inspection.configuration),
+        file: Some(file),
+    };
+    problems.extend(missing(&scope.configuration));
+    problems.extend(unread(&scope));
+    let mut errors = count(&problems, Severity::Error);
+    for name in shortcuts::defined(&scope.configuration) {
+        if errors >= MOST_ERRORS {
+            break;
+        }
+        let found = shortcut(commands, &scope, &name, complete);
+        errors += count(&found, Severity::Error);
+        problems.extend(found);
+    }
+    problems.extend(match keys {
+        true => kept_running(commands, &scope, complete),
+        false => application(commands, &scope, complete),
+    });
+    sort_by_place(&mut problems);
+    problems
+}
+
+/// Files that settings name and that are not there.
+fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
+    let complain = |name: &str, what: &str, path: &std::path::Path| {
+        let message = format!("there is no {what} `{}`", path.display());
+        let mut mistake = configuration.complain(name, message, None);
+        mistake.code = "setting/missing";
+        mistake
+    };
+    let mut problems = Vec::new();
+    if let Some(folder) = configuration
+        .path("runner.tmp")
+        .filter(|path| !path.is_dir())
+    {
+        problems.push(complain("runner.tmp", "folder", &folder));
+    }
+    // Without a `/` it is looked for in `PATH`, which is another one where it is run.
+    let program = configuration
+        .text("runner.python")
+        .filter(|text| text.contains('/'));
+    let program = program.and_then(|_| configuration.path("runner.python"));
+    if let Some(program) = program.filter(|path| !path.exists()) {
+        problems.push(complain("runner.python", "program", &program));
+    }
+    problems
+}
+
+/// What is wrong with settings that may not be read by what the file runs.
+fn unread(scope: &Scope) -> Vec<Diagnostic> {
+    let url = configured_url(scope).err();
+    let status = seating::socket(scope).err();
+    let mut problems = supervised::mistakes(scope);
+    problems.extend(supervised::command(scope).err());
+    for failure in url.into_iter().chain(status) {
+        if let Failure::Mistakes(Diagnostics(mistakes)) = failure {
+            problems.extend(mistakes);
+        }
+    }
+    problems
+}
+
+/// What is wrong with a name that files define.
+fn shortcut(commands: Commands, scope: &Scope, name: &str, complete: bool) -> Vec<Diagnostic> {
+    let property = format!("{SHORTCUTS}{name}");
+    match scope.configuration.get(&property) {
+        // Switched off, or wrong itself, which is said already.
+        Ok(None | Some(Value::None)) | Err(_) => return Vec::new(),
+        Ok(Some(_)) => {}
+    }
+    let line = || Line {
+        words: vec![Word {
+            exact: name.into(),
+            text: name.to_owned(),
+            origin: Origin::Property(property.as_str().into()),
+        }],
+        ..Line::default()
+    };
+    if let Err(failure) = resolve::expands(commands, scope, line()) {
+        return unresolved(scope, &property, failure);
+    }
+    match complete.then(|| resolve::command(commands, scope.clone(), line())) {
+        // What a name lacks is typed behind it.
+        Some(Err(failure)) if is_incomplete(&failure) => Vec::new(),
+        Some(Err(failure)) => unresolved(scope, &property, failure),
+        Some(Ok(_)) | None => Vec::new(),
+    }
+}
+
+/// What is wrong with the command that a file runs, if it runs one.
+fn application(commands: Commands, scope: &Scope, complete: bool) -> Vec<Diagnostic> {
+    let Ok(Some(value)) = scope.configuration.get(run_ini::APP) else {
+        return Vec::new();
+    };
+    if value == Value::None || !complete {
+        return Vec::new();
+    }
+    match resolve::run_value(
+        commands,
+        scope.clone(),
+        run_ini::APP,
+        value,
+        run_file::line(scope),
+    ) {
+        Ok(_) => Vec::new(),
+        Err(failure) => unresolved(scope, run_ini::APP, failure),
+    }
+}
+
+/// What is wrong with the command that a file for `supervise` keeps running.
+fn kept_running(commands: Commands, scope: &Scope, complete: bool) -> Vec<Diagnostic> {
+    let settings = &scope.configuration;
+    let needed = settings.text(COMMAND).is_some() && settings.path(PID_FILE).is_some();
+    if !needed || !complete {
+        return Vec::new();
+    }
+    match supervise::of_keys(commands, scope.clone(), run_file::line(scope)) {
+        Ok(_) => Vec::new(),
+        Err(failure) => unresolved(scope, COMMAND, failure),
+    }
+}
+
+/// Whether nothing is wrong with a command but that it lacks words.
+fn is_incomplete(failure: &Failure) -> bool {
+    match failure {
+        Failure::Usage(usage) => usage.mistake.code == INCOMPLETE,
+        Failure::Mistakes(Diagnostics(mistakes)) => {
+            mistakes.iter().all(|mistake| mistake.code == INCOMPLETE)
+        }
+        Failure::Help(_) | Failure::World(_) => false,
+    }
+}
+
+/// Problems with a command, at the property that holds it.
+fn unresolved(scope: &Scope, property: &str, failure: Failure) -> Vec<Diagnostic> {
+    let at_property = |code: &'static str, message: String| {
+        let mut mistake = scope.configuration.complain(property, message, None);
+        mistake.code = code;
+        mistake
+    };
+    let incomplete = is_incomplete(&failure);
+    match failure {
+        Failure::Mistakes(Diagnostics(mistakes)) if incomplete => {
+            mistakes.into_iter().map(Diagnostic::warning).collect()
+        }
+        Failure::Mistakes(Diagnostics(mistakes)) => mistakes
+            .into_iter()
+            .map(|mut mistake| {
+                if mistake.labels.is_empty() {
+                    let hint = mistake.hint.take();
+                    mistake = at_property(mistake.code, mistake.message).with_hint_if(hint);
+                }
+                if ["setting/value", "command/line"].contains(&mistake.code) {
+                    mistake.code = "name/command";
+                }
+                mistake
+            })
+            .collect(),
+        Failure::Usage(usage) => {
+            let Usage { mistake, .. } = *usage;
+            let placed = at_property("type/command", mistake.message).with_hint_if(mistake.hint);
+            match incomplete {
+                true => vec![placed.warning()],
+                false => vec![placed],
+            }
+        }
+        // An alias for help is one that works.
+        Failure::Help(_) => Vec::new(),
+        Failure::World(error) => vec![at_property("name/command", format!("{error:#}"))],
+    }
+}
+
+/// A problem for other programs.
+fn object(problem: &Diagnostic, lines: &mut Lines) -> Json {
+    let mut object = Map::new();
+    let severity = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    object.insert("code".to_owned(), json!(problem.code));
+    object.insert("severity".to_owned(), json!(severity));
+    if let Some(label) = problem.labels.first() {
+        json::place(&mut object, &label.place, lines);
+    }
+    object.insert("message".to_owned(), json!(problem.message));
+    object.insert("hint".to_owned(), json!(problem.hint));
+    let related = problem.labels.iter().skip(1).map(|label| {
+        let mut related = Map::new();
+        json::place(&mut related, &label.place, lines);
+        related.insert("message".to_owned(), json!(label.text));
+        Json::Object(related)
+    });
+    object.insert("related".to_owned(), related.collect());
+    Json::Object(object)
+}

@@ -1,0 +1,99 @@
+//! `graph FILE`: shows what a file runs, as an indented tree or a picture.
+
+use crate::commands::look::drawing;
+use crate::commands::run::{run_ini, supervise};
+use crate::config;
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
+use crate::graph::node::{Branch, Node, Task};
+use crate::graph::report::print;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::supervisor::supervision::Supervision;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "graph",
+    usage: "FILE [--format FORMAT] [ARGS]...",
+    summary: "Shows what a file would run, as a tree, without running it",
+    help: "\
+The command, its gateway with the socket URL, the adapter and the application,
+each with the file and line that it comes from. FORMAT is `tree` for reading,
+`dot` for Graphviz, `json`, or `svg`, a picture for browsers.",
+    kind: EntryKind::Command {
+        options: Options::BeforeWords,
+        arguments: |command| command.arg(format_option(FORMATS)),
+        resolve: |scope, mut arguments| {
+            let format = format(&mut arguments)?;
+            let node = resolve(scope, arguments)?;
+            Ok(Box::new(Graph { node, format }))
+        },
+    },
+};
+
+/// What the file that the first word names runs.
+fn resolve(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure> {
+    let file = arguments.line.words.first().map(|word| scope.path(word));
+    match file.and_then(|file| config::format(&file)) {
+        Some(config::Format::Keys) => Ok(Box::new(supervise::resolve(scope, arguments)?)),
+        Some(config::Format::Ini) | None => Ok(Box::new(run_ini::resolve(scope, arguments)?)),
+    }
+}
+
+/// The formats by name, the default first.
+const FORMATS: &[&str] = &["tree", "dot", "json", "svg"];
+
+/// What a graph becomes.
+type Drawing = fn(&[Branch]) -> String;
+
+/// A file that is shown, not run.
+struct Graph {
+    /// What the file runs: `runIni` or `supervise`.
+    node: Box<dyn Node>,
+    format: Drawing,
+}
+
+/// The format that is wanted: before the file's name, or right behind it. What follows belongs to the file.
+fn format(arguments: &mut Arguments) -> Result<Drawing, Failure> {
+    let words = &mut arguments.line.words;
+    let second = words
+        .get(1)
+        .map(|word| word.text.clone())
+        .unwrap_or_default();
+    let behind = if second == "--format" {
+        let value = words.get(2).map(|word| word.text.clone());
+        words.drain(1..words.len().min(3));
+        Some(value.ok_or_else(|| arguments.missing("FORMAT"))?)
+    } else {
+        let value = second.strip_prefix("--format=").map(str::to_owned);
+        if value.is_some() {
+            words.remove(1);
+        }
+        value
+    };
+    let name = behind.unwrap_or_else(|| arguments.format().to_owned());
+    match name.as_str() {
+        "tree" => Ok(drawing::text),
+        "dot" => Ok(drawing::dot),
+        "json" => Ok(drawing::json),
+        "svg" => Ok(drawing::svg),
+        _ => {
+            let hint = format!("the formats are `{}`", FORMATS.join("`, `"));
+            Err(arguments.wrong(format!("there is no format `{name}`"), Some(hint)))
+        }
+    }
+}
+
+impl Node for Graph {
+    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        Ok(Task::Run(Box::new(|| {
+            let mut tree = Vec::new();
+            self.node.draw_file(0, &mut tree);
+            Ok(print(&(self.format)(&tree)))
+        })))
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, ENTRY.name));
+        self.node.draw_file(depth + 1, tree);
+    }
+}

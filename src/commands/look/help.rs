@@ -1,0 +1,116 @@
+//! `help`, `--help`, and usage: what can be run.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::config::Configuration;
+use crate::graph::entry::{
+    Arguments, Commands, Entry, EntryKind, Options, clap_command, no_options,
+};
+use crate::graph::node::action;
+use crate::graph::report;
+use crate::graph::{resolve, shortcuts};
+use crate::line::failure::{Failure, WRONG_USAGE};
+use crate::line::program_options;
+use crate::line::scope::Scope;
+use crate::line::word::Line;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "help",
+    usage: "[NAME]",
+    summary: "Prints help for all names that can be run, or for one of them",
+    help: "\
+Names that configuration files define are shown with what they stand for.",
+    kind: EntryKind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| {
+            let text = asked_for(&scope, arguments)?;
+            Ok(action(ENTRY.name, move || Ok(report::print(&text))))
+        },
+    },
+};
+
+fn asked_for(scope: &Scope, mut arguments: Arguments) -> Result<String, Failure> {
+    let commands = arguments.commands;
+    if arguments.line.words.is_empty() {
+        return Ok(text(commands, Some(&scope.configuration)));
+    }
+    let word = arguments.first("NAME")?;
+    arguments.finish()?;
+    let line = Line {
+        words: vec![word],
+        ..Line::default()
+    };
+    let entry = resolve::built_in(commands, scope, line)?;
+    Ok(clap_command(entry).render_help().to_string())
+}
+
+/// Usage, options and all names; those of configuration files too, if they could be read.
+#[must_use]
+pub fn text(commands: Commands, configuration: Option<&Configuration>) -> String {
+    let mut text = program_options::command().render_help().to_string();
+    let shortcuts = configuration.map(shortcuts::shortcuts).unwrap_or_default();
+    // A name that is defined anew is shown with its new meaning.
+    let built_in = commands
+        .entries
+        .iter()
+        .filter(|entry| shortcuts.iter().all(|shortcut| shortcut.name != entry.name))
+        .map(|entry| (entry.name, entry.summary));
+    let defined = shortcuts
+        .iter()
+        .map(|shortcut| (shortcut.name.as_str(), shortcut.about.as_str()));
+    text.push_str("\nNames:\n");
+    table(&mut text, &built_in.collect::<Vec<_>>());
+    if !shortcuts.is_empty() {
+        text.push_str("\nNames from configuration files:\n");
+        table(&mut text, &defined.collect::<Vec<_>>());
+    }
+    text.push_str("\n`runner help NAME` says more about a name.\n");
+    text
+}
+
+/// Two columns.
+pub fn table(text: &mut String, rows: &[(&str, &str)]) {
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or_default();
+    for (name, about) in rows {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {name:width$}  {about}");
+    }
+}
+
+/// `--help`: works with configuration files that do not, too, and says what is wrong with them.
+#[must_use]
+pub fn print(commands: Commands, scope: Result<Scope, Failure>) -> ExitCode {
+    let status = report::print(&text_of(commands, &scope));
+    match scope {
+        Ok(_) => status,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// `runner` alone: the same on standard error, as wrong usage.
+#[must_use]
+pub fn complain(commands: Commands, scope: Result<Scope, Failure>) -> ExitCode {
+    // Nobody reads it: the exit status has to do.
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(text_of(commands, &scope).as_bytes());
+    match scope {
+        Ok(_) => ExitCode::from(WRONG_USAGE),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn text_of(commands: Commands, scope: &Result<Scope, Failure>) -> String {
+    text(
+        commands,
+        scope.as_ref().ok().map(|scope| &*scope.configuration),
+    )
+}

@@ -1,0 +1,189 @@
+//! The master that a word means: one that runs somewhere, and takes orders on its control socket.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use serde_json::Value as Json;
+
+use crate::commands::run::{run_ini, supervise};
+use crate::config::{self, Format, PID_FILE};
+use crate::graph::entry::Arguments;
+use crate::graph::node::Supervised;
+use crate::line::failure::Failure;
+use crate::line::run_file::{read, run_file};
+use crate::line::scope::Scope;
+use crate::line::word::Word;
+use crate::plan::identity::Identity;
+use crate::plan::seating::{STATUS_URL, socket};
+use crate::supervisor::control::beside;
+use crate::supervisor::control::client::Client;
+use crate::supervisor::control::order::{Answer, Order};
+use crate::supervisor::seat::why_unreachable;
+use crate::supervisor::trust::Trust;
+
+/// A master, running or not.
+#[derive(Clone, Debug)]
+pub struct NamedMaster {
+    /// As the user named it.
+    shown: String,
+    /// Where its control socket may be: one can be run with a pid file and without.
+    sockets: Vec<ControlSocket>,
+}
+
+/// Where a control socket may be.
+#[derive(Clone, Debug)]
+struct ControlSocket {
+    socket: PathBuf,
+    /// Who may listen there, for an order to be given.
+    trust: Trust,
+}
+
+impl ControlSocket {
+    /// That of a master which is to be the user with this number, if it is.
+    fn new(socket: PathBuf, user: Option<u32>) -> Self {
+        let trust = Trust::of_folder(&socket).and(user);
+        Self { socket, trust }
+    }
+}
+
+/// The master that the first word means, or, if there is none, the settings. Whether it runs is another question.
+///
+/// # Errors
+/// There is no such file, it has mistakes, or says nothing of a master; wrong usage.
+pub fn named(scope: Scope, mut arguments: Arguments) -> Result<NamedMaster, Failure> {
+    if arguments.line.words.is_empty() {
+        let sockets = sockets(&scope)?;
+        return match sockets.first() {
+            Some(first) => Ok(NamedMaster {
+                shown: first.socket.display().to_string(),
+                sockets,
+            }),
+            None => Err(arguments.missing("FILE")),
+        };
+    }
+    let word = arguments.first("FILE")?;
+    arguments.finish()?;
+    Ok(NamedMaster {
+        shown: word.text.clone(),
+        sockets: sockets_of(scope, word, arguments)?,
+    })
+}
+
+/// Where the control socket may be of the master that a word means.
+fn sockets_of(
+    scope: Scope,
+    word: Word,
+    mut arguments: Arguments,
+) -> Result<Vec<ControlSocket>, Failure> {
+    if let Some(path) = word.text.strip_prefix("unix:") {
+        let socket = scope.folder(&word.origin).join(path);
+        return Ok(vec![ControlSocket::new(socket, Identity::user(&scope))]);
+    }
+    let path = scope.path(&word);
+    if let Some(socket) = at(&path) {
+        return Ok(vec![ControlSocket::new(socket, Identity::user(&scope))]);
+    }
+    if config::format(&path) == Some(Format::Keys) {
+        let file = run_file(&scope, &word);
+        return sockets(&supervise::read(scope, file)?);
+    }
+    let found = sockets(&read(scope.clone(), &word)?)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let shown = word.text.clone();
+    // It may run another file, which says it.
+    arguments.line.words = vec![word];
+    let found = run_ini::resolve(scope, arguments);
+    match found.as_ref().map(|file| file.node.supervised()) {
+        Ok(Some(Supervised {
+            scope, supervision, ..
+        })) => {
+            let socket = beside(&supervision.seat.pid_file);
+            Ok(vec![ControlSocket::new(socket, Identity::user(scope))])
+        }
+        Ok(None) | Err(_) => Err(Failure::mistake(
+            format!("`{shown}` does not say how its master can be reached"),
+            Some(format!(
+                "set `{STATUS_URL} = 'unix:PATH'`, or name a pid file"
+            )),
+        )),
+    }
+}
+
+/// Where the control socket may be of a master with these settings.
+fn sockets(scope: &Scope) -> Result<Vec<ControlSocket>, Failure> {
+    let pid_file = scope.configuration.path(PID_FILE);
+    let beside_it = pid_file.map(|path| beside(&path));
+    let user = Identity::user(scope);
+    let all = beside_it.into_iter().chain(socket(scope)?);
+    Ok(all.map(|socket| ControlSocket::new(socket, user)).collect())
+}
+
+/// The control socket of a file that is one, or that is a pid file.
+fn at(path: &Path) -> Option<PathBuf> {
+    let pid_file = || Some(beside(path));
+    let Ok(found) = std::fs::metadata(path) else {
+        // That of a master that has ended is gone.
+        return match path.extension().is_some_and(|ending| ending == "pid") {
+            true => pid_file(),
+            false => None,
+        };
+    };
+    if found.file_type().is_socket() {
+        return Some(path.to_owned());
+    }
+    if !found.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    // What is longer than a number is none.
+    File::open(path)
+        .and_then(|file| file.take(32).read_to_string(&mut text))
+        .ok()?;
+    let number = text.trim();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    match is_number {
+        true => pid_file(),
+        false => None,
+    }
+}
+
+impl NamedMaster {
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer.
+    pub fn connect(&self) -> anyhow::Result<Client> {
+        for place in &self.sockets {
+            if let Some(client) = Client::connect(&place.socket, place.trust)? {
+                return Ok(client);
+            }
+        }
+        let mut sockets = self.sockets.iter().map(|place| &place.socket);
+        let why = sockets.find_map(|socket| why_unreachable(socket));
+        Err(why.unwrap_or_else(|| anyhow!("`{}` is not running", self.shown)))
+    }
+
+    /// Gives an order and waits until it is obeyed; what there is to say then.
+    ///
+    /// # Errors
+    /// It does not run, does not answer, or cannot obey.
+    pub fn order(&self, order: Order) -> anyhow::Result<Json> {
+        match self.connect()?.ask(order)? {
+            Some(Answer::Done(done)) => Ok(done),
+            Some(Answer::Refused(reason)) => Err(anyhow!(reason)),
+            Some(Answer::Sockets(_)) => Err(anyhow!("the master's answer makes no sense")),
+            None => Err(anyhow!("`{}` has ended", self.shown)),
+        }
+    }
+
+    /// As the user named it.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+}

@@ -1,0 +1,112 @@
+//! `status FILE`: how a running server is.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use clap::{Arg, ArgAction};
+use serde_json::Value as Json;
+
+use crate::commands::look::json;
+use crate::commands::master::named::{NamedMaster, named};
+use crate::commands::master::{live_status, status_text};
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
+use crate::graph::node::action;
+use crate::graph::report::print;
+use crate::line::failure::Failure;
+use crate::supervisor::control::order::Order;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "status",
+    usage: "[--format FORMAT | --watch] [FILE]",
+    summary: "Shows how a running server is: its workers, requests and queue",
+    help: "\
+FILE is what the server was started with: a file for `supervise`, or one that
+sets `runner.supervise.pid_file` or `runner.status.url`; or its pid file; or its
+control socket. Without FILE, what `-c` and `PEAK_CONFIG` set counts. The server
+answers at once, even if all of its workers are busy. The exit status is 1 if it
+is not running.
+
+With `--format json`, times are seconds, and moments (`started`, `at`, `until`)
+seconds since 1970. `version`, `pid`, `state` (`serving`, `reloading`,
+`stopping`), `started`, `uptime` and `sockets` are about the master.
+`connections` has those that are `open`, those of them that are `idle`, and how
+many there may be at `most`. Each of the `workers` has `id`, `pid`, `state` (`starting`, `idle`, `busy`; `doomed`: on a
+request that is overdue; `leaving`), `age`, `requests` (answered so far), `rss`
+(its memory in bytes), and `current`, the request that each of its threads is
+on: `method`, `path`, `age`. Each of the `programs` that are kept running has
+`command`, `state` (`starting`, `running`, `waiting`), `pid` and `age` while it
+runs, `wait` and `early_ends` while it waits to be started again. `queue` has the
+`length` and the age of the `oldest` request that waits. `delivering` is the
+number of responses that are made and not yet taken by their clients, which no
+worker waits for. `totals` has `requests`, those answered `bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
+workers `deaths` and `recycled`. `back_off` says `until` when no worker is
+started after so many `early_deaths`. `failures` are the last things that went
+wrong: `at`, `what`. Totals and failures are those of the master, over all
+reloads; one that takes the place of another, in a warm restart or because
+`runner` was replaced, begins anew.",
+    kind: EntryKind::Command {
+        options: Options::BeforeDashes,
+        arguments: options,
+        resolve: |scope, arguments| {
+            let look = look(&arguments)?;
+            let master = named(scope, arguments)?;
+            Ok(action(ENTRY.name, move || show(&master, look)))
+        },
+    },
+};
+
+fn options(command: clap::Command) -> clap::Command {
+    command.arg(format_option(&["text", "json"])).arg(
+        Arg::new("watch")
+            .short('w')
+            .long("watch")
+            .help("Show it again each second, until q or Ctrl-C is pressed")
+            .action(ArgAction::SetTrue),
+    )
+}
+
+/// How a status is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Text,
+    Json,
+    Watch,
+}
+
+fn look(arguments: &Arguments) -> Result<Look, Failure> {
+    let as_json = arguments.format() == "json";
+    match (as_json, arguments.options.get_flag("watch")) {
+        (false, false) => Ok(Look::Text),
+        (true, false) => Ok(Look::Json),
+        (false, true) => Ok(Look::Watch),
+        (true, true) => Err(arguments.wrong("`--watch` shows text, not JSON", None)),
+    }
+}
+
+/// Asks the master, and shows what it says.
+fn show(master: &NamedMaster, look: Look) -> Result<ExitCode, Failure> {
+    match look {
+        Look::Text => Ok(print(&text(master, None)?)),
+        Look::Json => {
+            let status: Json = master.order(Order::Status)?;
+            Ok(print(&json::document(&status)))
+        }
+        Look::Watch => {
+            // If it does not run at all, the message needs no screen of its own.
+            master.connect()?;
+            let master = master.clone();
+            Ok(live_status::run(move |width| text(&master, width))?)
+        }
+    }
+}
+
+/// A status as people read it, for a terminal that is so wide.
+fn text(master: &NamedMaster, width: Option<usize>) -> anyhow::Result<String> {
+    let status = serde_json::from_value(master.order(Order::Status)?)
+        .context("the master's answer makes no sense")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0.0, |since| since.as_secs_f64());
+    Ok(status_text::text(&status, now, width))
+}

@@ -1,0 +1,77 @@
+//! `import:package.module.object ARGS…`: calls a Python object as a program.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use anyhow::anyhow;
+
+use crate::graph::node::{Branch, Node, Task};
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::target::Target;
+use crate::line::word::Origin;
+use crate::plan::python::{python, python_arguments};
+use crate::supervisor::supervision::Supervision;
+
+/// What the Python process runs.
+const SCRIPT: &str = concat!(
+    include_str!("../../workers/python/start.py"),
+    "\n\n",
+    include_str!("../../workers/python/resolve.py"),
+    "\n\n",
+    include_str!("call.py")
+);
+
+/// A Python object that is called without arguments; its return value is the exit status.
+struct Call {
+    scope: Scope,
+    target: Target,
+    /// Where its name was written.
+    origin: Origin,
+    /// What it finds in `sys.argv`, behind the program's name.
+    arguments: Vec<OsString>,
+}
+
+/// A Python object, whose name was written at the origin, and its arguments.
+#[must_use]
+pub fn node(
+    scope: Scope,
+    target: Target,
+    origin: Origin,
+    arguments: Vec<OsString>,
+) -> Box<dyn Node> {
+    Box::new(Call {
+        scope,
+        target,
+        origin,
+        arguments,
+    })
+}
+
+impl Call {
+    /// Becomes that Python process, so that signals, the terminal and the exit status are its own.
+    fn run(&self) -> Result<ExitCode, Failure> {
+        let python = python(&self.scope, &self.origin)?;
+        let folders = self.scope.search_path(&self.origin);
+        let arguments = python_arguments(&self.scope, &self.target, self.arguments.clone());
+        let error = Command::new(&python)
+            .args(["-c", SCRIPT, self.target.as_str()])
+            .arg(folders.len().to_string())
+            .args(folders)
+            .args(arguments)
+            .exec();
+        Err(anyhow!("cannot run `{}`: {error}", python.display()).into())
+    }
+}
+
+impl Node for Call {
+    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        Ok(Task::Run(Box::new(|| self.run())))
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        let place = self.scope.place(&self.origin);
+        tree.push(Branch::written(depth, self.target.to_string(), place));
+    }
+}

@@ -1,0 +1,69 @@
+//! `CGI`: an application that a web server starts anew for each request.
+
+use crate::commands::run::fastcgi::{FastCgi, STANDARD_INPUT};
+use crate::gateway::socket::listener::is_listening;
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
+use crate::graph::node::{Branch, Node, Task, draw_application};
+use crate::graph::resolve;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::application::ApplicationName;
+use crate::plan::one_request::OneRequest;
+use crate::supervisor::supervision::Supervision;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "CGI",
+    usage: "NAME_OR_URL",
+    summary: "Answers one CGI request, or serves FastCGI on a socket it is given",
+    help: "\
+The request is read from the environment and standard input, the answer
+written to standard output. If standard input is a listening socket, it is the
+same as `FastCGI NAME_OR_URL`. Further arguments are ignored: web servers make
+them from the query (RFC 3875, section 4.4), so they are whatever a client
+wants them to be.",
+    kind: EntryKind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| Ok(Box::new(resolve(scope, arguments)?)),
+    },
+};
+
+/// An application that answers one request, or serves on standard input by FastCGI.
+struct Cgi {
+    scope: Scope,
+    application: ApplicationName,
+}
+
+fn resolve(scope: Scope, arguments: Arguments) -> Result<Cgi, Failure> {
+    if arguments.line.words.is_empty() {
+        return Err(arguments.missing("NAME_OR_URL"));
+    }
+    // The words behind the application may come from the client.
+    let (application, _) = resolve::application(arguments.commands, &scope, arguments.line)?;
+    Ok(Cgi { scope, application })
+}
+
+impl Node for Cgi {
+    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        // Where the system does not tell, standard input is no listening socket.
+        if !is_listening(std::io::stdin()).unwrap_or(false) {
+            let request = OneRequest::new(&self.scope, &self.application)?;
+            return Ok(Task::Answer(Box::new(request)));
+        }
+        let server = FastCgi {
+            scope: self.scope.clone(),
+            url: STANDARD_INPUT,
+            url_origin: None,
+            application: self.application.clone(),
+        };
+        server.plan(supervision)
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, ENTRY.name));
+        let gateway = "CGI on the environment and standard input";
+        tree.push(Branch::new(depth + 1, gateway));
+        draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+}

@@ -1,0 +1,120 @@
+//! `FastCGI`: an application behind a web server, by FastCGI.
+
+use crate::gateway::socket::activation;
+use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
+use crate::graph::node::{Branch, Node, Task, draw_application};
+use crate::graph::resolve;
+use crate::line::failure::Failure;
+use crate::line::scope::{DEFAULT, Scope};
+use crate::line::word::{Line, Origin};
+use crate::plan::Plan;
+use crate::plan::address::{take_socket_url, unless_passed};
+use crate::plan::application::ApplicationName;
+use crate::plan::application::Recipe;
+use crate::plan::gateway::{Audience, Gateway};
+use crate::plan::gateway_options;
+use crate::supervisor::supervision::Supervision;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "FastCGI",
+    usage: "[SOCKET_URL] NAME_OR_URL",
+    summary: "Serves an application by FastCGI, behind a web server",
+    help: "\
+SOCKET_URL is `tcp://host:port`, `unix:/path`, `fd.socket:NUMBER` or, for sockets
+that systemd passes, `fd.socket:NAME`. Without it, requests are accepted on all
+that systemd passes, or else on standard input (`fd.socket:stdin`), the socket
+that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
+SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
+SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
+what it is doing for each request.",
+    kind: EntryKind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| Ok(Box::new(resolve(scope, arguments)?)),
+    },
+};
+
+/// The socket that process managers hand over.
+pub const STANDARD_INPUT: SocketUrl = SocketUrl::Descriptor(Descriptor {
+    number: 0,
+    family: None,
+    protocol: None,
+});
+
+/// An application and where it is served by FastCGI.
+pub struct FastCgi {
+    /// The settings.
+    pub scope: Scope,
+    /// Where to listen.
+    pub url: SocketUrl,
+    /// Where that was written; `None` for standard input, which need not be.
+    pub url_origin: Option<Origin>,
+    /// The application.
+    pub application: ApplicationName,
+}
+
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
+    let (url, url_origin) = match take_socket_url(&scope, &mut arguments.line)? {
+        Some((url, origin)) => (unless_passed(url, &origin), Some(origin)),
+        None if activation::is_there() => (ALL_PASSED, None),
+        None => (STANDARD_INPUT, None),
+    };
+    if arguments.line.words.is_empty() {
+        return Err(arguments.missing("NAME_OR_URL"));
+    }
+    let line: Line = std::mem::take(&mut arguments.line);
+    let (application, rest) = resolve::application(arguments.commands, &scope, line)?;
+    arguments.line = rest;
+    arguments.finish()?;
+    Ok(FastCgi {
+        scope,
+        url,
+        url_origin,
+        application,
+    })
+}
+
+impl FastCgi {
+    /// The server that it is.
+    ///
+    /// # Errors
+    /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
+    pub fn plan(&self, supervision: Option<&Supervision>) -> Result<Task<'static>, Failure> {
+        let gateway = Gateway::FastCgi(gateway_options::fastcgi(&self.scope.configuration)?);
+        let plan = Plan::new(
+            &self.scope,
+            self.url.clone(),
+            gateway,
+            Audience::Nobody,
+            Recipe::of(&self.scope, &self.application, Vec::new())?,
+            supervision,
+        )?;
+        Ok(Task::Serve(Box::new(plan)))
+    }
+}
+
+impl Node for FastCgi {
+    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        self.plan(supervision)
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, ENTRY.name));
+        let origin = match &self.url_origin {
+            Some(origin) => self.scope.place(origin),
+            None => DEFAULT.to_owned(),
+        };
+        tree.push(Branch::written(
+            depth + 1,
+            format!("FastCGI on {}", self.url),
+            origin,
+        ));
+        draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+
+    fn supervisable(&self) -> Option<&Scope> {
+        Some(&self.scope)
+    }
+}

@@ -1,0 +1,104 @@
+//! `runIni FILE ARGS…`: runs the command that a file defines. It is what makes an INI file a program.
+
+use crate::config::{self, Format};
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
+use crate::graph::node::{Branch, Node, Supervised, Task};
+use crate::graph::resolve;
+use crate::line::failure::Failure;
+use crate::line::run_file::{enter, read, run_file};
+use crate::line::scope::{RunFile, Scope};
+use crate::line::word::{Origin, Word};
+use crate::supervisor::supervision::Supervision;
+use crate::syntax::quoted;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "runIni",
+    usage: "FILE [ARGS]...",
+    summary: "Runs the command that an INI file defines as `app`",
+    help: "\
+FILE is read over the layers below it, and the command in its
+`peak.running.app` (`app` for short) is run with ARGS. With `#!invoke runner
+runIni` or `#!/usr/bin/env -S runner runIni` as its first line, an executable
+file is a program of its own.",
+    kind: EntryKind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| Ok(Box::new(resolve(scope, arguments)?)),
+    },
+};
+
+/// The property that says what a file runs.
+pub const APP: &str = "peak.running.app";
+
+/// A file and what it runs.
+pub struct RunIni {
+    file: RunFile,
+    /// What it runs.
+    pub node: Box<dyn Node>,
+}
+
+/// Finds out what a file runs: the first word names it, the others are arguments.
+///
+/// # Errors
+/// There is no such file, it has mistakes, or it defines nothing that can be run.
+pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
+    let commands = arguments.commands;
+    let word = arguments.first("FILE")?;
+    let file = run_file(&scope, &word);
+    let mut line = arguments.line;
+    if config::format(&file.path) == Some(Format::Keys) {
+        let message = format!("{} is a file for `supervise`", quoted(&word.text));
+        let hint = format!("write `supervise {}`", word.text);
+        return Err(scope.mistake(&word.origin, message, Some(hint)));
+    }
+    enter(&scope, &mut line, &word, &file)?;
+    let scope = read(scope, &word)?;
+    let Some(value) = scope.get(APP)? else {
+        return Err(Failure::mistake(
+            format!("`{}` does not say what to run", file.written),
+            Some(
+                "add `app = commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])`"
+                    .to_owned(),
+            ),
+        ));
+    };
+    Ok(RunIni {
+        node: resolve::run_value(commands, scope, APP, value, line)?,
+        file,
+    })
+}
+
+/// The command itself, as if it had been written somewhere.
+#[must_use]
+pub fn word(origin: &Origin) -> Word {
+    Word {
+        text: ENTRY.name.to_owned(),
+        exact: ENTRY.name.into(),
+        origin: origin.clone(),
+    }
+}
+
+impl Node for RunIni {
+    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        self.node.task(supervision)
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, ENTRY.name));
+        self.draw_file(depth + 1, tree);
+    }
+
+    fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, &self.file.written));
+        self.node.draw(depth + 1, tree);
+    }
+
+    fn supervisable(&self) -> Option<&Scope> {
+        self.node.supervisable()
+    }
+
+    fn supervised(&self) -> Option<&Supervised> {
+        self.node.supervised()
+    }
+}

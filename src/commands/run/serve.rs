@@ -1,0 +1,178 @@
+//! `serve`: an application by HTTP.
+
+use std::ffi::OsString;
+
+use clap::Arg;
+
+use crate::gateway::socket::url::SocketUrl;
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
+use crate::graph::node::{Branch, Node, Task, draw_application};
+use crate::graph::resolve;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::word::Origin;
+use crate::plan::Plan;
+use crate::plan::address::{configured_url, override_url, take_socket_url, unless_passed};
+use crate::plan::application::ApplicationName;
+use crate::plan::application::Recipe;
+use crate::plan::gateway::{Audience, Gateway};
+use crate::plan::gateway_options;
+use crate::supervisor::supervision::Supervision;
+
+/// What stands behind `serve` and `launch`.
+pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "serve",
+    usage: USAGE,
+    summary: "Serves an application by HTTP",
+    help: "\
+It listens at `peak.tools.server.url` (`url` for short; any free port of
+localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`,
+`fd.socket:NUMBER`, or `fd.socket:NAME` for sockets that systemd passes; if it
+passes any, and no URL is on the command line, all of them. The options may
+stand anywhere before `--`, so that `./app.ini -p 9000` works. Once the
+application answers, its address is printed on standard error. SIGTERM and
+SIGINT let it finish what it is doing (for `runner.stop_timeout` at most); a
+second SIGINT ends it at once. SIGQUIT writes to the log what the application
+is doing for each request. Signals that mean nothing to it, such as SIGUSR1, do
+not end it.
+
+SIGHUP reads the files and the application anew. The new version is started
+beside the one that serves and takes its place once its workers are ready; if
+anything about it fails, the log says what, and the old one goes on. No
+connection is closed for it; a new `url` is served before the old one is given
+up. If `runner` itself was replaced, the new program takes over the sockets
+once it serves; unless systemd can be told so, the first process stays, without
+workers, passes signals on, and ends as the newest one does. (When a terminal is
+closed, SIGHUP ends what was started in it.)
+
+ARGS are the application's own arguments (Python's `sys.argv`).",
+    kind: EntryKind::Command {
+        options: Options::BeforeDashes,
+        arguments: options,
+        resolve: |scope, arguments| Ok(Box::new(resolve(scope, arguments, Audience::Log)?)),
+    },
+};
+
+/// An application and where it is served by HTTP.
+pub struct Serve {
+    scope: Scope,
+    audience: Audience,
+    url: SocketUrl,
+    /// Where the URL was written.
+    url_origin: Origin,
+    application: ApplicationName,
+    /// The application's own arguments.
+    arguments: Vec<OsString>,
+}
+
+/// Adds the options.
+#[must_use]
+pub fn options(command: clap::Command) -> clap::Command {
+    command
+        .arg(
+            Arg::new("port")
+                .short('p')
+                .long("port")
+                .value_name("PORT")
+                .help("Listen on this TCP port (0 for any free one)")
+                .value_parser(port),
+        )
+        .arg(
+            Arg::new("host")
+                .long("host")
+                .value_name("HOST")
+                .help("Listen on the addresses of this host (`*` for all)"),
+        )
+}
+
+/// The value of `-p`.
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| "a number from 0 to 65535".to_owned())
+}
+
+/// Finds out what is served where.
+///
+/// # Errors
+/// Wrong usage; no such application; a socket URL that is none.
+pub fn resolve(
+    scope: Scope,
+    mut arguments: Arguments,
+    audience: Audience,
+) -> Result<Serve, Failure> {
+    let written = take_socket_url(&scope, &mut arguments.line)?;
+    let (url, url_origin) = match written {
+        Some(written) => written,
+        None => configured_url(&scope)?,
+    };
+    let port = arguments.options.get_one::<u16>("port").copied();
+    let host = arguments.options.get_one::<String>("host").cloned();
+    let (url, url_origin) = match port.is_some() || host.is_some() {
+        true => (
+            override_url(url, port, host)
+                .map_err(|invalid| arguments.wrong(invalid.message, invalid.hint))?,
+            Origin::CommandLine,
+        ),
+        false => (unless_passed(url, &url_origin), url_origin),
+    };
+    if arguments.line.words.is_empty() {
+        return Err(arguments.missing("NAME_OR_URL"));
+    }
+    let line = std::mem::take(&mut arguments.line);
+    let (application, rest) = resolve::application(arguments.commands, &scope, line)?;
+    arguments.line = rest;
+    arguments.finish()?;
+    Ok(Serve {
+        scope,
+        audience,
+        url,
+        url_origin,
+        application,
+        arguments: arguments
+            .behind
+            .into_iter()
+            .map(|word| word.exact)
+            .collect(),
+    })
+}
+
+impl Node for Serve {
+    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        let gateway = Gateway::Http(gateway_options::http(
+            &self.scope.configuration,
+            self.audience,
+        ));
+        let plan = Plan::new(
+            &self.scope,
+            self.url.clone(),
+            gateway,
+            self.audience,
+            Recipe::of(&self.scope, &self.application, self.arguments.clone())?,
+            supervision,
+        )?;
+        Ok(Task::Serve(Box::new(plan)))
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        let name = match self.audience {
+            Audience::Browser => "launch",
+            Audience::Log | Audience::Nobody => ENTRY.name,
+        };
+        tree.push(Branch::new(depth, name));
+        let origin = self.scope.place(&self.url_origin);
+        tree.push(Branch::written(
+            depth + 1,
+            format!("HTTP on {}", self.url),
+            origin,
+        ));
+        draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+
+    fn supervisable(&self) -> Option<&Scope> {
+        // A browser is for one person, who is there.
+        (self.audience == Audience::Log).then_some(&self.scope)
+    }
+}

@@ -1,0 +1,294 @@
+//! `supervise FILE ARGS…`: an application kept running by one master.
+
+use std::time::Duration;
+
+use crate::commands::run::run_ini;
+use crate::config::{self, COMMAND, Format, Layer, PID_FILE};
+use crate::gateway::socket::url::SocketUrl;
+use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_options};
+use crate::graph::node::{Branch, KeptRunning, Node, Supervised, Task};
+use crate::graph::{resolve, shortcuts};
+use crate::line::failure::Failure;
+use crate::line::run_file::{defaults, enter, run_file, with_defaults};
+use crate::line::scope::{RunFile, Scope};
+use crate::line::target::SCHEME;
+use crate::line::word::{Line, Origin, Word};
+use crate::plan::Plan;
+use crate::plan::application::Recipe;
+use crate::plan::gateway::{Audience, Gateway};
+use crate::plan::gateway_options;
+use crate::plan::supervised::{PROGRAMS, command, program, supervision};
+use crate::supervisor::supervision::{SideProgram, Supervision};
+use crate::syntax::quoted;
+
+/// The table's row.
+pub const ENTRY: Entry = Entry {
+    name: "supervise",
+    usage: "[FILE | NAME] [ARGS]...",
+    summary: "Keeps an application running, with one master and a pid file",
+    help: "\
+FILE has a key and a value a line, of which `Command` and `PidFile` are needed;
+runner.supervise(5) describes them. With `#!invoke runner supervise` or
+`#!/usr/bin/env -S runner supervise` as its first line, an executable file is a
+program of its own. FILE may be an INI file, too: what its `app` runs is
+supervised, as its settings `runner.supervise.*` say. So it is with the name of
+a command: `supervise serve WSGI import:my_app.application`; and without any,
+`runner.supervise.command` counts. ARGS are appended to the command, which is
+`serve`, `FastCGI`, a name or a file that stands for one of these, or `exec:`
+and a program.
+
+Starting the same file again is a warm restart: the new master gets ready, takes
+over the sockets of the old one, and tells it to finish what it is doing and
+end. SIGTERM and SIGINT end the master gracefully, SIGHUP reloads the file and
+the application.",
+    kind: EntryKind::Command {
+        options: Options::BeforeWords,
+        arguments: no_options,
+        resolve: |scope, arguments| Ok(Box::new(resolve(scope, arguments)?)),
+    },
+};
+
+/// What stands before a program that is no application.
+const EXEC: &str = "exec:";
+
+/// Something that is supervised, as a command.
+pub struct Supervise {
+    /// The file of keys that says how, if there is one.
+    file: Option<RunFile>,
+    supervised: Supervised,
+}
+
+/// Finds out what is supervised, and how.
+///
+/// # Errors
+/// There is no such file or command, it has mistakes, or it cannot be supervised.
+pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Supervise, Failure> {
+    let commands = arguments.commands;
+    let mut line = std::mem::take(&mut arguments.line);
+    let first = line.words.first();
+    let named = first.filter(|word| !is_command(commands, &scope, word));
+    let Some(word) = named.cloned() else {
+        let scope = with_defaults(scope)?;
+        if line.words.is_empty() {
+            if scope.get(COMMAND)?.is_none() {
+                return Err(arguments.missing("FILE"));
+            }
+            prepend(&mut line, command(&scope)?);
+        }
+        return supervised(commands, scope, None, line);
+    };
+    line.words.remove(0);
+    let file = run_file(&scope, &word);
+    if !file.path.exists() && shortcuts::is_nearly_one(commands, &scope, &word.text) {
+        return Err(shortcuts::unknown(commands, &scope, &word));
+    }
+    match config::format(&file.path) {
+        Some(Format::Ini) => {
+            prepend(&mut line, vec![run_ini::word(&word.origin), word]);
+            supervised(commands, with_defaults(scope)?, None, line)
+        }
+        Some(Format::Keys) | None => {
+            enter(&scope, &mut line, &word, &file)?;
+            of_keys(commands, read(scope, file)?, line)
+        }
+    }
+}
+
+/// What a file with keys, whose settings these are, keeps running with further words.
+///
+/// # Errors
+/// Its command has mistakes, or cannot be supervised.
+pub fn of_keys(commands: Commands, scope: Scope, mut line: Line) -> Result<Supervise, Failure> {
+    prepend(&mut line, command(&scope)?);
+    let file = scope.file.clone();
+    supervised(commands, scope, file, line)
+}
+
+/// Whether a word is the beginning of a command rather than the name of a file.
+fn is_command(commands: Commands, scope: &Scope, word: &Word) -> bool {
+    let text = word.text.as_str();
+    let known =
+        || commands.find(text).is_some() || shortcuts::is_defined(&scope.configuration, text);
+    text.starts_with(SCHEME) || text.starts_with(EXEC) || shortcuts::is_name(text) && known()
+}
+
+/// The settings of a file with keys over those that are in force.
+///
+/// # Errors
+/// There is no such file, or it has mistakes.
+pub fn read(scope: Scope, file: RunFile) -> Result<Scope, Failure> {
+    let mut layers = defaults(scope.layers);
+    layers.push(Layer::Keys(file.path.clone()));
+    Scope::load(layers, Some(file))
+}
+
+fn prepend(line: &mut Line, words: Vec<Word>) {
+    line.words.splice(0..0, words);
+}
+
+/// What a command line is once it is supervised.
+fn supervised(
+    commands: Commands,
+    scope: Scope,
+    file: Option<RunFile>,
+    mut line: Line,
+) -> Result<Supervise, Failure> {
+    let Some(first) = line.words.first().cloned() else {
+        // Only what is set has no words: who types none is told how it is used.
+        let message = "there is no command in it".to_owned();
+        return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
+    };
+    if let Some(rest) = first.text.strip_prefix(EXEC) {
+        line.words.remove(0);
+        if !rest.is_empty() {
+            let attached = Word {
+                text: rest.to_owned(),
+                exact: rest.into(),
+                origin: first.origin.clone(),
+            };
+            prepend(&mut line, vec![attached]);
+        }
+        let Some(program) = program(&scope, line.words) else {
+            let message = format!("`{EXEC}` lacks the name of a program");
+            let hint = format!("write `{EXEC} ./program ARGUMENTS`");
+            return Err(scope.mistake(&first.origin, message, Some(hint)));
+        };
+        let supervised = Supervised {
+            supervision: supervision(&scope)?,
+            what: KeptRunning::Program(program, first.origin),
+            scope,
+            has_keys: file.is_some(),
+        };
+        return Ok(Supervise { file, supervised });
+    }
+    if first.text.contains('/') && !first.text.contains(':') {
+        let path = scope.path(&first);
+        let message = if !path.exists() {
+            format!("there is no file {}", quoted(&first.text))
+        } else if config::format(&path) == Some(Format::Keys) {
+            let file = quoted(&first.text);
+            format!("{file} cannot be supervised: it is a file for `supervise` itself")
+        } else {
+            String::new()
+        };
+        if !message.is_empty() {
+            return Err(scope.mistake(&first.origin, message, None));
+        }
+        prepend(&mut line, vec![run_ini::word(&first.origin)]);
+    }
+    let node = resolve::command(commands, scope.clone(), line)?;
+    // An INI file that is to be supervised may say so itself.
+    let own = node.supervised().filter(|own| !own.has_keys);
+    if let Some(own) = own {
+        let has_keys = file.is_some();
+        let supervised = Supervised {
+            has_keys,
+            ..own.clone()
+        };
+        return Ok(Supervise { file, supervised });
+    }
+    let Some(inner) = node.supervisable() else {
+        let message = format!("{} cannot be supervised", quoted(&first.text));
+        let hint = "`serve`, `FastCGI`, what stands for one of them, and `exec: PROGRAM` can";
+        return Err(scope.mistake(&first.origin, message, Some(hint.to_owned())));
+    };
+    let supervised = Supervised {
+        scope: inner.clone(),
+        supervision: supervision(inner)?,
+        has_keys: file.is_some(),
+        what: KeptRunning::Application(node.into()),
+    };
+    Ok(Supervise { file, supervised })
+}
+
+impl Supervise {
+    /// Draws the command, below its file if that is drawn.
+    fn draw_command(&self, depth: usize, tree: &mut Vec<Branch>) {
+        let Supervised {
+            scope,
+            supervision,
+            what,
+            ..
+        } = &self.supervised;
+        let set = |name: &str| scope.place(&Origin::Property(name.into()));
+        let pid_file = format!("pid file {}", supervision.seat.pid_file.display());
+        tree.push(Branch::written(depth, pid_file, set(PID_FILE)));
+        for program in &supervision.programs {
+            let text = format!("program {program}");
+            tree.push(Branch::written(depth, text, set(PROGRAMS)));
+        }
+        match what {
+            KeptRunning::Program(program, origin) => {
+                let text = format!("program {program}");
+                tree.push(Branch::written(depth, text, scope.place(origin)));
+            }
+            KeptRunning::Application(node) => node.draw(depth, tree),
+        }
+    }
+}
+
+impl Node for Supervise {
+    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        let Supervised {
+            scope,
+            supervision,
+            what,
+            ..
+        } = &self.supervised;
+        match what {
+            KeptRunning::Application(node) => node.task(Some(supervision)),
+            KeptRunning::Program(program, _) => {
+                let plan = alone(scope, supervision.clone(), program.clone())?;
+                Ok(Task::Serve(Box::new(plan)))
+            }
+        }
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, ENTRY.name));
+        let mut below = depth + 1;
+        if let Some(file) = &self.file {
+            tree.push(Branch::new(below, &file.written));
+            below += 1;
+        }
+        self.draw_command(below, tree);
+    }
+
+    fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
+        let mut below = depth;
+        if let Some(file) = &self.file {
+            tree.push(Branch::new(below, &file.written));
+            below += 1;
+        }
+        tree.push(Branch::new(below, ENTRY.name));
+        self.draw_command(below + 1, tree);
+    }
+
+    fn supervised(&self) -> Option<&Supervised> {
+        Some(&self.supervised)
+    }
+}
+
+/// What is to be done for a program that is no application: a server that listens nowhere, and the program beside it.
+fn alone(
+    scope: &Scope,
+    mut supervision: Supervision,
+    program: SideProgram,
+) -> Result<Plan, Failure> {
+    let served = SideProgram {
+        is_served: true,
+        ..program
+    };
+    supervision.programs.insert(0, served);
+    // It gets no requests, so it is always idle.
+    supervision.lifetime.idle_timeout = Duration::ZERO;
+    let options = gateway_options::http(&scope.configuration, Audience::Nobody);
+    Plan::new(
+        scope,
+        SocketUrl::Nowhere,
+        Gateway::Http(options),
+        Audience::Nobody,
+        Recipe::Demo,
+        Some(&supervision),
+    )
+}

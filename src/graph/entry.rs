@@ -1,0 +1,252 @@
+//! The rows of the table of commands, and the words behind a command's name, taken apart by clap. Each word keeps the
+//! place where it was written.
+
+use std::ffi::OsString;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use crate::graph::node::Node;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::target::Target;
+use crate::line::usage::Usage;
+use crate::line::word::{Line, Origin, Word};
+
+/// A built-in name. Any layer of configuration can define it anew (`peak.running.shortcuts.NAME`).
+#[derive(Debug)]
+pub struct Entry {
+    /// The name.
+    pub name: &'static str,
+    /// What stands behind the name, for usage.
+    pub usage: &'static str,
+    /// What it does, in one line of at most 70 characters.
+    pub summary: &'static str,
+    /// What else there is to know, in paragraphs.
+    pub help: &'static str,
+    /// What the name can be used for.
+    pub kind: EntryKind,
+}
+
+/// What a built-in name can be used for.
+#[derive(Debug)]
+pub enum EntryKind {
+    /// It can be run.
+    Command {
+        /// Where its options may stand.
+        options: Options,
+        /// Adds its options.
+        arguments: fn(clap::Command) -> clap::Command,
+        /// Finds out what is to be run.
+        resolve: fn(Scope, Arguments) -> Result<Box<dyn Node>, Failure>,
+    },
+    /// It says what kind of application the name behind it is.
+    Adapter,
+    /// It is an application.
+    Application,
+}
+
+/// All that can be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Commands {
+    /// The built-in names, in the order in which they are shown.
+    pub entries: &'static [Entry],
+    /// What runs a Python object with arguments: `import:package.module.object ARGS…`. The object's name was written at
+    /// the origin.
+    pub call: fn(Scope, Target, Origin, Vec<OsString>) -> Box<dyn Node>,
+}
+
+impl Commands {
+    /// The row of a name.
+    #[must_use]
+    pub fn find(self, name: &str) -> Option<&'static Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+}
+
+/// The name under which clap keeps the words that are no options.
+pub const WORDS: &str = "words";
+
+/// The option that says how a command writes what it prints.
+const FORMAT: &str = "format";
+
+/// What stands behind a command's name.
+#[derive(Debug)]
+pub struct Arguments {
+    /// All commands.
+    pub commands: Commands,
+    /// The command.
+    pub entry: &'static Entry,
+    /// Its options.
+    pub options: ArgMatches,
+    /// The other words.
+    pub line: Line,
+    /// What stands behind a `--`, if the command's options may stand anywhere before it.
+    pub behind: Vec<Word>,
+}
+
+/// Where a command's options may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Options {
+    /// Before its first word only: the words behind it are another command's or the application's.
+    BeforeWords,
+    /// Anywhere before a `--`, so that `./app -p 9000` works through an alias.
+    BeforeDashes,
+}
+
+/// A command as clap, help and man page know it.
+#[must_use]
+pub fn clap_command(entry: &Entry) -> clap::Command {
+    let name = format!("runner {}", entry.name);
+    let command = clap::Command::new(entry.name)
+        .display_name(name.clone())
+        .bin_name(name.clone())
+        .about(entry.summary)
+        .after_help(entry.help)
+        .override_usage(usage(entry))
+        .disable_help_flag(true)
+        // What an alias says is overridden by what is typed behind it.
+        .args_override_self(true)
+        .arg(
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .help("Print help")
+                .action(ArgAction::HelpShort),
+        )
+        .arg(
+            Arg::new(WORDS)
+                .num_args(0..)
+                .hide(true)
+                .trailing_var_arg(options(entry) == Options::BeforeWords),
+        );
+    match entry.kind {
+        EntryKind::Command { arguments, .. } => arguments(command),
+        EntryKind::Adapter | EntryKind::Application => command,
+    }
+}
+
+/// How a command is used, in one line.
+fn usage(entry: &Entry) -> String {
+    let usage = format!("runner {} {}", entry.name, entry.usage);
+    usage.trim_end().to_owned()
+}
+
+fn options(entry: &Entry) -> Options {
+    match entry.kind {
+        EntryKind::Command { options, .. } => options,
+        EntryKind::Adapter | EntryKind::Application => Options::BeforeWords,
+    }
+}
+
+/// Takes the words behind a command's name apart.
+///
+/// # Errors
+/// Wrong usage, and `--help`.
+pub fn parse(
+    commands: Commands,
+    entry: &'static Entry,
+    mut line: Line,
+) -> Result<Arguments, Failure> {
+    let behind = match options(entry) {
+        Options::BeforeWords => Vec::new(),
+        Options::BeforeDashes => match line.words.iter().position(|word| word.text == "--") {
+            Some(dashes) => line.words.split_off(dashes).split_off(1),
+            None => Vec::new(),
+        },
+    };
+    let texts = line.words.iter().map(|word| word.text.clone());
+    let mut matches = clap_command(entry)
+        .no_binary_name(true)
+        .try_get_matches_from(texts)
+        .map_err(|error| Failure::of_options(error, &line.words, usage(entry)))?;
+    let mut given = std::mem::take(&mut line.words).into_iter();
+    line.words = matches
+        .remove_many::<String>(WORDS)
+        .into_iter()
+        .flatten()
+        // Clap keeps the order, so each word is found among those that were not looked at yet.
+        .filter_map(|text| given.by_ref().find(|word| word.text == text))
+        .collect();
+    Ok(Arguments {
+        commands,
+        entry,
+        options: matches,
+        line,
+        behind,
+    })
+}
+
+impl Arguments {
+    /// Wrong usage of this command.
+    #[must_use]
+    pub fn wrong(&self, message: impl Into<String>, hint: Option<String>) -> Failure {
+        Usage::wrong(message, hint, usage(self.entry)).into()
+    }
+
+    /// Wrong usage of this command that further words could mend.
+    #[must_use]
+    pub fn missing(&self, wanted: &str) -> Failure {
+        Usage::missing(wanted, usage(self.entry)).into()
+    }
+
+    /// A word that the command does not take.
+    #[must_use]
+    pub fn unexpected(&self, word: &Word, hint: Option<String>) -> Failure {
+        let message = format!("unexpected argument `{}`", word.text);
+        let wrong = Usage::wrong(message, hint, usage(self.entry));
+        wrong.at(word).into()
+    }
+
+    /// Takes the first word.
+    ///
+    /// # Errors
+    /// There is none: wrong usage, since `wanted` is missing.
+    pub fn first(&mut self, wanted: &str) -> Result<Word, Failure> {
+        if self.line.words.is_empty() {
+            return Err(self.missing(wanted));
+        }
+        Ok(self.line.words.remove(0))
+    }
+
+    /// The value of `--format`, which [`format_option`] adds.
+    #[must_use]
+    pub fn format(&self) -> &str {
+        let format = self.options.get_one::<String>(FORMAT);
+        format.map_or("", String::as_str)
+    }
+
+    /// Makes sure that there are no more words.
+    ///
+    /// # Errors
+    /// There is one: wrong usage.
+    pub fn finish(&self) -> Result<(), Failure> {
+        let Some(word) = self.line.words.first() else {
+            return Ok(());
+        };
+        let hint = match options(self.entry) {
+            Options::BeforeWords => None,
+            Options::BeforeDashes => {
+                Some("arguments for the application stand behind `--`".to_owned())
+            }
+        };
+        Err(self.unexpected(word, hint))
+    }
+}
+
+/// For commands without options.
+#[must_use]
+pub fn no_options(command: clap::Command) -> clap::Command {
+    command
+}
+
+/// `--format`, whose first value is the default.
+#[must_use]
+pub fn format_option(formats: &'static [&'static str]) -> Arg {
+    Arg::new(FORMAT)
+        .long(FORMAT)
+        .value_name("FORMAT")
+        .help("How it is written")
+        .value_parser(PossibleValuesParser::new(formats))
+        .default_value(formats[0])
+}

@@ -1,0 +1,8 @@
+//! Words to the graph of what they run: names, aliases and files are followed down to a command, which is a
+//! [`node::Node`]. The table of commands is handed in ([`entry::Commands`]); nothing here names one.
+
+pub mod entry;
+pub mod node;
+pub mod report;
+pub mod resolve;
+pub mod shortcuts;

@@ -1,0 +1,152 @@
+//! What a command line comes to: a node of the graph, which can be run, drawn and supervised.
+
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::word::Origin;
+use crate::plan::Plan;
+use crate::plan::application::ApplicationName;
+use crate::plan::one_request::OneRequest;
+use crate::supervisor::supervision::{SideProgram, Supervision};
+
+/// A command with all that it needs, resolved but not begun.
+pub trait Node {
+    /// What running it means. `supervision` is what `supervise` says of a server.
+    ///
+    /// # Errors
+    /// It cannot be run: no Python for an application, no such user.
+    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure>;
+
+    /// Adds it and what is below it to a drawing.
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>);
+
+    /// The same where a file was asked for, without the command that reads the file.
+    fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
+        self.draw(depth, tree);
+    }
+
+    /// The settings of the server that it is, if `supervise` may stand before it.
+    fn supervisable(&self) -> Option<&Scope> {
+        None
+    }
+
+    /// What it keeps running, if it is `supervise` itself.
+    fn supervised(&self) -> Option<&Supervised> {
+        None
+    }
+}
+
+/// What there is to do.
+pub enum Task<'a> {
+    /// A server runs until it is told to stop.
+    Serve(Box<Plan>),
+    /// One CGI request is answered.
+    Answer(Box<OneRequest>),
+    /// A command does something and ends.
+    Run(Box<dyn FnOnce() -> Result<ExitCode, Failure> + 'a>),
+}
+
+/// A command that only does something and ends.
+pub struct Action<F> {
+    name: &'static str,
+    run: F,
+}
+
+/// Something that is supervised, and how.
+#[derive(Clone)]
+pub struct Supervised {
+    /// Its settings.
+    pub scope: Scope,
+    /// How it is supervised.
+    pub supervision: Supervision,
+    /// What is kept running.
+    pub what: KeptRunning,
+    /// Whether a file of keys says so, rather than an INI file or what was typed.
+    pub has_keys: bool,
+}
+
+/// What can be kept running.
+#[derive(Clone)]
+pub enum KeptRunning {
+    /// `serve` or `FastCGI`, perhaps by way of INI files.
+    Application(Rc<dyn Node>),
+    /// A program that is no application, and where its name was written.
+    Program(SideProgram, Origin),
+}
+
+/// A line of a drawing, which is a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// How many lines are above it in the tree.
+    pub depth: usize,
+    /// What it is.
+    pub text: String,
+    /// Where it was written; may be empty.
+    pub origin: String,
+}
+
+impl Branch {
+    /// A line without an origin.
+    #[must_use]
+    pub fn new(depth: usize, text: impl Into<String>) -> Self {
+        Self::written(depth, text, "")
+    }
+
+    /// A line that was written somewhere.
+    #[must_use]
+    pub fn written(depth: usize, text: impl Into<String>, origin: impl Into<String>) -> Self {
+        Self {
+            depth,
+            text: text.into(),
+            origin: origin.into(),
+        }
+    }
+}
+
+/// Adds an application to a drawing.
+pub fn draw_application(
+    scope: &Scope,
+    application: &ApplicationName,
+    depth: usize,
+    tree: &mut Vec<Branch>,
+) {
+    match application {
+        ApplicationName::Demo { origin } => {
+            tree.push(Branch::written(depth, "demo", scope.place(origin)));
+        }
+        ApplicationName::Wsgi {
+            target,
+            origin,
+            adapter,
+        } => {
+            let adapter = scope.place(adapter.as_ref().unwrap_or(origin));
+            tree.push(Branch::written(depth, "WSGI", adapter));
+            tree.push(Branch::written(
+                depth + 1,
+                target.to_string(),
+                scope.place(origin),
+            ));
+        }
+    }
+}
+
+/// A command that only does something: the name under which it is drawn, and what it does.
+#[must_use]
+pub fn action<F>(name: &'static str, run: F) -> Box<dyn Node>
+where
+    F: Fn() -> Result<ExitCode, Failure> + 'static,
+{
+    Box::new(Action { name, run })
+}
+
+impl<F: Fn() -> Result<ExitCode, Failure>> Node for Action<F> {
+    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+        Ok(Task::Run(Box::new(&self.run)))
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, self.name));
+    }
+}

@@ -1,0 +1,317 @@
+//! Words to a node: through shortcuts and aliases, down to a command, its gateway, and the application behind it.
+
+use std::path::PathBuf;
+
+use crate::eval::Value;
+use crate::graph::entry::{self, Commands, Entry, EntryKind};
+use crate::graph::node::Node;
+use crate::graph::shortcuts::{self, SHORTCUTS};
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::target::{InvalidTarget, SCHEME, Target};
+use crate::line::word::{Line, Origin, Step, Word};
+use crate::plan::application::ApplicationName;
+
+/// How deep names may stand for one another.
+const DEEPEST: usize = 100;
+
+/// What a name stands for once all aliases are resolved.
+#[derive(Debug)]
+enum Named {
+    /// Something built in.
+    Entry(&'static Entry, Word),
+    /// A Python object.
+    Import(Target, Origin),
+}
+
+/// Finds out what a command line runs.
+///
+/// # Errors
+/// A name in it is unknown or has no place there.
+pub fn command(commands: Commands, scope: Scope, line: Line) -> Result<Box<dyn Node>, Failure> {
+    let (named, line) = expand(commands, &scope, line)?;
+    node(commands, scope, named, line)
+}
+
+/// Finds out what the value of a property runs with further words.
+///
+/// # Errors
+/// The value is nothing that can be run, or a name in it is unknown.
+pub fn run_value(
+    commands: Commands,
+    scope: Scope,
+    property: &str,
+    value: Value,
+    line: Line,
+) -> Result<Box<dyn Node>, Failure> {
+    let (named, line) = match substitute(&scope, property, value, line)? {
+        Substitute::Words(line) => expand(commands, &scope, line)?,
+        Substitute::Import(target, origin, line) => (Named::Import(target, origin), line),
+    };
+    node(commands, scope, named, line)
+}
+
+fn node(
+    commands: Commands,
+    scope: Scope,
+    named: Named,
+    line: Line,
+) -> Result<Box<dyn Node>, Failure> {
+    match named {
+        Named::Entry(entry, word) => match entry.kind {
+            EntryKind::Command { resolve, .. } => {
+                let is_typed = |word: &Word| word.origin == Origin::CommandLine;
+                let in_alias = |failure: Failure| scope.in_alias(failure, &word.origin);
+                let appended = line.words.iter().any(is_typed);
+                if appended && !is_typed(&word) {
+                    let mut own = line.clone();
+                    own.words.retain(|word| !is_typed(word));
+                    entry::parse(commands, entry, own).map_err(in_alias)?;
+                }
+                let resolved = entry::parse(commands, entry, line)
+                    .and_then(|arguments| resolve(scope.clone(), arguments));
+                match appended || is_typed(&word) {
+                    true => resolved,
+                    false => resolved.map_err(in_alias),
+                }
+            }
+            EntryKind::Adapter | EntryKind::Application => {
+                Err(not_a_command(&scope, entry, &word, &line))
+            }
+        },
+        Named::Import(target, origin) => {
+            let arguments = line.words.into_iter().map(|word| word.exact);
+            Ok((commands.call)(scope, target, origin, arguments.collect()))
+        }
+    }
+}
+
+/// `WSGI import:x` and `demo` need a gateway in front.
+fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Failure {
+    let mut words = vec![entry.name.to_owned()];
+    words.extend(line.words.iter().map(|word| word.text.clone()));
+    if matches!(entry.kind, EntryKind::Adapter) && words.len() == 1 {
+        words.push("NAME_OR_URL".to_owned());
+    }
+    let message = match entry.kind {
+        EntryKind::Adapter => format!(
+            "`{}` is no command but says what is to be served",
+            entry.name
+        ),
+        EntryKind::Application | EntryKind::Command { .. } => {
+            format!("`{}` is no command but an application", entry.name)
+        }
+    };
+    let hint = format!("put a gateway before it: `serve {}`", words.join(" "));
+    scope.mistake(&word.origin, message, Some(hint))
+}
+
+/// Makes sure that the first word stands for something.
+///
+/// # Errors
+/// It does not, or in the end for itself.
+pub fn expands(commands: Commands, scope: &Scope, line: Line) -> Result<(), Failure> {
+    expand(commands, scope, line).map(|_| ())
+}
+
+/// Finds out which application the first words name. What stands behind them is left.
+///
+/// # Errors
+/// They name none.
+pub fn application(
+    commands: Commands,
+    scope: &Scope,
+    line: Line,
+) -> Result<(ApplicationName, Line), Failure> {
+    let (named, line) = expand(commands, scope, line)?;
+    match named {
+        Named::Import(target, origin) => Ok((
+            ApplicationName::Wsgi {
+                target,
+                origin,
+                adapter: None,
+            },
+            line,
+        )),
+        Named::Entry(entry, word) => match entry.kind {
+            EntryKind::Application => Ok((
+                ApplicationName::Demo {
+                    origin: word.origin,
+                },
+                line,
+            )),
+            EntryKind::Adapter => adapted(commands, scope, entry, word.origin, line),
+            EntryKind::Command { .. } => Err(scope.mistake(
+                &word.origin,
+                format!(
+                    "`{}` is a command, but an application is wanted here",
+                    word.text
+                ),
+                Some("name one as in `WSGI import:package.module.object`".to_owned()),
+            )),
+        },
+    }
+}
+
+/// The built-in name that a word stands for.
+///
+/// # Errors
+/// It stands for none.
+pub fn built_in(commands: Commands, scope: &Scope, line: Line) -> Result<&'static Entry, Failure> {
+    match expand(commands, scope, line)? {
+        (Named::Entry(entry, _), _) => Ok(entry),
+        (Named::Import(target, origin), _) => {
+            Err(scope.mistake(&origin, format!("there is no help for `{target}`"), None))
+        }
+    }
+}
+
+/// The application behind the word `WSGI`.
+fn adapted(
+    commands: Commands,
+    scope: &Scope,
+    entry: &'static Entry,
+    adapter: Origin,
+    line: Line,
+) -> Result<(ApplicationName, Line), Failure> {
+    if line.words.is_empty() {
+        let hint = format!("write `{} {}`", entry.name, entry.usage);
+        let message = format!("`{}` lacks the name of an application", entry.name);
+        return Err(scope.mistake(&adapter, message, Some(hint)));
+    }
+    if let [next, ..] = &line.words[..]
+        && next.text == entry.name
+        && next.origin.property() == adapter.property()
+    {
+        let message = format!("`{0} {0}` says the same twice", entry.name);
+        let hint = format!("write `{}` once", entry.name);
+        return Err(scope.mistake(&adapter, message, Some(hint)));
+    }
+    match application(commands, scope, line)? {
+        (
+            ApplicationName::Wsgi {
+                adapter: Some(_), ..
+            },
+            _,
+        ) => {
+            let message = format!("`{0}` stands before what says `{0}` itself", entry.name);
+            let hint = format!("write `{}` once", entry.name);
+            Err(scope.mistake(&adapter, message, Some(hint)))
+        }
+        (ApplicationName::Wsgi { target, origin, .. }, line) => Ok((
+            ApplicationName::Wsgi {
+                target,
+                origin,
+                adapter: Some(adapter),
+            },
+            line,
+        )),
+        (ApplicationName::Demo { origin }, _) => Err(scope.mistake(
+            &origin,
+            "`demo` is no WSGI application".to_owned(),
+            Some("leave out `WSGI`".to_owned()),
+        )),
+    }
+}
+
+/// What a value puts in the place of a name.
+enum Substitute {
+    Words(Line),
+    Import(Target, Origin, Line),
+}
+
+/// Puts the value of a property before a line.
+fn substitute(
+    scope: &Scope,
+    property: &str,
+    value: Value,
+    mut line: Line,
+) -> Result<Substitute, Failure> {
+    let origin = Origin::Property(property.into());
+    let word = |text: &str, origin: Origin| Word {
+        exact: text.into(),
+        text: text.to_owned(),
+        origin,
+    };
+    match value {
+        Value::Alias(words) => {
+            let words = words
+                .iter()
+                .enumerate()
+                .map(|(number, text)| word(text, Origin::Alias(property.into(), number)));
+            line.words.splice(0..0, words);
+            Ok(Substitute::Words(line))
+        }
+        Value::Link(url) => {
+            line.words.insert(0, word(&url, origin));
+            Ok(Substitute::Words(line))
+        }
+        Value::Import(name) => {
+            let target = parse_target(scope, &name, &origin)?;
+            Ok(Substitute::Import(target, origin, line))
+        }
+        _ => Err(scope.mistake(
+            &origin,
+            format!("the value of `{property}` is nothing that can be run"),
+            Some(
+                "write `commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])`"
+                    .to_owned(),
+            ),
+        )),
+    }
+}
+
+/// Resolves the first word of a line until something built in or a Python object is found.
+fn expand(commands: Commands, scope: &Scope, mut line: Line) -> Result<(Named, Line), Failure> {
+    loop {
+        if line.words.is_empty() {
+            return Err(Failure::mistake("there is nothing to run", None));
+        }
+        let word = line.words.remove(0);
+        if let Some(name) = word.text.strip_prefix(SCHEME) {
+            let target = parse_target(scope, name, &word.origin)?;
+            return Ok((Named::Import(target, word.origin), line));
+        }
+        let property = format!("{SHORTCUTS}{}", word.text);
+        let built_in = commands.find(&word.text);
+        // A built-in name has a rule of its own, so to speak: rules with a wildcard do not count.
+        let redefined =
+            built_in.is_none() || shortcuts::is_defined(&scope.configuration, &word.text);
+        let value = match shortcuts::is_name(&word.text) && redefined {
+            true => scope.get(&property)?,
+            false => None,
+        };
+        let Some(value) = value else {
+            return match built_in.filter(|_| !redefined) {
+                Some(entry) => Ok((Named::Entry(entry, word), line)),
+                None => Err(shortcuts::unknown(commands, scope, &word)),
+            };
+        };
+        let step = Step::Name(word.text.clone(), file_of(scope));
+        if let Err(chain) = line.enter(step) {
+            let origin = Origin::Property(property.as_str().into());
+            let message = format!("`{}` stands for itself: {chain}", word.text);
+            return Err(scope.mistake(&origin, message, None));
+        }
+        if line.chain.len() > DEEPEST {
+            let origin = Origin::Property(property.as_str().into());
+            let message = format!("names stand for one another more than {DEEPEST} deep");
+            return Err(scope.mistake(&origin, message, None));
+        }
+        line = match substitute(scope, &property, value, line)? {
+            Substitute::Words(line) => line,
+            Substitute::Import(target, origin, line) => {
+                return Ok((Named::Import(target, origin), line));
+            }
+        };
+    }
+}
+
+fn file_of(scope: &Scope) -> Option<PathBuf> {
+    scope.file.as_ref().map(|file| file.path.clone())
+}
+
+fn parse_target(scope: &Scope, name: &str, origin: &Origin) -> Result<Target, Failure> {
+    name.parse()
+        .map_err(|invalid: InvalidTarget| scope.mistake(origin, invalid.message, invalid.hint))
+}

@@ -1,0 +1,187 @@
+//! The names that a command line may begin with, and what is said about a word that is none of them.
+
+use std::path::Path;
+
+use crate::config::Configuration;
+use crate::eval::Value;
+use crate::graph::entry::Commands;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::target::Target;
+use crate::line::word::Word;
+
+/// The names are properties below this one.
+pub const SHORTCUTS: &str = "peak.running.shortcuts.";
+
+/// A name that configuration files define.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    /// The name.
+    pub name: String,
+    /// What it stands for, in one line.
+    pub about: String,
+}
+
+/// The names that configuration files define, sorted.
+#[must_use]
+pub fn shortcuts(configuration: &Configuration) -> Vec<Shortcut> {
+    defined(configuration)
+        .into_iter()
+        .map(|name| {
+            let about = match configuration.get(&format!("{SHORTCUTS}{name}")) {
+                Ok(Some(Value::Alias(words))) => format!("Stands for `{}`", words.join(" ")),
+                Ok(Some(Value::Import(target))) => format!("Stands for `import:{target}`"),
+                Ok(Some(Value::Link(url))) => format!("Stands for `{url}`"),
+                Ok(Some(Value::None)) => "Switched off".to_owned(),
+                Ok(_) => "Cannot be run".to_owned(),
+                Err(mistake) => format!("Cannot be run: {mistake}"),
+            };
+            Shortcut { name, about }
+        })
+        .collect()
+}
+
+/// The names alone, sorted.
+#[must_use]
+pub fn defined(configuration: &Configuration) -> Vec<String> {
+    configuration
+        .names(SHORTCUTS.trim_end_matches('.'))
+        .into_iter()
+        .map(|name| name.strip_prefix(SHORTCUTS).unwrap_or(&name).to_owned())
+        .filter(|name| is_name(name))
+        .collect()
+}
+
+/// Whether a configuration file defines a name, by a rule for it alone.
+#[must_use]
+pub fn is_defined(configuration: &Configuration, name: &str) -> bool {
+    is_name(name) && configuration.is_named(&format!("{SHORTCUTS}{name}"))
+}
+
+/// Whether a word can be the name of a shortcut.
+#[must_use]
+pub fn is_name(word: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || "_-+!,(){}[]".contains(c);
+    word.split('.')
+        .all(|part| !part.is_empty() && part.chars().all(allowed))
+}
+
+/// An unknown name: what is wrong, and the nearest names or what may have been meant.
+#[must_use]
+pub fn unknown(commands: Commands, scope: &Scope, word: &Word) -> Failure {
+    let text = word.text.as_str();
+    let hint = if is_defined(&scope.configuration, text) {
+        Some("a configuration file switches it off".to_owned())
+    } else if scope.folder(&word.origin).join(text).is_file() {
+        Some(format!("to run a file, write `runIni {text}`"))
+    } else if text.contains(':') {
+        let path = Path::new(text.rsplit_once(':').map_or(text, |(module, _)| module));
+        match path.is_absolute() || text.contains("://") || text.contains('/') {
+            true => Some("the URL of a Python object is `import:package.module.object`".to_owned()),
+            false => Some(format!("did you mean `import:{text}`?")),
+        }
+    } else if text.contains('.')
+        && text.parse::<Target>().is_ok()
+        && !is_nearly_one(commands, scope, text)
+    {
+        Some(format!(
+            "a Python object is named as in `import:{text}`; `runner help` lists all names"
+        ))
+    } else {
+        did_you_mean(commands, scope, text)
+    };
+    let what = match text.contains(':') {
+        true => "URL",
+        false => "name",
+    };
+    scope.mistake(&word.origin, format!("unknown {what} `{text}`"), hint)
+}
+
+fn known(commands: Commands, scope: &Scope) -> Vec<String> {
+    let built_in = commands.entries.iter();
+    let mut known: Vec<String> = built_in.map(|entry| entry.name.to_owned()).collect();
+    if scope.configuration.may_suggest() {
+        known.extend(defined(&scope.configuration));
+    }
+    known
+}
+
+/// Whether a word is near enough to a name to be a mistyped one.
+#[must_use]
+pub fn is_nearly_one(commands: Commands, scope: &Scope, word: &str) -> bool {
+    !nearest(word, &known(commands, scope)).is_empty()
+}
+
+fn did_you_mean(commands: Commands, scope: &Scope, word: &str) -> Option<String> {
+    let known = known(commands, scope);
+    let nearest = nearest(word, &known);
+    if nearest.is_empty() {
+        return Some("`runner help` lists all names".to_owned());
+    }
+    let quoted: Vec<String> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    Some(format!("did you mean {}?", quoted.join(" or ")))
+}
+
+/// The names that are as near to a word as any, if they are near enough to be what was meant.
+fn nearest<'a>(word: &str, names: &'a [String]) -> Vec<&'a str> {
+    let folded = word.to_lowercase();
+    let distance = |name: &str| match name.to_lowercase() {
+        same if same == folded => 0,
+        other => strsim::damerau_levenshtein(&folded, &other),
+    };
+    let near_enough = 1 + word.chars().count() / 4;
+    let length = folded.chars().count();
+    // Lower case may be longer: `İ`. Names that differ in length are quick to tell apart.
+    let about_as_long = |name: &&String| {
+        !name.is_ascii() || !folded.is_ascii() || name.len().abs_diff(length) <= near_enough
+    };
+    let ranked: Vec<(usize, &str)> = names
+        .iter()
+        .filter(about_as_long)
+        .map(|name| (distance(name), name.as_str()))
+        .filter(|(distance, _)| *distance <= near_enough)
+        .collect();
+    let Some(least) = ranked.iter().map(|(distance, _)| *distance).min() else {
+        return Vec::new();
+    };
+    let mut nearest: Vec<&str> = ranked
+        .into_iter()
+        .filter(|(distance, _)| *distance == least)
+        .map(|(_, name)| name)
+        .collect();
+    nearest.sort_unstable();
+    nearest.dedup();
+    nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found_whatever_their_case() {
+        let names = ["serve", "FastCGI", "CGI", "runIni", "true"].map(str::to_owned);
+        let cases: &[(&str, &[&str])] = &[
+            ("serv", &["serve"]),
+            ("fastcgi", &["FastCGI"]),
+            ("cgi", &["CGI"]),
+            ("runini", &["runIni"]),
+            ("ture", &["true"]),
+            ("frobnicate", &[]),
+            ("", &[]),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(nearest(word, &names), *expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn words_that_can_be_names() {
+        for name in ["serve", "a.b", "x-1", "_", "ä"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", ".", "a..b", "a*", "b?", "a b", "./x", "tcp://x:1"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

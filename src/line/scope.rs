@@ -1,0 +1,170 @@
+//! The settings in whose light a command line is read, and where relative paths and modules are looked for.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::config::{Configuration, Layer};
+use crate::eval::Value;
+use crate::here;
+use crate::line::failure::Failure;
+use crate::line::usage::{INCOMPLETE, Usage};
+use crate::line::word::{Origin, Word};
+use crate::syntax::Diagnostic;
+
+/// Shown in place of a file and a line for what is built in.
+pub const DEFAULT: &str = "(the default)";
+
+/// The settings that are in force, and which file brought the last of them.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The layers, lowest first, with the file.
+    pub layers: Vec<Layer>,
+    /// All of them together.
+    pub configuration: Rc<Configuration>,
+    /// The file that is run, if it is one.
+    pub file: Option<RunFile>,
+}
+
+/// The file that is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFile {
+    /// As the user wrote it.
+    pub written: String,
+    /// The same with its own bytes, as Python programs see it.
+    pub exact: OsString,
+    /// Its path, perhaps relative to the current folder.
+    pub path: PathBuf,
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+impl Scope {
+    /// Reads the layers.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn load(layers: Vec<Layer>, file: Option<RunFile>) -> Result<Self, Failure> {
+        let configuration = Rc::new(Configuration::load(&layers)?);
+        Ok(Self {
+            layers,
+            configuration,
+            file,
+        })
+    }
+
+    /// A mistake in a word: at the place where the word was written.
+    #[must_use]
+    pub fn mistake(&self, origin: &Origin, message: String, hint: Option<String>) -> Failure {
+        self.diagnose(origin, message, hint).into()
+    }
+
+    /// The same, which has no place if the word was typed.
+    #[must_use]
+    pub fn diagnose(&self, origin: &Origin, message: String, hint: Option<String>) -> Diagnostic {
+        match origin {
+            Origin::CommandLine => Diagnostic::new("command/line", message).with_hint_if(hint),
+            Origin::Property(name) => self.configuration.complain(name, message, hint),
+            Origin::Alias(name, word) => {
+                let mistake = self.configuration.complain_of_word(name, *word, message);
+                mistake.with_hint_if(hint)
+            }
+        }
+    }
+
+    /// The folder to which a relative path is relative: that of the file in which it was written, or the
+    /// current one.
+    #[must_use]
+    pub fn folder(&self, origin: &Origin) -> PathBuf {
+        let folder = origin
+            .property()
+            .and_then(|name| self.configuration.folder(name));
+        // A current directory that was removed: relative paths cannot be opened then, which is said where
+        // that is tried.
+        folder
+            .map(Path::to_owned)
+            .or_else(|| here::folder().map(Path::to_owned))
+            .unwrap_or_default()
+    }
+
+    /// The file that a word names. One that was typed is shown in messages as it was typed.
+    #[must_use]
+    pub fn path(&self, word: &Word) -> PathBuf {
+        match word.origin {
+            Origin::CommandLine => PathBuf::from(&word.exact),
+            Origin::Property(_) | Origin::Alias(..) => self.folder(&word.origin).join(&word.exact),
+        }
+    }
+
+    /// The folders where the modules of an object, whose name was written somewhere, and virtual environments are looked
+    /// for: that of the file that is run (and that of the file it is a symbolic link to); and the current one where no
+    /// file is run, or the object was typed. Otherwise whoever can write to the folder that a file of another one is
+    /// started in could have anything run.
+    #[must_use]
+    pub fn search_path(&self, origin: &Origin) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = Vec::new();
+        let file = self.file.as_ref().map(|file| &file.path);
+        let beside = file.and_then(|file| folder_of(file).canonicalize().ok());
+        let target = file.and_then(|file| file.canonicalize().ok());
+        let parents = beside
+            .into_iter()
+            .chain(target.map(|target| folder_of(&target).to_owned()));
+        let was_asked_for = file.is_none() || *origin == Origin::CommandLine;
+        let here = was_asked_for.then(here::folder).flatten();
+        // Its name may mean another folder later on.
+        let here = here.and_then(|folder| folder.canonicalize().ok());
+        for folder in parents.chain(here) {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        folders
+    }
+
+    /// The value of a property, `None` for Python's `None` too.
+    ///
+    /// # Errors
+    /// What is wrong with its rule.
+    pub fn get(&self, name: &str) -> Result<Option<Value>, Failure> {
+        Ok(self
+            .configuration
+            .get(name)?
+            .filter(|value| !matches!(value, Value::None)))
+    }
+
+    /// Wrong usage in the words of an alias is a mistake in the file that defines the alias: in the word at fault, or
+    /// else in the word that names the command, which was written at `command`.
+    #[must_use]
+    pub fn in_alias(&self, failure: Failure, command: &Origin) -> Failure {
+        let Failure::Usage(usage) = failure else {
+            return failure;
+        };
+        let Usage { mistake, at, .. } = *usage;
+        let at = at.as_ref().unwrap_or(command);
+        let mut placed = self.diagnose(at, mistake.message, mistake.hint);
+        placed.code = match mistake.code {
+            // The user can type what an alias lacks behind its name.
+            INCOMPLETE => INCOMPLETE,
+            _ => "type/command",
+        };
+        placed.into()
+    }
+
+    /// The file and the line where something was written, for people.
+    #[must_use]
+    pub fn place(&self, origin: &Origin) -> String {
+        match origin.property() {
+            None => "(the command line)".to_owned(),
+            Some(name) => {
+                let place = self.configuration.place(name);
+                place.unwrap_or_else(|| DEFAULT.to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Wrong usage: a command line that has not the shape that its command wants, in the same words wherever it is found.
+
+use std::error::Error;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::line::word::{Origin, Word};
+use crate::syntax::{Diagnostic, render};
+
+/// The code of a command that lacks words.
+pub const INCOMPLETE: &str = "command/incomplete";
+
+/// The code of any other wrong usage.
+const WRONG: &str = "command/usage";
+
+/// What is wrong with a command line, and how its command is used.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    /// What is wrong; it has no place.
+    pub mistake: Diagnostic,
+    /// Where the word was written that is at fault, if it is one word.
+    pub at: Option<Origin>,
+    /// How the command is used: `runner runIni FILE [ARGS]...`.
+    pub usage: String,
+}
+
+impl Usage {
+    /// Wrong usage of any kind.
+    #[must_use]
+    pub fn wrong(message: impl Into<String>, hint: Option<String>, usage: String) -> Self {
+        Self {
+            mistake: Diagnostic::new(WRONG, message).with_hint_if(hint),
+            at: None,
+            usage,
+        }
+    }
+
+    /// Words are missing, which may stand further behind.
+    #[must_use]
+    pub fn missing(wanted: &str, usage: String) -> Self {
+        Self {
+            mistake: Diagnostic::new(INCOMPLETE, format!("{wanted} is missing")),
+            at: None,
+            usage,
+        }
+    }
+
+    /// What clap found, in our words; one of these words is at fault.
+    #[must_use]
+    pub fn of_options(error: &clap::Error, words: &[Word], usage: String) -> Self {
+        let option = text(error, ContextKind::InvalidArg);
+        // `--port <PORT>`
+        let option = option.split_whitespace().next().unwrap_or_default();
+        let value = text(error, ContextKind::InvalidValue);
+        let wanted = match (error.source(), error.get(ContextKind::ValidValue)) {
+            (Some(reason), _) => Some(reason.to_string()),
+            (None, Some(ContextValue::Strings(valid))) => {
+                Some(format!("`{}`", valid.join("` or `")))
+            }
+            (None, _) => None,
+        };
+        let message = match (error.kind(), wanted) {
+            (ErrorKind::UnknownArgument, _) => format!("there is no option `{option}`"),
+            (ErrorKind::InvalidValue, _) if value.is_empty() => {
+                format!("option `{option}` lacks its value")
+            }
+            (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(wanted)) => {
+                format!("option `{option}` takes {wanted} but got `{value}`")
+            }
+            (ErrorKind::TooManyValues, _) => {
+                format!("option `{option}` takes no value but got `{value}`")
+            }
+            _ => {
+                let text = error.to_string();
+                let first = text.lines().next().unwrap_or_default();
+                first.strip_prefix("error: ").unwrap_or(first).to_owned()
+            }
+        };
+        let hint = match text(error, ContextKind::SuggestedArg) {
+            "" => None,
+            meant => Some(format!("did you mean `{meant}`?")),
+        };
+        let at_fault = words.iter().find(|word| match value {
+            "" => word.text.split('=').next() == Some(option),
+            _ => word.text == value || word.text.starts_with('-') && word.text.ends_with(value),
+        });
+        Self {
+            at: at_fault.map(|word| word.origin.clone()),
+            ..Self::wrong(message, hint, usage)
+        }
+    }
+
+    /// With the word that is at fault.
+    #[must_use]
+    pub fn at(mut self, word: &Word) -> Self {
+        self.at = Some(word.origin.clone());
+        self
+    }
+
+    /// What is wrong, and how the command is used.
+    #[must_use]
+    pub fn text(&self, colour: bool) -> String {
+        let mistake = render(std::slice::from_ref(&self.mistake), colour);
+        format!("{mistake}\nUsage: {}\n", self.usage)
+    }
+}
+
+/// A text that belongs to an error, empty where it has none.
+fn text(error: &clap::Error, kind: ContextKind) -> &str {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text,
+        _ => "",
+    }
+}

@@ -1,0 +1,101 @@
+//! The words of a command line. Each knows where it was written: typed, or in the value of a property.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where a word was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// On the command line.
+    CommandLine,
+    /// In the value of this property.
+    Property(Arc<str>),
+    /// In the alias that is the value of this property, its word with this number, counted from 0.
+    Alias(Arc<str>, usize),
+}
+
+impl Origin {
+    /// The property in whose value it was written; `None` for what was typed.
+    #[must_use]
+    pub fn property(&self) -> Option<&str> {
+        match self {
+            Self::CommandLine => None,
+            Self::Property(name) | Self::Alias(name, _) => Some(name),
+        }
+    }
+}
+
+/// One word of a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word. What is not UTF-8 in it is shown as U+FFFD, which no name has.
+    pub text: String,
+    /// The word with its own bytes, for files and Python programs.
+    pub exact: OsString,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// The words that are not taken apart yet, and how we came to them.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// The words.
+    pub words: Vec<Word>,
+    /// The names and files that stand for these words, outermost first. An alias that leads back into
+    /// this chain would never end.
+    pub chain: Vec<Step>,
+}
+
+/// One step of a chain of aliases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A name, as defined in the settings of a file (or of no file).
+    Name(String, Option<PathBuf>),
+    /// A file.
+    File(PathBuf),
+}
+
+impl Line {
+    /// The words of a command line.
+    #[must_use]
+    pub fn typed(words: Vec<OsString>) -> Self {
+        let words = words.into_iter().map(|exact| Word {
+            text: exact.to_string_lossy().into_owned(),
+            exact,
+            origin: Origin::CommandLine,
+        });
+        Self {
+            words: words.collect(),
+            chain: Vec::new(),
+        }
+    }
+
+    /// Adds a step to the chain.
+    ///
+    /// # Errors
+    /// The chain as a text, if it is there already.
+    pub fn enter(&mut self, step: Step) -> Result<(), String> {
+        let known = self.chain.iter().position(|known| *known == step);
+        self.chain.push(step);
+        match known {
+            Some(start) => Err(self.chain[start..]
+                .iter()
+                .map(|step| format!("`{}`", step.name()))
+                .collect::<Vec<_>>()
+                .join(" → ")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Step {
+    /// As it is shown.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Name(name, _) => name.clone(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}

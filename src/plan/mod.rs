@@ -1,0 +1,117 @@
+//! Settings to what a server is to do. A [`Plan`] is a value: it can be made again at any time, in another thread, and
+//! compared with the plan that is in force. Nothing here starts anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::gateway::socket::url::SocketUrl;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::application::Recipe;
+use crate::plan::gateway::{Audience, Endpoint, Gateway};
+use crate::plan::identity::Identity;
+use crate::plan::seating::Seating;
+use crate::plan::temporary::Temporary;
+use crate::supervisor::lifetime::Lifetime;
+use crate::supervisor::supervision::{SideProgram, Supervision};
+
+pub mod address;
+pub mod application;
+pub mod gateway;
+pub mod gateway_options;
+pub mod identity;
+pub mod one_request;
+pub mod python;
+pub mod seating;
+pub mod supervised;
+pub mod temporary;
+pub mod worker_options;
+
+/// All that a server is to do.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where to listen.
+    pub url: SocketUrl,
+    /// Who the server is to be.
+    pub identity: Identity,
+    /// What is spoken there.
+    pub gateway: Gateway,
+    /// Who is told that it answers.
+    pub audience: Audience,
+    /// Whether it is a master.
+    pub seating: Seating,
+    /// What answers.
+    pub recipe: Recipe,
+    /// How long what is under way has to finish at the end.
+    pub patience: Duration,
+    /// When it ends by itself.
+    pub lifetime: Lifetime,
+    /// What is kept running beside it.
+    pub programs: Vec<SideProgram>,
+    /// Where it keeps what is too large for memory.
+    pub temporary: Temporary,
+}
+
+impl Plan {
+    /// A server as its settings have it; what they say of supervision counts only where there is any.
+    ///
+    /// # Errors
+    /// No user is as it is to be, or a lock or the place for orders makes no sense.
+    pub fn new(
+        scope: &Scope,
+        url: SocketUrl,
+        gateway: Gateway,
+        audience: Audience,
+        recipe: Recipe,
+        supervision: Option<&Supervision>,
+    ) -> Result<Self, Failure> {
+        let seating = Seating::of(scope, supervision)?;
+        let (lifetime, programs) = supervision
+            .map(|how| (how.lifetime, how.programs.clone()))
+            .unwrap_or_default();
+        Ok(Self {
+            url,
+            identity: Identity::of(scope)?,
+            gateway,
+            audience,
+            seating,
+            recipe,
+            patience: scope.configuration.duration("runner.stop_timeout"),
+            lifetime,
+            programs,
+            temporary: Temporary::of(&scope.configuration),
+        })
+    }
+
+    /// Finds a folder for temporary files. To be called as the user that the server is to be; blocks.
+    ///
+    /// # Errors
+    /// The one that was set cannot be written.
+    pub fn find_folder(&mut self) -> anyhow::Result<()> {
+        let folder = self.temporary.find()?;
+        let spool = match &mut self.gateway {
+            Gateway::Http(options) => &mut options.spool,
+            Gateway::FastCgi(options) => &mut options.spool,
+        };
+        Arc::make_mut(spool).folder.clone_from(&folder);
+        self.recipe.keep_in(folder);
+        Ok(())
+    }
+
+    /// Looks whether the programs beside it can be run.
+    ///
+    /// # Errors
+    /// One cannot.
+    pub fn find_programs(&self) -> anyhow::Result<()> {
+        self.programs.iter().try_for_each(SideProgram::find)
+    }
+
+    /// Where it is to listen, and what is spoken there.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            url: self.url.clone(),
+            protocol: self.gateway.protocol(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a process that answers one CGI request is to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::gateway::cgi::CgiOptions;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::application::ApplicationName;
+use crate::plan::application::Recipe;
+use crate::plan::gateway_options;
+use crate::plan::identity::Identity;
+use crate::plan::temporary::Temporary;
+use crate::plan::worker_options;
+
+/// One request, and what answers it.
+#[derive(Debug)]
+pub struct OneRequest {
+    /// What answers.
+    pub recipe: Recipe,
+    /// How the request is read.
+    pub gateway: CgiOptions,
+    /// The user that the process is to be.
+    pub identity: Identity,
+    /// How long the application has to end after its response.
+    pub patience: Duration,
+    /// Where to keep what is too large for memory.
+    temporary: Temporary,
+}
+
+impl OneRequest {
+    /// As the settings say.
+    ///
+    /// # Errors
+    /// There is no Python for the application, or no user as it is to be.
+    pub fn new(scope: &Scope, application: &ApplicationName) -> Result<Self, Failure> {
+        let recipe = match Recipe::of(scope, application, Vec::new())? {
+            Recipe::Demo => Recipe::Demo,
+            Recipe::Wsgi(options) => {
+                Recipe::Wsgi(Box::new(worker_options::for_one_request(*options)))
+            }
+        };
+        Ok(Self {
+            recipe,
+            gateway: gateway_options::cgi(&scope.configuration),
+            identity: Identity::of(scope)?,
+            patience: scope.configuration.duration("runner.stop_timeout"),
+            temporary: Temporary::of(&scope.configuration),
+        })
+    }
+
+    /// Finds a folder for temporary files. To be called as the user that the process is to be; blocks.
+    ///
+    /// # Errors
+    /// The folder that is set cannot be written.
+    pub fn find_folder(&mut self) -> anyhow::Result<()> {
+        let folder = self.temporary.find()?;
+        Arc::make_mut(&mut self.gateway.spool)
+            .folder
+            .clone_from(&folder);
+        self.recipe.keep_in(folder);
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Settings (`runner.workers.*`, `runner.request.*`) to the options of a pool of workers.
+
+use std::env;
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use crate::config::Configuration;
+use crate::here;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::target::Target;
+use crate::line::word::Origin;
+use crate::plan::identity::Identity;
+use crate::plan::python::{python, python_arguments};
+use crate::workers::options::Limits;
+use crate::workers::options::Resources;
+use crate::workers::options::Turnover;
+use crate::workers::options::{Preload, WorkerOptions};
+
+/// The workers of a Python application.
+///
+/// # Errors
+/// There is no Python, or no user as they are to be.
+pub fn workers(
+    scope: &Scope,
+    target: &Target,
+    origin: &Origin,
+    arguments: Vec<OsString>,
+) -> Result<WorkerOptions, Failure> {
+    let settings = &scope.configuration;
+    let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
+    Ok(WorkerOptions {
+        python: python(scope, origin)?,
+        target: target.as_str().to_owned(),
+        search_path: scope.search_path(origin),
+        arguments: python_arguments(scope, target, arguments),
+        environment: Identity::of(scope)?.environment(),
+        // Where that is refused, they begin in ours.
+        begins_in: here::hold().ok().map(Arc::new),
+        imports: settings.texts("runner.workers.imports"),
+        min: count("runner.workers.min"),
+        max: count("runner.workers.max"),
+        turnover: Turnover {
+            max_requests: settings.integer("runner.workers.max_requests"),
+            max_lifetime: settings.duration("runner.workers.max_lifetime"),
+            max_memory: settings.size("runner.workers.max_memory"),
+            idle_timeout: settings.duration("runner.workers.idle_timeout"),
+        },
+        threads: count("runner.workers.threads"),
+        start_interval: settings.duration("runner.workers.start_interval"),
+        preload: match settings.automatic("runner.workers.preload") {
+            None => Preload::Auto,
+            Some(true) => Preload::Always,
+            Some(false) => Preload::Never,
+        },
+        run_once: false,
+        start_timeout: settings.duration("runner.start_timeout"),
+        stop_timeout: settings.duration("runner.stop_timeout"),
+        limits: Limits {
+            request_timeout: settings.duration("runner.request.timeout"),
+            request_slow: settings.duration("runner.request.slow"),
+            queue_length: count("runner.request.queue_length"),
+            queue_timeout: settings.duration("runner.request.queue_timeout"),
+        },
+        resources: resources(settings),
+        // As for request bodies.
+        folder: env::temp_dir(),
+        max_buffer: settings.size("runner.response.max_buffer"),
+    })
+}
+
+/// What the system is to allow workers. Everywhere but for core files, 0 says that there is no limit of ours.
+fn resources(settings: &Configuration) -> Resources {
+    let limit = |name| Some(settings.integer(name)).filter(|&limit| limit > 0);
+    Resources {
+        memory: limit("runner.workers.limits.memory"),
+        files: limit("runner.workers.limits.files"),
+        cpu: Some(settings.duration("runner.workers.limits.cpu")).filter(|time| !time.is_zero()),
+        processes: limit("runner.workers.limits.processes"),
+        core: settings.optional_size("runner.workers.limits.core"),
+    }
+}
+
+/// The same for a process that answers one request and ends: nothing is kept ready for others.
+#[must_use]
+pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
+    WorkerOptions {
+        min: 1,
+        max: 1,
+        turnover: Turnover::default(),
+        threads: 1,
+        preload: Preload::Never,
+        run_once: true,
+        ..options
+    }
+}

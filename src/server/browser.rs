@@ -1,0 +1,60 @@
+//! Opens a web browser.
+
+use std::env;
+use std::path::Path;
+
+use crate::children;
+
+/// Opens a browser. Does not wait for it; what goes wrong is said in the log, since the application
+/// serves all the same.
+pub fn open(url: &str) {
+    if !could_open() {
+        crate::log!("open {url} in a browser (there is no display here, and BROWSER is not set)");
+        return;
+    }
+    if let Some(named) = browsers_that_are_none() {
+        crate::log!(
+            "cannot open a browser (BROWSER names no program that exists: `{named}`); open {url} in a browser"
+        );
+        return;
+    }
+    let url = url.to_owned();
+    // Some ways to open a browser last as long as the browser is open.
+    let thread = std::thread::Builder::new().name("browser".to_owned());
+    let opened = thread.spawn(move || {
+        if let Err(error) = webbrowser::open(&url) {
+            crate::log!("cannot open a browser ({error}); open {url} yourself");
+        }
+    });
+    if let Err(error) = opened {
+        crate::log!("cannot open a browser: {error}");
+    }
+}
+
+/// What BROWSER holds, command lines with `:` between them, if it is set and no program of them exists.
+/// Another browser than those is not what was asked for.
+fn browsers_that_are_none() -> Option<String> {
+    let named = env::var("BROWSER").ok().filter(|named| !named.is_empty())?;
+    let exists = |line: &str| {
+        let Some(program) = line.split_ascii_whitespace().next() else {
+            return false;
+        };
+        // `%c` stands for `:`, `%%` for `%`.
+        let program = program.replace("%c", ":").replace("%%", "%");
+        match program.contains('/') {
+            true => children::is_program(Path::new(&program)),
+            false => children::on_path(&program).next().is_some(),
+        }
+    };
+    (!named.split(':').any(exists)).then_some(named)
+}
+
+/// Whether there is anything that could show a browser. Without this, a text browser would be started in
+/// the terminal that shows the log.
+fn could_open() -> bool {
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let has_display = ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"]
+        .into_iter()
+        .any(set);
+    set("BROWSER") || has_display || cfg!(target_vendor = "apple")
+}

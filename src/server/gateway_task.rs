@@ -1,0 +1,152 @@
+//! Where requests come in: a socket, and the gateway that serves it.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::faults::spawn_vital;
+use crate::gateway::connection_limit::Crowd;
+use crate::gateway::fastcgi::{self, FastCgiOptions};
+use crate::gateway::graceful_stop::{Manner, Stop};
+use crate::gateway::http::{self, HttpOptions};
+use crate::gateway::socket::listener::Listener;
+use crate::gateway::socket::url::SocketUrl;
+use crate::interface::Application;
+use crate::plan::gateway::{Endpoint, Gateway, Protocol};
+
+/// The task behind a listening socket, where it has a fault.
+const GATEWAY: &str = "the task that accepts connections";
+
+/// A listening socket and its gateway, which runs until it is told to end.
+#[derive(Debug)]
+pub struct GatewayTask {
+    endpoint: Endpoint,
+    shown: String,
+    /// So that they can be handed to others.
+    sockets: Vec<OwnedFd>,
+    tuning: Tuning,
+    stop: Stop,
+    crowd: Crowd,
+    /// Tells when nothing comes in any more; `None` if that was heard.
+    closing: Option<oneshot::Receiver<Infallible>>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// Where to say how a gateway is to behave from now on.
+#[derive(Debug)]
+enum Tuning {
+    Http(watch::Sender<HttpOptions>),
+    FastCgi(watch::Sender<FastCgiOptions>),
+}
+
+impl GatewayTask {
+    /// Begins to serve. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn open(
+        url: SocketUrl,
+        mut listener: Listener,
+        gateway: Gateway,
+        application: Arc<dyn Application>,
+    ) -> io::Result<Self> {
+        let sockets = listener
+            .sockets()
+            .map(|socket| socket.try_clone_to_owned())
+            .collect::<io::Result<_>>()?;
+        let protocol = gateway.protocol();
+        let shown = match protocol {
+            Protocol::Http => listener.http_url(),
+            Protocol::FastCgi => listener.tcp_url(),
+        };
+        let shown = shown.unwrap_or_else(|| url.to_string());
+        let stop = Stop::new();
+        let closing = Some(listener.closing());
+        let crowd = listener.crowd();
+        let (tuning, task) = match gateway {
+            Gateway::Http(options) => {
+                let (sender, options) = watch::channel(options);
+                let serving = http::serve(listener, application, options, stop.clone());
+                (Tuning::Http(sender), spawn_vital(GATEWAY, serving))
+            }
+            Gateway::FastCgi(options) => {
+                let (sender, options) = watch::channel(options);
+                let serving = fastcgi::serve(listener, application, options, stop.clone());
+                (Tuning::FastCgi(sender), spawn_vital(GATEWAY, serving))
+            }
+        };
+        Ok(Self {
+            endpoint: Endpoint { url, protocol },
+            shown,
+            sockets,
+            tuning,
+            stop,
+            crowd,
+            closing,
+            task: AbortOnDropHandle::new(task),
+        })
+    }
+
+    /// Where it can be reached: the URL for browsers, or that of the socket where it is none for them.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Where it was asked to listen, and what it speaks there.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Its connections.
+    #[must_use]
+    pub fn crowd(&self) -> Crowd {
+        self.crowd.clone()
+    }
+
+    /// Says how it is to behave towards new connections. A gateway of another kind is none of its business.
+    pub fn tune(&self, gateway: Gateway) {
+        match (&self.tuning, gateway) {
+            (Tuning::Http(sender), Gateway::Http(options)) => {
+                sender.send_replace(options);
+            }
+            (Tuning::FastCgi(sender), Gateway::FastCgi(options)) => {
+                sender.send_replace(options);
+            }
+            (Tuning::Http(_), Gateway::FastCgi(_)) | (Tuning::FastCgi(_), Gateway::Http(_)) => {}
+        }
+    }
+
+    /// Duplicates of its sockets, for somebody who is to serve them too.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Has it end in a manner, and gives what makes it quicker. Returns when nothing comes in here any more: whoever
+    /// connects from then on is answered by another one, if by anybody.
+    pub async fn end(&mut self, manner: Manner) -> Stop {
+        // The system keeps a socket open, and lets clients wait there for ever, while anybody has it.
+        self.sockets.clear();
+        self.stop.begin(manner);
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.await;
+        }
+        self.stop.clone()
+    }
+
+    /// Waits until it has ended. Nothing is lost if the future is dropped; if the front is, what is under way is
+    /// broken off.
+    pub async fn ended(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            crate::log!("a gateway failed: {error}");
+        }
+    }
+}
