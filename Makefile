@@ -1,6 +1,6 @@
-# Two commands do everything on a fresh machine that has Rust and Python 3:
+# Two commands are enough on a fresh machine with Rust and Python 3:
 #
-#   make run     builds, runs examples/hello/hello.ini and prints the address that answers
+#   make run     builds, runs examples/hello/hello.ini and prints its address
 #   make test    installs what the tests need, then checks and tests everything
 
 CARGO ?= cargo
@@ -12,11 +12,11 @@ MANDIR = $(SHARE)/man
 BASH_COMPLETIONS = $(SHARE)/bash-completion/completions
 ZSH_COMPLETIONS = $(SHARE)/zsh/site-functions
 FISH_COMPLETIONS = $(SHARE)/fish/vendor_completions.d
-# Nobody's own settings have a part in what is installed.
+# The completions must not depend on the settings of the user who builds them.
 COMPLETIONS = env -i XDG_CONFIG_HOME=/nonexistent target/release/runner completions
-# What is installed does not tell where it was built: paths of crates and of this project are shortened in its messages.
+# The installed programs must not contain paths of the build machine: paths of crates and of this project are shortened.
 REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates"
-# Where the recipes look for what cargo has built, whatever the caller's environment says.
+# The recipes expect cargo's output here, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 .PHONY: all run test fuzz bench soak install uninstall clean
@@ -27,7 +27,7 @@ all:
 run: all
 	PATH="$(CURDIR)/target/release:$$PATH" examples/hello/hello.ini
 
-# Format, lints, every test, all of which run even if one fails, and a million cases for what reads text.
+# Format, lints, every test (the others still run after a failure), and fuzzing.
 test: target/venv/installed
 	tests/install.sh
 	$(CARGO) fmt --check
@@ -35,22 +35,22 @@ test: target/venv/installed
 	$(CARGO) test --locked --no-fail-fast
 	$(MAKE) fuzz
 
-# Cases for the parsers, the evaluator, the layouts and what workers send, 200 000 each. Only `runner` itself is compiled anew
-# for it, optimised a little, with all checks of a debug build. fuzz/Cargo.toml says how to go on from there.
+# 200 000 cases for each of the parsers, the evaluator, the formatter and the reader of workers' messages. Only `runner` itself
+# is compiled again, with little optimisation and all checks of a debug build. fuzz/Cargo.toml says how to run libFuzzer.
 fuzz:
 	RUNNER_FUZZ=200000 $(CARGO) test --locked --config profile.dev.package.runner.opt-level=1 --test fuzz
 
-# Compares with other servers under load, and prints the table.
+# Compares runner with other servers under load, and prints the tables.
 bench: all target/bench-venv/installed
 	tests/install.sh
 	target/bench-venv/bin/python benches/bench.py
 
-# Half an hour of it, or so, is for the time before a release: `make soak MINUTES=30`.
+# Before a release run it longer: `make soak MINUTES=30`.
 MINUTES ?= 5
 soak: all
 	$(PYTHON) benches/soak.py --minutes $(MINUTES)
 
-# Virtual environments inside target/; a changed list of packages makes them anew.
+# Virtual environments inside target/, created again when their list of packages changes.
 target/venv/installed: tests/requirements.txt
 target/bench-venv/installed: benches/requirements.txt
 target/%/installed:

@@ -1,4 +1,4 @@
-"""A Flask application with a page, a form, an upload and a look at its own environment."""
+"""A Flask application with a page, a form, an upload and a page that shows the CGI variables."""
 
 from flask import Flask, jsonify, redirect, render_template_string, request, url_for
 
@@ -31,18 +31,18 @@ def hello(name):
 
 @application.post("/upload")
 def upload():
-    """Says how much came in, and what it adds up to."""
+    """Returns the length and the checksum of the uploaded data."""
     data = request.get_data()
     return jsonify(length=len(data), sum=sum(data) % 65536)
 
 
 @application.route("/environ", methods=["GET", "POST"])
 def environ():
-    """What CGI's variables say about this request."""
+    """Returns the CGI variables of this request."""
     return jsonify({name: value for name, value in request.environ.items() if isinstance(value, str)})
 
 
 @application.get("/stream")
 def stream():
-    """Sent line by line, as the lines are made."""
+    """Sends lines one by one, as they are made."""
     return application.response_class((f"line {number}\n" for number in range(5)), mimetype="text/plain")

@@ -1,4 +1,4 @@
-"""A small WSGI application: it greets whoever the path names."""
+"""A small WSGI application: it greets the name in the path."""
 
 from html import escape
 
@@ -10,7 +10,7 @@ PAGE = """<!doctype html>
 
 
 def application(environ, start_response):
-    # PEP 3333: the path's bytes come as latin-1 code points.
+    # PEP 3333: each byte of the path is one Latin-1 character.
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     body = (PAGE % escape(path.strip("/") or "world")).encode("utf-8")
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]

@@ -1,11 +1,11 @@
-"""Tells the time, and which process does it."""
+"""Shows the time and the number of the process that answers."""
 
 import os
 import time
 
 
 def application(environ, start_response):
-    # Loaded already: see Import in clock.conf.
+    # Imported already, by `Import` in clock.conf.
     from clock_faces import FACES
 
     hour = time.localtime().tm_hour % 12

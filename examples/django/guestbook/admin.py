@@ -1,4 +1,4 @@
-"""The administration of the entries."""
+"""The admin site for the entries."""
 
 from django.contrib import admin
 

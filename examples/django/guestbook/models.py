@@ -1,10 +1,10 @@
-"""What is kept."""
+"""The database tables."""
 
 from django.db import models
 
 
 class Entry(models.Model):
-    """What a visitor wrote."""
+    """One entry of a visitor."""
 
     text = models.CharField(max_length=200)
     written = models.DateTimeField(auto_now_add=True)

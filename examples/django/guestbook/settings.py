@@ -1,11 +1,11 @@
-"""The settings of the project: what it needs and nothing else."""
+"""The settings of the project, as few as it needs."""
 
 import os
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent
 
-# A site that others can reach needs a secret of its own.
+# A public site needs a secret key of its own.
 SECRET_KEY = os.environ.get("GUESTBOOK_SECRET", "an example has no secrets, a site has")
 DEBUG = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]

@@ -1,4 +1,4 @@
-"""Which path leads where."""
+"""The URL paths and their views."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,4 +1,4 @@
-"""The one page: all entries, a form for another, and how often this visitor was here."""
+"""The only page: all entries, a form for a new one, and the number of visits of this browser."""
 
 from django.forms import modelform_factory
 from django.shortcuts import redirect, render

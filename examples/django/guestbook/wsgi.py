@@ -1,4 +1,4 @@
-"""The WSGI application; it serves the admin site's style sheets too."""
+"""The WSGI application; it also serves the admin site's style sheets."""
 
 import os
 
