@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use runner::protocol::worker::answer_head;
 use runner::protocol::worker::frame::Kind;
-use runner::syntax::ini_lines::Line;
+use runner::syntax::ini_lines::IniLine;
 use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, ini_lines as files, key_layout,
     key_lines, layout, render_all,
@@ -35,7 +35,7 @@ pub fn file(bytes: &[u8]) {
     };
     let (lines, mut mistakes) = files::parse(&source);
     for line in lines {
-        if let Line::Setting { value, .. } = line {
+        if let IniLine::Setting { value, .. } = line {
             mistakes.extend(expressions::parse(&source, &value).err());
         }
     }
@@ -61,8 +61,8 @@ pub fn meaning(source: &Arc<Source>) -> Vec<String> {
     let (lines, mistakes) = files::parse(source);
     assert!(mistakes.is_empty(), "{mistakes:?} in\n{}", source.text);
     let meaning = |line| match line {
-        Line::Section { name, .. } => format!("[{name}]"),
-        Line::Setting { name, value, .. } => {
+        IniLine::Section { name, .. } => format!("[{name}]"),
+        IniLine::Setting { name, value, .. } => {
             let tree = expressions::parse(source, &value).expect("no mistakes");
             format!("{name} = {}", without_spans(&format!("{tree:?}")))
         }
@@ -93,8 +93,8 @@ pub fn supervise(bytes: &[u8]) {
     let again = Arc::new(Source { name, text });
     let (same, mistakes) = key_lines::parse(&again);
     assert!(mistakes.is_empty());
-    let meaning = |lines: &[key_lines::Line]| -> Vec<String> {
-        let what = lines.iter().map(|line| format!("{:?}", line.what));
+    let meaning = |lines: &[key_lines::KeyLine]| -> Vec<String> {
+        let what = lines.iter().map(|line| format!("{:?}", line.statement));
         what.map(|what| without_spans(&what)).collect()
     };
     assert_eq!(meaning(&lines), meaning(&same), "{}", source.text);

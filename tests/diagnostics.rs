@@ -25,9 +25,6 @@ const FAMILIES: &[&str] = &[
     "command", "include", "limit", "name", "section", "setting", "syntax", "type",
 ];
 
-/// The folders in which diagnostics are made.
-const FOLDERS: &[&str] = &["src/syntax", "src/config", "src/eval", "src/command"];
-
 struct Case {
     /// `== …`, without the marks.
     title: String,
@@ -238,9 +235,14 @@ fn bytes(text: &str) -> Vec<u8> {
 /// The codes that stand in the source.
 fn codes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for folder in FOLDERS {
-        for entry in fs::read_dir(project(folder)).expect("a folder of the project") {
+    let mut folders = vec![project("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of source") {
             let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
             let text = fs::read_to_string(path).unwrap_or_default();
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
             // Every other part stands between quotes, or is what stands between strings: neither is missed.

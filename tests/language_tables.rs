@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runner::config::{Checked, Configuration, Default, Kind, Layer, SETTINGS, SPECIAL};
+use runner::config::{Checked, Configuration, DefaultValue, Layer, SETTINGS, SPECIAL, SettingKind};
 use runner::eval::{CONSTANTS, FUNCTIONS};
 use runner::syntax::{KEYWORDS, render};
 
@@ -51,20 +51,20 @@ fn settings_have_the_accessor_of_their_kind() {
         .filter(|setting| setting.name.starts_with("runner."))
     {
         match setting.kind {
-            Kind::Size if setting.default == Default::Unset => {
-                assert_eq!(configuration.optional_size(setting.name), None);
-            }
-            Kind::Integer { .. } if setting.default == Default::Unset => {
+            SettingKind::Size if setting.default == DefaultValue::Unset => {
                 assert_eq!(configuration.optional_integer(setting.name), None);
             }
-            Kind::Integer { .. } | Kind::Size => {
-                let Default::Number(default) = setting.default else {
+            SettingKind::Integer { .. } if setting.default == DefaultValue::Unset => {
+                assert_eq!(configuration.optional_integer(setting.name), None);
+            }
+            SettingKind::Integer { .. } | SettingKind::Size => {
+                let DefaultValue::Number(default) = setting.default else {
                     panic!("{} has no default", setting.name);
                 };
                 assert_eq!(configuration.integer(setting.name), default);
             }
-            Kind::Duration => {
-                let Default::Number(default) = setting.default else {
+            SettingKind::Duration => {
+                let DefaultValue::Number(default) = setting.default else {
                     panic!("{} has no default", setting.name);
                 };
                 assert_eq!(
@@ -72,18 +72,24 @@ fn settings_have_the_accessor_of_their_kind() {
                     Duration::from_secs(default)
                 );
             }
-            Kind::Boolean => {
-                let unset = setting.default == Default::Unset;
+            SettingKind::Boolean => {
+                let unset = setting.default == DefaultValue::Unset;
                 assert_eq!(
                     configuration.optional_boolean(setting.name).is_none(),
                     unset
                 );
             }
-            Kind::Automatic => assert_eq!(configuration.automatic(setting.name), None),
-            Kind::Path => assert_eq!(configuration.path(setting.name), None),
-            Kind::Texts => assert!(configuration.texts(setting.name).is_empty()),
-            Kind::Rights => assert_eq!(configuration.optional_integer(setting.name), None),
-            Kind::Text | Kind::Program | Kind::Account | Kind::Url | Kind::Command => {
+            SettingKind::Automatic => {
+                assert_eq!(configuration.optional_boolean(setting.name), None);
+            }
+            SettingKind::Path => assert_eq!(configuration.path(setting.name), None),
+            SettingKind::Texts => assert!(configuration.texts(setting.name).is_empty()),
+            SettingKind::Rights => assert_eq!(configuration.optional_integer(setting.name), None),
+            SettingKind::Text
+            | SettingKind::Program
+            | SettingKind::Account
+            | SettingKind::Url
+            | SettingKind::Command => {
                 assert_eq!(configuration.text(setting.name), None);
             }
         }
@@ -112,7 +118,7 @@ fn units() {
         );
     }
     let size = |text: &str| {
-        load(&format!("runner.request.max_body = {text}")).size("runner.request.max_body")
+        load(&format!("runner.request.max_body = {text}")).integer("runner.request.max_body")
     };
     for (text, bytes) in [
         ("0", 0),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use runner::commands::COMMANDS;
-use runner::config::{KEYS, Key, Kind, SETTINGS, SPECIAL, Setting};
+use runner::config::{KEYS, Key, SETTINGS, SPECIAL, Setting, SettingKind};
 use runner::eval::{CONSTANTS, FUNCTIONS, Function};
 use runner::graph::entry::Entry;
 use runner::graph::entry::clap_command;
@@ -226,7 +226,7 @@ fn key(key: &Key) -> String {
 }
 
 /// What a setting takes, as a word.
-fn wanted(kind: Kind) -> String {
+fn wanted(kind: SettingKind) -> String {
     let words = kind.wanted();
     let words = words.replace('`', "");
     ["a ", "an "]

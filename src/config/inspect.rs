@@ -1,14 +1,14 @@
 //! Everything that can be known of a configuration without running it.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use super::rules::{Body, Origin, Rule};
-use crate::config::{Configuration, Layer, SETTINGS, setting, validate};
-use crate::eval::{Properties, Value};
+use super::configuration::{Configuration, Layer};
+use super::setting::check;
+use super::validate::{own_settings, sort_by_place};
+use crate::eval::Properties;
 use crate::syntax::{Diagnostic, quoted};
 
-/// Errors beyond which nothing more is computed.
+/// Errors after which no more properties are evaluated.
 const MOST_MISTAKES: usize = 1000;
 
 /// The code of a setting that is read but set nowhere.
@@ -23,61 +23,52 @@ pub struct Inspection {
     pub problems: Vec<Diagnostic>,
 }
 
-impl Configuration {
-    /// Whether a setting has a value that it cannot have.
-    #[must_use]
-    pub fn is_wrong(&self, setting: &str) -> bool {
-        let is_set = !matches!(self.get(setting), Ok(None | Some(Value::None)));
-        is_set && !self.settings.contains_key(setting)
+/// Reads the layers, and evaluates all that can be evaluated: finds values that cannot be computed, unknown names also
+/// in expressions that are never used, and what deserves a warning.
+#[must_use]
+pub fn inspect(layers: &[Layer]) -> Inspection {
+    let (mut configuration, mut problems) = Configuration::read(layers, true);
+    // So that the rest can be looked at, a setting with a wrong value has its default.
+    for setting in own_settings() {
+        let default = setting.default.value();
+        let default = default.and_then(|value| check(setting, &value).ok());
+        if let (Some(default), true) = (default, configuration.is_wrong(setting.name)) {
+            configuration.settings.insert(setting.name, default);
+        }
     }
-
-    /// Reads the layers, and everything in them that can be evaluated: values that cannot be computed, names that
-    /// mean nothing also where nobody reads them, and what is worth a word without being a mistake.
-    #[must_use]
-    pub fn inspect(layers: &[Layer]) -> Inspection {
-        let (mut configuration, mut problems) = Self::read(layers, true);
-        // So that the rest can be looked at, what is wrong counts as what it is where nobody sets it.
-        for setting in SETTINGS
-            .iter()
-            .filter(|setting| setting.name.starts_with(validate::OWN))
-        {
-            let default = setting.default.value();
-            let default = default.and_then(|value| setting::check(setting, &value).ok());
-            if let (Some(default), true) = (default, configuration.is_wrong(setting.name)) {
-                configuration.settings.insert(setting.name, default);
-            }
+    let rules = &configuration.rules;
+    let mut mistakes = rules.mistakes_on_demand();
+    let mut errors = problems.len() + mistakes.len();
+    for name in rules.names("") {
+        if errors >= MOST_MISTAKES {
+            break;
         }
-        let rules = &configuration.rules;
-        let mut mistakes = rules.mistakes_on_demand();
-        let mut errors = problems.len() + mistakes.len();
-        for name in rules.names("") {
-            if errors >= MOST_MISTAKES {
-                break;
+        match rules.get(&name) {
+            Err(mistake) => {
+                errors += usize::from(mistake.code != NOT_SET);
+                mistakes.push(mistake);
             }
-            match rules.get(&name) {
-                Err(mistake) => {
-                    errors += usize::from(mistake.code != NOT_SET);
-                    mistakes.push(mistake);
-                }
-                Ok(_) => problems.extend(never_applies(&configuration, &name)),
-            }
+            Ok(_) => problems.extend(never_applies(&configuration, &name)),
         }
-        let several = rules.all().filter(|rule| rule.name.ends_with('*'));
-        let nobodys = several.map(|rule| &**rule).chain(&configuration.factories);
-        mistakes.extend(nobodys.filter_map(|rule| rules.mistake_for_any_name(rule)));
-        problems.extend(mistakes.into_iter().map(|mistake| match mistake.code {
-            // It may be set where the file is used.
-            NOT_SET => mistake.warning(),
-            _ => mistake,
-        }));
-        problems.extend(configuration.warnings.iter().cloned());
-        let mut known = HashSet::new();
-        problems.retain(|problem| known.insert(identity(problem)));
-        validate::sort(&mut problems);
-        Inspection {
-            configuration,
-            problems,
-        }
+    }
+    // Rules that no property asks for by their own name.
+    let wildcards = rules.all().filter(|rule| rule.name.ends_with('*'));
+    let unasked = wildcards
+        .map(|rule| &**rule)
+        .chain(&configuration.factories);
+    mistakes.extend(unasked.filter_map(|rule| rules.mistake_for_any_name(rule)));
+    problems.extend(mistakes.into_iter().map(|mistake| match mistake.code {
+        // It may be set where the file is used.
+        NOT_SET => mistake.warning(),
+        _ => mistake,
+    }));
+    problems.extend(configuration.warnings.iter().cloned());
+    let mut known = HashSet::new();
+    problems.retain(|problem| known.insert(identity(problem)));
+    sort_by_place(&mut problems);
+    Inspection {
+        configuration,
+        problems,
     }
 }
 
@@ -88,8 +79,7 @@ fn identity(problem: &Diagnostic) -> (&'static str, String, Option<(String, u32)
     (problem.code, problem.message.clone(), place)
 }
 
-/// The warning that a default has another rule of the same file before it. From another file it is what defaults
-/// are for.
+/// The warning that a default never applies, since another rule of the same file comes before it.
 fn never_applies(configuration: &Configuration, name: &str) -> Option<Diagnostic> {
     let default = configuration.rules.rule(&format!("{name}?"))?;
     let used = configuration.rules.origin(name)?;
@@ -97,33 +87,5 @@ fn never_applies(configuration: &Configuration, name: &str) -> Option<Diagnostic
         return None;
     }
     let message = format!("the default {} never applies", quoted(&default.name));
-    in_one_file("setting/default", message, default, used)
-}
-
-/// The warning that a setting stands twice in one file. Over another file it is what layers are for.
-pub(super) fn overridden(before: &Rule, after: &Rule) -> Option<Diagnostic> {
-    let message = format!(
-        "the setting {} is overridden further down",
-        quoted(&before.name)
-    );
-    in_one_file("setting/overridden", message, before, after)
-}
-
-fn in_one_file(
-    code: &'static str,
-    message: String,
-    unused: &Rule,
-    used: &Rule,
-) -> Option<Diagnostic> {
-    let written = |rule: &Rule| matches!(rule.body, Body::Expression(_));
-    match (&unused.origin, &used.origin) {
-        (Origin::File(home, span), Origin::File(other, place))
-            if Arc::ptr_eq(&home.source, &other.source) && written(unused) && written(used) =>
-        {
-            let warning = Diagnostic::new(code, message).warning();
-            let warning = warning.at(&home.source, *span);
-            Some(warning.with_label(&other.source, *place, "this one counts"))
-        }
-        _ => None,
-    }
+    default.without_effect("setting/default", message, used)
 }

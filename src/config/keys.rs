@@ -1,12 +1,10 @@
 //! The keys of files for `supervise`: one table, which reading, suggestions, `explain` and the manual read. A key is
 //! another name for a setting, so that what holds for settings holds for it.
 
-use super::setting::{self, Kind, Setting};
+use super::setting::{self, Setting, SettingKind};
 use super::settings;
 use crate::eval::Value;
-use crate::syntax::ini_lines::{Line, parse};
-use crate::syntax::{Source, key_lines};
-use std::sync::Arc;
+use crate::syntax::quoted;
 
 /// A key.
 #[derive(Debug)]
@@ -100,47 +98,32 @@ impl Key {
     /// Whether it may stand several times.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
-        self.setting().kind == Kind::Texts
+        self.setting().kind == SettingKind::Texts
     }
 
     /// What it takes, in words.
     #[must_use]
     pub fn wanted(&self) -> String {
-        match self.setting().kind {
-            Kind::Path => "a path".to_owned(),
-            Kind::Text | Kind::Texts => "a text".to_owned(),
-            kind @ (Kind::Integer { .. }
-            | Kind::Boolean
-            | Kind::Automatic
-            | Kind::Duration
-            | Kind::Size
-            | Kind::Program
-            | Kind::Account
-            | Kind::Rights
-            | Kind::Url
-            | Kind::Command) => kind.wanted(),
+        match self.is_repeatable() {
+            true => SettingKind::Text.noun(),
+            false => self.setting().kind.noun(),
         }
     }
 
     /// What it takes, with the ways in which it can be written.
     #[must_use]
     pub fn written(&self) -> String {
-        let wanted = self.wanted();
-        match self.setting().kind {
-            Kind::Duration => format!("{wanted}: {DURATIONS}"),
-            Kind::Path => format!("{wanted}, relative to the file that the key stands in"),
-            Kind::Texts => format!("{wanted}; the key may stand several times"),
-            Kind::Integer { .. }
-            | Kind::Boolean
-            | Kind::Automatic
-            | Kind::Size
-            | Kind::Text
-            | Kind::Program
-            | Kind::Account
-            | Kind::Rights
-            | Kind::Url
-            | Kind::Command => wanted,
-        }
+        let kind = self.setting().kind;
+        let more = if kind == SettingKind::Duration {
+            format!(": {DURATIONS}")
+        } else if kind == SettingKind::Path {
+            ", relative to the file that the key stands in".to_owned()
+        } else if self.is_repeatable() {
+            "; the key may stand several times".to_owned()
+        } else {
+            String::new()
+        };
+        self.wanted() + &more
     }
 
     /// What counts without it; `None` where that depends.
@@ -155,39 +138,20 @@ impl Key {
     /// The value of its setting.
     ///
     /// # Errors
-    /// It makes none: what is wrong, and a hint.
+    /// A text that the setting cannot have: the message and a hint.
     pub(super) fn value(&self, text: &str) -> Result<Value, (String, Option<String>)> {
         let setting = self.setting();
-        let value = match setting.kind {
-            Kind::Integer { .. } => match text.parse::<u64>() {
-                Ok(number) => Value::from(number),
-                Err(_) => Value::text(text),
-            },
-            // One of several, which are put together when all are known.
-            Kind::Texts if !text.is_empty() => return Ok(Value::text(text)),
-            Kind::Boolean
-            | Kind::Automatic
-            | Kind::Duration
-            | Kind::Size
-            | Kind::Text
-            | Kind::Texts
-            | Kind::Path
-            | Kind::Program
-            | Kind::Account
-            | Kind::Rights
-            | Kind::Url
-            | Kind::Command => Value::text(text),
+        let value = match (setting.kind, text.parse::<u64>()) {
+            (SettingKind::Integer { .. }, Ok(number)) => Value::from(number),
+            _ => Value::text(text),
         };
-        if setting::check(setting, &value).is_ok() {
+        // The texts of a repeatable key become a list when all of them are known.
+        if self.is_repeatable() && !text.is_empty() || setting::check(setting, &value).is_ok() {
             return Ok(value);
         }
-        let hint = (setting.kind == Kind::Duration).then(|| format!("write {DURATIONS}"));
-        let message = format!(
-            "key `{}` takes {} but got {}",
-            self.name,
-            self.wanted(),
-            crate::syntax::quoted(text)
-        );
+        let hint = (setting.kind == SettingKind::Duration).then(|| format!("write {DURATIONS}"));
+        let (name, wanted) = (self.name, self.wanted());
+        let message = format!("key `{name}` takes {wanted} but got {}", quoted(text));
         Err((message, hint))
     }
 }
@@ -195,55 +159,9 @@ impl Key {
 /// How durations are written in such files.
 const DURATIONS: &str = "seconds as a number, or `1.5s`, `500ms`, `2m`, `1h`, `1d`";
 
-/// How a file is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Settings, sections and expressions.
-    Ini,
-    /// Keys and values, for `supervise`.
-    Keys,
-}
-
-/// How a file seems to be meant. Its `#!` line says it by the name of a command; else its first line that is no
-/// comment does, if it makes sense in only one of the two ways.
-#[must_use]
-pub fn format(source: &Arc<Source>) -> Option<Format> {
-    let mut lines = key_lines::numbered(&source.text).map(|(_, line)| line.trim());
-    let first = lines.next().unwrap_or_default();
-    if let Some(interpreter) = first.strip_prefix("#!") {
-        for word in interpreter.split_whitespace() {
-            match word {
-                "supervise" => return Some(Format::Keys),
-                "runIni" => return Some(Format::Ini),
-                _ => {}
-            }
-        }
-    }
-    let lines = key_lines::numbered(&source.text).map(|(_, line)| line.trim());
-    let mut meaning = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    let line = meaning.next()?;
-    let mut words = line.split_whitespace();
-    let key = words.next().and_then(Key::find);
-    let delimited = words
-        .next()
-        .is_some_and(|word| word.starts_with(['=', ':']));
-    if line.starts_with(['%', '<']) || key.is_some() && !delimited {
-        return Some(Format::Keys);
-    }
-    let alone = Arc::new(Source {
-        name: String::new(),
-        text: line.to_owned(),
-    });
-    match &parse(&alone).0[..] {
-        [Line::Section { .. }] => Some(Format::Ini),
-        [Line::Setting { name, .. }] if Key::find(name).is_none() => Some(Format::Ini),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Arc, Format, KEYS, Key, Source, format};
+    use super::{KEYS, Key};
 
     #[test]
     fn each_key_is_a_setting_with_an_example() {
@@ -254,33 +172,6 @@ mod tests {
             key.value(value).expect("an example that is right");
             let lower = key.name.to_lowercase();
             assert_eq!(Key::find(&lower).map(|found| found.name), Some(key.name));
-        }
-    }
-
-    #[test]
-    fn files_say_how_they_are_meant() {
-        let keys = Some(Format::Keys);
-        let ini = Some(Format::Ini);
-        let cases = [
-            ("#!invoke runner supervise\napp = 1", keys),
-            ("#!/usr/bin/env -S runner supervise", keys),
-            ("#!/usr/bin/env -S runner runIni\nCommand x", ini),
-            ("# c\n\n  pidfile /x\n", keys),
-            ("\u{feff}%define x 1\r\n", keys),
-            ("<section>\n", keys),
-            ("[section]\nCommand x", ini),
-            ("app = 1\nCommand x", ini),
-            ("import.x: 1", ini),
-            ("Command = serve", None),
-            ("nothing of both", None),
-            ("", None),
-        ];
-        for (text, expected) in cases {
-            let source = Arc::new(Source {
-                name: String::new(),
-                text: text.to_owned(),
-            });
-            assert_eq!(format(&source), expected, "{text:?}");
         }
     }
 }

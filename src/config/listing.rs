@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::rules::{Body, Origin, Rule};
-use super::{Configuration, SETTINGS};
+use super::configuration::Configuration;
+use super::rule::{Rule, RuleBody, RuleOrigin};
+use super::rules::Rules;
+use super::settings::SETTINGS;
 use crate::eval::{Properties, Value};
 use crate::syntax::{Diagnostic, Place};
 
@@ -48,73 +50,76 @@ pub enum Whence {
     BuiltIn,
 }
 
-impl Configuration {
-    /// The settings below a prefix, and the one that is called so, sorted by name. Everything has the empty prefix;
-    /// the environment is listed where the prefix names it.
-    #[must_use]
-    pub fn listing(&self, prefix: &str) -> Vec<Listed> {
-        let below = |name: &str| {
-            let rest = name.strip_prefix(prefix);
-            prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let mut names: BTreeSet<String> = self.rules.names("").into_iter().collect();
-        names.extend(SETTINGS.iter().map(|setting| setting.name.to_owned()));
-        if prefix == "environ" || prefix.starts_with("environ.") {
-            names.extend(self.rules.names("environ."));
-        }
-        let mut listed: Vec<Listed> = names
-            .into_iter()
-            .filter(|name| below(name))
-            .filter_map(|name| self.listed(name))
-            .collect();
-        let several = self.rules.all().filter(|rule| rule.name.ends_with('*'));
-        let several = several.chain(self.rules.all_on_demand());
-        listed.extend(several.filter(|rule| below(&rule.name)).map(|rule| Listed {
-            name: rule.name.as_ref().to_owned(),
-            gives: as_written(rule),
-            from: from(rule),
-        }));
-        listed.sort_by(|one, other| one.name.cmp(&other.name));
-        listed
+/// The settings below a prefix, and the one that is called so, sorted by name. The empty prefix lists all but the
+/// environment, which is listed where the prefix names it.
+#[must_use]
+pub fn list(configuration: &Configuration, prefix: &str) -> Vec<Listed> {
+    let rules = &configuration.rules;
+    let below = |name: &str| {
+        let rest = name.strip_prefix(prefix);
+        prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let mut names: BTreeSet<String> = rules.names("").into_iter().collect();
+    names.extend(SETTINGS.iter().map(|setting| setting.name.to_owned()));
+    if prefix == "environ" || prefix.starts_with("environ.") {
+        names.extend(rules.names("environ."));
     }
+    let mut listed: Vec<Listed> = names
+        .into_iter()
+        .filter(|name| below(name))
+        .filter_map(|name| property(rules, name))
+        .collect();
+    let wildcards = rules.all().filter(|rule| rule.name.ends_with('*'));
+    let wildcards = wildcards.chain(rules.all_on_demand());
+    listed.extend(
+        wildcards
+            .filter(|rule| below(&rule.name))
+            .map(|rule| Listed {
+                name: rule.name.as_ref().to_owned(),
+                gives: as_written(rule),
+                from: from(rule),
+            }),
+    );
+    listed.sort_by(|one, other| one.name.cmp(&other.name));
+    listed
+}
 
-    /// A property; nothing where it has no value.
-    fn listed(&self, name: String) -> Option<Listed> {
-        let gives = match self.rules.get(&name) {
-            Ok(Some(value)) => Gives::Value(value),
-            Ok(None) => return None,
-            Err(mistake) => Gives::Mistake(mistake),
-        };
-        let from = match self.rules.origin(&name) {
-            Some(rule) => from(rule),
-            None if name.starts_with("environ.") => Whence::Environment,
-            None => Whence::BuiltIn,
-        };
-        Some(Listed { name, gives, from })
-    }
+/// A property; nothing where it has no value.
+fn property(rules: &Rules, name: String) -> Option<Listed> {
+    let gives = match rules.get(&name) {
+        Ok(Some(value)) => Gives::Value(value),
+        Ok(None) => return None,
+        Err(mistake) => Gives::Mistake(mistake),
+    };
+    let from = match rules.origin(&name) {
+        Some(rule) => from(rule),
+        None if name.starts_with("environ.") => Whence::Environment,
+        None => Whence::BuiltIn,
+    };
+    Some(Listed { name, gives, from })
 }
 
 fn from(rule: &Rule) -> Whence {
     match &rule.origin {
-        Origin::File(home, span) => Whence::File {
+        RuleOrigin::File(home, span) => Whence::File {
             place: Place {
                 source: Arc::clone(&home.source),
                 span: *span,
             },
             layer: rule.layer,
         },
-        Origin::Option(option) => Whence::Option(option.clone()),
+        RuleOrigin::Option(option) => Whence::Option(option.clone()),
     }
 }
 
 fn as_written(rule: &Rule) -> Gives {
     match (&rule.body, &rule.origin) {
-        (Body::Value(value), _) => Gives::Value(value.clone()),
-        (Body::Expression(expression), Origin::File(home, _)) => {
+        (RuleBody::Value(value), _) => Gives::Value(value.clone()),
+        (RuleBody::Expression(expression), RuleOrigin::File(home, _)) => {
             let span = expression.span;
             let text = home.source.text.get(span.start as usize..span.end as usize);
             Gives::Expression(text.unwrap_or_default().to_owned())
         }
-        (Body::Expression(_), Origin::Option(_)) => Gives::Expression(String::new()),
+        (RuleBody::Expression(_), RuleOrigin::Option(_)) => Gives::Expression(String::new()),
     }
 }

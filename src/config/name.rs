@@ -1,81 +1,62 @@
 //! Names of properties and rules.
 
 use super::settings;
-use crate::syntax::quoted;
+use crate::syntax::{Diagnostic, quoted};
 
 /// Bytes of the longest name.
 pub const LONGEST: usize = 1000;
 
-/// What is wrong with a rule's name.
-#[derive(Debug, PartialEq, Eq)]
-pub struct BadName {
-    /// The message.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<&'static str>,
+fn bad(message: impl Into<String>) -> Diagnostic {
+    Diagnostic::new("syntax/name", message)
 }
 
-fn bad(message: impl Into<String>) -> BadName {
-    BadName {
-        message: message.into(),
-        hint: None,
-    }
-}
-
-/// Checks the name of a rule: parts with dots between them, none empty; `*` only as the last part, `?` only at
-/// the end of a last part that is not empty. Which characters it has, the grammar of lines has checked.
+/// Checks the name of a rule: parts with dots between them, none empty; `*` only as the last part, `?` only at the end
+/// of a last part that is not empty. The grammar of lines has already checked the characters.
 ///
 /// # Errors
-/// What is wrong.
-pub fn check_rule(name: &str) -> Result<(), BadName> {
+/// What is wrong; the place is the caller's to add.
+pub fn check_rule(name: &str) -> Result<(), Diagnostic> {
     if name.len() > LONGEST {
-        return Err(bad(format!(
-            "the name of a setting has at most {LONGEST} bytes"
-        )));
+        let message = format!("the name of a setting has at most {LONGEST} bytes");
+        return Err(bad(message));
     }
-    let (parts, last) = match name.rsplit_once('.') {
-        Some((parts, last)) => (Some(parts), last),
-        None => (None, name),
+    let shown = quoted(name);
+    let star = "`a.*` stands for every name that begins with `a.`";
+    let mark = || {
+        bad(format!("the `?` in {shown} is not at its end"))
+            .with_hint("`a.b?` gives a default for `a.b`")
     };
-    let parts = parts.map(|parts| parts.split('.')).into_iter().flatten();
-    for part in parts {
-        if part.is_empty() {
-            return Err(bad(format!("the name {} has an empty part", quoted(name))));
-        }
-        if part.contains('*') {
-            return Err(BadName {
-                message: format!("the `*` in {} is not the last part", quoted(name)),
-                hint: Some("`a.*` stands for every name that begins with `a.`"),
-            });
-        }
-        if part.contains('?') {
-            return Err(BadName {
-                message: format!("the `?` in {} is not at its end", quoted(name)),
-                hint: Some("`a.b?` gives a default for `a.b`"),
-            });
+    let mut parts = name.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let is_last = parts.peek().is_none();
+        match part {
+            "" => return Err(bad(format!("the name {shown} has an empty part"))),
+            "*" if is_last => {}
+            "?" if is_last => return Err(bad(format!("the `?` in {shown} stands alone"))),
+            part if part.contains('*') => {
+                let where_to = if is_last {
+                    "a part of its own"
+                } else {
+                    "the last part"
+                };
+                let message = format!("the `*` in {shown} is not {where_to}");
+                return Err(bad(message).with_hint(star));
+            }
+            part if is_last && part.strip_suffix('?').unwrap_or(part).contains('?') => {
+                return Err(mark());
+            }
+            part if !is_last && part.contains('?') => return Err(mark()),
+            _ => {}
         }
     }
-    match last {
-        "" => Err(bad(format!("the name {} has an empty part", quoted(name)))),
-        "*" => Ok(()),
-        "?" => Err(bad(format!("the `?` in {} stands alone", quoted(name)))),
-        last if last.contains('*') => Err(BadName {
-            message: format!("the `*` in {} is not a part of its own", quoted(name)),
-            hint: Some("`a.*` stands for every name that begins with `a.`"),
-        }),
-        last if last.strip_suffix('?').unwrap_or(last).contains('?') => Err(BadName {
-            message: format!("the `?` in {} is not at its end", quoted(name)),
-            hint: Some("`a.b?` gives a default for `a.b`"),
-        }),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-/// A prefix as it is written (`a.b`, `a.b.`, `a.b.*`, `*`) in the form that names are put after: `a.b.`, or nothing.
+/// A prefix as it is written (`a.b`, `a.b.`, `a.b.*`, `*`) in the form that is put before names: `a.b.`, or nothing.
 ///
 /// # Errors
-/// It has an empty part, or a `*` or `?` elsewhere.
-pub fn prefix(written: &str) -> Result<String, BadName> {
+/// It has an empty part, or a `*` or `?` elsewhere; the place is the caller's to add.
+pub fn prefix(written: &str) -> Result<String, Diagnostic> {
     let plain = written.strip_suffix('*').unwrap_or(written);
     let plain = plain.strip_suffix('.').unwrap_or(plain);
     if plain.is_empty() {
@@ -89,8 +70,8 @@ pub fn prefix(written: &str) -> Result<String, BadName> {
 }
 
 /// The names of the rules that can give a property's value, in the order in which they are asked, without the last,
-/// the default `name?`. A rule for everything (`*`) does not reach what `runner` itself reads: it could not be
-/// written without breaking them all.
+/// the default `name?`. A rule for everything (`*`) does not apply to the settings that `runner` itself reads, since it
+/// would break all of them.
 pub fn candidates(name: &str) -> impl Iterator<Item = String> {
     let own = name.starts_with("runner.") || settings::find(name).is_some();
     let everything = (!own).then(|| "*".to_owned());
@@ -109,7 +90,7 @@ mod tests {
     #[test]
     fn rules() {
         for good in ["a", "a.b", "*", "a.*", "a?", "a.b?", "a-b.+c", "é", "a.é?"] {
-            assert_eq!(check_rule(good), Ok(()), "{good}");
+            assert!(check_rule(good).is_ok(), "{good}");
         }
         for bad in [
             "", ".", "a.", ".a", "a..b", "*.a", "a*", "a.b*", "?", "a.?", "a?b", "a?.b", "*?",

@@ -1,86 +1,21 @@
 //! The rules in force, and how a property finds the one that gives its value.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::allowance::Allowance;
 use super::name::{LONGEST, candidates};
+use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::settings;
-use crate::eval::{Budget, Fault, Home, Properties, Table, Value, Variables, evaluate};
-use crate::syntax::expression::ast::{Argument, Expression, Item, Kind, TrailerKind};
-use crate::syntax::{Diagnostic, Span};
-
-/// A rule: what gives a property, or all below a prefix, its value.
-#[derive(Debug)]
-pub struct Rule {
-    /// Its full name as written.
-    pub name: Arc<str>,
-    /// What it gives.
-    pub body: Body,
-    /// Where it stands.
-    pub origin: Origin,
-    /// The layer that it is from, counted from 0.
-    pub layer: usize,
-    /// Whether a value was read from it.
-    pub read: AtomicBool,
-}
-
-impl Rule {
-    /// Where a word stands of an alias that the rule itself makes, counted from 0: `commands.Alias(command=['a', 'b'])`.
-    pub fn word(&self, number: usize) -> Option<Span> {
-        let Body::Expression(expression) = &self.body else {
-            return None;
-        };
-        let Kind::Trailers(_, trailers) = &expression.kind else {
-            return None;
-        };
-        let [function, call] = &trailers[..] else {
-            return None;
-        };
-        let (TrailerKind::Attribute(function), TrailerKind::Call(arguments)) =
-            (&function.kind, &call.kind)
-        else {
-            return None;
-        };
-        let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
-            return None;
-        };
-        let (Kind::List(items) | Kind::Tuple(items)) = &words.kind else {
-            return None;
-        };
-        // Behind a `*` nobody knows their number.
-        let mut spans = items.iter().map_while(|item| match item {
-            Item::One(value) => Some(value.span),
-            Item::Star(_) => None,
-        });
-        spans.nth(number).filter(|_| &**function == "Alias")
-    }
-}
-
-/// What a rule gives.
-#[derive(Debug)]
-pub enum Body {
-    /// The value of an expression.
-    Expression(Expression),
-    /// A value from elsewhere.
-    Value(Value),
-}
-
-/// Where a rule comes from.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// A file, and where in it the name stands.
-    File(Arc<Home>, Span),
-    /// A command-line option, as it was typed.
-    Option(String),
-}
+use crate::eval::{Budget, Fault, Properties, Table, Value, Variables, evaluate};
+use crate::syntax::Diagnostic;
 
 /// A rule, and the one of the same name that is in force instead.
 pub type Overridden = (Arc<Rule>, Arc<Rule>);
 
 /// A value and the rule that gave it; none for defaults and the environment.
-type Found = (Value, Option<Arc<Rule>>);
+type FoundValue = (Value, Option<Arc<Rule>>);
 
 /// The rules that redirected a lookup to where it is now, innermost first.
 #[derive(Clone, Copy)]
@@ -102,7 +37,7 @@ pub struct Rules {
     rules: HashMap<Arc<str>, Arc<Rule>>,
     /// `[Load on Demand]`, by name with the `*`.
     on_demand: HashMap<Arc<str>, Arc<Rule>>,
-    computed: Mutex<HashMap<Arc<str>, Found>>,
+    computed: Mutex<HashMap<Arc<str>, FoundValue>>,
     /// What evaluations have used.
     pub(super) allowance: Allowance,
     environment: HashMap<String, String>,
@@ -123,7 +58,7 @@ impl Rules {
         }
     }
 
-    fn computed(&self) -> MutexGuard<'_, HashMap<Arc<str>, Found>> {
+    fn computed(&self) -> MutexGuard<'_, HashMap<Arc<str>, FoundValue>> {
         // Whoever panicked with it left a map as it was.
         self.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,6 +130,14 @@ impl Rules {
         rule.map(|rule| &**rule)
     }
 
+    /// A diagnostic about a property, at the place of its rule.
+    pub fn label(&self, diagnostic: Diagnostic, name: &str) -> Diagnostic {
+        match self.origin(name) {
+            Some(rule) => rule.origin.label(diagnostic, ""),
+            None => diagnostic,
+        }
+    }
+
     /// A rule is not asked for what it has itself redirected: `* = config.Namespace('other.*')` would go on to
     /// `other.other.…` for what is not there.
     fn find(
@@ -202,7 +145,7 @@ impl Rules {
         name: &Arc<str>,
         redirected: Option<&Redirected<'_>>,
         budget: &mut Budget,
-    ) -> Result<Option<Found>, Fault> {
+    ) -> Result<Option<FoundValue>, Fault> {
         if let Some(found) = self.computed().get(name) {
             return Ok(Some(found.clone()));
         }
@@ -239,7 +182,7 @@ impl Rules {
         name: &Arc<str>,
         redirected: Option<&Redirected<'_>>,
         budget: &mut Budget,
-    ) -> Result<Option<Found>, Fault> {
+    ) -> Result<Option<FoundValue>, Fault> {
         for candidate in candidates(name) {
             budget.step(1)?;
             let start = candidate.strip_suffix('*');
@@ -295,15 +238,15 @@ impl Rules {
     fn evaluate(&self, rule: &Rule, name: &Arc<str>, budget: &mut Budget) -> Result<Value, Fault> {
         rule.read.store(true, Ordering::Relaxed);
         match (&rule.body, &rule.origin) {
-            (Body::Value(value), _) => Ok(value.clone()),
-            (Body::Expression(expression), Origin::File(home, _)) => {
+            (RuleBody::Value(value), _) => Ok(value.clone()),
+            (RuleBody::Expression(expression), RuleOrigin::File(home, _)) => {
                 let variables = Variables {
                     rule_name: Arc::clone(&rule.name),
                     property_name: Arc::clone(name),
                 };
                 Ok(evaluate(self, home, Some(variables), expression, budget)?)
             }
-            (Body::Expression(_), Origin::Option(_)) => Ok(Value::None),
+            (RuleBody::Expression(_), RuleOrigin::Option(_)) => Ok(Value::None),
         }
     }
 
@@ -370,7 +313,8 @@ impl Rules {
 
     /// What goes wrong in a rule whatever the name is that it is asked for: before its expression looks at the name.
     pub fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
-        let (Body::Expression(expression), Origin::File(home, _)) = (&rule.body, &rule.origin)
+        let (RuleBody::Expression(expression), RuleOrigin::File(home, _)) =
+            (&rule.body, &rule.origin)
         else {
             return None;
         };
@@ -411,8 +355,8 @@ fn key_of(rule: &Rule) -> Arc<str> {
 
 fn at_rule(fault: Fault, rule: &Rule) -> Fault {
     match &rule.origin {
-        Origin::File(home, span) => fault.at(&home.source, *span),
-        Origin::Option(_) => fault,
+        RuleOrigin::File(home, span) => fault.at(&home.source, *span),
+        RuleOrigin::Option(_) => fault,
     }
 }
 
@@ -478,10 +422,7 @@ impl Properties for Rules {
     }
 
     fn home_of(&self, user: &str) -> Option<String> {
-        // As passwd(5) has it.
-        let users = std::fs::read_to_string("/etc/passwd").ok()?;
-        let mut lines = users.lines().map(|line| line.split(':'));
-        let mut fields = lines.find(|fields| fields.clone().next() == Some(user))?;
-        fields.nth(5).map(str::to_owned)
+        let user = nix::unistd::User::from_name(user).ok()??;
+        user.dir.into_os_string().into_string().ok()
     }
 }

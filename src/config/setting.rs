@@ -6,10 +6,11 @@ use std::time::Duration;
 use num_traits::ToPrimitive;
 
 use crate::eval::Value;
+use crate::syntax::Diagnostic;
 
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SettingKind {
     /// A whole number.
     Integer {
         /// The smallest.
@@ -43,64 +44,70 @@ pub enum Kind {
     Command,
 }
 
-impl Kind {
-    /// In words, with an article.
+impl SettingKind {
+    /// What it takes, with an article.
     #[must_use]
-    pub fn wanted(self) -> String {
-        match self {
+    pub fn noun(self) -> String {
+        let noun = match self {
             Self::Integer {
                 min: 0,
                 max: u64::MAX,
-            } => "a whole number".to_owned(),
-            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Boolean => "`True` or `False`".to_owned(),
-            Self::Automatic => "`'auto'`, `True` or `False`".to_owned(),
-            Self::Duration => "a duration".to_owned(),
-            Self::Size => "a size".to_owned(),
-            Self::Text => "a string".to_owned(),
-            Self::Texts => "a list of strings".to_owned(),
-            Self::Path => "a path (a string)".to_owned(),
-            Self::Program => "a path or the name of a program (a string)".to_owned(),
-            Self::Account => "a name (a string) or a number".to_owned(),
-            Self::Rights => "a string of up to three octal digits".to_owned(),
-            Self::Url => "a URL (a string)".to_owned(),
-            Self::Command => "a command".to_owned(),
-        }
+            } => "a whole number",
+            Self::Integer { min, max } => return format!("a whole number from {min} to {max}"),
+            Self::Boolean => "`True` or `False`",
+            Self::Automatic => "`'auto'`, `True` or `False`",
+            Self::Duration => "a duration",
+            Self::Size => "a size",
+            Self::Text => "a string",
+            Self::Texts => "a list of strings",
+            Self::Path => "a path",
+            Self::Program => "a path or the name of a program",
+            Self::Account => "a name (a string) or a number",
+            Self::Rights => "a string of up to three octal digits",
+            Self::Url => "a URL",
+            Self::Command => "a command",
+        };
+        noun.to_owned()
     }
-}
 
-impl Kind {
-    /// In words, with the ways in which it can be written.
+    /// The same for an expression, where what is no string elsewhere is written as one.
+    #[must_use]
+    pub fn wanted(self) -> String {
+        let is_string = matches!(self, Self::Path | Self::Program | Self::Url);
+        self.noun() + if is_string { " (a string)" } else { "" }
+    }
+
+    /// The same with the ways in which it can be written.
     #[must_use]
     pub fn written(self) -> String {
-        let wanted = self.wanted();
-        match self {
-            Self::Duration => {
-                format!(
-                    "{wanted}: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`, `'1h'`, `'1d'`"
-                )
-            }
-            Self::Size => format!("{wanted}: bytes as a number, or `'64k'`, `'10M'`, `'1G'`"),
-            Self::Url => {
-                format!("{wanted}: `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`")
-            }
-            Self::Path => format!("{wanted}, relative to the file that the setting stands in"),
-            Self::Command => format!("{wanted}: `commands.Alias(command=[…])`"),
-            Self::Rights => format!("{wanted}, as in `'027'`"),
+        let more = match self {
+            Self::Duration => return format!("{}: {DURATION_FORMS}", self.noun()),
+            Self::Size => return format!("{}: {SIZE_FORMS}", self.noun()),
+            Self::Url => ": `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`",
+            Self::Path => ", relative to the file that the setting stands in",
+            Self::Command => ": `commands.Alias(command=[…])`",
+            Self::Rights => ", as in `'027'`",
+            Self::Texts => ": `['…', '…']`",
             Self::Integer { .. }
             | Self::Boolean
             | Self::Automatic
             | Self::Text
             | Self::Program
-            | Self::Account => wanted,
-            Self::Texts => format!("{wanted}: `['…', '…']`"),
-        }
+            | Self::Account => "",
+        };
+        self.wanted() + more
     }
 }
 
+/// How durations are written in expressions.
+const DURATION_FORMS: &str = "seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`, `'1h'`, `'1d'`";
+
+/// How sizes are written in expressions.
+const SIZE_FORMS: &str = "bytes as a number, or `'64k'`, `'10M'`, `'1G'`";
+
 /// A value that is used where none is set.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Default {
+pub enum DefaultValue {
     /// It depends; the help says on what.
     Unset,
     /// A whole number, of seconds or bytes where the setting is a duration or size.
@@ -111,7 +118,7 @@ pub enum Default {
     Text(&'static str),
 }
 
-impl Default {
+impl DefaultValue {
     /// As a value; `None` where it depends.
     #[must_use]
     pub fn value(self) -> Option<Value> {
@@ -130,9 +137,9 @@ pub struct Setting {
     /// Its name.
     pub name: &'static str,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// What it is where it is not set.
-    pub default: Default,
+    pub default: DefaultValue,
     /// What it does: one paragraph.
     pub help: &'static str,
     /// A line of a file that sets it.
@@ -144,17 +151,17 @@ impl Setting {
     #[must_use]
     pub fn default_text(&self) -> Option<String> {
         Some(match self.default {
-            Default::Unset => return None,
-            Default::Number(number) => match self.kind {
-                Kind::Duration => format!("{number} s"),
-                Kind::Size if number > 0 && number % (1 << 30) == 0 => {
+            DefaultValue::Unset => return None,
+            DefaultValue::Number(number) => match self.kind {
+                SettingKind::Duration => format!("{number} s"),
+                SettingKind::Size if number > 0 && number % (1 << 30) == 0 => {
                     format!("{}G", number >> 30)
                 }
                 _ => number.to_string(),
             },
-            Default::Boolean(true) => "`True`".to_owned(),
-            Default::Boolean(false) => "`False`".to_owned(),
-            Default::Text(text) => format!("`'{text}'`"),
+            DefaultValue::Boolean(true) => "`True`".to_owned(),
+            DefaultValue::Boolean(false) => "`False`".to_owned(),
+            DefaultValue::Text(text) => format!("`'{text}'`"),
         })
     }
 }
@@ -176,138 +183,112 @@ pub enum Checked {
     Path(PathBuf),
 }
 
-/// What stands for a truth value that is found out.
+/// The text that leaves a truth value to `runner`.
 pub const AUTO: &str = "auto";
 
-/// The longest duration: 100 years, so that no sum of times overflows.
+/// The longest duration in seconds: 100 years, so that no sum of times overflows.
 const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// The largest size, 2^53: up to there a float holds every whole number.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
 
 /// Checks a setting's value.
 ///
 /// # Errors
-/// What is wrong with it: the code, the message and a hint.
-pub fn check(
-    setting: &Setting,
-    value: &Value,
-) -> Result<Checked, (&'static str, String, Option<String>)> {
+/// What is wrong with it; the place is the caller's to add.
+pub fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
+    let name = setting.name;
     let wrong_type = |hint: Option<String>| {
-        let message = format!(
-            "setting `{}` takes {} but got {} ({})",
-            setting.name,
-            setting.kind.wanted(),
-            value.shown(),
-            value.kind_shown()
-        );
-        ("type/setting", message, hint)
+        let (wanted, kind) = (setting.kind.wanted(), value.kind_shown());
+        let shown = value.shown();
+        let message = format!("setting `{name}` takes {wanted} but got {shown} ({kind})");
+        Err(Diagnostic::new("type/setting", message).with_hint_if(hint))
     };
     let out_of_range = |wanted: &str| {
-        let message = format!(
-            "setting `{}` takes {wanted} but got {}",
-            setting.name,
-            value.shown()
-        );
-        ("setting/value", message, None)
+        let message = format!("setting `{name}` takes {wanted} but got {}", value.shown());
+        Err(Diagnostic::new("setting/value", message))
     };
     match (setting.kind, value) {
-        (Kind::Integer { min, max }, Value::Int(number)) => match number.to_u64() {
+        (SettingKind::Integer { min, max }, Value::Int(number)) => match number.to_u64() {
             Some(number) if (min..=max).contains(&number) => Ok(Checked::Integer(number)),
-            _ => Err(out_of_range(&setting.kind.wanted())),
+            _ => out_of_range(&setting.kind.wanted()),
         },
-        (Kind::Integer { .. }, Value::Str(text)) if text.trim().parse::<u64>().is_ok() => Err(
-            wrong_type(Some(format!("write `{}` without quotes", text.trim()))),
-        ),
-        (Kind::Boolean | Kind::Automatic, Value::Bool(truth)) => Ok(Checked::Boolean(*truth)),
-        (Kind::Automatic, Value::Str(text)) if text.as_ref() == AUTO => {
+        (SettingKind::Integer { .. }, Value::Str(text)) if text.trim().parse::<u64>().is_ok() => {
+            wrong_type(Some(format!("write `{}` without quotes", text.trim())))
+        }
+        (SettingKind::Boolean | SettingKind::Automatic, Value::Bool(truth)) => {
+            Ok(Checked::Boolean(*truth))
+        }
+        (SettingKind::Automatic, Value::Str(text)) if text.as_ref() == AUTO => {
             Ok(Checked::Text(AUTO.to_owned()))
         }
-        (Kind::Duration, _) => {
+        (SettingKind::Duration, _) => {
             let seconds = match value {
                 Value::Str(text) => with_unit(text, DURATIONS),
                 other => number(other),
-            };
-            let hint = || {
-                Some(
-                    "write seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`, `'1h'`, `'1d'`"
-                        .to_owned(),
-                )
             };
             match seconds {
                 Some(seconds) if (0.0..=LONGEST).contains(&seconds) => {
                     Ok(Checked::Duration(Duration::from_secs_f64(seconds)))
                 }
-                Some(_) => Err(out_of_range("a duration from 0 to 100 years")),
-                None => Err(wrong_type(hint())),
+                Some(_) => out_of_range("a duration from 0 to 100 years"),
+                None => wrong_type(Some(format!("write {DURATION_FORMS}"))),
             }
         }
-        (Kind::Size, _) => {
+        (SettingKind::Size, _) => {
             let bytes = match value {
                 Value::Str(text) => with_unit(text, SIZES),
                 Value::Float(_) => None,
                 other => number(other),
             };
-            /// 2^53: up to there every whole number is a float.
-            const LARGEST: f64 = 9_007_199_254_740_992.0;
             match bytes {
                 Some(bytes) if (0.0..=LARGEST).contains(&bytes) => {
                     Ok(Checked::Integer(bytes.round() as u64))
                 }
-                Some(_) => Err(out_of_range("a size from 0 to 8192 TiB")),
-                None => Err(wrong_type(Some(
-                    "write bytes as a number, or `'64k'`, `'10M'`, `'1G'`".to_owned(),
-                ))),
+                Some(_) => out_of_range("a size from 0 to 8192 TiB"),
+                None => wrong_type(Some(format!("write {SIZE_FORMS}"))),
             }
         }
-        (Kind::Text | Kind::Url | Kind::Program, Value::Str(text)) if !text.is_empty() => {
-            Ok(Checked::Text(text.as_ref().to_owned()))
-        }
-        (Kind::Path, Value::Str(text)) if !text.is_empty() => {
+        (
+            SettingKind::Text | SettingKind::Url | SettingKind::Program | SettingKind::Account,
+            Value::Str(text),
+        ) if !text.is_empty() => Ok(Checked::Text(text.as_ref().to_owned())),
+        (SettingKind::Path, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Path(PathBuf::from(&**text)))
         }
-        (Kind::Account, Value::Str(text)) if !text.is_empty() => {
-            Ok(Checked::Text(text.as_ref().to_owned()))
-        }
-        // The largest number means no user at all to the system.
-        (Kind::Account, Value::Int(number)) => match number.to_u32() {
+        // To the system, the largest number means "no user" (chown(2)).
+        (SettingKind::Account, Value::Int(number)) => match number.to_u32() {
             Some(number) if number < u32::MAX => Ok(Checked::Text(number.to_string())),
-            _ => Err(out_of_range("a name, or a number from 0 to 4294967294")),
+            _ => out_of_range("a name, or a number from 0 to 4294967294"),
         },
-        (Kind::Rights, Value::Str(text)) => {
+        (SettingKind::Rights, Value::Str(text)) => {
             let octal = text.len() <= 3 && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
             match u64::from_str_radix(text, 8) {
                 Ok(rights) if octal => Ok(Checked::Integer(rights)),
-                _ => Err(out_of_range("up to three octal digits, as in `'027'`,")),
+                _ => out_of_range("up to three octal digits, as in `'027'`,"),
             }
         }
-        // `22` would be taken for what `'022'` says, and is 0o26.
-        (Kind::Rights, Value::Int(_)) => Err(wrong_type(Some(
+        // The number `22` is 0o26, not what `'022'` means.
+        (SettingKind::Rights, Value::Int(_)) => wrong_type(Some(
             "write the octal digits in quotes, as in `'027'`".to_owned(),
-        ))),
-        (Kind::Texts, Value::Str(_)) => {
-            let hint = format!("write `[{}]`", value.repr());
-            Err(wrong_type(Some(hint)))
+        )),
+        (SettingKind::Texts, Value::Str(_)) => {
+            wrong_type(Some(format!("write `[{}]`", value.repr())))
         }
-        (Kind::Texts, list) => {
+        (SettingKind::Texts, list) => {
             let text = |item: &Value| match item {
                 Value::Str(text) if !text.is_empty() => Some(text.to_string()),
                 _ => None,
             };
-            let texts = list
-                .as_items()
-                .map(|items| items.iter().map(text).collect());
-            match texts {
-                Some(Some(texts)) => Ok(Checked::Texts(texts)),
-                Some(None) | None => Err(wrong_type(None)),
-            }
+            let texts = list.as_items();
+            let texts = texts.and_then(|items| items.iter().map(text).collect());
+            texts.map_or_else(|| wrong_type(None), |texts| Ok(Checked::Texts(texts)))
         }
-        (Kind::Boolean | Kind::Automatic, Value::Int(_)) => {
-            let hint = if value.truth() {
-                "write `True`"
-            } else {
-                "write `False`"
-            };
-            Err(wrong_type(Some(hint.to_owned())))
+        (SettingKind::Boolean | SettingKind::Automatic, Value::Int(_)) => {
+            let truth = if value.truth() { "True" } else { "False" };
+            wrong_type(Some(format!("write `{truth}`")))
         }
-        _ => Err(wrong_type(None)),
+        _ => wrong_type(None),
     }
 }
 

@@ -1,30 +1,35 @@
-//! Checks the settings that `runner` itself reads.
+//! Checks the settings under `runner.`: their names, their values, and those that depend on one another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::keys;
-use crate::config::keys::{Format, KEYS};
-use crate::config::rules::{Origin, Rule, Rules};
-use crate::config::setting::{Checked, check};
-use crate::config::settings::{SETTINGS, find};
+use super::files::file_format::{FileFormat, format_of};
+use super::keys::KEYS;
+use super::rule::{Rule, RuleOrigin};
+use super::rules::Rules;
+use super::setting::{Checked, Setting, check};
+use super::settings::{SETTINGS, find};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, Place, Source, did_you_mean, quoted};
+use crate::syntax::{Diagnostic, Source, did_you_mean, quoted};
 
-/// What every name begins with that is checked.
-pub(super) const OWN: &str = "runner.";
+/// How the names of the settings begin that are checked.
+const OWN: &str = "runner.";
 
-/// The values of all settings under `runner.`; what is wrong with them is added to the mistakes.
+/// The settings that are checked.
+pub(super) fn own_settings() -> impl Iterator<Item = &'static Setting> + Clone {
+    SETTINGS
+        .iter()
+        .filter(|setting| setting.name.starts_with(OWN))
+}
+
+/// The values of all settings under `runner.`; errors are added to the mistakes.
 pub(super) fn settings(
     rules: &Rules,
     mistakes: &mut Vec<Diagnostic>,
 ) -> HashMap<&'static str, Checked> {
     unknown(rules, mistakes);
     let mut checked = HashMap::new();
-    for setting in SETTINGS
-        .iter()
-        .filter(|setting| setting.name.starts_with(OWN))
-    {
+    for setting in own_settings() {
         let value = match rules.get(setting.name) {
             Ok(Some(value)) => value,
             Ok(None) => continue,
@@ -33,7 +38,7 @@ pub(super) fn settings(
                 continue;
             }
         };
-        // `None` says that it is not set, where that means something.
+        // `None` means "not set", where there is no default.
         if value == Value::None && setting.default.value().is_none() {
             continue;
         }
@@ -41,9 +46,7 @@ pub(super) fn settings(
             Ok(value) => {
                 checked.insert(setting.name, value);
             }
-            Err((code, message, hint)) => {
-                mistakes.push(complaint(rules, setting.name, code, message).with_hint_if(hint));
-            }
+            Err(mistake) => mistakes.push(rules.label(mistake, setting.name)),
         }
     }
     order(rules, &checked, mistakes);
@@ -51,7 +54,7 @@ pub(super) fn settings(
 }
 
 /// Puts mistakes in the order of their places, file by file in the order in which they were read.
-pub fn sort(mistakes: &mut [Diagnostic]) {
+pub fn sort_by_place(mistakes: &mut [Diagnostic]) {
     let mut files: Vec<*const Source> = Vec::new();
     for mistake in mistakes.iter() {
         let file = mistake
@@ -74,35 +77,19 @@ pub fn sort(mistakes: &mut [Diagnostic]) {
     });
 }
 
-/// A mistake about a property, at its rule.
-pub(super) fn complaint(
-    rules: &Rules,
-    name: &str,
-    code: &'static str,
-    message: String,
-) -> Diagnostic {
-    match rules.origin(name).map(|rule| rule.origin.clone()) {
-        Some(Origin::File(home, span)) => Diagnostic::new(code, message).at(&home.source, span),
-        Some(Origin::Option(_)) | None => Diagnostic::new(code, message),
-    }
-}
-
-/// A mistake in another setting than the one that needs it, with the place of that one.
+/// An error in another setting, with the place of the one that needs it.
 fn needed(rules: &Rules, name: &str, mistake: Diagnostic) -> Diagnostic {
-    let Some(Origin::File(home, span)) = rules.origin(name).map(|rule| rule.origin.clone()) else {
+    let Some(origin) = rules.origin(name).map(|rule| &rule.origin) else {
         return mistake;
     };
-    let here = Place {
-        source: Arc::clone(&home.source),
-        span,
-    };
-    let elsewhere = mistake.labels.first().is_some_and(|label| {
-        !Arc::ptr_eq(&label.place.source, &here.source) || label.place.line() != here.line()
+    let elsewhere = origin.place().is_some_and(|here| {
+        mistake.labels.first().is_some_and(|label| {
+            !Arc::ptr_eq(&label.place.source, &here.source) || label.place.line() != here.line()
+        })
     });
-    if elsewhere {
-        mistake.with_label(&home.source, span, "needs it")
-    } else {
-        mistake
+    match elsewhere {
+        true => origin.label(mistake, "needs it"),
+        false => mistake,
     }
 }
 
@@ -114,15 +101,12 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
         .filter(|rule| rule.name.starts_with(OWN) && !known(&rule.name))
         .collect();
     wrong.sort_by_key(|rule| match &rule.origin {
-        Origin::File(home, span) => (home.source.name.clone(), span.start),
-        Origin::Option(option) => (option.clone(), 0),
+        RuleOrigin::File(home, span) => (home.source.name.clone(), span.start),
+        RuleOrigin::Option(option) => (option.clone(), 0),
     });
     for rule in wrong {
         let name = rule.name.trim_end_matches('?');
-        let own = SETTINGS
-            .iter()
-            .map(|setting| setting.name)
-            .filter(|known| known.starts_with(OWN));
+        let own = own_settings().map(|setting| setting.name);
         // The last part alone may be right, and what is before it wrong.
         let last = name.rsplit('.').next();
         let mut same = own.clone().filter(|known| known.rsplit('.').next() == last);
@@ -131,11 +115,8 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
             _ => did_you_mean(name, own),
         };
         let message = format!("there is no setting {}", quoted(name));
-        let mut mistake = Diagnostic::new("setting/unknown", message);
-        if let Origin::File(home, span) = &rule.origin {
-            mistake = mistake.at(&home.source, *span);
-        }
-        mistakes.push(mistake.with_hint_if(hint));
+        let mistake = Diagnostic::new("setting/unknown", message).with_hint_if(hint);
+        mistakes.push(rule.origin.label(mistake, ""));
     }
 }
 
@@ -160,12 +141,11 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
     if min <= max {
         return;
     }
-    let origin = |name| rules.origin(name).map(|rule| rule.origin.clone());
-    let is_key = |name| match origin(name) {
-        Some(Origin::File(home, _)) => keys::format(&home.source) == Some(Format::Keys),
-        Some(Origin::Option(_)) | None => false,
+    let is_key = |name| {
+        let place = rules.origin(name).and_then(|rule| rule.origin.place());
+        place.is_some_and(|place| format_of(&place.source) == Some(FileFormat::Keys))
     };
-    // As whoever wrote one of them knows them.
+    // The message has the names that the file has: keys, or settings.
     let by_keys = is_key(MIN) || is_key(MAX);
     let what = if by_keys { "key" } else { "setting" };
     let [least, most] = [MIN, MAX].map(|name| {
@@ -175,13 +155,12 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
     let message = format!("{what} `{most}` is {max}, less than `{least}`, which is {min}");
     let mut mistake = Diagnostic::new("setting/order", message);
     for (name, value) in [(MAX, max), (MIN, min)] {
-        if let Some(Origin::File(home, span)) = origin(name) {
-            let seen = if mistake.labels.is_empty() {
-                String::new()
-            } else {
-                format!("{value} here")
-            };
-            mistake = mistake.with_label(&home.source, span, seen);
+        let seen = match mistake.labels.is_empty() {
+            true => String::new(),
+            false => format!("{value} here"),
+        };
+        if let Some(rule) = rules.origin(name) {
+            mistake = rule.origin.label(mistake, &seen);
         }
     }
     mistakes.push(mistake.with_hint(format!("set both; `{most}` is 4 unless it is set")));

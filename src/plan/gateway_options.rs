@@ -20,7 +20,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         access_log: configuration
             .optional_boolean("runner.log.access")
             .unwrap_or(audience == Audience::Browser),
-        min_rate: configuration.size("runner.http.min_rate"),
+        min_rate: configuration.integer("runner.http.min_rate"),
         ..HttpOptions::default()
     }
 }
@@ -91,7 +91,7 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
     Arc::new(SpoolOptions {
         // Looked for when the server is the user that it is to be: [`crate::plan::temporary`].
         folder: env::temp_dir(),
-        limit: match configuration.size("runner.request.max_body") {
+        limit: match configuration.integer("runner.request.max_body") {
             0 => u64::MAX,
             limit => limit,
         },

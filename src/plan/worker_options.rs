@@ -43,12 +43,12 @@ pub fn workers(
         turnover: Turnover {
             max_requests: settings.integer("runner.workers.max_requests"),
             max_lifetime: settings.duration("runner.workers.max_lifetime"),
-            max_memory: settings.size("runner.workers.max_memory"),
+            max_memory: settings.integer("runner.workers.max_memory"),
             idle_timeout: settings.duration("runner.workers.idle_timeout"),
         },
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
-        preload: match settings.automatic("runner.workers.preload") {
+        preload: match settings.optional_boolean("runner.workers.preload") {
             None => Preload::Auto,
             Some(true) => Preload::Always,
             Some(false) => Preload::Never,
@@ -65,7 +65,7 @@ pub fn workers(
         resources: resources(settings),
         // As for request bodies.
         folder: env::temp_dir(),
-        max_buffer: settings.size("runner.response.max_buffer"),
+        max_buffer: settings.integer("runner.response.max_buffer"),
     })
 }
 
@@ -77,7 +77,7 @@ fn resources(settings: &Configuration) -> Resources {
         files: limit("runner.workers.limits.files"),
         cpu: Some(settings.duration("runner.workers.limits.cpu")).filter(|time| !time.is_zero()),
         processes: limit("runner.workers.limits.processes"),
-        core: settings.optional_size("runner.workers.limits.core"),
+        core: settings.optional_integer("runner.workers.limits.core"),
     }
 }
 

@@ -16,7 +16,7 @@ const MOST_MISTAKES: usize = 200;
 
 /// A line, with those that continue it, that means something.
 #[derive(Debug)]
-pub enum Line {
+pub enum IniLine {
     /// `[name]`
     Section {
         /// Between the brackets, without blanks around it.
@@ -82,12 +82,12 @@ pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
 
 /// Splits a file into its settings and sections.
 #[must_use]
-pub fn parse(source: &Arc<Source>) -> (Vec<Line>, Vec<Diagnostic>) {
-    let mut reader = Reader {
+pub fn parse(source: &Arc<Source>) -> (Vec<IniLine>, Vec<Diagnostic>) {
+    let mut reader = IniLineReader {
         source,
         lines: Vec::new(),
         mistakes: Vec::new(),
-        state: State::Nothing,
+        state: Continues::Nothing,
     };
     let text = &source.text;
     let mut at = 0;
@@ -105,7 +105,7 @@ pub fn parse(source: &Arc<Source>) -> (Vec<Line>, Vec<Diagnostic>) {
 }
 
 /// What an indented line would continue.
-enum State {
+enum Continues {
     /// Nothing: it is a mistake.
     Nothing,
     /// The last setting.
@@ -114,18 +114,18 @@ enum State {
     Mistake,
 }
 
-struct Reader<'a> {
+struct IniLineReader<'a> {
     source: &'a Arc<Source>,
-    lines: Vec<Line>,
+    lines: Vec<IniLine>,
     mistakes: Vec<Diagnostic>,
-    state: State,
+    state: Continues,
 }
 
-impl Reader<'_> {
+impl IniLineReader<'_> {
     fn read(&mut self, line: &str, at: usize) {
         match Plain::of(line) {
             Some(Plain::Comment) => return,
-            Some(Plain::Continuation(text)) if matches!(self.state, State::Value) => {
+            Some(Plain::Continuation(text)) if matches!(self.state, Continues::Value) => {
                 return self.continue_value(text, at + line.len() - text.len());
             }
             Some(Plain::Setting(setting)) => return self.setting(line, at, &setting),
@@ -139,7 +139,7 @@ impl Reader<'_> {
             self.finish();
             let mistake = self.explain(line, at);
             self.mistakes.push(mistake);
-            self.state = State::Mistake;
+            self.state = Continues::Mistake;
             return;
         };
         let span = |range: Range<usize>| Span::new(at + range.start, at + range.end);
@@ -147,12 +147,12 @@ impl Reader<'_> {
             Rule::comment => {}
             Rule::blank => self.continue_value("", at),
             Rule::continuation => match self.state {
-                State::Value => {
+                Continues::Value => {
                     let text = line.trim_start();
                     self.continue_value(text, at + line.len() - text.len());
                 }
-                State::Mistake => {}
-                State::Nothing => {
+                Continues::Mistake => {}
+                Continues::Nothing => {
                     let indent = line.len() - line.trim_start().len();
                     self.mistakes.push(
                         Diagnostic::new(
@@ -162,30 +162,30 @@ impl Reader<'_> {
                         .at(self.source, span(0..indent.max(1)))
                         .with_hint("begin the line in column 1"),
                     );
-                    self.state = State::Mistake;
+                    self.state = Continues::Mistake;
                 }
             },
             Rule::section => {
                 self.finish();
-                self.state = State::Nothing;
+                self.state = Continues::Nothing;
                 let name = pair.into_inner().next().map_or("", |name| name.as_str());
-                self.lines.push(Line::Section {
+                self.lines.push(IniLine::Section {
                     name: name.trim().to_owned(),
                     span: span(0..name.len() + 2),
                 });
             }
             _ => {
-                let setting = Setting::new(pair);
+                let setting = SettingRanges::new(pair);
                 self.setting(line, at, &setting);
             }
         }
     }
 
-    fn setting(&mut self, line: &str, at: usize, setting: &Setting) {
+    fn setting(&mut self, line: &str, at: usize, setting: &SettingRanges) {
         self.finish();
-        self.state = State::Value;
+        self.state = Continues::Value;
         let span = |range: &Range<usize>| Span::new(at + range.start, at + range.end);
-        self.lines.push(Line::Setting {
+        self.lines.push(IniLine::Setting {
             name: line[setting.name.clone()].to_owned(),
             span: span(&setting.name),
             doubled: setting.doubled.as_ref().map(span),
@@ -194,7 +194,7 @@ impl Reader<'_> {
     }
 
     fn continue_value(&mut self, text: &str, at: usize) {
-        if let (State::Value, Some(Line::Setting { value, .. })) =
+        if let (Continues::Value, Some(IniLine::Setting { value, .. })) =
             (&self.state, self.lines.last_mut())
         {
             value.push_line(text, at);
@@ -202,7 +202,7 @@ impl Reader<'_> {
     }
 
     fn finish(&mut self) {
-        if let (State::Value, Some(Line::Setting { value, .. })) =
+        if let (Continues::Value, Some(IniLine::Setting { value, .. })) =
             (&self.state, self.lines.last_mut())
         {
             value.trim_end();
@@ -263,7 +263,7 @@ enum Plain<'a> {
     /// An indented line, without its indent.
     Continuation(&'a str),
     /// `name = value`
-    Setting(Setting),
+    Setting(SettingRanges),
 }
 
 impl<'a> Plain<'a> {
@@ -298,7 +298,7 @@ impl<'a> Plain<'a> {
         if first == '=' || first.is_whitespace() {
             return None;
         }
-        Some(Self::Setting(Setting {
+        Some(Self::Setting(SettingRanges {
             name: 0..name,
             doubled: None,
             value: value..line.len(),
@@ -308,13 +308,13 @@ impl<'a> Plain<'a> {
 
 /// The parts of a setting's line.
 #[derive(Debug, Default, PartialEq)]
-struct Setting {
+struct SettingRanges {
     name: Range<usize>,
     doubled: Option<Range<usize>>,
     value: Range<usize>,
 }
 
-impl Setting {
+impl SettingRanges {
     fn new(line: Pair<'_, Rule>) -> Self {
         let mut setting = Self::default();
         for part in line.into_inner() {
@@ -337,7 +337,7 @@ mod tests {
     use proptest::prelude::proptest;
     use proptest::sample::select;
 
-    use super::{Arc, Grammar, Line, Plain, Rule, Setting, Source, parse};
+    use super::{Arc, Grammar, IniLine, Plain, Rule, SettingRanges, Source, parse};
 
     /// What the grammar makes of a line, if it is of a kind that may be plain.
     fn by_grammar(line: &str) -> Option<String> {
@@ -347,7 +347,7 @@ mod tests {
             Rule::comment => Some("comment".to_owned()),
             Rule::continuation => Some(line.trim_start().to_owned()),
             Rule::setting => {
-                let setting = Setting::new(pair);
+                let setting = SettingRanges::new(pair);
                 Some(format!("{setting:?}"))
             }
             _ => None,
@@ -380,8 +380,8 @@ mod tests {
         });
         let (lines, mistakes) = parse(&source);
         let shown = lines.iter().map(|line| match line {
-            Line::Section { name, .. } => format!("[{name}]"),
-            Line::Setting {
+            IniLine::Section { name, .. } => format!("[{name}]"),
+            IniLine::Setting {
                 name,
                 value,
                 doubled,

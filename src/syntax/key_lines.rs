@@ -1,5 +1,5 @@
-//! The lines of a file for `supervise`: keys with their values, directives, each with its place. What keys there are
-//! and what their values mean is not known here.
+//! The lines of a file for `supervise`: keys with their values, directives, each with its place. Statement keys there are
+//! and statement their values mean is not known here.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,20 +22,20 @@ const DIRECTIVES: &[&str] = &["define", "include"];
 
 /// A line that means something.
 #[derive(Debug)]
-pub struct Line {
-    /// What it says.
-    pub what: What,
+pub struct KeyLine {
+    /// Statement it says.
+    pub statement: Statement,
     /// The comment behind it.
     pub comment: Option<Span>,
 }
 
-/// What a line says.
+/// Statement a line says.
 #[derive(Debug)]
-pub enum What {
+pub enum Statement {
     /// `%define NAME VALUE`
     Define {
         /// As it is written.
-        name: Word,
+        name: Identifier,
         /// Empty where there is none.
         value: Text,
     },
@@ -47,7 +47,7 @@ pub enum What {
     /// `KEY VALUE`
     Key {
         /// As it is written.
-        key: Word,
+        key: Identifier,
         /// Empty where there is none.
         value: Text,
     },
@@ -55,41 +55,41 @@ pub enum What {
 
 /// A word and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
+pub struct Identifier {
     /// The word.
     pub text: String,
     /// Where.
     pub span: Span,
 }
 
-/// A value before what it refers to is put in.
+/// A value before statement it refers to is put in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text {
     /// One after the other.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<TextPiece>,
     /// Where all of it stands.
     pub span: Span,
 }
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// What stands for itself.
+pub enum TextPiece {
+    /// Statement stands for itself.
     Plain(String),
     /// `$name`, `${name}`
-    Name(Word),
+    Name(Identifier),
     /// `$(NAME)`
-    Environment(Word),
+    Environment(Identifier),
 }
 
 /// Splits a file into its lines.
 #[must_use]
-pub fn parse(source: &Arc<Source>) -> (Vec<Line>, Vec<Diagnostic>) {
+pub fn parse(source: &Arc<Source>) -> (Vec<KeyLine>, Vec<Diagnostic>) {
     let mut lines = Vec::new();
     let mut mistakes = Vec::new();
     let mut comment = false;
     for (at, text) in numbered(&source.text) {
-        let reader = Reader { source, at };
+        let reader = KeyLineReader { source, at };
         match reader.line(text) {
             Ok(line) => {
                 comment = line.as_ref().is_some_and(|line| line.comment.is_some());
@@ -107,7 +107,7 @@ pub fn parse(source: &Arc<Source>) -> (Vec<Line>, Vec<Diagnostic>) {
     (lines, mistakes)
 }
 
-/// What to do about a line that was meant to continue a comment.
+/// Statement to do about a line that was meant to continue a comment.
 pub const CONTINUED: &str = "begin each line of a comment with `#`";
 
 /// The lines of a text without their ends, and where each begins; a byte-order mark is skipped.
@@ -120,15 +120,15 @@ pub fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-struct Reader<'a> {
+struct KeyLineReader<'a> {
     source: &'a Arc<Source>,
     /// Where the line begins.
     at: usize,
 }
 
-impl Reader<'_> {
-    /// What a line means, if it means anything.
-    fn line(&self, text: &str) -> Result<Option<Line>, Diagnostic> {
+impl KeyLineReader<'_> {
+    /// Statement a line means, if it means anything.
+    fn line(&self, text: &str) -> Result<Option<KeyLine>, Diagnostic> {
         if text.len() > LONGEST {
             let message = format!("the line has more than {} KiB", LONGEST >> 10);
             return Err(self.wrong("limit/line", 0..1, message));
@@ -153,13 +153,13 @@ impl Reader<'_> {
                 _ => word = Some(self.word(&part)),
             }
         }
-        let what = match (rule, word) {
+        let statement = match (rule, word) {
             (Rule::blank | Rule::comment, _) => return Ok(None),
-            (Rule::define, Some(name)) => What::Define { name, value },
-            (Rule::include, _) => What::Include { file: value },
+            (Rule::define, Some(name)) => Statement::Define { name, value },
+            (Rule::include, _) => Statement::Include { file: value },
             (Rule::command | Rule::setting, Some(key)) => {
                 self.delimited(&key, &value)?;
-                What::Key { key, value }
+                Statement::Key { key, value }
             }
             (Rule::section, _) => {
                 let message = "there are no sections in a file for `supervise`";
@@ -170,12 +170,12 @@ impl Reader<'_> {
             (Rule::directive, Some(name)) => return Err(self.directive(&name)),
             _ => return Err(self.other(text, whole)),
         };
-        Ok(Some(Line { what, comment }))
+        Ok(Some(KeyLine { statement, comment }))
     }
 
     /// Makes sure that there is no delimiter between key and value.
-    fn delimited(&self, key: &Word, value: &Text) -> Result<(), Diagnostic> {
-        let Some(Piece::Plain(text)) = value.pieces.first() else {
+    fn delimited(&self, key: &Identifier, value: &Text) -> Result<(), Diagnostic> {
+        let Some(TextPiece::Plain(text)) = value.pieces.first() else {
             return Ok(());
         };
         let delimiter = text.split([' ', '\t']).next().unwrap_or_default();
@@ -199,7 +199,7 @@ impl Reader<'_> {
         Ok(Text { pieces, span })
     }
 
-    fn pieces(&self, value: Pair<'_, Rule>, pieces: &mut Vec<Piece>) -> Result<(), Diagnostic> {
+    fn pieces(&self, value: Pair<'_, Rule>, pieces: &mut Vec<TextPiece>) -> Result<(), Diagnostic> {
         for part in value.into_inner() {
             let plain = match part.as_rule() {
                 Rule::single | Rule::double => {
@@ -210,8 +210,8 @@ impl Reader<'_> {
                     let environment = part.as_rule() == Rule::environment;
                     let name = part.into_inner().next().map(|name| self.word(&name));
                     pieces.extend(name.map(|name| match environment {
-                        true => Piece::Environment(name),
-                        false => Piece::Name(name),
+                        true => TextPiece::Environment(name),
+                        false => TextPiece::Name(name),
                     }));
                     continue;
                 }
@@ -229,15 +229,15 @@ impl Reader<'_> {
                 _ => part.as_str(),
             };
             match pieces.last_mut() {
-                Some(Piece::Plain(last)) => last.push_str(plain),
-                _ => pieces.push(Piece::Plain(plain.to_owned())),
+                Some(TextPiece::Plain(last)) => last.push_str(plain),
+                _ => pieces.push(TextPiece::Plain(plain.to_owned())),
             }
         }
         Ok(())
     }
 
-    /// What is wrong with a directive.
-    fn directive(&self, name: &Word) -> Diagnostic {
+    /// Statement is wrong with a directive.
+    fn directive(&self, name: &Identifier) -> Diagnostic {
         let known = DIRECTIVES.contains(&name.text.as_str());
         let message = match name.text.as_str() {
             "define" => {
@@ -259,7 +259,7 @@ impl Reader<'_> {
             .with_hint_if(hint)
     }
 
-    /// What is wrong with a line that is none.
+    /// Statement is wrong with a line that is none.
     fn other(&self, text: &str, whole: Range<usize>) -> Diagnostic {
         let line = text.get(whole.clone()).unwrap_or(text).trim();
         let message = format!("expected `KEY VALUE`, found {}", quoted(line));
@@ -279,8 +279,8 @@ impl Reader<'_> {
         Diagnostic::new(code, message).at(self.source, self.span(range))
     }
 
-    fn word(&self, pair: &Pair<'_, Rule>) -> Word {
-        Word {
+    fn word(&self, pair: &Pair<'_, Rule>) -> Identifier {
+        Identifier {
             text: pair.as_str().to_owned(),
             span: self.span(range(pair)),
         }

@@ -111,8 +111,8 @@ impl Fmt {
         // What is no longer than this can be read again.
         let largest = usize::try_from(config::LARGEST).unwrap_or(usize::MAX);
         let text = match config::format_of(&source) {
-            Some(config::Format::Keys) => key_layout(&source, largest)?,
-            Some(config::Format::Ini) | None => layout(&source, largest)?,
+            Some(config::FileFormat::Keys) => key_layout(&source, largest)?,
+            Some(config::FileFormat::Ini) | None => layout(&source, largest)?,
         };
         match (self.check, input) {
             (true, _) if text == source.text => Ok(true),

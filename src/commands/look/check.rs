@@ -149,7 +149,7 @@ fn described(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
 /// Everything that is wrong with a file over the layers below it.
 fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic> {
     let file = run_file::run_file(scope, word);
-    let keys = config::format(&file.path) == Some(config::Format::Keys);
+    let keys = config::format(&file.path) == Some(config::FileFormat::Keys);
     let mut layers = scope.layers.clone();
     if keys {
         layers = run_file::defaults(layers);
@@ -157,7 +157,7 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
     } else {
         layers.push(Layer::File(file.path.clone()));
     }
-    let inspection = Configuration::inspect(&layers);
+    let inspection = config::inspect(&layers);
     // What is to be supervised needs one.
     let complete = !inspection.configuration.is_wrong(PID_FILE);
     let mut problems = inspection.problems;

@@ -34,8 +34,8 @@ each with the file and line that it comes from. FORMAT is `tree` for reading,
 fn resolve(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure> {
     let file = arguments.line.words.first().map(|word| scope.path(word));
     match file.and_then(|file| config::format(&file)) {
-        Some(config::Format::Keys) => Ok(Box::new(supervise::resolve(scope, arguments)?)),
-        Some(config::Format::Ini) | None => Ok(Box::new(run_ini::resolve(scope, arguments)?)),
+        Some(config::FileFormat::Keys) => Ok(Box::new(supervise::resolve(scope, arguments)?)),
+        Some(config::FileFormat::Ini) | None => Ok(Box::new(run_ini::resolve(scope, arguments)?)),
     }
 }
 

@@ -64,15 +64,15 @@ fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
         return Err(arguments.unexpected(word, None));
     }
     let scope = match config::format(&scope.path(&file)) {
-        Some(config::Format::Keys) => {
+        Some(config::FileFormat::Keys) => {
             let file = run_file(&scope, &file);
             supervise::read(scope, file)?
         }
-        Some(config::Format::Ini) | None => read(scope, &file)?,
+        Some(config::FileFormat::Ini) | None => read(scope, &file)?,
     };
-    let mut settings = scope.configuration.listing("");
-    settings.extend(scope.configuration.listing("environ"));
-    let listing = scope.configuration.listing(&prefix);
+    let mut settings = config::list(&scope.configuration, "");
+    settings.extend(config::list(&scope.configuration, "environ"));
+    let listing = config::list(&scope.configuration, &prefix);
     if listing.is_empty() && matches!(scope.configuration.get(&prefix), Ok(None)) {
         return Err(nothing(&prefix, &settings));
     }

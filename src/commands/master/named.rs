@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use serde_json::Value as Json;
 
 use crate::commands::run::{run_ini, supervise};
-use crate::config::{self, Format, PID_FILE};
+use crate::config::{self, FileFormat, PID_FILE};
 use crate::graph::entry::Arguments;
 use crate::graph::node::Supervised;
 use crate::line::failure::Failure;
@@ -86,7 +86,7 @@ fn sockets_of(
     if let Some(socket) = at(&path) {
         return Ok(vec![ControlSocket::new(socket, Identity::user(&scope))]);
     }
-    if config::format(&path) == Some(Format::Keys) {
+    if config::format(&path) == Some(FileFormat::Keys) {
         let file = run_file(&scope, &word);
         return sockets(&supervise::read(scope, file)?);
     }

@@ -1,6 +1,6 @@
 //! `runIni FILE ARGS…`: runs the command that a file defines. It is what makes an INI file a program.
 
-use crate::config::{self, Format};
+use crate::config::{self, FileFormat};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Node, Supervised, Task};
 use crate::graph::resolve;
@@ -47,7 +47,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     let word = arguments.first("FILE")?;
     let file = run_file(&scope, &word);
     let mut line = arguments.line;
-    if config::format(&file.path) == Some(Format::Keys) {
+    if config::format(&file.path) == Some(FileFormat::Keys) {
         let message = format!("{} is a file for `supervise`", quoted(&word.text));
         let hint = format!("write `supervise {}`", word.text);
         return Err(scope.mistake(&word.origin, message, Some(hint)));

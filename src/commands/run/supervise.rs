@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::commands::run::run_ini;
-use crate::config::{self, COMMAND, Format, Layer, PID_FILE};
+use crate::config::{self, COMMAND, FileFormat, Layer, PID_FILE};
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, KeptRunning, Node, Supervised, Task};
@@ -83,11 +83,11 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Supervise, Fail
         return Err(shortcuts::unknown(commands, &scope, &word));
     }
     match config::format(&file.path) {
-        Some(Format::Ini) => {
+        Some(FileFormat::Ini) => {
             prepend(&mut line, vec![run_ini::word(&word.origin), word]);
             supervised(commands, with_defaults(scope)?, None, line)
         }
-        Some(Format::Keys) | None => {
+        Some(FileFormat::Keys) | None => {
             enter(&scope, &mut line, &word, &file)?;
             of_keys(commands, read(scope, file)?, line)
         }
@@ -165,7 +165,7 @@ fn supervised(
         let path = scope.path(&first);
         let message = if !path.exists() {
             format!("there is no file {}", quoted(&first.text))
-        } else if config::format(&path) == Some(Format::Keys) {
+        } else if config::format(&path) == Some(FileFormat::Keys) {
             let file = quoted(&first.text);
             format!("{file} cannot be supervised: it is a file for `supervise` itself")
         } else {

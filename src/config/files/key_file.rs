@@ -1,107 +1,102 @@
 //! Reads files for `supervise`: each key becomes a rule for its setting, over all rules of the layers below.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::files::load::{Inclusion, Loader};
+use super::load::{Inclusion, Loader, beside};
 use crate::config::keys::{COMMAND, KEYS, Key, PID_FILE};
-use crate::config::rules::{Body, Origin};
+use crate::config::rule::{Rule, RuleBody, RuleOrigin};
 use crate::eval::{Budget, Home, Items, Value};
-use crate::syntax::key_lines::{CONTINUED, Line, Piece, Text, What, Word, parse};
-use crate::syntax::{Diagnostic, Place, Span, did_you_mean, quoted};
+use crate::syntax::key_lines::{CONTINUED, Identifier, Statement, Text, TextPiece, parse};
+use crate::syntax::{Diagnostic, Place, Span, did_you_mean, nearest, quoted};
 
-/// Bytes of a value with everything that it refers to.
+/// Bytes of a value, with everything that it refers to put in.
 const LONGEST: usize = 1 << 16;
 
 /// Bytes of all values and definitions.
 const MOST: usize = 16 << 20;
 
-/// A value and where it stands.
+/// A key's value and where it stands.
 struct Given {
+    key: &'static Key,
     value: Value,
     home: Arc<Home>,
-    key: Span,
+    /// Where the key stands.
+    key_span: Span,
+    /// Where the value stands.
     span: Span,
 }
 
-/// What was read of a file and those that it includes.
-#[derive(Default)]
-struct Read {
-    /// By name in lower case; for the whole file, those that it includes, and the rest of those that include it.
+/// Reads a file and those that it includes.
+struct KeyFiles<'a> {
+    loader: &'a mut Loader,
+    /// By name in lower case. A definition holds from its line on: in the rest of its file, in files that are included
+    /// further down, and in the rest of those that include its file.
     defined: HashMap<String, String>,
     /// Of all values.
     bytes: usize,
-    /// By the name of the setting, in the order of the files.
-    given: Vec<(&'static Key, Given)>,
+    /// In the order of the lines.
+    given: Vec<Given>,
 }
 
-impl Loader {
-    /// Reads a file for `supervise`.
-    pub fn keys(&mut self, path: &Path) {
-        let mut read = Read::default();
-        let inclusion = Inclusion {
-            prefix: String::new(),
-            place: None,
-            home: None,
+/// Reads a file with all that it includes.
+pub fn read(loader: &mut Loader, path: &Path) {
+    let before = loader.mistakes.len();
+    let mut files = KeyFiles {
+        loader,
+        defined: HashMap::new(),
+        bytes: 0,
+        given: Vec::new(),
+    };
+    let first = files.file(path, &Inclusion::default());
+    let given = files.given;
+    // After a mistake, a key may be missing only because its line could not be read.
+    if let Some(home) = first.filter(|_| loader.mistakes.len() == before) {
+        let missing = missing(&given, &home, |name| loader.rules.origin(name).is_some());
+        loader.mistakes.extend(missing);
+    }
+    for key in KEYS {
+        let mut lines = given.iter().filter(|one| one.key.setting == key.setting);
+        let Some(one) = lines.next() else {
+            continue;
         };
-        let before = self.mistakes.len();
-        let first = self.keys_of(path, &inclusion, &mut read);
-        // What a line with a mistake was meant to be, nobody knows.
-        let first = first.filter(|_| self.mistakes.len() == before);
-        if let Some(home) = first {
-            let missing = missing(&read, &home, |name| self.rules.origin(name).is_some());
-            self.mistakes.extend(missing);
-        }
-        for key in KEYS {
-            let given = read
-                .given
-                .iter()
-                .filter(|(other, _)| other.setting == key.setting);
-            let mut given = given.map(|(_, given)| given);
-            let Some(one) = given.next() else {
-                continue;
-            };
-            let value = match key.is_repeatable() {
-                false => one.value.clone(),
-                true => {
-                    let further = given.map(|given| given.value.clone());
-                    let all = std::iter::once(one.value.clone()).chain(further);
-                    match Items::new(all.collect(), &mut Budget::default()) {
-                        Ok(items) => Value::List(items),
-                        Err(fault) => {
-                            let mistake = fault.at(&one.home.source, one.span);
-                            self.mistakes.push(mistake.into_diagnostic());
-                            continue;
-                        }
+        let value = match key.is_repeatable() {
+            false => one.value.clone(),
+            true => {
+                let all = std::iter::once(one).chain(lines);
+                let all = all.map(|given| given.value.clone()).collect();
+                match Items::new(all, &mut Budget::default()) {
+                    Ok(items) => Value::List(items),
+                    Err(fault) => {
+                        let mistake = fault.at(&one.home.source, one.span);
+                        loader.mistakes.push(mistake.into_diagnostic());
+                        continue;
                     }
                 }
-            };
-            let origin = Origin::File(Arc::clone(&one.home), one.span);
-            self.insert(key.setting, Body::Value(value), origin);
-        }
+            }
+        };
+        let origin = RuleOrigin::File(Arc::clone(&one.home), one.span);
+        let rule = Rule::new(key.setting, RuleBody::Value(value), origin, loader.layer);
+        loader.insert(rule);
     }
+}
 
-    /// Reads one file, and gives what it is.
-    fn keys_of(
-        &mut self,
-        path: &Path,
-        inclusion: &Inclusion<'_>,
-        read: &mut Read,
-    ) -> Option<Arc<Home>> {
-        let home = Arc::new(self.open(path, inclusion)?);
+impl KeyFiles<'_> {
+    /// Reads one file and those that it includes; gives the file, unless it cannot be opened.
+    fn file(&mut self, path: &Path, inclusion: &Inclusion<'_>) -> Option<Arc<Home>> {
+        let home = Arc::new(self.loader.open(path, inclusion)?);
         let (lines, mistakes) = parse(&home.source);
-        self.mistakes.extend(mistakes);
+        self.loader.mistakes.extend(mistakes);
         let mut commented = false;
         for line in lines {
-            if self.is_full() {
+            if self.loader.is_full() {
                 break;
             }
-            let comment = line.comment.is_some();
-            if let Err(mistake) = self.key_line(line, &home, path, read) {
+            if let Err(mistake) = self.statement(line.statement, &home, path) {
                 let limit = mistake.code == "limit/memory";
                 let continues = commented && mistake.code == "name/key" && mistake.hint.is_none();
-                self.mistakes.push(match continues {
+                self.loader.mistakes.push(match continues {
                     true => mistake.with_hint(CONTINUED),
                     false => mistake,
                 });
@@ -109,101 +104,111 @@ impl Loader {
                     break;
                 }
             }
-            commented = comment;
+            commented = line.comment.is_some();
         }
-        self.close();
+        self.loader.close();
         Some(home)
     }
 
-    fn key_line(
+    fn statement(
         &mut self,
-        line: Line,
+        statement: Statement,
         home: &Arc<Home>,
         path: &Path,
-        read: &mut Read,
     ) -> Result<(), Diagnostic> {
-        match line.what {
-            What::Define { name, value } => {
-                let text = self.replaced(&value, home, read)?;
-                define(read, home, &name, text)
+        match statement {
+            Statement::Define { name, value } => {
+                let text = self.replaced(&value, home)?;
+                self.define(&name, text, home)
             }
-            What::Include { file } => {
-                let written = self.replaced(&file, home, read)?;
-                let beside = path.parent().unwrap_or(Path::new("")).join(written);
+            Statement::Include { file } => {
+                let written = self.replaced(&file, home)?;
+                let place = Place {
+                    source: Arc::clone(&home.source),
+                    span: file.span,
+                };
                 let inclusion = Inclusion {
-                    prefix: String::new(),
-                    place: Some(Place {
-                        source: Arc::clone(&home.source),
-                        span: file.span,
-                    }),
-                    home: None,
+                    place: Some(place),
+                    ..Inclusion::default()
                 };
-                self.keys_of(&PathBuf::from(&beside), &inclusion, read);
+                self.file(&beside(path, &written), &inclusion);
                 Ok(())
             }
-            What::Key { key: word, value } => {
-                let Some(key) = Key::find(&word.text) else {
-                    let message = format!("there is no key {}", quoted(&word.text));
-                    return Err(Diagnostic::new("name/key", message)
-                        .at(&home.source, word.span)
-                        .with_hint_if(suggestion(&word.text)));
-                };
-                if value.pieces.is_empty() {
-                    let message = format!("key `{}` has no value", key.name);
-                    return Err(Diagnostic::new("syntax/value", message)
-                        .at(&home.source, word.span)
-                        .with_hint(format!("write it as in `{}`", key.example)));
-                }
-                let text = self.replaced(&value, home, read)?;
-                let value = key
-                    .value(&text)
-                    .map_err(|(message, hint)| {
-                        Diagnostic::new("type/key", message)
-                            .at(&home.source, value.span)
-                            .with_hint_if(hint)
-                    })
-                    .map(|converted| Given {
-                        value: converted,
-                        home: Arc::clone(home),
-                        key: word.span,
-                        span: value.span,
-                    })?;
-                let before = read
-                    .given
-                    .iter()
-                    .find(|(other, _)| other.setting == key.setting);
-                match before.filter(|_| !key.is_repeatable()) {
-                    None => read.given.push((key, value)),
-                    Some((_, before)) => {
-                        let message = format!("key `{}` stands twice", key.name);
-                        return Err(Diagnostic::new("syntax/doubled", message)
-                            .at(&home.source, word.span)
-                            .with_label(
-                                &before.home.source,
-                                before.key,
-                                "it stands here already",
-                            ));
-                    }
-                }
-                Ok(())
-            }
+            Statement::Key { key, value } => self.key(&key, &value, home),
         }
     }
 
-    /// A value with the texts that its names stand for.
-    fn replaced(&self, value: &Text, home: &Home, read: &mut Read) -> Result<String, Diagnostic> {
+    fn key(&mut self, word: &Identifier, text: &Text, home: &Arc<Home>) -> Result<(), Diagnostic> {
+        let Some(key) = Key::find(&word.text) else {
+            let message = format!("there is no key {}", quoted(&word.text));
+            return Err(Diagnostic::new("name/key", message)
+                .at(&home.source, word.span)
+                .with_hint_if(suggestion(&word.text)));
+        };
+        if text.pieces.is_empty() {
+            let message = format!("key `{}` has no value", key.name);
+            return Err(Diagnostic::new("syntax/value", message)
+                .at(&home.source, word.span)
+                .with_hint(format!("write it as in `{}`", key.example)));
+        }
+        let written = self.replaced(text, home)?;
+        let value = key.value(&written).map_err(|(message, hint)| {
+            Diagnostic::new("type/key", message)
+                .at(&home.source, text.span)
+                .with_hint_if(hint)
+        })?;
+        let mut before = self.given.iter();
+        let before = before.find(|one| one.key.setting == key.setting);
+        if let Some(before) = before.filter(|_| !key.is_repeatable()) {
+            let message = format!("key `{}` stands twice", key.name);
+            return Err(Diagnostic::new("syntax/doubled", message)
+                .at(&home.source, word.span)
+                .with_label(
+                    &before.home.source,
+                    before.key_span,
+                    "it stands here already",
+                ));
+        }
+        self.given.push(Given {
+            key,
+            value,
+            home: Arc::clone(home),
+            key_span: word.span,
+            span: text.span,
+        });
+        Ok(())
+    }
+
+    /// `%define NAME VALUE`: a name has one meaning.
+    fn define(&mut self, name: &Identifier, text: String, home: &Home) -> Result<(), Diagnostic> {
+        let folded = name.text.to_lowercase();
+        match self.defined.get(&folded) {
+            Some(before) if *before == text => {}
+            Some(before) => {
+                let message = format!("`{}` is {} already", name.text, quoted(before));
+                return Err(Diagnostic::new("name/defined", message).at(&home.source, name.span));
+            }
+            None => {
+                self.defined.insert(folded, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// A value with its references replaced by what they stand for.
+    fn replaced(&mut self, value: &Text, home: &Home) -> Result<String, Diagnostic> {
         let mut text = String::new();
         for piece in &value.pieces {
             match piece {
-                Piece::Plain(plain) => text.push_str(plain),
-                Piece::Name(name) => {
-                    let Some(meant) = read.defined.get(&name.text.to_lowercase()) else {
-                        return Err(self.undefined(name, home, read));
+                TextPiece::Plain(plain) => text.push_str(plain),
+                TextPiece::Name(name) => {
+                    let Some(meant) = self.defined.get(&name.text.to_lowercase()) else {
+                        return Err(self.undefined(name, home));
                     };
                     text.push_str(meant);
                 }
-                Piece::Environment(name) => {
-                    let Some(meant) = self.rules.variable(&name.text) else {
+                TextPiece::Environment(name) => {
+                    let Some(meant) = self.loader.rules.variable(&name.text) else {
                         let message =
                             format!("the environment variable `{}` is not set", name.text);
                         return Err(Diagnostic::new("name/environment", message)
@@ -217,73 +222,46 @@ impl Loader {
                 return Err(Diagnostic::new("limit/value", message).at(&home.source, value.span));
             }
         }
-        read.bytes += text.len();
-        if read.bytes > MOST {
+        self.bytes += text.len();
+        if self.bytes > MOST {
             let message = format!("the values have more than {} MiB in all", MOST >> 20);
             return Err(Diagnostic::new("limit/memory", message).at(&home.source, value.span));
         }
         Ok(text)
     }
 
-    fn undefined(&self, name: &Word, home: &Home, read: &Read) -> Diagnostic {
-        let mut known: Vec<&str> = read.defined.keys().map(String::as_str).collect();
+    fn undefined(&self, name: &Identifier, home: &Home) -> Diagnostic {
+        let mut known: Vec<&str> = self.defined.keys().map(String::as_str).collect();
         known.sort_unstable();
-        let hint = match self.rules.variable(&name.text) {
-            Some(_) => Some(format!(
+        let hint = match self.loader.rules.variable(&name.text) {
+            Some(_) => format!(
                 "write `$({})` for the environment variable, `$$` for a dollar sign",
                 name.text
-            )),
+            ),
             None => did_you_mean(&name.text.to_lowercase(), known)
-                .or_else(|| Some("write `$$` for a dollar sign".to_owned())),
+                .unwrap_or_else(|| "write `$$` for a dollar sign".to_owned()),
         };
-        let message = format!("`{}` is not defined", name.text);
-        Diagnostic::new("name/definition", message)
+        Diagnostic::new("name/definition", format!("`{}` is not defined", name.text))
             .at(&home.source, name.span)
-            .with_hint_if(hint)
+            .with_hint(hint)
     }
 }
 
-/// The nearest key.
 fn suggestion(word: &str) -> Option<String> {
-    let folded = word.to_lowercase();
     let known: Vec<String> = KEYS.iter().map(|key| key.name.to_lowercase()).collect();
-    let hint = did_you_mean(&folded, known.iter().map(String::as_str))?;
-    let meant = KEYS
-        .iter()
-        .find(|key| hint.contains(&format!("`{}`", key.name.to_lowercase())))?;
-    Some(format!("did you mean `{}`?", meant.name))
+    let meant = nearest(&word.to_lowercase(), known.iter().map(String::as_str))?;
+    Key::find(meant).map(|key| format!("did you mean `{}`?", key.name))
 }
 
-/// `%define NAME VALUE`: a name has one meaning.
-fn define(read: &mut Read, home: &Home, name: &Word, text: String) -> Result<(), Diagnostic> {
-    let folded = name.text.to_lowercase();
-    match read.defined.get(&folded) {
-        Some(before) if *before == text => Ok(()),
-        Some(before) => {
-            let message = format!("`{}` is {} already", name.text, quoted(before));
-            Err(Diagnostic::new("name/defined", message).at(&home.source, name.span))
-        }
-        None => {
-            read.defined.insert(folded, text);
-            Ok(())
-        }
-    }
-}
-
-/// Keys without which nothing can be supervised, unless a layer below says the same.
-fn missing(read: &Read, home: &Arc<Home>, known: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
-    let (source, place) = match read.given.first() {
-        Some((_, given)) => (&given.home.source, given.key),
+/// Errors for the keys that `supervise` needs, where neither the files nor a layer below gives them.
+fn missing(given: &[Given], home: &Arc<Home>, known: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
+    let (source, place) = match given.first() {
+        Some(given) => (&given.home.source, given.key_span),
         None => (&home.source, Span::default()),
     };
-    [COMMAND, PID_FILE]
-        .into_iter()
-        .filter_map(|setting| KEYS.iter().find(|key| key.setting == setting))
-        .filter(|key| {
-            read.given
-                .iter()
-                .all(|(given, _)| given.setting != key.setting)
-        })
+    KEYS.iter()
+        .filter(|key| [COMMAND, PID_FILE].contains(&key.setting))
+        .filter(|key| given.iter().all(|one| one.key.setting != key.setting))
         .filter(|key| !known(key.setting))
         .map(|key| {
             Diagnostic::new("name/missing", format!("there is no key `{}`", key.name))

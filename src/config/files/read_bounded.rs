@@ -1,29 +1,36 @@
-//! The bytes of a configuration file: bounded in size, and in what they are waited for.
+//! The text of a configuration file. Its size is bounded, and so is the wait for it: a pipe without a writer is an error.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::log;
-use crate::syntax::{Diagnostic, quoted};
+use crate::syntax::ini_lines::decode;
+use crate::syntax::{Diagnostic, Source, quoted};
 
 /// Bytes of the largest file.
 pub const LARGEST: u64 = 16 << 20;
 
-/// The bytes of a file.
+/// The text of a configuration file.
 ///
 /// # Errors
-/// It cannot be read, or is too large.
-pub(in crate::config) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8>, Diagnostic> {
+/// It cannot be read, is too large, or is not text.
+pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+    read_source(path, &path.display().to_string())
+}
+
+/// The same, with the name that the file has in messages.
+pub fn read_source(path: &Path, shown: &str) -> Result<Arc<Source>, Diagnostic> {
     let bytes = read(path).map_err(|error| {
         let (code, reason) = match error.kind() {
             ErrorKind::NotFound => ("include/missing", "there is no such file".to_owned()),
             ErrorKind::IsADirectory => ("include/folder", "it is a folder".to_owned()),
             ErrorKind::PermissionDenied => ("include/permission", "permission denied".to_owned()),
-            _ => ("include/unreadable", in_our_words(&error)),
+            _ => ("include/unreadable", system_message(&error)),
         };
         Diagnostic::new(code, format!("cannot read {}: {reason}", quoted(shown)))
     })?;
@@ -32,11 +39,11 @@ pub(in crate::config) fn read_bounded(path: &Path, shown: &str) -> Result<Vec<u8
         let message = format!("the file {} has more than {most} MiB", quoted(shown));
         return Err(Diagnostic::new("limit/file", message));
     }
-    Ok(bytes)
+    decode(shown, bytes)
 }
 
-/// Reads a file, up to one byte more than it may have. A pipe is read as far as somebody writes
-/// (`runner check <(program)`); one into which nobody does would be waited for without end.
+/// Reads a file, up to one byte more than it may have. A pipe (`runner check <(program)`) is read until its writer closes
+/// it. A pipe that no process has open for writing is an error, since reading it would block for ever.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let mut options = OpenOptions::new();
@@ -47,7 +54,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         match file.read(&mut first) {
             Ok(0) => return Err(io::Error::other("it is a pipe into which nobody writes")),
             Ok(_) => bytes.extend(first),
-            // Whoever writes has not begun.
+            // The writer has not written anything yet.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
@@ -57,8 +64,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the system says, without its number and in lower case.
-fn in_our_words(error: &io::Error) -> String {
+/// The system's message, without its number and in lower case.
+fn system_message(error: &io::Error) -> String {
     let text = log::without_numbers(&error.to_string());
     let mut characters = text.chars();
     match characters.next() {

@@ -38,12 +38,12 @@ pub(super) fn climb(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expres
     })
 }
 
-type Parts<'i> = Peekable<Pairs<'i, Rule>>;
+type ChainParts<'i> = Peekable<Pairs<'i, Rule>>;
 
 /// Operators of one precedence and all that bind tighter.
 fn arithmetic(
     builder: Builder<'_>,
-    parts: &mut Parts<'_>,
+    parts: &mut ChainParts<'_>,
     precedence: u8,
 ) -> Result<Expression, Diagnostic> {
     if precedence == Binary::Power.precedence() {
@@ -68,7 +68,7 @@ fn arithmetic(
 }
 
 /// `-a ** -b ** c`
-fn power(builder: Builder<'_>, parts: &mut Parts<'_>) -> Result<Expression, Diagnostic> {
+fn power(builder: Builder<'_>, parts: &mut ChainParts<'_>) -> Result<Expression, Diagnostic> {
     let mut operands: Vec<Signed> = Vec::new();
     let mut start = None;
     while let Some(operand) = parts.next() {

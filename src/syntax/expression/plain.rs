@@ -17,7 +17,7 @@ pub(super) fn value(fragment: &Fragment) -> Option<Expression> {
         let span = fragment.span(0, text.len());
         return Some(Expression { kind, span });
     }
-    let mut reader = Reader { fragment, at: 0 };
+    let mut reader = PlainReader { fragment, at: 0 };
     let first = reader.element(0)?;
     if reader.next().is_none() {
         return Some(first);
@@ -69,13 +69,13 @@ fn number(text: &str) -> Option<Kind> {
     Some(Kind::Integer(number.into()))
 }
 
-struct Reader<'a> {
+struct PlainReader<'a> {
     fragment: &'a Fragment,
     /// The byte that is read next.
     at: usize,
 }
 
-impl Reader<'_> {
+impl PlainReader<'_> {
     fn rest(&self) -> &str {
         // `at` only ever stands behind whole characters.
         self.fragment.text().get(self.at..).unwrap_or_default()

@@ -1,17 +1,17 @@
 //! The one canonical layout of a file for `supervise`: a blank between key and value, comments below one another, no
-//! runs of blank lines. What is in values and comments is kept.
+//! runs of blank lines. Statement is in values and comments is kept.
 
 use std::sync::Arc;
 
 use crate::syntax::diagnostic::Diagnostics;
 use crate::syntax::format::page::Page;
-use crate::syntax::key_lines::{Line, What, numbered, parse};
+use crate::syntax::key_lines::{KeyLine, Statement, numbered, parse};
 use crate::syntax::source::{Lines, Source, Span};
 
 /// A file in its canonical layout, which has at most so many bytes.
 ///
 /// # Errors
-/// All mistakes in its syntax, since nobody knows what such a file means; or it would be too large.
+/// All mistakes in its syntax, since nobody knows statement such a file means; or it would be too large.
 pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostics> {
     let (lines, mistakes) = parse(source);
     if !mistakes.is_empty() {
@@ -23,7 +23,7 @@ pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagno
     let mut blank = false;
     for (number, (_, line)) in numbered(&source.text).enumerate() {
         let line = line.trim();
-        let is_here = |line: &&Line| places.position(source, start(line)).0 == number + 1;
+        let is_here = |line: &&KeyLine| places.position(source, start(line)).0 == number + 1;
         let meant = known.next_if(is_here);
         if meant.is_none() && line.is_empty() {
             blank = true;
@@ -47,24 +47,24 @@ pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagno
 }
 
 /// The first byte of a line's first word.
-fn start(line: &Line) -> u32 {
-    match &line.what {
-        What::Define { name, .. } => name.span.start,
-        What::Include { file } => file.span.start,
-        What::Key { key, .. } => key.span.start,
+fn start(line: &KeyLine) -> u32 {
+    match &line.statement {
+        Statement::Define { name, .. } => name.span.start,
+        Statement::Include { file } => file.span.start,
+        Statement::Key { key, .. } => key.span.start,
     }
 }
 
-/// What a line says, and the comment behind it.
-fn parts<'a>(source: &'a Source, line: &Line) -> (String, &'a str) {
+/// Statement a line says, and the comment behind it.
+fn parts<'a>(source: &'a Source, line: &KeyLine) -> (String, &'a str) {
     let slice = |span: Span| {
         let range = span.start as usize..span.end as usize;
         source.text.get(range).unwrap_or_default()
     };
-    let mut words = match &line.what {
-        What::Define { name, value } => vec!["%define", &name.text, slice(value.span)],
-        What::Include { file } => vec!["%include", slice(file.span)],
-        What::Key { key, value } => vec![key.text.as_str(), slice(value.span)],
+    let mut words = match &line.statement {
+        Statement::Define { name, value } => vec!["%define", &name.text, slice(value.span)],
+        Statement::Include { file } => vec!["%include", slice(file.span)],
+        Statement::Key { key, value } => vec![key.text.as_str(), slice(value.span)],
     };
     // A value may end with an escaped blank, or not be there.
     words.retain(|word| !word.is_empty());

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::syntax::diagnostic::Diagnostics;
 use crate::syntax::expression;
 use crate::syntax::format::page::Page;
-use crate::syntax::format::spacing::Value;
+use crate::syntax::format::spacing::ValueSpacing;
 use crate::syntax::ini_lines;
-use crate::syntax::ini_lines::Line;
+use crate::syntax::ini_lines::IniLine;
 use crate::syntax::source::{Fragment, Source};
 
 /// Columns of one level of indent.
@@ -31,7 +31,7 @@ pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostic
         if mistakes.len() >= MOST_MISTAKES {
             break;
         }
-        if let Line::Setting { value, .. } = line {
+        if let IniLine::Setting { value, .. } = line {
             mistakes.extend(expression::parse(source, value).err());
         }
     }
@@ -42,10 +42,10 @@ pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostic
         });
         return Err(Diagnostics(mistakes));
     }
-    let mut writer = Writer {
+    let mut writer = LayoutWriter {
         page: Page::new(largest),
         waiting: Vec::new(),
-        value: Value::default(),
+        value: ValueSpacing::default(),
     };
     for line in raw_lines(source, &lines) {
         writer.line(&line);
@@ -69,7 +69,7 @@ enum Raw<'a> {
 }
 
 /// The lines of a file in which there are no mistakes.
-fn raw_lines<'a>(source: &'a Source, lines: &'a [Line]) -> impl Iterator<Item = Raw<'a>> {
+fn raw_lines<'a>(source: &'a Source, lines: &'a [IniLine]) -> impl Iterator<Item = Raw<'a>> {
     let text = source.text.as_str();
     let mut known = lines.iter().peekable();
     let mut at = 0;
@@ -79,16 +79,18 @@ fn raw_lines<'a>(source: &'a Source, lines: &'a [Line]) -> impl Iterator<Item = 
         let length = rest.find('\n').unwrap_or(rest.len());
         at += length + 1;
         let line = rest[..length].trim_end_matches('\r');
-        let begins = |line: &&&Line| match line {
-            Line::Section { span, .. } | Line::Setting { span, .. } => span.start as usize == start,
+        let begins = |line: &&&IniLine| match line {
+            IniLine::Section { span, .. } | IniLine::Setting { span, .. } => {
+                span.start as usize == start
+            }
         };
         Some(match known.peek().filter(begins) {
-            Some(Line::Section { name, span }) => {
+            Some(IniLine::Section { name, span }) => {
                 known.next();
                 let behind = line.get((span.end - span.start) as usize..);
                 Raw::Section(name, behind.unwrap_or_default().trim())
             }
-            Some(Line::Setting { name, value, .. }) => {
+            Some(IniLine::Setting { name, value, .. }) => {
                 known.next();
                 Raw::Setting(name, value)
             }
@@ -103,26 +105,26 @@ fn raw_lines<'a>(source: &'a Source, lines: &'a [Line]) -> impl Iterator<Item = 
 }
 
 /// Puts lines in their layout, one after the other.
-struct Writer {
+struct LayoutWriter {
     page: Page,
     /// Blank lines and comments whose place is known only when it is clear what follows them.
     waiting: Vec<Option<String>>,
-    value: Value,
+    value: ValueSpacing,
 }
 
-impl Writer {
+impl LayoutWriter {
     fn line(&mut self, line: &Raw<'_>) {
         match line {
             Raw::Blank => self.waiting.push(None),
             Raw::Comment(comment) => self.waiting.push(Some(comment.trim_end().to_owned())),
             Raw::Section(name, comment) => {
-                self.value = Value::default();
+                self.value = ValueSpacing::default();
                 self.begin_section();
                 let blanks = if comment.is_empty() { "" } else { "  " };
                 self.page.line(&format!("[{name}]{blanks}{comment}"));
             }
             Raw::Setting(name, value) => {
-                self.value = Value::default();
+                self.value = ValueSpacing::default();
                 self.settle(false);
                 // `rem = 1` would be a comment.
                 let blank = if name.eq_ignore_ascii_case("rem") {

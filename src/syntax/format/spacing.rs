@@ -71,7 +71,7 @@ struct Bracket {
 
 /// A value that is read line by line, and how far: the brackets and the string that are open.
 #[derive(Default)]
-pub(super) struct Value {
+pub(super) struct ValueSpacing {
     /// The quote of the string, and how often it stands at its end.
     quote: Option<(u8, usize)>,
     open: Vec<Bracket>,
@@ -87,7 +87,7 @@ pub(super) struct Spaced<'a> {
     pub comment: &'a str,
 }
 
-impl Value {
+impl ValueSpacing {
     /// Whether a string goes on in the next line.
     pub fn in_string(&self) -> bool {
         self.quote.is_some()

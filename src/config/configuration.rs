@@ -1,0 +1,288 @@
+//! The configuration in force: the layers over the built-in settings.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::files::load::{Inclusion, Loader};
+use super::files::{ini_file, key_file};
+use super::rule::{Rule, RuleBody, RuleOrigin};
+use super::rules::Rules;
+use super::setting::{AUTO, Checked};
+use super::validate;
+use crate::eval::{Budget, Home, Properties, Value};
+use crate::here;
+use crate::syntax::{Diagnostic, Diagnostics, Fragment, Source, expression};
+
+/// One layer of configuration. A file must exist.
+#[derive(Clone, Debug)]
+pub enum Layer {
+    /// The user's own file.
+    Own(PathBuf),
+    /// A file that the environment names.
+    Listed(PathBuf),
+    /// A file that is named beside the one that is run.
+    Named(PathBuf),
+    /// The file that is run.
+    File(PathBuf),
+    /// The file for `supervise` that is run.
+    Keys(PathBuf),
+    /// A property given by a command-line option.
+    Option {
+        /// The property's full name.
+        name: String,
+        /// Its value.
+        value: Value,
+        /// The option as it was typed, for messages (`--port`).
+        origin: String,
+    },
+}
+
+/// The rules in force: all layers over the built-in settings.
+#[derive(Debug)]
+pub struct Configuration {
+    pub(super) rules: Rules,
+    /// The values of the settings under `runner.`.
+    pub(super) settings: HashMap<&'static str, Checked>,
+    pub(super) warnings: Vec<Diagnostic>,
+    /// `[Component Factories]`, which only `check` evaluates.
+    pub(super) factories: Vec<Rule>,
+}
+
+impl Configuration {
+    /// Reads the layers, lowest first, over the built-in settings. The settings under `runner.` are evaluated and
+    /// checked here, every other property when it is first asked for.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    pub fn load(layers: &[Layer]) -> Result<Self, Diagnostics> {
+        let (configuration, mut mistakes) = Self::read(layers, false);
+        if mistakes.is_empty() {
+            return Ok(configuration);
+        }
+        validate::sort_by_place(&mut mistakes);
+        Err(Diagnostics(mistakes))
+    }
+
+    /// Reads the layers, and gives all mistakes in them; if `thorough`, also those in what may never be evaluated.
+    pub(super) fn read(layers: &[Layer], thorough: bool) -> (Self, Vec<Diagnostic>) {
+        let environment = std::env::vars_os().map(|(name, value)| {
+            let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
+            (text(name), text(value))
+        });
+        let mut loader = Loader::new(Rules::new(environment.collect()), thorough);
+        for (number, layer) in layers.iter().enumerate() {
+            loader.layer = number;
+            match layer {
+                Layer::Own(path) | Layer::Listed(path) | Layer::Named(path) | Layer::File(path) => {
+                    ini_file::read(&mut loader, path, &Inclusion::default());
+                }
+                Layer::Keys(path) => key_file::read(&mut loader, path),
+                Layer::Option {
+                    name,
+                    value,
+                    origin,
+                } => {
+                    let body = RuleBody::Value(value.clone());
+                    let origin = RuleOrigin::Option(origin.clone());
+                    loader.insert(Rule::new(name, body, origin, number));
+                }
+            }
+        }
+        let mut mistakes = loader.mistakes;
+        let settings = validate::settings(&loader.rules, &mut mistakes);
+        let configuration = Self {
+            rules: loader.rules,
+            settings,
+            warnings: loader.warnings,
+            factories: loader.factories,
+        };
+        (configuration, mistakes)
+    }
+
+    /// The value of a property, `None` where no rule gives one.
+    ///
+    /// # Errors
+    /// What went wrong while its rule was evaluated.
+    pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
+        self.rules.get(name)
+    }
+
+    /// The value of an expression that stands in no file: paths in it are relative to the current directory.
+    ///
+    /// # Errors
+    /// The first mistake in it.
+    pub fn evaluate(&self, text: &str) -> Result<Value, Diagnostic> {
+        let source = Arc::new(Source {
+            name: "the expression".to_owned(),
+            text: text.to_owned(),
+        });
+        let parsed = expression::parse(&source, &Fragment::new(text, 0))?;
+        let home = Arc::new(Home {
+            source,
+            folder: here::folder().map(Path::to_owned),
+            file_name: String::new(),
+            shortcuts: HashMap::new(),
+        });
+        crate::eval::evaluate(&self.rules, &home, None, &parsed, &mut Budget::default())
+    }
+
+    /// Whether a setting has a value that it cannot have.
+    #[must_use]
+    pub fn is_wrong(&self, setting: &str) -> bool {
+        let is_set = !matches!(self.get(setting), Ok(None | Some(Value::None)));
+        is_set && !self.settings.contains_key(setting)
+    }
+
+    /// Whether a property has a rule of its own, or a default.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.rules.rule(name).is_some() || self.rules.rule(&format!("{name}?")).is_some()
+    }
+
+    /// Whether a wrong name may be compared with all others, to suggest one. Such comparisons are limited in number.
+    #[must_use]
+    pub fn may_suggest(&self) -> bool {
+        self.rules.may_suggest()
+    }
+
+    /// The names of all properties below a prefix that have a rule of their own, sorted.
+    #[must_use]
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        self.rules.names(prefix)
+    }
+
+    /// Warnings that were found while the layers were read.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// An error about a property's value, at the place of its rule.
+    #[must_use]
+    pub fn complain(&self, name: &str, message: String, hint: Option<String>) -> Diagnostic {
+        let mistake = Diagnostic::new("setting/value", message).with_hint_if(hint);
+        self.rules.label(mistake, name)
+    }
+
+    /// An error in a word of the alias that is a property's value, counted from 0: at that word, if the rule says
+    /// `commands.Alias` itself, or else at the place of the rule.
+    #[must_use]
+    pub fn complain_of_word(&self, name: &str, word: usize, message: String) -> Diagnostic {
+        let mut mistake = self.complain(name, message, None);
+        let rule = self.rules.origin(name);
+        let written = rule.and_then(|rule| rule.word(word));
+        if let (Some(span), Some(label)) = (written, mistake.labels.first_mut()) {
+            label.place.span = span;
+        }
+        mistake
+    }
+
+    /// Where the rule of a property stands: `app.ini:3`. `None` for built-in rules, the environment and
+    /// command-line options.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<String> {
+        let place = self.rules.origin(name)?.origin.place()?;
+        Some(format!("{}:{}", place.source.name, place.line()))
+    }
+
+    /// The folder of the file in which a property's rule stands: relative paths in its value start there. `None` for
+    /// built-in rules, the environment and command-line options.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Option<&Path> {
+        match &self.rules.origin(name)?.origin {
+            RuleOrigin::File(home, _) => home.folder.as_deref(),
+            RuleOrigin::Option(_) => None,
+        }
+    }
+
+    /// The value of a setting in the `SETTINGS` table, as an accessor takes it apart; `None` where it is not set.
+    fn setting<'a, T>(
+        &'a self,
+        name: &'static str,
+        take: impl FnOnce(&'a Checked) -> Option<T>,
+    ) -> Option<T> {
+        let found = self.settings.get(name)?;
+        Some(take(found).unwrap_or_else(|| wrong_accessor(name, Some(found))))
+    }
+
+    /// A setting that is a whole number, or a size in bytes.
+    #[must_use]
+    pub fn integer(&self, name: &'static str) -> u64 {
+        self.optional_integer(name)
+            .unwrap_or_else(|| wrong_accessor(name, None))
+    }
+
+    /// A setting that is a whole number, or a size in bytes; `None` where it is not set.
+    #[must_use]
+    pub fn optional_integer(&self, name: &'static str) -> Option<u64> {
+        self.setting(name, |value| match value {
+            Checked::Integer(number) => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// A setting that is a truth value; `False` where it is not set.
+    #[must_use]
+    pub fn boolean(&self, name: &'static str) -> bool {
+        self.optional_boolean(name).unwrap_or_default()
+    }
+
+    /// A setting that is a truth value; `None` where it is not set, or `'auto'`.
+    #[must_use]
+    pub fn optional_boolean(&self, name: &'static str) -> Option<bool> {
+        self.setting(name, |value| match value {
+            Checked::Boolean(truth) => Some(Some(*truth)),
+            Checked::Text(text) if text == AUTO => Some(None),
+            _ => None,
+        })?
+    }
+
+    /// A setting that is a duration.
+    #[must_use]
+    pub fn duration(&self, name: &'static str) -> Duration {
+        let duration = self.setting(name, |value| match value {
+            Checked::Duration(duration) => Some(*duration),
+            _ => None,
+        });
+        duration.unwrap_or_else(|| wrong_accessor(name, None))
+    }
+
+    /// A setting that is a string; `None` where it is not set.
+    #[must_use]
+    pub fn text(&self, name: &'static str) -> Option<String> {
+        self.setting(name, |value| match value {
+            Checked::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// A setting that is a list of strings; empty where it is not set.
+    #[must_use]
+    pub fn texts(&self, name: &'static str) -> Vec<String> {
+        let texts = self.setting(name, |value| match value {
+            Checked::Texts(texts) => Some(texts.clone()),
+            _ => None,
+        });
+        texts.unwrap_or_default()
+    }
+
+    /// A setting that is a path, made absolute; `None` where it is not set.
+    #[must_use]
+    pub fn path(&self, name: &'static str) -> Option<PathBuf> {
+        let path = self.setting(name, |value| match value {
+            Checked::Path(path) => Some(path.as_path()),
+            // The name of a program that has a `/` is a path.
+            Checked::Text(text) => Some(Path::new(text)),
+            _ => None,
+        })?;
+        let folder = self.folder(name).unwrap_or(Path::new(""));
+        Some(here::absolute(&folder.join(path)))
+    }
+}
+
+/// A setting has no such accessor: a fault of the program, which the test of all settings finds.
+fn wrong_accessor(name: &str, found: Option<&Checked>) -> ! {
+    panic!("setting {name} is read as what it is not: {found:?}")
+}

@@ -1,0 +1,96 @@
+//! Which of the two formats a configuration file has.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::read_bounded::source;
+use crate::config::keys::Key;
+use crate::syntax::Source;
+use crate::syntax::ini_lines::{IniLine, parse};
+use crate::syntax::key_lines::numbered;
+
+/// How a file is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Settings, sections and expressions.
+    Ini,
+    /// Keys and values, for `supervise`.
+    Keys,
+}
+
+/// The format of a file; `None` if the file does not show it, or cannot be read, which is reported by what reads it.
+/// A pipe is left alone, since it can be read only once.
+#[must_use]
+pub fn format(path: &Path) -> Option<FileFormat> {
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    is_file.then(|| format_of(&source(path).ok()?)).flatten()
+}
+
+/// The format of a file's text. A `#!` line shows it by the name of a command; else the first line that is not a comment
+/// does, if it is valid in only one of the two formats.
+#[must_use]
+pub fn format_of(source: &Arc<Source>) -> Option<FileFormat> {
+    let mut lines = numbered(&source.text).map(|(_, line)| line.trim());
+    let first = lines.next().unwrap_or_default();
+    if let Some(interpreter) = first.strip_prefix("#!") {
+        for word in interpreter.split_whitespace() {
+            match word {
+                "supervise" => return Some(FileFormat::Keys),
+                "runIni" => return Some(FileFormat::Ini),
+                _ => {}
+            }
+        }
+    }
+    let line = std::iter::once(first)
+        .chain(lines)
+        .find(|line| !line.is_empty() && !line.starts_with(['#', ';']))?;
+    let mut words = line.split_whitespace();
+    let key = words.next().and_then(Key::find);
+    let delimited = words
+        .next()
+        .is_some_and(|word| word.starts_with(['=', ':']));
+    if line.starts_with(['%', '<']) || key.is_some() && !delimited {
+        return Some(FileFormat::Keys);
+    }
+    let alone = Arc::new(Source {
+        name: String::new(),
+        text: line.to_owned(),
+    });
+    match &parse(&alone).0[..] {
+        [IniLine::Section { .. }] => Some(FileFormat::Ini),
+        [IniLine::Setting { name, .. }] if Key::find(name).is_none() => Some(FileFormat::Ini),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, FileFormat, Source, format_of};
+
+    #[test]
+    fn files_say_how_they_are_meant() {
+        let keys = Some(FileFormat::Keys);
+        let ini = Some(FileFormat::Ini);
+        let cases = [
+            ("#!invoke runner supervise\napp = 1", keys),
+            ("#!/usr/bin/env -S runner supervise", keys),
+            ("#!/usr/bin/env -S runner runIni\nCommand x", ini),
+            ("# c\n\n  pidfile /x\n", keys),
+            ("\u{feff}%define x 1\r\n", keys),
+            ("<section>\n", keys),
+            ("[section]\nCommand x", ini),
+            ("app = 1\nCommand x", ini),
+            ("import.x: 1", ini),
+            ("Command = serve", None),
+            ("nothing of both", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            let source = Arc::new(Source {
+                name: String::new(),
+                text: text.to_owned(),
+            });
+            assert_eq!(format_of(&source), expected, "{text:?}");
+        }
+    }
+}

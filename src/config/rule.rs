@@ -1,0 +1,127 @@
+//! A rule: the name of a property, or of all below a prefix, and what gives it a value.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::eval::{Home, Value};
+use crate::syntax::ast::{Argument, Expression, Item, Kind, TrailerKind};
+use crate::syntax::{Diagnostic, Place, Span};
+
+/// A rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its full name as written.
+    pub name: Arc<str>,
+    /// What it gives.
+    pub body: RuleBody,
+    /// Where it stands.
+    pub origin: RuleOrigin,
+    /// The layer that it is from, counted from 0.
+    pub layer: usize,
+    /// Whether a value was read from it.
+    pub read: AtomicBool,
+}
+
+/// What a rule gives.
+#[derive(Debug)]
+pub enum RuleBody {
+    /// The value of an expression.
+    Expression(Expression),
+    /// A value that is already known: from a command-line option, or from a file in another format.
+    Value(Value),
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Debug)]
+pub enum RuleOrigin {
+    /// A file, and where in it the name stands.
+    File(Arc<Home>, Span),
+    /// A command-line option, as it was typed.
+    Option(String),
+}
+
+impl RuleOrigin {
+    /// The place in a file.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::File(home, span) => Some(Place {
+                source: Arc::clone(&home.source),
+                span: *span,
+            }),
+            Self::Option(_) => None,
+        }
+    }
+
+    /// A diagnostic that also points here, and says what is to be seen here.
+    pub fn label(&self, diagnostic: Diagnostic, seen: &str) -> Diagnostic {
+        match self {
+            Self::File(home, span) => diagnostic.with_label(&home.source, *span, seen),
+            Self::Option(_) => diagnostic,
+        }
+    }
+}
+
+impl Rule {
+    /// A rule from which no value was read yet.
+    pub fn new(name: &str, body: RuleBody, origin: RuleOrigin, layer: usize) -> Self {
+        Self {
+            name: name.into(),
+            body,
+            origin,
+            layer,
+            read: AtomicBool::new(false),
+        }
+    }
+
+    /// Where a word of the alias stands that the rule itself makes, counted from 0:
+    /// `commands.Alias(command=['a', 'b'])`.
+    pub fn word(&self, number: usize) -> Option<Span> {
+        let RuleBody::Expression(expression) = &self.body else {
+            return None;
+        };
+        let Kind::Trailers(_, trailers) = &expression.kind else {
+            return None;
+        };
+        let [function, call] = &trailers[..] else {
+            return None;
+        };
+        let (TrailerKind::Attribute(function), TrailerKind::Call(arguments)) =
+            (&function.kind, &call.kind)
+        else {
+            return None;
+        };
+        let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
+            return None;
+        };
+        let (Kind::List(items) | Kind::Tuple(items)) = &words.kind else {
+            return None;
+        };
+        // A `*` gives an unknown number of words, so that those after it cannot be counted.
+        let mut spans = items.iter().map_while(|item| match item {
+            Item::One(value) => Some(value.span),
+            Item::Star(_) => None,
+        });
+        spans.nth(number).filter(|_| &**function == "Alias")
+    }
+
+    /// The warning that this rule has no effect because of another one in the same file. Rules of another file are a
+    /// layer above, which may override.
+    pub fn without_effect(
+        &self,
+        code: &'static str,
+        message: String,
+        used: &Self,
+    ) -> Option<Diagnostic> {
+        let written = |rule: &Self| matches!(rule.body, RuleBody::Expression(_));
+        let (RuleOrigin::File(home, _), RuleOrigin::File(other, _)) = (&self.origin, &used.origin)
+        else {
+            return None;
+        };
+        if !Arc::ptr_eq(&home.source, &other.source) || !written(self) || !written(used) {
+            return None;
+        }
+        let warning = Diagnostic::new(code, message).warning();
+        let warning = self.origin.label(warning, "");
+        Some(used.origin.label(warning, "this one counts"))
+    }
+}
