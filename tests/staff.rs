@@ -101,8 +101,8 @@ async fn the_status_says_who_is_on_what() {
         worker.rss.is_some_and(|bytes| bytes > 1 << 20),
         "{worker:?}"
     );
-    let current: Vec<_> = worker.lanes.iter().flatten().collect();
-    assert_eq!(worker.lanes.len(), 2);
+    let current: Vec<_> = worker.current.iter().flatten().collect();
+    assert_eq!(worker.current.len(), 2);
     assert_eq!(current.len(), 1);
     assert_eq!((&*current[0].method, &*current[0].path), ("GET", "/wait"));
     assert!(current[0].age <= worker.age);
@@ -229,7 +229,7 @@ async fn workers_are_added_one_at_a_time() {
             pool.noted("waiting").await;
         }
         let waits = pool.begin("/pid");
-        let long = Some(Duration::from_millis(100));
+        let long = Some(0.1);
         let status = pool.status_is(|status| status.queue.oldest > long).await;
         assert_eq!((status.workers.len(), status.queue.length), (2, 1));
         for _ in &busy {

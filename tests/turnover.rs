@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::interface::Application;
-use runner::interface::status::{Failure, Worker, WorkerState};
+use runner::interface::status::{RecentFailure, WorkerState, WorkerStatus};
 use runner::workers::options::WorkerOptions;
 use tokio::task::LocalSet;
 
@@ -180,7 +180,7 @@ async fn a_worker_that_is_killed_costs_one_request_of_each_lane() {
         let pool = Rc::new(pool);
         let kill_some = async || {
             for _ in 0..KILLS {
-                let serves = |worker: &&Worker| {
+                let serves = |worker: &&WorkerStatus| {
                     matches!(worker.state, WorkerState::Idle | WorkerState::Busy)
                 };
                 let status = pool
@@ -232,7 +232,7 @@ async fn workers_that_die_at_once_are_tried_again_until_they_do_not() {
         "exited with status 7 before it was ready",
         "the template was killed by SIGKILL",
     ] {
-        let said = |failure: &Failure| failure.what.contains(wanted);
+        let said = |failure: &RecentFailure| failure.what.contains(wanted);
         assert!(status.failures.iter().any(said), "{status:#?}");
     }
     fs::write(&file, APPLICATION).expect("written");

@@ -42,7 +42,7 @@ impl Watched {
         let status = self.application.status();
         // Responses that go on after their beginning are known to the processes that make them.
         let lanes = status.workers.into_iter();
-        let streaming = lanes.flat_map(|worker| worker.lanes).flatten().count();
+        let streaming = lanes.flat_map(|worker| worker.current).flatten().count();
         let work = self.work();
         (work.waiting == 0 && streaming == 0 && status.delivering == 0).then_some(work.last)
     }
@@ -93,8 +93,8 @@ mod tests {
     use std::future::pending;
     use std::task::{Context, Poll, Waker};
 
-    use super::{Application, Arc, Duration, Pending, Request, Response, Status, Watched};
-    use crate::interface::status::{Current, Worker, WorkerState};
+    use super::{Application, Arc, Pending, Request, Response, Status, Watched};
+    use crate::interface::status::{CurrentRequest, WorkerStatus};
     use crate::interface::{Connection, Errors, RequestBody};
 
     fn request() -> Request {
@@ -132,20 +132,10 @@ mod tests {
         }
 
         fn status(&self) -> Status {
-            let current = Current {
-                method: "GET".to_owned(),
-                path: "/".to_owned(),
-                age: Duration::ZERO,
-            };
             Status {
-                workers: vec![Worker {
-                    id: 1,
-                    pid: None,
-                    state: WorkerState::Busy,
-                    age: Duration::ZERO,
-                    requests: 0,
-                    rss: None,
-                    lanes: vec![None, Some(current)],
+                workers: vec![WorkerStatus {
+                    current: vec![None, Some(CurrentRequest::default())],
+                    ..WorkerStatus::default()
                 }],
                 ..Status::default()
             }

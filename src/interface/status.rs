@@ -1,23 +1,45 @@
-//! How an application is: its processes, what they are on, what waits, what went wrong lately. Plain
-//! values; whoever shows them decides how they look.
+//! The state of a master and of the application that it serves, as `runner status` shows it.
+//!
+//! It goes over the control socket as JSON, whose names are part of the manual. All times are in seconds, moments are
+//! counted from 1970 (UTC). A field that a master of another version does not send has its default, so that
+//! `runner status` works during an upgrade.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What [`crate::interface::Application::status`] says. An application without processes has the default.
-#[derive(Clone, Debug, Default, PartialEq)]
+use serde::{Deserialize, Serialize};
+
+/// The state of a master. An application fills in what it knows, and has the default of the rest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Status {
-    /// Its workers, oldest first.
-    pub workers: Vec<Worker>,
+    /// The version of `runner`.
+    pub version: String,
+    /// The master's process id.
+    pub pid: u32,
+    /// `starting`, `serving`, `reloading` or `stopping`.
+    pub state: String,
+    /// The time since the master was started.
+    pub uptime: f64,
+    /// The moment at which the master was started.
+    pub started: f64,
+    /// The addresses at which the master listens.
+    pub sockets: Vec<String>,
+    /// The connections to these addresses.
+    pub connections: ConnectionCounts,
+    /// The workers of the application, oldest first.
+    pub workers: Vec<WorkerStatus>,
+    /// The programs that are kept running beside the application.
+    pub programs: Vec<ProgramStatus>,
     /// The requests that wait for a worker.
-    pub queue: Queue,
-    /// Responses that are made, whose workers do something else, and whose clients have not taken them yet.
+    pub queue: QueueStatus,
+    /// Complete responses that clients have not received yet. No worker waits for these.
     pub delivering: usize,
-    /// What happened since its first version was started.
+    /// What has happened since the master was started, over all reloads.
     pub totals: Totals,
-    /// What went wrong lately, oldest first; at most [`Status::FAILURES`].
-    pub failures: Vec<Failure>,
-    /// Workers die before their first answer, or cannot be started: they are replaced ever more slowly.
+    /// Why no worker is started at the moment.
     pub back_off: Option<BackOff>,
+    /// The latest failures, oldest first; at most [`Status::FAILURES`].
+    pub failures: Vec<RecentFailure>,
 }
 
 impl Status {
@@ -28,33 +50,47 @@ impl Status {
     pub fn add_history(&mut self, other: &Self) {
         self.totals.add(&other.totals);
         self.failures.extend_from_slice(&other.failures);
-        self.failures.sort_by_key(|failure| failure.at);
+        self.failures.sort_by(|one, two| one.at.total_cmp(&two.at));
         let surplus = self.failures.len().saturating_sub(Self::FAILURES);
         self.failures.drain(..surplus);
     }
 }
 
+/// The connections of clients, or of web servers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectionCounts {
+    /// All open connections.
+    pub open: usize,
+    /// Open connections without a request.
+    pub idle: usize,
+    /// The limit of open connections.
+    pub most: usize,
+}
+
 /// A process that answers requests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Worker {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerStatus {
     /// Its number, which is never used again.
     pub id: u32,
-    /// Its process; `None` as long as it has none.
+    /// Its process id; `None` until it has one.
     pub pid: Option<i32>,
     /// What it does.
     pub state: WorkerState,
-    /// The time since it was ordered.
-    pub age: Duration,
+    /// The time since its start was ordered.
+    pub age: f64,
     /// How many requests it has answered.
     pub requests: u64,
-    /// The memory that it takes (resident set), in bytes; `None` where the system does not say.
+    /// Its memory (resident set) in bytes; `None` where the system does not tell.
     pub rss: Option<u64>,
-    /// For each of its threads the request that it is on.
-    pub lanes: Vec<Option<Current>>,
+    /// The request that each of its threads works on.
+    pub current: Vec<Option<CurrentRequest>>,
 }
 
 /// What a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WorkerState {
     /// It imports the application, or is about to be forked.
     Starting,
@@ -62,14 +98,18 @@ pub enum WorkerState {
     Idle,
     /// It answers requests.
     Busy,
-    /// It has a request that is overdue; it is ended when it has finished what else it is on.
+    /// One of its requests is overdue: it ends after its other requests.
     Doomed,
-    /// It finishes what it has, and gets no more.
+    /// It finishes its requests, and gets no more.
     Leaving,
+    /// A master of another version says what this one does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 impl WorkerState {
-    /// In one word.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -78,44 +118,66 @@ impl WorkerState {
             Self::Busy => "busy",
             Self::Doomed => "doomed",
             Self::Leaving => "leaving",
+            Self::Unknown => "unknown",
         }
     }
 }
 
-/// A request that a worker is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Current {
+/// A request that a worker works on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CurrentRequest {
     /// Its method.
     pub method: String,
-    /// Its target, path and query, fit to be printed.
+    /// Its path and query, fit to be printed.
     pub path: String,
-    /// How long the worker has been on it.
-    pub age: Duration,
+    /// The time for which the worker has worked on it.
+    pub age: f64,
+}
+
+/// A program that is kept running.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProgramStatus {
+    /// The program and its arguments, as they could be typed.
+    pub command: String,
+    /// Its process id, while it runs.
+    pub pid: Option<u32>,
+    /// `starting`, `running`, or `waiting` for its next start.
+    pub state: String,
+    /// The time since its start, while it runs.
+    pub age: Option<f64>,
+    /// The time until its next start, while it waits.
+    pub wait: Option<f64>,
+    /// How many times in a row it ended soon, while it waits.
+    pub early_ends: u32,
 }
 
 /// The requests that wait for a worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Queue {
-    /// How many there are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueStatus {
+    /// How many wait.
     pub length: usize,
     /// How long the first of them has waited.
-    pub oldest: Option<Duration>,
+    pub oldest: Option<f64>,
 }
 
-/// What happened since the first version of the application was started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What has happened since the master was started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Totals {
-    /// Requests that came in.
+    /// All requests.
     pub requests: u64,
-    /// Of these, those whose worker died: answered 502.
+    /// Requests that were answered 502: their worker died.
     pub bad_gateway: u64,
-    /// Those that found no place in the queue, or waited there for too long: answered 503.
+    /// Requests that were answered 503: the queue was full, or they waited there for too long.
     pub unavailable: u64,
-    /// Those that took too long: answered 504.
+    /// Requests that were answered 504: they took too long.
     pub gateway_timeout: u64,
-    /// Workers that died without being told to leave.
+    /// Workers that died without being told to end.
     pub deaths: u64,
-    /// Workers that were replaced because they were old, or large, or had answered so many requests.
+    /// Workers that were replaced because of their age, their size or their number of requests.
     pub recycled: u64,
 }
 
@@ -138,20 +200,94 @@ impl Totals {
     }
 }
 
-/// Something that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// When.
-    pub at: SystemTime,
-    /// What, as the log has it.
+/// A failure of the application or of its workers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecentFailure {
+    /// The moment.
+    pub at: f64,
+    /// Its description, as in the log.
     pub what: String,
 }
 
-/// Why and until when no worker is started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Workers cannot be started, or die before their first response: they are replaced ever more slowly.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BackOff {
-    /// The next attempt; in the past while that is under way.
-    pub until: SystemTime,
-    /// How many times in a row workers could not be started, or died before their first answer.
+    /// The moment of the next attempt; in the past while that is under way.
+    pub until: f64,
+    /// How many workers in a row could not be started, or died before their first response.
     pub early_deaths: u32,
+}
+
+/// A time in seconds, to the millisecond.
+#[must_use]
+pub fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// A moment in seconds since 1970 (UTC), to the millisecond.
+#[must_use]
+pub fn moment(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).map_or(0.0, seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BackOff, CurrentRequest, RecentFailure, Status, WorkerState, WorkerStatus};
+
+    /// What a master of an earlier version sends, field by field: masters and clients of different versions understand each
+    /// other.
+    const SENT: &str = r#"{
+  "version": "0.1.0",
+  "pid": 4711,
+  "state": "serving",
+  "uptime": 61.25,
+  "started": 1767225600.5,
+  "sockets": ["http://localhost:8000/"],
+  "connections": {"open": 3, "idle": 1, "most": 1000},
+  "workers": [
+    {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9, "rss": 1048576,
+      "current": [null, {"method": "GET", "path": "/", "age": 0.5}]}
+  ],
+  "programs": [
+    {"command": "./worker", "pid": null, "state": "waiting", "age": null, "wait": 0.2, "early_ends": 2}
+  ],
+  "queue": {"length": 1, "oldest": 0.125},
+  "delivering": 2,
+  "totals": {"requests": 12, "bad_gateway": 1, "unavailable": 2, "gateway_timeout": 3, "deaths": 4, "recycled": 5},
+  "back_off": {"until": 1767225700.0, "early_deaths": 6},
+  "failures": [{"at": 1767225650.0, "what": "worker 4700 was killed by SIGKILL"}]
+}"#;
+
+    #[test]
+    fn the_names_on_the_control_socket_stay() {
+        let status: Status = serde_json::from_str(SENT).expect("a status");
+        let [worker] = &status.workers[..] else {
+            panic!("{status:#?}");
+        };
+        assert_eq!((worker.id, worker.state), (7, WorkerState::Busy));
+        assert_eq!(worker.current.iter().flatten().count(), 1);
+        let sent: serde_json::Value = serde_json::from_str(SENT).expect("JSON");
+        let again = serde_json::to_value(&status).expect("JSON");
+        // Compared as texts, so that the order counts, too.
+        assert_eq!(again.to_string(), sent.to_string());
+    }
+
+    #[test]
+    fn a_missing_field_has_its_default_and_an_unknown_one_is_ignored() {
+        let status = |text| serde_json::from_str::<Status>(text).expect("a status");
+        assert_eq!(status("{}"), Status::default());
+        let newer = status(
+            r#"{"new": 1, "workers": [{"state": "dancing", "current": [{}]}], "back_off": {}, "failures": [{}]}"#,
+        );
+        let worker = WorkerStatus {
+            current: vec![Some(CurrentRequest::default())],
+            ..WorkerStatus::default()
+        };
+        assert_eq!(worker.state, WorkerState::Unknown);
+        assert_eq!(newer.workers, [worker]);
+        assert_eq!(newer.back_off, Some(BackOff::default()));
+        assert_eq!(newer.failures, [RecentFailure::default()]);
+    }
 }

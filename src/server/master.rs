@@ -2,7 +2,7 @@
 //! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::descriptor_limit;
 use crate::faults;
 use crate::gateway::graceful_stop::Manner;
+use crate::interface::status::{Status, moment, seconds};
 use crate::line::failure::Failure;
 use crate::log;
 use crate::plan::Plan;
@@ -22,7 +23,6 @@ use crate::server::once::runtime;
 use crate::server::reload::{Preparation, Prepared, Reread, prepared, stand_in};
 use crate::server::running::{Running, Version};
 use crate::server::signals::{Signals, Told};
-use crate::supervisor::control::status::{Master as Own, Status};
 
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::{Answer, Handover, Order};
@@ -88,8 +88,8 @@ struct Master {
     reread: Reread,
     /// To the master that keeps this process running, if one does.
     parent_orders: Option<ParentOrders>,
-    /// What it tells about itself.
-    own: Own,
+    /// When it was started, by the clock of the day and by one that is never set.
+    started: (SystemTime, Instant),
     askers: Askers,
 }
 
@@ -132,7 +132,7 @@ impl Master {
             parent_orders: (!successor::is_expected())
                 .then(ParentOrders::listen)
                 .flatten(),
-            own: Own::new(),
+            started: (SystemTime::now(), Instant::now()),
             askers: Askers::default(),
             state: Phase::Starting { reload: false },
             signals,
@@ -413,9 +413,17 @@ impl Master {
             Phase::Reloading { .. } => "reloading",
             Phase::Ending(_) | Phase::Over => "stopping",
         };
+        let (started, since) = self.started;
         let status = serde_json::to_value(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            state: state.to_owned(),
+            uptime: seconds(since.elapsed()),
+            started: moment(started),
+            sockets,
             connections,
-            ..self.own.status(state, sockets, application, programs)
+            programs,
+            ..application
         });
         status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
     }

@@ -15,7 +15,7 @@ use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
-use crate::interface::status::Status;
+use crate::interface::status::{ConnectionCounts, ProgramStatus, Status};
 use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
@@ -23,7 +23,6 @@ use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::server::browser;
 use crate::server::gateway_task::GatewayTask;
 use crate::supervisor::control::order::HandedSocket;
-use crate::supervisor::control::status;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 use crate::supervisor::programs::Programs;
 use crate::supervisor::programs::keeper::EnvironmentChanges;
@@ -329,9 +328,9 @@ impl Running {
 
     /// Where it can be reached, and how many connections there are.
     #[must_use]
-    pub fn connections(&self) -> (Vec<String>, status::Connections) {
+    pub fn connections(&self) -> (Vec<String>, ConnectionCounts) {
         let count = self.crowd.count();
-        let connections = status::Connections {
+        let connections = ConnectionCounts {
             open: count.open,
             idle: count.waiting,
             most: count.limit,
@@ -342,11 +341,8 @@ impl Running {
 
     /// How the programs beside it are.
     #[must_use]
-    pub fn programs(&self) -> Vec<status::Program> {
-        let programs = self.programs.status().into_iter();
-        programs
-            .map(|(command, state)| status::program((&command, state)))
-            .collect()
+    pub fn programs(&self) -> Vec<ProgramStatus> {
+        self.programs.status()
     }
 
     /// How the application is.

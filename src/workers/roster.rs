@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
 use crate::interface::status::{
-    BackOff, Current, Failure, Queue, Status, Totals, Worker as WorkerStatus, WorkerState,
+    BackOff, CurrentRequest, QueueStatus, RecentFailure, Status, Totals, WorkerState, WorkerStatus,
+    moment, seconds,
 };
 use crate::workers::id::WorkerId;
 use crate::workers::memory::resident_memory;
@@ -30,7 +31,7 @@ pub struct Roster {
     pub(crate) not_before: Instant,
     /// When the last of these was.
     pub(crate) failed_at: Instant,
-    failures: VecDeque<Failure>,
+    failures: VecDeque<RecentFailure>,
 }
 
 /// A worker.
@@ -63,8 +64,8 @@ impl Roster {
         if self.failures.len() == Status::FAILURES {
             self.failures.pop_front();
         }
-        self.failures.push_back(Failure {
-            at: SystemTime::now(),
+        self.failures.push_back(RecentFailure {
+            at: moment(SystemTime::now()),
             what: what.chars().take(LONGEST).collect(),
         });
     }
@@ -80,7 +81,7 @@ impl Roster {
     /// How everything is.
     pub(crate) fn status(&self, pool: &Pool) -> Status {
         let now = Instant::now();
-        let age = |since| now.saturating_duration_since(since);
+        let age = |since| seconds(now.saturating_duration_since(since));
         let workers = self.entries.iter().map(|entry| {
             let worker = pool.workers.get(&entry.id);
             WorkerStatus {
@@ -90,17 +91,16 @@ impl Roster {
                 age: age(entry.since),
                 requests: worker.map_or(0, |worker| worker.answered),
                 rss: entry.pid.and_then(resident_memory),
-                lanes: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
+                current: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
             }
         });
         let waiting = pool.queue.iter().filter(|task| task.is_wanted());
         Status {
             workers: workers.collect(),
-            queue: Queue {
+            queue: QueueStatus {
                 length: waiting.clone().count(),
                 oldest: waiting.map(|task| age(task.entered)).next(),
             },
-            delivering: 0,
             totals: Totals {
                 requests: pool.accepted,
                 bad_gateway: pool.refusals.bad_gateway,
@@ -111,9 +111,10 @@ impl Roster {
             },
             failures: self.failures.iter().cloned().collect(),
             back_off: (self.early_deaths > 0 && !self.has_recovered(pool)).then(|| BackOff {
-                until: wall_clock(self.not_before, now),
+                until: moment(wall_clock(self.not_before, now)),
                 early_deaths: self.early_deaths,
             }),
+            ..Status::default()
         }
     }
 }
@@ -137,12 +138,12 @@ fn state(entry: &Entry, worker: Option<&Worker>) -> WorkerState {
 }
 
 /// What the lanes of a worker are on.
-fn currents(worker: &Worker, now: Instant) -> Vec<Option<Current>> {
+fn currents(worker: &Worker, now: Instant) -> Vec<Option<CurrentRequest>> {
     let current = |post: &Post| {
-        post.lane.oldest().map(|task| Current {
+        post.lane.oldest().map(|task| CurrentRequest {
             method: task.about.method().to_owned(),
             path: task.about.target(),
-            age: now.saturating_duration_since(post.progress),
+            age: seconds(now.saturating_duration_since(post.progress)),
         })
     };
     worker.posts.iter().map(current).collect()

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::supervisor::control::status::{
-    Connections, Current, Failure, Program, Status, Totals, Worker,
+use crate::interface::status::{
+    ConnectionCounts, CurrentRequest, ProgramStatus, RecentFailure, Status, Totals, WorkerState,
+    WorkerStatus,
 };
 
 /// How many failures are shown.
@@ -47,7 +48,7 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     }
     text.push('\n');
     line(&mut text, &crowd(status), width);
-    if let Connections { open, idle, most } = status.connections
+    if let ConnectionCounts { open, idle, most } = status.connections
         && most > 0
     {
         let open = counted(open as u64, "connection", "connections");
@@ -105,13 +106,14 @@ fn crowd(status: &Status) -> String {
         0 => "no worker processes".to_owned(),
         count => counted(count as u64, "worker", "workers"),
     };
-    let states: Vec<String> = ["busy", "idle", "starting", "doomed", "leaving"]
+    use WorkerState::{Busy, Doomed, Idle, Leaving, Starting};
+    let states: Vec<String> = [Busy, Idle, Starting, Doomed, Leaving]
         .into_iter()
         .filter_map(|state| {
-            let of_it = |worker: &&Worker| worker.state == state;
+            let of_it = |worker: &&WorkerStatus| worker.state == state;
             match status.workers.iter().filter(of_it).count() {
                 0 => None,
-                count => Some(format!("{count} {state}")),
+                count => Some(format!("{count} {}", state.as_str())),
             }
         })
         .collect();
@@ -155,7 +157,7 @@ fn totals(totals: &Totals) -> String {
 }
 
 /// A program that is kept running.
-fn kept(program: &Program) -> String {
+fn kept(program: &ProgramStatus) -> String {
     let command = plain(&program.command);
     match (program.pid, program.age, program.wait) {
         (Some(pid), Some(age), _) => format!("  {command}: process {pid}, for {}", time(age)),
@@ -168,20 +170,20 @@ fn kept(program: &Program) -> String {
     }
 }
 
-fn failed(failure: &Failure, now: f64) -> String {
+fn failed(failure: &RecentFailure, now: f64) -> String {
     let first = failure.what.lines().next().unwrap_or_default();
     format!("{:>9} ago  {}", time(now - failure.at), plain(first))
 }
 
 /// One line a worker, and one more for each further request that it is on.
-fn table(text: &mut String, workers: &[Worker], width: usize) {
+fn table(text: &mut String, workers: &[WorkerStatus], width: usize) {
     let mut rows = vec![COLUMNS.map(|(name, _)| name.to_owned())];
     for worker in workers {
         let mut current = worker.current.iter().flatten().map(now_on);
         let [age, request] = current.next().unwrap_or_default();
         rows.push([
             worker.pid.map_or("-".to_owned(), |pid| pid.to_string()),
-            plain(&worker.state),
+            worker.state.as_str().to_owned(),
             time(worker.age),
             worker.requests.to_string(),
             worker.rss.map_or("-".to_owned(), size),
@@ -212,7 +214,7 @@ fn table(text: &mut String, workers: &[Worker], width: usize) {
 }
 
 /// How long a worker has been on a request, and which.
-fn now_on(current: &Current) -> [String; 2] {
+fn now_on(current: &CurrentRequest) -> [String; 2] {
     let (method, path) = (plain(&current.method), plain(&current.path));
     [time(current.age), format!("{method} {path}")]
 }
@@ -275,22 +277,22 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::control::status::{BackOff, Queue};
+    use crate::interface::status::{BackOff, QueueStatus};
 
-    fn worker(pid: i32, state: &str, current: Vec<Option<Current>>) -> Worker {
-        Worker {
+    fn worker(pid: i32, state: WorkerState, current: Vec<Option<CurrentRequest>>) -> WorkerStatus {
+        WorkerStatus {
             pid: Some(pid),
-            state: state.to_owned(),
+            state,
             age: 7500.0,
             requests: 12_345,
             rss: Some(24_536_678),
             current,
-            ..Worker::default()
+            ..WorkerStatus::default()
         }
     }
 
-    fn on(method: &str, path: &str, age: f64) -> Option<Current> {
-        Some(Current {
+    fn on(method: &str, path: &str, age: f64) -> Option<CurrentRequest> {
+        Some(CurrentRequest {
             method: method.to_owned(),
             path: path.to_owned(),
             age,
@@ -306,28 +308,28 @@ mod tests {
             uptime: 93_784.0,
             sockets: vec!["http://localhost:8000/".to_owned()],
             workers: vec![
-                worker(4712, "idle", vec![None, None]),
+                worker(4712, WorkerState::Idle, vec![None, None]),
                 worker(
                     4713,
-                    "busy",
+                    WorkerState::Busy,
                     vec![
                         on("GET", "/slow", 12.34),
                         None,
                         on("POST", "/a\u{1b}b", 0.02),
                     ],
                 ),
-                Worker {
-                    state: "starting".to_owned(),
+                WorkerStatus {
+                    state: WorkerState::Starting,
                     age: 0.4,
-                    ..Worker::default()
+                    ..WorkerStatus::default()
                 },
             ],
-            connections: Connections {
+            connections: ConnectionCounts {
                 open: 17,
                 idle: 3,
                 most: 10_000,
             },
-            queue: Queue {
+            queue: QueueStatus {
                 length: 12,
                 oldest: Some(1.25),
             },
@@ -339,7 +341,7 @@ mod tests {
                 recycled: 3,
                 ..Totals::default()
             },
-            failures: vec![Failure {
+            failures: vec![RecentFailure {
                 at: 880.0,
                 what: "worker 4700 was killed by SIGKILL\nand more".to_owned(),
             }],
@@ -419,7 +421,7 @@ last failures
 
     #[test]
     fn programs_beside_it() {
-        let program = |pid, age, wait, early_ends| Program {
+        let program = |pid, age, wait, early_ends| ProgramStatus {
             command: "./worker --mail".to_owned(),
             state: "starting".to_owned(),
             pid,

@@ -40,7 +40,6 @@ mod address;
 pub mod client;
 pub mod order;
 pub mod peer;
-pub mod status;
 
 /// The longest order, in bytes.
 pub(crate) const LONGEST_ORDER: u64 = 4096;

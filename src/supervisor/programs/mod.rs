@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::children;
+use crate::interface::status::{ProgramStatus, seconds};
 use crate::supervisor::programs::keeper::{
     EnvironmentChanges, Handle, Keeper, ProgramState, Readiness, Reloaded, lock,
 };
@@ -78,6 +79,31 @@ impl KeptProgram {
     /// Ends it: SIGTERM to its process group, SIGKILL to what is left of that at the deadline.
     fn end(&self, deadline: Instant) {
         self.handle.end.send_replace(Some(deadline));
+    }
+
+    fn status(&self) -> ProgramStatus {
+        let program = ProgramStatus {
+            command: self.program.to_string(),
+            ..ProgramStatus::default()
+        };
+        match *lock(&self.handle.state) {
+            ProgramState::Starting => ProgramStatus {
+                state: "starting".to_owned(),
+                ..program
+            },
+            ProgramState::Running { pid, since } => ProgramStatus {
+                state: "running".to_owned(),
+                pid: Some(pid),
+                age: Some(seconds(since.elapsed())),
+                ..program
+            },
+            ProgramState::Waiting { until, early_ends } => ProgramStatus {
+                state: "waiting".to_owned(),
+                wait: Some(seconds(until.saturating_duration_since(Instant::now()))),
+                early_ends,
+                ..program
+            },
+        }
     }
 
     fn coming(&self) -> Coming {
@@ -291,12 +317,11 @@ impl Programs {
         coming
     }
 
-    /// How each of them is, with its command as it could be typed.
+    /// The state of each program.
     #[must_use]
-    pub fn status(&self) -> Vec<(String, ProgramState)> {
+    pub fn status(&self) -> Vec<ProgramStatus> {
         let slots = lock(&self.0);
-        let status = |slot: &KeptProgram| (slot.program.to_string(), *lock(&slot.handle.state));
-        slots.iter().map(status).collect()
+        slots.iter().map(KeptProgram::status).collect()
     }
 
     /// Ends them: SIGTERM to their process groups, SIGKILL to what is left of these after the time `within`. The
