@@ -5,9 +5,10 @@ use crate::graph::entry::{Commands, Entry};
 use edit::{fmt, init};
 use look::{check, completions, eval, explain, graph, help, show};
 use master::{reload, status, stop};
-use run::{call, cgi, demo, exit, fastcgi, launch, run_ini, serve, supervise, wsgi};
+use run::{application_words, call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false};
 
 pub mod edit;
+pub mod json;
 pub mod look;
 pub mod master;
 pub mod run;
@@ -30,10 +31,10 @@ pub static ENTRIES: &[Entry] = &[
     show::ENTRY,
     eval::ENTRY,
     explain::ENTRY,
-    wsgi::ENTRY,
-    demo::ENTRY,
-    exit::TRUE,
-    exit::FALSE,
+    application_words::WSGI,
+    application_words::DEMO,
+    true_false::TRUE,
+    true_false::FALSE,
     completions::ENTRY,
     help::ENTRY,
 ];

@@ -1,6 +1,6 @@
 //! `graph FILE`: shows what a file runs, as an indented tree or a picture.
 
-use crate::commands::look::drawing;
+use crate::commands::look::graph_formats;
 use crate::commands::run::{run_ini, supervise};
 use crate::config;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
@@ -72,10 +72,10 @@ fn format(arguments: &mut Arguments) -> Result<Drawing, Failure> {
     };
     let name = behind.unwrap_or_else(|| arguments.format().to_owned());
     match name.as_str() {
-        "tree" => Ok(drawing::text),
-        "dot" => Ok(drawing::dot),
-        "json" => Ok(drawing::json),
-        "svg" => Ok(drawing::svg),
+        "tree" => Ok(graph_formats::text),
+        "dot" => Ok(graph_formats::dot),
+        "json" => Ok(graph_formats::json),
+        "svg" => Ok(graph_formats::svg),
         _ => {
             let hint = format!("the formats are `{}`", FORMATS.join("`, `"));
             Err(arguments.wrong(format!("there is no format `{name}`"), Some(hint)))

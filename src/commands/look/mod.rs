@@ -2,11 +2,10 @@
 
 pub mod check;
 pub mod completions;
-pub mod drawing;
 pub mod eval;
 pub mod explain;
 pub mod graph;
+pub mod graph_formats;
 pub mod help;
-pub mod json;
 pub mod redact;
 pub mod show;

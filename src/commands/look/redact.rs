@@ -23,11 +23,11 @@ pub fn is_secret(name: &str) -> bool {
 
 /// The secrets that other values may repeat.
 #[derive(Debug, Default)]
-pub struct Veil {
+pub struct Redactor {
     secrets: Vec<String>,
 }
 
-impl Veil {
+impl Redactor {
     /// Remembers the texts of a secret value.
     pub fn learn(&mut self, value: &Value) {
         match value {
@@ -179,7 +179,7 @@ fn without_passwords(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Veil, is_secret, without_passwords};
+    use super::{Redactor, is_secret, without_passwords};
     use crate::eval::Value;
 
     #[test]
@@ -208,29 +208,32 @@ mod tests {
 
     #[test]
     fn secrets_that_other_values_repeat() {
-        let mut veil = Veil::default();
-        veil.learn(&Value::text("hunter2!"));
-        veil.learn(&Value::text("abc"));
-        veil.ready();
-        assert_eq!(veil.text("x=hunter2!, abc"), "x=********, abc");
+        let mut redactor = Redactor::default();
+        redactor.learn(&Value::text("hunter2!"));
+        redactor.learn(&Value::text("abc"));
+        redactor.ready();
+        assert_eq!(redactor.text("x=hunter2!, abc"), "x=********, abc");
     }
 
     #[test]
     fn secrets_of_other_types() {
-        let mut veil = Veil::default();
-        veil.learn(&Value::from(12_345_678_i64));
-        veil.learn(&Value::Bytes((*b"it's \xff secret").into()));
-        veil.learn(&Value::text("back\\slash"));
-        veil.ready();
+        let mut redactor = Redactor::default();
+        redactor.learn(&Value::from(12_345_678_i64));
+        redactor.learn(&Value::Bytes((*b"it's \xff secret").into()));
+        redactor.learn(&Value::text("back\\slash"));
+        redactor.ready();
         for shown in [
             Value::text("12345678"),
             Value::from(12_345_678_i64),
             Value::Bytes((*b"pin=12345678").into()),
             Value::Import("app:f12345678".into()),
         ] {
-            assert_eq!(veil.over(&shown).repr().replace("pin=", ""), "'********'");
+            assert_eq!(
+                redactor.over(&shown).repr().replace("pin=", ""),
+                "'********'"
+            );
         }
         // A text that shows a value has escapes.
-        assert_eq!(veil.text(r"['back\\slash']"), "['********']");
+        assert_eq!(redactor.text(r"['back\\slash']"), "['********']");
     }
 }

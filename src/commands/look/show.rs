@@ -4,8 +4,8 @@ use std::slice;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::commands::look::json;
-use crate::commands::look::redact::{HIDDEN, Veil, is_secret};
+use crate::commands::json;
+use crate::commands::look::redact::{HIDDEN, Redactor, is_secret};
 use crate::commands::run::supervise;
 use crate::config::{self, Gives, Layer, Listed, SETTINGS, SHORT, Whence};
 use crate::eval::Value;
@@ -76,16 +76,16 @@ fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     if listing.is_empty() && matches!(scope.configuration.get(&prefix), Ok(None)) {
         return Err(nothing(&prefix, &settings));
     }
-    let mut veil = Veil::default();
+    let mut redactor = Redactor::default();
     for listed in settings {
         if let (Gives::Value(value), true) = (&listed.gives, is_secret(&listed.name)) {
-            veil.learn(value);
+            redactor.learn(value);
         }
     }
-    veil.ready();
+    redactor.ready();
     let shown: Vec<Shown> = listing
         .into_iter()
-        .map(|listed| conceal(listed, &veil))
+        .map(|listed| conceal(listed, &redactor))
         .collect();
     let as_json = arguments.format() == "json";
     let mut lines = Lines::default();
@@ -148,13 +148,13 @@ fn and_above(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| Some(name.rsplit_once('.')?.0))
 }
 
-fn conceal(listed: Listed, veil: &Veil) -> Shown {
+fn conceal(listed: Listed, redactor: &Redactor) -> Shown {
     let secret = is_secret(&listed.name);
     let (gives, hidden) = match &listed.gives {
         Gives::Value(Value::None) => (Gives::Value(Value::None), false),
         Gives::Value(_) if secret => (Gives::Value(Value::text(HIDDEN)), true),
         Gives::Value(value) => {
-            let shown = veil.over(value);
+            let shown = redactor.over(value);
             let hidden = shown != *value;
             (Gives::Value(shown), hidden)
         }
@@ -162,13 +162,13 @@ fn conceal(listed: Listed, veil: &Veil) -> Shown {
             (Gives::Expression(format!("'{HIDDEN}'")), true)
         }
         Gives::Expression(text) => {
-            let shown = veil.text(text);
+            let shown = redactor.text(text);
             let hidden = shown != *text;
             (Gives::Expression(shown), hidden)
         }
         // The message, or a line that would be drawn with it, holds a secret.
         Gives::Mistake(mistake)
-            if secret || veil.hides(&render(slice::from_ref(mistake), false)) =>
+            if secret || redactor.hides(&render(slice::from_ref(mistake), false)) =>
         {
             let message = format!("the value of `{}` cannot be computed", listed.name);
             (

@@ -1,6 +1,6 @@
 //! `reload FILE`: has a running server read its configuration and application anew.
 
-use crate::commands::master::named::named;
+use crate::commands::master::locate_master::locate;
 use crate::graph::entry::{Entry, EntryKind, Options, no_options};
 use crate::graph::node::action;
 use crate::graph::report::print;
@@ -21,7 +21,7 @@ FILE is what `status` takes.",
         options: Options::BeforeDashes,
         arguments: no_options,
         resolve: |scope, arguments| {
-            let master = named(scope, arguments)?;
+            let master = locate(scope, arguments)?;
             Ok(action(ENTRY.name, move || {
                 master.order(Order::Reload)?;
                 let text = format!("{} serves the new version\n", master.shown());

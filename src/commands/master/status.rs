@@ -7,9 +7,9 @@ use anyhow::Context;
 use clap::{Arg, ArgAction};
 use serde_json::Value as Json;
 
-use crate::commands::look::json;
-use crate::commands::master::named::{NamedMaster, named};
-use crate::commands::master::{live_status, status_text};
+use crate::commands::json;
+use crate::commands::master::locate_master::{NamedMaster, locate};
+use crate::commands::master::{status_text, status_watch};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
 use crate::graph::report::print;
@@ -50,9 +50,9 @@ reloads; one that takes the place of another, in a warm restart or because
         options: Options::BeforeDashes,
         arguments: options,
         resolve: |scope, arguments| {
-            let look = look(&arguments)?;
-            let master = named(scope, arguments)?;
-            Ok(action(ENTRY.name, move || show(&master, look)))
+            let format = format(&arguments)?;
+            let master = locate(scope, arguments)?;
+            Ok(action(ENTRY.name, move || show(&master, format)))
         },
     },
 };
@@ -69,35 +69,35 @@ fn options(command: clap::Command) -> clap::Command {
 
 /// How a status is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum StatusFormat {
     Text,
     Json,
     Watch,
 }
 
-fn look(arguments: &Arguments) -> Result<Look, Failure> {
+fn format(arguments: &Arguments) -> Result<StatusFormat, Failure> {
     let as_json = arguments.format() == "json";
     match (as_json, arguments.options.get_flag("watch")) {
-        (false, false) => Ok(Look::Text),
-        (true, false) => Ok(Look::Json),
-        (false, true) => Ok(Look::Watch),
+        (false, false) => Ok(StatusFormat::Text),
+        (true, false) => Ok(StatusFormat::Json),
+        (false, true) => Ok(StatusFormat::Watch),
         (true, true) => Err(arguments.wrong("`--watch` shows text, not JSON", None)),
     }
 }
 
 /// Asks the master, and shows what it says.
-fn show(master: &NamedMaster, look: Look) -> Result<ExitCode, Failure> {
-    match look {
-        Look::Text => Ok(print(&text(master, None)?)),
-        Look::Json => {
+fn show(master: &NamedMaster, format: StatusFormat) -> Result<ExitCode, Failure> {
+    match format {
+        StatusFormat::Text => Ok(print(&text(master, None)?)),
+        StatusFormat::Json => {
             let status: Json = master.order(Order::Status)?;
             Ok(print(&json::document(&status)))
         }
-        Look::Watch => {
+        StatusFormat::Watch => {
             // If it does not run at all, the message needs no screen of its own.
             master.connect()?;
             let master = master.clone();
-            Ok(live_status::run(move |width| text(&master, width))?)
+            Ok(status_watch::run(move |width| text(&master, width))?)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::commands::master::named::{NamedMaster, named};
+use crate::commands::master::locate_master::{NamedMaster, locate};
 use crate::graph::entry::{Entry, EntryKind, Options, no_options};
 use crate::graph::node::action;
 use crate::graph::report::print;
@@ -26,7 +26,7 @@ FILE is what `status` takes.",
         options: Options::BeforeDashes,
         arguments: no_options,
         resolve: |scope, arguments| {
-            let master = named(scope, arguments)?;
+            let master = locate(scope, arguments)?;
             Ok(action(ENTRY.name, move || stop(&master)))
         },
     },

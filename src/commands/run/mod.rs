@@ -1,12 +1,11 @@
 //! Commands that start something, and the words that name an application behind them.
 
+pub mod application_words;
 pub mod call;
 pub mod cgi;
-pub mod demo;
-pub mod exit;
 pub mod fastcgi;
 pub mod launch;
 pub mod run_ini;
 pub mod serve;
 pub mod supervise;
-pub mod wsgi;
+pub mod true_false;

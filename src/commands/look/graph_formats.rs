@@ -12,7 +12,7 @@ use layout::topo::layout::VisualGraph;
 use serde_json::{Value as Json, json};
 use unicode_width::UnicodeWidthStr;
 
-use crate::commands::look::json;
+use crate::commands::json;
 use crate::graph::node::Branch;
 
 /// The numbers of the nodes that each node stands below; none for the first. Nodes stand in the order of a

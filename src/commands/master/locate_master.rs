@@ -53,7 +53,7 @@ impl ControlSocket {
 ///
 /// # Errors
 /// There is no such file, it has mistakes, or says nothing of a master; wrong usage.
-pub fn named(scope: Scope, mut arguments: Arguments) -> Result<NamedMaster, Failure> {
+pub fn locate(scope: Scope, mut arguments: Arguments) -> Result<NamedMaster, Failure> {
     if arguments.line.words.is_empty() {
         let sockets = sockets(&scope)?;
         return match sockets.first() {

@@ -1,0 +1,31 @@
+//! `WSGI NAME_OR_URL` and `demo`: not commands, but the words that name an application behind a gateway.
+
+use crate::graph::entry::{Entry, EntryKind};
+
+/// The row of `WSGI`.
+pub const WSGI: Entry = Entry {
+    name: "WSGI",
+    usage: "NAME_OR_URL",
+    summary: "Says that a Python object is a WSGI application",
+    help: "\
+It stands behind a gateway: `serve WSGI import:my_app.application`. The object
+is named `import:package.module.object`, `import:package.module:object` or, if a
+function creates the application, `import:package.module:function()`.
+
+Python looks for modules next to the file that is run, then in its own search
+path. It also looks in the current folder if no file is run, or if the name was
+typed. The application runs in worker processes; the settings `runner.python`
+and `runner.workers.*` in runner.ini(5) control them.",
+    kind: EntryKind::Adapter,
+};
+
+/// The row of `demo`.
+pub const DEMO: Entry = Entry {
+    name: "demo",
+    usage: "",
+    summary: "An application that shows each request; needs no Python",
+    help: "\
+Answers every request with its CGI variables: as an HTML page for browsers, as
+plain text for other clients. It is for trying out gateways.",
+    kind: EntryKind::Application,
+};
