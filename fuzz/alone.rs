@@ -1,4 +1,4 @@
-//! Expressions that stand alone, with no settings and no environment, for the tests that evaluate many.
+//! Expressions without settings and environment, for tests that evaluate many.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is done with fuzzed bytes: by `cargo fuzz`, and by the suite, which replays the corpus (`tests/fuzz.rs`).
+//! What is done with fuzzed bytes, by `cargo fuzz` and by the test suite, which replays the corpus (`tests/fuzz.rs`).
 #![allow(dead_code, reason = "each target uses one of the functions")]
 
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use runner::workers::wire::ring::Ring;
 
 mod alone;
 
-/// Bytes that a layout may have.
+/// The most bytes that a file may have to be formatted here.
 const LARGEST: usize = 1 << 24;
 
-/// Draws mistakes, each of which must have a message.
+/// Renders mistakes, each of which must have a message.
 fn shown(mistakes: &[Diagnostic]) {
     assert!(mistakes.iter().all(|mistake| !mistake.message.is_empty()));
     assert!(mistakes.is_empty() || !render_all(mistakes, false).trim().is_empty());
 }
 
-/// Frames a file and parses its values.
+/// Reads the lines of a file and parses its values.
 pub fn file(bytes: &[u8]) {
     let source = match files::decode("x.ini", bytes.to_vec()) {
         Ok(source) => source,
@@ -42,7 +42,7 @@ pub fn file(bytes: &[u8]) {
     shown(&mistakes);
 }
 
-/// Puts a configuration file in its layout, which means the same and is its own layout.
+/// Formats a configuration file; the result must mean the same and not change when formatted again.
 pub fn format(bytes: &[u8]) {
     let Ok(source) = files::decode("x.ini", bytes.to_vec()) else {
         return;
@@ -56,7 +56,8 @@ pub fn format(bytes: &[u8]) {
     assert_eq!(layout(&again, LARGEST).ok().as_ref(), Some(&again.text));
 }
 
-/// What a file without mistakes means: its sections and settings with the trees of their values, wherever they stand.
+/// The meaning of a file without mistakes: its sections and settings with the trees of their values, wherever they
+/// stand.
 pub fn meaning(source: &Arc<Source>) -> Vec<String> {
     let (lines, mistakes) = files::parse(source);
     assert!(mistakes.is_empty(), "{mistakes:?} in\n{}", source.text);
@@ -79,7 +80,7 @@ fn without_spans(tree: &str) -> String {
     out
 }
 
-/// Frames a file for `supervise`, and puts it in its layout, which means the same.
+/// Reads the lines of a file for `supervise` and formats it; the result must mean the same.
 pub fn supervise(bytes: &[u8]) {
     let Ok(source) = files::decode("x.conf", bytes.to_vec()) else {
         return;
@@ -118,7 +119,7 @@ pub fn evaluator(bytes: &[u8]) {
     }
 }
 
-/// What a worker may send and write: frames on its lane, cut anywhere; its ring, counters and all; stacks in words.
+/// Bytes from a worker: frames on its lane, cut anywhere; its ring with its counters; stacks as text.
 pub fn worker(bytes: &[u8]) {
     let step = bytes.first().map_or(1, |&first| 1 + usize::from(first));
     let mut frames = Frames::default();
@@ -127,7 +128,7 @@ pub fn worker(bytes: &[u8]) {
         while let Ok(Some(part)) = frames.take() {
             match part {
                 Part::Whole(header, payload) => {
-                    // What is wrong with them is said in words.
+                    // Each malformed message is described in words.
                     match header.kind {
                         Kind::Answer => drop(answer_head::answer(header, &payload)),
                         Kind::File => drop(answer_head::file(header, &payload)),

@@ -1,4 +1,4 @@
-//! The tests' own tools, tested: a tool that cannot fail would let everything else pass.
+//! Tests of the test support itself: a tool that cannot fail would let everything pass.
 
 mod support;
 
@@ -38,8 +38,8 @@ fn the_environment_is_the_tests_own() {
 #[test]
 #[should_panic(expected = "running")]
 fn a_process_left_behind_is_a_failure() {
-    // The background process holds no pipe of ours, so only its mark gives it away. It is a fork that never
-    // becomes another program: in that moment a process has no environment to be seen.
+    // The background process holds no pipe of the test, so only the mark identifies it. It is a fork that never
+    // executes another program: while it forks, its environment cannot be read.
     let script = "mkfifo never; (read line <never) >/dev/null 2>&1 & exit 0";
     Folder::new().program("sh", ["-c", script]).run();
 }
@@ -56,7 +56,7 @@ fn a_server_is_awaited_and_ended() {
         .is(-15, "", "runner: serving http://127.0.0.1:1/\n");
 }
 
-/// Answers one connection with bytes as they stand.
+/// Answers one connection with these bytes.
 fn answer(bytes: &'static [u8]) -> Address {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("bound").port();
@@ -91,8 +91,8 @@ fn responses_are_read_to_their_end_and_no_further() {
     assert_eq!(connection.rest(), b"");
 }
 
-/// A server that answers each connection with the next of these, whatever is asked, and then closes it; a connection
-/// that gets nothing is closed as it is.
+/// A server that answers each connection with the next of these, whatever the request, and then closes it. A connection
+/// without an answer is closed at once.
 fn answers(all: &'static [&'static str]) -> Address {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("bound").port();
@@ -101,7 +101,7 @@ fn answers(all: &'static [&'static str]) -> Address {
             let Ok((mut stream, _)) = listener.accept() else {
                 return;
             };
-            // What a client that has gone away wanted does not matter.
+            // The server ignores what a client wanted that has gone away.
             let mut request = [0; 1000];
             let _ = stream.read(&mut request);
             let _ = stream.write_all(bytes.as_bytes());

@@ -1,5 +1,4 @@
-//! The files of the document that describes the system, as they stand there (`peak` reads `runner`, the host
-//! is `localhost`).
+//! The files of the document that describes the system, unchanged (`peak` reads `runner`, the host is `localhost`).
 
 mod support;
 
@@ -8,7 +7,7 @@ use std::os::unix::fs::symlink;
 
 use support::{Folder, Program, free_port};
 
-/// The doubled `=` and the missing section headers are the document's own.
+/// The doubled `=` and the missing section headers are in the document.
 const PROGRAM: &str = r#"#!invoke runner runIni
 
 app = = commands.Alias(command=['serve','WSGI','import:my_app.application'])
@@ -25,7 +24,7 @@ def application(environ, start_response):
     return [b'my app, asked for ' + environ['PATH_INFO'].encode('latin-1')]
 ";
 
-/// The document's port may be in use here.
+/// The document's port may be in use.
 fn at(port: u16, text: &str) -> String {
     text.replace(":8000", &format!(":{port}"))
 }
@@ -38,7 +37,7 @@ fn folder(port: u16) -> Folder {
         .file("elsewhere/.keep", "")
 }
 
-/// What the program serves, on every address that `localhost` has.
+/// The response of the server, on every address of `localhost`.
 #[track_caller]
 fn serves(program: Program, port: u16) {
     let server = program.start();
@@ -56,7 +55,7 @@ fn serves(program: Program, port: u16) {
     );
 }
 
-/// The doubled `=` is accepted; saying so is the business of checking a file, not of running it.
+/// The doubled `=` is accepted when the file runs; only `check` warns of it.
 #[test]
 fn by_name() {
     let port = free_port();
@@ -116,7 +115,7 @@ fn with_settings_named_by_the_environment() {
     );
 }
 
-/// The example of this is a file that can be used as it stands.
+/// The document's example is a file that works unchanged.
 #[test]
 fn the_example_of_such_settings() {
     let port = free_port();

@@ -1,4 +1,4 @@
-//! The text of an expression, evaluated.
+//! The text of an expression to evaluate.
 #![no_main]
 
 #[path = "../targets.rs"]

@@ -1,4 +1,4 @@
-//! The bytes of a configuration file, put in its layout.
+//! The bytes of a configuration file to format.
 #![no_main]
 
 #[path = "../targets.rs"]

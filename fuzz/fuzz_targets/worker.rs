@@ -1,4 +1,4 @@
-//! What a worker sends and writes.
+//! The bytes that a worker sends and writes.
 #![no_main]
 
 #[path = "../targets.rs"]

@@ -32,7 +32,7 @@ assert [step.status_code for step in book.history] == [302]
 assert "<li>Zoë &lt;b&gt; &amp; ünïcode 🦀</li>" in book.text, book.text
 assert "<p>Visit 5.</p>" in book.text, book.text
 
-# Without the token that came with the form, nothing is written.
+# A POST without the form's token changes nothing.
 refused = requests.post(BASE + "/", data={"text": "forged"}, timeout=60)
 assert refused.status_code == 403, refused.status_code
 assert "forged" not in guest.page("/").text
@@ -54,7 +54,7 @@ assert "was changed successfully" in changed.text
 deleted = admin.submit(f"/admin/guestbook/entry/{entry}/delete/", post="yes")
 assert "was deleted successfully" in deleted.text
 
-# Static files, whole and unchanged ones.
+# Static files: complete ones and unchanged ones (304).
 style = admin.page("/static/admin/css/base.css")
 assert style.headers["Content-Type"].startswith("text/css") and len(style.content) > 10_000
 unchanged = {"If-Modified-Since": style.headers["Last-Modified"]}

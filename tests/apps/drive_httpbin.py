@@ -149,7 +149,7 @@ def authentication():
         session = Session()
         get(path, 401, session=session, auth=HTTPDigestAuth("me", "wrong"))
         session = Session()
-        # The challenge comes with a cookie that must come back.
+        # The challenge sets a cookie that the client must send back.
         get("/cookies/set?fake=fake_value", session=session)
         assert get(path, session=session, auth=HTTPDigestAuth("me", "secret")).json()["authenticated"] is True
 
@@ -188,8 +188,7 @@ def dynamic():
 
 
 def others():
-    # What `requests` hides: HEAD has no body, OPTIONS says what is allowed, a path that is not there, a method
-    # that is not.
+    # What `requests` hides: HEAD has no body, OPTIONS lists the methods, an unknown path, a wrong method.
     plain = requests.Session()
     response = plain.head(BASE + "/html", timeout=60)
     assert int(response.headers["Content-Length"]) > 1000 and response.content == b"", response.headers
@@ -197,7 +196,7 @@ def others():
     assert "GET" in response.headers["Allow"], response.headers
     assert plain.get(BASE + "/not-there", timeout=60).status_code == 404
     assert plain.post(BASE + "/get", data=io.BytesIO(b"x" * 100_000), timeout=60).status_code == 405
-    # The connection survived all of that.
+    # The connection has survived all of that.
     assert plain.get(BASE + "/get", timeout=60).status_code == 200
 
 

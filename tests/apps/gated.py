@@ -5,7 +5,7 @@ import signal
 import sys
 
 TEXT = ("Content-Type", "text/plain")
-# Open for both, so that opening waits for nobody and no byte is lost.
+# Opened for reading and writing, so that opening does not block and no byte is lost.
 GATE = os.open(os.environ["GATE"], os.O_RDWR)
 
 

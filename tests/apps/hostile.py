@@ -98,7 +98,7 @@ def application(environ, start_response):
     if habit:
         HABITS[habit]()
         if environ["QUERY_STRING"]:
-            # Nothing that comes after it puts it right.
+            # Nothing after it can repair it.
             signal.pause()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]

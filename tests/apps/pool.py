@@ -180,7 +180,7 @@ def application(environ, start_response):
         wait_for("go")
         body = str(os.getpid()).encode()
     elif path.startswith("/fields/"):
-        # So many header fields.
+        # The number of header fields.
         text += [("X-%d" % number, "v") for number in range(int(path.rpartition("/")[2]))]
         body = b"ok"
     elif path == "/exhaust":
@@ -258,7 +258,7 @@ def application(environ, start_response):
         child.join(20)
         body = str(child.exitcode).encode()
     elif path == "/orphan":
-        # Its parent is gone before it ends, so that it is left to whoever takes orphans in.
+        # Its parent ends first, so that another process adopts the orphan.
         script = "exec >&2; head -c 1 <go 2>&1 & echo $! >orphan"
         subprocess.run(["sh", "-c", script], cwd=folder, check=True)
         with open(os.path.join(folder, "orphan"), "rb") as file:
@@ -273,7 +273,7 @@ def application(environ, start_response):
             file.write(b"unpacked")
         return environ["wsgi.file_wrapper"](gzip.open(packed, "rb"))
     elif path.startswith("/status/"):
-        # So many characters.
+        # The number of characters.
         start_response("200 " + "x" * int(path[8:]), text)
         return [b""]
     elif path.startswith("/whole/"):
@@ -293,7 +293,7 @@ def application(environ, start_response):
         start_response("200 OK", text)
         return environ["wsgi.file_wrapper"](FILES[path]())
     elif path == "/keep":
-        # In a cycle, so that only a collection would find it.
+        # In a cycle, so that only a garbage collection finds it.
         environ["itself"] = environ
         hoard.append(environ["wsgi.input"])
         body = environ["wsgi.input"].read()

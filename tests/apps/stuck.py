@@ -8,7 +8,7 @@ import threading
 import time
 
 lock = threading.Lock()
-# Open for both, so that opening waits for nobody and no byte is lost.
+# Opened for reading and writing, so that opening does not block and no byte is lost.
 GATE = os.open(os.environ["GATE"], os.O_RDWR)
 
 
@@ -42,7 +42,7 @@ def wait_for_lock():
 
 
 def hold_the_interpreter():
-    # PyDLL does not release the interpreter's lock around a call.
+    # PyDLL keeps the interpreter's lock during a call.
     while True:
         ctypes.PyDLL(None).sleep(1000)
 

@@ -1,16 +1,16 @@
-//! Expressions out of a seed: of a wanted type for the most part, so that they have a value, and now and then of
-//! another, so that mistakes are compared too.
+//! Expressions generated from a seed: mostly of a wanted type, so that they have a value, and now and then of another
+//! type, so that mistakes are compared too.
 
-/// Makes expressions, the same ones of the same seed.
+/// Generates expressions; the same seed gives the same ones.
 pub struct Generator {
     state: u64,
-    /// Names that lambdas and comprehensions around bind to numbers.
+    /// Names that enclosing lambdas and comprehensions bind to numbers.
     names: Vec<&'static str>,
-    /// How many texts are around.
+    /// The number of enclosing texts.
     texts: usize,
 }
 
-/// What an expression gives.
+/// The type of an expression's value.
 #[derive(Clone, Copy)]
 enum Type {
     Int,
@@ -24,7 +24,7 @@ enum Type {
     Set,
 }
 
-/// The order of sets is nobody's: none where a text is made of what may hold one.
+/// Sets have no defined order: none where a text is made of what may contain one.
 const TYPES: [Type; 9] = [
     Type::Int,
     Type::Float,
@@ -39,7 +39,7 @@ const TYPES: [Type; 9] = [
 
 const NAMES: [&str; 4] = ["x", "y", "z", "w"];
 
-/// Fills the `@` of a pattern, one after the other.
+/// Fills the `@`s of a pattern in order.
 fn fill(pattern: &str, parts: &[String]) -> String {
     let mut parts = parts.iter();
     let mut text = String::new();
@@ -61,7 +61,7 @@ impl Generator {
         }
     }
 
-    /// splitmix64: small, and the same everywhere.
+    /// splitmix64: small, and the same on all machines.
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -100,7 +100,8 @@ impl Generator {
     }
 
     fn of(&mut self, wanted: Type, depth: usize) -> String {
-        // One in a hundred is of another type; not bytes, whose methods are few here, nor a set, whose order differs.
+        // One in a hundred has another type; not bytes, which have few methods here, and not a set, whose order
+        // differs.
         let wanted = if self.below(100) == 0 {
             self.pick(&TYPES[..7])
         } else {
@@ -236,7 +237,7 @@ impl Generator {
         }
     }
 
-    /// An operator, function or method that gives the type.
+    /// An operator, function or method that returns the type.
     fn made(&mut self, wanted: Type, depth: usize) -> String {
         let name = match wanted {
             Type::Int => "int",
@@ -257,7 +258,7 @@ impl Generator {
         made
     }
 
-    /// Fills in what each letter after a `$` asks for.
+    /// Fills in what each letter after a `$` stands for.
     fn pattern(&mut self, pattern: &str, depth: usize) -> String {
         let mut text = String::new();
         let mut pieces = pattern.split('$');
@@ -284,10 +285,10 @@ impl Generator {
                     0 => String::new(),
                     _ => format!("{}{}", self.pick(&["", "-"]), self.below(5)),
                 },
-                // A number's or text's format.
+                // The format of a number or text.
                 "m" => self.specification(true),
                 "p" => self.specification(false),
-                // Of a comprehension: the name, bound in all that follows.
+                // Of a comprehension: the name, bound in the rest of the pattern.
                 _ => match NAMES.get(self.names.len()) {
                     Some(name) => {
                         self.names.push(name);
@@ -306,7 +307,7 @@ impl Generator {
         text
     }
 
-    /// What stands after the `:` of a replacement field.
+    /// The part after the `:` of a replacement field.
     fn specification(&mut self, number: bool) -> String {
         let mut text = String::new();
         if self.below(2) == 0 {

@@ -1,4 +1,4 @@
-//! A tiny HTTP client: what a test sends is exactly what goes out, what comes back is looked at closely.
+//! A small HTTP client for tests: it sends exactly the bytes that a test gives, and checks every part of the response.
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
-/// Where a server accepts connections.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A host and a port.
@@ -25,7 +25,7 @@ impl Address {
         Self::Tcp("127.0.0.1".to_owned(), port)
     }
 
-    /// Of `http://host:port/`, `tcp://host:port` or `unix:/path`.
+    /// Parses `http://host:port/`, `tcp://host:port` or `unix:/path`.
     pub fn of_url(url: &str) -> Option<Self> {
         if let Some(path) = url.strip_prefix("unix:") {
             return Some(Self::Unix(path.into()));
@@ -36,7 +36,7 @@ impl Address {
         Some(Self::Tcp(host.to_owned(), port.parse().ok()?))
     }
 
-    /// Whether somebody listens there at this moment.
+    /// Whether a server listens there now.
     pub fn accepts(&self) -> bool {
         self.connect().is_ok()
     }
@@ -67,19 +67,19 @@ impl fmt::Display for Address {
     }
 }
 
-/// Ever longer waits between two looks at something that gives no event, up to [`DEADLINE`].
+/// Growing pauses between two looks at a state that gives no event, up to [`DEADLINE`].
 pub struct Waits {
     next: Duration,
     until: Instant,
 }
 
 impl Waits {
-    /// Waits as long as anything may take.
+    /// Waits for up to [`DEADLINE`].
     pub fn new() -> Self {
         Self::up_to(DEADLINE)
     }
 
-    /// Waits only as long as the system needs to bury the dead.
+    /// Waits only for the time that the system needs to reap a process.
     pub fn short() -> Self {
         Self::up_to(Duration::from_secs(5))
     }
@@ -94,7 +94,7 @@ impl Waits {
     /// Waits once more.
     ///
     /// # Panics
-    /// With the message once time is over.
+    /// With the message when the time is up.
     #[track_caller]
     pub fn wait(&mut self, message: impl Fn() -> String) {
         assert!(Instant::now() < self.until, "{}", message());
@@ -116,7 +116,7 @@ impl Stream for TcpStream {
     }
 
     fn end_writing(&self) {
-        // The other side may have closed already.
+        // The other side may have closed the connection already.
         let _ = self.shutdown(Shutdown::Write);
     }
 }
@@ -141,9 +141,9 @@ pub struct Reply {
     pub reason: String,
     /// The header fields, names in lower case, in their order.
     pub headers: Vec<(String, String)>,
-    /// The body, without the framing of chunks.
+    /// The body, without chunk framing.
     pub body: Vec<u8>,
-    /// Whether the body reached its end (the final chunk, or its whole length).
+    /// Whether the body is complete (the last chunk arrived, or the whole length).
     pub complete: bool,
 }
 
@@ -159,12 +159,12 @@ impl fmt::Debug for Reply {
 }
 
 impl Reply {
-    /// The first header field of that (lower-case) name.
+    /// The first header field with this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).first().copied()
     }
 
-    /// All header fields of that (lower-case) name.
+    /// All header fields with this (lower-case) name.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(found, _)| found == name);
         named.map(|(_, value)| value.as_str()).collect()
@@ -175,7 +175,7 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Asserts the status, and gives the body as text.
+    /// Asserts the status, and returns the body as text.
     #[track_caller]
     pub fn ok(&self) -> String {
         assert!(self.status == 200 && self.complete, "{self:#?}");
@@ -183,13 +183,13 @@ impl Reply {
     }
 }
 
-/// `GET target` on a connection of its own.
+/// `GET target` on a new connection.
 #[track_caller]
 pub fn get(address: &Address, target: &str) -> Reply {
     request(address, "GET", target, &[], b"")
 }
 
-/// One request on a connection of its own. `Host` and, for a body, `Content-Length` are added.
+/// One request on a new connection. `Host` and, with a body, `Content-Length` are added.
 #[track_caller]
 pub fn request(
     address: &Address,
@@ -214,7 +214,7 @@ pub fn request(
     connection.reply(method)
 }
 
-/// A connection to a server. Every wait on it ends in an answer or fails the test.
+/// A connection to a server. Every wait on it ends with an answer or fails the test.
 pub struct Connection {
     stream: Box<dyn Stream>,
     received: Vec<u8>,
@@ -234,7 +234,7 @@ impl Connection {
         }
     }
 
-    /// Sends bytes as they stand. A server that has closed already is no fault: its answer tells.
+    /// Sends bytes unchanged. If the server has closed the connection already, its response tells why.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self
             .stream
@@ -242,12 +242,12 @@ impl Connection {
             .and_then(|()| self.stream.flush());
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub fn end_writing(&mut self) {
         self.stream.end_writing();
     }
 
-    /// Receives some more; `false` at the end.
+    /// Receives more bytes; `false` at the end.
     #[track_caller]
     fn receive(&mut self) -> bool {
         let mut buffer = [0; 65536];
@@ -265,7 +265,7 @@ impl Connection {
         }
     }
 
-    /// Receives until a text was received, and gives everything up to its end.
+    /// Receives until a text has arrived, and returns everything up to the end of the text.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> String {
         loop {
@@ -282,14 +282,14 @@ impl Connection {
         }
     }
 
-    /// Receives everything up to the end of the connection.
+    /// Receives everything until the connection ends.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {
         while self.receive() {}
         std::mem::take(&mut self.received)
     }
 
-    /// Receives one response to a request with that method.
+    /// Receives one response to a request with the given method.
     #[track_caller]
     pub fn reply(&mut self, method: &str) -> Reply {
         let head = loop {
@@ -332,7 +332,7 @@ impl Connection {
         reply
     }
 
-    /// A chunked body (RFC 9112 §7.1), and whether its last chunk came.
+    /// Parses a chunked body (RFC 9112 §7.1) and tells whether its last chunk has arrived.
     #[track_caller]
     fn chunks(&mut self) -> (Vec<u8>, bool) {
         let mut body = Vec::new();

@@ -1,5 +1,5 @@
-//! Load for a server while it is reloaded, restarted, or loses its workers: clients that ask without a pause, and an
-//! account of every request that they have sent.
+//! Load for a server while it is reloaded, restarted, or loses its workers: clients that send requests without a pause,
+//! and an account of every request.
 //!
 //! ```ignore
 //! let load = Load::new(server.address()).fresh(16).kept(16).start();
@@ -20,10 +20,10 @@ use rustix::net::{RecvFlags, recv};
 use super::DEADLINE;
 use super::http::{Address, Stream};
 
-/// How many different bodies are told apart, and how many losses described.
+/// The most different bodies that are counted apart, and the most losses that are described.
 const MOST: usize = 100;
 
-/// Who asks, and for what.
+/// How many clients send which requests.
 #[derive(Clone, Debug)]
 pub struct Load {
     address: Address,
@@ -35,7 +35,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Nobody yet; they will ask for `/`.
+    /// No clients yet; each will ask for `/`.
     pub fn new(address: &Address) -> Self {
         Self {
             address: address.clone(),
@@ -47,37 +47,37 @@ impl Load {
         }
     }
 
-    /// What they ask for.
+    /// The target that clients ask for.
     pub fn target(mut self, target: &str) -> Self {
         target.clone_into(&mut self.target);
         self
     }
 
-    /// They post this, which no client may send a second time by itself.
+    /// Clients post this body. HTTP does not let a client repeat a POST by itself.
     pub fn post(mut self, body: &[u8]) -> Self {
         self.body = Some(body.to_vec());
         self
     }
 
-    /// So many clients make a new connection for each request.
+    /// Adds clients that open a new connection for each request.
     pub fn fresh(mut self, clients: usize) -> Self {
         self.fresh = clients;
         self
     }
 
-    /// So many clients keep their connection as long as the server does.
+    /// Adds clients that keep their connection as long as the server does.
     pub fn kept(mut self, clients: usize) -> Self {
         self.kept = clients;
         self
     }
 
-    /// Each of them does nothing for so long between two requests.
+    /// Each client pauses this long between two requests.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
     }
 
-    /// Starts to ask.
+    /// Starts the clients.
     pub fn start(self) -> Running {
         let shared = Arc::new(Shared::default());
         let clients = (0..self.fresh + self.kept)
@@ -95,32 +95,32 @@ impl Load {
     }
 }
 
-/// What became of the requests.
+/// The account of all requests.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// How often each status was answered.
+    /// The number of responses with each status.
     pub statuses: BTreeMap<u16, u64>,
-    /// How often each body came with the status 200; the first hundred different ones.
+    /// The number of 200 responses with each body; the first hundred different bodies.
     pub bodies: BTreeMap<String, u64>,
-    /// How many requests got no whole answer.
+    /// The number of requests without a complete response.
     pub lost: u64,
-    /// What happened to the first hundred of those, each after the time since the start.
+    /// A description of the first hundred of those, each with the time since the start.
     pub losses: Vec<(Duration, String)>,
 }
 
 impl Report {
-    /// How many requests were answered.
+    /// The number of requests that were answered.
     pub fn answered(&self) -> u64 {
         self.statuses.values().sum()
     }
 
-    /// Asserts that every request was answered, and with 200.
+    /// Asserts that every request was answered 200.
     #[track_caller]
     pub fn is_whole(&self) {
         self.answers(&[200]);
     }
 
-    /// Asserts that every request was answered, and with one of these.
+    /// Asserts that every request was answered with one of these statuses.
     #[track_caller]
     pub fn answers(&self, statuses: &[u16]) {
         let good = self.statuses.keys().all(|status| statuses.contains(status));
@@ -146,19 +146,19 @@ impl Shared {
     }
 }
 
-/// Clients at work. They end with it.
+/// Running clients. Dropping it stops them.
 pub struct Running {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    /// What became of the requests so far.
+    /// The account so far.
     pub fn report(&self) -> Report {
         self.shared.state().report.clone()
     }
 
-    /// Waits until the report is as wanted.
+    /// Waits until the account meets a condition.
     #[track_caller]
     pub fn until(&self, what: &str, wanted: impl Fn(&Report) -> bool) {
         let (state, _) = self
@@ -176,7 +176,7 @@ impl Running {
         );
     }
 
-    /// Waits until so many more requests were answered.
+    /// Waits until this many more requests have been answered.
     #[track_caller]
     pub fn more(&self, count: u64) {
         let wanted = self.report().answered() + count;
@@ -184,7 +184,7 @@ impl Running {
         self.until(&what, |report| report.answered() >= wanted);
     }
 
-    /// Lets the requests under way end, and reports.
+    /// Lets the current requests end, and returns the account.
     pub fn stop(mut self) -> Report {
         self.end();
         self.report()
@@ -213,7 +213,7 @@ struct Client {
     connection: Option<Box<dyn Stream>>,
 }
 
-/// An answer, and whether the connection can be used again.
+/// A response, and whether the connection can be used again.
 struct Answer {
     status: u16,
     body: Vec<u8>,
@@ -241,7 +241,7 @@ impl Client {
                     if state.report.losses.len() < MOST {
                         state.report.losses.push((start.elapsed(), loss));
                     }
-                    // A server that is not there would otherwise be asked ever more often.
+                    // Without a pause an unreachable server would be asked more and more often.
                     pause = pause.max(Duration::from_millis(10));
                 }
             }
@@ -259,9 +259,9 @@ impl Client {
         }
     }
 
-    /// Asks once; the error says how the request was lost.
+    /// Sends one request; the error says how the request was lost.
     fn ask(&mut self) -> Result<Answer, String> {
-        // Nothing was written yet: that the server has closed the connection is its right.
+        // No byte was written yet: the server may close an idle connection.
         let kept = self.connection.take().filter(|kept| !has_ended(kept));
         let what = if kept.is_some() { "kept" } else { "fresh" };
         let mut stream = match kept {
@@ -293,7 +293,7 @@ impl Client {
         }
         request.extend(b"\r\n");
         request.extend(body.iter().flatten());
-        // A server may answer and close before it has read all: the answer counts.
+        // A server may answer and close the connection before it has read everything: the response counts.
         let written = stream.write_all(&request);
         match (read_answer(stream), written) {
             (Err(_), Err(error)) => Err(error),
@@ -302,7 +302,7 @@ impl Client {
     }
 }
 
-/// Whether the server has closed a connection on which nothing is under way.
+/// Whether the server has closed an idle connection.
 #[allow(clippy::borrowed_box, reason = "what `filter` gives")]
 fn has_ended(stream: &Box<dyn Stream>) -> bool {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -373,7 +373,7 @@ fn read_answer(stream: &mut dyn Stream) -> io::Result<Answer> {
     })
 }
 
-/// A chunked body (RFC 9112 §7.1) if all of it is there.
+/// Parses a chunked body (RFC 9112 §7.1), if it is complete.
 fn unchunked(mut chunks: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {

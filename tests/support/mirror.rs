@@ -1,4 +1,4 @@
-//! An HTTP server in the test's own process, and clients that say whatever a test wants.
+//! An HTTP server in the test's own process, and clients that send any bytes.
 
 #![allow(
     dead_code,
@@ -29,16 +29,16 @@ use tokio::time::timeout;
 /// How long a test waits before it fails.
 pub const ENOUGH: Duration = Duration::from_secs(20);
 
-/// Answers with what it was asked, or with what the path names.
+/// Answers with the request, or as the path says.
 #[derive(Default)]
 pub struct Mirror {
-    /// Somebody is waiting in `/wait`.
+    /// A request waits in `/wait`.
     pub waiting: Arc<Notify>,
-    /// Lets them go on.
+    /// Lets waiting requests continue.
     pub go_on: Arc<Notify>,
-    /// Somebody in `/wait` was given up.
+    /// A request in `/wait` was dropped.
     pub given_up: Notify,
-    /// Nobody wants the rest of `/endless` or `/later`.
+    /// The rest of `/endless` or `/later` is no longer wanted.
     pub gone: Arc<Notify>,
 }
 
@@ -98,7 +98,7 @@ impl Application for Mirror {
     }
 }
 
-/// Tells when it is dropped early.
+/// Sends a message if it is dropped early.
 struct Guard<'a>(Option<&'a Mirror>);
 
 impl Guard<'_> {
@@ -282,7 +282,7 @@ fn mirror(request: &Request) -> Response {
     answer(&[], ResponseBody::Bytes(text.into()))
 }
 
-/// A server that is stopped with the test.
+/// A server that stops when the test drops it.
 pub struct Server {
     pub mirror: Arc<Mirror>,
     pub address: String,
@@ -323,7 +323,7 @@ impl Server {
         TcpStream::connect(&self.address).await.unwrap()
     }
 
-    /// What comes back until the connection ends.
+    /// Receives until the connection ends.
     pub async fn ask(&self, request: &str) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -337,12 +337,12 @@ pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
 
 pub async fn until_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut received = Vec::new();
-    // A reset ends it as well as a regular end; what came before counts.
+    // A reset ends it as a regular close does; what arrived before counts.
     let _ = in_time(stream.read_to_end(&mut received)).await;
     without_date(&received)
 }
 
-/// Reads until this is the end of what was received.
+/// Receives until the received bytes end with this text.
 pub async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut received = Vec::new();
     while !received.ends_with(end.as_bytes()) {

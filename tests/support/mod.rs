@@ -1,4 +1,4 @@
-//! The builder that tests use: a temporary folder of files, programs that run in it, what they said.
+//! The builder that tests use: a temporary folder of files, programs that run in it, and their output.
 //!
 //! ```ignore
 //! Folder::new()
@@ -12,8 +12,8 @@
 //! server.stop().is(0, "", "…");
 //! ```
 //!
-//! Every program gets an environment of its own (no settings of the person who runs the tests), ends
-//! within [`DEADLINE`] or fails the test, and must leave no process behind.
+//! Each program gets an environment of its own, without the settings of the user who runs the tests. It must end within
+//! [`DEADLINE`] and leave no process behind, or the test fails.
 
 #![allow(
     dead_code,
@@ -40,16 +40,15 @@ pub mod load;
 pub mod nginx;
 pub mod process;
 
-/// How long anything may take before the test fails: far more than it ever needs, since it is
-/// reached only by a fault.
+/// How long anything may take before the test fails: far longer than it ever needs, so that only a defect reaches it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A temporary folder, removed when the last user of it is gone.
+/// A temporary folder, removed with its last reference.
 #[derive(Clone)]
 pub struct Folder(Arc<TempDir>);
 
 impl Folder {
-    /// An empty one.
+    /// An empty folder.
     pub fn new() -> Self {
         Self(Arc::new(
             tempfile::Builder::new()
@@ -59,7 +58,7 @@ impl Folder {
         ))
     }
 
-    /// Its path, or the path of something in it (`""` for the folder itself).
+    /// Its path, or the path of a file in it (`""` for the folder itself).
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         let folder = fs::canonicalize(self.0.path()).expect("the folder exists");
         match name.as_ref().as_os_str().is_empty() {
@@ -68,7 +67,7 @@ impl Folder {
         }
     }
 
-    /// Writes a file, with the folders that it needs.
+    /// Writes a file, and creates its folders.
     pub fn file(self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a file stands in a folder")).expect("a folder");
@@ -76,7 +75,7 @@ impl Folder {
         self
     }
 
-    /// Writes a program.
+    /// Writes an executable file.
     pub fn executable(self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Self {
         let path = self.path(name.as_ref());
         let folder = self.file(name, contents);
@@ -84,7 +83,7 @@ impl Folder {
         folder
     }
 
-    /// Copies a file or a folder of this project (`examples/flask`) to the top of this one.
+    /// Copies a file or folder of this project (`examples/flask`) to the top of this folder.
     pub fn copy(self, of_project: &str) -> Self {
         let from = project(of_project);
         let name = from.file_name().expect("a named file").to_owned();
@@ -92,39 +91,39 @@ impl Folder {
         self
     }
 
-    /// What a file holds.
+    /// The text of a file.
     pub fn read(&self, name: impl AsRef<Path>) -> String {
         let path = self.path(name);
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The `runner` under test.
+    /// `runner`, the program under test.
     pub fn runner<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
         self.program(env!("CARGO_BIN_EXE_runner"), arguments)
     }
 
-    /// The `runner` under test, serving `tests/apps/gated.py`, which waits for [`Folder::open_gate`].
+    /// `runner` serving `tests/apps/gated.py`, which waits for [`Folder::open_gate`].
     pub fn gated<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
         let gate = self.path("gate");
         self.program("mkfifo", [&gate]).run().is(0, "", "");
         self.runner(arguments).env("GATE", gate)
     }
 
-    /// Lets one application that waits at the gate go on.
+    /// Lets one application that waits at the gate continue.
     pub fn open_gate(&self) {
-        // Open for both, it waits for nobody (fifo(7)).
+        // Opened for reading and writing, a named pipe does not block (fifo(7)).
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let gate = rustix::fs::open(self.path("gate"), flags, Mode::empty()).expect("a FIFO");
         rustix::io::write(&gate, b"!").expect("room for a byte");
     }
 
-    /// The `invoke` under test.
+    /// `invoke`, the program under test.
     pub fn invoke<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Program {
         self.program(env!("CARGO_BIN_EXE_invoke"), arguments)
     }
 
-    /// Any program; it runs in this folder, and finds `runner` and `invoke` on its `PATH`.
+    /// Any program; it runs in this folder, with `runner` and `invoke` on its `PATH`.
     pub fn program<A: AsRef<OsStr>>(
         &self,
         program: impl AsRef<OsStr>,
@@ -133,7 +132,7 @@ impl Folder {
         Program::new(self.clone(), program.as_ref(), arguments)
     }
 
-    /// `curl`, quiet but for errors, never through a proxy.
+    /// `curl`, silent except for errors, and without a proxy.
     pub fn curl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
         let quiet = ["--silent", "--show-error", "--noproxy", "*"];
         self.program("curl", quiet).arguments(arguments).run()
@@ -165,7 +164,7 @@ pub fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The Python with the packages of `tests/requirements.txt`.
+/// A Python with the packages of `tests/requirements.txt`.
 pub fn python() -> PathBuf {
     let python = project("target/venv/bin/python");
     assert!(
@@ -176,7 +175,7 @@ pub fn python() -> PathBuf {
     python
 }
 
-/// A port of the loopback interface that is free at this moment.
+/// A port of the loopback interface that is free now.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())

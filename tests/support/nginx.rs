@@ -1,4 +1,4 @@
-//! Configurations of nginx for tests.
+//! nginx configurations for tests.
 
 use super::Folder;
 

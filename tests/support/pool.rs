@@ -1,4 +1,4 @@
-//! An application of its own in a folder of its own, asked and told through named pipes.
+//! An application in a folder of its own, controlled through named pipes.
 #![allow(dead_code)] // each test program uses a part of it
 
 use std::collections::BTreeMap;
@@ -25,15 +25,15 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
-/// `open(2)`: reading and writing wait for events, not in the call.
+/// `open(2)`: opening does not block; reading and writing wait for events.
 const O_NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
-/// What a stop gives to workers that have something to finish.
+/// The time that a stop gives to busy workers.
 pub const GRACE: Duration = Duration::from_secs(30);
 
 pub const APPLICATION: &str = include_str!("../apps/pool.py");
 
-/// An application of its own in a folder of its own.
+/// An application in a folder of its own.
 pub struct Pool {
     pub wsgi: Arc<Wsgi>,
     pipes: BTreeMap<&'static str, Pipe>,
@@ -114,10 +114,10 @@ impl Pool {
         self.folder.path()
     }
 
-    /// Waits until the status is as wanted.
+    /// Waits until the status meets a condition.
     pub async fn status_is(&self, wanted: impl Fn(&Status) -> bool) -> Status {
         let reached = async {
-            // Others need the processor to get there.
+            // The server and its workers need the processor to get there.
             let mut looks = tokio::time::interval(Duration::from_millis(2));
             loop {
                 let status = self.wsgi.status();
@@ -138,14 +138,14 @@ impl Pool {
         body(self.get(path).await).await.expect("whole")
     }
 
-    /// Sends a request without waiting for its answer.
+    /// Sends a request without waiting for the response.
     pub fn begin(&self, path: &str) -> tokio::task::JoinHandle<Response> {
         let wsgi = Arc::clone(&self.wsgi);
         let request = request(path);
         tokio::spawn(async move { wsgi.respond(request).await })
     }
 
-    /// Waits until the application has said something.
+    /// Waits until the application has written a line.
     pub async fn noted(&self, name: &str) {
         let mut byte = [0];
         let mut pipe = self.pipes[name]
@@ -155,7 +155,7 @@ impl Pool {
         bounded(pipe.read_exact(&mut byte)).await.expect("read");
     }
 
-    /// Lets one of those that wait in the application go on.
+    /// Lets one waiting request of the application continue.
     pub async fn allow(&self, name: &str) {
         let mut pipe = self.pipes[name]
             .try_clone()
@@ -165,7 +165,7 @@ impl Pool {
     }
 }
 
-/// A named pipe that is open at both ends, so that nobody waits for another to open it.
+/// A named pipe that is open at both ends, so that opening never blocks.
 pub struct Pipe(fs::File);
 
 impl Pipe {
@@ -194,7 +194,7 @@ impl Pipe {
     }
 }
 
-/// Nothing here takes a minute, unless it never happens.
+/// Nothing here takes a minute unless it never happens.
 pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(60);
     tokio::time::timeout(limit, future)
@@ -202,7 +202,7 @@ pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
         .expect("it happened")
 }
 
-/// A process, to be watched from before it ends.
+/// A process that is observed from before its end.
 pub struct Watched(OwnedFd);
 
 pub fn watch(pid: &str) -> Watched {
@@ -211,7 +211,7 @@ pub fn watch(pid: &str) -> Watched {
 }
 
 impl Watched {
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub async fn ended(self) {
         let waiting = tokio::task::spawn_blocking(move || self.ends_within(30));
         assert!(waiting.await.expect("waited"), "it ended");

@@ -1,4 +1,5 @@
-//! Programs that a test runs: what they are given, what they said, and that nothing is left of them.
+//! Programs that a test runs: their arguments, environment and output, and the check that none of their processes is
+//! left.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
@@ -19,10 +20,10 @@ use rustix::process::{
 use super::http::{self, Address, Reply, Waits};
 use super::{DEADLINE, Folder};
 
-/// The variable by which the processes of one program are found again.
+/// The variable that identifies the processes of one program.
 const MARK: &str = "RUNNER_TEST";
 
-/// A program that will be run.
+/// A program to run.
 pub struct Program {
     folder: Folder,
     command: Command,
@@ -71,50 +72,50 @@ impl Program {
         self
     }
 
-    /// Runs it in another folder than that of its files.
+    /// Sets the folder that it runs in, if that is not the folder of its files.
     pub fn current_folder(mut self, path: impl AsRef<Path>) -> Self {
         self.command.current_dir(path);
         self
     }
 
-    /// What it reads on its standard input (nothing, unless this is called).
+    /// Sets its standard input, which is empty otherwise.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it until it ends.
     #[track_caller]
     pub fn run(mut self) -> Outcome {
         let bytes = std::mem::take(&mut self.stdin);
         let mut running = self.spawn(Stdio::piped());
         let mut input = running.child.stdin.take().expect("a pipe");
-        // The program may end without reading; that is its own affair.
+        // The program may end without reading its input.
         let writer = thread::spawn(move || drop(input.write_all(&bytes)));
         let outcome = running.wait();
         writer.join().expect("the writer does not panic");
         outcome
     }
 
-    /// Starts `runner serve` and waits until it says that it serves.
+    /// Starts `runner serve` and waits until it announces its address.
     #[track_caller]
     pub fn start(self) -> Server {
         self.start_on(Stdio::null()).serving()
     }
 
-    /// Starts a server; does not wait.
+    /// Starts a server without waiting.
     #[track_caller]
     pub fn begin(self) -> Server {
         self.start_on(Stdio::null())
     }
 
-    /// Starts a server with a descriptor (a listening socket) as its standard input; does not wait.
+    /// Starts a server with a descriptor (a listening socket) as its standard input, without waiting.
     #[track_caller]
     pub fn start_with(self, descriptor: OwnedFd) -> Server {
         self.start_on(Stdio::from(descriptor))
     }
 
-    /// Starts a server that says nothing and waits until it accepts connections.
+    /// Starts a server that announces nothing, and waits until it accepts connections.
     #[track_caller]
     pub fn start_at(self, address: Address) -> Server {
         let mut server = self.start_on(Stdio::null());
@@ -144,7 +145,7 @@ impl Program {
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // A process that another test is just starting may for a moment hold a file that we have written.
+        // A process that another test is forking may hold a file that was just written, for a moment (ETXTBSY).
         let until = Instant::now() + Duration::from_secs(10);
         let mut child = loop {
             match command.spawn() {
@@ -169,8 +170,8 @@ impl Program {
     }
 }
 
-/// Has the processes of an ordinary user be seen by the tests of that user: a server lets nobody look at its descriptors
-/// and its environment unless core files are allowed.
+/// Allows core files, so that tests of an ordinary user can look at its processes: otherwise a server does not let them
+/// read its descriptors and environment.
 fn allow_looking() {
     let mut limit = getrlimit(Resource::Core);
     if !geteuid().is_root() && limit.current == Some(0) {
@@ -179,14 +180,14 @@ fn allow_looking() {
     }
 }
 
-/// The binaries under test come first.
+/// The programs under test come first.
 fn search_path() -> std::ffi::OsString {
     let binaries = Path::new(env!("CARGO_BIN_EXE_runner"))
         .parent()
         .expect("a folder")
         .to_path_buf();
     let given = env::var_os("PATH").unwrap_or_default();
-    // Debian keeps web servers where only root looks.
+    // Debian installs web servers in folders that are only on root's PATH.
     let system = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     let folders = [binaries]
         .into_iter()
@@ -195,10 +196,10 @@ fn search_path() -> std::ffi::OsString {
     env::join_paths(folders).expect("folders without a colon")
 }
 
-/// What a program said, whole. The test's folder reads `[folder]`.
+/// A program's complete output. The test's folder is replaced by `[folder]`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its exit status, or minus the signal that ended it.
+    /// Its exit status, or minus the number of the signal that ended it.
     pub status: i32,
     /// Its standard output.
     pub stdout: String,
@@ -207,7 +208,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Compares everything.
+    /// Compares all three.
     #[track_caller]
     pub fn is(&self, status: i32, stdout: &str, stderr: &str) {
         let wanted = (status, stdout, stderr);
@@ -221,7 +222,7 @@ impl Outcome {
         );
     }
 
-    /// Asserts that it ended well, and gives its standard output.
+    /// Asserts success, and returns its standard output.
     #[track_caller]
     pub fn success(&self) -> &str {
         assert!(self.status == 0, "it failed: {self:#?}");
@@ -239,7 +240,7 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for its end and asserts that it leaves no process behind.
+    /// Waits for its end and asserts that it leaves no process.
     #[track_caller]
     fn wait(&mut self) -> Outcome {
         let mut waits = Waits::new();
@@ -272,7 +273,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// After a failed test: ends all that is left of the program.
+    /// After a failed test: ends the remaining processes of the program.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
@@ -291,7 +292,7 @@ fn number(status: ExitStatus) -> i32 {
         .expect("it ended")
 }
 
-/// The processes whose parent is this one, those that nobody has waited for among them.
+/// The child processes of this process, including zombies.
 pub fn children(process: Pid) -> Vec<Pid> {
     let pid = process.as_raw_nonzero();
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -307,7 +308,7 @@ fn marked(mark: &str) -> Vec<(Pid, String)> {
         .filter_map(|process| {
             let process = process.ok()?;
             let pid = Pid::from_raw(process.file_name().to_str()?.parse().ok()?)?;
-            // Empty for a process that is just ending, an error for one that is gone.
+            // Empty for a process that is ending, an error for one that is gone.
             let environment = fs::read(process.path().join("environ")).ok()?;
             environment
                 .split(|&byte| byte == 0)
@@ -320,7 +321,7 @@ fn marked(mark: &str) -> Vec<(Pid, String)> {
         .collect()
 }
 
-/// What a program writes, as it comes.
+/// The output of a program, as it arrives.
 struct Output {
     text: Arc<(Mutex<String>, Condvar)>,
     reader: Option<JoinHandle<()>>,
@@ -350,7 +351,7 @@ impl Output {
         self.text.0.lock().expect("no reader panics").clone()
     }
 
-    /// Everything, once nobody can write any more.
+    /// Everything, once no process can write any more.
     fn whole(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("no reader panics");
@@ -358,7 +359,7 @@ impl Output {
         self.so_far()
     }
 
-    /// Waits until a test of the text holds, or gives the text when time is over.
+    /// Waits until the text meets a condition; after [`DEADLINE`] returns the text as an error.
     fn wait(&self, until: impl Fn(&str) -> bool) -> Result<String, String> {
         let (text, changed) = &*self.text;
         let text = text.lock().expect("no reader panics");
@@ -374,7 +375,7 @@ impl Output {
     }
 }
 
-/// A server that runs until the test ends it, or ends.
+/// A server that runs until it ends or the test ends it.
 pub struct Server {
     folder: Folder,
     running: Option<Running>,
@@ -387,7 +388,7 @@ impl Server {
         self.running.as_ref().expect("it was not stopped")
     }
 
-    /// Waits for the line that says where it serves, and remembers the place.
+    /// Waits for the line that announces the address, and remembers the address.
     #[track_caller]
     pub fn serving(mut self) -> Self {
         const SAYS: &str = "runner: serving ";
@@ -401,13 +402,13 @@ impl Server {
         self
     }
 
-    /// Remembers where it listens: a socket that the test made for it.
+    /// Remembers the address of a socket that the test made for it.
     pub fn at(mut self, address: Address) -> Self {
         self.address = Some(address);
         self
     }
 
-    /// Where it accepts connections.
+    /// Its address.
     #[track_caller]
     pub fn address(&self) -> &Address {
         self.address.as_ref().expect("an address to connect to")
@@ -423,22 +424,22 @@ impl Server {
         &self.folder
     }
 
-    /// Its process.
+    /// Its process number.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.running().child)
     }
 
-    /// All of its processes, itself among them, with their command lines.
+    /// All of its processes with their command lines, the server included.
     pub fn processes(&self) -> Vec<(Pid, String)> {
         marked(&self.running().mark)
     }
 
-    /// What it wrote to standard error so far.
+    /// Its standard error so far.
     pub fn log(&self) -> String {
         self.running().stderr.so_far()
     }
 
-    /// Waits until its standard error is as wanted, and gives it.
+    /// Waits until its standard error meets a condition, and returns it.
     #[track_caller]
     pub fn wait_for_log(&self, until: impl Fn(&str) -> bool) -> String {
         self.running()
@@ -453,26 +454,26 @@ impl Server {
         http::get(self.address(), target)
     }
 
-    /// Sends a signal to its main process.
+    /// Sends a signal to the main process.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("our own process");
     }
 
-    /// Ends it with SIGTERM; asserts that nothing is left running.
+    /// Ends it with SIGTERM; asserts that it leaves no process.
     #[track_caller]
     pub fn stop(self) -> Outcome {
         self.signal(Signal::TERM);
         self.wait()
     }
 
-    /// Waits until it ends by itself; asserts that nothing is left running.
+    /// Waits until it ends by itself; asserts that it leaves no process.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
         self.running.take().expect("it was not stopped").wait()
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         let running = self.running.as_mut().expect("it was not stopped");
         running.child.try_wait().expect("our own child").is_some()
