@@ -1,4 +1,4 @@
-//! What a WSGI application answers, and what becomes of it on the way from its process.
+//! The responses of a WSGI application, and what happens to them between its process and the client.
 
 #[path = "support/pool.rs"]
 mod support;
@@ -62,7 +62,7 @@ async fn statuses_and_headers_arrive_as_they_were_given() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// A map of header fields cannot hold so many, and a frame's head cannot even tell more than 65 535.
+/// A header map cannot hold so many fields, and the head of a frame can count no more than 65 535.
 #[tokio::test]
 async fn a_head_that_is_too_large_costs_its_own_request_only() {
     let pool = pool(|_| ()).await;
@@ -79,7 +79,7 @@ async fn blocks_arrive_as_they_are_made() {
     let pool = pool(|_| ()).await;
     let mut blocks = blocks(pool.get("/blocks").await);
     assert_eq!(blocks.next().await, Some(Ok("first".into())));
-    // Only now may the application go on.
+    // Only now may the application continue.
     pool.allow("go").await;
     assert_eq!(blocks.next().await, Some(Ok("second".into())));
     assert_eq!(blocks.next().await, None);
@@ -199,13 +199,13 @@ async fn a_length_that_is_none_cuts_no_file_short() {
 #[tokio::test]
 async fn files_that_are_not_what_they_seem_are_read() {
     let pool = pool(|_| ()).await;
-    // The system says that it is empty; and of the other that it is packed.
+    // The system says that the body is empty, or that it is compressed.
     assert!(!pool.text("/proc-file").await.is_empty());
     assert_eq!(pool.text("/gzip").await, "unpacked");
     pool.wsgi.stop(GRACE).await;
 }
 
-/// More than goes in one frame, wherever it may come from, arrives whole or is one answer of our own.
+/// A head or block that is larger than a frame arrives complete or becomes an error response of the server.
 #[tokio::test]
 async fn what_is_larger_than_a_frame_costs_no_worker() {
     let pool = pool(|_| ()).await;
@@ -238,7 +238,7 @@ async fn what_is_larger_than_a_frame_costs_no_worker() {
         told.extend(receiver.recv().await.expect("the rest"));
     }
     assert_eq!(told, "\u{2603}".repeat(1_000_000).into_bytes());
-    // A gateway that does not take it holds nobody up: the log has the rest.
+    // A gateway that does not take the line delays no request: the log has the rest.
     let (sender, _receiver) = mpsc::channel(1);
     let mut request = self::request("/errors/1000000");
     request.errors = Errors::Gateway(sender);
@@ -270,7 +270,7 @@ async fn what_a_file_gives_is_what_its_own_read_gives() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// The client goes away, at each place where the application may have come to and has nothing to say.
+/// The client goes away at each point where the application has nothing to send.
 #[tokio::test]
 async fn a_client_that_has_gone_ends_a_request_that_says_nothing() {
     let pool = pool(|_| ()).await;
@@ -291,10 +291,10 @@ async fn a_client_that_has_gone_ends_a_request_that_says_nothing() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// A body that is a file needs one; who does not ask for the body does not miss it.
+/// A body that is a file needs a descriptor; a HEAD request does not.
 #[tokio::test]
 async fn an_application_without_a_descriptor_left_fails_where_it_reads() {
-    // Below a limit that is not the last word, there is room for it.
+    // Below a soft limit there is room up to the hard limit.
     let pool = pool(|options| {
         options.threads = 2;
         options.resources.files = Some(64);
@@ -328,7 +328,7 @@ async fn an_application_without_a_descriptor_left_fails_where_it_reads() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// How many descriptors a process has open.
+/// The number of descriptors that a process has open.
 fn descriptors(pid: &str) -> usize {
     let list = std::fs::read_dir(format!("/proc/{pid}/fd"));
     list.expect("it runs").count()
@@ -342,7 +342,7 @@ async fn an_idle_worker_holds_nothing_of_the_last_request() {
         let before = descriptors(&pid);
         for path in ["/echo", "/keep", "/", "/error", "/detach"] {
             if (path, python) == ("/detach", "pypy3") {
-                // What the application has taken to pieces is the collector's there.
+                // On PyPy the garbage collector closes what the application has dismantled.
                 continue;
             }
             let mut large = request(path);
@@ -355,7 +355,7 @@ async fn an_idle_worker_holds_nothing_of_the_last_request() {
             };
             let text = body(pool.wsgi.respond(large).await).await.expect("whole");
             assert!(!text.is_empty(), "{path}");
-            // That is done behind the answer.
+            // That happens after the response.
             let closed = async {
                 let mut looks = tokio::time::interval(Duration::from_millis(2));
                 while descriptors(&pid) > before {

@@ -1,11 +1,11 @@
-//! Real applications from PyPI, driven by a real client: httpbin whole, and a Django project with its
-//! administration (CSRF, sessions, SQLite, static files).
+//! Real applications from PyPI, driven by a real client: all of httpbin, and a Django project with its admin site
+//! (CSRF, sessions, SQLite, static files).
 
 mod support;
 
 use support::{Folder, Program, Server, project, python};
 
-/// Python with the packages of the tests.
+/// The Python with the packages of the tests.
 fn python_program(folder: &Folder, arguments: &[&str]) -> Program {
     folder.program(python(), arguments)
 }

@@ -11,14 +11,14 @@ use rustix::process::{Signal, geteuid};
 use support::http::{Connection, request};
 use support::{Folder, Program, Server};
 
-/// Answers with the length of what it got.
+/// Answers with the length of the request body.
 const LENGTH: &str = "\
 def application(environ, start_response):
     start_response('200 OK', [])
     return [b'%d' % len(environ['wsgi.input'].read())]
 ";
 
-/// A server of that application, not started, with these settings.
+/// A server of that application with these settings, not started.
 fn serve(folder: &Folder, settings: &str) -> Program {
     let alias = "app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])";
     let folder = folder
@@ -28,7 +28,7 @@ fn serve(folder: &Folder, settings: &str) -> Program {
     folder.runner(["runIni", "app.ini"])
 }
 
-/// Sends a body that does not stay in memory; the answer, or its status.
+/// Sends a body that is too large for memory; returns the response body, or its status.
 fn post(server: &Server) -> String {
     let body = server.folder().path("body");
     fs::write(&body, vec![b'x'; 3_000_000]).unwrap();
@@ -84,7 +84,7 @@ fn it_is_looked_for_as_the_user_that_the_server_is_to_be() {
     started.is(1, "", &format!("error: {refused}"));
 }
 
-/// How many system calls that write a process has made.
+/// The number of write system calls of a process.
 fn writes(server: &Server) -> u64 {
     let pid = server.pid().as_raw_nonzero();
     let counts = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
@@ -109,7 +109,7 @@ fn many_small_parts_are_gathered() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Wherever it is kept: in the frame, in memory, in a file.
+/// Wherever the body is kept: in the frame, in memory, or in a file.
 #[test]
 fn any_negative_size_reads_all_that_is_left() {
     const READS: &str = "\
@@ -133,7 +133,7 @@ def application(environ, start_response):
     assert_eq!(server.stop().status, 0);
 }
 
-/// What a client sends on a connection of its own, after the head of a request with chunks, and all that it gets.
+/// Sends these bytes after the head of a chunked request on a new connection, and returns everything received.
 fn answers(server: &Server, body: &str) -> String {
     let mut connection = Connection::open(server.address());
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -141,8 +141,8 @@ fn answers(server: &Server, body: &str) -> String {
     String::from_utf8(connection.rest()).unwrap()
 }
 
-/// What is no chunked body is refused at once, whatever stands behind it: no request behind it is taken for a part of it,
-/// and nothing more is waited for.
+/// A malformed chunked body is refused at once, whatever follows: no later request is taken for a part of it, and no
+/// more bytes are waited for.
 #[test]
 fn what_is_no_chunked_body_is_refused() {
     let server = serve(&Folder::new(), "").start();

@@ -1,10 +1,10 @@
-//! A version that cannot be started fails the start, and a reload: it is reloaded under load: nobody notices but whoever asked for it.
+//! A version that cannot start fails the start and the reload. Under load only the caller of the reload notices.
 
 mod support;
 
 use support::{Folder, Load};
 
-/// The file that is run.
+/// The file that runs.
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
 url = 'tcp://127.0.0.1:0'
@@ -16,7 +16,7 @@ min = 2
 max = 2
 ";
 
-/// An application that says which version it is.
+/// An application that answers with its version.
 fn version(number: u32) -> String {
     format!(
         "\
@@ -27,7 +27,7 @@ def application(environ, start_response):
     )
 }
 
-/// What does not get as far as having an application, and what is said of it.
+/// Versions that never get as far as an application, and the message for each.
 const BROKEN: [(&str, &[&str]); 4] = [
     (
         "import nosuchmodule\n",
@@ -53,7 +53,8 @@ const BROKEN: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// What can be imported, but whose workers, or the template that forks them, end before a worker has begun to serve.
+/// Versions that can be imported, but whose workers, or the template that forks them, end before a worker has begun to
+/// serve.
 const DOOMED: [(&str, &str); 4] = [
     (
         "import os, sys\nclass Output:\n    def flush(self):\n        os._exit(3)\nsys.stdout = Output()\n",
@@ -77,7 +78,7 @@ const DOOMED: [(&str, &str); 4] = [
 #[test]
 fn an_application_whose_workers_never_begin_to_serve_fails_the_start_and_a_reload() {
     for (text, reason) in DOOMED {
-        // Three times as long is waited for what hangs.
+        // A version that hangs is waited for three times as long.
         let limit = if text.contains("wait") {
             "'3s'"
         } else {
@@ -109,7 +110,7 @@ fn an_application_whose_workers_never_begin_to_serve_fails_the_start_and_a_reloa
     }
 }
 
-/// Afresh, each worker imports it by itself.
+/// With `preload = 'never'` each worker imports the application itself.
 #[test]
 fn a_version_that_cannot_be_started_is_reloaded_under_load_and_nobody_notices() {
     for preload in ["True", "False"] {

@@ -1,4 +1,4 @@
-//! The CGI gateway: environment and standard input in, a response out.
+//! The CGI gateway: from environment and standard input to a response.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -16,7 +16,7 @@ use runner::interface::{
 };
 use runner::protocol::cgi::environ;
 
-/// An application that does what the path says.
+/// An application that behaves as the path says.
 struct Sample;
 
 async fn answer(request: Request) -> Response {
@@ -96,7 +96,7 @@ impl Application for Sample {
     }
 }
 
-/// Standard output: each write apart. Breaks when it holds `capacity` bytes.
+/// Standard output that records each write. It breaks when it holds `capacity` bytes.
 #[derive(Clone)]
 struct Output {
     writes: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -119,7 +119,7 @@ impl Write for Output {
     }
 }
 
-/// What a request gets: each write, and the error that becomes the exit status.
+/// Runs one request; returns each write, and the error that becomes the exit status.
 struct Run {
     writes: Vec<String>,
     error: Option<String>,
@@ -195,7 +195,7 @@ async fn a_small_answer_is_one_write_and_a_stream_goes_out_as_it_comes() {
     let small = run(&[("REQUEST_METHOD", "GET"), ("PATH_INFO", "/x")], b"").await;
     assert_eq!(small.writes.len(), 1);
     let stream = run(&[("REQUEST_METHOD", "GET"), ("PATH_INFO", "/stream")], b"").await;
-    // What was made while another block was being written goes out in one.
+    // Blocks that were made during a write go out together in the next one.
     assert_eq!(stream.writes[..2], ["Status: 200 OK\r\n\r\n", "one "]);
     assert_eq!(stream.writes[2..].concat(), "two three");
 }
@@ -257,7 +257,7 @@ async fn bodies_are_read_as_far_as_they_go() {
     }
 }
 
-/// Input that nobody may read.
+/// Input that must not be read.
 struct Untouchable;
 
 impl Read for Untouchable {

@@ -1,10 +1,10 @@
-//! `check`: everything that is wrong with files and can be known without running them.
+//! `check`: all mistakes that can be found without running the files.
 
 mod support;
 
 use support::Folder;
 
-/// Checks one file, whose problems are drawn as whole texts.
+/// Checks one file, and expects these complete messages.
 fn check(text: &str, status: i32, problems: &str) {
     Folder::new()
         .file("app.ini", text)
@@ -268,7 +268,7 @@ warning: setting `no.such` is not set
     );
 }
 
-/// Layers and included files are there to be overridden.
+/// Layers and included files exist to be overridden.
 #[test]
 fn other_files_may_be_overridden() {
     Folder::new()
@@ -353,7 +353,7 @@ fn json_for_editors() {
     none.is(0, "{\n  \"problems\": []\n}\n", "");
 }
 
-/// A file may have a name for checking itself.
+/// A file may define a name that checks the file itself.
 #[test]
 fn a_check_within_a_check_ends() {
     let text = "peak.running.shortcuts.self = commands.Alias(command=['check', 'app.ini'])\napp = naming.LinkRef('self')\n";

@@ -1,4 +1,4 @@
-//! Who waits for the children of a process.
+//! Which process reaps the children of a process.
 
 use std::io::ErrorKind;
 use std::process::{Child, Command};
@@ -6,7 +6,7 @@ use std::thread;
 
 use runner::{children, unix};
 
-/// A program that cannot be run is a child, too, for a moment: until whoever starts it has waited for it.
+/// A program that cannot be executed is a child, too, for a moment: until the code that starts it has waited for it.
 #[test]
 fn what_is_being_started_is_not_buried() {
     let start = |program: &str| {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use support::Folder;
 
-/// What `runner --help` prints where no configuration file adds anything.
+/// The output of `runner --help` without configuration files.
 const HELP: &str = "\
 Runs any web application from one executable INI file
 
@@ -396,7 +396,7 @@ fn values_that_cannot_be_run_are_shown_where_they_stand() {
     assert!(outcome.stderr.contains("names.ini:7"), "{}", outcome.stderr);
 }
 
-/// `?%ff` becomes an argument with mod_cgid (RFC 3875, section 4.4); a folder may be called anything.
+/// `?%ff` becomes an argument with mod_cgid (RFC 3875 §4.4), and a folder may have any name.
 #[test]
 fn arguments_need_not_be_utf_8() {
     let bytes = OsStr::from_bytes;

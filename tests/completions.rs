@@ -1,4 +1,4 @@
-//! `completions`: what shells are told, and what bash makes of it.
+//! `completions`: what the shells get, and what bash offers.
 
 mod support;
 
@@ -8,7 +8,7 @@ use support::Folder;
 
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
-/// What bash offers for the last of the words, sorted as it offers it.
+/// bash's sorted suggestions for the last word.
 #[track_caller]
 fn offered(words: &[&str]) -> String {
     let script = r#"
@@ -34,7 +34,7 @@ fn bash_completes_names_options_and_applications() {
         (&["runner", "serve", "--p"], "--port"),
         (&["runner", "serve", "W"], "WSGI"),
         (&["runner", "fmt", "--c"], "--check"),
-        // Nothing of ours: bash offers files itself.
+        // `runner` suggests nothing here, since bash suggests files itself.
         (&["runner", "runIni", "a"], ""),
         (&["runner", "completions", "z"], "zsh"),
         (&["runner", "help", "ru"], "runIni"),

@@ -1,6 +1,6 @@
-//! A server as the first process of a container, where nothing can be written and nobody has rights.
+//! A server as the first process of a container, without a writable folder and without capabilities.
 //!
-//! These tests need namespaces (`unshare(1)`); where the system grants none, there is nothing to see.
+//! These tests need namespaces (`unshare(1)`) and pass without a check where the system grants none.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Folder, Program, Server, Waits};
 
-/// Answers with the length of what it got, and with what it cannot do.
+/// Answers with the length of the body and a list of what the process cannot do.
 const LIMITED: &str = "\
 import tempfile
 def application(environ, start_response):
@@ -22,7 +22,7 @@ def application(environ, start_response):
     return [repr((len(body), folder)).encode()]
 ";
 
-/// Makes nothing writable, and gives up all rights.
+/// Makes all file systems read-only and drops all capabilities.
 const CONFINED: &str = "\
 while read device folder rest; do
     mount -o remount,bind,ro \"$folder\" 2>/dev/null
@@ -30,7 +30,7 @@ done </proc/self/mounts
 exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \"$@\"
 ";
 
-/// A program that runs as process 1, with namespaces of its own.
+/// A program that runs as process 1 in namespaces of its own.
 fn alone(folder: &Folder, script: &str) -> Program {
     let own = [
         "--user",
@@ -55,7 +55,7 @@ fn is_possible() -> bool {
     said.status == 0
 }
 
-/// The process that is number 1 inside, as it is seen from outside.
+/// The process that has the number 1 inside, by its number outside.
 fn first(server: &Server) -> Pid {
     let is_first = |pid: &Pid| {
         fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).is_ok_and(|status| {
@@ -91,7 +91,7 @@ fn it_serves_where_nothing_can_be_written() {
         ];
         folder.curl(quiet).stdout
     };
-    // In memory; a file would be needed for more.
+    // Bodies stay in memory here; larger ones would need a file.
     assert_eq!(post(500_000), "(500000, None)200");
     assert!(post(5_000_000).ends_with("500"));
     let reason = "cannot keep a request's body in `/tmp`: Read-only file system";
@@ -108,7 +108,7 @@ fn process_1_obeys_sigterm_and_buries_what_others_leave() {
     for proc in ["", "mount -t tmpfs none /proc &&"] {
         let folder = Folder::new();
         folder.program("mkfifo", ["end"]).run().success();
-        // It is born by the shell, and becomes ours when the shell does.
+        // The shell starts the process, and the server adopts it when the shell ends.
         let script = format!("read line <end & {proc} exec runner serve demo");
         let server = alone(&folder, &script).start();
         let first = first(&server);

@@ -1,4 +1,4 @@
-//! The control socket: who may use it, what it answers, and that nobody can disturb it.
+//! The control socket: who may use it, how it answers, and that no client can disturb it.
 
 mod support;
 
@@ -19,7 +19,7 @@ use support::Folder;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// A master in a thread of its own: it answers each order as a test wants it to.
+/// A master in a thread of its own, which answers each command as the test says.
 struct Master {
     path: PathBuf,
     quit: oneshot::Sender<()>,
@@ -131,7 +131,7 @@ fn each_order_has_its_answer() {
     master.quit();
 }
 
-/// What a client gets that sends these bytes as they stand.
+/// The response to a client that sends exactly these bytes.
 fn raw(master: &Master, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(&master.path).expect("a master");
     stream.write_all(bytes).expect("it reads");
@@ -172,7 +172,7 @@ fn nobody_can_keep_others_from_being_answered() {
     let folder = Folder::new();
     let master = Master::start(&folder.path("control"), BindMode::Free, fine);
     let connect = || UnixStream::connect(&master.path).expect("room for another");
-    // Somebody waits for something all the time.
+    // One client waits for something all the time.
     let mut patient = connect();
     patient
         .write_all(b"{\"order\": \"stop\"}\n")
@@ -186,7 +186,7 @@ fn nobody_can_keep_others_from_being_answered() {
             1 => stream
                 .write_all(b"{\"order\": \"sta")
                 .expect("room in the buffer"),
-            // It is closed when it is too long; what comes then is lost.
+            // The server closes a connection whose line is too long; later bytes are lost.
             _ => drop(stream.write_all(&[b'x'; 8192])),
         }
         hostile.push(stream);
@@ -197,7 +197,7 @@ fn nobody_can_keep_others_from_being_answered() {
     master.status();
     drop(hostile);
     master.status();
-    // The patient one was not sacrificed: it gets its heartbeat.
+    // The patient client was not dropped: it gets its heartbeat.
     let mut beat = [0; 1];
     patient.read_exact(&mut beat).expect("an empty line");
     assert_eq!(&beat, b"\n");
@@ -207,7 +207,7 @@ fn nobody_can_keep_others_from_being_answered() {
     assert!(rest.iter().all(|byte| *byte == b'\n'));
 }
 
-/// However many wait for something that takes its time, it says how things are, and can be told to stop.
+/// While many clients wait for something slow, `status` is still answered and `stop` obeyed.
 #[test]
 fn those_who_wait_do_not_keep_others_from_being_answered() {
     let folder = Folder::new();
@@ -227,7 +227,7 @@ fn those_who_wait_do_not_keep_others_from_being_answered() {
     }
     let mut refused = 0;
     for stream in &mut waiting {
-        // Each gets a heartbeat, or is sent away.
+        // Each gets a heartbeat, or is disconnected.
         let mut answer = [0; 1];
         stream.read_exact(&mut answer).expect("an answer");
         if &answer != b"\n" {
@@ -250,7 +250,7 @@ fn those_who_wait_do_not_keep_others_from_being_answered() {
     master.quit();
 }
 
-/// A thousand that say nothing, half of something, or do not read what they are told.
+/// A thousand clients that send nothing or half a line, or do not read the responses.
 #[test]
 fn a_server_with_a_thousand_visitors_answers_and_ends() {
     runner::descriptor_limit::raise();
@@ -268,7 +268,7 @@ fn a_server_with_a_thousand_visitors_answers_and_ends() {
             2 => b"{\"order\": \"status\"}\n",
             _ => b"{\"order\": \"reload\"}\n",
         };
-        // It may have been sent away by then.
+        // The server may have disconnected it by then.
         drop(stream.write_all(said));
         stream
     };
@@ -291,7 +291,7 @@ fn only_its_user_can_use_it() {
     let mode = || fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     if rustix::process::geteuid().is_root() {
-        // Even if somebody opens the file to all: the system says who comes.
+        // Even if the file is opened to all: the system tells the client's user.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("our own file");
         fs::set_permissions(folder.path(""), fs::Permissions::from_mode(0o755)).expect("ours");
         const ASK: &str = r#"
@@ -323,7 +323,7 @@ except OSError:
     master.quit();
 }
 
-/// In a folder that everybody can write to, another user can put a socket in the place of ours.
+/// In a folder that everyone can write to, another user can replace the server's socket.
 #[tokio::test]
 async fn a_stranger_is_no_successor() {
     if !rustix::process::geteuid().is_root() {
@@ -346,12 +346,12 @@ async fn a_stranger_is_no_successor() {
     let theirs = "it belongs to another user (65534)";
     assert!(refusal(&path).ends_with(theirs), "{}", refusal(&path));
     assert!(!control.has_successor());
-    // The file is not all that counts.
+    // The socket's file is not the only thing that counts.
     std::os::unix::fs::chown(&path, Some(0), Some(0)).expect("we are root");
     let theirs = "the process that listens there belongs to another user (65534)";
     assert!(refusal(&path).ends_with(theirs), "{}", refusal(&path));
     assert!(!control.has_successor());
-    // Nor is what a link leads to.
+    // Nor is a symbolic link followed.
     let own = UnixListener::bind(folder.path("own")).expect("a socket");
     std::os::unix::fs::symlink(folder.path("own"), folder.path("link")).expect("a link");
     let link = "it is a symbolic link";
@@ -369,7 +369,7 @@ fn a_successor_takes_the_place_without_a_gap() {
     for _ in 0..20 {
         masters.push(Master::start(&path, BindMode::Succession, fine));
         masters[1].status();
-        // Whoever leaves removes its own file, never that of another.
+        // A master that ends removes its own file, never that of another.
         masters.remove(0).quit();
         masters[0].status();
     }
@@ -392,7 +392,7 @@ async fn what_stands_in_the_way() {
     assert!(refusal(&"x".repeat(200)).ends_with("the name is too long for a socket"));
     let alive = UnixListener::bind(folder.path("control")).expect("a socket");
     assert!(refusal("control").ends_with("another process listens there"));
-    // What a process that was killed left behind.
+    // The socket file of a process that was killed.
     drop(alive);
     let control = open("control").expect("nobody listens there");
     let found = fs::symlink_metadata(folder.path("control")).expect("a file");

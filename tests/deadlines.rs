@@ -1,4 +1,4 @@
-//! Requests that hang, each in another way: 504 at the deadline, where they stood in the log, another worker.
+//! Requests that hang, each in another way: a 504 at the deadline, the stack in the log, and a replaced worker.
 
 mod support;
 
@@ -25,7 +25,7 @@ fn stuck(settings: &str) -> Server {
         .start()
 }
 
-/// Sends a request, and returns when the application is on it and has said so.
+/// Sends a request, and returns when the application has announced that it works on it.
 fn begin(server: &Server, path: &str, says: &str) -> Connection {
     let before = server.log().matches(says).count();
     let mut connection = Connection::open(server.address());
@@ -35,7 +35,7 @@ fn begin(server: &Server, path: &str, says: &str) -> Connection {
     connection
 }
 
-/// Neither of them sees that anything has happened.
+/// Neither of them notices anything.
 #[test]
 fn what_hangs_does_not_outlive_a_server_that_is_killed() {
     let settings = "runner.workers.preload = False\n";
@@ -67,7 +67,7 @@ os.read(os.open(os.environ['GATE'], os.O_RDWR), 1)
     }
 }
 
-/// The lines of the log that tell of a request, from the one that begins with `heading` to the end of its stack.
+/// The log lines about a request, from the one that begins with `heading` to the end of its stack.
 #[track_caller]
 fn told(server: &Server, heading: &str) -> String {
     let heading = format!("runner: {heading}");
@@ -83,7 +83,7 @@ fn told(server: &Server, heading: &str) -> String {
     tale(&log).expect("just seen")
 }
 
-/// How late a request was answered, as the log has it, in seconds after a deadline of half a second.
+/// How late a request was answered according to the log: seconds after a deadline of half a second.
 #[track_caller]
 fn lateness(tale: &str) -> f64 {
     let age = tale.split("no answer for ").nth(1).expect("an age");
@@ -93,7 +93,7 @@ fn lateness(tale: &str) -> f64 {
 
 const DEADLINE: &str = "[runner.request]\ntimeout = '500ms'\n";
 
-/// What hangs, and the end of the stack that the log shows for it.
+/// Ways to hang, and the end of the stack that the log shows for each.
 const HANGING: [(&str, &str); 5] = [
     ("sleep_for_ever", "in sleep_for_ever\nrunner:     time."),
     ("spin", "in spin\nrunner:     "),
@@ -108,7 +108,7 @@ const HANGING: [(&str, &str); 5] = [
 #[test]
 fn a_request_that_hangs_is_answered_504_and_the_log_says_where_it_stood() {
     for (path, stack) in HANGING {
-        // The one that the first request woke gets the second one, too.
+        // The worker that the first request woke gets the second one as well.
         let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
         let pid = server.get("/").ok();
         let reply = server.get(&format!("/{path}"));
@@ -119,7 +119,7 @@ fn a_request_that_hangs_is_answered_504_and_the_log_says_where_it_stood() {
         let first = tale.lines().nth(1).expect("a stack");
         assert!(first.ends_with(", in application"), "{tale}");
         assert!(!tale.contains("\"runner/"), "{tale}");
-        // Its successor answers, and the worker itself has gone.
+        // Its replacement answers, and the worker itself has gone.
         assert_ne!(server.get("/").ok(), pid);
         let ended = format!("worker {}, which had", &pid["pid ".len()..]);
         let log = server.wait_for_log(|log| log.contains(&ended));
@@ -128,7 +128,7 @@ fn a_request_that_hangs_is_answered_504_and_the_log_says_where_it_stood() {
     }
 }
 
-/// The stacks come from each kind of Python.
+/// Each kind of Python writes its own stacks.
 #[test]
 fn pypy_says_where_a_request_stood() {
     for path in ["sleep_for_ever", "spin"] {
@@ -141,7 +141,7 @@ fn pypy_says_where_a_request_stood() {
     }
 }
 
-/// An import that hangs, in Python and beside it, and where. PyPy knows that only more or less.
+/// An import that hangs, in Python code and in C code, and where. PyPy knows the place only roughly.
 const IMPORTS: [(&str, &str, &str); 4] = [
     ("python3", "sleep_for_ever", "in sleep_for_ever\n    time."),
     ("python3", "spin", "in spin\n    "),
@@ -158,7 +158,7 @@ fn an_import_that_hangs_is_given_up_and_the_error_says_where_it_stood() {
     thread::scope(|scope| {
         for (python, name, stack) in IMPORTS {
             scope.spawn(move || {
-                // The interpreter itself is to have started by then.
+                // The interpreter itself must have started by then.
                 let settings =
                     format!("runner.python = '{python}'\nrunner.start_timeout = '5s'\n");
                 let outcome = Folder::new()
@@ -181,7 +181,7 @@ error: `app.application` was not imported within 5 s (runner.start_timeout). Sta
     });
 }
 
-/// Whoever cannot say where it is is given up like anybody else.
+/// A process that cannot tell its stack is given up in the same way.
 #[test]
 fn an_interpreter_that_does_not_start_is_given_up() {
     let outcome = Folder::new()
@@ -224,7 +224,7 @@ fn neighbours_of_a_request_that_hangs_finish_first() {
         server.folder().open_gate();
         server.wait_for_log(|log| log.matches("waiting\n").count() == 2);
         assert_eq!(server.get(&format!("/{path}")).status, 504);
-        // Others are served meanwhile, by another worker.
+        // Another worker serves other requests meanwhile.
         assert!(server.get("/").ok().starts_with("pid "));
         server.folder().open_gate();
         server.wait_for_log(|log| log.matches("waiting\n").count() == 3);
@@ -232,7 +232,7 @@ fn neighbours_of_a_request_that_hangs_finish_first() {
         assert!(!log.contains("which had a request"), "{log}");
         assert!(neighbour.until("block\n").contains("200 OK"));
         drop(neighbour);
-        // Nobody wants more blocks: the iterable is closed, at the next block or the one after, and the worker goes.
+        // No more blocks are wanted: the iterable is closed at this block or the next, and the worker leaves.
         let mut waits = Waits::new();
         while !server.log().contains("closed\n") {
             server.folder().open_gate();
@@ -243,7 +243,7 @@ fn neighbours_of_a_request_that_hangs_finish_first() {
     }
 }
 
-/// A request that holds the interpreter's lock holds up its neighbours too: they have as long as in a stop.
+/// A request that holds the interpreter's lock blocks its neighbours as well: they have as long as at a stop.
 #[test]
 fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_ever() {
     let server = stuck(&format!(
@@ -253,7 +253,7 @@ fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_eve
     server.folder().open_gate();
     server.wait_for_log(|log| log.matches("waiting\n").count() == 2);
     assert_eq!(server.get("/hold_the_interpreter").status, 504);
-    // Nobody takes what has come of it for whole.
+    // No client takes the partial response for complete.
     let reply = neighbour.reply("GET");
     assert_eq!(
         (reply.status, reply.text().as_str(), reply.complete),
@@ -263,7 +263,7 @@ fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_eve
     assert_eq!(server.stop().status, 0);
 }
 
-/// It has been answered, but its worker can do nothing else, which the next request finds out.
+/// The request has been answered, but its worker can do nothing else, as the next request finds out.
 #[test]
 fn what_hangs_after_its_answer_is_told_of_and_its_worker_replaced() {
     let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
@@ -289,7 +289,7 @@ fn a_stop_does_not_wait_for_ever_for_what_hangs_after_its_answer() {
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
-/// A stop waits for nobody for ever, but leaves nobody without an answer.
+/// A stop does not wait for ever, but leaves no request without an answer.
 #[test]
 fn what_is_not_done_when_the_time_to_stop_is_over_is_answered_504() {
     for (path, stack) in HANGING {
@@ -348,7 +348,7 @@ fn a_web_server_gets_an_answer_when_the_time_to_stop_is_over() {
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
-/// The same where only a version stops that another one has replaced.
+/// The same when only a version stops, because another one has replaced it.
 #[test]
 fn what_a_replaced_version_does_not_finish_is_answered_504() {
     let server = stuck("runner.stop_timeout = '300ms'\n");
@@ -362,7 +362,7 @@ fn what_a_replaced_version_does_not_finish_is_answered_504() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// An answer that had begun ends early, which the client sees, and what has not begun is refused.
+/// A response that has begun ends early, visibly for the client; requests that have not begun are refused.
 #[test]
 fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
     let server = stuck("runner.stop_timeout = '300ms'\nrunner.workers.max = 1\n");
@@ -387,7 +387,7 @@ fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
 
 #[test]
 fn a_slow_request_is_told_of_once_and_goes_on() {
-    // The second one cannot be asked: what `faulthandler` writes disturbs it no more.
+    // The second worker cannot be asked: what `faulthandler` writes no longer disturbs it.
     for path in ["wait_at_the_gate", "wait_and_hold_the_interpreter"] {
         let server = stuck("runner.request.slow = '100ms'\n");
         let mut connection = begin(&server, &format!("/{path}"), "waiting\n");
@@ -408,7 +408,7 @@ fn sigquit_writes_the_stacks_of_all_workers() {
     let server = stuck("[runner.workers]\nmin = 3\nmax = 3\nthreads = 2\n");
     let paths = ["wait_at_the_gate", "wait_and_hold_the_interpreter"];
     let connections = paths.map(|path| begin(&server, &format!("/{path}"), "waiting\n"));
-    // Two requests may be in one process, whose second one holds up what it would say by itself.
+    // One process may have two requests, and the second blocks the first one's own report.
     let mut waits = Waits::new();
     let mut wanted = vec![": idle\n".to_owned()];
     for path in paths {
@@ -427,7 +427,7 @@ fn sigquit_writes_the_stacks_of_all_workers() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Waits until so many requests are in the queue, as `runner status` shows it.
+/// Waits until the queue has this many requests, according to `runner status`.
 #[track_caller]
 fn queued(server: &Server, count: u64) {
     let mut waits = Waits::new();
@@ -474,7 +474,7 @@ fn a_request_that_hangs_costs_others_nothing() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Nothing that a client sends makes lines of the log as long as it likes.
+/// No client can make log lines of any length.
 #[test]
 fn a_long_target_is_cut_in_the_log() {
     let server = stuck("");

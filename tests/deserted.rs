@@ -1,4 +1,4 @@
-//! Clients that go away: nothing is begun for them, and what was begun is given up as soon as that can be.
+//! Clients that go away: requests that have not begun are dropped, and the others are given up as soon as possible.
 
 #[path = "support/pool.rs"]
 mod support;
@@ -8,7 +8,7 @@ use runner::interface::Application;
 
 use support::{GRACE, Pool, blocks, body, bounded, pool};
 
-/// Waits until so many requests are in the queue that somebody still waits for.
+/// Waits until the queue has this many requests whose clients still wait.
 async fn queued(pool: &Pool, count: usize) {
     let reached = async {
         while pool.wsgi.status().queue.length != count {
@@ -48,7 +48,7 @@ async fn a_request_in_the_queue_goes_with_its_client() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// Nobody is told of an age that nobody waits.
+/// The age of a request without a waiting client is not shown.
 #[tokio::test]
 async fn the_oldest_in_the_queue_is_one_that_somebody_waits_for() {
     let pool = pool(|_| ()).await;
@@ -75,7 +75,7 @@ async fn an_iterable_is_closed_at_its_next_block() {
     assert_eq!(bounded(deserted.next()).await, Some(Ok("block".into())));
     pool.noted("waiting").await;
     drop(deserted);
-    // Whoever reads what the worker sends has its turn before we go on.
+    // The reader of the worker's messages must run before the test continues.
     tokio::task::yield_now().await;
     pool.allow("go").await;
     pool.noted("closed").await;

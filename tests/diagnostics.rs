@@ -1,11 +1,12 @@
-//! Every diagnostic that the program can give, with its whole text: `tests/diagnostics/*.case`.
+//! Every diagnostic of the program with its whole text: `tests/diagnostics/*.case`.
 //!
-//! A case is a title (`== CODE: what is wrong`), its files (each after a line `-- NAME`), a line of dashes, and all that is
-//! said. The first file is loaded, and then each property of the root namespace is read; unless the first line is
-//! `$ COMMAND`, which is run instead. In files, `⟨TEXT×NUMBER⟩` is a text so many times, `⟪ff⟫` a byte and `␀` a zero;
-//! `unreadable.ini` is a file that nobody may read. A title that ends with `(two places)` promises that both are shown.
+//! A case is a title (`== CODE: what is wrong`), its files (each after a line `-- NAME`), a line of dashes, and the
+//! complete output. The first file is loaded, and each property of the root namespace is read; if the first line is
+//! `$ COMMAND`, that command runs instead. In files, `⟨TEXT×NUMBER⟩` repeats a text, `⟪ff⟫` is a byte and `␀` a zero
+//! byte; `unreadable.ini` has no read permission. A title that ends with `(two places)` promises that both places are
+//! shown.
 //!
-//! `RUNNER_UPDATE=1 cargo test --test diagnostics` writes what is said now; read it before it is committed.
+//! `RUNNER_UPDATE=1 cargo test --test diagnostics` writes the current output; read it before you commit it.
 
 mod support;
 
@@ -20,7 +21,7 @@ use runner::config::{Configuration, Layer};
 use runner::syntax::{Diagnostic, render};
 use support::{Folder, project};
 
-/// Families of codes; what else has a slash is none.
+/// Families of codes; other texts with a slash are not codes.
 const FAMILIES: &[&str] = &[
     "command", "include", "limit", "name", "section", "setting", "syntax", "type",
 ];
@@ -33,11 +34,11 @@ struct Case {
     expected: String,
 }
 
-/// What is said in a case, and the codes of it.
+/// The output of a case, and its codes.
 struct Said {
     text: String,
     codes: BTreeSet<&'static str>,
-    /// The most places that one of them shows.
+    /// The largest number of places that one diagnostic shows.
     places: usize,
 }
 
@@ -96,7 +97,7 @@ fn case_files() -> Vec<PathBuf> {
     paths
 }
 
-/// What stands before the first case, and the cases.
+/// Splits a file into the text before the first case, and the cases.
 fn cases(text: &str) -> (String, Vec<Case>) {
     let mut parts = text.split("\n== ");
     let opening = parts.next().unwrap_or_default().to_owned();
@@ -176,11 +177,11 @@ fn load(path: &Path) -> Said {
     }
 }
 
-/// What `runner` says; which code that has, only the case knows.
+/// The output of `runner`; only the case knows its code.
 fn run(folder: &Folder, command: &str, code: &str) -> Said {
     let words = command.strip_prefix("runner ").expect("one of our own");
     let words: Vec<&str> = words.split(' ').collect();
-    // Even root, who may read everything, is nobody here.
+    // Even root, which may read all files, loses that right here.
     let program = match rustix::process::geteuid().is_root() {
         true => folder
             .program(
@@ -191,7 +192,7 @@ fn run(folder: &Folder, command: &str, code: &str) -> Said {
         false => folder.runner(words),
     };
     let outcome = program.run();
-    // What `check` finds is what it was asked for, and may be no more than a warning.
+    // Problems that `check` finds may be warnings only.
     let text = if command.starts_with("runner check ") {
         assert_eq!(outcome.stderr, "", "{command}");
         outcome.stdout
@@ -207,7 +208,7 @@ fn run(folder: &Folder, command: &str, code: &str) -> Said {
     }
 }
 
-/// `⟨TEXT×NUMBER⟩` written out, the innermost first; `␀` is a zero byte.
+/// Expands `⟨TEXT×NUMBER⟩`, the innermost first; `␀` becomes a zero byte.
 fn repeated(text: &str) -> String {
     let mut text = text.replace('␀', "\0");
     while let Some(end) = text.find('⟩') {
@@ -220,7 +221,7 @@ fn repeated(text: &str) -> String {
     text
 }
 
-/// `⟪ff⟫` is a byte that is no text.
+/// `⟪ff⟫` becomes a byte that is not UTF-8.
 fn bytes(text: &str) -> Vec<u8> {
     let mut parts = text.split('⟪');
     let mut out = Vec::from(parts.next().unwrap_or_default());
@@ -232,7 +233,7 @@ fn bytes(text: &str) -> Vec<u8> {
     out
 }
 
-/// The codes that stand in the source.
+/// The codes in the source.
 fn codes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![project("src")];
@@ -245,7 +246,7 @@ fn codes() -> BTreeSet<String> {
             }
             let text = fs::read_to_string(path).unwrap_or_default();
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            // Every other part stands between quotes, or is what stands between strings: neither is missed.
+            // Every second part is within quotes; the others are between strings. Either way no code is missed.
             for word in text.split('"') {
                 let is_code = word.split_once('/').is_some_and(|(family, rest)| {
                     FAMILIES.contains(&family)

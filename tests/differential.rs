@@ -1,7 +1,7 @@
 //! The language beside Python: thousands of expressions, written by hand (`tests/differential/*.txt`) and generated,
-//! give the same value here and there, or are a mistake here and there. Sets are equal whatever their order.
+//! have the same value in both, or are a mistake in both. Sets are compared in any order.
 //!
-//! What is a mistake on purpose here, or means something else, stands in no list: the manual says it.
+//! Intended differences are in no list here: the manual describes them.
 
 use std::fmt::Write;
 use std::fs;
@@ -18,10 +18,10 @@ mod alone;
 #[path = "differential/generator.rs"]
 mod generator;
 
-/// The version line of Python whose answers count.
+/// The version of Python whose values count.
 const PYTHON: &str = "3.11";
 
-/// Expressions that are generated, from this seed.
+/// The number of generated expressions, and their seed.
 const GENERATED: usize = 3000;
 const SEED: u64 = 20_040_217;
 
@@ -29,7 +29,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
 }
 
-/// What Python makes of the expressions, one answer each.
+/// Python's answers to the expressions, one for each.
 fn answers_of_python(expressions: &[String]) -> Vec<String> {
     let input = expressions.join("\n") + "\n";
     for name in [&format!("python{PYTHON}"), "python3"] {
@@ -56,7 +56,7 @@ fn answers_of_python(expressions: &[String]) -> Vec<String> {
     panic!("the differential test needs Python {PYTHON}, as python{PYTHON} or python3");
 }
 
-/// The value's `repr`, with the elements of sets in order, and with those of iterators.
+/// The value's `repr`, with the elements of sets in order, and with the elements of iterators.
 fn shown(value: &Value) -> String {
     let all = |values: &[Value]| values.iter().map(shown).collect::<Vec<_>>();
     match value {
@@ -117,7 +117,7 @@ fn compare(expressions: &[String]) {
     );
 }
 
-/// Names in the cases of the language that Python does not know.
+/// Names in the language's own cases that Python does not know.
 const ONLY_HERE: &[&str] = &[
     "commands.",
     "config.",
@@ -149,7 +149,7 @@ fn cases() -> Vec<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
         .filter_map(|line| line.split_once(" → "))
-        // What is too much for us may be no mistake there.
+        // An expression that exceeds a limit here may be valid in Python.
         .filter(|(_, expected)| !expected.contains("more than"))
         .map(|(expression, _)| expression)
         .filter(|expression| !ONLY_HERE.iter().any(|name| expression.contains(name)))

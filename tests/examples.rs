@@ -1,7 +1,7 @@
-//! The examples are programs: each is run as its first line says, options behind its name.
+//! The examples are programs: each runs as its first line says, with options after its name.
 //!
-//! What web servers do with the `.cgi` and `.fcgi` ones is in `servers.rs`, Django's visitors are in
-//! `applications.rs`, and `myserver.conf` is in `seed.rs`.
+//! `servers.rs` tests the `.cgi` and `.fcgi` files under web servers, `applications.rs` the visitors of the Django
+//! project, and `seed.rs` has `myserver.conf`.
 
 mod support;
 
@@ -67,7 +67,7 @@ fn supervised() {
     assert_eq!(second.wait().status, 0);
 }
 
-/// Nothing is wrong with any configuration file.
+/// No configuration file has a mistake.
 #[test]
 fn check_finds_no_problems() {
     let find = "find examples \\( -name '*.ini' -o -name myserver.conf -o -path '*/supervise/*.conf' \\) -print | sort";
@@ -85,7 +85,7 @@ fn check_finds_no_problems() {
         .is(0, &format!("{} files: no problems\n", files.len()), "");
 }
 
-/// Every file that can be executed is named in a test.
+/// Each executable file is named in a test.
 #[test]
 fn none_is_forgotten() {
     let known = [

@@ -1,6 +1,6 @@
-//! Faults of our own: each ends what it happens in, and holds up neither others nor a stop.
+//! Panics of the server: each ends only the task in which it happens, and delays neither other requests nor a stop.
 //!
-//! The programs under test have them where `RUNNER_FAULT` says (src/faults.rs); those that are installed cannot.
+//! The programs under test panic where `RUNNER_FAULT` says (src/faults.rs); installed programs cannot.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use support::http::Connection;
 use support::{Folder, Server, Waits};
 
-/// Says which process it is.
+/// Answers with the number of its process.
 const PID: &str = "\
 import os
 def application(environ, start_response):
@@ -18,7 +18,7 @@ def application(environ, start_response):
     return [b'%d' % os.getpid()]
 ";
 
-/// A server that will have a fault somewhere.
+/// A server that will panic at a certain place.
 fn faulty(fault: &str) -> Server {
     let folder = Folder::new().file("app.py", PID);
     let serve = [
@@ -30,7 +30,7 @@ fn faulty(fault: &str) -> Server {
     folder.runner(serve).env("RUNNER_FAULT", fault).start()
 }
 
-/// The status of an answer; `None` if there is none.
+/// The status of the response; `None` if there is none.
 fn ask(server: &Server) -> Option<u16> {
     let address = server.address();
     if !address.accepts() {
@@ -42,7 +42,7 @@ fn ask(server: &Server) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-/// The line of the log that says where a fault is.
+/// The line of the log that tells the place of a panic.
 fn has_place(log: &str) -> bool {
     log.lines().any(|line| {
         line.starts_with("runner: a fault in runner itself, at src/faults.rs:")
@@ -100,7 +100,7 @@ fn where_a_server_cannot_go_on_it_ends_in_good_order_and_says_why() {
         let mut server = faulty(&format!("{task}:40"));
         let mut waits = Waits::new();
         while !server.has_ended() {
-            // Something happens to it. The request may come when the gate is closed.
+            // The event that makes the task run. The request may arrive when the gate is closed.
             let _ = ask(&server);
             server.signal(Signal::QUIT);
             waits.wait(|| server.log());

@@ -1,4 +1,4 @@
-//! What workers that are forked share with their template and with one another: nothing that two processes cannot share.
+//! What forked workers share with their template and with each other: nothing that two processes cannot share.
 
 mod support;
 
@@ -19,7 +19,7 @@ const SERVE: [&str; 5] = [
     "import:app.application",
 ];
 
-/// Says which process answers.
+/// Answers with the number of its process.
 const ANSWER: &str = "
 import os
 
@@ -28,7 +28,7 @@ def application(environ, start_response):
     return [b'%d' % os.getpid()]
 ";
 
-/// A server of an application with this at its beginning, and these settings of `[runner.workers]`.
+/// A server of an application that begins with this code, and with these settings of `[runner.workers]`.
 fn serving(source: &str, settings: &str) -> Server {
     Folder::new()
         .file("app.py", format!("{source}{ANSWER}"))
@@ -37,7 +37,7 @@ fn serving(source: &str, settings: &str) -> Server {
         .start()
 }
 
-/// All processes of a server but the master.
+/// All processes of a server except the master.
 fn others(server: &Server) -> Vec<Pid> {
     let all = server.processes().into_iter().map(|(pid, _)| pid);
     all.filter(|pid| *pid != server.pid()).collect()
@@ -52,7 +52,7 @@ fn sockets(pid: Pid) -> BTreeSet<String> {
     names.filter(|name| name.starts_with("socket:")).collect()
 }
 
-/// Two processes that have the same socket, and which.
+/// Two processes that have the same socket, and the socket.
 fn shared(processes: &[Pid]) -> Option<String> {
     let mut owners: BTreeMap<String, Pid> = BTreeMap::new();
     for &pid in processes {
@@ -65,7 +65,8 @@ fn shared(processes: &[Pid]) -> Option<String> {
     None
 }
 
-/// Waits until no two processes have the same socket: one that has just been forked has those of its template for a moment.
+/// Waits until no two processes have the same socket: a worker that was just forked has those of its template for a
+/// moment.
 #[track_caller]
 fn share_nothing(server: &Server) {
     let mut waits = Waits::new();
@@ -74,7 +75,7 @@ fn share_nothing(server: &Server) {
     }
 }
 
-/// Neither with its template, which was sent them all, nor with the next worker, which was sent at the same time.
+/// A worker shares none with its template, which had all of them, nor with the worker that was started next.
 #[test]
 fn a_worker_has_only_its_own_descriptors() {
     let server = serving("", "min = 12\nmax = 12\n");
@@ -101,7 +102,7 @@ fn each_worker_has_a_connection_of_its_own() {
     while others(&server).len() < 3 {
         waits.wait(|| server.log());
     }
-    // The first one did not have to import it once more.
+    // The first worker did not have to import it again.
     let connections: Vec<_> = (0..3).map(|_| database.accept().expect("one")).collect();
     database.set_nonblocking(true).expect("set");
     assert!(database.accept().is_err(), "more than {connections:?}");
@@ -132,7 +133,7 @@ fn whoever_insists_is_warned() {
     assert!(outcome.stderr.contains(ends), "{outcome:#?}");
 }
 
-/// What `sharing.py` says after some code has run.
+/// The output of `sharing.py` after this code has run.
 fn hindrances(code: &str, python: &str) -> Outcome {
     let source = project("src/workers");
     let program = format!(
@@ -253,7 +254,7 @@ fn what_cannot_be_shared_is_named() {
     }
 }
 
-/// Each of these is common, and none keeps an application from being forked.
+/// Each of these is common, and none prevents forking.
 #[test]
 fn what_can_be_shared_is_no_hindrance() {
     let code = "
@@ -284,7 +285,7 @@ finished = subprocess.run(['true'], stdout=subprocess.PIPE)
     }
 }
 
-/// What an application does when it leaves.
+/// An application with exit handlers and finalizers.
 const LEAVING: &str = "
 import atexit, concurrent.futures, logging.handlers, os, tempfile, weakref
 
@@ -330,7 +331,7 @@ def application(environ, start_response):
     return [b'there' if os.path.isdir(folder.name) and os.path.exists(file.name) else b'gone']
 ";
 
-/// With each worker's own, nothing is forgotten; and the template's is done when all have left, once.
+/// Each worker runs its own handlers, and none is lost; those of the template run once, when all workers have left.
 #[test]
 fn exit_handlers_run_in_the_process_that_they_are_of() {
     for python in ["python3", "pypy3"] {
@@ -362,7 +363,7 @@ fn exit_handlers_run_in_the_process_that_they_are_of() {
         let notes = fs::read_to_string(notes).expect("they have run");
         let mut notes: Vec<&str> = notes.lines().collect();
         notes.sort_unstable();
-        // Such a Python drops nothing when it ends.
+        // PyPy finalizes nothing when it ends.
         let dropped = (python == "python3").then_some("dropped by its own");
         let wanted = ["finalized by its own", "left by its own"];
         let wanted: Vec<_> = dropped.into_iter().chain(wanted).collect();

@@ -1,4 +1,5 @@
-//! What an application forks, in its requests and at its import, is no worker; and a worker ends without a warning.
+//! Processes that an application forks, in a request or at its import, are not workers; and a worker ends without a
+//! warning.
 
 mod support;
 
@@ -12,7 +13,7 @@ const SERVE: [&str; 5] = [
     "import:app.application",
 ];
 
-/// What an application forks while it answers, or while it is imported.
+/// Forks while it answers or while it is imported.
 const FORKING: &str = "
 import multiprocessing, os, signal, sys
 
@@ -41,7 +42,7 @@ def application(environ, start_response):
     return [b'%d' % os.getpid()]
 ";
 
-/// In whatever thread it was forked, it answers nobody and obeys signals like any other.
+/// In whatever thread it was forked, the process answers no request and handles signals like any other.
 #[test]
 fn what_an_application_forks_in_a_request_is_no_worker() {
     for python in ["python3", "pypy3"] {
@@ -67,7 +68,8 @@ fn what_an_application_forks_in_a_request_is_no_worker() {
     }
 }
 
-/// Whoever imports the application, a daemon process that it starts there ends when it is told to.
+/// Whether the template or a worker imports the application, a daemon process that the import starts ends when it is
+/// told to.
 #[test]
 fn what_an_application_forks_at_import_obeys_signals() {
     for python in ["python3", "pypy3"] {
@@ -86,13 +88,13 @@ fn what_an_application_forks_at_import_obeys_signals() {
                 .start();
             server.get("/").ok();
             server.wait_for_log(|log| log.contains("there\n"));
-            // With such a time to stop it would never end.
+            // With this time to stop it would never end.
             assert_eq!(server.stop().status, 0, "{python}, {preload}");
         }
     }
 }
 
-/// What is ours is no matter for the warnings that a developer asks for.
+/// The warnings that a developer turns on do not report objects of the server's own code.
 #[test]
 fn python_has_nothing_to_warn_of_when_it_ends() {
     const APP: &str = "\

@@ -1,4 +1,4 @@
-//! `fmt`: the layout it writes, that it changes no meaning, and how it treats the files.
+//! `fmt`: the layout that it writes, that it keeps the meaning, and how it treats the files.
 
 mod support;
 
@@ -106,12 +106,12 @@ fn tidy(text: &str) -> Option<String> {
 fn source(text: &str) -> Arc<Source> {
     Arc::new(Source {
         name: "x.ini".to_owned(),
-        // As `decode` does with what it reads.
+        // As `decode` does with its input.
         text: text.trim_start_matches('\u{feff}').to_owned(),
     })
 }
 
-/// What in a file is comment: lines in column 1, in their order.
+/// The comments of a file: the lines that have one in column 1, in order.
 fn comments(text: &str) -> Vec<String> {
     let text = text.trim_start_matches('\u{feff}');
     let comment = |line: &&str| {
@@ -121,7 +121,7 @@ fn comments(text: &str) -> Vec<String> {
     text.split('\n').filter(comment).map(trimmed).collect()
 }
 
-/// The promise of `fmt`, for one file; whether it has no mistakes.
+/// The promise of `fmt` for one file; returns whether the file has no mistakes.
 fn holds(text: &str) -> bool {
     let Some(once) = tidy(text) else {
         return false;
@@ -135,7 +135,7 @@ fn holds(text: &str) -> bool {
     true
 }
 
-/// White space within a value: indented lines follow its line ends.
+/// White space within a value: line ends are followed by an indent.
 fn gap() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => Just(" ".to_owned()),
@@ -145,7 +145,7 @@ fn gap() -> impl Strategy<Value = String> {
     ]
 }
 
-/// One token that is whole in itself, or a small expression that is one as it stands.
+/// A single token, or a small complete expression.
 fn atom() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-c]",
@@ -160,7 +160,7 @@ fn atom() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What is made of values (`_`), one shape a word. Blanks may stand at `·` and must at `␣`.
+/// Shapes made of values (`_`), one per word. Blanks may be at `·` and must be at `␣`.
 const SHAPES: &str = "
     _·+·_ _·-·_ _·*·_ _·**·_ _·//·_ _·<·_ _·<<·_ _·==·_ _·!=·_ _·&·_ _·%·_ _·-·-·_ _·*·+·~·_ (·-·_·)
     _␣in␣_ _␣not␣in␣_ _␣is␣not␣_ _␣and␣_ _␣or␣not␣_ _␣if␣_␣else␣_ (·_␣if·(·_·)·else·-·_·) not␣_ not·(·_·)
@@ -171,7 +171,7 @@ const SHAPES: &str = "
     [·_␣for␣a␣in␣_·] {·a·:·_␣for␣a·,·b␣in·(·_·,·)·if␣not·(·_·)·} f·(·_␣for·(·a·,·b·)·in·[·_·]·)
     'a'·'b' 'a'·in·'b' (·_␣in·'b'·) 'a'·if·'b'·else·'c' 'a'·.·join·(·_·)";
 
-/// A shape with its gaps and values.
+/// A shape with its blanks and values.
 fn filled(shape: &str, gaps: &[String], values: &[String]) -> String {
     let mut gaps = gaps.iter().cycle().map(String::as_str);
     let mut values = values.iter().cycle().map(String::as_str);
@@ -221,14 +221,14 @@ proptest! {
         holds(text.trim_end_matches('\n'));
     }
 
-    /// Whatever it is, it is laid out or refused.
+    /// Any text is formatted or refused.
     #[test]
     fn anything_goes(text in "[ab=:#;'\"\\[\\](){}\\\\, \t\r\n\u{a0}\u{feff}]{0,40}|(?s).{0,30}") {
         holds(&text);
     }
 }
 
-/// The generator makes what it is for.
+/// The generator makes mostly files without mistakes.
 #[test]
 fn most_generated_files_have_no_mistakes() {
     use proptest::strategy::ValueTree;
@@ -269,7 +269,7 @@ fn the_layout() {
     }
 }
 
-/// A blank around what joins two values and behind commas, none inside brackets; strings and numbers as they are.
+/// A blank around operators and after commas, none inside brackets; strings and numbers unchanged.
 #[test]
 fn the_blanks_of_expressions() {
     for (untidy, expected) in [

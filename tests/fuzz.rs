@@ -1,5 +1,5 @@
-//! The corpus of `fuzz/`, replayed, and cases made of it by a seeded generator: nothing panics. `make fuzz`, which is
-//! part of `make test`, optimises a little and tries a million of them; `cargo test` tries the first ones.
+//! The corpus of `fuzz/`, replayed, and cases that a seeded generator makes of it: none may panic. `make fuzz`, a part
+//! of `make test`, optimises a little and tries a million of them; `cargo test` tries the first ones.
 
 use std::env;
 use std::fs;
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-/// How many cases of each target are tried, unless this variable says so.
+/// The number of cases of each target, unless this variable says otherwise.
 const CASES: usize = 2000;
 const VARIABLE: &str = "RUNNER_FUZZ";
 const SEED: u64 = 20_040_217;
 
-/// What is put in between.
+/// Texts that are inserted.
 const PIECES: &str = "( ) [ ] { } ' \" ''' \\ # , : = == ** // % << . * - ~ lambda for in if else not and or is f' r' b' {a !r :>9 0x 1_0 1e9 \
                       %define&a&b %include $a ${a} $(A) $$ Command&serve PidFile&x \
                       [Load&Settings&From] \r\n &\n rem ä 😀 range( sorted( .format( .join( None x 10**9 9999999999";
 
 /// The corpus of a target.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
-    // What is laid out are files.
+    // `format` uses the corpus of `file`.
     let folder = match target {
         "format" => "file",
         other => other,
@@ -50,7 +50,7 @@ fn below(state: &mut u64, end: usize) -> usize {
     usize::try_from(next(state) % end.max(1) as u64).expect("less than a usize")
 }
 
-/// A case made of the corpus: parts of two, with changes.
+/// A case made of parts of two files of the corpus, with changes.
 fn changed(corpus: &[Vec<u8>], state: &mut u64) -> Vec<u8> {
     let pieces: Vec<&str> = PIECES.split(' ').collect();
     let mut case = corpus[below(state, corpus.len())].clone();

@@ -1,6 +1,6 @@
-//! One application, every gateway: the same bodies, and the same environ where CGI defines it.
+//! One application behind every gateway: the same bodies, and the same environ where CGI defines it.
 //!
-//! FastCGI is spoken by `cgi-fcgi`, which knows nothing of our codec.
+//! `cgi-fcgi` sends the FastCGI requests, so that the codec is not tested against itself.
 
 mod support;
 
@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use support::http::{self, Address, Reply};
 use support::{Folder, Program, Server, free_port, project};
 
-/// A way in.
+/// A gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gateway {
     HttpTcp,
@@ -36,7 +36,7 @@ const GATEWAYS: [Gateway; 8] = [
     Gateway::CgiDescriptor,
 ];
 
-/// A request, whatever way it goes.
+/// A request, the same for each gateway.
 struct Request {
     method: &'static str,
     path: &'static str,
@@ -57,7 +57,7 @@ fn get(path: &'static str, decoded: &'static str) -> Request {
     }
 }
 
-/// An application behind a gateway, ready to be asked.
+/// An application behind a gateway, ready for requests.
 struct Behind {
     folder: Folder,
     application: &'static str,
@@ -277,7 +277,7 @@ fn the_flask_example_gives_the_same_pages() {
                 request.method, request.path
             );
             assert_eq!(reply.status, *status, "{context}");
-            // What it says of a redirection is for people without a browser.
+            // The body of a redirection is only for browsers that do not follow it.
             if *status != 303 {
                 assert_eq!(reply.text(), *body, "{context}");
             }
@@ -293,7 +293,7 @@ fn the_flask_example_gives_the_same_pages() {
     }
 }
 
-/// What a gateway may say differently: who it is, where it listens, who asked.
+/// Variables that differ between gateways: the server's name, its address, the client.
 const ITS_OWN: [&str; 9] = [
     "GATEWAY_INTERFACE",
     "REMOTE_ADDR",
@@ -306,7 +306,7 @@ const ITS_OWN: [&str; 9] = [
     "wsgi.run_once",
 ];
 
-/// What is in the environment of this test's programs, and so of a CGI program.
+/// The environment of this test's programs, which a CGI program inherits.
 const INHERITED: [&str; 8] = [
     "HOME",
     "LANG",

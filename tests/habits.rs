@@ -1,6 +1,6 @@
-//! What applications and their libraries do to their own process (patch it, wrap it, limit it, tidy it up) is their own
-//! affair: requests are answered, workers are replaced, and the server stops. `tests/habits.txt` has them. Nor does a log
-//! matter that cannot be written.
+//! Whatever applications and their libraries do to their own process (patch it, wrap it, limit it, tidy it up):
+//! requests are answered, workers are replaced, and the server stops. `tests/habits.txt` lists these habits. A log that
+//! cannot be written does no harm, either.
 
 mod support;
 
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Waits};
 use support::{Address, Folder, Server, free_port, project};
 
-/// How many servers at a time: they mostly wait.
+/// The number of servers at a time: they mostly wait.
 const SIDE_BY_SIDE: usize = 3;
 
 struct Habit {
@@ -20,13 +20,13 @@ struct Habit {
     is_late: bool,
 }
 
-/// The habits of a kind (`python`, `libraries`), each once for each time that it may be followed.
+/// The habits of a kind (`python`, `libraries`), once for each moment at which an application may do it.
 fn habits(kind: &str) -> Vec<Habit> {
     let text = fs::read_to_string(project("tests/habits.txt")).expect("the file of habits");
     let mut habits = Vec::new();
     for case in text.split("\n== ").skip(1) {
         let (heading, source) = case.split_once('\n').expect("what is done");
-        // A remark on the next case stands behind a blank line.
+        // A remark on the next case follows a blank line.
         let source = source.split("\n\n").next().expect("what is done");
         let (when, its) = heading.split_once(' ').expect("when, and of what kind");
         let times: &[bool] = match when {
@@ -46,7 +46,7 @@ fn habits(kind: &str) -> Vec<Habit> {
     habits
 }
 
-/// Asks until a second worker has taken the place of the first, in every way that leads through another part of a worker.
+/// Sends requests until a second worker has replaced the first; each request takes another path through a worker.
 #[track_caller]
 fn serves(habit: &Habit, python: &str) {
     let settings = format!(
@@ -119,7 +119,7 @@ fn all_serve(habits: &[Habit], python: &str) {
     thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                // All of those that fail are told, not the first alone.
+                // All failures are shown, not only the first.
                 while let Some(habit) = habits.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let tried = catch_unwind(AssertUnwindSafe(|| serves(habit, python)));
                     failed.fetch_add(usize::from(tried.is_err()), Ordering::Relaxed);
@@ -194,7 +194,7 @@ fn what_was_not_written_to_the_log_is_counted_and_said_once_there_is_room() {
         // Each has three lines.
         assert_eq!(server.get("/say").status, 200);
     }
-    // The traceback is one piece of our own.
+    // The server writes the traceback in one piece.
     assert_eq!(server.get("/raise").status, 500);
     let before = server.folder().read("log");
     assert!(!before.contains("said to"), "{before}");
@@ -222,7 +222,7 @@ fn what_was_not_written_to_the_log_is_counted_and_said_once_there_is_room() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// The reader of a pipe may have stopped for a while, or have gone.
+/// The reader of a pipe may have paused, or gone.
 #[test]
 fn a_log_that_nobody_reads_costs_no_request() {
     for reader in ["{ read -r go <gate; cat >/dev/null; }", "true"] {
@@ -237,7 +237,7 @@ fn a_log_that_nobody_reads_costs_no_request() {
             .program("sh", ["-c", &line])
             .start_at(Address::port(port));
         let pid = server.get("/").ok();
-        // They are more than a pipe holds.
+        // More lines than a pipe holds.
         for _ in 0..400 {
             assert_eq!(server.get("/raise").status, 500, "{reader}");
         }
@@ -247,7 +247,7 @@ fn a_log_that_nobody_reads_costs_no_request() {
     }
 }
 
-/// As recipes for daemons do. Nothing can be served from then on; the log says so.
+/// Recipes for daemons close all descriptors. The worker can serve nothing afterwards; the log says so.
 #[test]
 fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
     const CLOSES: &str = "import os; os.closerange(3, 1 << 16)";
@@ -265,7 +265,7 @@ fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
     let program = folder.runner(serve).env("HABIT", CLOSES);
     let server = program.env("HABIT_LATE", "1").start();
     for _ in 0..5 {
-        // Runner may see that the line is closed before the answer is there.
+        // The server may see that the lane is closed before the response has arrived.
         let status = server.get("/").status;
         assert!([200, 502].contains(&status), "{status}\n{}", server.log());
     }
@@ -309,7 +309,8 @@ except OSError:
     assert!(!outcome.stderr.contains("Traceback"), "{outcome:#?}");
 }
 
-/// An alarm that was set for a request, and comes when that is over, raises its exception in the midst of our own code.
+/// An alarm that was set for a request, and fires after its end, raises its exception within the server's own Python
+/// code.
 #[test]
 fn an_exception_that_comes_between_requests_is_said_and_costs_none() {
     const LATE: &str = "\
@@ -348,8 +349,8 @@ signal.signal(signal.SIGUSR2, late)
     }
 }
 
-/// An application that puts all signals back to what they do by themselves does not expose its worker to those of a terminal
-/// or a service manager, which are the server's to act on.
+/// An application that resets all signal handlers does not expose its worker to the signals of a terminal or a service
+/// manager, which are for the server.
 #[test]
 fn a_worker_is_not_ended_by_signals_that_are_meant_for_the_server() {
     const RESETS: &str = "\

@@ -1,6 +1,6 @@
-//! One gateway after the other on the same socket, under load: nobody notices but by the answers.
+//! One gateway after the other on the same socket, under load: clients notice nothing but the new answers.
 //!
-//! The gateways are in the test's own process, so that what is tested is how they end, whoever tells them to.
+//! The gateways are in the test's own process, so that the test covers how they end, whatever makes them end.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -24,13 +24,13 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How often the next one takes over.
+/// How often the next gateway takes over.
 const TIMES: usize = 5;
 
-/// How many answers each version gives before the next one takes over.
+/// The number of responses of each version before the next one takes over.
 const MANY: u64 = 300;
 
-/// Says which version it is.
+/// Answers with its version.
 struct Version(usize);
 
 impl Version {
@@ -42,7 +42,7 @@ impl Version {
 impl Application for Version {
     fn respond(&self, _: Request) -> Pending<'_, Response> {
         Box::pin(async {
-            // Other requests come in between.
+            // Other requests arrive in between.
             tokio::task::yield_now().await;
             Response {
                 status: StatusCode::OK,
@@ -54,7 +54,7 @@ impl Application for Version {
     }
 }
 
-/// What speaks to clients.
+/// The kinds of gateway.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     Http,
@@ -98,7 +98,7 @@ impl Gateway {
         }
     }
 
-    /// Gives way to the next version, and ends.
+    /// Hands over to the next version, and ends.
     fn succeeded(
         self,
         protocol: Protocol,
@@ -113,14 +113,14 @@ impl Gateway {
     }
 }
 
-/// Runs a test beside the event loop of the gateways, which it may then wait for.
+/// Runs a test beside the gateways' event loop, so that the test may block.
 fn beside_gateways(test: impl FnOnce() + Send + 'static) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let tested = runtime.spawn_blocking(test);
     runtime.block_on(tested).unwrap();
 }
 
-/// All the while one version takes over from another, every request is answered, in the end by the last version only.
+/// While one version takes over from another, every request is answered, at last only by the new version.
 fn succession(protocol: Protocol, url: &SocketUrl, socket: OwnedFd, manner: Manner, load: Load) {
     let listener = Listener::take_over(url, vec![socket]).unwrap();
     let mut gateway = Gateway::start(protocol, listener, 0);
@@ -153,8 +153,8 @@ fn http_clients_notice_nothing() {
     });
 }
 
-/// nginx sends a request again if its connection turns out to be closed, but not one that may change something:
-/// then only a successor that gets the connections, too, loses none.
+/// nginx repeats a request if its connection turns out to be closed, but not if the request may change something: only
+/// a successor that gets the connections as well loses none.
 #[test]
 fn nginx_that_keeps_its_fastcgi_connections_notices_nothing() {
     beside_gateways(|| {
@@ -163,7 +163,8 @@ fn nginx_that_keeps_its_fastcgi_connections_notices_nothing() {
             let port = free_port();
             let path = folder.path("run/socket");
             let socket = UnixListener::bind(&path).unwrap();
-            // Who stops for good removes the file that it has made; one that a process manager has made stays.
+            // A gateway that stops for good removes the socket file that it made; a file that a process manager made
+            // stays.
             let url = match manner {
                 Manner::HandOver => format!("unix:{}", path.display()),
                 Manner::Drain | Manner::Retire => "fd.socket:stdin".to_owned(),
@@ -184,7 +185,7 @@ fn nginx_that_keeps_its_fastcgi_connections_notices_nothing() {
     });
 }
 
-/// Whoever hands over says of each socket where it listens: that is compared with where it does.
+/// A hand-over names the address of each socket, which is compared with the socket's own.
 #[test]
 fn sockets_that_are_handed_over_are_what_they_are_said_to_be() {
     let folder = Folder::new();
@@ -248,7 +249,7 @@ fn sockets_that_are_handed_over_are_what_they_are_said_to_be() {
     }
 }
 
-/// Of two servers of one path, the one that ends never takes away the file of the one that begins.
+/// Of two servers with the same path, the one that ends never removes the file of the one that begins.
 #[test]
 fn one_that_ends_leaves_the_socket_of_one_that_begins_in_the_same_instant() {
     let folder = Folder::new();

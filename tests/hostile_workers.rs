@@ -1,5 +1,5 @@
-//! Whatever a worker writes into its ring, onto its lane or into its pipe of tokens: it costs its own requests at most.
-//! The master goes on, bounded in time and memory, and ends when told to.
+//! A worker may write anything into its ring, its lane or its pipe of tokens: it costs at most its own requests. The
+//! master continues in bounded time and memory, and stops when told to.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::fs;
 use support::http::Waits;
 use support::{Folder, Server, project};
 
-/// The habits of the application, as it lists them.
+/// The application's list of its bad habits.
 fn habits() -> Vec<String> {
     let source = fs::read_to_string(project("tests/apps/hostile.py")).expect("the application");
     let (_, table) = source.split_once("HABITS = {\n").expect("the table");
@@ -35,7 +35,7 @@ max = 2
         .start()
 }
 
-/// The memory that the master has ever taken, in KiB.
+/// The peak memory of the master, in KiB.
 fn most_memory(server: &Server) -> u64 {
     let status = fs::read_to_string(format!(
         "/proc/{}/status",
@@ -67,7 +67,7 @@ fn a_worker_that_makes_no_sense_costs_no_more_than_itself() {
             reply.status,
             server.log()
         );
-        // The next ones may still come to the worker that is about to be found out.
+        // The next requests may still go to the worker whose fault is about to be found.
         let mut waits = Waits::new();
         let mut in_a_row = 0;
         while in_a_row < 5 {

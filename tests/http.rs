@@ -1,8 +1,8 @@
-//! The HTTP gateway, spoken to over real sockets, in the case files of `tests/http/`.
+//! The HTTP gateway over real sockets, by the case files of `tests/http/`.
 //!
-//! A case is `=== name`, the request, `---`, the answer, and `--- open` or `--- closed` for what becomes of
-//! the connection. Lines end in CR LF on the wire, unless they end in `\`, which stands for nothing at all.
-//! `\r`, `\n`, `\\` and `\x00` are what they are in Rust. `date` fields are left out.
+//! A case is `=== name`, the request, `---`, the response, and `--- open` or `--- closed` for the state of the
+//! connection afterwards. Lines end with CR LF on the wire, unless they end with `\`, which is removed.
+//! `\r`, `\n`, `\\` and `\x00` mean what they mean in Rust. `date` fields are left out.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 #[path = "support/mirror.rs"]
 mod support;
 
-/// A case file's lines as they go over the wire.
+/// The lines of a case file as they are sent.
 fn on_the_wire(lines: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in lines {
@@ -81,7 +81,7 @@ async fn run_cases(file: &str) {
         stream.write_all(&request).await.unwrap();
         let received = match end {
             "--- open" => {
-                // The connection is good for another request.
+                // The connection can be used for another request.
                 say(
                     &mut stream,
                     "GET /bytes/none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
@@ -129,8 +129,8 @@ async fn responses() {
     run_cases("responses.txt").await;
 }
 
-/// Which bytes a target may have as they are: those that others (nginx, gunicorn, waitress) let through, too. What is not
-/// is answered, and the log says which byte it was.
+/// The bytes that a target may have unencoded: those that nginx, gunicorn and waitress accept as well. Any other byte
+/// is refused, and the log names it.
 #[tokio::test]
 async fn each_byte_of_a_target_reaches_the_application_or_is_refused() {
     let server = Server::start(HttpOptions::default());
@@ -147,7 +147,7 @@ async fn each_byte_of_a_target_reaches_the_application_or_is_refused() {
             stream.write_all(&request).await.unwrap();
             let received = until_end(&mut stream).await;
             let before = before.trim_start_matches("http://localhost");
-            // A mark for a place in the page, and what is behind it, is none of a server's business.
+            // A fragment is not sent to the application.
             let target = match byte {
                 b'#' => before.to_owned(),
                 _ => format!("{before}{}{behind}", byte.escape_ascii()),

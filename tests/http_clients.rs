@@ -114,7 +114,7 @@ async fn a_body_that_cannot_be_kept_is_our_trouble() {
     );
 }
 
-/// The client sends all of what is refused before it reads, as simple ones do.
+/// Simple clients send all of a refused request before they read.
 #[tokio::test]
 async fn a_refusal_reaches_a_client_that_goes_on_sending() {
     let server = Server::start(HttpOptions {
@@ -250,7 +250,7 @@ async fn a_client_that_goes_away_is_worked_for_no_longer() {
     in_time(server.mirror.gone.notified()).await;
 }
 
-/// Whatever it has sent besides: a body, however it comes, and empty lines.
+/// Whatever else it has sent: a body in any form, and empty lines.
 #[tokio::test]
 async fn a_client_that_goes_away_is_noticed_whatever_it_has_sent() {
     let server = Server::start(HttpOptions::default());
@@ -265,7 +265,7 @@ async fn a_client_that_goes_away_is_noticed_whatever_it_has_sent() {
         let mut stream = server.connect().await;
         tokio::select! {
             () = say(&mut stream, &sent) => in_time(server.mirror.waiting.notified()).await,
-            // It need not take all of it.
+            // The server need not take all of it.
             () = in_time(server.mirror.waiting.notified()) => {}
         }
         drop(stream);
@@ -293,7 +293,7 @@ async fn the_application_may_do_something_after_its_last_block() {
         .ask("GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await;
     assert!(received.ends_with("\r\n\r\none"), "{received}");
-    // It still has somebody to talk to.
+    // The client can still receive.
     server.mirror.go_on.notify_one();
     in_time(server.mirror.waiting.notified()).await;
 }
@@ -330,7 +330,8 @@ fn crowded() -> Server {
     })
 }
 
-/// Those for which we wait go, the longest idle one first: idle ones, ones in the middle of a head or of a body.
+/// Connections for which the server waits are closed, the one idle longest first: idle ones, and those in the middle of
+/// a head or a body.
 #[tokio::test]
 async fn the_longest_idle_connection_makes_room_for_a_new_one() {
     let cases = [
@@ -361,13 +362,14 @@ async fn the_longest_idle_connection_makes_room_for_a_new_one() {
         let received = until_end(&mut longest).await;
         assert!(received.starts_with(end), "{first:?}: {received}");
         assert_eq!(received.is_empty(), end.is_empty(), "{first:?}: {received}");
-        // Nobody else had to go.
+        // No other connection was closed.
         say(&mut other, GET).await;
         until(&mut other, "no body").await;
     }
 }
 
-/// And nobody is given up for them: an answer says that its connection closes, so that others get their turn.
+/// Busy connections are not closed for new ones: their responses say that the connection closes, so that others get
+/// their turn.
 #[tokio::test]
 async fn new_connections_wait_while_all_are_at_work() {
     let server = crowded();
@@ -380,7 +382,7 @@ async fn new_connections_wait_while_all_are_at_work() {
     }
     let mut new = server.connect().await;
     say(&mut new, GET).await;
-    // Unless there may be more by now.
+    // Unless the limit is higher by now.
     server
         .options
         .send_modify(|options| options.connections = 3);
@@ -392,7 +394,7 @@ async fn new_connections_wait_while_all_are_at_work() {
     let mut new = server.connect().await;
     say(&mut new, GET).await;
     server.mirror.go_on.notify_one();
-    // Only one of them has ended, and this is in its place.
+    // Only one of them has ended, and this one has taken its place.
     let received = until(&mut new, "no body").await;
     assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{received}");
     server.mirror.go_on.notify_one();

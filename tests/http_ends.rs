@@ -1,5 +1,5 @@
-//! How connections of the HTTP gateway end: because it is told to stop, or because a client says that it has no more to
-//! say. No request is lost, and no answer.
+//! How connections of the HTTP gateway end: because the server stops, or because the client closes its side. No request
+//! and no response is lost.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
     in_time(server.task).await.unwrap();
 }
 
-/// It is not told in the same breath that the connection is kept.
+/// The same response does not announce that the connection is kept.
 #[tokio::test]
 async fn a_client_of_http_1_0_is_told_of_the_end_too() {
     let server = Server::start(HttpOptions::default());
@@ -56,7 +56,7 @@ async fn a_client_of_http_1_0_is_told_of_the_end_too() {
     assert_eq!(until_end(&mut client).await, expected);
 }
 
-/// On a connection that was idle, on one that nobody had accepted yet, and in the middle of a head.
+/// On an idle connection, on one that was not accepted yet, and in the middle of a head.
 #[tokio::test]
 async fn what_is_on_its_way_at_a_stop_is_answered() {
     for manner in [Manner::Drain, Manner::Retire, Manner::HandOver] {
@@ -111,7 +111,7 @@ async fn an_idle_connection_is_kept_for_one_more_request_when_somebody_else_serv
     }
 }
 
-/// What a client has sent beyond the last request must not take the answer away by a reset.
+/// Bytes that a client has sent after its last request must not reset the connection and so destroy the response.
 #[tokio::test]
 async fn the_last_answer_arrives_whatever_else_was_sent() {
     let server = Server::start(HttpOptions::default());
@@ -125,7 +125,7 @@ async fn the_last_answer_arrives_whatever_else_was_sent() {
     assert_eq!(received, WAITED);
 }
 
-/// Whatever a client owes us: at other times it would be waited for as long as half a minute, or a minute.
+/// Incomplete requests: outside of a stop, the server would wait for them for half a minute or a minute.
 #[tokio::test]
 async fn a_stop_waits_for_no_client_that_owes_something() {
     const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
@@ -187,10 +187,10 @@ async fn a_stop_waits_for_no_client_that_owes_something() {
         say(&mut client, sent).await;
         clients.push((state, end, client));
     }
-    // One takes nothing of its response, of which there is no end.
+    // One client takes nothing of its endless response.
     let mut deaf = server.connect().await;
     say(&mut deaf, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    // All of that has come in by the time that another one has come and gone.
+    // All of that has arrived by the time that another connection has come and gone.
     server.ask("GET / HTTP/1.0\r\n\r\n").await;
     let _waiting = server.connect().await;
     server.stop.begin(Manner::Drain);
@@ -202,7 +202,8 @@ async fn a_stop_waits_for_no_client_that_owes_something() {
     in_time(server.task).await.unwrap();
 }
 
-/// Its successor, which has the same socket, has the same file, too; here there is none, and nobody serves there.
+/// A successor that has the same socket has the same file as well; here there is none, and the address is no longer
+/// served.
 #[tokio::test]
 async fn the_file_of_a_unix_socket_is_removed_where_nobody_has_taken_it_over() {
     for manner in [Manner::Drain, Manner::Retire, Manner::HandOver] {
@@ -237,7 +238,7 @@ async fn new_options_hold_for_new_connections() {
     assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
 }
 
-/// Over TCP the system cannot tell it from a client that has gone away, but a moment later.
+/// Over TCP the system shows the difference to a client that has gone away only a moment later.
 #[tokio::test]
 async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
     let server = Server::start(HttpOptions::default());
@@ -251,7 +252,7 @@ async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
     let received = until_end(&mut client).await;
     assert!(received.ends_with("waited"), "{received}");
 
-    // Each of many has its time.
+    // Each of many requests has its time.
     let mut client = server.connect().await;
     say(&mut client, &format!("{WAIT}{WAIT}{GET}G")).await;
     in_time(server.mirror.waiting.notified()).await;
@@ -275,7 +276,7 @@ async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
     }
 }
 
-/// What it has sent of a next request does not hide that it has gone.
+/// The beginning of another request does not hide that the client has gone.
 #[tokio::test]
 async fn nobody_works_for_a_client_that_has_gone() {
     let later = WAIT.replace("/wait", "/later");
@@ -294,7 +295,7 @@ async fn nobody_works_for_a_client_that_has_gone() {
     }
 }
 
-/// Closes a connection on which a request is worked on, and waits until that has an end.
+/// Closes a connection while its request is worked on, and waits until the request ends.
 async fn has_gone(is_tcp: bool, request: String, rest: String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let socket = folder.path().join("socket");
@@ -310,7 +311,7 @@ async fn has_gone(is_tcp: bool, request: String, rest: String) {
         say(&mut client, &said).await;
         in_time(mirror.waiting.notified()).await;
         if request.contains("/later") {
-            // With something unread, the end would be a reset.
+            // Unread bytes would turn the close into a reset.
             until(&mut client, "now").await;
         }
     } else {
@@ -328,7 +329,7 @@ async fn has_gone(is_tcp: bool, request: String, rest: String) {
     assert!(ended.is_ok(), "{is_tcp} {request}{rest:.10}");
 }
 
-/// However slowly it takes the rest.
+/// However slowly the client takes the rest.
 #[tokio::test]
 async fn an_answer_is_finished_for_a_client_that_has_no_more_to_say() {
     let server = Server::start(HttpOptions::default());
@@ -338,7 +339,7 @@ async fn an_answer_is_finished_for_a_client_that_has_no_more_to_say() {
         say(&mut client, &said).await;
         client.readable().await.unwrap();
         client.shutdown().await.unwrap();
-        // In the meantime, three are given up for which nothing comes, one after the other.
+        // Meanwhile, three connections without progress are given up, one after the other.
         for _ in 0..3 {
             let mut other = server.connect().await;
             say(&mut other, &format!("{WAIT}G")).await;
@@ -346,7 +347,7 @@ async fn an_answer_is_finished_for_a_client_that_has_no_more_to_say() {
             other.shutdown().await.unwrap();
             in_time(server.mirror.given_up.notified()).await;
         }
-        // More than any socket has room for.
+        // More than any socket buffer holds.
         let mut part = vec![0; 64 * 1024 * 1024];
         in_time(client.read_exact(&mut part)).await.unwrap();
         drop(client);
@@ -354,7 +355,7 @@ async fn an_answer_is_finished_for_a_client_that_has_no_more_to_say() {
     }
 }
 
-/// A byte now and then is not enough for ever.
+/// A byte now and then is not enough in the long run.
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_not_waited_for() {
     let server = Server::start(HttpOptions {
@@ -382,7 +383,7 @@ async fn a_body_that_comes_too_slowly_is_not_waited_for() {
     );
 }
 
-/// The client goes on taking something now and then, and is never without progress for long.
+/// A client that takes something now and then, and is never without progress for long.
 #[tokio::test]
 async fn a_response_that_is_taken_too_slowly_is_not_waited_for() {
     let server = Server::start(HttpOptions {
@@ -408,7 +409,7 @@ async fn a_response_that_is_taken_too_slowly_is_not_waited_for() {
     }
 }
 
-/// What a socket has room for, and a client takes out of it without hurry, is progress, too.
+/// Bytes that a socket buffer takes up, and that a client slowly reads from it, are progress, too.
 #[tokio::test]
 async fn a_response_that_is_taken_without_a_pause_is_waited_for() {
     let server = Server::start(HttpOptions {
@@ -427,13 +428,13 @@ async fn a_response_that_is_taken_without_a_pause_is_waited_for() {
             _ = beat.tick() => assert!(in_time(client.read(&mut part)).await.unwrap() > 0),
         }
     }
-    // Nobody takes anything any more. With a regular end, the system would keep what is left for many minutes.
+    // The client takes nothing more. After a regular close, the system would keep the rest for many minutes.
     in_time(gone).await;
     let end = in_time(client.read_to_end(&mut part)).await.unwrap_err();
     assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
-/// A listener that nobody accepts from stands for a successor.
+/// A listener that does not accept stands for a successor.
 #[tokio::test]
 async fn sockets_are_taken_over_with_their_address() {
     use runner::gateway::socket::listener::Listener;

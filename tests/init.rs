@@ -1,4 +1,4 @@
-//! `init`: what it finds, what it writes, and that what it writes runs.
+//! `init`: what it finds, what it writes, and that the written file runs.
 
 mod support;
 
@@ -13,7 +13,7 @@ def application(environ, start_response):
     return [b'hello']
 ";
 
-/// What is written beside [`HELLO`] as `hello.py`, and another application.
+/// The file for [`HELLO`] as `hello.py` and another application.
 const FILE: &str = r#"#!/usr/bin/env -S runner runIni
 #
 # Run me: ./app.ini                 on a port of your choice: ./app.ini -p 8000
@@ -33,7 +33,7 @@ max = 4
 threads = 1
 "#;
 
-/// What is written where nothing is found.
+/// The file for a folder without an application.
 const DEMO: &str = r#"#!/usr/bin/env -S runner runIni
 #
 # Shows what comes in, since there is no WSGI application here yet. Put the name of yours into `app`, as in
@@ -49,7 +49,7 @@ app = commands.Alias(command=['serve', 'demo'])
 url = "tcp://localhost:0"
 "#;
 
-/// The file runs, and has the layout that `fmt` gives it.
+/// The file runs, and has the layout of `fmt`.
 #[track_caller]
 fn runs(program: Program, path: &str) -> String {
     let server = program.start();
@@ -93,7 +93,7 @@ run it: './a folder/app.ini'
     assert!(runs(program, "a folder/app.ini").contains("REQUEST_METHOD"));
 }
 
-/// Files, what is served, and what the file must say.
+/// Files, what is served, and what the written file must contain.
 type Case = (
     &'static [(&'static str, &'static str)],
     &'static str,
@@ -202,7 +202,7 @@ fn nothing_is_overwritten() {
 #[test]
 fn the_first_line_works_here() {
     let folder = Folder::new().file("wsgi.py", HELLO);
-    // The kernel looks for a program's interpreter itself, so that a short path is one that works.
+    // The kernel starts the interpreter, so the test needs a path that is short enough.
     let runner = folder.path("runner");
     fs::copy(env!("CARGO_BIN_EXE_runner"), &runner).expect("a copy");
     let init = folder

@@ -18,7 +18,7 @@ fn the_first_argument_is_split_at_spaces_and_the_others_are_kept_whole() {
         // Files with CRLF line ends.
         (&["printf %s|\r", "a\r"], "a\r|"),
         (&["printf %s| a \r", "b"], "a|b|"),
-        // Only a trailing one.
+        // Only at the end.
         (&["printf %s| a\rb"], "a\rb|"),
     ];
     for (arguments, expected) in cases {
@@ -93,7 +93,7 @@ fn the_kernel_runs_a_file_through_it_whatever_its_line_ends() {
     let folder = Folder::new()
         .executable("lf", "#!invoke printf %s|\nanything\n")
         .executable("crlf", "#!invoke printf %s|\r\nanything\r\n");
-    // Linux resolves `#!invoke` against the current directory.
+    // Linux resolves `#!invoke` against the current folder.
     symlink(env!("CARGO_BIN_EXE_invoke"), folder.path("invoke")).unwrap();
     for name in ["./lf", "./crlf"] {
         folder.program(name, ["one", "two words"]).run().is(

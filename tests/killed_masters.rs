@@ -1,4 +1,4 @@
-//! Masters that are killed: nothing outlives them, and nothing complains.
+//! Masters that are killed: no process outlives them, and none complains.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn waiting(server: &Server) -> Connection {
     connection
 }
 
-/// Workers have as long to finish as in an orderly stop.
+/// Workers have as much time to finish as in an orderly stop.
 #[test]
 fn nothing_outlives_its_master() {
     let server = Folder::new()
@@ -36,7 +36,7 @@ fn nothing_outlives_its_master() {
     assert_eq!(server.wait().status, -9);
 }
 
-/// Not even if the master was told things last that it never read, which resets the connection to it.
+/// Not even if the master never read the last messages, which resets the connection to it.
 #[test]
 fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
     let server = Folder::new()
@@ -73,7 +73,7 @@ fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
     assert!(!said.stderr.contains("Traceback"), "{}", said.stderr);
 }
 
-/// A worker leaves without a word, too, where a part of its answer stays unread.
+/// A worker leaves silently, too, if a part of its response stays unread.
 #[test]
 fn an_answer_that_a_killed_master_has_not_read_is_no_error() {
     let source = "\

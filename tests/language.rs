@@ -1,9 +1,9 @@
-//! The configuration language, by cases: `tests/language/*.case` hold what is put in and what comes out.
+//! The configuration language, by cases: `tests/language/*.case` have inputs and results.
 //!
 //! A case is a title (`== title`), its files (each after a line `-- NAME`; the first is read, and may include the
-//! others), a line of dashes, and what is expected: for each line `NAME → REPR` the value of a property as Python would print
-//! it, or the whole rendered diagnostic.
-//! In a file `expressions.case` each line is `EXPRESSION → REPR`, or `EXPRESSION → error: MESSAGE`.
+//! others), a line of dashes, and the expected result: lines `NAME → REPR` with the value of a property as Python would
+//! print it, or the whole rendered diagnostic.
+//! In `expressions.case` each line is `EXPRESSION → REPR`, or `EXPRESSION → error: MESSAGE`.
 
 use std::fmt::Write;
 use std::fs;
@@ -16,7 +16,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/language")
 }
 
-/// Files in a fresh folder, and the first one's path.
+/// Writes files to a fresh folder; returns the first one's path.
 fn written(files: &[(String, String)]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
@@ -36,7 +36,7 @@ fn load(path: &Path) -> Result<Configuration, runner::syntax::Diagnostics> {
     Configuration::load(&[Layer::File(path.to_owned())])
 }
 
-/// What a case gives, in the form in which it is expected.
+/// The result of a case, in the form of the expected result.
 fn outcome(files: &[(String, String)], asked: &[&str]) -> String {
     let (folder, first) = written(files);
     let place = format!("{}/", folder.path().display());
@@ -60,7 +60,7 @@ fn outcome(files: &[(String, String)], asked: &[&str]) -> String {
         .collect()
 }
 
-/// The name that a line of the expectation asks for.
+/// The name in a line of the expected result.
 fn asked(line: &str) -> Option<&str> {
     let name = line.split_once(" → ").map(|(name, _)| name);
     let name = name.or_else(|| line.strip_suffix(" is not set"));
@@ -94,7 +94,7 @@ fn cases() {
                 let text = text.replace("␍", "\r").replace("␉", "\t");
                 files.push((name.to_owned(), text));
             }
-            // `? name` asks for a property whose reading is a mistake.
+            // `? name` asks for a property whose evaluation is a mistake.
             let names: Vec<&str> = expected.lines().filter_map(asked).collect();
             let expected: String = expected
                 .lines()

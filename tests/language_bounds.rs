@@ -1,4 +1,4 @@
-//! Hostile files: whatever they hold, there is an answer, soon and in bounded memory.
+//! Hostile files: whatever they contain, there is an answer, soon and in bounded memory.
 
 use std::fmt::Write;
 use std::fs;
@@ -16,7 +16,7 @@ fn load(path: &Path) -> Result<Configuration, Diagnostics> {
     Configuration::load(&[Layer::File(path.to_owned())])
 }
 
-/// Reads a file with these bytes and every property in it; what it says, drawn.
+/// Reads a file with these bytes and evaluates each property; returns the rendered diagnostics.
 fn read(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("x.ini");
@@ -37,7 +37,7 @@ fn read(bytes: &[u8]) -> String {
     said.replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// The first line of what is said about a file.
+/// The first line of the diagnostics of a file.
 fn first_line(bytes: &[u8]) -> String {
     let started = Instant::now();
     let said = read(bytes);
@@ -99,7 +99,7 @@ fn deep_nests() {
         let text = format!("a = {}1{}\n", open.repeat(10_000), close.repeat(10_000));
         assert_eq!(first_line(text.as_bytes()), deep, "{open}");
     }
-    // As deep as may be is read, in the stack of a test's thread.
+    // The deepest permitted nesting is read, in the stack of a test's thread.
     for (open, close) in [("(", ")"), ("[", "]"), ("[1, (not (-", "))]"), ("{1:", "}")] {
         let count = 190 / open.matches(['(', '[', '{']).count();
         let text = format!("a = {}1{}\n", open.repeat(count), close.repeat(count));
@@ -148,7 +148,7 @@ fn rules_that_wait_for_one_another() {
 
 #[test]
 fn values_that_grow_from_rule_to_rule() {
-    // Each holds the one before it twice: 2^60 elements, if anybody walked through them.
+    // Each value contains the one before it twice: 2^60 elements, if they were visited one by one.
     let mut text = "a00 = [1]\nb00 = [1]\n".to_owned();
     for rule in 1..60 {
         for chain in ["a", "b"] {
@@ -279,7 +279,7 @@ fn options_are_settings_too() {
     );
 }
 
-/// Pieces of files, so that what is put together comes near to what means something.
+/// Parts of files, so that random sequences of them come close to meaningful files.
 fn piece() -> impl Strategy<Value = String> {
     let pieces = [
         "a",

@@ -1,4 +1,5 @@
-//! The tables of the language (settings, functions, names) and its grammars: sorted, documented, their examples true.
+//! The tables of the language (settings, functions, names) and its grammars are sorted and documented, and their
+//! examples are right.
 
 use std::fs;
 use std::path::Path;
@@ -240,7 +241,7 @@ fn a_lookup_is_quick_once_it_is_computed() {
     for _ in 0..10_000 {
         assert!(configuration.get("a.b.c").is_ok());
     }
-    // Far above what it takes, for a busy machine: what is asserted is that nothing is computed again.
+    // Far more than it takes, for a busy machine: the test asserts that nothing is computed twice.
     assert!(
         started.elapsed() < Duration::from_millis(500),
         "{:?}",

@@ -1,10 +1,10 @@
-//! `launch` shows the application in a web browser: the one that `BROWSER` names, with or without a display.
+//! `launch` shows the application in the web browser that `BROWSER` names, with or without a display.
 
 mod support;
 
 use support::{Folder, Server, Waits, project, python};
 
-/// A browser that takes a picture. It says what it was asked to show, and when it is done.
+/// A browser that takes a screenshot. It tells its arguments, and when it is done.
 const BROWSER: &str = r#"#!/bin/sh
 echo "$1" >shown
 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir=profile \
@@ -12,7 +12,7 @@ chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-da
 echo done >done
 "#;
 
-/// Waits until a file is there. Its arrival is no event that could be waited for.
+/// Waits until a file exists, which the system announces by no event here.
 #[track_caller]
 fn wait_for(server: &Server, name: &str) -> String {
     let mut waits = Waits::new();
@@ -32,7 +32,7 @@ fn a_browser_shows_the_page() {
         .env("PYTHONPATH", folder.path("hello"))
         .env("BROWSER", folder.path("browser"))
         .start();
-    // The host is the one that was configured, not what a resolver makes of it.
+    // The host is the configured one, not a resolver's result.
     assert!(
         server.url().starts_with("http://localhost:"),
         "{}",
@@ -50,7 +50,7 @@ fn a_browser_shows_the_page() {
         .strip_prefix("800x400, first (253, 246, 227), ")
         .and_then(|rest| rest.strip_suffix(" colours\n"))
         .unwrap_or_else(|| panic!("not the page: {said}"));
-    // The edges of letters have many.
+    // Anti-aliased letters have many colours.
     assert!(colours.parse::<u32>().expect("a number") > 20, "{said}");
 
     let outcome = server.stop();
@@ -76,7 +76,7 @@ fn without_a_browser_the_address_is_printed() {
         "{outcome:#?}"
     );
 
-    // A browser that is not there is no reason not to serve.
+    // A missing browser does not prevent serving.
     let server = folder
         .runner(["launch", "demo"])
         .env("BROWSER", "no-such-browser")

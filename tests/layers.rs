@@ -1,4 +1,4 @@
-//! The layers of configuration, the file that is run, and `graph`, which shows what comes of them.
+//! The layers of configuration, the file that runs, and `graph`, which shows the result.
 
 mod support;
 
@@ -9,7 +9,7 @@ fn defines_x(command: &str) -> String {
     format!("[peak.running.shortcuts]\nx = commands.Alias(command=['{command}'])\n")
 }
 
-/// What is needed to mend a file does not need it to be whole.
+/// Commands that help to mend a file do not need a correct file.
 #[test]
 fn a_broken_file_of_ones_own_does_not_stop_what_reads_no_settings() {
     let folder = Folder::new()
@@ -22,7 +22,7 @@ fn a_broken_file_of_ones_own_does_not_stop_what_reads_no_settings() {
     assert_eq!(folder.runner(["true"]).run().status, 1);
 }
 
-/// A pipe is a file like any other as long as somebody writes into it.
+/// A pipe is a file like any other as long as a process writes to it.
 #[test]
 fn a_pipe_without_a_writer_is_not_waited_for() {
     let folder = Folder::new().file("names.ini", defines_x("false"));
@@ -56,7 +56,7 @@ fn later_layers_win() {
         .runner(["-c", "empty.ini", "x"])
         .run()
         .is(1, "", "");
-    // PEAK_CONFIG over it, the later file over the earlier one; empty parts are skipped.
+    // `PEAK_CONFIG` over it, a later file over an earlier one; empty parts are skipped.
     let listed = [
         ("true.ini", 0),
         ("true.ini:false.ini", 1),
@@ -74,7 +74,7 @@ fn later_layers_win() {
             .run()
             .is(status, "", "");
     }
-    // `-c` over that, in their order.
+    // `-c` over that, in order.
     let given = [
         (&["-c", "true.ini", "x"][..], 0),
         (&["-c", "true.ini", "--config=false.ini", "x"], 1),
@@ -328,7 +328,7 @@ fn wrong_usage_in_an_alias_is_shown_in_its_file() {
         folder.runner(["runIni", "app.ini"]).run().is(1, "", &shown);
         folder.runner(["graph", "app.ini"]).run().is(1, "", &shown);
     }
-    // What is typed behind an alias is still wrong usage, and an alias is whole with what is typed.
+    // Words on the command line after an alias can still be wrong usage, and can complete an alias.
     let folder = Folder::new().file("app.ini", "app = commands.Alias(command=['serve'])\n");
     assert_eq!(folder.runner(["runIni", "app.ini", "-x"]).run().status, 2);
     assert_eq!(folder.runner(["graph", "app.ini", "demo"]).run().status, 0);

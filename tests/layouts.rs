@@ -1,5 +1,5 @@
-//! Every configuration that is shown somewhere, in the examples, README.md, the manual, what `explain` says, has the
-//! layout that `fmt` gives it.
+//! Every configuration that is shown somewhere, in the examples, README.md, the manual and the output of `explain`, has
+//! the layout of `fmt`.
 
 mod support;
 
@@ -11,7 +11,7 @@ use runner::eval::FUNCTIONS;
 use runner::syntax::KEYWORDS;
 use support::{Folder, project};
 
-/// Has `fmt` check files with these names and texts.
+/// Lets `fmt` check files with these names and texts.
 #[track_caller]
 fn are_laid_out(files: &[(String, String)]) {
     let mut folder = Folder::new();
@@ -35,7 +35,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(project(name)).expect("a file of the project")
 }
 
-/// The files of a folder whose names end so, and those of its folders.
+/// The files of a folder and its subfolders whose names end with this.
 fn files(folder: PathBuf, ends: &[&str]) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
     let mut found = Vec::new();
@@ -53,7 +53,7 @@ fn files(folder: PathBuf, ends: &[&str]) -> Vec<PathBuf> {
 #[test]
 fn the_examples() {
     let mut paths = files(project("examples"), &["ini", "conf"]);
-    // Those of other servers are no configuration of ours.
+    // Files of other servers are not in our format.
     paths.retain(|path| !path.starts_with(project("examples/servers")));
     assert!(paths.len() >= 5, "only {paths:?}");
     Folder::new()

@@ -1,4 +1,4 @@
-//! Processes that an application has started end with the worker that has started them, or with the server.
+//! Processes that an application has started end with the worker that started them, or with the server.
 
 mod support;
 
@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::http::Waits;
 use support::{Folder, Server};
 
-/// Starts a process in one of many ways; it says who it is when it is there, and never ends.
+/// Starts a process in one of many ways; the process announces itself and never ends.
 const APPLICATION: &str = r#"
 import multiprocessing, os, signal, subprocess, sys
 
@@ -75,7 +75,7 @@ fn serving(preload: &str) -> Server {
         .start()
 }
 
-/// Has the application start processes, and returns when they are there.
+/// Lets the application start processes, and returns when they have announced themselves.
 fn start(server: &Server, ways: &[&str]) {
     let ready = |log: &str| log.matches("ready\n").count();
     for way in ways {
@@ -85,7 +85,7 @@ fn start(server: &Server, ways: &[&str]) {
     }
 }
 
-/// Waits until a server has so many processes.
+/// Waits until a server has this many processes.
 #[track_caller]
 fn has(server: &Server, count: usize) {
     let mut waits = Waits::new();
@@ -96,7 +96,7 @@ fn has(server: &Server, count: usize) {
 
 #[test]
 fn they_end_with_a_worker_that_is_killed() {
-    // What was only forked, and has a session of its own, cannot be known from what others have started so.
+    // A process that was only forked and has a session of its own cannot be told from other processes.
     let ways = [
         "/program",
         "/session",
@@ -108,7 +108,7 @@ fn they_end_with_a_worker_that_is_killed() {
         let server = serving(preload);
         start(&server, &ways);
         if preload == "'auto'" {
-            // It takes its time.
+            // Its end takes time.
             start(&server, &["/stubborn"]);
         }
         assert_eq!(server.get("/kill").status, 502);
@@ -128,12 +128,12 @@ fn those_of_other_workers_go_on() {
         let programs = all.filter(|(_, line)| is_program(line));
         programs.map(|(pid, _)| pid).collect()
     };
-    // They say that they are there a moment before they are what they are to be.
+    // They announce themselves a moment before they execute their program.
     let mut waits = Waits::new();
     while programs(&server).len() != 8 {
         waits.wait(|| format!("{:#?}\n{}", server.processes(), server.log()));
     }
-    // All of one worker's end, whichever it is that has started them.
+    // All of them belong to one worker, whichever of its processes started them.
     let worker: i32 = server.get("/").ok().parse().expect("a number");
     let worker = Pid::from_raw(worker).expect("a process");
     let group = |pid: &Pid| rustix::process::getpgid(Some(*pid)).ok() == Some(worker);
@@ -163,7 +163,7 @@ fn nothing_is_left_by_a_stop() {
         if preload == "False" {
             start(&server, &["/stubborn"]);
         }
-        // It asserts that nothing is left.
+        // It asserts that no process is left.
         let outcome = server.stop();
         assert_eq!(outcome.status, 0, "{outcome:#?}");
     }
@@ -183,7 +183,7 @@ fn nothing_is_left_of_a_version_that_was_replaced() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// The template sees to that. A worker without one is ended by the system, and cannot.
+/// The template does this. A worker without a template is killed by the system and cannot do it.
 #[test]
 fn the_groups_of_workers_end_with_a_master_that_is_killed() {
     let server = serving("'auto'");

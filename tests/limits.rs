@@ -1,4 +1,4 @@
-//! What workers may use is limited; what `runner` itself may use is not.
+//! The resources of workers are limited; those of `runner` itself are not.
 
 mod support;
 
@@ -69,7 +69,7 @@ fn a_worker_without_processor_time_is_replaced_and_the_log_says_why() {
 
 #[test]
 fn a_limit_above_what_the_system_allows_is_said_and_the_most_is_taken() {
-    // Nobody may have more open files than that.
+    // No process may have a higher limit of open files.
     let server = limited("files = 1_000_000_000");
     let limits = server.get("/limits").ok();
     let files = limits.split(' ').nth(1).expect("five numbers").to_owned();

@@ -1,4 +1,4 @@
-//! Locks and pid files: one holder at a time, whatever was left behind by others.
+//! Locks and pid files: one holder at a time, whatever other processes left behind.
 
 mod support;
 
@@ -29,7 +29,7 @@ fn take(url: &LockUrl) -> Option<Lock> {
     url.try_lock().expect("a lock that can be made")
 }
 
-/// The id of a process that has ended.
+/// The number of a process that has ended.
 fn dead() -> Pid {
     let mut child = Command::new("true").spawn().expect("a program");
     let pid = Pid::from_child(&child);
@@ -72,7 +72,7 @@ fn of_those_that_come_in_the_same_instant_one_gets_it() {
         let folder = Folder::new();
         for round in 0..100 {
             let path = folder.path(format!("{round}"));
-            // What a process that has died left behind, every other time.
+            // Every other time, what a killed process left behind.
             if kind == "shlockfile" && round % 2 == 0 {
                 fs::write(&path, format!("{}\n", dead().as_raw_nonzero())).unwrap();
             }
@@ -83,7 +83,7 @@ fn of_those_that_come_in_the_same_instant_one_gets_it() {
                     scope.spawn(|| {
                         barrier.wait();
                         let held = take(&url);
-                        // Nobody gives it back before all have tried.
+                        // No thread releases it before all have tried.
                         barrier.wait();
                         held.is_some()
                     })
@@ -128,7 +128,7 @@ fn what_others_left_behind() {
     assert_eq!(folder.read("lock"), "my thesis");
 }
 
-/// A master that becomes another user takes its locks before and after that.
+/// A master that changes its user takes its locks before and after that.
 #[test]
 fn what_root_makes_belongs_to_the_owner_of_the_folder() {
     if !rustix::process::geteuid().is_root() {
@@ -142,7 +142,7 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder() {
         let found = fs::metadata(path).expect("a file");
         assert_eq!((found.uid(), found.gid()), (4711, 815), "{kind}");
     }
-    // What is there belongs to whomever it did.
+    // An existing file keeps its owner.
     fs::write(folder.path("old"), "").expect("a file");
     let _held = take(&url("flockfile", &folder.path("old"))).expect("nobody has it");
     assert_eq!(fs::metadata(folder.path("old")).expect("a file").uid(), 0);
@@ -256,8 +256,8 @@ fn a_pid_file_says_who_is_the_master_as_long_as_it_lives() {
         find(&path).unwrap(),
         Found::Running(rustix::process::getpid())
     );
-    // A chain of successors: none removes what is the next one's, although systems give the numbers of files that
-    // are gone to new ones.
+    // A chain of successors: none removes the file of the next, although systems reuse the inode numbers of removed
+    // files.
     let mut old = vec![first];
     for _ in 0..20 {
         old.push(publish(&path));
@@ -270,13 +270,13 @@ fn a_pid_file_says_who_is_the_master_as_long_as_it_lives() {
     drop(old);
     assert_eq!(find(&path).unwrap(), Found::Nothing);
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
-    // What somebody has written into it is not removed with it.
+    // If another process has written into the file, it is not removed.
     let own = publish(&path);
     fs::write(&path, "my thesis").unwrap();
     drop(own);
     assert_eq!(folder.read("app.pid"), "my thesis");
     fs::remove_file(&path).unwrap();
-    // One that is not published leaves nothing either.
+    // A lock file that was not published leaves nothing behind, either.
     drop(PidFile::prepare(&path).unwrap());
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
 }
@@ -291,7 +291,7 @@ fn a_pid_file_that_is_stale() {
         ("\n".to_owned(), Stale::Empty),
         ("\0\0\0\0".to_owned(), Stale::Empty),
         (number(dead), Stale::Ended(dead)),
-        // The number of a process that lives, and is no master.
+        // The number of a living process that is not a master.
         (number(own), Stale::Stranger(own)),
     ] {
         let folder = Folder::new().file("app.pid", &contents);
@@ -302,7 +302,7 @@ fn a_pid_file_that_is_stale() {
     }
 }
 
-/// Somebody's own file, named by mistake, however short it is.
+/// A file of the user, named by mistake, however short it is.
 #[test]
 fn what_is_no_pid_file_is_never_replaced() {
     for contents in [
@@ -331,8 +331,7 @@ fn what_is_no_pid_file_is_never_replaced() {
     }
 }
 
-/// In containers a process has the number of the one before it, and what that one left behind, when it was killed, is still
-/// there.
+/// In containers a process has the same number as the one before it, whose files are still there if it was killed.
 #[test]
 fn what_a_process_with_our_number_left_behind_is_in_nobodys_way() {
     let folder = Folder::new();
@@ -352,7 +351,7 @@ fn what_a_process_with_our_number_left_behind_is_in_nobodys_way() {
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 3000);
 }
 
-/// Whoever can write to a folder can put files there before we do.
+/// Another user who can write to a folder can create files there first.
 #[test]
 fn files_of_other_users_are_not_believed() {
     if !rustix::process::geteuid().is_root() {
@@ -372,7 +371,7 @@ fn files_of_other_users_are_not_believed() {
         let reason = "it belongs to another user (4711)";
         assert!(refused.ends_with(reason), "{kind}: {refused}");
     }
-    // But those of whom the folder belongs to are: root gives him what it makes there.
+    // But files of the folder's owner are trusted: root gives its new files to that owner.
     chown(folder.path(""), Some(4711), None).expect("root can do that");
     assert!(matches!(find(&folder.path("own")), Ok(Found::Stale(_))));
     assert!(take(&url("flockfile", &folder.path("lock"))).is_some());

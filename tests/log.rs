@@ -1,5 +1,5 @@
-//! A log that cannot be written, or that nobody reads, costs no request and holds up no stop; what is missing in it is
-//! counted, and said as soon as there is room.
+//! A log that cannot be written, or is not read, costs no request and delays no stop; missing lines are counted, and
+//! the count is logged as soon as possible.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,7 +12,7 @@ use support::{Address, Folder, Server, Waits};
 
 mod support;
 
-/// A server with an access log, in a folder of its own, started by a line of shell in which `"$@"` is the server.
+/// A server with an access log, in a folder of its own, started by a shell command in which `"$@"` is the server.
 fn serve(folder: &Folder, start: &str) -> Server {
     let folder = folder.clone().file(
         "app.ini",
@@ -23,7 +23,7 @@ fn serve(folder: &Folder, start: &str) -> Server {
     server.start_at(address)
 }
 
-/// Sends requests on one connection, each with a line of more than a kilobyte, and has each answered.
+/// Sends requests on one connection, each with a log line of more than a kilobyte, and waits for each response.
 fn ask(server: &Server, count: usize) {
     let mut connection = Connection::open(server.address());
     let long = "x".repeat(1000);
@@ -34,7 +34,7 @@ fn ask(server: &Server, count: usize) {
     }
 }
 
-/// A pipe with a name. Open for reading alone it has a reader, and the writer learns when that goes.
+/// A named pipe, open for reading only, so that the writer learns when this reader goes.
 struct Pipe(File);
 
 impl Pipe {
@@ -52,7 +52,7 @@ impl Pipe {
         )
     }
 
-    /// Reads until a text has come; gives all that came.
+    /// Reads until a text has arrived; returns everything.
     fn until(&mut self, text: &str) -> String {
         let mut waits = Waits::new();
         let mut read = Vec::new();
@@ -74,7 +74,7 @@ impl Pipe {
 const ONE: &str = "a line is missing here: ";
 const MANY: &str = " lines are missing here: ";
 
-/// How many lines a log says are missing in it.
+/// The number of missing lines that a log reports.
 fn missing(log: &str) -> usize {
     let of = |line: &str| match line.strip_prefix("runner: ") {
         Some(rest) if rest.starts_with(ONE) => 1,
@@ -86,7 +86,7 @@ fn missing(log: &str) -> usize {
     log.lines().map(of).sum()
 }
 
-/// The numbers of the requests of which there is a line.
+/// The numbers of the requests that have a line.
 fn numbers(log: &str) -> Vec<usize> {
     let of = |line: &str| line.split_once("\"GET /")?.1.get(..7)?.parse().ok();
     log.lines().filter_map(of).collect()
@@ -100,7 +100,7 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     let server = serve(&folder, "exec \"$@\" 2>>log");
     let asked = 3000;
     ask(&server, asked);
-    // Whoever reads on finds what there was room for, in order, then how much is missing.
+    // A later reader finds the lines that had room, in order, then the number of the missing ones.
     let mut read = log.until("are missing here: the log was not read\n");
     server.get("/after").ok();
     read.push_str(&log.until("GET /after"));
@@ -111,7 +111,7 @@ fn a_log_that_nobody_reads_holds_up_no_request() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// A worker that leaves or dies cannot say any more what it could not write.
+/// A worker that leaves or dies cannot report the lines that it could not write.
 #[test]
 fn lines_that_a_worker_could_not_write_are_counted_when_it_has_ended() {
     const APPLICATION: &str = "\
@@ -139,7 +139,7 @@ def application(environ, start_response):
     let is_one = |line: &&str| line.ends_with('x') && line.len() == 109;
     let written = read.lines().filter(is_one).count();
     assert!(written > 100, "{written}");
-    // What the server says of the end may have found no room, either.
+    // The lines about the stop may have had no room, either.
     let counted = written + missing(&read);
     assert!([2000, 2001].contains(&counted), "{written}, {counted}");
     assert_eq!(server.stop().status, 0);
@@ -170,7 +170,7 @@ fn a_log_whose_reader_has_gone_holds_up_nothing_and_goes_on_with_the_next_reader
         let read = log.until("GET /after");
         if missing(&read) == 0 {
             eprintln!("TAIL {}", &read[read.len().saturating_sub(600)..]);
-            // All was written only when there was a reader again.
+            // All of it was written when there was a reader again.
             waits.wait(|| read.clone());
             continue;
         }
@@ -194,7 +194,7 @@ fn a_log_on_a_full_disk_holds_up_nothing() {
 fn a_log_that_has_reached_the_largest_size_of_a_file_holds_up_nothing_and_goes_on_once_it_is_emptied()
  {
     let folder = Folder::new();
-    // In blocks of 512 bytes, or of 1024 where the shell is bash.
+    // In blocks of 512 bytes, or of 1024 if the shell is bash.
     let server = serve(&folder, "ulimit -f 4; exec \"$@\" 2>>log");
     ask(&server, 100);
     let mut waits = Waits::new();
@@ -212,7 +212,7 @@ fn a_log_that_has_reached_the_largest_size_of_a_file_holds_up_nothing_and_goes_o
     while !folder.read("log").contains(said) {
         waits.wait(|| format!("found {:?}", folder.read("log")));
     }
-    // The last one was not written whole.
+    // The last line was not written completely.
     let is_whole = |line: &&str| line.contains("GET /") && line.ends_with('s');
     let after = folder.read("log");
     let next = before.lines().filter(is_whole).count() + missing(&after);

@@ -1,4 +1,4 @@
-//! The man pages in `man/` are what `man/*.in` (the prose) and the program's own tables say.
+//! The man pages in `man/` follow from `man/*.in` (the prose) and the program's own tables.
 //!
 //! `RUNNER_UPDATE=1 cargo test --test man` writes them anew.
 
@@ -103,7 +103,7 @@ fn each_key_is_documented() {
     }
 }
 
-/// Everything that a page shows as a file is one, and each setting's example sets it.
+/// Everything that a page shows as a file is correct, and each setting's example sets that setting.
 #[test]
 fn the_examples_are_right() {
     for name in PAGES {
@@ -134,7 +134,7 @@ fn the_examples_are_right() {
     }
 }
 
-/// A man page: its prose, with tables in the places marked for them.
+/// A man page: its prose, with tables at the marked places.
 fn generate(name: &str) -> String {
     let prose = fs::read_to_string(folder().join(format!("{name}.in"))).expect("prose");
     let mut page = format!(".\\\" Generated from {name}.in and the program's tables.\n");
@@ -176,7 +176,7 @@ fn options(command: clap::Command) -> String {
     section[heading..].to_owned()
 }
 
-/// One name of the table.
+/// One command of the table.
 fn command(entry: &Entry) -> String {
     let mut roff = Roff::new();
     roff.control("SS", [format!("{} {}", entry.name, entry.usage).trim_end()]);
@@ -225,7 +225,7 @@ fn key(key: &Key) -> String {
     tagged(tag, &text)
 }
 
-/// What a setting takes, as a word.
+/// The kind of value that a setting takes, as a word.
 fn wanted(kind: SettingKind) -> String {
     let words = kind.wanted();
     let words = words.replace('`', "");
@@ -257,7 +257,7 @@ fn tagged(tag: Vec<Inline>, text: &str) -> String {
     roff.to_roff()
 }
 
-/// A name as it stands in a page.
+/// A name as it is written in a page.
 fn escaped(name: &str) -> String {
     name.replace('-', "\\-")
 }

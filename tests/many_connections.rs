@@ -1,5 +1,5 @@
 //! From one connection to thousands, quick and slow applications, one worker and several, by HTTP and FastCGI: every
-//! request is answered, once, by its own answer; and afterwards the server still answers, and nothing waits.
+//! request gets its own response, once, and afterwards the server still answers and nothing waits.
 
 mod support;
 
@@ -20,7 +20,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Connections at a time.
+/// The number of connections at a time.
 const CONNECTIONS: [usize; 5] = [1, 64, 256, 1024, 3000];
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -35,7 +35,7 @@ async fn connect(address: &Address) -> Box<dyn Stream> {
                 .expect("connected"),
         ),
         Address::Unix(path) => loop {
-            // Where the backlog is full, a Unix socket says so at once.
+            // If the backlog is full, connecting to a Unix socket fails at once.
             match UnixStream::connect(path).await {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     tokio::task::yield_now().await;
@@ -74,7 +74,7 @@ impl Gateway {
         records
     }
 
-    /// Status line, or what stands for it, and body of a response, if all of it is there.
+    /// The status line (or its equivalent) and the body of a response, if it is complete.
     fn response(self, received: &mut BytesMut, so_far: &mut String) -> Option<(String, String)> {
         match self {
             Self::Http => {
@@ -113,12 +113,13 @@ impl Gateway {
 struct Clients {
     address: Address,
     gateway: Gateway,
-    /// The number of the next request: no two are the same.
+    /// The number of the next request; all numbers differ.
     next: Arc<AtomicU64>,
 }
 
 impl Clients {
-    /// So many connections at a time, each with so many requests one after another; how often each status was answered.
+    /// Opens this many connections at a time, each for this many requests one after another; returns the number of
+    /// responses with each status.
     async fn ask(&self, connections: usize, each: usize, micros: u64) -> BTreeMap<String, usize> {
         let all_are_there = Arc::new(Barrier::new(connections));
         let mut clients = JoinSet::new();
@@ -164,7 +165,7 @@ impl Clients {
     }
 }
 
-/// As many descriptors as there may be.
+/// The limit of open files.
 fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -210,7 +211,7 @@ fn status(server: &Server) -> Json {
     serde_json::from_str(asked.run().success()).expect("JSON")
 }
 
-/// It still answers, every request was begun once, and nothing waits.
+/// The server still answers, every request was begun once, and nothing waits.
 async fn is_well(server: Server, clients: &Clients) {
     let again = clients.ask(1, 1, 0).await;
     assert_eq!(again.values().sum::<usize>(), 1);
@@ -234,7 +235,7 @@ async fn is_well(server: Server, clients: &Clients) {
     assert_eq!(server.stop().status, 0);
 }
 
-/// The whole matrix for one gateway and so many workers and threads.
+/// The whole matrix for one gateway and these numbers of workers and threads.
 async fn matrix(gateway: Gateway, workers: usize, threads: usize) {
     let (server, clients) = server(gateway, workers, threads);
     for micros in [0, 100, 1000] {
@@ -296,8 +297,8 @@ async fn by_fastcgi_with_four_workers_of_four_threads() {
     matrix(Gateway::FastCgi, 4, 4).await;
 }
 
-/// Workers that the system stops and continues in the middle of everything: what was sent to them comes back to others,
-/// again and again, and yet nothing is begun twice, and nothing is left.
+/// The system stops and continues workers at any moment: requests that were sent to them return to other workers, again
+/// and again, and yet no request begins twice and none is left.
 #[tokio::test]
 async fn workers_that_are_stopped_and_continued_all_the_time() {
     let (server, clients) = server(Gateway::Http, 3, 1);

@@ -1,4 +1,4 @@
-//! One master at a time: whoever starts at the same time, and whatever others left behind.
+//! One master at a time, even if several start together, and whatever others left behind.
 
 mod support;
 
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use support::http::{Connection, Waits};
 use support::{Folder, Server};
 
-/// A file for `supervise` that is served without Python, which makes it quick.
+/// A file for `supervise` that serves without Python, which is quick.
 const FILE: &str = "\
 Command serve unix:web demo
 PidFile app.pid
@@ -21,7 +21,7 @@ fn folder() -> Folder {
     Folder::new().file("app.conf", FILE)
 }
 
-/// Starts a master; does not wait for it.
+/// Starts a master without waiting for it.
 fn begin(folder: &Folder) -> Server {
     let nothing = File::open("/dev/null").expect("a device");
     folder
@@ -33,7 +33,7 @@ fn start(folder: &Folder) -> Server {
     begin(folder).serving()
 }
 
-/// Asserts that this one is the master, for everybody.
+/// Asserts that this process is the master for all commands.
 #[track_caller]
 fn reigns(server: &Server) {
     let folder = server.folder();
@@ -53,7 +53,7 @@ fn reigns(server: &Server) {
     assert!(page.success().contains("PATH_INFO=/\n"));
 }
 
-/// Stops a master, which leaves nothing behind but its locks.
+/// Stops a master, which leaves nothing behind but its lock files.
 #[track_caller]
 fn stop(server: Server) {
     let folder = server.folder().clone();
@@ -135,7 +135,7 @@ fn a_pid_file_that_was_left_behind_keeps_nobody_from_starting() {
         ),
     ] {
         let folder = folder().file("app.pid", contents);
-        // A socket that nobody listens on, too.
+        // And a socket on which no process listens.
         drop(UnixListener::bind(folder.path("app.pid.socket")));
         let server = start(&folder);
         let said = format!("app.pid` is stale: {why}\n");
@@ -173,7 +173,7 @@ fn a_master_that_does_not_answer_is_left_alone() {
     );
     server.signal(Signal::CONT);
     reigns(&server);
-    // A control socket that somebody has removed.
+    // The control socket was removed.
     fs::remove_file(folder.path("app.pid.socket")).expect("a socket");
     let second = folder.runner(["supervise", "app.conf"]).run();
     assert_eq!(second.status, 1);
@@ -187,7 +187,7 @@ fn a_master_that_does_not_answer_is_left_alone() {
         assert!(told.stderr.contains("is the master of `"), "{told:?}");
     }
     assert_eq!(server.get("/").status, 200);
-    // It makes it anew, and its pid file; also if there is something else now.
+    // The master creates it again, and its pid file, even if other files are in their place.
     for harm in [
         "rm -f app.pid.socket",
         "rm app.pid",
@@ -202,7 +202,7 @@ fn a_master_that_does_not_answer_is_left_alone() {
         server.wait_for_log(|log| reloaded(log) > before);
         reigns(&server);
     }
-    // What is not its own it does not touch.
+    // It does not touch files that are not its own.
     fs::remove_file(folder.path("app.pid")).expect("a file");
     fs::write(folder.path("app.pid"), "my thesis").expect("a file");
     let told = folder.runner(["reload", "app.conf"]).run();
@@ -211,7 +211,7 @@ fn a_master_that_does_not_answer_is_left_alone() {
     assert_eq!(folder.read("app.pid"), "my thesis");
     fs::remove_file(folder.path("app.pid")).expect("a file");
     folder.runner(["reload", "app.conf"]).run().success();
-    // A socket that nobody listens on is no successor's.
+    // A socket on which no process listens belongs to no successor.
     fs::remove_file(folder.path("app.pid.socket")).expect("a socket");
     drop(UnixListener::bind(folder.path("app.pid.socket")));
     server.signal(Signal::HUP);
@@ -220,7 +220,7 @@ fn a_master_that_does_not_answer_is_left_alone() {
     stop(server);
 }
 
-/// A master whose application waits at the gate, with a request that does, while it is being stopped.
+/// A master whose application waits at the gate with a request, while the master is being stopped.
 fn ending() -> (Server, Connection) {
     let folder = Folder::new().copy("tests/apps/gated.py").file(
         "app.conf",
@@ -296,7 +296,7 @@ fn a_master_is_reached_by_each_of_its_files() {
     }
 }
 
-/// Root starts it, each time, and it gives up its rights once it listens.
+/// Root starts each master, which changes its user once it listens.
 #[test]
 fn a_master_that_is_no_longer_root_has_successors_all_the_same() {
     if !rustix::process::geteuid().is_root() {
@@ -345,7 +345,7 @@ fn the_folder_of_a_pid_file_may_be_deep() {
     folder.runner(["stop", &pid_file]).run().success();
     assert_eq!(second.wait().status, 0);
     assert!(!folder.path(&pid_file).exists());
-    // A socket's own name cannot be as long as a file's.
+    // The name of a socket is more limited in length than that of a file.
     let keys = format!("Command serve unix:web demo\nPidFile {long}.pid\n");
     let folder = folder.file("app.conf", keys);
     let outcome = folder.runner(["supervise", "app.conf"]).run();

@@ -1,4 +1,4 @@
-//! The worker pool with real Python processes: what becomes of requests when workers are slow, die or hang.
+//! The worker pool with real Python processes: what happens to requests when workers are slow, die or hang.
 
 #[path = "support/pool.rs"]
 mod support;
@@ -17,7 +17,7 @@ async fn a_worker_that_dies_costs_only_its_own_request() {
     let pool = pool(|_| ()).await;
     let first = pool.text("/pid").await;
     for bad in ["/kill", "/exit"] {
-        // All sent in the same turn, so that they are in the same batch.
+        // All sent in the same turn of the loop, so that they are in one batch.
         let (before, dying, after, last) = tokio::join!(
             pool.get("/pid"),
             pool.get(bad),
@@ -42,7 +42,7 @@ async fn nobody_waits_behind_a_slow_request_where_another_lane_is_free() {
             options.threads = threads;
         })
         .await;
-        // Teach the pool that requests are quick, so that it sends them ahead.
+        // The pool learns that requests are quick, so that it sends them ahead.
         for _ in 0..200 {
             pool.text("/pid").await;
         }
@@ -75,7 +75,7 @@ async fn a_full_queue_is_503_at_once() {
     let pool = pool(|options| options.limits.queue_length = 1).await;
     let slow = pool.begin("/wait");
     pool.noted("waiting").await;
-    // One waits in the queue, or has gone ahead to the worker because that was not yet seen to be stuck.
+    // One waits in the queue, or was sent ahead to the worker before the worker was known to be stuck.
     let first = pool.begin("/");
     tokio::task::yield_now().await;
     let refused = bounded(pool.get("/")).await;
@@ -88,11 +88,11 @@ async fn a_full_queue_is_503_at_once() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// What has gone ahead to a worker comes back when that does not begin it: it has waited all the time.
+/// A request that was sent ahead to a worker comes back if the worker does not begin it; its waiting time continues.
 #[tokio::test]
 async fn what_was_sent_ahead_is_waiting_too() {
     let pool = pool(|options| options.limits.queue_length = 3).await;
-    // Teach the pool that requests are quick, so that it sends many ahead.
+    // The pool learns that requests are quick, so that it sends many ahead.
     for _ in 0..200 {
         pool.text("/pid").await;
     }
@@ -149,7 +149,7 @@ async fn what_a_worker_does_beside_a_request_that_takes_too_long_is_finished() {
     let mut neighbour = blocks(pool.get("/blocks").await);
     assert_eq!(neighbour.next().await, Some(Ok("first".into())));
     assert_eq!(pool.get("/spin").await.status, StatusCode::GATEWAY_TIMEOUT);
-    // Another worker is there at once, though the first one still has something to do.
+    // Another worker starts at once, though the first one is still busy.
     assert_ne!(pool.text("/pid").await, pid);
     assert!(!worker.has_ended());
     pool.allow("go").await;
@@ -224,7 +224,7 @@ async fn nobody_waits_behind_what_an_application_does_after_its_answer() {
     pool.wsgi.stop(GRACE).await;
 }
 
-/// That has as much time as a request.
+/// The work after a response has as much time as a request.
 #[tokio::test]
 async fn a_worker_that_is_stuck_after_its_answer_is_replaced() {
     let pool = pool(|options| options.limits.request_timeout = Duration::from_millis(200)).await;
@@ -333,7 +333,7 @@ async fn a_stop_ends_what_is_stuck() {
     assert!(worker.has_ended());
 }
 
-/// A template that waits for a worker and does not say so: its end is seen all the same.
+/// A template that waits for its children itself and does not report a worker's end: the end is noticed all the same.
 #[tokio::test]
 async fn a_worker_of_whose_end_nobody_tells_is_missed() {
     let source = format!(
@@ -360,7 +360,7 @@ threading.Thread(target=ignore_children, daemon=True).start()
     let first = pool.text("/pid").await;
     assert_eq!(pool.get("/kill").await.status, StatusCode::BAD_GATEWAY);
     assert_ne!(pool.text("/pid").await, first);
-    // The thread comes to it before long.
+    // The thread reaches it soon.
     let missed = |status: &Status| status.workers.len() == 1 && status.totals.deaths == 1;
     pool.status_is(missed).await;
     bounded(pool.wsgi.stop(Duration::from_millis(500))).await;

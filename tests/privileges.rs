@@ -1,6 +1,6 @@
-//! `runner.user`, `runner.group`, `runner.umask`: who a server is once it listens.
+//! `runner.user`, `runner.group`, `runner.umask`: the user of a server once it listens.
 //!
-//! Only root can become another user. Where the tests do not run as root, what is left to test is that it is refused.
+//! Only root can become another user. If the tests do not run as root, they test only that it is refused.
 
 mod support;
 
@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use rustix::process::{Signal, geteuid};
 use support::{Address, Folder, Program, http};
 
-/// Says who its process is, and whether there is a way back.
+/// Answers with the user and groups of its process, and whether it can become root again.
 const WHOAMI: &str = "\
 import os
 def application(environ, start_response):
@@ -28,10 +28,10 @@ def application(environ, start_response):
     return [repr((ids, groups, names, oct(mask), back)).encode()]
 ";
 
-/// Somebody whom every system has, with few rights.
+/// A user with few rights that every system has.
 const NOBODY: u32 = 65534;
 
-/// A folder that everybody can read, with that application and settings.
+/// A folder that all users can read, with that application and settings.
 fn folder(settings: &str) -> Folder {
     let folder = Folder::new().file("whoami.py", WHOAMI).file(
         "app.ini",
@@ -45,13 +45,13 @@ fn folder(settings: &str) -> Folder {
     folder
 }
 
-/// What `id` says about nobody.
+/// The output of `id` for `nobody`.
 fn id(folder: &Folder, option: &str) -> String {
     let said = folder.program("id", [option, "nobody"]).run();
     said.success().trim().to_owned()
 }
 
-/// The same by somebody without root's rights.
+/// The same, started by a user without root's rights.
 fn unprivileged(folder: &Folder, file: &str) -> Program {
     let runner = env!("CARGO_BIN_EXE_runner");
     match geteuid().is_root() {
@@ -103,7 +103,7 @@ fn a_server_becomes_the_user_once_it_listens() {
             .map(|group| group.parse().expect("a number"))
             .collect();
         if gid == 4 {
-            // The group that was asked for stands for the user's own.
+            // The setting replaces the user's own group.
             groups.retain(|group| *group != NOBODY);
             groups.push(4);
         }
@@ -143,7 +143,7 @@ fn the_socket_file_is_the_users_own() {
     assert_eq!(server.stop().status, 0);
     assert!(!socket.exists());
 
-    // Not being able to remove it in the end is known from the start.
+    // That the file cannot be removed at the end is known from the start.
     chown(&run, Some(0), Some(0)).expect("we are root");
     folder.runner(["runIni", "app.ini"]).run().is(
         1,
@@ -228,7 +228,7 @@ fn a_master_takes_the_seat_of_another_as_the_user_that_both_become() {
     assert!(!left("run/app.pid") && !left("run/app.pid.socket"));
 }
 
-/// Where a folder is root's, but the group of the user may write to it, the setting says whose master is believed.
+/// If a folder belongs to root, but the group of the user may write to it, the setting says whose master is trusted.
 #[test]
 fn root_gives_orders_to_the_master_of_the_user_that_is_set() {
     if !geteuid().is_root() {
@@ -255,7 +255,7 @@ fn root_gives_orders_to_the_master_of_the_user_that_is_set() {
     assert_eq!(second.wait().status, 0);
 }
 
-/// Stands in the place of a master, and does as one would that is told to hand over.
+/// Takes a master's place and behaves like one that is told to hand over.
 const IMPOSTOR: &str = r#"
 import array, os, socket, sys
 os.setuid(65534)
@@ -298,7 +298,7 @@ fn root_gives_nothing_to_another_users_master() {
     let warned = "runner: everybody can write to the folder `[folder]/run`, and replace \
                   `[folder]/run/app.pid` there\n";
     assert!(said.stderr.starts_with(warned), "{said:?}");
-    // In a folder of that user, he is told what to do, and is given nothing.
+    // In a folder of that user, the master gets the command, but no socket.
     chown(folder.path("run"), Some(NOBODY), None).expect("we are root");
     mode(0o755);
     let said = folder.runner(["supervise", "app.ini"]).run();

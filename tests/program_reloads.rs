@@ -1,5 +1,5 @@
-//! Programs that are kept running beside an application, while it is reloaded: those of `runner`'s own reload, too, others
-//! go on unless they have changed, and what does not come up is a reload that failed.
+//! Programs beside an application, while it is reloaded: those that are `runner` itself reload as well, others continue
+//! unless they have changed, and a program that does not come up fails the reload.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::fs;
 use rustix::process::{Pid, Signal};
 use support::{Address, Folder, Load, Server};
 
-/// Says which version it is.
+/// Answers with its version.
 fn version(number: u32) -> String {
     format!(
         "\
@@ -24,7 +24,7 @@ app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
 runner.workers.max = 1
 ";
 
-/// A folder with a master, and programs of `runner`'s own beside it, which share a file.
+/// A folder with a master and programs that are `runner` itself and share a file.
 fn folder(programs: &[&str]) -> Folder {
     let lines: String = programs
         .iter()
@@ -50,7 +50,7 @@ fn folder(programs: &[&str]) -> Folder {
     folder
 }
 
-/// Starts the master, and waits for so many programs to serve.
+/// Starts the master, and waits until this many programs serve.
 fn start(folder: &Folder, programs: usize) -> Server {
     let server = folder.runner(["supervise", "app.conf"]).start();
     server.wait_for_log(|log| log.matches("runner: serving unix:").count() == programs);
@@ -63,7 +63,7 @@ fn rewrite(folder: &Folder, name: &str, from: &str, to: &str) {
     fs::write(folder.path(name), changed).expect("our own file");
 }
 
-/// The processes of the programs, as the master says them.
+/// The processes of the programs, as the master reports them.
 fn pids(folder: &Folder) -> Vec<Pid> {
     let status = folder
         .runner(["status", "--format", "json", "app.conf"])
@@ -108,7 +108,7 @@ fn programs_of_runners_own_reload_under_load_and_refuse_what_they_cannot_serve()
     }
     assert_eq!(pids(&folder), first);
 
-    // A mistake that all of them have in common: each goes on as it was.
+    // A mistake that all of them share: each continues with its old version.
     rewrite(
         &folder,
         "shared.ini",
@@ -132,7 +132,7 @@ fn programs_of_runners_own_reload_under_load_and_refuse_what_they_cannot_serve()
     assert_eq!(pids(&folder), first);
     assert_eq!(server.get("/").status, 200);
 
-    // An application that cannot be imported is one, too.
+    // An application that cannot be imported is such a mistake, too.
     rewrite(
         &folder,
         "shared.ini",
@@ -161,7 +161,7 @@ fn programs_of_runners_own_reload_under_load_and_refuse_what_they_cannot_serve()
     assert_eq!(server.stop().status, 0);
 }
 
-/// One that is named for the first time has to come up, and says itself why it does not.
+/// A program that is named for the first time must come up, and reports itself why it does not.
 #[test]
 fn a_program_of_runners_own_that_does_not_come_up_is_a_failed_reload() {
     let folder = folder(&["./one.ini"]);
@@ -194,13 +194,13 @@ fn a_program_of_runners_own_that_does_not_come_up_is_a_failed_reload() {
     .expect("ours");
     let said = folder.runner(["reload", "app.conf"]).run();
     said.is(0, "app.conf serves the new version\n", "");
-    // When that is said, it serves.
+    // When that is reported, it serves.
     assert_eq!(version_at(&folder, "two"), "version 1");
     assert_eq!(pids(&folder)[0], first[0]);
     assert_eq!(server.stop().status, 0);
 }
 
-/// Where `runner` itself was replaced, the newer one is told from then on.
+/// If `runner` itself was replaced, later commands go to the newer process.
 #[test]
 fn a_program_of_runners_own_that_was_replaced_is_still_told() {
     let folder = folder(&["./runner runIni three.ini"]);
@@ -236,7 +236,7 @@ fn a_program_of_runners_own_that_was_replaced_is_still_told() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Says that it runs, and goes on.
+/// Announces that it runs, and continues.
 const SIDE: &str = "#!/bin/sh\necho \"side $*\"\nexec tail -f /dev/null\n";
 
 fn sides(log: &str) -> Vec<&str> {
@@ -263,14 +263,14 @@ fn others_are_started_anew_only_if_they_have_changed() {
     good();
     assert_eq!(pids(&folder), first);
 
-    // The file that is interpreted is one of its own.
+    // The interpreted file is the program's own.
     fs::write(folder.path("source"), format!("{SIDE}# changed\n")).expect("our own file");
     good();
     let second = pids(&folder);
     let moved: Vec<bool> = first.iter().zip(&second).map(|(a, b)| a != b).collect();
     assert_eq!(moved, [false, false, true, false]);
 
-    // Words that are there once less, in another order, and other ones.
+    // Words that occur once less, in another order, and other words.
     let keys = folder.read("app.conf");
     rewrite(
         &folder,
@@ -291,7 +291,7 @@ fn others_are_started_anew_only_if_they_have_changed() {
     assert_eq!(third.len(), 4);
     server.wait_for_log(|log| log.contains("side 3\n"));
 
-    // What does not come up has what ran before started again.
+    // If a new program does not come up, the old one is started again.
     rewrite(&folder, "app.conf", "./side 3", "false 3");
     let said = reload();
     let error = "program `false 3` does not serve the new version: it exited with status 1\n";
@@ -307,7 +307,7 @@ fn others_are_started_anew_only_if_they_have_changed() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// What did not run before is tried at once, and a reload says how that went.
+/// A program that was not running is started at once, and a reload reports the result.
 #[test]
 fn what_did_not_run_before_has_to_come_up() {
     for keys in [
@@ -318,7 +318,7 @@ fn what_did_not_run_before_has_to_come_up() {
             .file("source", "exit 3\n")
             .file("app.conf", format!("{keys}PidFile app.pid\n"));
         let server = folder.runner(["supervise", "app.conf"]).begin();
-        // From then on the waits are longer than this test.
+        // From here on the pauses are longer than this test.
         server.wait_for_log(|log| log.contains("it is started again in 3.2 s"));
         let reload = || folder.runner(["reload", "app.conf"]).run();
         let error = "error: program `sh source` does not serve the new version: it exited with status 3\n \
@@ -329,7 +329,7 @@ fn what_did_not_run_before_has_to_come_up() {
         }
         fs::write(folder.path("source"), SIDE).expect("our own file");
         reload().is(0, "app.conf serves the new version\n", "");
-        // Once, and when it has come up.
+        // Started once, and after it has come up.
         let first = pids(&folder);
         assert_eq!(sides(&server.log()).len(), 1, "{}", server.log());
         assert_eq!(first.len(), 1);
@@ -337,7 +337,7 @@ fn what_did_not_run_before_has_to_come_up() {
     }
 }
 
-/// The same of `runner`'s own, which says itself why.
+/// The same for a program that is `runner` itself, which reports the reason.
 #[test]
 fn one_of_runners_own_that_did_not_run_before_has_to_come_up() {
     let folder = folder(&["./one.ini"]);
@@ -360,7 +360,7 @@ fn one_of_runners_own_that_did_not_run_before_has_to_come_up() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// A reload that fails cannot take everything back: it says what is new already, and what does not run.
+/// A failed reload cannot undo everything: it reports what is new already, and what does not run.
 #[test]
 fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
     let folder = folder(&["./one.ini", "./two.ini", "./good x", "./bad", "./side 1"]);
@@ -376,7 +376,7 @@ fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
     let first = pids(&folder);
     let reload = || folder.runner(["reload", "app.conf"]).run();
 
-    // One of `runner`'s own is broken: the others have reloaded, and nothing was ended.
+    // One program that is `runner` itself is broken: the others have reloaded, and none was ended.
     fs::write(folder.path("app.py"), version(2)).expect("our own file");
     rewrite(&folder, "two.ini", "[Load", "bad line\n[Load");
     fs::write(folder.path("bad"), "#!/bin/sh\nexit 3\n").expect("our own file");
@@ -394,7 +394,8 @@ fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
         log.contains("runner: the reload failed, and what is not named here goes on:\n")
     });
 
-    // Another does not come up: it is down, since its old file is gone; one whose words had changed runs as before.
+    // Another program does not come up: it is down, since its old file is gone. A program whose words had changed runs
+    // as before.
     rewrite(&folder, "two.ini", "bad line\n", "");
     fs::write(folder.path("good"), format!("{SIDE}# changed\n")).expect("our own file");
     rewrite(&folder, "app.conf", "./side 1", "./side 2");
@@ -419,7 +420,7 @@ fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Takes its time to end, until somebody lets it.
+/// Ends only when the test lets it.
 const SLOW: &str = "\
 #!/bin/sh
 trap 'echo told; read line <gate; echo gone; exit 0' TERM
@@ -427,7 +428,7 @@ echo side slow
 while :; do read line <never; done
 ";
 
-/// What is being replaced has its time, too, when all is to end.
+/// A program that is being replaced has its time when the server stops.
 #[test]
 fn a_stop_in_the_middle_of_a_reload_ends_programs_in_good_order() {
     let folder = Folder::new().executable("slow", SLOW).file(

@@ -5,7 +5,7 @@ mod support;
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Folder, Server, Waits};
 
-/// Says that it runs, with a child of its own, and goes on.
+/// Announces that it runs, with a child process, and continues.
 const SIDE: &str = "\
 #!/bin/sh
 tail -f /dev/null &
@@ -13,7 +13,7 @@ echo \"side $* $USER $NOTIFY_SOCKET as $$\"
 wait
 ";
 
-/// The same, by one that does not listen.
+/// The same, but ignores SIGTERM.
 const STUBBORN: &str = "\
 #!/bin/sh
 trap '' TERM
@@ -21,7 +21,7 @@ echo stubborn as $$
 while read line <never; do :; done
 ";
 
-/// A folder with these programs, and what is supervised.
+/// A folder with these programs and a supervised file.
 fn folder(keys: &str) -> Folder {
     let folder = Folder::new()
         .executable("side", SIDE)
@@ -76,7 +76,7 @@ fn one_that_ends_is_started_again_and_all_of_it_ends_with_the_server() {
     let json: serde_json::Value = serde_json::from_str(json.success()).expect("JSON");
     assert_eq!(json["programs"][0]["state"], "running");
 
-    // Nothing of it is left: that is asserted whenever a server ends.
+    // No process of it is left, as each test asserts when a server ends.
     assert_eq!(server.stop().status, 0);
 }
 
@@ -131,7 +131,7 @@ fn a_reload_starts_what_the_new_version_names() {
     assert!(!server.processes().iter().any(|(pid, _)| *pid == first));
     assert!(!log.contains("started again"), "{log}");
 
-    // A version that is none changes nothing.
+    // A version that cannot be read changes nothing.
     let second = last(&server);
     let keys = folder
         .read("app.conf")
@@ -144,7 +144,7 @@ fn a_reload_starts_what_the_new_version_names() {
     drop(folder);
 }
 
-/// Nothing is ended for the sake of a program that cannot be run.
+/// No process is ended for a program that cannot be executed.
 #[test]
 fn a_version_with_a_program_that_cannot_be_run_changes_nothing() {
     let folder = Folder::new()
@@ -195,7 +195,7 @@ fn it_does_not_outlive_a_server_that_is_killed() {
     while server.processes().iter().any(|(pid, _)| *pid == side) {
         waits.wait(|| "the program goes on".to_owned());
     }
-    // Its child is its own affair; it is one of this test.
+    // Its child is not ended with it; the test ends it.
     for (pid, _) in server.processes() {
         let _ = kill_process(pid, Signal::KILL);
     }

@@ -1,4 +1,4 @@
-//! Python functions as programs: `runner import:package.module.object ARGS…`, and which Python that is.
+//! Python functions as programs: `runner import:package.module.object ARGS…`, and the Python that runs them.
 
 mod support;
 
@@ -37,7 +37,7 @@ class Commands:
 text = 'x'
 ";
 
-/// A Python that says what it was asked to do, instead of doing it.
+/// A Python that prints its arguments instead of running.
 const FALSE_PYTHON: &str = "#!/bin/sh\necho $0\n";
 
 #[test]
@@ -95,8 +95,8 @@ fn sys_argv_is_as_in_any_program() {
         );
 }
 
-/// A Python that says what it was asked to do; and modules that say that they were imported: the standard library's,
-/// and one that nobody else has.
+/// A Python that prints its arguments, and modules that announce their import: those of the standard library, and one
+/// of a unique name.
 fn hostile(standard: &[&str]) -> Folder {
     let says = "import os\nos.write(2, b'imported from here\\n')\n";
     let folder = Folder::new()
@@ -107,7 +107,7 @@ fn hostile(standard: &[&str]) -> Folder {
     names.fold(folder, |folder, name| folder.file(name, says))
 }
 
-/// Whoever can write to the folder that somebody happens to be in would have it run otherwise.
+/// Otherwise a user who can write to the current folder of another user could run code there.
 #[test]
 fn nothing_is_looked_for_here_when_a_file_of_another_folder_is_run() {
     let serve = "commands.Alias(command=['serve', 'WSGI', 'import:program.application'])";
@@ -155,10 +155,10 @@ fn nothing_is_looked_for_here_when_a_file_of_another_folder_is_run() {
     );
 }
 
-/// PYTHONPATH is the application's: what `runner` itself needs comes from the standard library.
+/// PYTHONPATH is for the application: the modules that `runner` itself needs come from the standard library.
 #[test]
 fn modules_of_the_standard_library_are_not_taken_from_elsewhere() {
-    // Some others Python itself may import before it runs anything.
+    // Python itself may import some others before it runs anything.
     let ours = [
         "traceback",
         "socket",
@@ -169,7 +169,7 @@ fn modules_of_the_standard_library_are_not_taken_from_elsewhere() {
     ];
     let folder = hostile(&ours).file("app/program.py", format!("{PROGRAM}\nimport lure\n"));
     for path in ["here", "."] {
-        // Relative to the current folder, or that itself.
+        // Relative to the current folder, or the folder itself.
         let outcome = folder
             .runner(["import:program.seven"])
             .current_folder(folder.path("app"))
@@ -316,7 +316,7 @@ fn the_nearest_python_is_used() {
         }
     };
     let file = Some("../neighbour/app.ini");
-    // An active environment, one beside the file, one in the current folder, the path.
+    // An active environment, one next to the file, one in the current folder, the PATH.
     run("second", file, "active", "path").is(0, "[folder]/active/bin/python3\n", "");
     run("second", file, "", "path").is(0, "[folder]/neighbour/.venv/bin/python\n", "");
     run("second", None, "", "path").is(0, "[folder]/second/venv/bin/python3\n", "");

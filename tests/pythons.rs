@@ -1,4 +1,4 @@
-//! The example runs on every Python there is, one setting apart.
+//! The example runs on every available Python, changed only by a setting.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Reload (SIGHUP): everything is read anew beside what serves, which goes on untouched if that fails.
+//! Reload (SIGHUP): a new version is read beside the old one, which continues unchanged if the new one fails.
 
 mod support;
 
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use support::http::{Connection, Waits, get};
 use support::{Address, Folder, Reply, Server};
 
-/// The file that is run.
+/// The file that runs.
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
 url = 'tcp://127.0.0.1:0'
@@ -16,7 +16,7 @@ url = 'tcp://127.0.0.1:0'
 max = 1
 ";
 
-/// An application that says which version it is; `/wait` waits until somebody writes to the pipe `go`.
+/// An application that answers with its version; `/wait` waits until the test writes to the pipe `go`.
 fn version(number: u32) -> String {
     format!(
         "\
@@ -30,7 +30,7 @@ def application(environ, start_response):
     )
 }
 
-/// A link that is switched from release to release: what has its name now is served, whatever was there at the start.
+/// A link that is switched from release to release: a reload serves its present target, not the one at the start.
 #[test]
 fn a_reload_follows_the_folder_that_it_was_started_in_by_its_name() {
     for removed in [false, true] {
@@ -63,7 +63,7 @@ fn a_reload_follows_the_folder_that_it_was_started_in_by_its_name() {
     }
 }
 
-/// Asks on a connection that is kept.
+/// Sends a request on a kept connection.
 fn ask(connection: &mut Connection) -> Reply {
     connection.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n");
     connection.reply("GET")
@@ -82,7 +82,7 @@ fn write(server: &Server, name: &str, text: &str) {
     std::fs::write(server.folder().path(name), text).expect("a file");
 }
 
-/// Says SIGHUP, and waits for one more line like this one in the log.
+/// Sends SIGHUP, and waits for one more line like this one in the log.
 fn reload(server: &Server, outcome: &str) -> String {
     let count = |log: &str| log.matches(outcome).count();
     let before = count(&server.log());
@@ -179,14 +179,14 @@ fn what_cannot_be_started_changes_nothing() {
         settled(&server, processes);
         write(&server, file, &good);
     }
-    // An import that hangs does so for `runner.start_timeout`.
+    // An import that hangs is given up after `runner.start_timeout`.
     write(&server, "app.ini", &impatient);
     write(&server, "app.py", "open('go').read()\n");
     let log = reload(&server, FAILED);
     let said = "was not imported within 0.5 s (runner.start_timeout)";
     assert!(log.contains(said), "{log}");
     assert_eq!(server.get("/").ok(), "version 1");
-    // And afterwards it is as if nothing had been.
+    // Afterwards everything is as before.
     write(&server, "app.ini", FILE);
     write(&server, "app.py", &version(2));
     reload(&server, RELOADED);
@@ -208,7 +208,7 @@ fn a_new_address_is_served_before_the_old_one_is_given_up() {
     );
     reload(&server, RELOADED);
     assert_eq!(get(&Address::Unix(path.clone()), "/").ok(), "version 2");
-    // Whoever is connected to the old one has a last request, which says so.
+    // A client of the old address has one last request, whose response announces the end of the connection.
     let last = ask(&mut idle);
     assert_eq!(last.all("connection"), ["close"]);
     assert_eq!(last.ok(), "version 2");
@@ -278,7 +278,7 @@ fn a_reload_that_is_wanted_during_another_follows_it() {
     }
     write(&server, "app.py", &version(3));
     server.signal(Signal::HUP);
-    // Answered by the loop after it has heard the signal: the pipe opens only then.
+    // The event loop answers after it has received the signal: the pipe opens only then.
     assert_eq!(server.get("/").ok(), "version 1");
     write(&server, "go", "");
     server.wait_for_log(|log| log.matches(RELOADED).count() == 2);
@@ -303,7 +303,7 @@ fn it_can_be_stopped_during_a_reload() {
     server.stop().is(0, "", &log);
 }
 
-/// Waits until nothing but so many processes is left.
+/// Waits until only this many processes are left.
 #[track_caller]
 fn settled(server: &Server, processes: usize) {
     let mut waits = Waits::short();
@@ -312,13 +312,13 @@ fn settled(server: &Server, processes: usize) {
     }
 }
 
-/// What is read for it, too, may be a pipe into which nobody has written yet.
+/// The reload may read a pipe to which no process has written yet.
 #[test]
 fn it_can_be_stopped_while_a_reload_reads() {
     let server = serving(FILE);
     let file = format!("{FILE}[Load Settings From]\nfile = 'go'\n");
     write(&server, "app.ini", &file);
-    // Whoever reads it waits as long as somebody could write.
+    // A reader of the pipe waits as long as a writer is possible.
     let path = server.folder().path("go");
     let both = std::fs::File::options().read(true).write(true).open(&path);
     let pipe = both.expect("a pipe");
@@ -339,13 +339,13 @@ fn has_open(server: &Server, file: &std::path::Path) -> bool {
     files.any(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| link == file))
 }
 
-/// How many descriptors a process has open.
+/// The number of descriptors that a process has open.
 fn descriptors(server: &Server) -> usize {
     let path = format!("/proc/{}/fd", server.pid().as_raw_nonzero());
     std::fs::read_dir(path).expect("our own process").count()
 }
 
-/// The memory that a process takes, in pages.
+/// The memory of a process, in pages.
 fn pages(server: &Server) -> usize {
     let path = format!("/proc/{}/statm", server.pid().as_raw_nonzero());
     let text = std::fs::read_to_string(path).expect("our own process");
@@ -356,7 +356,7 @@ fn pages(server: &Server) -> usize {
 #[test]
 fn fifty_reloads_leave_nothing_behind() {
     let server = serving(FILE);
-    // Whatever is made once is made by now.
+    // Everything that is created once has been created by now.
     for _ in 0..10 {
         reload(&server, RELOADED);
     }
@@ -435,7 +435,7 @@ fn a_server_that_ends_does_not_reload() {
     assert_eq!(server.wait().status, 0);
 }
 
-/// Runs a server in a terminal that is closed once it serves.
+/// Runs a server in a terminal that is closed once the server serves.
 const TERMINAL: &str = "\
 import os, pty, sys
 process, terminal = pty.fork()

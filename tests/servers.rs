@@ -1,7 +1,7 @@
-//! Real web servers in front of `runner`, with the configurations in `examples/servers`: nginx by FastCGI over
-//! a Unix socket; Apache and lighttpd starting the `.cgi` and `.fcgi` examples themselves; `cgi-fcgi` as client.
+//! Real web servers in front of `runner`, with the configurations of `examples/servers`: nginx by FastCGI over a Unix
+//! socket; Apache and lighttpd, which start the `.cgi` and `.fcgi` examples; `cgi-fcgi` as a client.
 //!
-//! Each server runs in the foreground as our own child, on a free port, and is given nothing but its folder.
+//! Each server runs in the foreground as a child of the test, on a free port, and uses only its folder.
 
 mod support;
 
@@ -12,8 +12,8 @@ use std::thread;
 use support::http::{self, Address};
 use support::{Folder, Server, free_port};
 
-/// The examples and the servers' configurations, in a folder that an unprivileged user can enter, with
-/// `runner` in `bin` and all paths changed to that folder.
+/// The examples and the servers' configurations in a folder that an unprivileged user can enter, with `runner` in `bin`
+/// and all paths changed to that folder.
 fn installed() -> Folder {
     let folder = Folder::new()
         .copy("examples/hello")
@@ -52,7 +52,7 @@ fn configuration(folder: &Folder, name: &str, port: u16) -> String {
         .replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"))
 }
 
-/// The page of `examples/hello`, several at a time.
+/// Requests the page of `examples/hello`, several at a time.
 #[track_caller]
 fn greets(server: &Server, mount: &str) {
     let fetch = || {
@@ -215,7 +215,7 @@ fn lighttpd_starts_the_cgi_and_the_fastcgi_example() {
             .start_at(Address::port(port));
         check(&lighttpd, "");
         check(&lighttpd, "/cgi");
-        // Its exit status depends on whether its children or itself end first.
+        // Its exit status depends on whether it or its children end first.
         lighttpd.stop();
     }
 }

@@ -1,4 +1,4 @@
-//! What a service manager (systemd) is told, and what it hands over. These tests play its part.
+//! What a service manager (systemd) is told, and what it passes. These tests play the service manager.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use rustix::process::Signal;
 use support::{Address, DEADLINE, Folder, Program, Server, free_port, http};
 
-/// An application that answers with those variables of its environment that are meant for its server.
+/// An application that answers with the environment variables that are meant for its server.
 const VARIABLES: &str = "\
 import os
 def application(environ, start_response):
@@ -29,7 +29,7 @@ impl Manager {
         Self(socket)
     }
 
-    /// The next message, whole.
+    /// The next complete message.
     fn hears(&self) -> String {
         let mut buffer = [0; 4096];
         let length = self.0.recv(&mut buffer).expect("a message in time");
@@ -41,7 +41,7 @@ impl Manager {
 fn it_is_told_when_requests_are_answered_and_when_the_end_begins() {
     let folder = Folder::new();
     let manager = Manager::in_folder(&folder);
-    // A watchdog that is meant for another process is none of ours.
+    // A watchdog that is meant for another process is ignored.
     let server = folder
         .runner(["serve", "demo"])
         .env("NOTIFY_SOCKET", folder.path("notify"))
@@ -109,7 +109,7 @@ fn it_hears_signs_of_life_while_the_event_loop_turns() {
     server.stop();
 }
 
-/// The first process is the one that the service manager knows, and whose word it takes.
+/// The service manager knows the first process, and accepts its messages.
 #[test]
 fn it_is_told_of_a_master_that_was_started_by_hand() {
     let keys = "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n";
@@ -128,12 +128,12 @@ fn it_is_told_of_a_master_that_was_started_by_hand() {
         heard
     };
     assert_eq!(heard(2), [ready.clone(), alive.clone()]);
-    // From there on the second speaks with it, though its own environment knows of none.
+    // From then on the second master sends the messages, though its own environment has no service manager.
     let second = master().start();
     assert_eq!(first.wait().status, 0);
     let main = |server: &Server| format!("MAINPID={}\n{ready}", server.pid().as_raw_nonzero());
     assert_eq!(heard(3), [main(&second), ready.clone(), alive]);
-    // One that has a service manager of its own speaks with that.
+    // A master that has a service manager of its own sends its messages there.
     let other = Folder::new();
     let its_own = Manager::in_folder(&other);
     let third = master().env("NOTIFY_SOCKET", other.path("notify")).start();
@@ -186,8 +186,8 @@ fn one_that_cannot_be_reached_is_said_once_and_changes_nothing() {
     }
 }
 
-/// A command that runs `runner` as a service manager does: descriptor 3 is the listening socket that it gets as its
-/// standard input.
+/// A command that runs `runner` as a service manager does: the listening socket, its standard input, becomes descriptor
+/// 3.
 fn activated(folder: &Folder, variables: &str, arguments: &str) -> Program {
     let script = format!("exec 3<&0 </dev/null; export {variables}; exec runner {arguments}");
     folder.program("sh", ["-c", &script])
@@ -227,7 +227,7 @@ fn sockets_that_it_passes_are_served_unless_the_command_line_says_otherwise() {
     for (variables, arguments) in [
         (ours, "serve tcp://127.0.0.1:0 demo"),
         (ours, "serve -p 0 demo"),
-        // What was passed to a parent, which has left its environment to us.
+        // These were passed to a parent, whose environment was inherited.
         ("LISTEN_PID=1 LISTEN_FDS=1", "serve demo"),
     ] {
         let (socket, address) = listening();
@@ -301,7 +301,7 @@ fn systemds_own_activation_passes_several_sockets() {
     }
 }
 
-/// A file that says where to listen, beside a socket unit that says the same.
+/// A file with an address, and a socket unit with the same address.
 #[test]
 fn an_address_of_our_own_may_be_that_of_a_socket_that_it_passes() {
     let (socket, _) = listening();

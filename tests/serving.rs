@@ -1,4 +1,4 @@
-//! `serve`, `launch`, `CGI` and `FastCGI` as commands: what they say, where they listen, how they end.
+//! `serve`, `launch`, `CGI` and `FastCGI` as commands: their output, their addresses, their end.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use rustix::process::Signal;
 use support::{Folder, free_port};
 
-/// An application that leaves a trace when it is imported, and waits when it is asked to.
+/// An application that leaves a trace when it is imported, and waits when asked to.
 const TRACES: &str = "\
 open('imported', 'w').close()
 def application(environ, start_response):
@@ -176,7 +176,7 @@ fn an_application_that_cannot_be_imported_leaves_nothing_behind() {
 fn it_can_be_stopped_while_it_imports() {
     let import = "open('importing', 'w').close()\nopen('go').read()\n";
     let folder = traces().file("slow.py", import);
-    // A socket of the test's own, since no line says that it serves yet.
+    // A socket that the test made, since no line announces the address yet.
     let socket = UnixListener::bind(folder.path("manager.sock")).unwrap();
     let server = folder
         .runner(["serve", "fd.socket:stdin", "import:slow.application"])
@@ -202,7 +202,7 @@ fn either_signal_lets_it_finish_what_it_is_doing() {
             waits.wait(|| server.log());
         }
         server.signal(signal);
-        // It takes no new connections, and answers the one that it has.
+        // It accepts no new connections, and answers on the existing one.
         let address = server.address().clone();
         let mut waits = support::http::Waits::new();
         while address.accepts() {
@@ -257,7 +257,7 @@ fn requests_that_never_end_are_given_up_in_the_end() {
 
 #[test]
 fn launch_opens_the_browser_on_the_address() {
-    // The access log shows what the browser did.
+    // The access log shows the browser's request.
     let browser = "#!/bin/sh\nexec curl --noproxy '*' --silent --user-agent \"$1\" \"$2\"\n";
     let folder = Folder::new().executable("browser", browser);
     let command = format!("{} My%cBrowser %s", folder.path("browser").display());
@@ -354,8 +354,8 @@ fn process_managers_stop_fastcgi_with_either_signal() {
             let folder = Folder::new();
             let socket = UnixListener::bind(folder.path("manager.sock")).unwrap();
             let server = folder.runner(command).start_with(OwnedFd::from(socket));
-            // FCGI_GET_VALUES of FCGI_MPXS_CONNS (FastCGI specification, section 4.1) is answered
-            // as soon as it serves.
+            // FCGI_GET_VALUES of FCGI_MPXS_CONNS (FastCGI specification, section 4.1) is answered as soon as the server
+            // serves.
             let address = support::Address::Unix(folder.path("manager.sock"));
             let mut client = support::http::Connection::open(&address);
             client.send(b"\x01\x09\x00\x00\x00\x11\x00\x00\x0f\x00FCGI_MPXS_CONNS");
@@ -368,7 +368,7 @@ fn process_managers_stop_fastcgi_with_either_signal() {
     }
 }
 
-/// A server has a descriptor for each connection; programs that use `select(2)` want none above 1023.
+/// A server has a descriptor for each connection; programs that use `select(2)` need descriptors below 1024.
 #[test]
 fn the_limit_of_descriptors_is_raised_for_the_server_but_not_for_the_application() {
     const LIMITS: &str = "\
@@ -413,7 +413,7 @@ def application(environ, start_response):
     let server = folder
         .runner(["serve", "WSGI", "import:app.application"])
         .start();
-    // Programs that it starts have them as it had them.
+    // Programs that it starts inherit them unchanged.
     assert_eq!(server.get("/").text(), "True");
     let said =
         |name: &str| format!("runner: {name} has no meaning here: it is ignored from now on\n");

@@ -1,5 +1,5 @@
-//! Clients that send a byte now and then, and what they cost: a descriptor and a little memory each, no worker, and
-//! nobody else anything.
+//! Clients that send a byte now and then cost a descriptor and a little memory each, no worker, and other clients
+//! nothing.
 
 mod support;
 
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use support::http::{self, Address, Connection};
 use support::{Folder, Load, Server, Waits};
 
-/// So many send the head of a request so slowly, and so many a body.
+/// The number of clients that send the head of a request slowly, and of those that send a body slowly.
 const SLOW: usize = 100;
 
 const HELLO: &str = "\
@@ -47,7 +47,7 @@ fn clients_that_dribble_cost_the_others_nothing() {
         for client in &mut clients {
             client.send(&[byte]);
         }
-        // One worker has but one thread: any that waited for one of them would answer nobody else.
+        // There is one worker with one thread: if it waited for one of them, no other client would be answered.
         load.more(20);
     }
     let connections = 2 * SLOW + 8;
@@ -77,7 +77,7 @@ fn clients_that_dribble_cost_the_others_nothing() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Each has sent much of a body, and sends no more: that is kept in files, which cost less than memory.
+/// Each has sent much of a body, and sends no more: the bodies are in files, which cost less than memory.
 #[test]
 fn clients_that_stall_within_a_body_take_little_memory() {
     let server = Folder::new()
@@ -101,7 +101,7 @@ fn clients_that_stall_within_a_body_take_little_memory() {
         waits.wait(|| format!("{} bodies in files", files_now(&server)));
     }
     let grown = memory_now(&server).saturating_sub(memory) / clients.len();
-    // What is read at a time, what is about to be written, and a share in the threads that do it.
+    // Read buffers, write buffers, and a share of the threads that write the files.
     assert!(grown <= 600 * 1024, "{grown} bytes for each client");
     drop(clients);
     let mut waits = Waits::new();
@@ -111,8 +111,8 @@ fn clients_that_stall_within_a_body_take_little_memory() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// With 256 descriptors, of which clients that only connect could take all: then nothing would be left for others, for
-/// bodies of requests, for workers and for a reload.
+/// There are 256 descriptors, and idle clients could take all of them: none would be left for other clients, bodies,
+/// workers and a reload.
 #[test]
 fn idle_connections_never_take_all_descriptors() {
     let settings = "runner.status.url = 'unix:control'\n[runner.workers]\nmax = 1\n";
@@ -139,7 +139,7 @@ fn idle_connections_never_take_all_descriptors() {
     assert!(text.contains(" connections of at most 87, "), "{text}");
     let said = "all 87 connections are in use (runner.http.max_connections), and the one that was idle for the longest time is closed for each new one";
     let log = server.wait_for_log(|log| log.contains(said));
-    // It is not said for each of them.
+    // The log has no line for each of them.
     assert!(log.matches(said).count() < 10, "{log}");
     drop(idle);
     let outcome = server.stop();
@@ -151,8 +151,8 @@ fn idle_connections_never_take_all_descriptors() {
     );
 }
 
-/// Twenty connections at most, and those that come have nothing to say, or begin and never go on: again and again, whoever
-/// has a request is answered long before the others' time is over, and there are never more than there may be.
+/// At most twenty connections, and floods of clients that send nothing, or half a head: after each flood a client with
+/// a request is answered long before the others time out, and the limit always holds.
 fn floods(command: &str, url: &str, beginning: &[u8], ask: impl Fn(&Address)) {
     let settings = format!(
         "app = commands.Alias(command=[{command}'WSGI', 'import:hello.application'])\n\
@@ -182,7 +182,7 @@ fn floods(command: &str, url: &str, beginning: &[u8], ask: impl Fn(&Address)) {
         let began = Instant::now();
         ask(server.address());
         let took = began.elapsed();
-        // Nobody's time is over before 30 seconds are. Where all have just come, each gets a moment.
+        // None times out before 30 seconds. If all have just connected, each gets a moment.
         assert!(took < Duration::from_secs(6), "{flood}: {took:?}");
         let (open, limit) = connections_now(&server);
         assert!(open <= limit && limit == 20, "{open} of {limit}");
@@ -238,7 +238,7 @@ fn one_idle_flood_by_fastcgi_after_another_locks_nobody_out() {
     );
 }
 
-/// How many connections the server says that it has, and may have.
+/// The number of connections and the limit, according to the server.
 fn connections_now(server: &Server) -> (u64, u64) {
     let asked = server
         .folder()
@@ -248,14 +248,14 @@ fn connections_now(server: &Server) -> (u64, u64) {
     (count("open"), count("most"))
 }
 
-/// How many descriptors the server has open.
+/// The number of descriptors that the server has open.
 fn descriptors_now(server: &Server) -> usize {
     let pid = server.pid().as_raw_nonzero();
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
     open.count()
 }
 
-/// How many files without a name the server has open, which are none in memory.
+/// The number of unnamed files that the server has open, except those in memory.
 fn files_now(server: &Server) -> usize {
     let pid = server.pid().as_raw_nonzero();
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
@@ -270,7 +270,7 @@ fn files_now(server: &Server) -> usize {
         .count()
 }
 
-/// How much memory the server takes up, in bytes.
+/// The server's resident memory, in bytes.
 fn memory_now(server: &Server) -> usize {
     let pid = server.pid().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

@@ -1,5 +1,5 @@
-//! Clients that take their response slowly, or not to its end, and what they cost: a file without a name, little memory,
-//! no worker, and nobody else anything.
+//! Clients that take their response slowly, or not to its end, cost an unnamed file, little memory, no worker, and
+//! other clients nothing.
 
 mod support;
 
@@ -16,15 +16,15 @@ use support::{DEADLINE, Folder, Server, Waits};
 
 const MIB: usize = 1 << 20;
 
-/// Far more than the system keeps for a client that takes nothing.
+/// Far more than the system buffers for a client that takes nothing.
 const LARGE: usize = 24 * MIB;
 
-/// What the application gives.
+/// The body that the application sends.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place % 251) as u8).collect()
 }
 
-/// A server whose responses are kept in the folder `kept`, and how it is started with some more settings.
+/// A server whose responses are kept in the folder `kept`, with some more settings and this way to start it.
 fn folder(gateway: &str, settings: &str) -> Folder {
     let folder = Folder::new().copy("tests/apps/blocks.py");
     fs::create_dir(folder.path("kept")).expect("a folder");
@@ -46,7 +46,7 @@ fn serve(settings: &str) -> Server {
         .start()
 }
 
-/// Asks, and takes the head of the response and no more than comes with it.
+/// Sends a request, and reads the head of the response and only what arrives with it.
 fn ask(server: &Server, target: &str) -> Connection {
     let mut client = Connection::open(server.address());
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -54,7 +54,7 @@ fn ask(server: &Server, target: &str) -> Connection {
     client
 }
 
-/// A number that `runner status` tells.
+/// A number in the output of `runner status`.
 fn status(server: &Server) -> serde_json::Value {
     let asked = ["status", "--format", "json", "app.ini"];
     let outcome = server.folder().runner(asked).run();
@@ -68,7 +68,7 @@ fn delivering(server: &Server, wanted: u64) {
     }
 }
 
-/// What the server has open, as far as it is something like this.
+/// The server's open files whose name contains this.
 fn open(server: &Server, like: &str) -> Vec<PathBuf> {
     let pid = server.pid().as_raw_nonzero();
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
@@ -80,7 +80,7 @@ fn open(server: &Server, like: &str) -> Vec<PathBuf> {
     paths.collect()
 }
 
-/// Waits until nothing is kept for anybody.
+/// Waits until nothing is kept for any client.
 fn keeps_nothing(server: &Server) {
     let mut waits = Waits::new();
     while !open(server, "/kept/").is_empty() {
@@ -88,7 +88,7 @@ fn keeps_nothing(server: &Server) {
     }
 }
 
-/// How much memory the server takes up, and the most that it ever did, in bytes.
+/// The server's resident memory and its peak, in bytes.
 fn memory(server: &Server, field: &str) -> usize {
     let pid = server.pid().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -154,7 +154,7 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     delivering(&server, 0);
     keeps_nothing(&server);
     assert_eq!(server.get("/").ok(), "hello");
-    // What it takes for anybody at all, and what the C library keeps for the next ones.
+    // The buffers for any client, and what the C library keeps for later ones.
     let left = || memory(&server, "VmRSS").saturating_sub(before);
     let mut waits = Waits::new();
     while left() >= READERS * MIB / 4 {
@@ -163,7 +163,7 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Those of a known length say so, even if they come in pieces.
+/// Responses of a known length announce it, even if they arrive in pieces.
 #[test]
 fn a_large_answer_has_a_length() {
     let server = serve("");
@@ -184,7 +184,7 @@ fn a_large_answer_has_a_length() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// A client that takes so many bytes as often as it is said, and else as much as there is.
+/// A client that takes this many bytes at a time for a number of times, and everything else as it arrives.
 fn take(stream: &mut impl Read, steps: usize, mut got: impl FnMut(&[u8]) -> bool) {
     let mut buffer = vec![0; 256 * 1024];
     let mut turn = 0;
@@ -228,7 +228,7 @@ fn body_of(response: &[u8]) -> Vec<u8> {
     response[end.expect("a head") + 4..].to_vec()
 }
 
-/// The body of a response by FastCGI.
+/// The body of a FastCGI response.
 fn by_fastcgi(server: &Server, target: &str, steps: usize) -> Vec<u8> {
     let Address::Unix(path) = server.address() else {
         panic!("a Unix socket");
@@ -250,7 +250,7 @@ fn by_fastcgi(server: &Server, target: &str, steps: usize) -> Vec<u8> {
         params.extend(name.bytes().chain(value.bytes()));
     }
     let mut request = BytesMut::new();
-    // A responder, without keeping the connection.
+    // The responder role, without keeping the connection.
     let begin = Bytes::from_static(&[0, 1, 0, 0, 0, 0, 0, 0]);
     put_records(&mut request, Kind::BeginRequest, 1, begin);
     for (kind, content) in [
@@ -278,7 +278,7 @@ fn by_fastcgi(server: &Server, target: &str, steps: usize) -> Vec<u8> {
     body_of(&response)
 }
 
-/// Whatever blocks, whatever pace, whatever way: the content is the same.
+/// Whatever the size of blocks, the pace and the protocol, the content is the same.
 #[test]
 fn content_is_the_same_however_it_is_taken() {
     const TOTAL: usize = 5 * MIB;
@@ -342,7 +342,7 @@ fn a_client_that_leaves_ends_its_response_wherever_that_is() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// What an application gives without end is kept up to the limit, and then waited with.
+/// An endless response is kept up to the limit; then the application waits.
 #[test]
 fn a_response_without_end_is_kept_up_to_the_limit() {
     const LIMIT: u64 = 3 * MIB as u64;
@@ -366,7 +366,7 @@ fn a_response_without_end_is_kept_up_to_the_limit() {
         assert_eq!(server.get("/").ok(), "hello");
     }
     assert!(size() <= LIMIT, "{}", size());
-    // As its client goes on, so does the response: three times as much as is kept at once.
+    // As its client continues, so does the response: three times as much as may be kept at once.
     let mut taken = 0;
     while taken < 9 * MIB + LARGE {
         taken += client.until("\r\n").len();
@@ -377,7 +377,7 @@ fn a_response_without_end_is_kept_up_to_the_limit() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// The end of what was made arrives, late as it is, and nobody takes it for whole.
+/// The end of the available part arrives, late as it is, and no client takes it for complete.
 #[test]
 fn a_response_that_ends_early_never_looks_whole() {
     let server = serve("[runner.workers]\nmin = 2\n");
@@ -394,7 +394,7 @@ fn a_response_that_ends_early_never_looks_whole() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Files of this process may not be larger than 1 MiB: as if the disk were full in the middle of a response.
+/// Files of this process may not exceed 1 MiB, as if the disk became full in the middle of a response.
 #[test]
 fn where_nothing_can_be_kept_the_application_waits_and_nothing_is_lost() {
     let folder = folder("'serve'", "[runner.workers]\nmin = 1\nmax = 1\n");
@@ -430,7 +430,7 @@ fn where_nothing_can_be_kept_the_application_waits_and_nothing_is_lost() {
     assert_eq!(outcome.status, 0);
 }
 
-/// Its worker has left by then, because all do or because it has answered enough.
+/// Its worker has left by then, because the server stops or because it has answered enough requests.
 #[test]
 fn what_is_on_its_way_outlives_its_worker_and_a_stop() {
     let server = serve("[runner.workers]\nmax_requests = 1\nmin = 1\nmax = 1\n");

@@ -215,7 +215,7 @@ fn complaint(text: &str) -> String {
     }
 }
 
-/// The loopback addresses that this machine has.
+/// The loopback addresses of this machine.
 fn loopback() -> Vec<IpAddr> {
     [
         IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -298,7 +298,7 @@ async fn a_socket_file_appears_and_disappears_with_its_server() {
     assert!(!path.exists());
 }
 
-/// A server that ends must not reset what has come since it last waited.
+/// A server that ends must not reset connections that have arrived since its last wait.
 #[tokio::test]
 async fn what_has_just_come_is_found_without_waiting() {
     let folder = tempfile::tempdir().unwrap();
@@ -330,7 +330,7 @@ fn in_use(text: &str) -> String {
     format!("cannot listen on `{text}`: the socket is in use by another program")
 }
 
-/// Whoever connects to it would have to wait until it is less busy.
+/// A client that connects would have to wait until the server is less busy.
 #[test]
 fn a_socket_file_whose_queue_is_full_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
@@ -439,7 +439,7 @@ async fn an_inherited_socket_serves_and_outlives_us() {
     std::net::TcpStream::connect(address).unwrap();
 }
 
-/// As long as it were open, connections would come that nobody answers.
+/// As long as it were open, clients would connect and get no answer.
 #[tokio::test]
 async fn an_inherited_socket_is_closed_where_nobody_serves_after_us() {
     for (manner, refused) in [(Manner::Retire, false), (Manner::Drain, true)] {

@@ -1,4 +1,4 @@
-//! How many workers there are, how they leave, and what is said of them, with real Python processes.
+//! The number of workers, how they leave, and what the log says of them, with real Python processes.
 
 #[path = "support/pool.rs"]
 mod support;
@@ -59,7 +59,7 @@ async fn a_stop_answers_what_waits_even_if_the_last_worker_dies() {
     bounded(stopping).await.expect("stopped");
 }
 
-/// While one still works, those that have nothing to do are gone already.
+/// While one still works, idle ones have left already.
 #[tokio::test]
 async fn workers_leave_one_by_one() {
     let pool = pool(|options| {
@@ -142,7 +142,7 @@ async fn all_are_ready_when_as_many_serve_as_always_should() {
     assert!(pool.wsgi.all_ready().await.is_err(), "there are none");
 }
 
-/// The first can be imported, no other one.
+/// The first import succeeds, later ones fail.
 #[tokio::test]
 async fn a_worker_that_cannot_be_started_is_an_error_of_all() {
     let source = "\
@@ -184,7 +184,7 @@ def application(environ, start_response):
     assert!(worker.has_ended());
 }
 
-/// As many as are busy at once, and back to the fewest when there is nothing to do.
+/// As many as are busy at once, and down to the minimum when there are no requests.
 #[tokio::test]
 async fn workers_come_with_the_requests_and_go_with_them() {
     let pool = pool(|options| {
@@ -208,13 +208,13 @@ async fn workers_come_with_the_requests_and_go_with_them() {
     }
     let status = pool.status_is(|status| status.workers.len() == 1).await;
     assert_eq!((status.totals.deaths, status.totals.recycled), (0, 0));
-    // It is the one that was used last, whichever that is, and it answers.
+    // The worker that was used last stays, whichever that is, and it answers.
     let left = status.workers[0].pid.expect("it runs").to_string();
     assert_eq!(pool.text("/pid").await, left);
     pool.wsgi.stop(GRACE).await;
 }
 
-/// The first one beyond the fewest is started at once, the next only after the interval.
+/// The first one beyond the minimum is started at once, the next only after the interval.
 #[tokio::test]
 async fn workers_are_added_one_at_a_time() {
     for min in [0, 1] {
@@ -242,14 +242,14 @@ async fn workers_are_added_one_at_a_time() {
     }
 }
 
-/// No process is kept for an application that nobody uses, but the one that has imported it.
+/// An unused application keeps no process except the one that has imported it.
 #[tokio::test]
 async fn without_a_least_number_the_first_request_starts_a_worker() {
     for preload in [Preload::Auto, Preload::Never] {
         let pool = pool(|options| {
             options.min = 0;
             options.preload = preload;
-            // Nothing waits for that.
+            // No request waits for that.
             options.start_interval = Duration::from_secs(3600);
             options.turnover.idle_timeout = Duration::from_millis(50);
         })
@@ -276,7 +276,7 @@ async fn without_a_least_number_an_import_that_fails_is_found_at_the_start() {
         format!("{error:#}").contains("nothing_like_this"),
         "{error:#}"
     );
-    // Unless it is to be imported in each worker.
+    // Unless each worker imports the application itself.
     let pool = start(Preload::Never).await.expect("nothing to be started");
     let error = bounded(pool.wsgi.all_ready()).await.expect_err("it fails");
     assert!(

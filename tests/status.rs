@@ -1,4 +1,4 @@
-//! `status`, `stop` and `reload`: what a running server says of itself, and what it can be told.
+//! `status`, `stop` and `reload`: what a running server reports, and what it can be told.
 
 mod support;
 
@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use support::http::{Connection, Waits};
 use support::{Address, Folder, Server, free_port};
 
-/// A server that takes orders.
+/// A server with a control socket.
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:gated.application'])
 url = 'tcp://127.0.0.1:0'
@@ -106,7 +106,7 @@ fn totals_and_failures_outlive_a_reload() {
         assert_eq!(found["totals"]["requests"], 2 * round);
         assert_eq!(found["totals"]["bad_gateway"], round);
     }
-    // What an old version is still on counts, too.
+    // Requests of an old version count, too.
     let mut request = send(&server);
     server.wait_for_log(|log| log.contains("waiting\n"));
     reload().is(0, "app.ini serves the new version\n", "");
@@ -156,7 +156,7 @@ fn a_server_that_is_not_there() {
         for (file, said) in [
             ("app.ini", "error: `app.ini` is not running\n"),
             ("unix:nowhere", "error: `unix:nowhere` is not running\n"),
-            // Process 1 runs, and has nothing to do with it.
+            // Process 1 runs, but is no master.
             ("app.pid", "error: `app.pid` is not running\n"),
             ("gone.pid", "error: `gone.pid` is not running\n"),
             (
@@ -261,7 +261,7 @@ fn its_socket_is_its_own() {
         "",
         "error: cannot make the control socket `[folder]/control`: another process listens there\n",
     );
-    // A server that is killed leaves it behind; the next one is not kept from starting.
+    // A server that is killed leaves it behind, which does not prevent the next one from starting.
     server.signal(Signal::KILL);
     assert_eq!(server.wait().status, -9);
     assert!(folder.path("control").exists());
@@ -272,7 +272,7 @@ fn its_socket_is_its_own() {
     assert!(!folder.path("control").exists());
 }
 
-/// What is written to the terminal, and how the terminal treats what is typed before and after.
+/// The bytes written to the terminal, and the terminal's modes before and after.
 const IN_TERMINAL: &str = "\
 exec >&2
 script --quiet --return --command \"exec sh -c 'trap : INT QUIT; stty -a >before; runner status --watch app.ini; \
@@ -302,7 +302,7 @@ fn watching_leaves_the_terminal_as_it_was() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// As it was told where to listen: there is nothing for a browser.
+/// The address is shown as it was configured: a browser cannot use it.
 #[test]
 fn a_socket_for_fastcgi_is_not_said_to_be_one_for_browsers() {
     let port = free_port();

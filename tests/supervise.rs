@@ -1,4 +1,4 @@
-//! `supervise`: one master, its pid file, what its keys bring about, and how it ends.
+//! `supervise`: one master, its pid file, the effect of its keys, and how it ends.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use rustix::process::Signal;
 use support::{Address, Folder, Server, Waits, free_port};
 
-/// An application that tells who it is, and a module beside it that leaves a trace when it is imported.
+/// An application that answers with its process, and a module that leaves a trace when it is imported.
 const MY_APP: &str = "\
 import os, sys
 def application(environ, start_response):
@@ -70,7 +70,7 @@ fn a_file_is_a_program_with_arguments() {
     server.stop();
 }
 
-/// The document's file, on the socket that a process manager hands over.
+/// The document's file, on the socket that a process manager passes.
 #[test]
 fn the_file_of_the_document() {
     const FILE: &str = "\
@@ -137,7 +137,7 @@ fn an_ini_file_behind_a_command_and_one_that_says_it_itself() {
     }
 }
 
-/// Who starts a file again does not do so for nothing: the first master leaves when the second one serves.
+/// Starting a file again has an effect: the first master leaves when the second one serves.
 #[test]
 fn starting_it_again_is_a_warm_restart() {
     let port = free_port();
@@ -162,7 +162,7 @@ fn a_start_while_another_one_is_under_way_is_refused() {
         .start_with(OwnedFd::from(
             std::fs::File::open("/dev/null").expect("always there"),
         ));
-    // Open for writing, it waits until somebody reads.
+    // Opening it for writing waits until there is a reader.
     let go = std::fs::OpenOptions::new()
         .write(true)
         .open(folder.path("go"));
@@ -222,7 +222,7 @@ fn it_stops_by_itself() {
     }
 }
 
-/// A program that says that it runs, and goes on until it is ended.
+/// A program that announces that it runs, and continues until it is ended.
 const WORKER: &str = "#!/bin/sh\necho \"begun $*\"\nexec cat go\n";
 
 #[test]
@@ -237,7 +237,7 @@ fn a_program_that_is_no_application_is_kept_running() {
     server.wait_for_log(begun(1));
     assert_eq!(pid(&folder), server.pid().to_string());
 
-    // It comes again when it ends.
+    // It is started again when it ends.
     let pids = || {
         let all = server.processes().into_iter();
         let worker = |(_, line): &(_, String)| line.starts_with("cat go");
@@ -250,7 +250,7 @@ fn a_program_that_is_no_application_is_kept_running() {
     rustix::process::kill_process(pids()[0], Signal::KILL).expect("its process");
     server.wait_for_log(begun(2));
 
-    // A reload has another one take its place.
+    // A reload replaces it.
     let reload = folder.runner(["reload", "my_app.conf"]).run();
     assert_eq!(reload.status, 0, "{reload:?}");
     server.wait_for_log(begun(3));

@@ -1,18 +1,18 @@
-//! Files for `supervise` as they are read: what they mean, what they stand over, what other commands make of them.
-//! Their mistakes are in `diagnostics/supervise.case`; `supervise.rs` runs them.
+//! How files for `supervise` are read: what they mean, what they override, and what other commands do with them. Their
+//! mistakes are in `diagnostics/supervise.case`; `supervise.rs` runs them.
 
 mod support;
 
 use support::Folder;
 
-/// What `graph my_app.conf` shows of files, the first of which is that one.
+/// The output of `graph my_app.conf` for these files, of which that is the first.
 #[track_caller]
 fn shows(files: &[(&str, &str)], expected: &str) {
     let folder = files.iter().fold(Folder::new(), |folder, (name, text)| {
         folder.file(name, text)
     });
     let shown = folder.runner(["graph", files[0].0]).run();
-    // Columns depend on how long the folder's name is.
+    // Columns depend on the length of the folder's name.
     let squeezed = |text: &str| -> String {
         let words = text.lines().map(|line| {
             let indent = line.len() - line.trim_start().len();
@@ -78,7 +78,7 @@ fn definitions_and_included_files() {
     );
 }
 
-/// A key is another name for a setting, and stands over all files.
+/// A key is another name for a setting, and overrides all files.
 #[test]
 fn keys_are_settings_and_stand_over_other_files() {
     let folder = Folder::new()
@@ -167,7 +167,7 @@ fn an_ini_file_can_say_the_same() {
     }
 }
 
-/// What says that it is to be supervised can be supervised, too.
+/// A file that is supervised by its own words can be supervised by another file.
 #[test]
 fn supervising_twice_is_supervising() {
     let folder = Folder::new()
@@ -217,7 +217,7 @@ fn a_file_is_run_by_the_command_that_it_is_for() {
     );
 }
 
-/// A pipe can be read once; how it is meant, the command says.
+/// A pipe can be read only once; the command decides which language it is in.
 #[test]
 fn pipes_are_files_too() {
     let folder = Folder::new();

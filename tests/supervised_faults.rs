@@ -1,5 +1,5 @@
-//! A supervised server through what can happen to its processes, in any order: kills, reloads, warm restarts, stops. In the
-//! end there is one master, nothing is left of the others, and requests are answered.
+//! A supervised server under faults in any order: kills, reloads, warm restarts, stops. In the end there is one master,
+//! no process of the others is left, and requests are answered.
 
 mod support;
 
@@ -26,7 +26,7 @@ Program tail -f /dev/null
 Program runner serve unix:own demo
 ";
 
-/// What happens.
+/// The events.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     NewMaster,
@@ -38,7 +38,7 @@ enum Fault {
     KillProgram,
 }
 
-/// Warm restarts and reloads come twice as often as each other thing: faults are to meet them.
+/// Warm restarts and reloads come twice as often as other events, so that faults meet them.
 const FAULTS: [Fault; 12] = [
     Fault::NewMaster,
     Fault::NewMaster,
@@ -54,7 +54,7 @@ const FAULTS: [Fault; 12] = [
     Fault::KillProgram,
 ];
 
-/// How many times the server is brought through faults, and how many of them each time.
+/// The number of rounds, and of events in each.
 const ROUNDS: u64 = 5;
 const AT_ONCE: usize = 8;
 
@@ -75,7 +75,7 @@ impl Chance {
     }
 }
 
-/// The masters that were started, and orders that were given.
+/// The started masters, and the commands that run.
 struct Scene {
     folder: Folder,
     masters: Vec<Server>,
@@ -88,7 +88,7 @@ impl Scene {
         self.masters.push(master);
     }
 
-    /// Children of processes whose command line has a word.
+    /// Children of processes whose command line contains a word.
     fn children(&self, parents: &[Pid], word: &str) -> Vec<Pid> {
         let all: Vec<(Pid, String)> = self.masters.iter().flat_map(Server::processes).collect();
         let is = |pid: &Pid| {
@@ -124,7 +124,7 @@ impl Scene {
         }
     }
 
-    /// Starts masters until one serves, and has all others end.
+    /// Starts masters until one serves, and waits for the end of all others.
     fn settle(&mut self) -> Server {
         for order in self.orders.drain(..) {
             order.wait();
@@ -143,14 +143,14 @@ impl Scene {
             waits.wait(|| format!("no master can be started:\n{log}"));
         };
         for master in self.masters.drain(..) {
-            // That nothing is left of it is asserted there.
+            // This asserts that none of its processes is left.
             master.wait();
         }
         last
     }
 }
 
-/// Whether a socket's server answers.
+/// Whether the server of a socket answers.
 fn answers(folder: &Folder, socket: &str, wanted: &str) -> bool {
     let ask = || {
         let mut stream = UnixStream::connect(folder.path(socket))?;
@@ -161,7 +161,7 @@ fn answers(folder: &Folder, socket: &str, wanted: &str) -> bool {
     ask().is_ok_and(|answer: String| answer.starts_with("HTTP/1.1 200") && answer.contains(wanted))
 }
 
-/// Asserts that this one is the master, and whole.
+/// Asserts that this process is the master, and that it is complete.
 #[track_caller]
 fn is_whole(folder: &Folder, master: &Server) {
     let pid = master.pid().as_raw_nonzero().get();
@@ -220,7 +220,7 @@ fn whatever_happens_to_its_processes_one_master_serves_in_the_end() {
             let fault = chance.of(&FAULTS).expect("there are some");
             scene.happens(fault, &mut chance);
             if chance.below(2) == 0 {
-                // What was begun gets a moment, as long as it takes to ask for the status.
+                // Commands that have begun get as long as a `status` takes.
                 folder.runner(["status", "app.conf"]).run();
             }
         }

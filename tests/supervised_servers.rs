@@ -1,5 +1,5 @@
-//! Web servers and a supervisor behind them: as the one FastCGI process that Apache's mod_fcgid and lighttpd start, and
-//! on a socket of its own for Apache's mod_proxy_fcgi. It has the workers, they have nothing to manage.
+//! Web servers in front of a supervisor: the supervisor is the only FastCGI process that Apache's mod_fcgid or lighttpd
+//! starts, or has a socket of its own for Apache's mod_proxy_fcgi. It manages the workers, so that they need not.
 
 mod support;
 
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::nginx::nginx_keeping_connections;
 use support::{Address, Folder, Load, Server, free_port};
 
-/// Says which version it is.
+/// Answers with its version.
 const APPLICATION: &str = "\
 VERSION = 'version 1'
 
@@ -49,7 +49,7 @@ fn supervisor(folder: &Folder) -> Pid {
     Pid::from_raw(pid).expect("no zero")
 }
 
-/// The supervisor begins to run the new version under load, and nobody notices but by the answers.
+/// The supervisor takes the new version under load, and clients notice nothing but the new responses.
 #[track_caller]
 fn reloads(server: &Server, folder: &Folder) {
     let load = Load::new(server.address()).fresh(4).kept(4).start();
@@ -89,8 +89,8 @@ fn mod_fcgid_reloads_the_supervisor() {
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
-/// mod_fcgid gives a process one request at a time. Others would wait for its process manager, which ends with a
-/// graceful restart, and then for ever, whatever program it runs: here, they wait for Apache.
+/// mod_fcgid sends a process one request at a time. With more clients, requests would wait for its process manager,
+/// which ends at a graceful restart, and then for ever, whatever program it runs. Here they wait for Apache.
 #[test]
 fn mod_fcgid_restarts_gracefully_and_the_supervisor_with_it() {
     let folder = installed();
@@ -124,7 +124,7 @@ fn mod_proxy_fcgi_reloads_itself_beside_a_supervisor_that_does_too() {
     let apache = apache(&folder, &proxy);
     reloads(&apache, &folder);
 
-    // Apache closes the connections that its own clients keep, whatever they may be sending at that moment.
+    // Apache closes the kept connections of its own clients, whatever they are sending at that moment.
     let load = Load::new(apache.address()).fresh(8).start();
     for number in 1..=3 {
         load.more(100);
@@ -139,10 +139,10 @@ fn mod_proxy_fcgi_reloads_itself_beside_a_supervisor_that_does_too() {
     assert_eq!(supervisor.stop().status, 0);
 }
 
-/// What `apachectl graceful` sends, and lighttpd takes for the same.
+/// The signal that `apachectl graceful` sends, and that lighttpd understands in the same way.
 const GRACEFUL: Signal = Signal::USR1;
 
-/// Apache as it comes.
+/// Apache with its default number of processes.
 const MANY_AT_A_TIME: &str =
     "LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n";
 
@@ -157,7 +157,7 @@ MaxRequestWorkers 1
 
 /// Whether another supervisor has taken its place.
 fn is_another(folder: &Folder, before: Pid) -> bool {
-    // Between the two there may be no file.
+    // Between the two there may be no pid file.
     let text = fs::read_to_string(folder.path("run/app.pid")).unwrap_or_default();
     let pid: Option<i32> = text.trim().parse().ok();
     pid.is_some_and(|pid| pid != before.as_raw_nonzero().get())
@@ -182,7 +182,7 @@ fn apache(folder: &Folder, rest: &str) -> Server {
         .start_at(Address::port(port))
 }
 
-/// nginx does not send a POST again whose connection turns out to be closed: it must not be.
+/// nginx does not repeat a POST whose connection turns out to be closed, so the server must not close it.
 #[test]
 fn nginx_that_keeps_its_connections_notices_no_warm_restart() {
     let own_socket = SUPERVISED.replace("FastCGI", "FastCGI unix:run/socket");
@@ -243,7 +243,7 @@ fn lighttpd_reloads_the_supervisor_and_itself() {
     }
     load.more(100);
     load.stop().is_whole();
-    // Its exit status depends on whether its children or itself end first.
+    // Its exit status depends on whether it or its children end first.
     lighttpd.stop();
 }
 

@@ -411,7 +411,7 @@ digraph {
     ] {
         folder.runner(arguments).run().is(0, dot, "");
     }
-    // What stands behind it belongs to the file.
+    // Words after it belong to the file.
     let line = ["graph", "a<b>.ini", "--format", "dot", "-p", "81"];
     let outcome = folder.runner(line).run();
     assert!(
@@ -459,7 +459,7 @@ fn graph_draws_svg() {
         .runner(["graph", "a<b>.ini", "--format", "svg"])
         .run();
     let picture = outcome.success().to_owned();
-    // XML's own parser finds every text of the graph, in order.
+    // Python's XML parser finds every text of the graph, in order.
     let read = "import sys, xml.dom.minidom as dom\n\
                 svg = dom.parse(sys.stdin)\n\
                 print(*[t.firstChild.data for t in svg.getElementsByTagName('tspan')], sep='\\n')\n\

@@ -1,4 +1,4 @@
-//! Workers that die and workers that are replaced, under load: what clients see of it.
+//! Workers that die and workers that are replaced, under load, from the clients' side.
 
 #[path = "support/pool.rs"]
 mod support;
@@ -18,10 +18,11 @@ use tokio::task::LocalSet;
 use runner::workers::options::Preload;
 use support::{APPLICATION, GRACE, Pool, bounded, kill, pool, pool_of, watch};
 
-/// How many ask at the same time.
+/// The number of simultaneous clients.
 const CLIENTS: usize = 8;
 
-/// Asks for the worker's number again and again, while something else happens: how often which status came.
+/// Asks for the worker's process again and again while another thing happens; returns the number of responses with each
+/// status.
 async fn under_load(pool: Rc<Pool>, meanwhile: impl AsyncFnOnce()) -> BTreeMap<StatusCode, usize> {
     let tasks = LocalSet::new();
     let over = Rc::new(Cell::new(false));
@@ -30,7 +31,7 @@ async fn under_load(pool: Rc<Pool>, meanwhile: impl AsyncFnOnce()) -> BTreeMap<S
             let (pool, over) = (Rc::clone(&pool), Rc::clone(&over));
             tasks.spawn_local(async move {
                 let mut statuses: BTreeMap<_, usize> = BTreeMap::new();
-                // Others need the processor, too.
+                // The server needs the processor, too.
                 let mut pace = tokio::time::interval(Duration::from_millis(2));
                 while !over.get() {
                     pace.tick().await;
@@ -56,7 +57,7 @@ async fn under_load(pool: Rc<Pool>, meanwhile: impl AsyncFnOnce()) -> BTreeMap<S
         .await
 }
 
-/// Waits until so many workers were replaced, while others ask; all answers are the application's.
+/// Waits, under load, until this many workers were replaced; all responses must be the application's.
 async fn is_replaced(times: u64, change: impl FnOnce(&mut WorkerOptions)) {
     let pool = Rc::new(pool(change).await);
     let replaced = async || {
@@ -108,14 +109,14 @@ async fn a_worker_that_has_become_large_is_replaced() {
     let pool = pool(|options| options.turnover.max_memory = 64 << 20).await;
     let large = pool.text("/hoard").await;
     let worker = watch(&large);
-    // It has nothing to do by then, and nobody asks.
+    // It is idle by then, and no client sends a request.
     worker.ended().await;
     assert_ne!(pool.text("/pid").await, large);
     assert_eq!(pool.wsgi.status().totals.recycled, 1);
     pool.wsgi.stop(GRACE).await;
 }
 
-/// It takes as long as it takes; others are answered by the successor meanwhile.
+/// The old worker takes as long as it needs; its replacement answers other requests meanwhile.
 #[tokio::test]
 async fn a_worker_that_is_replaced_finishes_what_it_is_on() {
     let pool = pool(|options| {
@@ -150,7 +151,7 @@ async fn a_worker_stays_while_it_has_no_successor() {
     let first = pool.text("/pid").await;
     let file = pool.folder().join("app.py");
     fs::write(&file, "1 / 0\n").expect("written");
-    // Long after it was to go, it answers.
+    // It answers long after it was due to leave.
     let failed = async {
         while pool.wsgi.status().failures.len() < 2 {
             assert_eq!(pool.text("/pid").await, first);
@@ -208,7 +209,7 @@ async fn a_worker_that_is_killed_costs_one_request_of_each_lane() {
     }
 }
 
-/// Whatever is mended, it is noticed without anybody's help.
+/// Whatever is mended, the server notices by itself.
 #[tokio::test]
 async fn workers_that_die_at_once_are_tried_again_until_they_do_not() {
     let pool = pool(|_| ()).await;

@@ -1,4 +1,4 @@
-//! A reload after the program itself was replaced: the new one takes the place of the running one.
+//! A reload after the program itself was replaced: the new program takes the place of the running one.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::http::{Connection, Waits};
 use support::load::Load;
 use support::{Folder, Server};
 
-/// An application that says which version it is, and by which program it is run.
+/// An application that answers with its version and with the program that runs it.
 fn version(number: u32) -> String {
     format!(
         "\
@@ -40,19 +40,19 @@ fn serving(file: &str) -> Server {
     folder.program(program, ["runIni", "app.ini"]).start()
 }
 
-/// Puts a new copy of the program in place, in one step.
+/// Puts a new copy of the program in place, atomically.
 fn install(folder: &Folder) {
     put(folder, env!("CARGO_BIN_EXE_runner"), 0o755);
 }
 
-/// Puts something else in place of the program.
+/// Puts another file in place of the program.
 fn install_script(folder: &Folder, text: &str, mode: u32) {
     fs::write(folder.path("text"), text).expect("a file");
     put(folder, "text", mode);
 }
 
-/// Copies a file into the program's place. Another process writes it: what is started by other tests meanwhile would
-/// hold it open for writing if we did, and then it cannot be run.
+/// Copies a file into the program's place. Another process writes it: programs that other tests are starting would hold
+/// it open for writing if the test wrote it itself, and then it cannot be executed (ETXTBSY).
 fn put(folder: &Folder, file: &str, mode: u32) {
     let mode = format!("{mode:o}");
     let line = ["-m", mode.as_str(), file, "new"];
@@ -62,7 +62,7 @@ fn put(folder: &Folder, file: &str, mode: u32) {
 
 const SERVES: &str = "runner: the new program serves as process ";
 
-/// Has it reloaded, and gives the process that serves then.
+/// Reloads the server, and returns the process that serves then.
 fn upgrade(server: &Server) -> String {
     let before = server.log().matches(SERVES).count();
     server.signal(Signal::HUP);
@@ -85,12 +85,12 @@ fn the_new_program_serves_and_the_old_one_stands_in_for_it() {
     install(server.folder());
     let pid = upgrade(&server);
     assert_ne!(pid, server.pid().as_raw_nonzero().to_string());
-    // The last answer of the old one says that it is the last.
+    // The old program's last response announces the end of the connection.
     let last = ask();
     assert_eq!(last.all("connection"), ["close"]);
     assert_eq!(last.ok(), "version 1");
     assert_eq!(server.get("/").ok(), "version 2");
-    // All is as before for whoever knows the process that he started.
+    // For the process that started the first program, everything is as before.
     fs::write(server.folder().path("app.py"), version(3)).expect("a file");
     let mut waits = Waits::new();
     while server.processes().len() > 4 {
@@ -103,7 +103,7 @@ fn the_new_program_serves_and_the_old_one_stands_in_for_it() {
     assert_eq!(outcome.status, 0, "{outcome:#?}");
 }
 
-/// Its processes but those of the application.
+/// Its processes except those of the application.
 fn masters(server: &Server) -> Vec<Pid> {
     let all = server.processes().into_iter();
     let masters = all.filter(|(_, line)| line.contains("runIni"));
@@ -220,7 +220,7 @@ MaxProcesses 1
     assert_eq!(server.wait().status, 0);
 }
 
-/// What a service manager is told, until it hears that another process is the main one; its number.
+/// Reads the messages to a service manager until one names another process as the main one; returns its number.
 fn main_process(manager: &UnixDatagram) -> Pid {
     manager
         .set_read_timeout(Some(support::DEADLINE))
@@ -231,14 +231,14 @@ fn main_process(manager: &UnixDatagram) -> Pid {
         let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
         let found = text.lines().find_map(|line| line.strip_prefix("MAINPID="));
         if let Some(number) = found {
-            // Of the reload nothing may be left, and nobody believes the successor before.
+            // No state of the reload may be left; the successor's messages are not accepted before.
             assert!(text.contains("\nREADY=1\nSTATUS=serving "), "{text}");
             return Pid::from_raw(number.parse().expect("a number")).expect("a process");
         }
     }
 }
 
-/// Socket activation, as systemd does it: the new process has not been passed the sockets itself.
+/// Socket activation, as systemd does it: the sockets were not passed to the new process itself.
 #[test]
 fn systemd_is_told_of_the_new_main_process_and_the_old_one_ends() {
     let folder = Folder::new()
@@ -261,7 +261,7 @@ fn systemd_is_told_of_the_new_main_process_and_the_old_one_ends() {
         install(&folder);
         match number {
             2 => server.signal(Signal::HUP),
-            // The first process is gone; its successor is succeeded in turn.
+            // The first process is gone; its successor is replaced in turn.
             _ => {
                 let mut waits = Waits::new();
                 let gone = server.pid();

@@ -1,5 +1,5 @@
-//! Starting a supervised file a second time: the new master gets ready, takes over the sockets of the old one, and
-//! has it finish what it is doing. Not one request is lost for it, nor for a reload.
+//! Starting a supervised file a second time: the new master gets ready, takes over the old one's sockets, and lets it
+//! finish its requests. No request is lost, in a reload neither.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::http::Waits;
 use support::load::Load;
 use support::{Folder, Program, Server};
 
-/// An application that says which version it is.
+/// An application that answers with its version.
 fn version(number: u32) -> String {
     format!(
         "\
@@ -52,7 +52,7 @@ fn install(folder: &Folder, number: u32) {
     fs::write(folder.path("app.py"), version(number)).expect("a file");
 }
 
-/// Waits until a version answers whoever comes new.
+/// Waits until a version answers new clients.
 fn until_it_answers(server: &Server, number: u32) {
     let mut waits = Waits::new();
     while server.get("/").ok() != format!("version {number}") {
@@ -89,7 +89,7 @@ fn the_second_master_takes_the_place_of_the_first() {
     }
 }
 
-/// A process manager hands over its socket each time; somebody at a terminal has none to hand over.
+/// A process manager passes its socket each time; a user at a terminal has none to pass.
 #[test]
 fn a_socket_that_was_handed_over_is_handed_on() {
     let folder = folder(&FILE.replace("tcp://127.0.0.1:0", "fd.socket:stdin"));
@@ -124,7 +124,7 @@ fn a_socket_file_that_was_removed_is_made_anew() {
     let second = master(&folder).start();
     assert_eq!(first.wait().status, 0);
     assert_eq!(second.get("/").ok(), "version 2");
-    // What is there is not made again.
+    // An existing socket file is not made again.
     let reload = folder.runner(["reload", "app"]).run();
     reload.is(0, "app serves the new version\n", "");
     let log = second.log();
@@ -207,7 +207,7 @@ fn of_two_that_start_in_the_same_instant_one_serves() {
     for _ in 0..100 {
         let mut both = [master(&folder).begin(), master(&folder).begin()];
         let mut waits = Waits::new();
-        // The other one was refused, or has been succeeded.
+        // The other one was refused, or has been replaced.
         let serves = loop {
             let ended = [both[0].has_ended(), both[1].has_ended()];
             match ended.iter().position(|ended| !ended) {
@@ -282,8 +282,8 @@ fn nothing_is_lost_by_versions_that_cannot_be_started() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// What the old master keeps running ends when the new one has begun: a program of `runner`'s own waits for its address
-/// rather than being started in vain.
+/// A program of the old master ends when the new one has begun; if it is `runner` itself, its replacement waits for the
+/// address instead of being started in vain.
 #[test]
 fn programs_of_runners_own_wait_for_their_address() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -302,7 +302,7 @@ fn programs_of_runners_own_wait_for_their_address() {
         let status: serde_json::Value = serde_json::from_str(status.success()).expect("JSON");
         let old = status["programs"][0]["pid"].as_i64().expect("a process");
         let old = Pid::from_raw(i32::try_from(old).expect("a process")).expect("a process");
-        // It has its address until it goes on.
+        // It keeps its address until it is continued.
         kill_process(old, Signal::STOP).expect("it runs");
         install(&folder, 2);
         let second = master(&folder).start();

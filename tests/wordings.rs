@@ -1,9 +1,9 @@
-//! Every wording of a diagnostic is shown by a case in `tests/diagnostics`: each string in the source that can become
-//! part of a message, a hint or a label is looked for in what the cases expect.
+//! A case in `tests/diagnostics` shows every wording of a diagnostic: each string in the source that can become part of
+//! a message, a hint or a label must be part of an expected output.
 //!
-//! All strings of the language (`src/syntax`, `src/config`, `src/eval`) are wordings, and elsewhere those of the
-//! functions that give diagnostics; [`is_wording`] says what is none. What a format puts in may be anything, and
-//! what is a message by itself must be the whole of one.
+//! All strings of the language (`src/syntax`, `src/config`, `src/eval`) are wordings; elsewhere those of functions that
+//! return diagnostics. [`is_wording`] says which strings are not. Placeholders of a format stand for any text, and a
+//! string that is a whole message must be a whole message in a case.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,10 +22,10 @@ const LANGUAGE: &[&str] = &[
     "src/gateway/socket/url.rs",
 ];
 
-/// Where those of the functions that give diagnostics are, or what becomes one.
+/// Where the strings of functions that return diagnostics, or what becomes one, are wordings.
 const BESIDE: &[&str] = &["src/command", "src/supervisor", "src/workers"];
 
-/// Whose diagnostics depend on what the machine has, or on a server that runs, and the test that shows them instead.
+/// Files whose diagnostics depend on the machine or on a running server, and the test that shows them instead.
 const CONDITIONS: &[(&str, &str)] = &[
     ("src/command/format.rs", "tests/format.rs"),
     ("src/command/plan.rs", "tests/reload.rs"),
@@ -50,7 +50,7 @@ const MAKERS: &[&str] = &[
     "wrong_type",
 ];
 
-/// Diagnostics, and what becomes one: all strings of a function that gives one of them are wordings.
+/// Diagnostics, and types that become one: all strings of a function that returns one of them are wordings.
 const BECOME: &[&str] = &[
     "Diagnostic",
     "Diagnostics",
@@ -62,10 +62,10 @@ const BECOME: &[&str] = &[
     "Usage",
 ];
 
-/// The types whose `new` does.
+/// The types whose `new` takes a message.
 const MADE: &[&str] = &["Diagnostic", "Fault"];
 
-/// Macros and methods whose strings the user is not shown as a diagnostic: reports about the world, and our own mistakes.
+/// Macros and methods whose strings are not shown as a diagnostic: errors of the system, and panics.
 const WORLD: &[&str] = &[
     "anyhow",
     "assert",
@@ -81,7 +81,7 @@ const WORLD: &[&str] = &[
 /// Functions whose strings are documentation, or go elsewhere.
 const DOCUMENTS: &[&str] = &["default_text", "written"];
 
-/// What reads like a wording and is never said, and why.
+/// Strings that read like a wording but are not one, and why.
 const INNER: &[(&str, &str)] = &[
     ("{} has ended", "good news"),
     ("{} serves the new version", "good news"),
@@ -106,9 +106,9 @@ const INNER: &[(&str, &str)] = &[
 /// A string in the source.
 struct Wording {
     file: String,
-    /// What it says between what is put in.
+    /// The fixed parts between placeholders.
     parts: Vec<String>,
-    /// Whether it is a message by itself.
+    /// Whether it is a whole message.
     whole: bool,
 }
 
@@ -164,12 +164,12 @@ impl Wording {
         lines.into_iter().map(wording).collect()
     }
 
-    /// As it stands in the source, with nothing between the braces.
+    /// As in the source, with empty braces.
     fn text(&self) -> String {
         self.parts.join("{}")
     }
 
-    /// Whether the test that [`CONDITIONS`] names for its file has it.
+    /// Whether the test that [`CONDITIONS`] names for its file contains it.
     fn is_shown_elsewhere(&self) -> bool {
         let mut tests = CONDITIONS.iter().filter(|(file, _)| *file == self.file);
         tests.any(|(_, test)| {
@@ -193,7 +193,7 @@ impl Wording {
     }
 }
 
-/// Whether a text has all these parts, one behind the other.
+/// Whether a text contains all these parts, in order.
 fn in_order(mut text: &str, parts: &[String]) -> bool {
     parts.iter().all(|part| match text.split_once(part) {
         Some((_, behind)) => {
@@ -204,7 +204,7 @@ fn in_order(mut text: &str, parts: &[String]) -> bool {
     })
 }
 
-/// What stands between the `{…}` of a format.
+/// The parts between the `{…}` of a format.
 fn parts(format: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut characters = format.chars().peekable();
@@ -225,7 +225,7 @@ fn parts(format: &str) -> Vec<String> {
     parts
 }
 
-/// What the cases expect.
+/// The expected outputs of the cases.
 fn expected_lines() -> Vec<String> {
     let mut lines = Vec::new();
     for entry in fs::read_dir(project("tests/diagnostics")).expect("the folder of cases") {
@@ -284,7 +284,7 @@ impl Reader<'_> {
         !documents && (self.all || gives(&signature.output))
     }
 
-    /// A message by itself: `"…"` and `format!("…")`; other expressions are made of strings that are read as usual.
+    /// A whole message: `"…"` and `format!("…")`; other expressions consist of strings that are read as usual.
     fn message(&mut self, expression: &Expr) {
         match expression {
             Expr::Lit(literal) => {
@@ -315,7 +315,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
     }
 
-    /// Tables are documentation; a string is not.
+    /// Tables are documentation; a single string is not.
     fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
         if self.all
             && matches!(&*item.ty, syn::Type::Reference(text) if matches!(&*text.elem, syn::Type::Path(_)))
@@ -392,7 +392,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// Whether what a function gives is, or may be, what becomes a diagnostic.
+/// Whether a function returns, or may return, a type that becomes a diagnostic.
 fn gives(output: &syn::ReturnType) -> bool {
     struct Finder(bool);
     impl<'ast> Visit<'ast> for Finder {
@@ -422,7 +422,7 @@ fn is_maker(function: &Expr) -> bool {
     }
 }
 
-/// A text in words. What has no blank is a name, a code or a mark.
+/// A text in words. A string without a blank is a name, a code or a mark.
 fn is_wording(text: &str) -> bool {
     text.trim().contains(' ')
 }
@@ -436,7 +436,7 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// The arguments of a macro like `format!`; one that has others has no strings.
+/// The arguments of a macro like `format!`; a macro with other arguments has no strings.
 fn arguments(one: &syn::Macro) -> Vec<Expr> {
     match one.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated) {
         Ok(arguments) => arguments.into_iter().collect(),

@@ -31,7 +31,7 @@ fn gated(settings: &str) -> Server {
 
 const TWO: &str = "[runner.workers]\nmin = 2\nmax = 2\n";
 
-/// Sends a request that will wait at the gate, and returns when it does.
+/// Sends a request that will wait at the gate, and returns when it waits.
 fn waiting(server: &Server) -> Connection {
     waiting_in(server, "/wait")
 }
@@ -57,7 +57,7 @@ fn a_worker_that_dies_costs_its_request_and_nothing_else() {
                 (reply.status, reply.text().as_str()),
                 (502, "502 Bad Gateway\n")
             );
-            // Its successor answers; nobody has to wait for a time to pass.
+            // Its replacement answers without a delay.
             assert!(server.get("/").ok().starts_with("pid "));
         }
         let log = server.wait_for_log(|log| log.matches(said).count() >= 3);
@@ -133,7 +133,7 @@ fn a_process_that_should_start_workers_and_does_nothing_is_replaced() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// Nobody waits for it as long as for an import.
+/// It is not waited for as long as for an import.
 #[test]
 fn without_a_worker_such_a_process_is_not_waited_for() {
     let server = gated("[runner.workers]\nmax = 1\n[runner]\nstart_timeout = '1h'\n");
@@ -145,7 +145,7 @@ fn without_a_worker_such_a_process_is_not_waited_for() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// To wait after each death, twice as long as after the last one, would be an outage of hours here.
+/// A pause after each death, twice as long as the last one, would be an outage of hours here.
 #[test]
 fn workers_that_were_ready_are_replaced_at_once() {
     for (preload, crashes) in [("'auto'", 60), ("False", 14)] {
@@ -153,7 +153,7 @@ fn workers_that_were_ready_are_replaced_at_once() {
         for _ in 0..crashes {
             assert_eq!(server.get("/kill").status, 502);
         }
-        // Others are answered meanwhile.
+        // Other workers answer meanwhile.
         let answered = thread::scope(|scope| {
             let crashing = scope.spawn(|| {
                 for _ in 0..crashes {
@@ -191,7 +191,7 @@ fn stopping_finishes_what_is_running() {
         let mut first = waiting(&server);
         let mut second = waiting(&server);
         server.signal(signal);
-        // Nobody new is let in, while the old ones are served to the end.
+        // New clients are not accepted, while the old ones are served to the end.
         let mut waits = Waits::new();
         while server.address().accepts() {
             waits.wait(|| format!("it still accepts\n{}", server.log()));
@@ -204,7 +204,7 @@ fn stopping_finishes_what_is_running() {
     }
 }
 
-/// As one of a version that serves, but nobody takes its place.
+/// Like a worker of the version that serves, but it is not replaced.
 #[test]
 fn a_worker_of_a_version_that_was_replaced_is_told_of_when_it_dies() {
     let server = gated("");
@@ -359,7 +359,7 @@ fn a_worker_with_threads_answers_as_many_at_a_time() {
     assert_eq!(server.stop().status, 0);
 }
 
-/// All of them busy, and somebody waits: only then are there more workers than the fewest.
+/// Only when all are busy and a request waits are there more workers than the minimum.
 #[test]
 fn there_are_as_many_workers_as_are_needed() {
     let server = gated("[runner.workers]\nmin = 1\nmax = 2\nstart_interval = 0\n");
@@ -432,7 +432,7 @@ fn fifty_replacements_leave_nothing_behind() {
         let list = fs::read_dir(format!("/proc/{}/fd", server.pid().as_raw_nonzero()));
         list.expect("it runs").count()
     };
-    // The template is our child, and the worker its.
+    // The template is a child of the server, and the worker a child of the template.
     let settled = || match &children(server.pid())[..] {
         [template] => children(*template).len() == 1,
         _ => false,

@@ -1,4 +1,4 @@
-//! PEP 3333, from the client's side: every way in which an application may answer and ask.
+//! PEP 3333 from the client's side: every way in which an application may answer and read.
 //!
 //! The application is `tests/apps/answers.py`, inside `wsgiref.validate.validator` wherever it is correct.
 
@@ -14,7 +14,7 @@ fn answers() -> Server {
         .start()
 }
 
-/// Ends a server, which must have had nothing to complain about but what a test expects.
+/// Ends a server, whose log must contain only what the test expects.
 #[track_caller]
 fn stop(server: Server) {
     let outcome = server.stop();
@@ -50,7 +50,7 @@ fn bodies_arrive_as_they_were_made() {
 fn a_body_in_one_block_has_a_length() {
     let server = answers();
     for (name, length) in [("block", "9"), ("empty", "0"), ("length", "9")] {
-        // The validator hides how many blocks there are.
+        // The validator hides the number of blocks.
         let reply = server.get(&format!("/{name}?unchecked"));
         assert_eq!(reply.header("content-length"), Some(length), "{name}");
         assert_eq!(reply.header("transfer-encoding"), None, "{name}");
@@ -93,7 +93,7 @@ fn statuses_and_header_fields_arrive_as_they_were_given() {
     stop(server);
 }
 
-/// They are between us and our client, and none of the application's business (PEP 3333).
+/// They concern the server and its client, not the application (PEP 3333).
 #[test]
 fn hop_by_hop_fields_of_an_application_are_dropped() {
     let server = answers();
@@ -103,7 +103,7 @@ fn hop_by_hop_fields_of_an_application_are_dropped() {
     stop(server);
 }
 
-/// One connection for all: what must not have a body has none, or the next answer would be garbage.
+/// One connection for all: a body where none is allowed would garble the next response.
 #[test]
 fn responses_without_a_body_have_none() {
     let server = answers();
@@ -142,7 +142,7 @@ fn files_are_sent_from_where_they_were_read_to() {
     let source =
         std::fs::read_to_string(project("tests/apps/answers.py")).expect("the application");
     let (first, rest) = source.split_once('\n').expect("a line");
-    // The validator hides the wrapper, so that blocks are sent; without it, it is the file itself.
+    // The validator hides the wrapper, so that blocks are sent; without it, the file itself is sent.
     for checked in ["", "?unchecked"] {
         assert_eq!(server.get(&format!("/file{checked}")).ok(), rest);
         assert_eq!(
@@ -162,7 +162,7 @@ fn blocks_are_sent_when_they_are_made() {
         .start();
     let mut connection = Connection::open(server.address());
     connection.send(b"GET /stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    // The second block cannot exist yet: the application waits for the gate.
+    // The second block cannot exist yet: the application waits at the gate.
     connection.until("first,");
     server.folder().open_gate();
     connection.until("second");
@@ -262,7 +262,7 @@ fn an_application_that_fails_is_answered_500_and_explained_in_the_log() {
         assert_eq!(reply.text(), "500 Internal Server Error\n", "{name}");
         assert_eq!(reply.header("set-cookie"), None);
         server.wait_for_log(|log| reasons.iter().all(|reason| log.contains(reason)));
-        // The worker is none the worse for it.
+        // The worker is unharmed.
         assert_eq!(server.get("/block").ok(), "one block", "{name}");
         stop(server);
     }

@@ -1,4 +1,4 @@
-//! The FastCGI gateway, talked to by a web server of the tests' own over real sockets.
+//! The FastCGI gateway over real sockets, with a web server that is part of the tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -203,7 +203,7 @@ async fn bodies_of_every_size_come_back() {
         let body = pattern(size);
         let (mut reader, mut writer) = tokio::io::split(client.stream);
         let request = post(1, "/echo", &body);
-        // Both ways at once, as web servers do it.
+        // In both directions at once, as web servers do it.
         let ((), answer) = in_time(async {
             tokio::join!(async { writer.write_all(&request).await.unwrap() }, async {
                 let mut received = BytesMut::new();

@@ -26,15 +26,15 @@ use crate::web_server::WebServer;
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An application that does what the path says.
+/// An application that behaves as the path says.
 pub struct Sample {
     /// `/wait` answers once for each notification.
     pub gate: Notify,
-    /// What happens to requests for `/wait`, as it happens.
+    /// Events of requests for `/wait`.
     pub events: mpsc::UnboundedSender<&'static str>,
 }
 
-/// Says so when a request is given up before it is answered.
+/// Sends an event when a request is dropped before it is answered.
 pub struct GivenUp<'a>(Option<&'a mpsc::UnboundedSender<&'static str>>);
 
 impl Drop for GivenUp<'_> {
@@ -70,7 +70,7 @@ pub fn body(body: RequestBody) -> Vec<u8> {
     }
 }
 
-/// Bytes that differ from place to place.
+/// Bytes that differ from position to position.
 pub fn pattern(length: usize) -> Bytes {
     (0..length).map(|place| (place % 251) as u8).collect()
 }

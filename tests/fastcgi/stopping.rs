@@ -29,7 +29,7 @@ async fn stopping_finishes_what_is_running_and_closes_the_rest() {
     server.ended().await;
 }
 
-/// Both what came on a connection that was idle, and what came on one that nobody had accepted yet.
+/// Both a request on an idle connection, and one on a connection that was not accepted yet.
 #[tokio::test]
 async fn what_is_on_its_way_at_a_stop_is_answered() {
     for manner in [Manner::Drain, Manner::Retire] {
@@ -50,7 +50,7 @@ async fn what_is_on_its_way_at_a_stop_is_answered() {
     }
 }
 
-/// Its next request is its last one, unless others are still being answered.
+/// The next request on a connection is its last one, unless others are still being answered.
 #[tokio::test]
 async fn a_connection_is_kept_for_one_more_request_when_another_address_is_served() {
     let mut server = Server::start(FastCgiOptions::default());
@@ -71,7 +71,7 @@ async fn a_connection_is_kept_for_one_more_request_when_another_address_is_serve
     in_time(server.serving).await.unwrap();
 }
 
-/// Who was said to have taken over has not, or has ended again.
+/// The announced successor has not taken over, or has ended again.
 #[tokio::test]
 async fn without_a_successor_a_connection_stays_for_one_more_request() {
     let server = Server::start(FastCgiOptions::default());
@@ -84,7 +84,7 @@ async fn without_a_successor_a_connection_stays_for_one_more_request() {
     in_time(server.serving).await.unwrap();
 }
 
-/// At other times it would be waited for for a minute.
+/// Outside of a stop, the server would wait for a minute.
 #[tokio::test]
 async fn a_stop_waits_for_no_web_server_that_owes_something() {
     let whole = post(1, "/echo", b"body");

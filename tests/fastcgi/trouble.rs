@@ -1,5 +1,4 @@
-//! What goes wrong: aborted and truncated requests, web servers that go away, stall, or send
-//! something else.
+//! Failures: aborted and truncated requests, web servers that go away, stall, or send something else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ async fn an_aborted_request_is_given_up_and_ended() {
     assert_eq!((answer.stdout.len(), answer.end), (0, Some(COMPLETE)));
     assert_eq!(server.event().await, "given up");
 
-    // In the middle of a body, and of the variables; and for a request that there is not.
+    // In the middle of a body, and of the variables; and for a request that does not exist.
     for sent in [16, 24] {
         let whole = post(1, "/echo", b"body");
         let mut some = BytesMut::from(&whole[..sent]);
@@ -158,7 +157,7 @@ async fn what_is_refused() {
     );
 }
 
-/// Each request may need a descriptor for its body: those beside others on a connection count as connections do.
+/// Each request may need a descriptor for its body, so those that share a connection count like connections.
 #[tokio::test]
 async fn requests_beside_others_take_places_of_their_own() {
     let server = Server::start(FastCgiOptions {
@@ -179,7 +178,7 @@ async fn requests_beside_others_take_places_of_their_own() {
             let answer = client.ask(unfinished(id)).await;
             assert_eq!(answer.end, Some((0, Outcome::Overloaded)));
         }
-        // What ends makes room, in whatever way.
+        // A request that ends makes room, whichever way it ends.
         for id in [2, 1, 3] {
             let abort = record(Kind::AbortRequest as u8, id, b"");
             client.send(abort).await;
@@ -223,7 +222,7 @@ async fn what_is_not_fastcgi_is_hung_up_on() {
     ] {
         let mut client = server.connect().await;
         client.send(bytes).await;
-        // What was not read makes it a reset.
+        // Unread bytes turn the close into a reset.
         let mut rest = Vec::new();
         let read = in_time(client.stream.read_to_end(&mut rest)).await;
         assert!(matches!(read, Ok(0) | Err(_)));
@@ -258,14 +257,14 @@ async fn connections_beyond_the_limit_wait() {
     assert_eq!(second.answer(1).await.is_whole().body(), b"hello from /y");
 }
 
-/// Web servers keep connections for requests to come; what one keeps must not lock out another.
+/// Web servers keep connections for later requests; the kept connections of one must not lock out another.
 #[tokio::test]
 async fn the_longest_idle_connection_makes_room_for_a_new_one() {
     let server = Server::start(FastCgiOptions {
         connections: 2,
         ..FastCgiOptions::default()
     });
-    // One keeps it after a request, the other one never sends the rest of one.
+    // One keeps it after a request, the other never completes a request.
     let mut first = server.connect().await;
     let answer = first.ask(get(1, "/x")).await;
     assert_eq!(answer.is_whole().body(), b"hello from /x");
@@ -313,7 +312,7 @@ async fn a_web_server_that_stalls_is_hung_up_on() {
     assert_eq!(server.event().await, "nobody wants more");
 }
 
-/// It reads what has room in its socket long before there is room for more in ours.
+/// The web server reads what fits into its socket long before the server's socket has room again.
 #[tokio::test]
 async fn a_slow_web_server_is_waited_for_as_long_as_it_reads() {
     let mut server = Server::start(FastCgiOptions {
@@ -336,7 +335,7 @@ async fn a_slow_web_server_is_waited_for_as_long_as_it_reads() {
     assert_eq!(server.event().await, "nobody wants more");
 }
 
-/// Reads until the connection is closed, whenever that is.
+/// Reads until the connection is closed, however long that takes.
 async fn end_of(mut stream: TcpStream) -> usize {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.unwrap()

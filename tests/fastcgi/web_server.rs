@@ -1,4 +1,4 @@
-//! A web server of the tests' own: the other side of a FastCGI connection.
+//! A web server that is part of the tests: the other side of a FastCGI connection.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub struct Answer {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub stdout_ended: bool,
-    /// It was broken off.
+    /// The connection was broken off.
     pub aborted: bool,
     pub end: Option<(u32, Outcome)>,
 }
@@ -132,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebServer<S> {
         }
     }
 
-    /// Reads until a request is answered, its answer broken off, or the connection closed.
+    /// Reads until a request is answered, its response is broken off, or the connection is closed.
     pub async fn answer(&mut self, id: u16) -> Answer {
         loop {
             let answer = self.answers.entry(id).or_default();
