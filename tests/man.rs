@@ -73,6 +73,9 @@ fn each_setting_function_and_section_is_documented() {
             "{}",
             setting.name
         );
+        let summary = setting.summary;
+        let short = (10..=70).contains(&summary.chars().count());
+        assert!(short && !summary.ends_with('.'), "{summary}");
     }
     for function in FUNCTIONS {
         assert!(

@@ -114,10 +114,11 @@ fn explain_says_what_a_name_is() {
     let setting = "\
 setting `runner.request.timeout`
 
-How long the application may take to begin its response, until the request is
-answered with status 504 and its worker is replaced. The log says where the
-application was. As long may it take for what it does after its response while
-that keeps a request from being begun. 0 is no limit.
+The time that the application may take to begin its response. After it, the
+request is answered with status 504 and its worker is replaced; the log shows
+where the application was. The limit also covers code that runs after the
+response, when it delays the next request. 0 is no limit. Raise it for requests
+that take long by design.
 
 takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
          `'1h'`, `'1d'`
@@ -154,8 +155,8 @@ For files that only hold settings, and for trying out aliases.
     let section = "\
 section `[Import on Demand]`
 
-Makes names for expressions in this file and those that it reads, which stand
-for Python modules. Nothing is imported before a Python process uses it.
+Gives Python modules short names for expressions. They hold in this file and in
+those that it reads. A module is imported only when a Python process uses it.
 
 example: [Import on Demand]
          models = 'my_app.models'

@@ -140,7 +140,9 @@ pub struct Setting {
     pub kind: SettingKind,
     /// What it is where it is not set.
     pub default: DefaultValue,
-    /// What it does: one paragraph.
+    /// What it does, in at most 70 characters: a line of `explain`.
+    pub summary: &'static str,
+    /// What it does, its unit, the default where that depends, when to change it: one paragraph.
     pub help: &'static str,
     /// A line of a file that sets it.
     pub example: &'static str,

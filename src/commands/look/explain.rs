@@ -205,8 +205,8 @@ impl Topic<'_> {
     /// In one line.
     fn about(&self) -> &str {
         match self {
-            Self::Setting(setting) => first_sentence(setting.help),
-            Self::Key(key) => first_sentence(key.setting().help),
+            Self::Setting(setting) => setting.summary,
+            Self::Key(key) => key.setting().summary,
             Self::Function(function) => first_sentence(function.help),
             Self::Constant(constant) => first_sentence(constant.help),
             Self::Word(word) => first_sentence(word.help),

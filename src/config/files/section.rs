@@ -13,14 +13,14 @@ pub enum Section {
     NamedServices,
     LoadOnDemand,
     ComponentFactories,
-    /// Of a section whose name is a mistake, lines are only parsed.
+    /// A section whose name is wrong: its lines are only parsed.
     Unknown,
 }
 
-/// A section whose lines do not set properties by their names alone.
+/// A section whose lines do more than give a property a value.
 #[derive(Debug)]
 pub struct Special {
-    /// As it is usually written.
+    /// As it is usually written; any case is accepted.
     pub name: &'static str,
     /// What it does.
     pub help: &'static str,
@@ -32,27 +32,27 @@ pub struct Special {
 pub const SPECIAL: &[Special] = &[
     Special {
         name: "Component Factories",
-        help: "Names interfaces and what makes them. It is kept for Python programs and has no other effect.",
+        help: "Names interfaces and their factories. It is kept for Python programs and has no other effect.",
         example: "my_app.IMailer = 'my_app.mail.Mailer'",
     },
     Special {
         name: "Import on Demand",
-        help: "Makes names for expressions in this file and those that it reads, which stand for Python modules. Nothing is imported before a Python process uses it.",
+        help: "Gives Python modules short names for expressions. They hold in this file and in those that it reads. A module is imported only when a Python process uses it.",
         example: "models = 'my_app.models'",
     },
     Special {
         name: "Load Settings From",
-        help: "Reads other settings, in place and in order: `file` a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is put before all names.",
+        help: "Reads other settings, in place and in order. `file` reads a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is a prefix of all names.",
         example: "file = 'more.ini', 'prefix.*'",
     },
     Special {
         name: "Load on Demand",
-        help: "Gives a prefix an expression that is evaluated the first time that a property below the prefix has no other rule. It is a dict or a namespace.",
+        help: "Computes the properties below a prefix when one of them is first needed. The expression is a dict or a namespace. It is evaluated the first time that a property below the prefix has no other rule.",
         example: "my.limits.* = {'cpu': 1, 'memory': '64M'}",
     },
     Special {
         name: "Named Services",
-        help: "Holds properties whose values are made once and shared.",
+        help: "Holds properties whose values are created once and shared.",
         example: "my.service = importString('my_app:service')",
     },
 ];

@@ -1,13 +1,14 @@
-//! The words and signs of the language, for those who ask what one means.
+//! The words of expressions that are not names, with what `explain` says about each, and the words of other languages
+//! that are taken for them.
 
-/// A word or sign that is no name.
+/// A word of expressions that is not a name.
 #[derive(Debug)]
 pub struct Keyword {
     /// As it is written.
     pub name: &'static str,
     /// What it means.
     pub help: &'static str,
-    /// An expression that uses it, and what that gives, as `repr` shows it.
+    /// An expression that uses it, and the `repr` of its value.
     pub example: (&'static str, &'static str),
 }
 
@@ -18,24 +19,24 @@ macro_rules! words {
     };
 }
 
-/// All of them, sorted.
+/// Every word, sorted.
 pub const KEYWORDS: &[Keyword] = words! {
-    "False" "The truth value of what is not so.", "1 > 2" => "False";
-    "None" "Nothing: the value of what has none.", "{}.get('a') is None" => "True";
-    "True" "The truth value of what is so.", "1 < 2" => "True";
+    "False" "The truth value false.", "1 > 2" => "False";
+    "None" "The value that stands for no value.", "{}.get('a') is None" => "True";
+    "True" "The truth value true.", "1 < 2" => "True";
     "and" "The first of its values that does not count as true, or else the last one.", "'a' and 'b'" => "'b'";
-    "else" "Stands before the value that a condition gives otherwise.", "'a' if 1 > 2 else 'b'" => "'b'";
-    "f''" "A string in which expressions stand in braces, with a format behind a colon.", "f'{1.5:.2f}'" => "'1.50'";
-    "for" "Makes a value for each element of another value, which brackets collect.", "[n * n for n in range(3)]" => "[0, 1, 4]";
-    "if" "Stands before the condition of a value, or of an element of a comprehension.", "[n for n in range(5) if n % 2]" => "[1, 3]";
-    "in" "Whether a value has an element, a key or a part.", "'b' in 'abc'" => "True";
-    "is" "Whether two values are the same one, as `None` is.", "None is None" => "True";
-    "lambda" "A function: its parameters, a colon, and what it gives.", "(lambda a, b=1: a + b)(2)" => "3";
+    "else" "Begins the value that is used where the condition is not true.", "'a' if 1 > 2 else 'b'" => "'b'";
+    "f''" "A string with expressions in braces, each with an optional format after a colon.", "f'{1.5:.2f}'" => "'1.50'";
+    "for" "Computes a value for each element of another one; the brackets around it collect them.", "[n * n for n in range(3)]" => "[0, 1, 4]";
+    "if" "Begins the condition of a value, or of an element of a comprehension.", "[n for n in range(5) if n % 2]" => "[1, 3]";
+    "in" "Whether a value contains an element, a key or a substring.", "'b' in 'abc'" => "True";
+    "is" "Whether two values are the same object, as `None` is.", "None is None" => "True";
+    "lambda" "A function: its parameters, a colon, and the expression that it returns.", "(lambda a, b=1: a + b)(2)" => "3";
     "not" "The opposite of a truth value.", "not ''" => "True";
     "or" "The first of its values that counts as true, or else the last one.", "'' or 'b'" => "'b'";
 };
 
-/// Words of other languages for what Python calls differently.
+/// Words of other languages, and the Python word.
 pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("true", "True"),
     ("false", "False"),
@@ -46,7 +47,7 @@ pub(super) const FOREIGN: &[(&str, &str)] = &[
     ("no", "False"),
 ];
 
-/// The word that Python has for one of another language.
+/// The Python word for one of another language, in any case.
 pub fn meant_word(word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
     FOREIGN
