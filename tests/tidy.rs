@@ -228,6 +228,13 @@ const RULES: &[Rule] = &[
         )],
     },
     Rule {
+        check: names::source_folders_have_sources,
+        planted: &[(
+            &[("src/one.rs.orig", "")],
+            "src/one.rs.orig: neither Rust nor Python",
+        )],
+    },
+    Rule {
         check: names::folders_are_small,
         planted: &[(
             &[

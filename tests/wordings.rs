@@ -18,18 +18,26 @@ const LANGUAGE: &[&str] = &[
     "src/syntax",
     "src/config",
     "src/eval",
-    "src/command/target.rs",
+    "src/line/target.rs",
     "src/gateway/socket/url.rs",
 ];
 
 /// Where the strings of functions that return diagnostics, or what becomes one, are wordings.
-const BESIDE: &[&str] = &["src/command", "src/supervisor", "src/workers"];
+const BESIDE: &[&str] = &[
+    "src/commands",
+    "src/graph",
+    "src/line",
+    "src/plan",
+    "src/server",
+    "src/supervisor",
+    "src/workers",
+];
 
 /// Files whose diagnostics depend on the machine or on a running server, and the test that shows them instead.
 const CONDITIONS: &[(&str, &str)] = &[
-    ("src/command/format.rs", "tests/format.rs"),
-    ("src/command/plan.rs", "tests/reload.rs"),
-    ("src/command/serve.rs", "tests/commands.rs"),
+    ("src/commands/edit/fmt.rs", "tests/format.rs"),
+    ("src/server/reload.rs", "tests/reload.rs"),
+    ("src/plan/address.rs", "tests/commands.rs"),
     ("src/config/files/read_bounded.rs", "tests/layers.rs"),
     ("src/supervisor/privileges.rs", "tests/privileges.rs"),
     (
@@ -114,6 +122,10 @@ struct Wording {
 
 #[test]
 fn each_wording_is_shown_by_a_case() {
+    let conditions = CONDITIONS.iter().flat_map(|(file, test)| [file, test]);
+    for path in LANGUAGE.iter().chain(BESIDE).chain(conditions) {
+        assert!(project(path).exists(), "{path}");
+    }
     let lines = expected_lines();
     assert!(lines.len() > 1_000, "{} lines are expected", lines.len());
     let wordings = wordings();
@@ -315,12 +327,14 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
     }
 
-    /// Tables are documentation; a single string is not.
+    /// Tables are documentation, except the code in them that resolves a command; a single string is not.
     fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
         if self.all
             && matches!(&*item.ty, syn::Type::Reference(text) if matches!(&*text.elem, syn::Type::Path(_)))
         {
             visit::visit_item_const(self, item);
+        } else {
+            Resolvers(self).visit_item_const(item);
         }
     }
 
@@ -389,6 +403,18 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
         self.take(&text.value(), false, false);
+    }
+}
+
+/// Reads only how a row of a table resolves its command.
+struct Resolvers<'r, 'a>(&'r mut Reader<'a>);
+
+impl<'ast> Visit<'ast> for Resolvers<'_, '_> {
+    fn visit_field_value(&mut self, field: &'ast syn::FieldValue) {
+        match &field.member {
+            syn::Member::Named(name) if name == "resolve" => self.0.visit_expr(&field.expr),
+            _ => visit::visit_field_value(self, field),
+        }
     }
 }
 

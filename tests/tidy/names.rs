@@ -101,6 +101,18 @@ pub fn one_type_is_in_one_file(project: &Project) -> Vec<String> {
         .collect()
 }
 
+/// In `src` are sources only, no files that editors and merges leave.
+pub fn source_folders_have_sources(project: &Project) -> Vec<String> {
+    let is_other = |name: &&String| {
+        name.starts_with("src/") && !name.ends_with(".rs") && !name.ends_with(".py")
+    };
+    let names = project.files.iter().map(|file| &file.name);
+    names
+        .filter(is_other)
+        .map(|name| format!("{name}: neither Rust nor Python"))
+        .collect()
+}
+
 pub fn folders_are_small(project: &Project) -> Vec<String> {
     let mut files: BTreeMap<&str, usize> = BTreeMap::new();
     for file in project.source() {
