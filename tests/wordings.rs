@@ -2,16 +2,18 @@
 //! a message, a hint or a label must be part of an expected output.
 //!
 //! All strings of the language (`src/syntax`, `src/config`, `src/eval`) are wordings; elsewhere those of functions that
-//! return diagnostics. [`is_wording`] says which strings are not. Placeholders of a format stand for any text, and a
+//! return diagnostics. `is_wording` says which strings are not. Placeholders of a format stand for any text, and a
 //! string that is a whole message must be a whole message in a case.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::punctuated::Punctuated;
-use syn::visit::{self, Visit};
-use syn::{Expr, Lit, Token};
+use reader::Reader;
+use syn::visit::Visit;
+
+#[path = "wordings/reader.rs"]
+mod reader;
 
 /// Where all strings are wordings.
 const LANGUAGE: &[&str] = &[
@@ -50,7 +52,6 @@ const CONDITIONS: &[(&str, &str)] = &[
 const MAKERS: &[&str] = &[
     "bad_value",
     "complain",
-    "complaint",
     "missing",
     "mistake",
     "unexpected",
@@ -60,13 +61,13 @@ const MAKERS: &[&str] = &[
 
 /// Diagnostics, and types that become one: all strings of a function that returns one of them are wordings.
 const BECOME: &[&str] = &[
+    "AccountError",
     "Diagnostic",
     "Diagnostics",
     "Failure",
     "InvalidLockUrl",
     "InvalidSocketUrl",
     "NoPython",
-    "Refusal",
     "Usage",
 ];
 
@@ -126,6 +127,7 @@ fn each_wording_is_shown_by_a_case() {
     for path in LANGUAGE.iter().chain(BESIDE).chain(conditions) {
         assert!(project(path).exists(), "{path}");
     }
+    names_are_declared();
     let lines = expected_lines();
     assert!(lines.len() > 1_000, "{} lines are expected", lines.len());
     let wordings = wordings();
@@ -147,6 +149,24 @@ fn each_wording_is_shown_by_a_case() {
     for (text, _) in INNER {
         let there = inner.iter().any(|wording| wording.text() == *text);
         assert!(there, "no longer in the source: {text}");
+    }
+}
+
+/// What the lists above name exists: a renamed function or type would otherwise no longer be read.
+fn names_are_declared() {
+    let mut files = Vec::new();
+    walk(&project("src"), &mut files);
+    let read = |path| fs::read_to_string(path).expect("a file of source");
+    let source: String = files.iter().map(read).collect();
+    let is_declared = |kind: &str, name: &str| source.contains(&format!("{kind} {name}"));
+    for name in MAKERS.iter().chain(DOCUMENTS) {
+        assert!(is_declared("fn", name), "{name}");
+    }
+    for name in BECOME.iter().chain(MADE) {
+        assert!(
+            is_declared("struct", name) || is_declared("enum", name),
+            "{name}"
+        );
     }
 }
 
@@ -272,209 +292,6 @@ fn wordings() -> Vec<Wording> {
         reader.visit_file(&syn::parse_file(&text).expect("Rust"));
     }
     wordings
-}
-
-/// Collects the wordings of a file.
-struct Reader<'a> {
-    file: String,
-    /// Whether all strings are wordings here.
-    all: bool,
-    wordings: &'a mut Vec<Wording>,
-}
-
-impl Reader<'_> {
-    fn take(&mut self, text: &str, format: bool, whole: bool) {
-        if is_wording(text) {
-            self.wordings
-                .extend(Wording::new(&self.file, text, format, whole));
-        }
-    }
-
-    /// Whether the strings of a function are wordings.
-    fn reads(&self, signature: &syn::Signature) -> bool {
-        let documents = DOCUMENTS.iter().any(|name| signature.ident == name);
-        !documents && (self.all || gives(&signature.output))
-    }
-
-    /// A whole message: `"…"` and `format!("…")`; other expressions consist of strings that are read as usual.
-    fn message(&mut self, expression: &Expr) {
-        match expression {
-            Expr::Lit(literal) => {
-                if let Lit::Str(text) = &literal.lit {
-                    self.take(&text.value(), false, true);
-                }
-            }
-            Expr::Macro(one) if one.mac.path.is_ident("format") => {
-                let arguments = arguments(&one.mac);
-                if let Some(Expr::Lit(literal)) = arguments.first()
-                    && let Lit::Str(text) = &literal.lit
-                {
-                    self.take(&text.value(), true, true);
-                }
-            }
-            Expr::MethodCall(call) if call.args.is_empty() => self.message(&call.receiver),
-            _ => {}
-        }
-    }
-}
-
-impl<'ast> Visit<'ast> for Reader<'_> {
-    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
-
-    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
-        if !is_test(&module.attrs) {
-            visit::visit_item_mod(self, module);
-        }
-    }
-
-    /// Tables are documentation, except the code in them that resolves a command; a single string is not.
-    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
-        if self.all
-            && matches!(&*item.ty, syn::Type::Reference(text) if matches!(&*text.elem, syn::Type::Path(_)))
-        {
-            visit::visit_item_const(self, item);
-        } else {
-            Resolvers(self).visit_item_const(item);
-        }
-    }
-
-    fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
-
-    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
-        if !is_test(&function.attrs) && self.reads(&function.sig) {
-            visit::visit_item_fn(self, function);
-        }
-    }
-
-    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
-        if self.reads(&function.sig) {
-            visit::visit_impl_item_fn(self, function);
-        }
-    }
-
-    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
-        if is_maker(&call.func) {
-            call.args
-                .iter()
-                .take(2)
-                .for_each(|argument| self.message(argument));
-        }
-        visit::visit_expr_call(self, call);
-    }
-
-    fn visit_local(&mut self, local: &'ast syn::Local) {
-        if let (syn::Pat::Ident(name), Some(value)) = (&local.pat, &local.init)
-            && name.ident == "message"
-        {
-            self.message(&value.expr);
-        }
-        visit::visit_local(self, local);
-    }
-
-    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        if WORLD.iter().any(|name| call.method == name) {
-            self.visit_expr(&call.receiver);
-        } else {
-            visit::visit_expr_method_call(self, call);
-        }
-    }
-
-    fn visit_macro(&mut self, one: &'ast syn::Macro) {
-        let name = &one.path.segments.last().expect("a name").ident;
-        if WORLD.iter().any(|other| name == other) {
-            return;
-        }
-        let arguments = arguments(one);
-        let mut is_format = ["format", "format_args", "write", "writeln"]
-            .iter()
-            .any(|format| name == format);
-        for argument in &arguments {
-            match argument {
-                Expr::Lit(literal) if is_format => {
-                    if let Lit::Str(text) = &literal.lit {
-                        self.take(&text.value(), true, false);
-                        is_format = false;
-                    }
-                }
-                _ => self.visit_expr(argument),
-            }
-        }
-    }
-
-    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
-        self.take(&text.value(), false, false);
-    }
-}
-
-/// Reads only how a row of a table resolves its command.
-struct Resolvers<'r, 'a>(&'r mut Reader<'a>);
-
-impl<'ast> Visit<'ast> for Resolvers<'_, '_> {
-    fn visit_field_value(&mut self, field: &'ast syn::FieldValue) {
-        match &field.member {
-            syn::Member::Named(name) if name == "resolve" => self.0.visit_expr(&field.expr),
-            _ => visit::visit_field_value(self, field),
-        }
-    }
-}
-
-/// Whether a function returns, or may return, a type that becomes a diagnostic.
-fn gives(output: &syn::ReturnType) -> bool {
-    struct Finder(bool);
-    impl<'ast> Visit<'ast> for Finder {
-        fn visit_ident(&mut self, name: &'ast syn::Ident) {
-            self.0 |= BECOME.iter().any(|one| name == one);
-        }
-    }
-    let mut finder = Finder(false);
-    finder.visit_return_type(output);
-    finder.0
-}
-
-fn is_maker(function: &Expr) -> bool {
-    let Expr::Path(path) = function else {
-        return false;
-    };
-    let mut names = path
-        .path
-        .segments
-        .iter()
-        .rev()
-        .map(|segment| segment.ident.to_string());
-    match (names.next(), names.next()) {
-        (Some(name), Some(of)) if name == "new" => MADE.contains(&&*of),
-        (Some(name), _) => MAKERS.contains(&&*name),
-        (None, _) => false,
-    }
-}
-
-/// A text in words. A string without a blank is a name, a code or a mark.
-fn is_wording(text: &str) -> bool {
-    text.trim().contains(' ')
-}
-
-fn is_test(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute
-                .parse_args::<syn::Path>()
-                .is_ok_and(|path| path.is_ident("test"))
-    })
-}
-
-/// The arguments of a macro like `format!`; a macro with other arguments has no strings.
-fn arguments(one: &syn::Macro) -> Vec<Expr> {
-    match one.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated) {
-        Ok(arguments) => arguments.into_iter().collect(),
-        Err(_) => {
-            let tokens = one.tokens.to_string();
-            assert!(
-                !tokens.contains('"'),
-                "a macro with strings that cannot be read: {tokens}"
-            );
-            Vec::new()
-        }
-    }
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
