@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::eval::{Home, Value};
-use crate::syntax::ast::{Argument, Expression, Item, Kind, TrailerKind};
+use crate::syntax::ast::{Argument, Expression, ExpressionKind, Item, TrailerKind};
 use crate::syntax::{Diagnostic, Place, Span};
 
 /// A rule.
@@ -79,7 +79,7 @@ impl Rule {
         let RuleBody::Expression(expression) = &self.body else {
             return None;
         };
-        let Kind::Trailers(_, trailers) = &expression.kind else {
+        let ExpressionKind::Trailers(_, trailers) = &expression.kind else {
             return None;
         };
         let [function, call] = &trailers[..] else {
@@ -93,7 +93,7 @@ impl Rule {
         let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
             return None;
         };
-        let (Kind::List(items) | Kind::Tuple(items)) = &words.kind else {
+        let (ExpressionKind::List(items) | ExpressionKind::Tuple(items)) = &words.kind else {
             return None;
         };
         // A `*` gives an unknown number of words, so that those after it cannot be counted.

@@ -7,7 +7,7 @@ use crate::eval::evaluate::{Evaluator, Last, Scope};
 use crate::eval::value::subscripts::elements;
 use crate::eval::value::{Items, Table, Value};
 use crate::syntax::Span;
-use crate::syntax::ast::{Clause, Comprehension, Element, Target};
+use crate::syntax::ast::{Clause, Comprehension, Element, LoopTarget};
 
 /// Names and what they stand for.
 type Names = Vec<(Arc<str>, Value)>;
@@ -180,22 +180,24 @@ fn one_more(
 /// Binds one element to its names.
 fn bind(
     evaluator: &mut Evaluator<'_>,
-    target: &Target,
+    target: &LoopTarget,
     value: Value,
     bound: &mut Names,
 ) -> Result<(), Fault> {
     match target {
-        Target::Name(name) => bound.push((Arc::clone(name), value)),
-        Target::Several(targets, span) => bind_several(evaluator, targets, *span, &value, bound)?,
+        LoopTarget::Name(name) => bound.push((Arc::clone(name), value)),
+        LoopTarget::Several(targets, span) => {
+            bind_several(evaluator, targets, *span, &value, bound)?
+        }
         // Where it stands among others, it got a list of what they leave.
-        Target::Star(rest) => bind(evaluator, rest, value, bound)?,
+        LoopTarget::Star(rest) => bind(evaluator, rest, value, bound)?,
     }
     Ok(())
 }
 
 fn bind_several(
     evaluator: &mut Evaluator<'_>,
-    targets: &[Target],
+    targets: &[LoopTarget],
     span: Span,
     value: &Value,
     bound: &mut Names,
@@ -203,7 +205,7 @@ fn bind_several(
     let mut values = elements(value, evaluator.properties, evaluator.budget)?;
     let star = targets
         .iter()
-        .position(|target| matches!(target, Target::Star(_)));
+        .position(|target| matches!(target, LoopTarget::Star(_)));
     let fits = match star {
         Some(_) => values.len() + 1 >= targets.len(),
         None => values.len() == targets.len(),

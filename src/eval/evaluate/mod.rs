@@ -10,7 +10,8 @@ use crate::eval::number::arithmetic::{binary, sign};
 use crate::eval::value::subscripts::{elements, index, slice};
 use crate::eval::value::{Items, Table, Value};
 use crate::syntax::ast::{
-    Binary, Branch, Entry, Expression, Item, Kind, Lambda, Parameter, Signed, Trailer, TrailerKind,
+    Binary, ConditionalBranch, DictEntry, Expression, ExpressionKind, Item, Lambda, Parameter,
+    Signed, Trailer, TrailerKind,
 };
 use crate::syntax::{Diagnostic, Source};
 
@@ -199,33 +200,37 @@ impl Evaluator<'_> {
 
     fn eval_kind(&mut self, expression: &Expression) -> Result<Value, Fault> {
         match &expression.kind {
-            Kind::None => Ok(Value::None),
-            Kind::Bool(truth) => Ok(Value::Bool(*truth)),
-            Kind::Integer(number) => Ok(Value::Int(number.clone())),
-            Kind::Float(number) => Ok(Value::Float(*number)),
-            Kind::Text(text) => Ok(Value::Str(Arc::clone(text))),
-            Kind::Bytes(bytes) => Ok(Value::Bytes(Arc::clone(bytes))),
-            Kind::Formatted(pieces) => crate::eval::evaluate::templates::formatted(self, pieces),
-            Kind::Name(name) => self.name(name),
-            Kind::Tuple(items) => {
+            ExpressionKind::None => Ok(Value::None),
+            ExpressionKind::Bool(truth) => Ok(Value::Bool(*truth)),
+            ExpressionKind::Integer(number) => Ok(Value::Int(number.clone())),
+            ExpressionKind::Float(number) => Ok(Value::Float(*number)),
+            ExpressionKind::Text(text) => Ok(Value::Str(Arc::clone(text))),
+            ExpressionKind::Bytes(bytes) => Ok(Value::Bytes(Arc::clone(bytes))),
+            ExpressionKind::Formatted(pieces) => {
+                crate::eval::evaluate::templates::formatted(self, pieces)
+            }
+            ExpressionKind::Name(name) => self.name(name),
+            ExpressionKind::Tuple(items) => {
                 let items = self.items(items)?;
                 Ok(Value::Tuple(Items::new(items, self.budget)?))
             }
-            Kind::List(items) => {
+            ExpressionKind::List(items) => {
                 let items = self.items(items)?;
                 Ok(Value::List(Items::new(items, self.budget)?))
             }
-            Kind::Set(items) => self.set(items),
-            Kind::Dict(entries) => self.dict(entries),
-            Kind::Comprehension(comprehension) => comprehensions::evaluate(self, comprehension),
-            Kind::Trailers(base, trailers) => self.trailers(base, trailers),
-            Kind::Not(count, value) => {
+            ExpressionKind::Set(items) => self.set(items),
+            ExpressionKind::Dict(entries) => self.dict(entries),
+            ExpressionKind::Comprehension(comprehension) => {
+                comprehensions::evaluate(self, comprehension)
+            }
+            ExpressionKind::Trailers(base, trailers) => self.trailers(base, trailers),
+            ExpressionKind::Not(count, value) => {
                 let truth = self.eval(value)?.truth();
                 Ok(Value::Bool(truth == (count % 2 == 0)))
             }
-            Kind::Power(operands) => self.power(operands),
-            Kind::Arithmetic(first, rest) => self.arithmetic(first, rest),
-            Kind::Comparison(first, rest) => {
+            ExpressionKind::Power(operands) => self.power(operands),
+            ExpressionKind::Arithmetic(first, rest) => self.arithmetic(first, rest),
+            ExpressionKind::Comparison(first, rest) => {
                 let mut left = self.eval(first)?;
                 for (operator, right) in rest {
                     let right = self.eval(right)?;
@@ -236,17 +241,17 @@ impl Evaluator<'_> {
                 }
                 Ok(Value::Bool(true))
             }
-            Kind::And(several) => self.first_that(several, false),
-            Kind::Or(several) => self.first_that(several, true),
-            Kind::Conditional(branches, otherwise) => {
-                for Branch { value, condition } in branches {
+            ExpressionKind::And(several) => self.first_that(several, false),
+            ExpressionKind::Or(several) => self.first_that(several, true),
+            ExpressionKind::Conditional(branches, otherwise) => {
+                for ConditionalBranch { value, condition } in branches {
                     if self.eval(condition)?.truth() {
                         return self.eval(value);
                     }
                 }
                 self.eval(otherwise)
             }
-            Kind::Lambda(lambda) => self.lambda(lambda),
+            ExpressionKind::Lambda(lambda) => self.lambda(lambda),
         }
     }
 
@@ -332,11 +337,11 @@ impl Evaluator<'_> {
         Ok(Value::Set(Arc::new(table)))
     }
 
-    fn dict(&mut self, entries: &[Entry]) -> Result<Value, Fault> {
+    fn dict(&mut self, entries: &[DictEntry]) -> Result<Value, Fault> {
         let mut table = Table::default();
         for entry in entries {
             match entry {
-                Entry::Pair(key, value) => {
+                DictEntry::Pair(key, value) => {
                     let at = key.span;
                     let key = self.eval(key)?;
                     let value = self.eval(value)?;
@@ -344,7 +349,7 @@ impl Evaluator<'_> {
                         .insert(key, value, self.budget)
                         .map_err(|fault| fault.at(&self.home.source, at))?;
                 }
-                Entry::Star(value) => match configuration::mapping(self, value)? {
+                DictEntry::Star(value) => match configuration::mapping(self, value)? {
                     Value::Dict(more) => {
                         for (key, value) in more.entries() {
                             table.insert(key.clone(), value.clone(), self.budget)?;

@@ -7,8 +7,8 @@ use crate::eval::evaluate::Home;
 use crate::eval::evaluate::identifiers;
 use crate::syntax::Diagnostic;
 use crate::syntax::ast::{
-    Argument, Branch, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Lambda,
-    Parameter, Piece, Target, Trailer, TrailerKind,
+    Argument, Clause, Comprehension, ConditionalBranch, DictEntry, Element, Expression,
+    ExpressionKind, Item, Lambda, LoopTarget, Parameter, Piece, Trailer, TrailerKind,
 };
 
 /// Every name in an expression that means nothing in its file.
@@ -36,14 +36,14 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn expression(&mut self, expression: &'a Expression) {
         match &expression.kind {
-            Kind::None
-            | Kind::Bool(_)
-            | Kind::Integer(_)
-            | Kind::Float(_)
-            | Kind::Text(_)
-            | Kind::Bytes(_) => {}
-            Kind::Formatted(pieces) => self.pieces(pieces),
-            Kind::Name(name) => {
+            ExpressionKind::None
+            | ExpressionKind::Bool(_)
+            | ExpressionKind::Integer(_)
+            | ExpressionKind::Float(_)
+            | ExpressionKind::Text(_)
+            | ExpressionKind::Bytes(_) => {}
+            ExpressionKind::Formatted(pieces) => self.pieces(pieces),
+            ExpressionKind::Name(name) => {
                 if !self.knows(name) {
                     self.fault(|reader| {
                         let fault = identifiers::no_name(reader.home, &reader.locals, name);
@@ -51,49 +51,51 @@ impl<'a> Reader<'a> {
                     });
                 }
             }
-            Kind::Tuple(items) | Kind::List(items) | Kind::Set(items) => {
+            ExpressionKind::Tuple(items)
+            | ExpressionKind::List(items)
+            | ExpressionKind::Set(items) => {
                 for Item::One(value) | Item::Star(value) in items {
                     self.expression(value);
                 }
             }
-            Kind::Dict(entries) => {
+            ExpressionKind::Dict(entries) => {
                 for entry in entries {
                     match entry {
-                        Entry::Pair(key, value) => {
+                        DictEntry::Pair(key, value) => {
                             self.expression(key);
                             self.expression(value);
                         }
-                        Entry::Star(value) => self.expression(value),
+                        DictEntry::Star(value) => self.expression(value),
                     }
                 }
             }
-            Kind::Comprehension(comprehension) => self.comprehension(comprehension),
-            Kind::Trailers(base, trailers) => self.trailers(base, trailers),
-            Kind::Not(_, value) => self.expression(value),
-            Kind::Power(operands) => {
+            ExpressionKind::Comprehension(comprehension) => self.comprehension(comprehension),
+            ExpressionKind::Trailers(base, trailers) => self.trailers(base, trailers),
+            ExpressionKind::Not(_, value) => self.expression(value),
+            ExpressionKind::Power(operands) => {
                 for operand in operands {
                     self.expression(&operand.value);
                 }
             }
-            Kind::Arithmetic(first, rest) => {
+            ExpressionKind::Arithmetic(first, rest) => {
                 self.expression(first);
                 rest.iter().for_each(|(_, value)| self.expression(value));
             }
-            Kind::Comparison(first, rest) => {
+            ExpressionKind::Comparison(first, rest) => {
                 self.expression(first);
                 rest.iter().for_each(|(_, value)| self.expression(value));
             }
-            Kind::And(several) | Kind::Or(several) => {
+            ExpressionKind::And(several) | ExpressionKind::Or(several) => {
                 several.iter().for_each(|value| self.expression(value));
             }
-            Kind::Conditional(branches, otherwise) => {
-                for Branch { value, condition } in branches {
+            ExpressionKind::Conditional(branches, otherwise) => {
+                for ConditionalBranch { value, condition } in branches {
                     self.expression(value);
                     self.expression(condition);
                 }
                 self.expression(otherwise);
             }
-            Kind::Lambda(lambda) => self.lambda(lambda),
+            ExpressionKind::Lambda(lambda) => self.lambda(lambda),
         }
     }
 
@@ -149,11 +151,11 @@ impl<'a> Reader<'a> {
         self.locals.truncate(outside);
     }
 
-    fn bind(&mut self, target: &'a Target) {
+    fn bind(&mut self, target: &'a LoopTarget) {
         match target {
-            Target::Name(name) => self.locals.push(name),
-            Target::Star(rest) => self.bind(rest),
-            Target::Several(targets, _) => targets.iter().for_each(|one| self.bind(one)),
+            LoopTarget::Name(name) => self.locals.push(name),
+            LoopTarget::Star(rest) => self.bind(rest),
+            LoopTarget::Several(targets, _) => targets.iter().for_each(|one| self.bind(one)),
         }
     }
 
@@ -180,7 +182,7 @@ impl<'a> Reader<'a> {
     fn trailers(&mut self, base: &'a Expression, trailers: &'a [Trailer]) {
         self.expression(base);
         let mut module = match &base.kind {
-            Kind::Name(name) if !self.locals.contains(&&**name) => {
+            ExpressionKind::Name(name) if !self.locals.contains(&&**name) => {
                 identifiers::module(self.home, name)
             }
             _ => None,

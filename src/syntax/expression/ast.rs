@@ -11,14 +11,14 @@ use crate::syntax::source::Span;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ExpressionKind,
     /// Where it stands, brackets included.
     pub span: Span,
 }
 
 /// The kinds of expressions.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum ExpressionKind {
     /// `None`
     None,
     /// `True`
@@ -42,7 +42,7 @@ pub enum Kind {
     /// `{1, *rest}`
     Set(Vec<Item>),
     /// `{'a': 1, **rest}`
-    Dict(Vec<Entry>),
+    Dict(Vec<DictEntry>),
     /// `[x for x in y]`
     Comprehension(Box<Comprehension>),
     /// `value.attribute(argument)[index]`
@@ -61,7 +61,7 @@ pub enum Kind {
     /// `a or b or c`
     Or(Vec<Expression>),
     /// `a if b else c if d else e`: values with their conditions, then the last value.
-    Conditional(Vec<Branch>, Box<Expression>),
+    Conditional(Vec<ConditionalBranch>, Box<Expression>),
     /// `lambda a: b`
     Lambda(Arc<Lambda>),
 }
@@ -77,7 +77,7 @@ pub struct Signed {
 
 /// `value if condition`
 #[derive(Clone, Debug, PartialEq)]
-pub struct Branch {
+pub struct ConditionalBranch {
     /// What it gives.
     pub value: Expression,
     /// When.
@@ -111,7 +111,7 @@ pub enum Item {
 
 /// An element of a dict.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub enum DictEntry {
     /// `a: b`
     Pair(Expression, Expression),
     /// `**a`
@@ -144,7 +144,7 @@ pub struct Comprehension {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clause {
     /// What is bound.
-    pub target: Target,
+    pub target: LoopTarget,
     /// What it is taken from.
     pub values: Expression,
     /// All must hold.
@@ -153,13 +153,13 @@ pub struct Clause {
 
 /// What a comprehension binds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Target {
+pub enum LoopTarget {
     /// `x`
     Name(Arc<str>),
     /// `k, v`
-    Several(Vec<Target>, Span),
+    Several(Vec<LoopTarget>, Span),
     /// `*rest`, at most one of several.
-    Star(Box<Target>),
+    Star(Box<LoopTarget>),
 }
 
 /// What follows an operand.

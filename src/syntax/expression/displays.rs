@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pest::iterators::Pair;
 
 use super::ast::{
-    Argument, Clause, Comprehension, Element, Entry, Expression, Item, Kind, Parameter, Target,
-    TrailerKind,
+    Argument, Clause, Comprehension, DictEntry, Element, Expression, ExpressionKind, Item,
+    LoopTarget, Parameter, TrailerKind,
 };
 use super::builder::{Builder, Nested};
 use crate::syntax::diagnostic::{Diagnostic, quoted};
@@ -27,7 +27,7 @@ pub(super) fn item(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Item, D
 fn spread(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let several = pair.clone().into_inner().nth(1).is_some();
     let value = builder.expression(pair)?;
-    if several && matches!(value.kind, Kind::Comparison(..)) {
+    if several && matches!(value.kind, ExpressionKind::Comparison(..)) {
         let message = "a comparison behind `*` stands in brackets";
         return Err(builder.error(value.span, message));
     }
@@ -89,7 +89,7 @@ pub(super) fn sequence(
             }
             (last, _) => {
                 items.extend(last);
-                Kind::Tuple(items)
+                ExpressionKind::Tuple(items)
             }
         },
     };
@@ -97,19 +97,25 @@ pub(super) fn sequence(
 }
 
 /// `[…]`
-pub(super) fn list(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind, Diagnostic> {
+pub(super) fn list(
+    builder: Builder<'_>,
+    pair: Pair<'_, Rule>,
+) -> Result<ExpressionKind, Diagnostic> {
     Ok(match elements(builder, pair)? {
-        Elements::Items { items, .. } => Kind::List(items),
+        Elements::Items { items, .. } => ExpressionKind::List(items),
         Elements::Comprehension(element, clauses) => comprehension(Element::List(element), clauses),
     })
 }
 
-fn comprehension(element: Element, clauses: Vec<Clause>) -> Kind {
-    Kind::Comprehension(Box::new(Comprehension { element, clauses }))
+fn comprehension(element: Element, clauses: Vec<Clause>) -> ExpressionKind {
+    ExpressionKind::Comprehension(Box::new(Comprehension { element, clauses }))
 }
 
 /// `{…}`: a dict or a set.
-pub(super) fn braces(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind, Diagnostic> {
+pub(super) fn braces(
+    builder: Builder<'_>,
+    pair: Pair<'_, Rule>,
+) -> Result<ExpressionKind, Diagnostic> {
     let span = builder.span(&pair);
     let mut items = Vec::new();
     let mut entries = Vec::new();
@@ -126,11 +132,11 @@ pub(super) fn braces(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind,
                 let last = parts.pop();
                 match (parts.pop(), last) {
                     (Some(mark), Some(value)) if mark.as_rule() == Rule::double_star => {
-                        entries.push(Entry::Star(spread(builder, value)?));
+                        entries.push(DictEntry::Star(spread(builder, value)?));
                     }
                     (Some(key), Some(value)) => {
                         let key = builder.expression(key)?;
-                        entries.push(Entry::Pair(key, builder.expression(value)?));
+                        entries.push(DictEntry::Pair(key, builder.expression(value)?));
                     }
                     (None, Some(only)) => items.push(item(builder, only)?),
                     (_, None) => {}
@@ -144,14 +150,14 @@ pub(super) fn braces(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Kind,
     }
     if clauses.is_empty() {
         return Ok(if items.is_empty() {
-            Kind::Dict(entries)
+            ExpressionKind::Dict(entries)
         } else {
-            Kind::Set(items)
+            ExpressionKind::Set(items)
         });
     }
     let element = match (items.pop(), entries.pop()) {
         (Some(Item::One(value)), None) => Element::Set(value),
-        (None, Some(Entry::Pair(key, value))) => Element::Dict(key, value),
+        (None, Some(DictEntry::Pair(key, value))) => Element::Dict(key, value),
         _ => return Err(builder.error(span, STARRED_ELEMENT)),
     };
     Ok(comprehension(element, clauses))
@@ -186,7 +192,11 @@ fn clause(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Clause, Diagnost
 }
 
 /// What is bound; several targets in square brackets are so without commas, too.
-fn target(builder: Builder<'_>, pair: Pair<'_, Rule>, listed: bool) -> Result<Target, Diagnostic> {
+fn target(
+    builder: Builder<'_>,
+    pair: Pair<'_, Rule>,
+    listed: bool,
+) -> Result<LoopTarget, Diagnostic> {
     let span = builder.span(&pair);
     let mut several = Vec::new();
     let mut commas = listed;
@@ -196,33 +206,33 @@ fn target(builder: Builder<'_>, pair: Pair<'_, Rule>, listed: bool) -> Result<Ta
             _ => several.push(one_target(builder, part)?),
         }
     }
-    let starred = |one: &&Target| matches!(one, Target::Star(_));
+    let starred = |one: &&LoopTarget| matches!(one, LoopTarget::Star(_));
     if several.iter().filter(starred).count() > 1 {
         return Err(builder.error(span, "only one name takes what the others leave"));
     }
     match several.pop() {
-        Some(Target::Star(_)) if several.is_empty() && !commas => {
+        Some(LoopTarget::Star(_)) if several.is_empty() && !commas => {
             Err(builder.error(span, "`*` stands before one of several names"))
         }
         Some(only) if several.is_empty() && !commas => Ok(only),
         last => {
             several.extend(last);
-            Ok(Target::Several(several, span))
+            Ok(LoopTarget::Several(several, span))
         }
     }
 }
 
-fn one_target(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Target, Diagnostic> {
+fn one_target(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<LoopTarget, Diagnostic> {
     let span = builder.span(&pair);
     if pair.as_rule() == Rule::name {
-        return Ok(Target::Name(pair.as_str().into()));
+        return Ok(LoopTarget::Name(pair.as_str().into()));
     }
     let starred = pair.as_rule() == Rule::target_star;
     let listed = pair.as_str().starts_with('[');
     let inner = pair.into_inner().next();
     let inner = inner.ok_or_else(|| builder.unread(span))?;
     if starred {
-        return Ok(Target::Star(Box::new(one_target(builder, inner)?)));
+        return Ok(LoopTarget::Star(Box::new(one_target(builder, inner)?)));
     }
     target(builder, inner, listed)
 }
@@ -325,7 +335,7 @@ pub(super) fn subscript(
             })
             .collect::<Result<_, _>>()?;
         return Ok(TrailerKind::Index(Box::new(Expression {
-            kind: Kind::Tuple(items),
+            kind: ExpressionKind::Tuple(items),
             span,
         })));
     }

@@ -12,7 +12,9 @@ use pest::iterators::{Pair, Pairs};
 use super::diagnostic::{Diagnostic, quoted};
 use super::grammar::expression::{Grammar, Rule};
 use super::source::{Fragment, Source, Span};
-use ast::{Branch, Expression, Kind, Lambda, Parameter, Piece, Trailer, TrailerKind};
+use ast::{
+    ConditionalBranch, Expression, ExpressionKind, Lambda, Parameter, Piece, Trailer, TrailerKind,
+};
 use builder::{Builder, Nested};
 
 pub mod ast;
@@ -129,7 +131,7 @@ impl Nested for Builder<'_> {
             end: whole.end,
         };
         Ok(Expression {
-            kind: Kind::Trailers(Box::new(base), trailers),
+            kind: ExpressionKind::Trailers(Box::new(base), trailers),
             span,
         })
     }
@@ -151,14 +153,14 @@ fn conditional(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression,
     while let Some(condition) = parts.next() {
         let condition = condition?;
         let next = parts.next().ok_or_else(missing)??;
-        branches.push(Branch { value, condition });
+        branches.push(ConditionalBranch { value, condition });
         value = next;
     }
     if branches.is_empty() {
         return Ok(value);
     }
     Ok(Expression {
-        kind: Kind::Conditional(branches, Box::new(value)),
+        kind: ExpressionKind::Conditional(branches, Box::new(value)),
         span,
     })
 }
@@ -179,7 +181,10 @@ fn disjunction(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression,
             }
             Rule::and_word => {}
             Rule::or_word => {
-                alternatives.push(joined(std::mem::take(&mut conjunction), Kind::And));
+                alternatives.push(joined(
+                    std::mem::take(&mut conjunction),
+                    ExpressionKind::And,
+                ));
             }
             _ => {
                 let value = builder.expression(part)?;
@@ -189,14 +194,14 @@ fn disjunction(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression,
                 } else {
                     Expression {
                         span: not_at.to(value.span),
-                        kind: Kind::Not(count, Box::new(value)),
+                        kind: ExpressionKind::Not(count, Box::new(value)),
                     }
                 });
             }
         }
     }
-    alternatives.push(joined(conjunction, Kind::And));
-    Ok(joined(alternatives, Kind::Or))
+    alternatives.push(joined(conjunction, ExpressionKind::And));
+    Ok(joined(alternatives, ExpressionKind::Or))
 }
 
 fn trailer(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Trailer, Diagnostic> {
@@ -218,10 +223,10 @@ fn atom(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagno
         Rule::strings => return joined_strings(builder, pair),
         Rule::number => number(builder, pair.as_str(), span)?,
         Rule::constant => match pair.as_str() {
-            "None" => Kind::None,
-            word => Kind::Bool(word == "True"),
+            "None" => ExpressionKind::None,
+            word => ExpressionKind::Bool(word == "True"),
         },
-        Rule::name => Kind::Name(pair.as_str().into()),
+        Rule::name => ExpressionKind::Name(pair.as_str().into()),
         Rule::group => return displays::group(builder, pair),
         Rule::list => displays::list(builder, pair)?,
         _ => displays::braces(builder, pair)?,
@@ -229,7 +234,7 @@ fn atom(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagno
     Ok(Expression { kind, span })
 }
 
-fn number(builder: Builder<'_>, text: &str, span: Span) -> Result<Kind, Diagnostic> {
+fn number(builder: Builder<'_>, text: &str, span: Span) -> Result<ExpressionKind, Diagnostic> {
     let digits = text.replace('_', "").to_ascii_lowercase();
     let based = match digits.get(..2) {
         Some("0x") => Some(16),
@@ -240,11 +245,11 @@ fn number(builder: Builder<'_>, text: &str, span: Span) -> Result<Kind, Diagnost
     if let Some(base) = based {
         let parsed = BigInt::parse_bytes(&digits.as_bytes()[2..], base);
         return parsed
-            .map(Kind::Integer)
+            .map(ExpressionKind::Integer)
             .ok_or_else(|| builder.unread(span));
     }
     if digits.contains(['.', 'e']) {
-        let parsed = digits.parse().map(Kind::Float);
+        let parsed = digits.parse().map(ExpressionKind::Float);
         return parsed.map_err(|_| builder.unread(span));
     }
     if digits.len() > LONGEST_INTEGER {
@@ -259,7 +264,7 @@ fn number(builder: Builder<'_>, text: &str, span: Span) -> Result<Kind, Diagnost
         let message = format!("the number {} begins with a zero", quoted(text));
         return Err(builder.error(span, message).with_hint(hint));
     }
-    let parsed = digits.parse().map(Kind::Integer);
+    let parsed = digits.parse().map(ExpressionKind::Integer);
     parsed.map_err(|_| builder.unread(span))
 }
 
@@ -289,7 +294,7 @@ fn joined_strings(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expressi
         }
     }
     let kind = match bytes {
-        Some(bytes) => Kind::Bytes(bytes.into()),
+        Some(bytes) => ExpressionKind::Bytes(bytes.into()),
         None if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) => {
             let mut whole = String::new();
             for piece in &pieces {
@@ -297,9 +302,9 @@ fn joined_strings(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expressi
                     whole.push_str(text);
                 }
             }
-            Kind::Text(whole.into())
+            ExpressionKind::Text(whole.into())
         }
-        None => Kind::Formatted(pieces),
+        None => ExpressionKind::Formatted(pieces),
     };
     Ok(Expression { kind, span })
 }
@@ -318,7 +323,7 @@ fn lambda(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diag
     let body = body.ok_or_else(|| builder.unread(span))?;
     displays::check_parameters(builder, &parameters, span)?;
     Ok(Expression {
-        kind: Kind::Lambda(Arc::new(Lambda { parameters, body })),
+        kind: ExpressionKind::Lambda(Arc::new(Lambda { parameters, body })),
         span,
     })
 }
@@ -340,7 +345,7 @@ fn parameter(builder: Builder<'_>, mut parts: Pairs<'_, Rule>) -> Result<Paramet
 }
 
 /// Several expressions under one operator, or the only one as it is.
-fn joined(mut several: Vec<Expression>, kind: fn(Vec<Expression>) -> Kind) -> Expression {
+fn joined(mut several: Vec<Expression>, kind: fn(Vec<Expression>) -> ExpressionKind) -> Expression {
     match (several.len(), several.pop()) {
         (1, Some(only)) => only,
         (_, last) => {

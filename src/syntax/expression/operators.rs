@@ -4,7 +4,7 @@ use std::iter::Peekable;
 
 use pest::iterators::{Pair, Pairs};
 
-use super::ast::{Binary, Comparison, Expression, Kind, Signed, Unary};
+use super::ast::{Binary, Comparison, Expression, ExpressionKind, Signed, Unary};
 use super::builder::{Builder, Nested};
 use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::grammar::expression::Rule;
@@ -33,7 +33,7 @@ pub(super) fn climb(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expres
         None => first,
         Some((_, last)) => Expression {
             span: first.span.to(last.span),
-            kind: Kind::Comparison(Box::new(first), rest),
+            kind: ExpressionKind::Comparison(Box::new(first), rest),
         },
     })
 }
@@ -62,7 +62,7 @@ fn arithmetic(
         None => first,
         Some((_, last)) => Expression {
             span: first.span.to(last.span),
-            kind: Kind::Arithmetic(Box::new(first), rest),
+            kind: ExpressionKind::Arithmetic(Box::new(first), rest),
         },
     })
 }
@@ -99,7 +99,7 @@ fn power(builder: Builder<'_>, parts: &mut ChainParts<'_>) -> Result<Expression,
             let span = start.unwrap_or(last.value.span).to(last.value.span);
             operands.push(last);
             Ok(Expression {
-                kind: Kind::Power(operands),
+                kind: ExpressionKind::Power(operands),
                 span,
             })
         }

@@ -1,7 +1,7 @@
 //! Values that need no grammar to be understood, as most are: strings, numbers and words, products of numbers, and lists,
 //! tuples and dicts of them. Whatever is in doubt is left to the grammar, and a test holds both to the same tree.
 
-use super::ast::{Binary, Entry, Expression, Item, Kind};
+use super::ast::{Binary, DictEntry, Expression, ExpressionKind, Item};
 use crate::syntax::source::Fragment;
 
 /// Digits of a number that fits 64 bits whatever they are.
@@ -32,20 +32,20 @@ pub(super) fn value(fragment: &Fragment) -> Option<Expression> {
         (Item::One(first), Item::One(last)) => first.span.to(last.span),
         _ => return None,
     };
-    let kind = Kind::Tuple(items);
+    let kind = ExpressionKind::Tuple(items);
     (reader.at == text.len()).then_some(Expression { kind, span })
 }
 
 /// The literal that is all of a text.
-fn literal(text: &str) -> Option<Kind> {
+fn literal(text: &str) -> Option<ExpressionKind> {
     match text.as_bytes() {
-        b"None" => Some(Kind::None),
-        b"True" => Some(Kind::Bool(true)),
-        b"False" => Some(Kind::Bool(false)),
+        b"None" => Some(ExpressionKind::None),
+        b"True" => Some(ExpressionKind::Bool(true)),
+        b"False" => Some(ExpressionKind::Bool(false)),
         [quote @ (b'\'' | b'"'), inside @ .., last] if quote == last => {
             let plain = |byte: &u8| byte != quote && !matches!(byte, b'\\' | b'\n');
             let inside = inside.iter().all(plain).then(|| &text[1..text.len() - 1])?;
-            Some(Kind::Text(inside.into()))
+            Some(ExpressionKind::Text(inside.into()))
         }
         [b'0'..=b'9', ..] => number(text),
         _ => None,
@@ -53,20 +53,20 @@ fn literal(text: &str) -> Option<Kind> {
 }
 
 /// `12`, `1.5`
-fn number(text: &str) -> Option<Kind> {
+fn number(text: &str) -> Option<ExpressionKind> {
     if text.len() > DIGITS {
         return None;
     }
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some((whole, part)) = text.split_once('.') {
         let plain = digits(whole) && digits(part);
-        return plain.then(|| text.parse().ok().map(Kind::Float))?;
+        return plain.then(|| text.parse().ok().map(ExpressionKind::Float))?;
     }
     if !digits(text) || text.len() > 1 && text.starts_with('0') {
         return None;
     }
     let number: i64 = text.parse().ok()?;
-    Some(Kind::Integer(number.into()))
+    Some(ExpressionKind::Integer(number.into()))
 }
 
 struct PlainReader<'a> {
@@ -126,7 +126,7 @@ impl PlainReader<'_> {
         matches!(self.next(), None | Some(b',' | b':' | b')' | b']' | b'}')).then_some(element)
     }
 
-    fn from(&self, start: usize, kind: Kind) -> Expression {
+    fn from(&self, start: usize, kind: ExpressionKind) -> Expression {
         let span = self.fragment.span(start, self.at);
         Expression { kind, span }
     }
@@ -164,7 +164,7 @@ impl PlainReader<'_> {
             None => first,
             Some((_, last)) => Expression {
                 span: first.span.to(last.span),
-                kind: Kind::Arithmetic(Box::new(first), factors),
+                kind: ExpressionKind::Arithmetic(Box::new(first), factors),
             },
         })
     }
@@ -187,7 +187,7 @@ impl PlainReader<'_> {
     fn list(&mut self, depth: usize) -> Option<Expression> {
         let start = self.at;
         let (items, _) = self.items(b']', depth)?;
-        Some(self.from(start, Kind::List(items)))
+        Some(self.from(start, ExpressionKind::List(items)))
     }
 
     /// `(1, 2)`; `(1)` is what is in it.
@@ -198,7 +198,7 @@ impl PlainReader<'_> {
             (Some(Item::One(only)), false) => only.kind,
             (last, _) => {
                 items.extend(last);
-                Kind::Tuple(items)
+                ExpressionKind::Tuple(items)
             }
         };
         Some(self.from(start, kind))
@@ -212,12 +212,12 @@ impl PlainReader<'_> {
             let key = self.element(depth + 1)?;
             self.take(b':').then_some(())?;
             self.skip();
-            entries.push(Entry::Pair(key, self.element(depth + 1)?));
+            entries.push(DictEntry::Pair(key, self.element(depth + 1)?));
             if !self.take(b',') {
                 self.take(b'}').then_some(())?;
                 break;
             }
         }
-        Some(self.from(start, Kind::Dict(entries)))
+        Some(self.from(start, ExpressionKind::Dict(entries)))
     }
 }
