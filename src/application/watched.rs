@@ -21,7 +21,7 @@ struct Work {
 }
 
 /// A request whose response has not begun.
-struct Waiting<'a>(&'a Watched);
+struct Unanswered<'a>(&'a Watched);
 
 impl Watched {
     /// Begins to watch.
@@ -52,7 +52,7 @@ impl Watched {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         let mut work = self.0.work();
         work.waiting = work.waiting.saturating_sub(1);
@@ -64,7 +64,7 @@ impl Application for Watched {
     fn respond(&self, request: Request) -> Pending<'_, Response> {
         Box::pin(async move {
             self.work().waiting += 1;
-            let _waiting = Waiting(self);
+            let _waiting = Unanswered(self);
             self.application.respond(request).await
         })
     }

@@ -41,8 +41,8 @@ pub(super) struct Backlog {
     pub(super) overflowing: bool,
     /// The file cannot be written any more.
     pub(super) unwritable: bool,
-    pub(super) ending: Ending,
-    pub(super) audience: Audience,
+    pub(super) ending: BodyEnd,
+    pub(super) recipient: Recipient,
     /// Who waits for the next block.
     pub(super) reader: Option<Waker>,
     /// How many bytes were taken.
@@ -55,7 +55,7 @@ pub(super) struct Backlog {
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum BodyEnd {
     /// It does not yet.
     #[default]
     Open,
@@ -65,7 +65,7 @@ pub(super) enum Ending {
 
 /// Who receives a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Audience {
+pub(super) enum Recipient {
     #[default]
     Listening,
     /// It has all that was announced, and the application may come to its end.
@@ -147,7 +147,7 @@ impl Backlog {
     }
 
     pub(super) fn room(&mut self, limit: u64) -> Room {
-        if self.audience != Audience::Listening {
+        if self.recipient != Recipient::Listening {
             return Room::Yes;
         }
         if self.overflowing {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::interface::backlog::{Audience, Backlog, Ending, Room};
+use crate::interface::backlog::{Backlog, BodyEnd, Recipient, Room};
 use crate::interface::body_file::BodyFile;
 use crate::log::LogKind;
 use crate::log_of;
@@ -48,42 +48,42 @@ impl Depot {
     /// Both ends of a response's body.
     #[must_use]
     pub fn blocks(self: &Arc<Self>) -> (BlockSender, Blocks) {
-        let shared = Arc::new(Shared {
+        let delivery = Arc::new(Delivery {
             depot: Arc::clone(self),
             backlog: Mutex::default(),
             taken: Notify::new(),
             gone: Notify::new(),
         });
         let blocks = Blocks {
-            shared: Arc::clone(&shared),
+            delivery: Arc::clone(&delivery),
             reading: None,
             length: None,
         };
-        (BlockSender(shared), blocks)
+        (BlockSender(delivery), blocks)
     }
 }
 
 /// A response body's receiving end. Dropping it tells the application that nobody wants the rest.
 pub struct Blocks {
-    shared: Arc<Shared>,
+    delivery: Arc<Delivery>,
     /// What is being read out of the file.
-    reading: Option<Reading>,
+    reading: Option<PendingRead>,
     length: Option<u64>,
 }
 
-type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
+type PendingRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
 /// A response body's sending end. Dropped before [`BlockSender::end`], it breaks the body off: the gateway then ends it
 /// in a way that lets nobody take it for whole.
 #[derive(Debug)]
-pub struct BlockSender(Arc<Shared>);
+pub struct BlockSender(Arc<Delivery>);
 
 /// Nobody wants the response any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
 #[derive(Debug)]
-struct Shared {
+struct Delivery {
     depot: Arc<Depot>,
     backlog: Mutex<Backlog>,
     /// There may be room.
@@ -92,21 +92,21 @@ struct Shared {
     gone: Notify,
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(delivery: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that is done under the lock leaves it half done.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    delivery.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl Delivery {
     /// Writes what waits, until nothing does.
     async fn write(self: Arc<Self>) {
         let mut file = lock(&self.backlog).file.clone();
         loop {
             let next = {
                 let mut backlog = lock(&self.backlog);
-                let next = match backlog.audience {
-                    Audience::Listening => backlog.next_to_write(self.depot.limit),
-                    Audience::Satisfied | Audience::Gone => None,
+                let next = match backlog.recipient {
+                    Recipient::Listening => backlog.next_to_write(self.depot.limit),
+                    Recipient::Satisfied | Recipient::Gone => None,
                 };
                 if next.is_none() {
                     backlog.writing = false;
@@ -128,7 +128,7 @@ impl Shared {
             let written = written.await;
             let mut backlog = lock(&self.backlog);
             match written {
-                Ok(()) if backlog.audience == Audience::Listening => {
+                Ok(()) if backlog.recipient == Recipient::Listening => {
                     backlog.kept.end += piece.len() as u64;
                     backlog.file.clone_from(&file);
                     backlog.wake_reader();
@@ -149,11 +149,11 @@ impl Shared {
     }
 
     /// The end of what the application gives.
-    fn end(&self, ending: Ending) {
+    fn end(&self, ending: BodyEnd) {
         let mut backlog = lock(&self.backlog);
-        if backlog.ending == Ending::Open {
+        if backlog.ending == BodyEnd::Open {
             backlog.ending = ending;
-            if backlog.audience == Audience::Listening && !backlog.is_empty() {
+            if backlog.recipient == Recipient::Listening && !backlog.is_empty() {
                 backlog.counted = true;
                 self.depot.delivering.rises();
             }
@@ -168,7 +168,7 @@ impl Shared {
     }
 
     fn leave(&self, backlog: &mut Backlog) {
-        backlog.audience = Audience::Gone;
+        backlog.recipient = Recipient::Gone;
         backlog.clear();
         self.delivered(backlog);
         self.gone.notify_one();
@@ -210,10 +210,10 @@ impl BlockSender {
     /// [`Gone`] if nobody wants it any more.
     pub fn push(&self, block: Bytes) -> Result<(), Gone> {
         let mut backlog = lock(&self.0.backlog);
-        match backlog.audience {
-            Audience::Gone => return Err(Gone),
+        match backlog.recipient {
+            Recipient::Gone => return Err(Gone),
             _ if block.is_empty() => return Ok(()),
-            Audience::Satisfied => {
+            Recipient::Satisfied => {
                 log_of!(
                     LogKind::InvalidAnswer,
                     "the application gave more bytes than it announced"
@@ -221,7 +221,7 @@ impl BlockSender {
                 self.0.leave(&mut backlog);
                 return Err(Gone);
             }
-            Audience::Listening => {}
+            Recipient::Listening => {}
         }
         if backlog.push(block) {
             tokio::spawn(Arc::clone(&self.0).write());
@@ -231,12 +231,12 @@ impl BlockSender {
 
     /// Ends the body: it is whole.
     pub fn end(self) {
-        self.0.end(Ending::Whole);
+        self.0.end(BodyEnd::Whole);
     }
 
     /// Waits until nobody wants any more blocks.
     pub async fn gone(&self) {
-        while lock(&self.0.backlog).audience != Audience::Gone {
+        while lock(&self.0.backlog).recipient != Recipient::Gone {
             self.0.gone.notified().await;
         }
     }
@@ -244,7 +244,7 @@ impl BlockSender {
 
 impl Drop for BlockSender {
     fn drop(&mut self) {
-        self.0.end(Ending::Truncated);
+        self.0.end(BodyEnd::Truncated);
     }
 }
 
@@ -284,7 +284,7 @@ impl Blocks {
                 self.reading = None;
                 return Poll::Ready(Some(self.has_read(read)));
             }
-            let mut backlog = lock(&self.shared.backlog);
+            let mut backlog = lock(&self.delivery.backlog);
             if let Some(piece) = backlog.ready.pop() {
                 return Poll::Ready(Some(Ok(self.take(&mut backlog, piece))));
             }
@@ -301,13 +301,13 @@ impl Blocks {
                 }
                 backlog.overflowing = false;
                 match backlog.ending {
-                    Ending::Open => {}
-                    Ending::Whole => {
-                        self.shared.delivered(&mut backlog);
+                    BodyEnd::Open => {}
+                    BodyEnd::Whole => {
+                        self.delivery.delivered(&mut backlog);
                         return Poll::Ready(None);
                     }
-                    Ending::Truncated => {
-                        self.shared.delivered(&mut backlog);
+                    BodyEnd::Truncated => {
+                        self.delivery.delivered(&mut backlog);
                         return Poll::Ready(Some(Err(Truncated)));
                     }
                 }
@@ -319,13 +319,13 @@ impl Blocks {
 
     fn take(&self, backlog: &mut Backlog, piece: Bytes) -> Bytes {
         backlog.taken += piece.len() as u64;
-        self.shared.taken.notify_one();
+        self.delivery.taken.notify_one();
         piece
     }
 
     /// Notes what was read out of the file.
     fn has_read(&self, read: io::Result<Bytes>) -> Result<Bytes, Truncated> {
-        let mut backlog = lock(&self.shared.backlog);
+        let mut backlog = lock(&self.delivery.backlog);
         match read {
             Ok(piece) => {
                 backlog.kept.start += piece.len() as u64;
@@ -337,8 +337,8 @@ impl Blocks {
                     LogKind::NotStored,
                     "cannot read a response that was kept: {error}"
                 );
-                self.shared.leave(&mut backlog);
-                backlog.ending = Ending::Truncated;
+                self.delivery.leave(&mut backlog);
+                backlog.ending = BodyEnd::Truncated;
                 Err(Truncated)
             }
         }
@@ -347,29 +347,29 @@ impl Blocks {
     /// Wants nothing more, but lets the application come to its end: it may be about to do something after its last
     /// block, and is not to be told that nobody wanted it.
     pub fn satisfied(self) {
-        let mut backlog = lock(&self.shared.backlog);
-        if backlog.audience == Audience::Listening {
+        let mut backlog = lock(&self.delivery.backlog);
+        if backlog.recipient == Recipient::Listening {
             let more = !backlog.is_empty();
-            backlog.audience = Audience::Satisfied;
+            backlog.recipient = Recipient::Satisfied;
             backlog.clear();
-            self.shared.delivered(&mut backlog);
+            self.delivery.delivered(&mut backlog);
             if more {
                 log_of!(
                     LogKind::InvalidAnswer,
                     "the application gave more bytes than it announced"
                 );
-                self.shared.leave(&mut backlog);
+                self.delivery.leave(&mut backlog);
             }
-            self.shared.taken.notify_one();
+            self.delivery.taken.notify_one();
         }
     }
 }
 
 impl Drop for Blocks {
     fn drop(&mut self) {
-        let mut backlog = lock(&self.shared.backlog);
-        if backlog.audience == Audience::Listening {
-            self.shared.leave(&mut backlog);
+        let mut backlog = lock(&self.delivery.backlog);
+        if backlog.recipient == Recipient::Listening {
+            self.delivery.leave(&mut backlog);
         }
     }
 }

@@ -29,12 +29,12 @@ static THEIR_THREADS: Semaphore = Semaphore::const_new(THREADS);
 pub struct BodyFile {
     /// There until it is dropped.
     file: Option<Arc<File>>,
-    place: Place,
+    place: Storage,
 }
 
 /// Where a file lies.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Storage {
     /// In memory: nothing has to be waited for.
     Memory,
     /// In our folder for temporary files.
@@ -50,7 +50,7 @@ impl BodyFile {
     /// The system has no memory or descriptors left.
     pub fn in_memory() -> io::Result<Self> {
         let file = unix::anonymous_file("runner-body")?;
-        Ok(Self::new(file, Place::Memory))
+        Ok(Self::new(file, Storage::Memory))
     }
 
     /// An empty one in a folder, without a name: it goes when it is closed.
@@ -58,17 +58,17 @@ impl BodyFile {
     /// # Errors
     /// Nothing can be written there.
     pub async fn in_folder(folder: PathBuf) -> io::Result<Self> {
-        let file = on_thread(Place::Ours, move || unnamed_file(&folder)).await?;
-        Ok(Self::new(file, Place::Ours))
+        let file = on_thread(Storage::Ours, move || unnamed_file(&folder)).await?;
+        Ok(Self::new(file, Storage::Ours))
     }
 
     /// One that an application has opened.
     #[must_use]
     pub fn of_application(file: File) -> Self {
-        Self::new(file, Place::Theirs)
+        Self::new(file, Storage::Theirs)
     }
 
-    fn new(file: File, place: Place) -> Self {
+    fn new(file: File, place: Storage) -> Self {
         let file = Some(Arc::new(file));
         Self { file, place }
     }
@@ -85,7 +85,7 @@ impl BodyFile {
     /// Whether it lies in memory.
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
-        matches!(self.place, Place::Memory)
+        matches!(self.place, Storage::Memory)
     }
 
     /// Writes bytes at an offset, all of them. If the future is dropped, that may happen all the same.
@@ -134,14 +134,14 @@ impl Drop for BodyFile {
             return;
         };
         match (self.place, Handle::try_current()) {
-            (Place::Ours | Place::Theirs, Ok(runtime)) => {
+            (Storage::Ours | Storage::Theirs, Ok(runtime)) => {
                 let place = self.place;
                 runtime.spawn(on_thread(place, move || {
                     drop(file);
                     Ok(())
                 }));
             }
-            (Place::Memory, _) | (_, Err(_)) => drop(file),
+            (Storage::Memory, _) | (_, Err(_)) => drop(file),
         }
     }
 }
@@ -156,13 +156,13 @@ pub fn try_folder(folder: &Path) -> io::Result<()> {
 
 /// Does what may have to wait.
 async fn on_thread<T: Send + 'static>(
-    place: Place,
+    place: Storage,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let threads = match place {
-        Place::Memory => return work(),
-        Place::Ours => &OUR_THREADS,
-        Place::Theirs => &THEIR_THREADS,
+        Storage::Memory => return work(),
+        Storage::Ours => &OUR_THREADS,
+        Storage::Theirs => &THEIR_THREADS,
     };
     let permit = threads.acquire().await.map_err(io::Error::other)?;
     // Whoever waits for the result may go away: the thread is taken until it is free again.
@@ -239,7 +239,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{BodyFile, PIECE, Place, created_and_removed, on_thread};
+    use super::{BodyFile, PIECE, Storage, created_and_removed, on_thread};
 
     #[tokio::test]
     async fn what_is_written_is_read_and_leaves_nothing_behind() {
@@ -275,7 +275,7 @@ mod tests {
         };
         // More than there are threads in all.
         let waiting: Vec<_> = (0..1000)
-            .map(|_| tokio::spawn(on_thread(Place::Ours, wait.clone())))
+            .map(|_| tokio::spawn(on_thread(Storage::Ours, wait.clone())))
             .collect();
         let theirs = BodyFile::of_application(tempfile::tempfile().unwrap());
         theirs.write(0, Bytes::from_static(b"abc")).await.unwrap();

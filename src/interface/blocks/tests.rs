@@ -54,7 +54,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 /// What the client does before it takes a piece.
 #[derive(Clone, Copy, Debug)]
-enum Client {
+enum SlowClient {
     Takes,
     /// Lets others go on so many times.
     Waits(u8),
@@ -64,12 +64,12 @@ enum Client {
     FillsTheDisk,
 }
 
-fn client() -> impl Strategy<Value = Client> {
+fn client() -> impl Strategy<Value = SlowClient> {
     prop_oneof![
-        8 => Just(Client::Takes),
-        4 => any::<u8>().prop_map(Client::Waits),
-        1 => Just(Client::WaitsForAll),
-        1 => Just(Client::FillsTheDisk),
+        8 => Just(SlowClient::Takes),
+        4 => any::<u8>().prop_map(SlowClient::Waits),
+        1 => Just(SlowClient::WaitsForAll),
+        1 => Just(SlowClient::FillsTheDisk),
     ]
 }
 
@@ -106,19 +106,19 @@ proptest! {
             let mut body = Vec::new();
             let end = loop {
                 match *behaviour.next().unwrap() {
-                    Client::Takes => {}
-                    Client::Waits(times) => for _ in 0..times { yield_now().await; },
-                    Client::WaitsForAll if !needs_client && !making.is_finished() => {
+                    SlowClient::Takes => {}
+                    SlowClient::Waits(times) => for _ in 0..times { yield_now().await; },
+                    SlowClient::WaitsForAll if !needs_client && !making.is_finished() => {
                         in_time(&mut making).await.unwrap();
                     }
-                    Client::WaitsForAll => {}
-                    Client::FillsTheDisk => {
+                    SlowClient::WaitsForAll => {}
+                    SlowClient::FillsTheDisk => {
                         needs_client = true;
-                        lock(&blocks.shared.backlog).unwritable = true;
+                        lock(&blocks.delivery.backlog).unwritable = true;
                     }
                 }
                 {
-                    let backlog = lock(&blocks.shared.backlog);
+                    let backlog = lock(&blocks.delivery.backlog);
                     let held = backlog.ready.length + backlog.waiting.length;
                     prop_assert!(held <= 2 * (IN_MEMORY + LARGEST), "{held}");
                 }
@@ -134,7 +134,7 @@ proptest! {
             prop_assert_eq!(end.is_ok(), ends_well);
             prop_assert!(body == block(0, total));
             prop_assert_eq!(depot.delivering(), 0);
-            prop_assert!(lock(&blocks.shared.backlog).file.is_none());
+            prop_assert!(lock(&blocks.delivery.backlog).file.is_none());
             Ok(())
         })?;
         prop_assert_eq!(folder.path().read_dir().unwrap().count(), 0);
@@ -150,7 +150,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         run(async {
             let (depot, sender, mut blocks) = hurried(folder.path(), u64::MAX);
-            let shared = Arc::clone(&blocks.shared);
+            let delivery = Arc::clone(&blocks.delivery);
             let making = tokio::spawn(async move {
                 for size in sizes.into_iter().cycle() {
                     if sender.send(block(0, size.max(1))).await == Err(Gone) {
@@ -170,10 +170,10 @@ proptest! {
                 drop(blocks);
             }
             in_time(making).await.unwrap();
-            while lock(&shared.backlog).writing {
+            while lock(&delivery.backlog).writing {
                 yield_now().await;
             }
-            let backlog = lock(&shared.backlog);
+            let backlog = lock(&delivery.backlog);
             assert!(backlog.is_empty() && backlog.file.is_none(), "{backlog:?}");
             assert_eq!(depot.delivering(), 0);
         });
