@@ -47,20 +47,20 @@ enum Order {
 impl Watch {
     /// Begins to attend to a worker, until this is dropped. The worker leaves then, too.
     pub(crate) fn new(
-        shared: &Arc<Hub>,
+        hub: &Arc<Hub>,
         worker: WorkerId,
         socket: UnixStream,
         process: Arc<Process>,
     ) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
         let attendant = Attendant {
-            shared: Arc::clone(shared),
+            hub: Arc::clone(hub),
             worker,
             socket,
             process,
             asked: 0,
         };
-        shared.attendants.spawn(attendant.attend(inbox));
+        hub.attendants.spawn(attendant.attend(inbox));
         Self(orders)
     }
 
@@ -77,7 +77,7 @@ impl Watch {
 }
 
 struct Attendant {
-    shared: Arc<Hub>,
+    hub: Arc<Hub>,
     worker: WorkerId,
     socket: UnixStream,
     process: Arc<Process>,
@@ -101,7 +101,7 @@ impl Attendant {
                 more = inbox.try_recv().ok();
             }
             if !questions.is_empty() {
-                let is_urgent = |question: &Question| question.reason.is_last();
+                let is_urgent = |question: &Question| question.reason.ends_worker();
                 let patience = match questions.iter().any(is_urgent) {
                     true => PATIENCE,
                     false => MORE_PATIENCE,
@@ -114,7 +114,7 @@ impl Attendant {
                 let _ = self.socket.try_write(&[LEAVE]);
                 let left = async { while read(&self.socket, &mut Vec::new()).await {} };
                 let _ = timeout(MOMENT, left).await;
-                self.shared.tell(WorkerEvent::Hopeless(self.worker));
+                self.hub.tell(WorkerEvent::Overstayed(self.worker));
             }
             next = inbox.recv().await;
         }
@@ -131,7 +131,7 @@ impl Attendant {
             while !text.ends_with(end.as_bytes()) && read(&self.socket, &mut text).await {}
         };
         if timeout(patience, answered).await.is_err() {
-            self.shared.tell(WorkerEvent::Frozen(self.worker));
+            self.hub.tell(WorkerEvent::Frozen(self.worker));
             show_stacks(&self.process, &self.socket, &mut text).await;
         }
         String::from_utf8_lossy(&text).into_owned()
@@ -140,7 +140,7 @@ impl Attendant {
     /// Logs the stacks of those requests that are still where they were.
     async fn tell(&self, mut questions: Vec<Question>, dump: String) {
         questions.retain(|question| {
-            question.reason.is_last() || self.is_at(question.seat, question.number)
+            question.reason.ends_worker() || self.is_at(question.lane, question.number)
         });
         let worker = format!(" {}", self.process.id());
         let render = move || {
@@ -160,10 +160,10 @@ impl Attendant {
     }
 
     /// Whether a lane is still on a request.
-    fn is_at(&self, seat: LaneId, number: u32) -> bool {
+    fn is_at(&self, lane: LaneId, number: u32) -> bool {
         // A worker that makes no sense is found out by others.
-        let _ = reader::collect(&self.shared, seat);
-        lock(&self.shared.pool).is_at(seat, number)
+        let _ = reader::collect(&self.hub, lane);
+        lock(&self.hub.pool).current(lane, number).is_ok()
     }
 }
 

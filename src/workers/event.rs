@@ -1,4 +1,4 @@
-//! What happens to workers: the messages to the task that keeps them.
+//! The messages to the task that keeps the workers: what has happened to them.
 
 use std::process::ExitStatus;
 use std::time::Instant;
@@ -6,46 +6,33 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::workers::id::{TemplateId, WorkerId};
+use crate::workers::pool::checkup::Finding;
 use crate::workers::python::template::Message;
-use crate::workers::question::Question;
 
-/// What happened.
+/// What has happened.
 #[derive(Debug)]
-pub enum WorkerEvent {
-    /// A template said something.
+pub(crate) enum WorkerEvent {
+    /// A template has sent a message.
     Said(TemplateId, Message),
     /// A template's process has ended.
     Exited(TemplateId, ExitStatus),
+    /// The import of an application takes too long. The stack says where it is.
+    Hanging(TemplateId, String),
     /// A worker has begun to serve.
     Begun(WorkerId),
     /// All that a lane sent is read.
     LaneClosed(WorkerId),
-    /// A worker sent what makes no sense.
-    Confused(WorkerId),
-    /// A worker was idle while requests waited, which is a fault of ours; how all lanes were.
-    Neglected(WorkerId, String),
-    /// A request is overdue or slow: its stack is to be logged. In the first case its worker gets no others.
-    Stuck(Question),
+    /// A worker does not answer on its control socket: one of its threads holds the interpreter's lock.
+    Frozen(WorkerId),
+    /// A worker that was told to leave has had its time.
+    Overstayed(WorkerId),
+    /// The pool has found something out.
+    Found(Finding),
     /// The stacks of all requests are to be logged.
     WriteStacks,
-    /// A worker does not answer: one of its threads holds the interpreter's lock.
-    Frozen(WorkerId),
-    /// A worker has nothing left but requests that are overdue: it is told to leave.
-    Leave(WorkerId),
-    /// A worker that should have left has not: it is ended.
-    Hopeless(WorkerId),
-    /// A worker has answered so many requests, which is enough.
-    Spent(WorkerId, u64),
-    /// Something was answered, after [`super::pool::Pool::watch`].
-    Active,
-    /// A worker had nothing left to do, and was told to leave.
-    Parted(WorkerId),
-    /// Requests wait, and no lane is free.
-    Crowded,
-    /// The import of an application takes too long, and stands there.
-    Hanging(TemplateId, String),
-    /// Tell when all that are to be there are ready, or why not.
+    /// The sender wants to know when all workers are ready, or why they are not.
     AwaitAll(oneshot::Sender<anyhow::Result<()>>),
-    /// Everything is to end; what is not done by then is given up. Tell when it has.
+    /// All workers are to leave; requests that are not answered by then are given up. The sender wants to know when all
+    /// have ended.
     Stop(Instant, oneshot::Sender<()>),
 }

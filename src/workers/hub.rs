@@ -12,7 +12,7 @@ use crate::workers::roster::Roster;
 
 /// What all tasks of a pool share.
 #[derive(Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     pub(crate) pool: Mutex<Pool>,
     pub(crate) roster: Mutex<Roster>,
     /// Something is to be written to a worker.
@@ -46,6 +46,6 @@ impl Hub {
 }
 
 /// Locks; a panic elsewhere leaves a pool that is still the best that there is.
-pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn lock<T>(hub: &Mutex<T>) -> MutexGuard<'_, T> {
+    hub.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
-//! How workers, their lanes and their templates are named: by numbers that are never used again.
+//! The numbers of workers, of their lanes and of their templates. No number is used twice.
 
-/// A worker's name: never used twice.
-pub type WorkerId = u32;
+/// A worker.
+pub(crate) type WorkerId = u32;
 
-/// Which lane of which worker.
-pub type LaneId = (WorkerId, usize);
+/// A lane: the number of its worker, and its place among that worker's lanes.
+pub(crate) type LaneId = (WorkerId, usize);
 
-/// A template's name: never used twice.
+/// A template.
 pub(crate) type TemplateId = u32;

@@ -8,7 +8,7 @@ const COUNTER: &str = "oom_kill";
 
 /// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
 #[must_use]
-pub fn resident_memory(pid: i32) -> Option<u64> {
+pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     // proc_pid_statm(5): pages; the second number is the resident set.
     let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
@@ -17,7 +17,7 @@ pub fn resident_memory(pid: i32) -> Option<u64> {
 
 /// Watches the counter of our control group.
 #[derive(Debug)]
-pub struct Shortage {
+pub(crate) struct Shortage {
     /// Where it may stand; the first that there is counts.
     sources: Vec<PathBuf>,
     seen: Option<u64>,
@@ -26,7 +26,7 @@ pub struct Shortage {
 impl Shortage {
     /// From now on.
     #[must_use]
-    pub fn watch() -> Self {
+    pub(crate) fn watch() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         Self::of(sources(&groups))
     }
@@ -41,7 +41,7 @@ impl Shortage {
     }
 
     /// Whether a process has been killed for lack of memory since the last time.
-    pub fn has_killed(&mut self) -> bool {
+    pub(crate) fn has_killed(&mut self) -> bool {
         let count = self.sources.iter().find_map(|source| {
             let text = fs::read_to_string(source).ok()?;
             text.lines()

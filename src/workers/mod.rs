@@ -15,7 +15,7 @@
 //!   answers with; [`resources`], which it may use;
 //! - [`pool`]: which worker answers which request, as `chooser` says; [`clock`] for how long; `watchdog` sees to it that
 //!   no worker is idle while requests wait; `post` is one lane, [`lane`] its bookkeeping, [`link`] the sockets, [`ring`]
-//!   the shared memory, [`reader`] what comes back, in [`frames`].
+//!   the hub memory, [`reader`] what comes back, in [`frames`].
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,42 +31,43 @@ use crate::interface::{Depot, Request, Response};
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::options::WorkerOptions;
-use crate::workers::pool::{Pool, clock};
+use crate::workers::pool::Pool;
+use crate::workers::pool::checkup::TICK;
 use crate::workers::roster::Roster;
 use crate::workers::task::Task;
 
 pub mod options;
 
-pub mod id;
+mod id;
 
-pub mod task;
+mod task;
 
-pub mod question;
+mod question;
 
-pub mod memory;
+mod memory;
 
 pub mod wire;
 
-pub mod pool;
+mod pool;
 
 pub mod python;
 
-pub mod event;
+mod event;
 
-pub mod roster;
+mod roster;
 
-pub mod hub;
+mod hub;
 
-pub mod reader;
+mod reader;
 
-pub mod control_socket;
+mod control_socket;
 
-pub mod staff;
+mod staff;
 
 /// The workers of one application.
 #[derive(Debug)]
 pub struct Workers {
-    shared: Arc<Hub>,
+    hub: Arc<Hub>,
     /// What goes on in the background: ends with us.
     _tasks: [AbortOnDropHandle<()>; 2],
 }
@@ -79,8 +80,8 @@ impl Workers {
     /// If Python cannot be run, or the application cannot be imported; nothing is left running.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let (events, inbox) = mpsc::unbounded_channel();
-        let shared = Arc::new(Hub {
-            pool: Mutex::new(Pool::new(options.limits.clone(), Instant::now)),
+        let hub = Arc::new(Hub {
+            pool: Mutex::new(Pool::new(options.limits, Instant::now)),
             roster: Mutex::new(Roster::new()),
             written: Notify::new(),
             busy: Notify::new(),
@@ -91,31 +92,28 @@ impl Workers {
         let tasks = [
             AbortOnDropHandle::new(again(
                 "the task that writes to workers",
-                &shared,
+                &hub,
                 write_batches,
             )),
-            AbortOnDropHandle::new(again("the clock", &shared, tick)),
+            AbortOnDropHandle::new(again("the clock", &hub, tick)),
         ];
-        staff::start(Arc::clone(&shared), options, inbox).await?;
-        Ok(Self {
-            shared,
-            _tasks: tasks,
-        })
+        staff::start(Arc::clone(&hub), options, inbox).await?;
+        Ok(Self { hub, _tasks: tasks })
     }
 
     /// Has a request answered.
     pub async fn respond(&self, request: Request) -> Response {
         let (task, answer) = Task::new(request);
         let dirty = {
-            let mut pool = lock(&self.shared.pool);
+            let mut pool = lock(&self.hub.pool);
             pool.accept(task);
             pool.is_dirty()
         };
         if dirty {
-            self.shared.written.notify_one();
+            self.hub.written.notify_one();
         }
-        self.shared.busy.notify_one();
-        let mut leaver = Leaver(Some(&self.shared.pool));
+        self.hub.busy.notify_one();
+        let mut leaver = Leaver(Some(&self.hub.pool));
         // A task that is dropped unanswered was with a worker that made no sense.
         let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
         let response = answer.await.unwrap_or_else(lost);
@@ -125,7 +123,7 @@ impl Workers {
 
     /// Has the requests that all workers are on logged, with their stacks.
     pub fn write_stacks(&self) {
-        self.shared.tell(WorkerEvent::WriteStacks);
+        self.hub.tell(WorkerEvent::WriteStacks);
     }
 
     /// Waits until as many workers as are always kept running are ready; where these are none, and no template imports the
@@ -135,7 +133,7 @@ impl Workers {
     /// Why one of them could not be started, or died at once; others, and further attempts, go on.
     pub async fn all_ready(&self) -> anyhow::Result<()> {
         let (tell, told) = oneshot::channel();
-        self.shared.tell(WorkerEvent::AwaitAll(tell));
+        self.hub.tell(WorkerEvent::AwaitAll(tell));
         told.await
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the workers were stopped")))
     }
@@ -143,10 +141,10 @@ impl Workers {
     /// How the workers are, and the requests before them.
     #[must_use]
     pub fn status(&self) -> Status {
-        let roster = lock(&self.shared.roster);
+        let roster = lock(&self.hub.roster);
         Status {
-            delivering: self.shared.depot.delivering(),
-            ..roster.status(&lock(&self.shared.pool))
+            delivering: self.hub.depot.delivering(),
+            ..roster.status(&lock(&self.hub.pool))
         }
     }
 
@@ -157,11 +155,11 @@ impl Workers {
     pub async fn stop(&self, within: Duration) {
         let (done, stopped) = oneshot::channel();
         let deadline = Instant::now() + within;
-        self.shared.tell(WorkerEvent::Stop(deadline, done));
+        self.hub.tell(WorkerEvent::Stop(deadline, done));
         // An error means that it has stopped already.
         let _ = stopped.await;
-        self.shared.attendants.close();
-        self.shared.attendants.wait().await;
+        self.hub.attendants.close();
+        self.hub.attendants.wait().await;
     }
 }
 
@@ -171,94 +169,70 @@ struct Leaver<'a>(Option<&'a Mutex<Pool>>);
 impl Drop for Leaver<'_> {
     fn drop(&mut self) {
         if let Some(pool) = self.0 {
-            lock(pool).forsake();
+            lock(pool).cancel_unwanted();
         }
     }
 }
 
-/// Starts a task that has all that it needs to know in what is shared, and can be begun anew.
+/// Starts a task that has all that it needs to know in what is hub, and can be begun anew.
 fn again<F: Future<Output = ()> + Send + 'static>(
     what: &'static str,
-    shared: &Arc<Hub>,
+    hub: &Arc<Hub>,
     task: fn(Arc<Hub>) -> F,
 ) -> JoinHandle<()> {
-    let shared = Arc::clone(shared);
-    faults::spawn_again(what, move || task(Arc::clone(&shared)))
+    let hub = Arc::clone(hub);
+    faults::spawn_again(what, move || task(Arc::clone(&hub)))
 }
 
 /// Writes to the workers whenever something was sent to them.
-async fn write_batches(shared: Arc<Hub>) {
+async fn write_batches(hub: Arc<Hub>) {
     loop {
-        shared.written.notified().await;
+        hub.written.notified().await;
         let blocked = {
-            let mut pool = lock(&shared.pool);
+            let mut pool = lock(&hub.pool);
             let mut blocked = pool.flush();
             // We are awake: what is ready by now needs no wake-up of its own.
             reader::collect_all(&mut pool);
             pool.unstick();
             blocked.append(&mut pool.flush());
             if pool.is_curious() {
-                shared.busy.notify_one();
+                hub.busy.notify_one();
             }
             blocked
         };
         for (seat, socket) in blocked {
-            let shared = Arc::clone(&shared);
+            let hub = Arc::clone(&hub);
             tokio::spawn(async move {
-                while socket.writable().await.is_ok() && lock(&shared.pool).flush_one(seat) {}
+                while socket.writable().await.is_ok() && lock(&hub.pool).flush_one(seat) {}
             });
         }
     }
 }
 
 /// Looks at the time while anything is under way.
-async fn tick(shared: Arc<Hub>) {
+async fn tick(hub: Arc<Hub>) {
     loop {
-        shared.busy.notified().await;
-        let mut next = Some(Instant::now() + clock::TICK);
+        hub.busy.notified().await;
+        let mut next = Some(Instant::now() + TICK);
         while let Some(instant) = next {
             tokio::select! {
                 () = tokio::time::sleep_until(instant.into()) => {}
-                () = shared.busy.notified(), if instant > Instant::now() + clock::TICK => {
-                    next = Some(Instant::now() + clock::TICK);
+                () = hub.busy.notified(), if instant > Instant::now() + TICK => {
+                    next = Some(Instant::now() + TICK);
                     continue;
                 }
             }
-            next = look(&shared);
-            shared.wake();
+            let checkup = {
+                let mut pool = lock(&hub.pool);
+                // Answers may be in the rings that were not announced.
+                reader::collect_all(&mut pool);
+                pool.clock()
+            };
+            next = checkup.next;
+            for finding in checkup.findings {
+                hub.tell(WorkerEvent::Found(finding));
+            }
+            hub.wake();
         }
     }
-}
-
-/// One look: what is in the rings without having been announced, and what the time says.
-fn look(shared: &Arc<Hub>) -> Option<Instant> {
-    let mut pool = lock(&shared.pool);
-    reader::collect_all(&mut pool);
-    let findings = pool.clock();
-    drop(pool);
-    for id in findings.confused {
-        shared.tell(WorkerEvent::Confused(id));
-    }
-    for (id, state) in findings.neglected {
-        shared.tell(WorkerEvent::Neglected(id, state));
-    }
-    for question in findings.questions {
-        shared.tell(WorkerEvent::Stuck(question));
-    }
-    for id in findings.hopeless {
-        shared.tell(WorkerEvent::Leave(id));
-    }
-    for (id, answered) in findings.spent {
-        shared.tell(WorkerEvent::Spent(id, answered));
-    }
-    if findings.active {
-        shared.tell(WorkerEvent::Active);
-    }
-    for id in findings.parted {
-        shared.tell(WorkerEvent::Parted(id));
-    }
-    if findings.crowded {
-        shared.tell(WorkerEvent::Crowded);
-    }
-    findings.next
 }

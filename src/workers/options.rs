@@ -67,7 +67,7 @@ pub enum Preload {
 }
 
 /// The limits that a pool keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How long an application may take to the head of its response; zero for no limit.
     pub request_timeout: Duration,

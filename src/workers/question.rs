@@ -1,47 +1,45 @@
-//! Requests whose stacks are wanted, and how they are introduced in the log.
+//! Why and how the log shows the stack of a request.
 
 use std::time::Duration;
 
 use crate::workers::id::LaneId;
 use crate::workers::task::{About, seconds};
 
-/// A request whose stack is wanted.
+/// A request whose stack the log is to show.
 #[derive(Clone, Debug)]
-pub struct Question {
-    /// Where it runs.
-    pub seat: LaneId,
+pub(crate) struct Question {
+    /// The lane that it runs on.
+    pub(crate) lane: LaneId,
     /// Its number there.
-    pub number: u32,
+    pub(crate) number: u32,
     /// The lane's thread.
-    pub thread: u64,
-    /// What it is.
-    pub about: About,
+    pub(crate) thread: u64,
+    pub(crate) about: About,
     /// How long it has been running.
-    pub age: Duration,
-    /// Why it is wanted.
-    pub reason: Reason,
+    pub(crate) age: Duration,
+    pub(crate) reason: Reason,
 }
 
-/// Why the stack of a request is wanted.
+/// Why the log is to show a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It is overdue, was answered 504, and its worker is to end.
+pub(crate) enum Reason {
+    /// The request is overdue and was answered 504. Its worker ends.
     Overdue,
-    /// It was answered, but what the application does afterwards does not end: the same.
+    /// The request was answered, but code that runs after the response does not end. Its worker ends.
     Lingering,
-    /// Everything is to end, and the time for it is over: the same.
+    /// The time to stop is over. The request was answered 504. Its worker ends.
     Stopped,
-    /// The same, but its answer had begun.
+    /// The time to stop is over, and the response is cut off. Its worker ends.
     Cut,
-    /// It takes long.
+    /// The request takes long.
     Slow,
-    /// Somebody asked.
+    /// A signal asked for the stacks of all requests.
     Asked,
 }
 
 impl Reason {
-    /// Whether its worker ends for it: there is no time to lose, and nothing to be spoilt.
-    pub(crate) fn is_last(self) -> bool {
+    /// Whether the worker ends because of it: then the stack is urgent, and nothing is spoilt by asking for it.
+    pub(crate) fn ends_worker(self) -> bool {
         match self {
             Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => true,
             Self::Slow | Self::Asked => false,
@@ -50,10 +48,9 @@ impl Reason {
 }
 
 impl Question {
-    /// What is said before the stack.
-    /// `worker` is its process id behind a space, or nothing if that is not known.
+    /// The line before the stack. `worker` is the process id behind a space, or empty if it is not known.
     pub(crate) fn heading(&self, worker: &str) -> String {
-        let Self { about, seat, .. } = self;
+        let Self { about, lane, .. } = self;
         let age = seconds(self.age);
         match self.reason {
             Reason::Overdue => format!(
@@ -73,7 +70,7 @@ impl Question {
                     "{about} has been running for {age} (runner.request.slow) in worker{worker}"
                 )
             }
-            Reason::Asked => format!("worker{worker}, lane {}: {about} for {age}", seat.1 + 1),
+            Reason::Asked => format!("worker{worker}, lane {}: {about} for {age}", lane.1 + 1),
         }
     }
 }

@@ -12,42 +12,35 @@ use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
 use crate::protocol::worker::answer_head::{self, BadAnswer, Head};
 use crate::protocol::worker::frame::{Header, Kind};
-use crate::protocol::worker::marshal::Malformed;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::LaneId;
 use crate::workers::pool::Pool;
-use crate::workers::pool::in_flight::Confused;
+use crate::workers::pool::in_flight::Violation;
 use crate::workers::wire::frames::{Frames, Part};
 use crate::{log, log_of};
 
-impl From<Malformed> for Confused {
-    fn from(_: Malformed) -> Self {
-        Self
-    }
-}
-
 /// The body of an answer that has begun: the number of its request, and where it goes.
-type Body = Option<(u32, BlockSender)>;
+type OpenBody = Option<(u32, BlockSender)>;
 
 /// Reads what a lane sends until it closes, or until its worker has `ended` and all that it sent is read: a process that
 /// the application has forked may hold the lane open for as long as it likes. `Err` if the worker sends what
 /// none of ours would.
 ///
 /// Nothing here waits for a client, but where so much of an answer is kept for it already that the worker has to.
-pub async fn read_lane(
-    shared: &Arc<Hub>,
-    seat: LaneId,
+pub(crate) async fn read_lane(
+    hub: &Arc<Hub>,
+    lane: LaneId,
     ended: &CancellationToken,
-) -> Result<(), Confused> {
-    let Some(socket) = lock(&shared.pool).link(seat).map(|link| link.socket()) else {
+) -> Result<(), Violation> {
+    let Some(socket) = lock(&hub.pool).link(lane).map(|link| link.socket()) else {
         return Ok(());
     };
     let mut frames = Frames::default();
     // Dropped in the middle, it breaks the answer off.
-    let mut body: Body = None;
+    let mut body: OpenBody = None;
     // The main thread is the last of a worker's to begin.
-    let mut begins = seat.1 == 0;
+    let mut begins = lane.1 == 0;
     loop {
         let last = tokio::select! {
             biased;
@@ -57,7 +50,7 @@ pub async fn read_lane(
             },
             () = ended.cancelled() => true,
             number = forsaken(body.as_ref()) => {
-                cancel(&mut lock(&shared.pool), seat, number);
+                cancel(&mut lock(&hub.pool), lane, number);
                 body = None;
                 continue;
             }
@@ -68,18 +61,18 @@ pub async fn read_lane(
             Ok(_) => {}
         }
         if std::mem::take(&mut begins) {
-            shared.tell(WorkerEvent::Begun(seat.0));
+            hub.tell(WorkerEvent::Begun(lane.0));
         }
-        collect(shared, seat)?;
+        collect(hub, lane)?;
         while let Some(part) = frames.take()? {
-            take_part(shared, seat, part, &mut body)?;
+            take_part(hub, lane, part, &mut body)?;
         }
         if frames.is_within() && body.is_none() {
             // Nobody wants it, and so nobody holds it back: others have their turn.
             tokio::task::yield_now().await;
         }
     }
-    collect(shared, seat)
+    collect(hub, lane)
 }
 
 /// Waits until there is something to read, and room for it.
@@ -102,19 +95,24 @@ async fn forsaken(body: Option<&(u32, BlockSender)>) -> u32 {
     }
 }
 
-fn take_part(shared: &Arc<Hub>, seat: LaneId, part: Part, body: &mut Body) -> Result<(), Confused> {
+fn take_part(
+    hub: &Arc<Hub>,
+    lane: LaneId,
+    part: Part,
+    body: &mut OpenBody,
+) -> Result<(), Violation> {
     match part {
-        Part::Whole(header, payload) => take_frame(shared, seat, header, &payload, body),
+        Part::Whole(header, payload) => take_frame(hub, lane, header, &payload, body),
         Part::Begin(header, head) => {
-            let mut pool = lock(&shared.pool);
+            let mut pool = lock(&hub.pool);
             if header.kind == Kind::File
-                && let Some(link) = pool.link(seat)
+                && let Some(link) = pool.link(lane)
             {
                 // Its head is too long. Answers that follow have their files behind this one.
                 drop(link.receive_file());
             }
             let head = answer_head::head(header, &head);
-            *body = begin(shared, &mut pool, seat, header, head)?;
+            *body = begin(hub, &mut pool, lane, header, head)?;
             Ok(())
         }
         Part::Piece {
@@ -123,16 +121,16 @@ fn take_part(shared: &Arc<Hub>, seat: LaneId, part: Part, body: &mut Body) -> Re
             last,
         } => {
             match header.kind {
-                Kind::Errors => write_error(shared, seat, header.number, &bytes),
+                Kind::Errors => write_error(hub, lane, header.number, &bytes),
                 Kind::Block | Kind::Answer => {
                     if !bytes.is_empty() {
-                        pass_on(shared, seat, header.number, bytes, body);
+                        pass_on(hub, lane, header.number, bytes, body);
                     }
                 }
                 Kind::Wake | Kind::Head | Kind::End { .. } | Kind::File => {}
             }
             match header.kind {
-                Kind::Answer | Kind::File if last => end(shared, seat, header, body),
+                Kind::Answer | Kind::File if last => end(hub, lane, header, body),
                 Kind::Answer
                 | Kind::File
                 | Kind::Wake
@@ -146,66 +144,66 @@ fn take_part(shared: &Arc<Hub>, seat: LaneId, part: Part, body: &mut Body) -> Re
 }
 
 fn take_frame(
-    shared: &Arc<Hub>,
-    seat: LaneId,
+    hub: &Arc<Hub>,
+    lane: LaneId,
     header: Header,
     payload: &Bytes,
-    body: &mut Body,
-) -> Result<(), Confused> {
+    body: &mut OpenBody,
+) -> Result<(), Violation> {
     let number = header.number;
     match header.kind {
         Kind::Wake => {
-            let mut pool = lock(&shared.pool);
-            pool.note_read(seat);
+            let mut pool = lock(&hub.pool);
+            pool.note_read(lane);
             pool.dispatch();
         }
         Kind::Answer => {
-            let mut pool = lock(&shared.pool);
-            answer(&mut pool, seat, header, payload)?;
+            let mut pool = lock(&hub.pool);
+            answer(&mut pool, lane, header, payload)?;
             pool.dispatch();
         }
         Kind::Head => {
-            let mut pool = lock(&shared.pool);
+            let mut pool = lock(&hub.pool);
             *body = begin(
-                shared,
+                hub,
                 &mut pool,
-                seat,
+                lane,
                 header,
                 answer_head::head(header, payload),
             )?;
         }
-        Kind::Block => pass_on(shared, seat, number, payload.clone(), body),
+        Kind::Block => pass_on(hub, lane, number, payload.clone(), body),
         Kind::End { truncated } => {
             if truncated {
                 *body = None;
             }
-            return end(shared, seat, header, body);
+            return end(hub, lane, header, body);
         }
         Kind::File => {
-            let mut pool = lock(&shared.pool);
-            answer_file(&mut pool, seat, header, payload)?;
+            let mut pool = lock(&hub.pool);
+            answer_file(&mut pool, lane, header, payload)?;
             pool.dispatch();
         }
-        Kind::Errors => write_error(shared, seat, number, payload),
+        Kind::Errors => write_error(hub, lane, number, payload),
     }
     if matches!(header.kind, Kind::Answer | Kind::File) {
         // Answers in the ring to what came after this one were waiting for their turn.
-        collect(shared, seat)?;
+        collect(hub, lane)?;
     }
-    shared.wake();
+    hub.wake();
     Ok(())
 }
 
 /// Begins an answer whose body follows; where that is to go.
 fn begin(
-    shared: &Hub,
+    hub: &Hub,
     pool: &mut Pool,
-    seat: LaneId,
+    lane: LaneId,
     header: Header,
     head: Result<Head, BadAnswer>,
-) -> Result<Body, Confused> {
-    let task = pool.current(seat, header.number)?;
-    let (sender, blocks) = shared.depot.blocks();
+) -> Result<OpenBody, Violation> {
+    let task = pool.current(lane, header.number)?;
+    let (sender, blocks) = hub.depot.blocks();
     let response = match head {
         Ok(head) if header.kind == Kind::Answer => {
             let length = header.length - header.head;
@@ -218,82 +216,82 @@ fn begin(
     if task.answer(response).is_ok() {
         return Ok(Some((header.number, sender)));
     }
-    cancel(pool, seat, header.number);
+    cancel(pool, lane, header.number);
     Ok(None)
 }
 
 /// Passes on a part of a body that has begun.
-fn pass_on(shared: &Hub, seat: LaneId, number: u32, bytes: Bytes, body: &mut Body) {
+fn pass_on(hub: &Hub, lane: LaneId, number: u32, bytes: Bytes, body: &mut OpenBody) {
     if let Some((its, sender)) = body
         && *its == number
         && sender.push(bytes).is_err()
     {
         *body = None;
-        cancel(&mut lock(&shared.pool), seat, number);
+        cancel(&mut lock(&hub.pool), lane, number);
     }
 }
 
 /// Ends an answer that has begun.
-fn end(shared: &Arc<Hub>, seat: LaneId, header: Header, body: &mut Body) -> Result<(), Confused> {
-    let mut pool = lock(&shared.pool);
-    pool.answered(seat, header.number, header.service)?;
+fn end(hub: &Arc<Hub>, lane: LaneId, header: Header, body: &mut OpenBody) -> Result<(), Violation> {
+    let mut pool = lock(&hub.pool);
+    pool.answered(lane, header.number, header.service)?;
     if let Some((_, sender)) = body.take_if(|(its, _)| *its == header.number) {
         sender.end();
     }
     pool.dispatch();
     drop(pool);
     // Answers in the ring to what came after this one were waiting for their turn.
-    collect(shared, seat)?;
-    shared.wake();
+    collect(hub, lane)?;
+    hub.wake();
     Ok(())
 }
 
 /// Passes on what the application reports.
-fn write_error(shared: &Hub, seat: LaneId, number: u32, text: &Bytes) {
-    let mut pool = lock(&shared.pool);
+fn write_error(hub: &Hub, lane: LaneId, number: u32, text: &Bytes) {
+    let mut pool = lock(&hub.pool);
     // A thread that the application has left behind may speak of a request that is over.
-    match pool.current(seat, number).map(|task| &task.errors) {
+    match pool.current(lane, number).map(|task| &task.errors) {
         Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
-        Ok(_) | Err(Confused) => log!("{}", String::from_utf8_lossy(text).trim_end()),
+        Ok(_) | Err(Violation) => log!("{}", String::from_utf8_lossy(text).trim_end()),
     }
 }
 
 /// Takes all answers out of a lane's ring.
-pub fn collect(shared: &Arc<Hub>, seat: LaneId) -> Result<(), Confused> {
-    let mut pool = shared.pool.lock().unwrap_or_else(PoisonError::into_inner);
-    collect_locked(&mut pool, seat)?;
+pub(crate) fn collect(hub: &Arc<Hub>, lane: LaneId) -> Result<(), Violation> {
+    let mut pool = hub.pool.lock().unwrap_or_else(PoisonError::into_inner);
+    collect_locked(&mut pool, lane)?;
     drop(pool);
-    shared.wake();
+    hub.wake();
     Ok(())
 }
 
 /// The same for every lane that is at work.
-pub fn collect_all(pool: &mut Pool) {
-    for seat in pool.busy() {
-        if collect_locked(pool, seat).is_err() {
-            pool.confuse(seat.0);
+pub(crate) fn collect_all(pool: &mut Pool) {
+    for lane in pool.workers.busy() {
+        if collect_locked(pool, lane).is_err() {
+            pool.reject(lane.0);
         }
     }
 }
 
-fn collect_locked(pool: &mut Pool, seat: LaneId) -> Result<(), Confused> {
+fn collect_locked(pool: &mut Pool, lane: LaneId) -> Result<(), Violation> {
     let mut any = false;
-    while let Some((header, payload)) = pool.ring(seat)? {
-        answer(pool, seat, header, &payload)?;
+    while let Some((header, payload)) = pool.ring(lane)? {
+        answer(pool, lane, header, &payload)?;
         any = true;
     }
     if any {
-        pool.note_read(seat);
+        pool.note_read(lane);
         pool.dispatch();
     }
     Ok(())
 }
 
-fn answer(pool: &mut Pool, seat: LaneId, header: Header, payload: &Bytes) -> Result<(), Confused> {
+fn answer(pool: &mut Pool, lane: LaneId, header: Header, payload: &Bytes) -> Result<(), Violation> {
     if header.kind != Kind::Answer {
-        return Err(Confused);
+        return Err(Violation);
     }
-    let mut task = pool.answered(seat, header.number, header.service)?;
+    let mut task = pool.answered(lane, header.number, header.service)?;
     let response = match answer_head::answer(header, payload) {
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
         Err(error) => bad_answer(&task, &error),
@@ -305,12 +303,12 @@ fn answer(pool: &mut Pool, seat: LaneId, header: Header, payload: &Bytes) -> Res
 
 fn answer_file(
     pool: &mut Pool,
-    seat: LaneId,
+    lane: LaneId,
     header: Header,
     payload: &Bytes,
-) -> Result<(), Confused> {
-    let file = pool.link(seat).ok_or(Confused)?.receive_file();
-    let mut task = pool.answered(seat, header.number, header.service)?;
+) -> Result<(), Violation> {
+    let file = pool.link(lane).ok_or(Violation)?.receive_file();
+    let mut task = pool.answered(lane, header.number, header.service)?;
     let response = match (answer_head::file(header, payload), file) {
         (Ok((mut head, offset, length)), Ok(file)) => {
             let announced = head
@@ -363,8 +361,8 @@ fn bad_answer(task: &Task, error: &BadAnswer) -> Response {
     Response::plain(status)
 }
 
-fn cancel(pool: &mut Pool, seat: LaneId, number: u32) {
-    if let Some(link) = pool.link(seat) {
+fn cancel(pool: &mut Pool, lane: LaneId, number: u32) {
+    if let Some(link) = pool.link(lane) {
         link.ring.cancel(number);
     }
 }

@@ -10,15 +10,16 @@ use crate::interface::status::{
 };
 use crate::workers::id::WorkerId;
 use crate::workers::memory::resident_memory;
-use crate::workers::pool::lane::{Pace, Post};
-use crate::workers::pool::{Pool, Standing, Worker};
+use crate::workers::pool::Pool;
+use crate::workers::pool::lane::Lane;
+use crate::workers::pool::worker::{Duty, Worker};
 
 /// The longest description of a failure that is kept, in characters.
 const LONGEST: usize = 4096;
 
 /// What is known of workers besides what the pool knows.
 #[derive(Debug)]
-pub struct Roster {
+pub(crate) struct Roster {
     /// All that exist or are about to.
     pub(crate) entries: Vec<Entry>,
     /// How many died without being told to leave.
@@ -72,7 +73,7 @@ impl Roster {
 
     /// Whether a worker that was ordered after the last failure has answered: what was wrong is over.
     pub(crate) fn has_recovered(&self, pool: &Pool) -> bool {
-        let answered = |id| pool.workers.get(&id).is_some_and(|it| it.answered > 0);
+        let answered = |id| pool.workers.get(id).is_some_and(|it| it.answered > 0);
         let newer = |entry: &&Entry| entry.since > self.failed_at;
         let mut newer = self.entries.iter().filter(newer);
         newer.any(|entry| answered(entry.id))
@@ -83,7 +84,7 @@ impl Roster {
         let now = Instant::now();
         let age = |since| seconds(now.saturating_duration_since(since));
         let workers = self.entries.iter().map(|entry| {
-            let worker = pool.workers.get(&entry.id);
+            let worker = pool.workers.get(entry.id);
             WorkerStatus {
                 id: entry.id,
                 pid: entry.pid,
@@ -94,7 +95,7 @@ impl Roster {
                 current: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
             }
         });
-        let waiting = pool.queue.iter().filter(|task| task.is_wanted());
+        let waiting = pool.queue.wanted();
         Status {
             workers: workers.collect(),
             queue: QueueStatus {
@@ -120,33 +121,27 @@ impl Roster {
 }
 
 fn state(entry: &Entry, worker: Option<&Worker>) -> WorkerState {
-    let Some(worker) = worker else {
-        return match entry.lost {
-            true => WorkerState::Leaving,
-            false => WorkerState::Starting,
-        };
-    };
-    let at_work = |post: &Post| post.lane.load() > 0 || post.pace != Pace::Steady;
-    let busy = || worker.posts.iter().any(at_work);
-    match worker.standing {
-        Standing::Serving if entry.lost => WorkerState::Leaving,
-        Standing::Serving if busy() => WorkerState::Busy,
-        Standing::Serving => WorkerState::Idle,
-        Standing::Doomed => WorkerState::Doomed,
-        Standing::Retiring | Standing::Leaving | Standing::Confused => WorkerState::Leaving,
+    match worker.map(|worker| worker.duty) {
+        None if entry.lost => WorkerState::Leaving,
+        None => WorkerState::Starting,
+        Some(Duty::Serving) if entry.lost => WorkerState::Leaving,
+        Some(Duty::Serving) if worker.is_some_and(Worker::is_busy) => WorkerState::Busy,
+        Some(Duty::Serving) => WorkerState::Idle,
+        Some(Duty::Doomed) => WorkerState::Doomed,
+        Some(Duty::Retiring | Duty::Leaving | Duty::Rejected) => WorkerState::Leaving,
     }
 }
 
-/// What the lanes of a worker are on.
+/// The requests that the lanes of a worker are on.
 fn currents(worker: &Worker, now: Instant) -> Vec<Option<CurrentRequest>> {
-    let current = |post: &Post| {
-        post.lane.oldest().map(|task| CurrentRequest {
+    let current = |lane: &Lane| {
+        lane.in_flight.oldest().map(|task| CurrentRequest {
             method: task.about.method().to_owned(),
             path: task.about.target(),
-            age: seconds(now.saturating_duration_since(post.progress)),
+            age: seconds(now.saturating_duration_since(lane.progress)),
         })
     };
-    worker.posts.iter().map(current).collect()
+    worker.lanes.iter().map(current).collect()
 }
 
 /// The time of day of an instant.

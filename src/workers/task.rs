@@ -14,19 +14,19 @@ use crate::protocol::worker::frame::RequestFrame;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
-pub struct Task {
+pub(crate) struct Task {
     /// The request for the worker.
-    pub frame: RequestFrame,
+    pub(crate) frame: RequestFrame,
     /// Its body, if that is a file.
-    pub file: Option<BodyFile>,
+    pub(crate) file: Option<BodyFile>,
     /// Where the application's error output goes.
-    pub errors: Errors,
+    pub(crate) errors: Errors,
     /// When it came in.
-    pub entered: Instant,
+    pub(crate) entered: Instant,
     /// What it was, for the log.
-    pub about: About,
+    pub(crate) about: About,
     /// Since when it has been running, if that was said to be long (`runner.request.slow`).
-    pub slow_since: Option<Instant>,
+    pub(crate) slow_since: Option<Instant>,
     progress: Progress,
 }
 
@@ -46,7 +46,7 @@ const LONGEST_TARGET: usize = 200;
 
 /// A request's method and target.
 #[derive(Clone, Debug)]
-pub struct About {
+pub(crate) struct About {
     method: Method,
     target: Bytes,
 }
@@ -65,13 +65,13 @@ impl fmt::Display for About {
 impl About {
     /// The method.
     #[must_use]
-    pub fn method(&self) -> &str {
+    pub(crate) fn method(&self) -> &str {
         self.method.as_str()
     }
 
     /// The target, fit to be printed.
     #[must_use]
-    pub fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         let target = String::from_utf8_lossy(&self.target);
         target.escape_debug().to_string()
     }
@@ -80,7 +80,7 @@ impl About {
 impl Task {
     /// A request, and where its answer will come.
     #[must_use]
-    pub fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
+    pub(crate) fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
         let frame = RequestFrame::new(&request);
         let file = match request.body {
@@ -104,7 +104,7 @@ impl Task {
 
     /// Whether somebody still waits for the answer.
     #[must_use]
-    pub fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         match &self.progress {
             Progress::Waiting(reply) => !reply.is_closed(),
             Progress::Answered | Progress::Refused => false,
@@ -113,18 +113,18 @@ impl Task {
 
     /// Whether the answer, or its head, has been given.
     #[must_use]
-    pub fn is_answered(&self) -> bool {
+    pub(crate) fn is_answered(&self) -> bool {
         !matches!(self.progress, Progress::Waiting(_))
     }
 
     /// Whether it was answered with a status of ours.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         matches!(self.progress, Progress::Refused)
     }
 
     /// Answers. The answer comes back if nobody wants it any more.
-    pub fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
+    pub(crate) fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
         if let Some(since) = self.slow_since.take() {
             let (status, age) = (response.status.as_u16(), seconds(since.elapsed()));
             log!(
@@ -142,7 +142,7 @@ impl Task {
     }
 
     /// Answers with a status of our own, if that can still be done.
-    pub fn refuse(&mut self, status: StatusCode) {
+    pub(crate) fn refuse(&mut self, status: StatusCode) {
         let mut response = Response::plain(status);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let soon = HeaderValue::from_static("1");

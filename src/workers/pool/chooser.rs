@@ -15,6 +15,8 @@
 //!
 //! else none: the request waits. A lane that is idle and free always gets it, whatever the others are at.
 
+use std::time::Duration;
+
 use crate::workers::id::{LaneId, WorkerId};
 
 /// What it costs to wake another process, in seconds: requests that take less time in all are better sent to a lane
@@ -25,33 +27,61 @@ const WINDOW: f64 = 1.6e-3;
 /// How many requests any lane may have: the one that it is on, and one ahead.
 const AHEAD: usize = 2;
 
+/// By which factor one answer changes the estimate of the service time.
+const STEP: f64 = 1.125;
+
+/// How long a request usually takes: an estimate of the median, which a slow request now and then does not change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServiceTime(f64);
+
+impl Default for ServiceTime {
+    fn default() -> Self {
+        Self(1e-3)
+    }
+}
+
+impl ServiceTime {
+    /// The estimate in seconds.
+    pub(crate) fn typical(self) -> f64 {
+        self.0
+    }
+
+    /// Moves the estimate towards the time that a request took.
+    pub(crate) fn learn(&mut self, service: Duration) {
+        self.0 = match service.as_secs_f64() > self.0 {
+            true => (self.0 * STEP).min(60.0),
+            false => (self.0 / STEP).max(1e-6),
+        };
+    }
+}
+
 /// A lane that may get requests.
 #[derive(Clone, Copy, Debug)]
-pub struct LaneView {
+pub(crate) struct LaneView {
     /// Which it is.
-    pub seat: LaneId,
+    pub(crate) id: LaneId,
     /// How many requests it has to answer.
-    pub load: usize,
+    pub(crate) load: usize,
     /// Whether it can be sent another one, and is not stuck.
-    pub free: bool,
+    pub(crate) free: bool,
     /// Whether it is stuck: at work, but not getting on.
-    pub stuck: bool,
+    pub(crate) stuck: bool,
     /// When it became idle, as a count: the highest is the most recent.
-    pub idle_since: u64,
+    pub(crate) idle_since: u64,
 }
 
 /// The lane for the next request, if there is one. The lanes of a worker stand next to each other; `typical` is
 /// how long a request usually takes, in seconds.
 #[must_use]
-pub fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option<LaneId> {
-    let mut found = Found::default();
-    let mut worker = OneWorker::default();
+pub(crate) fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option<LaneId> {
+    let mut found = Candidates::default();
+    let mut worker = WorkerView::default();
     for lane in lanes {
-        if worker.id != Some(lane.seat.0) {
+        if worker.id != Some(lane.id.0) {
             found.add(&worker);
-            worker = OneWorker {
-                id: Some(lane.seat.0),
-                ..OneWorker::default()
+            worker = WorkerView {
+                id: Some(lane.id.0),
+                ..WorkerView::default()
             };
         }
         worker.add(lane);
@@ -62,7 +92,7 @@ pub fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option
 
 /// The lanes of one worker that count.
 #[derive(Default)]
-struct OneWorker {
+struct WorkerView {
     id: Option<WorkerId>,
     /// Of those at work the one with the most to do.
     at_work: Option<LaneView>,
@@ -70,7 +100,7 @@ struct OneWorker {
     idle: Option<LaneView>,
 }
 
-impl OneWorker {
+impl WorkerView {
     fn add(&mut self, lane: LaneView) {
         if lane.load > 0 {
             if !lane.stuck && self.at_work.is_none_or(|most| lane.load >= most.load) {
@@ -84,7 +114,7 @@ impl OneWorker {
 
 /// The lanes of all workers that count.
 #[derive(Default)]
-struct Found {
+struct Candidates {
     /// Of those at work, and free, the one with the least to do.
     least: Option<LaneView>,
     /// The idle one that was used last, of workers that have no lane at work, and of the others.
@@ -92,8 +122,8 @@ struct Found {
     other: Option<LaneView>,
 }
 
-impl Found {
-    fn add(&mut self, worker: &OneWorker) {
+impl Candidates {
+    fn add(&mut self, worker: &WorkerView) {
         if let Some(lane) = worker.at_work.filter(|lane| lane.free)
             && self.least.is_none_or(|least| lane.load < least.load)
         {
@@ -118,7 +148,7 @@ impl Found {
             .or_else(|| within(WINDOW - typical))
             .or(self.other)
             .or(self.least.filter(|lane| lane.load < AHEAD))
-            .map(|lane| lane.seat)
+            .map(|lane| lane.id)
     }
 }
 
@@ -132,7 +162,7 @@ mod tests {
         let load = digits.parse().expect("a number");
         let flags = &text[digits.len()..];
         LaneView {
-            seat: (worker, index),
+            id: (worker, index),
             load,
             free: !flags.contains('f') && !flags.contains('s'),
             stuck: flags.contains('s'),

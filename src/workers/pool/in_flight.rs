@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::protocol::worker::frame::token;
+use crate::protocol::worker::marshal::Malformed;
 
 /// How many requests may have been sent that the worker is not known to have read, those that we took back
 /// included. Tokens are one byte: within so many, no two are equal, and a worker cannot take the token of one request
@@ -12,11 +13,17 @@ const IN_SIGHT: u32 = 250;
 
 /// What the worker did cannot be: it is to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confused;
+pub(crate) struct Violation;
+
+impl From<Malformed> for Violation {
+    fn from(_: Malformed) -> Self {
+        Self
+    }
+}
 
 /// The requests of one lane, oldest first.
 #[derive(Debug)]
-pub struct Lane<T> {
+pub(crate) struct InFlight<T> {
     held: VecDeque<(u32, T)>,
     /// The number of the last request sent; the first one is 1.
     sent: u32,
@@ -25,7 +32,7 @@ pub struct Lane<T> {
     passed: u32,
 }
 
-impl<T> Default for Lane<T> {
+impl<T> Default for InFlight<T> {
     fn default() -> Self {
         Self {
             held: VecDeque::new(),
@@ -35,21 +42,21 @@ impl<T> Default for Lane<T> {
     }
 }
 
-impl<T> Lane<T> {
+impl<T> InFlight<T> {
     /// How many requests it has to answer.
     #[must_use]
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.held.len()
     }
 
     /// The requests behind the oldest one.
-    pub fn ahead(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn ahead(&self) -> impl Iterator<Item = &T> {
         self.held.iter().skip(1).map(|(_, item)| item)
     }
 
     /// Whether it can be sent another one.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         // What it holds is counted by itself: what a worker says of its reading does not change that.
         self.in_sight() < IN_SIGHT && self.held.len() < IN_SIGHT as usize
     }
@@ -61,12 +68,12 @@ impl<T> Lane<T> {
 
     /// Whether the worker has read all that it was sent, and so waits for more.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.held.is_empty() && self.in_sight() == 0
     }
 
     /// The worker has read everything up to this request. What was read before, or was never sent, is no news.
-    pub fn has_read(&mut self, number: u32) {
+    pub(crate) fn has_read(&mut self, number: u32) {
         if self.sent.wrapping_sub(number) < self.in_sight() {
             self.passed = number;
         }
@@ -74,13 +81,13 @@ impl<T> Lane<T> {
 
     /// The number of the request to be sent next.
     #[must_use]
-    pub fn next_number(&self) -> u32 {
+    pub(crate) fn next_number(&self) -> u32 {
         // 0 is "no request".
         self.sent.wrapping_add(1).max(1)
     }
 
     /// Notes that a request is sent, and returns its number. Only while there is room.
-    pub fn send(&mut self, item: T) -> u32 {
+    pub(crate) fn send(&mut self, item: T) -> u32 {
         self.sent = self.next_number();
         self.held.push_back((self.sent, item));
         self.sent
@@ -88,55 +95,55 @@ impl<T> Lane<T> {
 
     /// The number of the oldest request.
     #[must_use]
-    pub fn oldest_number(&self) -> Option<u32> {
+    pub(crate) fn oldest_number(&self) -> Option<u32> {
         self.held.front().map(|(number, _)| *number)
     }
 
     /// The oldest request, which is the one that the worker is on if it is on any.
     #[must_use]
-    pub fn oldest(&self) -> Option<&T> {
+    pub(crate) fn oldest(&self) -> Option<&T> {
         self.held.front().map(|(_, item)| item)
     }
 
     /// The same, to change it.
-    pub fn oldest_mut(&mut self) -> Option<&mut T> {
+    pub(crate) fn oldest_mut(&mut self) -> Option<&mut T> {
         self.held.front_mut().map(|(_, item)| item)
     }
 
     /// The request that the worker speaks of, which must be the oldest: it answers them in order.
     ///
     /// # Errors
-    /// [`Confused`] if it is another.
-    pub fn current(&mut self, number: u32) -> Result<&mut T, Confused> {
+    /// [`Violation`] if it is another.
+    pub(crate) fn current(&mut self, number: u32) -> Result<&mut T, Violation> {
         match self.held.front_mut() {
             Some((oldest, item)) if *oldest == number => Ok(item),
-            _ => Err(Confused),
+            _ => Err(Violation),
         }
     }
 
     /// The worker has answered a request.
     ///
     /// # Errors
-    /// [`Confused`] if it was not that one's turn.
-    pub fn answered(&mut self, number: u32) -> Result<T, Confused> {
+    /// [`Violation`] if it was not that one's turn.
+    pub(crate) fn answered(&mut self, number: u32) -> Result<T, Violation> {
         self.current(number)?;
         self.has_read(number);
-        self.held.pop_front().map(|(_, item)| item).ok_or(Confused)
+        self.held.pop_front().map(|(_, item)| item).ok_or(Violation)
     }
 
     /// Tokens that we read from the pipe: as many requests, the youngest ones, are ours again. In order.
     ///
     /// # Errors
-    /// [`Confused`] if the tokens are not theirs.
-    pub fn taken_back(&mut self, tokens: &[u8]) -> Result<Vec<T>, Confused> {
-        let left = self.held.len().checked_sub(tokens.len()).ok_or(Confused)?;
+    /// [`Violation`] if the tokens are not theirs.
+    pub(crate) fn taken_back(&mut self, tokens: &[u8]) -> Result<Vec<T>, Violation> {
+        let left = self.held.len().checked_sub(tokens.len()).ok_or(Violation)?;
         let ours = self
             .held
             .iter()
             .skip(left)
             .map(|(number, _)| token(*number));
         if !ours.eq(tokens.iter().copied()) {
-            return Err(Confused);
+            return Err(Violation);
         }
         Ok(self
             .held
@@ -148,13 +155,13 @@ impl<T> Lane<T> {
 
     /// The numbers of the last request that was sent and of the last that was read.
     #[must_use]
-    pub fn marks(&self) -> (u32, u32) {
+    pub(crate) fn marks(&self) -> (u32, u32) {
         (self.sent, self.passed)
     }
 
     /// The worker is dead, and all that it answered has been noted, and the tokens left were taken back: the
     /// request that it had begun, if any.
-    pub fn begun(&mut self) -> Option<T> {
+    pub(crate) fn begun(&mut self) -> Option<T> {
         self.held.pop_front().map(|(_, item)| item)
     }
 }
@@ -165,7 +172,7 @@ mod tests {
 
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
-    use super::{Confused, Lane};
+    use super::{InFlight, Violation};
     use crate::protocol::worker::frame::token;
 
     /// A worker as worker.py is, with the pipe and the socket as queues.
@@ -224,7 +231,7 @@ mod tests {
             events in proptest::collection::vec(event(), 0..2000),
             start in any::<u32>(),
         ) {
-            let mut lane = Lane { sent: start, passed: start, ..Lane::default() };
+            let mut lane = InFlight { sent: start, passed: start, ..InFlight::default() };
             let mut worker = Worker { read: start, ..Worker::default() };
             let mut sent = 0_u32;
             let mut settled = Vec::new();
@@ -265,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_takes_room_until_it_is_read() {
-        let mut lane = Lane::default();
+        let mut lane = InFlight::default();
         for round in 0..1000 {
             while lane.has_room() {
                 lane.send(());
@@ -294,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn a_confused_worker_is_found_out() {
-        let mut lane = Lane::default();
-        assert_eq!(lane.answered(1), Err(Confused));
+    fn a_violation_worker_is_found_out() {
+        let mut lane = InFlight::default();
+        assert_eq!(lane.answered(1), Err(Violation));
         lane.send('a');
         lane.send('b');
-        assert_eq!(lane.answered(2), Err(Confused));
-        assert_eq!(lane.taken_back(&[1]), Err(Confused));
-        assert_eq!(lane.taken_back(&[1, 2, 3]), Err(Confused));
+        assert_eq!(lane.answered(2), Err(Violation));
+        assert_eq!(lane.taken_back(&[1]), Err(Violation));
+        assert_eq!(lane.taken_back(&[1, 2, 3]), Err(Violation));
         assert_eq!(lane.taken_back(&[2]), Ok(vec!['b']));
         assert_eq!(lane.answered(1), Ok('a'));
     }

@@ -1,67 +1,83 @@
-//! One lane of a worker, what connects us with it, and whether it gets on.
+//! One lane of a worker: the requests in flight, the connection, and whether the lane makes progress.
 
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+
 use crate::workers::id::LaneId;
+use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
-use crate::workers::pool::in_flight::{Confused, Lane};
+use crate::workers::pool::in_flight::{InFlight, Violation};
 use crate::workers::pool::watchdog::Vigil;
 use crate::workers::question::{Question, Reason};
-use crate::workers::task::{About, Task};
+use crate::workers::task::{About, Refusals, Task};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::Link;
 
-/// A lane that has finished nothing for so long is not waited for: others may have what it has not begun. It is
-/// given longer ([`Post::patience`]) as long as that turns out to be too soon.
+/// A lane that has finished nothing for this long is stuck: the requests that it has not begun may go to others. The
+/// time is longer ([`Lane::patience`]) where it has turned out to be too short.
 const STALL: Duration = Duration::from_micros(1000);
-/// The longest that a lane may make no progress until it is stuck.
+/// The longest such time.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+/// After this time requests are taken back even if no other lane could begin them, so that the limits of the queue hold
+/// for them.
+const HOLD: Duration = Duration::from_millis(10);
 
-/// Whether a lane that is at work gets on.
+/// Whether a lane that has requests makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// It does, or has nothing to do.
+pub(crate) enum Flow {
+    /// It does, or has no requests.
     Steady,
-    /// It has made no progress for a while: it gets nothing more until it does.
+    /// It has made no progress for a while, and gets no more requests until it does.
     Stuck,
-    /// The same, and what it had not begun was taken back.
+    /// It is stuck, and the requests that it had not begun were taken back.
     Emptied,
 }
 
-/// One lane and what connects us with it.
-#[derive(Debug)]
-pub(crate) struct Post<W = Link> {
-    pub(crate) lane: Lane<Task>,
-    pub(crate) link: W,
-    /// Among those to be written to.
-    pub(crate) dirty: bool,
-    /// Waiting for the worker to read.
-    pub(crate) blocked: bool,
-    /// When it last finished something, or began while idle.
-    pub(crate) progress: Instant,
-    pub(crate) pace: Pace,
-    /// How long it may make no progress until it is stuck. That is doubled each time that the worker comes for its
-    /// requests and finds that they were taken back: on a machine that is slow to wake processes up they would be taken back
-    /// for ever. Each answer halves it.
-    pub(crate) patience: Duration,
-    /// For how long it has been idle while requests wait.
-    pub(crate) vigil: Vigil,
-    /// When it became idle, as a count: the highest is the most recent.
-    pub(crate) idle_since: u64,
-    /// What it answered last.
-    pub(crate) last: Option<About>,
+/// What the time limits say about a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// Its request is overdue since now.
+    Overdue,
+    /// It runs a request that it may finish.
+    Running,
+    /// It runs no request, or only one that was given up.
+    Quiet,
 }
 
-impl<W: Wire> Post<W> {
-    /// A lane that has had nothing to do yet.
+/// One lane and its connection.
+#[derive(Debug)]
+pub(crate) struct Lane<W = Link> {
+    pub(crate) in_flight: InFlight<Task>,
+    pub(crate) link: W,
+    /// The pool's list of lanes with unwritten requests contains it.
+    pub(crate) dirty: bool,
+    /// The worker has to read before more can be written.
+    pub(crate) blocked: bool,
+    /// When it last finished a request, or got one while it was idle.
+    pub(crate) progress: Instant,
+    pub(crate) flow: Flow,
+    /// How long it may make no progress before it is stuck. Doubled each time that the worker reads its requests only after
+    /// they were taken back: on a machine that is slow to wake processes up, they would be taken back for ever. Halved
+    /// by each answer.
+    patience: Duration,
+    vigil: Vigil,
+    /// Counts the answers of the pool: of idle lanes, the one with the highest count was used last.
+    pub(crate) idle_since: u64,
+    /// The last request that it answered.
+    last: Option<About>,
+}
+
+impl<W: Wire> Lane<W> {
+    /// A lane that has had no request yet.
     pub(crate) fn new(link: W, now: Instant) -> Self {
         Self {
-            lane: Lane::default(),
+            in_flight: InFlight::default(),
             link,
             dirty: false,
             blocked: false,
             progress: now,
-            pace: Pace::Steady,
+            flow: Flow::Steady,
             patience: STALL,
             vigil: Vigil::default(),
             idle_since: 0,
@@ -69,82 +85,211 @@ impl<W: Wire> Post<W> {
         }
     }
 
-    /// Whether it has been at a request for so long that others may have what waits behind that.
-    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
-        let quiet = now.saturating_duration_since(self.progress);
-        if self.pace == Pace::Steady && self.lane.load() > 0 && quiet >= self.patience {
-            self.pace = Pace::Stuck;
-        }
-        self.pace == Pace::Stuck
+    /// How many requests it has to answer.
+    pub(crate) fn load(&self) -> usize {
+        self.in_flight.load()
     }
 
-    /// Notes that the oldest request is answered, and returns it.
+    /// How long it has made no progress.
+    fn quiet(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.progress)
+    }
+
+    /// Notices that it is stuck. Returns whether that has been so for long enough that its requests are to be taken back,
+    /// whether or not another lane is free.
+    pub(crate) fn is_held_up(&mut self, now: Instant) -> bool {
+        let quiet = self.quiet(now);
+        // A single request can be stuck, too, before the worker has begun it: behind code that runs after a response.
+        if self.flow == Flow::Steady && self.load() > 0 && quiet >= self.patience {
+            self.flow = Flow::Stuck;
+        }
+        self.flow == Flow::Stuck && quiet >= HOLD.max(self.patience)
+    }
+
+    /// Takes back the requests that the worker has not begun.
     ///
     /// # Errors
-    /// [`Confused`] if it is not that request's turn.
-    pub(crate) fn answered(&mut self, number: u32, now: Instant) -> Result<Task, Confused> {
-        let task = self.lane.answered(number)?;
+    /// [`Violation`] if the tokens in the pipe are not those of the requests.
+    pub(crate) fn take_back(&mut self) -> Result<Vec<Task>, Violation> {
+        if self.flow == Flow::Stuck {
+            self.flow = Flow::Emptied;
+        }
+        let tokens = self.link.take_tokens();
+        self.in_flight.taken_back(&tokens)
+    }
+
+    /// Removes the oldest request, which was answered.
+    ///
+    /// # Errors
+    /// [`Violation`] if `number` is not that request's.
+    pub(crate) fn answered(&mut self, number: u32, now: Instant) -> Result<Task, Violation> {
+        let task = self.in_flight.answered(number)?;
         self.progress = now;
-        self.pace = Pace::Steady;
+        self.flow = Flow::Steady;
         self.patience = (self.patience / 2).max(STALL);
         self.last = Some(task.about.clone());
         Ok(task)
     }
 
-    /// Whether the worker waits and has read all that it was sent, or has not been sent what is to be written.
-    pub(crate) fn is_idle(&self) -> bool {
-        let (sent, _) = self.lane.marks();
-        let is_forgotten = self.link.has_unwritten() && !self.blocked;
-        self.link.is_waiting() && (self.link.last_read() == sent || is_forgotten)
-    }
-
-    /// Notes how far the worker has read. If that is everything, and it has nothing to answer, it is free again.
+    /// Notes how far the worker has read. If it has read everything and has nothing to answer, the lane is free again.
     pub(crate) fn note_read(&mut self) {
-        self.lane.has_read(self.link.last_read());
-        if self.lane.is_drained() {
-            if self.pace == Pace::Emptied {
+        self.in_flight.has_read(self.link.last_read());
+        if self.in_flight.is_drained() {
+            if self.flow == Flow::Emptied {
                 self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
             }
-            self.pace = Pace::Steady;
+            self.flow = Flow::Steady;
         }
     }
 
-    /// As it is seen by the chooser.
-    pub(crate) fn view(&self, seat: LaneId) -> LaneView {
-        let stuck = self.pace != Pace::Steady;
+    /// The lane as the chooser sees it.
+    pub(crate) fn view(&self, id: LaneId) -> LaneView {
+        let stuck = self.flow != Flow::Steady;
         LaneView {
-            seat,
-            load: self.lane.load(),
-            free: !stuck && self.lane.has_room(),
+            id,
+            load: self.load(),
+            free: !stuck && self.in_flight.has_room(),
             stuck,
             idle_since: self.idle_since,
         }
     }
 
-    /// A question about the request that a lane is on, or else about the last one.
-    pub(crate) fn question(&self, seat: LaneId, reason: Reason, now: Instant) -> Option<Question> {
+    /// Checks the time limits of the request that the worker is on.
+    pub(crate) fn check(
+        &mut self,
+        id: LaneId,
+        serves: bool,
+        refusals: &mut Refusals,
+        checkup: &mut Checkup,
+    ) -> Timing {
+        let (now, since) = (checkup.now, self.progress);
+        let (limit, slow) = (checkup.limits.request_timeout, checkup.limits.request_slow);
+        let number = self.in_flight.oldest_number();
+        let Some(task) = self.in_flight.oldest_mut() else {
+            // It had a request to begin and has not: it still runs code that follows a response.
+            let lingers = self.flow != Flow::Steady && serves;
+            return match lingers {
+                true if is_over(limit, since, now) => {
+                    self.ask(id, Reason::Lingering, checkup);
+                    Timing::Overdue
+                }
+                true => {
+                    checkup.again_by(deadline(limit, since));
+                    Timing::Quiet
+                }
+                false => Timing::Quiet,
+            };
+        };
+        let timing = if task.is_refused() {
+            Timing::Quiet
+        } else if task.is_answered() {
+            // The client decides how long a body may take.
+            Timing::Running
+        } else if is_over(limit, since, now) {
+            refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
+            self.ask(id, Reason::Overdue, checkup);
+            Timing::Overdue
+        } else {
+            checkup.again_by(deadline(limit, since));
+            let timing = match (task.is_wanted(), number) {
+                // Its client may have gone away before the worker began it.
+                (false, Some(number)) => {
+                    self.link.cancel(number);
+                    Timing::Quiet
+                }
+                (true, _) | (false, None) => Timing::Running,
+            };
+            if task.slow_since.is_none() && is_over(slow, since, now) {
+                task.slow_since = Some(since);
+                self.ask(id, Reason::Slow, checkup);
+            } else if task.slow_since.is_none() {
+                checkup.again_by(deadline(slow, since));
+            }
+            timing
+        };
+        match self.flow {
+            Flow::Steady => checkup.again_by(Some(now + TICK)),
+            Flow::Stuck => checkup.again_by(Some(since + HOLD.max(self.patience))),
+            Flow::Emptied => {}
+        }
+        timing
+    }
+
+    /// Gives up the request that the worker is on, because the time to stop is over.
+    pub(crate) fn give_up(&mut self, id: LaneId, refusals: &mut Refusals, checkup: &mut Checkup) {
+        if let Some(task) = self.in_flight.oldest_mut()
+            && !task.is_refused()
+        {
+            let reason = match task.is_answered() {
+                true => Reason::Cut,
+                false => Reason::Stopped,
+            };
+            refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
+            self.ask(id, reason, checkup);
+        }
+    }
+
+    /// Checks whether the lane has been idle for too long while requests wait: in the queue since `queued`, or here.
+    pub(crate) fn is_neglected(&mut self, queued: Option<Instant>, checkup: &mut Checkup) -> bool {
+        let now = checkup.now;
+        let has_own = self.in_flight.oldest().is_some_and(Task::is_wanted);
+        let waits = queued.is_some() || has_own;
+        if waits {
+            checkup.again_by(Some(now + Vigil::STEP));
+        }
+        let waits_long = queued.is_some_and(|since| Vigil::is_long(since, now)) || has_own;
+        let is_idle = self.is_idle() && waits;
+        self.vigil.look(is_idle, now) && waits_long && Vigil::is_long(self.progress, now)
+    }
+
+    /// Whether the worker waits for requests and has read all that were sent, or some are still to be written.
+    fn is_idle(&self) -> bool {
+        let (sent, _) = self.in_flight.marks();
+        let is_forgotten = self.link.has_unwritten() && !self.blocked;
+        self.link.is_waiting() && (self.link.last_read() == sent || is_forgotten)
+    }
+
+    /// Tells the worker if nobody waits for the answer of the request that it is on: it may stop at the next block.
+    pub(crate) fn cancel_unwanted(&self) {
+        if let (Some(task), Some(number)) =
+            (self.in_flight.oldest(), self.in_flight.oldest_number())
+            && !task.is_answered()
+            && !task.is_wanted()
+        {
+            self.link.cancel(number);
+        }
+    }
+
+    fn ask(&self, id: LaneId, reason: Reason, checkup: &mut Checkup) {
+        if let Some(question) = self.question(id, reason, checkup.now) {
+            checkup.found(Finding::Stuck(question));
+        }
+    }
+
+    /// A question about the request that the lane is on, or else about the last one.
+    pub(crate) fn question(&self, id: LaneId, reason: Reason, now: Instant) -> Option<Question> {
         Some(Question {
-            seat,
+            lane: id,
             // 0 is "no request".
-            number: self.lane.oldest_number().unwrap_or(0),
+            number: self.in_flight.oldest_number().unwrap_or(0),
             thread: self.link.thread(),
-            about: match self.lane.oldest() {
+            about: match self.in_flight.oldest() {
                 Some(task) => task.about.clone(),
                 None => self.last.clone()?,
             },
-            age: now.saturating_duration_since(self.progress),
+            age: self.quiet(now),
             reason,
         })
     }
 
-    /// For the log of the watchdog.
+    /// How the lane is, for the log of the watchdog.
     pub(crate) fn described(&self, now: Instant) -> String {
-        let (sent, read) = self.lane.marks();
-        let age = now.saturating_duration_since(self.progress).as_secs_f64();
+        let (sent, read) = self.in_flight.marks();
         format!(
-            "{} requests, {:?} for {age:.3} s, sent up to {sent}, read up to {read}, says {}; waiting: {}, dirty: {}, blocked: {}",
-            self.lane.load(),
-            self.pace,
+            "{} requests, {:?} for {:.3} s, sent up to {sent}, read up to {read}, says {}; waiting: {}, dirty: {}, blocked: {}",
+            self.load(),
+            self.flow,
+            self.quiet(now).as_secs_f64(),
             self.link.last_read(),
             self.link.is_waiting(),
             self.dirty,

@@ -1,154 +1,120 @@
 //! Which worker answers which request: the lanes of all workers, and the queue before them.
 //!
-//! [`super::chooser`] says which lane gets the next request. What a lane has not begun can be taken back. That is done
-//! when the lane is stuck and another could begin it (so nothing waits behind a slow request while a worker is
-//! free), and when it has been stuck for a while, so that the limits of the queue hold for what waits there. In
-//! between it stays where it is: to take back what nobody else can begin costs both sides work for nothing.
+//! [`chooser`] says which lane gets the next request. Requests that a lane has not begun can be taken back. That is done
+//! when the lane is stuck and another could begin them, so that no request waits behind a slow one while a worker is free;
+//! and when the lane has been stuck for a while, so that the limits of the queue hold for them. In between they stay where
+//! they are: taking back what no other lane can begin would be work for nothing, on both sides.
 //!
 //! **Progress**: while a request waits, no lane is idle and free. [`Pool::dispatch`] sees to it after each event;
-//! `pool/tests.rs` tries it against simulated workers.
+//! `pool/tests.rs` tests it with simulated workers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::net::UnixStream;
 
+use crate::log::LogKind;
 use crate::protocol::worker::frame::Header;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
-use crate::workers::pool::in_flight::Confused;
-use crate::workers::pool::lane::{Pace, Post};
+use crate::workers::pool::checkup::{Checkup, Finding};
+use crate::workers::pool::chooser::ServiceTime;
+use crate::workers::pool::crew::Crew;
+use crate::workers::pool::in_flight::Violation;
+use crate::workers::pool::lane::{Flow, Lane};
+use crate::workers::pool::request_queue::RequestQueue;
+use crate::workers::pool::worker::{Duty, Remains, Worker};
+use crate::workers::question::Question;
 use crate::workers::task::{Refusals, Task};
 use crate::workers::wire::link::{Flushed, Link};
 use crate::workers::wire::{Unsent, Wire};
 use crate::{log, log_of};
 
+pub(crate) mod checkup;
 mod chooser;
-pub mod clock;
-pub mod in_flight;
-pub mod lane;
-mod parting;
+mod crew;
+pub(crate) mod in_flight;
+pub(crate) mod lane;
+mod request_queue;
 mod watchdog;
+pub(crate) mod worker;
 
-/// By how much one answer changes what we take for a typical service time.
-const STEP: f64 = 1.125;
-
-/// Whether a worker gets requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It does.
-    Serving,
-    /// It gets no more requests, and leaves when it has answered what it is on.
-    Retiring,
-    /// It has a request that is overdue. It may finish what else it is on, and is then ended.
-    Doomed,
-    /// It was told to leave, or is dead already.
-    Leaving,
-    /// It sent what none of ours would. Nothing more of it is read, and it is ended.
-    Confused,
-}
-
-/// A worker that answers requests.
-#[derive(Debug)]
-pub(crate) struct Worker<W = Link> {
-    pub(crate) posts: Vec<Post<W>>,
-    pub(crate) answered: u64,
-    /// After so many it is to be replaced.
-    pub(crate) quota: u64,
-    pub(crate) standing: Standing,
-    /// What became of the requests that it was on when it died.
-    pub(crate) last: Vec<String>,
-}
-
-/// What a worker leaves behind.
-#[derive(Debug)]
-pub struct Remains {
-    /// How many requests it answered.
-    pub answered: u64,
-    /// What became of the requests that it was on, in words.
-    pub last: Vec<String>,
-    /// How many lines it could not write to the log, and has not said so.
-    pub lost_lines: u64,
-}
+/// A worker that is late by so little is not busy, but was not woken up in time: more workers would not help.
+const HICCUP: Duration = Duration::from_millis(10);
 
 /// All lanes of all workers, and the queue before them.
 #[derive(Debug)]
-pub struct Pool<W = Link> {
-    pub(crate) limits: Limits,
-    pub(crate) workers: BTreeMap<WorkerId, Worker<W>>,
-    /// First come, first served: what is taken back has its place by when it came in.
-    pub(crate) queue: VecDeque<Task>,
-    /// Lanes with something to be written.
-    pub(crate) dirty: Vec<LaneId>,
-    /// Our idea of the median service time in seconds.
-    pub(crate) typical: f64,
-    pub(crate) idle_count: u64,
+pub(crate) struct Pool<W = Link> {
+    limits: Limits,
+    pub(crate) workers: Crew<W>,
+    pub(crate) queue: RequestQueue,
+    /// Lanes with unwritten requests.
+    dirty: Vec<LaneId>,
+    service: ServiceTime,
     /// How many requests came in.
     pub(crate) accepted: u64,
     /// How many requests all workers have answered.
-    pub(crate) answered: u64,
+    answered: u64,
     pub(crate) refusals: Refusals,
-    /// No request is accepted any more; what is not answered by then is given up.
-    pub(crate) closed: Option<Instant>,
+    /// No more requests are accepted; those that are not answered by then are given up.
+    closed: Option<Instant>,
     /// Something has happened that [`Pool::clock`] is to look at.
-    pub(crate) curious: bool,
-    /// Somebody wants to know when more than so many are answered.
-    pub(crate) watched: Option<u64>,
-    /// Workers that are confused, of which the staff does not know yet.
-    pub(crate) confused: Vec<WorkerId>,
-    /// Where the time comes from: simulations have their own.
-    pub(crate) now: fn() -> Instant,
+    curious: bool,
+    /// [`Pool::clock`] reports when more requests than this have been answered.
+    watched: Option<u64>,
+    /// Workers that broke the protocol and are not reported yet.
+    rejected: Vec<WorkerId>,
+    /// Gives the time; simulations have their own.
+    now: fn() -> Instant,
 }
 
 impl<W: Wire> Pool<W> {
-    /// A pool without workers, and where the time comes from.
-    #[must_use]
-    pub fn new(limits: Limits, now: fn() -> Instant) -> Self {
+    /// A pool without workers. `now` gives the time.
+    pub(crate) fn new(limits: Limits, now: fn() -> Instant) -> Self {
         Self {
             limits,
-            workers: BTreeMap::new(),
-            queue: VecDeque::new(),
+            workers: Crew::default(),
+            queue: RequestQueue::default(),
             dirty: Vec::new(),
-            typical: 1e-3,
-            idle_count: 0,
+            service: ServiceTime::default(),
             accepted: 0,
             answered: 0,
             refusals: Refusals::default(),
             closed: None,
             curious: false,
             watched: None,
-            confused: Vec::new(),
+            rejected: Vec::new(),
             now,
         }
     }
 
-    /// Adds a worker that is to be replaced after a quota of requests, and gives it what has been waiting.
-    pub fn add(&mut self, id: WorkerId, links: Vec<W>, quota: u64) {
-        let now = (self.now)();
-        let posts = links.into_iter().map(|link| Post::new(link, now)).collect();
-        let worker = Worker {
-            posts,
-            answered: 0,
-            quota,
-            standing: Standing::Serving,
-            last: Vec::new(),
-        };
+    /// Adds a worker, which is to be replaced after `quota` requests, and gives it requests that wait.
+    pub(crate) fn add(&mut self, id: WorkerId, links: Vec<W>, quota: u64) {
+        let worker = Worker::new(links, quota, (self.now)());
         self.workers.insert(id, worker);
         self.curious = true;
         self.dispatch();
     }
 
+    /// Accepts no more requests. Those that are here, in the queue too, are answered until `by`. Each worker leaves when
+    /// no request is left for it.
+    pub(crate) fn close(&mut self, by: Instant) {
+        self.closed = Some(by);
+        self.curious = true;
+    }
+
     /// Takes a request: sends it to a lane, puts it into the queue, or refuses it.
-    pub fn accept(&mut self, mut task: Task) {
+    pub(crate) fn accept(&mut self, mut task: Task) {
         self.accepted += 1;
-        let seat = match self.queue.is_empty() {
+        let lane = match self.queue.is_empty() {
             true => self.choose(),
             false => None,
         };
-        let begins = seat
-            .and_then(|seat| self.post(seat))
-            .is_some_and(|post| post.lane.load() == 0);
+        let begins = lane
+            .and_then(|id| self.workers.lane(id))
+            .is_some_and(|lane| lane.load() == 0);
         if self.closed.is_some() {
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
@@ -161,59 +127,54 @@ impl<W: Wire> Pool<W> {
             );
             self.refusals
                 .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
-        } else if let Some(seat) = seat {
-            self.send(seat, task);
+        } else if let Some(id) = lane {
+            self.send(id, task);
             if !self.queue.is_empty() {
                 self.dispatch();
             }
         } else {
-            self.queue.push_back(task);
+            self.queue.push(task);
         }
     }
 
-    /// Whether one more request may wait: in the queue, or behind another in a lane, since it may come back from
-    /// there. Takes out of the queue what nobody waits for any more if it must.
+    /// Whether one more request may wait: in the queue, or behind another in a lane, since it may come back from there.
+    /// Removes requests whose clients have gone away from the queue if that makes room.
     fn has_room(&mut self) -> bool {
         let limit = self.limits.queue_length;
-        let posts = || self.workers.values().flat_map(|worker| &worker.posts);
-        let sent: usize = posts().map(|post| post.lane.load().saturating_sub(1)).sum();
-        if self.queue.len() + sent < limit {
+        let ahead = self.workers.lanes();
+        let ahead: usize = ahead.map(|(_, lane)| lane.load().saturating_sub(1)).sum();
+        if self.queue.len() + ahead < limit {
             return true;
         }
-        let sent = posts().flat_map(|post| post.lane.ahead());
-        let sent = sent.filter(|task| task.is_wanted()).count();
-        self.queue.retain(Task::is_wanted);
-        self.queue.len() + sent < limit
+        let ahead = self.workers.lanes();
+        let ahead = ahead.flat_map(|(_, lane)| lane.in_flight.ahead());
+        let ahead = ahead.filter(|task| task.is_wanted()).count();
+        self.queue.prune();
+        self.queue.len() + ahead < limit
     }
 
     /// The lane for the next request, if there is one.
     fn choose(&self) -> Option<LaneId> {
-        let serving = |(_, worker): &(&WorkerId, &Worker<W>)| worker.standing == Standing::Serving;
-        let lanes = self.workers.iter().filter(serving);
-        let lanes = lanes.flat_map(|(&id, worker)| {
-            let posts = worker.posts.iter().enumerate();
-            posts.map(move |(index, post)| post.view((id, index)))
-        });
-        chooser::choose(lanes, self.typical)
+        chooser::choose(self.workers.views(), self.service.typical())
     }
 
-    fn post(&mut self, (id, index): LaneId) -> Option<&mut Post<W>> {
-        self.workers.get_mut(&id)?.posts.get_mut(index)
-    }
-
-    /// Sends a request to a lane. If its worker turns out to be gone, the request is in the queue again.
-    fn send(&mut self, seat: LaneId, mut task: Task) {
+    /// Sends a request to a lane. If the worker turns out to be gone, the request is in the queue again.
+    fn send(&mut self, id: LaneId, mut task: Task) {
         let now = (self.now)();
-        let Some(post) = self.post(seat) else {
+        let Some(lane) = self.workers.lane(id) else {
             self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
             return;
         };
-        let number = post.lane.next_number();
-        match post.link.push(number, &task) {
+        let number = lane.in_flight.next_number();
+        match lane.link.push(number, &task) {
             Ok(()) => {}
             Err(Unsent::Gone) => {
-                self.abandon(seat.0);
-                return self.wait_again(task);
+                // The worker has died. It gets nothing more until its lanes say so, and leaves if it should live.
+                if let Some(worker) = self.workers.get_mut(id.0) {
+                    worker.close();
+                }
+                self.curious = true;
+                return self.queue.put_back(task);
             }
             Err(Unsent::Body(error)) => {
                 log!(
@@ -224,255 +185,306 @@ impl<W: Wire> Pool<W> {
                 return;
             }
         }
-        if post.lane.load() == 0 {
-            post.progress = now;
+        if lane.load() == 0 {
+            lane.progress = now;
         }
-        post.lane.send(task);
-        if !post.dirty {
-            post.dirty = true;
-            self.dirty.push(seat);
+        lane.in_flight.send(task);
+        if !lane.dirty {
+            lane.dirty = true;
+            self.dirty.push(id);
         }
     }
 
-    /// Sends what waits, in the queue or behind a request that is stuck, as far as there are lanes. To be called after
-    /// whatever may have freed a lane.
-    pub fn dispatch(&mut self) {
-        while self.queue.front().is_some() || self.has_stuck() {
-            let Some(seat) = self.choose() else { return };
-            if let Some(task) = self.queue.pop_front() {
+    /// Sends the requests that wait, in the queue or behind one that is stuck, as far as there are lanes. To be called
+    /// after anything that may have freed a lane.
+    pub(crate) fn dispatch(&mut self) {
+        while !self.queue.is_empty() || self.workers.oldest_stuck().is_some() {
+            let Some(id) = self.choose() else { return };
+            if let Some(task) = self.queue.pop() {
                 if task.is_wanted() {
-                    self.send(seat, task);
+                    self.send(id, task);
                 }
-            } else if let Some(stuck) = self.oldest_stuck() {
+            } else if let Some(stuck) = self.workers.oldest_stuck() {
                 self.take_back(stuck);
             }
         }
     }
 
-    /// Whether anything may be had back from a lane that is stuck.
-    fn has_stuck(&self) -> bool {
-        self.oldest_stuck().is_some()
-    }
-
-    /// Of the lanes that are stuck, and of which nothing was taken back yet, the one with the oldest request.
-    fn oldest_stuck(&self) -> Option<LaneId> {
-        let mut oldest: Option<(Instant, LaneId)> = None;
-        for (&id, worker) in &self.workers {
-            for (index, post) in worker.posts.iter().enumerate() {
-                if post.pace == Pace::Stuck
-                    && let Some(task) = post.lane.oldest()
-                    && oldest.is_none_or(|(since, _)| task.entered < since)
-                {
-                    oldest = Some((task.entered, (id, index)));
-                }
-            }
-        }
-        oldest.map(|(_, seat)| seat)
-    }
-
-    /// Whether [`Pool::clock`] is to look at what has happened.
-    #[must_use]
-    pub fn is_curious(&self) -> bool {
+    /// Whether [`Pool::clock`] is to look at something that has happened.
+    pub(crate) fn is_curious(&self) -> bool {
         self.curious
     }
 
-    /// Whether something is to be written.
-    #[must_use]
-    pub fn is_dirty(&self) -> bool {
+    /// Whether requests are to be written.
+    pub(crate) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 
-    /// Notes that the oldest request of a lane is answered, and returns it.
+    /// Removes the oldest request of a lane, which was answered, and returns it.
     ///
     /// # Errors
-    /// [`Confused`] if it is not that request's turn.
-    pub fn answered(
+    /// [`Violation`] if `number` is not that request's.
+    pub(crate) fn answered(
         &mut self,
-        seat: LaneId,
+        id: LaneId,
         number: u32,
         service: Duration,
-    ) -> Result<Task, Confused> {
-        self.idle_count += 1;
-        let (idle_since, now) = (self.idle_count, (self.now)());
-        let post = self.post(seat).ok_or(Confused)?;
+    ) -> Result<Task, Violation> {
+        let now = (self.now)();
+        let worker = self.workers.get_mut(id.0).ok_or(Violation)?;
+        let lane = worker.lanes.get_mut(id.1).ok_or(Violation)?;
         // The clock does not look at a lane that is stuck.
-        let curious = post.pace != Pace::Steady;
-        let task = post.answered(number, now)?;
-        post.idle_since = idle_since;
+        let curious = lane.flow != Flow::Steady;
+        let task = lane.answered(number, now)?;
+        self.answered += 1;
+        lane.idle_since = self.answered;
+        worker.answered += 1;
         self.curious |= curious;
-        if let Some(worker) = self.workers.get_mut(&seat.0) {
-            worker.answered += 1;
-            self.answered += 1;
-        }
-        // Tracks the median: what is slow now and then does not change what is typical.
-        if service.as_secs_f64() > self.typical {
-            self.typical = (self.typical * STEP).min(60.0);
-        } else {
-            self.typical = (self.typical / STEP).max(1e-6);
-        }
+        self.service.learn(service);
         Ok(task)
     }
 
-    /// Notes how far the worker has read on a lane. One that has read everything, and has nothing to answer, is free
-    /// again.
-    pub fn note_read(&mut self, seat: LaneId) {
-        if let Some(post) = self.post(seat) {
-            post.note_read();
+    /// Notes how far the worker has read on a lane. If it has read everything and has nothing to answer, the lane is free.
+    pub(crate) fn note_read(&mut self, id: LaneId) {
+        if let Some(lane) = self.workers.lane(id) {
+            lane.note_read();
         }
     }
 
     /// The request that a lane is on.
     ///
     /// # Errors
-    /// [`Confused`] if it is on another.
-    pub fn current(&mut self, seat: LaneId, number: u32) -> Result<&mut Task, Confused> {
-        self.post(seat).ok_or(Confused)?.lane.current(number)
+    /// [`Violation`] if it is on another.
+    pub(crate) fn current(&mut self, id: LaneId, number: u32) -> Result<&mut Task, Violation> {
+        let lane = self.workers.lane(id).ok_or(Violation)?;
+        lane.in_flight.current(number)
     }
 
-    /// Every lane that is at work.
-    #[must_use]
-    pub fn busy(&self) -> Vec<LaneId> {
-        let busy = |(&id, worker): (&WorkerId, &Worker<W>)| {
-            let loads = worker.posts.iter().enumerate();
-            loads
-                .filter(|(_, post)| post.lane.load() > 0 && worker.standing != Standing::Confused)
-                .map(move |(index, _)| (id, index))
-                .collect::<Vec<_>>()
-        };
-        self.workers.iter().flat_map(busy).collect()
-    }
-
-    /// Takes back what a lane has not begun. It has its place in the queue by when it came in. The queue may be longer than
-    /// it is to be then, by one request for each lane that seemed free and was not: they were let in, and nobody is sent
-    /// away later.
-    pub(crate) fn take_back(&mut self, seat: LaneId) {
-        let Some(post) = self.post(seat) else {
-            return;
-        };
-        if post.pace == Pace::Stuck {
-            post.pace = Pace::Emptied;
-        }
-        let tokens = post.link.take_tokens();
-        let Ok(tasks) = post.lane.taken_back(&tokens) else {
-            return self.confuse(seat.0);
-        };
-        for task in tasks.into_iter().rev() {
-            self.wait_again(task);
+    /// Takes back the requests that a lane has not begun. The queue may then be longer than its limit, by one request for
+    /// each lane that seemed free and was not: those requests were let in, and are not refused later.
+    fn take_back(&mut self, id: LaneId) {
+        match self.workers.lane(id).map(Lane::take_back) {
+            Some(Ok(tasks)) => {
+                for task in tasks.into_iter().rev() {
+                    self.queue.put_back(task);
+                }
+            }
+            Some(Err(Violation)) => self.reject(id.0),
+            None => {}
         }
     }
 
-    /// Puts a request that has not begun into the queue, where it has its place by when it came in.
-    fn wait_again(&mut self, task: Task) {
-        let place = self
-            .queue
-            .partition_point(|waiting| waiting.entered < task.entered);
-        self.queue.insert(place, task);
-    }
-
-    /// A worker sent what none of ours would: it is ended, and what it had begun is answered 502 then.
-    pub(crate) fn confuse(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id)
-            && worker.standing != Standing::Confused
+    /// The worker broke the protocol. It is killed, and the requests that it had begun are answered 502 then.
+    pub(crate) fn reject(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(id)
+            && worker.duty != Duty::Rejected
         {
-            worker.standing = Standing::Confused;
-            self.confused.push(id);
+            worker.duty = Duty::Rejected;
+            self.rejected.push(id);
             self.curious = true;
         }
     }
 
-    /// A lane's socket has closed, after all that it sent was dealt with: its worker is dead or leaving.
-    /// What it had not begun goes to others; the one that it was on is answered 502.
-    pub fn lane_closed(&mut self, seat: LaneId) {
-        // Tokens that make no sense leave every request of the lane in doubt: 502 for all.
-        self.take_back(seat);
-        let Some(worker) = self.workers.get_mut(&seat.0) else {
-            return;
-        };
-        if worker.standing != Standing::Confused {
-            worker.standing = Standing::Leaving;
+    /// A lane's socket has closed, and all that it had sent was read: its worker is dead or leaves. The requests that it
+    /// had not begun go to others; the one that it was on is answered 502.
+    pub(crate) fn lane_closed(&mut self, id: LaneId) {
+        // If the tokens do not fit, each request of the lane may have begun: 502 for all.
+        self.take_back(id);
+        if let Some(worker) = self.workers.get_mut(id.0) {
+            worker.lose_requests(id.1, &mut self.refusals);
+            self.curious = true;
+            self.dispatch();
         }
-        if let Some(post) = worker.posts.get_mut(seat.1) {
-            while let Some(mut task) = post.lane.begun() {
-                if !task.is_answered() {
-                    worker.last.push(format!("{} is answered 502", task.about));
-                } else if !task.is_refused() {
-                    worker
-                        .last
-                        .push(format!("the answer to {} ends early", task.about));
-                }
-                self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
-            }
-        }
-        self.curious = true;
-        self.dispatch();
     }
 
-    /// How many requests all workers have answered so far.
-    #[must_use]
-    pub fn answered_in_all(&self) -> u64 {
-        self.answered
+    /// Lets a worker leave when it has answered the requests that it has.
+    pub(crate) fn retire(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(id)
+            && worker.serves()
+        {
+            worker.duty = Duty::Retiring;
+            self.curious = true;
+        }
     }
 
     /// Forgets a worker that is dead.
-    pub fn remove(&mut self, id: WorkerId) -> Option<Remains> {
-        let worker = self.workers.remove(&id)?;
-        Some(Remains {
-            answered: worker.answered,
-            last: worker.last,
-            lost_lines: worker.posts.iter().map(|it| it.link.lost_lines()).sum(),
-        })
+    pub(crate) fn remove(&mut self, id: WorkerId) -> Option<Remains> {
+        self.workers.remove(id).map(Worker::remains)
     }
 
-    /// Whether a request waits that somebody still wants.
-    #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.queue.iter().any(Task::is_wanted)
+    /// Whether a request waits whose client has not gone away.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.queue.wanted().next().is_some()
+    }
+
+    /// Has [`Pool::clock`] report when a request is answered.
+    pub(crate) fn watch(&mut self) {
+        self.watched = Some(self.answered);
+    }
+
+    /// Questions about all requests that a worker is on.
+    pub(crate) fn questions(&self, id: WorkerId) -> Vec<Question> {
+        let worker = self.workers.get(id);
+        worker.map_or_else(Vec::new, |worker| worker.questions(id, (self.now)()))
+    }
+
+    /// Tells workers that nobody waits for the answers of requests that they are on: they may stop at the next block.
+    pub(crate) fn cancel_unwanted(&self) {
+        for (_, lane) in self.workers.lanes() {
+            lane.cancel_unwanted();
+        }
+    }
+
+    /// Finds the lanes that are stuck, and gives the requests that they have not begun to others. To be called after the
+    /// rings were emptied: an answer there is progress.
+    pub(crate) fn unstick(&mut self) {
+        let now = (self.now)();
+        for id in self.workers.held_up(now) {
+            self.take_back(id);
+        }
+        self.dispatch();
+    }
+
+    /// Looks at the time: [`Pool::unstick`], and answers requests that have waited or run for too long.
+    pub(crate) fn clock(&mut self) -> Checkup {
+        self.unstick();
+        let now = (self.now)();
+        let mut checkup = Checkup::new(self.limits, now);
+        match self.closed {
+            Some(by) if now >= by => self.give_up(&mut checkup),
+            by => checkup.next = by,
+        }
+        for (&id, worker) in self.workers.iter_mut() {
+            worker.check(id, &mut self.refusals, &mut checkup);
+        }
+        let limit = self.limits.queue_timeout;
+        checkup.again_by(self.queue.expire(limit, now, &mut self.refusals));
+        if let Some(first) = self.queue.front() {
+            let late = first.entered + HICCUP;
+            if now >= late || !self.workers.any(Worker::serves) {
+                checkup.found(Finding::Crowded);
+            } else {
+                checkup.again_by(Some(late));
+            }
+        }
+        self.find_neglected(&mut checkup);
+        let rejected = std::mem::take(&mut self.rejected);
+        checkup
+            .findings
+            .extend(rejected.into_iter().map(Finding::Rejected));
+        self.release(&mut checkup);
+        if self.watched.take_if(|seen| self.answered > *seen).is_some() {
+            checkup.found(Finding::Active);
+        }
+        self.curious = false;
+        checkup
+    }
+
+    /// The time to stop is over: requests that have not begun are answered 503, those that have 504; where the response
+    /// has begun, it is cut off.
+    fn give_up(&mut self, checkup: &mut Checkup) {
+        for id in self.workers.busy() {
+            self.take_back(id);
+        }
+        self.queue.refuse_all(&mut self.refusals);
+        for (&id, worker) in self.workers.iter_mut() {
+            worker.give_up(id, &mut self.refusals, checkup);
+        }
+    }
+
+    /// Finds the workers that are idle though requests have waited for too long.
+    fn find_neglected(&mut self, checkup: &mut Checkup) {
+        let first = self.queue.front().filter(|task| task.is_wanted());
+        let queued = first.map(|task| task.entered);
+        let workers = self.workers.iter_mut();
+        let found: Vec<WorkerId> = workers
+            .filter_map(|(&id, worker)| worker.is_neglected(queued, checkup).then_some(id))
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        let state = self.described(checkup.now);
+        for id in found {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.duty = Duty::Doomed;
+            }
+            checkup.found(Finding::Neglected(id, state.clone()));
+        }
+    }
+
+    /// Closes the lanes of the workers that are to leave and have no requests left.
+    fn release(&mut self, checkup: &mut Checkup) {
+        let closed = self.closed.is_some();
+        if closed {
+            self.queue.prune();
+        }
+        // Requests that were sent ahead may come back, and need a worker then.
+        let all_leave = closed && self.queue.is_empty() && !self.workers.any(Worker::has_ahead);
+        for (&id, worker) in self.workers.iter_mut() {
+            if worker.release(all_leave) {
+                checkup.found(Finding::Released(id));
+            }
+        }
+    }
+
+    /// How the queue and all lanes are, for the log of the watchdog.
+    fn described(&self, now: Instant) -> String {
+        let mut text = format!(
+            "{} in the queue, {:.0} µs a request, {} lanes to be written",
+            self.queue.len(),
+            self.service.typical() * 1e6,
+            self.dirty.len()
+        );
+        for (&id, worker) in self.workers.iter() {
+            worker.describe(id, now, &mut text);
+        }
+        text
     }
 }
 
 impl Pool {
-    /// Writes all that was sent since the last time, a lane at a time. Returns the lanes whose worker is to
-    /// read first; [`Pool::flush_one`] goes on when their socket is writable.
-    pub fn flush(&mut self) -> Vec<(LaneId, std::sync::Arc<tokio::net::UnixStream>)> {
+    /// Writes all requests that were sent since the last time, a lane at a time. Returns the lanes whose workers have to
+    /// read first; [`Pool::flush_one`] goes on when their sockets are writable.
+    pub(crate) fn flush(&mut self) -> Vec<(LaneId, Arc<UnixStream>)> {
         let mut blocked = Vec::new();
-        for seat in std::mem::take(&mut self.dirty) {
-            if let Some(post) = self.post(seat) {
-                post.dirty = false;
-                if !post.blocked && post.link.flush().ok() == Some(Flushed::Blocked) {
-                    post.blocked = true;
-                    blocked.push((seat, post.link.socket()));
+        for id in std::mem::take(&mut self.dirty) {
+            if let Some(lane) = self.workers.lane(id) {
+                lane.dirty = false;
+                if !lane.blocked && lane.link.flush().ok() == Some(Flushed::Blocked) {
+                    lane.blocked = true;
+                    blocked.push((id, lane.link.socket()));
                 }
-                // An error means that the worker is dead, which its reader sees and deals with.
+                // An error means that the worker is dead, which its reader notices.
             }
         }
         blocked
     }
 
-    /// Goes on writing to a lane that was blocked; whether it is blocked again.
-    pub fn flush_one(&mut self, seat: LaneId) -> bool {
-        self.post(seat).is_some_and(|post| {
-            post.blocked = post.link.flush().ok() == Some(Flushed::Blocked);
-            post.blocked
+    /// Goes on writing to a lane that was blocked. Returns whether it is blocked again.
+    pub(crate) fn flush_one(&mut self, id: LaneId) -> bool {
+        self.workers.lane(id).is_some_and(|lane| {
+            lane.blocked = lane.link.flush().ok() == Some(Flushed::Blocked);
+            lane.blocked
         })
     }
 
     /// The next answer in a lane's ring, if it is its turn.
     ///
     /// # Errors
-    /// [`Confused`] if no worker of ours would have written what is there.
-    pub fn ring(&mut self, seat: LaneId) -> Result<Option<(Header, Bytes)>, Confused> {
-        match self.post(seat) {
-            Some(post) => match post.lane.oldest_number() {
-                Some(number) => Ok(post.link.ring.take(number)?),
+    /// [`Violation`] if no worker of runner's would have written what is there.
+    pub(crate) fn ring(&mut self, id: LaneId) -> Result<Option<(Header, Bytes)>, Violation> {
+        match self.workers.lane(id) {
+            Some(lane) => match lane.in_flight.oldest_number() {
+                Some(number) => Ok(lane.link.ring.take(number)?),
                 None => Ok(None),
             },
             None => Ok(None),
         }
     }
 
-    /// What connects us with a lane.
-    pub fn link(&mut self, seat: LaneId) -> Option<&mut Link> {
-        self.post(seat).map(|post| &mut post.link)
+    /// The connection of a lane.
+    pub(crate) fn link(&mut self, id: LaneId) -> Option<&mut Link> {
+        self.workers.lane(id).map(|lane| &mut lane.link)
     }
 }
 

@@ -14,16 +14,18 @@ use crate::interface::{Connection, Errors, Request, RequestBody, Response};
 use crate::protocol::worker::frame::token;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
-use crate::workers::pool::{Pool, Standing};
+use crate::workers::pool::Pool;
+use crate::workers::pool::checkup::Finding;
+use crate::workers::pool::worker::Worker;
 use crate::workers::task::Task;
 use crate::workers::wire::{Unsent, Wire};
 
 /// Requests that are under way at the same time, at most.
-pub(crate) const IN_FLIGHT: usize = 5000;
+pub(super) const IN_FLIGHT: usize = 5000;
 /// How many frames a worker receives at once: what fits 64 KiB.
 const BATCH: usize = 100;
 /// A worker that has been at a batch for so long announces what is in its ring.
-pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
 thread_local! {
     static START: Instant = Instant::now();
@@ -40,7 +42,7 @@ type Id = usize;
 
 /// A lane of a worker as worker.py is, with what is on its way in both directions.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
+pub(super) struct SimulatedLane {
     /// Pushed, and not yet written.
     unwritten_tokens: Vec<u8>,
     unwritten_frames: Vec<(u32, Id)>,
@@ -62,10 +64,10 @@ pub(crate) struct Lane {
     /// Its worker has died: nobody has the other end of what connects us.
     is_dead: bool,
     /// It does not say that it is awake: what the watchdog is for.
-    pub(crate) is_mute: bool,
+    pub(super) is_mute: bool,
 }
 
-impl Lane {
+impl SimulatedLane {
     /// Writes what was pushed.
     fn flush(&mut self) {
         self.pipe.extend(self.unwritten_tokens.drain(..));
@@ -127,9 +129,9 @@ impl Lane {
 
 /// Our side of a simulated lane.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line(pub(crate) Rc<RefCell<Lane>>);
+pub(super) struct SimulatedWire(pub(super) Rc<RefCell<SimulatedLane>>);
 
-impl Wire for Line {
+impl Wire for SimulatedWire {
     fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent> {
         let id: Id = task.about.target().parse().expect("a number");
         let mut lane = self.0.borrow_mut();
@@ -177,7 +179,7 @@ impl Wire for Line {
     }
 }
 
-pub(crate) fn request(id: Id) -> Request {
+pub(super) fn request(id: Id) -> Request {
     let target = Bytes::from(id.to_string());
     Request {
         method: Method::GET,
@@ -195,30 +197,30 @@ pub(crate) fn request(id: Id) -> Request {
 }
 
 /// A pool and its workers.
-pub(crate) struct World {
-    pub(crate) pool: Pool<Line>,
+pub(super) struct Simulation {
+    pub(super) pool: Pool<SimulatedWire>,
     /// The lanes of those that live, and of those that have died without our having heard of it.
-    workers: BTreeMap<WorkerId, Vec<Line>>,
+    workers: BTreeMap<WorkerId, Vec<SimulatedWire>>,
     dead: BTreeSet<WorkerId>,
     threads: usize,
     service: Duration,
     last_worker: WorkerId,
-    pub(crate) waiting: BTreeMap<Id, oneshot::Receiver<Response>>,
+    pub(super) waiting: BTreeMap<Id, oneshot::Receiver<Response>>,
     accepted: usize,
     begun: BTreeSet<Id>,
     /// When each came in.
     entered: Vec<Duration>,
     /// By how much later one came in that was begun before another, at most.
-    pub(crate) overtaken: Duration,
+    pub(super) overtaken: Duration,
     bad_gateways: usize,
     /// Workers that the watchdog has found.
-    pub(crate) neglected: Vec<WorkerId>,
+    pub(super) neglected: Vec<WorkerId>,
     /// Requests that a dying worker was on, and as many answers may be 502.
     cut_off: usize,
 }
 
-impl World {
-    pub(crate) fn new(workers: usize, threads: usize, service: Duration) -> Self {
+impl Simulation {
+    pub(super) fn new(workers: usize, threads: usize, service: Duration) -> Self {
         TIME.set(Duration::ZERO);
         let limits = Limits {
             request_timeout: Duration::ZERO,
@@ -250,18 +252,20 @@ impl World {
 
     fn hire(&mut self) {
         self.last_worker += 1;
-        let lanes: Vec<Line> = (0..self.threads).map(|_| Line::default()).collect();
+        let lanes: Vec<SimulatedWire> = (0..self.threads)
+            .map(|_| SimulatedWire::default())
+            .collect();
         self.workers.insert(self.last_worker, lanes.clone());
         self.pool.add(self.last_worker, lanes, u64::MAX);
     }
 
     /// The worker of a number that is drawn.
-    pub(crate) fn worker(&self, draw: usize) -> WorkerId {
+    pub(super) fn worker(&self, draw: usize) -> WorkerId {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         ids[draw % ids.len()]
     }
 
-    pub(crate) fn accept(&mut self, count: usize) {
+    pub(super) fn accept(&mut self, count: usize) {
         if self.waiting.len() + count > IN_FLIGHT {
             self.settle();
         }
@@ -276,14 +280,14 @@ impl World {
     }
 
     /// Clients go away.
-    pub(crate) fn vanish(&mut self, count: usize) {
+    pub(super) fn vanish(&mut self, count: usize) {
         for _ in 0..count {
             self.waiting.pop_first();
             self.waiting.pop_last();
         }
     }
 
-    pub(crate) fn run(&mut self, id: WorkerId, steps: usize) {
+    pub(super) fn run(&mut self, id: WorkerId, steps: usize) {
         if self.dead.contains(&id) {
             return;
         }
@@ -306,7 +310,11 @@ impl World {
         };
         let mut any = false;
         loop {
-            let oldest = self.pool.post(seat).and_then(|it| it.lane.oldest_number());
+            let oldest = self
+                .pool
+                .workers
+                .lane(seat)
+                .and_then(|it| it.in_flight.oldest_number());
             let Some(number) = oldest.filter(|it| line.0.borrow().ring.front() == Some(it)) else {
                 break;
             };
@@ -325,7 +333,7 @@ impl World {
     }
 
     /// The lanes of a worker.
-    pub(crate) fn lines(&self, id: WorkerId) -> &[Line] {
+    pub(super) fn lines(&self, id: WorkerId) -> &[SimulatedWire] {
         &self.workers[&id]
     }
 
@@ -337,7 +345,7 @@ impl World {
     }
 
     /// As `reader::read_lane` does: reads what a worker has said.
-    pub(crate) fn deliver(&mut self, id: WorkerId) {
+    pub(super) fn deliver(&mut self, id: WorkerId) {
         for index in 0..self.threads {
             let seat = (id, index);
             self.collect(seat);
@@ -351,9 +359,9 @@ impl World {
     }
 
     /// As `write_batches` does, at the end of a turn of the event loop.
-    pub(crate) fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         self.flush();
-        for seat in self.pool.busy() {
+        for seat in self.pool.workers.busy() {
             self.collect(seat);
         }
         self.pool.unstick();
@@ -362,38 +370,39 @@ impl World {
 
     fn flush(&mut self) {
         for seat in std::mem::take(&mut self.pool.dirty) {
-            if let Some(post) = self.pool.post(seat) {
+            if let Some(post) = self.pool.workers.lane(seat) {
                 post.dirty = false;
                 post.link.0.borrow_mut().flush();
             }
         }
     }
 
-    pub(crate) fn tick(&mut self, passed: Duration) {
+    pub(super) fn tick(&mut self, passed: Duration) {
         TIME.set(TIME.get() + passed);
-        for seat in self.pool.busy() {
+        for seat in self.pool.workers.busy() {
             self.collect(seat);
         }
-        let findings = self.pool.clock();
-        assert!(findings.confused.is_empty());
-        let neglected = findings.neglected.into_iter().map(|(id, _)| id);
-        self.neglected.extend(neglected);
-        for id in findings.hopeless {
-            self.kill(id);
-        }
-        for id in findings.parted {
-            // It leaves as it was told to.
-            assert!(self.workers[&id].iter().all(|it| it.0.borrow().is_closed));
-            self.kill(id);
+        for finding in self.pool.clock().findings {
+            match finding {
+                Finding::Neglected(id, _) => self.neglected.push(id),
+                Finding::Hopeless(id) => self.kill(id),
+                Finding::Released(id) => {
+                    // It leaves as it was told to.
+                    assert!(self.workers[&id].iter().all(|it| it.0.borrow().is_closed));
+                    self.kill(id);
+                }
+                Finding::Rejected(id) => panic!("worker {id} broke the protocol"),
+                Finding::Stuck(_) | Finding::Spent(..) | Finding::Active | Finding::Crowded => {}
+            }
         }
         self.hear_of_deaths();
     }
 
-    pub(crate) fn kill(&mut self, id: WorkerId) {
+    pub(super) fn kill(&mut self, id: WorkerId) {
         if self.dead.insert(id) {
-            let begun = |line: &&Line| line.0.borrow().begun.is_some();
+            let begun = |line: &&SimulatedWire| line.0.borrow().begun.is_some();
             // What is in its hand was claimed, too, and not begun.
-            let claimed = |line: &&Line| line.0.borrow().in_hand.is_some();
+            let claimed = |line: &&SimulatedWire| line.0.borrow().in_hand.is_some();
             let lines = self.workers[&id].iter();
             self.cut_off += lines.filter(|line| begun(line) || claimed(line)).count();
             for line in &self.workers[&id] {
@@ -403,7 +412,7 @@ impl World {
     }
 
     /// The lanes of the dead are read to their end, and they are replaced.
-    pub(crate) fn hear_of_deaths(&mut self) {
+    pub(super) fn hear_of_deaths(&mut self) {
         for id in std::mem::take(&mut self.dead) {
             self.deliver(id);
             for index in 0..self.threads {
@@ -416,7 +425,7 @@ impl World {
     }
 
     /// Counts the answers that have come.
-    pub(crate) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let bad_gateways = &mut self.bad_gateways;
         self.waiting.retain(|id, answer| match answer.try_recv() {
             Ok(response) if response.status == StatusCode::OK => false,
@@ -432,12 +441,12 @@ impl World {
     }
 
     /// While a request waits, no worker is idle: neither by our books nor in truth.
-    pub(crate) fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         let queue = self.pool.queue.len();
         for seat in self.seats() {
             let line = self.workers[&seat.0][seat.1].clone();
-            let serves = self.pool.workers[&seat.0].standing == Standing::Serving;
-            let Some(post) = self.pool.post(seat) else {
+            let serves = self.pool.workers.get(seat.0).is_some_and(Worker::serves);
+            let Some(post) = self.pool.workers.lane(seat) else {
                 continue;
             };
             let view = post.view(seat);
@@ -450,7 +459,7 @@ impl World {
     }
 
     /// Everybody does what they are to, until nothing is left to do.
-    pub(crate) fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for _ in 0..10 * IN_FLIGHT {
             self.hear_of_deaths();
             self.tick(self.service.max(MILLISECOND));
@@ -461,10 +470,10 @@ impl World {
             }
             self.turn();
             self.check();
-            if self.pool.busy().is_empty() {
+            if self.pool.workers.busy().is_empty() {
                 self.settle();
             }
-            if self.waiting.is_empty() && self.pool.busy().is_empty() {
+            if self.waiting.is_empty() && self.pool.workers.busy().is_empty() {
                 break;
             }
         }
@@ -476,10 +485,6 @@ impl World {
         );
         assert!(self.neglected.is_empty(), "{:?}", self.neglected);
         assert!(!self.pool.is_crowded());
-        for worker in self.pool.workers.values() {
-            for post in &worker.posts {
-                assert_eq!(post.lane.load(), 0);
-            }
-        }
+        assert!(self.pool.workers.lanes().all(|(_, lane)| lane.load() == 0));
     }
 }

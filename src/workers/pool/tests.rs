@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 
-use super::simulation::{IN_FLIGHT, MILLISECOND, World, request};
+use super::simulation::{IN_FLIGHT, MILLISECOND, Simulation, request};
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
 use crate::workers::options::Limits;
-use crate::workers::pool::{Pool, Standing};
+use crate::workers::pool::Pool;
+use crate::workers::pool::worker::Duty;
 use crate::workers::task::Task;
 use crate::workers::wire::link::Link;
 
@@ -20,7 +21,7 @@ use crate::workers::wire::link::Link;
 const LONGEST: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
-enum Event {
+enum Action {
     Accept(usize),
     Vanish(usize),
     Run(usize, usize),
@@ -32,17 +33,17 @@ enum Event {
     Retire(usize),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = Action> {
     prop_oneof![
-        8 => (1..300_usize).prop_map(Event::Accept),
-        2 => (1..20_usize).prop_map(Event::Vanish),
-        16 => (0..8_usize, 1..400_usize).prop_map(|(worker, steps)| Event::Run(worker, steps)),
-        8 => (0..8_usize).prop_map(Event::Deliver),
-        16 => Just(Event::Turn),
-        8 => (10..3000_u64).prop_map(Event::Tick),
-        1 => (0..8_usize).prop_map(Event::Kill),
-        1 => Just(Event::HearOfDeaths),
-        1 => (0..8_usize).prop_map(Event::Retire),
+        8 => (1..300_usize).prop_map(Action::Accept),
+        2 => (1..20_usize).prop_map(Action::Vanish),
+        16 => (0..8_usize, 1..400_usize).prop_map(|(worker, steps)| Action::Run(worker, steps)),
+        8 => (0..8_usize).prop_map(Action::Deliver),
+        16 => Just(Action::Turn),
+        8 => (10..3000_u64).prop_map(Action::Tick),
+        1 => (0..8_usize).prop_map(Action::Kill),
+        1 => Just(Action::HearOfDeaths),
+        1 => (0..8_usize).prop_map(Action::Retire),
     ]
 }
 
@@ -56,18 +57,18 @@ proptest! {
         service in prop_oneof![Just(0_u64), Just(10), Just(100), Just(1000), Just(20_000)],
         events in proptest::collection::vec(event(), 1..400),
     ) {
-        let mut world = World::new(workers, threads, Duration::from_micros(service));
+        let mut world = Simulation::new(workers, threads, Duration::from_micros(service));
         for event in events {
             match event {
-                Event::Accept(count) => world.accept(count),
-                Event::Vanish(count) => world.vanish(count),
-                Event::Run(draw, steps) => world.run(world.worker(draw), steps),
-                Event::Deliver(draw) => world.deliver(world.worker(draw)),
-                Event::Turn => world.turn(),
-                Event::Tick(micros) => world.tick(Duration::from_micros(micros)),
-                Event::Kill(draw) => world.kill(world.worker(draw)),
-                Event::HearOfDeaths => world.hear_of_deaths(),
-                Event::Retire(draw) => world.pool.retire(world.worker(draw)),
+                Action::Accept(count) => world.accept(count),
+                Action::Vanish(count) => world.vanish(count),
+                Action::Run(draw, steps) => world.run(world.worker(draw), steps),
+                Action::Deliver(draw) => world.deliver(world.worker(draw)),
+                Action::Turn => world.turn(),
+                Action::Tick(micros) => world.tick(Duration::from_micros(micros)),
+                Action::Kill(draw) => world.kill(world.worker(draw)),
+                Action::HearOfDeaths => world.hear_of_deaths(),
+                Action::Retire(draw) => world.pool.retire(world.worker(draw)),
             }
             world.check();
         }
@@ -81,7 +82,7 @@ proptest! {
 #[test]
 fn what_was_sent_and_taken_back_again_and_again_is_answered() {
     for in_flight in [1, 64, 256, 1024, IN_FLIGHT] {
-        let mut world = World::new(2, 1, Duration::from_micros(10));
+        let mut world = Simulation::new(2, 1, Duration::from_micros(10));
         for round in 0..200 {
             world.accept(in_flight.saturating_sub(world.waiting.len()));
             world.turn();
@@ -106,7 +107,7 @@ fn what_was_sent_and_taken_back_again_and_again_is_answered() {
 fn workers_that_wake_up_late_get_on() {
     for late in [2, 5, 20, 200] {
         for workers in [1, 2, 3] {
-            let mut world = World::new(workers, 1, Duration::from_micros(10));
+            let mut world = Simulation::new(workers, 1, Duration::from_micros(10));
             world.accept(10);
             let mut ticks = 0;
             while !world.waiting.is_empty() {
@@ -131,7 +132,7 @@ fn workers_that_wake_up_late_get_on() {
 /// the server.
 #[test]
 fn a_worker_that_is_idle_while_requests_wait_is_replaced() {
-    let mut world = World::new(1, 1, Duration::from_micros(10));
+    let mut world = Simulation::new(1, 1, Duration::from_micros(10));
     let id = world.worker(0);
     world.lines(id)[0].0.borrow_mut().is_mute = true;
     world.accept(100);
@@ -157,7 +158,7 @@ fn a_worker_that_is_idle_while_requests_wait_is_replaced() {
 /// does not come for what it is sent: that is no fault of ours.
 #[test]
 fn a_worker_that_cannot_come_for_its_requests_is_left_alone() {
-    let mut world = World::new(1, 1, Duration::from_micros(10));
+    let mut world = Simulation::new(1, 1, Duration::from_micros(10));
     let id = world.worker(0);
     world.run(id, 1);
     world.accept(100);
@@ -195,9 +196,12 @@ async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
         answers.push(answer);
     }
     // Both lanes seemed idle, so one of the two was to be sent to each.
-    assert_eq!(pool.workers[&1].standing, Standing::Leaving);
-    assert_eq!(pool.workers[&1].posts[0].lane.load(), 0);
-    assert_eq!(pool.workers[&2].posts[0].lane.load() + pool.queue.len(), 2);
+    assert_eq!(pool.workers.get(1).expect("a worker").duty, Duty::Leaving);
+    assert_eq!(pool.workers.get(1).expect("a worker").lanes[0].load(), 0);
+    assert_eq!(
+        pool.workers.get(2).expect("a worker").lanes[0].load() + pool.queue.len(),
+        2
+    );
     for mut answer in answers {
         assert!(answer.try_recv().is_err(), "answered already");
     }

@@ -6,11 +6,11 @@ use crate::workers::id::WorkerId;
 
 /// What the processes of an application are known by.
 #[derive(Debug)]
-pub struct Mark(String);
+pub(crate) struct Mark(String);
 
 impl Mark {
     /// The variable that it is in.
-    pub const VARIABLE: &str = "RUNNER_WORKER";
+    pub(crate) const VARIABLE: &str = "RUNNER_WORKER";
 
     /// One that no other has.
     pub(crate) fn new() -> Self {

@@ -1,6 +1,6 @@
 //! Python: which one, what of ours runs in it, and what we exchange with it.
 
 pub mod executable;
-pub mod mark;
+pub(crate) mod mark;
 pub mod stacks;
-pub mod template;
+pub(crate) mod template;

@@ -87,7 +87,7 @@ pub(crate) fn is_ours(file: &str) -> bool {
 
 /// Our side of a template, through which it is given orders.
 #[derive(Debug)]
-pub struct Template {
+pub(crate) struct Template {
     socket: OwnedFd,
     /// Where it writes, while it imports the application, where it is; until that is asked for or done.
     pub(crate) stacks: Option<UnixStream>,
@@ -95,7 +95,7 @@ pub struct Template {
 
 /// What a template says.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Message {
+pub(crate) enum Message {
     /// The application is imported.
     Loaded {
         /// What the template has that two processes cannot share, in words; nothing if it has none, or is to become a
@@ -141,7 +141,7 @@ impl Template {
     ///
     /// # Errors
     /// If the interpreter cannot be run.
-    pub fn start(
+    pub(crate) fn start(
         options: &WorkerOptions,
         mark: &Mark,
         becomes: Option<WorkerId>,
@@ -208,7 +208,7 @@ impl Template {
     ///
     /// # Errors
     /// If the template is gone.
-    pub fn order(
+    pub(crate) fn order(
         &self,
         worker: WorkerId,
         fork: bool,
@@ -227,7 +227,7 @@ impl Template {
     ///
     /// # Errors
     /// If the template is gone, or does not read.
-    pub fn end(&self) -> anyhow::Result<()> {
+    pub(crate) fn end(&self) -> anyhow::Result<()> {
         self.send(&message("end", 0, 0), &[])
     }
 
@@ -355,7 +355,7 @@ fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
 
 /// The messages of a template.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     socket: OwnedReadHalf,
 }
 
@@ -365,7 +365,7 @@ impl Inbox {
     }
 
     /// The next message; `None` when the template is gone, or talks nonsense.
-    pub async fn next(&mut self) -> Option<Message> {
+    pub(crate) async fn next(&mut self) -> Option<Message> {
         let length = self.socket.read_u32_le().await.ok()?;
         // A traceback is the longest that it says; one of 16 MiB is none.
         if length > 16 << 20 {

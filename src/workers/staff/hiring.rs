@@ -399,7 +399,7 @@ async fn attend(shared: Arc<Hub>, seat: (WorkerId, usize), ended: CancellationTo
     let mut pool = lock(&shared.pool);
     // Whichever side is at fault: nothing more is understood here.
     if !matches!(read, Ok(Ok(()))) {
-        pool.confuse(seat.0);
+        pool.reject(seat.0);
     }
     pool.lane_closed(seat);
     drop(pool);

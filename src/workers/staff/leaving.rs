@@ -14,6 +14,7 @@ use crate::workers::hub::lock;
 use crate::workers::id::TemplateId;
 use crate::workers::id::WorkerId;
 use crate::workers::options::MOMENT;
+use crate::workers::pool::worker::Worker;
 use crate::workers::staff::attempts::FIRST_DELAY;
 use crate::workers::staff::left_behind::{FAREWELL, LeftBehind};
 use crate::workers::staff::{Member, Staff};
@@ -172,7 +173,7 @@ impl Staff {
         };
         let member = self.members.remove(&worker);
         let mut pool = lock(&self.shared.pool);
-        let began = pool.has_begun(worker);
+        let began = pool.workers.get(worker).is_some_and(Worker::has_begun);
         let Some(remains) = pool.remove(worker) else {
             return;
         };
@@ -183,13 +184,13 @@ impl Staff {
         let killed = member.as_ref().is_some_and(|member| member.killed);
         let cause = self.cause(status, killed);
         let losses: String = remains
-            .last
+            .losses
             .iter()
             .map(|loss| format!("; {loss}"))
             .collect();
         let overdue = member.as_ref().is_some_and(|member| member.overdue);
         if self.stopping.is_some() || member.as_ref().is_some_and(|member| member.released) {
-            if !remains.last.is_empty() && !overdue {
+            if !remains.losses.is_empty() && !overdue {
                 log!("worker{name} {cause}{losses}");
             }
             return;
@@ -222,7 +223,7 @@ impl Staff {
                 format!("worker{name} {cause}{losses}; it had answered {answered} requests")
             }
         };
-        if remains.answered == 0 && remains.last.is_empty() {
+        if remains.answered == 0 && remains.losses.is_empty() {
             // It ended by itself. So may the next: that is no reason to wait, but one not to do nothing else.
             self.not_before = self.not_before.max(Instant::now() + FIRST_DELAY);
             self.disappoint(&failure);

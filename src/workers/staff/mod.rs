@@ -26,6 +26,7 @@ use crate::workers::id::TemplateId;
 use crate::workers::id::WorkerId;
 use crate::workers::memory::Shortage;
 use crate::workers::options::{MOMENT, Preload, WorkerOptions};
+use crate::workers::pool::checkup::Finding;
 use crate::workers::python::mark::Mark;
 use crate::workers::python::template::{Message, Template};
 use crate::workers::question::Question;
@@ -164,7 +165,7 @@ impl Stopping {
 ///
 /// # Errors
 /// If Python cannot be run, or the application cannot be imported; nothing is left running.
-pub async fn start(
+pub(crate) async fn start(
     shared: Arc<Hub>,
     options: WorkerOptions,
     inbox: mpsc::UnboundedReceiver<WorkerEvent>,
@@ -344,13 +345,13 @@ impl Staff {
                 self.leaves(worker);
                 self.bury(worker);
             }
-            WorkerEvent::Parted(worker) => {
+            WorkerEvent::Found(Finding::Released(worker)) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.released = true;
                 }
                 self.leaves(worker);
             }
-            WorkerEvent::Confused(worker) => {
+            WorkerEvent::Found(Finding::Rejected(worker)) => {
                 let process = self
                     .members
                     .get(&worker)
@@ -359,8 +360,8 @@ impl Staff {
                 log!("worker{pid} sent what makes no sense; it is ended");
                 self.kill(worker);
             }
-            WorkerEvent::Neglected(worker, state) => self.neglected(worker, &state),
-            WorkerEvent::Stuck(question) => self.stuck(question),
+            WorkerEvent::Found(Finding::Neglected(worker, state)) => self.neglected(worker, &state),
+            WorkerEvent::Found(Finding::Stuck(question)) => self.stuck(question),
             WorkerEvent::WriteStacks => self.write_stacks(),
             WorkerEvent::Frozen(worker) => {
                 // Those beside it cannot go on either; yet it may be over soon.
@@ -372,19 +373,21 @@ impl Staff {
                     self.leaves(worker);
                 }
             }
-            WorkerEvent::Spent(worker, answered) => {
+            WorkerEvent::Found(Finding::Spent(worker, answered)) => {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.due.get_or_insert(Due::Requests(answered));
                 }
             }
-            WorkerEvent::Active => self.was_active(),
-            WorkerEvent::Leave(worker) => match self.members.get(&worker).map(|it| &it.watch) {
-                Some(Some(watch)) => watch.leave(),
-                Some(None) | None => self.kill(worker),
-            },
-            WorkerEvent::Hopeless(worker) => self.kill(worker),
+            WorkerEvent::Found(Finding::Active) => self.was_active(),
+            WorkerEvent::Found(Finding::Hopeless(worker)) => {
+                match self.members.get(&worker).map(|it| &it.watch) {
+                    Some(Some(watch)) => watch.leave(),
+                    Some(None) | None => self.kill(worker),
+                }
+            }
+            WorkerEvent::Overstayed(worker) => self.kill(worker),
             WorkerEvent::Hanging(source, stack) => self.end_slow_starter(source, &stack),
-            WorkerEvent::Crowded => self.crowded = true,
+            WorkerEvent::Found(Finding::Crowded) => self.crowded = true,
             WorkerEvent::AwaitAll(tell) => self.awaiting.push(tell),
             WorkerEvent::Stop(deadline, done) => {
                 lock(&self.shared.pool).close(deadline);
@@ -396,8 +399,8 @@ impl Staff {
     }
 
     fn stuck(&mut self, question: Question) {
-        let mut member = self.members.get_mut(&question.seat.0);
-        if question.reason.is_last()
+        let mut member = self.members.get_mut(&question.lane.0);
+        if question.reason.ends_worker()
             && let Some(member) = &mut member
         {
             member.lost = true;

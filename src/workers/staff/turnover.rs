@@ -12,6 +12,7 @@ use crate::workers::hub::lock;
 use crate::workers::id::WorkerId;
 use crate::workers::memory::resident_memory;
 use crate::workers::options::Turnover;
+use crate::workers::pool::worker::Worker;
 use crate::workers::staff::{Member, Staff};
 
 /// Why a worker is to be replaced.
@@ -147,7 +148,11 @@ impl Staff {
         let pool = lock(&self.shared.pool);
         let free = |(_, member): &(&WorkerId, &Member)| member.serves() && member.due.is_none();
         let until = |(&worker, _): (&WorkerId, &Member)| {
-            let since = pool.idle_since(worker).unwrap_or(now);
+            let since = pool
+                .workers
+                .get(worker)
+                .and_then(Worker::idle_since)
+                .unwrap_or(now);
             (since + timeout, worker)
         };
         self.members.iter().filter(free).map(until).collect()

@@ -20,13 +20,13 @@ use crate::workers::wire::{Unsent, Wire};
 
 /// Our side of a lane.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     socket: Arc<UnixStream>,
     token_writer: OwnedFd,
     token_reader: OwnedFd,
     files: StdUnixStream,
     /// The answers.
-    pub ring: Ring,
+    pub(crate) ring: Ring,
     /// Tokens and frames not written yet.
     tokens: Vec<u8>,
     frames: Vec<u8>,
@@ -35,19 +35,19 @@ pub struct Link {
 
 /// The worker's side of a lane: the descriptors that it is to be given, in this order.
 #[derive(Debug)]
-pub struct FarEnd([OwnedFd; 4]);
+pub(crate) struct FarEnd([OwnedFd; 4]);
 
 impl FarEnd {
     /// The descriptors.
     #[must_use]
-    pub fn descriptors(&self) -> [BorrowedFd<'_>; 4] {
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 4] {
         self.0.each_ref().map(AsFd::as_fd)
     }
 }
 
 /// What is left to do after writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
+pub(crate) enum Flushed {
     /// Nothing.
     All,
     /// The worker is to read first: wait until the socket is writable.
@@ -59,7 +59,7 @@ impl Link {
     ///
     /// # Errors
     /// If the system has no memory or descriptors left.
-    pub fn pair() -> io::Result<(Self, FarEnd)> {
+    pub(crate) fn pair() -> io::Result<(Self, FarEnd)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (files, their_files) = StdUnixStream::pair()?;
@@ -87,7 +87,7 @@ impl Link {
 
     /// The socket, to wait on.
     #[must_use]
-    pub fn socket(&self) -> Arc<UnixStream> {
+    pub(crate) fn socket(&self) -> Arc<UnixStream> {
         Arc::clone(&self.socket)
     }
 
@@ -96,7 +96,7 @@ impl Link {
     ///
     /// # Errors
     /// If the worker is gone.
-    pub fn flush(&mut self) -> io::Result<Flushed> {
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         if !self.tokens.is_empty() {
             // A pipe has room for some thousand tokens, a lane never has more than 250.
             let written = rustix::io::write(&self.token_writer, &self.tokens)?;
@@ -122,7 +122,7 @@ impl Link {
     ///
     /// # Errors
     /// If there is none.
-    pub fn receive_file(&self) -> io::Result<File> {
+    pub(crate) fn receive_file(&self) -> io::Result<File> {
         unix::receive_descriptor(self.files.as_fd()).map(File::from)
     }
 }

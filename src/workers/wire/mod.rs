@@ -5,11 +5,11 @@ use std::io;
 use crate::workers::task::Task;
 
 pub mod frames;
-pub mod link;
+pub(crate) mod link;
 pub mod ring;
 
 /// What a pool asks of the connection with a lane. It is a [`Link`], but in simulations.
-pub trait Wire {
+pub(crate) trait Wire {
     /// Puts a request among what is to be written, its body first if that is a file.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ pub trait Wire {
 
 /// Why a request was not sent. The worker has not begun it.
 #[derive(Debug)]
-pub enum Unsent {
+pub(crate) enum Unsent {
     /// The worker is gone.
     Gone,
     /// Its body cannot be sent to anybody.

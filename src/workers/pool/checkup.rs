@@ -1,0 +1,75 @@
+//! What a look at the clock finds out about workers and their requests.
+
+use std::time::{Duration, Instant};
+
+use crate::workers::id::WorkerId;
+use crate::workers::options::Limits;
+use crate::workers::question::Question;
+
+/// How often a lane that has requests is looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// What the pool has found out about a worker; [`crate::workers::staff`] acts on it.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// The worker broke the protocol. It is to be killed.
+    Rejected(WorkerId),
+    /// The worker was idle while requests waited, which is a bug of runner. The text says how all lanes were.
+    Neglected(WorkerId, String),
+    /// A request is overdue or slow: its stack is to be logged. If it is overdue, its worker gets no more requests.
+    Stuck(Question),
+    /// Only overdue requests are left to the worker. It is to be told to leave.
+    Hopeless(WorkerId),
+    /// The worker has answered this many requests, which is its quota.
+    Spent(WorkerId, u64),
+    /// The worker had nothing left to do, and its lanes are closed: it leaves.
+    Released(WorkerId),
+    /// A request was answered since [`crate::workers::pool::Pool::watch`].
+    Active,
+    /// Requests wait, and no lane is free.
+    Crowded,
+}
+
+/// One look at the clock.
+#[derive(Debug)]
+pub(crate) struct Checkup {
+    pub(crate) limits: Limits,
+    pub(crate) now: Instant,
+    pub(crate) findings: Vec<Finding>,
+    /// When to look again; `None` if nothing is under way.
+    pub(crate) next: Option<Instant>,
+}
+
+impl Checkup {
+    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+        Self {
+            limits,
+            now,
+            findings: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// Notes something that was found.
+    pub(crate) fn found(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// Asks for the next look at this time at the latest.
+    pub(crate) fn again_by(&mut self, time: Option<Instant>) {
+        self.next = match (self.next, time) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// Whether a time limit that began at `since` is over. A limit of zero never is.
+pub(crate) fn is_over(limit: Duration, since: Instant, now: Instant) -> bool {
+    limit > Duration::ZERO && now.saturating_duration_since(since) >= limit
+}
+
+/// When a time limit that began at `since` will be over.
+pub(crate) fn deadline(limit: Duration, since: Instant) -> Option<Instant> {
+    (limit > Duration::ZERO).then_some(since + limit)
+}

@@ -1,0 +1,221 @@
+//! One worker as the pool sees it: its lanes, and whether it gets requests.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use http::StatusCode;
+
+use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::pool::checkup::{Checkup, Finding, TICK};
+use crate::workers::pool::lane::{Flow, Lane, Timing};
+use crate::workers::question::{Question, Reason};
+use crate::workers::task::Refusals;
+use crate::workers::wire::Wire;
+use crate::workers::wire::link::Link;
+
+/// Whether a worker gets requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It does.
+    Serving,
+    /// It gets no more requests, and leaves when it has answered those that it has.
+    Retiring,
+    /// One of its requests is overdue. It may finish the others, and is then ended.
+    Doomed,
+    /// It was told to leave, or is dead.
+    Leaving,
+    /// It broke the protocol. Nothing more of it is read, and it is killed.
+    Rejected,
+}
+
+/// A worker that answers requests.
+#[derive(Debug)]
+pub(crate) struct Worker<W = Link> {
+    pub(crate) lanes: Vec<Lane<W>>,
+    /// How many requests it has answered.
+    pub(crate) answered: u64,
+    /// It is replaced after this many.
+    quota: u64,
+    pub(crate) duty: Duty,
+    /// What became of the requests that it was on when it died.
+    losses: Vec<String>,
+}
+
+/// What is known of a worker that is gone.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    /// How many requests it answered.
+    pub(crate) answered: u64,
+    /// What became of the requests that it was on, in words.
+    pub(crate) losses: Vec<String>,
+    /// How many lines it could not write to the log, and has not reported.
+    pub(crate) lost_lines: u64,
+}
+
+impl<W: Wire> Worker<W> {
+    pub(crate) fn new(links: Vec<W>, quota: u64, now: Instant) -> Self {
+        let lane = |link| Lane::new(link, now);
+        Self {
+            lanes: links.into_iter().map(lane).collect(),
+            answered: 0,
+            quota,
+            duty: Duty::Serving,
+            losses: Vec::new(),
+        }
+    }
+
+    pub(crate) fn serves(&self) -> bool {
+        self.duty == Duty::Serving
+    }
+
+    fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.load() == 0)
+    }
+
+    /// Since when it has had no requests; `None` while it has some.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let since = self.lanes.iter().map(|lane| lane.progress).max()?;
+        self.is_idle().then_some(since)
+    }
+
+    /// Whether a lane has requests, or still runs code that follows a response.
+    pub(crate) fn is_busy(&self) -> bool {
+        let busy = |lane: &Lane<W>| lane.load() > 0 || lane.flow != Flow::Steady;
+        self.lanes.iter().any(busy)
+    }
+
+    /// Whether it has begun to serve: its main thread, which has the first lane, is the last to do so.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lanes.first().is_some_and(|it| it.link.thread() != 0)
+    }
+
+    /// Whether a request was sent ahead: it may come back from there.
+    pub(crate) fn has_ahead(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.load() > 1)
+    }
+
+    /// Its lanes with their names.
+    pub(crate) fn named_lanes(&self, id: WorkerId) -> impl Iterator<Item = (LaneId, &Lane<W>)> {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.map(move |(index, lane)| ((id, index), lane))
+    }
+
+    /// Questions about all requests that it is on.
+    pub(crate) fn questions(&self, id: WorkerId, now: Instant) -> Vec<Question> {
+        let busy = self.named_lanes(id).filter(|(_, lane)| lane.load() > 0);
+        busy.filter_map(|(id, lane)| lane.question(id, Reason::Asked, now))
+            .collect()
+    }
+
+    /// Closes its lanes: it leaves when it has answered the requests that it is on.
+    pub(crate) fn close(&mut self) {
+        if self.duty != Duty::Rejected {
+            self.duty = Duty::Leaving;
+        }
+        for lane in &self.lanes {
+            lane.link.close();
+        }
+    }
+
+    /// Closes its lanes if it is to leave and has no requests left. `all_leave` if all workers are to. Returns whether it
+    /// did.
+    pub(crate) fn release(&mut self, all_leave: bool) -> bool {
+        let leaves = match self.duty {
+            Duty::Serving => all_leave,
+            Duty::Retiring => true,
+            Duty::Doomed | Duty::Leaving | Duty::Rejected => false,
+        };
+        let released = leaves && self.is_idle();
+        if released {
+            self.close();
+        }
+        released
+    }
+
+    /// Checks time limits and the quota.
+    pub(crate) fn check(&mut self, id: WorkerId, refusals: &mut Refusals, checkup: &mut Checkup) {
+        let mut runs = false;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let serves = self.duty == Duty::Serving;
+            match lane.check((id, index), serves, refusals, checkup) {
+                Timing::Overdue => match self.duty {
+                    Duty::Serving | Duty::Retiring => self.duty = Duty::Doomed,
+                    Duty::Doomed | Duty::Leaving | Duty::Rejected => {}
+                },
+                Timing::Running => runs = true,
+                Timing::Quiet => {}
+            }
+        }
+        if self.answered >= self.quota {
+            self.quota = u64::MAX;
+            checkup.found(Finding::Spent(id, self.answered));
+        }
+        if self.duty == Duty::Doomed {
+            if !runs {
+                self.close();
+                checkup.found(Finding::Hopeless(id));
+            }
+            checkup.again_by(Some(checkup.now + TICK));
+        }
+    }
+
+    /// Gives up the requests that it is on, because the time to stop is over.
+    pub(crate) fn give_up(&mut self, id: WorkerId, refusals: &mut Refusals, checkup: &mut Checkup) {
+        if self.is_idle() || matches!(self.duty, Duty::Leaving | Duty::Rejected) {
+            return;
+        }
+        self.close();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            lane.give_up((id, index), refusals, checkup);
+        }
+        checkup.found(Finding::Hopeless(id));
+    }
+
+    /// Checks whether it is idle while requests wait: in the queue since `queued`, or in its own lanes.
+    pub(crate) fn is_neglected(&mut self, queued: Option<Instant>, checkup: &mut Checkup) -> bool {
+        // Each lane is looked at: they count their looks.
+        let look = |found, lane: &mut Lane<W>| lane.is_neglected(queued, checkup) || found;
+        self.serves() && self.lanes.iter_mut().fold(false, look)
+    }
+
+    /// Answers 502 to the request that a closed lane was on, and notes what became of it.
+    pub(crate) fn lose_requests(&mut self, index: usize, refusals: &mut Refusals) {
+        if self.duty != Duty::Rejected {
+            self.duty = Duty::Leaving;
+        }
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return;
+        };
+        while let Some(mut task) = lane.in_flight.begun() {
+            if !task.is_answered() {
+                self.losses.push(format!("{} is answered 502", task.about));
+            } else if !task.is_refused() {
+                let loss = format!("the answer to {} ends early", task.about);
+                self.losses.push(loss);
+            }
+            refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
+        }
+    }
+
+    /// What is left when it is gone.
+    pub(crate) fn remains(self) -> Remains {
+        Remains {
+            answered: self.answered,
+            losses: self.losses,
+            lost_lines: self.lanes.iter().map(|it| it.link.lost_lines()).sum(),
+        }
+    }
+
+    /// Adds how its lanes are, for the log of the watchdog.
+    pub(crate) fn describe(&self, id: WorkerId, now: Instant, text: &mut String) {
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let (number, lane) = (index + 1, lane.described(now));
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "\nworker {id}, lane {number}: {:?}, {lane}",
+                self.duty
+            );
+        }
+    }
+}
