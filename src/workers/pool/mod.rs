@@ -15,7 +15,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::net::UnixStream;
 
-use crate::log::LogKind;
 use crate::protocol::worker::frame::Header;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
