@@ -1,4 +1,4 @@
-//! The program, read aloud: one line a stage.
+//! The program, a line a stage.
 
 use std::env;
 use std::ffi::OsString;
@@ -25,7 +25,7 @@ use crate::supervisor::seat::successor;
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
 
-/// Commands that work whatever is wrong with the files below what they are given.
+/// Commands that work even if files that they do not need have mistakes.
 const WITHOUT_FILES: &[&str] = &["completions", "fmt", "init"];
 
 /// Whether the user's own file was there when this process began.
@@ -69,15 +69,15 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
     }
 }
 
-/// What is to be served if this process's own arguments are resolved again, with what the files hold now. `None` if
-/// that is no server any more.
+/// The plan that the arguments of this process come to now, with the files as they are now. `None` if the command is
+/// no server any more.
 fn reread() -> Result<Option<Plan>, Failure> {
     match parse(env::args_os())? {
         Wish::Run(line) => match resolve(line)?.task(None)? {
             Task::Serve(plan) => Ok(Some(*plan)),
             Task::Answer(_) | Task::Run(_) => Ok(None),
         },
-        // They end before anything is served.
+        // They never reach a server.
         Wish::Help(_) | Wish::Usage(_) => Ok(None),
     }
 }
@@ -91,14 +91,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Fail
         .map_err(|error| Failure::of_options(error, &[], program_options::USAGE.to_owned()))
 }
 
-/// Command line → layers → configuration → graph. Can be done again at any time, with what the files hold then.
+/// Command line → layers → configuration → graph. A reload does it again.
 ///
 /// # Errors
 /// What is wrong with the files, or a name in them or in the command line.
 pub fn resolve(line: CommandLine) -> Result<Box<dyn Node>, Failure> {
     let head = line.words.first().and_then(|word| word.to_str());
     let scope = match Scope::load(layers(line.files), None) {
-        // Who mends a file needs these.
+        // The user needs these to repair a file.
         Err(_) if head.is_some_and(|head| WITHOUT_FILES.contains(&head)) => {
             Scope::load(Vec::new(), None)?
         }
@@ -114,8 +114,8 @@ fn layers(named: Vec<PathBuf>) -> Vec<Layer> {
         .filter(|file| {
             let found = file.try_exists();
             let at_start = *OWN_AT_START.get_or_init(|| found.as_ref().is_ok_and(|found| *found));
-            // A server that is no longer root cannot look: a file that was there is not passed over in silence, and
-            // one that was not is not missed.
+            // A server that has given up root cannot look. A file that was there at the start must not be skipped in
+            // silence; one that was not is not expected.
             found.unwrap_or(at_start)
         });
     let listed = env::var_os(FILES).unwrap_or_default();

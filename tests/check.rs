@@ -193,7 +193,7 @@ error: unknown name `nothing`
   │
   = hint: `runner help` lists all names
 
-error: the value of `peak.running.shortcuts.number` is nothing that can be run
+error: the value of `peak.running.shortcuts.number` cannot be run
   ┌─ app.ini:6:1
   │
 6 │ number = 3

@@ -275,17 +275,17 @@ fn applications_need_a_gateway_and_gateways_an_application() {
     let cases: &[(&[&str], &str)] = &[
         (
             &["WSGI", "import:a.b"],
-            "error: `WSGI` is no command but says what is to be served\n \
+            "error: `WSGI` is not a command: it names an application for a gateway\n \
              = hint: put a gateway before it: `serve WSGI import:a.b`\n",
         ),
         (
             &["WSGI"],
-            "error: `WSGI` is no command but says what is to be served\n \
+            "error: `WSGI` is not a command: it names an application for a gateway\n \
              = hint: put a gateway before it: `serve WSGI NAME_OR_URL`\n",
         ),
         (
             &["demo"],
-            "error: `demo` is no command but an application\n \
+            "error: `demo` is an application, not a command\n \
              = hint: put a gateway before it: `serve demo`\n",
         ),
         (
@@ -294,11 +294,11 @@ fn applications_need_a_gateway_and_gateways_an_application() {
         ),
         (
             &["serve", "WSGI", "demo"],
-            "error: `demo` is no WSGI application\n = hint: leave out `WSGI`\n",
+            "error: `demo` is not a WSGI application\n = hint: leave out `WSGI`\n",
         ),
         (
             &["CGI", "true"],
-            "error: `true` is a command, but an application is wanted here\n \
+            "error: `true` is a command, but an application is needed here\n \
              = hint: name one as in `WSGI import:package.module.object`\n",
         ),
         (
@@ -390,8 +390,7 @@ fn values_that_cannot_be_run_are_shown_where_they_stand() {
         .runner(["-c", "names.ini", "number"])
         .run();
     assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
-    let message =
-        "error: the value of `peak.running.shortcuts.number` is nothing that can be run\n";
+    let message = "error: the value of `peak.running.shortcuts.number` cannot be run\n";
     assert!(outcome.stderr.starts_with(message), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("names.ini:7"), "{}", outcome.stderr);
 }
@@ -479,7 +478,7 @@ fn what_was_meant_is_suggested() {
     let outcome = Folder::new()
         .runner(["serve", "--host", "localhost:80", "demo"])
         .run();
-    let message = "error: `localhost:80` is no host\n = hint: write `--host localhost -p 80`\n";
+    let message = "error: `localhost:80` is not a host\n = hint: write `--host localhost -p 80`\n";
     assert_eq!(outcome.status, 2);
     assert!(outcome.stderr.starts_with(message), "{outcome:#?}");
 }
@@ -487,9 +486,9 @@ fn what_was_meant_is_suggested() {
 #[test]
 fn wsgi_stands_once() {
     let says = "app2 = commands.Alias(command=['WSGI', 'import:a.b'])\n";
-    let twice = "error: `WSGI WSGI` says the same twice\n = hint: write `WSGI` once\n";
+    let twice = "error: `WSGI WSGI`: one `WSGI` is enough\n = hint: write `WSGI` once\n";
     let itself =
-        "error: `WSGI` stands before what says `WSGI` itself\n = hint: write `WSGI` once\n";
+        "error: `WSGI` stands before a name that includes `WSGI`\n = hint: write `WSGI` once\n";
     for (word, message) in [("WSGI", twice), ("app2", itself)] {
         Folder::new()
             .file("c.ini", format!("[peak.running.shortcuts]\n{says}"))

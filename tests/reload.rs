@@ -158,7 +158,7 @@ fn what_cannot_be_started_changes_nothing() {
         (
             "app.ini",
             "app = commands.Alias(command=['true'])\n",
-            "what is to be run now does not serve anything\nrunner:  = hint: stop it, and start it again",
+            "the command does not run a server any more\nrunner:  = hint: stop it, and start it again",
         ),
         (
             "app.ini",

@@ -306,7 +306,7 @@ fn programs_of_runners_own_wait_for_their_address() {
         kill_process(old, Signal::STOP).expect("it runs");
         install(&folder, 2);
         let second = master(&folder).start();
-        second.wait_for_log(|log| log.contains("runner: waiting for the program that ends at `"));
+        second.wait_for_log(|log| log.contains("runner: waiting for another program to leave `"));
         assert!(!serving(&second.log()), "{}", second.log());
         kill_process(old, Signal::CONT).expect("it runs");
         second.wait_for_log(serving);

@@ -1,4 +1,4 @@
-//! The rows of the table of commands, and the words behind a command's name, taken apart by clap. Each word keeps the
+//! The rows of the table of commands, and the words behind the name of a command, parsed by clap. Each word keeps the
 //! place where it was written.
 
 use std::ffi::OsString;
@@ -13,16 +13,16 @@ use crate::line::target::Target;
 use crate::line::usage::Usage;
 use crate::line::word::{Line, Origin, Word};
 
-/// A built-in name. Any layer of configuration can define it anew (`peak.running.shortcuts.NAME`).
+/// A built-in name. Any layer of configuration can redefine it (`peak.running.shortcuts.NAME`).
 #[derive(Debug)]
 pub struct Entry {
     /// The name.
     pub name: &'static str,
-    /// What stands behind the name, for usage.
+    /// The words behind the name, for usage.
     pub usage: &'static str,
     /// What it does, in one line of at most 70 characters.
     pub summary: &'static str,
-    /// What else there is to know, in paragraphs.
+    /// The rest of its help, in paragraphs of at most 80 columns.
     pub help: &'static str,
     /// What the name can be used for.
     pub kind: EntryKind,
@@ -37,7 +37,7 @@ pub enum EntryKind {
         options: Options,
         /// Adds its options.
         arguments: fn(clap::Command) -> clap::Command,
-        /// Finds out what is to be run.
+        /// Makes the node of the graph.
         resolve: fn(Scope, Arguments) -> Result<Box<dyn Node>, Failure>,
     },
     /// It says what kind of application the name behind it is.
@@ -51,8 +51,8 @@ pub enum EntryKind {
 pub struct Commands {
     /// The built-in names, in the order in which they are shown.
     pub entries: &'static [Entry],
-    /// What runs a Python object with arguments: `import:package.module.object ARGS…`. The object's name was written at
-    /// the origin.
+    /// Makes the node that calls a Python object with arguments: `import:package.module.object ARGS…`. The name of the
+    /// object was written at the origin.
     pub call: fn(Scope, Target, Origin, Vec<OsString>) -> Box<dyn Node>,
 }
 
@@ -67,10 +67,10 @@ impl Commands {
 /// The name under which clap keeps the words that are no options.
 pub const WORDS: &str = "words";
 
-/// The option that says how a command writes what it prints.
+/// The option for the format of what a command prints.
 const FORMAT: &str = "format";
 
-/// What stands behind a command's name.
+/// The options and words behind the name of a command.
 #[derive(Debug)]
 pub struct Arguments {
     /// All commands.
@@ -81,20 +81,20 @@ pub struct Arguments {
     pub options: ArgMatches,
     /// The other words.
     pub line: Line,
-    /// What stands behind a `--`, if the command's options may stand anywhere before it.
+    /// The words behind `--`, if options may stand anywhere before it.
     pub behind: Vec<Word>,
 }
 
 /// Where a command's options may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Options {
-    /// Before its first word only: the words behind it are another command's or the application's.
+    /// Before its first word only: the words behind it belong to another command or to the application.
     BeforeWords,
     /// Anywhere before a `--`, so that `./app -p 9000` works through an alias.
     BeforeDashes,
 }
 
-/// A command as clap, help and man page know it.
+/// A command for the parser, for help and for the man page.
 #[must_use]
 pub fn clap_command(entry: &Entry) -> clap::Command {
     let name = format!("runner {}", entry.name);
@@ -105,7 +105,7 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
         .after_help(entry.help)
         .override_usage(usage(entry))
         .disable_help_flag(true)
-        // What an alias says is overridden by what is typed behind it.
+        // Typed options override those of an alias.
         .args_override_self(true)
         .arg(
             Arg::new("help")
@@ -126,7 +126,7 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
     }
 }
 
-/// How a command is used, in one line.
+/// The usage line of a command.
 fn usage(entry: &Entry) -> String {
     let usage = format!("runner {} {}", entry.name, entry.usage);
     usage.trim_end().to_owned()
@@ -139,7 +139,7 @@ fn options(entry: &Entry) -> Options {
     }
 }
 
-/// Takes the words behind a command's name apart.
+/// Parses the words behind the name of a command.
 ///
 /// # Errors
 /// Wrong usage, and `--help`.
@@ -165,7 +165,7 @@ pub fn parse(
         .remove_many::<String>(WORDS)
         .into_iter()
         .flatten()
-        // Clap keeps the order, so each word is found among those that were not looked at yet.
+        // clap keeps the order, so each word is found among the words that were not looked at yet.
         .filter_map(|text| given.by_ref().find(|word| word.text == text))
         .collect();
     Ok(Arguments {
@@ -184,7 +184,7 @@ impl Arguments {
         Usage::wrong(message, hint, usage(self.entry)).into()
     }
 
-    /// Wrong usage of this command that further words could mend.
+    /// Wrong usage of this command because a word is missing.
     #[must_use]
     pub fn missing(&self, wanted: &str) -> Failure {
         Usage::missing(wanted, usage(self.entry)).into()
@@ -216,7 +216,7 @@ impl Arguments {
         format.map_or("", String::as_str)
     }
 
-    /// Makes sure that there are no more words.
+    /// Checks that there are no more words.
     ///
     /// # Errors
     /// There is one: wrong usage.

@@ -1,5 +1,5 @@
 //! Words to the graph of what they run: names, aliases and files are followed down to a command, which is a
-//! [`node::Node`]. The table of commands is handed in ([`entry::Commands`]); nothing here names one.
+//! [`node::Node`]. The table of commands is handed in ([`entry::Commands`]); nothing here names a command.
 
 pub mod entry;
 pub mod node;

@@ -1,4 +1,4 @@
-//! What a command line comes to: a node of the graph, which can be run, drawn and supervised.
+//! The result of a command line: a node of the graph, which can be run, drawn and supervised.
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -11,23 +11,23 @@ use crate::plan::application::ApplicationName;
 use crate::plan::one_request::OneRequest;
 use crate::supervisor::supervision::{SideProgram, Supervision};
 
-/// A command with all that it needs, resolved but not begun.
+/// A command with all that it needs, resolved but not started.
 pub trait Node {
-    /// What running it means. `supervision` is what `supervise` says of a server.
+    /// What is to be done to run it. `supervision` comes from a `supervise` before it.
     ///
     /// # Errors
-    /// It cannot be run: no Python for an application, no such user.
+    /// It cannot be run: there is no Python for an application, or no such user.
     fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure>;
 
-    /// Adds it and what is below it to a drawing.
+    /// Adds this node and those below it to a drawing.
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>);
 
-    /// The same where a file was asked for, without the command that reads the file.
+    /// The same for `graph FILE`: without the command that reads the file.
     fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
         self.draw(depth, tree);
     }
 
-    /// The settings of the server that it is, if `supervise` may stand before it.
+    /// The settings of the server that it runs, if `supervise` may stand before it.
     fn supervisable(&self) -> Option<&Scope> {
         None
     }
@@ -40,21 +40,21 @@ pub trait Node {
 
 /// What there is to do.
 pub enum Task<'a> {
-    /// A server runs until it is told to stop.
+    /// Run a server until it is told to stop.
     Serve(Box<Plan>),
-    /// One CGI request is answered.
+    /// Answer one CGI request.
     Answer(Box<OneRequest>),
-    /// A command does something and ends.
+    /// Run a command that ends by itself.
     Run(Box<dyn FnOnce() -> Result<ExitCode, Failure> + 'a>),
 }
 
-/// A command that only does something and ends.
+/// A command that ends by itself.
 pub struct Action<F> {
     name: &'static str,
     run: F,
 }
 
-/// Something that is supervised, and how.
+/// What `supervise` keeps running, and how.
 #[derive(Clone)]
 pub struct Supervised {
     /// Its settings.
@@ -63,7 +63,7 @@ pub struct Supervised {
     pub supervision: Supervision,
     /// What is kept running.
     pub what: KeptRunning,
-    /// Whether a file of keys says so, rather than an INI file or what was typed.
+    /// Whether a file of keys says so (rather than an INI file or the command line).
     pub has_keys: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Supervised {
 pub enum KeptRunning {
     /// `serve` or `FastCGI`, perhaps by way of INI files.
     Application(Rc<dyn Node>),
-    /// A program that is no application, and where its name was written.
+    /// A program that is no application, and the place where its name was written.
     Program(SideProgram, Origin),
 }
 
@@ -83,7 +83,7 @@ pub struct Branch {
     pub depth: usize,
     /// What it is.
     pub text: String,
-    /// Where it was written; may be empty.
+    /// The file and line where it was written; may be empty.
     pub origin: String,
 }
 
@@ -94,7 +94,7 @@ impl Branch {
         Self::written(depth, text, "")
     }
 
-    /// A line that was written somewhere.
+    /// A line with its origin.
     #[must_use]
     pub fn written(depth: usize, text: impl Into<String>, origin: impl Into<String>) -> Self {
         Self {
@@ -132,7 +132,7 @@ pub fn draw_application(
     }
 }
 
-/// A command that only does something: the name under which it is drawn, and what it does.
+/// A command that ends by itself: the name for a drawing, and the function that runs it.
 #[must_use]
 pub fn action<F>(name: &'static str, run: F) -> Box<dyn Node>
 where

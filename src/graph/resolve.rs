@@ -12,7 +12,7 @@ use crate::line::target::{InvalidTarget, SCHEME, Target};
 use crate::line::word::{Line, Origin, Step, Word};
 use crate::plan::application::ApplicationName;
 
-/// How deep names may stand for one another.
+/// How deep aliases may be nested.
 const DEEPEST: usize = 100;
 
 /// What a name stands for once all aliases are resolved.
@@ -24,19 +24,19 @@ enum Named {
     Import(Target, Origin),
 }
 
-/// Finds out what a command line runs.
+/// Resolves a command line.
 ///
 /// # Errors
-/// A name in it is unknown or has no place there.
+/// A name in it is unknown, or of the wrong kind at its place.
 pub fn command(commands: Commands, scope: Scope, line: Line) -> Result<Box<dyn Node>, Failure> {
     let (named, line) = expand(commands, &scope, line)?;
     node(commands, scope, named, line)
 }
 
-/// Finds out what the value of a property runs with further words.
+/// Resolves the value of a property with further words behind it.
 ///
 /// # Errors
-/// The value is nothing that can be run, or a name in it is unknown.
+/// The value cannot be run, or a name in it is unknown.
 pub fn run_value(
     commands: Commands,
     scope: Scope,
@@ -95,29 +95,29 @@ fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Fail
     }
     let message = match entry.kind {
         EntryKind::Adapter => format!(
-            "`{}` is no command but says what is to be served",
+            "`{}` is not a command: it names an application for a gateway",
             entry.name
         ),
         EntryKind::Application | EntryKind::Command { .. } => {
-            format!("`{}` is no command but an application", entry.name)
+            format!("`{}` is an application, not a command", entry.name)
         }
     };
     let hint = format!("put a gateway before it: `serve {}`", words.join(" "));
     scope.mistake(&word.origin, message, Some(hint))
 }
 
-/// Makes sure that the first word stands for something.
+/// Checks that the first word is a name.
 ///
 /// # Errors
-/// It does not, or in the end for itself.
+/// It is no name, or an alias that leads back to itself.
 pub fn expands(commands: Commands, scope: &Scope, line: Line) -> Result<(), Failure> {
     expand(commands, scope, line).map(|_| ())
 }
 
-/// Finds out which application the first words name. What stands behind them is left.
+/// Resolves the first words to an application. Returns the words behind it, too.
 ///
 /// # Errors
-/// They name none.
+/// They name no application.
 pub fn application(
     commands: Commands,
     scope: &Scope,
@@ -144,7 +144,7 @@ pub fn application(
             EntryKind::Command { .. } => Err(scope.mistake(
                 &word.origin,
                 format!(
-                    "`{}` is a command, but an application is wanted here",
+                    "`{}` is a command, but an application is needed here",
                     word.text
                 ),
                 Some("name one as in `WSGI import:package.module.object`".to_owned()),
@@ -156,7 +156,7 @@ pub fn application(
 /// The built-in name that a word stands for.
 ///
 /// # Errors
-/// It stands for none.
+/// It stands for no built-in name.
 pub fn built_in(commands: Commands, scope: &Scope, line: Line) -> Result<&'static Entry, Failure> {
     match expand(commands, scope, line)? {
         (Named::Entry(entry, _), _) => Ok(entry),
@@ -183,7 +183,7 @@ fn adapted(
         && next.text == entry.name
         && next.origin.property() == adapter.property()
     {
-        let message = format!("`{0} {0}` says the same twice", entry.name);
+        let message = format!("`{0} {0}`: one `{0}` is enough", entry.name);
         let hint = format!("write `{}` once", entry.name);
         return Err(scope.mistake(&adapter, message, Some(hint)));
     }
@@ -194,7 +194,7 @@ fn adapted(
             },
             _,
         ) => {
-            let message = format!("`{0}` stands before what says `{0}` itself", entry.name);
+            let message = format!("`{0}` stands before a name that includes `{0}`", entry.name);
             let hint = format!("write `{}` once", entry.name);
             Err(scope.mistake(&adapter, message, Some(hint)))
         }
@@ -208,19 +208,19 @@ fn adapted(
         )),
         (ApplicationName::Demo { origin }, _) => Err(scope.mistake(
             &origin,
-            "`demo` is no WSGI application".to_owned(),
+            "`demo` is not a WSGI application".to_owned(),
             Some("leave out `WSGI`".to_owned()),
         )),
     }
 }
 
-/// What a value puts in the place of a name.
+/// What replaces a name.
 enum Substitute {
     Words(Line),
     Import(Target, Origin, Line),
 }
 
-/// Puts the value of a property before a line.
+/// Replaces a name, which was the first word of a line, by the value of its property.
 fn substitute(
     scope: &Scope,
     property: &str,
@@ -252,7 +252,7 @@ fn substitute(
         }
         _ => Err(scope.mistake(
             &origin,
-            format!("the value of `{property}` is nothing that can be run"),
+            format!("the value of `{property}` cannot be run"),
             Some(
                 "write `commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])`"
                     .to_owned(),
@@ -261,7 +261,7 @@ fn substitute(
     }
 }
 
-/// Resolves the first word of a line until something built in or a Python object is found.
+/// Follows the first word of a line through aliases to a built-in name or a Python object.
 fn expand(commands: Commands, scope: &Scope, mut line: Line) -> Result<(Named, Line), Failure> {
     loop {
         if line.words.is_empty() {
@@ -274,7 +274,7 @@ fn expand(commands: Commands, scope: &Scope, mut line: Line) -> Result<(Named, L
         }
         let property = format!("{SHORTCUTS}{}", word.text);
         let built_in = commands.find(&word.text);
-        // A built-in name has a rule of its own, so to speak: rules with a wildcard do not count.
+        // A rule with a wildcard does not redefine a built-in name.
         let redefined =
             built_in.is_none() || shortcuts::is_defined(&scope.configuration, &word.text);
         let value = match shortcuts::is_name(&word.text) && redefined {
@@ -295,7 +295,7 @@ fn expand(commands: Commands, scope: &Scope, mut line: Line) -> Result<(Named, L
         }
         if line.chain.len() > DEEPEST {
             let origin = Origin::Property(property.as_str().into());
-            let message = format!("names stand for one another more than {DEEPEST} deep");
+            let message = format!("aliases are nested more than {DEEPEST} deep");
             return Err(scope.mistake(&origin, message, None));
         }
         line = match substitute(scope, &property, value, line)? {

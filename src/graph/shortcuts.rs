@@ -1,4 +1,4 @@
-//! The names that a command line may begin with, and what is said about a word that is none of them.
+//! The names that a command line may begin with, and the message for a word that is none of them.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Word;
 
-/// The names are properties below this one.
+/// The prefix of the properties that define names.
 pub const SHORTCUTS: &str = "peak.running.shortcuts.";
 
 /// A name that configuration files define.
@@ -52,13 +52,13 @@ pub fn defined(configuration: &Configuration) -> Vec<String> {
         .collect()
 }
 
-/// Whether a configuration file defines a name, by a rule for it alone.
+/// Whether a configuration file defines a name, by a rule for this name alone.
 #[must_use]
 pub fn is_defined(configuration: &Configuration, name: &str) -> bool {
     is_name(name) && configuration.is_named(&format!("{SHORTCUTS}{name}"))
 }
 
-/// Whether a word can be the name of a shortcut.
+/// Whether a word has the form of a name.
 #[must_use]
 pub fn is_name(word: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || "_-+!,(){}[]".contains(c);
@@ -66,7 +66,7 @@ pub fn is_name(word: &str) -> bool {
         .all(|part| !part.is_empty() && part.chars().all(allowed))
 }
 
-/// An unknown name: what is wrong, and the nearest names or what may have been meant.
+/// The message for an unknown name, with the nearest names or with what may have been meant.
 #[must_use]
 pub fn unknown(commands: Commands, scope: &Scope, word: &Word) -> Failure {
     let text = word.text.as_str();
@@ -106,7 +106,7 @@ fn known(commands: Commands, scope: &Scope) -> Vec<String> {
     known
 }
 
-/// Whether a word is near enough to a name to be a mistyped one.
+/// Whether a word is near enough to a name to be a typing mistake.
 #[must_use]
 pub fn is_nearly_one(commands: Commands, scope: &Scope, word: &str) -> bool {
     !nearest(word, &known(commands, scope)).is_empty()
@@ -122,7 +122,7 @@ fn did_you_mean(commands: Commands, scope: &Scope, word: &str) -> Option<String>
     Some(format!("did you mean {}?", quoted.join(" or ")))
 }
 
-/// The names that are as near to a word as any, if they are near enough to be what was meant.
+/// The names with the smallest distance to a word, if that is small enough for a typing mistake.
 fn nearest<'a>(word: &str, names: &'a [String]) -> Vec<&'a str> {
     let folded = word.to_lowercase();
     let distance = |name: &str| match name.to_lowercase() {
@@ -131,7 +131,7 @@ fn nearest<'a>(word: &str, names: &'a [String]) -> Vec<&'a str> {
     };
     let near_enough = 1 + word.chars().count() / 4;
     let length = folded.chars().count();
-    // Lower case may be longer: `İ`. Names that differ in length are quick to tell apart.
+    // Lower case can be longer (`İ`). Names of very different lengths need no comparison.
     let about_as_long = |name: &&String| {
         !name.is_ascii() || !folded.is_ascii() || name.len().abs_diff(length) <= near_enough
     };

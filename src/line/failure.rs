@@ -1,4 +1,4 @@
-//! Why a command could not be run, how that is said, and the exit status that it means.
+//! Why a command could not be run, how it is reported, and the exit status.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -16,24 +16,23 @@ pub const WRONG_USAGE: u8 = 2;
 pub enum Failure {
     /// `--help` and `--version`, which end a command line as a mistake does: exit status 0.
     Help(clap::Error),
-    /// What was typed has not the shape that the command wants: exit status 2.
+    /// The command line does not have the form that its command takes: exit status 2.
     Usage(Box<Usage>),
     /// Mistakes in configuration files, or in what was typed: exit status 1.
     Mistakes(Diagnostics),
-    /// The world is not as it should be: exit status 1.
+    /// An error of the system, such as an address in use: exit status 1.
     World(anyhow::Error),
 }
 
 impl Failure {
-    /// A mistake in what was typed, which has no file and line to point at.
+    /// A mistake in a typed word, which has no file and line to point at.
     #[must_use]
     pub fn mistake(message: impl Into<String>, hint: Option<String>) -> Self {
         let mistake = Diagnostic::new("command/line", message);
         mistake.with_hint_if(hint).into()
     }
 
-    /// What ended a command line before it ran: `--help` and `--version`, or wrong usage, of which one of these words
-    /// is at fault.
+    /// What clap found: `--help`, `--version`, or wrong usage because of one of these words.
     #[must_use]
     pub fn of_options(error: clap::Error, words: &[Word], usage: String) -> Self {
         match error.use_stderr() {
@@ -42,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// What happened, whole, as lines without colour: for those who are not at this process's terminal.
+    /// The whole message without colour, for readers that are not at the terminal of this process.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -53,11 +52,10 @@ impl Failure {
         }
     }
 
-    /// Says what happened where it belongs (help on standard output, everything else on standard
-    /// error), and gives the exit status.
+    /// Prints the message (help on standard output, everything else on standard error) and returns the exit status.
     #[must_use]
     pub fn report(&self) -> ExitCode {
-        // Where nobody reads it, the exit status has to do.
+        // If the message cannot be written, the exit status must do.
         match self {
             Self::Help(error) => {
                 let _ = error.print();
@@ -79,7 +77,7 @@ impl Failure {
     }
 }
 
-/// What went wrong, and each of its reasons.
+/// An error with all its causes.
 fn reasons(error: &anyhow::Error) -> String {
     log::without_numbers(&format!("{error:#}"))
 }

@@ -1,5 +1,5 @@
-//! The command line: its words and where each was written, the settings that are in force ([`scope::Scope`]), and what
-//! can be wrong with either ([`failure::Failure`]). Nothing here knows a command.
+//! The command line: its words, each with the place where it was written; the settings in force ([`scope::Scope`]);
+//! and mistakes in either ([`failure::Failure`]). Nothing here knows a command.
 
 pub mod failure;
 pub mod program_options;

@@ -1,5 +1,5 @@
-//! The program's own options: `runner [-c FILE]… NAME_OR_URL ARGS…`. What stands behind the name belongs to
-//! the command, and is never looked at here.
+//! The options of the program itself: `runner [-c FILE]… NAME_OR_URL ARGS…`. The words behind the name belong to the
+//! command and are not looked at here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, PathBufValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// How the program is used.
+/// The usage line.
 pub const USAGE: &str = "runner [-c FILE]... NAME_OR_URL [ARGS]...";
 
 /// What the command line asks for.
@@ -17,11 +17,11 @@ pub enum Wish {
     Run(CommandLine),
     /// `--help`, with the files that may define further names.
     Help(Vec<PathBuf>),
-    /// Nothing at all: usage, as a mistake.
+    /// Nothing was typed: usage, as a mistake.
     Usage(Vec<PathBuf>),
 }
 
-/// A command line, taken apart.
+/// A parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
     /// The files given by `-c`, in their order.
@@ -30,7 +30,7 @@ pub struct CommandLine {
     pub words: Vec<OsString>,
 }
 
-/// The options with the words behind them, as they are parsed.
+/// The options with the words behind them, for the parser.
 #[must_use]
 pub fn command() -> Command {
     options().arg(
@@ -44,7 +44,7 @@ pub fn command() -> Command {
     )
 }
 
-/// The options alone.
+/// The options without the words.
 #[must_use]
 pub fn options() -> Command {
     Command::new("runner")
@@ -78,10 +78,10 @@ pub fn options() -> Command {
         )
 }
 
-/// Takes a command line apart, the program's own name first.
+/// Parses a command line, which begins with the name of the program.
 ///
 /// # Errors
-/// Wrong usage; `--version`, which clap treats as one.
+/// Wrong usage, or `--version`, which clap treats as an error.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, clap::Error> {
     let mut matches = command().try_get_matches_from(arguments)?;
     let files = take(&mut matches, "config");

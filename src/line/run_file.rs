@@ -1,4 +1,4 @@
-//! Files that are run: the chain of those that run one another, and the layers that they add to the settings.
+//! Files that are run: the chain of files that run one another, and the layers that they add to the settings.
 
 use crate::config::{Layer, SUPERVISED};
 use crate::eval::Value;
@@ -6,16 +6,16 @@ use crate::line::failure::Failure;
 use crate::line::scope::{RunFile, Scope};
 use crate::line::word::{Line, Step, Word};
 
-/// The command that has defaults of its own, as the place where they come from.
+/// The command with defaults of its own, named as their origin.
 const SUPERVISE: &str = "supervise";
 
-/// How many files may run one another: each is read over all those before it.
+/// How many files may run one another. Each is read over all those before it.
 const DEEPEST: usize = 16;
 
-/// Adds a file to the chain of those that run one another.
+/// Adds a file to the chain of files that run one another.
 ///
 /// # Errors
-/// It is there already, or there are too many.
+/// The file is in the chain already, or the chain is too long.
 pub fn enter(scope: &Scope, line: &mut Line, word: &Word, file: &RunFile) -> Result<(), Failure> {
     if let Err(chain) = line.enter(step(file)) {
         let message = format!("`{}` runs itself: {chain}", word.text);
@@ -32,7 +32,7 @@ pub fn enter(scope: &Scope, line: &mut Line, word: &Word, file: &RunFile) -> Res
     Ok(())
 }
 
-/// The file that a word names, its path as it was written where that is possible: so it is shown in messages.
+/// The file that a word names. Its path stays as it was written, for messages.
 #[must_use]
 pub fn run_file(scope: &Scope, word: &Word) -> RunFile {
     RunFile {
@@ -42,14 +42,14 @@ pub fn run_file(scope: &Scope, word: &Word) -> RunFile {
     }
 }
 
-/// A file as a step of a chain.
+/// A file as a step of the chain.
 fn step(file: &RunFile) -> Step {
-    // What cannot be found has no other name; reading it will say what is wrong.
+    // A file that is missing keeps its name; reading it reports the error.
     let identity = file.path.canonicalize();
     Step::File(identity.unwrap_or_else(|_| file.path.clone()))
 }
 
-/// No words yet, behind the file of a scope.
+/// An empty line in the file of a scope.
 #[must_use]
 pub fn line(scope: &Scope) -> Line {
     Line {
@@ -58,7 +58,7 @@ pub fn line(scope: &Scope) -> Line {
     }
 }
 
-/// The settings of a file over those that are in force, but for the keys of a file for `supervise`.
+/// Adds the settings of a file above all layers but the keys of a file for `supervise`.
 ///
 /// # Errors
 /// There is no such file, or it has mistakes.
@@ -72,7 +72,7 @@ pub fn read(scope: Scope, word: &Word) -> Result<Scope, Failure> {
     Scope::load(layers, Some(file))
 }
 
-/// The same settings, over what is different in `supervise` where they say nothing.
+/// Adds the defaults of `supervise` below all layers.
 pub fn with_defaults(scope: Scope) -> Result<Scope, Failure> {
     let layers = defaults(scope.layers.clone());
     match layers.len() == scope.layers.len() {
@@ -81,7 +81,7 @@ pub fn with_defaults(scope: Scope) -> Result<Scope, Failure> {
     }
 }
 
-/// Layers over the defaults of `supervise`, which they may stand over already.
+/// Puts the defaults of `supervise` below some layers, unless they are there already.
 #[must_use]
 pub fn defaults(mut layers: Vec<Layer>) -> Vec<Layer> {
     let known =

@@ -1,4 +1,4 @@
-//! The settings in whose light a command line is read, and where relative paths and modules are looked for.
+//! The settings in force while a command line is read, and the folders for relative paths and modules.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::line::usage::{INCOMPLETE, Usage};
 use crate::line::word::{Origin, Word};
 use crate::syntax::Diagnostic;
 
-/// Shown in place of a file and a line for what is built in.
+/// Shown in place of file and line for built-in values.
 pub const DEFAULT: &str = "(the default)";
 
-/// The settings that are in force, and which file brought the last of them.
+/// The settings in force, and the file that is run.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// The layers, lowest first, with the file.
+    /// The layers, lowest first; the file that is run is one of them.
     pub layers: Vec<Layer>,
-    /// All of them together.
+    /// All layers together.
     pub configuration: Rc<Configuration>,
-    /// The file that is run, if it is one.
+    /// The file that is run, if a file is run.
     pub file: Option<RunFile>,
 }
 
@@ -31,9 +31,9 @@ pub struct Scope {
 pub struct RunFile {
     /// As the user wrote it.
     pub written: String,
-    /// The same with its own bytes, as Python programs see it.
+    /// The same with its exact bytes, for Python programs.
     pub exact: OsString,
-    /// Its path, perhaps relative to the current folder.
+    /// Its path, which may be relative to the current folder.
     pub path: PathBuf,
 }
 
@@ -59,13 +59,13 @@ impl Scope {
         })
     }
 
-    /// A mistake in a word: at the place where the word was written.
+    /// A mistake in a word, reported at the place where the word was written.
     #[must_use]
     pub fn mistake(&self, origin: &Origin, message: String, hint: Option<String>) -> Failure {
         self.diagnose(origin, message, hint).into()
     }
 
-    /// The same, which has no place if the word was typed.
+    /// The same as a diagnostic; it has no place if the word was typed.
     #[must_use]
     pub fn diagnose(&self, origin: &Origin, message: String, hint: Option<String>) -> Diagnostic {
         match origin {
@@ -78,22 +78,20 @@ impl Scope {
         }
     }
 
-    /// The folder to which a relative path is relative: that of the file in which it was written, or the
-    /// current one.
+    /// The folder for relative paths in a word: that of the file where the word was written, or the current folder.
     #[must_use]
     pub fn folder(&self, origin: &Origin) -> PathBuf {
         let folder = origin
             .property()
             .and_then(|name| self.configuration.folder(name));
-        // A current directory that was removed: relative paths cannot be opened then, which is said where
-        // that is tried.
+        // If the current folder was removed, opening the path fails later and reports it.
         folder
             .map(Path::to_owned)
             .or_else(|| here::folder().map(Path::to_owned))
             .unwrap_or_default()
     }
 
-    /// The file that a word names. One that was typed is shown in messages as it was typed.
+    /// The path that a word names. A typed path stays as it was typed, for messages.
     #[must_use]
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
@@ -102,10 +100,9 @@ impl Scope {
         }
     }
 
-    /// The folders where the modules of an object, whose name was written somewhere, and virtual environments are looked
-    /// for: that of the file that is run (and that of the file it is a symbolic link to); and the current one where no
-    /// file is run, or the object was typed. Otherwise whoever can write to the folder that a file of another one is
-    /// started in could have anything run.
+    /// The folders to search for modules and virtual environments: the folder of the file that is run (and that of the
+    /// target, if the file is a symbolic link); and the current folder if no file is run or the name was typed.
+    /// Otherwise a user who can write to the current folder could make the file of another user run their code.
     #[must_use]
     pub fn search_path(&self, origin: &Origin) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = Vec::new();
@@ -117,7 +114,7 @@ impl Scope {
             .chain(target.map(|target| folder_of(&target).to_owned()));
         let was_asked_for = file.is_none() || *origin == Origin::CommandLine;
         let here = was_asked_for.then(here::folder).flatten();
-        // Its name may mean another folder later on.
+        // The name of the current folder can mean another folder later.
         let here = here.and_then(|folder| folder.canonicalize().ok());
         for folder in parents.chain(here) {
             if !folders.contains(&folder) {
@@ -127,10 +124,10 @@ impl Scope {
         folders
     }
 
-    /// The value of a property, `None` for Python's `None` too.
+    /// The value of a property; `None` if it is not set or is Python's `None`.
     ///
     /// # Errors
-    /// What is wrong with its rule.
+    /// The rule of the property has a mistake.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Failure> {
         Ok(self
             .configuration

@@ -1,17 +1,17 @@
-//! Names of Python objects: `pkg.mod.attr`, `pkg.mod:attr.attr`, `pkg.mod:factory()`. Only a Python process
-//! resolves them; whether one is well-formed is known before.
+//! Names of Python objects: `pkg.mod.attr`, `pkg.mod:attr.attr`, `pkg.mod:factory()`. Python resolves them; their form
+//! is checked here, before any Python starts.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a URL that names a Python object begins with.
+/// The scheme of the URL of a Python object.
 pub const SCHEME: &str = "import:";
 
 /// The well-formed name of a Python object, without `import:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target(String);
 
-/// Why a text is no name of a Python object.
+/// Why a text is not the name of a Python object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTarget {
     /// What was found and what was wanted.
@@ -69,7 +69,7 @@ impl FromStr for Target {
     }
 }
 
-/// What keeps a part of a dotted name from being a Python identifier.
+/// Why a part of a dotted name is not a Python identifier.
 fn fault(part: &str) -> Option<String> {
     if part.is_empty() {
         return Some("a part of the name is missing".to_owned());

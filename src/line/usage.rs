@@ -1,4 +1,4 @@
-//! Wrong usage: a command line that has not the shape that its command wants, in the same words wherever it is found.
+//! Wrong usage: a command line does not have the form that its command takes.
 
 use std::error::Error;
 
@@ -13,12 +13,12 @@ pub const INCOMPLETE: &str = "command/incomplete";
 /// The code of any other wrong usage.
 const WRONG: &str = "command/usage";
 
-/// What is wrong with a command line, and how its command is used.
+/// What is wrong with a command line, and how the command is used.
 #[derive(Clone, Debug)]
 pub struct Usage {
-    /// What is wrong; it has no place.
+    /// What is wrong, without a place.
     pub mistake: Diagnostic,
-    /// Where the word was written that is at fault, if it is one word.
+    /// Where the word at fault was written, if it is one word.
     pub at: Option<Origin>,
     /// How the command is used: `runner runIni FILE [ARGS]...`.
     pub usage: String,
@@ -35,7 +35,7 @@ impl Usage {
         }
     }
 
-    /// Words are missing, which may stand further behind.
+    /// A word is missing. An alias can lack it and the user type it.
     #[must_use]
     pub fn missing(wanted: &str, usage: String) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Usage {
         }
     }
 
-    /// What clap found, in our words; one of these words is at fault.
+    /// An error of clap in the words of this program. One of these words is at fault.
     #[must_use]
     pub fn of_options(error: &clap::Error, words: &[Word], usage: String) -> Self {
         let option = text(error, ContextKind::InvalidArg);
@@ -90,7 +90,7 @@ impl Usage {
         }
     }
 
-    /// With the word that is at fault.
+    /// The same with the word at fault.
     #[must_use]
     pub fn at(mut self, word: &Word) -> Self {
         self.at = Some(word.origin.clone());
@@ -105,7 +105,7 @@ impl Usage {
     }
 }
 
-/// A text that belongs to an error, empty where it has none.
+/// A text of an error of clap; empty if there is none.
 fn text(error: &clap::Error, kind: ContextKind) -> &str {
     match error.get(kind) {
         Some(ContextValue::String(text)) => text,

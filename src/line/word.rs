@@ -11,12 +11,12 @@ pub enum Origin {
     CommandLine,
     /// In the value of this property.
     Property(Arc<str>),
-    /// In the alias that is the value of this property, its word with this number, counted from 0.
+    /// In the alias that this property defines: the word with this number, counted from 0.
     Alias(Arc<str>, usize),
 }
 
 impl Origin {
-    /// The property in whose value it was written; `None` for what was typed.
+    /// The property whose value contains it; `None` for a typed word.
     #[must_use]
     pub fn property(&self) -> Option<&str> {
         match self {
@@ -29,28 +29,28 @@ impl Origin {
 /// One word of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// The word. What is not UTF-8 in it is shown as U+FFFD, which no name has.
+    /// The word. Bytes that are not UTF-8 are replaced by U+FFFD, which no name contains.
     pub text: String,
-    /// The word with its own bytes, for files and Python programs.
+    /// The word with its exact bytes, for files and Python programs.
     pub exact: OsString,
     /// Where it was written.
     pub origin: Origin,
 }
 
-/// The words that are not taken apart yet, and how we came to them.
+/// Words that are still to be resolved, and the names that led to them.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     /// The words.
     pub words: Vec<Word>,
-    /// The names and files that stand for these words, outermost first. An alias that leads back into
-    /// this chain would never end.
+    /// The names and files that stand for these words, outermost first. An alias that leads back into this chain would
+    /// never end.
     pub chain: Vec<Step>,
 }
 
 /// One step of a chain of aliases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A name, as defined in the settings of a file (or of no file).
+    /// A name that the settings of a file (or of no file) define.
     Name(String, Option<PathBuf>),
     /// A file.
     File(PathBuf),
@@ -90,7 +90,7 @@ impl Line {
 }
 
 impl Step {
-    /// As it is shown.
+    /// Its name in messages.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

@@ -7,13 +7,13 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::{Line, Origin, Word};
 
-/// The property that says where to serve.
+/// The property with the URL of a server.
 const URL: &str = "peak.tools.server.url";
 
-/// Takes the first word if it is a socket URL.
+/// Takes the first word of a line if it is a socket URL.
 ///
 /// # Errors
-/// It begins like one but is none.
+/// It begins like a socket URL but is not valid.
 pub fn take_socket_url(
     scope: &Scope,
     line: &mut Line,
@@ -36,8 +36,8 @@ pub fn take_socket_url(
     Ok(Some((url, word.origin)))
 }
 
-/// The sockets that a service manager passes instead of a URL, if it does: it has opened what the URL says, or what
-/// takes its place. What was typed, or names sockets that are passed, stays as it is.
+/// The sockets that a service manager passes, if it passes any, in place of a configured URL: the manager has opened
+/// what the URL says, or its replacement. A typed URL, and one that names passed sockets, stays.
 #[must_use]
 pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
     match (&url, origin) {
@@ -59,10 +59,10 @@ fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Fa
     Ok(url.relative_to(&scope.folder(origin)))
 }
 
-/// The URL that is set; there is always one, unless somebody has set it to `None`.
+/// The configured URL. There is always one, unless a file sets it to `None`.
 ///
 /// # Errors
-/// It makes no sense.
+/// It is not a valid URL.
 pub fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
     let origin = Origin::Property(URL.into());
     match scope.get(URL)? {
@@ -77,7 +77,7 @@ pub fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
     }
 }
 
-/// A URL with another port or host. Those make sense with TCP only, so that is what comes out.
+/// A URL with another port or host. Only TCP has these, so the result is a TCP URL.
 pub fn override_url(
     url: SocketUrl,
     port: Option<u16>,
@@ -103,7 +103,7 @@ pub fn override_url(
         false => format!("tcp://{host}:{port}"),
     };
     url.parse().map_err(|_: InvalidSocketUrl| InvalidSocketUrl {
-        message: format!("`{host}` is no host"),
+        message: format!("`{host}` is not a host"),
         hint: match host.rsplit_once(':') {
             Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
                 Some(format!("write `--host {name} -p {port}`"))

@@ -15,7 +15,7 @@ use crate::line::word::Origin;
 use crate::plan::worker_options;
 use crate::workers::options::WorkerOptions;
 
-/// An application, as it is named.
+/// An application by its name.
 #[derive(Clone, Debug)]
 pub enum ApplicationName {
     /// The built-in demonstration.
@@ -34,7 +34,7 @@ pub enum ApplicationName {
     },
 }
 
-/// All that is needed to start an application.
+/// What is needed to start an application.
 #[derive(Debug)]
 pub enum Recipe {
     /// The built-in demonstration.
@@ -43,17 +43,17 @@ pub enum Recipe {
     Wsgi(Box<WorkerOptions>),
 }
 
-/// How much of an application has to be there before it counts as started.
+/// How much of an application must run before it counts as started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// One worker.
     First,
-    /// All that are always kept running.
+    /// All workers that are always kept running.
     All,
 }
 
 impl Recipe {
-    /// Says where responses are kept.
+    /// Sets the folder for responses that are too large for memory.
     pub fn keep_in(&mut self, folder: PathBuf) {
         match self {
             Self::Wsgi(options) => options.folder = folder,
@@ -79,7 +79,7 @@ impl Recipe {
         }
     }
 
-    /// How long it may take to start; `None` for as long as it likes.
+    /// The time limit for its start; `None` for no limit.
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
         match self {
@@ -91,7 +91,7 @@ impl Recipe {
     /// Starts it.
     ///
     /// # Errors
-    /// It cannot be started. Nothing is left running.
+    /// It does not start. Nothing is left running.
     pub async fn start(self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
         let options = match self {
             Self::Demo => return Ok(Arc::new(Demo)),

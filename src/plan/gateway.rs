@@ -1,10 +1,10 @@
-//! What is spoken where: a gateway with its options, and the socket that it listens on.
+//! A gateway with its options, and the socket that it listens on.
 
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::http::HttpOptions;
 use crate::gateway::socket::url::SocketUrl;
 
-/// A gateway, and how it is to behave.
+/// A gateway with its options.
 #[derive(Clone, Debug)]
 pub enum Gateway {
     /// HTTP.
@@ -13,16 +13,16 @@ pub enum Gateway {
     FastCgi(FastCgiOptions),
 }
 
-/// Where a gateway listens, and what it speaks.
+/// The socket of a gateway, and the protocol on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The URL as it was configured.
     pub url: SocketUrl,
-    /// What is spoken there.
+    /// The protocol.
     pub protocol: Protocol,
 }
 
-/// What is spoken on a socket.
+/// The protocol of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP.
@@ -32,7 +32,7 @@ pub enum Protocol {
 }
 
 impl Gateway {
-    /// What it speaks.
+    /// Its protocol.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         match self {
@@ -49,6 +49,6 @@ pub enum Audience {
     Log,
     /// The log, and a person for whom a browser is opened: `launch`.
     Browser,
-    /// Nobody: the web server in front knows the address, or there is none.
+    /// Not announced: the web server in front knows the address, or there is none.
     Nobody,
 }

@@ -11,7 +11,7 @@ use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::HttpOptions;
 use crate::plan::gateway::Audience;
 
-/// How an application is served by HTTP.
+/// The options of the HTTP gateway.
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
     HttpOptions {
@@ -25,11 +25,11 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
     }
 }
 
-/// How an application is served by FastCGI. Process managers say in the environment which web servers may
-/// connect (FastCGI specification, section 3.2).
+/// The options of the FastCGI gateway. Process managers set in the environment which web servers may connect (FastCGI
+/// specification, section 3.2).
 ///
 /// # Errors
-/// They say something that makes no sense.
+/// The variable does not hold addresses.
 pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> {
     let allowed = env::var("FCGI_WEB_SERVER_ADDRS").unwrap_or_default();
     Ok(FastCgiOptions {
@@ -40,10 +40,10 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> 
     })
 }
 
-/// How many connections there may be at most, unless somebody wants more.
+/// The default for `runner.http.max_connections`.
 const MOST_CONNECTIONS: u64 = 10_000;
 
-/// How many connections there may be.
+/// The limit on connections: the setting, or the default, within the limit on open files.
 fn connections(configuration: &Configuration) -> usize {
     let threads = configuration.integer("runner.workers.threads");
     let workers = configuration.integer("runner.workers.max");
@@ -64,21 +64,21 @@ fn connections(configuration: &Configuration) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// How many connections a limit on descriptors leaves room for, each with a file beside it, the body of a request or of a
-/// response. The reserve is for what a master itself needs: for each worker, and the one that takes its place in a reload,
-/// four descriptors and five for each thread; for logs, sockets, files that are read, and processes that are watched, 64.
+/// How many connections a limit on open files leaves room for. Each may need a second descriptor, for the body of its
+/// request or response. Reserved are four descriptors and five a thread for each worker and for its replacement in a
+/// reload, and 64 for logs, sockets, configuration files and watched processes.
 fn room_for_connections(limit: u64, workers: u64, threads: u64) -> u64 {
     let worker = threads.saturating_mul(5).saturating_add(4);
     let reserve = workers
         .saturating_mul(2)
         .saturating_mul(worker)
         .saturating_add(64);
-    // A limit that is far too low leaves little for both.
+    // If the limit is far too low, each side gets half.
     let left = limit.saturating_sub(reserve.min(limit / 2));
     (left / 2).max(1)
 }
 
-/// How a CGI request is answered.
+/// The options of the CGI gateway.
 #[must_use]
 pub fn cgi(configuration: &Configuration) -> CgiOptions {
     CgiOptions {
@@ -86,10 +86,10 @@ pub fn cgi(configuration: &Configuration) -> CgiOptions {
     }
 }
 
-/// How request bodies are kept.
+/// Where request bodies are kept.
 fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
     Arc::new(SpoolOptions {
-        // Looked for when the server is the user that it is to be: [`crate::plan::temporary`].
+        // Replaced when the server has its user: see [`crate::plan::temporary`].
         folder: env::temp_dir(),
         limit: match configuration.integer("runner.request.max_body") {
             0 => u64::MAX,
@@ -115,7 +115,7 @@ mod tests {
         ] {
             let found = room_for_connections(limit, workers, threads);
             assert_eq!(found, expected, "{limit} {workers} {threads}");
-            // A connection, its file, and what a master needs even then.
+            // Room for a connection and its file, and for the master itself.
             assert!(limit < 4 || found.saturating_mul(2) <= limit);
         }
     }

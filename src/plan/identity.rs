@@ -1,4 +1,4 @@
-//! Settings to what a server is in the eyes of the system: its user, its group, the rights of the files it makes.
+//! Settings to the identity of a server: its user, its group, and the permissions of files that it creates.
 
 use anyhow::anyhow;
 use rustix::fs::{Mode, RawMode};
@@ -15,20 +15,20 @@ const USER: &str = "runner.user";
 const GROUP: &str = "runner.group";
 const UMASK: &str = "runner.umask";
 
-/// Who a server is to be.
+/// The identity of a server.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// `None`: whoever started it.
+    /// `None`: the user that started it.
     account: Option<Account>,
-    /// The rights that files which it makes do not get.
+    /// Permission bits that are cleared on new files (umask).
     umask: Option<Mode>,
 }
 
 impl Identity {
-    /// As the settings say.
+    /// The identity that the settings give.
     ///
     /// # Errors
-    /// There is no such user or group, or only root could become it.
+    /// There is no such user or group, or only root can become it.
     pub fn of(scope: &Scope) -> Result<Self, Failure> {
         let settings = &scope.configuration;
         let (user, group) = (settings.text(USER), settings.text(GROUP));
@@ -48,18 +48,18 @@ impl Identity {
         })
     }
 
-    /// The number of the user that a server is to be, where the settings name one.
+    /// The number of the user that the settings name.
     #[must_use]
     pub fn user(scope: &Scope) -> Option<u32> {
         let user = scope.configuration.text(USER)?;
         privileges::user_number(&user)
     }
 
-    /// Listens, and takes the identity on for good. A port may need root's rights; a file is made by its owner, who is
-    /// to remove it, too.
+    /// Listens, and becomes the user for good. A port below 1024 may need root, so it is bound first; the file of a
+    /// Unix socket is made by the user that has to remove it.
     ///
     /// # Errors
-    /// Nothing can listen there, or the system refuses the identity.
+    /// The address cannot be bound, or the system refuses the identity.
     pub fn listen(&self, url: &SocketUrl) -> anyhow::Result<Listener> {
         match url {
             SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
@@ -74,7 +74,7 @@ impl Identity {
         }
     }
 
-    /// Takes the identity on for good.
+    /// Becomes the user for good.
     ///
     /// # Errors
     /// The system refuses.
@@ -83,11 +83,11 @@ impl Identity {
         self.account.as_ref().map_or(Ok(()), Account::assume)
     }
 
-    /// Does something as the user for a moment: before the identity is taken on, files that are to be that user's own
-    /// are made so (those of locks, say).
+    /// Runs a function as the user for a moment, before [`Identity::assume`]: files that must belong to the user, such
+    /// as locks, are made so.
     ///
     /// # Errors
-    /// The system refuses; else what is done returns.
+    /// The system refuses; or the error of the function.
     pub fn act<T>(&self, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         match &self.account {
             Some(account) => account.act_as(act),
@@ -95,15 +95,15 @@ impl Identity {
         }
     }
 
-    /// Has files that are made from now on get no other rights than they are to.
+    /// Sets the umask.
     pub fn limit_files(&self) {
         if let Some(umask) = self.umask {
             rustix::process::umask(umask);
         }
     }
 
-    /// What its processes find in their environment other than we do: who they are; and nothing of what a service
-    /// manager has told us, which is not for them.
+    /// Changes to the environment of its processes: the account, and without the variables of a service manager, which
+    /// are for the server alone.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, Option<String>)> {
         let ours = notify::VARIABLES
@@ -114,7 +114,7 @@ impl Identity {
     }
 }
 
-/// Why nothing can listen there, with what follows from rights that were given up.
+/// The error, with a hint if the port may need the rights that were given up.
 fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
     match url {
         SocketUrl::Tcp { port: 1..1024, .. } if privileges::are_dropped() => anyhow!(

@@ -1,5 +1,5 @@
-//! Settings to what a server is to do. A [`Plan`] is a value: it can be made again at any time, in another thread, and
-//! compared with the plan that is in force. Nothing here starts anything.
+//! Settings to a plan of what a server is to do. A [`Plan`] is a value: it can be made again at any time, in another
+//! thread, and compared with the plan in force. Nothing here starts anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,9 @@ pub mod worker_options;
 pub struct Plan {
     /// Where to listen.
     pub url: SocketUrl,
-    /// Who the server is to be.
+    /// The user of the server.
     pub identity: Identity,
-    /// What is spoken there.
+    /// The protocol.
     pub gateway: Gateway,
     /// Who is told that it answers.
     pub audience: Audience,
@@ -42,21 +42,21 @@ pub struct Plan {
     pub seating: Seating,
     /// What answers.
     pub recipe: Recipe,
-    /// How long what is under way has to finish at the end.
+    /// How long running requests have to finish at the end.
     pub patience: Duration,
     /// When it ends by itself.
     pub lifetime: Lifetime,
-    /// What is kept running beside it.
+    /// The programs beside it.
     pub programs: Vec<SideProgram>,
-    /// Where it keeps what is too large for memory.
+    /// Where bodies are kept that are too large for memory.
     pub temporary: Temporary,
 }
 
 impl Plan {
-    /// A server as its settings have it; what they say of supervision counts only where there is any.
+    /// The plan of a server, from its settings and from how it is supervised.
     ///
     /// # Errors
-    /// No user is as it is to be, or a lock or the place for orders makes no sense.
+    /// There is no such user, or the control socket has no valid URL.
     pub fn new(
         scope: &Scope,
         url: SocketUrl,
@@ -83,10 +83,10 @@ impl Plan {
         })
     }
 
-    /// Finds a folder for temporary files. To be called as the user that the server is to be; blocks.
+    /// Finds a folder for temporary files. To be called as the user of the server. Blocks.
     ///
     /// # Errors
-    /// The one that was set cannot be written.
+    /// The configured folder cannot be written.
     pub fn find_folder(&mut self) -> anyhow::Result<()> {
         let folder = self.temporary.find()?;
         let spool = match &mut self.gateway {
@@ -98,7 +98,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Looks whether the programs beside it can be run.
+    /// Checks that the programs beside it can be run.
     ///
     /// # Errors
     /// One cannot.
@@ -106,7 +106,7 @@ impl Plan {
         self.programs.iter().try_for_each(SideProgram::find)
     }
 
-    /// Where it is to listen, and what is spoken there.
+    /// Its socket and protocol.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         Endpoint {

@@ -20,19 +20,19 @@ pub struct OneRequest {
     pub recipe: Recipe,
     /// How the request is read.
     pub gateway: CgiOptions,
-    /// The user that the process is to be.
+    /// The user of the process.
     pub identity: Identity,
     /// How long the application has to end after its response.
     pub patience: Duration,
-    /// Where to keep what is too large for memory.
+    /// Where bodies are kept that are too large for memory.
     temporary: Temporary,
 }
 
 impl OneRequest {
-    /// As the settings say.
+    /// The identity that the settings give.
     ///
     /// # Errors
-    /// There is no Python for the application, or no user as it is to be.
+    /// There is no Python for the application, or no such user.
     pub fn new(scope: &Scope, application: &ApplicationName) -> Result<Self, Failure> {
         let recipe = match Recipe::of(scope, application, Vec::new())? {
             Recipe::Demo => Recipe::Demo,
@@ -49,10 +49,10 @@ impl OneRequest {
         })
     }
 
-    /// Finds a folder for temporary files. To be called as the user that the process is to be; blocks.
+    /// Finds a folder for temporary files. To be called as the user of the server. Blocks.
     ///
     /// # Errors
-    /// The folder that is set cannot be written.
+    /// The configured folder cannot be written.
     pub fn find_folder(&mut self) -> anyhow::Result<()> {
         let folder = self.temporary.find()?;
         Arc::make_mut(&mut self.gateway.spool)

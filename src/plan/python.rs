@@ -13,10 +13,10 @@ use crate::workers::python::executable;
 /// The property that names the Python interpreter.
 const PYTHON: &str = "runner.python";
 
-/// The Python that runs an object whose name was written somewhere.
+/// The Python for an object whose name was written at the origin.
 ///
 /// # Errors
-/// There is none, or not where the setting says.
+/// There is none, or the setting names none.
 pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
     let setting = match scope.get(PYTHON)? {
         Some(Value::Str(python)) => Some(python.to_string()),
@@ -33,8 +33,7 @@ pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
     })
 }
 
-/// What a Python program sees as `sys.argv`: the file that is run, or the name of the object, then its
-/// own arguments.
+/// `sys.argv` of a Python program: the file that is run, or the name of the object, then its arguments.
 #[must_use]
 pub fn python_arguments(scope: &Scope, target: &Target, arguments: Vec<OsString>) -> Vec<OsString> {
     let program = match &scope.file {

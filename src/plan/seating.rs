@@ -15,19 +15,19 @@ pub const STATUS_URL: &str = "runner.status.url";
 /// Whether a server is a master, as the settings say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seating {
-    /// Nobody knows of it.
+    /// It has no control socket.
     Nowhere,
-    /// Others can speak with it, over this socket.
+    /// It has a control socket at this path.
     Reachable(PathBuf),
-    /// There is one at a time; a second one takes the place of the first.
+    /// There is one master at a time; a second one takes the place of the first.
     Supervised(SeatOptions),
 }
 
 impl Seating {
-    /// That of a server which may be supervised.
+    /// Whether a server, which may be supervised, is a master.
     ///
     /// # Errors
-    /// The setting makes no sense.
+    /// The setting is not valid.
     pub fn of(scope: &Scope, supervision: Option<&Supervision>) -> Result<Self, Failure> {
         match supervision {
             Some(supervision) => Ok(Self::Supervised(supervision.seat.clone())),
@@ -36,10 +36,10 @@ impl Seating {
     }
 }
 
-/// The control socket that settings name, if they name one.
+/// The path of the control socket that settings name, if they name one.
 ///
 /// # Errors
-/// The setting makes no sense.
+/// The setting is not valid.
 pub fn socket(scope: &Scope) -> Result<Option<PathBuf>, Failure> {
     let Some(text) = scope.configuration.text(STATUS_URL) else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Settings (`runner.supervise.*`) to how something is supervised: its pid file, its locks, its lifetime, and the
+//! Settings (`runner.supervise.*`) to how a server is supervised: its pid file, its locks, its lifetime, and the
 //! programs beside it.
 
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::supervisor::seat::lock::{InvalidLockUrl, LockUrl};
 use crate::supervisor::supervision::{SideProgram, Supervision};
 use crate::syntax::{Diagnostic, Diagnostics, quoted};
 
-/// The setting that names programs that are kept running, too.
+/// The setting with the programs that run beside a server.
 pub const PROGRAMS: &str = "runner.supervise.programs";
 
 const STARTUP_LOCK: &str = "runner.supervise.startup_lock";
 const PID_LOCK: &str = "runner.supervise.pid_lock";
 
-/// The words of the command that is set.
+/// The words of `runner.supervise.command`.
 ///
 /// # Errors
 /// A quote in it is never closed.
@@ -29,12 +29,12 @@ pub fn command(scope: &Scope) -> Result<Vec<Word>, Diagnostic> {
     words(scope, COMMAND, &text)
 }
 
-/// Words with quotes as shells have them, from the value of a setting.
+/// Splits the value of a setting into words, as a shell does.
 fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, Diagnostic> {
     let origin = Origin::Property(setting.into());
     let split = shell_words::split(text).map_err(|_| {
-        let message = format!("a quote is never closed in {}", quoted(text));
-        let hint = "write `\\'` for a quote that is none".to_owned();
+        let message = format!("a quote is not closed in {}", quoted(text));
+        let hint = "write `\\'` for a literal quote".to_owned();
         wrong(scope, setting, "syntax/quote", message).with_hint(hint)
     })?;
     let word = |text: String| Word {
@@ -52,7 +52,7 @@ fn wrong(scope: &Scope, setting: &str, code: &'static str, message: String) -> D
     mistake
 }
 
-/// Everything that is wrong with the settings that say how an application is supervised.
+/// All mistakes in the settings for supervision.
 #[must_use]
 pub fn mistakes(scope: &Scope) -> Vec<Diagnostic> {
     let mut mistakes = Vec::new();
@@ -73,10 +73,10 @@ pub fn mistakes(scope: &Scope) -> Vec<Diagnostic> {
     mistakes
 }
 
-/// How an application is supervised, as settings say it.
+/// How the settings supervise a server.
 ///
 /// # Errors
-/// They do not name a pid file, or what they name cannot be.
+/// They name no pid file, or have mistakes.
 pub fn supervision(scope: &Scope) -> Result<Supervision, Failure> {
     let settings = &scope.configuration;
     let Some(pid_file) = settings.path(PID_FILE) else {
@@ -121,7 +121,7 @@ fn lock(scope: &Scope, setting: &'static str) -> Result<Option<LockUrl>, Diagnos
     Ok(Some(url.relative_to(&folder)))
 }
 
-/// A program that is kept running beside what is supervised.
+/// A program that runs beside a server.
 fn side_program(scope: &Scope, line: &str) -> Result<SideProgram, Diagnostic> {
     let words = words(scope, PROGRAMS, line)?;
     program(scope, words).ok_or_else(|| {
@@ -130,7 +130,7 @@ fn side_program(scope: &Scope, line: &str) -> Result<SideProgram, Diagnostic> {
     })
 }
 
-/// A program with its arguments, if it has a name.
+/// A program with its arguments; `None` if it has no name.
 pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     let mut words = words.into_iter();
     let first = words.next().filter(|word| !word.text.is_empty())?;

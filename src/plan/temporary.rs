@@ -1,4 +1,4 @@
-//! Where the server keeps what is too large for memory. Looked for as the user that it is to be, so that a start or a
+//! The folder for bodies that are too large for memory. It is tested as the user of the server, so that a start or a
 //! reload fails rather than each large request.
 
 use std::env;
@@ -21,14 +21,14 @@ const FOLDERS: [&str; 3] = ["/tmp", "/var/tmp", "/usr/tmp"];
 /// The folder for temporary files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Temporary {
-    /// The one that was set.
+    /// The configured folder.
     Named(PathBuf),
-    /// The first of these in which a file can be made.
+    /// The first of these that can be written.
     FirstOf(Vec<PathBuf>),
 }
 
 impl Temporary {
-    /// As the settings say, or else the environment.
+    /// From the settings, or else from the environment.
     #[must_use]
     pub fn of(configuration: &Configuration) -> Self {
         match configuration.path(TMP) {
@@ -42,11 +42,11 @@ impl Temporary {
         }
     }
 
-    /// The folder, in which a file was made. Where nothing can be written anywhere, and nobody has asked for it, that is
-    /// said, and the first folder is taken: it is missed by large requests only. Blocks.
+    /// The folder, after a test file was made in it. If no default folder can be written, the log says so and the
+    /// first one is taken: only large requests need it. Blocks.
     ///
     /// # Errors
-    /// The folder that was set cannot be written.
+    /// The configured folder cannot be written.
     pub fn find(&self) -> anyhow::Result<PathBuf> {
         self.find_by(body_file::try_folder)
     }
@@ -94,7 +94,7 @@ mod tests {
 
     use super::Temporary;
 
-    /// What is found if these folders fail so.
+    /// The folder that is found if these fail with these errors.
     fn found(temporary: &Temporary, failing: &[(&str, ErrorKind)]) -> Result<PathBuf, String> {
         let attempt = |folder: &Path| {
             let failing = failing.iter().find(|(path, _)| folder == Path::new(path));

@@ -17,10 +17,10 @@ use crate::workers::options::Resources;
 use crate::workers::options::Turnover;
 use crate::workers::options::{Preload, WorkerOptions};
 
-/// The workers of a Python application.
+/// The options for the workers of a Python application.
 ///
 /// # Errors
-/// There is no Python, or no user as they are to be.
+/// There is no Python, or no such user.
 pub fn workers(
     scope: &Scope,
     target: &Target,
@@ -35,7 +35,7 @@ pub fn workers(
         search_path: scope.search_path(origin),
         arguments: python_arguments(scope, target, arguments),
         environment: Identity::of(scope)?.environment(),
-        // Where that is refused, they begin in ours.
+        // If the folder cannot be opened, workers begin in the current folder.
         begins_in: here::hold().ok().map(Arc::new),
         imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
@@ -63,13 +63,13 @@ pub fn workers(
             queue_timeout: settings.duration("runner.request.queue_timeout"),
         },
         resources: resources(settings),
-        // As for request bodies.
+        // Replaced later, as for request bodies.
         folder: env::temp_dir(),
         max_buffer: settings.integer("runner.response.max_buffer"),
     })
 }
 
-/// What the system is to allow workers. Everywhere but for core files, 0 says that there is no limit of ours.
+/// The resource limits of workers. 0 means no limit, except for core files.
 fn resources(settings: &Configuration) -> Resources {
     let limit = |name| Some(settings.integer(name)).filter(|&limit| limit > 0);
     Resources {
@@ -81,7 +81,7 @@ fn resources(settings: &Configuration) -> Resources {
     }
 }
 
-/// The same for a process that answers one request and ends: nothing is kept ready for others.
+/// The same for a process that answers one request and ends.
 #[must_use]
 pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
     WorkerOptions {

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use crate::children;
 
-/// Opens a browser. Does not wait for it; what goes wrong is said in the log, since the application
-/// serves all the same.
+/// Opens a browser, without waiting for it. Failures are only logged, since the application is served all the same.
 pub fn open(url: &str) {
     if !could_open() {
         crate::log!("open {url} in a browser (there is no display here, and BROWSER is not set)");
@@ -19,7 +18,7 @@ pub fn open(url: &str) {
         return;
     }
     let url = url.to_owned();
-    // Some ways to open a browser last as long as the browser is open.
+    // Some programs that open a browser run as long as the browser does.
     let thread = std::thread::Builder::new().name("browser".to_owned());
     let opened = thread.spawn(move || {
         if let Err(error) = webbrowser::open(&url) {
@@ -31,8 +30,8 @@ pub fn open(url: &str) {
     }
 }
 
-/// What BROWSER holds, command lines with `:` between them, if it is set and no program of them exists.
-/// Another browser than those is not what was asked for.
+/// The value of BROWSER (command lines with `:` between them) if it is set and none of its programs exists. The user
+/// asked for one of these and for no other.
 fn browsers_that_are_none() -> Option<String> {
     let named = env::var("BROWSER").ok().filter(|named| !named.is_empty())?;
     let exists = |line: &str| {
@@ -49,8 +48,8 @@ fn browsers_that_are_none() -> Option<String> {
     (!named.split(':').any(exists)).then_some(named)
 }
 
-/// Whether there is anything that could show a browser. Without this, a text browser would be started in
-/// the terminal that shows the log.
+/// Whether a browser could open a window. Without this check, a text browser would start in the terminal that shows
+/// the log.
 fn could_open() -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let has_display = ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"]

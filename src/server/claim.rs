@@ -1,4 +1,4 @@
-//! How a server becomes the master, and how it comes by its sockets: those of the master before it, or new ones.
+//! How a server becomes the master and gets its sockets: from the master before it, or by binding new ones.
 
 use std::path::PathBuf;
 use std::thread;
@@ -15,36 +15,36 @@ use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::successor;
 use crate::supervisor::seat::{Claim, Seat, StopFlag};
 
-/// How often it is looked whether an address is free.
+/// Time between two attempts to bind an address that is in use.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The right to be the master, before it is made use of.
+/// The right to be the master, before it is used.
 #[derive(Debug)]
 pub enum Claimed {
-    /// None is needed.
+    /// There is no master.
     Nowhere,
-    /// This socket.
+    /// The control socket will be at this path.
     Reachable(PathBuf),
-    /// The place of a master, perhaps of one that is running.
+    /// The seat of a master, perhaps of one that is running.
     Supervised(Box<Claim>),
 }
 
-/// The one of these sockets that a URL means.
+/// The handed-over socket that belongs to a URL.
 fn meant(mut handed: Vec<HandedSocket>, url: &SocketUrl) -> Option<HandedSocket> {
     let find = |url: &SocketUrl| {
         let name = url.to_string();
         handed.iter().position(|handed| handed.url == name)
     };
-    // Sockets of a service manager take the place of the URL; it has not passed them to us but to the one before us.
+    // Sockets that a service manager passed to the process before this one take the place of the URL.
     let place = find(url).or_else(|| find(&ALL_PASSED))?;
     Some(handed.swap_remove(place))
 }
 
 impl Claimed {
-    /// Claims it. Whoever has it goes on as before. May wait for some seconds.
+    /// Claims the seat. The present master goes on as before. May wait for some seconds.
     ///
     /// # Errors
-    /// Another one is about to be the master, or the present one does not answer.
+    /// Another process is about to become the master, or the present master does not answer.
     pub fn new(seating: Seating) -> anyhow::Result<Self> {
         Ok(match seating {
             Seating::Nowhere => Self::Nowhere,
@@ -53,8 +53,8 @@ impl Claimed {
         })
     }
 
-    /// What the one before us hands over: the master that is running, or the process that has started us to take its
-    /// place. Nothing where there is none.
+    /// The sockets from the master that is running, or from the process that started this one as its successor. Empty
+    /// if there is neither.
     ///
     /// # Errors
     /// The master does not hand over.
@@ -66,7 +66,7 @@ impl Claimed {
         Ok(handover.unwrap_or_else(successor::handover))
     }
 
-    /// Whether somebody else serves, and will go on if we do not.
+    /// Whether another process serves now and goes on if this one fails.
     #[must_use]
     pub fn is_succession(&self) -> bool {
         match self {
@@ -75,10 +75,10 @@ impl Claimed {
         }
     }
 
-    /// Takes the place, and has the master that had it retire. Must be called within a tokio runtime.
+    /// Takes the seat and has the old master retire. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// What belongs to it cannot be made; all stays as it was.
+    /// The pid file or the control socket cannot be made; the old master stays.
     pub fn take(self) -> anyhow::Result<Option<Seat>> {
         match self {
             Self::Nowhere => Ok(None),
@@ -94,11 +94,11 @@ impl Claimed {
     }
 }
 
-/// Listens where another process may do so that is about to end, since the master that keeps this one running has taken
-/// the place of another: waits until it does.
+/// Binds an address that another process may still use: if the supervising master has just replaced another, the old
+/// program ends soon. Waits until then.
 ///
 /// # Errors
-/// Nothing can listen there; or a signal told us to end while we waited.
+/// The address cannot be bound, or a signal told this process to end while it waited.
 pub fn when_free(
     url: &SocketUrl,
     bind: impl Fn() -> anyhow::Result<Listener>,
@@ -114,7 +114,7 @@ pub fn when_free(
         match &told {
             None => {
                 crate::log!(
-                    "waiting for the program that ends at `{url}`: {}",
+                    "waiting for another program to leave `{url}`: {}",
                     error.root_cause()
                 );
                 told = Some(StopFlag::listen()?);
@@ -125,11 +125,11 @@ pub fn when_free(
     }
 }
 
-/// Listens: with the sockets that were handed over where they are the ones. Must be called within a tokio runtime with
-/// I/O.
+/// Listens on the sockets that were handed over for the URL, or else binds new ones. Must be called within a tokio
+/// runtime with I/O.
 ///
 /// # Errors
-/// Nothing can listen there.
+/// The address cannot be bound.
 pub fn listen(
     handed: Vec<HandedSocket>,
     url: &SocketUrl,
@@ -138,7 +138,7 @@ pub fn listen(
     let Some(handed) = meant(handed, url) else {
         return bind(url);
     };
-    // What the one before us has said of them is compared with what they are.
+    // Checks that the sockets are what the process before this one says.
     let said = match handed.url == url.to_string() {
         true => url,
         false => &ALL_PASSED,
@@ -150,7 +150,7 @@ pub fn listen(
             bind(url)?.succeed(handed.descriptors)
         }
         SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => Listener::take_over(url, handed.descriptors),
-        // Where a process manager hands over a socket, it does so each time. By hand, there is none.
+        // A process manager hands over a socket at each start. When started by hand, there is none.
         SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
             Ok(listener) => listener.succeed(handed.descriptors),
             Err(_) => Listener::take_over(url, handed.descriptors),

@@ -1,4 +1,4 @@
-//! Where requests come in: a socket, and the gateway that serves it.
+//! A listening socket with the task of the gateway that serves it.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,7 +18,7 @@ use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
 
-/// The task behind a listening socket, where it has a fault.
+/// Names the task in the report of a panic.
 const GATEWAY: &str = "the task that accepts connections";
 
 /// A listening socket and its gateway, which runs until it is told to end.
@@ -26,17 +26,17 @@ const GATEWAY: &str = "the task that accepts connections";
 pub struct GatewayTask {
     endpoint: Endpoint,
     shown: String,
-    /// So that they can be handed to others.
+    /// Kept for handing duplicates to a successor.
     sockets: Vec<OwnedFd>,
     tuning: Tuning,
     stop: Stop,
     crowd: Crowd,
-    /// Tells when nothing comes in any more; `None` if that was heard.
+    /// Resolves when nothing is accepted any more; `None` once it has.
     closing: Option<oneshot::Receiver<Infallible>>,
     task: AbortOnDropHandle<()>,
 }
 
-/// Where to say how a gateway is to behave from now on.
+/// Sends new options to the gateway.
 #[derive(Debug)]
 enum Tuning {
     Http(watch::Sender<HttpOptions>),
@@ -47,7 +47,7 @@ impl GatewayTask {
     /// Begins to serve. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The system has no descriptors left.
+    /// The process has no descriptors left.
     pub fn open(
         url: SocketUrl,
         mut listener: Listener,
@@ -91,13 +91,13 @@ impl GatewayTask {
         })
     }
 
-    /// Where it can be reached: the URL for browsers, or that of the socket where it is none for them.
+    /// Its address: a URL for browsers, or that of the socket where browsers cannot use it.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Where it was asked to listen, and what it speaks there.
+    /// The URL as configured, and the protocol.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -109,7 +109,7 @@ impl GatewayTask {
         self.crowd.clone()
     }
 
-    /// Says how it is to behave towards new connections. A gateway of another kind is none of its business.
+    /// Changes the options for new connections. Options of another protocol are ignored.
     pub fn tune(&self, gateway: Gateway) {
         match (&self.tuning, gateway) {
             (Tuning::Http(sender), Gateway::Http(options)) => {
@@ -122,18 +122,18 @@ impl GatewayTask {
         }
     }
 
-    /// Duplicates of its sockets, for somebody who is to serve them too.
+    /// Duplicates of its sockets, for a process or a gateway that takes over.
     ///
     /// # Errors
-    /// The system has no descriptors left.
+    /// The process has no descriptors left.
     pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         self.sockets.iter().map(OwnedFd::try_clone).collect()
     }
 
-    /// Has it end in a manner, and gives what makes it quicker. Returns when nothing comes in here any more: whoever
-    /// connects from then on is answered by another one, if by anybody.
+    /// Begins to end, and returns what can speed that up. Returns when this gateway accepts nothing any more:
+    /// connections from then on reach a gateway that has duplicates of the sockets, or are refused.
     pub async fn end(&mut self, manner: Manner) -> Stop {
-        // The system keeps a socket open, and lets clients wait there for ever, while anybody has it.
+        // A socket stays open, and clients wait in its backlog for ever, while any descriptor of it exists.
         self.sockets.clear();
         self.stop.begin(manner);
         if let Some(closing) = self.closing.take() {
@@ -142,8 +142,7 @@ impl GatewayTask {
         self.stop.clone()
     }
 
-    /// Waits until it has ended. Nothing is lost if the future is dropped; if the front is, what is under way is
-    /// broken off.
+    /// Waits until it has ended. Cancel-safe; dropping the task itself breaks off all requests.
     pub async fn ended(&mut self) {
         if let Err(error) = (&mut self.task).await {
             crate::log!("a gateway failed: {error}");

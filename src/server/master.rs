@@ -1,5 +1,5 @@
-//! Gateway × application: the one place where the two meet. A loop that hears what happens to a server and does
-//! what [`lifecycle::step`] says: starts, serves, has another version take the place of the one that serves, ends.
+//! The master process: a loop that hears what happens to the server and does what [`lifecycle::step`] says. It starts,
+//! serves, replaces the version that serves, and ends.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,12 +17,12 @@ use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::gateway::Audience;
 use crate::plan::seating::Seating;
-use crate::server::askers::Askers;
 use crate::server::claim::{self, Claimed};
 use crate::server::once::runtime;
 use crate::server::reload::{Preparation, Prepared, Reread, prepared, stand_in};
 use crate::server::running::{Running, Version};
-use crate::server::signals::{Signals, Told};
+use crate::server::signals::{SignalMeaning, Signals};
+use crate::server::waiting_clients::WaitingClients;
 
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::{Answer, Handover, Order};
@@ -34,22 +34,23 @@ use crate::supervisor::seat::Seat;
 use crate::supervisor::seat::successor::{self, Executable, Successor};
 use crate::unix;
 
-/// The exit status after a second SIGINT: the shells' own number for it.
+/// The exit status after a second SIGINT, as in shells (128 + 2).
 const INTERRUPTED: u8 = 130;
 
-/// Serves until a signal says to stop.
+/// Serves until a signal tells it to stop.
 ///
-/// What can fail soon fails first: a port that is in use is reported before an application is imported
-/// for a minute, and nothing is bound if there is no Python at all.
+/// Errors that are found quickly are found first: a port in use is reported before the application is imported, which
+/// may take a minute, and nothing is bound if there is no Python.
 ///
 /// # Errors
-/// It cannot listen there, or the application cannot be started.
+/// The address cannot be bound, or the application does not start.
 pub fn run(plan: Plan, reread: Reread) -> Result<ExitCode, Failure> {
     descriptor_limit::raise();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut master = Master::new(plan, reread)?;
-        // Only now is there a second thread, with which nothing could be taken out of the environment any more.
+        // The log thread starts only now: with a second thread, variables could not be removed from the environment
+        // safely.
         log::begin()?;
         let alive = master.notifier.keep_alive();
         tokio::select! {
@@ -58,7 +59,7 @@ pub fn run(plan: Plan, reread: Reread) -> Result<ExitCode, Failure> {
             never = orphans::bury() => match never {},
         }
     });
-    // Files that cannot be read to their end, in a reload that was given up, are no reason to stay.
+    // A blocked read in a reload that was given up must not keep the process alive.
     runtime.shutdown_background();
     ended
 }
@@ -68,42 +69,42 @@ struct Master {
     signals: Signals,
     notifier: Notifier,
     preparing: Option<Preparation>,
-    /// The program that this process runs, to be compared with what is there now.
+    /// The program file of this process, for noticing that it was replaced.
     executable: Option<Executable>,
-    /// The process that has taken our place because it runs a newer program.
+    /// The process of a newer program that has taken over.
     successor: Option<Box<Successor>>,
     start_timeout: Option<Duration>,
     prepared: Option<Version>,
-    /// Why nothing was prepared.
+    /// Why the preparation failed.
     failure: Option<Failure>,
     service: Option<Running>,
-    /// What ends beside the service, each within its own time.
+    /// Old versions that are ending, each within its own time limit.
     leaving: JoinSet<()>,
-    /// A task has failed without which it cannot go on.
+    /// A vital task has panicked: the server must end.
     broken: bool,
-    /// The right to the seat, until it is taken.
+    /// The claim on the seat, until it is taken.
     claim: Option<Claimed>,
     seat: Option<Seat>,
     seating: Seating,
     reread: Reread,
-    /// To the master that keeps this process running, if one does.
+    /// Orders from the master that keeps this process running, if there is one.
     parent_orders: Option<ParentOrders>,
     /// When it was started, by the clock of the day and by one that is never set.
     started: (SystemTime, Instant),
-    askers: Askers,
+    waiting_clients: WaitingClients,
 }
 
 impl Master {
     /// Listens, and begins to start the application.
     fn new(mut plan: Plan, reread: Reread) -> anyhow::Result<Self> {
         if successor::is_expected() && plan.audience == Audience::Browser {
-            // There is one already.
+            // The browser was opened by the process before this one.
             plan.audience = Audience::Log;
         }
         let signals = Signals::receive(plan.gateway.protocol())?;
         let seating = plan.seating.clone();
         let identity = &plan.identity;
-        // Its files are the user's own, who is to remove them, too.
+        // Locks and sockets belong to the user that has to remove them.
         let mut claim = identity.act(|| Claimed::new(seating.clone()))?;
         let handover = claim.handover()?;
         let listener = claim::listen(handover.sockets, &plan.url, |url| {
@@ -115,7 +116,7 @@ impl Master {
         if claim.is_succession() {
             plan.find_programs()?;
         }
-        // Whoever gives way to us has no less than it is to have.
+        // A version that is replaced has all its workers, so the new one starts all of its own first.
         let readiness = match seating {
             Seating::Nowhere | Seating::Reachable(_) if !successor::is_expected() => {
                 Readiness::First
@@ -128,12 +129,12 @@ impl Master {
             seat: None,
             seating,
             reread,
-            // Else whose place we take reads on until then.
+            // Until this process takes over, the process before it reads the orders.
             parent_orders: (!successor::is_expected())
                 .then(ParentOrders::listen)
                 .flatten(),
             started: (SystemTime::now(), Instant::now()),
-            askers: Askers::default(),
+            waiting_clients: WaitingClients::default(),
             state: Phase::Starting { reload: false },
             signals,
             notifier: Notifier::new(handover.manager),
@@ -149,7 +150,7 @@ impl Master {
         })
     }
 
-    /// Serves, to the end.
+    /// Runs until the exit status is known.
     async fn live(&mut self) -> Result<ExitCode, Failure> {
         loop {
             let event = self.next().await;
@@ -163,30 +164,31 @@ impl Master {
         }
     }
 
-    /// Leaves; but where nobody can be told that another process has taken our place, not before that one does.
+    /// Ends the process. If a successor has taken over and no service manager can be told, this process stays as a
+    /// stand-in until the successor ends.
     async fn leave(&mut self, exit: ExitCode) -> ExitCode {
         let successor = self.successor.take();
         match successor.filter(|_| !self.notifier.is_there()) {
             Some(successor) => {
                 self.seat = None;
-                self.askers.end();
+                self.waiting_clients.end();
                 stand_in(&mut self.signals, successor).await
             }
             None => exit,
         }
     }
 
-    /// Waits for something to happen.
+    /// Waits for the next event.
     async fn next(&mut self) -> Trigger {
         loop {
             tokio::select! {
                 told = self.signals.next() => {
                     self.pass_on(told);
                     match told {
-                        Told::Stop => return self.told(),
-                        Told::Interrupt => return Trigger::Interrupted,
-                        Told::Reload => return Trigger::ReloadWanted,
-                        Told::Stacks => {
+                        SignalMeaning::Stop => return self.told(),
+                        SignalMeaning::Interrupt => return Trigger::Interrupted,
+                        SignalMeaning::Reload => return Trigger::ReloadWanted,
+                        SignalMeaning::Stacks => {
                             if let Some(service) = &self.service {
                                 service.write_stacks();
                             }
@@ -219,16 +221,15 @@ impl Master {
         }
     }
 
-    /// Tells a process that has taken our place what was meant for it, since we were told by somebody who knows
-    /// no other.
-    fn pass_on(&self, told: Told) {
+    /// Passes a signal on to the successor, which the sender cannot know.
+    fn pass_on(&self, told: SignalMeaning) {
         match &self.successor {
             Some(successor) if !self.notifier.is_there() => successor.signal(told.signal()),
             Some(_) | None => {}
         }
     }
 
-    /// Keeps what was prepared, or why nothing was.
+    /// Stores the prepared version, or the reason for the failure.
     fn take_in(&mut self, prepared: Prepared) -> Trigger {
         let result = match prepared {
             Prepared::Version(version) => (*version).map(|version| self.prepared = Some(version)),
@@ -243,7 +244,7 @@ impl Master {
         })
     }
 
-    /// The newer program that was started has taken our place.
+    /// The successor serves: this process only waits for it from now on.
     fn succeeded(&mut self) -> Trigger {
         if let Some(Preparation::Successor(mut successor)) = self.preparing.take() {
             successor.release();
@@ -252,14 +253,14 @@ impl Master {
         Trigger::Prepared(StartResult::Succeeded)
     }
 
-    /// What it means to be told to end: a successor takes the seat before it tells us.
+    /// The meaning of an order to end: a successor takes the seat before it sends the order.
     fn told(&mut self) -> Trigger {
         match self.seat.as_ref().is_some_and(Seat::has_successor) {
-            // One that we have started ourselves has not: it is to end with us.
+            // A successor that this process started has not done so: it must end, too.
             true if matches!(self.preparing, Some(Preparation::Successor(_))) => {
                 let event = self.succeeded();
                 if let Some(successor) = &self.successor {
-                    successor.signal(Told::Stop.signal());
+                    successor.signal(SignalMeaning::Stop.signal());
                 }
                 event
             }
@@ -268,7 +269,7 @@ impl Master {
         }
     }
 
-    /// Does something; the exit status, if that was the last thing to do.
+    /// Does one action. Returns the exit status if it was the last one.
     async fn act(&mut self, action: Action) -> Result<Option<ExitCode>, Failure> {
         match action {
             Action::Prepare => self.prepare(),
@@ -288,15 +289,15 @@ impl Master {
         Ok(None)
     }
 
-    /// Begins to prepare a version beside the one that serves.
+    /// Begins to prepare the next version while the current one serves.
     fn prepare(&mut self) {
         let Some(service) = &self.service else {
             return;
         };
-        self.askers.begin();
+        self.waiting_clients.begin();
         self.notifier.reloading();
         if let Some(Err(error)) = self.seat.as_mut().map(Seat::restore) {
-            // Whoever serves goes on without.
+            // The current version serves without its pid file.
             crate::log!("{error:#}");
         }
         let program = self.executable.as_ref().and_then(Executable::replacement);
@@ -309,7 +310,7 @@ impl Master {
         });
     }
 
-    /// Has the version that was prepared answer from now on. What the old one has begun, it finishes.
+    /// Has the prepared version answer from now on. The old one finishes its requests.
     async fn switch(&mut self) -> anyhow::Result<()> {
         let Some(version) = self.prepared.take() else {
             return Ok(());
@@ -318,7 +319,7 @@ impl Master {
         let protocol = version.protocol();
         match &mut self.service {
             Some(service) => {
-                // The old one goes on.
+                // If this fails, the old version goes on.
                 let switched = service.switch(version, &mut self.leaving).await;
                 if switched.is_ok() {
                     self.signals.serve(protocol);
@@ -342,9 +343,9 @@ impl Master {
         Ok(())
     }
 
-    /// Says how a reload went.
+    /// Reports the result of a reload to the log, the service manager and the waiting clients.
     fn answer(&mut self) {
-        // Of a successor it has been told.
+        // A successor tells the service manager itself.
         if let (None, Some(service)) = (&self.successor, &self.service) {
             self.notifier.ready(&status(service));
         }
@@ -362,32 +363,32 @@ impl Master {
                 self.notifier.reload_failed(text);
             }
         }
-        self.askers.answer(failure.as_deref());
+        self.waiting_clients.answer(failure.as_deref());
     }
 
-    /// Says that there will be no reload.
+    /// Refuses a reload because the process is ending.
     fn refuse(&mut self) {
         let why = match self.heir() {
             Some(_) => "another process has just taken its place: try again",
             None => "it is being stopped",
         };
-        self.askers.refuse(why);
+        self.waiting_clients.refuse(why);
     }
 
-    /// Does what it can of an order, and says what follows from it.
+    /// Obeys an order as far as it can at once, and returns the event that follows from it.
     fn ordered(&mut self, asked: ReceivedOrder) -> Option<Trigger> {
         let answer = match asked.order {
             Order::Stop => {
-                self.askers.wait_for_end(asked.answer);
+                self.waiting_clients.wait_for_end(asked.answer);
                 return Some(self.told());
             }
             Order::Reload => {
-                self.askers.wait_for_reload(asked.answer);
+                self.waiting_clients.wait_for_reload(asked.answer);
                 return Some(Trigger::ReloadWanted);
             }
-            // Whoever comes that late begins when nothing is left of us.
+            // A process that asks this late starts afresh when this one has ended.
             Order::Handover if matches!(self.state, Phase::Ending(_)) => {
-                self.askers.wait_for_end(asked.answer);
+                self.waiting_clients.wait_for_end(asked.answer);
                 return None;
             }
             Order::Status => self.status(),
@@ -400,7 +401,7 @@ impl Master {
         None
     }
 
-    /// How it goes.
+    /// The answer to a `status` order.
     fn status(&self) -> Answer {
         let service = self.service.as_ref();
         let (sockets, connections) = service.map(Running::connections).unwrap_or_default();
@@ -428,36 +429,36 @@ impl Master {
         status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
     }
 
-    /// What a successor is given.
+    /// What a successor gets: the sockets and the connection to the service manager.
     fn handover(&self) -> anyhow::Result<Handover> {
         let service = self.service.as_ref();
-        let service = service.context("it is being started itself")?;
+        let service = service.context("it is still starting")?;
         Ok(Handover {
             sockets: vec![service.handed()?],
             manager: self.notifier.manager(),
         })
     }
 
-    /// Begins to end. A second time it is for being quicker.
+    /// Begins to end, or speeds it up the second time.
     async fn end(&mut self, end: Shutdown) {
         let manner = match end {
             Shutdown::Stop => Manner::Drain,
             Shutdown::Retire => Manner::HandOver,
         };
-        // Orders are for who takes our place.
+        // The successor reads the orders of the parent.
         self.parent_orders = None;
         if let Some(service) = &mut self.service {
             service.end(manner, &mut self.leaving).await;
         }
-        // Whoever hears of it may ask at once: nothing is accepted here by now.
+        // Told only now, when nothing is accepted here any more: the receiver may connect at once.
         match self.heir().filter(|_| end == Shutdown::Retire) {
-            // What the service manager has started goes on there.
+            // The successor is the main process from now on.
             Some(pid) => self.notifier.handed_over(pid.unsigned_abs()),
             None => self.notifier.stopping(),
         }
     }
 
-    /// The process that serves in our place, if it can be seen.
+    /// The process that has taken over, if its id is known.
     fn heir(&self) -> Option<i32> {
         match &self.successor {
             Some(successor) => successor.id(),
@@ -466,7 +467,7 @@ impl Master {
     }
 }
 
-/// How it goes, for people.
+/// The state in words, for the service manager.
 fn status(service: &Running) -> String {
     match service.shown() {
         Some(place) => format!("serving {place}"),
@@ -474,7 +475,7 @@ fn status(service: &Running) -> String {
     }
 }
 
-/// The next order, if anybody can give one.
+/// The next order from the control socket or the parent; never, if there is neither.
 async fn order(seat: &mut Option<Seat>, parent_orders: &mut Option<ParentOrders>) -> ReceivedOrder {
     match (seat, parent_orders) {
         (Some(seat), Some(parent_orders)) => tokio::select! {
@@ -487,7 +488,7 @@ async fn order(seat: &mut Option<Seat>, parent_orders: &mut Option<ParentOrders>
     }
 }
 
-/// The end of the time for which a service is to serve, if there is one.
+/// Waits for the end of the lifetime that settings give a server, if there is one.
 async fn over(service: Option<&Running>) {
     match service {
         Some(service) => service.over().await,

@@ -1,7 +1,6 @@
 //! A plan to a running server. [`master`] is the process: it hears what happens and does what the supervisor's state
 //! machine says. [`running`] is the version that serves; [`reload`] prepares the one that takes its place.
 
-pub mod askers;
 pub mod browser;
 pub mod claim;
 pub mod gateway_task;
@@ -10,3 +9,4 @@ pub mod once;
 pub mod reload;
 pub mod running;
 pub mod signals;
+pub mod waiting_clients;

@@ -12,10 +12,10 @@ use crate::plan::application::Readiness;
 use crate::plan::one_request::OneRequest;
 use crate::server::signals::outlive_full_files;
 
-/// Answers the request that this process was started for.
+/// Answers the request in the environment and on standard input.
 ///
 /// # Errors
-/// The application cannot be started. There is no response then; the web server answers for it.
+/// The application does not start. Nothing was answered then, so the web server sends its own error.
 pub fn run(mut request: OneRequest) -> Result<ExitCode, Failure> {
     request.identity.assume()?;
     request.find_folder()?;
@@ -29,10 +29,10 @@ pub fn run(mut request: OneRequest) -> Result<ExitCode, Failure> {
     })
 }
 
-/// One thread owns all connections; the workers do the work.
+/// The event loop: one thread owns all connections, the workers do the work.
 ///
 /// # Errors
-/// The system has no descriptors left.
+/// The process has no descriptors left.
 pub fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread()
         .enable_all()

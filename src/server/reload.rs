@@ -1,5 +1,4 @@
-//! What is to take the place of what serves, while it gets ready: another version in this process, or another process,
-//! if the program itself was replaced.
+//! The next version while it gets ready: in this process, or as another process if the program itself was replaced.
 
 use std::future::Future;
 use std::os::unix::process::ExitStatusExt;
@@ -21,34 +20,33 @@ use crate::server::signals::Signals;
 use crate::supervisor::control::order::Handover;
 use crate::supervisor::seat::successor::Successor;
 
-/// Reads everything again: the command line that this process was started with, and all files. `None` if the command
-/// line runs no server any more.
+/// Reads the command line of this process and all files again. `None` if the command is no server any more.
 pub type Reread = fn() -> Result<Option<Plan>, Failure>;
 
 /// What is being prepared.
 pub enum Preparation {
-    /// Another version, in this process.
+    /// A version in this process.
     Version(Pin<Box<dyn Future<Output = Result<Version, Failure>>>>),
-    /// Another program, which is to take our place.
+    /// A process of another program, which is handed the sockets and must serve within a time limit.
     Successor(Box<Successor>),
 }
 
-/// How that went.
+/// The result of a preparation.
 pub enum Prepared {
-    /// There is a version, or why there is none.
+    /// A version, or why it did not start.
     Version(Box<Result<Version, Failure>>),
-    /// The other program serves, or why it does not.
+    /// The other process serves, or why it does not.
     Successor(anyhow::Result<()>),
 }
 
 impl Preparation {
-    /// The first version, on this socket.
+    /// The first version, which gets this socket.
     #[must_use]
     pub fn first(plan: Plan, listener: Listener, readiness: Readiness) -> Self {
         Self::Version(Box::pin(running::start(plan, Some(listener), readiness)))
     }
 
-    /// A version with everything read anew, beside one that serves.
+    /// A version with all settings read again, beside the running one.
     #[must_use]
     pub fn anew(running: &Running, seating: Seating, reread: Reread) -> Self {
         let neighbour = running.neighbour();
@@ -59,7 +57,7 @@ impl Preparation {
                 here::follow();
                 let mut plan = reread()?.ok_or_else(|| {
                     Failure::mistake(
-                        "what is to be run now does not serve anything",
+                        "the command does not run a server any more",
                         Some("stop it, and start it again".to_owned()),
                     )
                 })?;
@@ -77,7 +75,7 @@ impl Preparation {
         }))
     }
 
-    /// A process of another program, which is given this, and whose application has so long to start.
+    /// A process of another program, which is handed the sockets and must serve within a time limit.
     #[must_use]
     pub fn of_program(
         program: &Path,
@@ -95,7 +93,7 @@ impl Preparation {
     }
 }
 
-/// The end of what is being prepared, if something is. Nothing is lost if the future is dropped.
+/// Waits for the result of the preparation; for ever, if there is none. Cancel-safe.
 pub async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
     match preparing {
         Some(Preparation::Version(version)) => Prepared::Version(Box::new(version.await)),
@@ -104,8 +102,8 @@ pub async fn prepared(preparing: &mut Option<Preparation>) -> Prepared {
     }
 }
 
-/// Lets whoever has started us, and waits for our end, deal with the process that has taken our place as if it were
-/// we: passes signals on, and ends as it does. If that was somebody who does the same for us, one of the two is enough.
+/// Keeps this process as a stand-in for its successor, for a parent that waits for this process: passes signals on,
+/// and ends with the status of the successor. If the parent is itself such a stand-in, this process ends at once.
 pub async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> ExitCode {
     let relief = successor.offer();
     let relieved = async {
@@ -117,7 +115,7 @@ pub async fn stand_in(signals: &mut Signals, mut successor: Box<Successor>) -> E
     tokio::pin!(relieved);
     loop {
         let told = tokio::select! {
-            // Whoever relieves us has sent us before what we are still to pass on.
+            // Signals that came before the relief are passed on first.
             biased;
             told = signals.next() => told,
             () = &mut relieved => return ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What serves: an application and the gateway before it, either of which another one can take the place of.
+//! The version that serves: an application and the gateway before it. A reload replaces either.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,61 +28,61 @@ use crate::supervisor::programs::Programs;
 use crate::supervisor::programs::keeper::EnvironmentChanges;
 use crate::supervisor::supervision::SideProgram;
 
-/// How long a gateway has to pass on what an application says of requests that have not finished in time.
+/// How long a gateway has for the last responses (503, 504) of an application that has run out of time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// A version of what is served: started, but not yet asked anything.
+/// A version that has started, but gets no requests yet.
 pub struct Version {
     application: Arc<dyn Application>,
     endpoint: Endpoint,
-    /// `None` where the old one goes on.
+    /// `None` where the gateway of the old version goes on.
     listener: Option<Listener>,
     gateway: Gateway,
     audience: Audience,
     patience: Duration,
     start_timeout: Option<Duration>,
     lifetime: Lifetime,
-    /// What is to be started beside the first one.
+    /// The programs to start beside the first version.
     programs: Vec<SideProgram>,
     environment: EnvironmentChanges,
-    /// If it matters when it was last asked for something.
+    /// Knows when the application was last used, if there is an idle timeout.
     watched: Option<Arc<Watched>>,
 }
 
-/// What serves.
+/// The version that serves.
 pub struct Running {
     current: Arc<Replaceable>,
-    /// Where it can be reached.
+    /// Its address, for people.
     shown: String,
     crowd: Crowd,
     gate: Gate,
-    /// How long what is under way has to finish at the end.
+    /// How long running requests have to finish at the end.
     patience: Duration,
     /// When the first version began to serve.
     started: Instant,
     lifetime: Lifetime,
     watched: Option<Arc<Watched>>,
-    /// What runs beside it.
+    /// The programs that run beside it.
     programs: Programs,
 }
 
-/// Whether requests come in.
+/// Whether requests are accepted.
 enum Gate {
     Open(GatewayTask),
-    /// No more; this makes it end quicker.
+    /// Not any more; this speeds up the end.
     Closing(Stop),
 }
 
-/// What is needed to have another gateway at the same place.
+/// What the gateway of the next version needs for the same address.
 pub struct Neighbour {
     endpoint: Endpoint,
     sockets: Vec<std::os::fd::OwnedFd>,
 }
 
-/// Starts a version.
+/// Starts an application, as the next version.
 ///
 /// # Errors
-/// The application cannot be started.
+/// The application does not start.
 pub async fn start(
     plan: Plan,
     listener: Option<Listener>,
@@ -112,10 +112,10 @@ pub async fn start(
 }
 
 impl Version {
-    /// Has what runs beside it be that of this version, and gives it up if that does not come up.
+    /// Changes the programs beside the server to those of this version. Gives this version up if one does not start.
     ///
     /// # Errors
-    /// What does not come up, and why.
+    /// The program that does not start, and why.
     pub async fn with(self, programs: Programs, within: Duration) -> anyhow::Result<Self> {
         let changed = programs.change(&self.programs, &self.environment, within);
         match changed.await {
@@ -127,13 +127,13 @@ impl Version {
         }
     }
 
-    /// What it speaks.
+    /// Its protocol.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.gateway.protocol()
     }
 
-    /// How long it may take to start; `None` for as long as it likes.
+    /// The time limit for its start; `None` for no limit.
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
         self.start_timeout
@@ -141,10 +141,10 @@ impl Version {
 }
 
 impl Neighbour {
-    /// What a gateway for this plan listens with; `None` if the one that is there will do.
+    /// The listener for this plan; `None` if the present gateway can stay.
     ///
     /// # Errors
-    /// Nothing can listen there.
+    /// The address cannot be bound.
     pub fn listen(
         self,
         plan: &Plan,
@@ -163,10 +163,11 @@ impl Neighbour {
 }
 
 impl Running {
-    /// Begins to serve the first version, and says so. If that is a succession, what runs beside the one before ends.
+    /// Begins to serve the first version, and logs its address. In a succession, the programs of the process before
+    /// this one end first.
     ///
     /// # Errors
-    /// The system has no descriptors left.
+    /// The process has no descriptors left.
     pub fn open(version: Version, is_succession: bool) -> anyhow::Result<Self> {
         let current = Arc::new(Replaceable::new(version.application));
         let listener = version.listener.context("there is no socket to serve")?;
@@ -202,18 +203,18 @@ impl Running {
         })
     }
 
-    /// Has a version answer from now on, in place of the one that did. What that one has begun, it finishes;
-    /// `leaving` is where. Returns when nothing reaches that one any more.
+    /// Replaces the application, and the gateway if needed. The old ones finish their requests in tasks of `leaving`.
+    /// Returns when no new request reaches the old ones.
     ///
     /// # Errors
-    /// The system has no descriptors left; the old one goes on.
+    /// The process has no descriptors left; the old version goes on.
     pub async fn switch(
         &mut self,
         version: Version,
         leaving: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
         let Gate::Open(gateway) = &mut self.gate else {
-            // It ends: nobody would ask the new one anything.
+            // The server is ending: no request would reach the new version.
             leaving.spawn(async move { version.application.stop(Duration::ZERO).await });
             return Ok(());
         };
@@ -237,7 +238,7 @@ impl Running {
                         crate::log!("serving {}", new.shown());
                         Manner::Retire
                     }
-                    // The sockets are the new one's, and the file of a Unix socket.
+                    // The new gateway owns the sockets, and the file of a Unix socket.
                     false => Manner::HandOver,
                 };
                 new.shown().clone_into(&mut self.shown);
@@ -246,7 +247,7 @@ impl Running {
                 old.end(manner).await;
                 let patience = self.patience;
                 leaving.spawn(async move {
-                    // Time over: what is under way is broken off.
+                    // Requests that are still running after this time are broken off.
                     let _ = timeout(patience + LAST_WORDS, old.ended()).await;
                 });
             }
@@ -258,8 +259,7 @@ impl Running {
         Ok(())
     }
 
-    /// Ends in a manner; `leaving` is where. Returns when nothing comes in any more. A second time it is for being
-    /// quicker.
+    /// Ends, in a task of `leaving`; the second time, more quickly. Returns when nothing is accepted any more.
     pub async fn end(&mut self, manner: Manner, leaving: &mut JoinSet<()>) {
         let gateway = match &mut self.gate {
             Gate::Closing(stop) => return stop.begin(manner),
@@ -272,7 +272,7 @@ impl Running {
         }
     }
 
-    /// Waits until it has served for as long as it is to.
+    /// Waits until its lifetime is over.
     pub async fn over(&self) {
         loop {
             let activity = match self.watched.as_ref().map(|watched| watched.idle_since()) {
@@ -288,16 +288,16 @@ impl Running {
         }
     }
 
-    /// What runs beside it, and how long that has to end.
+    /// The programs beside it, and how long they have to end.
     #[must_use]
     pub fn beside(&self) -> (Programs, Duration) {
         (self.programs.clone(), self.patience)
     }
 
-    /// What is needed for another gateway at the same place.
+    /// What the gateway of the next version needs for the same address.
     ///
     /// # Errors
-    /// It ends, or the system has no descriptors left.
+    /// The server is ending, or the process has no descriptors left.
     pub fn neighbour(&self) -> anyhow::Result<Neighbour> {
         match &self.gate {
             Gate::Open(gateway) => Ok(Neighbour {
@@ -320,13 +320,13 @@ impl Running {
         })
     }
 
-    /// Where it can be reached, if anywhere.
+    /// Its address, unless it listens nowhere.
     #[must_use]
     pub fn shown(&self) -> Option<&str> {
         (self.shown != SocketUrl::Nowhere.to_string()).then_some(&self.shown)
     }
 
-    /// Where it can be reached, and how many connections there are.
+    /// Its addresses, and the number of connections.
     #[must_use]
     pub fn connections(&self) -> (Vec<String>, ConnectionCounts) {
         let count = self.crowd.count();
@@ -339,26 +339,26 @@ impl Running {
         (shown.into_iter().collect(), connections)
     }
 
-    /// How the programs beside it are.
+    /// The state of the programs beside it.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramStatus> {
         self.programs.status()
     }
 
-    /// How the application is.
+    /// The state of the application.
     #[must_use]
     pub fn status(&self) -> Status {
         self.current.status()
     }
 
-    /// Has the log say what the application's processes are doing.
+    /// Writes to the log what each process of the application is doing.
     pub fn write_stacks(&self) {
         self.current.write_stacks();
     }
 }
 
-/// Waits until a gateway has ended, and ends the application then. When time is over, the application ends first:
-/// so it has an answer to all that it is on, which the gateway passes on. What is under way then is broken off.
+/// Waits for the end of a gateway, then ends the application. When time is over, the application ends first: it
+/// answers what it has, and the gateway passes these answers on before it breaks off the rest.
 fn finish(
     mut gateway: GatewayTask,
     application: Arc<Replaceable>,

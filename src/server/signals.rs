@@ -1,4 +1,4 @@
-//! The signals that a server obeys, and those that it does not let end it.
+//! The signals that a server obeys, and those that it ignores.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -11,21 +11,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::plan::gateway::Protocol;
 use crate::unix;
 
-/// What a signal means.
+/// What a signal means to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Finish what is under way and leave.
+pub enum SignalMeaning {
+    /// Finish running requests, then end.
     Stop,
-    /// The same, from somebody at a terminal, who may be more urgent the second time.
+    /// The same from a terminal; a second one ends the server at once.
     Interrupt,
-    /// Read everything anew.
+    /// Reload.
     Reload,
-    /// Say what the application is doing.
+    /// Log what the application is doing.
     Stacks,
 }
 
-impl Told {
-    /// What tells another process the same.
+impl SignalMeaning {
+    /// The signal that means the same to another process.
     #[must_use]
     pub fn signal(self) -> rustix::process::Signal {
         use rustix::process::Signal;
@@ -38,28 +38,28 @@ impl Told {
     }
 }
 
-/// The signals, received rather than ending the process.
+/// Receives signals that would otherwise end the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    /// What process managers of the FastCGI specification's time send. It has no meaning for HTTP.
+    /// SIGUSR1, which process managers send to end a FastCGI program. It has no meaning for HTTP.
     retire: Signal,
-    /// What is served.
+    /// The protocol that is served.
     protocol: Protocol,
-    /// It was said that `retire` is ignored.
+    /// Whether the log has told that `retire` is ignored.
     said: bool,
     interrupt: Signal,
     hang_up: Signal,
     quit: Signal,
-    /// Whether there was a terminal at the start.
+    /// Whether standard error was a terminal at the start.
     terminal: bool,
 }
 
 impl Signals {
-    /// From here on, signals are received.
+    /// Begins to receive signals.
     ///
     /// # Errors
-    /// The system does not let us.
+    /// The system refuses.
     pub fn receive(protocol: Protocol) -> anyhow::Result<Self> {
         let of = |kind| signal(kind).context("cannot receive signals");
         ignore_others()?;
@@ -75,18 +75,18 @@ impl Signals {
         })
     }
 
-    /// Another protocol is served from now on.
+    /// Sets the protocol that is served.
     pub fn serve(&mut self, protocol: Protocol) {
         self.protocol = protocol;
     }
 
-    /// Waits for one. Nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Told {
+    /// Waits for a signal. Cancel-safe.
+    pub async fn next(&mut self) -> SignalMeaning {
         loop {
             return tokio::select! {
-                _ = self.terminate.recv() => Told::Stop,
+                _ = self.terminate.recv() => SignalMeaning::Stop,
                 _ = self.retire.recv() => match self.protocol {
-                    Protocol::FastCgi => Told::Stop,
+                    Protocol::FastCgi => SignalMeaning::Stop,
                     Protocol::Http => {
                         if !std::mem::replace(&mut self.said, true) {
                             say_meaningless("SIGUSR1");
@@ -94,18 +94,18 @@ impl Signals {
                         continue;
                     }
                 },
-                _ = self.interrupt.recv() => Told::Interrupt,
+                _ = self.interrupt.recv() => SignalMeaning::Interrupt,
                 _ = self.hang_up.recv() => match self.terminal && is_gone(std::io::stderr().as_fd()) {
-                    true => Told::Stop,
-                    false => Told::Reload,
+                    true => SignalMeaning::Stop,
+                    false => SignalMeaning::Reload,
                 },
-                _ = self.quit.recv() => Told::Stacks,
+                _ = self.quit.recv() => SignalMeaning::Stacks,
             };
         }
     }
 }
 
-/// Signals that have no meaning here, and upon which the system ends a process that does not receive them.
+/// Signals without a meaning here, whose default action ends a process.
 const MEANINGLESS: &[(Number, &str)] = &[
     (Number::USR2, "SIGUSR2"),
     (Number::ALARM, "SIGALRM"),
@@ -118,8 +118,8 @@ const MEANINGLESS: &[(Number, &str)] = &[
     (Number::STKFLT, "SIGSTKFLT"),
 ];
 
-/// Has signals without a meaning end nothing. They are received rather than ignored: programs that we start would
-/// inherit that, and with those that were ignored before us it is left so.
+/// Receives the signals without a meaning and does nothing. They are not set to be ignored, because child processes
+/// would inherit that; signals that were ignored before stay ignored.
 fn ignore_others() -> anyhow::Result<()> {
     let named = MEANINGLESS
         .iter()
@@ -140,11 +140,11 @@ fn say_meaningless(name: &str) {
     crate::log!("{name} has no meaning here: it is ignored from now on");
 }
 
-/// Has a file that has reached the largest size that it may have (setrlimit(2)) be one that cannot be written, rather than
-/// the end of this process. To be called within a tokio runtime.
+/// Has a write beyond the largest file size (setrlimit(2)) fail, rather than SIGXFSZ end the process. To be called
+/// within a tokio runtime.
 ///
 /// # Errors
-/// The system does not let us.
+/// The system refuses.
 pub fn outlive_full_files() -> anyhow::Result<()> {
     receive_unless_ignored(Number::XFSZ.as_raw())?;
     Ok(())
@@ -158,7 +158,8 @@ fn receive_unless_ignored(number: i32) -> anyhow::Result<Option<Signal>> {
     Ok(Some(stream))
 }
 
-/// Whether a terminal was closed: SIGHUP has its first meaning then, and nobody is left who could end us.
+/// Whether the terminal was closed: then SIGHUP has its original meaning, and no user is left who could stop the
+/// server.
 fn is_gone(terminal: BorrowedFd<'_>) -> bool {
     matches!(tcgetattr(terminal), Err(Errno::IO))
 }

@@ -1,0 +1,63 @@
+//! The clients of the control socket that wait for the result of a reload, or for the end of the server.
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::supervisor::control::order::Answer;
+
+/// Where a waiting client gets its answer.
+type Reply = oneshot::Sender<Answer>;
+
+/// The clients that wait. A client that has gone away meanwhile is skipped.
+#[derive(Debug, Default)]
+pub struct WaitingClients {
+    /// For the reload that is running.
+    current: Vec<Reply>,
+    /// For the next reload: the running one may have read the files before these clients asked.
+    next: Vec<Reply>,
+    /// For the end of this process, which each client sees when its connection is closed.
+    end: Vec<Reply>,
+}
+
+impl WaitingClients {
+    /// Adds a client that waits for a reload which has not begun yet.
+    pub fn wait_for_reload(&mut self, reply: Reply) {
+        self.next.push(reply);
+    }
+
+    /// Adds a client that waits for the end of this process.
+    pub fn wait_for_end(&mut self, reply: Reply) {
+        self.end.push(reply);
+    }
+
+    /// A reload begins: it answers all that asked until now.
+    pub fn begin(&mut self) {
+        self.current.append(&mut self.next);
+    }
+
+    /// Answers the clients that wait for the running reload: it succeeded, or it failed for this reason.
+    pub fn answer(&mut self, failure: Option<&str>) {
+        for reply in self.current.drain(..) {
+            let _ = reply.send(match failure {
+                None => Answer::Done(json!({})),
+                Some(text) => {
+                    // The client adds this word itself.
+                    let text = text.strip_prefix("error: ").unwrap_or(text);
+                    Answer::Refused(text.trim_end().to_owned())
+                }
+            });
+        }
+    }
+
+    /// Refuses all reloads that clients wait for.
+    pub fn refuse(&mut self, why: &str) {
+        for reply in self.current.drain(..).chain(self.next.drain(..)) {
+            let _ = reply.send(Answer::Refused(why.to_owned()));
+        }
+    }
+
+    /// Closes the connections of the clients that wait for the end.
+    pub fn end(&mut self) {
+        self.end.clear();
+    }
+}
