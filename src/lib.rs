@@ -32,8 +32,8 @@
 //! | [`line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `here` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `faults` `log` `children` `descriptor_limit` `unix` | |
-//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
-//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `faults` `log` `own_file` `children` `descriptor_limit` `unix` | |
+//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `faults` `log` `own_file` `children` `descriptor_limit` `unix` `unix_socket` | |
 //! | [`protocol`] | bytes ↔ types, both directions; pure | `interface` | |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `tide` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `here` | `dotenvy` `ini` |
@@ -46,6 +46,7 @@
 //! | [`children`] | child processes and how they end | `unix` | |
 //! | [`descriptor_limit`] | how many files may be open | | |
 //! | [`here`] | the current folder, by the name that it was entered with | | |
+//! | [`unix_socket`] | Unix sockets by path | | |
 //! | [`unix`] | system calls: the only file with `unsafe` code | | `memmap2` |
 //!
 //! The modules, in reading order:
@@ -85,6 +86,8 @@ pub mod faults;
 pub mod log;
 
 pub mod unix;
+
+pub mod unix_socket;
 
 pub mod tide;
 

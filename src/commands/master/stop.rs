@@ -45,9 +45,7 @@ fn stop(master: &NamedMaster) -> Result<ExitCode, Failure> {
             return Err(anyhow!("the master's answer makes no sense").into());
         }
     }
-    let gone = client
-        .peer()
-        .is_none_or(|process| process.wait(LAST_MOMENTS));
+    let gone = client.peer.is_none_or(|process| process.wait(LAST_MOMENTS));
     match gone {
         true => Ok(print(&format!("{} has ended\n", master.shown()))),
         false => Err(anyhow!("`{}` does not end", master.shown()).into()),

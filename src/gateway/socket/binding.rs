@@ -15,6 +15,7 @@ use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use crate::gateway::socket::activation;
 use crate::gateway::socket::url::{Descriptor, Host, Passed, SocketUrl};
 use crate::own_file::OwnFile;
+use crate::unix_socket::{is_served, stream_socket};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -148,18 +149,6 @@ fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-#[cfg(not(target_vendor = "apple"))]
-fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
-    net::socket_with(family, SocketType::STREAM, net::SocketFlags::CLOEXEC, None)
-}
-
-#[cfg(target_vendor = "apple")]
-fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
-    let socket = net::socket(family, SocketType::STREAM, None)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    Ok(socket)
-}
-
 /// The file of a socket which another process of ours has made, and that is ours from now on; `None` if there is no such
 /// file any more.
 pub fn taken_over(path: &Path) -> Option<OwnFile> {
@@ -193,18 +182,6 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
     let file = OwnFile::at(path)?;
     net::listen(&socket, BACKLOG)?;
     Ok((socket, file))
-}
-
-/// Whether somebody listens on a socket file. What cannot be told counts as somebody: a full queue and a socket of
-/// another kind are as alive as one that takes the connection. Does not wait.
-fn is_served(path: &Path) -> bool {
-    let connect = || {
-        let address = net::SocketAddrUnix::new(path)?;
-        let socket = stream_socket(AddressFamily::UNIX)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        net::connect(&socket, &address)
-    };
-    !matches!(connect(), Err(Errno::CONNREFUSED | Errno::NOENT))
 }
 
 /// Whether one of these sockets listens at a path where there is no file any more: nobody finds it there.

@@ -1,4 +1,4 @@
-//! The other end of the control socket: gives a master orders, and knows for certain which process it is.
+//! The client's side of the control socket: it gives a master orders, and knows for certain which process the master is.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,13 +8,11 @@ use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 use rustix::net;
 
-use super::address::{Haste, SILENCE, connect, is_socket};
-use super::order::{Answer, HEARTBEAT, Order, decode};
+use super::connect::{connect, is_socket};
+use super::order::{Answer, Order, decode};
 use super::peer::PeerProcess;
 use crate::supervisor::trust::Trust;
 use crate::unix::{MOST_DESCRIPTORS, receive_descriptors};
-
-const _: () = assert!(SILENCE.as_secs() > 2 * HEARTBEAT.as_secs());
 
 /// The longest answer, in bytes: thousands of workers with many threads each.
 const LONGEST_ANSWER: usize = 64 << 20;
@@ -23,52 +21,47 @@ const LONGEST_ANSWER: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Client {
     socket: OwnedFd,
-    peer: Option<PeerProcess>,
+    /// The master's process, certain once it has answered; `None` if it is not visible from here (another container).
+    pub peer: Option<PeerProcess>,
 }
 
 impl Client {
-    /// Connects to the master that listens at a path; `None` if there is none: no such file, or nobody
-    /// listens. At most waits for some seconds.
+    /// Connects to the master that listens at a path; `None` if no process does. Waits for some seconds at most.
     ///
     /// # Errors
-    /// There is one, but it does not answer, or may not be spoken to; it, or its socket, is that of a user who is not
-    /// believed.
+    /// The master does not accept connections, or not ours; it, or its socket, belongs to a user who is not trusted.
     pub fn connect(path: &Path, trust: Trust) -> anyhow::Result<Option<Self>> {
-        let context = || format!("cannot connect to the control socket `{}`", path.display());
-        if !is_socket(path, trust).with_context(context)? {
-            return Ok(None);
-        }
-        let socket = match connect(path, Haste::Waits) {
-            Ok(socket) => socket,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED) => return Ok(None),
-            // No room in its queue: it has not accepted anybody for a while.
-            Err(Errno::AGAIN) => return Err(hangs()).with_context(context),
-            Err(Errno::ACCESS) => {
-                return Err(anyhow!("it belongs to another user")).with_context(context);
+        let connect = || {
+            if !is_socket(path, trust)? {
+                return Ok(None);
             }
-            Err(Errno::NAMETOOLONG) => {
-                return Err(anyhow!("the name is too long for a socket")).with_context(context);
-            }
-            Err(Errno::PROTOTYPE) => {
-                return Err(anyhow!("it is a socket of another kind")).with_context(context);
-            }
-            Err(error) => return Err(error).with_context(context),
+            let socket = match connect(path, true) {
+                Ok(socket) => socket,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::CONNREFUSED) => return Ok(None),
+                // The queue is full: the master has not accepted connections for a while.
+                Err(Errno::AGAIN) => return Err(silent()),
+                Err(Errno::ACCESS) => bail!("it belongs to another user"),
+                Err(Errno::NAMETOOLONG) => bail!("the name is too long for a socket"),
+                Err(Errno::PROTOTYPE) => bail!("it is a socket of another kind"),
+                Err(error) => return Err(error.into()),
+            };
+            let peer = PeerProcess::of(&socket, trust)?;
+            Ok(Some(Self { socket, peer }))
         };
-        let peer = PeerProcess::of(&socket, trust).with_context(context)?;
-        Ok(Some(Self { socket, peer }))
+        connect()
+            .with_context(|| format!("cannot connect to the control socket `{}`", path.display()))
     }
 
-    /// Gives an order and waits for its answer. `None` if the connection was closed instead, as it is when the
-    /// process ends.
+    /// Gives an order and waits for its answer; `None` if the connection is closed instead, as when the master ends.
     ///
     /// # Errors
-    /// The master is silent for some seconds, or talks nonsense.
+    /// The master is silent for some seconds, or its answer is malformed.
     pub fn ask(&mut self, order: Order) -> anyhow::Result<Option<Answer>> {
         self.ask_patiently(order, || Ok(()))
     }
 
-    /// The same for somebody who does something while there is no answer yet, and perhaps gives up: each
-    /// time that the master says that it is still there, and when there was a signal.
+    /// Like [`Client::ask`], and calls `meanwhile`, which can give up, each time that the master reports that it still
+    /// works on the order, and after a signal.
     ///
     /// # Errors
     /// As [`Client::ask`], or those of `meanwhile`.
@@ -86,12 +79,12 @@ impl Client {
         loop {
             let (count, received) = match receive_descriptors(self.socket.as_fd(), &mut buffer) {
                 Ok(received) => received,
-                // Where the time that a call takes is bounded, signals end it (signal(7)).
+                // A signal ends a call whose time is bounded (signal(7)).
                 Err(error) if error.kind() == ErrorKind::Interrupted => {
                     meanwhile()?;
                     continue;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(hangs()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(silent()),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error).context("cannot hear the master"),
             };
@@ -100,7 +93,7 @@ impl Client {
             }
             descriptors.extend(received);
             text.extend_from_slice(&buffer[..count]);
-            // Empty lines say that it is still there.
+            // An empty line means that the master still works on the order.
             let blank = text.iter().take_while(|byte| **byte == b'\n').count();
             if blank > 0 {
                 meanwhile()?;
@@ -115,34 +108,21 @@ impl Client {
         }
     }
 
-    /// Gives an order and does not wait for its answer; `false` if nobody is there to hear it.
+    /// Gives an order without waiting for its answer; `false` if the master has ended.
     ///
     /// # Errors
-    /// The master does not listen for some seconds.
+    /// The master does not read for some seconds.
     pub fn tell(&mut self, order: Order) -> anyhow::Result<bool> {
         let line = order.line();
-        // So short a line is written whole or not at all.
+        // A line as short as this is sent whole or not at all.
         match net::send(&self.socket, line.as_bytes(), net::SendFlags::NOSIGNAL) {
             Ok(_) => Ok(true),
             Err(Errno::PIPE | Errno::CONNRESET) => Ok(false),
             Err(error) => Err(error).context("cannot speak with the master"),
         }
     }
-
-    /// The master's process. To be believed once it has answered; `None` if it is not visible from here (another
-    /// container).
-    #[must_use]
-    pub fn peer(&self) -> Option<&PeerProcess> {
-        self.peer.as_ref()
-    }
-
-    /// The same, to be kept beyond the connection.
-    #[must_use]
-    pub fn take_peer(&mut self) -> Option<PeerProcess> {
-        self.peer.take()
-    }
 }
 
-fn hangs() -> anyhow::Error {
+fn silent() -> anyhow::Error {
     anyhow!("the master does not answer; it may be stopped or overloaded")
 }

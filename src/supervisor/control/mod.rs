@@ -1,13 +1,12 @@
-//! The control socket: where a master takes orders.
+//! The control socket: a master takes orders there.
 //!
-//! An order is a JSON object on a line, `{"order": "status"}`, and so is its answer, after which the connection
-//! is closed. An answer that takes its time is preceded by an empty line a second, so that whoever waits can tell
-//! a master that works from one that hangs. The sockets of a handover travel with the first byte of the
-//! answer (`SCM_RIGHTS`).
+//! An order is a JSON object on a line, `{"order": "status"}`, and so is its answer, after which the connection is closed.
+//! While an order is worked on, the client gets an empty line every second, so that it can tell a busy master from one that
+//! hangs. The sockets of a handover travel with the first byte of the answer (`SCM_RIGHTS`).
 //!
-//! Only root and the user that the master runs as may give orders, which the system itself vouches for
-//! (`SO_PEERCRED`); the file's permissions say the same. A client that says nothing is dropped after a while, and
-//! sooner if others want its place.
+//! Only root and the user that the master runs as may give orders, for which the system vouches (`SO_PEERCRED`); the
+//! permissions of the file say the same. A client that sends no order is dropped after a while, and sooner if another
+//! client needs its place.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,65 +21,66 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketType};
+use rustix::net::{self, AddressFamily};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::address::Address;
+use self::connect::is_listening;
 use self::order::{Answer, HEARTBEAT, Order, encode};
 use super::trust::Trust;
 use crate::faults::spawn_vital;
 use crate::own_file::{OwnFile, make_beside};
 use crate::unix;
+use crate::unix_socket::{UnixAddress, is_served, stream_socket};
 
-mod address;
 pub mod client;
+mod connect;
 pub mod order;
 pub mod peer;
 
 /// The longest order, in bytes.
-pub(crate) const LONGEST_ORDER: u64 = 4096;
+pub(super) const LONGEST_ORDER: u64 = 4096;
 
-/// How long a client may take to say what it wants, and to read the answer.
+/// How long a client may take to send its order, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many clients there may be at a time.
+/// The number of clients at a time.
 const MOST_CLIENTS: usize = 64;
 
-/// How many of them may wait for something that takes its time: the others are for those who ask how things are.
+/// The number of clients that may wait for a reload or a handover. The rest is for orders that are answered at once.
 const MOST_WAITING: usize = 48;
 
-/// How long to wait when the system has no descriptor or memory for another client.
+/// The pause when the system has no descriptor or memory for another client.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An order that somebody has given.
+/// An order of a client.
 #[derive(Debug)]
 pub struct ReceivedOrder {
     /// What is to be done.
     pub order: Order,
-    /// To be answered when it is done. Dropped unanswered, the connection is closed; so is that of somebody
-    /// who waits for the end of a process when the process ends.
+    /// Takes the answer. Dropped without one, it closes the connection; so does the end of the process, which a client
+    /// may wait for.
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// Whose place a control socket takes.
+/// What a control socket may replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindMode {
-    /// Nobody's: it is an error if a master listens there.
+    /// No socket at which a process listens.
     Free,
-    /// That of the master that we succeed.
+    /// The socket of the master whose place this one takes.
     Succession,
 }
 
-/// The control socket of this process. Dropping it stops listening, and removes the file if no successor has put
-/// its own there.
+/// The control socket of this process. Dropped, it stops listening, and removes the file unless a successor has put its
+/// own there.
 #[derive(Debug)]
 pub struct Control {
     orders: mpsc::Receiver<ReceivedOrder>,
-    // Before the socket is closed, so that the file is still known for ours.
+    // Dropped before the socket is closed, so that the file is still known to be ours.
     file: OwnFile,
     _server: AbortOnDropHandle<()>,
 }
@@ -94,85 +94,82 @@ pub fn beside(pid_file: &Path) -> PathBuf {
 }
 
 /// The pid file that a control socket belongs to, if its name says so.
-pub(crate) fn belongs_to(socket: &Path) -> Option<PathBuf> {
+pub(super) fn belongs_to(socket: &Path) -> Option<PathBuf> {
     let is_beside = socket.extension().is_some_and(|ending| ending == "socket");
     is_beside.then(|| socket.with_extension(""))
 }
 
 impl Control {
-    /// Listens at a path. What is there is replaced in one step: nobody ever finds nothing there, or a socket
-    /// that is not ready. Must be called within a tokio runtime.
+    /// Listens at a path. A socket there is replaced in one step, so that a client always finds one that is ready. Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
-    /// A master listens there already, there is something else than a socket, or none can be made.
-    pub fn open(path: &Path, place: BindMode) -> anyhow::Result<Self> {
+    /// A master listens there already, there is another kind of file, or no socket can be made.
+    pub fn open(path: &Path, mode: BindMode) -> anyhow::Result<Self> {
         let context = || format!("cannot make the control socket `{}`", path.display());
-        let (listener, file) = bind(path, place).with_context(context)?;
+        let (listener, file) = bind(path, mode).with_context(context)?;
         listener.set_nonblocking(true).with_context(context)?;
         let listener = UnixListener::from_std(listener).with_context(context)?;
-        let (asked, orders) = mpsc::channel(MOST_CLIENTS);
+        let (received, orders) = mpsc::channel(MOST_CLIENTS);
+        let server = spawn_vital("the control socket", serve(listener, received));
         Ok(Self {
             orders,
             file,
-            _server: AbortOnDropHandle::new(spawn_vital(
-                "the control socket",
-                serve(listener, asked),
-            )),
+            _server: AbortOnDropHandle::new(server),
         })
     }
 
     /// The next order. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> ReceivedOrder {
         match self.orders.recv().await {
-            Some(asked) => asked,
-            // The server ends with us only.
+            Some(order) => order,
+            // The server does not end before this is dropped.
             None => std::future::pending().await,
         }
     }
 
-    /// Whether a successor has put its own socket in the place of ours.
+    /// Whether a successor has replaced the socket with its own.
     #[must_use]
     pub fn has_successor(&self) -> bool {
-        !self.file.is_there() && address::is_listening(self.path(), Trust::own())
+        !self.file.is_there() && is_listening(self.path(), Trust::own())
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Whether somebody has removed the file, or put one in its place on which no master listens.
-    pub(crate) fn is_lost(&self) -> bool {
-        !self.file.is_there() && !address::is_listening(self.path(), Trust::own())
+    /// Whether the file was removed, or replaced with one at which no master listens.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.file.is_there() && !is_listening(self.path(), Trust::own())
     }
 
-    /// Leaves the file where it is, in the end.
-    pub(crate) fn leave(&mut self) {
+    /// Leaves the file in its place when this is dropped.
+    pub(super) fn leave(&mut self) {
         self.file.leave();
     }
 }
 
-/// Makes the socket under another name and moves it into place.
-fn bind(path: &Path, place: BindMode) -> anyhow::Result<(StdUnixListener, OwnFile)> {
-    check_place(path, place)?;
-    let too_long = |error| match error {
+/// Makes the socket under another name and moves it to its path.
+fn bind(path: &Path, mode: BindMode) -> anyhow::Result<(StdUnixListener, OwnFile)> {
+    check_path(path, mode)?;
+    let explain = |error| match error {
         Errno::NAMETOOLONG => anyhow!("the name is too long for a socket"),
         Errno::NOENT | Errno::NOTDIR => anyhow!("there is no such folder"),
         error => error.into(),
     };
-    // Clients must be able to name the final one.
-    Address::of(path).map_err(too_long)?;
-    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    // Linux gives the file these permissions; elsewhere it is an error, and nobody can connect to what does not
-    // listen yet.
+    // Clients connect to the final name, which may be longer than the first one.
+    UnixAddress::of(path).map_err(explain)?;
+    let socket = stream_socket(AddressFamily::UNIX)?;
+    // On Linux the file gets these permissions. Elsewhere this is an error, and `limit_access` follows, before the socket
+    // listens.
     let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
     let made = make_beside(path, |beside| {
-        net::bind(&socket, &Address::of(beside)?.socket)?;
+        net::bind(&socket, &UnixAddress::of(beside)?.socket)?;
         limit_access(beside)
     });
     let ((), mut file) = made.map_err(|error| match Errno::from_io_error(&error) {
-        Some(error) => too_long(error),
+        Some(error) => explain(error),
         None => error.into(),
     })?;
     net::listen(&socket, 128)?;
@@ -187,7 +184,7 @@ fn limit_access(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets nobody else connect to a socket, and does not follow a link that somebody has put in its place.
+/// Keeps other users from connecting to a socket. A link in its place is not followed.
 #[cfg(not(target_os = "linux"))]
 fn limit_access(path: &Path) -> io::Result<()> {
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
@@ -195,87 +192,67 @@ fn limit_access(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::chmodat(rustix::fs::CWD, path, mode, flags)?)
 }
 
-/// Makes sure that nobody loses by our being there.
-fn check_place(path: &Path, place: BindMode) -> anyhow::Result<()> {
+/// Makes sure that a control socket may be put at a path.
+fn check_path(path: &Path, mode: BindMode) -> anyhow::Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             bail!("there is something else than a socket")
         }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    }
-    match place {
-        BindMode::Succession => Ok(()),
-        BindMode::Free if address::is_served(path) => {
+        Ok(_) if mode == BindMode::Free && is_served(path) => {
             bail!("another process listens there")
         }
-        BindMode::Free => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// A client that is being looked after.
+/// A connection.
 struct Visitor {
-    task: JoinHandle<()>,
-    /// It has said what it wants.
+    task: AbortOnDropHandle<()>,
+    /// Whether its order has arrived.
     has_spoken: Arc<AtomicBool>,
 }
 
 /// Accepts clients, for ever.
-async fn serve(listener: UnixListener, asked: mpsc::Sender<ReceivedOrder>) {
-    let mut visitors = Visitors::default();
+async fn serve(listener: UnixListener, received: mpsc::Sender<ReceivedOrder>) {
+    let mut visitors = VecDeque::new();
     let waiting = Arc::new(Semaphore::new(MOST_WAITING));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        if !is_authorised(&stream) || !visitors.make_room() {
+        if !is_authorised(&stream) || !make_room(&mut visitors) {
             continue;
         }
         let has_spoken = Arc::new(AtomicBool::new(false));
         let visit = visit(
             stream,
-            asked.clone(),
+            received.clone(),
             Arc::clone(&has_spoken),
             Arc::clone(&waiting),
         );
-        visitors.0.push_back(Visitor {
-            task: tokio::spawn(async move {
-                // Whoever goes away, or is too slow, has itself to blame.
+        visitors.push_back(Visitor {
+            task: AbortOnDropHandle::new(tokio::spawn(async move {
+                // An error concerns that client only.
                 let _ = visit.await;
-            }),
+            })),
             has_spoken,
         });
     }
 }
 
-/// The clients that are being looked after, oldest first.
-#[derive(Default)]
-struct Visitors(VecDeque<Visitor>);
-
-impl Visitors {
-    /// Makes room for another, at the cost of the one that has been silent for longest.
-    fn make_room(&mut self) -> bool {
-        self.0.retain(|visitor| !visitor.task.is_finished());
-        if self.0.len() < MOST_CLIENTS {
-            return true;
-        }
-        let silent = |visitor: &Visitor| !visitor.has_spoken.load(Ordering::Relaxed);
-        match self.0.iter().position(silent) {
-            Some(place) => {
-                self.0.remove(place);
-                true
-            }
-            None => false,
-        }
+/// Makes room for another visitor, if necessary by dropping the one that has been silent for longest. Returns whether there
+/// is room.
+fn make_room(visitors: &mut VecDeque<Visitor>) -> bool {
+    visitors.retain(|visitor| !visitor.task.is_finished());
+    if visitors.len() < MOST_CLIENTS {
+        return true;
     }
-}
-
-impl Drop for Visitor {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    let silent = |visitor: &Visitor| !visitor.has_spoken.load(Ordering::Relaxed);
+    let longest = visitors.iter().position(silent);
+    longest.and_then(|place| visitors.remove(place)).is_some()
 }
 
 /// Whether the process at the other end may give orders.
@@ -286,19 +263,19 @@ fn is_authorised(stream: &UnixStream) -> bool {
         .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
 }
 
-/// Looks after one client.
+/// Serves one client.
 async fn visit(
     stream: UnixStream,
-    asked: mpsc::Sender<ReceivedOrder>,
+    received: mpsc::Sender<ReceivedOrder>,
     has_spoken: Arc<AtomicBool>,
     waiting: Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     let mut bounded = (&mut stream).take(LONGEST_ORDER);
-    tokio::time::timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await??;
+    timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await??;
     if line.last() != Some(&b'\n') {
-        // It has gone away, or would never end.
+        // The client has gone, or its order is too long.
         return Ok(());
     }
     has_spoken.store(true, Ordering::Relaxed);
@@ -307,23 +284,27 @@ async fn visit(
         Ok(order) => order,
         Err(reason) => return reply(&mut stream, Answer::Refused(reason)).await,
     };
-    // Nobody has to wait to have it stop.
+    // An order to stop is obeyed even while the client does not wait.
     let waits = matches!(order, Order::Reload | Order::Handover);
-    let Ok(_place) = waits.then(|| waiting.try_acquire()).transpose() else {
+    let Ok(_permit) = waits.then(|| waiting.try_acquire()).transpose() else {
         let reason = "too many others wait for an answer: try again".to_owned();
         return reply(&mut stream, Answer::Refused(reason)).await;
     };
-    obey(&mut stream, order, &asked).await
+    obey(&mut stream, order, &received).await
 }
 
-/// Has an order obeyed, and answers it.
-pub(crate) async fn obey(
+/// Passes an order on, and answers it, with an empty line every second until then.
+pub(super) async fn obey(
     stream: &mut UnixStream,
     order: Order,
-    asked: &mpsc::Sender<ReceivedOrder>,
+    received: &mpsc::Sender<ReceivedOrder>,
 ) -> io::Result<()> {
     let (answer, mut answered) = oneshot::channel();
-    if asked.send(ReceivedOrder { order, answer }).await.is_err() {
+    if received
+        .send(ReceivedOrder { order, answer })
+        .await
+        .is_err()
+    {
         return Ok(());
     }
     loop {
@@ -333,7 +314,7 @@ pub(crate) async fn obey(
                 Err(_) => Ok(()),
             },
             () = tokio::time::sleep(HEARTBEAT) => {
-                tokio::time::timeout(PATIENCE, stream.write_all(b"\n")).await??;
+                timeout(PATIENCE, stream.write_all(b"\n")).await??;
             }
         }
     }
@@ -341,12 +322,8 @@ pub(crate) async fn obey(
 
 /// Writes an answer.
 async fn reply(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
-    let (json, sockets) = encode(answer);
-    let descriptors: Vec<BorrowedFd<'_>> = sockets
-        .iter()
-        .flat_map(|handed| handed.descriptors.iter().map(AsFd::as_fd))
-        .collect();
-    let text = format!("{json}\n");
+    let (text, sockets) = encode(answer);
+    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
     let written = async {
         let mut rest = text.as_bytes();
         if !descriptors.is_empty() {
@@ -359,5 +336,5 @@ async fn reply(stream: &mut UnixStream, answer: Answer) -> io::Result<()> {
         }
         stream.write_all(rest).await
     };
-    tokio::time::timeout(PATIENCE, written).await?
+    timeout(PATIENCE, written).await?
 }

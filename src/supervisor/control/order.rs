@@ -1,28 +1,28 @@
-//! What is said on the control socket: orders, and what they are answered.
+//! The messages on the control socket: orders and their answers.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::supervisor::notify::Manager;
 use crate::unix::MOST_DESCRIPTORS;
 
-/// How often a client that waits gets an empty line, which says that its order is still worked on.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The interval of the empty lines that tell a client that its order is still worked on.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What a master can be told.
+/// An order to a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Say how things are.
+    /// Report the status.
     Status,
-    /// End gracefully. Not answered but by the end of the connection, when the process ends.
+    /// End gracefully. The answer is the end of the connection, when the process ends.
     Stop,
-    /// Read everything anew; answered when that has gone well or not.
+    /// Reread the configuration and reload the application; answered when that has succeeded or failed.
     Reload,
-    /// Hand over the listening sockets to a successor. A master that is ending already does not answer but by its
-    /// end.
+    /// Hand over the listening sockets to a successor. From a master that is ending already, the answer is the end of the
+    /// connection.
     Handover,
 }
 
@@ -40,7 +40,7 @@ impl Order {
         }
     }
 
-    /// As a line, with its end.
+    /// The order as a line.
     pub(crate) fn line(self) -> String {
         format!("{}\n", json!({ "order": self.name() }))
     }
@@ -59,57 +59,58 @@ impl Order {
 /// A listening socket that is handed over.
 #[derive(Debug)]
 pub struct HandedSocket {
-    /// Its socket URL, as it was configured.
+    /// Its socket URL, as configured.
     pub url: String,
-    /// Its descriptors: a host may have several addresses.
+    /// Its descriptors: a host can have several addresses.
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// All that a successor is given.
+/// What a successor gets.
 #[derive(Debug, Default)]
 pub struct Handover {
-    /// The listening sockets. They are duplicates, so that the master goes on accepting on its own until it is told to
-    /// retire.
+    /// Duplicates of the listening sockets: the master goes on accepting connections until it is told to retire.
     pub sockets: Vec<HandedSocket>,
-    /// The service manager that the master speaks with.
+    /// The master's service manager.
     pub manager: Option<Manager>,
 }
 
-/// What an order is answered.
+/// The answer to an order.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is done; what there is to say about it.
+    /// The order was carried out, with this result.
     Done(Json),
-    /// It cannot be done, or has failed; why.
+    /// The order cannot be carried out, or has failed, for this reason.
     Refused(String),
-    /// That of a handover.
+    /// The answer to [`Order::Handover`].
     Sockets(Handover),
 }
 
-/// An answer as JSON, and the sockets that go with it.
-pub(crate) fn encode(answer: Answer) -> (Json, Vec<HandedSocket>) {
-    match answer {
+/// An answer as a line, and the descriptors to send with it.
+pub(crate) fn encode(answer: Answer) -> (String, Vec<OwnedFd>) {
+    let refused = |reason: String| json!({ "refused": reason });
+    let (json, descriptors) = match answer {
         Answer::Done(done) => (json!({ "done": done }), Vec::new()),
-        Answer::Refused(reason) => (json!({ "refused": reason }), Vec::new()),
+        Answer::Refused(reason) => (refused(reason), Vec::new()),
         Answer::Sockets(Handover { sockets, manager }) => {
-            let count: usize = sockets.iter().map(|one| one.descriptors.len()).sum();
-            if count > MOST_DESCRIPTORS {
-                let reason = format!("{count} sockets are more than can be handed over");
-                return (json!({ "refused": reason }), Vec::new());
-            }
-            let one = |one: &HandedSocket| {
-                let mut object = Map::new();
-                object.insert("url".to_owned(), json!(one.url));
-                object.insert("descriptors".to_owned(), json!(one.descriptors.len()));
-                Json::Object(object)
-            };
+            let one = |one: &HandedSocket| json!({ "url": one.url, "descriptors": one.descriptors.len() });
             let list: Vec<Json> = sockets.iter().map(one).collect();
-            (json!({ "sockets": list, "manager": manager }), sockets)
+            let descriptors = sockets.into_iter().flat_map(|one| one.descriptors);
+            let descriptors: Vec<OwnedFd> = descriptors.collect();
+            match descriptors.len() {
+                ..=MOST_DESCRIPTORS => {
+                    (json!({ "sockets": list, "manager": manager }), descriptors)
+                }
+                count => (
+                    refused(format!("{count} sockets are more than can be handed over")),
+                    Vec::new(),
+                ),
+            }
         }
-    }
+    };
+    (format!("{json}\n"), descriptors)
 }
 
-/// What was written by [`encode`], put together again with the descriptors that came with it.
+/// Reads what [`encode`] wrote, and the descriptors that came with it.
 pub(crate) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<Answer> {
     let mut json: Json = serde_json::from_slice(line).context("the master's answer is no JSON")?;
     if let Some(reason) = json["refused"].as_str() {
@@ -129,7 +130,7 @@ pub(crate) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<A
             }
             sockets.push(handed);
         }
-        // One of an earlier version does not say it.
+        // A master of an earlier version does not send it.
         let manager = serde_json::from_value(json["manager"].take()).unwrap_or_default();
         return Ok(Answer::Sockets(Handover { sockets, manager }));
     }
@@ -152,7 +153,7 @@ mod tests {
         (0..count).map(|_| device()).collect()
     }
 
-    /// Bytes, and what begins as if it made sense.
+    /// Any bytes, and the beginnings of proper lines.
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let text = r#"\{"(order|done|refused|sockets|manager)": ?([\[\]{}",:0-9a-z -]{0,60}|"(status|stop)"\}|\[\{"url":"a","descriptors":[0-9]{1,30}\}\]\})"#;
         prop_oneof![
@@ -163,14 +164,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_somebody_says_is_an_order_or_none(line in line()) {
+        fn any_line_is_an_order_or_refused(line in line()) {
             if let Ok(order) = Order::parse(&line) {
                 prop_assert_eq!(Order::parse(order.line().as_bytes()), Ok(order));
             }
         }
 
         #[test]
-        fn whatever_a_master_says_is_an_answer_or_none(line in line(), count in 0_usize..4) {
+        fn any_line_is_an_answer_or_an_error(line in line(), count in 0_usize..4) {
             if let Ok(Answer::Sockets(handover)) = decode(&line, descriptors(count)) {
                 let got = handover.sockets.iter().map(|one| one.descriptors.len()).sum::<usize>();
                 prop_assert!(got <= count);
@@ -186,10 +187,9 @@ mod tests {
                 descriptors: descriptors(*count),
             });
             let given = Handover { sockets: sockets.collect(), manager: None };
-            let (json, handed) = encode(Answer::Sockets(given));
-            let sent = handed.into_iter().flat_map(|one| one.descriptors).collect();
-            let Ok(Answer::Sockets(got)) = decode(json.to_string().as_bytes(), sent) else {
-                panic!("no sockets: {json}");
+            let (line, sent) = encode(Answer::Sockets(given));
+            let Ok(Answer::Sockets(got)) = decode(line.as_bytes(), sent) else {
+                panic!("no sockets: {line}");
             };
             let got = got.sockets.into_iter().map(|one| (one.url, one.descriptors.len()));
             prop_assert_eq!(got.collect::<Vec<_>>(), urls);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_without_end_is_no_order() {
+    fn deep_nesting_is_an_error() {
         let deep = "[".repeat(1 << 20);
         assert!(Order::parse(deep.as_bytes()).is_err());
         assert!(decode(deep.as_bytes(), Vec::new()).is_err());

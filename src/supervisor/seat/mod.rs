@@ -163,14 +163,14 @@ impl Claim {
         drop(stop);
         match answer.with_context(context)? {
             Some(Answer::Sockets(handover)) => {
-                predecessor.peer = predecessor.client.take_peer();
+                predecessor.peer = predecessor.client.peer.take();
                 Ok(Some(handover))
             }
             Some(Answer::Refused(reason)) => Err(anyhow!(reason)).with_context(context),
             Some(Answer::Done(_)) => Err(anyhow!("it sends no sockets")).with_context(context),
             None => {
                 // Its last connection is closed, and a moment later nothing is left of it.
-                if let Some(peer) = predecessor.client.peer() {
+                if let Some(peer) = &predecessor.client.peer {
                     let _ = peer.wait(LAST_MOMENTS);
                 }
                 self.predecessor = None;
@@ -362,7 +362,7 @@ impl Seat {
         // Whoever has made the socket is the peer of who connects to it.
         let client = Client::connect(control.path(), Trust::own());
         let client = client.ok().flatten()?;
-        client.peer().map(|peer| peer.pid().as_raw_nonzero().get())
+        client.peer.map(|peer| peer.pid().as_raw_nonzero().get())
     }
 }
 

@@ -307,12 +307,8 @@ impl Drop for Successor {
 
 /// Sends sockets. They fit the system's buffer, or are too many for it altogether.
 fn send(mut link: &StdUnixStream, handover: Handover) -> anyhow::Result<()> {
-    let (json, sockets) = encode(Answer::Sockets(handover));
-    let text = format!("{json}\n");
-    let descriptors: Vec<_> = sockets
-        .iter()
-        .flat_map(|handed| handed.descriptors.iter().map(AsFd::as_fd))
-        .collect();
+    let (text, descriptors) = encode(Answer::Sockets(handover));
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     link.set_nonblocking(true)?;
     let sent = unix::send_descriptors(link.as_fd(), text.as_bytes(), &descriptors)?;
     link.write_all(&text.as_bytes()[sent..])?;
