@@ -16,36 +16,36 @@ def application(environ, start_response):
 /// The file for [`HELLO`] as `hello.py` and another application.
 const FILE: &str = r#"#!/usr/bin/env -S runner runIni
 #
-# Run me: ./app.ini                 on a port of your choice: ./app.ini -p 8000
-# What would run, without running it: runner graph app.ini
+# Run it: ./app.ini                 on a port of your choice: ./app.ini -p 8000
+# See what it would run: runner graph app.ini
 
-# Also here: import:site:create_app()
+# Also found: import:site:create_app()
 app = commands.Alias(command=['serve', 'WSGI', 'import:hello.application'])
 
-# Any free port of this machine. For everybody, on port 8000: "tcp://*:8000"
+# Any free port, reachable from this machine only. From everywhere, on port 8000: "tcp://*:8000"
 url = "tcp://localhost:0"
 
 [runner.workers]
-# Processes: so many are kept ready, and so many run when there is much to do.
+# Worker processes: `min` are always ready, and up to `max` run under load.
 min = 1
 max = 4
-# Requests that a process answers at the same time. More than one only if the application is made for it.
+# Requests that one process handles at the same time. Use 1 unless the application is thread-safe.
 threads = 1
 "#;
 
 /// The file for a folder without an application.
 const DEMO: &str = r#"#!/usr/bin/env -S runner runIni
 #
-# Shows what comes in, since there is no WSGI application here yet. Put the name of yours into `app`, as in
+# Shows each request, since no WSGI application was found here. Put the name of yours into `app`:
 #
 #   app = commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])
 #
-# Run me: ./app.ini                 on a port of your choice: ./app.ini -p 8000
-# What would run, without running it: runner graph app.ini
+# Run it: ./app.ini                 on a port of your choice: ./app.ini -p 8000
+# See what it would run: runner graph app.ini
 
 app = commands.Alias(command=['serve', 'demo'])
 
-# Any free port of this machine. For everybody, on port 8000: "tcp://*:8000"
+# Any free port, reachable from this machine only. From everywhere, on port 8000: "tcp://*:8000"
 url = "tcp://localhost:0"
 "#;
 
@@ -115,7 +115,7 @@ fn what_is_served_is_the_likeliest() {
                 ("shop/wsgi.py", WSGI),
             ],
             "shop.wsgi.application",
-            &["Also here: import:app.app\n", "threads = 4\n"],
+            &["Also found: import:app.app\n", "threads = 4\n"],
         ),
         (
             &[
@@ -127,7 +127,7 @@ fn what_is_served_is_the_likeliest() {
                 ("wsgi.py", "# from app import app\n"),
             ],
             "app.app",
-            &["Also here: import:main.app\n", "Flask serves several"],
+            &["Also found: import:main.app\n", "Flask supports several"],
         ),
         (
             &[
@@ -216,4 +216,61 @@ fn the_first_line_works_here() {
         runs(program.env("PATH", "/usr/bin:/bin"), "app.ini"),
         "hello"
     );
+}
+
+/// Neither links in a circle nor files that are no Python keep the others from being found.
+#[test]
+fn files_that_cannot_be_read_are_skipped() {
+    let deep = format!("app = {}1{}\n", "(".repeat(5000), ")".repeat(5000));
+    let folder = Folder::new()
+        .file("app.py", "app = (\n")
+        .file("deep.py", deep)
+        .file("large.py", format!("{HELLO}#{}\n", " ".repeat(1 << 20)))
+        .file("wsgi.py/file.txt", "")
+        .file("zero.py", "app = '\0'\n")
+        .file("z.py", HELLO);
+    symlink("loop.py", folder.path("loop.py")).expect("a link");
+    symlink(".", folder.path("loop")).expect("a link");
+    let secret = folder.path("application.py");
+    fs::write(&secret, HELLO).expect("a file");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).expect("a mode");
+    let outcome = folder.runner(["init"]).run();
+    let first = "wrote `app.ini`, which serves `import:";
+    assert!(outcome.success().starts_with(first), "{outcome:#?}");
+    assert!(
+        outcome.stdout.contains("import:z.application"),
+        "{outcome:#?}"
+    );
+    let count = outcome.stdout.matches("import:").count();
+    assert!(count <= 2, "{outcome:#?}");
+}
+
+#[test]
+fn without_python_the_files_cannot_be_read() {
+    let folder = Folder::new()
+        .file("empty/file.txt", "")
+        .file("wsgi.py", HELLO);
+    let init = |place| folder.runner(["init", place]).env("PATH", "/nowhere").run();
+    init(".").is(
+        1,
+        "",
+        "error: there is no Python: neither a virtual environment nor `python3` on PATH\n \
+         = hint: install Python 3.8 or later, or set `runner.python` to where it is\n",
+    );
+    init("empty").success();
+}
+
+/// Nothing in the folder runs, not even what Python itself would import.
+#[test]
+fn nothing_in_the_folder_runs() {
+    let ran = "open('ran', 'w')\n";
+    let folder = Folder::new()
+        .file("wsgi.py", format!("{ran}{HELLO}"))
+        .file("ast.py", ran)
+        .file("sitecustomize.py", ran);
+    let init = folder.runner(["init", "."]);
+    init.env("PYTHONPATH", folder.path("").display().to_string())
+        .run()
+        .success();
+    assert!(!folder.path("ran").exists());
 }

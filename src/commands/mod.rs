@@ -12,6 +12,7 @@ pub mod json;
 pub mod look;
 pub mod master;
 pub mod run;
+pub mod text_table;
 
 /// The built-in names, in the order in which they are shown.
 pub static ENTRIES: &[Entry] = &[

@@ -1,11 +1,11 @@
 //! Which Python runs an application, and what it finds in `sys.argv`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::eval::Value;
 use crate::line::failure::Failure;
-use crate::line::scope::Scope;
+use crate::line::scope::{RunFile, Scope};
 use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::workers::python::executable;
@@ -31,6 +31,26 @@ pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
         Some(_) => scope.mistake(&named, missing.message, missing.hint),
         None => Failure::mistake(missing.message, missing.hint),
     })
+}
+
+/// A Python that can read the source files of a folder: the one that would run an application there, or the first one
+/// on `PATH`.
+///
+/// # Errors
+/// There is none.
+pub fn python_for_sources(scope: &Scope, folder: &Path) -> Result<PathBuf, Failure> {
+    let path = folder.join("app.ini");
+    let file = RunFile {
+        written: path.display().to_string(),
+        exact: path.clone().into(),
+        path,
+    };
+    let scope = Scope {
+        file: Some(file),
+        ..scope.clone()
+    };
+    python(&scope, &Origin::Property(PYTHON.into()))
+        .or_else(|missing| executable::named("python3", Path::new("/")).map_err(|_| missing))
 }
 
 /// `sys.argv` of a Python program: the file that is run, or the name of the object, then its arguments.

@@ -1,15 +1,14 @@
-//! `init [DIR]`: writes an executable INI file for the application that is in a folder.
+//! `init [DIR]`: writes an executable INI file for the application in a folder.
 
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
-use crate::commands::edit::discovery::{Found, Framework, look};
+use crate::commands::edit::find_applications::{Applications, Framework, find_applications};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::action;
 use crate::graph::report::print;
@@ -21,18 +20,20 @@ use crate::line::target::SCHEME;
 pub const ENTRY: Entry = Entry {
     name: "init",
     usage: "[DIR]",
-    summary: "Writes an executable INI file for the application that is in a folder",
+    summary: "Writes an executable INI file for the application in a folder",
     help: "\
-Asks nothing: the Python files in DIR (the current folder without it) and in its
-packages are read, not run, for `application`, `app` and `create_app`, and a
-Django project is found by its `manage.py`. The file is `app.ini`, with comments
-that say what to change; one that is there already stays as it is.",
+Writes `app.ini` into DIR, or into the current folder. An `app.ini` that is there
+already is never overwritten. The comments in the file say what to change.
+
+Finds the application by reading the Python files in DIR and its packages. It
+looks for `application`, `app` and `create_app`, and for Django's `manage.py`.
+A Python interpreter parses the files, but none of their code runs.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
         resolve: |scope, arguments| {
             let folder = folder(&scope, arguments)?;
-            Ok(action(ENTRY.name, move || init(&folder)))
+            Ok(action(ENTRY.name, move || init(&scope, &folder)))
         },
     },
 };
@@ -40,11 +41,22 @@ that say what to change; one that is there already stays as it is.",
 /// The file that is written.
 const FILE: &str = "app.ini";
 
-/// The program that finds others through `PATH`.
+/// Starts a program that it finds on `PATH`.
 const ENV: &str = "/usr/bin/env";
 
-/// The longest first line that every kernel reads (Linux before 5.1: 127 bytes).
+/// Bytes of a first line that every kernel reads (Linux before 5.1: 127).
 const LONGEST_FIRST_LINE: usize = 127;
+
+/// Other applications that the file names in a comment.
+const MOST_OTHERS: usize = 8;
+
+/// The file's introduction if no application was found.
+const NO_APPLICATION: &str = "\
+# Shows each request, since no WSGI application was found here. Put the name of yours into `app`:
+#
+#   app = commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])
+#
+";
 
 fn folder(scope: &Scope, mut arguments: Arguments) -> Result<PathBuf, Failure> {
     let folder = match arguments.line.words.is_empty() {
@@ -55,8 +67,8 @@ fn folder(scope: &Scope, mut arguments: Arguments) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-/// Looks and writes, and says what was written.
-fn init(folder: &Path) -> Result<ExitCode, Failure> {
+/// Searches the folder, writes the file, and prints what was written.
+fn init(scope: &Scope, folder: &Path) -> Result<ExitCode, Failure> {
     let path = folder.join(FILE);
     if path.symlink_metadata().is_ok() {
         return Err(is_there(&path));
@@ -65,7 +77,7 @@ fn init(folder: &Path) -> Result<ExitCode, Failure> {
         true => Path::new("."),
         false => folder,
     };
-    let found = look(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    let found = find_applications(scope, folder)?;
     write(&path, &text(&first_line(), &found))?;
     Ok(print(&report(&path, &found)))
 }
@@ -77,28 +89,26 @@ fn is_there(path: &Path) -> Failure {
     )
 }
 
-/// Makes a new file, which never takes the place of another.
+/// Creates the file, unless there is one.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let new = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o777)
         .open(path);
-    let mut file = match new {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(is_there(path)),
-        other => other.with_context(|| format!("cannot write `{}`", path.display()))?,
-    };
-    if let Err(error) = file.write_all(text.as_bytes()) {
-        // Half a file is worse than none; that it is full is what is said.
-        let _ = std::fs::remove_file(path);
-        return Err(anyhow::Error::new(error)
-            .context(format!("cannot write `{}`", path.display()))
-            .into());
+    let written = new.and_then(|mut file| {
+        file.write_all(text.as_bytes()).inspect_err(|_| {
+            // Half a file is worse than none. The first error is the one to report.
+            let _ = std::fs::remove_file(path);
+        })
+    });
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(is_there(path)),
+        other => Ok(other.with_context(|| format!("cannot write `{}`", path.display()))?),
     }
-    Ok(())
 }
 
-/// The `#!` line that works here: by `PATH` if that finds us, else by our own path.
+/// A `#!` line that works here: through `PATH` if `runner` is there, else with this program's path.
 fn first_line() -> String {
     let by_path = format!("#!{ENV} -S runner runIni");
     let answer = Command::new(ENV)
@@ -117,91 +127,77 @@ fn first_line() -> String {
         .unwrap_or(by_path)
 }
 
-/// The file.
-fn text(first_line: &str, found: &Found) -> String {
-    let mut text = format!("{first_line}\n#\n");
-    let mut put = |line: &str| {
-        text.push_str(line);
-        text.push('\n');
-    };
-    let words = match found.applications.first() {
-        Some(name) => format!("'serve', 'WSGI', '{SCHEME}{name}'"),
-        None => {
-            put(
-                "# Shows what comes in, since there is no WSGI application here yet. Put the name of yours into `app`, as in",
-            );
-            put("#");
-            put(&format!(
-                "#   app = commands.Alias(command=['serve', 'WSGI', '{SCHEME}package.module.object'])"
-            ));
-            put("#");
-            "'serve', 'demo'".to_owned()
+/// The text of the file, in the layout of `fmt`.
+fn text(first_line: &str, found: &Applications) -> String {
+    let (introduction, command, others) = match &found.applications[..] {
+        [] => (NO_APPLICATION, "'serve', 'demo'".to_owned(), String::new()),
+        [first, others @ ..] => {
+            let others: Vec<String> = others
+                .iter()
+                .take(MOST_OTHERS)
+                .map(|name| format!("{SCHEME}{name}"))
+                .collect();
+            let others = match others.is_empty() {
+                true => String::new(),
+                false => format!("# Also found: {}\n", others.join(", ")),
+            };
+            ("", format!("'serve', 'WSGI', '{SCHEME}{first}'"), others)
         }
     };
-    put("# Run me: ./app.ini                 on a port of your choice: ./app.ini -p 8000");
-    put("# What would run, without running it: runner graph app.ini");
-    put("");
-    if found.applications.len() > 1 {
-        let others: Vec<String> = found.applications[1..]
-            .iter()
-            .take(8)
-            .map(|name| format!("{SCHEME}{name}"))
-            .collect();
-        put(&format!("# Also here: {}", others.join(", ")));
-    }
-    put(&format!("app = commands.Alias(command=[{words}])"));
-    put("");
-    put("# Any free port of this machine. For everybody, on port 8000: \"tcp://*:8000\"");
-    put("url = \"tcp://localhost:0\"");
+    let mut text = format!(
+        "\
+{first_line}
+#
+{introduction}# Run it: ./app.ini                 on a port of your choice: ./app.ini -p 8000
+# See what it would run: runner graph app.ini
+
+{others}app = commands.Alias(command=[{command}])
+
+# Any free port, reachable from this machine only. From everywhere, on port 8000: \"tcp://*:8000\"
+url = \"tcp://localhost:0\"
+"
+    );
     if found.applications.is_empty() {
         return text;
     }
-    put("");
     if let Some(environment) = &found.environment {
-        put("[runner]");
-        put("# The virtual environment beside this file.");
-        put(&format!("python = {}", quoted(environment)));
-        put("");
+        let quoted = environment.replace('\\', "\\\\").replace('\'', "\\'");
+        text.push_str(&format!(
+            "\n[runner]\n# The virtual environment beside this file.\npython = '{quoted}'\n"
+        ));
     }
-    put("[runner.workers]");
-    put("# Processes: so many are kept ready, and so many run when there is much to do.");
-    put("min = 1");
-    put("max = 4");
     let (why, threads) = match found.framework {
-        Some(Framework::Django) => ("Django serves several in one process.", 4),
-        Some(Framework::Flask) => ("Flask serves several in one process.", 4),
-        None => ("More than one only if the application is made for it.", 1),
+        Some(Framework::Django) => ("Django supports several.", 4),
+        Some(Framework::Flask) => ("Flask supports several.", 4),
+        None => ("Use 1 unless the application is thread-safe.", 1),
     };
-    put(&format!(
-        "# Requests that a process answers at the same time. {why}"
+    text.push_str(&format!(
+        "
+[runner.workers]
+# Worker processes: `min` are always ready, and up to `max` run under load.
+min = 1
+max = 4
+# Requests that one process handles at the same time. {why}
+threads = {threads}
+"
     ));
-    put(&format!("threads = {threads}"));
     text
 }
 
-/// A string as the language has it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-fn report(path: &Path, found: &Found) -> String {
-    let mut text = String::new();
+/// What is printed once the file is written.
+fn report(path: &Path, found: &Applications) -> String {
     let shown = path.display();
-    // Writing to a string does not fail.
-    let _ = match found.applications.first() {
-        Some(name) => writeln!(text, "wrote `{shown}`, which serves `{SCHEME}{name}`"),
-        None => writeln!(
-            text,
-            "wrote `{shown}`, which serves `demo`: no WSGI application was found"
-        ),
+    let (served, others) = match &found.applications[..] {
+        [] => ("`demo`: no WSGI application was found".to_owned(), &[][..]),
+        [first, others @ ..] => (format!("`{SCHEME}{first}`"), others),
     };
-    for other in found.applications.iter().skip(1) {
-        let _ = writeln!(text, "also found `{SCHEME}{other}`");
+    let mut text = format!("wrote `{shown}`, which serves {served}\n");
+    for other in others {
+        text.push_str(&format!("also found `{SCHEME}{other}`\n"));
     }
     let program = match path.is_absolute() || path.starts_with("..") {
         true => shown.to_string(),
         false => format!("./{shown}"),
     };
-    let _ = writeln!(text, "run it: {}", shell_words::quote(&program));
-    text
+    text + &format!("run it: {}\n", shell_words::quote(&program))
 }

@@ -1,5 +1,5 @@
 //! Commands that write files for the user.
 
-pub mod discovery;
+pub mod find_applications;
 pub mod fmt;
 pub mod init;

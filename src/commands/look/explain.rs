@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use textwrap::Options as Wrap;
 
-use crate::commands::look::help::table;
+use crate::commands::text_table;
 use crate::config::{KEYS, Key, SETTINGS, SHORT, SPECIAL, Setting, Special};
 use crate::eval::{CONSTANTS, Constant, FUNCTIONS, Function};
 use crate::graph::entry::{
@@ -164,11 +164,11 @@ fn list(topics: &[&Topic<'_>]) -> String {
         let same = topics[start..]
             .iter()
             .take_while(|topic| topic.heading() == heading);
-        let rows: Vec<(&str, &str)> = same.map(|topic| (topic.name(), topic.about())).collect();
+        let rows: Vec<[&str; 2]> = same.map(|topic| [topic.name(), topic.about()]).collect();
         start += rows.len();
         // Writing to a string does not fail.
         let _ = writeln!(text, "{heading}:");
-        table(&mut text, &rows);
+        text.push_str(&text_table::names(&rows));
         text.push('\n');
     }
     text.push_str("`runner explain NAME` says more about a name.\n");

@@ -2,17 +2,11 @@
 
 use std::fmt::Write;
 
-use layout::backends::svg::SVGWriter;
-use layout::core::base::Orientation;
-use layout::core::color::Color;
-use layout::core::geometry::Point;
-use layout::core::style::StyleAttr;
-use layout::std_shapes::shapes::{Arrow, Element, ShapeKind};
-use layout::topo::layout::VisualGraph;
 use serde_json::{Value as Json, json};
 use unicode_width::UnicodeWidthStr;
 
 use crate::commands::json;
+use crate::commands::text_table::aligned;
 use crate::graph::node::Branch;
 
 /// The numbers of the nodes that each node stands below; none for the first. Nodes stand in the order of a
@@ -28,22 +22,17 @@ fn parents(branches: &[Branch]) -> Vec<Option<usize>> {
     parents
 }
 
-/// Lines with their origins in a second column.
+/// Indented lines with their origins in a second column.
 #[must_use]
 pub fn text(branches: &[Branch]) -> String {
-    let width = |branch: &Branch| 2 * branch.depth + branch.text.width();
-    let column = branches.iter().map(width).max().unwrap_or_default();
-    let mut text = String::new();
-    for branch in branches {
-        text.push_str(&" ".repeat(2 * branch.depth));
-        text.push_str(&branch.text);
-        if !branch.origin.is_empty() {
-            text.push_str(&" ".repeat(column - width(branch) + 2));
-            text.push_str(&branch.origin);
-        }
-        text.push('\n');
-    }
-    text
+    let indented = |branch: &Branch| format!("{}{}", "  ".repeat(branch.depth), branch.text);
+    let rows: Vec<_> = branches
+        .iter()
+        .map(|branch| [indented(branch), branch.origin.clone()])
+        .collect();
+    let mut lines = aligned(&rows, [false; 2]);
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// The language of Graphviz (<https://graphviz.org/doc/info/lang.html>).
@@ -102,77 +91,74 @@ fn label(branch: &Branch) -> String {
     }
 }
 
-/// Pixels around the drawing.
-const MARGIN: f64 = 20.0;
+/// Pixels around the picture, from the box of a parent to that of its child, and between the edge of a box and its text.
+const MARGIN: usize = 12;
+const INDENT: usize = 28;
+const PADDING: usize = 8;
 
-/// Pixels of a letter's height.
-const LETTER: f64 = 15.0;
+/// Pixels of a column, of a line of text, and above its baseline. Letters of monospaced fonts are 0.6 of their height wide.
+const COLUMN: usize = 9;
+const LINE: usize = 18;
+const BASELINE: usize = 14;
 
-/// Pixels of a column: letters of the fonts that browsers have for `monospace` are 0.6 of their height wide.
-const COLUMN: f64 = 0.62 * LETTER;
-
-/// The size of the box around a label.
-fn room(label: &str) -> Point {
-    let columns = label.lines().map(UnicodeWidthStr::width).max();
-    // No label has 2³² columns.
-    let columns = u32::try_from(columns.unwrap_or_default()).unwrap_or(u32::MAX);
-    let height = label.lines().map(|_| 1.2).sum::<f64>().max(1.2);
-    let width = COLUMN * f64::from(columns.max(1));
-    Point::new(width + 2.0 * LETTER, LETTER * (height + 1.2))
+/// Readable on light and dark backgrounds.
+const STYLE: &str = "
+text { font: 14px monospace; fill: #111; white-space: pre }
+tspan + tspan { fill: #666 }
+rect { fill: #fff; stroke: #555 }
+path { fill: none; stroke: #888 }
+@media (prefers-color-scheme: dark) {
+text { fill: #eee }
+tspan + tspan { fill: #aaa }
+rect { fill: #222; stroke: #aaa }
 }
+";
 
-/// A picture for browsers.
+/// A picture for browsers: a tree with a box a line.
 #[must_use]
 pub fn svg(branches: &[Branch]) -> String {
-    let orientation = Orientation::TopToBottom;
-    let look = StyleAttr::new(
-        Color::fast("black"),
-        1,
-        Some(Color::fast("white")),
-        4,
-        LETTER as usize,
-    );
-    let mut graph = VisualGraph::new(orientation);
-    let nodes: Vec<_> = branches
-        .iter()
-        .map(|branch| {
-            let label = label(branch);
-            let size = room(&label);
-            let shape = ShapeKind::new_box(&label);
-            graph.add_node(Element::create(shape, look.clone(), orientation, size))
-        })
-        .collect();
-    for (node, parent) in nodes.iter().zip(parents(branches)) {
-        if let Some(parent) = parent.and_then(|parent| nodes.get(parent)) {
-            graph.add_edge(Arrow::simple(""), *parent, *node);
+    let mut shapes = String::new();
+    // Where the lines to the children of each box begin.
+    let mut feet = Vec::with_capacity(branches.len());
+    let (mut right, mut top) = (0, MARGIN);
+    for (branch, parent) in branches.iter().zip(parents(branches)) {
+        let label = label(branch);
+        let columns = label.lines().map(UnicodeWidthStr::width).max();
+        let width = columns.unwrap_or_default() * COLUMN + 2 * PADDING;
+        let height = label.lines().count().max(1) * LINE + 2 * PADDING;
+        let (left, middle) = (MARGIN + branch.depth * INDENT, top + height / 2);
+        // Writing to a string does not fail.
+        if let Some((x, y)) = parent.and_then(|parent| feet.get(parent)) {
+            let _ = writeln!(shapes, "<path d=\"M{x} {y}V{middle}H{left}\"/>");
         }
+        let _ = writeln!(
+            shapes,
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" rx=\"4\"/>"
+        );
+        shapes.push_str("<text>");
+        for (number, line) in label.lines().enumerate() {
+            let (x, y) = (left + PADDING, top + PADDING + BASELINE + number * LINE);
+            let line = line
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;");
+            let _ = write!(shapes, "<tspan x=\"{x}\" y=\"{y}\">{line}</tspan>");
+        }
+        shapes.push_str("</text>\n");
+        feet.push((left + INDENT / 2, top + height));
+        right = right.max(left + width);
+        top += height + MARGIN;
     }
-    let mut writer = SVGWriter::new();
-    graph.do_it(false, false, false, &mut writer);
-    let corners = nodes.iter().map(|node| graph.pos(*node).bbox(true).1);
-    let (width, height) = corners.fold((0.0_f64, 0.0_f64), |(width, height), corner| {
-        (width.max(corner.x), height.max(corner.y))
-    });
-    // The library's `Times` has letters of all widths, which only who draws them knows.
-    let drawing = writer.finalize().replacen("Times, serif", "monospace", 1);
-    cropped(&drawing, width + MARGIN, height + MARGIN)
-}
-
-/// The library leaves room below for each letter of a text: the size is set anew.
-fn cropped(svg: &str, width: f64, height: f64) -> String {
-    let size = format!("width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\"");
-    let parts = svg
-        .split_once("<svg ")
-        .and_then(|(before, rest)| Some((before, rest.split_once(" xmlns=")?.1)));
-    match parts {
-        Some((before, after)) => format!("{before}<svg {size} xmlns={after}\n"),
-        None => format!("{svg}\n"),
-    }
+    let (width, height) = (right + MARGIN, top);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\">\n<style>{STYLE}</style>\n{shapes}</svg>\n"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Branch, dot, label, parents, room, svg, text};
+    use super::{Branch, dot, label, parents, svg};
 
     fn branch(depth: usize, text: &str, origin: &str) -> Branch {
         Branch {
@@ -192,21 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_counted() {
-        let branches = [branch(0, "日本.ini", "here"), branch(1, "serve", "there")];
-        assert_eq!(text(&branches), "日本.ini  here\n  serve   there\n");
-        let width = |label| room(label).x;
-        assert_eq!(width("WWWW"), width("iiii"));
-        assert_eq!(width("日本\ni"), width("iiii"));
-        assert!(svg(&branches).contains("font-family: monospace"));
-    }
-
-    #[test]
     fn any_text_can_be_drawn() {
         let odd = branch(0, "a\"\\<&\u{1b}[1m\n", "b\u{0}");
         assert_eq!(label(&odd), "a\"\\<&[1m\nb");
         assert!(dot(std::slice::from_ref(&odd)).contains("[label=\"a\\\"\\\\<&[1m\\nb\"]"));
         let drawn = svg(&[odd]);
-        assert!(drawn.contains("a&quot;\\&lt;&amp;[1m"), "{drawn}");
+        assert!(drawn.contains("a\"\\&lt;&amp;[1m"), "{drawn}");
     }
 }

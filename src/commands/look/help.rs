@@ -1,9 +1,9 @@
 //! `help`, `--help`, and usage: what can be run.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::Write;
 use std::process::ExitCode;
 
+use crate::commands::text_table;
 use crate::config::Configuration;
 use crate::graph::entry::{
     Arguments, Commands, Entry, EntryKind, Options, clap_command, no_options,
@@ -58,31 +58,18 @@ pub fn text(commands: Commands, configuration: Option<&Configuration>) -> String
         .entries
         .iter()
         .filter(|entry| shortcuts.iter().all(|shortcut| shortcut.name != entry.name))
-        .map(|entry| (entry.name, entry.summary));
+        .map(|entry| [entry.name, entry.summary]);
     let defined = shortcuts
         .iter()
-        .map(|shortcut| (shortcut.name.as_str(), shortcut.about.as_str()));
+        .map(|shortcut| [shortcut.name.as_str(), shortcut.about.as_str()]);
     text.push_str("\nNames:\n");
-    table(&mut text, &built_in.collect::<Vec<_>>());
+    text.push_str(&text_table::names(&built_in.collect::<Vec<_>>()));
     if !shortcuts.is_empty() {
         text.push_str("\nNames from configuration files:\n");
-        table(&mut text, &defined.collect::<Vec<_>>());
+        text.push_str(&text_table::names(&defined.collect::<Vec<_>>()));
     }
     text.push_str("\n`runner help NAME` says more about a name.\n");
     text
-}
-
-/// Two columns.
-pub fn table(text: &mut String, rows: &[(&str, &str)]) {
-    let width = rows
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or_default();
-    for (name, about) in rows {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "  {name:width$}  {about}");
-    }
 }
 
 /// `--help`: works with configuration files that do not, too, and says what is wrong with them.

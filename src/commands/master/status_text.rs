@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::commands::text_table::aligned;
 use crate::interface::status::{
     ConnectionCounts, CurrentRequest, ProgramStatus, RecentFailure, Status, Totals, WorkerState,
     WorkerStatus,
@@ -195,21 +196,8 @@ fn table(text: &mut String, workers: &[WorkerStatus], width: usize) {
             rows.push([none(), none(), none(), none(), none(), age, request]);
         }
     }
-    let widths: Vec<usize> = (0..COLUMNS.len())
-        .map(|column| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.max().unwrap_or_default()
-        })
-        .collect();
-    for row in rows {
-        let mut out = String::new();
-        for ((cell, wide), (_, right)) in row.iter().zip(&widths).zip(COLUMNS) {
-            let _ = match right {
-                true => write!(out, "{cell:>wide$}  "),
-                false => write!(out, "{cell:<wide$}  "),
-            };
-        }
-        line(text, out.trim_end(), width);
+    for row in aligned(&rows, COLUMNS.map(|(_, right)| right)) {
+        line(text, &row, width);
     }
 }
 
