@@ -34,7 +34,7 @@
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `faults` `log` `children` `descriptor_limit` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `faults` `log` `own_file` `children` `descriptor_limit` `unix` `unix_socket` | |
-//! | [`protocol`] | bytes ↔ types, both directions; pure | `interface` | |
+//! | [`protocol`] | bytes ↔ types, both directions; pure | `interface` | `percent_encoding` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `tide` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `here` | `dotenvy` `ini` |
 //! | [`eval`] | rules → values; pure, lazy, bounded | `syntax` `here` | `icu_casemap` `icu_locale_core` `icu_properties` |

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use runner::protocol::fastcgi::record::{Begin, Kind, Role, put_pair, put_records, take_record};
+use runner::protocol::fastcgi::record::{
+    BeginRequest, RecordKind, Role, put_pair, put_records, take_record,
+};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value as Json;
 use support::http::Address;
@@ -59,7 +61,7 @@ impl Gateway {
         }
         let mut records = BytesMut::new();
         let role = Role::Responder;
-        Begin { role, keep: true }.put(&mut records, 1);
+        BeginRequest { role, keep: true }.put(&mut records, 1);
         let mut pairs = BytesMut::new();
         for (name, value) in [
             ("REQUEST_METHOD", "GET"),
@@ -68,9 +70,9 @@ impl Gateway {
         ] {
             put_pair(&mut pairs, name.as_bytes(), value.as_bytes());
         }
-        put_records(&mut records, Kind::Params, 1, pairs);
-        put_records(&mut records, Kind::Params, 1, &b""[..]);
-        put_records(&mut records, Kind::Stdin, 1, &b""[..]);
+        put_records(&mut records, RecordKind::Params, 1, pairs);
+        put_records(&mut records, RecordKind::Params, 1, &b""[..]);
+        put_records(&mut records, RecordKind::Stdin, 1, &b""[..]);
         records
     }
 
@@ -92,11 +94,11 @@ impl Gateway {
             }
             Self::FastCgi => loop {
                 let record = take_record(received).expect("a record")?;
-                match Kind::from_number(record.kind) {
-                    Some(Kind::Stdout) => {
+                match RecordKind::from_number(record.kind) {
+                    Some(RecordKind::Stdout) => {
                         so_far.push_str(std::str::from_utf8(&record.content).expect("text"));
                     }
-                    Some(Kind::EndRequest) => {
+                    Some(RecordKind::EndRequest) => {
                         let whole = std::mem::take(so_far);
                         let (head, body) = whole.split_once("\r\n\r\n").expect("a head");
                         let status = head.lines().next().expect("a status").to_owned();

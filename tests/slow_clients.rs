@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use runner::protocol::fastcgi::record::{Begin, Kind, Role, put_pair, put_records};
+use runner::protocol::fastcgi::record::{BeginRequest, RecordKind, Role, put_pair, put_records};
 use serde_json::Value as Json;
 use support::http::{self, Address, Connection};
 use support::{Folder, Load, Server, Waits};
@@ -203,14 +203,14 @@ fn ask_by_http(address: &Address) {
 fn ask_by_fastcgi(address: &Address) {
     let mut records = bytes::BytesMut::new();
     let role = Role::Responder;
-    Begin { role, keep: false }.put(&mut records, 1);
+    BeginRequest { role, keep: false }.put(&mut records, 1);
     let mut pairs = bytes::BytesMut::new();
     for (name, value) in [("REQUEST_METHOD", "GET"), ("PATH_INFO", "/")] {
         put_pair(&mut pairs, name.as_bytes(), value.as_bytes());
     }
-    put_records(&mut records, Kind::Params, 1, pairs);
-    put_records(&mut records, Kind::Params, 1, &b""[..]);
-    put_records(&mut records, Kind::Stdin, 1, &b""[..]);
+    put_records(&mut records, RecordKind::Params, 1, pairs);
+    put_records(&mut records, RecordKind::Params, 1, &b""[..]);
+    put_records(&mut records, RecordKind::Stdin, 1, &b""[..]);
     let mut client = Connection::open(address);
     client.send(&records);
     let answer = client.rest();

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
-use runner::protocol::fastcgi::record::{Kind, put_records, take_record};
+use runner::protocol::fastcgi::record::{RecordKind, put_records, take_record};
 use rustix::process::Signal;
 use support::http::{Address, Connection};
 use support::{DEADLINE, Folder, Server, Waits};
@@ -252,11 +252,11 @@ fn by_fastcgi(server: &Server, target: &str, steps: usize) -> Vec<u8> {
     let mut request = BytesMut::new();
     // The responder role, without keeping the connection.
     let begin = Bytes::from_static(&[0, 1, 0, 0, 0, 0, 0, 0]);
-    put_records(&mut request, Kind::BeginRequest, 1, begin);
+    put_records(&mut request, RecordKind::BeginRequest, 1, begin);
     for (kind, content) in [
-        (Kind::Params, params.freeze()),
-        (Kind::Params, Bytes::new()),
-        (Kind::Stdin, Bytes::new()),
+        (RecordKind::Params, params.freeze()),
+        (RecordKind::Params, Bytes::new()),
+        (RecordKind::Stdin, Bytes::new()),
     ] {
         put_records(&mut request, kind, 1, content);
     }
@@ -266,9 +266,9 @@ fn by_fastcgi(server: &Server, target: &str, steps: usize) -> Vec<u8> {
     take(&mut stream, steps, |bytes| {
         buffer.extend_from_slice(bytes);
         while let Some(record) = take_record(&mut buffer).expect("FastCGI") {
-            match Kind::from_number(record.kind) {
-                Some(Kind::Stdout) => response.extend_from_slice(&record.content),
-                Some(Kind::EndRequest) => ended = true,
+            match RecordKind::from_number(record.kind) {
+                Some(RecordKind::Stdout) => response.extend_from_slice(&record.content),
+                Some(RecordKind::EndRequest) => ended = true,
                 _ => {}
             }
         }

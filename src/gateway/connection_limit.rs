@@ -1,6 +1,6 @@
-//! How many connections a gateway has at a time, and which one goes where another one wants in: that on which we have been
-//! waiting for its client for the longest time. Without a limit, idle ones take all descriptors that the system gives us,
-//! and none is left for workers, for bodies of requests, and for a reload.
+//! The most connections that a gateway has open at a time, and which one is closed for a new one: the one whose client has
+//! been waited for the longest. Without a limit, idle connections would use up the process's descriptors, and none would
+//! be left for workers, request bodies and reloads.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::HashMap;
@@ -11,240 +11,232 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::interface::status::ConnectionCounts;
 use crate::tide::Tide;
 
-/// For so long at least a client is waited for before its connection is closed in favour of another one: one that is at
-/// work comes back sooner. In a flood it is less: see [`Members::grace`].
+/// The shortest time that a client is waited for before its connection is closed for a new one: a client that is at work
+/// sends its next request sooner. Shorter in a flood, see [`Registry::grace`].
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often that is halved in a flood, at most.
+/// How often [`GRACE`] is halved in a flood, at most.
 const HALVINGS: usize = 4;
 
-/// How often all connections are looked at, at most, for those that have been waited for the longest. Shorter than any
-/// grace: who has begun to wait since the last look has not waited for long enough.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The shortest time between two scans of all connections for those that have been waited for the longest. It is shorter
+/// than any grace, so that a connection that began to wait after the last scan is never overdue.
+const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long one that was asked to leave is waited for before the next one is asked: something holds it up.
-const LEAVE_TIME: Duration = Duration::from_millis(100);
+/// How long a connection that was asked to close is waited for before the next one is asked: something holds it up.
+const CLOSE_TIME: Duration = Duration::from_millis(100);
 
-/// How often the log says that the limit is reached, at most.
+/// The shortest time between two log lines about the limit.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The connections of a gateway. Clones are the same ones.
+/// The connections of a gateway and their limit. Clones share both.
 #[derive(Clone, Debug)]
-pub struct Crowd(Arc<Shared>);
+pub struct ConnectionLimit(Arc<LimitState>);
 
 #[derive(Debug)]
-struct Shared {
+struct LimitState {
     limit: AtomicUsize,
-    /// When the first could come.
+    /// The beginning of time as [`OpenConnection::since`] counts it.
     began: Instant,
-    members: Mutex<Members>,
-    /// How many there are, for the memory that each of them takes.
+    registry: Mutex<Registry>,
+    /// Counts the open connections, for the memory that each of them takes.
     tide: Tide,
-    /// One has left, or the limit has changed.
+    /// A connection has ended, or the limit has changed.
     changed: Notify,
 }
 
-/// All times are in microseconds since the beginning, and one more.
+/// The open connections. Times are in microseconds since [`LimitState::began`], plus one.
 #[derive(Debug, Default)]
-struct Members {
-    all: HashMap<u64, Arc<Member>>,
+struct Registry {
+    all: HashMap<u64, Arc<OpenConnection>>,
     next: u64,
-    /// Those that were waited for when all were looked at, longest first. Whoever has begun to wait since has done so for
-    /// a shorter time than all of them.
-    waiting: VecDeque<(u64, Arc<Member>)>,
-    looked: Option<u64>,
-    /// Who was asked last to make room, and when.
-    leaving: Option<(Arc<Member>, u64)>,
-    /// How many were asked in a row, each no more than [`GRACE`] after the one before.
+    /// Connections that were waiting for their clients at the last scan, longest first. A connection that began to wait
+    /// later has waited for a shorter time than all of these.
+    waiting: VecDeque<(u64, Arc<OpenConnection>)>,
+    scanned: Option<u64>,
+    /// The connection that was asked last to close, and when.
+    asked: Option<(Arc<OpenConnection>, u64)>,
+    /// The number of connections that were asked in a row, each within [`GRACE`] of the one before.
     row: usize,
-    complained: Option<u64>,
+    logged: Option<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Member {
+struct OpenConnection {
     number: u64,
-    /// Since when its client has been waited for; 0 while we are at work, and when the connection has ended.
+    /// Since when its client has been waited for; 0 while a request is worked on, and once the connection has ended.
     since: AtomicU64,
     asked: AtomicBool,
-    leave: Notify,
+    close: Notify,
 }
 
-/// The place of one connection, until it is dropped.
+/// One connection's share of the limit, given back when it is dropped.
 #[derive(Debug)]
-pub struct Seat {
-    crowd: Crowd,
-    member: Arc<Member>,
+pub struct Permit {
+    limit: ConnectionLimit,
+    connection: Arc<OpenConnection>,
 }
 
-/// How many connections there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// All.
-    pub open: usize,
-    /// Of these, those on which we wait for the client: for a request, or for the rest of one.
-    pub waiting: usize,
-    /// How many there may be.
-    pub limit: usize,
-}
-
-/// Whether another connection may come in.
+/// Whether another connection may be accepted.
 #[derive(Debug, PartialEq, Eq)]
-enum Look {
-    Yes,
-    /// Look again then, if nothing happens before.
-    In(Duration),
+enum Room {
+    Free,
+    /// Ask again after this time, or as soon as something has changed.
+    RetryIn(Duration),
 }
 
-impl Default for Crowd {
-    /// Nobody is there yet, and anybody may come.
+impl Default for ConnectionLimit {
+    /// No connection, and no limit.
     fn default() -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(LimitState {
             limit: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
-            members: Mutex::default(),
+            registry: Mutex::default(),
             tide: Tide::default(),
             changed: Notify::new(),
         }))
     }
 }
 
-impl Crowd {
-    /// How many there may be from now on.
-    pub fn set_limit(&self, limit: usize) {
+impl ConnectionLimit {
+    /// Sets the most connections that may be open from now on.
+    pub fn set(&self, limit: usize) {
         self.0.limit.store(limit.max(1), Ordering::Relaxed);
         self.0.changed.notify_one();
     }
 
-    fn limit(&self) -> usize {
+    fn get(&self) -> usize {
         self.0.limit.load(Ordering::Relaxed)
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
-        // Nothing that is done under the lock leaves it half done.
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // No operation under the lock leaves it half done.
         self.0
-            .members
+            .registry
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there are as many as there may be.
+    /// Whether as many connections are open as may be.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.members().all.len() >= self.limit()
+    pub fn is_reached(&self) -> bool {
+        self.registry().all.len() >= self.get()
     }
 
-    /// How many there are.
+    /// The number of connections.
     #[must_use]
-    pub fn count(&self) -> Count {
-        let members = self.members();
-        Count {
-            open: members.all.len(),
-            waiting: members.all.values().filter(|it| it.waits()).count(),
-            limit: self.limit(),
+    pub fn count(&self) -> ConnectionCounts {
+        let registry = self.registry();
+        ConnectionCounts {
+            open: registry.all.len(),
+            idle: registry.all.values().filter(|it| it.waits()).count(),
+            most: self.get(),
         }
     }
 
-    /// Waits until there is room for another one, which is there already: those that were waited for the longest are asked
-    /// to leave for it, as soon as they were waited for long enough. Nothing is lost if the future is dropped.
-    pub async fn room(&self) {
+    /// Waits until a connection in the system's queue may be accepted: connections that have waited for their clients for
+    /// long enough are asked to close. Nothing is lost if the future is dropped.
+    pub async fn wait_for_room(&self) {
         loop {
             let mut changed = pin!(self.0.changed.notified());
             changed.as_mut().enable();
-            match self.look() {
-                Look::Yes => return,
-                Look::In(time) => {
-                    // Both say the same: look again.
+            match self.make_room_for_one() {
+                Room::Free => return,
+                Room::RetryIn(time) => {
+                    // Both outcomes mean: ask again.
                     let _ = tokio::time::timeout(time, changed).await;
                 }
             }
         }
     }
 
-    fn look(&self) -> Look {
-        let mut members = self.members();
+    fn make_room_for_one(&self) -> Room {
+        let mut registry = self.registry();
         let now = self.now();
-        members.look(self.limit(), now)
+        registry.make_room(self.get(), now)
     }
 
-    /// The time, as [`Member::since`] has it.
+    /// The time, as [`OpenConnection::since`] has it.
     fn now(&self) -> u64 {
         micros(self.0.began.elapsed()) + 1
     }
 
-    /// Another one has come in. If it has not waited for [`Crowd::room`], and there is none, that which was waited for the
-    /// longest has to leave.
+    /// Counts a new connection. Beyond the limit (the caller has not waited for [`ConnectionLimit::wait_for_room`]), the
+    /// connection that has waited the longest is asked to close.
     #[must_use]
-    pub fn enter(&self) -> Seat {
-        let mut members = self.members();
-        let (limit, now) = (self.limit(), self.now());
-        if members.all.len() >= limit {
-            members.ask(limit, now);
+    pub fn admit(&self) -> Permit {
+        let mut registry = self.registry();
+        let (limit, now) = (self.get(), self.now());
+        if registry.all.len() >= limit {
+            registry.ask_longest_waiting(limit, now);
         }
-        let member = Arc::new(Member {
-            number: members.next,
+        let connection = Arc::new(OpenConnection {
+            number: registry.next,
             since: AtomicU64::new(now),
-            ..Member::default()
+            ..OpenConnection::default()
         });
-        members.next += 1;
-        members.all.insert(member.number, Arc::clone(&member));
+        registry.next += 1;
+        registry
+            .all
+            .insert(connection.number, Arc::clone(&connection));
         self.0.tide.rises();
-        Seat {
-            crowd: self.clone(),
-            member,
+        Permit {
+            limit: self.clone(),
+            connection,
         }
     }
 
-    /// The system has no room for another one: that which was waited for the longest has to leave.
-    pub fn make_room(&self) {
-        let mut members = self.members();
+    /// Asks the connection that has waited the longest to close, since the system has no descriptor for another one.
+    pub fn close_longest_waiting(&self) {
+        let mut registry = self.registry();
         let now = self.now();
-        if let Some((_, member)) = members.longest(now) {
-            member.ask();
+        if let Some((_, connection)) = registry.longest_waiting(now) {
+            connection.ask();
         }
     }
 }
 
-/// More than 500 000 years in 64 bits.
+/// 64 bits hold more than 500 000 years.
 fn micros(time: Duration) -> u64 {
     time.as_micros() as u64
 }
 
-impl Members {
-    /// Whether one that is there already may come in. If not, one is asked to leave, or is about to.
-    fn look(&mut self, limit: usize, now: u64) -> Look {
+impl Registry {
+    /// Whether a connection in the system's queue may be accepted. If not, one is asked to close, or is about to.
+    fn make_room(&mut self, limit: usize, now: u64) -> Room {
         if self.all.len() < limit {
-            return Look::Yes;
+            return Room::Free;
         }
-        if let Some((member, then)) = &self.leaving {
-            // It has left already, or works again, and leaves when that is done.
-            let is_about_to = member.waits();
-            let left = LEAVE_TIME.saturating_sub(Duration::from_micros(now - then));
-            if is_about_to && !left.is_zero() {
-                return Look::In(left);
+        if let Some((connection, then)) = &self.asked {
+            // Otherwise it has ended, or got a request, after which it ends.
+            let is_about_to_close = connection.waits();
+            let left = CLOSE_TIME.saturating_sub(Duration::from_micros(now - then));
+            if is_about_to_close && !left.is_zero() {
+                return Room::RetryIn(left);
             }
         }
-        let Some((since, _)) = self.longest(now) else {
-            if !self.all.values().any(|member| member.waits()) {
-                self.complain(limit, now, "and none is idle: new ones wait");
+        let Some((since, _)) = self.longest_waiting(now) else {
+            if !self.all.values().any(|connection| connection.waits()) {
+                self.log(limit, now, "and none is idle: new ones wait");
             }
-            return Look::In(LOOK_INTERVAL);
+            return Room::RetryIn(SCAN_INTERVAL);
         };
         let waited = Duration::from_micros(now - since);
         match self.grace(limit, now).saturating_sub(waited) {
             Duration::ZERO => {
-                self.ask(limit, now);
-                Look::In(LEAVE_TIME)
+                self.ask_longest_waiting(limit, now);
+                Room::RetryIn(CLOSE_TIME)
             }
-            left => Look::In(left),
+            left => Room::RetryIn(left),
         }
     }
 
-    /// For how long one has to be waited for before it is asked to leave. Once as many were asked in a row as there may
-    /// be, those that come are no better than those that go, and others wait behind them: half of the time does.
+    /// The time that a connection must have waited before it is asked to close: half as long for each time that as many
+    /// were asked in a row as the limit has, since by then new connections are as idle as those that were closed for them.
     fn grace(&mut self, limit: usize, now: u64) -> Duration {
-        if let Some((_, then)) = &self.leaving
+        if let Some((_, then)) = &self.asked
             && now - then > micros(GRACE)
         {
             self.row = 0;
@@ -252,32 +244,27 @@ impl Members {
         GRACE / (1 << (self.row / limit).min(HALVINGS))
     }
 
-    /// Which one is waited for the longest, and since when. Looks at all no more often than [`LOOK_INTERVAL`] says.
-    fn longest(&mut self, now: u64) -> Option<(u64, Arc<Member>)> {
+    /// The connection that has waited the longest, and since when. Scans all at most once per [`SCAN_INTERVAL`].
+    fn longest_waiting(&mut self, now: u64) -> Option<(u64, Arc<OpenConnection>)> {
         loop {
-            while let Some((since, member)) = self.waiting.front() {
-                let asked = member.asked.load(Ordering::Relaxed);
-                if !asked && member.since.load(Ordering::Relaxed) == *since {
-                    return Some((*since, Arc::clone(member)));
+            while let Some((since, connection)) = self.waiting.front() {
+                if connection.waits_since() == Some(*since) {
+                    return Some((*since, Arc::clone(connection)));
                 }
                 self.waiting.pop_front();
             }
             if self
-                .looked
-                .is_some_and(|then| now - then < micros(LOOK_INTERVAL))
+                .scanned
+                .is_some_and(|then| now - then < micros(SCAN_INTERVAL))
             {
                 return None;
             }
-            self.looked = Some(now);
-            let mut waiting: Vec<_> = self
-                .all
-                .values()
-                .map(|member| (member.since.load(Ordering::Relaxed), member))
-                .filter(|(since, member)| {
-                    (1..=now).contains(since) && !member.asked.load(Ordering::Relaxed)
-                })
-                .map(|(since, member)| (since, Arc::clone(member)))
-                .collect();
+            self.scanned = Some(now);
+            let waiting = self.all.values().filter_map(|connection| {
+                let since = connection.waits_since().filter(|since| *since <= now)?;
+                Some((since, Arc::clone(connection)))
+            });
+            let mut waiting: Vec<_> = waiting.collect();
             if waiting.is_empty() {
                 return None;
             }
@@ -286,106 +273,114 @@ impl Members {
         }
     }
 
-    /// Asks the one that was waited for the longest to leave, if there is one.
-    fn ask(&mut self, limit: usize, now: u64) {
-        if let Some((_, member)) = self.longest(now) {
-            member.ask();
-            self.leaving = Some((member, now));
+    fn ask_longest_waiting(&mut self, limit: usize, now: u64) {
+        if let Some((_, connection)) = self.longest_waiting(now) {
+            connection.ask();
+            self.asked = Some((connection, now));
             self.row += 1;
             let closed =
                 "and the one that was idle for the longest time is closed for each new one";
-            self.complain(limit, now, closed);
+            self.log(limit, now, closed);
         }
     }
 
-    fn complain(&mut self, limit: usize, now: u64, what: &str) {
+    fn log(&mut self, limit: usize, now: u64, what: &str) {
         if self
-            .complained
+            .logged
             .is_none_or(|then| now - then >= micros(LOG_INTERVAL))
         {
-            self.complained = Some(now);
+            self.logged = Some(now);
             crate::log!("all {limit} connections are in use (runner.http.max_connections), {what}");
         }
     }
 }
 
-impl Member {
+impl OpenConnection {
     /// Whether its client is waited for.
     fn waits(&self) -> bool {
         self.since.load(Ordering::Relaxed) > 0
     }
 
+    /// Since when its client has been waited for, if it is, and the connection was not asked to close yet.
+    fn waits_since(&self) -> Option<u64> {
+        let since = self.since.load(Ordering::Relaxed);
+        (since > 0 && !self.asked.load(Ordering::Relaxed)).then_some(since)
+    }
+
     fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
-        self.leave.notify_waiters();
+        self.close.notify_waiters();
     }
 }
 
-impl Seat {
-    /// From now on we wait for the client.
-    pub fn waits(&self) {
-        self.member.since.store(self.crowd.now(), Ordering::Relaxed);
+impl Permit {
+    /// From now on the client is waited for.
+    pub fn set_waiting(&self) {
+        self.connection
+            .since
+            .store(self.limit.now(), Ordering::Relaxed);
     }
 
-    /// From now on we are at work.
-    pub fn works(&self) {
-        self.member.since.store(0, Ordering::Relaxed);
+    /// From now on a request is worked on.
+    pub fn set_working(&self) {
+        self.connection.since.store(0, Ordering::Relaxed);
     }
 
-    /// Whether we wait for the client.
+    /// Whether the client is waited for.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.member.waits()
+        self.connection.waits()
     }
 
-    /// A place for one more request on this connection, which may need a descriptor of its own; none if all are taken.
+    /// Counts one more request on this connection as a connection, since it may need a descriptor of its own; `None` at
+    /// the limit.
     #[must_use]
-    pub fn beside(&self) -> Option<Seat> {
-        if self.is_crowded() {
+    pub fn another(&self) -> Option<Permit> {
+        if self.is_limit_reached() {
             return None;
         }
-        let seat = self.crowd.enter();
-        // Nobody would hear it if it were asked to leave.
-        seat.works();
-        Some(seat)
+        let permit = self.limit.admit();
+        // It is never asked to close: no task waits for that.
+        permit.set_working();
+        Some(permit)
     }
 
-    /// Asks it to leave.
-    pub fn ask(&self) {
-        self.member.ask();
+    /// Asks the connection to close.
+    pub fn ask_to_close(&self) {
+        self.connection.ask();
     }
 
-    /// Whether it is to leave as soon as nothing is under way.
+    /// Whether the connection is to close as soon as no request is under way.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.member.asked.load(Ordering::Relaxed)
+    pub fn should_close(&self) -> bool {
+        self.connection.asked.load(Ordering::Relaxed)
     }
 
-    /// Waits until that is so.
-    pub async fn asked(&self) {
+    /// Waits until [`Permit::should_close`].
+    pub async fn close_asked(&self) {
         loop {
-            let leave = self.member.leave.notified();
-            if self.is_asked() {
+            let close = self.connection.close.notified();
+            if self.should_close() {
                 return;
             }
-            leave.await;
+            close.await;
         }
     }
 
-    /// Whether all places are taken.
+    /// Whether as many connections are open as may be.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.crowd.is_full()
+    pub fn is_limit_reached(&self) -> bool {
+        self.limit.is_reached()
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.crowd.members().all.remove(&self.member.number);
-        self.crowd.0.tide.falls();
-        // Whoever remembers it has nobody to ask any more.
-        self.works();
-        self.crowd.0.changed.notify_one();
+        self.limit.registry().all.remove(&self.connection.number);
+        self.limit.0.tide.falls();
+        // A connection that has ended is never the one that has waited the longest.
+        self.set_working();
+        self.limit.0.changed.notify_one();
     }
 }
 

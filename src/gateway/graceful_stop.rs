@@ -1,50 +1,50 @@
-//! How a gateway is told to end, and what it owes to its clients then.
+//! Stopping a gateway, and what it owes to its clients then.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long a connection on which nothing happens stays open when nobody will serve after us. What a client had
-/// sent by the time we were told to stop is on its way to us no longer than this, and is answered.
+/// How long an idle connection stays open when no other process serves from now on. What a client had sent when the stop
+/// began arrives within this time, and is answered.
 const LAST_CALL: Duration = Duration::from_millis(100);
 
-/// How long it stays open when somebody else serves from now on. A client that is at work uses its connection
-/// within this time and is told with the answer that it closes; only that is free of the race between its next
-/// request and our closing (RFC 9112 §9.6).
+/// How long an idle connection stays open when another process serves from now on. A client that is at work uses its
+/// connection within this time, and learns from the answer that it closes; only this avoids the race between its next
+/// request and the close (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a client may send nothing of the rest of a request when nobody will serve after us: what it has begun is
-/// answered if it goes on, and else holds up our end no longer.
+/// The longest time in which a client sends nothing of the rest of a request when no other process serves from now on: it
+/// may not hold up the stop any longer.
 pub const OWED: Duration = Duration::from_secs(5);
 
-/// How long we read on, after the answer that told the client of the end, what it had sent before it knew: closing
-/// with something unread resets the connection and takes the answer away.
+/// How long a connection is read after the answer that announced its end: a request may have crossed with that answer, and
+/// closing with something unread resets the connection, which takes the answer away.
 pub const CROSSED: Duration = LAST_CALL;
 
-/// Why a gateway ends. In each case what the system has accepted for us is accepted and answered, requests under
-/// way are finished, and clients are told with every answer that the connection closes.
+/// How a gateway stops. In each manner, connections that the system has accepted are served, requests under way are
+/// finished, and every answer tells the client that the connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// Nobody serves after us: idle connections are closed soon.
+    /// No other process serves from now on: idle connections are closed soon.
     Drain,
-    /// This address is given up, another one is served: idle connections get time for one more request.
+    /// This address is given up and another one served: idle connections get time for one more request.
     Retire,
-    /// Another process has taken over our sockets: as [`Manner::Retire`], and the file of a Unix socket is
-    /// its own now. It gets connections, too, whose clients cannot be told that they close.
+    /// Another process has taken over the sockets: as [`Manner::Retire`], but the file of a Unix socket is kept for it, and
+    /// connections whose clients cannot be told that they close are handed over.
     HandOver,
 }
 
 impl Manner {
-    /// How long a client may send nothing of the rest of a request, where that is so long at other times.
+    /// The longest time in which a client sends nothing of the rest of a request; `usual` is that at other times.
     #[must_use]
-    pub fn patience(self, usual: Duration) -> Duration {
+    pub fn read_timeout(self, usual: Duration) -> Duration {
         match self {
             Self::Drain => usual.min(OWED),
             Self::Retire | Self::HandOver => usual,
         }
     }
 
-    /// How long a connection on which nothing happens stays open.
+    /// How long an idle connection stays open.
     #[must_use]
     pub fn linger(self) -> Duration {
         match self {
@@ -54,7 +54,7 @@ impl Manner {
     }
 }
 
-/// Tells gateways to end. Clones are the same one.
+/// Tells gateways to stop. Clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Sender<Option<Manner>>);
 
@@ -65,13 +65,13 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Nobody is to end yet.
+    /// The gateways may go on for now.
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(None))
     }
 
-    /// Tells to end. [`Manner::Drain`] after another manner makes it quicker; nothing makes it slower.
+    /// Tells the gateways to stop. [`Manner::Drain`] after another manner makes the stop quicker; nothing makes it slower.
     pub fn begin(&self, manner: Manner) {
         self.0.send_if_modified(|current| {
             let new = match current {
@@ -86,25 +86,25 @@ impl Stop {
         });
     }
 
-    /// The manner in which to end; `None` until then.
+    /// The manner in which to stop; `None` until then.
     #[must_use]
     pub fn manner(&self) -> Option<Manner> {
         *self.0.borrow()
     }
 
-    /// Waits until somebody says to end.
+    /// Waits until the gateways are to stop.
     pub async fn begun(&self) -> Manner {
         let mut phase = self.0.subscribe();
         loop {
             if let Some(manner) = *phase.borrow_and_update() {
                 return manner;
             }
-            // The sender is our own.
+            // Never fails: `self` has a sender.
             let _ = phase.changed().await;
         }
     }
 
-    /// Waits until it is [`Manner::Drain`].
+    /// Waits until the manner is [`Manner::Drain`].
     pub async fn draining(&self) {
         let mut phase = self.0.subscribe();
         let _ = phase

@@ -6,5 +6,6 @@ pub mod connection_limit;
 pub mod fastcgi;
 pub mod graceful_stop;
 pub mod http;
+mod refusal;
 mod slow_client;
 pub mod socket;

@@ -1,4 +1,4 @@
-//! How long a client is waited for: for one step, and on the whole.
+//! When a slow client is given up: after one step that takes too long, or when it is too slow on the whole.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,20 +12,20 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::gateway::socket::stream::Stream;
 use crate::unix;
 
-/// In so many steps a client that has to be asked for what it has moved is waited for.
+/// The steps in which [`Pace::poll_late_unless_moved`] waits for its whole time.
 const STEPS: u32 = 16;
 
-/// A time limit for waiting, which needs no timer as long as nothing has to be waited for.
+/// A time limit for each wait. There is no timer as long as nothing is waited for.
 #[derive(Debug)]
-pub struct Patience {
+pub struct StallTimer {
     limit: Duration,
-    /// Kept for the next time.
+    /// Kept for the next wait.
     timer: Option<Pin<Box<Sleep>>>,
     since: Option<Instant>,
 }
 
-impl Patience {
-    /// Waits no longer than this for each step.
+impl StallTimer {
+    /// A limit for each wait.
     pub fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -34,19 +34,18 @@ impl Patience {
         }
     }
 
-    /// There was progress, and nobody waits; how long it was waited for.
+    /// Ends a wait: the time that it took.
     pub fn renew(&mut self) -> Duration {
         let since = self.since.take();
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Begins to wait, or goes on. Ready when there was no progress for too long.
-    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_for(self.limit, context)
+    /// Begins to wait, or goes on. Ready at the limit.
+    pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_after(self.limit, context)
     }
 
-    /// The same for another time than the limit.
-    fn poll_for(&mut self, limit: Duration, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_after(&mut self, limit: Duration, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         if self.since.is_none() {
             let now = Instant::now();
@@ -57,32 +56,32 @@ impl Patience {
     }
 }
 
-/// How quickly a client moves bytes. It may move none for as long as the limit; and that is also how far it may be
-/// behind the least rate, so that a byte now and then does not keep it going for ever. Only the time counts in which it is
-/// waited for, and what it has moved quickly before is no merit for later.
+/// How quickly a client moves bytes. It may move none for as long as the limit, which is also how far it may be behind the
+/// least rate, so that a byte now and then does not keep it going for ever. Only time in which the client is waited for
+/// counts, and speed is not saved up for later.
 #[derive(Debug)]
 pub struct Pace {
     limit: Duration,
-    /// In bytes a second; 0 is any.
+    /// In bytes a second; 0 for any.
     rate: u64,
-    /// How long it may still be waited for is the limit of this.
-    patience: Patience,
+    /// Its limit is the time that the client may still be waited for.
+    timer: StallTimer,
 }
 
 impl Pace {
-    /// Waits no longer than the limit, and asks for so many bytes a second.
+    /// The longest time without a byte, and the least rate in bytes a second.
     pub fn new(limit: Duration, rate: u64) -> Self {
         Self {
             limit,
             rate,
-            patience: Patience::new(limit),
+            timer: StallTimer::new(limit),
         }
     }
 
-    /// So many bytes were moved.
+    /// Counts bytes that the client has moved.
     pub fn moved(&mut self, bytes: u64) {
-        let waited = self.patience.renew();
-        if waited.is_zero() && self.patience.limit == self.limit {
+        let waited = self.timer.renew();
+        if waited.is_zero() && self.timer.limit == self.limit {
             return;
         }
         let nanoseconds = bytes.saturating_mul(1_000_000_000).checked_div(self.rate);
@@ -91,60 +90,59 @@ impl Pace {
             None if bytes > 0 => self.limit,
             None => Duration::ZERO,
         };
-        let left = self.patience.limit.saturating_sub(waited);
-        self.patience.limit = left.saturating_add(earned).min(self.limit);
+        let left = self.timer.limit.saturating_sub(waited);
+        self.timer.limit = left.saturating_add(earned).min(self.limit);
     }
 
     /// Whether the client is waited for.
     pub fn is_waiting(&self) -> bool {
-        self.patience.since.is_some()
+        self.timer.since.is_some()
     }
 
     /// Begins to wait, or goes on. Ready when the client was too slow.
-    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.patience.poll_end(context)
+    pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_late(context)
     }
 
-    /// The same where what the client has moved can be asked for: not every byte that it moves wakes us up. It is asked for
-    /// at each step, so that what its system took at the beginning, to keep it for a client that takes nothing, is no
-    /// merit at the end.
-    pub fn poll_end_unless_moved(
+    /// The same where moved bytes wake no task, but can be asked for. They are asked for at each of [`STEPS`], so that what
+    /// the system took at the beginning, for a client that takes nothing, does not count at the end.
+    fn poll_late_unless_moved(
         &mut self,
         context: &mut Context<'_>,
         mut moved: impl FnMut() -> u64,
     ) -> Poll<()> {
         loop {
-            let step = self.patience.limit.min(self.limit / STEPS);
-            ready!(self.patience.poll_for(step, context));
+            let step = self.timer.limit.min(self.limit / STEPS);
+            ready!(self.timer.poll_after(step, context));
             self.moved(moved());
-            if self.patience.limit.is_zero() {
+            if self.timer.limit.is_zero() {
                 return Poll::Ready(());
             }
         }
     }
 }
 
-/// A stream, and how quickly its other side takes what is written.
+/// A stream whose writes fail as timed out when the peer takes what is written too slowly.
 #[derive(Debug)]
-pub struct Patient {
-    /// The stream itself, on which nobody waits patiently.
+pub struct PacedStream {
+    /// The stream itself, whose own writes have no time limit.
     pub stream: Stream,
     pace: Pace,
-    progress: Progress,
+    progress: WriteProgress,
 }
 
-/// What the other side has taken of what was written, as far as the system knows: a socket may have room for so much
-/// that it takes a slow client minutes until there is room for more.
+/// What the peer has taken of what was written, as far as the system knows. A socket buffer may have so much room that a
+/// slow client makes none for minutes.
 #[derive(Debug, Default)]
-struct Progress {
+struct WriteProgress {
     /// In bytes.
     written: u64,
-    /// The same, at the last look.
+    /// In bytes, when last asked.
     taken: u64,
 }
 
-impl Progress {
-    /// How many bytes were taken since the last look.
+impl WriteProgress {
+    /// The number of bytes that were taken since it was last asked.
     fn news(&mut self, stream: &Stream) -> u64 {
         let taken = self.written.saturating_sub(unix::unsent(stream.as_fd()));
         let news = taken.saturating_sub(self.taken);
@@ -153,17 +151,19 @@ impl Progress {
     }
 }
 
-impl Patient {
-    /// Writes to the stream wait as the pace says, then fail as timed out.
+impl PacedStream {
+    /// A stream whose peer keeps a pace.
     pub fn new(stream: Stream, pace: Pace) -> Self {
         Self {
             stream,
             pace,
-            progress: Progress::default(),
+            progress: WriteProgress::default(),
         }
     }
 
-    fn written(
+    /// Passes on the result of a write to [`PacedStream::stream`], unless the peer is too slow: then the connection ends
+    /// with a reset, and the write fails as timed out.
+    pub fn poll_written(
         &mut self,
         context: &mut Context<'_>,
         result: Poll<io::Result<usize>>,
@@ -182,7 +182,7 @@ impl Patient {
                 Poll::Ready(result)
             }
             Poll::Pending => {
-                ready!(pace.poll_end_unless_moved(context, || progress.news(stream)));
+                ready!(pace.poll_late_unless_moved(context, || progress.news(stream)));
                 stream.end_with_reset();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
@@ -190,7 +190,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for PacedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -200,27 +200,14 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for PacedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(context, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.written(context, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.poll_written(context, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -244,11 +231,11 @@ mod tests {
     fn left(rate: u64, steps: &[(u64, u64)]) -> u64 {
         let mut pace = Pace::new(Duration::from_secs(60), rate);
         for (seconds, bytes) in steps {
-            pace.patience.since = Instant::now().checked_sub(Duration::from_secs(*seconds));
+            pace.timer.since = Instant::now().checked_sub(Duration::from_secs(*seconds));
             pace.moved(*bytes);
         }
         // What has passed since is less than a second.
-        pace.patience.limit.as_secs_f64().round() as u64
+        pace.timer.limit.as_secs_f64().round() as u64
     }
 
     #[tokio::test]
@@ -260,7 +247,7 @@ mod tests {
             // What the systems on the way have room for.
             let mut room = 6_000_000;
             let mut moved = || std::mem::take(&mut room);
-            std::future::poll_fn(|context| pace.poll_end_unless_moved(context, &mut moved)).await;
+            std::future::poll_fn(|context| pace.poll_late_unless_moved(context, &mut moved)).await;
             let waited = begun.elapsed();
             assert!((limit..2 * limit).contains(&waited), "{waited:?}, {rate}");
         }

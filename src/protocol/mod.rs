@@ -2,4 +2,5 @@
 
 pub mod cgi;
 pub mod fastcgi;
+pub mod hop_by_hop;
 pub mod worker;

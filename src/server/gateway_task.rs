@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::faults::spawn_vital;
-use crate::gateway::connection_limit::Crowd;
+use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::http::{self, HttpOptions};
@@ -30,7 +30,7 @@ pub struct GatewayTask {
     sockets: Vec<OwnedFd>,
     tuning: Tuning,
     stop: Stop,
-    crowd: Crowd,
+    connections: ConnectionLimit,
     /// Resolves when nothing is accepted any more; `None` once it has.
     closing: Option<oneshot::Receiver<Infallible>>,
     task: AbortOnDropHandle<()>,
@@ -66,7 +66,7 @@ impl GatewayTask {
         let shown = shown.unwrap_or_else(|| url.to_string());
         let stop = Stop::new();
         let closing = Some(listener.closing());
-        let crowd = listener.crowd();
+        let connections = listener.connection_limit();
         let (tuning, task) = match gateway {
             Gateway::Http(options) => {
                 let (sender, options) = watch::channel(options);
@@ -85,7 +85,7 @@ impl GatewayTask {
             sockets,
             tuning,
             stop,
-            crowd,
+            connections,
             closing,
             task: AbortOnDropHandle::new(task),
         })
@@ -105,8 +105,8 @@ impl GatewayTask {
 
     /// Its connections.
     #[must_use]
-    pub fn crowd(&self) -> Crowd {
-        self.crowd.clone()
+    pub fn connections(&self) -> ConnectionLimit {
+        self.connections.clone()
     }
 
     /// Changes the options for new connections. Options of another protocol are ignored.

@@ -10,7 +10,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::application::replaceable::Replaceable;
 use crate::application::watched::Watched;
-use crate::gateway::connection_limit::Crowd;
+use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::url::SocketUrl;
@@ -54,7 +54,7 @@ pub struct Running {
     current: Arc<Replaceable>,
     /// Its address, for people.
     shown: String,
-    crowd: Crowd,
+    connections: ConnectionLimit,
     gate: Gate,
     /// How long running requests have to finish at the end.
     patience: Duration,
@@ -189,7 +189,7 @@ impl Running {
         Ok(Self {
             current,
             shown: gateway.shown().to_owned(),
-            crowd: gateway.crowd(),
+            connections: gateway.connections(),
             gate: Gate::Open(gateway),
             patience: version.patience,
             started: Instant::now(),
@@ -242,7 +242,7 @@ impl Running {
                     false => Manner::HandOver,
                 };
                 new.shown().clone_into(&mut self.shown);
-                self.crowd = new.crowd();
+                self.connections = new.connections();
                 let mut old = std::mem::replace(gateway, new);
                 old.end(manner).await;
                 let patience = self.patience;
@@ -329,14 +329,8 @@ impl Running {
     /// Its addresses, and the number of connections.
     #[must_use]
     pub fn connections(&self) -> (Vec<String>, ConnectionCounts) {
-        let count = self.crowd.count();
-        let connections = ConnectionCounts {
-            open: count.open,
-            idle: count.waiting,
-            most: count.limit,
-        };
         let shown = self.shown().map(str::to_owned);
-        (shown.into_iter().collect(), connections)
+        (shown.into_iter().collect(), self.connections.count())
     }
 
     /// The state of the programs beside it.

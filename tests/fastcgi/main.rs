@@ -4,7 +4,9 @@
 
 use bytes::BytesMut;
 use runner::gateway::fastcgi::FastCgiOptions;
-use runner::protocol::fastcgi::record::{Kind, Pairs, Record, put_pair, put_records, take_record};
+use runner::protocol::fastcgi::record::{
+    Pairs, Record, RecordKind, put_pair, put_records, take_record,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -151,7 +153,7 @@ async fn requests_that_come_in_at_the_same_time() {
         take_record(&mut two).unwrap(),
     ) {
         for Record { kind, id, content } in [first, second] {
-            let kind = Kind::from_number(kind).unwrap();
+            let kind = RecordKind::from_number(kind).unwrap();
             put_records(&mut mixed, kind, id, content);
         }
     }
@@ -175,7 +177,7 @@ async fn large_answers_take_turns() {
     let mut ended = 0;
     while ended < 2 {
         let record = client.next().await.unwrap();
-        ended += usize::from(record.kind == Kind::EndRequest as u8);
+        ended += usize::from(record.kind == RecordKind::EndRequest as u8);
         turns.push(record.id);
     }
     let first_end = turns.len()
@@ -210,7 +212,7 @@ async fn bodies_of_every_size_come_back() {
                 let mut stdout = Vec::new();
                 loop {
                     while let Some(record) = take_record(&mut received).unwrap() {
-                        if record.kind == Kind::EndRequest as u8 {
+                        if record.kind == RecordKind::EndRequest as u8 {
                             return stdout;
                         }
                         stdout.extend_from_slice(&record.content);
@@ -287,9 +289,14 @@ async fn questions_about_us_and_types_that_nobody_knows() {
     ] {
         put_pair(&mut names, name.as_bytes(), b"");
     }
-    client.send(record(Kind::GetValues as u8, 0, &names)).await;
+    client
+        .send(record(RecordKind::GetValues as u8, 0, &names))
+        .await;
     let values = client.next().await.unwrap();
-    assert_eq!((values.kind, values.id), (Kind::GetValuesResult as u8, 0));
+    assert_eq!(
+        (values.kind, values.id),
+        (RecordKind::GetValuesResult as u8, 0)
+    );
     let values: Vec<_> = Pairs::new(&values.content)
         .map(|pair| pair.map(|(name, value)| (str(name), str(value))))
         .collect::<Result<_, _>>()
@@ -305,7 +312,10 @@ async fn questions_about_us_and_types_that_nobody_knows() {
 
     client.send(record(99, 0, b"what is this?")).await;
     let unknown = client.next().await.unwrap();
-    assert_eq!((unknown.kind, unknown.id), (Kind::UnknownType as u8, 0));
+    assert_eq!(
+        (unknown.kind, unknown.id),
+        (RecordKind::UnknownType as u8, 0)
+    );
     assert_eq!(&unknown.content[..], [99, 0, 0, 0, 0, 0, 0, 0]);
 }
 

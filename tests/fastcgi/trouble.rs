@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use runner::gateway::body::spool::SpoolOptions;
 use runner::gateway::fastcgi::{FastCgiOptions, web_servers};
-use runner::protocol::fastcgi::record::{Begin, Kind, Outcome, Role};
+use runner::protocol::fastcgi::record::{BeginRequest, ProtocolStatus, RecordKind, Role};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -19,7 +19,9 @@ async fn an_aborted_request_is_given_up_and_ended() {
     let mut client = server.connect().await;
     client.send(get(1, "/wait")).await;
     assert_eq!(server.event().await, "waiting");
-    let answer = client.ask(record(Kind::AbortRequest as u8, 1, b"")).await;
+    let answer = client
+        .ask(record(RecordKind::AbortRequest as u8, 1, b""))
+        .await;
     assert_eq!((answer.stdout.len(), answer.end), (0, Some(COMPLETE)));
     assert_eq!(server.event().await, "given up");
 
@@ -31,10 +33,12 @@ async fn an_aborted_request_is_given_up_and_ended() {
             some = begin(1, true);
             some.unsplit(params(1, &[]));
         }
-        some.unsplit(record(Kind::AbortRequest as u8, 1, b""));
+        some.unsplit(record(RecordKind::AbortRequest as u8, 1, b""));
         assert_eq!(client.ask(some).await.end, Some(COMPLETE));
     }
-    client.send(record(Kind::AbortRequest as u8, 9, b"")).await;
+    client
+        .send(record(RecordKind::AbortRequest as u8, 9, b""))
+        .await;
     assert_eq!(
         client.ask(get(1, "/x")).await.is_whole().body(),
         b"hello from /x"
@@ -75,7 +79,7 @@ async fn a_truncated_answer_is_never_taken_for_whole() {
     assert!(answer.aborted);
     assert_eq!(
         client.ask(get(3, "/x")).await.end,
-        Some((0, Outcome::Overloaded))
+        Some((0, ProtocolStatus::Overloaded))
     );
     server.application.gate.notify_one();
     assert_eq!(client.answer(1).await.is_whole().body(), b"waited");
@@ -143,17 +147,17 @@ async fn what_is_refused() {
     }
     let mut authorizer = BytesMut::new();
     let role = Role::Authorizer;
-    Begin { role, keep: true }.put(&mut authorizer, 1);
+    BeginRequest { role, keep: true }.put(&mut authorizer, 1);
     assert_eq!(
         client.ask(authorizer).await.end,
-        Some((0, Outcome::UnknownRole))
+        Some((0, ProtocolStatus::UnknownRole))
     );
 
     client.send(begin(1, true)).await;
     client.send(begin(2, true)).await;
     assert_eq!(
         client.ask(begin(3, true)).await.end,
-        Some((0, Outcome::Overloaded))
+        Some((0, ProtocolStatus::Overloaded))
     );
 }
 
@@ -176,14 +180,14 @@ async fn requests_beside_others_take_places_of_their_own() {
         }
         for id in [4, 5] {
             let answer = client.ask(unfinished(id)).await;
-            assert_eq!(answer.end, Some((0, Outcome::Overloaded)));
+            assert_eq!(answer.end, Some((0, ProtocolStatus::Overloaded)));
         }
         // A request that ends makes room, whichever way it ends.
         for id in [2, 1, 3] {
-            let abort = record(Kind::AbortRequest as u8, id, b"");
+            let abort = record(RecordKind::AbortRequest as u8, id, b"");
             client.send(abort).await;
             let answer = client.answer(id).await;
-            assert_eq!(answer.end, Some((0, Outcome::Complete)));
+            assert_eq!(answer.end, Some((0, ProtocolStatus::Complete)));
         }
     }
     let answer = client.ask(get(1, "/x")).await;
@@ -202,7 +206,7 @@ async fn a_web_server_that_is_still_sending_gets_to_read_the_refusal() {
     let mut client = server.connect().await;
     let mut records = begin(1, false);
     records.unsplit(params(1, &[]));
-    let part = record(Kind::Stdin as u8, 1, &pattern(60_000));
+    let part = record(RecordKind::Stdin as u8, 1, &pattern(60_000));
     records.extend_from_slice(&part);
     client.send(records).await;
     client.send(part).await;
@@ -217,8 +221,8 @@ async fn what_is_not_fastcgi_is_hung_up_on() {
     let server = Server::start(FastCgiOptions::default());
     for bytes in [
         BytesMut::from(&b"GET / HTTP/1.1\r\n\r\n"[..]),
-        record(Kind::BeginRequest as u8, 1, b"short"[..2].as_ref()),
-        record(Kind::GetValues as u8, 0, b"\x05\0cut"),
+        record(RecordKind::BeginRequest as u8, 1, b"short"[..2].as_ref()),
+        record(RecordKind::GetValues as u8, 0, b"\x05\0cut"),
     ] {
         let mut client = server.connect().await;
         client.send(bytes).await;

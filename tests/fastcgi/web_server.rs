@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::BytesMut;
 use runner::protocol::fastcgi::record::{
-    Begin, End, Kind, Outcome, Record, Role, put_pair, put_records, take_record,
+    BeginRequest, EndRequest, ProtocolStatus, Record, RecordKind, Role, put_pair, put_records,
+    take_record,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -24,7 +25,7 @@ pub struct Answer {
     pub stdout_ended: bool,
     /// The connection was broken off.
     pub aborted: bool,
-    pub end: Option<(u32, Outcome)>,
+    pub end: Option<(u32, ProtocolStatus)>,
 }
 
 impl Answer {
@@ -40,18 +41,18 @@ impl Answer {
 
     #[track_caller]
     pub fn is_whole(&self) -> &Self {
-        assert_eq!(self.end, Some((0, Outcome::Complete)));
+        assert_eq!(self.end, Some((0, ProtocolStatus::Complete)));
         assert!(self.stdout_ended);
         self
     }
 }
 
-pub const COMPLETE: (u32, Outcome) = (0, Outcome::Complete);
+pub const COMPLETE: (u32, ProtocolStatus) = (0, ProtocolStatus::Complete);
 
 pub fn begin(id: u16, keep: bool) -> BytesMut {
     let mut records = BytesMut::new();
     let role = Role::Responder;
-    Begin { role, keep }.put(&mut records, id);
+    BeginRequest { role, keep }.put(&mut records, id);
     records
 }
 
@@ -64,17 +65,17 @@ pub fn params(id: u16, more: &[(&str, &str)]) -> BytesMut {
         put_pair(&mut pairs, name.as_bytes(), value.as_bytes());
     }
     let mut records = BytesMut::new();
-    put_records(&mut records, Kind::Params, id, pairs);
-    put_records(&mut records, Kind::Params, id, &b""[..]);
+    put_records(&mut records, RecordKind::Params, id, pairs);
+    put_records(&mut records, RecordKind::Params, id, &b""[..]);
     records
 }
 
 pub fn stdin(id: u16, body: &[u8]) -> BytesMut {
     let mut records = BytesMut::new();
     if !body.is_empty() {
-        put_records(&mut records, Kind::Stdin, id, body);
+        put_records(&mut records, RecordKind::Stdin, id, body);
     }
-    put_records(&mut records, Kind::Stdin, id, &b""[..]);
+    put_records(&mut records, RecordKind::Stdin, id, &b""[..]);
     records
 }
 
@@ -96,7 +97,7 @@ pub fn post(id: u16, path: &str, body: &[u8]) -> BytesMut {
 
 pub fn record(kind: u8, id: u16, content: &[u8]) -> BytesMut {
     let mut records = BytesMut::new();
-    put_records(&mut records, Kind::Stdin, id, content);
+    put_records(&mut records, RecordKind::Stdin, id, content);
     records[1] = kind;
     records
 }
@@ -144,18 +145,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebServer<S> {
             };
             let answer = self.answers.entry(record.id).or_default();
             assert_eq!(answer.end, None, "a record after the end: {record:?}");
-            match Kind::from_number(record.kind) {
-                Some(Kind::Stdout) => {
+            match RecordKind::from_number(record.kind) {
+                Some(RecordKind::Stdout) => {
                     assert!(!answer.stdout_ended);
                     answer.stdout_ended = record.content.is_empty();
                     answer.stdout.extend_from_slice(&record.content);
                 }
-                Some(Kind::Stderr) => answer.stderr.extend_from_slice(&record.content),
-                Some(Kind::EndRequest) => {
-                    let End { status, outcome } = End::read(&record.content).unwrap();
+                Some(RecordKind::Stderr) => answer.stderr.extend_from_slice(&record.content),
+                Some(RecordKind::EndRequest) => {
+                    let EndRequest { status, outcome } = EndRequest::read(&record.content).unwrap();
                     answer.end = Some((status, outcome));
                 }
-                Some(Kind::AbortRequest) => answer.aborted = true,
+                Some(RecordKind::AbortRequest) => answer.aborted = true,
                 other => panic!("a record of kind {other:?}"),
             }
         }

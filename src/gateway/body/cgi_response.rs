@@ -3,46 +3,35 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::gateway::body::response_body;
-use crate::gateway::body::response_body::Body;
+use crate::gateway::body::response_body::{Body, announced, known_length, may_have_body};
 use crate::interface::{Response, ResponseBody, Truncated};
 use crate::protocol::cgi::response_head::write_head;
 
-/// The body of a response on its way out.
-#[derive(Debug)]
-pub struct Outgoing(Body);
+/// The body of a response whose head is written.
+pub struct CgiResponse(Body);
 
-impl Outgoing {
-    /// Writes the head into `head` and keeps the body for [`Outgoing::next`].
-    ///
-    /// Answers to `HEAD`, 204 and 304 have no body (RFC 9110 §6.4.1). A `Content-Length` that is not a
-    /// number is dropped; a body of known length without one gets it.
-    #[must_use]
+impl CgiResponse {
+    /// Writes the head into `head` and keeps the body for [`CgiResponse::next`]. A malformed `Content-Length` is left out;
+    /// a body of known length without one gets it.
     pub fn new(method: &Method, mut response: Response, head: &mut BytesMut) -> Self {
-        let announced = response_body::announced(&mut response.headers);
-        let no_content = response.status == StatusCode::NO_CONTENT;
-        if no_content {
+        let mut announced = announced(&mut response.headers);
+        if response.status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6.
             response.headers.remove(header::CONTENT_LENGTH);
         }
-        let empty =
-            *method == Method::HEAD || no_content || response.status == StatusCode::NOT_MODIFIED;
-        if let (false, None, Some(length)) =
-            (empty, announced, response_body::known(&response.body))
-        {
+        if *method == Method::HEAD || !may_have_body(response.status) {
+            response.body = ResponseBody::Bytes(Bytes::new());
+            announced = None;
+        } else if let (None, Some(length)) = (announced, known_length(&response.body)) {
             let length = HeaderValue::from(length);
             response.headers.insert(header::CONTENT_LENGTH, length);
         }
         write_head(&response, head);
-        if empty {
-            response.body = ResponseBody::Bytes(Bytes::new());
-            return Self(Body::new(response.body, None));
-        }
         Self(Body::new(response.body, announced))
     }
 
-    /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is
-    /// dropped, what falls short of it counts as truncated. Nothing is lost if the future is dropped.
+    /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is dropped, what falls
+    /// short of it counts as truncated. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
         std::future::poll_fn(|context| self.0.poll_next(context)).await
     }
@@ -55,7 +44,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-    use super::Outgoing;
+    use super::CgiResponse;
     use crate::interface::body_file::{BodyFile, PIECE};
     use crate::interface::{Blocks, Response, ResponseBody, Truncated};
 
@@ -101,7 +90,7 @@ mod tests {
     /// The length in the head, the body, and whether it ended as it should.
     async fn sent(method: &Method, response: Response) -> (Option<String>, Vec<u8>, bool) {
         let mut head = BytesMut::new();
-        let mut outgoing = Outgoing::new(method, response, &mut head);
+        let mut response = CgiResponse::new(method, response, &mut head);
         let head = String::from_utf8(head.to_vec()).unwrap();
         let length = head
             .lines()
@@ -109,7 +98,7 @@ mod tests {
             .map(str::to_owned);
         let mut body = Vec::new();
         let whole = loop {
-            match outgoing.next().await {
+            match response.next().await {
                 Some(Ok(piece)) => {
                     assert!(!piece.is_empty());
                     body.extend_from_slice(&piece);
@@ -118,7 +107,7 @@ mod tests {
                 None => break true,
             }
         };
-        assert!(outgoing.next().await.is_none());
+        assert!(response.next().await.is_none());
         (length, body, whole)
     }
 

@@ -1,5 +1,5 @@
 //! Bodies of requests on their way in, and of responses on their way out, the same for every protocol.
 
-pub mod cgi_response;
-pub mod response_body;
+pub(super) mod cgi_response;
+pub(super) mod response_body;
 pub mod spool;

@@ -1,93 +1,175 @@
-//! The body of a response on its way out, the same for every protocol: piece by piece, wherever it comes from, cut off
-//! where the announced length ends, broken off where that is not reached.
+//! The body of a response on its way out, piece by piece, the same for every protocol: cut off where the announced
+//! `Content-Length` ends, truncated where it is not reached.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Blocks, ResponseBody, Truncated};
 use crate::log::LogKind;
 
-/// What is still to be sent of a body.
-#[derive(Debug)]
-pub struct Body {
-    source: Source,
-    due: Due,
+/// Whether a response with this status may have a body (RFC 9110 §15.3.5, §15.4.5).
+pub fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-enum Source {
+/// The `Content-Length` that the application announced. A malformed one is removed; a repeated one is kept once.
+pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = values.next()?;
+    let number = first
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok());
+    let mut is_repeated = false;
+    let agree = values.all(|other| {
+        is_repeated = true;
+        other == first
+    });
+    match number {
+        Some(number) if agree => {
+            if is_repeated {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(number));
+            }
+            Some(number)
+        }
+        Some(_) | None => {
+            log_misfit("the application gave a `Content-Length` that is no length: it is left out");
+            headers.remove(header::CONTENT_LENGTH);
+            None
+        }
+    }
+}
+
+/// The length of a body, in bytes, where it is known before all of it is there.
+pub fn known_length(body: &ResponseBody) -> Option<u64> {
+    match body {
+        ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
+        ResponseBody::File { length, .. } => Some(*length),
+        ResponseBody::Stream(blocks) => blocks.length(),
+    }
+}
+
+fn log_misfit(what: impl std::fmt::Display) {
+    crate::log_of!(LogKind::InvalidAnswer, "{what}");
+}
+
+/// What is still to be sent of a body.
+pub struct Body {
+    pieces: Pieces,
+    /// In bytes, where that is known.
+    left: Option<u64>,
+    /// The log has a line about a wrong length already.
+    logged: bool,
+}
+
+enum Pieces {
     Bytes(Bytes),
     Stream(Blocks),
     File {
         file: BodyFile,
         offset: u64,
         left: u64,
-        reading: Option<Reading>,
+        reading: Option<PieceRead>,
     },
     Ended,
 }
 
-type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
+type PieceRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
 impl Body {
-    /// All of a body, of which so many bytes were announced, if it was said.
-    #[must_use]
+    /// All of a body, and the length that was announced for it, in bytes.
     pub fn new(body: ResponseBody, announced: Option<u64>) -> Self {
-        let due = Due::new(announced, &body);
-        let source = match body {
-            ResponseBody::Bytes(bytes) => Source::Bytes(bytes),
-            ResponseBody::Stream(blocks) => Source::Stream(blocks),
+        let known = known_length(&body);
+        if let (Some(announced), Some(known)) = (announced, known)
+            && announced != known
+        {
+            log_misfit(format_args!(
+                "the application announced {announced} bytes and gave {known}"
+            ));
+        }
+        let pieces = match body {
+            ResponseBody::Bytes(bytes) => Pieces::Bytes(bytes),
+            ResponseBody::Stream(blocks) => Pieces::Stream(blocks),
             ResponseBody::File {
                 file,
                 offset,
                 length,
-            } => Source::File {
+            } => Pieces::File {
                 file,
                 offset,
                 left: length,
                 reading: None,
             },
         };
-        Self { source, due }
+        Self {
+            pieces,
+            left: announced.or(known),
+            logged: known.is_some(),
+        }
     }
 
-    /// How many bytes are still to come, where that is known.
-    #[must_use]
+    /// The number of bytes still to come, where it is known.
     pub fn left(&self) -> Option<u64> {
-        self.due.left()
+        self.left
     }
 
-    /// The next piece, never empty; `None` at the end. What exceeds the announced length is dropped, what falls short
-    /// of it counts as truncated.
+    /// The next piece, never empty; `None` at the end.
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Truncated>>> {
         loop {
-            let ended = match ready!(self.source.poll_next(context)) {
+            let is_whole = match ready!(self.pieces.poll_next(context)) {
                 Some(Ok(piece)) => {
-                    let piece = self.due.take(piece);
+                    let piece = self.cut(piece);
                     if piece.is_empty() {
                         continue;
                     }
                     return Poll::Ready(Some(Ok(piece)));
                 }
-                None if matches!(self.source, Source::Ended) => return Poll::Ready(None),
-                None => self.due.ends_well(),
-                Some(Err(Truncated)) => self.due.left() == Some(0),
+                None if matches!(self.pieces, Pieces::Ended) => return Poll::Ready(None),
+                None => self.left.is_none_or(|left| left == 0),
+                Some(Err(Truncated)) => {
+                    self.logged = true;
+                    self.left == Some(0)
+                }
             };
-            self.source = Source::Ended;
-            return Poll::Ready((!ended).then_some(Err(Truncated)));
+            if !is_whole {
+                self.log_once("the application gave fewer bytes than it announced");
+            }
+            self.pieces = Pieces::Ended;
+            return Poll::Ready((!is_whole).then_some(Err(Truncated)));
+        }
+    }
+
+    /// The part of a piece that does not exceed the announced length.
+    fn cut(&mut self, mut piece: Bytes) -> Bytes {
+        if let Some(left) = self.left {
+            if piece.len() as u64 > left {
+                self.log_once("the application gave more bytes than it announced");
+                // Smaller than the length of a piece, which is a usize.
+                piece.truncate(left as usize);
+            }
+            self.left = Some(left - piece.len() as u64);
+        }
+        piece
+    }
+
+    fn log_once(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.logged, true) {
+            log_misfit(what);
         }
     }
 }
 
-impl Source {
-    /// The next piece as it comes; none at the end, whatever was announced.
+impl Pieces {
+    /// The next piece as it comes; `None` at the end, whatever was announced.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
         match self {
             Self::Ended | Self::File { left: 0, .. } => Poll::Ready(None),
@@ -108,10 +190,9 @@ impl Source {
                     *left -= piece.len() as u64;
                 }
                 Poll::Ready(Some(piece.map_err(|error| {
-                    crate::log_of!(
-                        LogKind::InvalidAnswer,
+                    log_misfit(format_args!(
                         "cannot read a file that the application wants to be sent: {error}"
-                    );
+                    ));
                     Truncated
                 })))
             }
@@ -121,119 +202,11 @@ impl Source {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        // Nobody wants more than was announced. Yet the application may be about to do something after its last block.
-        if self.due.left() == Some(0)
-            && let Source::Stream(blocks) = std::mem::replace(&mut self.source, Source::Ended)
+        // All that was announced is sent, but the application may still be running code behind its last block.
+        if self.left == Some(0)
+            && let Pieces::Stream(blocks) = std::mem::replace(&mut self.pieces, Pieces::Ended)
         {
             blocks.satisfied();
         }
-    }
-}
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Bytes(_) => "Bytes",
-            Self::Stream(_) => "Stream",
-            Self::File { .. } => "File",
-            Self::Ended => "Ended",
-        })
-    }
-}
-
-/// The length that the application announced. What is no length is removed; one that is said twice is said once.
-pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = values.next()?;
-    let number = first
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok());
-    if let Some(number) = number
-        && values.all(|other| other == first)
-    {
-        if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(number));
-        }
-        return Some(number);
-    }
-    crate::log_of!(
-        LogKind::InvalidAnswer,
-        "the application gave a `Content-Length` that is no length: it is left out"
-    );
-    headers.remove(header::CONTENT_LENGTH);
-    None
-}
-
-/// The length of a body, in bytes, where it is known before all of it is there.
-pub fn known(body: &ResponseBody) -> Option<u64> {
-    match body {
-        ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
-        ResponseBody::File { length, .. } => Some(*length),
-        ResponseBody::Stream(blocks) => blocks.length(),
-    }
-}
-
-/// What is still to come of a body.
-#[derive(Debug)]
-pub struct Due {
-    /// In bytes, where that is known.
-    left: Option<u64>,
-    /// What there is too much or too little of was said already.
-    said: bool,
-}
-
-impl Due {
-    /// All of a body.
-    pub fn new(announced: Option<u64>, body: &ResponseBody) -> Self {
-        let known = known(body);
-        if let (Some(announced), Some(known)) = (announced, known)
-            && announced != known
-        {
-            crate::log_of!(
-                LogKind::InvalidAnswer,
-                "the application announced {announced} bytes and gave {known}"
-            );
-        }
-        Self {
-            left: announced.or(known),
-            said: known.is_some(),
-        }
-    }
-
-    /// How many bytes are still to come, where that is known.
-    pub fn left(&self) -> Option<u64> {
-        self.left
-    }
-
-    /// What of a part may be sent: no more than was announced.
-    pub fn take(&mut self, mut part: Bytes) -> Bytes {
-        if let Some(left) = &mut self.left {
-            if part.len() as u64 > *left {
-                if !std::mem::replace(&mut self.said, true) {
-                    crate::log_of!(
-                        LogKind::InvalidAnswer,
-                        "the application gave more bytes than it announced"
-                    );
-                }
-                // Smaller than the length of a part, which is a usize.
-                part.truncate(*left as usize);
-            }
-            *left -= part.len() as u64;
-        }
-        part
-    }
-
-    /// Whether a body that the application has ended here is whole.
-    pub fn ends_well(&mut self) -> bool {
-        let whole = self.left.is_none_or(|left| left == 0);
-        if !whole && !std::mem::replace(&mut self.said, true) {
-            crate::log_of!(
-                LogKind::InvalidAnswer,
-                "the application gave fewer bytes than it announced"
-            );
-        }
-        whole
     }
 }

@@ -9,32 +9,32 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::Method;
 
-use crate::gateway::body::cgi_response::Outgoing;
+use crate::gateway::body::cgi_response::CgiResponse;
 use crate::gateway::body::spool::{Spool, SpoolError, SpoolOptions};
+use crate::gateway::refusal::Refusal;
 use crate::interface::{Application, Errors, Request, RequestBody, Response};
-use crate::protocol::cgi::environ;
-use crate::protocol::cgi::environ::{BadEnviron, content_length};
+use crate::protocol::cgi::environ::{self, BadEnviron, content_length};
 
-/// How much of a body is read at once, in bytes.
+/// The size of a read of a body, in bytes.
 const READ: usize = 64 * 1024;
 
-/// How the gateway behaves.
+/// Options of the CGI gateway.
 #[derive(Clone, Debug, Default)]
 pub struct CgiOptions {
-    /// Where the request body is kept, and how large it may be (413).
+    /// Where the request body is kept, and the largest one that is accepted (413).
     pub spool: Arc<SpoolOptions>,
 }
 
 /// A process's environment: names and values.
-pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Environ = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Answers the request that this process was started for.
 ///
 /// # Errors
-/// Not all of the response could be written, or it ended early: CGI has no other way to say so
-/// than the exit status. Or there is no request, since no web server has started this process.
+/// Not all of the response could be written, or it ended early: CGI has only the exit status to tell that. Or there is no
+/// request, since no web server has started this process.
 pub async fn serve(application: Arc<dyn Application>, options: CgiOptions) -> anyhow::Result<()> {
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
@@ -59,58 +59,34 @@ pub async fn serve(application: Arc<dyn Application>, options: CgiOptions) -> an
 /// # Errors
 /// As for [`serve`].
 pub async fn exchange(
-    environment: Environment,
+    environment: Environ,
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
     application: &dyn Application,
     options: CgiOptions,
 ) -> anyhow::Result<()> {
+    if !environment
+        .iter()
+        .any(|(name, _)| name == b"REQUEST_METHOD")
+    {
+        return Err(anyhow::Error::from(BadEnviron::Missing("REQUEST_METHOD"))
+            .context("no web server has started this; `serve` and `launch` do without one"));
+    }
     let (method, response) = match receive(environment, input, options).await {
         Ok(request) => {
             let method = request.method.clone();
             (method, application.respond(request).await)
         }
-        Err(Refusal::Environ(missing @ BadEnviron::Missing(_))) => {
-            return Err(anyhow::Error::from(missing)
-                .context("no web server has started this; `serve` and `launch` do without one"));
-        }
         Err(refusal) => {
             crate::log!("refused a CGI request: {refusal}");
-            (Method::GET, Response::plain(refusal.status()))
+            (Method::GET, Response::plain(refusal.status))
         }
     };
     send(&method, response, output).await
 }
 
-/// Why a request is answered here.
-enum Refusal {
-    Environ(BadEnviron),
-    Body(SpoolError),
-    Input(io::Error),
-}
-
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Environ(_) | Self::Input(_) => StatusCode::BAD_REQUEST,
-            Self::Body(SpoolError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body(SpoolError::Unwritable(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Environ(error) => error.fmt(formatter),
-            Self::Body(error) => error.fmt(formatter),
-            Self::Input(error) => write!(formatter, "cannot read its body: {error}"),
-        }
-    }
-}
-
 async fn receive(
-    environment: Environment,
+    environment: Environ,
     input: impl Read + Send + 'static,
     options: CgiOptions,
 ) -> Result<Request, Refusal> {
@@ -118,22 +94,21 @@ async fn receive(
         .iter()
         .rfind(|(name, _)| name == b"CONTENT_LENGTH")
         .map_or(&b""[..], |(_, value)| value);
-    let length = content_length(length).map_err(Refusal::Environ)?;
+    let length = content_length(length)?;
     let body = if length == 0 {
         RequestBody::Empty
     } else if length > options.spool.limit {
-        return Err(Refusal::Body(SpoolError::TooLarge));
+        return Err(SpoolError::TooLarge.into());
     } else {
         read_body(input, length, &options.spool).await?
     };
     let variables = environment
         .iter()
         .map(|(name, value)| (&name[..], &value[..]));
-    environ::request(variables, body, Errors::Log).map_err(Refusal::Environ)
+    Ok(environ::request(variables, body, Errors::Log)?)
 }
 
-/// Reads a body, and not a byte more (RFC 3875 §4.2). One that ends early is found out by
-/// [`environ::request`].
+/// Reads a body, and not a byte more (RFC 3875 §4.2). [`environ::request`] refuses one that ends early.
 async fn read_body(
     input: impl Read + Send + 'static,
     length: u64,
@@ -147,12 +122,13 @@ async fn read_body(
             let read = input.by_ref().take(READ as u64).read_to_end(&mut part);
             read.map(|_| (input, part))
         });
-        let (rest, part) = read.await.flatten().map_err(Refusal::Input)?;
+        let unreadable = |error| Refusal::malformed(format!("cannot read its body: {error}"));
+        let (rest, part) = read.await.flatten().map_err(unreadable)?;
         input = rest;
         if part.is_empty() {
-            return spool.finish().await.map_err(Refusal::Body);
+            return Ok(spool.finish().await?);
         }
-        spool.push(part.into()).await.map_err(Refusal::Body)?;
+        spool.push(part.into()).await?;
     }
 }
 
@@ -162,13 +138,13 @@ async fn send(
     mut output: impl Write + Send + 'static,
 ) -> anyhow::Result<()> {
     let mut head = BytesMut::new();
-    let mut outgoing = Outgoing::new(method, response, &mut head);
+    let mut body = CgiResponse::new(method, response, &mut head);
     let mut unsent = head;
     loop {
         let next = tokio::select! {
             biased;
-            next = outgoing.next() => next,
-            // A head goes out together with what is there already, and waits for nothing else.
+            next = body.next() => next,
+            // The head is written together with a piece that is there already, but does not wait for one.
             () = std::future::ready(()), if !unsent.is_empty() => {
                 output = write(output, unsent.split().freeze()).await?;
                 continue;
@@ -202,7 +178,7 @@ async fn write<W: Write + Send + 'static>(mut output: W, bytes: Bytes) -> anyhow
     written.await.flatten().context("cannot write the response")
 }
 
-/// Runs what may block on another thread, so that the application goes on meanwhile.
+/// Runs work that may block on another thread, so that the application goes on meanwhile.
 async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {

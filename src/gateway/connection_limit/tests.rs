@@ -1,4 +1,4 @@
-//! A crowd without sockets: floods that come one after another, connections that work, idle, end, or do not leave when
+//! The limit without sockets: floods that come one after another, connections that work, idle, end, or do not leave when
 //! they are asked, at times that proptest chooses.
 
 use std::task::{Context, Poll, Waker};
@@ -11,135 +11,138 @@ use crate::gateway::connection_limit::*;
 const SECOND: u64 = 1_000_000;
 
 /// A connection that has come in, and is waited for since then.
-fn enter(crowd: &Crowd, since: u64) -> Seat {
-    let seat = crowd.enter();
-    seat.member.since.store(since, Ordering::Relaxed);
-    seat
+fn admit(limit: &ConnectionLimit, since: u64) -> Permit {
+    let permit = limit.admit();
+    permit.connection.since.store(since, Ordering::Relaxed);
+    permit
 }
 
-fn look(crowd: &Crowd, now: u64) -> Look {
-    crowd.members().look(crowd.limit(), now)
+fn room(limit: &ConnectionLimit, now: u64) -> Room {
+    limit.registry().make_room(limit.get(), now)
 }
 
 #[test]
 fn the_longest_idle_one_makes_room() {
-    let crowd = Crowd::default();
-    crowd.set_limit(3);
-    let mut seats: Vec<Seat> = (1..=3)
+    let limit = ConnectionLimit::default();
+    limit.set(3);
+    let mut permits: Vec<Permit> = (1..=3)
         .map(|since| {
-            assert_eq!(look(&crowd, since), Look::Yes);
-            enter(&crowd, since)
+            assert_eq!(room(&limit, since), Room::Free);
+            admit(&limit, since)
         })
         .collect();
-    assert!(crowd.is_full());
+    assert!(limit.is_reached());
     // The oldest works, so that the next one goes; it is asked once, and nobody comes in before it has left.
-    seats[0].works();
+    permits[0].set_working();
     let now = SECOND + 3;
     for left in [100, 100, 60] {
         let time = Duration::from_millis(left);
-        assert_eq!(look(&crowd, now + 100_000 - 1000 * left), Look::In(time));
-        let asked: Vec<bool> = seats.iter().map(Seat::is_asked).collect();
+        assert_eq!(
+            room(&limit, now + 100_000 - 1000 * left),
+            Room::RetryIn(time)
+        );
+        let asked: Vec<bool> = permits.iter().map(Permit::should_close).collect();
         assert_eq!(asked, [false, true, false]);
     }
-    drop(seats.remove(1));
-    assert_eq!(look(&crowd, now), Look::Yes);
-    let fourth = enter(&crowd, now);
-    assert!(!fourth.is_asked());
-    let count = crowd.count();
-    assert_eq!((count.open, count.waiting, count.limit), (3, 2, 3));
-    assert_eq!(look(&crowd, now), Look::In(LEAVE_TIME));
-    assert!(seats[1].is_asked());
+    drop(permits.remove(1));
+    assert_eq!(room(&limit, now), Room::Free);
+    let fourth = admit(&limit, now);
+    assert!(!fourth.should_close());
+    let count = limit.count();
+    assert_eq!((count.open, count.idle, count.most), (3, 2, 3));
+    assert_eq!(room(&limit, now), Room::RetryIn(CLOSE_TIME));
+    assert!(permits[1].should_close());
 }
 
 #[test]
 fn one_that_was_asked_and_does_not_leave_holds_up_nobody() {
-    let crowd = Crowd::default();
-    crowd.set_limit(2);
-    let (one, two) = (enter(&crowd, 1), enter(&crowd, 2));
+    let limit = ConnectionLimit::default();
+    limit.set(2);
+    let (one, two) = (admit(&limit, 1), admit(&limit, 2));
     let now = 2 * SECOND;
-    assert_eq!(look(&crowd, now), Look::In(LEAVE_TIME));
-    assert_eq!((one.is_asked(), two.is_asked()), (true, false));
+    assert_eq!(room(&limit, now), Room::RetryIn(CLOSE_TIME));
+    assert_eq!((one.should_close(), two.should_close()), (true, false));
     // Its request has come at the last moment.
-    one.works();
-    assert_eq!(look(&crowd, now), Look::In(LEAVE_TIME));
-    assert!(two.is_asked());
+    one.set_working();
+    assert_eq!(room(&limit, now), Room::RetryIn(CLOSE_TIME));
+    assert!(two.should_close());
 }
 
 #[test]
 fn nobody_makes_room_who_works_or_has_just_come() {
-    let crowd = Crowd::default();
-    crowd.set_limit(2);
-    let (one, two) = (enter(&crowd, 1), enter(&crowd, SECOND));
-    one.works();
+    let limit = ConnectionLimit::default();
+    limit.set(2);
+    let (one, two) = (admit(&limit, 1), admit(&limit, SECOND));
+    one.set_working();
     assert_eq!(
-        look(&crowd, SECOND + 1),
-        Look::In(GRACE - Duration::from_micros(1))
+        room(&limit, SECOND + 1),
+        Room::RetryIn(GRACE - Duration::from_micros(1))
     );
-    two.works();
-    assert_eq!(look(&crowd, 2 * SECOND), Look::In(LOOK_INTERVAL));
-    assert_eq!(crowd.count().waiting, 0);
-    assert!(!one.is_asked() && !two.is_asked());
-    crowd.set_limit(3);
-    assert_eq!(look(&crowd, 2 * SECOND), Look::Yes);
+    two.set_working();
+    assert_eq!(room(&limit, 2 * SECOND), Room::RetryIn(SCAN_INTERVAL));
+    assert_eq!(limit.count().idle, 0);
+    assert!(!one.should_close() && !two.should_close());
+    limit.set(3);
+    assert_eq!(room(&limit, 2 * SECOND), Room::Free);
 }
 
 /// Who stands behind ten times as many silent ones as there may be does not wait a second for each tenth of them.
 #[test]
 fn a_long_flood_passes_ever_more_quickly() {
-    let crowd = Crowd::default();
-    crowd.set_limit(20);
-    let mut world = World::new(crowd);
-    world.arrive(200);
-    let began = world.now;
-    while world.outside > 0 {
-        world.pass(1000);
+    let limit = ConnectionLimit::default();
+    limit.set(20);
+    let mut flood = Flood::new(limit);
+    flood.arrive(200);
+    let began = flood.now;
+    while flood.outside > 0 {
+        flood.pass(1000);
     }
-    let took = world.now - began;
+    let took = flood.now - began;
     assert!(took > SECOND && took < 3 * SECOND, "{took} µs");
     // In quiet times everybody has a second again.
-    world.pass(2 * SECOND);
-    world.arrive(1);
-    assert_eq!(world.outside, 0);
-    world.arrive(20);
-    assert_eq!(world.outside, 1);
+    flood.pass(2 * SECOND);
+    flood.arrive(1);
+    assert_eq!(flood.outside, 0);
+    flood.arrive(20);
+    assert_eq!(flood.outside, 1);
 }
 
 #[tokio::test]
 async fn who_waits_for_room_gets_it_when_one_leaves() {
-    let crowd = Crowd::default();
-    crowd.set_limit(1);
-    let seat = crowd.enter();
-    seat.works();
-    let mut room = pin!(crowd.room());
+    let limit = ConnectionLimit::default();
+    limit.set(1);
+    let permit = limit.admit();
+    permit.set_working();
+    let mut room = pin!(limit.wait_for_room());
     let mut context = Context::from_waker(Waker::noop());
     assert!(matches!(room.as_mut().poll(&mut context), Poll::Pending));
-    drop(seat);
+    drop(permit);
     room.await;
 }
 
 #[tokio::test]
-async fn who_is_asked_hears_of_it_before_or_after() {
-    let crowd = Crowd::default();
-    crowd.set_limit(1);
-    let seat = crowd.enter();
-    let mut asked = pin!(seat.asked());
+async fn who_should_close_hears_of_it_before_or_after() {
+    let limit = ConnectionLimit::default();
+    limit.set(1);
+    let permit = limit.admit();
+    let mut asked = pin!(permit.close_asked());
     let mut context = Context::from_waker(Waker::noop());
     assert!(matches!(asked.as_mut().poll(&mut context), Poll::Pending));
-    crowd.make_room();
+    limit.close_longest_waiting();
     asked.await;
-    seat.asked().await;
+    permit.close_asked().await;
 }
 
-/// What a listener and its connections do with a crowd.
-struct World {
-    crowd: Crowd,
+/// What a flood and its connections do with a limit.
+struct Flood {
+    limit: ConnectionLimit,
     now: u64,
     /// How many wait in the system's queue.
     outside: usize,
     /// Since when one does.
     full: u64,
-    inside: Vec<Seat>,
-    /// When the listener looks again.
+    inside: Vec<Permit>,
+    /// When the flood looks again.
     look: Option<u64>,
     /// Whether those that are asked stay.
     stubborn: bool,
@@ -147,10 +150,10 @@ struct World {
     stayed: u64,
 }
 
-impl World {
-    fn new(crowd: Crowd) -> Self {
+impl Flood {
+    fn new(limit: ConnectionLimit) -> Self {
         Self {
-            crowd,
+            limit,
             // Far from the clock's own time, at which those inside are made.
             now: 1000 * SECOND,
             outside: 0,
@@ -162,23 +165,23 @@ impl World {
         }
     }
 
-    /// The listener, until it waits.
+    /// The flood, until it waits.
     fn settle(&mut self) {
         self.look = None;
         while self.outside > 0 {
-            match look(&self.crowd, self.now) {
-                Look::Yes => {
-                    assert!(self.inside.len() < self.crowd.limit());
-                    self.inside.push(enter(&self.crowd, self.now));
+            match room(&self.limit, self.now) {
+                Room::Free => {
+                    assert!(self.inside.len() < self.limit.get());
+                    self.inside.push(admit(&self.limit, self.now));
                     self.outside -= 1;
                 }
-                Look::In(time) => {
+                Room::RetryIn(time) => {
                     let before = self.inside.len();
                     if self.stubborn {
                         self.stayed += 1;
                     } else {
                         self.inside
-                            .retain(|seat| !seat.is_asked() || !seat.is_waiting());
+                            .retain(|permit| !permit.should_close() || !permit.is_waiting());
                     }
                     if self.inside.len() == before {
                         assert!(!time.is_zero() && time <= GRACE);
@@ -194,20 +197,20 @@ impl World {
     /// While one waits to be accepted, nobody stays inside who was waited for longer than the grace; and those that are counted
     /// are those that are there.
     fn check(&self) {
-        let count = self.crowd.count();
-        let waiting = self.inside.iter().filter(|seat| seat.is_waiting());
+        let count = self.limit.count();
+        let waiting = self.inside.iter().filter(|permit| permit.is_waiting());
         assert_eq!(
-            (count.open, count.waiting),
+            (count.open, count.idle),
             (self.inside.len(), waiting.count())
         );
         if self.outside == 0 {
             return;
         }
-        assert!(count.open >= count.limit, "there is room: {count:?}");
-        let patience = self.stayed * micros(LEAVE_TIME);
-        for seat in &self.inside {
-            let since = seat.member.since.load(Ordering::Relaxed);
-            if since > 0 && !seat.is_asked() {
+        assert!(count.open >= count.most, "there is room: {count:?}");
+        let patience = self.stayed * micros(CLOSE_TIME);
+        for permit in &self.inside {
+            let since = permit.connection.since.load(Ordering::Relaxed);
+            if since > 0 && !permit.should_close() {
                 let due = (since + SECOND).max(self.full) + patience;
                 assert!(self.now < due, "one stays that is due since {due} µs");
             }
@@ -222,7 +225,7 @@ impl World {
         self.settle();
     }
 
-    /// Time goes by, and the listener looks whenever it wanted to.
+    /// Time goes by, and the flood looks whenever it wanted to.
     fn pass(&mut self, time: u64) {
         let until = self.now + time;
         while let Some(next) = self.look.filter(|&next| next <= until) {
@@ -232,49 +235,49 @@ impl World {
         self.now = until;
     }
 
-    fn act(&mut self, action: &Action) {
-        match *action {
-            Action::Arrive(count) => self.arrive(count),
-            Action::Pass(time) => self.pass(time),
-            Action::Limit(limit) => {
-                self.crowd.set_limit(limit);
+    fn act(&mut self, step: &Step) {
+        match *step {
+            Step::Arrive(count) => self.arrive(count),
+            Step::Pass(time) => self.pass(time),
+            Step::Limit(limit) => {
+                self.limit.set(limit);
                 self.settle();
             }
-            Action::Stubborn(stubborn) => {
+            Step::Stubborn(stubborn) => {
                 self.stubborn = stubborn;
                 self.settle();
             }
-            Action::Work(which) => {
-                if let Some(seat) = self.one(which) {
-                    seat.works();
+            Step::Work(which) => {
+                if let Some(permit) = self.one(which) {
+                    permit.set_working();
                 }
             }
-            Action::Wait(which) => {
+            Step::Wait(which) => {
                 let now = self.now;
-                if let Some(seat) = self.one(which) {
-                    seat.member.since.store(now, Ordering::Relaxed);
+                if let Some(permit) = self.one(which) {
+                    permit.connection.since.store(now, Ordering::Relaxed);
                 }
             }
-            Action::End(which) => {
+            Step::End(which) => {
                 if !self.inside.is_empty() {
                     self.inside.swap_remove(which % self.inside.len());
                     self.settle();
                 }
             }
-            Action::EndAll => {
+            Step::EndAll => {
                 self.inside.clear();
                 self.settle();
             }
         }
     }
 
-    fn one(&self, which: usize) -> Option<&Seat> {
+    fn one(&self, which: usize) -> Option<&Permit> {
         self.inside.get(which % self.inside.len().max(1))
     }
 }
 
 #[derive(Clone, Debug)]
-enum Action {
+enum Step {
     Arrive(usize),
     Pass(u64),
     Limit(usize),
@@ -285,50 +288,50 @@ enum Action {
     EndAll,
 }
 
-fn action() -> impl Strategy<Value = Action> {
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (1..60_usize).prop_map(Action::Arrive),
-        4 => (0..3 * SECOND).prop_map(Action::Pass),
-        2 => (0..100_000_u64).prop_map(Action::Pass),
-        1 => (1..30_usize).prop_map(Action::Limit),
-        1 => any::<bool>().prop_map(Action::Stubborn),
-        4 => any::<usize>().prop_map(Action::Work),
-        4 => any::<usize>().prop_map(Action::Wait),
-        3 => any::<usize>().prop_map(Action::End),
-        1 => Just(Action::EndAll),
+        3 => (1..60_usize).prop_map(Step::Arrive),
+        4 => (0..3 * SECOND).prop_map(Step::Pass),
+        2 => (0..100_000_u64).prop_map(Step::Pass),
+        1 => (1..30_usize).prop_map(Step::Limit),
+        1 => any::<bool>().prop_map(Step::Stubborn),
+        4 => any::<usize>().prop_map(Step::Work),
+        4 => any::<usize>().prop_map(Step::Wait),
+        3 => any::<usize>().prop_map(Step::End),
+        1 => Just(Step::EndAll),
     ]
 }
 
 proptest! {
     #[test]
     fn while_one_waits_outside_nobody_idles_inside(
-        limit in 1..30_usize,
-        actions in prop::collection::vec(action(), 1..80),
+        most in 1..30_usize,
+        steps in prop::collection::vec(step(), 1..80),
     ) {
-        let crowd = Crowd::default();
-        crowd.set_limit(limit);
-        let mut world = World::new(crowd);
-        for action in &actions {
-            world.act(action);
+        let limit = ConnectionLimit::default();
+        limit.set(most);
+        let mut flood = Flood::new(limit);
+        for step in &steps {
+            flood.act(step);
         }
         // And at the end all come in, whatever has happened: those inside fall silent, and leave when they are asked.
-        world.stubborn = false;
-        for seat in &world.inside {
-            seat.member.since.store(world.now, Ordering::Relaxed);
+        flood.stubborn = false;
+        for permit in &flood.inside {
+            permit.connection.since.store(flood.now, Ordering::Relaxed);
         }
-        world.settle();
-        for _ in 0..world.outside {
-            world.pass(2 * SECOND);
+        flood.settle();
+        for _ in 0..flood.outside {
+            flood.pass(2 * SECOND);
         }
-        prop_assert_eq!(world.outside, 0);
+        prop_assert_eq!(flood.outside, 0);
     }
 }
 
 #[test]
 fn all_who_come_and_go_are_counted_for_the_memory_that_they_take() {
-    let crowd = Crowd::default();
-    let mut seats: Vec<Seat> = (0..40).map(|_| crowd.enter()).collect();
-    assert_eq!(crowd.0.tide.now(), 40);
-    seats.truncate(3);
-    assert_eq!(crowd.0.tide.now(), 3);
+    let limit = ConnectionLimit::default();
+    let mut permits: Vec<Permit> = (0..40).map(|_| limit.admit()).collect();
+    assert_eq!(limit.0.tide.now(), 40);
+    permits.truncate(3);
+    assert_eq!(limit.0.tide.now(), 3);
 }

@@ -5,94 +5,38 @@
 //! nginx and Apache then break off their own response. (lighttpd says so in its log; its client learns of it unless all
 //! of the body was still waiting in lighttpd.)
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::gateway::body::spool::SpoolOptions;
-use crate::gateway::connection_limit::{Crowd, Seat};
-use crate::gateway::fastcgi::multiplexer::{Broken, Service, converse};
+use crate::gateway::connection_limit::{ConnectionLimit, Permit};
+use crate::gateway::fastcgi::gateway_state::FastCgiState;
+use crate::gateway::fastcgi::multiplexer::Broken;
 use crate::gateway::graceful_stop::{Manner, Stop};
-use crate::gateway::socket::connection_handover::Passed;
+use crate::gateway::socket::connection_handover::HandoverReceiver;
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::Application;
 use crate::log::LogKind;
 
+pub use gateway_state::FastCgiOptions;
+pub use web_server_addresses::web_servers;
+
+mod gateway_state;
 mod multiplexer;
 mod outbox;
 mod received_request;
-
-/// How the gateway behaves.
-#[derive(Clone, Debug)]
-pub struct FastCgiOptions {
-    /// How many connections are served at a time (`FCGI_MAX_CONNS`). When there are, the one that was idle for the longest
-    /// time is closed for each new one; where none is idle, new ones wait in the system's queue.
-    pub connections: usize,
-    /// How many requests may be under way on one connection (`FCGI_MAX_REQS`). Others are answered
-    /// with `FCGI_OVERLOADED`.
-    pub requests: usize,
-    /// How long a request's variables may be altogether, in bytes. Longer ones are answered with 431.
-    pub params: usize,
-    /// How long a web server may send nothing in the middle of a request before the connection is
-    /// closed. Between requests it may be idle for ever.
-    pub read_timeout: Duration,
-    /// How long a web server may take nothing of an answer before the connection is closed.
-    pub write_timeout: Duration,
-    /// The only addresses that may connect by TCP ([`web_servers`]).
-    pub web_servers: Option<Vec<IpAddr>>,
-    /// Where request bodies are kept, and how large they may be (413).
-    pub spool: Arc<SpoolOptions>,
-}
-
-impl Default for FastCgiOptions {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            requests: 100,
-            params: 256 * 1024,
-            read_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(60),
-            web_servers: None,
-            spool: Arc::default(),
-        }
-    }
-}
-
-/// Reads the value of `FCGI_WEB_SERVER_ADDRS` (§3.2): addresses, separated by commas. `None` where it
-/// allows everybody.
-///
-/// # Errors
-/// Something in it is not an address.
-pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
-    if value.trim().is_empty() {
-        return Ok(None);
-    }
-    let read = |address: &str| {
-        let address = address.trim();
-        let read: IpAddr = address.parse().with_context(|| {
-            format!("`FCGI_WEB_SERVER_ADDRS` holds `{address}`, which is not an IP address")
-        })?;
-        Ok(read.to_canonical())
-    };
-    value
-        .split(',')
-        .map(read)
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
+mod respond;
+mod web_server_addresses;
 
 /// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
 /// [`Manner`](crate::gateway::graceful_stop::Manner) says, and returns. Drop the future to give them up.
 ///
-/// FastCGI has no way to tell a web server that a connection will be closed, and one that has just begun a request
-/// on it may not be able to begin it again elsewhere. Therefore a successor gets the connections, too, each at a
-/// moment when nothing is under way.
+/// FastCGI cannot tell a web server that a connection will be closed, and a web server that has just begun a request on it
+/// may not be able to begin it again elsewhere. Therefore the connections are handed over to a successor, each at a moment
+/// when no request is under way.
 ///
 /// New options hold for new connections.
 pub async fn serve(
@@ -101,84 +45,85 @@ pub async fn serve(
     mut options: watch::Receiver<FastCgiOptions>,
     stop: Stop,
 ) {
-    let mut gate = Gate {
-        service: Arc::new(Service {
+    let mut clients = Clients {
+        gateway: Arc::new(FastCgiState {
             application,
             options: options.borrow_and_update().clone(),
             stop: Stop::new(),
-            passer: listener.passer(),
+            handover: listener.handover(),
         }),
         connections: JoinSet::new(),
-        crowd: listener.crowd(),
+        limit: listener.connection_limit(),
     };
-    gate.crowd.set_limit(gate.service.options.connections);
-    let mut passed = listener.take_passed();
+    clients.limit.set(clients.gateway.options.connections);
+    let mut handed_over = listener.take_handed_over();
     let mut stopped = pin!(stop.begun());
     let manner = loop {
         tokio::select! {
             biased;
             manner = &mut stopped => break manner,
-            Some(_) = gate.connections.join_next(), if !gate.connections.is_empty() => (),
-            // An error means that nobody will change them any more.
+            Some(_) = clients.connections.join_next(), if !clients.connections.is_empty() => (),
+            // An error means that the options will not change any more.
             Ok(()) = options.changed() => {
-                gate.service = Arc::new(Service {
+                clients.gateway = Arc::new(FastCgiState {
                     options: options.borrow_and_update().clone(),
-                    ..Service::clone(&gate.service)
+                    ..FastCgiState::clone(&clients.gateway)
                 });
-                gate.crowd.set_limit(gate.service.options.connections);
+                clients.limit.set(clients.gateway.options.connections);
             }
-            (stream, peer) = listener.accept() => gate.enter(stream, peer),
-            accepted = next(&mut passed) => match accepted {
-                Some((stream, peer)) => gate.enter(stream, peer),
-                None => passed = None,
+            (stream, peer) = listener.accept() => clients.enter(stream, peer),
+            accepted = next(&mut handed_over) => match accepted {
+                Some((stream, peer)) => clients.enter(stream, peer),
+                None => handed_over = None,
             },
         }
     };
-    while !gate.crowd.is_full()
+    while !clients.limit.is_reached()
         && let Some((stream, peer)) = listener.accepted()
     {
-        gate.enter(stream, peer);
+        clients.enter(stream, peer);
     }
     listener.close(manner);
-    // Only now, when there is nobody but a successor who could take them, may connections be passed on.
-    gate.service.stop.begin(manner);
+    // Only now, when no process but a successor could receive them, may connections be handed over.
+    clients.gateway.stop.begin(manner);
     let mut draining = pin!(stop.draining());
-    while !gate.connections.is_empty() {
+    while !clients.connections.is_empty() {
         tokio::select! {
-            _ = gate.connections.join_next() => {}
-            () = &mut draining, if gate.service.stop.manner() != Some(Manner::Drain) => {
-                gate.service.stop.begin(Manner::Drain);
+            _ = clients.connections.join_next() => {}
+            () = &mut draining, if clients.gateway.stop.manner() != Some(Manner::Drain) => {
+                clients.gateway.stop.begin(Manner::Drain);
             }
-            accepted = next(&mut passed) => match accepted {
-                Some((stream, peer)) => gate.enter(stream, peer),
-                None => passed = None,
+            accepted = next(&mut handed_over) => match accepted {
+                Some((stream, peer)) => clients.enter(stream, peer),
+                None => handed_over = None,
             },
         }
     }
 }
 
-/// The next connection that a predecessor passes on; never comes where there is none.
-async fn next(passed: &mut Option<Passed>) -> Option<(Stream, Peer)> {
-    match passed {
-        Some(passed) => passed.next().await,
+/// The next connection that a predecessor hands over; never ready without a predecessor.
+async fn next(handed_over: &mut Option<HandoverReceiver>) -> Option<(Stream, Peer)> {
+    match handed_over {
+        Some(handed_over) => handed_over.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// Who may come in, and who is in.
-struct Gate {
-    service: Arc<Service>,
+/// The connections that are open.
+struct Clients {
+    gateway: Arc<FastCgiState>,
     connections: JoinSet<()>,
-    crowd: Crowd,
+    limit: ConnectionLimit,
 }
 
-impl Gate {
+impl Clients {
     fn enter(&mut self, stream: Stream, peer: Peer) {
-        if is_allowed(peer, self.service.options.web_servers.as_deref()) {
-            let service = Arc::clone(&self.service);
-            let seat = self.crowd.enter();
+        let allowed = self.gateway.options.web_servers.as_deref();
+        if web_server_addresses::is_allowed(peer, allowed) {
+            let gateway = Arc::clone(&self.gateway);
+            let permit = self.limit.admit();
             self.connections
-                .spawn(serve_one(service, stream, peer, seat));
+                .spawn(serve_one(gateway, stream, peer, permit));
         } else {
             let peer = name(peer);
             crate::log_of!(
@@ -189,33 +134,26 @@ impl Gate {
     }
 }
 
-/// Serves one connection to its end, or until somebody else does.
-async fn serve_one(mut service: Arc<Service>, mut stream: Stream, peer: Peer, seat: Seat) {
+/// Serves one connection until it ends or is handed over.
+async fn serve_one(mut gateway: Arc<FastCgiState>, mut stream: Stream, peer: Peer, permit: Permit) {
     loop {
-        let passer = match converse(stream, &service, &seat).await {
-            Ok(Some((idle, passer))) => {
+        let handover = match multiplexer::serve(stream, &gateway, &permit).await {
+            Ok(Some((idle, handover))) => {
                 stream = idle;
-                passer
+                handover
             }
             Ok(None) => return,
             Err(broken) => return report(peer, broken),
         };
-        match passer.pass(stream).await {
+        match handover.send(stream).await {
             Ok(()) => return,
             Err(ours) => stream = ours,
         }
-        // Nobody wants it: it ends as where nobody serves after us.
-        service = Arc::new(Service {
-            passer: None,
-            ..Service::clone(&service)
+        // No successor takes it: it ends as without a successor.
+        gateway = Arc::new(FastCgiState {
+            handover: None,
+            ..FastCgiState::clone(&gateway)
         });
-    }
-}
-
-fn is_allowed(peer: Peer, web_servers: Option<&[IpAddr]>) -> bool {
-    match (peer, web_servers) {
-        (Peer::Unix, _) | (_, None) => true,
-        (Peer::Tcp(address), Some(allowed)) => allowed.contains(&address.ip().to_canonical()),
     }
 }
 
@@ -226,8 +164,7 @@ fn name(peer: Peer) -> String {
     }
 }
 
-/// Writes to the log why a connection was closed, unless that is everyday life: web servers close a
-/// connection when their client has gone away.
+/// Logs why a connection was closed, unless the web server closed it, which it does whenever its client has gone away.
 fn report(peer: Peer, broken: Broken) {
     let peer = name(peer);
     match broken {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::yield_now;
 
-use crate::protocol::fastcgi::record::{Kind, MAX_CONTENT, put_records};
+use crate::protocol::fastcgi::record::{MAX_CONTENT, RecordKind, put_records};
 
 /// How much may wait for a slow web server before the applications are held back, in bytes.
 const ROOM: usize = 256 * 1024;
@@ -50,7 +50,7 @@ impl Outbox {
     }
 
     /// Sends a part of a stream, which nothing ends up as an empty one; waits while there is no room.
-    pub async fn send(&self, kind: Kind, id: u16, mut content: Bytes) {
+    pub async fn send(&self, kind: RecordKind, id: u16, mut content: Bytes) {
         while !content.is_empty() {
             let piece = content.split_to(content.len().min(MAX_CONTENT));
             let taken = self.take_room(piece.len()).await;

@@ -7,17 +7,17 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 
-use crate::gateway::http::shadow_parser::Odd;
+use crate::gateway::http::shadow_parser::Hidden;
 use crate::interface::Connection;
 
-/// What the line says about a request. It is written when the response has ended, well or badly; for a
-/// client that went away before, with the status 499, as nginx does.
-pub struct Entry {
+/// The line about a request. It is written when the response has ended, well or badly; for a client that went away before,
+/// with the status 499, as nginx does.
+pub struct LogLine {
     connection: Arc<Connection>,
     begun: (SystemTime, Instant),
     method: Method,
     target: Uri,
-    /// As it was sent, where hyper has got another one.
+    /// The target as it was sent, where hyper got another one.
     sent: Option<Bytes>,
     version: Version,
     referer: Option<HeaderValue>,
@@ -28,7 +28,7 @@ pub struct Entry {
     pub bytes: u64,
 }
 
-impl Entry {
+impl LogLine {
     /// Begins the line of a request that has just come in.
     pub fn new(connection: &Arc<Connection>, parts: &request::Parts) -> Self {
         Self {
@@ -37,8 +37,8 @@ impl Entry {
             method: parts.method.clone(),
             target: parts.uri.clone(),
             sent: match parts.extensions.get() {
-                Some(Odd::Target(target)) => Some(target.clone()),
-                Some(Odd::Foreign | Odd::Ambiguous | Odd::Unclear) | None => None,
+                Some(Hidden::Target(target)) => Some(target.clone()),
+                Some(Hidden::Version | Hidden::TwoFramings | Hidden::UnclearEnd) | None => None,
             },
             version: parts.version,
             referer: parts.headers.get(header::REFERER).cloned(),
@@ -78,13 +78,13 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for LogLine {
     fn drop(&mut self) {
         crate::log::line(&self.line());
     }
 }
 
-/// Keeps what clients send from forging lines and fields.
+/// Escapes what clients send, so that it forges no line and no field.
 fn escape(line: &mut String, text: &[u8]) {
     for byte in text {
         match byte {
@@ -121,7 +121,7 @@ mod tests {
 
     use http::{HeaderValue, Request, StatusCode};
 
-    use super::Entry;
+    use super::LogLine;
     use crate::interface::Connection;
 
     /// The line without the duration.
@@ -134,11 +134,11 @@ mod tests {
             .header("referer", "http://localhost/")
             .header("user-agent", HeaderValue::from_bytes(agent).unwrap());
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let mut entry = Entry::new(&connection, &parts);
-        entry.begun.0 = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
-        entry.status = status;
-        entry.bytes = 42;
-        let line = entry.line();
+        let mut log_line = LogLine::new(&connection, &parts);
+        log_line.begun.0 = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
+        log_line.status = status;
+        log_line.bytes = 42;
+        let line = log_line.line();
         let (line, duration) = line.rsplit_once(' ').unwrap();
         let seconds = duration.strip_suffix('s').unwrap().parse::<f64>();
         assert!((0.0..60.0).contains(&seconds.unwrap()), "{duration}");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_forges_a_line_and_whoever_went_away_is_seen() {
+    fn no_client_forges_a_line_and_one_that_went_away_is_seen() {
         assert_eq!(
             line("", b"a\"\t\xe9\\", None),
             r#"- - - [10/Oct/2000:13:55:36 +0000] "GET /a%20\"b\"?c=d HTTP/1.1" 499 42 "http://localhost/" "a\"\x09\xe9\\""#

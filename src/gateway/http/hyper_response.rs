@@ -1,4 +1,6 @@
-//! Responses: what an application answered, as hyper sends it.
+//! Responses of applications as hyper sends them: which of their header fields stay, whether there is a body, and how one
+//! that ends early breaks off the connection. hyper adds `Date`, `Transfer-Encoding` and the `Content-Length` of a body of
+//! known length.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,50 +10,52 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, HttpBody};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request};
+use http::{HeaderValue, Method, StatusCode, Version, header, request};
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
-use crate::gateway::body::response_body;
-use crate::gateway::body::response_body::Body as OutgoingBody;
-use crate::gateway::http::Client;
-use crate::gateway::http::access_log::Entry;
+use crate::gateway::body::response_body::{
+    Body as OutgoingBody, announced, known_length, may_have_body,
+};
+use crate::gateway::http::access_log::LogLine;
+use crate::gateway::http::connection_state::ConnectionState;
 use crate::interface::{Response, ResponseBody, Truncated};
 use crate::log::LogKind;
+use crate::protocol::hop_by_hop::is_hop_by_hop;
 
-/// What the way of a response depends on.
+/// A request and its response: what the latter depends on.
 pub struct Exchange {
-    client: Arc<Client>,
+    state: Arc<ConnectionState>,
     method: Method,
     version: Version,
     /// Whether the connection ends with this response.
     pub close: bool,
     /// The line in the access log.
-    pub entry: Option<Box<Entry>>,
+    pub log_line: Option<Box<LogLine>>,
 }
 
 impl Exchange {
     /// The exchange that a request begins.
-    pub fn new(client: &Arc<Client>, parts: &request::Parts) -> Self {
+    pub fn new(state: &Arc<ConnectionState>, parts: &request::Parts) -> Self {
         Self {
-            client: Arc::clone(client),
+            state: Arc::clone(state),
             method: parts.method.clone(),
             version: parts.version,
             close: false,
-            entry: None,
+            log_line: None,
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // The next request is the client's affair.
-        self.client.seat.waits();
+        // The client is waited for again, for its next request.
+        self.state.permit.set_waiting();
     }
 }
 
-/// Makes a response ready to be sent.
-pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
+/// The response for hyper.
+pub fn convert(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     if response.status.is_informational() {
         // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
         crate::log_of!(
@@ -67,43 +71,45 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
         mut headers,
         body,
     } = response;
-    remove_hop_by_hop(&mut headers);
-    if let Some(entry) = &mut exchange.entry {
-        entry.status = Some(status);
+    // PEP 3333, Other HTTP Features: the connection is the server's. Almost no response has such a field.
+    let names = headers.keys().filter(|name| is_hop_by_hop(name.as_str()));
+    for name in names.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
-    let announced = response_body::announced(&mut headers);
+    if let Some(line) = &mut exchange.log_line {
+        line.status = Some(status);
+    }
+    let announced = announced(&mut headers);
+    let has_body = exchange.method != Method::HEAD && may_have_body(status);
     // RFC 9112 §9.3: without a length, and without chunks, a body ends with the connection.
     let is_old = exchange.version == Version::HTTP_10;
-    let endless = announced.is_none() && response_body::known(&body).is_none();
-    let close = exchange.close || is_old && endless && has_body(status, &exchange.method);
+    let ends_connection = announced.is_none() && known_length(&body).is_none();
+    let close = exchange.close || is_old && ends_connection && has_body;
     if close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let body = match status {
-        // RFC 9110 §15.3.5, §15.4.5. §8.6 forbids a length in one and makes it optional in the other.
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => {
-            headers.remove(header::CONTENT_LENGTH);
-            Body::empty()
-        }
-        _ if exchange.method == Method::HEAD => {
-            if announced.is_none()
-                && let Some(length) = known_length(&body)
-            {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            }
-            Body::empty()
-        }
-        _ => Body::new(ReplyBody {
+    let body = if has_body {
+        Body::new(ReplyBody {
             body: OutgoingBody::new(body, announced),
             exchange,
             flushed: false,
-        }),
+        })
+    } else {
+        // An application that answers `HEAD` with no byte has left out the body, whose length is not known then.
+        let is_left_out = matches!(&body, ResponseBody::Bytes(bytes) if bytes.is_empty());
+        if !may_have_body(status) {
+            // RFC 9110 §8.6 forbids a length in a 204 and makes it optional in a 304.
+            headers.remove(header::CONTENT_LENGTH);
+        } else if let (None, false, Some(length)) = (announced, is_left_out, known_length(&body)) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Body::empty()
     };
     let mut reply = HttpResponse::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     if close && is_old {
-        // Else hyper adds that the connection is kept, if the client wants that.
+        // In a response of version 1.1 hyper would announce that the connection stays open, where the client asks for it.
         *reply.version_mut() = Version::HTTP_10;
     }
     if let Some(reason) = reason
@@ -115,13 +121,7 @@ pub fn reply(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     reply
 }
 
-/// RFC 9110 §6.4.1.
-fn has_body(status: StatusCode, method: &Method) -> bool {
-    let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    !none && *method != Method::HEAD
-}
-
-/// The answer where we ourselves have failed. What else the client sends may not have been read.
+/// The answer to a request in whose handling the gateway panicked. The rest of what the client sends may be unread.
 pub fn failed() -> HttpResponse {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let ours = Response::plain(status);
@@ -137,54 +137,16 @@ pub fn failed() -> HttpResponse {
     reply
 }
 
-/// The length of a body that an answer to `HEAD` may tell: an application that gives none at all has
-/// left it out for that answer.
-fn known_length(body: &ResponseBody) -> Option<u64> {
-    let left_out = matches!(body, ResponseBody::Bytes(bytes) if bytes.is_empty());
-    response_body::known(body).filter(|_| !left_out)
-}
-
-/// Fields about the connection, which is the gateway's, not the application's (PEP 3333, *Other HTTP
-/// Features*).
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    const NAMES: [HeaderName; 9] = [
-        header::CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    // Almost never is there one, and walking over the names is quicker than looking each up.
-    let suspect = |name: &HeaderName| {
-        matches!(
-            name.as_str().as_bytes()[0],
-            b'c' | b'k' | b'p' | b't' | b'u'
-        )
-    };
-    let found = headers
-        .keys()
-        .any(|name| suspect(name) && NAMES.contains(name));
-    if found {
-        for name in NAMES {
-            headers.remove(name);
-        }
-    }
-}
-
-/// A body on its way out by HTTP.
+/// The body of a response as hyper asks for it.
 struct ReplyBody {
     body: OutgoingBody,
     exchange: Exchange,
-    /// What was sent before is on its way, and the connection may be broken off.
+    /// hyper has had a turn to write what it has of a truncated body.
     flushed: bool,
 }
 
 impl ReplyBody {
-    /// Lets hyper write what it has, then makes it break off the connection.
+    /// Lets hyper write what it has, then has it break off the connection.
     fn poll_break(
         &mut self,
         context: &mut Context<'_>,
@@ -195,7 +157,7 @@ impl ReplyBody {
             return Poll::Pending;
         }
         if self.exchange.version == Version::HTTP_10 && self.body.left().is_none() {
-            self.exchange.client.broken.store(true, Ordering::Relaxed);
+            self.exchange.state.broken.store(true, Ordering::Relaxed);
         }
         Poll::Ready(Some(Err(Truncated)))
     }
@@ -214,13 +176,13 @@ impl HttpBody for ReplyBody {
             return this.poll_break(context);
         }
         if this.body.left() == Some(0) {
-            // What the application does after its last byte is nothing to wait for.
+            // The end does not wait for code that the application runs behind its last byte.
             return Poll::Ready(None);
         }
         match ready!(this.body.poll_next(context)) {
             Some(Ok(part)) => {
-                if let Some(entry) = &mut this.exchange.entry {
-                    entry.bytes += part.len() as u64;
+                if let Some(line) = &mut this.exchange.log_line {
+                    line.bytes += part.len() as u64;
                 }
                 Poll::Ready(Some(Ok(Frame::data(part))))
             }

@@ -1,6 +1,6 @@
-//! When a connection may be closed after the gateway was told to end: never in the middle of a request, and as
-//! seldom as can be just before the next one, which the client would lose. A client that owes us the rest of a request and
-//! sends nothing is not waited for as long as at other times: it would hold up the end.
+//! When a connection that is kept alive closes because the gateway is to stop: never in the middle of a request, and as
+//! seldom as possible just before the next one, which the client would lose. A client that owes the rest of a request and
+//! sends nothing is not waited for as long as at other times, since it would hold up the stop.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 
 use crate::gateway::graceful_stop::{Manner, OWED};
-use crate::gateway::http::{Client, shadow_parser};
+use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::shadow_parser;
 
-/// Ready when the gateway is to end and the connection was idle for as long as the [`Manner`] grants. Connections
-/// that are not idle end by themselves with their next answer, or become idle after the one that had begun before.
-pub async fn due(client: &Arc<Client>) {
-    let stop = &client.server.stop;
+/// Ready when the gateway is to stop and the connection was idle for as long as the [`Manner`] grants. Busy connections end
+/// with their next answer, or become idle after the request that had begun before.
+pub async fn may_close(state: &Arc<ConnectionState>) {
+    let stop = &state.gateway.stop;
     let mut manner = stop.begun().await;
-    let mut idle = idle(client);
-    let mut heard = (count(client), Instant::now());
+    let mut idle = idle(state);
+    let mut heard = (reads(state), Instant::now());
     loop {
         tokio::select! {
             () = sleep(manner.linger()) => {}
@@ -26,31 +27,31 @@ pub async fn due(client: &Arc<Client>) {
             }
         }
         let before = idle;
-        idle = self::idle(client);
+        idle = self::idle(state);
         if idle.is_some() && idle == before {
             return;
         }
-        let count = count(client);
-        if count != heard.0 {
-            heard = (count, Instant::now());
+        let reads = reads(state);
+        if reads != heard.0 {
+            heard = (reads, Instant::now());
         }
-        if manner == Manner::Drain && client.seat.is_waiting() && heard.1.elapsed() >= OWED {
-            client.seat.ask();
+        if manner == Manner::Drain && state.permit.is_waiting() && heard.1.elapsed() >= OWED {
+            state.permit.ask_to_close();
             return pending().await;
         }
     }
 }
 
-/// How often something was received.
-fn count(client: &Arc<Client>) -> u64 {
-    shadow_parser::lock(&client.heads).count()
+/// The number of reads that brought something.
+fn reads(state: &Arc<ConnectionState>) -> u64 {
+    shadow_parser::lock(&state.parser).reads()
 }
 
-/// How often something was received, if no request is under way.
-fn idle(client: &Arc<Client>) -> Option<u64> {
-    // Whoever works on a request, or on its answer, holds the client too.
-    match Arc::strong_count(client) {
-        1 => shadow_parser::lock(&client.heads).between_requests(),
+/// The same, if no request is under way.
+fn idle(state: &Arc<ConnectionState>) -> Option<u64> {
+    // A request that is worked on holds the state too, until its response is sent.
+    match Arc::strong_count(state) {
+        1 => shadow_parser::lock(&state.parser).between_requests(),
         _ => None,
     }
 }

@@ -1,19 +1,17 @@
-//! The head of a request: what RFC 9112 demands and hyper does not check.
-
-use std::borrow::Cow;
-use std::fmt;
+//! The head of a request: checks that RFC 9112 demands and hyper does not make, and the target in its four forms.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{Parts, PathAndQuery};
 use http::{Method, StatusCode, Uri, Version, request};
-use memchr::{memchr, memchr2, memmem};
-use percent_encoding::percent_decode;
+use memchr::memchr;
 
-use crate::gateway::http::shadow_parser::Odd;
+use crate::gateway::http::shadow_parser::Hidden;
+use crate::gateway::refusal::Refusal;
+use crate::protocol::cgi::path_info;
 
-/// A head that was found good.
-pub struct Head {
+/// A head without a fault.
+pub struct CheckedHead {
     pub method: Method,
     pub target: Bytes,
     pub path_info: Bytes,
@@ -22,39 +20,9 @@ pub struct Head {
     pub headers: HeaderMap,
 }
 
-/// Why a request is not passed on. The connection is closed after the answer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// For the client.
-    pub status: StatusCode,
-    /// For the log.
-    pub reason: Cow<'static, str>,
-}
-
-impl Refusal {
-    /// A refusal with a reason for the log.
-    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-        }
-    }
-
-    /// What the client sent is nothing that it may send.
-    pub fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, reason)
-    }
-
-    /// Nobody knows for certain where a request ends.
-    pub fn unclear() -> Self {
-        Self::malformed("it is not clear where the request ends")
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({})", self.reason, self.status.as_u16())
-    }
+/// The refusal of a request whose end this parser and hyper do not agree on.
+pub fn unclear_end() -> Refusal {
+    Refusal::malformed("it is not clear where the request ends")
 }
 
 /// The longest method, in bytes. The longest registered one has 17.
@@ -64,7 +32,7 @@ const METHOD_LIMIT: usize = 32;
 ///
 /// # Errors
 /// The refusal that the request deserves.
-pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
+pub fn check(parts: request::Parts, has_body: bool) -> Result<CheckedHead, Refusal> {
     let request::Parts {
         method,
         uri,
@@ -74,16 +42,16 @@ pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
         ..
     } = parts;
     let sent = match extensions.remove() {
-        Some(Odd::Foreign) => {
-            let reason = "the version of HTTP is none that is spoken here";
+        Some(Hidden::Version) => {
+            let reason = "the version of HTTP is not 1.0 or 1.1";
             return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason));
         }
-        Some(Odd::Ambiguous) => {
+        Some(Hidden::TwoFramings) => {
             let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
             return Err(Refusal::malformed(reason));
         }
-        Some(Odd::Unclear) => return Err(Refusal::unclear()),
-        Some(Odd::Target(target)) => Some(target),
+        Some(Hidden::UnclearEnd) => return Err(unclear_end()),
+        Some(Hidden::Target(target)) => Some(target),
         None => None,
     };
     check_method(&method)?;
@@ -92,18 +60,12 @@ pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
     if has_body {
         check_framing(&headers)?;
     }
-    let target = match sent {
-        Some(target) => read_sent_target(&target, &mut headers)?,
-        None => read_target(&method, uri, &mut headers)?,
-    };
-    let path = match memchr(b'?', &target) {
-        Some(mark) => target.slice(..mark),
-        None => target.clone(),
-    };
-    let query = target.slice((path.len() + 1).min(target.len())..);
-    Ok(Head {
-        path_info: decode(path)?,
-        query,
+    let target = read_target(&method, uri, sent, &mut headers)?;
+    let (path, query) = path_info::split_query(&target);
+    let path_info = path_info::decode(target.slice_ref(path));
+    Ok(CheckedHead {
+        path_info: path_info.ok_or(Refusal::malformed("the path contains a zero byte"))?,
+        query: target.slice_ref(query),
         target,
         method,
         version,
@@ -111,7 +73,7 @@ pub fn check(parts: request::Parts, has_body: bool) -> Result<Head, Refusal> {
     })
 }
 
-/// RFC 9110 §9.1: any token would do, but methods are upper case, and what is not comes from probes.
+/// RFC 9110 §9.1 allows any token, but all methods are upper case, and other ones come from scanners.
 fn check_method(method: &Method) -> Result<(), Refusal> {
     if matches!(
         *method,
@@ -153,8 +115,8 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
     }
 }
 
-/// Fields that are no lists, of which others refuse a second one (nginx; gunicorn that of `Content-Type`): who looks at
-/// the request before us, or behind us, may take the other one. RFC 9110 §5.3 forbids to send them.
+/// Fields that are no lists, of which other servers refuse a second one (nginx; gunicorn that of `Content-Type`): a proxy in
+/// front, or the application, may use the other one. RFC 9110 §5.3 forbids to send them twice.
 const REFUSED_TWICE: [(HeaderName, &str); 6] = [
     (
         header::AUTHORIZATION,
@@ -179,7 +141,7 @@ const REFUSED_TWICE: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// That there are no two of them that differ: the same one twice is one.
+/// Refuses two of these fields that differ; the same one twice is one.
 fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.len() == headers.keys_len() {
         return Ok(());
@@ -194,8 +156,8 @@ fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether this is `host[:port]` (RFC 3986 §3.2.2), without the punctuation that the standard allows
-/// in names but no name has, and that joins or separates names elsewhere.
+/// Whether this is `host[:port]` (RFC 3986 §3.2.2), without the punctuation that the standard allows in names, but that no
+/// name has, and that joins or separates names elsewhere.
 fn is_authority(text: &[u8]) -> bool {
     let (host_is_good, rest) = match text.strip_prefix(b"[") {
         Some(text) => match memchr(b']', text) {
@@ -247,100 +209,69 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// The path and query of the request's target (RFC 9112 §3.2), or `*`. The host of an absolute target
-/// replaces that of the `Host` field.
-fn read_target(method: &Method, uri: Uri, headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
-    let parts = uri.into_parts();
-    let Some(path) = parts.path_and_query else {
-        return Err(Refusal::malformed("the target has no path"));
+/// Path and query of the request's target (RFC 9112 §3.2), or `*`. `sent` is a target that hyper does not accept.
+fn read_target(
+    method: &Method,
+    uri: Uri,
+    sent: Option<Bytes>,
+    headers: &mut HeaderMap,
+) -> Result<Bytes, Refusal> {
+    let target = match sent {
+        Some(sent) => check_sent(&sent)?,
+        None => match uri.into_parts() {
+            Parts {
+                scheme: None,
+                authority: None,
+                path_and_query: Some(path),
+                ..
+            } => Bytes::from_owner(BorrowedTarget(path)),
+            parts => Uri::from_parts(parts).map_or(Bytes::new(), |uri| uri.to_string().into()),
+        },
     };
-    match (parts.scheme, parts.authority) {
-        (None, None) => {}
-        (Some(scheme), Some(authority)) => {
-            check_scheme(scheme.as_str().as_bytes())?;
-            set_host(headers, authority.as_str().as_bytes())?;
-        }
-        (None, Some(_)) | (Some(_), None) => {
-            return Err(Refusal::malformed("the target is only a host"));
-        }
-    }
-    let text = path.as_str();
-    match text.as_bytes().first() {
-        Some(b'/') => Ok(Bytes::from_owner(Target(path))),
-        Some(b'*') if text == "*" && *method == Method::OPTIONS => Ok(Bytes::from_static(b"*")),
-        // `http://host?query`
-        Some(b'?') => Ok(format!("/{text}").into()),
-        _ => Err(Refusal::malformed("the target is no path")),
+    match target.first() {
+        Some(b'/') => Ok(target),
+        Some(b'*') if target == "*" && *method == Method::OPTIONS => Ok(target),
+        _ => read_absolute(&target, headers),
     }
 }
 
-/// The same of a target that hyper would not let through. RFC 3986 allows none of `" < > \ ^ ` { | }`, but clients send
-/// them, and all servers take them. What is not ASCII they take or not; which text it is, nobody says.
-fn read_sent_target(target: &Bytes, headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
+/// A target that hyper does not accept, without its fragment. RFC 3986 allows none of `" < > \ ^ ` { | }`, but clients send
+/// them, and all servers take them. Some servers take bytes beyond ASCII too, but their encoding is unknown.
+fn check_sent(target: &Bytes) -> Result<Bytes, Refusal> {
     if let Some(byte) = target.iter().find(|byte| !byte.is_ascii_graphic()) {
         let reason = format!(
             "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
         );
         return Err(Refusal::malformed(reason));
     }
-    let end = memchr(b'#', target).unwrap_or(target.len());
-    let target = target.slice(..end);
-    if target.starts_with(b"/") {
-        return Ok(target);
-    }
-    let Some(scheme) = memmem::find(&target, b"://") else {
+    Ok(target.slice(..memchr(b'#', target).unwrap_or(target.len())))
+}
+
+/// Path and query of an absolute target, whose host replaces that of the `Host` field.
+fn read_absolute(target: &[u8], headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
+    let Some(absolute) = path_info::absolute_form(target) else {
         return Err(Refusal::malformed("the target is no path"));
     };
-    check_scheme(&target[..scheme])?;
-    let behind = target.slice(scheme + 3..);
-    let end = memchr2(b'/', b'?', &behind).unwrap_or(behind.len());
-    set_host(headers, &behind[..end])?;
-    match behind.get(end) {
-        Some(b'/') => Ok(behind.slice(end..)),
-        Some(_) | None => Ok([b"/", &behind[end..]].concat().into()),
-    }
-}
-
-fn check_scheme(scheme: &[u8]) -> Result<(), Refusal> {
     let known = ["http", "https"].map(str::as_bytes);
-    match known.iter().any(|one| one.eq_ignore_ascii_case(scheme)) {
-        true => Ok(()),
-        false => Err(Refusal::malformed("the target is no address of a web page")),
+    if !known
+        .iter()
+        .any(|one| one.eq_ignore_ascii_case(absolute.scheme))
+    {
+        return Err(Refusal::malformed("the target is no address of a web page"));
     }
+    let host = HeaderValue::from_bytes(absolute.authority).ok();
+    match host.filter(|_| is_authority(absolute.authority)) {
+        Some(host) => headers.insert(header::HOST, host),
+        None => return Err(Refusal::malformed("the target's host is malformed")),
+    };
+    Ok(absolute.origin_form.into_owned().into())
 }
 
-/// The host of an absolute target replaces that of the `Host` field.
-fn set_host(headers: &mut HeaderMap, authority: &[u8]) -> Result<(), Refusal> {
-    let malformed = || Refusal::malformed("the target's host is malformed");
-    if !is_authority(authority) {
-        return Err(malformed());
-    }
-    let host = HeaderValue::from_bytes(authority).map_err(|_| malformed())?;
-    headers.insert(header::HOST, host);
-    Ok(())
-}
+/// hyper's copy of the target, which [`Bytes`] refer to without another copy.
+struct BorrowedTarget(PathAndQuery);
 
-/// Lends hyper's copy of the target.
-struct Target(PathAndQuery);
-
-impl AsRef<[u8]> for Target {
+impl AsRef<[u8]> for BorrowedTarget {
     fn as_ref(&self) -> &[u8] {
         self.0.as_str().as_bytes()
-    }
-}
-
-/// `PATH_INFO`. That of `*` is empty: PEP 3333 wants a slash or nothing.
-fn decode(path: Bytes) -> Result<Bytes, Refusal> {
-    if path == "*" {
-        return Ok(Bytes::new());
-    }
-    if memchr(b'%', &path).is_none() {
-        return Ok(path);
-    }
-    let decoded: Vec<u8> = percent_decode(&path).collect();
-    match decoded.contains(&0) {
-        // RFC 3875 §4.1.5: nothing could be passed on.
-        true => Err(Refusal::malformed("the path contains a zero byte")),
-        false => Ok(decoded.into()),
     }
 }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::gateway::body::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
-use crate::gateway::http::Client;
-use crate::gateway::http::request_head::Refusal;
+use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::shadow_parser;
+use crate::gateway::refusal::Refusal;
 use crate::gateway::slow_client::Pace;
 use crate::interface::RequestBody;
 
@@ -19,8 +19,8 @@ use crate::interface::RequestBody;
 ///
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
-pub async fn receive(mut body: Body, client: &Client) -> Result<RequestBody, Refusal> {
-    let options = &client.server.options;
+pub async fn receive(mut body: Body, state: &ConnectionState) -> Result<RequestBody, Refusal> {
+    let options = &state.gateway.options;
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
     }
@@ -29,8 +29,8 @@ pub async fn receive(mut body: Body, client: &Client) -> Result<RequestBody, Ref
     }
     let mut pace = Pace::new(options.body_timeout, options.min_rate);
     let mut spool = None;
-    let mut asked = pin!(client.seat.asked());
-    while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), client).await? {
+    let mut asked = pin!(state.permit.close_asked());
+    while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), state).await? {
         if spool.is_none() && body.is_end_stream() && part.len() <= IN_MEMORY {
             return Ok(in_one_piece(part));
         }
@@ -49,8 +49,8 @@ pub async fn receive(mut body: Body, client: &Client) -> Result<RequestBody, Ref
 ///
 /// # Errors
 /// What is wrong with it (400).
-pub fn check(client: &Client) -> Result<(), Refusal> {
-    match shadow_parser::lock(&client.heads).fault() {
+pub fn check(state: &ConnectionState) -> Result<(), Refusal> {
+    match shadow_parser::lock(&state.parser).fault() {
         Some(reason) => Err(Refusal::malformed(reason)),
         None => Ok(()),
     }
@@ -61,16 +61,16 @@ async fn next(
     body: &mut Body,
     pace: &mut Pace,
     mut asked: Pin<&mut impl Future<Output = ()>>,
-    client: &Client,
+    state: &ConnectionState,
 ) -> Result<Option<Bytes>, Refusal> {
-    let seat = &client.seat;
+    let permit = &state.permit;
     loop {
         let frame = std::future::poll_fn(|context| {
             let polled = Pin::new(&mut *body).poll_frame(context);
             // hyper may wait for more of what is no body, or tell less about it.
-            check(client)?;
+            check(state)?;
             if let Poll::Ready(frame) = polled {
-                seat.works();
+                permit.set_working();
                 return Poll::Ready(Ok(frame));
             }
             let late = |reason| Poll::Ready(Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)));
@@ -78,9 +78,9 @@ async fn next(
                 return late("the rest of the body is not waited for any longer");
             }
             if !pace.is_waiting() {
-                seat.waits();
+                permit.set_waiting();
             }
-            ready!(pace.poll_end(context));
+            ready!(pace.poll_late(context));
             late("the client sends the body too slowly")
         });
         match frame.await? {
@@ -106,14 +106,4 @@ fn cause(mut error: &dyn Error) -> &dyn Error {
         error = source;
     }
     error
-}
-
-impl From<SpoolError> for Refusal {
-    fn from(error: SpoolError) -> Self {
-        let status = match error {
-            SpoolError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            SpoolError::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error.to_string())
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketType, sockopt};
+use rustix::net::{self, AddressFamily, SocketAddrAny, SocketType, sockopt};
 
 use crate::gateway::socket::activation;
 use crate::gateway::socket::url::{Descriptor, Host, Passed, SocketUrl};
@@ -69,9 +69,8 @@ pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> 
             address.set_port(chosen);
             match bind_address(address) {
                 Ok(socket) => {
-                    let socket = TcpListener::from(socket);
-                    chosen = socket.local_addr()?.port();
-                    sockets.push(socket.into());
+                    chosen = SocketAddr::try_from(net::getsockname(&socket)?)?.port();
+                    sockets.push(socket);
                 }
                 Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => lacking = Some(address),
                 Err(Errno::ADDRINUSE) if port == 0 && !sockets.is_empty() => taken = true,
@@ -147,6 +146,20 @@ fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {
     net::bind(&socket, &address)?;
     net::listen(&socket, BACKLOG)?;
     Ok(socket)
+}
+
+/// The next connection in the queue of a listening socket, and its peer's address.
+#[cfg(not(target_vendor = "apple"))]
+pub fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+    net::acceptfrom_with(socket, net::SocketFlags::CLOEXEC)
+}
+
+/// The same on a system that has no `accept4(2)`.
+#[cfg(target_vendor = "apple")]
+pub fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+    let (connection, address) = net::acceptfrom(socket)?;
+    rustix::io::fcntl_setfd(&connection, rustix::io::FdFlags::CLOEXEC)?;
+    Ok((connection, address))
 }
 
 /// The file of a socket which another process of ours has made, and that is ours from now on; `None` if there is no such

@@ -1,12 +1,11 @@
-//! Listening sockets: bound from a socket URL or inherited, and the connections they accept.
+//! Listening sockets and the connections that they accept.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,54 +13,51 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::AddressFamily;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
-use crate::gateway::connection_limit::Crowd;
+use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::graceful_stop::Manner;
 use crate::gateway::socket::activation;
 use crate::gateway::socket::binding;
 pub use crate::gateway::socket::binding::{InUse, is_listening};
-use crate::gateway::socket::connection_handover::{self, Passed, Passer};
+use crate::gateway::socket::connection_handover::{self, HandoverReceiver, HandoverSender};
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::{Descriptor, Host, SocketUrl};
 use crate::own_file::OwnFile;
 use crate::unix;
 
-/// How long to wait when the system has no descriptor or memory for another connection.
+/// The pause before the next attempt when the system has no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often that is written to the log at most.
+/// The shortest time between two log lines about that.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One or several listening sockets that serve as one.
 #[derive(Debug)]
 pub struct Listener {
-    /// Removed when we end, and before the sockets are closed: till then, nobody takes the path for free.
+    /// Removed at the end, before the sockets are closed: as long as they are open, no other process takes the path for a
+    /// stale one.
     file: Option<OwnFile>,
     sockets: Vec<Socket>,
     /// The socket whose turn it is, so that a busy address does not starve another.
     turn: usize,
     host: Option<Host>,
     port: Option<u16>,
-    /// What this process was started with, if the sockets are duplicates of it.
+    /// The descriptors that this process was started with, if the sockets are duplicates of them.
     inherited: Vec<RawFd>,
-    /// For a successor: who passes connections on, and the end of who gets them.
-    passing: Option<(Passer, OwnedFd)>,
-    /// From a predecessor.
-    passed: Option<Passed>,
-    complained: Option<Instant>,
-    /// What was accepted and is still open.
-    crowd: Crowd,
-    /// For whoever wants to know when it is closed.
+    /// Both ends of the handover to a successor.
+    handover: Option<(HandoverSender, OwnedFd)>,
+    /// The end of the handover from a predecessor.
+    handed_over: Option<HandoverReceiver>,
+    logged: Option<Instant>,
+    connections: ConnectionLimit,
+    /// Dropped with the listener, see [`Listener::closing`].
     open: Option<oneshot::Sender<Infallible>>,
 }
 
+/// A listening socket, which does not block.
 #[derive(Debug)]
-enum Socket {
-    Tcp(AsyncFd<StdTcpListener>),
-    Unix(AsyncFd<StdUnixListener>),
-}
+struct Socket(AsyncFd<OwnedFd>);
 
 impl Default for Listener {
     /// Listens nowhere.
@@ -73,11 +69,11 @@ impl Default for Listener {
             port: None,
             file: None,
             inherited: Vec::new(),
-            // Without descriptors, connections are closed rather than passed on.
-            passing: connection_handover::pair().ok(),
-            passed: None,
-            complained: None,
-            crowd: Crowd::default(),
+            // Without descriptors for it, connections are closed rather than handed over.
+            handover: connection_handover::pair().ok(),
+            handed_over: None,
+            logged: None,
+            connections: ConnectionLimit::default(),
             open: None,
         }
     }
@@ -106,11 +102,9 @@ impl Listener {
 
     fn bind_tcp(host: &Host, port: u16) -> anyhow::Result<Self> {
         let (sockets, port) = binding::bind_host(host, port)?;
+        let sockets = sockets.into_iter().map(Socket::new);
         Ok(Self {
-            sockets: sockets
-                .into_iter()
-                .map(Socket::from_tcp)
-                .collect::<io::Result<_>>()?,
+            sockets: sockets.collect::<io::Result<_>>()?,
             host: Some(host.clone()),
             port: Some(port),
             ..Self::default()
@@ -128,14 +122,14 @@ impl Listener {
     fn bind_unix(path: &Path) -> anyhow::Result<Self> {
         let (socket, file) = binding::bind_file(path)?;
         Ok(Self {
-            sockets: vec![Socket::from_unix(socket)?],
+            sockets: vec![Socket::new(socket)?],
             file: Some(file),
             ..Self::default()
         })
     }
 
-    /// Listens on sockets that another process of ours has bound for a URL, as [`Listener::sockets`] gives them.
-    /// Must be called within a tokio runtime with I/O.
+    /// Listens on sockets that a predecessor has bound for a URL, as [`Listener::sockets`] gives them. Must be called within
+    /// a tokio runtime with I/O.
     ///
     /// # Errors
     /// They are no listening sockets of that kind.
@@ -145,7 +139,7 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
             SocketUrl::Unix(path) => taken.file = binding::taken_over(path),
-            // If it is us again who took them over.
+            // The predecessor may have been this process before it executed a new version of itself.
             SocketUrl::Descriptor(descriptor) => taken.inherited = vec![descriptor.number],
             SocketUrl::Passed(passed) => {
                 let descriptors = activation::descriptors(passed).unwrap_or_default();
@@ -156,22 +150,22 @@ impl Listener {
         Ok(taken)
     }
 
-    /// Goes on with the connections of a process of ours that has given its sockets, as [`Listener::sockets`] gives
-    /// them; but listens on its own.
+    /// Takes over the connections of a predecessor by its sockets, as [`Listener::sockets`] gives them, but listens on its
+    /// own.
     ///
     /// # Errors
     /// The system has no descriptors left.
     pub fn succeed(mut self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
         for socket in sockets {
-            let local = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX;
-            if local && !is_listening(&socket)? {
-                self.passed = Some(Passed::on(socket)?);
+            let address = rustix::net::getsockname(&socket)?;
+            if address.address_family() == AddressFamily::UNIX && !is_listening(&socket)? {
+                self.handed_over = Some(HandoverReceiver::new(socket)?);
             }
         }
         Ok(self)
     }
 
-    /// Looks whether sockets that were handed over, as [`Listener::sockets`] gives them, are what a URL says.
+    /// Checks that the sockets of a predecessor, as [`Listener::sockets`] gives them, are what a URL says.
     ///
     /// # Errors
     /// One of them is not.
@@ -181,7 +175,7 @@ impl Listener {
             .try_for_each(|socket| binding::check_handed(url, socket))
     }
 
-    /// Whether nobody finds these sockets at their URL any more, since the file was removed; says so.
+    /// Whether the file of these sockets was removed, so that no client finds them at their URL; logs that.
     #[must_use]
     pub fn is_lost(url: &SocketUrl, sockets: &[OwnedFd]) -> bool {
         let lost = match url {
@@ -199,26 +193,23 @@ impl Listener {
         let mut host = None;
         let mut port = None;
         let mut listening = Vec::new();
-        let mut passed = None;
+        let mut handed_over = None;
         for socket in sockets {
-            let local = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX;
-            match (local, is_listening(&socket)?) {
-                (true, true) => {
-                    listening.push(Socket::from_unix(socket)?);
+            let address = rustix::net::getsockname(&socket)?;
+            let is_unix = address.address_family() == AddressFamily::UNIX;
+            match is_listening(&socket)? {
+                true => {}
+                false if is_unix => {
+                    handed_over = Some(HandoverReceiver::new(socket)?);
                     continue;
                 }
-                (true, false) => {
-                    passed = Some(Passed::on(socket)?);
-                    continue;
-                }
-                (false, true) => {}
-                (false, false) => anyhow::bail!("one of the sockets does not listen"),
+                false => anyhow::bail!("one of the sockets does not listen"),
             }
-            let socket = StdTcpListener::from(socket);
-            let local = socket.local_addr()?;
-            port = Some(local.port());
-            host.get_or_insert_with(|| Host::of(local.ip()));
-            listening.push(Socket::from_tcp(socket.into())?);
+            if let Ok(local) = SocketAddr::try_from(address) {
+                port = Some(local.port());
+                host.get_or_insert_with(|| Host::of(local.ip()));
+            }
+            listening.push(Socket::new(socket)?);
         }
         if listening.is_empty() {
             anyhow::bail!("there is no socket");
@@ -227,48 +218,47 @@ impl Listener {
             sockets: listening,
             host,
             port,
-            passed,
+            handed_over,
             ..Self::default()
         })
     }
 
-    /// The sockets, to be handed to another process of ours: those that listen, and that over which connections are
-    /// passed on.
+    /// The sockets for a successor: those that listen, and the one over which connections are handed over.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listening = self.sockets.iter().map(AsFd::as_fd);
-        listening.chain(self.passing.iter().map(|(_, theirs)| theirs.as_fd()))
+        listening.chain(self.handover.iter().map(|(_, theirs)| theirs.as_fd()))
     }
 
-    /// Passes connections on to whom the sockets are handed to.
+    /// Hands connections over to the process that gets [`Listener::sockets`].
     #[must_use]
-    pub fn passer(&self) -> Option<Passer> {
-        self.passing.as_ref().map(|(passer, _)| passer.clone())
+    pub fn handover(&self) -> Option<HandoverSender> {
+        self.handover.as_ref().map(|(sender, _)| sender.clone())
     }
 
-    /// The connections that a predecessor passes on. A gateway that does not want them must not keep this.
-    pub fn take_passed(&mut self) -> Option<Passed> {
-        self.passed.take()
+    /// The connections that a predecessor hands over. A gateway that does not want them must not keep this.
+    pub fn take_handed_over(&mut self) -> Option<HandoverReceiver> {
+        self.handed_over.take()
     }
 
-    /// The connections that were accepted here: whoever serves one takes a place there.
+    /// Counts the connections that are accepted here, each of which needs a permit.
     #[must_use]
-    pub fn crowd(&self) -> Crowd {
-        self.crowd.clone()
+    pub fn connection_limit(&self) -> ConnectionLimit {
+        self.connections.clone()
     }
 
-    /// Tells when it is closed, in whatever way: from then on nothing comes in here. One asker is told, the last.
+    /// Ends when the listener is closed or dropped: from then on no connection comes in here. Only the last receiver counts.
     pub fn closing(&mut self) -> oneshot::Receiver<Infallible> {
         let (open, closed) = oneshot::channel();
         self.open = Some(open);
         closed
     }
 
-    /// A connection that the system has accepted already; `None` if there is none. The system itself is asked: tokio
-    /// knows of nothing that has come since it last waited, and closing would reset that.
+    /// A connection in the system's queue; `None` if there is none. The system itself is asked: tokio does not know of one
+    /// that came since it last waited, and closing the socket would reset that.
     pub fn accepted(&mut self) -> Option<(Stream, Peer)> {
         self.sockets.iter().find_map(|socket| {
             loop {
-                match socket.accepted() {
+                match accept(socket.0.get_ref()) {
                     Ok(accepted) => return Some(accepted),
                     Err(error) if is_the_connections_own(&error) => {}
                     Err(_) => return None,
@@ -277,8 +267,8 @@ impl Listener {
         })
     }
 
-    /// Stops listening. The file of a Unix socket is removed, unless it is the successor's by now. Where nobody serves
-    /// after us, connections are refused from now on, unless another process has the socket, too.
+    /// Stops listening. The file of a Unix socket is removed, unless it is the successor's by now. Without a successor,
+    /// connections are refused from now on, unless another process has the socket too.
     pub fn close(mut self, manner: Manner) {
         match manner {
             Manner::Drain => self.give_up_inherited(),
@@ -296,21 +286,21 @@ impl Listener {
     fn give_up_inherited(&self) {
         for &number in &self.inherited {
             for socket in &self.sockets {
-                // What was closed by others is given up, too.
+                // One that was closed elsewhere is as good as given up.
                 let _ = unix::give_up_inherited(number, socket.as_fd());
             }
         }
     }
 
-    /// The next connection, once there is room for it in [`Listener::crowd`]: until then it waits in the system's queue,
-    /// and others are asked to leave for it. Trouble that is not the connection's own (no descriptors left) is logged and
-    /// waited out. Nothing is lost if the future is dropped.
+    /// The next connection, once [`Listener::connection_limit`] has room for it; until then it waits in the system's queue,
+    /// and idle ones are asked to close for it. Errors that do not concern one connection (no descriptors left) are logged
+    /// and waited out. Nothing is lost if the future is dropped.
     pub async fn accept(&mut self) -> (Stream, Peer) {
         loop {
             let come = std::future::poll_fn(|context| self.poll_come(context)).await;
             let accepted = match come {
                 Ok(()) => {
-                    self.crowd.room().await;
+                    self.connections.wait_for_room().await;
                     self.accept_ready()
                 }
                 Err(error) => Err(error),
@@ -321,26 +311,24 @@ impl Listener {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if is_the_connections_own(&error) => {}
                 Err(error) => {
-                    self.complain(&error);
-                    self.crowd.make_room();
+                    self.log(&error);
+                    self.connections.close_longest_waiting();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Ready when a connection waits to be accepted. Where nobody need leave for it, that is not certain: accepting
-    /// shows it.
+    /// Ready when a connection waits to be accepted. Below the limit that is not certain, since accepting it shows.
     fn poll_come(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let full = self.crowd.is_full();
+        let is_full = self.connections.is_reached();
         for socket in &self.sockets {
-            let is_there = || !full || socket.has_come();
-            let come = match socket {
-                Socket::Tcp(socket) => poll_come(socket, context, is_there),
-                Socket::Unix(socket) => poll_come(socket, context, is_there),
-            };
-            if come.is_ready() {
-                return come;
+            while let Poll::Ready(ready) = socket.0.poll_read_ready(context) {
+                let mut ready = ready?;
+                if !is_full || socket.has_come() {
+                    return Poll::Ready(Ok(()));
+                }
+                ready.clear_ready();
             }
         }
         Poll::Pending
@@ -351,7 +339,7 @@ impl Listener {
         for _ in 0..self.sockets.len() {
             let socket = &self.sockets[self.turn];
             self.turn = (self.turn + 1) % self.sockets.len();
-            match socket.accept_ready() {
+            match socket.0.try_io(Interest::READABLE, accept) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 accepted => return accepted,
             }
@@ -359,13 +347,13 @@ impl Listener {
         Err(ErrorKind::WouldBlock.into())
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn log(&mut self, error: &io::Error) {
         let now = Instant::now();
         if self
-            .complained
+            .logged
             .is_none_or(|last| now.duration_since(last) >= ACCEPT_LOG_INTERVAL)
         {
-            self.complained = Some(now);
+            self.logged = Some(now);
             crate::log!("cannot accept a connection, trying again: {error}");
         }
     }
@@ -402,82 +390,32 @@ impl Listener {
 }
 
 impl Socket {
-    fn from_tcp(socket: OwnedFd) -> io::Result<Self> {
-        let socket = StdTcpListener::from(socket);
-        socket.set_nonblocking(true)?;
-        unix::watched(socket).map(Self::Tcp)
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        unix::watched(socket).map(Self)
     }
 
-    fn from_unix(socket: OwnedFd) -> io::Result<Self> {
-        let socket = StdUnixListener::from(socket);
-        socket.set_nonblocking(true)?;
-        unix::watched(socket).map(Self::Unix)
-    }
-
-    /// Whether a connection is there, of which the system has told before: another process may have been quicker.
+    /// Whether a connection that the system has announced is still there: another process may have accepted it.
     fn has_come(&self) -> bool {
         let mut polled = [PollFd::new(self, PollFlags::IN)];
-        // Where that cannot be asked, accepting shows it.
+        // If the system does not say, accepting shows it.
         !matches!(
             rustix::event::poll(&mut polled, Some(&Timespec::default())),
             Ok(0)
         )
     }
-
-    /// A connection, if the system has said that there is one.
-    fn accept_ready(&self) -> io::Result<(Stream, Peer)> {
-        match self {
-            Self::Tcp(socket) => socket.try_io(Interest::READABLE, accept_tcp),
-            Self::Unix(socket) => socket.try_io(Interest::READABLE, accept_unix),
-        }
-    }
-
-    /// A connection that is there, without waiting.
-    fn accepted(&self) -> io::Result<(Stream, Peer)> {
-        match self {
-            Self::Tcp(socket) => accept_tcp(socket.get_ref()),
-            Self::Unix(socket) => accept_unix(socket.get_ref()),
-        }
-    }
 }
 
-/// Ready when the system has said that a connection is there, and it is.
-fn poll_come<T: AsRawFd>(
-    socket: &AsyncFd<T>,
-    context: &mut Context<'_>,
-    is_there: impl Fn() -> bool,
-) -> Poll<io::Result<()>> {
-    loop {
-        let mut ready = ready!(socket.poll_read_ready(context))?;
-        if is_there() {
-            return Poll::Ready(Ok(()));
-        }
-        ready.clear_ready();
-    }
+/// A connection in the queue, without waiting.
+fn accept(socket: &OwnedFd) -> io::Result<(Stream, Peer)> {
+    // Another process that has the socket may have changed that.
+    rustix::io::ioctl_fionbio(socket, true)?;
+    let (connection, address) = binding::accept(socket)?;
+    let peer = Peer::at(address);
+    Ok((Stream::new(connection, peer)?, peer))
 }
 
-fn accept_tcp(socket: &StdTcpListener) -> io::Result<(Stream, Peer)> {
-    // Whoever else has it may have changed that.
-    socket.set_nonblocking(true)?;
-    let (stream, address) = socket.accept()?;
-    stream.set_nonblocking(true)?;
-    Ok(from_tcp(TcpStream::from_std(stream)?, address))
-}
-
-fn accept_unix(socket: &StdUnixListener) -> io::Result<(Stream, Peer)> {
-    socket.set_nonblocking(true)?;
-    let (stream, _) = socket.accept()?;
-    stream.set_nonblocking(true)?;
-    Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix))
-}
-
-fn from_tcp(stream: TcpStream, address: SocketAddr) -> (Stream, Peer) {
-    // What was closed already fails at its first read.
-    let _ = stream.set_nodelay(true);
-    (Stream::Tcp(stream), Peer::of(address))
-}
-
-/// Whether an error of `accept` concerns one connection only, which has failed before we saw it.
+/// Whether an error of `accept` concerns one connection only, which failed in the queue.
 fn is_the_connections_own(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -490,9 +428,6 @@ fn is_the_connections_own(error: &io::Error) -> bool {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.get_ref().as_fd(),
-            Self::Unix(socket) => socket.get_ref().as_fd(),
-        }
+        self.0.get_ref().as_fd()
     }
 }

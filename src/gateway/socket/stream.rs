@@ -1,8 +1,8 @@
-//! Connections of either kind, and who is at their other end.
+//! Connections of either kind and their peers. A further kind (TLS) is one more variant in this file.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,20 +11,24 @@ use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// An address; IPv4 is never dressed up as IPv6.
+    /// An address; IPv4 never appears as IPv6.
     Tcp(SocketAddr),
     /// A process on this machine.
     Unix,
 }
 
 impl Peer {
-    /// Who is at an address.
-    #[must_use]
-    pub fn of(address: SocketAddr) -> Self {
-        Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    /// The peer at an address; without an Internet address it is a Unix socket's.
+    pub fn at(address: Option<rustix::net::SocketAddrAny>) -> Self {
+        match address.and_then(|address| SocketAddr::try_from(address).ok()) {
+            Some(address) => {
+                Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
+            None => Self::Unix,
+        }
     }
 }
 
@@ -37,11 +41,65 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
 impl Stream {
-    /// From now on the connection ends with a reset: the other side knows that something went wrong, and the system keeps
-    /// nothing of what it has not taken.
+    /// A connection that the system has accepted.
+    ///
+    /// # Errors
+    /// The system cannot watch it.
+    pub fn new(socket: OwnedFd, peer: Peer) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(match peer {
+            Peer::Tcp(_) => {
+                let stream = TcpStream::from_std(socket.into())?;
+                // Where the connection is closed already, its first read fails.
+                let _ = stream.set_nodelay(true);
+                Self::Tcp(stream)
+            }
+            Peer::Unix => Self::Unix(UnixStream::from_std(socket.into())?),
+        })
+    }
+
+    fn duplex(self: Pin<&mut Self>) -> Pin<&mut dyn Duplex> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream),
+            Self::Unix(stream) => Pin::new(stream),
+        }
+    }
+
+    /// The address that the client has reached; `None` for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        SocketAddr::try_from(rustix::net::getsockname(self).ok()?).ok()
+    }
+
+    /// Reads what has come already.
+    ///
+    /// # Errors
+    /// Nothing has come, or the connection is broken.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Writes what the system takes at once.
+    ///
+    /// # Errors
+    /// It takes nothing, or the connection is broken.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// From now on the connection ends with a reset: the peer learns that something went wrong, and the system drops what
+    /// the peer has not taken.
     pub fn end_with_reset(&self) {
-        // Where that is refused, it ends as any other.
+        // Where the system refuses that, the connection ends as any other.
         let _ = set_socket_linger(self, Some(Duration::ZERO));
     }
 }
@@ -61,10 +119,7 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
+        self.duplex().poll_read(context, buffer)
     }
 }
 
@@ -74,10 +129,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        self.duplex().poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -85,10 +137,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-        }
+        self.duplex().poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -96,16 +145,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
-        }
+        self.duplex().poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        self.duplex().poll_shutdown(context)
     }
 }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::protocol::hop_by_hop::is_hop_by_hop;
+
 /// The variables of the header fields. True if they announce a body.
 pub(super) fn header_variables(headers: &HeaderMap, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
     let mut announced = false;
@@ -77,22 +79,11 @@ pub(super) fn is_single(name: &HeaderName) -> bool {
     SINGLE.contains(name)
 }
 
-/// Whether a header field, in lower case, never reaches an application.
+/// Whether a header field, in lower case, never reaches an application. `HTTP_PROXY` would configure its HTTP clients
+/// (httpoxy), and `X_Real-Ip` would forge `X-Real-Ip`.
 fn is_dropped(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    ) || !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    let is_clear = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    name == "proxy" || is_hop_by_hop(name) || !name.bytes().all(is_clear)
 }
 
 /// What the variables of most fields begin with.

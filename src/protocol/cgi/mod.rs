@@ -2,5 +2,5 @@
 
 pub mod environ;
 mod header_variables;
-mod path_info;
+pub mod path_info;
 pub mod response_head;

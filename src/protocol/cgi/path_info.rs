@@ -1,29 +1,67 @@
-//! Where an application is mounted: what `SCRIPT_NAME`, `PATH_INFO` and `REQUEST_URI` say together.
+//! `PATH_INFO` and `SCRIPT_NAME` (RFC 3875 §4.1.5, §4.1.13): decoded from a request target, read from what a web server says
+//! of both, and made into a target again.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use memchr::{memchr, memchr2, memmem};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-/// A request target without the scheme and host that an absolute one has (RFC 9112 §3.2.2).
+/// The `PATH_INFO` of a target's path where the application is at the root. `None` if it contains an encoded zero byte,
+/// which no environment variable can hold. That of `*` is empty: PEP 3333 wants a slash or nothing.
+#[must_use]
+pub fn decode(path: Bytes) -> Option<Bytes> {
+    if path == "*" {
+        return Some(Bytes::new());
+    }
+    if memchr(b'%', &path).is_none() {
+        return Some(path);
+    }
+    let decoded: Vec<u8> = percent_decode(&path).collect();
+    (!decoded.contains(&0)).then(|| decoded.into())
+}
+
+/// A request target with scheme and host (RFC 9112 §3.2.2).
+#[derive(Debug)]
+pub struct AbsoluteForm<'a> {
+    /// `http` or another scheme.
+    pub scheme: &'a [u8],
+    /// Host and port.
+    pub authority: &'a [u8],
+    /// Path and query, which begin with a slash.
+    pub origin_form: Cow<'a, [u8]>,
+}
+
+/// The parts of a target in absolute form; `None` for another form.
+#[must_use]
+pub fn absolute_form(target: &[u8]) -> Option<AbsoluteForm<'_>> {
+    let scheme = memmem::find(target, b"://")?;
+    let rest = &target[scheme + 3..];
+    let (authority, path) = rest.split_at(memchr2(b'/', b'?', rest).unwrap_or(rest.len()));
+    Some(AbsoluteForm {
+        scheme: &target[..scheme],
+        authority,
+        origin_form: match path.first() {
+            Some(b'/') => path.into(),
+            Some(_) | None => [b"/", path].concat().into(),
+        },
+    })
+}
+
+/// A request target without the scheme and host that an absolute one has.
 pub(super) fn origin_form(target: &[u8]) -> Cow<'_, [u8]> {
-    let scheme = target.iter().position(|byte| *byte == b':');
-    let Some(rest) = scheme
-        .filter(|_| target.first().is_some_and(u8::is_ascii_alphabetic))
-        .and_then(|scheme| target[scheme..].strip_prefix(b"://"))
-    else {
-        return target.into();
-    };
-    match rest.iter().position(|byte| matches!(byte, b'/' | b'?')) {
-        Some(path) if rest[path] == b'/' => rest[path..].into(),
-        Some(query) => [b"/", &rest[query..]].concat().into(),
-        None => b"/".into(),
+    match absolute_form(target) {
+        Some(absolute) if absolute.scheme.first().is_some_and(u8::is_ascii_alphabetic) => {
+            absolute.origin_form
+        }
+        Some(_) | None => target.into(),
     }
 }
 
 /// Path and query of a request target in origin form (RFC 9112 §3.2.1).
-pub(super) fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
-    match target.iter().position(|byte| *byte == b'?') {
+#[must_use]
+pub fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
+    match memchr(b'?', target) {
         Some(mark) => (&target[..mark], &target[mark + 1..]),
         None => (target, b""),
     }
@@ -59,7 +97,7 @@ pub(super) fn mount(
     )
 }
 
-/// What stands for itself in the path of a request target (RFC 3986 §3.3).
+/// All bytes but those that need no encoding in the path of a request target (RFC 3986 §3.3).
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -80,7 +118,7 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'/');
 
-/// The target in origin form that leads to these.
+/// The target in origin form for these.
 pub(super) fn made_up_target(script_name: &[u8], path_info: &[u8], query: &[u8]) -> Bytes {
     let mut target: Vec<u8> = percent_encode(script_name, PATH)
         .chain(percent_encode(path_info, PATH))

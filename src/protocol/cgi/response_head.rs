@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::interface::Response;
+use crate::protocol::hop_by_hop::is_hop_by_hop;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ pub fn write_head(response: &Response, into: &mut BytesMut) {
     }
     into.put_slice(b"\r\n");
     for (name, value) in &response.headers {
-        if !belongs_to_server(name) {
+        if name != "status" && !is_hop_by_hop(name.as_str()) {
             into.put_slice(name.as_str().as_bytes());
             into.put_slice(b": ");
             into.put_slice(value.as_bytes());
@@ -44,20 +45,6 @@ pub fn write_head(response: &Response, into: &mut BytesMut) {
         }
     }
     into.put_slice(b"\r\n");
-}
-
-fn belongs_to_server(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "status"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
 }
 
 /// RFC 9112 §4: tab, space, visible characters, and the upper half of latin-1.

@@ -20,7 +20,7 @@ pub const MAX_CONTENT: usize = 65_528;
 /// The id of records that belong to no request.
 pub const MANAGEMENT: u16 = 0;
 
-/// The variables that [`Kind::GetValues`] asks for (§4.1).
+/// The variables that [`RecordKind::GetValues`] asks for (§4.1).
 pub const MAX_CONNS: &[u8] = b"FCGI_MAX_CONNS";
 /// See [`MAX_CONNS`].
 pub const MAX_REQS: &[u8] = b"FCGI_MAX_REQS";
@@ -31,7 +31,7 @@ pub const MPXS_CONNS: &[u8] = b"FCGI_MPXS_CONNS";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of the specification")]
-pub enum Kind {
+pub enum RecordKind {
     BeginRequest = 1,
     AbortRequest = 2,
     EndRequest = 3,
@@ -45,7 +45,7 @@ pub enum Kind {
     UnknownType = 11,
 }
 
-impl Kind {
+impl RecordKind {
     /// The kind with this number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
@@ -69,7 +69,7 @@ impl Kind {
 /// A record without its padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// A [`Kind`], or a number that the specification does not know.
+    /// A [`RecordKind`], or a number that the specification does not know.
     pub kind: u8,
     /// The id of its request; [`MANAGEMENT`] for none.
     pub id: u16,
@@ -79,18 +79,18 @@ pub struct Record {
 
 /// What is not FastCGI. Nothing that follows on the connection can be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub enum MalformedRecord {
     /// A record of another version of the protocol, or something else altogether.
     Version(u8),
     /// A record whose content is shorter than its kind demands.
-    Short(Kind),
+    Short(RecordKind),
     /// Names and values that end in the middle of one.
     Pair,
     /// A request that begins with the id of one that is under way.
     Twice(u16),
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => write!(
@@ -104,23 +104,23 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for MalformedRecord {}
 
 /// Takes the first record off the buffer; `None` if it is not all there yet. A record has at most
 /// 64 KiB, so who reads no more than that ahead holds no more than twice that.
 ///
 /// # Errors
-/// [`Malformed::Version`].
-pub fn take_record(buffer: &mut BytesMut) -> Result<Option<Record>, Malformed> {
+/// [`MalformedRecord::Version`].
+pub fn take_record(buffer: &mut BytesMut) -> Result<Option<Record>, MalformedRecord> {
     let Some(header) = buffer.first_chunk::<HEADER>() else {
         return match buffer.first() {
-            Some(version) if *version != VERSION => Err(Malformed::Version(*version)),
+            Some(version) if *version != VERSION => Err(MalformedRecord::Version(*version)),
             Some(_) | None => Ok(None),
         };
     };
     let [version, kind, id1, id0, length1, length0, padding, _] = *header;
     if version != VERSION {
-        return Err(Malformed::Version(version));
+        return Err(MalformedRecord::Version(version));
     }
     let length = usize::from(u16::from_be_bytes([length1, length0]));
     let padding = usize::from(padding);
@@ -141,7 +141,7 @@ pub fn take_record(buffer: &mut BytesMut) -> Result<Option<Record>, Malformed> {
 
 /// Writes content as one record, or as several if it is too long for one, padded to 8 bytes
 /// (§3.3 recommends that). Empty content, which ends a stream, is one empty record.
-pub fn put_records(into: &mut BytesMut, kind: Kind, id: u16, mut content: impl Buf) {
+pub fn put_records(into: &mut BytesMut, kind: RecordKind, id: u16, mut content: impl Buf) {
     loop {
         let length = content.remaining().min(MAX_CONTENT);
         let padding = length.next_multiple_of(8) - length;
@@ -176,23 +176,23 @@ pub enum Role {
     Other(u16),
 }
 
-/// The content of a [`Kind::BeginRequest`] record (§5.1).
+/// The content of a [`RecordKind::BeginRequest`] record (§5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begin {
+pub struct BeginRequest {
     /// What the application is to do.
     pub role: Role,
     /// Whether the connection stays open after the answer.
     pub keep: bool,
 }
 
-impl Begin {
+impl BeginRequest {
     /// Reads the content.
     ///
     /// # Errors
-    /// [`Malformed::Short`].
-    pub fn read(content: &[u8]) -> Result<Self, Malformed> {
+    /// [`MalformedRecord::Short`].
+    pub fn read(content: &[u8]) -> Result<Self, MalformedRecord> {
         let [role1, role0, flags, ..] = *content else {
-            return Err(Malformed::Short(Kind::BeginRequest));
+            return Err(MalformedRecord::Short(RecordKind::BeginRequest));
         };
         Ok(Self {
             role: match u16::from_be_bytes([role1, role0]) {
@@ -215,13 +215,13 @@ impl Begin {
         };
         let [role1, role0] = role.to_be_bytes();
         let content = [role1, role0, u8::from(self.keep), 0, 0, 0, 0, 0];
-        put_records(into, Kind::BeginRequest, id, &content[..]);
+        put_records(into, RecordKind::BeginRequest, id, &content[..]);
     }
 }
 
 /// How a request ended, as far as the protocol is concerned (§5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ProtocolStatus {
     /// It was answered.
     Complete,
     /// Refused: one request at a time on a connection.
@@ -234,44 +234,44 @@ pub enum Outcome {
     Other(u8),
 }
 
-/// The content of a [`Kind::EndRequest`] record (§5.5).
+/// The content of a [`RecordKind::EndRequest`] record (§5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct EndRequest {
     /// What a CGI program would give to `exit`.
     pub status: u32,
     /// How the request ended.
-    pub outcome: Outcome,
+    pub outcome: ProtocolStatus,
 }
 
-impl End {
+impl EndRequest {
     /// The end of a request that was answered.
     pub const COMPLETE: Self = Self {
         status: 0,
-        outcome: Outcome::Complete,
+        outcome: ProtocolStatus::Complete,
     };
 
     /// The end of a request for which there is no room.
     pub const OVERLOADED: Self = Self {
         status: 0,
-        outcome: Outcome::Overloaded,
+        outcome: ProtocolStatus::Overloaded,
     };
 
     /// Reads the content.
     ///
     /// # Errors
-    /// [`Malformed::Short`].
-    pub fn read(content: &[u8]) -> Result<Self, Malformed> {
+    /// [`MalformedRecord::Short`].
+    pub fn read(content: &[u8]) -> Result<Self, MalformedRecord> {
         let [a, b, c, d, outcome, ..] = *content else {
-            return Err(Malformed::Short(Kind::EndRequest));
+            return Err(MalformedRecord::Short(RecordKind::EndRequest));
         };
         Ok(Self {
             status: u32::from_be_bytes([a, b, c, d]),
             outcome: match outcome {
-                0 => Outcome::Complete,
-                1 => Outcome::CannotMultiplex,
-                2 => Outcome::Overloaded,
-                3 => Outcome::UnknownRole,
-                other => Outcome::Other(other),
+                0 => ProtocolStatus::Complete,
+                1 => ProtocolStatus::CannotMultiplex,
+                2 => ProtocolStatus::Overloaded,
+                3 => ProtocolStatus::UnknownRole,
+                other => ProtocolStatus::Other(other),
             },
         })
     }
@@ -280,15 +280,15 @@ impl End {
     pub fn put(self, into: &mut BytesMut, id: u16) {
         let [a, b, c, d] = self.status.to_be_bytes();
         let outcome = match self.outcome {
-            Outcome::Complete => 0,
-            Outcome::CannotMultiplex => 1,
-            Outcome::Overloaded => 2,
-            Outcome::UnknownRole => 3,
-            Outcome::Other(other) => other,
+            ProtocolStatus::Complete => 0,
+            ProtocolStatus::CannotMultiplex => 1,
+            ProtocolStatus::Overloaded => 2,
+            ProtocolStatus::UnknownRole => 3,
+            ProtocolStatus::Other(other) => other,
         };
         put_records(
             into,
-            Kind::EndRequest,
+            RecordKind::EndRequest,
             id,
             &[a, b, c, d, outcome, 0, 0, 0][..],
         );
@@ -298,7 +298,7 @@ impl End {
 /// Writes the answer to a record of a type that we do not know (§4.2).
 pub fn put_unknown_type(into: &mut BytesMut, kind: u8) {
     let content = [kind, 0, 0, 0, 0, 0, 0, 0];
-    put_records(into, Kind::UnknownType, MANAGEMENT, &content[..]);
+    put_records(into, RecordKind::UnknownType, MANAGEMENT, &content[..]);
 }
 
 /// Writes a name and its value (§3.4): both lengths, in one byte up to 127 and else in four, then both.
@@ -314,7 +314,7 @@ pub fn put_pair(into: &mut BytesMut, name: &[u8], value: &[u8]) {
     into.put_slice(value);
 }
 
-/// The names and values in the content of a stream or record (§3.4). After [`Malformed::Pair`]
+/// The names and values in the content of a stream or record (§3.4). After [`MalformedRecord::Pair`]
 /// there are no more.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a>(&'a [u8]);
@@ -348,7 +348,7 @@ impl<'a> Pairs<'a> {
 }
 
 impl<'a> Iterator for Pairs<'a> {
-    type Item = Result<(&'a [u8], &'a [u8]), Malformed>;
+    type Item = Result<(&'a [u8], &'a [u8]), MalformedRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -358,6 +358,6 @@ impl<'a> Iterator for Pairs<'a> {
         if pair.is_none() {
             self.0 = b"";
         }
-        Some(pair.ok_or(Malformed::Pair))
+        Some(pair.ok_or(MalformedRecord::Pair))
     }
 }

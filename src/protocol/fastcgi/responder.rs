@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use bytes::{Bytes, BytesMut};
 
 use crate::protocol::fastcgi::record::{
-    Begin, End, Kind, MANAGEMENT, MAX_CONNS, MAX_REQS, MPXS_CONNS, Malformed, Outcome, Pairs,
-    Record, Role, put_pair, put_records, put_unknown_type,
+    BeginRequest, EndRequest, MANAGEMENT, MAX_CONNS, MAX_REQS, MPXS_CONNS, MalformedRecord, Pairs,
+    ProtocolStatus, Record, RecordKind, Role, put_pair, put_records, put_unknown_type,
 };
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ mod tests;
 
 /// What a connection may ask of us.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ResponderLimits {
     /// The answer to `FCGI_MAX_CONNS`.
     pub connections: usize,
     /// The answer to `FCGI_MAX_REQS`, and how many requests one connection may have under way.
@@ -25,12 +25,12 @@ pub struct Limits {
     pub params: usize,
 }
 
-/// See [`Limits::params`]: web servers send one request after another, or several of some kilobytes.
+/// See [`ResponderLimits::params`]: web servers send one request after another, or several of some kilobytes.
 const IN_ALL: usize = 4;
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ResponderEvent {
     /// All variables of a request are there ([`Pairs`] reads them); its body follows.
     Begin {
         /// The request.
@@ -50,12 +50,12 @@ pub enum Event {
         /// The request.
         id: u16,
     },
-    /// The web server wants no answer any more. To be answered with an [`End`] all the same (§5.4).
+    /// The web server wants no answer any more. To be answered with an [`EndRequest`] all the same (§5.4).
     Abort {
-        /// The request, which may not have been announced by [`Event::Begin`] yet, or may have been aborted already.
+        /// The request, which may not have been announced by [`ResponderEvent::Begin`] yet, or may have been aborted already.
         id: u16,
     },
-    /// The variables of a request are longer than [`Limits::params`], or those of all are. To be answered with 431.
+    /// The variables of a request are longer than [`ResponderLimits::params`], or those of all are. To be answered with 431.
     TooLarge {
         /// The request.
         id: u16,
@@ -67,7 +67,7 @@ pub enum Event {
 /// The requests of a connection and how far they have come.
 #[derive(Debug)]
 pub struct Responder {
-    limits: Limits,
+    limits: ResponderLimits,
     requests: HashMap<u16, Stage>,
     /// No further requests are taken.
     last: bool,
@@ -86,7 +86,7 @@ enum Stage {
 impl Responder {
     /// A connection on which nothing has happened yet.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: ResponderLimits) -> Self {
         Self {
             limits,
             requests: HashMap::new(),
@@ -131,63 +131,67 @@ impl Responder {
     /// may still be on their way. Types that we do not know are answered whatever request they name.
     ///
     /// # Errors
-    /// [`Malformed`]: the connection is of no more use.
-    pub fn receive(&mut self, record: Record) -> Result<Option<Event>, Malformed> {
+    /// [`MalformedRecord`]: the connection is of no more use.
+    pub fn receive(&mut self, record: Record) -> Result<Option<ResponderEvent>, MalformedRecord> {
         let id = record.id;
-        match (Kind::from_number(record.kind), id) {
-            (Some(Kind::GetValues), MANAGEMENT) => self.values(&record.content).map(Some),
+        match (RecordKind::from_number(record.kind), id) {
+            (Some(RecordKind::GetValues), MANAGEMENT) => self.values(&record.content).map(Some),
             (None, _) | (Some(_), MANAGEMENT) => {
                 let mut reply = BytesMut::new();
                 put_unknown_type(&mut reply, record.kind);
-                Ok(Some(Event::Reply(reply)))
+                Ok(Some(ResponderEvent::Reply(reply)))
             }
-            (Some(Kind::BeginRequest), id) => self.begin(id, &record.content),
-            (Some(Kind::AbortRequest), id) => Ok(self.abort(id)),
-            (Some(Kind::Params), id) => Ok(self.params(id, record.content)),
-            (Some(Kind::Stdin), id) => Ok(self.body(id, record.content)),
+            (Some(RecordKind::BeginRequest), id) => self.begin(id, &record.content),
+            (Some(RecordKind::AbortRequest), id) => Ok(self.abort(id)),
+            (Some(RecordKind::Params), id) => Ok(self.params(id, record.content)),
+            (Some(RecordKind::Stdin), id) => Ok(self.body(id, record.content)),
             // Those of the other side, and of another role.
             (
                 Some(
-                    Kind::EndRequest
-                    | Kind::Stdout
-                    | Kind::Stderr
-                    | Kind::Data
-                    | Kind::GetValues
-                    | Kind::GetValuesResult
-                    | Kind::UnknownType,
+                    RecordKind::EndRequest
+                    | RecordKind::Stdout
+                    | RecordKind::Stderr
+                    | RecordKind::Data
+                    | RecordKind::GetValues
+                    | RecordKind::GetValuesResult
+                    | RecordKind::UnknownType,
                 ),
                 _,
             ) => Ok(None),
         }
     }
 
-    fn begin(&mut self, id: u16, content: &[u8]) -> Result<Option<Event>, Malformed> {
-        let Begin { role, keep } = Begin::read(content)?;
+    fn begin(
+        &mut self,
+        id: u16,
+        content: &[u8],
+    ) -> Result<Option<ResponderEvent>, MalformedRecord> {
+        let BeginRequest { role, keep } = BeginRequest::read(content)?;
         if self.requests.contains_key(&id) {
-            return Err(Malformed::Twice(id));
+            return Err(MalformedRecord::Twice(id));
         }
         let refusal = match role {
-            Role::Authorizer | Role::Filter | Role::Other(_) => Some(Outcome::UnknownRole),
+            Role::Authorizer | Role::Filter | Role::Other(_) => Some(ProtocolStatus::UnknownRole),
             Role::Responder if self.last || self.requests.len() >= self.limits.requests => {
-                Some(Outcome::Overloaded)
+                Some(ProtocolStatus::Overloaded)
             }
             Role::Responder => None,
         };
         self.last |= !keep;
         if let Some(outcome) = refusal {
             let mut reply = BytesMut::new();
-            End { status: 0, outcome }.put(&mut reply, id);
-            return Ok(Some(Event::Reply(reply)));
+            EndRequest { status: 0, outcome }.put(&mut reply, id);
+            return Ok(Some(ResponderEvent::Reply(reply)));
         }
         self.requests.insert(id, Stage::Params(BytesMut::new()));
         Ok(None)
     }
 
     /// The id stays taken until the end is said ([`Responder::end`]).
-    fn abort(&mut self, id: u16) -> Option<Event> {
+    fn abort(&mut self, id: u16) -> Option<ResponderEvent> {
         let stage = self.requests.get_mut(&id)?;
         *stage = Stage::Answer;
-        Some(Event::Abort { id })
+        Some(ResponderEvent::Abort { id })
     }
 
     /// How long the variables are of all requests that are not all there, in bytes.
@@ -200,7 +204,7 @@ impl Responder {
         self.requests.values().map(kept).sum()
     }
 
-    fn params(&mut self, id: u16, content: Bytes) -> Option<Event> {
+    fn params(&mut self, id: u16, content: Bytes) -> Option<ResponderEvent> {
         let room = (IN_ALL * self.limits.params).saturating_sub(self.kept());
         let stage = self.requests.get_mut(&id)?;
         let Stage::Params(params) = stage else {
@@ -211,11 +215,11 @@ impl Responder {
             *stage = Stage::Body {
                 params: params.len(),
             };
-            return Some(Event::Begin { id, params });
+            return Some(ResponderEvent::Begin { id, params });
         }
         if params.len() + content.len() > self.limits.params || content.len() > room {
             *stage = Stage::Answer;
-            return Some(Event::TooLarge { id });
+            return Some(ResponderEvent::TooLarge { id });
         }
         if params.is_empty() {
             // Nearly always there is but one record, and nobody else holds its bytes.
@@ -226,20 +230,20 @@ impl Responder {
         None
     }
 
-    fn body(&mut self, id: u16, part: Bytes) -> Option<Event> {
+    fn body(&mut self, id: u16, part: Bytes) -> Option<ResponderEvent> {
         let stage = self.requests.get_mut(&id)?;
         let Stage::Body { .. } = stage else {
             return None;
         };
         if part.is_empty() {
             *stage = Stage::Answer;
-            return Some(Event::BodyEnd { id });
+            return Some(ResponderEvent::BodyEnd { id });
         }
-        Some(Event::Body { id, part })
+        Some(ResponderEvent::Body { id, part })
     }
 
     /// The answer to `FCGI_GET_VALUES` (§4.1): the variables that were asked for and that we know.
-    fn values(&self, content: &[u8]) -> Result<Event, Malformed> {
+    fn values(&self, content: &[u8]) -> Result<ResponderEvent, MalformedRecord> {
         let mut known = [
             (MAX_CONNS, self.limits.connections, false),
             (MAX_REQS, self.limits.requests, false),
@@ -256,7 +260,7 @@ impl Responder {
             put_pair(&mut values, variable, value.to_string().as_bytes());
         }
         let mut reply = BytesMut::new();
-        put_records(&mut reply, Kind::GetValuesResult, MANAGEMENT, values);
-        Ok(Event::Reply(reply))
+        put_records(&mut reply, RecordKind::GetValuesResult, MANAGEMENT, values);
+        Ok(ResponderEvent::Reply(reply))
     }
 }

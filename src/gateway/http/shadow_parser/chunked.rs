@@ -1,17 +1,16 @@
-//! Where a chunked body ends (RFC 9112 §7.1), seen from beside hyper, which decodes it: as strict as hyper or stricter, so
-//! that a doubt ends the connection. hyper takes anything for a trailer as long as it ends in CRLF: a request behind a
-//! bare LF would be swallowed.
+//! Where a chunked body ends (RFC 9112 §7.1). hyper decodes it; this parser is as strict or stricter, so that a doubt ends
+//! the connection. hyper takes anything that ends in CRLF for a trailer, and would swallow a request behind a bare LF.
 
-/// A chunked body while it comes by.
+/// The parser of one chunked body.
 #[derive(Debug, Default)]
 pub struct Chunks {
-    place: Place,
-    /// Of the chunk: while its size is read, and then what is left of its data.
+    position: ChunkPosition,
+    /// The size of the chunk as far as it is read, then what is left of its data.
     size: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum ChunkPosition {
     /// The first digit of a size.
     #[default]
     Start,
@@ -35,71 +34,75 @@ enum Place {
     End,
 }
 
-/// What came by is no chunked body: why, for the log.
+/// What is no chunked body: the reason for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+pub struct MalformedChunk(pub &'static str);
 
 impl Chunks {
-    /// Follows what came in. How much of it belonged to the body if it has ended, `None` if all did.
+    /// Parses the next part: the number of its bytes that belong to the body if that ends in it, else `None`.
     ///
     /// # Errors
-    /// [`Malformed`]: nobody knows where it ends.
-    pub fn follow(&mut self, part: &[u8]) -> Result<Option<usize>, Malformed> {
+    /// [`MalformedChunk`]: its end cannot be known.
+    pub fn follow(&mut self, part: &[u8]) -> Result<Option<usize>, MalformedChunk> {
         let mut at = 0;
         while let Some(&byte) = part.get(at) {
-            if self.place == Place::Data {
+            if self.position == ChunkPosition::Data {
                 let there = part.len() - at;
                 let taken = there.min(usize::try_from(self.size).unwrap_or(usize::MAX));
                 at += taken;
                 self.size -= taken as u64;
                 if self.size == 0 {
-                    self.place = Place::DataEnd;
+                    self.position = ChunkPosition::DataEnd;
                 }
                 continue;
             }
             at += 1;
-            self.place = self.step(byte)?;
-            if self.place == Place::End {
+            self.position = self.step(byte)?;
+            if self.position == ChunkPosition::End {
                 return Ok(Some(at));
             }
         }
         Ok(None)
     }
 
-    fn step(&mut self, byte: u8) -> Result<Place, Malformed> {
-        Ok(match (self.place, byte) {
-            (Place::Start | Place::Size, _) if byte.is_ascii_hexdigit() => {
+    fn step(&mut self, byte: u8) -> Result<ChunkPosition, MalformedChunk> {
+        Ok(match (self.position, byte) {
+            (ChunkPosition::Start | ChunkPosition::Size, _) if byte.is_ascii_hexdigit() => {
                 let digit = match byte {
                     b'0'..=b'9' => byte - b'0',
                     _ => byte.to_ascii_lowercase() - b'a' + 10,
                 };
                 let size = self.size.checked_mul(16);
-                let size = size.ok_or(Malformed("the size of a chunk is too large"))?;
+                let size = size.ok_or(MalformedChunk("the size of a chunk is too large"))?;
                 self.size = size | u64::from(digit);
-                Place::Size
+                ChunkPosition::Size
             }
-            (Place::Size | Place::Blank, b'\t' | b' ') => Place::Blank,
-            (Place::Size | Place::Blank, b';') => Place::Extension,
-            (Place::Size | Place::Blank | Place::Extension, b'\r') => Place::SizeEnd,
-            (Place::Extension, _) if is_text(byte) => Place::Extension,
-            (Place::SizeEnd, b'\n') if self.size == 0 => Place::Line,
-            (Place::SizeEnd, b'\n') => Place::Data,
-            (Place::DataEnd, b'\r') => Place::DataEndLine,
-            (Place::DataEndLine, b'\n') => Place::Start,
-            (Place::Line, b'\r') => Place::LastLine,
-            (Place::LastLine, b'\n') => Place::End,
-            (Place::Line | Place::Name, _) if is_of_name(byte) => Place::Name,
-            (Place::Name, b':') => Place::Value,
-            (Place::Value, b'\r') => Place::ValueEnd,
-            (Place::Value, _) if is_text(byte) => Place::Value,
-            (Place::ValueEnd, b'\n') => Place::Line,
-            (place, _) => return Err(Malformed(place.fault())),
+            (ChunkPosition::Size | ChunkPosition::Blank, b'\t' | b' ') => ChunkPosition::Blank,
+            (ChunkPosition::Size | ChunkPosition::Blank, b';') => ChunkPosition::Extension,
+            (ChunkPosition::Size | ChunkPosition::Blank | ChunkPosition::Extension, b'\r') => {
+                ChunkPosition::SizeEnd
+            }
+            (ChunkPosition::Extension, _) if is_text(byte) => ChunkPosition::Extension,
+            (ChunkPosition::SizeEnd, b'\n') if self.size == 0 => ChunkPosition::Line,
+            (ChunkPosition::SizeEnd, b'\n') => ChunkPosition::Data,
+            (ChunkPosition::DataEnd, b'\r') => ChunkPosition::DataEndLine,
+            (ChunkPosition::DataEndLine, b'\n') => ChunkPosition::Start,
+            (ChunkPosition::Line, b'\r') => ChunkPosition::LastLine,
+            (ChunkPosition::LastLine, b'\n') => ChunkPosition::End,
+            (ChunkPosition::Line | ChunkPosition::Name, _) if is_of_name(byte) => {
+                ChunkPosition::Name
+            }
+            (ChunkPosition::Name, b':') => ChunkPosition::Value,
+            (ChunkPosition::Value, b'\r') => ChunkPosition::ValueEnd,
+            (ChunkPosition::Value, _) if is_text(byte) => ChunkPosition::Value,
+            (ChunkPosition::ValueEnd, b'\n') => ChunkPosition::Line,
+            (position, _) => return Err(MalformedChunk(position.fault())),
         })
     }
 }
 
-impl Place {
-    /// What is wrong if there is something here that does not belong here.
+impl ChunkPosition {
+    /// What is wrong with a byte that is not allowed in this position.
     fn fault(self) -> &'static str {
         match self {
             Self::Start | Self::Size | Self::Blank => "the size of a chunk is malformed",
@@ -115,22 +118,22 @@ impl Place {
     }
 }
 
-/// Whether this may stand in an extension or in the value of a field (RFC 9110 §5.5): no control character.
+/// Whether a byte is allowed in an extension and in the value of a field (RFC 9110 §5.5): no control character.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }
 
-/// Whether this may stand in the name of a field (RFC 9110 §5.6.2).
+/// Whether a byte is allowed in the name of a field (RFC 9110 §5.6.2).
 fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Chunks, Malformed};
+    use super::{Chunks, MalformedChunk};
 
     /// How much of a text is a chunked body, if it comes in parts of this size.
-    fn length(text: &str, size: usize) -> Result<Option<usize>, Malformed> {
+    fn length(text: &str, size: usize) -> Result<Option<usize>, MalformedChunk> {
         let mut chunks = Chunks::default();
         let mut before = 0;
         for part in text.as_bytes().chunks(size) {
@@ -199,7 +202,7 @@ mod tests {
         }
     }
 
-    /// The bytes that a trailer may have at each place are those of RFC 9110 §5.5 and §5.6.2: all others are found out,
+    /// The bytes that a trailer may have at each position are those of RFC 9110 §5.5 and §5.6.2: all others are found out,
     /// before what comes behind could be taken for a part of it.
     #[test]
     fn each_byte_of_a_trailer_belongs_there_or_is_found_out() {

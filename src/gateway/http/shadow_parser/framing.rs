@@ -1,42 +1,42 @@
 //! Where the body of a request ends, as the fields of its head say (RFC 9112 §6.3).
 
-/// A longer line is hyper's to refuse.
-const LINE_LIMIT: usize = 256 * 1024;
+/// The longest line that is followed, in bytes; hyper refuses shorter ones already.
+pub const LINE_LIMIT: usize = 256 * 1024;
 
 const LENGTH: &[u8] = b"content-length:";
 
-/// The largest length that hyper does not take for one of its own marks, which it answers with 431 as if the head were
-/// too large.
+/// The largest length that hyper reads as one. The two larger ones it uses as marks, and answers with 431 as if the head
+/// were too large.
 const LARGEST: u64 = u64::MAX - 2;
-/// How long a line is that says a larger one, with as many blanks as there may sensibly be.
-const MODERATED: std::ops::Range<usize> = LENGTH.len() + 20..64;
+/// The length of a line with a larger one, with as many blanks as a sensible client sends.
+const TOO_LARGE_LINE: std::ops::Range<usize> = LENGTH.len() + 20..64;
 
-/// How a request says where its body ends.
+/// How a request tells where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// After so many bytes, or none.
+    /// By the number of bytes, which may be 0.
     Length(u64),
     /// By chunks.
     Chunked,
 }
 
-/// The fields that say where the body ends.
+/// The fields that tell where the body ends.
 #[derive(Debug, Default)]
-pub struct Fields {
-    /// The beginning of a line, as far as it has come in an earlier part.
+pub struct FramingFields {
+    /// The part of a line that came in earlier reads.
     line: Vec<u8>,
     length: Option<u64>,
-    /// There are lengths that are none, or two that differ.
+    /// A length is malformed, or two differ.
     bad_length: bool,
     codings: usize,
-    /// One of the codings is another one.
+    /// A coding is not `chunked`.
     bad_coding: bool,
 }
 
-impl Fields {
-    /// The next part of a line has come in, and is made ready for hyper; true if it ends the empty line at the end.
+impl FramingFields {
+    /// Parses the next part of a line, and changes it into what hyper gets; true at the end of the head.
     pub fn receive(&mut self, part: &mut [u8], is_whole: bool) -> bool {
-        moderate(&self.line, part);
+        lower_length(&self.line, part);
         if is_whole && self.line.is_empty() {
             return self.read(part);
         }
@@ -48,7 +48,7 @@ impl Fields {
         self.read(&line)
     }
 
-    /// Whether more of a line has come than it may have.
+    /// Whether a line is longer than [`LINE_LIMIT`].
     pub fn is_too_long(&self) -> bool {
         self.line.len() > LINE_LIMIT
     }
@@ -61,17 +61,17 @@ impl Fields {
         }
     }
 
-    /// Whether there is a length beside a coding.
+    /// Whether there are a length and a coding.
     pub fn is_ambiguous(&self) -> bool {
         self.codings > 0 && self.length.is_some()
     }
 
-    /// Whether another reader might take the body to end elsewhere.
+    /// Whether another parser might find the end of the body elsewhere.
     pub fn is_unclear(&self) -> bool {
         self.bad_length || self.bad_coding || self.codings > 1
     }
 
-    /// Reads a line; true if it is the empty one at the end.
+    /// Reads a whole line; true for the empty one at the end.
     fn read(&mut self, line: &[u8]) -> bool {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -97,11 +97,11 @@ impl Fields {
     }
 }
 
-/// Has hyper get the largest length that it knows in the place of the two that are larger: they are too large for any
-/// limit, and are refused as such. What is larger still is no number for it.
-fn moderate(earlier: &[u8], part: &mut [u8]) {
+/// Replaces the two lengths that hyper does not read by the largest one that it does: all three are larger than any limit,
+/// and are refused for that. A still larger one is no number for hyper.
+fn lower_length(earlier: &[u8], part: &mut [u8]) {
     let start = earlier.first().or(part.first());
-    let has_room = MODERATED.contains(&(earlier.len() + part.len()));
+    let has_room = TOO_LARGE_LINE.contains(&(earlier.len() + part.len()));
     if !has_room || !matches!(start, Some(b'c' | b'C')) {
         return;
     }
@@ -131,7 +131,7 @@ fn read_length(value: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Framing, LARGEST};
+    use super::{Framing, FramingFields, LARGEST};
 
     /// However it comes, hyper gets a length that it takes for one, and the same one is read here.
     #[test]
@@ -166,7 +166,7 @@ mod tests {
             ("-8446744073709551615", "-8446744073709551615", None),
         ] {
             for size in [1, 2, 3, 7, 100] {
-                let mut fields = Fields::default();
+                let mut fields = FramingFields::default();
                 let mut line = format!("CONTENT-length: {sent}\r\n").into_bytes();
                 let end = line.len();
                 for (index, part) in line.chunks_mut(size).enumerate() {

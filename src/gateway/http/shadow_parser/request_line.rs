@@ -1,99 +1,99 @@
-//! The first line of a request on its way to hyper. hyper refuses more than others do, without a word to the client: the
-//! quotes and angle brackets that `curl` and many more send as they are, and each version but 1.0 and 1.1. So it gets the
-//! line with other bytes in their places, as many as there were, and what really came in is kept here.
+//! The first line of a request on its way to hyper. hyper refuses more than other servers do, and without telling the
+//! client why: the quotes and angle brackets that `curl` and other clients send as they are, and each version but 1.0 and
+//! 1.1. So hyper gets a line of the same length with other bytes in their places, and the original is kept here.
 
-/// A line while it comes in.
+/// The parser of one line.
 #[derive(Debug, Default)]
 pub struct RequestLine {
-    place: Place,
-    /// As it came in.
+    position: LinePosition,
+    /// The line as it was sent.
     bytes: Vec<u8>,
-    /// Where the target is.
+    /// The start and end of the target.
     target: (usize, usize),
-    /// hyper gets another target than the client has sent.
+    /// hyper gets another target than the client sent.
     altered: bool,
-    /// The version is none that we speak.
-    foreign: bool,
+    /// The major version is not 1.
+    other_version: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum LinePosition {
     #[default]
     Method,
     Target,
-    /// In `HTTP/1.1`, behind so many bytes.
+    /// In `HTTP/1.1`, behind this number of bytes.
     Version(usize),
-    Behind,
+    End,
 }
 
-/// What hyper gets in the place of a byte that it does not let through.
+/// What hyper gets in the place of a byte that it does not accept.
 const STAND_IN: u8 = b'_';
 
 impl RequestLine {
-    /// Nothing of it has come yet.
+    /// Whether nothing of it has come yet.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// How much of it has come, in bytes.
+    /// The number of bytes that have come.
     pub fn length(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The next part of it has come in, and is made ready for hyper.
+    /// Parses the next part of the line, and changes it into what hyper gets.
     pub fn receive(&mut self, part: &mut [u8]) {
         let before = self.bytes.len();
         self.bytes.extend_from_slice(part);
         for (at, byte) in part.iter_mut().enumerate() {
-            match (self.place, *byte) {
-                (Place::Behind, _) => return,
-                (_, b'\r' | b'\n') => self.place = Place::Behind,
-                (Place::Method, b' ') => {
-                    self.place = Place::Target;
+            match (self.position, *byte) {
+                (LinePosition::End, _) => return,
+                (_, b'\r' | b'\n') => self.position = LinePosition::End,
+                (LinePosition::Method, b' ') => {
+                    self.position = LinePosition::Target;
                     self.target = (before + at + 1, before + at + 1);
                 }
-                (Place::Target, b' ') => {
-                    self.place = Place::Version(0);
+                (LinePosition::Target, b' ') => {
+                    self.position = LinePosition::Version(0);
                     self.target.1 = before + at;
                 }
-                (Place::Target, b'"' | b'<' | b'>' | b'`' | 0x7f..) => {
+                (LinePosition::Target, b'"' | b'<' | b'>' | b'`' | 0x7f..) => {
                     *byte = STAND_IN;
                     self.altered = true;
                 }
-                (Place::Version(at), _) => {
+                (LinePosition::Version(at), _) => {
                     match (at, *byte) {
                         // The major version.
                         (5, b'0' | b'2'..=b'9') => {
-                            self.foreign = true;
+                            self.other_version = true;
                             *byte = b'1';
                         }
-                        // RFC 9110 §2.5: whoever speaks 1.2 understands 1.1.
+                        // RFC 9110 §2.5: a client of 1.2 understands an answer of 1.1.
                         (7, b'2'..=b'9') => *byte = b'1',
-                        (7, b'0') if self.foreign => *byte = b'1',
+                        (7, b'0') if self.other_version => *byte = b'1',
                         _ => {}
                     }
-                    self.place = match at {
-                        0..7 => Place::Version(at + 1),
-                        _ => Place::Behind,
+                    self.position = match at {
+                        0..7 => LinePosition::Version(at + 1),
+                        _ => LinePosition::End,
                     };
                 }
-                (Place::Method | Place::Target, _) => {}
+                (LinePosition::Method | LinePosition::Target, _) => {}
             }
         }
     }
 
-    /// Whether the version is none that we speak.
-    pub fn is_foreign(&self) -> bool {
-        self.foreign
+    /// Whether the major version is not 1.
+    pub fn is_other_version(&self) -> bool {
+        self.other_version
     }
 
-    /// The target as the client has sent it, if hyper gets another one.
+    /// The target as the client sent it, if hyper gets another one.
     pub fn target(&self) -> Option<&[u8]> {
         let (start, end) = self.target;
         self.altered.then(|| self.bytes.get(start..end)).flatten()
     }
 
-    /// Another one is to come.
+    /// Begins with the next line.
     pub fn clear(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
@@ -109,7 +109,7 @@ mod tests {
     use super::RequestLine;
 
     /// What hyper gets of a line that comes in parts of this size, the target where that is another one, and whether the
-    /// version is foreign.
+    /// major version is not 1.
     fn received(line: &[u8], size: usize) -> (Vec<u8>, Option<Vec<u8>>, bool) {
         let mut reader = RequestLine::default();
         let mut line = line.to_vec();
@@ -117,7 +117,7 @@ mod tests {
             reader.receive(part);
         }
         let target = reader.target().map(<[u8]>::to_vec);
-        (line, target, reader.is_foreign())
+        (line, target, reader.is_other_version())
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_that_hyper_does_not_let_through_has_a_stand_in() {
+    fn each_byte_that_hyper_does_not_accept_has_a_stand_in() {
         for byte in 0x21..=u8::MAX {
             for target in [
                 b"/a_b".to_vec(),

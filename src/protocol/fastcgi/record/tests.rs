@@ -4,8 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use crate::protocol::fastcgi::record::{
-    Begin, End, HEADER, Kind, MAX_CONTENT, Malformed, Outcome, Pairs, Record, Role, put_pair,
-    put_records, put_unknown_type, take_record,
+    BeginRequest, EndRequest, HEADER, MAX_CONTENT, MalformedRecord, Pairs, ProtocolStatus, Record,
+    RecordKind, Role, put_pair, put_records, put_unknown_type, take_record,
 };
 
 fn bytes(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
@@ -16,19 +16,19 @@ fn bytes(write: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
 
 #[test]
 fn records_as_bytes() {
-    let keep = Begin {
+    let keep = BeginRequest {
         role: Role::Responder,
         keep: true,
     };
-    let overloaded = End {
+    let overloaded = EndRequest {
         status: 0x0102_0304,
-        outcome: Outcome::Overloaded,
+        outcome: ProtocolStatus::Overloaded,
     };
     #[rustfmt::skip]
     let cases: [(Vec<u8>, &[u8]); 6] = [
-        (bytes(|into| put_records(into, Kind::Stdout, 0x0102, &b"hello"[..])), b"\x01\x06\x01\x02\0\x05\x03\0hello\0\0\0"),
-        (bytes(|into| put_records(into, Kind::Stdout, 1, &b"8 bytes."[..])), b"\x01\x06\0\x01\0\x08\0\08 bytes."),
-        (bytes(|into| put_records(into, Kind::Params, 1, &b""[..])), b"\x01\x04\0\x01\0\0\0\0"),
+        (bytes(|into| put_records(into, RecordKind::Stdout, 0x0102, &b"hello"[..])), b"\x01\x06\x01\x02\0\x05\x03\0hello\0\0\0"),
+        (bytes(|into| put_records(into, RecordKind::Stdout, 1, &b"8 bytes."[..])), b"\x01\x06\0\x01\0\x08\0\08 bytes."),
+        (bytes(|into| put_records(into, RecordKind::Params, 1, &b""[..])), b"\x01\x04\0\x01\0\0\0\0"),
         (bytes(|into| keep.put(into, 1)), b"\x01\x01\0\x01\0\x08\0\0\0\x01\x01\0\0\0\0\0"),
         (bytes(|into| overloaded.put(into, 1)), b"\x01\x03\0\x01\0\x08\0\0\x01\x02\x03\x04\x02\0\0\0"),
         (bytes(|into| put_unknown_type(into, 77)), b"\x01\x0b\0\0\0\x08\0\0\x4d\0\0\0\0\0\0\0"),
@@ -64,7 +64,7 @@ fn pairs_that_are_cut_off() {
         let read: Result<Vec<_>, _> = Pairs::new(&whole[..end]).collect();
         match end {
             8 => assert_eq!(read, Ok(vec![(&b"n"[..], &b"vv"[..])])),
-            _ => assert_eq!(read, Err(Malformed::Pair), "cut at {end}"),
+            _ => assert_eq!(read, Err(MalformedRecord::Pair), "cut at {end}"),
         }
     }
     assert_eq!(Pairs::new(b"\xff\xff\xff\xff\xff\xff\xff\xffa").count(), 1);
@@ -73,12 +73,12 @@ fn pairs_that_are_cut_off() {
 #[test]
 fn contents_that_are_too_short() {
     assert_eq!(
-        Begin::read(b"\0\x01"),
-        Err(Malformed::Short(Kind::BeginRequest))
+        BeginRequest::read(b"\0\x01"),
+        Err(MalformedRecord::Short(RecordKind::BeginRequest))
     );
     assert_eq!(
-        End::read(b"\0\0\0\0"),
-        Err(Malformed::Short(Kind::EndRequest))
+        EndRequest::read(b"\0\0\0\0"),
+        Err(MalformedRecord::Short(RecordKind::EndRequest))
     );
 }
 
@@ -91,7 +91,10 @@ fn what_is_not_fastcgi() {
         b"\x02\x01\0\x01\0\0\0\0",
     ] {
         let mut buffer = BytesMut::from(text);
-        assert_eq!(take_record(&mut buffer), Err(Malformed::Version(text[0])));
+        assert_eq!(
+            take_record(&mut buffer),
+            Err(MalformedRecord::Version(text[0]))
+        );
     }
 }
 
@@ -102,11 +105,11 @@ fn long_content_becomes_several_records() {
     let halves = content
         .slice(..MAX_CONTENT / 2)
         .chain(content.slice(MAX_CONTENT / 2..));
-    put_records(&mut buffer, Kind::Stdin, 9, halves);
+    put_records(&mut buffer, RecordKind::Stdin, 9, halves);
     assert_eq!(buffer.len(), 3 * HEADER + 2 * MAX_CONTENT + 8);
     let mut joined = Vec::new();
     while let Some(record) = take_record(&mut buffer).unwrap() {
-        assert_eq!((record.kind, record.id), (Kind::Stdin as u8, 9));
+        assert_eq!((record.kind, record.id), (RecordKind::Stdin as u8, 9));
         joined.extend_from_slice(&record.content);
     }
     assert_eq!(joined, content);
@@ -134,13 +137,13 @@ fn any_role() -> impl Strategy<Value = Role> {
     ]
 }
 
-fn any_outcome() -> impl Strategy<Value = Outcome> {
+fn any_outcome() -> impl Strategy<Value = ProtocolStatus> {
     prop_oneof![
-        Just(Outcome::Complete),
-        Just(Outcome::CannotMultiplex),
-        Just(Outcome::Overloaded),
-        Just(Outcome::UnknownRole),
-        (4..u8::MAX).prop_map(Outcome::Other),
+        Just(ProtocolStatus::Complete),
+        Just(ProtocolStatus::CannotMultiplex),
+        Just(ProtocolStatus::Overloaded),
+        Just(ProtocolStatus::UnknownRole),
+        (4..u8::MAX).prop_map(ProtocolStatus::Other),
     ]
 }
 
@@ -150,7 +153,7 @@ proptest! {
                                      pieces in proptest::collection::vec(1..200_usize, 1..20)) {
         let mut stream = BytesMut::new();
         for record in &records {
-            let kind = Kind::from_number(record.kind).unwrap();
+            let kind = RecordKind::from_number(record.kind).unwrap();
             put_records(&mut stream, kind, record.id, record.content.clone());
         }
         prop_assert!(stream.len().is_multiple_of(8));
@@ -186,12 +189,12 @@ proptest! {
     #[test]
     fn begins_and_ends_are_read_as_written(role in any_role(), keep: bool, status: u32, outcome in any_outcome()) {
         let mut buffer = BytesMut::new();
-        Begin { role, keep }.put(&mut buffer, 1);
-        End { status, outcome }.put(&mut buffer, 1);
+        BeginRequest { role, keep }.put(&mut buffer, 1);
+        EndRequest { status, outcome }.put(&mut buffer, 1);
         let begin = take_record(&mut buffer).unwrap().unwrap();
         let end = take_record(&mut buffer).unwrap().unwrap();
-        prop_assert_eq!(Begin::read(&begin.content), Ok(Begin { role, keep }));
-        prop_assert_eq!(End::read(&end.content), Ok(End { status, outcome }));
+        prop_assert_eq!(BeginRequest::read(&begin.content), Ok(BeginRequest { role, keep }));
+        prop_assert_eq!(EndRequest::read(&end.content), Ok(EndRequest { status, outcome }));
     }
 
     #[test]
@@ -201,7 +204,7 @@ proptest! {
         }
         let mut buffer = BytesMut::from(&bytes[..]);
         while let Ok(Some(record)) = take_record(&mut buffer) {
-            let _ = (Begin::read(&record.content), End::read(&record.content));
+            let _ = (BeginRequest::read(&record.content), EndRequest::read(&record.content));
             prop_assert!(Pairs::new(&record.content).count() <= record.content.len());
         }
     }

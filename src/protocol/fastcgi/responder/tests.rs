@@ -4,18 +4,18 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::{any, prop_assert, proptest};
 
 use crate::protocol::fastcgi::record::{
-    Begin, End, Kind, Malformed, Outcome, Record, Role, put_pair, put_records, put_unknown_type,
-    take_record,
+    BeginRequest, EndRequest, MalformedRecord, ProtocolStatus, Record, RecordKind, Role, put_pair,
+    put_records, put_unknown_type, take_record,
 };
-use crate::protocol::fastcgi::responder::{Event, Limits, Responder};
+use crate::protocol::fastcgi::responder::{Responder, ResponderEvent, ResponderLimits};
 
-const LIMITS: Limits = Limits {
+const LIMITS: ResponderLimits = ResponderLimits {
     connections: 100,
     requests: 2,
     params: 20,
 };
 
-fn record(kind: Kind, id: u16, content: &'static [u8]) -> Record {
+fn record(kind: RecordKind, id: u16, content: &'static [u8]) -> Record {
     Record {
         kind: kind as u8,
         id,
@@ -25,34 +25,34 @@ fn record(kind: Kind, id: u16, content: &'static [u8]) -> Record {
 
 fn begin(id: u16, role: u8, keep: bool) -> Record {
     Record {
-        kind: Kind::BeginRequest as u8,
+        kind: RecordKind::BeginRequest as u8,
         id,
         content: Bytes::copy_from_slice(&[0, role, u8::from(keep), 0, 0, 0, 0, 0]),
     }
 }
 
-fn reply(write: impl FnOnce(&mut BytesMut)) -> Option<Event> {
+fn reply(write: impl FnOnce(&mut BytesMut)) -> Option<ResponderEvent> {
     let mut bytes = BytesMut::new();
     write(&mut bytes);
-    Some(Event::Reply(bytes))
+    Some(ResponderEvent::Reply(bytes))
 }
 
-fn ended(id: u16, outcome: Outcome) -> Option<Event> {
-    reply(|into| End { status: 0, outcome }.put(into, id))
+fn ended(id: u16, outcome: ProtocolStatus) -> Option<ResponderEvent> {
+    reply(|into| EndRequest { status: 0, outcome }.put(into, id))
 }
 
-fn part(id: u16, part: &'static [u8]) -> Option<Event> {
+fn part(id: u16, part: &'static [u8]) -> Option<ResponderEvent> {
     let part = Bytes::from_static(part);
-    Some(Event::Body { id, part })
+    Some(ResponderEvent::Body { id, part })
 }
 
-fn params(id: u16, params: &'static [u8]) -> Option<Event> {
+fn params(id: u16, params: &'static [u8]) -> Option<ResponderEvent> {
     let params = Bytes::from_static(params);
-    Some(Event::Begin { id, params })
+    Some(ResponderEvent::Begin { id, params })
 }
 
 /// Gives the records to a new connection and compares what is to be done.
-fn converse(steps: Vec<(Record, Option<Event>)>) -> Responder {
+fn converse(steps: Vec<(Record, Option<ResponderEvent>)>) -> Responder {
     let mut responder = Responder::new(LIMITS);
     for (record, expected) in steps {
         let event = responder.receive(record.clone()).unwrap();
@@ -65,12 +65,18 @@ fn converse(steps: Vec<(Record, Option<Event>)>) -> Responder {
 fn a_request() {
     let mut responder = converse(vec![
         (begin(1, 1, true), None),
-        (record(Kind::Params, 1, b"\x01\x02a"), None),
-        (record(Kind::Params, 1, b"bc"), None),
-        (record(Kind::Params, 1, b""), params(1, b"\x01\x02abc")),
-        (record(Kind::Stdin, 1, b"body"), part(1, b"body")),
-        (record(Kind::Stdin, 1, b""), Some(Event::BodyEnd { id: 1 })),
-        (record(Kind::Stdin, 1, b"more"), None),
+        (record(RecordKind::Params, 1, b"\x01\x02a"), None),
+        (record(RecordKind::Params, 1, b"bc"), None),
+        (
+            record(RecordKind::Params, 1, b""),
+            params(1, b"\x01\x02abc"),
+        ),
+        (record(RecordKind::Stdin, 1, b"body"), part(1, b"body")),
+        (
+            record(RecordKind::Stdin, 1, b""),
+            Some(ResponderEvent::BodyEnd { id: 1 }),
+        ),
+        (record(RecordKind::Stdin, 1, b"more"), None),
     ]);
     assert!(!responder.is_idle() && !responder.is_receiving() && !responder.is_last());
     responder.end(1);
@@ -82,12 +88,18 @@ fn requests_in_turn() {
     let responder = converse(vec![
         (begin(1, 1, true), None),
         (begin(0x102, 1, true), None),
-        (record(Kind::Params, 0x102, b"\0\0"), None),
-        (record(Kind::Params, 1, b""), params(1, b"")),
-        (record(Kind::Stdin, 1, b"1"), part(1, b"1")),
-        (record(Kind::Params, 0x102, b""), params(0x102, b"\0\0")),
-        (record(Kind::Stdin, 1, b""), Some(Event::BodyEnd { id: 1 })),
-        (begin(3, 1, true), ended(3, Outcome::Overloaded)),
+        (record(RecordKind::Params, 0x102, b"\0\0"), None),
+        (record(RecordKind::Params, 1, b""), params(1, b"")),
+        (record(RecordKind::Stdin, 1, b"1"), part(1, b"1")),
+        (
+            record(RecordKind::Params, 0x102, b""),
+            params(0x102, b"\0\0"),
+        ),
+        (
+            record(RecordKind::Stdin, 1, b""),
+            Some(ResponderEvent::BodyEnd { id: 1 }),
+        ),
+        (begin(3, 1, true), ended(3, ProtocolStatus::Overloaded)),
     ]);
     assert!(responder.is_receiving());
 }
@@ -95,20 +107,22 @@ fn requests_in_turn() {
 /// Whatever a connection begins and does not end, what is kept of it has a limit.
 #[test]
 fn the_variables_of_all_requests_together_are_limited() {
-    let mut responder = Responder::new(Limits {
+    let mut responder = Responder::new(ResponderLimits {
         requests: 100,
         ..LIMITS
     });
     for id in 1..=100 {
         assert_eq!(responder.receive(begin(id, 1, true)), Ok(None));
         let event = responder
-            .receive(record(Kind::Params, id, &[0; 20]))
+            .receive(record(RecordKind::Params, id, &[0; 20]))
             .unwrap();
         // Those whose bodies are missing count as those whose variables are.
-        let expected = (id > 4).then_some(Event::TooLarge { id });
+        let expected = (id > 4).then_some(ResponderEvent::TooLarge { id });
         assert_eq!(event, expected);
         if id % 2 == 0 {
-            responder.receive(record(Kind::Params, id, b"")).unwrap();
+            responder
+                .receive(record(RecordKind::Params, id, b""))
+                .unwrap();
         }
         assert!(responder.kept() <= 80);
     }
@@ -116,7 +130,7 @@ fn the_variables_of_all_requests_together_are_limited() {
     responder.end(2);
     assert_eq!(responder.receive(begin(2, 1, true)), Ok(None));
     assert_eq!(
-        responder.receive(record(Kind::Params, 2, &[0; 20])),
+        responder.receive(record(RecordKind::Params, 2, &[0; 20])),
         Ok(None)
     );
 }
@@ -124,23 +138,23 @@ fn the_variables_of_all_requests_together_are_limited() {
 #[test]
 fn an_aborted_request_is_forgotten_once_its_end_is_said() {
     let mut responder = converse(vec![
-        (record(Kind::AbortRequest, 1, b""), None),
+        (record(RecordKind::AbortRequest, 1, b""), None),
         (begin(1, 1, true), None),
         (
-            record(Kind::AbortRequest, 1, b""),
-            Some(Event::Abort { id: 1 }),
+            record(RecordKind::AbortRequest, 1, b""),
+            Some(ResponderEvent::Abort { id: 1 }),
         ),
-        (record(Kind::Params, 1, b""), None),
-        (record(Kind::Stdin, 1, b"late"), None),
+        (record(RecordKind::Params, 1, b""), None),
+        (record(RecordKind::Stdin, 1, b"late"), None),
     ]);
     assert!(!responder.is_idle() && !responder.is_receiving());
     responder.end(1);
     assert_eq!(
-        responder.receive(record(Kind::AbortRequest, 1, b"")),
+        responder.receive(record(RecordKind::AbortRequest, 1, b"")),
         Ok(None)
     );
     assert_eq!(responder.receive(begin(1, 1, true)), Ok(None));
-    let event = responder.receive(record(Kind::Params, 1, b""));
+    let event = responder.receive(record(RecordKind::Params, 1, b""));
     assert_eq!(event.unwrap(), params(1, b""));
 }
 
@@ -148,7 +162,7 @@ fn an_aborted_request_is_forgotten_once_its_end_is_said() {
 fn a_connection_that_is_not_kept() {
     let responder = converse(vec![
         (begin(1, 1, false), None),
-        (begin(2, 1, true), ended(2, Outcome::Overloaded)),
+        (begin(2, 1, true), ended(2, ProtocolStatus::Overloaded)),
     ]);
     assert!(responder.is_last() && !responder.is_idle());
 }
@@ -156,10 +170,10 @@ fn a_connection_that_is_not_kept() {
 #[test]
 fn other_roles_are_refused() {
     let responder = converse(vec![
-        (begin(1, 2, true), ended(1, Outcome::UnknownRole)),
-        (begin(1, 3, true), ended(1, Outcome::UnknownRole)),
-        (record(Kind::Data, 1, b"x"), None),
-        (begin(1, 9, true), ended(1, Outcome::UnknownRole)),
+        (begin(1, 2, true), ended(1, ProtocolStatus::UnknownRole)),
+        (begin(1, 3, true), ended(1, ProtocolStatus::UnknownRole)),
+        (record(RecordKind::Data, 1, b"x"), None),
+        (begin(1, 9, true), ended(1, ProtocolStatus::UnknownRole)),
     ]);
     assert!(responder.is_idle() && !responder.is_last());
 }
@@ -168,14 +182,14 @@ fn other_roles_are_refused() {
 fn too_many_variables() {
     let responder = converse(vec![
         (begin(1, 1, true), None),
-        (record(Kind::Params, 1, b"12345678901234567890"), None),
+        (record(RecordKind::Params, 1, b"12345678901234567890"), None),
         (
-            record(Kind::Params, 1, b"1"),
-            Some(Event::TooLarge { id: 1 }),
+            record(RecordKind::Params, 1, b"1"),
+            Some(ResponderEvent::TooLarge { id: 1 }),
         ),
-        (record(Kind::Params, 1, b"1"), None),
-        (record(Kind::Params, 1, b""), None),
-        (record(Kind::Stdin, 1, b""), None),
+        (record(RecordKind::Params, 1, b"1"), None),
+        (record(RecordKind::Params, 1, b""), None),
+        (record(RecordKind::Stdin, 1, b""), None),
     ]);
     assert!(!responder.is_idle());
 }
@@ -188,13 +202,13 @@ fn questions_about_us() {
             for (name, value) in pairs {
                 put_pair(&mut content, name.as_bytes(), value.as_bytes());
             }
-            put_records(into, Kind::GetValuesResult, 0, content);
+            put_records(into, RecordKind::GetValuesResult, 0, content);
         })
     };
     converse(vec![
         (
             record(
-                Kind::GetValues,
+                RecordKind::GetValues,
                 0,
                 b"\x0e\0FCGI_MAX_CONNS\x0f\0FCGI_MPXS_CONNS\x0d\0FCGI_MAX_REQS\x05\0OTHER",
             ),
@@ -206,13 +220,13 @@ fn questions_about_us() {
         ),
         (
             record(
-                Kind::GetValues,
+                RecordKind::GetValues,
                 0,
                 b"\x0d\0FCGI_MAX_REQS\x0d\0FCGI_MAX_REQS",
             ),
             values(&[("FCGI_MAX_REQS", "2")]),
         ),
-        (record(Kind::GetValues, 0, b""), values(&[])),
+        (record(RecordKind::GetValues, 0, b""), values(&[])),
     ]);
 }
 
@@ -227,7 +241,7 @@ fn types_that_nobody_knows() {
         (unknown(0, 12), reply(|into| put_unknown_type(into, 12))),
         (unknown(7, 255), reply(|into| put_unknown_type(into, 255))),
         (begin(0, 1, true), reply(|into| put_unknown_type(into, 1))),
-        (record(Kind::Stdout, 1, b"x"), None),
+        (record(RecordKind::Stdout, 1, b"x"), None),
     ]);
 }
 
@@ -236,15 +250,15 @@ fn what_ends_a_connection() {
     let cases = [
         (
             vec![begin(1, 1, true), begin(1, 1, true)],
-            Malformed::Twice(1),
+            MalformedRecord::Twice(1),
         ),
         (
-            vec![record(Kind::BeginRequest, 1, b"\0")],
-            Malformed::Short(Kind::BeginRequest),
+            vec![record(RecordKind::BeginRequest, 1, b"\0")],
+            MalformedRecord::Short(RecordKind::BeginRequest),
         ),
         (
-            vec![record(Kind::GetValues, 0, b"\x05\0abc")],
-            Malformed::Pair,
+            vec![record(RecordKind::GetValues, 0, b"\x05\0abc")],
+            MalformedRecord::Pair,
         ),
     ];
     for (records, expected) in cases {
@@ -267,12 +281,12 @@ proptest! {
                 break;
             };
             match event {
-                Some(Event::Reply(mut bytes)) => {
+                Some(ResponderEvent::Reply(mut bytes)) => {
                     while let Some(record) = take_record(&mut bytes).unwrap() {
                         prop_assert!(record.content.len() <= 64);
                     }
                 }
-                Some(Event::TooLarge { id }) => responder.end(id),
+                Some(ResponderEvent::TooLarge { id }) => responder.end(id),
                 Some(_) | None => (),
             }
             prop_assert!(responder.requests.len() <= LIMITS.requests);
@@ -284,23 +298,23 @@ proptest! {
                                         body in proptest::collection::vec(any::<u8>(), 0..40),
                                         piece in 1..9_usize) {
         let mut stream = BytesMut::new();
-        Begin { role: Role::Responder, keep: true }.put(&mut stream, 5);
+        BeginRequest { role: Role::Responder, keep: true }.put(&mut stream, 5);
         for piece in text.chunks(piece) {
-            put_records(&mut stream, Kind::Params, 5, piece);
+            put_records(&mut stream, RecordKind::Params, 5, piece);
         }
-        put_records(&mut stream, Kind::Params, 5, &b""[..]);
+        put_records(&mut stream, RecordKind::Params, 5, &b""[..]);
         for piece in body.chunks(piece) {
-            put_records(&mut stream, Kind::Stdin, 5, piece);
+            put_records(&mut stream, RecordKind::Stdin, 5, piece);
         }
-        put_records(&mut stream, Kind::Stdin, 5, &b""[..]);
+        put_records(&mut stream, RecordKind::Stdin, 5, &b""[..]);
         let mut responder = Responder::new(LIMITS);
         let mut received = Vec::new();
         let mut ended = false;
         while let Some(record) = take_record(&mut stream).unwrap() {
             match responder.receive(record).unwrap() {
-                Some(Event::Begin { params, .. }) => prop_assert!(params == text),
-                Some(Event::Body { part, .. }) => received.extend_from_slice(&part),
-                Some(Event::BodyEnd { .. }) => ended = true,
+                Some(ResponderEvent::Begin { params, .. }) => prop_assert!(params == text),
+                Some(ResponderEvent::Body { part, .. }) => received.extend_from_slice(&part),
+                Some(ResponderEvent::BodyEnd { .. }) => ended = true,
                 other => prop_assert!(other.is_none()),
             }
         }

@@ -1,0 +1,128 @@
+//! What the parts of one HTTP connection share: the gateway's options, the CGI variables of the connection, and what each
+//! part has to know of the others to end the connection well.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::gateway::body::spool::SpoolOptions;
+use crate::gateway::connection_limit::Permit;
+use crate::gateway::graceful_stop::Stop;
+use crate::gateway::http::shadow_parser::ShadowParser;
+use crate::gateway::socket::stream::{Peer, Stream};
+use crate::gateway::socket::url::Host;
+use crate::interface::{Application, Connection, Scheme};
+
+/// Options of the HTTP gateway.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Where request bodies are kept, and the largest one that is accepted (413).
+    pub spool: Arc<SpoolOptions>,
+    /// Whether each response is logged.
+    pub access_log: bool,
+    /// The longest time for the head of a request, idle time before it included (408).
+    pub head_timeout: Duration,
+    /// The longest time in which a client sends nothing of a request body (408).
+    pub body_timeout: Duration,
+    /// The longest time in which a client takes nothing of a response.
+    pub write_timeout: Duration,
+    /// Bytes a second that a client must send of a body (408) and take of a response on average, once these times are
+    /// used up; 0 for no minimum.
+    pub min_rate: u64,
+    /// The most open connections. Beyond it, the connection that was idle for the longest time is closed for each new
+    /// one; where none is idle, new ones wait in the system's queue.
+    pub connections: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            spool: Arc::default(),
+            access_log: false,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            min_rate: 500,
+            connections: 10_000,
+        }
+    }
+}
+
+/// What all connections of a gateway share.
+#[derive(Clone)]
+pub struct GatewayState {
+    pub application: Arc<dyn Application>,
+    pub options: HttpOptions,
+    pub host: Option<Host>,
+    pub port: Option<String>,
+    pub stop: Stop,
+}
+
+/// What all parts of one connection share.
+pub struct ConnectionState {
+    pub gateway: Arc<GatewayState>,
+    pub connection: Arc<Connection>,
+    pub parser: Arc<Mutex<ShadowParser>>,
+    pub permit: Permit,
+    /// The client may be sending something that the gateway will not read.
+    pub unread: AtomicBool,
+    /// A response without a length has ended early.
+    pub broken: AtomicBool,
+}
+
+impl ConnectionState {
+    /// The state of a new connection.
+    pub fn new(gateway: Arc<GatewayState>, stream: &Stream, peer: Peer, permit: Permit) -> Self {
+        Self {
+            connection: Arc::new(gateway.connection(stream, peer)),
+            gateway,
+            parser: Arc::default(),
+            permit,
+            unread: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// The client, as log lines name it.
+    pub fn client_name(&self) -> &str {
+        match self.connection.remote_addr.as_str() {
+            "" => "a local process",
+            address => address,
+        }
+    }
+}
+
+impl GatewayState {
+    /// The CGI variables of a connection.
+    fn connection(&self, stream: &Stream, peer: Peer) -> Connection {
+        let server_name = match &self.host {
+            // Listening on every address: the one that the client has reached.
+            Some(Host::Any) => stream.local_address().map_or("*".to_owned(), bracketed),
+            Some(host) => host.to_string(),
+            None => "localhost".to_owned(),
+        };
+        let (remote_addr, remote_port) = match peer {
+            Peer::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
+            Peer::Unix => (String::new(), String::new()),
+        };
+        Connection {
+            scheme: Scheme::Http,
+            server_name,
+            server_port: self.port.clone().unwrap_or_else(|| "80".to_owned()),
+            remote_addr,
+            remote_port,
+        }
+    }
+}
+
+/// An address as it stands in a URL.
+fn bracketed(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => address.ip().to_ipv4_mapped().map_or_else(
+            || format!("[{}]", address.ip()),
+            |address| address.to_string(),
+        ),
+    }
+}

@@ -1,0 +1,53 @@
+//! Requests that a gateway answers itself: the client gets the status, the log the reason.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::StatusCode;
+
+use crate::gateway::body::spool::SpoolError;
+use crate::protocol::cgi::environ::BadEnviron;
+
+/// Why a request is not passed on to the application.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the client.
+    pub status: StatusCode,
+    /// For the log.
+    pub reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A refusal with a status of its own.
+    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        let reason = reason.into();
+        Self { status, reason }
+    }
+
+    /// A malformed request (400).
+    pub fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.reason, self.status.as_u16())
+    }
+}
+
+impl From<SpoolError> for Refusal {
+    fn from(error: SpoolError) -> Self {
+        let status = match error {
+            SpoolError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            SpoolError::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<BadEnviron> for Refusal {
+    fn from(error: BadEnviron) -> Self {
+        Self::malformed(error.to_string())
+    }
+}
