@@ -27,7 +27,7 @@
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `here` | |
 //! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `faults` `log` `children` `descriptor_limit` `here` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` | `clap` `clap_complete` `similar` `textwrap` |
-//! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` | `clap` |
+//! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `here` | |
 //! | [`line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `here` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | |

@@ -26,13 +26,6 @@ pub enum Verdict {
 }
 
 impl Report {
-    /// A text, and exit status 0.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        let verdict = Verdict::Well;
-        Self { text, verdict }
-    }
-
     /// Prints it.
     #[must_use]
     pub fn run(&self) -> ExitCode {

@@ -9,6 +9,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Word;
+use crate::syntax::all_nearest;
 
 /// The prefix of the properties that define names.
 pub const SHORTCUTS: &str = "peak.running.shortcuts.";
@@ -122,33 +123,9 @@ fn did_you_mean(commands: Commands, scope: &Scope, word: &str) -> Option<String>
     Some(format!("did you mean {}?", quoted.join(" or ")))
 }
 
-/// The names with the smallest distance to a word, if that is small enough for a typing mistake.
+/// The names that are nearest to a word, sorted.
 fn nearest<'a>(word: &str, names: &'a [String]) -> Vec<&'a str> {
-    let folded = word.to_lowercase();
-    let distance = |name: &str| match name.to_lowercase() {
-        same if same == folded => 0,
-        other => strsim::damerau_levenshtein(&folded, &other),
-    };
-    let near_enough = 1 + word.chars().count() / 4;
-    let length = folded.chars().count();
-    // Lower case can be longer (`İ`). Names of very different lengths need no comparison.
-    let about_as_long = |name: &&String| {
-        !name.is_ascii() || !folded.is_ascii() || name.len().abs_diff(length) <= near_enough
-    };
-    let ranked: Vec<(usize, &str)> = names
-        .iter()
-        .filter(about_as_long)
-        .map(|name| (distance(name), name.as_str()))
-        .filter(|(distance, _)| *distance <= near_enough)
-        .collect();
-    let Some(least) = ranked.iter().map(|(distance, _)| *distance).min() else {
-        return Vec::new();
-    };
-    let mut nearest: Vec<&str> = ranked
-        .into_iter()
-        .filter(|(distance, _)| *distance == least)
-        .map(|(_, name)| name)
-        .collect();
+    let mut nearest = all_nearest(word, names.iter().map(String::as_str));
     nearest.sort_unstable();
     nearest.dedup();
     nearest

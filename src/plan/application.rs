@@ -92,12 +92,12 @@ impl Recipe {
     ///
     /// # Errors
     /// It does not start. Nothing is left running.
-    pub async fn start(self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
+    pub async fn start(&self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
         let options = match self {
             Self::Demo => return Ok(Arc::new(Demo)),
             Self::Wsgi(options) => options,
         };
-        let wsgi = Wsgi::start(*options).await?;
+        let wsgi = Wsgi::start(options.as_ref().clone()).await?;
         match readiness {
             Readiness::First => {}
             Readiness::All => {

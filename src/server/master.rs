@@ -315,8 +315,8 @@ impl Master {
         let Some(version) = self.prepared.take() else {
             return Ok(());
         };
-        self.start_timeout = version.start_timeout();
-        let protocol = version.protocol();
+        self.start_timeout = version.plan().recipe.start_timeout();
+        let protocol = version.plan().gateway.protocol();
         match &mut self.service {
             Some(service) => {
                 // If this fails, the old version goes on.

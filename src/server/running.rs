@@ -19,32 +19,22 @@ use crate::interface::status::{ConnectionCounts, ProgramStatus, Status};
 use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
-use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
+use crate::plan::gateway::{Audience, Endpoint};
 use crate::server::browser;
 use crate::server::gateway_task::GatewayTask;
 use crate::supervisor::control::order::HandedSocket;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 use crate::supervisor::programs::Programs;
-use crate::supervisor::programs::keeper::EnvironmentChanges;
-use crate::supervisor::supervision::SideProgram;
 
 /// How long a gateway has for the last responses (503, 504) of an application that has run out of time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A version that has started, but gets no requests yet.
 pub struct Version {
+    plan: Plan,
     application: Arc<dyn Application>,
-    endpoint: Endpoint,
     /// `None` where the gateway of the old version goes on.
     listener: Option<Listener>,
-    gateway: Gateway,
-    audience: Audience,
-    patience: Duration,
-    start_timeout: Option<Duration>,
-    lifetime: Lifetime,
-    /// The programs to start beside the first version.
-    programs: Vec<SideProgram>,
-    environment: EnvironmentChanges,
     /// Knows when the application was last used, if there is an idle timeout.
     watched: Option<Arc<Watched>>,
 }
@@ -88,8 +78,6 @@ pub async fn start(
     listener: Option<Listener>,
     readiness: Readiness,
 ) -> Result<Version, Failure> {
-    let endpoint = plan.endpoint();
-    let start_timeout = plan.recipe.start_timeout();
     let mut application = plan.recipe.start(readiness).await?;
     let watched = (!plan.lifetime.idle_timeout.is_zero())
         .then(|| Arc::new(Watched::new(Arc::clone(&application))));
@@ -97,16 +85,9 @@ pub async fn start(
         application = Arc::clone(watched) as _;
     }
     Ok(Version {
-        start_timeout,
+        plan,
         application,
-        endpoint,
         listener,
-        gateway: plan.gateway,
-        audience: plan.audience,
-        patience: plan.patience,
-        lifetime: plan.lifetime,
-        programs: plan.programs,
-        environment: plan.identity.environment(),
         watched,
     })
 }
@@ -117,7 +98,8 @@ impl Version {
     /// # Errors
     /// The program that does not start, and why.
     pub async fn with(self, programs: Programs, within: Duration) -> anyhow::Result<Self> {
-        let changed = programs.change(&self.programs, &self.environment, within);
+        let environment = self.plan.identity.environment();
+        let changed = programs.change(&self.plan.programs, &environment, within);
         match changed.await {
             Ok(()) => Ok(self),
             Err(error) => {
@@ -127,16 +109,10 @@ impl Version {
         }
     }
 
-    /// Its protocol.
+    /// What it is to do.
     #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        self.gateway.protocol()
-    }
-
-    /// The time limit for its start; `None` for no limit.
-    #[must_use]
-    pub fn start_timeout(&self) -> Option<Duration> {
-        self.start_timeout
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 }
 
@@ -169,13 +145,13 @@ impl Running {
     /// # Errors
     /// The process has no descriptors left.
     pub fn open(version: Version, is_succession: bool) -> anyhow::Result<Self> {
+        let plan = version.plan;
         let current = Arc::new(Replaceable::new(version.application));
         let listener = version.listener.context("there is no socket to serve")?;
         let is_tcp = listener.http_url().is_some();
         let application: Arc<dyn Application> = Arc::clone(&current) as _;
-        let gateway =
-            GatewayTask::open(version.endpoint.url, listener, version.gateway, application)?;
-        match version.audience {
+        let gateway = GatewayTask::open(plan.url, listener, plan.gateway, application)?;
+        match plan.audience {
             Audience::Nobody => {}
             Audience::Log => crate::log!("serving {}", gateway.shown()),
             Audience::Browser => {
@@ -191,14 +167,14 @@ impl Running {
             shown: gateway.shown().to_owned(),
             connections: gateway.connections(),
             gate: Gate::Open(gateway),
-            patience: version.patience,
+            patience: plan.patience,
             started: Instant::now(),
-            lifetime: version.lifetime,
+            lifetime: plan.lifetime,
             watched: version.watched,
             programs: Programs::start(
-                &version.programs,
-                &version.environment,
-                is_succession.then_some(version.patience),
+                &plan.programs,
+                &plan.identity.environment(),
+                is_succession.then_some(plan.patience),
             ),
         })
     }
@@ -213,23 +189,27 @@ impl Running {
         version: Version,
         leaving: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
+        let Version {
+            plan,
+            application,
+            listener,
+            watched,
+        } = version;
         let Gate::Open(gateway) = &mut self.gate else {
             // The server is ending: no request would reach the new version.
-            leaving.spawn(async move { version.application.stop(Duration::ZERO).await });
+            leaving.spawn(async move { application.stop(Duration::ZERO).await });
             return Ok(());
         };
-        match version.listener {
-            None => gateway.tune(version.gateway),
+        match listener {
+            None => gateway.tune(plan.gateway),
             Some(listener) => {
-                let moved = gateway.endpoint().url != version.endpoint.url;
+                let moved = gateway.endpoint().url != plan.url;
                 let current: Arc<dyn Application> = Arc::clone(&self.current) as _;
-                let opened =
-                    GatewayTask::open(version.endpoint.url, listener, version.gateway, current);
+                let opened = GatewayTask::open(plan.url, listener, plan.gateway, current);
                 let new = match opened {
                     Ok(new) => new,
                     Err(error) => {
-                        leaving
-                            .spawn(async move { version.application.stop(Duration::ZERO).await });
+                        leaving.spawn(async move { application.stop(Duration::ZERO).await });
                         return Err(error).context("cannot duplicate a socket");
                     }
                 };
@@ -252,10 +232,10 @@ impl Running {
                 });
             }
         }
-        self.lifetime = version.lifetime;
-        self.watched = version.watched;
-        let patience = std::mem::replace(&mut self.patience, version.patience);
-        leaving.spawn(self.current.replace(version.application, patience));
+        self.lifetime = plan.lifetime;
+        self.watched = watched;
+        let patience = std::mem::replace(&mut self.patience, plan.patience);
+        leaving.spawn(self.current.replace(application, patience));
         Ok(())
     }
 

@@ -160,24 +160,38 @@ pub(super) fn invisible(c: char) -> Option<String> {
     })
 }
 
-/// The candidate that a mistyped word was most probably meant to be.
+/// The candidate that is nearest to a word, if it is near enough for a typing mistake; the first of several.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    all_nearest(word, candidates).into_iter().next()
+}
+
+/// All candidates that are as near to a word as the nearest one, whatever their case.
+pub fn all_nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     /// Longer words are no typing mistakes, and comparing them takes long.
     const LONGEST: usize = 200;
+    let mut found = Vec::new();
     if word.len() > LONGEST {
-        return None;
+        return found;
     }
-    let length = word.chars().count();
-    let allowed = 1 + length / 4;
-    // A difference in length is a distance, too, and quick to see.
-    let about_as_long = |other: &str| other.chars().count().abs_diff(length) <= allowed;
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST && about_as_long(candidate))
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let folded = word.to_lowercase();
+    let length = folded.chars().count();
+    let mut least = 1 + word.chars().count() / 4;
+    for candidate in candidates {
+        let other = candidate.to_lowercase();
+        // A difference in length is a distance, too, and quick to see.
+        if candidate.len() > LONGEST || other.chars().count().abs_diff(length) > least {
+            continue;
+        }
+        let distance = strsim::damerau_levenshtein(&folded, &other);
+        if distance < least {
+            found.clear();
+            least = distance;
+        }
+        if distance <= least {
+            found.push(candidate);
+        }
+    }
+    found
 }
 
 /// The hint that belongs to [`nearest`].

@@ -4,7 +4,9 @@
 //! writes a file in its canonical layout, [`render`] draws what is wrong. Files in here import from the file that
 //! declares a thing, not from this page, so that imports form no circle.
 
-pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, did_you_mean, nearest, quoted};
+pub use diagnostic::{
+    Diagnostic, Diagnostics, Label, Severity, all_nearest, did_you_mean, nearest, quoted,
+};
 pub use expression::ast;
 pub use expression::keywords::{KEYWORDS, Keyword, meant_word};
 pub use format::key_layout::key_layout;
