@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Folder, Load};
+use support::{Folder, Load, version};
 
 /// The file that runs.
 const FILE: &str = "\
@@ -15,17 +15,6 @@ status.url = 'unix:control'
 min = 2
 max = 2
 ";
-
-/// An application that answers with its version.
-fn version(number: u32) -> String {
-    format!(
-        "\
-def application(environ, start_response):
-    start_response('200 OK', [('Content-Type', 'text/plain')])
-    return [b'version {number}']
-"
-    )
-}
 
 /// Versions that never get as far as an application, and the message for each.
 const BROKEN: [(&str, &[&str]); 4] = [

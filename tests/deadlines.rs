@@ -7,21 +7,15 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::Value;
 use support::http::{self, Connection, Waits};
-use support::nginx::nginx_keeping_connections;
-use support::{Address, Folder, Server, free_port};
+use support::nginx::{nginx_keeping_connections, start_nginx};
+use support::{Address, Folder, Server, free_port, serve};
 
 /// `tests/apps/stuck.py` with settings.
 fn stuck(settings: &str) -> Server {
     Folder::new()
         .copy("tests/apps/stuck.py")
         .file("settings.ini", settings)
-        .gated([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:stuck.application",
-        ])
+        .gated(serve("stuck"))
         .start()
 }
 
@@ -53,13 +47,7 @@ os.read(os.open(os.environ['GATE'], os.O_RDWR), 1)
         let folder = Folder::new()
             .file("app.py", IMPORT)
             .file("settings.ini", settings);
-        let serve = [
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:app.application",
-        ];
+        let serve = serve("app");
         let server = folder.gated(serve).begin();
         server.wait_for_log(|log| log.contains("importing\n"));
         server.signal(Signal::KILL);
@@ -328,12 +316,7 @@ fn a_web_server_gets_an_answer_when_the_time_to_stop_is_over() {
     let server = folder.gated(arguments);
     let server = server.start_at(Address::Unix(folder.path("run/socket")));
     let port = free_port();
-    let folder = folder
-        .clone()
-        .file("nginx.conf", nginx_keeping_connections(&folder, port));
-    let nginx = folder
-        .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
-        .start_at(Address::port(port));
+    let nginx = start_nginx(&folder, nginx_keeping_connections(&folder, port), port);
     let mut connection = Connection::open(nginx.address());
     connection.send(b"GET /sleep_for_ever HTTP/1.1\r\nHost: localhost\r\n\r\n");
     server.wait_for_log(|log| log.contains("began /sleep_for_ever\n"));

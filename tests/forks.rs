@@ -9,15 +9,7 @@ use std::net::TcpListener;
 use rustix::process::Pid;
 use support::http::Waits;
 use support::process::children;
-use support::{Folder, Outcome, Server, project};
-
-const SERVE: [&str; 5] = [
-    "-c",
-    "settings.ini",
-    "serve",
-    "WSGI",
-    "import:app.application",
-];
+use support::{Folder, Outcome, Server, project, serve};
 
 /// Answers with the number of its process.
 const ANSWER: &str = "
@@ -33,7 +25,7 @@ fn serving(source: &str, settings: &str) -> Server {
     Folder::new()
         .file("app.py", format!("{source}{ANSWER}"))
         .file("settings.ini", format!("[runner.workers]\n{settings}"))
-        .runner(SERVE)
+        .runner(serve("app"))
         .start()
 }
 
@@ -79,10 +71,7 @@ fn share_nothing(server: &Server) {
 #[test]
 fn a_worker_has_only_its_own_descriptors() {
     let server = serving("", "min = 12\nmax = 12\n");
-    let mut waits = Waits::new();
-    while others(&server).len() < 13 {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| others(&server).len() >= 13, || server.log());
     share_nothing(&server);
     assert_eq!(server.stop().status, 0);
 }
@@ -98,10 +87,7 @@ fn each_worker_has_a_connection_of_its_own() {
         "runner: the import of `app.application` leaves what forks cannot share: a connection to \
          127.0.0.1:{port} (descriptor "
     );
-    let mut waits = Waits::new();
-    while others(&server).len() < 3 {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| others(&server).len() >= 3, || server.log());
     // The first worker did not have to import it again.
     let connections: Vec<_> = (0..3).map(|_| database.accept().expect("one")).collect();
     database.set_nonblocking(true).expect("set");
@@ -122,10 +108,10 @@ fn whoever_insists_is_warned() {
     let source = "import select\nepoll = select.epoll()\n";
     let server = serving(source, "min = 2\nmax = 2\npreload = True\n");
     let template = children(server.pid())[0];
-    let mut waits = Waits::new();
-    while children(template).len() < 2 {
-        waits.wait(|| format!("{:?}", server.processes()));
-    }
+    Waits::until(
+        || children(template).len() >= 2,
+        || format!("{:?}", server.processes()),
+    );
     let outcome = server.stop();
     let said = "leaves what forks cannot share: an epoll (descriptor ";
     assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
@@ -344,7 +330,7 @@ fn exit_handlers_run_in_the_process_that_they_are_of() {
                      preload = True\n"
                 ),
             )
-            .runner(SERVE)
+            .runner(serve("app"))
             .start();
         let mut requests = 0;
         let mut waits = Waits::new();

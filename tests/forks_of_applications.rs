@@ -3,15 +3,7 @@
 
 mod support;
 
-use support::{Folder, http};
-
-const SERVE: [&str; 5] = [
-    "-c",
-    "settings.ini",
-    "serve",
-    "WSGI",
-    "import:app.application",
-];
+use support::{Folder, http, serve};
 
 /// Forks while it answers or while it is imported.
 const FORKING: &str = "
@@ -51,7 +43,7 @@ fn what_an_application_forks_in_a_request_is_no_worker() {
             let server = Folder::new()
                 .file("app.py", FORKING)
                 .file("settings.ini", format!("[runner.workers]\n{settings}"))
-                .runner(SERVE)
+                .runner(serve("app"))
                 .start();
             let worker = server.get("/").ok();
             for _ in 0..5 {
@@ -84,7 +76,7 @@ fn what_an_application_forks_at_import_obeys_signals() {
                          [runner.workers]\nmax = 1\npreload = {preload}\n"
                     ),
                 )
-                .runner(SERVE)
+                .runner(serve("app"))
                 .start();
             server.get("/").ok();
             server.wait_for_log(|log| log.contains("there\n"));
@@ -117,7 +109,7 @@ def application(environ, start_response):
             let folder = Folder::new()
                 .file("app.py", APP)
                 .file("settings.ini", format!("{settings}\n"));
-            let server = folder.runner(SERVE).env(name, value).start();
+            let server = folder.runner(serve("app")).env(name, value).start();
             assert_eq!(server.get("/file").text(), APP);
             let body = "x".repeat(3 << 20);
             assert_eq!(

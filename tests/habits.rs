@@ -10,7 +10,7 @@ use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Waits};
-use support::{Address, Folder, Server, free_port, project};
+use support::{Address, Folder, Server, free_port, project, serve};
 
 /// The number of servers at a time: they mostly wait.
 const SIDE_BY_SIDE: usize = 3;
@@ -56,13 +56,7 @@ fn serves(habit: &Habit, python: &str) {
     let folder = Folder::new()
         .copy("tests/apps/habits.py")
         .file("settings.ini", settings);
-    let serve = [
-        "-c",
-        "settings.ini",
-        "serve",
-        "WSGI",
-        "import:habits.application",
-    ];
+    let serve = serve("habits");
     let mut program = folder.runner(serve).env("HABIT", &habit.source);
     if habit.is_late {
         program = program.env("HABIT_LATE", "1");
@@ -93,10 +87,7 @@ fn serves(habit: &Habit, python: &str) {
             about()
         );
     }
-    let mut waits = Waits::new();
-    while ask(10) == first {
-        waits.wait(about);
-    }
+    Waits::until(|| ask(10) != first, about);
     let log = about();
     let outcome = server.stop();
     assert_eq!(outcome.status, 0, "{log}");
@@ -255,14 +246,7 @@ fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
     let folder = Folder::new()
         .copy("tests/apps/habits.py")
         .file("settings.ini", "[runner.workers]\nmax = 1\n");
-    let serve = [
-        "-c",
-        "settings.ini",
-        "serve",
-        "WSGI",
-        "import:habits.application",
-    ];
-    let program = folder.runner(serve).env("HABIT", CLOSES);
+    let program = folder.runner(serve("habits")).env("HABIT", CLOSES);
     let server = program.env("HABIT_LATE", "1").start();
     for _ in 0..5 {
         // The server may see that the lane is closed before the response has arrived.
@@ -275,7 +259,7 @@ fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
 
     for settings in ["", "[runner.workers]\npreload = False\n"] {
         let folder = folder.clone().file("settings.ini", settings);
-        let outcome = folder.runner(serve).env("HABIT", CLOSES).run();
+        let outcome = folder.runner(serve("habits")).env("HABIT", CLOSES).run();
         assert_eq!(outcome.status, 1, "{outcome:#?}");
         let error = format!(
             ": {SAID} while it was imported\n\
@@ -325,13 +309,7 @@ signal.signal(signal.SIGUSR2, late)
         let server = Folder::new()
             .copy("tests/apps/habits.py")
             .file("settings.ini", settings)
-            .runner([
-                "-c",
-                "settings.ini",
-                "serve",
-                "WSGI",
-                "import:habits.application",
-            ])
+            .runner(serve("habits"))
             .env("HABIT", LATE)
             .start();
         for count in 1..=5 {
@@ -363,13 +341,7 @@ for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         let server = Folder::new()
             .copy("tests/apps/habits.py")
             .file("settings.ini", settings)
-            .runner([
-                "-c",
-                "settings.ini",
-                "serve",
-                "WSGI",
-                "import:habits.application",
-            ])
+            .runner(serve("habits"))
             .env("HABIT", RESETS)
             .start();
         let first = server.get("/").ok();

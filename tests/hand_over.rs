@@ -18,7 +18,7 @@ use runner::gateway::http::{self as http_gateway, HttpOptions};
 use runner::gateway::socket::listener::Listener;
 use runner::gateway::socket::url::SocketUrl;
 use runner::interface::{Application, Pending, Request, Response, ResponseBody};
-use support::nginx::nginx_keeping_connections as nginx;
+use support::nginx::{nginx_keeping_connections as nginx, start_nginx};
 use support::{Address, Folder, Load, free_port};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
@@ -169,10 +169,7 @@ fn nginx_that_keeps_its_fastcgi_connections_notices_nothing() {
                 Manner::HandOver => format!("unix:{}", path.display()),
                 Manner::Drain | Manner::Retire => "fd.socket:stdin".to_owned(),
             };
-            let folder = folder.clone().file("nginx.conf", nginx(&folder, port));
-            let nginx = folder
-                .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
-                .start_at(Address::port(port));
+            let nginx = start_nginx(&folder, nginx(&folder, port), port);
             let load = Load::new(nginx.address()).fresh(4).kept(8);
             let load = match manner {
                 Manner::HandOver => load.post(b"x"),

@@ -96,41 +96,36 @@ async fn large_bodies_become_files() {
     }
 }
 
-#[tokio::test]
-async fn a_body_that_cannot_be_kept_is_our_trouble() {
+/// The response to a large upload.
+async fn upload(spool: SpoolOptions, length: usize) -> String {
     let server = Server::start(HttpOptions {
-        spool: Arc::new(SpoolOptions {
-            folder: "/no/such/folder".into(),
-            ..SpoolOptions::default()
-        }),
+        spool: Arc::new(spool),
         ..HttpOptions::default()
     });
-    let received = server
-        .ask(&(post(2_000_000) + &"b".repeat(2_000_000)))
-        .await;
-    assert!(
-        received.starts_with("HTTP/1.1 500 Internal Server Error\r\n"),
-        "{received}"
-    );
+    server.ask(&(post(length) + &"b".repeat(length))).await
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_kept_is_an_error_of_the_server() {
+    let spool = SpoolOptions {
+        folder: "/no/such/folder".into(),
+        ..SpoolOptions::default()
+    };
+    let received = upload(spool, 2_000_000).await;
+    let failed = "HTTP/1.1 500 Internal Server Error\r\n";
+    assert!(received.starts_with(failed), "{received}");
 }
 
 /// Simple clients send all of a refused request before they read.
 #[tokio::test]
 async fn a_refusal_reaches_a_client_that_goes_on_sending() {
-    let server = Server::start(HttpOptions {
-        spool: Arc::new(SpoolOptions {
-            limit: 1000,
-            ..SpoolOptions::default()
-        }),
-        ..HttpOptions::default()
-    });
-    let received = server
-        .ask(&(post(5_000_000) + &"b".repeat(5_000_000)))
-        .await;
-    assert!(
-        received.starts_with("HTTP/1.1 413 Payload Too Large\r\n"),
-        "{received}"
-    );
+    let spool = SpoolOptions {
+        limit: 1000,
+        ..SpoolOptions::default()
+    };
+    let received = upload(spool, 5_000_000).await;
+    let refused = "HTTP/1.1 413 Payload Too Large\r\n";
+    assert!(received.starts_with(refused), "{received}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod support;
 use rustix::process::{Signal, kill_process};
 use support::http::Connection;
 use support::process::children;
-use support::{Folder, Server, Waits};
+use support::{Folder, Server, Waits, serve};
 
 /// Sends a request, and returns when the application waits at the gate.
 fn waiting(server: &Server) -> Connection {
@@ -21,13 +21,7 @@ fn nothing_outlives_its_master() {
     let server = Folder::new()
         .copy("tests/apps/gated.py")
         .file("settings.ini", "runner.stop_timeout = '200ms'\n")
-        .gated([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:gated.application",
-        ])
+        .gated(serve("gated"))
         .start();
     let mut connection = waiting(&server);
     server.signal(Signal::KILL);
@@ -42,13 +36,7 @@ fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
     let server = Folder::new()
         .copy("tests/apps/stuck.py")
         .file("settings.ini", "runner.workers.max = 2\n")
-        .gated([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:stuck.application",
-        ])
+        .gated(serve("stuck"))
         .start();
     let template = children(server.pid())[0];
     let stuck = children(template);
@@ -63,10 +51,10 @@ fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
     };
     server.signal(Signal::STOP);
     kill_process(idle()[0], Signal::KILL).expect("our own process");
-    let mut waits = Waits::new();
-    while !idle().is_empty() {
-        waits.wait(|| format!("nobody has noticed its end: {:?}", server.processes()));
-    }
+    Waits::until(
+        || idle().is_empty(),
+        || format!("nobody has noticed its end: {:?}", server.processes()),
+    );
     server.signal(Signal::KILL);
     let said = server.wait();
     assert_eq!(said.status, -9);

@@ -4,7 +4,7 @@ mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::Waits;
-use support::{Folder, Server};
+use support::{Folder, Server, serve};
 
 /// Starts a process in one of many ways; the process announces itself and never ends.
 const APPLICATION: &str = r#"
@@ -65,13 +65,7 @@ fn serving(preload: &str) -> Server {
     Folder::new()
         .file("app.py", APPLICATION)
         .file("settings.ini", settings)
-        .runner([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:app.application",
-        ])
+        .runner(serve("app"))
         .start()
 }
 
@@ -88,10 +82,10 @@ fn start(server: &Server, ways: &[&str]) {
 /// Waits until a server has this many processes.
 #[track_caller]
 fn has(server: &Server, count: usize) {
-    let mut waits = Waits::new();
-    while server.processes().len() != count {
-        waits.wait(|| format!("{:#?}\n{}", server.processes(), server.log()));
-    }
+    Waits::until(
+        || server.processes().len() == count,
+        || format!("{:#?}\n{}", server.processes(), server.log()),
+    );
 }
 
 #[test]
@@ -129,20 +123,20 @@ fn those_of_other_workers_go_on() {
         programs.map(|(pid, _)| pid).collect()
     };
     // They announce themselves a moment before they execute their program.
-    let mut waits = Waits::new();
-    while programs(&server).len() != 8 {
-        waits.wait(|| format!("{:#?}\n{}", server.processes(), server.log()));
-    }
+    Waits::until(
+        || programs(&server).len() == 8,
+        || format!("{:#?}\n{}", server.processes(), server.log()),
+    );
     // All of them belong to one worker, whichever of its processes started them.
     let worker: i32 = server.get("/").ok().parse().expect("a number");
     let worker = Pid::from_raw(worker).expect("a process");
     let group = |pid: &Pid| rustix::process::getpgid(Some(*pid)).ok() == Some(worker);
     let its = programs(&server).iter().filter(|pid| group(pid)).count();
     kill_process(worker, Signal::KILL).expect("our own process");
-    let mut waits = Waits::new();
-    while programs(&server).len() != 8 - its {
-        waits.wait(|| format!("{its}: {:#?}\n{}", server.processes(), server.log()));
-    }
+    Waits::until(
+        || programs(&server).len() == 8 - its,
+        || format!("{its}: {:#?}\n{}", server.processes(), server.log()),
+    );
     has(&server, 4 + 8 - its);
     assert_eq!(server.stop().status, 0);
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::{Folder, Server};
+use support::{Folder, Server, serve};
 
 /// `tests/apps/stuck.py` with limits of `[runner.workers.limits]`.
 fn limited(limits: &str) -> Server {
@@ -14,13 +14,7 @@ fn limited(limits: &str) -> Server {
             "settings.ini",
             format!("[runner.workers.limits]\n{limits}\n"),
         )
-        .gated([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:stuck.application",
-        ])
+        .gated(serve("stuck"))
         .start()
 }
 

@@ -197,10 +197,10 @@ fn a_log_that_has_reached_the_largest_size_of_a_file_holds_up_nothing_and_goes_o
     // In blocks of 512 bytes, or of 1024 if the shell is bash.
     let server = serve(&folder, "ulimit -f 4; exec \"$@\" 2>>log");
     ask(&server, 100);
-    let mut waits = Waits::new();
-    while folder.read("log").len() < 2048 {
-        waits.wait(|| "nothing is logged".to_owned());
-    }
+    Waits::until(
+        || folder.read("log").len() >= 2048,
+        || "nothing is logged".to_owned(),
+    );
     let before = folder.read("log");
     File::options()
         .write(true)
@@ -209,9 +209,10 @@ fn a_log_that_has_reached_the_largest_size_of_a_file_holds_up_nothing_and_goes_o
         .set_len(0)
         .unwrap();
     let said = "here: the log could not be written: File too large\n";
-    while !folder.read("log").contains(said) {
-        waits.wait(|| format!("found {:?}", folder.read("log")));
-    }
+    Waits::until(
+        || folder.read("log").contains(said),
+        || format!("found {:?}", folder.read("log")),
+    );
     // The last line was not written completely.
     let is_whole = |line: &&str| line.contains("GET /") && line.ends_with('s');
     let after = folder.read("log");

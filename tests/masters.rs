@@ -231,10 +231,10 @@ fn ending() -> (Server, Connection) {
     request.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
     server.wait_for_log(|log| log.contains("waiting\n"));
     server.signal(Signal::TERM);
-    let mut waits = Waits::new();
-    while server.address().accepts() {
-        waits.wait(|| "it still accepts".to_owned());
-    }
+    Waits::until(
+        || !server.address().accepts(),
+        || "it still accepts".to_owned(),
+    );
     (server, request)
 }
 

@@ -6,18 +6,7 @@ mod support;
 use std::fs;
 
 use rustix::process::{Pid, Signal};
-use support::{Address, Folder, Load, Server};
-
-/// Answers with its version.
-fn version(number: u32) -> String {
-    format!(
-        "\
-def application(environ, start_response):
-    start_response('200 OK', [('Content-Type', 'text/plain')])
-    return [b'version {number}']
-"
-    )
-}
+use support::{Address, Folder, Load, Server, version};
 
 const SHARED: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Folder, project};
+use support::{Folder, project, serve};
 
 /// `examples/hello`, with more settings.
 #[track_caller]
@@ -18,15 +18,7 @@ fn greets(settings: &str, interpreter: &str) {
     assert!(page.contains("<h1>Hello, Zoë!</h1>"), "{page}");
     assert_eq!(server.stop().status, 0);
 
-    let server = folder
-        .runner([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:which.application",
-        ])
-        .start();
+    let server = folder.runner(serve("which")).start();
     assert_eq!(server.get("/").ok(), interpreter);
     assert_eq!(server.stop().status, 0);
 }

@@ -112,10 +112,7 @@ fn what_the_old_version_has_begun_it_finishes() {
     let server = serving(FILE);
     let address = server.address().clone();
     let waiting = std::thread::spawn(move || get(&address, "/wait"));
-    let mut waits = Waits::new();
-    while !server.folder().path("waiting").exists() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| server.folder().path("waiting").exists(), || server.log());
     write(&server, "app.py", &version(2));
     reload(&server, RELOADED);
     assert_eq!(server.get("/").ok(), "version 2");
@@ -272,10 +269,10 @@ fn a_reload_that_is_wanted_during_another_follows_it() {
         ),
     );
     server.signal(Signal::HUP);
-    let mut waits = Waits::new();
-    while !server.folder().path("importing").exists() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(
+        || server.folder().path("importing").exists(),
+        || server.log(),
+    );
     write(&server, "app.py", &version(3));
     server.signal(Signal::HUP);
     // The event loop answers after it has received the signal: the pipe opens only then.
@@ -295,10 +292,10 @@ fn it_can_be_stopped_during_a_reload() {
         "open('importing', 'w').close()\nopen('go').read()\n",
     );
     server.signal(Signal::HUP);
-    let mut waits = Waits::new();
-    while !server.folder().path("importing").exists() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(
+        || server.folder().path("importing").exists(),
+        || server.log(),
+    );
     let log = format!("runner: serving {}\n", server.url());
     server.stop().is(0, "", &log);
 }
@@ -323,10 +320,7 @@ fn it_can_be_stopped_while_a_reload_reads() {
     let both = std::fs::File::options().read(true).write(true).open(&path);
     let pipe = both.expect("a pipe");
     server.signal(Signal::HUP);
-    let mut waits = Waits::new();
-    while !has_open(&server, &path) {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| has_open(&server, &path), || server.log());
     let log = format!("runner: serving {}\n", server.url());
     server.stop().is(0, "", &log);
     drop(pipe);
@@ -419,15 +413,9 @@ fn a_server_that_ends_does_not_reload() {
     let server = serving(&file);
     let address = server.address().clone();
     let waiting = std::thread::spawn(move || get(&address, "/wait"));
-    let mut waits = Waits::new();
-    while !server.folder().path("waiting").exists() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| server.folder().path("waiting").exists(), || server.log());
     server.signal(Signal::TERM);
-    let mut waits = Waits::new();
-    while server.address().accepts() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| !server.address().accepts(), || server.log());
     let reload = server.folder().runner(["reload", "app.ini"]).run();
     reload.is(1, "", "error: it is being stopped\n");
     write(&server, "go", "");

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use support::http::{self, Address};
+use support::nginx::start_nginx;
 use support::{Folder, Server, free_port};
 
 /// The examples and the servers' configurations in a folder that an unprivileged user can enter, with `runner` in `bin`
@@ -119,10 +120,7 @@ fn nginx_in_front_of_fastcgi_on_a_unix_socket() {
             .start_at(Address::Unix(socket));
 
         let port = free_port();
-        let folder = folder.clone().file("nginx.conf", nginx(&folder, port));
-        let nginx = folder
-            .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
-            .start_at(Address::port(port));
+        let nginx = start_nginx(&folder, nginx(&folder, port), port);
         check(&nginx, "");
         if app == "report" {
             let report = http::get(nginx.address(), "/").ok();

@@ -70,10 +70,10 @@ fn clients_that_dribble_cost_the_others_nothing() {
     }
     drop(clients);
     load.stop().is_whole();
-    let mut waits = Waits::new();
-    while descriptors_now(&server) > descriptors {
-        waits.wait(|| format!("{} descriptors stay open", descriptors_now(&server)));
-    }
+    Waits::until(
+        || descriptors_now(&server) <= descriptors,
+        || format!("{} descriptors stay open", descriptors_now(&server)),
+    );
     assert_eq!(server.stop().status, 0);
 }
 
@@ -96,18 +96,18 @@ fn clients_that_stall_within_a_body_take_little_memory() {
             client
         })
         .collect();
-    let mut waits = Waits::new();
-    while files_now(&server) < clients.len() {
-        waits.wait(|| format!("{} bodies in files", files_now(&server)));
-    }
+    Waits::until(
+        || files_now(&server) >= clients.len(),
+        || format!("{} bodies in files", files_now(&server)),
+    );
     let grown = memory_now(&server).saturating_sub(memory) / clients.len();
     // Read buffers, write buffers, and a share of the threads that write the files.
     assert!(grown <= 600 * 1024, "{grown} bytes for each client");
     drop(clients);
-    let mut waits = Waits::new();
-    while files_now(&server) > 0 {
-        waits.wait(|| format!("{} bodies in files", files_now(&server)));
-    }
+    Waits::until(
+        || files_now(&server) <= 0,
+        || format!("{} bodies in files", files_now(&server)),
+    );
     assert_eq!(server.stop().status, 0);
 }
 
@@ -187,10 +187,10 @@ fn floods(command: &str, url: &str, beginning: &[u8], ask: impl Fn(&Address)) {
         let (open, limit) = connections_now(&server);
         assert!(open <= limit && limit == 20, "{open} of {limit}");
         drop(clients);
-        let mut waits = Waits::new();
-        while connections_now(&server).0 > 0 {
-            waits.wait(|| format!("{} connections stay open", connections_now(&server).0));
-        }
+        Waits::until(
+            || connections_now(&server).0 <= 0,
+            || format!("{} connections stay open", connections_now(&server).0),
+        );
     }
     assert_eq!(server.stop().status, 0);
 }

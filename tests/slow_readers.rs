@@ -62,10 +62,10 @@ fn status(server: &Server) -> serde_json::Value {
 }
 
 fn delivering(server: &Server, wanted: u64) {
-    let mut waits = Waits::new();
-    while status(server)["delivering"] != wanted {
-        waits.wait(|| format!("{:#}", status(server)));
-    }
+    Waits::until(
+        || status(server)["delivering"] == wanted,
+        || format!("{:#}", status(server)),
+    );
 }
 
 /// The server's open files whose name contains this.
@@ -82,10 +82,10 @@ fn open(server: &Server, like: &str) -> Vec<PathBuf> {
 
 /// Waits until nothing is kept for any client.
 fn keeps_nothing(server: &Server) {
-    let mut waits = Waits::new();
-    while !open(server, "/kept/").is_empty() {
-        waits.wait(|| format!("{:?}", open(server, "/kept/")));
-    }
+    Waits::until(
+        || open(server, "/kept/").is_empty(),
+        || format!("{:?}", open(server, "/kept/")),
+    );
 }
 
 /// The server's resident memory and its peak, in bytes.
@@ -156,10 +156,10 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     assert_eq!(server.get("/").ok(), "hello");
     // The buffers for any client, and what the C library keeps for later ones.
     let left = || memory(&server, "VmRSS").saturating_sub(before);
-    let mut waits = Waits::new();
-    while left() >= READERS * MIB / 4 {
-        waits.wait(|| format!("{} bytes stay after {READERS} readers", left()));
-    }
+    Waits::until(
+        || left() < READERS * MIB / 4,
+        || format!("{} bytes stay after {READERS} readers", left()),
+    );
     assert_eq!(server.stop().status, 0);
 }
 
@@ -357,10 +357,10 @@ fn a_response_without_end_is_kept_up_to_the_limit() {
             .map(|path| fs::metadata(path).map_or(0, |about| about.len()));
         sizes.max().unwrap_or_default()
     };
-    let mut waits = Waits::new();
-    while size() < LIMIT - 64 * 1024 {
-        waits.wait(|| format!("{} bytes are kept", size()));
-    }
+    Waits::until(
+        || size() >= LIMIT - 64 * 1024,
+        || format!("{} bytes are kept", size()),
+    );
     // The other worker answers.
     for _ in 0..50 {
         assert_eq!(server.get("/").ok(), "hello");

@@ -189,10 +189,10 @@ fn stop_waits_for_the_end() {
     server.wait_for_log(|log| log.contains("waiting\n"));
     let folder = server.folder().clone();
     let stop = thread::spawn(move || folder.runner(["stop", "app.ini"]).run());
-    let mut waits = Waits::new();
-    while server.address().accepts() {
-        waits.wait(|| "it still accepts".to_owned());
-    }
+    Waits::until(
+        || !server.address().accepts(),
+        || "it still accepts".to_owned(),
+    );
     assert!(!stop.is_finished());
     server.folder().open_gate();
     assert_eq!(request.reply("GET").status, 200);

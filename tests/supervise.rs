@@ -92,10 +92,10 @@ fn the_file_of_the_document() {
     let server = server.start_with(OwnedFd::from(socket));
     let text = format!("http://{address}/");
     let server = server.at(Address::of_url(&text).expect("a URL"));
-    let mut waits = Waits::new();
-    while !folder.path("my_app.pid").exists() {
-        waits.wait(|| format!("no pid file\n{}", server.log()));
-    }
+    Waits::until(
+        || folder.path("my_app.pid").exists(),
+        || format!("no pid file\n{}", server.log()),
+    );
     assert_eq!(pid(&folder), server.pid().to_string());
     server.stop().is(0, "", "");
     assert_eq!(folder.read("imported").lines().count(), 1);
@@ -243,10 +243,7 @@ fn a_program_that_is_no_application_is_kept_running() {
         let worker = |(_, line): &(_, String)| line.starts_with("cat go");
         all.filter(worker).map(|(pid, _)| pid).collect::<Vec<_>>()
     };
-    let mut waits = Waits::new();
-    while pids().is_empty() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| !pids().is_empty(), || server.log());
     rustix::process::kill_process(pids()[0], Signal::KILL).expect("its process");
     server.wait_for_log(begun(2));
 

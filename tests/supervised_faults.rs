@@ -195,10 +195,10 @@ fn is_whole(folder: &Folder, master: &Server) {
     }
     assert!(answers(folder, "web", "hello"));
     // The master, its template, two workers, two programs, and nothing else.
-    let mut waits = Waits::new();
-    while master.processes().len() != 6 {
-        waits.wait(|| format!("{:#?}", master.processes()));
-    }
+    Waits::until(
+        || master.processes().len() == 6,
+        || format!("{:#?}", master.processes()),
+    );
 }
 
 #[test]

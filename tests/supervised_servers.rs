@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::nginx::nginx_keeping_connections;
+use support::nginx::{nginx_keeping_connections, start_nginx};
 use support::{Address, Folder, Load, Server, free_port};
 
 /// Answers with its version.
@@ -190,12 +190,7 @@ fn nginx_that_keeps_its_connections_notices_no_warm_restart() {
     let start = || folder.runner(["supervise", "app.conf"]);
     let mut master = start().start_at(Address::Unix(folder.path("run/socket")));
     let port = free_port();
-    let folder = folder
-        .clone()
-        .file("nginx.conf", nginx_keeping_connections(&folder, port));
-    let nginx = folder
-        .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
-        .start_at(Address::port(port));
+    let nginx = start_nginx(&folder, nginx_keeping_connections(&folder, port), port);
     let load = Load::new(nginx.address())
         .fresh(4)
         .kept(4)

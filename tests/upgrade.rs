@@ -10,18 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{Connection, Waits};
 use support::load::Load;
-use support::{Folder, Server};
-
-/// An application that answers with its version and with the program that runs it.
-fn version(number: u32) -> String {
-    format!(
-        "\
-def application(environ, start_response):
-    start_response('200 OK', [('Content-Type', 'text/plain')])
-    return [b'version {number}']
-"
-    )
-}
+use support::{Folder, Server, version};
 
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
@@ -92,10 +81,10 @@ fn the_new_program_serves_and_the_old_one_stands_in_for_it() {
     assert_eq!(server.get("/").ok(), "version 2");
     // For the process that started the first program, everything is as before.
     fs::write(server.folder().path("app.py"), version(3)).expect("a file");
-    let mut waits = Waits::new();
-    while server.processes().len() > 4 {
-        waits.wait(|| format!("{:?}", server.processes()));
-    }
+    Waits::until(
+        || server.processes().len() <= 4,
+        || format!("{:?}", server.processes()),
+    );
     server.signal(Signal::HUP);
     server.wait_for_log(|log| log.contains("runner: reloaded\n"));
     assert_eq!(server.get("/").ok(), "version 3");
@@ -119,10 +108,10 @@ fn however_often_it_is_replaced_one_process_stands_in() {
         install(server.folder());
         let pid = upgrade(&server).parse().expect("a number");
         last = Pid::from_raw(pid).expect("a process");
-        let mut waits = Waits::new();
-        while masters(&server).len() > 2 {
-            waits.wait(|| format!("{:?}", server.processes()));
-        }
+        Waits::until(
+            || masters(&server).len() <= 2,
+            || format!("{:?}", server.processes()),
+        );
         assert!(masters(&server).contains(&server.pid()));
         assert_eq!(server.get("/").ok(), format!("version {number}"));
     }
@@ -290,10 +279,7 @@ fn it_can_be_stopped_while_the_new_program_starts() {
     fs::write(folder.path("app.py"), slow).expect("a file");
     install(folder);
     server.signal(Signal::HUP);
-    let mut waits = Waits::new();
-    while !folder.path("importing").exists() {
-        waits.wait(|| server.log());
-    }
+    Waits::until(|| folder.path("importing").exists(), || server.log());
     let says = format!("runner: serving {}\n", server.url());
     server.stop().is(0, "", &says);
 }

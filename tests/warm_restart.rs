@@ -10,18 +10,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::Waits;
 use support::load::Load;
-use support::{Folder, Program, Server};
-
-/// An application that answers with its version.
-fn version(number: u32) -> String {
-    format!(
-        "\
-def application(environ, start_response):
-    start_response('200 OK', [('Content-Type', 'text/plain')])
-    return [b'version {number}']
-"
-    )
-}
+use support::{Folder, Program, Server, version};
 
 const FILE: &str = "\
 Command serve tcp://127.0.0.1:0 WSGI import:app.application
@@ -183,10 +172,7 @@ fn while_one_is_starting_no_other_can() {
     );
     fs::write(folder.path("app.py"), slow).expect("a file");
     let second = master(&folder).begin();
-    let mut waits = Waits::new();
-    while !folder.path("importing").exists() {
-        waits.wait(|| second.log());
-    }
+    Waits::until(|| folder.path("importing").exists(), || second.log());
     master(&folder).run().is(
         1,
         "",

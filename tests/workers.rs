@@ -10,22 +10,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Connection, Waits};
 use support::load::Load;
 use support::process::children;
-use support::{Folder, Server};
-
-const SERVE: [&str; 5] = [
-    "-c",
-    "settings.ini",
-    "serve",
-    "WSGI",
-    "import:gated.application",
-];
+use support::{Folder, Server, serve};
 
 /// `tests/apps/gated.py` with settings of `[runner.workers]`.
 fn gated(settings: &str) -> Server {
     Folder::new()
         .copy("tests/apps/gated.py")
         .file("settings.ini", settings)
-        .gated(SERVE)
+        .gated(serve("gated"))
         .start()
 }
 
@@ -192,10 +184,10 @@ fn stopping_finishes_what_is_running() {
         let mut second = waiting(&server);
         server.signal(signal);
         // New clients are not accepted, while the old ones are served to the end.
-        let mut waits = Waits::new();
-        while server.address().accepts() {
-            waits.wait(|| format!("it still accepts\n{}", server.log()));
-        }
+        Waits::until(
+            || !server.address().accepts(),
+            || format!("it still accepts\n{}", server.log()),
+        );
         server.folder().open_gate();
         server.folder().open_gate();
         assert!(first.reply("GET").ok().starts_with("pid "));
@@ -315,13 +307,6 @@ def application(environ, start_response):
 
 #[test]
 fn threads_at_import_need_workers_that_are_started_afresh() {
-    let serve = [
-        "-c",
-        "settings.ini",
-        "serve",
-        "WSGI",
-        "import:threaded.application",
-    ];
     let reason = "the import of `threaded.application` leaves what forks cannot share: the thread `helper` (";
     for (settings, is_said) in [
         (TWO.to_owned(), true),
@@ -330,7 +315,7 @@ fn threads_at_import_need_workers_that_are_started_afresh() {
         let server = Folder::new()
             .file("threaded.py", THREADED)
             .file("settings.ini", settings)
-            .runner(serve)
+            .runner(serve("threaded"))
             .start();
         // The thread is there, in whichever worker answers.
         for _ in 0..4 {
@@ -344,10 +329,9 @@ fn threads_at_import_need_workers_that_are_started_afresh() {
     }
 }
 
-#[test]
-fn a_worker_with_threads_answers_as_many_at_a_time() {
-    let server = gated("[runner.workers]\nmin = 1\nmax = 1\nthreads = 4\n");
-    let mut connections: Vec<Connection> = (0..4).map(|_| waiting(&server)).collect();
+/// The number of workers that answer some requests at the same time.
+fn answering(server: &Server, requests: usize) -> usize {
+    let mut connections: Vec<Connection> = (0..requests).map(|_| waiting(server)).collect();
     for _ in &connections {
         server.folder().open_gate();
     }
@@ -355,7 +339,13 @@ fn a_worker_with_threads_answers_as_many_at_a_time() {
         .iter_mut()
         .map(|connection| connection.reply("GET").ok())
         .collect();
-    assert_eq!(pids.len(), 1, "{pids:?}");
+    pids.len()
+}
+
+#[test]
+fn a_worker_with_threads_answers_as_many_at_a_time() {
+    let server = gated("[runner.workers]\nmin = 1\nmax = 1\nthreads = 4\n");
+    assert_eq!(answering(&server, 4), 1);
     assert_eq!(server.stop().status, 0);
 }
 
@@ -363,15 +353,7 @@ fn a_worker_with_threads_answers_as_many_at_a_time() {
 #[test]
 fn there_are_as_many_workers_as_are_needed() {
     let server = gated("[runner.workers]\nmin = 1\nmax = 2\nstart_interval = 0\n");
-    let mut connections: Vec<Connection> = (0..2).map(|_| waiting(&server)).collect();
-    for _ in &connections {
-        server.folder().open_gate();
-    }
-    let pids: BTreeSet<String> = connections
-        .iter_mut()
-        .map(|connection| connection.reply("GET").ok())
-        .collect();
-    assert_eq!(pids.len(), 2, "{pids:?}");
+    assert_eq!(answering(&server, 2), 2);
     assert_eq!(server.stop().status, 0);
 }
 
@@ -388,13 +370,7 @@ def application(environ, start_response):
     let server = Folder::new()
         .file("cached.py", source)
         .file("settings.ini", TWO)
-        .runner([
-            "-c",
-            "settings.ini",
-            "serve",
-            "WSGI",
-            "import:cached.application",
-        ])
+        .runner(serve("cached"))
         .start();
     let body = server.get("/").ok();
     let (loaded_by, answered_by) = body.split_once(' ').expect("two numbers");
@@ -438,10 +414,10 @@ fn fifty_replacements_leave_nothing_behind() {
         _ => false,
     };
     replaced(3);
-    let mut waits = Waits::new();
-    while !settled() {
-        waits.wait(|| format!("{:?}\n{}", server.processes(), server.log()));
-    }
+    Waits::until(
+        || settled(),
+        || format!("{:?}\n{}", server.processes(), server.log()),
+    );
     let before = descriptors();
     replaced(53);
     let mut waits = Waits::new();

@@ -91,6 +91,18 @@ impl Waits {
         }
     }
 
+    /// Waits until a condition holds.
+    ///
+    /// # Panics
+    /// With the message when the time is up.
+    #[track_caller]
+    pub fn until(mut holds: impl FnMut() -> bool, message: impl Fn() -> String) {
+        let mut waits = Self::new();
+        while !holds() {
+            waits.wait(&message);
+        }
+    }
+
     /// Waits once more.
     ///
     /// # Panics

@@ -159,6 +159,23 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The words by which `runner` serves `MODULE.application` with `settings.ini`.
+pub fn serve(module: &str) -> [String; 5] {
+    let application = format!("import:{module}.application");
+    ["-c", "settings.ini", "serve", "WSGI", &application].map(str::to_owned)
+}
+
+/// An application that answers with its version.
+pub fn version(number: u32) -> String {
+    format!(
+        "\
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'version {number}']
+"
+    )
+}
+
 /// The path of a file of this project.
 pub fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

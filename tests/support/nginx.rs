@@ -1,6 +1,14 @@
-//! nginx configurations for tests.
+//! nginx in front of a server.
 
-use super::Folder;
+use super::{Address, Folder, Server};
+
+/// nginx with this configuration, which listens on a port.
+pub fn start_nginx(folder: &Folder, configuration: String, port: u16) -> Server {
+    let folder = folder.clone().file("nginx.conf", configuration);
+    folder
+        .program("nginx", ["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
+        .start_at(Address::port(port))
+}
 
 /// An nginx that keeps its connections to a FastCGI server on `run/socket`.
 pub fn nginx_keeping_connections(folder: &Folder, port: u16) -> String {
