@@ -1,4 +1,4 @@
-"""The application that every server of the benchmark runs."""
+"""The application that each server of the benchmark runs."""
 
 import time
 

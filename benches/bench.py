@@ -5,16 +5,16 @@ Each server has two processes; the load generator is on the same machine:
 
 hello   64 connections that are kept alive ask for a short constant answer
 mixed   the same, while four more connections ask for a path that takes 100 ms (2 processes x 4 threads)
-slow    as hello, with and without 200 clients that send a byte a second (2 processes x 4 threads)
+slow    as hello, with and without 200 clients that send a byte per second (2 processes x 4 threads)
 reload  16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds
 kill    the same clients; a random worker is killed every second
 
-Each server has a session of its own, as it has in production (`--one-session`: the load generator's).
+Each server has a session of its own, as in production (`--one-session`: the load generator's).
 
-Absolute figures change with the machine and the hour; what counts are the ratios of one run. Each server
-is measured in every round, so that a slow moment hits all of them, and its best round stands in the table.
-CPU time is that of all processes of the server, user and system, per answered request. Requests are lost that
-got no whole answer with the status 200; those are counted in one round of their own.
+Absolute figures change with the machine and the hour; only the ratios of one run count. Each server
+is measured in every round, so that a slow moment affects all of them, and the table shows its best round.
+CPU time is the user and system time of all processes of the server, per answered request. A request is lost if
+it gets no complete response with the status 200; lost requests are counted in a round of their own.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from servers import SERVERS, Server
 
 @dataclass
 class Workload:
-    """What is asked of a server."""
+    """The load on a server."""
 
     title: str
     threads: int
@@ -55,7 +55,7 @@ WORKLOADS = {
 
 @dataclass
 class Figures:
-    """What one round measured."""
+    """The figures of one round."""
 
     rate: float
     cpu: float

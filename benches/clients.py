@@ -1,4 +1,4 @@
-"""Clients that account for every request, and clients that take their time."""
+"""Clients that account for every request, and slow clients."""
 
 import socket
 import threading
@@ -10,8 +10,8 @@ BODY = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 
 
 class Clients:
-    """Clients that ask without a pause while their block runs: some with a new connection for each request, some that
-    keep theirs as long as the server does."""
+    """Clients that send requests without a pause during a `with` block: some with a new connection for each request,
+    some that keep their connection as long as the server does."""
 
     def __init__(self, port, fresh, kept):
         self.port = port
@@ -47,7 +47,7 @@ class Clients:
 
 
 def exchange(port, connection, keep):
-    """Asks once: the status or how the request was lost, and the connection if it may be used again."""
+    """One request: the status or how it was lost, and the connection if it can be used again."""
     if connection and has_ended(connection):
         connection.close()
         connection = None
@@ -67,7 +67,7 @@ def exchange(port, connection, keep):
 
 
 def has_ended(connection):
-    """Whether the server has closed a connection on which nothing is under way, which is its right."""
+    """Whether the server has closed an idle connection, as it may."""
     connection.setblocking(False)
     try:
         return connection.recv(1, socket.MSG_PEEK) == b""
@@ -80,7 +80,7 @@ def has_ended(connection):
 
 
 def receive(connection):
-    """The status of a whole answer, and whether the connection stays."""
+    """The status of a complete response, and whether the connection stays open."""
     received = b""
     while b"\r\n\r\n" not in received:
         part = connection.recv(4096)
@@ -101,7 +101,7 @@ def receive(connection):
 
 
 class Dribbling:
-    """Clients that send a byte a second while their block runs, half of them of a head and half of a body."""
+    """Clients that send a byte per second during a `with` block, half of them of a head and half of a body."""
 
     def __init__(self, port, count):
         self.port = port
@@ -129,11 +129,11 @@ class Dribbling:
                 try:
                     connection.send(b"b")
                 except OSError:
-                    pass  # The server has had enough of it.
+                    pass  # The server has cut it off.
 
 
 def wait(seconds, every, act):
-    """Does something now and then for a while."""
+    """Calls a function at intervals for some time."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(every, left))

@@ -1,5 +1,5 @@
-//! How long configuration takes: a bundle of 100 000 settings in 100 files, and an ordinary file. What is
-//! slower or larger than it may be ends the run with an error, after everything is measured.
+//! How long configuration takes: a bundle of 100 000 settings in 100 files, and an ordinary file. A figure above its
+//! limit ends the run with an error, after all measurements.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,19 +13,19 @@ use tempfile::TempDir;
 
 const FILES: usize = 100;
 
-/// For reading the large bundle, with one property looked up.
+/// For reading the large bundle and looking up one property.
 const MOST_TIME: Duration = Duration::from_secs(1);
 const MOST_MEMORY: u64 = 200 << 20;
-/// How many times the time of a tenth of it the large bundle takes.
+/// The ratio of the time for the large bundle to that for a tenth of it.
 const MOST_GROWTH: f64 = 12.0;
 const MOST_LOOKUP: Duration = Duration::from_micros(2);
 const MOST_START: Duration = Duration::from_millis(5);
 
-/// The property that is looked up: it needs others, in other files.
+/// The property that is looked up; it depends on others, in other files.
 const ASKED: &str = "part42.service3.summary";
 
-/// A bundle: a file that includes `FILES` others, each of which has so many settings of all kinds, 105 bytes
-/// each on average. The path of the first file.
+/// Writes a bundle: a file that includes `FILES` others, each with this many settings of all kinds, 105 bytes each on
+/// average. Returns the path of the first file.
 fn bundle(folder: &Path, settings: usize) -> PathBuf {
     let mut main = "#!/usr/bin/env -S runner runIni\n\n[Load Settings From]\n".to_owned();
     for file in 0..FILES {
@@ -37,7 +37,7 @@ fn bundle(folder: &Path, settings: usize) -> PathBuf {
     path
 }
 
-/// One file of it, in which eight settings make a section.
+/// One file of a bundle, with eight settings per section.
 fn part(file: usize, settings: usize) -> String {
     let mut text = format!("# part {file} of a bundle that was generated\n");
     for section in 0..settings / 8 {
@@ -63,7 +63,7 @@ fn part(file: usize, settings: usize) -> String {
     text
 }
 
-/// Reads a bundle and looks one property up.
+/// Reads a bundle and looks up one property.
 fn read(path: &Path) -> Configuration {
     let configuration = Configuration::load(&[Layer::File(path.to_owned())])
         .unwrap_or_else(|mistakes| panic!("{}", mistakes.0[0]));
@@ -77,7 +77,7 @@ fn read(path: &Path) -> Configuration {
     configuration
 }
 
-/// The shortest of a few runs: others may use the machine. What is made is freed outside the time.
+/// The shortest of a few runs, since other processes may use the machine. The results are dropped outside of the time.
 fn shortest<T>(runs: usize, mut run: impl FnMut() -> T) -> Duration {
     let times = (0..runs).map(|_| {
         let started = Instant::now();
@@ -89,7 +89,7 @@ fn shortest<T>(runs: usize, mut run: impl FnMut() -> T) -> Duration {
     times.min().unwrap_or_default()
 }
 
-/// The most memory that this process ever had, in bytes; `None` where the system does not say.
+/// The peak memory of this process in bytes; `None` if the system does not tell.
 fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,4 +1,4 @@
-"""What is lost while a server is reloaded, or loses its workers, and what slow clients cost the others."""
+"""Requests lost while a server is reloaded or loses workers, and the cost of slow clients for others."""
 
 import os
 import random
@@ -32,7 +32,7 @@ TROUBLES = {
 
 
 def lost(trouble, without):
-    """A table of what is lost in trouble."""
+    """A table of lost requests."""
     title, seconds, every, act = TROUBLES[trouble]
     print(f"\n{title}, {seconds} s, 16 clients with new connections and 16 that keep theirs\n")
     print("| server | answered | lost | how |")
@@ -49,7 +49,7 @@ def lost(trouble, without):
 
 
 def slow(measure, without, seconds, rounds):
-    """A table of the best rates with and without slow clients; `measure` gives that on a port in so many seconds."""
+    """A table of the best rates with and without slow clients; `measure(port, seconds)` returns a rate."""
     print("\nhello, 64 connections, beside 200 clients that send a byte a second, 2 processes x 4 threads\n")
     print("| server | requests/s without them | with them | ratio |")
     print("|---|--:|--:|--:|")
@@ -69,5 +69,5 @@ def slow(measure, without, seconds, rounds):
 
 
 def rate(text):
-    """The rate in what wrk says."""
+    """The rate in the output of wrk."""
     return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))

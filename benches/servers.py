@@ -1,10 +1,9 @@
-"""The servers that are compared: how each is started, found and ended."""
+"""The servers that the benchmark compares: how to start, find and end each."""
 
 import http.client
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -12,13 +11,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import kill_all, marked, stat
+
 FOLDER = Path(__file__).resolve().parent
 VENV = FOLDER.parent / "target" / "bench-venv"
 RUNNER = FOLDER.parent / "target" / "release" / "runner"
 MARK = "RUNNER_BENCH"
 TICK = os.sysconf("SC_CLK_TCK")
 
-# The servers: a name and a command for `processes`, `threads`, `port` and the virtual environment's `bin`.
+# The name and the command of each server, with places for `processes`, `threads`, `port` and the environment's `bin`.
 SERVERS = {
     "runner": "{runner} -c {settings} serve WSGI import:app.application",
     "Granian": "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers {processes}"
@@ -44,11 +45,11 @@ threads = {threads}
 
 
 class Server:
-    """A server that runs while its block does."""
+    """A server that runs during a `with` block."""
 
-    # Started as service managers and other terminals do it, with a session of its own. It makes a difference: the
-    # kernel shares the processors out among sessions first (`sched_autogroup_enabled`, and control groups likewise).
-    # In one session with the load generator, each process of a server competes with it as an equal.
+    # A service manager starts a server in a session of its own, too. It makes a difference: the kernel shares the
+    # processors among sessions first (`sched_autogroup_enabled`; control groups have the same effect). In the load
+    # generator's session, each process of a server competes with it as an equal.
     own_session = True
 
     def __init__(self, name, threads):
@@ -89,53 +90,27 @@ class Server:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             pass
-        # A master may be starting another worker at this moment.
-        while left := self.pids():
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass  # It has ended by itself.
+        kill_all(self.pids)
         self.process.wait()
         self.log.close()
         shutil.rmtree(self.scratch)
 
     def pids(self):
-        """All living processes of this server: they have inherited its mark."""
-        wanted = f"{MARK}={self.mark}".encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if wanted in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
+        """All living processes of this server."""
+        return marked(MARK, self.mark)
 
     def workers(self):
-        """The processes that answer requests: those without children, but for the main one and uWSGI's router."""
-        parents = {}
-        for pid in self.pids():
-            try:
-                after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[pid] = int(after_name[1])
+        """The processes that answer requests: those without children, except the main one and uWSGI's router."""
+        fields = {pid: stat(pid) for pid in self.pids()}
+        parents = {pid: int(fields[1]) for pid, fields in fields.items() if fields}
         log = Path(self.log.name).read_text(errors="replace")
         routers = {int(pid) for pid in re.findall(r"spawned uWSGI http \d+ \(pid: (\d+)\)", log)}
         others = routers | {self.process.pid} | set(parents.values())
         return [pid for pid in parents if pid not in others]
 
     def cpu_seconds(self):
-        """What its processes have used so far, those that they waited for included."""
-        ticks = 0
-        for pid in self.pids():
-            try:
-                after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            ticks += sum(int(field) for field in after_name[11:15])
-        return ticks / TICK
+        """The CPU time of its processes so far, including that of children that have ended."""
+        return sum(int(field) for pid in self.pids() for field in stat(pid)[11:15]) / TICK
 
 
 def free_port():

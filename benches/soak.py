@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""Has `runner supervise` work under everything that a server meets, and finds what was lost. `make soak` runs it.
+"""Puts `runner supervise` under load and faults, and finds what was lost. `make soak` runs it.
 
-200 clients keep their connections and ask for short, slow, large and streamed answers; some leave in the middle. At the
-same time a worker is killed every 7 seconds and one is stopped for a moment every 11, the server is reloaded every 20
-and started anew (a warm restart) every 45, the process that starts workers is killed every 33, and the log is rotated
-every 15, all of it on average. It has to hold that
+200 clients keep their connections and ask for short, slow, large and streamed responses; some leave in the middle. At
+the same time, on average, a worker is killed every 7 seconds and one is stopped for a moment every 11, the server is
+reloaded every 20 and started again (a warm restart) every 45, the process that starts workers is killed every 33, and
+the log is rotated every 15. The soak requires that
 
-- every request is answered, whole and with its own number, but for those that a killed worker was on: 502, or broken
-  off, at most one for each of its threads;
-- every answered request has left exactly one line in the log, no other more than one, and the log says nothing else
-  than what was done to the server;
-- each reload succeeds, each warm restart takes over, each master that was replaced ends with status 0, and when it has
-  ended there is no process of it left;
-- neither memory nor descriptors, threads or processes grow;
+- every request gets its own complete response, except those of a killed worker: 502 or broken off, at most one for
+  each of its threads;
+- every answered request leaves exactly one line in the log, no other request more than one, and all other lines tell
+  what was done to the server;
+- each reload succeeds, each warm restart takes over, and each replaced master ends with status 0 and leaves no process;
+- memory, descriptors, threads and processes do not grow;
 - nothing is left at the end.
 
-The exit status is 1 if something is not so; all of it is printed, with its time and what had just been done, and the
-folder with the log is kept.
+Otherwise the exit status is 1. Each fault is printed with its time and the last actions, and the folder with the log is
+kept.
 """
 
 import argparse
@@ -33,9 +32,10 @@ import time
 from pathlib import Path
 
 import soak_report
+from processes import command_lines, count_descriptors, kill_all
 from servers import free_port
 from soak_clients import Clients
-from soak_processes import MARK, Master, count_descriptors, describe, measure
+from soak_processes import MARK, Master, measure
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -52,15 +52,15 @@ tmp = "tmp"
 [runner.workers]
 threads = {threads}
 """
-# What is in the folder when all is over; locks stay, since removing them would be a race.
+# The files in the folder at the end; locks stay, since removing them would be a race.
 OWN = {"app.py", "app", "settings.ini", "tmp", "app.pid.lock", "app.pid.start"}
 
-# How long something may take that has to happen, on a machine that is busy.
+# How long a required event may take on a busy machine, in seconds.
 PATIENCE = 60
 
 
 class Fault(Exception):
-    """The server did not do what was asked of it."""
+    """The server did not do what it was told."""
 
 
 class Soak:
@@ -74,18 +74,18 @@ class Soak:
         self.port = free_port()
         self.clients = Clients(self.port, options.connections, options.seed)
         self.began = time.monotonic()
-        # All that were started, and those of them that have taken over.
+        # All started masters, and those of them that have taken over.
         self.started = []
         self.masters = []
-        # What was done: when, what. Kills: when, which process. Truncations of the log: from when to when.
+        # Actions: when, what. Kills: when, which process. Truncations of the log: from when to when.
         self.events = []
         self.kills = []
         self.truncations = []
         self.faults = []
-        # What the first master takes before its first request, and what the last one takes after its last.
+        # The usage of the first master before its first request, and of the last one after its last.
         self.rest = []
         self.endings = []
-        # Reloads and restarts are those of one operator, who does one thing at a time.
+        # One operator reloads and restarts, one action at a time.
         self.operator = asyncio.Lock()
 
     def prepare(self):
@@ -125,7 +125,7 @@ class Soak:
         done, _ = await asyncio.wait([work, *repeated], timeout=self.options.minutes * 60, return_when="FIRST_EXCEPTION")
         for ended in done:
             ended.result()
-        # What is under way is finished, also by the operator.
+        # Clients and operator finish what they have begun.
         async with self.operator:
             for task in repeated:
                 task.cancel()
@@ -138,7 +138,7 @@ class Soak:
     async def every(self, seconds, act):
         due = time.monotonic()
         while True:
-            # Not by the clock, so that what is done at the same time differs.
+            # At random intervals, so that the actions coincide in different ways.
             due += seconds * (self.chance.uniform(0.7, 1.3) if seconds > 1 else 1)
             await asyncio.sleep(max(due - time.monotonic(), 0))
             try:
@@ -150,7 +150,7 @@ class Soak:
         return [str(self.options.runner), "-c", "settings.ini", *words]
 
     async def ask(self, *words):
-        """Runs a command of `runner`: its output."""
+        """Runs a command of `runner`; returns its output."""
         process = await asyncio.create_subprocess_exec(
             *self.command(*words), cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -168,7 +168,7 @@ class Soak:
         return json.loads(await self.ask("status", "--format", "json", "app"))
 
     async def start(self):
-        """Starts the file, the first time or again, and has what ran before end."""
+        """Starts the file, for the first time or again, and waits for the end of the previous master."""
         async with self.operator:
             number = len(self.masters)
             self.event(f"start of master {number}")
@@ -205,18 +205,18 @@ class Soak:
             return None
 
     async def has_ended(self, master):
-        """Waits for the end of a master that was replaced or stopped; nothing of it is left then."""
+        """Waits for the end of a replaced or stopped master; it must leave no process."""
         if not await until(lambda: master.process.poll() is not None):
-            return self.fault(f"master {master.number} does not end: {describe(master.pids())}")
+            return self.fault(f"master {master.number} does not end: {command_lines(master.pids())}")
         left = master.pids()
         self.event(f"master {master.number} has ended")
         if master.process.returncode != 0:
             self.fault(f"master {master.number} has ended with status {master.process.returncode}")
         if left:
-            self.fault(f"master {master.number} leaves processes: {describe(left)}")
+            self.fault(f"master {master.number} leaves processes: {command_lines(left)}")
 
     async def kill(self):
-        """Kills any worker, even one that is just starting, or one of a master that is about to end."""
+        """Kills a random worker, even one that is starting, or one of a master that is ending."""
         able = self.workers()
         if not able:
             return
@@ -230,11 +230,11 @@ class Soak:
         self.event(f"worker {pid} is killed")
 
     def workers(self):
-        """All workers of all masters that there are."""
+        """All workers of all masters."""
         return [pid for master in self.started if master.process.poll() is None for pid in master.workers()]
 
     async def stall(self):
-        """Stops a worker for a moment, as a system does that is short of memory or processors."""
+        """Stops a worker for a moment, as a system short of memory or processors does."""
         able = self.workers()
         if not able:
             return
@@ -250,14 +250,14 @@ class Soak:
             return  # It has just ended, or was killed.
 
     async def kill_template(self):
-        """Kills the process that starts workers, which costs no request, only not while a new version needs it."""
+        """Kills the process that starts workers, which costs no request, but not while a new version needs it."""
         async with self.operator:
             for pid in self.masters[-1].templates()[:1]:
                 os.kill(pid, signal.SIGKILL)
                 self.event(f"template {pid} is killed")
 
     def kill_perhaps(self):
-        """Every other time that something is done to the server, a worker is killed in the middle of it."""
+        """During every other action a worker is killed."""
         if self.options.kill and self.chance.random() < 0.5:
             self.endings.append(asyncio.ensure_future(self.kill_after(self.chance.uniform(0, 0.4))))
 
@@ -273,7 +273,7 @@ class Soak:
             self.event(f"reload: {said.strip()}")
 
     async def rotate(self):
-        """By turns as logrotate does it with copytruncate, and by a new name: the next master makes the file anew."""
+        """Alternates between logrotate's copytruncate and a new name, after which the next master creates the file."""
         log = self.folder / "log"
         if not log.exists():
             return
@@ -303,7 +303,7 @@ class Soak:
         print(f"{minutes:4.1f} min: {len(requests):,} requests, {lost} lost or broken off; {shown}", flush=True)
 
     async def settled(self):
-        """Waits until the server does nothing, with all of its workers: its status."""
+        """Waits until the server is idle and has all of its workers; returns its status."""
         deadline = time.monotonic() + PATIENCE
         while True:
             status = await self.status()
@@ -316,7 +316,7 @@ class Soak:
             await asyncio.sleep(0.2)
 
     async def at_rest(self):
-        """What the server takes when it does nothing."""
+        """The usage of the idle server."""
         status = await self.settled()
         found = measure(self.masters[-1])
         counts = [count_descriptors(worker["pid"]) for worker in status["workers"]]
@@ -325,11 +325,11 @@ class Soak:
         return found
 
     async def rest_again(self):
-        """Waits until the last master takes no more than the first did before its first request. Threads that wait for
+        """Waits until the last master uses no more than the first did before its first request. Threads that wait for
         disks end after a while; memory that was used once may stay."""
         await asyncio.gather(*self.endings)
         most = {name: value for name, value in self.rest[0].items() if name != "memory"}
-        # Workers that have answered have companions.
+        # A worker that has answered has started a process.
         most["processes"] += 2
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -359,21 +359,15 @@ class Soak:
             self.fault(f"files are left: {sorted(left)}")
 
     def end(self):
-        """Whatever happened, no process stays."""
+        """Ends all processes, whatever has happened."""
         for master in self.started:
             master.process.kill()
-            # A master may be starting another worker at this moment.
-            while left := master.pids():
-                for pid in left:
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass  # It has ended by itself.
+            kill_all(master.pids)
             master.process.wait()
 
 
 async def until(condition):
-    """Waits until something is so; false if it takes too long."""
+    """Waits until a condition holds; false if that takes too long."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The application that the soak asks: every answer repeats the number of its request, and every request leaves a line."""
+"""The soaked application: each response repeats its number, and each request leaves a line in the log."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import time
 import zlib
 from urllib.parse import parse_qs
 
-# Each worker starts one process that would outlive it by far; it has to end with its worker.
+# Each worker starts a process that would outlive it; it must end with its worker.
 companion = None
 beginning = threading.Lock()
 
@@ -16,7 +16,7 @@ def application(environ, start_response):
     begin_companion()
     query = parse_qs(environ["QUERY_STRING"])
     number = int(query["n"][0])
-    # Standard error of a worker is the log. A line in one write stays whole beside those of other threads.
+    # A worker's standard error is the log. One write per line keeps lines of several threads apart.
     environ["wsgi.errors"].write(f"soak: {os.getpid()} began {number}\n")
     headers = [("Content-Type", "text/plain"), ("X-Number", str(number)), ("X-Worker", str(os.getpid()))]
     path = environ["PATH_INFO"]

@@ -1,4 +1,4 @@
-"""Clients of the soak: they keep their connections, number their requests, and account for each of them."""
+"""Clients of the soak, which keep their connections, number their requests and account for each."""
 
 import asyncio
 import random
@@ -9,14 +9,14 @@ import zlib
 from dataclasses import dataclass
 from typing import Optional
 
-# A client that waits longer than this for its answer has lost it.
+# A response that takes longer is lost.
 PATIENCE = 60
-# A server that has been replaced waits five seconds for the next request on a connection. A client that was not at work
-# for nearly so long does not rely on it.
+# A replaced server waits five seconds for the next request on a connection. A client that has paused for nearly as
+# long opens a new connection.
 KEPT = 3
 SMALL, MEDIUM, LARGE = 20_000, 300_000, 3_000_000
 
-# Kinds of requests, and how often they are made.
+# The kinds of requests, and how frequent each is.
 KINDS = {
     "quick": 700,
     "slow": 30,
@@ -34,24 +34,24 @@ STREAMS = {"stream": (5, 4096, 0.002), "large stream": (80, 32768, 0), "leave in
 
 
 class Lost(Exception):
-    """A request that got no whole answer, or a wrong one."""
+    """A request without a complete response, or with a wrong one."""
 
 
 @dataclass
 class Request:
-    """A request and what became of it. Times are those of `time.monotonic()`."""
+    """A request and its outcome. Times are those of `time.monotonic()`."""
 
     number: int
     kind: str
     sent: float
     ended: float = 0
-    # How many requests its connection had carried before.
+    # The number of earlier requests on its connection.
     before: int = 0
-    # The process that has sent the head of its answer.
+    # The process that sent the head of the response.
     worker: Optional[int] = None
     # How it was lost; None if it was not.
     lost: Optional[str] = None
-    # Whether the death of its worker would explain that: 502, or an answer that was broken off.
+    # Whether the death of its worker would explain that: a 502, or a broken-off response.
     by_death: bool = False
 
     @property
@@ -60,7 +60,7 @@ class Request:
 
 
 class Clients:
-    """All clients together."""
+    """All clients."""
 
     def __init__(self, port, count, seed):
         self.port = port
@@ -82,13 +82,13 @@ class Clients:
 
 
 class Client:
-    """One of them."""
+    """One client."""
 
     def __init__(self, clients, number):
         self.clients = clients
         self.loop = asyncio.get_event_loop()
         self.chance = random.Random(f"{clients.seed} {number}")
-        # One of ten asks without a pause.
+        # One in ten sends requests without a pause.
         self.pause = 0 if number % 10 == 0 else 0.4
         self.connection = None
         self.carried = 0
@@ -133,7 +133,7 @@ class Client:
             self.clients.connections += 1
 
     def has_ended(self):
-        """Whether the server has closed the connection while nothing was under way, which is its right."""
+        """Whether the server has closed the idle connection, as it may."""
         try:
             return self.connection.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
@@ -149,7 +149,7 @@ class Client:
             self.connection = None
 
     async def exchange(self, request):
-        """Asks, and looks at the answer: whether the connection may be used again."""
+        """Sends a request and checks the response; returns whether the connection can be used again."""
         kind, number = request.kind, request.number
         if kind in STREAMS:
             count, size, pause = STREAMS[kind]
@@ -175,7 +175,7 @@ class Client:
         await self.loop.sock_sendall(self.connection, head.encode() + b"\r\nHost: localhost\r\n\r\n")
 
     async def receive(self, request, expected):
-        """Takes the whole answer, which has to be this one: whether the connection may be used again."""
+        """Reads the whole response and checks it; returns whether the connection can be used again."""
         answer = Answer(self.loop, self.connection)
         status, fields = await answer.head()
         request.worker = int(fields.get("x-worker", 0)) or None
@@ -193,7 +193,7 @@ class Client:
 
 
 class Answer:
-    """An answer as it comes in."""
+    """A response as it arrives."""
 
     def __init__(self, loop, connection):
         self.loop = loop

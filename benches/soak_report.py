@@ -1,18 +1,18 @@
-"""What a soak has found: everything that was lost, said too much, grew, or was left."""
+"""The report of a soak: lost requests, unexpected log lines, growth and leftovers."""
 
 import re
 import statistics
 from collections import Counter
 
-# What was done just before a fault is shown with it, for so many seconds.
+# A fault is shown with the actions of the last seconds.
 SHOWN = 8
-# What the log says of what is done to the server. Everything else is a fault.
+# Log lines about what is done to the server. All others are faults.
 EXPECTED = [
     r"runner: serving http://127\.0\.0\.1:\d+/",
     r"runner: reloaded",
     r"runner: the template was killed by SIGKILL; its workers go on, and it is started anew in [\d.]+ s",
 ]
-# Clients that leave within a body are refused; there may be a line for each of them, or one for several.
+# Clients that leave within a body are refused; the log has a line for each, or one for several.
 REFUSED = [
     (re.compile(r"runner: refused a request from 127\.0\.0\.1: the body is malformed or incomplete: .* \(400\)"), 1),
     (re.compile(r"runner: left out one more line about requests that were refused"), 1),
@@ -20,15 +20,15 @@ REFUSED = [
 ]
 KILLED = re.compile(r"runner: worker (\d+)(?: \(.*\))? was killed by SIGKILL\b(.*)")
 LINE = re.compile(r"soak: (\d+) began (\d+)")
-# The log is written soon after the request has begun, but not at once.
+# The log line is written soon after the request has begun, but not at once.
 LATE = 1
-# Growth that is none: what is under way differs from moment to moment. Most threads wait for disks, as many as there is
-# something to be written for; each ends when it has had nothing to do for a while, as is seen when all is at rest.
+# Differences that are no growth: the load changes from moment to moment. Most threads wait for disks, one for each
+# pending write; each ends when it has been idle for a while, as the measurement at rest shows.
 TOLERANCE = {"memory": 8 * 1024, "descriptors": 20, "threads": 40, "processes": 6}
 
 
 def report(run):
-    """Prints everything; whether all is well."""
+    """Prints the report; returns whether all is well."""
     faults = list(run.faults)
     log = Log(run.folder)
     faults += losses(run, log)
@@ -50,14 +50,14 @@ def report(run):
 
 
 class Log:
-    """What the log says."""
+    """The content of the log."""
 
     def __init__(self, folder):
-        # How often each request was begun; for each killed worker what was said of it, and which requests it took with it.
+        # How often each request began; for each killed worker, its log lines and the requests that it cost.
         self.begun = Counter()
         self.killed = {}
         self.refused = 0
-        # Everything else.
+        # All other lines.
         self.lines = []
         for path in sorted(folder.glob("log*")):
             for line in path.read_text(errors="backslashreplace").splitlines():
@@ -80,13 +80,13 @@ class Log:
 
 
 def losses(run, log):
-    """The requests that were lost beyond those that a killed worker was on: each of its threads may have been on one."""
+    """The lost requests, except those that killed workers explain: each of their threads may have had one."""
     lost = sorted((request for request in run.clients.requests if request.lost), key=lambda request: request.ended)
     faults = []
     excused = set()
     for killed, pid in run.kills:
-        # The log names what a worker took with it; one that had nothing and was about to leave need not be mentioned.
-        # Where the log was truncated just then, the time has to do.
+        # The log names the requests that a worker cost; an idle worker about to leave need not be mentioned. If the log
+        # was truncated just then, the time decides.
         line, named = log.killed.get(pid, (None, None if near(run.truncations, killed, killed) else ()))
         fitting = {
             request.number
@@ -115,7 +115,7 @@ def losses(run, log):
 
 
 def lines(run, log):
-    """What the log lacks, or says without reason."""
+    """Missing log lines, and lines without a reason."""
     print("the log says:")
     counts = Counter(re.sub(r"\d+", "N", line) for line in log.lines)
     for line, count in counts.most_common(40):
@@ -140,12 +140,12 @@ def lines(run, log):
 
 
 def near(spans, begin, end):
-    """Whether what was written from one moment to another may have fallen into one of these."""
+    """Whether a line written in a span of time may have fallen into one of these truncations."""
     return any(begin < span_end and span_begin < end + LATE for span_begin, span_end in spans)
 
 
 def growth(run):
-    """What a master takes at the end of its life beyond what it took early in it, and later masters beyond earlier ones."""
+    """Growth of a master over its life, and of later masters over earlier ones."""
     faults = []
     lives = [master for master in run.masters if len(master.samples) >= 20]
     if not lives:
@@ -171,6 +171,6 @@ def growth(run):
 
 
 def median(master, name, life, begin, end):
-    """The median of what was measured in a part of a life."""
+    """The median of the measurements in a part of a master's life."""
     found = [sample[name] for age, sample in master.samples if begin <= age / life < end and name in sample]
     return statistics.median(found) if found else None

@@ -88,7 +88,7 @@ async fn blocks_arrive_as_they_are_made() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_wants_is_closed() {
+async fn a_body_without_a_client_is_closed() {
     let pool = pool(|_| ()).await;
     let mut endless = blocks(pool.get("/endless").await);
     assert!(endless.next().await.is_some());
@@ -125,7 +125,7 @@ async fn a_body_that_ends_early_is_not_taken_for_whole() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_after_a_whole_answer_is_nobody_elses() {
+async fn an_error_after_a_complete_response_affects_no_other_request() {
     let pool = pool(|_| ()).await;
     let pid = pool.text("/pid").await;
     for late in ["/late-error", "/write-late"] {
@@ -136,7 +136,7 @@ async fn what_goes_wrong_after_a_whole_answer_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn who_writes_for_nobody_is_told() {
+async fn write_fails_when_the_client_has_gone() {
     let pool = pool(|_| ()).await;
     let mut endless = blocks(pool.get("/write-endless").await);
     assert!(endless.next().await.is_some());

@@ -70,8 +70,8 @@ fn it_is_looked_for_as_the_user_that_the_server_is_to_be() {
         return;
     }
     let folder = Folder::new();
-    let everybody = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(folder.path(""), everybody).unwrap();
+    let public = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(""), public).unwrap();
     let of_root = folder.path("of_root");
     fs::create_dir(&of_root).unwrap();
     let settings = "runner.python = '/usr/bin/python3'\nrunner.user = 'nobody'\n";

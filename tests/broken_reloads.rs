@@ -101,7 +101,7 @@ fn an_application_whose_workers_never_begin_to_serve_fails_the_start_and_a_reloa
 
 /// With `preload = 'never'` each worker imports the application itself.
 #[test]
-fn a_version_that_cannot_be_started_is_reloaded_under_load_and_nobody_notices() {
+fn a_version_that_cannot_be_started_is_reloaded_under_load_and_no_client_notices() {
     for preload in ["True", "False"] {
         let server = Folder::new()
             .copy("tests/apps/stuck.py")

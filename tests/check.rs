@@ -87,7 +87,7 @@ error: cannot read `three.ini`: there is no such file
 }
 
 #[test]
-fn unknown_names_where_nobody_reads_them() {
+fn unknown_names_that_nothing_reads() {
     check(
         "\
 a = 1 if True else lenn('a')

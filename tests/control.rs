@@ -168,7 +168,7 @@ fn an_answer_is_a_line_and_nonsense_has_one_too() {
 }
 
 #[test]
-fn nobody_can_keep_others_from_being_answered() {
+fn no_client_can_keep_others_from_being_answered() {
     let folder = Folder::new();
     let master = Master::start(&folder.path("control"), BindMode::Free, fine);
     let connect = || UnixStream::connect(&master.path).expect("room for another");
@@ -209,7 +209,7 @@ fn nobody_can_keep_others_from_being_answered() {
 
 /// While many clients wait for something slow, `status` is still answered and `stop` obeyed.
 #[test]
-fn those_who_wait_do_not_keep_others_from_being_answered() {
+fn waiting_clients_do_not_keep_others_from_being_answered() {
     let folder = Folder::new();
     let slow = |order| match order {
         Order::Reload => None,
@@ -330,8 +330,8 @@ async fn a_stranger_is_no_successor() {
         return;
     }
     let folder = Folder::new();
-    let everybody = fs::Permissions::from_mode(0o777);
-    fs::set_permissions(folder.path(""), everybody).expect("our own folder");
+    let public = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(folder.path(""), public).expect("our own folder");
     let path = folder.path("control");
     let control = Control::open(&path, BindMode::Free).expect("a control socket");
     let listen = "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); \
@@ -394,7 +394,7 @@ async fn what_stands_in_the_way() {
     assert!(refusal("control").ends_with("another process listens there"));
     // The socket file of a process that was killed.
     drop(alive);
-    let control = open("control").expect("nobody listens there");
+    let control = open("control").expect("a free path");
     let found = fs::symlink_metadata(folder.path("control")).expect("a file");
     assert!(found.file_type().is_socket());
     drop(control);

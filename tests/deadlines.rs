@@ -185,7 +185,7 @@ fn an_interpreter_that_does_not_start_is_given_up() {
 }
 
 #[test]
-fn who_waits_for_what_another_request_holds_is_told_of_too() {
+fn a_request_that_waits_for_what_another_one_holds_is_logged_too() {
     let server = stuck(&format!(
         "{DEADLINE}[runner.workers]\nmax = 1\nthreads = 2\n"
     ));

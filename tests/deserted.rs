@@ -50,7 +50,7 @@ async fn a_request_in_the_queue_goes_with_its_client() {
 
 /// The age of a request without a waiting client is not shown.
 #[tokio::test]
-async fn the_oldest_in_the_queue_is_one_that_somebody_waits_for() {
+async fn the_oldest_request_in_the_queue_is_one_with_a_client() {
     let pool = pool(|_| ()).await;
     let busy = pool.begin("/wait");
     pool.noted("waiting").await;

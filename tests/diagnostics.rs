@@ -133,8 +133,8 @@ fn said(case: &Case) -> Said {
         folder = folder.file(name, bytes(&repeated(text)));
         let path = folder.path(name);
         if name == "unreadable.ini" {
-            let nobody = fs::Permissions::from_mode(0o000);
-            fs::set_permissions(&path, nobody).expect("an owned file");
+            let unreadable = fs::Permissions::from_mode(0o000);
+            fs::set_permissions(&path, unreadable).expect("an owned file");
         }
         first.get_or_insert(path);
     }

@@ -104,7 +104,7 @@ fn each_worker_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn whoever_insists_is_warned() {
+fn an_application_that_insists_on_forks_is_warned() {
     let source = "import select\nepoll = select.epoll()\n";
     let server = serving(source, "min = 2\nmax = 2\npreload = True\n");
     let template = children(server.pid())[0];
@@ -121,7 +121,7 @@ fn whoever_insists_is_warned() {
 
 /// The output of `sharing.py` after this code has run.
 fn hindrances(code: &str, python: &str) -> Outcome {
-    let source = project("src/workers");
+    let source = project("src/workers/python");
     let program = format!(
         "import sys, types\nfor name in ['kept', 'sharing']:\n    \
          module = sys.modules['runner_' + name] = types.ModuleType(name)\n    \

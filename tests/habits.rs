@@ -215,7 +215,7 @@ fn what_was_not_written_to_the_log_is_counted_and_said_once_there_is_room() {
 
 /// The reader of a pipe may have paused, or gone.
 #[test]
-fn a_log_that_nobody_reads_costs_no_request() {
+fn a_log_that_is_not_read_costs_no_request() {
     for reader in ["{ read -r go <gate; cat >/dev/null; }", "true"] {
         let port = free_port();
         let line = format!(

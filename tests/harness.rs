@@ -151,9 +151,9 @@ fn load_counts_what_is_answered_and_what_is_lost() {
 }
 
 #[test]
-fn load_tells_that_nobody_is_there() {
-    let nobody = Address::port(support::free_port());
-    let load = Load::new(&nobody).fresh(1).kept(1).start();
+fn load_reports_a_server_that_is_not_there() {
+    let closed = Address::port(support::free_port());
+    let load = Load::new(&closed).fresh(1).kept(1).start();
     load.until("both were refused", |report| report.lost > 2);
     let report = load.stop();
     assert_eq!(report.answered(), 0);

@@ -88,7 +88,7 @@ async fn what_is_on_its_way_at_a_stop_is_answered() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_kept_for_one_more_request_when_somebody_else_serves() {
+async fn an_idle_connection_is_kept_for_one_more_request_when_another_server_serves() {
     for manner in [Manner::Retire, Manner::HandOver] {
         let server = Server::start(HttpOptions::default());
         let mut idle = server.connect().await;
@@ -205,7 +205,7 @@ async fn a_stop_waits_for_no_client_that_owes_something() {
 /// A successor that has the same socket has the same file as well; here there is none, and the address is no longer
 /// served.
 #[tokio::test]
-async fn the_file_of_a_unix_socket_is_removed_where_nobody_has_taken_it_over() {
+async fn the_file_of_a_unix_socket_is_removed_if_it_was_not_taken_over() {
     for manner in [Manner::Drain, Manner::Retire, Manner::HandOver] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.sock");
@@ -278,7 +278,7 @@ async fn a_client_that_only_has_no_more_to_say_gets_its_answer() {
 
 /// The beginning of another request does not hide that the client has gone.
 #[tokio::test]
-async fn nobody_works_for_a_client_that_has_gone() {
+async fn a_request_ends_when_its_client_has_gone() {
     let later = WAIT.replace("/wait", "/later");
     let body = "\r\nContent-Length: 3\r\n\r\none";
     let upload = WAIT.replace("GET", "POST").replace("\r\n\r\n", body);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need and that are missing; starts no service, now or at boot.
 #
-# Each line below is a program and the package that has it. The tests bring configurations of their own and
-# run these programs in the foreground, on the loopback interface, as themselves.
+# Each line below is a program and its package. The tests have configurations of their own, and run these programs in the
+# foreground, on the loopback interface, as the current user.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -53,7 +53,7 @@ policy=/usr/sbin/policy-rc.d
 saved=$policy.before-runner
 services=/etc/systemd/system/multi-user.target.wants
 
-# What packages ask before they start a service: the answer is no (invoke-rc.d(8)).
+# Packages ask this script before they start a service; it always denies (invoke-rc.d(8)).
 restore() {
     rm -f "$policy"
     [ ! -e "$saved" ] || mv "$saved" "$policy"
@@ -69,7 +69,7 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 
-# A service that this installation enabled would start with the next boot.
+# A service that the installation has enabled would start at the next boot.
 for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service; do
     if [ -e "$services/$unit" ] && ! echo "$enabled" | grep -qx "$unit"; then
         update-rc.d "${unit%.service}" disable

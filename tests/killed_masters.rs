@@ -53,7 +53,7 @@ fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
     kill_process(idle()[0], Signal::KILL).expect("our own process");
     Waits::until(
         || idle().is_empty(),
-        || format!("nobody has noticed its end: {:?}", server.processes()),
+        || format!("its end was not noticed: {:?}", server.processes()),
     );
     server.signal(Signal::KILL);
     let said = server.wait();

@@ -18,7 +18,7 @@ def stay():
         signal.pause()
 
 def daemon(after):
-    """As daemons are made: the one that is left has nobody for its parent."""
+    """The double fork of daemons: the remaining process is an orphan."""
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -112,7 +112,7 @@ fn they_end_with_a_worker_that_is_killed() {
 }
 
 #[test]
-fn those_of_other_workers_go_on() {
+fn processes_of_other_workers_continue() {
     let server = serving("'auto'\nmin = 2\nmax = 2");
     has(&server, 4);
     start(&server, &["/program"; 8]);

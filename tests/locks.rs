@@ -42,7 +42,7 @@ fn one_holder_at_a_time() {
     for kind in KINDS {
         let folder = Folder::new();
         let url = url(kind, &folder.path("lock"));
-        let held = take(&url).expect("nobody has it");
+        let held = take(&url).expect("it is free");
         assert!(take(&url).is_none(), "{kind}");
         let refusal = url.lock(Duration::ZERO).unwrap_err().to_string();
         assert!(
@@ -138,13 +138,13 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder() {
     chown(folder.path(""), Some(4711), Some(815)).expect("root can do that");
     for kind in KINDS {
         let path = folder.path(kind);
-        let _held = take(&url(kind, &path)).expect("nobody has it");
+        let _held = take(&url(kind, &path)).expect("it is free");
         let found = fs::metadata(path).expect("a file");
         assert_eq!((found.uid(), found.gid()), (4711, 815), "{kind}");
     }
     // An existing file keeps its owner.
     fs::write(folder.path("old"), "").expect("a file");
-    let _held = take(&url("flockfile", &folder.path("old"))).expect("nobody has it");
+    let _held = take(&url("flockfile", &folder.path("old"))).expect("it is free");
     assert_eq!(fs::metadata(folder.path("old")).expect("a file").uid(), 0);
 }
 
@@ -333,14 +333,14 @@ fn what_is_no_pid_file_is_never_replaced() {
 
 /// In containers a process has the same number as the one before it, whose files are still there if it was killed.
 #[test]
-fn what_a_process_with_our_number_left_behind_is_in_nobodys_way() {
+fn what_a_process_with_our_number_left_behind_is_no_hindrance() {
     let folder = Folder::new();
     for count in 0..3000 {
         let name = format!(".{}.{count}", std::process::id());
         fs::write(folder.path(name), "").unwrap();
     }
     drop(publish(&folder.path("app.pid")));
-    drop(take(&url("shlockfile", &folder.path("lock"))).expect("nobody has it"));
+    drop(take(&url("shlockfile", &folder.path("lock"))).expect("it is free"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

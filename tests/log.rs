@@ -93,7 +93,7 @@ fn numbers(log: &str) -> Vec<usize> {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_no_request() {
+fn a_log_that_is_not_read_delays_no_request() {
     let folder = Folder::new();
     Pipe::make(&folder);
     let mut log = Pipe::open(&folder);
@@ -146,7 +146,7 @@ def application(environ, start_response):
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_no_stop() {
+fn a_log_that_is_not_read_delays_no_stop() {
     let folder = Folder::new();
     Pipe::make(&folder);
     let _log = Pipe::open(&folder);

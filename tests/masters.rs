@@ -120,7 +120,7 @@ fn of_two_that_start_in_the_same_instant_one_serves() {
 }
 
 #[test]
-fn a_pid_file_that_was_left_behind_keeps_nobody_from_starting() {
+fn a_stale_pid_file_does_not_prevent_a_start() {
     let mut child = Command::new("true").spawn().expect("a program");
     let dead = Pid::from_child(&child).as_raw_nonzero();
     child.wait().expect("our own child");

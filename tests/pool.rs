@@ -34,7 +34,7 @@ async fn a_worker_that_dies_costs_only_its_own_request() {
 }
 
 #[tokio::test]
-async fn nobody_waits_behind_a_slow_request_where_another_lane_is_free() {
+async fn no_request_waits_behind_a_slow_one_if_another_lane_is_free() {
     for (max, threads) in [(2, 1), (1, 2)] {
         let pool = pool(|options| {
             options.min = max;
@@ -213,7 +213,7 @@ async fn an_application_with_threads_is_not_forked() {
 }
 
 #[tokio::test]
-async fn nobody_waits_behind_what_an_application_does_after_its_answer() {
+async fn no_request_waits_behind_what_an_application_does_after_its_response() {
     let pool = pool(|options| options.threads = 2).await;
     assert_eq!(pool.text("/close-waits").await, "whole");
     pool.noted("waiting").await;
@@ -335,7 +335,7 @@ async fn a_stop_ends_what_is_stuck() {
 
 /// A template that waits for its children itself and does not report a worker's end: the end is noticed all the same.
 #[tokio::test]
-async fn a_worker_of_whose_end_nobody_tells_is_missed() {
+async fn the_end_of_a_worker_is_noticed_without_a_report() {
     let source = format!(
         "{APPLICATION}
 import ctypes, threading

@@ -40,8 +40,8 @@ fn folder(settings: &str) -> Folder {
              runner.python = '/usr/bin/python3'\n{settings}"
         ),
     );
-    let everybody = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(folder.path(""), everybody).expect("our own folder");
+    let public = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(""), public).expect("our own folder");
     folder
 }
 
@@ -316,7 +316,7 @@ fn root_gives_nothing_to_another_users_master() {
 }
 
 #[test]
-fn only_root_can_become_somebody_else() {
+fn only_root_can_become_another_user() {
     for setting in ["runner.user = 'nobody'", "runner.group = 4242"] {
         let folder = folder(&format!("url = 'tcp://127.0.0.1:0'\n{setting}\n"));
         let said = unprivileged(&folder, &folder.path("app.ini").display().to_string()).run();

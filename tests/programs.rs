@@ -81,7 +81,7 @@ fn one_that_ends_is_started_again_and_all_of_it_ends_with_the_server() {
 }
 
 #[test]
-fn one_that_cannot_be_run_is_tried_ever_more_slowly_and_harms_nobody() {
+fn one_that_cannot_be_run_is_tried_ever_more_slowly_and_harms_no_other() {
     let folder = folder("Program ./missing\nProgram false\n");
     let server = folder.runner(["supervise", "app.conf"]).start();
     server.wait_for_log(|log| log.matches("`false` exited with status 1").count() == 3);

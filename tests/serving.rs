@@ -15,7 +15,7 @@ open('imported', 'w').close()
 def application(environ, start_response):
     if environ['PATH_INFO'] == '/wait':
         open('waiting', 'w').close()
-        open('go').read()  # a pipe, until somebody writes to it
+        open('go').read()  # a pipe: waits for a writer
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [b'done']
 ";

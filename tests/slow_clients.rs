@@ -218,18 +218,18 @@ fn ask_by_fastcgi(address: &Address) {
 }
 
 #[test]
-fn one_idle_flood_after_another_locks_nobody_out() {
+fn repeated_idle_floods_lock_out_no_client() {
     floods("'serve', ", "tcp://127.0.0.1:0", b"", ask_by_http);
 }
 
 #[test]
-fn one_flood_of_half_heads_after_another_locks_nobody_out() {
+fn repeated_floods_of_half_heads_lock_out_no_client() {
     let half = b"GET / HTTP/1.1\r\nX: ";
     floods("'serve', ", "tcp://127.0.0.1:0", half, ask_by_http);
 }
 
 #[test]
-fn one_idle_flood_by_fastcgi_after_another_locks_nobody_out() {
+fn repeated_idle_floods_by_fastcgi_lock_out_no_client() {
     floods(
         "'FastCGI', 'unix:socket', ",
         "unix:unused",

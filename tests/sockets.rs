@@ -357,7 +357,7 @@ fn a_socket_file_whose_queue_is_full_is_in_use() {
 }
 
 #[tokio::test]
-async fn a_socket_file_in_use_is_never_stolen_and_one_that_nobody_uses_is_replaced() {
+async fn a_socket_file_in_use_is_never_stolen_and_an_unused_one_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let text = format!("unix:{}", path.display());
@@ -441,7 +441,7 @@ async fn an_inherited_socket_serves_and_outlives_us() {
 
 /// As long as it were open, clients would connect and get no answer.
 #[tokio::test]
-async fn an_inherited_socket_is_closed_where_nobody_serves_after_us() {
+async fn an_inherited_socket_is_closed_without_a_successor() {
     for (manner, refused) in [(Manner::Retire, false), (Manner::Drain, true)] {
         let inherited = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = inherited.local_addr().unwrap();

@@ -80,7 +80,7 @@ async fn workers_leave_one_by_one() {
 }
 
 #[tokio::test]
-async fn the_status_says_who_is_on_what() {
+async fn the_status_shows_the_request_of_each_worker() {
     let pool = pool(|options| {
         options.threads = 2;
         options.limits.queue_length = 1;

@@ -112,7 +112,7 @@ fn keys_are_settings_and_stand_over_other_files() {
 }
 
 #[test]
-fn workers_are_started_slower_than_elsewhere_unless_somebody_says_so() {
+fn workers_are_started_slower_than_elsewhere_unless_a_setting_says_otherwise() {
     let cases = [
         ("", "", "15  # supervise\n"),
         (

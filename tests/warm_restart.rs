@@ -179,7 +179,7 @@ fn while_one_is_starting_no_other_can() {
         "error: another `runner` is starting with the pid file `[folder]/app.pid` \
          (`flockfile:[folder]/app.pid.start` is locked)\n",
     );
-    fs::write(folder.path("go"), "").expect("somebody reads");
+    fs::write(folder.path("go"), "").expect("it is being read");
     assert_eq!(first.wait().status, 0);
     let second = second.serving();
     assert_eq!(second.get("/").ok(), "version 2");

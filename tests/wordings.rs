@@ -95,7 +95,7 @@ const INNER: &[(&str, &str)] = &[
     ("{} has ended", "good news"),
     ("{} serves the new version", "good news"),
     ("load on demand {}", "a key of a table"),
-    ("there is nothing to run", "everybody who asks has a word"),
+    ("there is nothing to run", "every caller has a word"),
     (
         "this cannot be read",
         "the grammar lets no such thing through",

@@ -211,7 +211,7 @@ fn a_worker_of_a_version_that_was_replaced_is_told_of_when_it_dies() {
 }
 
 #[test]
-fn a_request_that_does_not_end_holds_up_nobody_for_ever() {
+fn a_request_that_does_not_end_delays_no_stop_for_ever() {
     let server = gated("[runner]\nstop_timeout = '200ms'\n");
     let mut connection = waiting(&server);
     let outcome = server.stop();

@@ -9,7 +9,7 @@ TEXT = ("Content-Type", "text/plain")
 
 
 class Closing:
-    """An iterable that says in the log when it is closed."""
+    """An iterable that logs when it is closed."""
 
     def __init__(self, name, blocks):
         self.name = name
@@ -38,7 +38,7 @@ def empty(environ, start_response):
 
 
 def generator(environ, start_response):
-    """Begins its response when it is asked for the first block."""
+    """Begins its response when the server asks for the first block."""
     start_response("200 OK", [TEXT])
     yield b""
     yield b"one "
@@ -88,7 +88,7 @@ def not_modified(environ, start_response):
 
 
 def replaced(environ, start_response):
-    """Changes its mind before anything was sent."""
+    """Replaces its response before anything was sent."""
     start_response("200 OK", [TEXT, ("X-First", "yes")])
     try:
         raise ValueError("a change of mind")
@@ -98,7 +98,7 @@ def replaced(environ, start_response):
 
 
 def too_late(environ, start_response):
-    """Changes its mind when the head is out already: the exception comes back."""
+    """Replaces its response after the head was sent: the server raises the exception again."""
     start_response("200 OK", [TEXT])
     yield b"first"
     try:
@@ -109,7 +109,7 @@ def too_late(environ, start_response):
 
 
 def file(environ, start_response):
-    """The rest of a file, from where it was read to."""
+    """The rest of a file that was read in part."""
     opened = open(__file__, "rb")
     opened.readline()
     size = os.fstat(opened.fileno()).st_size - opened.tell()
@@ -142,7 +142,7 @@ def lines(environ, start_response):
 
 
 def real_file(environ, start_response):
-    """A large body is a file of its own."""
+    """A large body is a file."""
     source = environ["wsgi.input"]
     size = os.fstat(source.fileno()).st_size
     first = source.read(4)
@@ -175,7 +175,7 @@ def closes_after_failure(environ, start_response):
 
 
 def closes_for_nobody(environ, start_response):
-    """Goes on until nobody listens."""
+    """Sends blocks until the client has gone."""
 
     def endless():
         while True:
@@ -242,6 +242,6 @@ validated = validator(answer)
 
 
 def application(environ, start_response):
-    """Whatever is correct runs inside the validator; it refuses the rest itself."""
+    """Correct functions run inside the validator, which refuses the others."""
     correct = environ["QUERY_STRING"] != "unchecked"
     return (validated if correct else answer)(environ, start_response)

@@ -1,4 +1,4 @@
-"""Gives as many bytes as the path says, in blocks of the kind that it names: what tests of slow clients ask for."""
+"""Sends as many bytes as the path says, in blocks of the kind that it names, for tests of slow clients."""
 
 import os
 import random

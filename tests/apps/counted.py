@@ -1,4 +1,4 @@
-"""Answers `/MICROSECONDS/NUMBER` with the number, after as long a computation, and notes that it has begun."""
+"""Answers `/MICROSECONDS/NUMBER` with the number, after a computation of that length, and records that it has begun."""
 
 import os
 import time

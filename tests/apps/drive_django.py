@@ -1,4 +1,4 @@
-"""Visits the guestbook of examples/django through a server at the URL given, as a guest and as its administrator."""
+"""Visits the guestbook of examples/django at a URL, as a guest and as the administrator."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ BASE = sys.argv[1].rstrip("/")
 
 
 class Visitor(requests.Session):
-    """Somebody with a browser: cookies, and forms that are sent with the token that came with them."""
+    """A user with a browser: it keeps cookies, and sends forms with their token."""
 
     def page(self, path, status=200):
         response = self.get(BASE + path, timeout=60)

@@ -1,6 +1,6 @@
-"""Asks httpbin everything that it answers, through a server at the URL given, and looks at the answers.
+"""Requests every route of httpbin from a server at a URL, and checks the responses.
 
-Every route of the application must have been visited by the end, so that none is forgotten.
+At the end every route must have been visited, so that none is forgotten.
 """
 
 import io
@@ -19,7 +19,7 @@ visited = set()
 
 
 class Session(requests.Session):
-    """Notes which routes were visited, redirections included."""
+    """Records the visited routes, redirections included."""
 
     def send(self, request, **options):
         options.setdefault("timeout", 60)

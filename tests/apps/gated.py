@@ -1,4 +1,4 @@
-"""Answers when it is told to: each wait is over when a byte comes out of the FIFO that `GATE` names."""
+"""Answers when a test says so: each request waits for a byte from the FIFO that `GATE` names."""
 
 import os
 import signal

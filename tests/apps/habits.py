@@ -1,4 +1,4 @@
-"""Does to its own process what `HABIT` says, when it is imported or, if `HABIT_LATE` is set, in its first request."""
+"""Runs the code in `HABIT` at import or, if `HABIT_LATE` is set, in its first request."""
 
 import os
 from os import environ, getpid

@@ -1,4 +1,4 @@
-"""Does to its own worker's lane what no application should: what arrives at the server then is input from a stranger."""
+"""Writes garbage to its own worker's lane, ring and pipe, which the server must treat as untrusted input."""
 
 import gc
 import os
@@ -26,7 +26,7 @@ def record(length=0, number=1, service=0, kind=1, flags=0, fields=0, head=0):
 
 
 def number():
-    """The number of the request that is being answered, or near it."""
+    """The number of the current request, or one near it."""
     return lane().counters[4] + 1
 
 

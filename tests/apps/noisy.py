@@ -1,4 +1,4 @@
-"""Writes to its log in every way there is, and breaks what it is given to write to."""
+"""Writes to its log in every possible way, and breaks the files that it writes to."""
 
 import os
 import resource
@@ -6,7 +6,7 @@ import sys
 
 
 def limited(size):
-    """No file of this process may grow beyond so much."""
+    """Limits the size of files of this process."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
@@ -49,7 +49,7 @@ def application(environ, start_response):
 
 
 class Strange(BaseException):
-    """Cannot even be printed."""
+    """An exception that cannot be printed."""
 
     def __str__(self):
         raise self

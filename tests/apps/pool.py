@@ -1,4 +1,4 @@
-"""What becomes of requests when workers are slow, die or hang; told and asked through named pipes beside it."""
+"""Requests that are slow, die or hang; controlled by the test through named pipes."""
 
 import gzip
 import io
@@ -24,7 +24,7 @@ def note(name):
 
 
 def daemon_of_a_daemon():
-    """What a process that was forked by a forked one finds: its parent's file, and that it can be ended."""
+    """The state of a process that was forked by a forked one: its parent's file, and whether it can be ended."""
     here, there = os.pipe()
     if os.fork() == 0:
         opened = [os.open(__file__, os.O_RDONLY) for _ in range(10)]
@@ -63,7 +63,7 @@ def endless():
         yield b"x" * 65536
 
 def empty_blocks(*begun):
-    """Has nothing to say, and says so for ever."""
+    """Sends empty blocks for ever."""
     yield from begun
     note("waiting")
     while True:
@@ -71,7 +71,7 @@ def empty_blocks(*begun):
 
 
 class Upper(io.FileIO):
-    """A file that gives something else than what is in it."""
+    """A file whose `read` returns other data than its content."""
 
     def read(self, size=-1):
         return super().read(size).upper()
@@ -90,7 +90,7 @@ class UpperRaw(io.FileIO):
 
 
 class UpperAround:
-    """Lends everything but `read` from a real file."""
+    """Takes everything except `read` from a real file."""
 
     def __init__(self, file):
         self.file = file
@@ -103,7 +103,7 @@ class UpperAround:
 
 
 def named():
-    """As they are made for downloads."""
+    """A generator, as downloads use it."""
     file = tempfile.NamedTemporaryFile()
     file.write(b"not read, the content")
     file.seek(10)
@@ -130,7 +130,7 @@ FILES = {
 
 
 class Dropped:
-    """Says when nobody has it any more."""
+    """Reports when it is collected."""
 
     def __del__(self):
         note("closed")

@@ -1,4 +1,4 @@
-"""Says what it was asked: the environ, a line for each entry, then what the body adds up to."""
+"""Answers with its request: a line for each entry of the environ, then the checksum of the body."""
 
 import zlib
 from wsgiref.validate import validator

@@ -1,4 +1,4 @@
-"""Requests that hang, each in a way of its own. What they have to say is a line on standard error."""
+"""Requests that hang, each in its own way. They write lines to standard error."""
 
 import ctypes
 import os
@@ -87,7 +87,7 @@ def limits():
 
 
 class Blocks:
-    """Blocks, one for each opening of the gate, and a word when it is closed."""
+    """Blocks, one for each opening of the gate, and a line when it is closed."""
 
     def __iter__(self):
         return self
@@ -101,7 +101,7 @@ class Blocks:
 
 
 class Lingering:
-    """Gives its answer and does not end."""
+    """Sends its response and does not end."""
 
     def __iter__(self):
         return iter([b"whole"])

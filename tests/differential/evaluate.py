@@ -1,4 +1,4 @@
-"""Reads expressions, one a line, and writes what Python makes of each: `= repr` or `! the error's kind`."""
+"""Reads expressions, one per line, and writes the value of each in Python: `= repr` or `! the kind of error`."""
 
 import ast
 import os.path
@@ -10,7 +10,7 @@ sys.setrecursionlimit(5000)
 
 
 def shown(value):
-    """The value's repr, with the elements of sets in order, and with those of iterators in place of an address."""
+    """The value's repr, with the elements of sets in order, and the elements of iterators instead of an address."""
     if isinstance(value, (set, frozenset)):
         return "{%s}" % ", ".join(sorted(map(shown, value))) if value else "set()"
     if isinstance(value, tuple):

@@ -273,7 +273,7 @@ async fn error_output_goes_to_the_web_server() {
 }
 
 #[tokio::test]
-async fn questions_about_us_and_types_that_nobody_knows() {
+async fn management_records_and_unknown_types() {
     let server = Server::start(FastCgiOptions {
         connections: 7,
         requests: 5,
