@@ -1,26 +1,55 @@
-//! `runner` runs any web application from one executable INI file: in development (`launch`), as an HTTP
-//! server (`serve`), under another web server (`CGI`, `FastCGI`). This page is the architecture; each
-//! module's own page says how it does what it promises here.
+//! `runner` runs any web application from one executable INI file: in development (`launch`), as an HTTP server
+//! (`serve`), behind another web server (`CGI`, `FastCGI`), kept running by a master (`supervise`). This page is the map;
+//! the page of each module says how the module does what it promises here.
 //!
 //! ```text
-//! source text ─syntax─► tree ─config─► rules ─eval─► values ─graph─► plan ─server─► gateway × application
+//! run ─► commands ─► graph ─► plan ─► line ─► config ─► eval ─► syntax
+//! run ─► server ─► plan
+//!        server ─► gateway ─► protocol ─► interface
+//!        server ─► application ─► workers ─► protocol
+//!        server ─► supervisor ─► interface
 //! ```
 //!
-//! - **One process of ours, many of theirs.** We own every client connection: protocols are parsed, limited,
-//!   timed, buffered and logged here. An application runs in worker processes that only ever see
-//!   complete requests. A slow client costs no worker; a worker that crashes or hangs costs no connection.
+//! A file is text; [`syntax`] makes it a tree, [`config`] rules, [`eval`] values. [`line`] holds the words of the command
+//! line and the settings in force, [`graph`] follows the words down to one of the [`commands`], and [`plan`] turns the
+//! settings into a value that says all a server is to do. [`server`] does it: it has a [`gateway`] listen, an
+//! [`application`] answer, and a [`supervisor`] see to it that there is one master.
+//!
+//! - **One process of ours, many of theirs.** This process owns every client connection: it parses, limits, times, buffers
+//!   and logs. An application runs in worker processes that see complete requests only. A slow client costs no worker, and
+//!   a worker that crashes or hangs costs no connection.
 //! - **N gateways + M applications, never N × M.** They meet in [`server`] and know nothing of each other but
 //!   [`interface::Request`] and [`interface::Response`].
 //! - **CGI's variables are the common tongue**, decided once in [`protocol::cgi::environ`].
-//! - **One thread** runs all of it, on tokio's current-thread runtime: what is ready in one turn of its loop goes
-//!   to a worker in one write, which is what makes it quick. One thread serves some 100 000 requests a
-//!   second, more than a machine's worth of Python asks for.
-//! - **Errors start from a place.** What the user wrote wrongly is a [`syntax::Diagnostic`], what the world did an
-//!   `anyhow::Error`, what a client did an HTTP status; the client sees a status, the log sees the reason.
+//! - **One thread** owns all connections, on tokio's current-thread runtime: all requests that arrive in one turn of its
+//!   loop go to a worker in one write. It handles some 100 000 requests a second, more than a machine's worth of Python
+//!   takes. It never waits for a file, the log or a lock: other threads do.
+//! - **Errors start from a place.** A mistake of the user is a [`syntax::Diagnostic`] with file, line and column; an error of
+//!   the system is an `anyhow::Error`; a mistake of a client is an HTTP status, and the log has the reason.
 //!
-//! Each folder and file keeps a promise, from the top of the street down: it names the rows of its third column, each of
-//! which is below it, and no other; the crates of the fourth column are named only where they stand. What is *pure*
-//! touches no file, process or socket. `tests/tidy.rs` reads this table and holds the tree to it.
+//! # Where to begin
+//!
+//! | to add | begin in | then |
+//! |---|---|---|
+//! | a setting | a row of `config/settings.rs` | read it where a plan is made: `plan/gateway_options.rs`, `plan/worker_options.rs` or another file of `plan/` |
+//! | a command | a file in `commands/{run,look,master,edit}` with its row | add the row to `commands/mod.rs` |
+//! | a function of the language | a row of FUNCTIONS in `eval/functions/mod.rs`, its function in a file beside it | a case in `tests/language/` |
+//! | a diagnostic | `Diagnostic::new("family/name", …)` where the mistake is found | a case in `tests/diagnostics/` |
+//! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
+//! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
+//! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` |
+//! | a field of `status` | `interface/status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` |
+//! | a signal | `server/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
+//! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables |
+//!
+//! Tables feed the rest: help, man pages, completions, `explain` and `check` read SETTINGS, FUNCTIONS and COMMANDS.
+//!
+//! # What each part may name
+//!
+//! From the top of the street down: a part names the parts in its third column, which are all below it, and no others. The
+//! crates in the fourth column are named only in the parts that list them. A *pure* part touches no file, process or socket.
+//! `tests/tidy.rs` reads this table and holds the tree to it; it also holds that imports form no circle, that a file has at
+//! most 500 lines and a folder at most 12 files, and that no two types or files share a name.
 //!
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
