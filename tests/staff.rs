@@ -189,7 +189,7 @@ def application(environ, start_response):
 async fn workers_come_with_the_requests_and_go_with_them() {
     let pool = pool(|options| {
         options.max = 3;
-        options.turnover.idle_timeout = Duration::from_millis(100);
+        options.retire_after.idle = Duration::from_millis(100);
     })
     .await;
     let busy: Vec<_> = (0..3).map(|_| pool.begin("/wait")).collect();
@@ -251,7 +251,7 @@ async fn without_a_least_number_the_first_request_starts_a_worker() {
             options.preload = preload;
             // No request waits for that.
             options.start_interval = Duration::from_secs(3600);
-            options.turnover.idle_timeout = Duration::from_millis(50);
+            options.retire_after.idle = Duration::from_millis(50);
         })
         .await;
         assert_eq!(pool.wsgi.status().workers, []);

@@ -79,7 +79,7 @@ async fn nothing_is_lost_when_workers_have_answered_enough() {
             options.min = 2;
             options.max = 2;
             options.threads = threads;
-            options.turnover.max_requests = 50;
+            options.retire_after.requests = 50;
         })
         .await;
     }
@@ -90,7 +90,7 @@ async fn nothing_is_lost_when_workers_are_old() {
     is_replaced(10, |options| {
         options.min = 2;
         options.max = 2;
-        options.turnover.max_lifetime = Duration::from_millis(50);
+        options.retire_after.lifetime = Duration::from_millis(50);
     })
     .await;
 }
@@ -99,14 +99,14 @@ async fn nothing_is_lost_when_workers_are_old() {
 async fn nothing_is_lost_when_a_new_worker_imports_the_application_afresh() {
     is_replaced(3, |options| {
         options.preload = Preload::Never;
-        options.turnover.max_requests = 50;
+        options.retire_after.requests = 50;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_worker_that_has_become_large_is_replaced() {
-    let pool = pool(|options| options.turnover.max_memory = 64 << 20).await;
+    let pool = pool(|options| options.retire_after.memory = 64 << 20).await;
     let large = pool.text("/hoard").await;
     let worker = watch(&large);
     // It is idle by then, and no client sends a request.
@@ -121,7 +121,7 @@ async fn a_worker_that_has_become_large_is_replaced() {
 async fn a_worker_that_is_replaced_finishes_what_it_is_on() {
     let pool = pool(|options| {
         options.threads = 2;
-        options.turnover.max_requests = 5;
+        options.retire_after.requests = 5;
     })
     .await;
     let first = pool.text("/pid").await;
@@ -145,7 +145,7 @@ async fn a_worker_that_is_replaced_finishes_what_it_is_on() {
 async fn a_worker_stays_while_it_has_no_successor() {
     let pool = pool(|options| {
         options.preload = Preload::Never;
-        options.turnover.max_requests = 5;
+        options.retire_after.requests = 5;
     })
     .await;
     let first = pool.text("/pid").await;

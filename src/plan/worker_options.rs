@@ -14,7 +14,7 @@ use crate::plan::identity::Identity;
 use crate::plan::python::{python, python_arguments};
 use crate::workers::options::Limits;
 use crate::workers::options::Resources;
-use crate::workers::options::Turnover;
+use crate::workers::options::RetireAfter;
 use crate::workers::options::{Preload, WorkerOptions};
 
 /// The options for the workers of a Python application.
@@ -40,11 +40,11 @@ pub fn workers(
         imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
-        turnover: Turnover {
-            max_requests: settings.integer("runner.workers.max_requests"),
-            max_lifetime: settings.duration("runner.workers.max_lifetime"),
-            max_memory: settings.integer("runner.workers.max_memory"),
-            idle_timeout: settings.duration("runner.workers.idle_timeout"),
+        retire_after: RetireAfter {
+            requests: settings.integer("runner.workers.max_requests"),
+            lifetime: settings.duration("runner.workers.max_lifetime"),
+            memory: settings.integer("runner.workers.max_memory"),
+            idle: settings.duration("runner.workers.idle_timeout"),
         },
         threads: count("runner.workers.threads"),
         start_interval: settings.duration("runner.workers.start_interval"),
@@ -87,7 +87,7 @@ pub fn for_one_request(options: WorkerOptions) -> WorkerOptions {
     WorkerOptions {
         min: 1,
         max: 1,
-        turnover: Turnover::default(),
+        retire_after: RetireAfter::default(),
         threads: 1,
         preload: Preload::Never,
         run_once: true,

@@ -18,7 +18,7 @@ use crate::log;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::{LaneId, WorkerId};
-use crate::workers::options::MOMENT;
+use crate::workers::options::GRACE;
 use crate::workers::python::stacks;
 use crate::workers::question::Question;
 use crate::workers::reader;
@@ -36,15 +36,15 @@ const LONGEST: usize = 16 << 20;
 
 /// Our end of the socket, through which a worker is asked and told.
 #[derive(Debug)]
-pub(crate) struct Watch(mpsc::UnboundedSender<Order>);
+pub(crate) struct ControlSocket(mpsc::UnboundedSender<Command>);
 
 #[derive(Debug)]
-enum Order {
+enum Command {
     Show(Question),
     Leave,
 }
 
-impl Watch {
+impl ControlSocket {
     /// Begins to attend to a worker, until this is dropped. The worker leaves then, too.
     pub(crate) fn new(
         hub: &Arc<Hub>,
@@ -67,12 +67,12 @@ impl Watch {
     /// Has the stack of a request logged, if it still runs then.
     pub(crate) fn show(&self, question: Question) {
         // It ends only with us.
-        let _ = self.0.send(Order::Show(question));
+        let _ = self.0.send(Command::Show(question));
     }
 
     /// Tells the worker to leave in the middle of its requests, and ends it if it does not in a moment.
     pub(crate) fn leave(&self) {
-        let _ = self.0.send(Order::Leave);
+        let _ = self.0.send(Command::Leave);
     }
 }
 
@@ -86,7 +86,7 @@ struct Attendant {
 }
 
 impl Attendant {
-    async fn attend(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    async fn attend(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let mut next = inbox.recv().await;
         while let Some(order) = next {
             // All at once: what holds up one stack holds up the others.
@@ -95,8 +95,8 @@ impl Attendant {
             let mut more = Some(order);
             while let Some(order) = more {
                 match order {
-                    Order::Show(question) => questions.push(question),
-                    Order::Leave => is_to_leave = true,
+                    Command::Show(question) => questions.push(question),
+                    Command::Leave => is_to_leave = true,
                 }
                 more = inbox.try_recv().ok();
             }
@@ -113,7 +113,7 @@ impl Attendant {
                 // If it cannot be told, it is ended all the same.
                 let _ = self.socket.try_write(&[LEAVE]);
                 let left = async { while read(&self.socket, &mut Vec::new()).await {} };
-                let _ = timeout(MOMENT, left).await;
+                let _ = timeout(GRACE, left).await;
                 self.hub.tell(WorkerEvent::Overstayed(self.worker));
             }
             next = inbox.recv().await;

@@ -17,13 +17,13 @@ pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
 
 /// Watches the counter of our control group.
 #[derive(Debug)]
-pub(crate) struct Shortage {
+pub(crate) struct OutOfMemory {
     /// Where it may stand; the first that there is counts.
     sources: Vec<PathBuf>,
     seen: Option<u64>,
 }
 
-impl Shortage {
+impl OutOfMemory {
     /// From now on.
     #[must_use]
     pub(crate) fn watch() -> Self {
@@ -32,12 +32,12 @@ impl Shortage {
     }
 
     fn of(sources: Vec<PathBuf>) -> Self {
-        let mut shortage = Self {
+        let mut out_of_memory = Self {
             sources,
             seen: None,
         };
-        shortage.has_killed();
-        shortage
+        out_of_memory.has_killed();
+        out_of_memory
     }
 
     /// Whether a process has been killed for lack of memory since the last time.
@@ -75,7 +75,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use super::{Shortage, sources};
+    use super::{OutOfMemory, sources};
 
     #[test]
     fn each_kill_is_seen_once() {
@@ -86,17 +86,17 @@ mod tests {
             fs::write(&events, text).expect("written");
         };
         write(3);
-        let mut shortage = Shortage::of(vec!["/nonexistent".into(), events.clone()]);
-        assert!(!shortage.has_killed());
+        let mut out_of_memory = OutOfMemory::of(vec!["/nonexistent".into(), events.clone()]);
+        assert!(!out_of_memory.has_killed());
         write(4);
-        assert!(shortage.has_killed());
-        assert!(!shortage.has_killed());
+        assert!(out_of_memory.has_killed());
+        assert!(!out_of_memory.has_killed());
     }
 
     #[test]
     fn a_system_that_says_nothing_says_nothing() {
-        let mut shortage = Shortage::of(vec!["/nonexistent".into()]);
-        assert!(!shortage.has_killed());
+        let mut out_of_memory = OutOfMemory::of(vec!["/nonexistent".into()]);
+        assert!(!out_of_memory.has_killed());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is configured: which application the workers run, how many there are, and their limits.
+//! The settings of the workers: the application, how many there are, and their limits.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -6,90 +6,90 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a worker that has nothing to do may take to leave.
-pub(crate) const MOMENT: Duration = Duration::from_millis(500);
+/// How long a process that has nothing left to do may take to end.
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// What the workers run, and how many of them there are to be.
+/// The application, how many workers it has, and their limits.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// The Python interpreter.
     pub python: PathBuf,
     /// What to import: `pkg.mod.attr`, `pkg.mod:attr` or `module:factory()`.
     pub target: String,
-    /// Folders in which modules are found first.
+    /// The first folders in which modules are looked for.
     pub search_path: Vec<PathBuf>,
     /// `sys.argv`.
     pub arguments: Vec<OsString>,
-    /// The folder that they begin in; ours if there is none.
+    /// The current folder of the workers; that of runner if there is none.
     pub begins_in: Option<Arc<File>>,
-    /// Modules to import beforehand.
+    /// Modules to import before the application.
     pub imports: Vec<String>,
-    /// What their environment has other than ours: a variable and its value, or `None` if it is taken out.
+    /// Variables that differ from runner's environment: a name, and its value, or `None` to remove it.
     pub environment: Vec<(String, Option<String>)>,
-    /// So many workers are kept running. With 0 the application is imported, if it is to be preloaded, and the first
+    /// The least number of workers. With 0 the application is imported at the start if it is preloaded, and the first
     /// worker is started for the first request.
     pub min: usize,
-    /// There are never more.
+    /// The largest number of workers.
     pub max: usize,
-    /// When they leave though nothing is wrong with them.
-    pub turnover: Turnover,
+    /// When workers are replaced or leave though nothing is wrong with them.
+    pub retire_after: RetireAfter,
     /// Requests that a worker answers at the same time.
     pub threads: usize,
-    /// The least time between two starts above the minimum.
+    /// The least time between two starts beyond the least number.
     pub start_interval: Duration,
-    /// Import the application once and fork, or afresh in each worker.
+    /// Whether to import the application once and fork.
     pub preload: Preload,
     /// `wsgi.run_once`: the process answers one request.
     pub run_once: bool,
-    /// How long the import may take; zero for no limit.
+    /// How long the import, and then the beginning of a worker, may take; zero for no limit.
     pub start_timeout: Duration,
-    /// How long workers have to leave.
+    /// How long workers may take to leave.
     pub stop_timeout: Duration,
-    /// What the pool allows a request.
+    /// The limits of requests.
     pub limits: Limits,
-    /// What the system allows a worker.
+    /// The limits that the system enforces on each worker.
     pub resources: Resources,
-    /// The folder where responses are kept that their clients take slowly.
+    /// The folder for responses that clients receive slowly.
     pub folder: PathBuf,
-    /// How much of one response is kept there, in bytes.
+    /// How much of one response is stored there, in bytes.
     pub max_buffer: u64,
 }
 
 /// Whether the application is imported once, before its workers are forked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preload {
-    /// Unless it is seen then that forks could not share what it has.
+    /// If it turns out to have nothing that forks could not share.
     Auto,
-    /// Even then.
+    /// In any case.
     Always,
-    /// Each worker imports it afresh.
+    /// No: each worker imports it.
     Never,
 }
 
-/// The limits that a pool keeps.
+/// The limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How long an application may take to the head of its response; zero for no limit.
     pub request_timeout: Duration,
-    /// After how long it is said what a request is at; zero for never.
+    /// After how long the log shows where a request is; zero for never.
     pub request_slow: Duration,
     /// How many requests may wait.
     pub queue_length: usize,
-    /// How long a request may wait.
+    /// How long a request may wait; zero for no limit.
     pub queue_timeout: Duration,
 }
 
-/// When workers leave though nothing is wrong with them. Zero is no limit.
+/// When workers are replaced or leave though nothing is wrong with them. Zero is no limit.
 #[derive(Clone, Debug, Default)]
-pub struct Turnover {
-    /// After so many requests, give or take a tenth: those that began together do not end together.
-    pub max_requests: u64,
-    /// After so long.
-    pub max_lifetime: Duration,
-    /// When they take so much memory (resident set), in bytes.
-    pub max_memory: u64,
-    /// Having had nothing to do for so long, while there are more than the fewest.
-    pub idle_timeout: Duration,
+pub struct RetireAfter {
+    /// Requests after which a worker is replaced (±10 %, so that workers that began together do not end together).
+    pub requests: u64,
+    /// The age at which a worker is replaced.
+    pub lifetime: Duration,
+    /// The memory (resident set, in bytes) above which a worker is replaced.
+    pub memory: u64,
+    /// The idle time after which a worker beyond the least number leaves.
+    pub idle: Duration,
 }
 
 /// The limits of each worker and each process that it starts; `None` leaves one as it is.

@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::task::Task;
+use crate::faults::caught;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
 use crate::protocol::worker::answer_head::{self, BadAnswer, Head};
@@ -23,12 +24,26 @@ use crate::{log, log_of};
 /// The body of an answer that has begun: the number of its request, and where it goes.
 type OpenBody = Option<(u32, BlockSender)>;
 
+/// Reads what a lane sends to the end, and settles what is left then.
+pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken) {
+    let read = caught("a lane", read_lane(&hub, lane, &ended)).await;
+    let mut pool = lock(&hub.pool);
+    // Whichever side is at fault: nothing more of the worker is understood.
+    if !matches!(read, Ok(Ok(()))) {
+        pool.reject(lane.0);
+    }
+    pool.lane_closed(lane);
+    drop(pool);
+    hub.wake();
+    hub.tell(WorkerEvent::LaneClosed(lane.0));
+}
+
 /// Reads what a lane sends until it closes, or until its worker has `ended` and all that it sent is read: a process that
 /// the application has forked may hold the lane open for as long as it likes. `Err` if the worker sends what
 /// none of ours would.
 ///
 /// Nothing here waits for a client, but where so much of an answer is kept for it already that the worker has to.
-pub(crate) async fn read_lane(
+async fn read_lane(
     hub: &Arc<Hub>,
     lane: LaneId,
     ended: &CancellationToken,

@@ -19,7 +19,7 @@ use runner::interface::{
 };
 use runner::workers::options::Limits;
 use runner::workers::options::Resources;
-use runner::workers::options::Turnover;
+use runner::workers::options::RetireAfter;
 use runner::workers::options::{Preload, WorkerOptions};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,7 +51,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         environment: Vec::new(),
         min: 1,
         max: 1,
-        turnover: Turnover::default(),
+        retire_after: RetireAfter::default(),
         threads: 1,
         start_interval: Duration::ZERO,
         preload: Preload::Auto,

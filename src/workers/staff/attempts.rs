@@ -1,4 +1,5 @@
-//! Starts that fail: the end of the start, of a reload, or a reason to wait before the next attempt.
+//! Starts that fail: the end of the start or of a reload, or a delay before the next attempt; and who waits for starts that
+//! succeed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,69 +8,122 @@ use anyhow::anyhow;
 use tokio::sync::oneshot;
 
 use crate::log;
-use crate::workers::hub::lock;
-use crate::workers::id::TemplateId;
-use crate::workers::options::MOMENT;
-use crate::workers::staff::{Staff, Stopping};
+use crate::workers::hub::{Hub, lock};
 
-/// The first delay after a worker could not be started; it doubles each time. Workers that end without having been asked
-/// anything are not started more often, either.
+/// The delay after the first worker that could not be started. It doubles each time. Workers that end without having
+/// been asked anything are not started more often, either.
 pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The longest such delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// How often a start is attempted with an application that can be imported, before it has failed.
+/// A start has failed after this many attempts with an application that can be imported.
 const ATTEMPTS: u32 = 3;
 
-impl Staff {
-    /// The application could not be imported, which was begun at some time.
-    pub(crate) fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
-        self.members
-            .retain(|_, member| member.source != id || member.was_ordered());
-        if let Some(source) = self.sources.get_mut(&id) {
-            // It has said so, and ends.
-            source.loading = None;
-            source.end_by = Some(Instant::now() + MOMENT);
+/// Where the outcome of a start is sent.
+pub(crate) type Outcome = oneshot::Sender<anyhow::Result<()>>;
+
+/// The attempts to start workers.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    hub: Arc<Hub>,
+    /// How many workers in a row could not be started.
+    failures: u32,
+    /// No worker is started before.
+    not_before: Instant,
+    /// When the last attempt failed.
+    failed_at: Instant,
+    /// Waits for the start; `None` once it has succeeded or failed.
+    starting: Option<Outcome>,
+    /// Wait until all workers are ready.
+    awaiting: Vec<Outcome>,
+}
+
+impl Attempts {
+    pub(crate) fn new(hub: Arc<Hub>, starting: Outcome, now: Instant) -> Self {
+        Self {
+            hub,
+            failures: 0,
+            not_before: now,
+            failed_at: now,
+            starting: Some(starting),
+            awaiting: Vec::new(),
         }
-        self.failed(error, begun);
     }
 
-    /// A worker that was ordered at some time could not be started: the end of the start, later on a reason to wait
-    /// before the next attempt.
-    pub(crate) fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
+    /// Whether the start has neither succeeded nor failed.
+    pub(crate) fn is_start(&self) -> bool {
+        self.starting.is_some()
+    }
+
+    /// Whether a caller waits until all workers are ready.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.awaiting.is_empty()
+    }
+
+    /// No worker is started before.
+    pub(crate) fn not_before(&self) -> Instant {
+        self.not_before
+    }
+
+    pub(crate) fn is_allowed(&self, now: Instant) -> bool {
+        now >= self.not_before
+    }
+
+    pub(crate) fn wait_for_all(&mut self, outcome: Outcome) {
+        self.awaiting.push(outcome);
+    }
+
+    /// Forgets the callers that wait until all workers are ready: they are told that the workers were stopped.
+    pub(crate) fn stop(&mut self) {
+        self.awaiting.clear();
+    }
+
+    /// The first worker is ready, or the application imported; perhaps all are ready.
+    pub(crate) fn ready(&mut self, all: bool) {
         if let Some(starting) = self.starting.take() {
-            lock(&self.shared.pool).close(Instant::now());
-            let shared = Arc::clone(&self.shared);
-            let (done, stopped) = oneshot::channel();
-            self.stopping = Some(Stopping {
-                done,
-                deadline: Instant::now(),
-            });
-            tokio::spawn(async move {
-                // The error is told when nothing is left running. `shared` keeps the inbox open until then.
-                let _ = stopped.await;
-                drop(shared);
-                let _ = starting.send(Err(error));
-            });
-            return;
+            // If nothing waits for it, the start was given up, and a stop follows.
+            let _ = starting.send(Ok(()));
         }
-        if self.stopping.is_some() && !lock(&self.shared.pool).is_crowded() {
-            // Nothing waits for one: there is no next attempt.
-            return;
+        if all {
+            for awaiting in self.awaiting.drain(..) {
+                let _ = awaiting.send(Ok(()));
+            }
         }
-        let delay = self.back_off(&format!("{error:#}"), ordered);
-        log!(
-            "{error:#}\nthe next attempt is in {:.1} s",
-            delay.as_secs_f64()
-        );
     }
 
-    /// A worker that was ordered at some time could not be started: how long to wait before the next attempt. Of those
-    /// that were ordered together, only the first failure counts.
-    pub(crate) fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
+    /// A worker that was ordered at some time could not be started. During the start, that is its end: the error is
+    /// reported when `stopped` says that no process is left. Otherwise the next attempt is delayed.
+    pub(crate) fn failed(
+        &mut self,
+        error: anyhow::Error,
+        ordered: Instant,
+    ) -> Option<oneshot::Sender<()>> {
+        let Some(starting) = self.starting.take() else {
+            let delay = self.back_off(&format!("{error:#}"), ordered);
+            log!(
+                "{error:#}\nthe next attempt is in {:.1} s",
+                delay.as_secs_f64()
+            );
+            return None;
+        };
+        lock(&self.hub.pool).close(Instant::now());
+        // The hub keeps the inbox of the staff open until then.
+        let hub = Arc::clone(&self.hub);
+        let (done, stopped) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = stopped.await;
+            drop(hub);
+            let _ = starting.send(Err(error));
+        });
+        Some(done)
+    }
+
+    /// Delays the next attempt, because a worker that was ordered at some time could not be started. Of workers that were
+    /// ordered together, only the first failure counts. Returns the time until the next attempt.
+    fn back_off(&mut self, failure: &str, ordered: Instant) -> Duration {
         let now = Instant::now();
         let recovered = {
-            let roster = lock(&self.shared.roster);
-            roster.has_recovered(&lock(&self.shared.pool))
+            let roster = lock(&self.hub.roster);
+            roster.has_recovered(&lock(&self.hub.pool))
         };
         if ordered >= self.not_before {
             self.failures = if recovered { 1 } else { self.failures + 1 };
@@ -80,29 +134,48 @@ impl Staff {
         self.not_before.saturating_duration_since(now)
     }
 
-    /// Something that was to serve does not: whoever waits for all is told.
-    pub(crate) fn disappoint(&mut self, failure: &str) {
-        for awaiting in self.awaiting.drain(..) {
-            // Nobody to tell is no matter.
-            let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
+    /// A process that was to serve or to fork has ended before it was asked anything. Returns the seconds until the next
+    /// attempt, or an error if this was the last attempt of the start.
+    pub(crate) fn ended_early(&mut self, failure: &str, ordered: Instant) -> anyhow::Result<f64> {
+        if self.is_start() && ordered >= self.not_before && self.failures + 1 >= ATTEMPTS {
+            return Err(anyhow!(
+                "no worker has begun to serve in {ATTEMPTS} attempts: {failure}"
+            ));
         }
-        lock(&self.shared.roster).failed(failure);
+        Ok(self.back_off(failure, ordered).as_secs_f64())
     }
 
-    /// What was ordered at some time, or was to fork, has ended before anything could be asked of it: how long to wait
-    /// before the next attempt. `None` if that was the last one of the start.
-    pub(crate) fn ended_early(&mut self, failure: &str, ordered: Instant) -> Option<f64> {
-        if self.starting.is_some() && ordered >= self.not_before && self.failures + 1 >= ATTEMPTS {
-            let error = anyhow!("no worker has begun to serve in {ATTEMPTS} attempts: {failure}");
-            self.failed(error, ordered);
-            return None;
+    /// A worker that had begun to serve has ended. If it did so before it was asked anything, the next one may, too: that
+    /// is no reason to wait for long, but one not to start workers all the time.
+    pub(crate) fn ended_serving(&mut self, failure: &str, is_unasked: bool) {
+        self.failures = 0;
+        if is_unasked {
+            let soon = Instant::now() + FIRST_DELAY;
+            self.not_before = self.not_before.max(soon);
+            self.disappoint(failure);
+        } else {
+            lock(&self.hub.roster).failed(failure);
         }
-        Some(self.back_off(failure, ordered).as_secs_f64())
+    }
+
+    /// Tells the callers that wait until all workers are ready why they are not.
+    fn disappoint(&mut self, failure: &str) {
+        for awaiting in self.awaiting.drain(..) {
+            let _ = awaiting.send(Err(anyhow!(failure.to_owned())));
+        }
+        lock(&self.hub.roster).failed(failure);
+    }
+
+    /// Copies what the status shows.
+    pub(crate) fn publish(&self) {
+        let mut roster = lock(&self.hub.roster);
+        roster.early_deaths = self.failures;
+        roster.not_before = self.not_before;
+        roster.failed_at = self.failed_at;
     }
 }
 
-/// How long to wait after a worker could not be started: a tenth of a second, doubled for each time in a row, at most half
-/// a minute.
+/// The delay after a number of failures in a row.
 fn delay(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     FIRST_DELAY
@@ -112,16 +185,11 @@ fn delay(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::delay;
 
     #[test]
     fn delays_double_up_to_half_a_minute() {
-        let delays: Vec<u128> = [1, 2, 3, 9, 10, 1000]
-            .map(|failures| delay(failures).as_millis())
-            .to_vec();
-        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000]);
-        assert!(delay(u32::MAX) <= Duration::from_secs(30));
+        let delays = [1, 2, 3, 9, 10, 1000, u32::MAX].map(|failures| delay(failures).as_millis());
+        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
     }
 }

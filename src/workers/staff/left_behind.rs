@@ -1,8 +1,8 @@
-//! Processes that an application has started, and that are left when its worker has ended: they end with it.
+//! Processes that an application has started and that outlive their worker: they end with it.
 //!
-//! Whoever loses its parent is left to us (see [`crate::children::adopt_orphans`]). Whose it was is seen by its process
-//! group, which each worker has of its own; and by a variable, since what calls `setsid` leaves the group: the process
-//! was started with it, unless it was only forked. What can be seen by neither ends when the whole application does.
+//! A process whose parent ends becomes a child of runner (see [`crate::children::adopt_orphans`]). Whose it was is seen
+//! by its process group, since each worker leads one; and by a variable, since `setsid` leaves the group: the process was
+//! started with it, unless it was only forked. Processes that can be seen by neither end when the whole application does.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,74 +11,101 @@ use rustix::process::{Pid, Signal, getpgid};
 
 use crate::children;
 use crate::log;
-use crate::workers::options::MOMENT;
+use crate::workers::options::GRACE;
 use crate::workers::python::mark::Mark;
 
 /// How long a process that was told to end may take.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is left of a worker, of a template, or of everything, until it has ended.
-#[derive(Debug)]
+/// All processes that were left behind.
+#[derive(Debug, Default)]
 pub(crate) struct LeftBehind {
-    whose: Whose,
-    /// Those that were told to end.
+    groups: Vec<Leftover>,
+    /// At the end, the processes that any worker has left were looked for.
+    swept: bool,
+}
+
+/// The processes that one worker or template has left, or all that are left.
+#[derive(Debug)]
+struct Leftover {
+    by: LeftBy,
+    /// The processes that were told to end.
     told: BTreeSet<i32>,
-    /// When those are ended that have not.
-    pub(crate) by: Instant,
+    /// The others are killed then.
+    kill_at: Instant,
 }
 
 #[derive(Debug)]
-enum Whose {
-    /// The process of this number, and this mark, if it had one.
+enum LeftBy {
+    /// The process of this number, with this mark if it had one.
     One(i32, Option<String>),
-    /// All that begins with this mark.
-    All(String),
+    /// Any process whose mark begins like this.
+    Any(String),
 }
 
 impl LeftBehind {
-    /// What a process has started that had this number, and perhaps a mark.
-    pub(crate) fn by(pid: i32, mark: Option<String>, by: Instant) -> Self {
-        Self::new(Whose::One(pid, mark), by)
-    }
-
-    /// What any process has started.
-    pub(crate) fn by_any(mark: &Mark, by: Instant) -> Self {
-        Self::new(Whose::All(mark.of(None)), by)
-    }
-
-    fn new(whose: Whose, by: Instant) -> Self {
-        let told = BTreeSet::new();
-        Self { whose, told, by }
-    }
-
-    /// Whether it is what the process of this number has started.
-    pub(crate) fn is_by(&self, pid: i32) -> bool {
-        matches!(self.whose, Whose::One(leader, _) if leader == pid)
-    }
-
-    /// When to look again, if nothing happens before.
-    pub(crate) fn deadline(&self, now: Instant) -> Instant {
-        match now < self.by {
-            true => self.by,
-            false => self.by + MOMENT,
+    /// Begins to end the processes of a worker or template that has ended itself.
+    pub(crate) fn by(&mut self, pid: i32, mark: Option<String>, now: Instant) {
+        let is_known = |it: &Leftover| matches!(it.by, LeftBy::One(leader, _) if leader == pid);
+        if !self.groups.iter().any(is_known) {
+            self.begin(LeftBy::One(pid, mark), now);
         }
     }
 
-    /// Tells those to end that were not told so yet, and ends them when their time is over. Whether any is left.
-    pub(crate) fn end(&mut self, now: Instant) -> bool {
-        let found = children::orphans(|pid| self.whose.has(pid));
-        if now >= self.by + MOMENT {
+    /// Begins to end all processes that are left, once.
+    pub(crate) fn sweep(&mut self, mark: &Mark, now: Instant) {
+        if !std::mem::replace(&mut self.swept, true) {
+            children::bury_orphans();
+            self.begin(LeftBy::Any(mark.of(None)), now);
+        }
+    }
+
+    fn begin(&mut self, by: LeftBy, now: Instant) {
+        let mut leftover = Leftover {
+            by,
+            told: BTreeSet::new(),
+            kill_at: now + END_TIMEOUT,
+        };
+        if leftover.end(now) {
+            self.groups.push(leftover);
+        }
+    }
+
+    /// Goes on ending processes.
+    pub(crate) fn end(&mut self, now: Instant) {
+        self.groups.retain_mut(|leftover| leftover.end(now));
+    }
+
+    /// Whether the sweep at the end is done and no process is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.swept && self.groups.is_empty()
+    }
+
+    /// When to look again, if nothing happens before.
+    pub(crate) fn deadlines(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        self.groups.iter().map(move |it| match now < it.kill_at {
+            true => it.kill_at,
+            false => it.kill_at + GRACE,
+        })
+    }
+}
+
+impl Leftover {
+    /// Tells processes to end, and kills them when their time is over. Returns whether any is left.
+    fn end(&mut self, now: Instant) -> bool {
+        let found = children::orphans(|pid| self.by.has_left(pid));
+        if now >= self.kill_at + GRACE {
             for pid in &found {
                 log!("process {pid}, which the application has started, does not end");
             }
             return false;
         }
         for &pid in &found {
-            if now >= self.by {
+            if now >= self.kill_at {
                 children::signal_orphan(pid, Signal::KILL);
             } else if self.told.insert(pid) {
                 children::signal_orphan(pid, Signal::TERM);
-                // One that is stopped does not see it before it goes on.
+                // A stopped process does not see the signal before it continues.
                 children::signal_orphan(pid, Signal::CONT);
             }
         }
@@ -86,29 +113,18 @@ impl LeftBehind {
     }
 }
 
-impl Whose {
-    /// Whether a child of ours is one of them.
-    fn has(&self, child: i32) -> bool {
+impl LeftBy {
+    /// Whether a child of runner's was left by it.
+    fn has_left(&self, child: i32) -> bool {
         match self {
             Self::One(leader, mark) => {
                 let group = Pid::from_raw(child).and_then(|child| getpgid(Some(child)).ok());
-                group == Pid::from_raw(*leader) || mark.is_some() && mark_of(child) == *mark
+                group == Pid::from_raw(*leader) || mark.is_some() && Mark::read(child) == *mark
             }
-            Self::All(all) => mark_of(child).is_some_and(|mark| {
+            Self::Any(all) => Mark::read(child).is_some_and(|mark| {
                 let rest = mark.strip_prefix(all.as_str());
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             }),
         }
     }
-}
-
-/// The mark that a process was started with (proc(5)).
-fn mark_of(pid: i32) -> Option<String> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let mut variables = environment.split(|&byte| byte == 0);
-    variables.find_map(|variable| {
-        let value = variable.strip_prefix(Mark::VARIABLE.as_bytes())?;
-        let value = value.strip_prefix(b"=")?;
-        String::from_utf8(value.to_vec()).ok()
-    })
 }

@@ -1,0 +1,196 @@
+//! One worker, from the decision to have it until it is gone.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::children::Process;
+use crate::log;
+use crate::workers::control_socket::ControlSocket;
+use crate::workers::hub::{Hub, lock};
+use crate::workers::id::{TemplateId, WorkerId};
+use crate::workers::memory::resident_memory;
+use crate::workers::reader;
+use crate::workers::staff::retirement::Due;
+use crate::workers::staff::stage::{Change, Stage};
+use crate::workers::wire::link::Link;
+
+/// A worker that exists or is to exist.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// The template that makes it.
+    pub(crate) template: TemplateId,
+    /// When it was decided to have it.
+    pub(crate) since: Instant,
+    /// The worker whose place it is to take.
+    pub(crate) replaces: Option<WorkerId>,
+    pub(crate) life: Life,
+}
+
+/// How far a worker is.
+#[derive(Debug)]
+pub(crate) enum Life {
+    /// Its template imports the application.
+    Planned,
+    /// Its template was told to make it.
+    Ordered(Order),
+    /// Its process exists.
+    Made(Made),
+}
+
+/// Runner's ends of a worker that is being made.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// When the template was told.
+    pub(crate) sent: Instant,
+    pub(crate) links: Vec<Link>,
+    /// The worker watches the other end: it is closed when runner ends, for whatever reason.
+    pub(crate) control: UnixStream,
+}
+
+/// A worker that exists.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) stage: Stage,
+    pub(crate) process: Arc<Process>,
+    /// The status of its process, once that has ended.
+    pub(crate) exit: Option<ExitStatus>,
+    pub(crate) control: ControlSocket,
+    /// How many of its lanes are still read.
+    pub(crate) open_lanes: usize,
+    /// Tells the readers of its lanes that its process has ended.
+    pub(crate) ended: CancellationToken,
+    /// It is to have left by then.
+    pub(crate) leave_by: Option<Instant>,
+    /// Runner has killed it.
+    pub(crate) killed: bool,
+    /// Why it is to be replaced, though nothing is wrong with it.
+    pub(crate) due: Option<Due>,
+    /// It was too large before its first request: its size is no reason to replace it.
+    pub(crate) began_large: bool,
+}
+
+impl Member {
+    pub(crate) fn made(&self) -> Option<&Made> {
+        match &self.life {
+            Life::Made(made) => Some(made),
+            Life::Planned | Life::Ordered(_) => None,
+        }
+    }
+
+    /// Notes that its process exists, if that was ordered: it gets requests, and begins. Returns whether it was.
+    pub(crate) fn make(&mut self, hub: &Arc<Hub>, id: WorkerId, pid: i32, quota: u64) -> bool {
+        let Some(process) = Process::new(pid).map(Arc::new) else {
+            return false;
+        };
+        let order = match std::mem::replace(&mut self.life, Life::Planned) {
+            Life::Ordered(order) => order,
+            other @ (Life::Planned | Life::Made(_)) => {
+                self.life = other;
+                return false;
+            }
+        };
+        let ended = CancellationToken::new();
+        let open_lanes = order.links.len();
+        self.life = Life::Made(Made {
+            stage: Stage::Beginning(Instant::now()),
+            control: ControlSocket::new(hub, id, order.control, Arc::clone(&process)),
+            process,
+            exit: None,
+            open_lanes,
+            ended: ended.clone(),
+            leave_by: None,
+            killed: false,
+            due: None,
+            began_large: false,
+        });
+        lock(&hub.pool).add(id, order.links, quota);
+        for lane in 0..open_lanes {
+            tokio::spawn(reader::attend(Arc::clone(hub), (id, lane), ended.clone()));
+        }
+        hub.wake();
+        true
+    }
+
+    /// Whether it serves, or is about to.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.made().is_none_or(|made| made.stage.is_at_work())
+    }
+
+    pub(crate) fn serves(&self) -> bool {
+        self.made().is_some_and(|made| made.stage == Stage::Serving)
+    }
+
+    /// Whether it is about to serve.
+    pub(crate) fn begins(&self) -> bool {
+        self.is_at_work() && !self.serves()
+    }
+}
+
+impl Made {
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.id()
+    }
+
+    pub(crate) fn change(&mut self, change: Change) {
+        self.stage = self.stage.after(change);
+    }
+
+    /// It says that it has begun to serve. Returns whether that is news.
+    pub(crate) fn begin(&mut self, memory_limit: u64) -> bool {
+        if !matches!(self.stage, Stage::Beginning(_)) {
+            return false;
+        }
+        self.change(Change::Begins);
+        if memory_limit > 0
+            && let Some(bytes) = resident_memory(self.pid())
+            && bytes > memory_limit
+        {
+            // To replace it would not help: the next one would be as large.
+            self.began_large = true;
+            log!(
+                "worker {} takes {} MiB of memory before its first request, more than it may \
+                 (runner.workers.max_memory): it is not replaced for that",
+                self.pid(),
+                bytes >> 20
+            );
+        }
+        true
+    }
+
+    /// Kills its process.
+    pub(crate) fn kill(&mut self) {
+        self.change(Change::IsLost);
+        self.killed = true;
+        self.process.kill();
+    }
+
+    /// Kills it because it had time to leave.
+    pub(crate) fn kill_late(&mut self) {
+        if self.stage == Stage::Released && !self.killed {
+            log!(
+                "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
+                self.pid()
+            );
+        }
+        self.kill();
+    }
+
+    /// How its process ended where the process that waited for it did not say.
+    pub(crate) fn presumed_exit(&self) -> ExitStatus {
+        ExitStatus::from_raw(if self.killed { 9 } else { 0 })
+    }
+}
+
+impl Drop for Made {
+    /// However runner ends, no worker stays behind.
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            self.process.kill();
+        }
+    }
+}
