@@ -23,24 +23,24 @@ Names:
   launch       Serves an application by HTTP and opens a web browser on it
   serve        Serves an application by HTTP
   FastCGI      Serves an application by FastCGI, behind a web server
-  CGI          Answers one CGI request, or serves FastCGI on a socket it is given
+  CGI          Answers one CGI request, or serves FastCGI on a passed socket
   runIni       Runs the command that an INI file defines as `app`
   supervise    Keeps an application running, with one master and a pid file
   status       Shows how a running server is: its workers, requests and queue
-  reload       Has a running server read its configuration and application anew
-  stop         Ends a running server and waits until it has ended
+  reload       Reloads the configuration and application of a running server
+  stop         Stops a running server and waits until it has ended
   graph        Shows what a file would run, as a tree, without running it
-  init         Writes an executable INI file for the application that is in a folder
-  fmt          Puts configuration files in one canonical layout
-  check        Finds what is wrong with files, without running them
+  init         Writes an executable INI file for the application in a folder
+  fmt          Formats configuration files in one canonical layout
+  check        Finds mistakes in files, without running them
   show         Shows every setting in force, its value, and where it comes from
   eval         Prints the value of an expression, as Python would print it
-  explain      Explains a setting, function, section or command, or lists them all
+  explain      Explains a setting, function, section or command, or lists all
   WSGI         Says that a Python object is a WSGI application
   demo         An application that shows each request; needs no Python
   true         Does nothing, with exit status 0
   false        Does nothing, with exit status 1
-  completions  Prints the completions of command lines for a shell
+  completions  Prints the command-line completions for a shell
   help         Prints help for all names that can be run, or for one of them
 
 `runner help NAME` says more about a name.

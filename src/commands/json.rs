@@ -1,4 +1,4 @@
-//! Values and places as JSON, for editors and other programs.
+//! Values and places as JSON, for editors and scripts.
 
 use num_traits::ToPrimitive;
 use serde_json::{Map, Value as Json, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::eval::Value;
 use crate::syntax::{Lines, Place};
 
-/// A value as JSON. What JSON has no word for is a string, written as Python would print it.
+/// A value as JSON. A value that JSON does not have is a string, written as Python prints it.
 #[must_use]
 pub fn value(value: &Value) -> Json {
     match value {
@@ -45,19 +45,19 @@ pub fn value(value: &Value) -> Json {
     }
 }
 
-/// Adds the fields that say where something stands: the file, lines and columns counted from 1, columns in
-/// characters, the end beyond the last character.
-pub fn place(object: &mut Map<String, Json>, place: &Place, lines: &mut Lines) {
+/// Adds the fields of a place to an object: the file, lines and columns counted from 1, columns in characters, the end
+/// beyond the last character.
+pub fn place(object: &mut Json, place: &Place, lines: &mut Lines) {
     let (line, column) = lines.position(&place.source, place.span.start);
     let (end_line, end_column) = lines.position(&place.source, place.span.end);
-    object.insert("file".to_owned(), json!(place.source.name));
-    object.insert("line".to_owned(), json!(line));
-    object.insert("column".to_owned(), json!(column));
-    object.insert("end_line".to_owned(), json!(end_line));
-    object.insert("end_column".to_owned(), json!(end_column));
+    object["file"] = json!(place.source.name);
+    object["line"] = json!(line);
+    object["column"] = json!(column);
+    object["end_line"] = json!(end_line);
+    object["end_column"] = json!(end_column);
 }
 
-/// A document, with line ends for people.
+/// A document, indented.
 #[must_use]
 pub fn document(json: &Json) -> String {
     format!("{json:#}\n")

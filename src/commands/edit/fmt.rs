@@ -24,22 +24,24 @@ use crate::syntax::{Diagnostic, Source, ini_lines, key_layout, layout};
 pub const ENTRY: Entry = Entry {
     name: "fmt",
     usage: "[--check] FILE...",
-    summary: "Puts configuration files in one canonical layout",
+    summary: "Formats configuration files in one canonical layout",
     help: "\
-Comments, groups of lines and the meaning stay as they are; what changes is the
-layout: `NAME = VALUE` (in a file for `supervise`, `KEY VALUE`), one blank around
-an operator and behind a comma, none inside brackets, indents of four columns a
-bracket, comments behind lines below one another, one blank line where there are
-several, one before each section. Where a value goes on in a new line is left to
-its author. A file in which something is wrong is shown with its mistakes and left
-alone. `-` stands for standard input, which is written to standard output.",
+Comments, groups of lines and the meaning of a file stay as they are. Its layout
+becomes `NAME = VALUE` (`KEY VALUE` in a file for `supervise`), with one space
+around operators and after commas, none inside brackets, and an indent of four
+columns a bracket. Comments after values are aligned. Several blank lines become
+one, and each section is preceded by one. Line breaks inside a value stay where
+they are.
+
+A file with mistakes is not changed; its mistakes are printed. `-` formats
+standard input to standard output.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: |command| {
             command.arg(
                 Arg::new(CHECK)
                     .long(CHECK)
-                    .help("Write nothing but show what would change; exit status 1 if there is something")
+                    .help("Only show what would change; exit status 1 if anything would")
                     .action(ArgAction::SetTrue),
             )
         },

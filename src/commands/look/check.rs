@@ -1,16 +1,15 @@
-//! `check FILE…`: everything that is wrong with files and can be known without running them.
+//! `check FILE…`: every mistake in files that can be found without running them.
 
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::commands::json;
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
-use crate::eval::Value;
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
 use crate::graph::report::{Report, Verdict};
@@ -30,22 +29,24 @@ use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
 pub const ENTRY: Entry = Entry {
     name: "check",
     usage: "[--format FORMAT] FILE...",
-    summary: "Finds what is wrong with files, without running them",
+    summary: "Finds mistakes in files, without running them",
     help: "\
-All problems of all files are shown: syntax, values that cannot be computed,
-unknown names even in expressions that nobody reads, unknown settings and
-settings of the wrong type or form even where nothing uses them, files that are
-missing, aliases and commands that do not resolve. A rule for several names is
-looked at as far as its value is the same for all of them. Warnings are for a
-doubled `=`, a setting that the same file overrides, a default (`name?`) that
-never applies in its file, and a setting that is read but set nowhere. The exit
-status is 1 if there are errors.
+Prints all problems of all files: wrong syntax, values that cannot be computed,
+unknown names (even in expressions that are never evaluated), unknown settings,
+settings of the wrong type or form, missing files, and aliases and commands that
+do not resolve. A rule for several names is checked as far as its value is the
+same for all of them.
 
-A file for `supervise` is one whose first line says so, or whose first line that
-is no comment is a key with its value.
+Warnings are for a doubled `=`, a setting that the same file overrides, a
+default (`name?`) that never applies in its file, and a setting that is read but
+never set. The exit status is 1 if there are errors.
 
-With `--format json` each problem has a stable code, the severity, file, lines
-and columns (counted from 1, in characters), message, hint and further places.",
+A file is one for `supervise` if its first line says so, or if its first line
+that is no comment is a key with its value.
+
+With `--format json`, each problem has a stable code, the severity, the file,
+lines and columns (counted from 1, in characters), a message, a hint, and
+related places.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: |command| command.arg(format_option(&["text", "json"])),
@@ -56,10 +57,10 @@ and columns (counted from 1, in characters), message, hint and further places.",
     },
 };
 
-/// Errors in a file beyond which no more of its commands are looked at.
+/// Errors in a file after which its further commands are not checked.
 const MOST_ERRORS: usize = 1000;
 
-/// Files that are checked.
+/// Files to check.
 struct Check {
     commands: Commands,
     scope: Scope,
@@ -80,14 +81,14 @@ fn check(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
 }
 
 impl Check {
-    /// Checks the files and prints what is wrong with them.
+    /// Checks the files and prints their problems.
     fn run(&self) -> ExitCode {
         let mut problems: Vec<Diagnostic> = Vec::new();
-        // What stands in a layer below, or in a file that several include, is said once.
+        // A problem in a lower layer, or in a file that several files include, is printed once.
         let mut known = HashSet::new();
         for file in &self.files {
             let found = problems_of(self.commands, &self.scope, file);
-            problems.extend(found.into_iter().filter(|one| known.insert(described(one))));
+            problems.extend(found.into_iter().filter(|one| known.insert(identity(one))));
         }
         let text = match self.as_json {
             false => self.text(&problems),
@@ -106,7 +107,7 @@ impl Check {
         Report { text, verdict }.run()
     }
 
-    /// The problems as they are always drawn, and how many there are.
+    /// The problems as diagnostics, and how many there are.
     fn text(&self, problems: &[Diagnostic]) -> String {
         let mut text = String::new();
         if !problems.is_empty() {
@@ -140,13 +141,13 @@ fn number(count: usize, what: &str) -> String {
     }
 }
 
-fn described(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
+fn identity(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
     let place = problem.labels.first().map(|label| &label.place);
     let place = place.map(|place| (place.source.name.clone(), place.span.start));
     (problem.message.clone(), place)
 }
 
-/// Everything that is wrong with a file over the layers below it.
+/// All problems of a file over the layers below it.
 fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic> {
     let file = run_file::run_file(scope, word);
     let keys = config::format(&file.path) == Some(config::FileFormat::Keys);
@@ -158,7 +159,7 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
         layers.push(Layer::File(file.path.clone()));
     }
     let inspection = config::inspect(&layers);
-    // What is to be supervised needs one.
+    // Without a valid pid file, nothing that is supervised resolves.
     let complete = !inspection.configuration.is_wrong(PID_FILE);
     let mut problems = inspection.problems;
     let scope = Scope {
@@ -177,41 +178,47 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
         errors += count(&found, Severity::Error);
         problems.extend(found);
     }
-    problems.extend(match keys {
-        true => kept_running(commands, &scope, complete),
-        false => application(commands, &scope, complete),
-    });
+    if complete {
+        let (property, resolved) = match keys {
+            true => (COMMAND, resolve_supervised(commands, &scope)),
+            false => (run_ini::APP, resolve_app(commands, &scope)),
+        };
+        if let Err(failure) = resolved {
+            problems.extend(unresolved(&scope, property, failure));
+        }
+    }
     sort_by_place(&mut problems);
     problems
 }
 
-/// Files that settings name and that are not there.
+/// Settings that name a file which does not exist.
 fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
-    let complain = |name: &str, what: &str, path: &std::path::Path| {
-        let message = format!("there is no {what} `{}`", path.display());
-        let mut mistake = configuration.complain(name, message, None);
-        mistake.code = "setting/missing";
-        mistake
-    };
-    let mut problems = Vec::new();
-    if let Some(folder) = configuration
-        .path("runner.tmp")
-        .filter(|path| !path.is_dir())
-    {
-        problems.push(complain("runner.tmp", "folder", &folder));
-    }
-    // Without a `/` it is looked for in `PATH`, which is another one where it is run.
-    let program = configuration
+    let tmp = configuration.path("runner.tmp");
+    // Without a `/`, the program is searched on `PATH`, which may be another one where the file runs.
+    let python = configuration
         .text("runner.python")
-        .filter(|text| text.contains('/'));
-    let program = program.and_then(|_| configuration.path("runner.python"));
-    if let Some(program) = program.filter(|path| !path.exists()) {
-        problems.push(complain("runner.python", "program", &program));
-    }
-    problems
+        .filter(|text| text.contains('/'))
+        .and_then(|_| configuration.path("runner.python"));
+    let settings = [
+        ("runner.tmp", "folder", tmp.filter(|path| !path.is_dir())),
+        (
+            "runner.python",
+            "program",
+            python.filter(|path| !path.exists()),
+        ),
+    ];
+    settings
+        .into_iter()
+        .filter_map(|(name, what, path)| {
+            let message = format!("there is no {what} `{}`", path?.display());
+            let mut mistake = configuration.complain(name, message, None);
+            mistake.code = "setting/missing";
+            Some(mistake)
+        })
+        .collect()
 }
 
-/// What is wrong with settings that may not be read by what the file runs.
+/// Mistakes in settings that the command of the file may never read.
 fn unread(scope: &Scope) -> Vec<Diagnostic> {
     let url = configured_url(scope).err();
     let status = seating::socket(scope).err();
@@ -225,14 +232,13 @@ fn unread(scope: &Scope) -> Vec<Diagnostic> {
     problems
 }
 
-/// What is wrong with a name that files define.
+/// Problems of a name that files define.
 fn shortcut(commands: Commands, scope: &Scope, name: &str, complete: bool) -> Vec<Diagnostic> {
     let property = format!("{SHORTCUTS}{name}");
-    match scope.configuration.get(&property) {
-        // Switched off, or wrong itself, which is said already.
-        Ok(None | Some(Value::None)) | Err(_) => return Vec::new(),
-        Ok(Some(_)) => {}
-    }
+    // A name that is switched off has no problems; those of its value are known already.
+    let Ok(Some(_)) = scope.get(&property) else {
+        return Vec::new();
+    };
     let line = || Line {
         words: vec![Word {
             exact: name.into(),
@@ -245,47 +251,32 @@ fn shortcut(commands: Commands, scope: &Scope, name: &str, complete: bool) -> Ve
         return unresolved(scope, &property, failure);
     }
     match complete.then(|| resolve::command(commands, scope.clone(), line())) {
-        // What a name lacks is typed behind it.
+        // The user can type the missing words after the name.
         Some(Err(failure)) if is_incomplete(&failure) => Vec::new(),
         Some(Err(failure)) => unresolved(scope, &property, failure),
         Some(Ok(_)) | None => Vec::new(),
     }
 }
 
-/// What is wrong with the command that a file runs, if it runs one.
-fn application(commands: Commands, scope: &Scope, complete: bool) -> Vec<Diagnostic> {
-    let Ok(Some(value)) = scope.configuration.get(run_ini::APP) else {
-        return Vec::new();
+/// Resolves the command that an INI file runs, if it runs one.
+fn resolve_app(commands: Commands, scope: &Scope) -> Result<(), Failure> {
+    let Ok(Some(value)) = scope.get(run_ini::APP) else {
+        return Ok(());
     };
-    if value == Value::None || !complete {
-        return Vec::new();
-    }
-    match resolve::run_value(
-        commands,
-        scope.clone(),
-        run_ini::APP,
-        value,
-        run_file::line(scope),
-    ) {
-        Ok(_) => Vec::new(),
-        Err(failure) => unresolved(scope, run_ini::APP, failure),
-    }
+    let line = run_file::line(scope);
+    resolve::run_value(commands, scope.clone(), run_ini::APP, value, line).map(|_| ())
 }
 
-/// What is wrong with the command that a file for `supervise` keeps running.
-fn kept_running(commands: Commands, scope: &Scope, complete: bool) -> Vec<Diagnostic> {
+/// Resolves the command that a file for `supervise` keeps running. Missing keys are reported elsewhere.
+fn resolve_supervised(commands: Commands, scope: &Scope) -> Result<(), Failure> {
     let settings = &scope.configuration;
-    let needed = settings.text(COMMAND).is_some() && settings.path(PID_FILE).is_some();
-    if !needed || !complete {
-        return Vec::new();
-    }
-    match supervise::of_keys(commands, scope.clone(), run_file::line(scope)) {
-        Ok(_) => Vec::new(),
-        Err(failure) => unresolved(scope, COMMAND, failure),
+    match settings.text(COMMAND).is_some() && settings.path(PID_FILE).is_some() {
+        true => supervise::of_keys(commands, scope.clone(), run_file::line(scope)).map(|_| ()),
+        false => Ok(()),
     }
 }
 
-/// Whether nothing is wrong with a command but that it lacks words.
+/// Whether the only problem of a command is that words are missing.
 fn is_incomplete(failure: &Failure) -> bool {
     match failure {
         Failure::Usage(usage) => usage.mistake.code == INCOMPLETE,
@@ -296,7 +287,7 @@ fn is_incomplete(failure: &Failure) -> bool {
     }
 }
 
-/// Problems with a command, at the property that holds it.
+/// Problems of a command, at the property that holds it.
 fn unresolved(scope: &Scope, property: &str, failure: Failure) -> Vec<Diagnostic> {
     let at_property = |code: &'static str, message: String| {
         let mut mistake = scope.configuration.complain(property, message, None);
@@ -329,32 +320,30 @@ fn unresolved(scope: &Scope, property: &str, failure: Failure) -> Vec<Diagnostic
                 false => vec![placed],
             }
         }
-        // An alias for help is one that works.
+        // An alias for help works.
         Failure::Help(_) => Vec::new(),
         Failure::World(error) => vec![at_property("name/command", format!("{error:#}"))],
     }
 }
 
-/// A problem for other programs.
+/// A problem as JSON.
 fn object(problem: &Diagnostic, lines: &mut Lines) -> Json {
-    let mut object = Map::new();
     let severity = match problem.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    object.insert("code".to_owned(), json!(problem.code));
-    object.insert("severity".to_owned(), json!(severity));
+    let mut object = json!({ "code": problem.code, "severity": severity });
     if let Some(label) = problem.labels.first() {
         json::place(&mut object, &label.place, lines);
     }
-    object.insert("message".to_owned(), json!(problem.message));
-    object.insert("hint".to_owned(), json!(problem.hint));
+    object["message"] = json!(problem.message);
+    object["hint"] = json!(problem.hint);
     let related = problem.labels.iter().skip(1).map(|label| {
-        let mut related = Map::new();
+        let mut related = json!({});
         json::place(&mut related, &label.place, lines);
-        related.insert("message".to_owned(), json!(label.text));
-        Json::Object(related)
+        related["message"] = json!(label.text);
+        related
     });
-    object.insert("related".to_owned(), related.collect());
-    Json::Object(object)
+    object["related"] = related.collect();
+    object
 }

@@ -18,12 +18,12 @@ use crate::syntax::did_you_mean;
 pub const ENTRY: Entry = Entry {
     name: "completions",
     usage: "SHELL",
-    summary: "Prints the completions of command lines for a shell",
+    summary: "Prints the command-line completions for a shell",
     help: "\
-SHELL is `bash`, `elvish`, `fish`, `powershell` or `zsh`. Where they belong: for
-bash in `~/.local/share/bash-completion/completions/runner`, for fish in
-`~/.config/fish/completions/runner.fish`, for zsh as `_runner` in a folder of its
-`fpath`. `make install` installs these three for everybody.",
+SHELL is `bash`, `elvish`, `fish`, `powershell` or `zsh`. Save the output for
+bash as `~/.local/share/bash-completion/completions/runner`, for fish as
+`~/.config/fish/completions/runner.fish`, and for zsh as `_runner` in a folder
+of `fpath`. `make install` installs these three for all users.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

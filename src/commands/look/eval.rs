@@ -18,9 +18,9 @@ pub const ENTRY: Entry = Entry {
     usage: "[-c FILE]... EXPR",
     summary: "Prints the value of an expression, as Python would print it",
     help: "\
-EXPR is what may stand behind the `=` of a setting. It reads settings by
-`config.lookup('NAME')`. Paths in it are relative to the current directory. One
-that begins with a dash stands behind `--`: `runner eval -- -7//2`.",
+EXPR is what may stand after the `=` of a setting. It reads other settings with
+`config.lookup('NAME')`. Paths in it are relative to the current directory. An
+expression that begins with a dash needs `--` before it: `runner eval -- -7//2`.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,

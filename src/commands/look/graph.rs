@@ -16,8 +16,8 @@ pub const ENTRY: Entry = Entry {
     usage: "FILE [--format FORMAT] [ARGS]...",
     summary: "Shows what a file would run, as a tree, without running it",
     help: "\
-The command, its gateway with the socket URL, the adapter and the application,
-each with the file and line that it comes from. FORMAT is `tree` for reading,
+Shows the command, its gateway with the socket URL, the adapter and the
+application, each with the file and line that it comes from. FORMAT is `tree`,
 `dot` for Graphviz, `json`, or `svg`, a picture for browsers.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,

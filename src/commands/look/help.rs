@@ -22,7 +22,7 @@ pub const ENTRY: Entry = Entry {
     usage: "[NAME]",
     summary: "Prints help for all names that can be run, or for one of them",
     help: "\
-Names that configuration files define are shown with what they stand for.",
+Also lists the names that configuration files define, with what they stand for.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

@@ -1,20 +1,20 @@
-//! Hides secrets in values that are shown: those of settings whose names say so, passwords in URLs, and wherever
-//! another value repeats one of them.
+//! Hides secrets in values that are shown: the values of settings whose names say so, passwords in URLs, and each
+//! repetition of these in another value.
 
 use std::sync::Arc;
 
 use crate::eval::{Budget, Items, Table, Value};
 
-/// Stands for a secret.
+/// Replaces a secret.
 pub const HIDDEN: &str = "********";
 
-/// What the name of a secret contains, in any case.
+/// Parts of the names of secrets, in any case.
 const WORDS: &[&str] = &["password", "secret", "token", "key"];
 
-/// Characters of the shortest secret that is looked for in other values; shorter ones are words of every day.
+/// Characters of the shortest secret that is searched for in other values; shorter ones may be ordinary words.
 const SHORTEST: usize = 6;
 
-/// Whether a name, or an expression, speaks of a secret.
+/// Whether a name or an expression mentions a secret.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
@@ -28,8 +28,22 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Remembers the texts of a secret value.
-    pub fn learn(&mut self, value: &Value) {
+    /// Knows the texts of these secret values.
+    #[must_use]
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut redactor = Self::default();
+        for value in secrets {
+            redactor.learn(value);
+        }
+        // A secret may contain another one, so the longer one is replaced first.
+        redactor
+            .secrets
+            .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        redactor.secrets.dedup();
+        redactor
+    }
+
+    fn learn(&mut self, value: &Value) {
         match value {
             Value::Bytes(bytes) => self.learn_text(&String::from_utf8_lossy(bytes)),
             Value::Dict(table) => {
@@ -55,7 +69,7 @@ impl Redactor {
             return;
         }
         self.secrets.push(text.to_owned());
-        // As it stands in the text of a value that holds it, and as `bytes.hex` writes it.
+        // With the escapes of `repr`, and as `bytes.hex` writes it.
         let shown = Value::text(text).repr();
         let inside = &shown[1..shown.len() - 1];
         if inside != text {
@@ -65,13 +79,6 @@ impl Redactor {
         self.secrets.push(digits.collect());
     }
 
-    /// To be called when all secrets are known: longer ones are looked for first.
-    pub fn ready(&mut self) {
-        self.secrets
-            .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        self.secrets.dedup();
-    }
-
     /// A value without secrets.
     #[must_use]
     pub fn over(&self, value: &Value) -> Value {
@@ -79,7 +86,12 @@ impl Redactor {
             let items = items.iter().map(|item| self.over(item)).collect();
             Items::new(items, &mut Budget::default())
         };
-        let result = match value {
+        // A value that equals only itself is shown whole or not at all.
+        let whole = |content: Value| match self.over(&content) == content {
+            true => value.clone(),
+            false => Value::text(HIDDEN),
+        };
+        let shown = match value {
             Value::Str(text) => return Value::from(self.text(text)),
             Value::Link(url) => return Value::Link(self.text(url).into()),
             Value::Alias(words) => {
@@ -88,34 +100,15 @@ impl Redactor {
             }
             Value::List(items) => several(items).map(Value::List),
             Value::Tuple(items) => several(items).map(Value::Tuple),
-            // These are equal to themselves only, so that what hides nothing is the same one.
-            Value::Iterator(kind, items) => {
-                several(items).map(|shown| match shown[..] == items[..] {
-                    true => value.clone(),
-                    false => Value::Iterator(kind, shown),
-                })
-            }
-            Value::View(view) => self.table(&view.table).map(|shown| {
-                let (before, after) = (
-                    Value::Dict(Arc::clone(&view.table)),
-                    Value::Dict(shown.clone()),
-                );
-                match before == after {
-                    true => value.clone(),
-                    false => view.over(shown),
-                }
-            }),
             Value::Set(table) => self.table(table).map(Value::Set),
             Value::Dict(table) => self.table(table).map(Value::Dict),
-            other => {
-                return match self.hides(&other.repr()) {
-                    true => Value::text(HIDDEN),
-                    false => other.clone(),
-                };
-            }
+            Value::Iterator(_, items) => return whole(Value::List(items.clone())),
+            Value::View(view) => return whole(Value::Dict(Arc::clone(&view.table))),
+            other if self.hides(&other.repr()) => return Value::text(HIDDEN),
+            other => return other.clone(),
         };
-        // Without room for what is shown instead, nothing is shown.
-        result.unwrap_or_else(|_| Value::text(HIDDEN))
+        // If the budget is too small for the redacted value, none of it is shown.
+        shown.unwrap_or_else(|_| Value::text(HIDDEN))
     }
 
     fn table(&self, table: &Table) -> Result<Arc<Table>, crate::eval::Fault> {
@@ -161,7 +154,7 @@ fn without_passwords(text: &str) -> String {
             .find(|c: char| c.is_whitespace() || "/?#'\"".contains(c))
             .unwrap_or(after.len());
         let (authority, others) = after.split_at(end);
-        // A password may hold an `@`: the last one ends it.
+        // A password may contain `@`; the last one ends it.
         match authority
             .rsplit_once('@')
             .map(|(user, host)| (user.split_once(':'), host))
@@ -208,20 +201,17 @@ mod tests {
 
     #[test]
     fn secrets_that_other_values_repeat() {
-        let mut redactor = Redactor::default();
-        redactor.learn(&Value::text("hunter2!"));
-        redactor.learn(&Value::text("abc"));
-        redactor.ready();
+        let redactor = Redactor::new(&["hunter2!", "abc"].map(Value::text));
         assert_eq!(redactor.text("x=hunter2!, abc"), "x=********, abc");
     }
 
     #[test]
     fn secrets_of_other_types() {
-        let mut redactor = Redactor::default();
-        redactor.learn(&Value::from(12_345_678_i64));
-        redactor.learn(&Value::Bytes((*b"it's \xff secret").into()));
-        redactor.learn(&Value::text("back\\slash"));
-        redactor.ready();
+        let redactor = Redactor::new(&[
+            Value::from(12_345_678_i64),
+            Value::Bytes((*b"it's \xff secret").into()),
+            Value::text("back\\slash"),
+        ]);
         for shown in [
             Value::text("12345678"),
             Value::from(12_345_678_i64),
@@ -233,7 +223,7 @@ mod tests {
                 "'********'"
             );
         }
-        // A text that shows a value has escapes.
+        // The text of a value has escapes.
         assert_eq!(redactor.text(r"['back\\slash']"), "['********']");
     }
 }

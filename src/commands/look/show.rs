@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::commands::json;
 use crate::commands::look::redact::{HIDDEN, Redactor, is_secret};
@@ -13,7 +13,6 @@ use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
 use crate::graph::report::{Report, Verdict};
 use crate::line::failure::Failure;
-use crate::line::run_file::{read, run_file};
 use crate::line::scope::Scope;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, did_you_mean, quoted, render};
 
@@ -23,15 +22,16 @@ pub const ENTRY: Entry = Entry {
     usage: "[--format FORMAT] FILE [PREFIX]",
     summary: "Shows every setting in force, its value, and where it comes from",
     help: "\
-FILE is read over the layers below it, as `runIni` or `supervise` does. Each setting is shown
-with its value, the file and line where it stands, and the layer: the file
-itself, `-c`, `PEAK_CONFIG`, the user's own file, or the built-in default. With
-PREFIX only the settings below it are shown, and it is an error if there are
-none; `environ` shows the environment. Of a rule for several names (`a.*`) the
-expression is shown.
+Reads FILE over the configuration layers below it, as `runIni` or `supervise`
+does. Each setting is shown with its value, the file and line that set it, and
+its layer: the file itself, `-c`, `PEAK_CONFIG`, the user's own file, or the
+built-in default. For a rule for several names (`a.*`), the expression is shown.
 
-Secrets are hidden: values of settings whose names contain `password`,
-`secret`, `token` or `key`, passwords in URLs, and what repeats them.",
+With PREFIX, only the settings below it are shown; it is an error if there are
+none. The prefix `environ` shows the environment.
+
+Secrets are hidden: values of settings whose names contain `password`, `secret`,
+`token` or `key`, passwords in URLs, and other values that repeat them.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,
@@ -46,10 +46,10 @@ fn options(command: clap::Command) -> clap::Command {
     command.arg(format_option(&["text", "json"]))
 }
 
-/// A setting as it is shown, without secrets.
+/// A setting without its secrets.
 struct Shown {
     listed: Listed,
-    gives: Gives,
+    /// Whether it had any.
     hidden: bool,
 }
 
@@ -63,26 +63,18 @@ fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     if let Some(word) = arguments.line.words.first() {
         return Err(arguments.unexpected(word, None));
     }
-    let scope = match config::format(&scope.path(&file)) {
-        Some(config::FileFormat::Keys) => {
-            let file = run_file(&scope, &file);
-            supervise::read(scope, file)?
-        }
-        Some(config::FileFormat::Ini) | None => read(scope, &file)?,
-    };
+    let scope = supervise::read_settings(scope, &file)?;
     let mut settings = config::list(&scope.configuration, "");
     settings.extend(config::list(&scope.configuration, "environ"));
     let listing = config::list(&scope.configuration, &prefix);
     if listing.is_empty() && matches!(scope.configuration.get(&prefix), Ok(None)) {
         return Err(nothing(&prefix, &settings));
     }
-    let mut redactor = Redactor::default();
-    for listed in settings {
-        if let (Gives::Value(value), true) = (&listed.gives, is_secret(&listed.name)) {
-            redactor.learn(value);
-        }
-    }
-    redactor.ready();
+    let secrets = settings.iter().filter_map(|listed| match &listed.gives {
+        Gives::Value(value) if is_secret(&listed.name) => Some(value),
+        Gives::Value(_) | Gives::Expression(_) | Gives::Mistake(_) => None,
+    });
+    let redactor = Redactor::new(secrets);
     let shown: Vec<Shown> = listing
         .into_iter()
         .map(|listed| conceal(listed, &redactor))
@@ -104,7 +96,7 @@ fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     };
     let mistakes: Vec<Diagnostic> = shown
         .into_iter()
-        .filter_map(|one| match one.gives {
+        .filter_map(|one| match one.listed.gives {
             Gives::Mistake(mistake) => Some(mistake),
             Gives::Value(_) | Gives::Expression(_) => None,
         })
@@ -118,14 +110,14 @@ fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
     })
 }
 
-/// A prefix without the dot or `.*` at its end; short names in full.
+/// A prefix without `.` or `.*` at its end, and a short name in full.
 fn plain_prefix(word: &str) -> String {
     let plain = word.strip_suffix('*').unwrap_or(word).trim_end_matches('.');
     let long = SHORT.iter().find(|(short, _)| *short == plain);
     long.map_or(plain, |(_, long)| long).to_owned()
 }
 
-/// What to say where nothing has a name or stands below it.
+/// The error if no setting has this name or stands below it.
 fn nothing(prefix: &str, settings: &[Listed]) -> Failure {
     let hint = if SETTINGS.iter().any(|setting| setting.name == prefix) {
         Some(format!("`runner explain {prefix}` says what it is"))
@@ -135,57 +127,51 @@ fn nothing(prefix: &str, settings: &[Listed]) -> Failure {
         did_you_mean(prefix, known.chain(names).flat_map(and_above))
     };
     Failure::mistake(
-        format!(
-            "nothing is set that is called {} or stands below it",
-            quoted(prefix)
-        ),
+        format!("no setting is called {} or stands below it", quoted(prefix)),
         hint,
     )
 }
 
-/// A name and the prefixes that it stands below, the longest first.
+/// A name and its prefixes, the longest first.
 fn and_above(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| Some(name.rsplit_once('.')?.0))
 }
 
 fn conceal(listed: Listed, redactor: &Redactor) -> Shown {
     let secret = is_secret(&listed.name);
-    let (gives, hidden) = match &listed.gives {
-        Gives::Value(Value::None) => (Gives::Value(Value::None), false),
-        Gives::Value(_) if secret => (Gives::Value(Value::text(HIDDEN)), true),
+    let redacted = match &listed.gives {
+        Gives::Value(Value::None) => None,
+        Gives::Value(_) if secret => Some(Gives::Value(Value::text(HIDDEN))),
         Gives::Value(value) => {
             let shown = redactor.over(value);
-            let hidden = shown != *value;
-            (Gives::Value(shown), hidden)
+            (shown != *value).then_some(Gives::Value(shown))
         }
         Gives::Expression(text) if secret || is_secret(text) => {
-            (Gives::Expression(format!("'{HIDDEN}'")), true)
+            Some(Gives::Expression(format!("'{HIDDEN}'")))
         }
         Gives::Expression(text) => {
             let shown = redactor.text(text);
-            let hidden = shown != *text;
-            (Gives::Expression(shown), hidden)
+            (shown != *text).then_some(Gives::Expression(shown))
         }
-        // The message, or a line that would be drawn with it, holds a secret.
-        Gives::Mistake(mistake)
-            if secret || redactor.hides(&render(slice::from_ref(mistake), false)) =>
-        {
-            let message = format!("the value of `{}` cannot be computed", listed.name);
-            (
-                Gives::Mistake(Diagnostic::new("setting/value", message)),
-                true,
-            )
+        Gives::Mistake(mistake) => {
+            // The message, or the source line that is drawn with it, may hold a secret.
+            let drawn = || render(slice::from_ref(mistake), false);
+            (secret || redactor.hides(&drawn())).then(|| {
+                let message = format!("the value of `{}` cannot be computed", listed.name);
+                Gives::Mistake(Diagnostic::new("setting/value", message))
+            })
         }
-        Gives::Mistake(mistake) => (Gives::Mistake(mistake.clone()), false),
     };
     Shown {
-        listed,
-        gives,
-        hidden,
+        hidden: redacted.is_some(),
+        listed: match redacted {
+            Some(gives) => Listed { gives, ..listed },
+            None => listed,
+        },
     }
 }
 
-/// A setting as a line of a configuration file, with where it comes from as its comment.
+/// A setting as a line of a configuration file, with its origin as the comment.
 fn line(scope: &Scope, shown: &Shown, lines: &mut Lines) -> String {
     let name = &shown.listed.name;
     let (_, layer) = layer(scope, &shown.listed.from);
@@ -196,9 +182,9 @@ fn line(scope: &Scope, shown: &Shown, lines: &mut Lines) -> String {
         }
         Whence::Option(_) | Whence::Environment | Whence::BuiltIn => layer.to_owned(),
     };
-    match &shown.gives {
+    match &shown.listed.gives {
         Gives::Value(value) => format!("{name} = {}  # {from}\n", value.repr()),
-        // What continues a line stays indented.
+        // Continuation lines stay indented.
         Gives::Expression(text) => {
             let lines: Vec<&str> = text.lines().map(str::trim).collect();
             format!("{name} = {}  # {from}\n", lines.join("\n    "))
@@ -207,35 +193,28 @@ fn line(scope: &Scope, shown: &Shown, lines: &mut Lines) -> String {
     }
 }
 
-/// A setting for other programs.
+/// A setting as JSON.
 fn object(scope: &Scope, shown: &Shown, lines: &mut Lines) -> Json {
-    let mut object = Map::new();
-    let mut insert = |name: &str, value: Json| object.insert(name.to_owned(), value);
-    insert("name", json!(shown.listed.name));
-    match &shown.gives {
+    let mut object = json!({ "name": shown.listed.name });
+    match &shown.listed.gives {
         Gives::Value(value) => {
-            insert("value", json::value(value));
-            insert("repr", json!(value.repr()));
+            object["value"] = json::value(value);
+            object["repr"] = json!(value.repr());
         }
-        Gives::Expression(text) => {
-            insert("expression", json!(text));
-        }
+        Gives::Expression(text) => object["expression"] = json!(text),
         Gives::Mistake(mistake) => {
-            insert(
-                "error",
-                json!({ "code": mistake.code, "message": mistake.message }),
-            );
+            object["error"] = json!({ "code": mistake.code, "message": mistake.message });
         }
     }
-    insert("hidden", json!(shown.hidden));
-    insert("layer", json!(layer(scope, &shown.listed.from).0));
+    object["hidden"] = json!(shown.hidden);
+    object["layer"] = json!(layer(scope, &shown.listed.from).0);
     if let Whence::File { place, .. } = &shown.listed.from {
         json::place(&mut object, place, lines);
     }
-    Json::Object(object)
+    object
 }
 
-/// The layer that a setting comes from, for programs and for people.
+/// The layer that a setting comes from: for JSON, and for people.
 fn layer<'a>(scope: &Scope, from: &'a Whence) -> (&'static str, &'a str) {
     match from {
         Whence::File { layer, .. } => match scope.layers.get(*layer) {

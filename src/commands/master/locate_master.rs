@@ -9,11 +9,10 @@ use anyhow::anyhow;
 use serde_json::Value as Json;
 
 use crate::commands::run::{run_ini, supervise};
-use crate::config::{self, FileFormat, PID_FILE};
+use crate::config::PID_FILE;
 use crate::graph::entry::Arguments;
 use crate::graph::node::Supervised;
 use crate::line::failure::Failure;
-use crate::line::run_file::{read, run_file};
 use crate::line::scope::Scope;
 use crate::line::word::Word;
 use crate::plan::identity::Identity;
@@ -86,11 +85,7 @@ fn sockets_of(
     if let Some(socket) = at(&path) {
         return Ok(vec![ControlSocket::new(socket, Identity::user(&scope))]);
     }
-    if config::format(&path) == Some(FileFormat::Keys) {
-        let file = run_file(&scope, &word);
-        return sockets(&supervise::read(scope, file)?);
-    }
-    let found = sockets(&read(scope.clone(), &word)?)?;
+    let found = sockets(&supervise::read_settings(scope.clone(), &word)?)?;
     if !found.is_empty() {
         return Ok(found);
     }

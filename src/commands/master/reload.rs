@@ -10,13 +10,13 @@ use crate::supervisor::control::order::Order;
 pub const ENTRY: Entry = Entry {
     name: "reload",
     usage: "[FILE]",
-    summary: "Has a running server read its configuration and application anew",
+    summary: "Reloads the configuration and application of a running server",
     help: "\
-The new version is started beside the old one, and takes over when it is ready:
-no request is lost. If it cannot be started, the old one goes on; what is wrong
-is printed, and the exit status is 1. SIGHUP to the server does the same.
+The new version starts beside the old one and takes over once it is ready, so no
+request is lost. If it cannot start, the old version continues, the reason is
+printed, and the exit status is 1. SIGHUP to the server does the same.
 
-FILE is what `status` takes.",
+FILE is the same as for `status`.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: no_options,

@@ -23,29 +23,33 @@ pub const ENTRY: Entry = Entry {
     summary: "Shows how a running server is: its workers, requests and queue",
     help: "\
 FILE is what the server was started with: a file for `supervise`, or one that
-sets `runner.supervise.pid_file` or `runner.status.url`; or its pid file; or its
-control socket. Without FILE, what `-c` and `PEAK_CONFIG` set counts. The server
-answers at once, even if all of its workers are busy. The exit status is 1 if it
-is not running.
+sets `runner.supervise.pid_file` or `runner.status.url`. FILE may also be its
+pid file or its control socket. Without FILE, the settings of `-c` and
+`PEAK_CONFIG` count. The server answers at once, even if all its workers are
+busy. The exit status is 1 if it is not running.
 
-With `--format json`, times are seconds, and moments (`started`, `at`, `until`)
-seconds since 1970. `version`, `pid`, `state` (`serving`, `reloading`,
-`stopping`), `started`, `uptime` and `sockets` are about the master.
-`connections` has those that are `open`, those of them that are `idle`, and how
-many there may be at `most`. Each of the `workers` has `id`, `pid`, `state` (`starting`, `idle`, `busy`; `doomed`: on a
-request that is overdue; `leaving`), `age`, `requests` (answered so far), `rss`
-(its memory in bytes), and `current`, the request that each of its threads is
-on: `method`, `path`, `age`. Each of the `programs` that are kept running has
-`command`, `state` (`starting`, `running`, `waiting`), `pid` and `age` while it
-runs, `wait` and `early_ends` while it waits to be started again. `queue` has the
-`length` and the age of the `oldest` request that waits. `delivering` is the
-number of responses that are made and not yet taken by their clients, which no
-worker waits for. `totals` has `requests`, those answered `bad_gateway` (502), `unavailable` (503) and `gateway_timeout` (504), and of
-workers `deaths` and `recycled`. `back_off` says `until` when no worker is
-started after so many `early_deaths`. `failures` are the last things that went
-wrong: `at`, `what`. Totals and failures are those of the master, over all
-reloads; one that takes the place of another, in a warm restart or because
-`runner` was replaced, begins anew.",
+With `--format json`, durations are in seconds, and points in time (`started`,
+`at`, `until`) are seconds since 1970. `version`, `pid`, `state` (`serving`,
+`reloading`, `stopping`), `started`, `uptime` and `sockets` describe the master.
+`connections` counts those that are `open`, the `idle` ones among them, and the
+`most` that may be open.
+
+Each of the `workers` has `id`, `pid`, `state`, `age`, `requests` (answered so
+far), `rss` (memory in bytes) and `current`: the `method`, `path` and `age` of
+the request in each of its threads. Its state is `starting`, `idle`, `busy`,
+`doomed` (its request is overdue) or `leaving`. Each of the `programs` that are
+kept running has `command`, `state` (`starting`, `running`, `waiting`), `pid`
+and `age` while it runs, and `wait` and `early_ends` while it waits for its next
+start.
+
+`queue` has the `length` and the age of the `oldest` request that waits.
+`delivering` counts finished responses that clients are still reading; no worker
+is busy with them. `totals` counts `requests`, those answered `bad_gateway`
+(502), `unavailable` (503) and `gateway_timeout` (504), and the `deaths` and
+`recycled` of workers. `back_off` says `until` when no worker is started after
+so many `early_deaths`. `failures` are the latest ones: `at`, `what`. Totals and
+failures cover all reloads of a master. They begin anew with a master that takes
+over from another: in a warm restart, or when `runner` was replaced.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,
@@ -62,7 +66,7 @@ fn options(command: clap::Command) -> clap::Command {
         Arg::new("watch")
             .short('w')
             .long("watch")
-            .help("Show it again each second, until q or Ctrl-C is pressed")
+            .help("Update it each second, until q or Ctrl-C is pressed")
             .action(ArgAction::SetTrue),
     )
 }

@@ -16,12 +16,12 @@ use crate::supervisor::control::order::{Answer, Order};
 pub const ENTRY: Entry = Entry {
     name: "stop",
     usage: "[FILE]",
-    summary: "Ends a running server and waits until it has ended",
+    summary: "Stops a running server and waits until it has ended",
     help: "\
-The server finishes what it is doing, for `runner.stop_timeout` at most, as it
-does when it gets SIGTERM. The exit status is 1 if it was not running.
+The server finishes its requests, for `runner.stop_timeout` at most, as it does
+on SIGTERM. The exit status is 1 if it was not running.
 
-FILE is what `status` takes.",
+FILE is the same as for `status`.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: no_options,

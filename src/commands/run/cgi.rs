@@ -15,13 +15,14 @@ use crate::supervisor::supervision::Supervision;
 pub const ENTRY: Entry = Entry {
     name: "CGI",
     usage: "NAME_OR_URL",
-    summary: "Answers one CGI request, or serves FastCGI on a socket it is given",
+    summary: "Answers one CGI request, or serves FastCGI on a passed socket",
     help: "\
-The request is read from the environment and standard input, the answer
-written to standard output. If standard input is a listening socket, it is the
-same as `FastCGI NAME_OR_URL`. Further arguments are ignored: web servers make
-them from the query (RFC 3875, section 4.4), so they are whatever a client
-wants them to be.",
+Reads the request from the environment and standard input, and writes the
+response to standard output. If standard input is a listening socket, this is
+the same as `FastCGI NAME_OR_URL`.
+
+Further arguments are ignored: web servers take them from the query (RFC 3875,
+section 4.4), so the client chooses them.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

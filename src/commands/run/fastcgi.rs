@@ -22,13 +22,15 @@ pub const ENTRY: Entry = Entry {
     usage: "[SOCKET_URL] NAME_OR_URL",
     summary: "Serves an application by FastCGI, behind a web server",
     help: "\
-SOCKET_URL is `tcp://host:port`, `unix:/path`, `fd.socket:NUMBER` or, for sockets
-that systemd passes, `fd.socket:NAME`. Without it, requests are accepted on all
-that systemd passes, or else on standard input (`fd.socket:stdin`), the socket
-that mod_fcgid, lighttpd and spawn-fcgi hand to the programs that they start.
-SIGTERM, SIGUSR1 and SIGINT let the application finish what it is doing;
-SIGHUP reads it and its files anew, as with `serve`; SIGQUIT writes to the log
-what it is doing for each request.",
+SOCKET_URL is `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:NUMBER`, or
+`fd.socket:NAME` for a socket that systemd passes. Without it, requests are
+accepted on all sockets that systemd passes, or else on standard input
+(`fd.socket:stdin`): the socket that mod_fcgid, lighttpd and spawn-fcgi hand to
+the programs that they start.
+
+SIGTERM, SIGUSR1 and SIGINT stop the server once it has finished its requests.
+SIGHUP reads the files and the application again, as for `serve`. SIGQUIT writes
+to the log what the application is doing for each request.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

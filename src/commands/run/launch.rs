@@ -10,9 +10,9 @@ pub const ENTRY: Entry = Entry {
     usage: serve::USAGE,
     summary: "Serves an application by HTTP and opens a web browser on it",
     help: "\
-The same as `serve`, with an access log, and for people: once the application
-answers, the browser named by BROWSER, else the desktop's own, is opened on
-its address. Without a display (and without BROWSER) the address is only
+The same as `serve`, with an access log and a web browser. Once the application
+answers, its address is opened in the browser that BROWSER names, or else in the
+default browser. Without a display and without BROWSER, the address is only
 printed.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,

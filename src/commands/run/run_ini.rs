@@ -17,10 +17,11 @@ pub const ENTRY: Entry = Entry {
     usage: "FILE [ARGS]...",
     summary: "Runs the command that an INI file defines as `app`",
     help: "\
-FILE is read over the layers below it, and the command in its
-`peak.running.app` (`app` for short) is run with ARGS. With `#!invoke runner
-runIni` or `#!/usr/bin/env -S runner runIni` as its first line, an executable
-file is a program of its own.",
+Reads FILE over the configuration layers below it, and runs the command in its
+setting `peak.running.app` (`app` for short) with ARGS.
+
+An executable file whose first line is `#!/usr/bin/env -S runner runIni` or
+`#!invoke runner runIni` is a program of its own.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

@@ -28,27 +28,29 @@ pub const ENTRY: Entry = Entry {
     usage: USAGE,
     summary: "Serves an application by HTTP",
     help: "\
-It listens at `peak.tools.server.url` (`url` for short; any free port of
-localhost unless it is set), or at SOCKET_URL: `tcp://host:port`, `unix:/path`,
-`fd.socket:NUMBER`, or `fd.socket:NAME` for sockets that systemd passes; if it
-passes any, and no URL is on the command line, all of them. The options may
-stand anywhere before `--`, so that `./app.ini -p 9000` works. Once the
-application answers, its address is printed on standard error. SIGTERM and
-SIGINT let it finish what it is doing (for `runner.stop_timeout` at most); a
-second SIGINT ends it at once. SIGQUIT writes to the log what the application
-is doing for each request. Signals that mean nothing to it, such as SIGUSR1, do
-not end it.
+Listens on SOCKET_URL, or else on `peak.tools.server.url` (`url` for short),
+which is any free port of localhost by default. SOCKET_URL is `tcp://HOST:PORT`,
+`unix:PATH`, `fd.socket:NUMBER`, or `fd.socket:NAME` for a socket that systemd
+passes. If systemd passes sockets and the command line has no URL, all of them
+are used. Options may stand anywhere before `--`, so `./app.ini -p 9000` works.
+The address is printed on standard error once the application answers. ARGS are
+the application's own arguments (Python's `sys.argv`).
 
-SIGHUP reads the files and the application anew. The new version is started
-beside the one that serves and takes its place once its workers are ready; if
-anything about it fails, the log says what, and the old one goes on. No
-connection is closed for it; a new `url` is served before the old one is given
-up. If `runner` itself was replaced, the new program takes over the sockets
-once it serves; unless systemd can be told so, the first process stays, without
-workers, passes signals on, and ends as the newest one does. (When a terminal is
-closed, SIGHUP ends what was started in it.)
+SIGTERM and SIGINT stop the server once it has finished its requests, after
+`runner.stop_timeout` at the latest; a second SIGINT stops it at once. SIGQUIT
+writes to the log what the application is doing for each request. Signals that
+have no meaning here, such as SIGUSR1, are ignored.
 
-ARGS are the application's own arguments (Python's `sys.argv`).",
+SIGHUP reads the configuration files and the application again. The new version
+starts beside the old one and takes over once its workers are ready. Connections
+stay open, and a new `url` is served before the old one is closed. If anything
+fails, the log says what, and the old version continues. When a terminal closes,
+SIGHUP stops what was started in it.
+
+If `runner` itself was replaced, SIGHUP starts the new program, which takes over
+the sockets once it serves. Unless systemd can be told of the new process, the
+first one stays, without workers; it passes signals on and ends with the newest
+one.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,

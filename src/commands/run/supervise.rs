@@ -9,7 +9,7 @@ use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_opt
 use crate::graph::node::{Branch, KeptRunning, Node, Supervised, Task};
 use crate::graph::{resolve, shortcuts};
 use crate::line::failure::Failure;
-use crate::line::run_file::{defaults, enter, run_file, with_defaults};
+use crate::line::run_file::{self, defaults, enter, run_file, with_defaults};
 use crate::line::scope::{RunFile, Scope};
 use crate::line::target::SCHEME;
 use crate::line::word::{Line, Origin, Word};
@@ -27,20 +27,23 @@ pub const ENTRY: Entry = Entry {
     usage: "[FILE | NAME] [ARGS]...",
     summary: "Keeps an application running, with one master and a pid file",
     help: "\
-FILE has a key and a value a line, of which `Command` and `PidFile` are needed;
-runner.supervise(5) describes them. With `#!invoke runner supervise` or
-`#!/usr/bin/env -S runner supervise` as its first line, an executable file is a
-program of its own. FILE may be an INI file, too: what its `app` runs is
-supervised, as its settings `runner.supervise.*` say. So it is with the name of
-a command: `supervise serve WSGI import:my_app.application`; and without any,
-`runner.supervise.command` counts. ARGS are appended to the command, which is
-`serve`, `FastCGI`, a name or a file that stands for one of these, or `exec:`
-and a program.
+FILE has one key and its value on each line, and needs `Command` and `PidFile`;
+see runner.supervise(5). An executable file whose first line is
+`#!/usr/bin/env -S runner supervise` or `#!invoke runner supervise` is a program
+of its own.
+
+FILE may also be an INI file, whose `app` is then supervised as its settings
+`runner.supervise.*` say. In place of FILE, a command may stand: `supervise
+serve WSGI import:my_app.application`. Without either, the command is in the
+setting `runner.supervise.command`.
+
+The command is `serve`, `FastCGI`, a name or file that stands for one of these,
+or `exec:` and a program. ARGS are appended to it.
 
 Starting the same file again is a warm restart: the new master gets ready, takes
-over the sockets of the old one, and tells it to finish what it is doing and
-end. SIGTERM and SIGINT end the master gracefully, SIGHUP reloads the file and
-the application.",
+over the sockets of the old one, and tells the old one to finish its requests
+and end. SIGTERM and SIGINT stop the master gracefully. SIGHUP reloads the file
+and the application.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -112,11 +115,25 @@ fn is_command(commands: Commands, scope: &Scope, word: &Word) -> bool {
     text.starts_with(SCHEME) || text.starts_with(EXEC) || shortcuts::is_name(text) && known()
 }
 
-/// The settings of a file with keys over those that are in force.
+/// The settings of a file, of keys or INI, over those in force.
 ///
 /// # Errors
 /// There is no such file, or it has mistakes.
-pub fn read(scope: Scope, file: RunFile) -> Result<Scope, Failure> {
+pub fn read_settings(scope: Scope, word: &Word) -> Result<Scope, Failure> {
+    match config::format(&scope.path(word)) {
+        Some(FileFormat::Keys) => {
+            let file = run_file(&scope, word);
+            read(scope, file)
+        }
+        Some(FileFormat::Ini) | None => run_file::read(scope, word),
+    }
+}
+
+/// The settings of a file of keys over those in force.
+///
+/// # Errors
+/// There is no such file, or it has mistakes.
+fn read(scope: Scope, file: RunFile) -> Result<Scope, Failure> {
     let mut layers = defaults(scope.layers);
     layers.push(Layer::Keys(file.path.clone()));
     Scope::load(layers, Some(file))

@@ -25,7 +25,7 @@ pub const FALSE: Entry = Entry {
     usage: "[ARGS]...",
     summary: "Does nothing, with exit status 1",
     help: "\
-For switching a command off: an alias for `false` fails.",
+To switch a command off: an alias for `false` always fails.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
