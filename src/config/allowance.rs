@@ -1,16 +1,16 @@
-//! What all evaluations of one configuration may use together.
+//! Limits that hold for all evaluations of one configuration together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::eval::{Budget, Fault};
 
-/// Bytes of all values that are kept: one evaluation may make a quarter of that.
+/// Bytes of all values that are kept: four times what one evaluation may make.
 const MOST_KEPT: usize = 256 << 20;
 
-/// Names that are compared with wrong ones. In a file with very many mistakes the last ones come without a suggestion.
+/// Comparisons of a wrong name with a known one. In a file with very many mistakes, the last ones have no suggestion.
 const MOST_COMPARED: usize = 2_000_000;
 
-/// What was used of it.
+/// What has been used so far.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
     kept: AtomicUsize,
@@ -18,10 +18,10 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Counts the values that an evaluation has made, before they are kept.
+    /// Counts the values that an evaluation has made and that are to be kept.
     ///
     /// # Errors
-    /// They are too large, together with those that are kept already.
+    /// With the values that are already kept, they are too large.
     pub fn keep(&self, budget: &mut Budget) -> Result<(), Fault> {
         let made = budget.since_then();
         if self.kept.fetch_add(made, Ordering::Relaxed) + made <= MOST_KEPT {
@@ -33,7 +33,7 @@ impl Allowance {
         Err(Fault::new("limit/memory", message))
     }
 
-    /// Whether so many names may still be compared with one.
+    /// Whether one more wrong name may be compared with this number of names; counts them.
     pub fn compare(&self, names: usize) -> bool {
         self.compared.fetch_add(names, Ordering::Relaxed) + names <= MOST_COMPARED
     }

@@ -15,20 +15,20 @@ use crate::eval::{Budget, Home, Properties, Value};
 use crate::here;
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Source, expression};
 
-/// One layer of configuration. A file must exist.
+/// One layer of configuration. Its file must exist.
 #[derive(Clone, Debug)]
 pub enum Layer {
     /// The user's own file.
     Own(PathBuf),
     /// A file that the environment names.
     Listed(PathBuf),
-    /// A file that is named beside the one that is run.
+    /// A file that an option names (`-c`).
     Named(PathBuf),
     /// The file that is run.
     File(PathBuf),
     /// The file for `supervise` that is run.
     Keys(PathBuf),
-    /// A property given by a command-line option.
+    /// A property that a command-line option sets.
     Option {
         /// The property's full name.
         name: String,
@@ -101,15 +101,15 @@ impl Configuration {
         (configuration, mistakes)
     }
 
-    /// The value of a property, `None` where no rule gives one.
+    /// The value of a property; `None` if no rule gives one.
     ///
     /// # Errors
-    /// What went wrong while its rule was evaluated.
+    /// Its rule cannot be evaluated.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
         self.rules.get(name)
     }
 
-    /// The value of an expression that stands in no file: paths in it are relative to the current directory.
+    /// The value of an expression that is in no file: paths in it are relative to the current directory.
     ///
     /// # Errors
     /// The first mistake in it.
@@ -128,14 +128,14 @@ impl Configuration {
         crate::eval::evaluate(&self.rules, &home, None, &parsed, &mut Budget::default())
     }
 
-    /// Whether a setting has a value that it cannot have.
+    /// Whether a setting has an invalid value.
     #[must_use]
     pub fn is_wrong(&self, setting: &str) -> bool {
         let is_set = !matches!(self.get(setting), Ok(None | Some(Value::None)));
         is_set && !self.settings.contains_key(setting)
     }
 
-    /// Whether a property has a rule of its own, or a default.
+    /// Whether a property has a rule of its own or a default.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         self.rules.rule(name).is_some() || self.rules.rule(&format!("{name}?")).is_some()
@@ -147,7 +147,7 @@ impl Configuration {
         self.rules.may_suggest()
     }
 
-    /// The names of all properties below a prefix that have a rule of their own, sorted.
+    /// The names of all properties below a prefix that have rules of their own, sorted.
     #[must_use]
     pub fn names(&self, prefix: &str) -> Vec<String> {
         self.rules.names(prefix)
@@ -197,7 +197,7 @@ impl Configuration {
         }
     }
 
-    /// The value of a setting in the `SETTINGS` table, as an accessor takes it apart; `None` where it is not set.
+    /// The value of a setting under `runner.`, as `take` converts it; `None` if it is not set.
     fn setting<'a, T>(
         &'a self,
         name: &'static str,
@@ -214,7 +214,7 @@ impl Configuration {
             .unwrap_or_else(|| wrong_accessor(name, None))
     }
 
-    /// A setting that is a whole number, or a size in bytes; `None` where it is not set.
+    /// A setting that is a whole number, or a size in bytes; `None` if it is not set.
     #[must_use]
     pub fn optional_integer(&self, name: &'static str) -> Option<u64> {
         self.setting(name, |value| match value {
@@ -223,13 +223,13 @@ impl Configuration {
         })
     }
 
-    /// A setting that is a truth value; `False` where it is not set.
+    /// A setting that is a truth value; `False` if it is not set.
     #[must_use]
     pub fn boolean(&self, name: &'static str) -> bool {
         self.optional_boolean(name).unwrap_or_default()
     }
 
-    /// A setting that is a truth value; `None` where it is not set, or `'auto'`.
+    /// A setting that is a truth value; `None` if it is not set, or `'auto'`.
     #[must_use]
     pub fn optional_boolean(&self, name: &'static str) -> Option<bool> {
         self.setting(name, |value| match value {
@@ -249,7 +249,7 @@ impl Configuration {
         duration.unwrap_or_else(|| wrong_accessor(name, None))
     }
 
-    /// A setting that is a string; `None` where it is not set.
+    /// A setting that is a string; `None` if it is not set.
     #[must_use]
     pub fn text(&self, name: &'static str) -> Option<String> {
         self.setting(name, |value| match value {
@@ -258,7 +258,7 @@ impl Configuration {
         })
     }
 
-    /// A setting that is a list of strings; empty where it is not set.
+    /// A setting that is a list of strings; empty if it is not set.
     #[must_use]
     pub fn texts(&self, name: &'static str) -> Vec<String> {
         let texts = self.setting(name, |value| match value {
@@ -268,7 +268,7 @@ impl Configuration {
         texts.unwrap_or_default()
     }
 
-    /// A setting that is a path, made absolute; `None` where it is not set.
+    /// A setting that is a path, made absolute; `None` if it is not set.
     #[must_use]
     pub fn path(&self, name: &'static str) -> Option<PathBuf> {
         let path = self.setting(name, |value| match value {
@@ -282,7 +282,7 @@ impl Configuration {
     }
 }
 
-/// A setting has no such accessor: a fault of the program, which the test of all settings finds.
+/// A setting is read by an accessor for another type: a bug, which the test of all settings finds.
 fn wrong_accessor(name: &str, found: Option<&Checked>) -> ! {
     panic!("setting {name} is read as what it is not: {found:?}")
 }

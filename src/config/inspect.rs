@@ -1,4 +1,4 @@
-//! Everything that can be known of a configuration without running it.
+//! Finds everything that is wrong with a configuration without running it.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use super::validate::{own_settings, sort_by_place};
 use crate::eval::Properties;
 use crate::syntax::{Diagnostic, quoted};
 
-/// Errors after which no more properties are evaluated.
+/// Errors after which the inspection stops.
 const MOST_MISTAKES: usize = 1000;
 
 /// The code of a setting that is read but set nowhere.
@@ -23,12 +23,12 @@ pub struct Inspection {
     pub problems: Vec<Diagnostic>,
 }
 
-/// Reads the layers, and evaluates all that can be evaluated: finds values that cannot be computed, unknown names also
-/// in expressions that are never used, and what deserves a warning.
+/// Reads the layers and evaluates all properties: finds values that cannot be computed, unknown names also in expressions
+/// that are never used, and what deserves a warning.
 #[must_use]
 pub fn inspect(layers: &[Layer]) -> Inspection {
     let (mut configuration, mut problems) = Configuration::read(layers, true);
-    // So that the rest can be looked at, a setting with a wrong value has its default.
+    // The inspection goes on with the default of a setting whose value is wrong.
     for setting in own_settings() {
         let default = setting.default.value();
         let default = default.and_then(|value| check(setting, &value).ok());
@@ -51,14 +51,14 @@ pub fn inspect(layers: &[Layer]) -> Inspection {
             Ok(_) => problems.extend(never_applies(&configuration, &name)),
         }
     }
-    // Rules that no property asks for by their own name.
+    // Rules that are not evaluated for a property of their own name.
     let wildcards = rules.all().filter(|rule| rule.name.ends_with('*'));
     let unasked = wildcards
         .map(|rule| &**rule)
         .chain(&configuration.factories);
     mistakes.extend(unasked.filter_map(|rule| rules.mistake_for_any_name(rule)));
     problems.extend(mistakes.into_iter().map(|mistake| match mistake.code {
-        // It may be set where the file is used.
+        // A file that includes this one may set it.
         NOT_SET => mistake.warning(),
         _ => mistake,
     }));
@@ -72,7 +72,7 @@ pub fn inspect(layers: &[Layer]) -> Inspection {
     }
 }
 
-/// What makes two problems the same one, found in two ways.
+/// Two problems with the same identity are one problem that was found in two ways.
 fn identity(problem: &Diagnostic) -> (&'static str, String, Option<(String, u32)>) {
     let place = problem.labels.first().map(|label| &label.place);
     let place = place.map(|place| (place.source.name.clone(), place.span.start));

@@ -1,5 +1,5 @@
-//! The keys of files for `supervise`: one table, which reading, suggestions, `explain` and the manual read. A key is
-//! another name for a setting, so that what holds for settings holds for it.
+//! The keys of files for `supervise`: one table for reading, suggestions, `explain` and the manual. A key is another name
+//! for a setting: it has the same checks, default and help.
 
 use super::setting::{self, Setting, SettingKind};
 use super::settings;
@@ -9,7 +9,7 @@ use crate::syntax::quoted;
 /// A key.
 #[derive(Debug)]
 pub struct Key {
-    /// As it is usually written; any case does.
+    /// As it is usually written; any case is accepted.
     pub name: &'static str,
     /// The setting that it gives a value.
     pub setting: &'static str,
@@ -17,45 +17,28 @@ pub struct Key {
     pub example: &'static str,
 }
 
+/// Builds a row of the table.
+macro_rules! keys {
+    ($($name:literal $setting:expr, $example:literal;)*) => {
+        &[$(Key { name: $name, setting: $setting, example: $example }),*]
+    };
+}
+
 /// Every key, in the order in which they are usually written.
-pub const KEYS: &[Key] = &[
-    row(
-        "Command",
-        COMMAND,
-        "Command FastCGI unix:/run/my_app/socket WSGI import:my_app.application",
-    ),
-    row("PidFile", PID_FILE, "PidFile /run/my_app.pid"),
-    row("MinProcesses", "runner.workers.min", "MinProcesses 2"),
-    row("MaxProcesses", "runner.workers.max", "MaxProcesses 8"),
-    row("StartInterval", START_INTERVAL, "StartInterval 15s"),
-    row("Import", "runner.workers.imports", "Import my_app.views"),
-    row(
-        "StartupLock",
-        "runner.supervise.startup_lock",
-        "StartupLock flockfile:/run/my_app.start",
-    ),
-    row(
-        "PidLock",
-        "runner.supervise.pid_lock",
-        "PidLock flockfile:/run/my_app.lock",
-    ),
-    row("StopAfter", "runner.supervise.stop_after", "StopAfter 1d"),
-    row(
-        "IdleTimeout",
-        "runner.supervise.idle_timeout",
-        "IdleTimeout 1h",
-    ),
-    row(
-        "RunAtLeast",
-        "runner.supervise.run_at_least",
-        "RunAtLeast 2m",
-    ),
-    row(
-        "Program",
-        "runner.supervise.programs",
-        "Program ./worker --queue mail",
-    ),
-];
+pub const KEYS: &[Key] = keys! {
+    "Command" COMMAND, "Command FastCGI unix:/run/my_app/socket WSGI import:my_app.application";
+    "PidFile" PID_FILE, "PidFile /run/my_app.pid";
+    "MinProcesses" "runner.workers.min", "MinProcesses 2";
+    "MaxProcesses" "runner.workers.max", "MaxProcesses 8";
+    "StartInterval" START_INTERVAL, "StartInterval 15s";
+    "Import" "runner.workers.imports", "Import my_app.views";
+    "StartupLock" "runner.supervise.startup_lock", "StartupLock flockfile:/run/my_app.start";
+    "PidLock" "runner.supervise.pid_lock", "PidLock flockfile:/run/my_app.lock";
+    "StopAfter" "runner.supervise.stop_after", "StopAfter 1d";
+    "IdleTimeout" "runner.supervise.idle_timeout", "IdleTimeout 1h";
+    "RunAtLeast" "runner.supervise.run_at_least", "RunAtLeast 2m";
+    "Program" "runner.supervise.programs", "Program ./worker --queue mail";
+};
 
 /// The setting that says what is supervised.
 pub const COMMAND: &str = "runner.supervise.command";
@@ -65,19 +48,11 @@ pub const PID_FILE: &str = "runner.supervise.pid_file";
 
 const START_INTERVAL: &str = "runner.workers.start_interval";
 
-/// The settings that have another default in `supervise`, and that default, in seconds.
+/// The settings that have another default in `supervise`: that default, in seconds.
 pub const SUPERVISED: &[(&str, u64)] = &[(START_INTERVAL, 15)];
 
-const fn row(name: &'static str, setting: &'static str, example: &'static str) -> Key {
-    Key {
-        name,
-        setting,
-        example,
-    }
-}
-
 impl Key {
-    /// The key that a word means, in any case.
+    /// The key of a name, in any case.
     #[must_use]
     pub fn find(word: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.name.eq_ignore_ascii_case(word))
@@ -86,7 +61,7 @@ impl Key {
     /// The setting.
     ///
     /// # Panics
-    /// There is no such setting; a test looks for each of them.
+    /// There is no such setting: a bug, which a test of all keys finds.
     #[must_use]
     pub fn setting(&self) -> &'static Setting {
         match settings::find(self.setting) {
@@ -95,7 +70,7 @@ impl Key {
         }
     }
 
-    /// Whether it may stand several times.
+    /// Whether a file may have it several times.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         self.setting().kind == SettingKind::Texts
@@ -126,7 +101,7 @@ impl Key {
         self.wanted() + &more
     }
 
-    /// What counts without it; `None` where that depends.
+    /// The default in `supervise`; `None` where it depends on something else.
     #[must_use]
     pub fn default_text(&self) -> Option<String> {
         match SUPERVISED.iter().find(|(name, _)| *name == self.setting) {
@@ -138,14 +113,14 @@ impl Key {
     /// The value of its setting.
     ///
     /// # Errors
-    /// A text that the setting cannot have: the message and a hint.
+    /// The setting cannot have such a value: the message and a hint.
     pub(super) fn value(&self, text: &str) -> Result<Value, (String, Option<String>)> {
         let setting = self.setting();
         let value = match (setting.kind, text.parse::<u64>()) {
             (SettingKind::Integer { .. }, Ok(number)) => Value::from(number),
             _ => Value::text(text),
         };
-        // The texts of a repeatable key become a list when all of them are known.
+        // The values of a repeatable key are checked when all of them are known.
         if self.is_repeatable() && !text.is_empty() || setting::check(setting, &value).is_ok() {
             return Ok(value);
         }

@@ -13,22 +13,22 @@ use crate::syntax::{Diagnostic, Place};
 /// A setting in force.
 #[derive(Debug)]
 pub struct Listed {
-    /// Its name; that of a rule for several names ends with `*`.
+    /// Its name; the name of a rule for several properties ends with `*`.
     pub name: String,
-    /// What it gives.
+    /// Its value.
     pub gives: Gives,
     /// Where it comes from.
     pub from: Whence,
 }
 
-/// What a setting gives.
+/// The value of a setting, or what there is instead.
 #[derive(Debug)]
 pub enum Gives {
-    /// Its value.
+    /// The value.
     Value(Value),
-    /// The expression of a rule for several names, as it is written: its value depends on the name.
+    /// The expression, as written, of a rule for several properties: the value depends on the property.
     Expression(String),
-    /// No value, since something is wrong.
+    /// The error that prevents the value.
     Mistake(Diagnostic),
 }
 
@@ -37,9 +37,9 @@ pub enum Gives {
 pub enum Whence {
     /// A file.
     File {
-        /// Where in the file.
+        /// The place in the file.
         place: Place,
-        /// The layer that read it, counted from 0.
+        /// The layer of the file, counted from 0.
         layer: usize,
     },
     /// A command-line option, as it was typed.
@@ -50,8 +50,8 @@ pub enum Whence {
     BuiltIn,
 }
 
-/// The settings below a prefix, and the one that is called so, sorted by name. The empty prefix lists all but the
-/// environment, which is listed where the prefix names it.
+/// The setting with a name and all settings below it, sorted. The empty prefix lists all settings, but not variables of the
+/// environment: these are listed if the prefix begins with `environ`.
 #[must_use]
 pub fn list(configuration: &Configuration, prefix: &str) -> Vec<Listed> {
     let rules = &configuration.rules;
@@ -84,7 +84,7 @@ pub fn list(configuration: &Configuration, prefix: &str) -> Vec<Listed> {
     listed
 }
 
-/// A property; nothing where it has no value.
+/// A property, if it has a value.
 fn property(rules: &Rules, name: String) -> Option<Listed> {
     let gives = match rules.get(&name) {
         Ok(Some(value)) => Gives::Value(value),

@@ -1,8 +1,8 @@
 //! Tree to rules: the only reading of configuration files.
 //!
 //! [`files`] turns each file of the layers into rules ([`rule`]). [`rules`] finds the rule that gives a property its
-//! value, and evaluates it when the property is first asked for. [`validate`] checks the settings in [`SETTINGS`] whose
-//! names begin with `runner.`, before anything is run. [`Configuration`] is what everything else sees.
+//! value, and evaluates it when the property is first read. [`validate`] checks the settings in [`SETTINGS`] whose
+//! names begin with `runner.`, before anything is run. [`Configuration`] is what the rest of the program uses.
 
 pub use configuration::{Configuration, Layer};
 pub use files::file_format::{FileFormat, format, format_of};

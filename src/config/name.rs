@@ -3,7 +3,7 @@
 use super::settings;
 use crate::syntax::{Diagnostic, quoted};
 
-/// Bytes of the longest name.
+/// Bytes of a name at most.
 pub const LONGEST: usize = 1000;
 
 fn bad(message: impl Into<String>) -> Diagnostic {
@@ -14,7 +14,7 @@ fn bad(message: impl Into<String>) -> Diagnostic {
 /// of a last part that is not empty. The grammar of lines has already checked the characters.
 ///
 /// # Errors
-/// What is wrong; the place is the caller's to add.
+/// What is wrong; the caller adds the place.
 pub fn check_rule(name: &str) -> Result<(), Diagnostic> {
     if name.len() > LONGEST {
         let message = format!("the name of a setting has at most {LONGEST} bytes");
@@ -55,7 +55,7 @@ pub fn check_rule(name: &str) -> Result<(), Diagnostic> {
 /// A prefix as it is written (`a.b`, `a.b.`, `a.b.*`, `*`) in the form that is put before names: `a.b.`, or nothing.
 ///
 /// # Errors
-/// It has an empty part, or a `*` or `?` elsewhere; the place is the caller's to add.
+/// It has an empty part, or a `*` or `?` elsewhere; the caller adds the place.
 pub fn prefix(written: &str) -> Result<String, Diagnostic> {
     let plain = written.strip_suffix('*').unwrap_or(written);
     let plain = plain.strip_suffix('.').unwrap_or(plain);
@@ -69,8 +69,8 @@ pub fn prefix(written: &str) -> Result<String, Diagnostic> {
     Ok(format!("{plain}."))
 }
 
-/// The names of the rules that can give a property's value, in the order in which they are asked, without the last,
-/// the default `name?`. A rule for everything (`*`) does not apply to the settings that `runner` itself reads, since it
+/// The names of the rules that can give a property its value, in the order in which they are tried, except the last, the
+/// default `name?`. A rule for everything (`*`) does not apply to the settings that `runner` itself reads, since it
 /// would break all of them.
 pub fn candidates(name: &str) -> impl Iterator<Item = String> {
     let own = name.starts_with("runner.") || settings::find(name).is_some();

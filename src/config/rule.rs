@@ -1,4 +1,4 @@
-//! A rule: the name of a property, or of all below a prefix, and what gives it a value.
+//! A rule: gives a value to a property, or to all properties below a prefix.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,17 +12,17 @@ use crate::syntax::{Diagnostic, Place, Span};
 pub struct Rule {
     /// Its full name as written.
     pub name: Arc<str>,
-    /// What it gives.
+    /// Its value.
     pub body: RuleBody,
-    /// Where it stands.
+    /// Where it comes from.
     pub origin: RuleOrigin,
-    /// The layer that it is from, counted from 0.
+    /// The layer that it comes from, counted from 0.
     pub layer: usize,
-    /// Whether a value was read from it.
+    /// Whether its value has been read.
     pub read: AtomicBool,
 }
 
-/// What a rule gives.
+/// The value of a rule.
 #[derive(Debug)]
 pub enum RuleBody {
     /// The value of an expression.
@@ -34,14 +34,14 @@ pub enum RuleBody {
 /// Where a rule comes from.
 #[derive(Clone, Debug)]
 pub enum RuleOrigin {
-    /// A file, and where in it the name stands.
+    /// A file, and the place of the name in it.
     File(Arc<Home>, Span),
     /// A command-line option, as it was typed.
     Option(String),
 }
 
 impl RuleOrigin {
-    /// The place in a file.
+    /// The place, if it is in a file.
     pub fn place(&self) -> Option<Place> {
         match self {
             Self::File(home, span) => Some(Place {
@@ -52,7 +52,7 @@ impl RuleOrigin {
         }
     }
 
-    /// A diagnostic that also points here, and says what is to be seen here.
+    /// Adds this place to a diagnostic, with a text; nothing if it is not in a file.
     pub fn label(&self, diagnostic: Diagnostic, seen: &str) -> Diagnostic {
         match self {
             Self::File(home, span) => diagnostic.with_label(&home.source, *span, seen),
@@ -62,7 +62,7 @@ impl RuleOrigin {
 }
 
 impl Rule {
-    /// A rule from which no value was read yet.
+    /// A rule whose value has not been read.
     pub fn new(name: &str, body: RuleBody, origin: RuleOrigin, layer: usize) -> Self {
         Self {
             name: name.into(),
@@ -73,8 +73,7 @@ impl Rule {
         }
     }
 
-    /// Where a word of the alias stands that the rule itself makes, counted from 0:
-    /// `commands.Alias(command=['a', 'b'])`.
+    /// The place of a word, counted from 0, if the rule is an alias itself: `commands.Alias(command=['a', 'b'])`.
     pub fn word(&self, number: usize) -> Option<Span> {
         let RuleBody::Expression(expression) = &self.body else {
             return None;
@@ -104,8 +103,8 @@ impl Rule {
         spans.nth(number).filter(|_| &**function == "Alias")
     }
 
-    /// The warning that this rule has no effect because of another one in the same file. Rules of another file are a
-    /// layer above, which may override.
+    /// The warning that this rule has no effect because of another one in the same file. A rule of another file overrides
+    /// it on purpose.
     pub fn without_effect(
         &self,
         code: &'static str,

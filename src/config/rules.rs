@@ -1,4 +1,4 @@
-//! The rules in force, and how a property finds the one that gives its value.
+//! The rules in force: which of them gives a property its value, and the values that have been computed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
@@ -11,13 +11,13 @@ use super::settings;
 use crate::eval::{Budget, Fault, Properties, Table, Value, Variables, evaluate};
 use crate::syntax::Diagnostic;
 
-/// A rule, and the one of the same name that is in force instead.
+/// A rule, and the one of the same name that replaces it.
 pub type Overridden = (Arc<Rule>, Arc<Rule>);
 
-/// A value and the rule that gave it; none for defaults and the environment.
+/// A value and its rule; defaults and variables of the environment have no rule.
 type FoundValue = (Value, Option<Arc<Rule>>);
 
-/// The rules that redirected a lookup to where it is now, innermost first.
+/// The rules that have redirected a lookup so far, the last one first.
 #[derive(Clone, Copy)]
 struct Redirected<'a> {
     rule: &'a str,
@@ -30,15 +30,15 @@ impl Redirected<'_> {
     }
 }
 
-/// All rules, and the values that were read.
+/// All rules, and the values that have been read.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// By name, wildcards and defaults with theirs.
+    /// By name, with the `*` of wildcards and the `?` of defaults.
     rules: HashMap<Arc<str>, Arc<Rule>>,
     /// `[Load on Demand]`, by name with the `*`.
     on_demand: HashMap<Arc<str>, Arc<Rule>>,
     computed: Mutex<HashMap<Arc<str>, FoundValue>>,
-    /// What evaluations have used.
+    /// The limits of all evaluations.
     pub(super) allowance: Allowance,
     environment: HashMap<String, String>,
     environment_table: OnceLock<Value>,
@@ -46,11 +46,11 @@ pub struct Rules {
 
 /// The namespace of environment variables.
 const ENVIRON: &str = "environ.";
-/// Falls back to the environment.
+/// A namespace whose properties fall back to the environment.
 const MAIN: &str = "__main__.";
 
 impl Rules {
-    /// No rules but those that exist from the start.
+    /// Only the built-in settings, over an environment.
     pub fn new(environment: HashMap<String, String>) -> Self {
         Self {
             environment,
@@ -59,14 +59,14 @@ impl Rules {
     }
 
     fn computed(&self) -> MutexGuard<'_, HashMap<Arc<str>, FoundValue>> {
-        // Whoever panicked with it left a map as it was.
+        // A panic cannot leave the map half-changed.
         self.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule, over any of the same name: that one and itself are given back.
+    /// Adds a rule. If it replaces one of the same name, both are given back.
     ///
     /// # Errors
-    /// The property's value was read already, perhaps from the rule that is given.
+    /// The property's value has been read already: the new rule, and the one that it would replace.
     pub fn insert(&mut self, rule: Rule) -> Result<Option<Overridden>, (Rule, Option<Arc<Rule>>)> {
         let before = self.rules.get(&rule.name);
         let read = match before {
@@ -96,7 +96,7 @@ impl Rules {
         self.environment.get(name).map(String::as_str)
     }
 
-    /// The rule of a name, as it is written.
+    /// The rule of a name, which may end with `*` or `?`.
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.get(name).map(|rule| &**rule)
     }
@@ -111,7 +111,7 @@ impl Rules {
         self.on_demand.values()
     }
 
-    /// The rule that gave a property its value, or would be asked first.
+    /// The rule that gave a property its value, or that would be tried first.
     pub fn origin(&self, name: &str) -> Option<&Rule> {
         let given = self.computed().get(name).map(|(_, rule)| rule.clone());
         let rule = match given {
@@ -138,8 +138,8 @@ impl Rules {
         }
     }
 
-    /// A rule is not asked for what it has itself redirected: `* = config.Namespace('other.*')` would go on to
-    /// `other.other.…` for what is not there.
+    /// The value of a property, and its rule. A rule is not tried again for a name that it has redirected itself:
+    /// `* = config.Namespace('other.*')` would continue with `other.other.…` for a property that does not exist.
     fn find(
         &self,
         name: &Arc<str>,
@@ -162,7 +162,7 @@ impl Rules {
         let found = self.ask(name, redirected, budget);
         budget.chain.pop();
         budget.leave();
-        // Without the rule that was passed over, the value may be another than for who asks directly.
+        // A lookup that skipped a rule may give another value than a direct one, so its value is not kept.
         let whole = redirected.is_none() || budget.passed_over == passed_over;
         if let (Ok(Some(found)), true) = (&found, whole) {
             self.allowance
@@ -176,7 +176,7 @@ impl Rules {
         found
     }
 
-    /// Asks the rules that can give a property's value, one after the other.
+    /// Tries the rules that can give a property its value, one after the other.
     fn ask(
         &self,
         name: &Arc<str>,
@@ -250,7 +250,7 @@ impl Rules {
         }
     }
 
-    /// The value below a rule of `[Load on Demand]`, which is evaluated the first time.
+    /// The value of a property below a rule of `[Load on Demand]`.
     fn on_demand(
         &self,
         rule: &Arc<Rule>,
@@ -278,14 +278,14 @@ impl Rules {
         }
     }
 
-    /// The value of a rule of `[Load on Demand]` that is kept under a key: a dict, a namespace or `None`.
+    /// The value of a rule of `[Load on Demand]`: a dict, a namespace or `None`. It is evaluated once, and kept under a key.
     fn load(&self, rule: &Arc<Rule>, key: &Arc<str>, budget: &mut Budget) -> Result<Value, Fault> {
         let known = self.computed().get(key).map(|(value, _)| value.clone());
         if let Some(value) = known {
             return Ok(value);
         }
         if budget.chain.contains(key) {
-            // It looks for a property of its own: not there yet.
+            // The rule looks up a property below its own prefix, which does not exist yet.
             return Ok(Value::None);
         }
         budget.chain.push(Arc::clone(key));
@@ -311,7 +311,7 @@ impl Rules {
         }
     }
 
-    /// What goes wrong in a rule whatever the name is that it is asked for: before its expression looks at the name.
+    /// The error of a rule for every property: one that occurs before its expression reads the property's name.
     pub fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
         let (RuleBody::Expression(expression), RuleOrigin::File(home, _)) =
             (&rule.body, &rule.origin)
@@ -320,11 +320,11 @@ impl Rules {
         };
         let mut budget = Budget::default();
         let mistake = evaluate(self, home, None, expression, &mut budget).err()?;
-        // That may be the name; names that mean nothing are found without evaluating.
+        // The unknown name may be that of the property; others are found without evaluation.
         (mistake.code != "name/unknown").then_some(mistake)
     }
 
-    /// What is wrong with the values of `[Load on Demand]`.
+    /// The errors in rules of `[Load on Demand]`.
     pub fn mistakes_on_demand(&self) -> Vec<Diagnostic> {
         let mistake = |rule: &Arc<Rule>| {
             let loaded = self.load(rule, &key_of(rule), &mut Budget::default());
@@ -336,7 +336,7 @@ impl Rules {
     /// The value of a property.
     ///
     /// # Errors
-    /// What went wrong while its rule was evaluated.
+    /// Its rule cannot be evaluated.
     pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
         if let Some((value, _)) = self.computed().get(name) {
             return Ok(Some(value.clone()));
@@ -348,7 +348,7 @@ impl Rules {
     }
 }
 
-/// What the value of a rule of `[Load on Demand]` is kept under. No property is called so: the blanks keep it apart.
+/// The key under which the value of a rule of `[Load on Demand]` is kept. It has blanks, so that no property has this name.
 fn key_of(rule: &Rule) -> Arc<str> {
     format!("load on demand {}", rule.name).into()
 }
@@ -361,7 +361,7 @@ fn at_rule(fault: Fault, rule: &Rule) -> Fault {
 }
 
 fn cycle(chain: &[Arc<str>], name: &Arc<str>) -> Fault {
-    /// Names of a long chain that are shown.
+    /// Names that a message shows of a long chain.
     const SHOWN: usize = 12;
     let start = chain.iter().position(|one| one == name).unwrap_or_default();
     let mut names: Vec<&str> = chain[start..].iter().map(|one| &**one).collect();

@@ -1,4 +1,4 @@
-//! A setting: what it takes, and whether a value is that.
+//! A setting: its type, its default, and the check of its value.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use num_traits::ToPrimitive;
 use crate::eval::Value;
 use crate::syntax::Diagnostic;
 
-/// What a setting takes.
+/// The type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingKind {
     /// A whole number.
@@ -20,7 +20,7 @@ pub enum SettingKind {
     },
     /// `True` or `False`.
     Boolean,
-    /// The same, or `'auto'`: it is seen what is right.
+    /// `True`, `False`, or `'auto'`, which leaves the choice to `runner`.
     Automatic,
     /// Seconds as a number, or `'1.5s' '500ms' '2m' '1h' '1d'`.
     Duration,
@@ -36,16 +36,16 @@ pub enum SettingKind {
     Program,
     /// The name or number of a user or group.
     Account,
-    /// The rights of a file: up to three octal digits.
+    /// Permission bits of files: up to three octal digits.
     Rights,
     /// The URL of a socket.
     Url,
-    /// What can be run: a command or the name of one.
+    /// A command, or the name of one.
     Command,
 }
 
 impl SettingKind {
-    /// What it takes, with an article.
+    /// The type in words, with an article.
     #[must_use]
     pub fn noun(self) -> String {
         let noun = match self {
@@ -70,14 +70,14 @@ impl SettingKind {
         noun.to_owned()
     }
 
-    /// The same for an expression, where what is no string elsewhere is written as one.
+    /// The type in words, for expressions: paths and URLs are strings there.
     #[must_use]
     pub fn wanted(self) -> String {
         let is_string = matches!(self, Self::Path | Self::Program | Self::Url);
         self.noun() + if is_string { " (a string)" } else { "" }
     }
 
-    /// The same with the ways in which it can be written.
+    /// The type in words, with the ways to write a value.
     #[must_use]
     pub fn written(self) -> String {
         let more = match self {
@@ -105,12 +105,12 @@ const DURATION_FORMS: &str = "seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'
 /// How sizes are written in expressions.
 const SIZE_FORMS: &str = "bytes as a number, or `'64k'`, `'10M'`, `'1G'`";
 
-/// A value that is used where none is set.
+/// The value of a setting that is not set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DefaultValue {
-    /// It depends; the help says on what.
+    /// It depends on something else; the help says on what.
     Unset,
-    /// A whole number, of seconds or bytes where the setting is a duration or size.
+    /// A whole number; seconds for a duration, bytes for a size.
     Number(u64),
     /// A truth value.
     Boolean(bool),
@@ -119,7 +119,7 @@ pub enum DefaultValue {
 }
 
 impl DefaultValue {
-    /// As a value; `None` where it depends.
+    /// The value; `None` if it depends on something else.
     #[must_use]
     pub fn value(self) -> Option<Value> {
         match self {
@@ -136,20 +136,20 @@ impl DefaultValue {
 pub struct Setting {
     /// Its name.
     pub name: &'static str,
-    /// What it takes.
+    /// Its type.
     pub kind: SettingKind,
-    /// What it is where it is not set.
+    /// Its value if it is not set.
     pub default: DefaultValue,
-    /// What it does, in at most 70 characters: a line of `explain`.
+    /// What it is, in at most 70 characters, for the list of `explain`.
     pub summary: &'static str,
-    /// What it does, its unit, the default where that depends, when to change it: one paragraph.
+    /// What it does, its unit, a default that depends on something else, and when to change it: one paragraph.
     pub help: &'static str,
     /// A line of a file that sets it.
     pub example: &'static str,
 }
 
 impl Setting {
-    /// What it is where it is not set, as it would be written, with its unit; `None` where that depends.
+    /// The default as it would be written, with its unit; `None` if it depends on something else.
     #[must_use]
     pub fn default_text(&self) -> Option<String> {
         Some(match self.default {
@@ -168,7 +168,7 @@ impl Setting {
     }
 }
 
-/// A setting's value, checked.
+/// The value of a setting, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Checked {
     /// A whole number, or a size in bytes.
@@ -185,7 +185,7 @@ pub enum Checked {
     Path(PathBuf),
 }
 
-/// The text that leaves a truth value to `runner`.
+/// The text that leaves the choice of a truth value to `runner`.
 pub const AUTO: &str = "auto";
 
 /// The longest duration in seconds: 100 years, so that no sum of times overflows.
@@ -197,7 +197,7 @@ const LARGEST: f64 = 9_007_199_254_740_992.0;
 /// Checks a setting's value.
 ///
 /// # Errors
-/// What is wrong with it; the place is the caller's to add.
+/// What is wrong with it; the caller adds the place.
 pub fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
     let name = setting.name;
     let wrong_type = |hint: Option<String>| {
@@ -258,7 +258,7 @@ pub fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
         (SettingKind::Path, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Path(PathBuf::from(&**text)))
         }
-        // To the system, the largest number means "no user" (chown(2)).
+        // The largest number means "no user" (chown(2)).
         (SettingKind::Account, Value::Int(number)) => match number.to_u32() {
             Some(number) if number < u32::MAX => Ok(Checked::Text(number.to_string())),
             _ => out_of_range("a name, or a number from 0 to 4294967294"),
@@ -270,7 +270,7 @@ pub fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
                 _ => out_of_range("up to three octal digits, as in `'027'`,"),
             }
         }
-        // The number `22` is 0o26, not what `'022'` means.
+        // As a number, `22` is 0o26 and not 0o22.
         (SettingKind::Rights, Value::Int(_)) => wrong_type(Some(
             "write the octal digits in quotes, as in `'027'`".to_owned(),
         )),
@@ -302,7 +302,7 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Seconds of the units of time.
+/// The units of durations, in seconds.
 const DURATIONS: &[(&str, f64)] = &[
     ("ms", 0.001),
     ("s", 1.0),
@@ -311,7 +311,7 @@ const DURATIONS: &[(&str, f64)] = &[
     ("d", 86_400.0),
 ];
 
-/// Bytes of the units of size.
+/// The units of sizes, in bytes.
 const SIZES: &[(&str, f64)] = &[
     ("k", 1024.0),
     ("m", 1_048_576.0),

@@ -1,4 +1,4 @@
-//! The settings that `runner` itself reads: one table, which checking, suggestions, help and manual read.
+//! The settings that `runner` itself reads: one table for checks, suggestions, help and the manual.
 
 use super::setting::{DefaultValue, Setting, SettingKind};
 
@@ -181,7 +181,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.workers.threads = 4";
 };
 
-/// The setting of a name.
+/// The setting with a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Setting> {
     let place = SETTINGS

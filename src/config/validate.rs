@@ -1,4 +1,4 @@
-//! Checks the settings under `runner.`: their names, their values, and those that depend on one another.
+//! Checks the settings under `runner.`: names, values, and the order of `runner.workers.min` and `max`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::settings::{SETTINGS, find};
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, Source, did_you_mean, quoted};
 
-/// How the names of the settings begin that are checked.
+/// The prefix of the settings that are checked.
 const OWN: &str = "runner.";
 
 /// The settings that are checked.
@@ -38,7 +38,7 @@ pub(super) fn settings(
                 continue;
             }
         };
-        // `None` means "not set", where there is no default.
+        // For a setting without a fixed default, `None` means "not set".
         if value == Value::None && setting.default.value().is_none() {
             continue;
         }
@@ -53,7 +53,7 @@ pub(super) fn settings(
     checked
 }
 
-/// Puts mistakes in the order of their places, file by file in the order in which they were read.
+/// Sorts mistakes by their places, file by file in the order in which the files were read.
 pub fn sort_by_place(mistakes: &mut [Diagnostic]) {
     let mut files: Vec<*const Source> = Vec::new();
     for mistake in mistakes.iter() {
@@ -107,7 +107,7 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
     for rule in wrong {
         let name = rule.name.trim_end_matches('?');
         let own = own_settings().map(|setting| setting.name);
-        // The last part alone may be right, and what is before it wrong.
+        // Perhaps only the part before the last dot is wrong.
         let last = name.rsplit('.').next();
         let mut same = own.clone().filter(|known| known.rsplit('.').next() == last);
         let hint = match (same.next(), same.next()) {
@@ -129,7 +129,7 @@ fn known(rule: &str) -> bool {
     }
 }
 
-/// The least number of workers is at most the largest.
+/// Checks that the least number of workers is not larger than the largest.
 fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut Vec<Diagnostic>) {
     const MIN: &str = "runner.workers.min";
     const MAX: &str = "runner.workers.max";
@@ -145,7 +145,7 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
         let place = rules.origin(name).and_then(|rule| rule.origin.place());
         place.is_some_and(|place| format_of(&place.source) == Some(FileFormat::Keys))
     };
-    // The message has the names that the file has: keys, or settings.
+    // The message uses the names that the file uses: keys or settings.
     let by_keys = is_key(MIN) || is_key(MAX);
     let what = if by_keys { "key" } else { "setting" };
     let [least, most] = [MIN, MAX].map(|name| {

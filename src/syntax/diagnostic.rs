@@ -1,45 +1,45 @@
-//! A mistake of the user's: what it is, where it stands, and what to do about it.
+//! A mistake in what the user wrote: what is wrong, the place in the text, and what to do about it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::source::{Place, Source, Span};
 
-/// How bad it is.
+/// How bad a mistake is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Nothing can be run.
+    /// Nothing is run.
     Error,
-    /// Worth a word; `check` shows it.
+    /// Probably a mistake, but it can be run; `check` shows it.
     Warning,
 }
 
 /// A place that a diagnostic points at.
 #[derive(Clone, Debug)]
 pub struct Label {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// What is to be seen there; may be empty.
+    /// What the message says about this place; may be empty.
     pub text: String,
 }
 
 /// One mistake in what the user wrote.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// Stable, for programs: `setting/unknown`.
+    /// A code for programs, which does not change: `setting/unknown`.
     pub code: &'static str,
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
     /// Lower case, no full stop, the user's text in backticks.
     pub message: String,
-    /// Where it stands, the place itself first; empty for what stands in no file.
+    /// The place of the mistake, then related places; empty for a mistake that is in no file.
     pub labels: Vec<Label>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// An error that stands nowhere yet.
+    /// An error without a place.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -58,13 +58,13 @@ impl Diagnostic {
         self
     }
 
-    /// With the place where it stands, or a further one.
+    /// Adds a place: the first one is that of the mistake.
     #[must_use]
     pub fn at(self, source: &Arc<Source>, span: Span) -> Self {
         self.with_label(source, span, String::new())
     }
 
-    /// With a place and what is to be seen there.
+    /// Adds a place with a text.
     #[must_use]
     pub fn with_label(mut self, source: &Arc<Source>, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label {
@@ -77,14 +77,14 @@ impl Diagnostic {
         self
     }
 
-    /// With a hint.
+    /// Sets the hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// With a hint if there is one.
+    /// Sets the hint if there is one.
     #[must_use]
     pub fn with_hint_if(mut self, hint: Option<String>) -> Self {
         self.hint = hint.or(self.hint);
@@ -129,10 +129,10 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// How many characters of the user's text a message repeats.
+/// Characters of the user's text that a message quotes at most.
 const QUOTED: usize = 60;
 
-/// The user's text as it stands in a message: in backticks, cut if it is long.
+/// The user's text for a message: in backticks, cut if it is long.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
@@ -141,11 +141,11 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// What to do about a character that cannot be seen.
+/// The hint for a character that cannot be seen.
 pub(super) const INVISIBLE_HINT: &str =
     "it looks like a space, or like nothing; delete it, or write an ordinary space";
 
-/// What a character is called that cannot be seen, or not be told from a space.
+/// The name of a character that is invisible or looks like a space.
 pub(super) fn invisible(c: char) -> Option<String> {
     Some(match c {
         ' ' => return None,
@@ -167,7 +167,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// All candidates that are as near to a word as the nearest one, whatever their case.
 pub fn all_nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    /// Longer words are no typing mistakes, and comparing them takes long.
+    /// Bytes. Longer words are not compared: that takes long, and they are hardly typing mistakes.
     const LONGEST: usize = 200;
     let mut found = Vec::new();
     if word.len() > LONGEST {
@@ -178,7 +178,7 @@ pub fn all_nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
     let mut least = 1 + word.chars().count() / 4;
     for candidate in candidates {
         let other = candidate.to_lowercase();
-        // A difference in length is a distance, too, and quick to see.
+        // The distance is at least the difference in length, which is quick to compute.
         if candidate.len() > LONGEST || other.chars().count().abs_diff(length) > least {
             continue;
         }
@@ -194,7 +194,7 @@ pub fn all_nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
     found
 }
 
-/// The hint that belongs to [`nearest`].
+/// The hint that suggests the [`nearest`] candidate.
 pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! What pest makes of the grammars in `grammar/`.
+//! The parsers that pest generates from the grammars in `grammar/`.
 #![allow(missing_docs, reason = "the functions that the derive makes have none")]
 
 /// Expressions.
@@ -9,7 +9,7 @@ pub(super) mod expression {
     pub struct Grammar;
 }
 
-/// Lines of files.
+/// Lines of configuration files.
 pub(super) mod file {
     /// Matches one line.
     #[derive(pest_derive::Parser)]

@@ -1,5 +1,5 @@
-//! The lines of a configuration file: sections and settings, each with its place. Values are not parsed
-//! here, so that a mistake in one setting hides none in another.
+//! Splits a configuration file into sections and settings, each with its place. Values are not parsed here, so that a
+//! mistake in one setting does not hide those in others.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,39 +11,39 @@ use crate::syntax::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
 use crate::syntax::grammar::file::{Grammar, Rule};
 use crate::syntax::source::{Fragment, Source, Span};
 
-/// Mistakes of one file beyond which no more are collected.
+/// Mistakes in one file after which reading stops.
 const MOST_MISTAKES: usize = 200;
 
-/// A line, with those that continue it, that means something.
+/// A section or a setting: a line with the lines that continue it.
 #[derive(Debug)]
 pub enum IniLine {
     /// `[name]`
     Section {
-        /// Between the brackets, without blanks around it.
+        /// The text between the brackets, trimmed.
         name: String,
-        /// The brackets and what is between them.
+        /// The place of the brackets.
         span: Span,
     },
     /// `NAME = VALUE`
     Setting {
-        /// As it is written.
+        /// The name as written.
         name: String,
-        /// Where the name stands.
+        /// The place of the name.
         span: Span,
         /// The value's text.
         value: Fragment,
-        /// Where a doubled `= =` stands.
+        /// The place of a doubled `= =`.
         doubled: Option<Span>,
     },
 }
 
-/// Makes a source of a file's bytes.
+/// Decodes a file's bytes.
 ///
 /// # Errors
-/// Bytes that are no UTF-8 text.
+/// The bytes are not UTF-8 text.
 pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
     let text = match String::from_utf8(bytes) {
-        // A byte order mark says nothing in UTF-8, and would shift the columns of the first line.
+        // UTF-8 needs no byte order mark, and it would shift the columns of the first line.
         Ok(text) => match text.strip_prefix('\u{feff}') {
             Some(behind) => behind.to_owned(),
             None => text,
@@ -104,13 +104,13 @@ pub fn parse(source: &Arc<Source>) -> (Vec<IniLine>, Vec<Diagnostic>) {
     (reader.lines, reader.mistakes)
 }
 
-/// What an indented line would continue.
+/// What an indented line continues.
 enum Continues {
-    /// Nothing: it is a mistake.
+    /// Nothing: the line is a mistake.
     Nothing,
     /// The last setting.
     Value,
-    /// A line that was a mistake already.
+    /// A line that is a mistake itself.
     Mistake,
 }
 
@@ -209,7 +209,7 @@ impl IniLineReader<'_> {
         }
     }
 
-    /// What is wrong with a line that the grammar does not know.
+    /// The mistake in a line that the grammar does not match.
     fn explain(&self, line: &str, at: usize) -> Diagnostic {
         let mark = |start: usize, end: usize, message: String| {
             Diagnostic::new("syntax/line", message).at(self.source, Span::new(at + start, at + end))
@@ -255,8 +255,8 @@ impl IniLineReader<'_> {
     }
 }
 
-/// A line that needs no grammar to be understood, as nearly all are. Whatever is in doubt is left to the grammar,
-/// and a test holds both to the same answer.
+/// A line that is read without the grammar, which is slower. Nearly all lines are so simple; all others are left to the
+/// grammar, and a test compares both.
 enum Plain<'a> {
     /// `# text`
     Comment,
@@ -306,7 +306,7 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// The parts of a setting's line.
+/// Where the parts of a setting are in its line.
 #[derive(Debug, Default, PartialEq)]
 struct SettingRanges {
     name: Range<usize>,
@@ -339,7 +339,7 @@ mod tests {
 
     use super::{Arc, Grammar, IniLine, Plain, Rule, SettingRanges, Source, parse};
 
-    /// What the grammar makes of a line, if it is of a kind that may be plain.
+    /// What the grammar matches, if it is something that `Plain` may be.
     fn by_grammar(line: &str) -> Option<String> {
         let pair = Grammar::parse(Rule::line, line).ok()?.next()?;
         let pair = pair.into_inner().next()?;

@@ -1,5 +1,5 @@
-//! The lines of a file for `supervise`: keys with their values, directives, each with its place. Statement keys there are
-//! and statement their values mean is not known here.
+//! Splits a file for `supervise` into keys with their values and directives, each with its place. Which keys exist and
+//! what their values mean is decided elsewhere.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,32 +11,32 @@ use crate::syntax::diagnostic::{Diagnostic, did_you_mean, quoted};
 use crate::syntax::grammar::supervise::{Grammar, Rule};
 use crate::syntax::source::{Source, Span};
 
-/// Mistakes of one file beyond which no more are collected.
+/// Mistakes in one file after which reading stops.
 const MOST_MISTAKES: usize = 200;
 
 /// Bytes of the longest line.
 const LONGEST: usize = 1 << 16;
 
-/// The directives of ZConfig that there are.
+/// The directives of ZConfig that are supported.
 const DIRECTIVES: &[&str] = &["define", "include"];
 
-/// A line that means something.
+/// A line that is neither empty nor a comment.
 #[derive(Debug)]
 pub struct KeyLine {
-    /// Statement it says.
+    /// The statement.
     pub statement: Statement,
-    /// The comment behind it.
+    /// The place of the comment after it.
     pub comment: Option<Span>,
 }
 
-/// Statement a line says.
+/// A directive, or a key with its value.
 #[derive(Debug)]
 pub enum Statement {
     /// `%define NAME VALUE`
     Define {
-        /// As it is written.
+        /// The name as written.
         name: Identifier,
-        /// Empty where there is none.
+        /// Empty if the line has no value.
         value: Text,
     },
     /// `%include FILE`
@@ -46,35 +46,35 @@ pub enum Statement {
     },
     /// `KEY VALUE`
     Key {
-        /// As it is written.
+        /// The key as written.
         key: Identifier,
-        /// Empty where there is none.
+        /// Empty if the line has no value.
         value: Text,
     },
 }
 
-/// A word and where it stands.
+/// A name as written, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identifier {
-    /// The word.
+    /// The name.
     pub text: String,
-    /// Where.
+    /// The place.
     pub span: Span,
 }
 
-/// A value before statement it refers to is put in.
+/// A value whose references are not yet replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text {
-    /// One after the other.
+    /// The parts, in order.
     pub pieces: Vec<TextPiece>,
-    /// Where all of it stands.
+    /// The place of the whole value.
     pub span: Span,
 }
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TextPiece {
-    /// Statement stands for itself.
+    /// Text that stands for itself.
     Plain(String),
     /// `$name`, `${name}`
     Name(Identifier),
@@ -107,10 +107,10 @@ pub fn parse(source: &Arc<Source>) -> (Vec<KeyLine>, Vec<Diagnostic>) {
     (lines, mistakes)
 }
 
-/// Statement to do about a line that was meant to continue a comment.
+/// The hint for a line that was probably meant to continue a comment.
 pub const CONTINUED: &str = "begin each line of a comment with `#`";
 
-/// The lines of a text without their ends, and where each begins; a byte-order mark is skipped.
+/// The lines of a text, without line feeds, and where each begins; a byte order mark is skipped.
 pub fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
     text[at..].split('\n').map(move |line| {
@@ -127,7 +127,7 @@ struct KeyLineReader<'a> {
 }
 
 impl KeyLineReader<'_> {
-    /// Statement a line means, if it means anything.
+    /// Reads a line; `None` if it is empty or a comment.
     fn line(&self, text: &str) -> Result<Option<KeyLine>, Diagnostic> {
         if text.len() > LONGEST {
             let message = format!("the line has more than {} KiB", LONGEST >> 10);
@@ -173,7 +173,7 @@ impl KeyLineReader<'_> {
         Ok(Some(KeyLine { statement, comment }))
     }
 
-    /// Makes sure that there is no delimiter between key and value.
+    /// Checks that there is no delimiter between key and value.
     fn delimited(&self, key: &Identifier, value: &Text) -> Result<(), Diagnostic> {
         let Some(TextPiece::Plain(text)) = value.pieces.first() else {
             return Ok(());
@@ -236,7 +236,7 @@ impl KeyLineReader<'_> {
         Ok(())
     }
 
-    /// Statement is wrong with a directive.
+    /// The mistake in a directive.
     fn directive(&self, name: &Identifier) -> Diagnostic {
         let known = DIRECTIVES.contains(&name.text.as_str());
         let message = match name.text.as_str() {
@@ -259,7 +259,7 @@ impl KeyLineReader<'_> {
             .with_hint_if(hint)
     }
 
-    /// Statement is wrong with a line that is none.
+    /// The mistake in a line that is not a statement.
     fn other(&self, text: &str, whole: Range<usize>) -> Diagnostic {
         let line = text.get(whole.clone()).unwrap_or(text).trim();
         let message = format!("expected `KEY VALUE`, found {}", quoted(line));

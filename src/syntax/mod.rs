@@ -1,8 +1,8 @@
 //! Source text to tree; pure. The only place that knows pest.
 //!
 //! [`ini_lines`] and [`key_lines`] split the two kinds of files into lines, [`expression`] parses a value, [`format`]
-//! writes a file in its canonical layout, [`render`] draws what is wrong. Files in here import from the file that
-//! declares a thing, not from this page, so that imports form no circle.
+//! writes a file in its canonical layout, [`render`] draws diagnostics. Files in here import from the file that
+//! declares a thing, not from this one, so that imports form no circle.
 
 pub use diagnostic::{
     Diagnostic, Diagnostics, Label, Severity, all_nearest, did_you_mean, nearest, quoted,

@@ -6,17 +6,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use codespan_reporting::diagnostic as drawn;
-use codespan_reporting::files::{Error, Files, line_starts};
+use codespan_reporting::files::{Files, SimpleFiles};
 use codespan_reporting::term::termcolor::{Buffer, WriteColor};
 use codespan_reporting::term::{Config, emit_to_write_style};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::source::{Place, Source};
 
-/// How many diagnostics are drawn; the rest is counted.
+/// Diagnostics that are drawn; the rest are only counted.
 const SHOWN: usize = 50;
 
-/// Bytes of a line beyond which it is not drawn: it would fill the screen.
+/// Bytes of the longest line that is drawn: a longer one would fill the screen.
 const LONGEST_LINE: usize = 400;
 
 /// Draws diagnostics, an empty line between them.
@@ -30,7 +30,7 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
     text
 }
 
-/// Draws diagnostics, however many there are.
+/// Draws all diagnostics, without a limit on their number.
 #[must_use]
 pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
     let mut buffer = if colour {
@@ -38,7 +38,7 @@ pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
     } else {
         Buffer::no_color()
     };
-    let mut files = Drawn::default();
+    let mut files = DrawnFiles::default();
     for one in diagnostics {
         draw(one, &mut files, &mut buffer);
     }
@@ -48,7 +48,7 @@ pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
     text
 }
 
-fn draw(one: &Diagnostic, files: &mut Drawn, buffer: &mut Buffer) {
+fn draw(one: &Diagnostic, files: &mut DrawnFiles, buffer: &mut Buffer) {
     let severity = match one.severity {
         Severity::Error => drawn::Severity::Error,
         Severity::Warning => drawn::Severity::Warning,
@@ -78,8 +78,8 @@ fn draw(one: &Diagnostic, files: &mut Drawn, buffer: &mut Buffer) {
         .with_message(&message)
         .with_labels(labels)
         .with_notes(notes);
-    if emit_to_write_style(buffer, &Config::default(), &*files, &report).is_err() {
-        // Cannot be: writing is into memory and `visible` keeps to the text. The message counts.
+    if emit_to_write_style(buffer, &Config::default(), &files.files, &report).is_err() {
+        // Drawing fails only for places outside the text, which `visible` prevents. The message still counts.
         use std::io::Write;
         let _ = buffer.reset();
         let _ = writeln!(buffer, "error: {message}");
@@ -88,109 +88,59 @@ fn draw(one: &Diagnostic, files: &mut Drawn, buffer: &mut Buffer) {
 
 /// The sources that diagnostics point into.
 #[derive(Default)]
-struct Drawn {
-    files: Vec<DrawnFile>,
-    ids: HashMap<*const Source, usize>,
+struct DrawnFiles {
+    files: SimpleFiles<String, String>,
+    /// By address; the source is kept so that its address is not used again.
+    ids: HashMap<*const Source, (usize, Arc<Source>)>,
 }
 
-struct DrawnFile {
-    name: String,
-    text: String,
-    starts: Vec<usize>,
-    /// Keeps the address in `ids` from being used again.
-    _source: Arc<Source>,
-}
-
-impl Drawn {
+impl DrawnFiles {
     fn id(&mut self, source: &Arc<Source>) -> usize {
-        *self.ids.entry(Arc::as_ptr(source)).or_insert_with(|| {
+        let (id, _) = self.ids.entry(Arc::as_ptr(source)).or_insert_with(|| {
+            let name = harmless(&source.name).into_owned();
             let text = harmless(&source.text).into_owned();
-            self.files.push(DrawnFile {
-                name: harmless(&source.name).into_owned(),
-                starts: line_starts(&text).collect(),
-                text,
-                _source: Arc::clone(source),
-            });
-            self.files.len() - 1
-        })
+            (self.files.add(name, text), Arc::clone(source))
+        });
+        *id
     }
 
     /// The part of a place on its first line, on character boundaries; `None` if the line is too long.
     fn visible(&self, id: usize, place: &Place) -> Option<Range<usize>> {
-        let file = &self.files[id];
-        let start = floor_boundary(&file.text, place.span.start as usize);
-        let line = self.line_range(id, self.line_index(id, start).ok()?).ok()?;
-        let content = file.text[line.clone()].trim_end_matches(['\n', '\r']);
+        let text = self.files.source(id).ok()?;
+        let start = floor_boundary(text, place.span.start);
+        let line = self.files.line_index(id, start).ok()?;
+        let line = self.files.line_range(id, line).ok()?;
+        let content = text[line.clone()].trim_end_matches(['\n', '\r']);
         if content.len() > LONGEST_LINE {
             return None;
         }
         let line_end = line.start + content.len();
-        let end = floor_boundary(&file.text, place.span.end as usize).min(line_end);
-        Some(start.min(line_end)..end.max(start.min(line_end)))
+        let start = start.min(line_end);
+        let end = floor_boundary(text, place.span.end);
+        Some(start..end.clamp(start, line_end))
     }
 
+    /// Where a place begins, in words.
     fn locate(&self, id: usize, place: &Place) -> String {
-        let start = floor_boundary(&self.files[id].text, place.span.start as usize);
-        let name = &self.files[id].name;
-        match self.location(id, start) {
+        let name = harmless(&place.source.name);
+        let text = self.files.source(id).unwrap_or_default();
+        let start = floor_boundary(text, place.span.start);
+        match self.files.location(id, start) {
             Ok(at) => format!("at {name}:{}:{}", at.line_number, at.column_number),
             Err(_) => format!("in {name}"),
         }
     }
 }
 
-fn floor_boundary(text: &str, offset: usize) -> usize {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
+/// `str::floor_char_boundary`, which Rust has since 1.91.
+fn floor_boundary(text: &str, offset: u32) -> usize {
+    let offset = (offset as usize).min(text.len());
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    (0..=offset).rev().find(boundary).unwrap_or_default()
 }
 
-impl<'a> Files<'a> for Drawn {
-    type FileId = usize;
-    type Name = &'a str;
-    type Source = &'a str;
-
-    fn name(&'a self, id: usize) -> Result<&'a str, Error> {
-        self.files
-            .get(id)
-            .map(|file| file.name.as_str())
-            .ok_or(Error::FileMissing)
-    }
-
-    fn source(&'a self, id: usize) -> Result<&'a str, Error> {
-        self.files
-            .get(id)
-            .map(|file| file.text.as_str())
-            .ok_or(Error::FileMissing)
-    }
-
-    fn line_index(&self, id: usize, byte: usize) -> Result<usize, Error> {
-        let file = self.files.get(id).ok_or(Error::FileMissing)?;
-        Ok(file
-            .starts
-            .partition_point(|start| *start <= byte)
-            .saturating_sub(1))
-    }
-
-    fn line_range(&self, id: usize, line: usize) -> Result<Range<usize>, Error> {
-        let file = self.files.get(id).ok_or(Error::FileMissing)?;
-        let start = *file.starts.get(line).ok_or(Error::LineTooLarge {
-            given: line,
-            max: file.starts.len(),
-        })?;
-        let end = file
-            .starts
-            .get(line + 1)
-            .copied()
-            .unwrap_or(file.text.len());
-        Ok(start..end)
-    }
-}
-
-/// The text with everything replaced that could change the terminal or the order of the characters, by
-/// something of the same number of bytes, so that places stay right.
+/// The text without control characters, which could change the terminal, and without those that change the order of the
+/// text. Each is replaced by a character of as many bytes, so that places stay right.
 fn harmless(text: &str) -> Cow<'_, str> {
     let harm = |c: char| {
         c.is_control() && c != '\n' && c != '\t' && c != '\r'

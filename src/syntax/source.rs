@@ -1,12 +1,12 @@
-//! Source text and places in it.
+//! Texts that the user wrote, and places in them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A named text that the user wrote: a file, an option's value.
+/// A text that the user wrote: a file, an option's value.
 #[derive(Debug)]
 pub struct Source {
-    /// How messages call it: the path as it was given.
+    /// Its name in messages: the path as it was given.
     pub name: String,
     /// The whole text.
     pub text: String,
@@ -17,12 +17,12 @@ pub struct Source {
 pub struct Span {
     /// The first byte.
     pub start: u32,
-    /// One beyond the last byte.
+    /// The byte after the last.
     pub end: u32,
 }
 
 impl Span {
-    /// From byte offsets; files are far smaller than 4 GiB (`limit/file`).
+    /// From byte offsets, which fit 32 bits: files are far smaller than 4 GiB (`limit/file`).
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -42,17 +42,17 @@ impl Span {
     }
 }
 
-/// A span and the source that it is in.
+/// A span and its source.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The text.
     pub source: Arc<Source>,
-    /// Where in it.
+    /// The bytes.
     pub span: Span,
 }
 
 impl Place {
-    /// The line that the place begins in, counted from 1.
+    /// The line in which the place begins, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
         let start = (self.span.start as usize).min(self.source.text.len());
@@ -60,10 +60,10 @@ impl Place {
     }
 }
 
-/// Where the lines of sources begin; each source is looked through once, however many places are asked for.
+/// The line starts of sources. Each source is searched only once, for any number of places.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// By address, with what keeps the address from being used again.
+    /// By address; the source is kept so that its address is not used again.
     starts: HashMap<*const Source, (Arc<Source>, Vec<usize>)>,
 }
 
@@ -92,17 +92,17 @@ impl Lines {
     }
 }
 
-/// The text of a value: its lines without their indent and without the comment lines between them,
-/// and the way back from there to the source.
+/// The text of a value: its lines without their indent and without the comment lines between them. It maps places in
+/// this text to places in the source.
 #[derive(Debug, Default)]
 pub struct Fragment {
     text: String,
-    /// Where each piece begins in `text`, and where in the source.
+    /// Where each line begins in `text`, and where in the source.
     pieces: Vec<(usize, usize)>,
 }
 
 impl Fragment {
-    /// A fragment that is one piece of the source.
+    /// A fragment of one line.
     #[must_use]
     pub fn new(text: &str, offset: usize) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl Fragment {
         self.text.push_str(text);
     }
 
-    /// Drops blanks and line ends at the end.
+    /// Removes blanks and line ends at the end.
     pub fn trim_end(&mut self) {
         let length = self.text.trim_end().len();
         self.text.truncate(length);
@@ -133,11 +133,11 @@ impl Fragment {
         &self.text
     }
 
-    /// Where a range of the text stands in the source.
+    /// The place in the source of a range of the text.
     #[must_use]
     pub fn span(&self, start: usize, end: usize) -> Span {
         let start = self.offset(start);
-        // The end belongs to the piece of the last byte, not to the one that begins there.
+        // The end is mapped with the last byte: the next line may be elsewhere in the source.
         let end = self.offset(end.saturating_sub(1)) + usize::from(end > 0);
         Span::new(start, end.max(start))
     }

@@ -1,10 +1,10 @@
-//! Files of environment variables (`.env`), as other tools have them: `NAME=value`, quotes, `export`, `$OTHER`.
+//! Files of environment variables (`.env`), as other tools read them: `NAME=value`, quotes, `export`, `$OTHER`.
 
 use std::sync::Arc;
 
 use crate::syntax::{Diagnostic, Source, Span};
 
-/// Bytes that `$NAME` may make of one value: values that hold one another twice grow fast.
+/// Bytes of one value after `$NAME` is replaced: values that contain each other twice grow exponentially.
 const LARGEST: usize = 64 << 20;
 
 /// Bytes of all values of a file.
@@ -13,7 +13,7 @@ const LARGEST_IN_ALL: usize = 64 << 20;
 /// The names and values of a file, in its order.
 ///
 /// # Errors
-/// A line that is none, with its place, or values that grow too large.
+/// A malformed line, with its place, or values that are too large.
 pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic> {
     let text = source.text.as_str();
     let references = text.bytes().filter(|byte| *byte == b'$').count();
@@ -23,7 +23,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
     let mut pairs = Vec::new();
     let mut lines = dotenvy::from_read_iter(text.as_bytes());
     loop {
-        // The library replaces every `$NAME` of a line before we see it.
+        // The library replaces every `$NAME` in a line before the value can be checked, so the size is estimated.
         let most = references.saturating_mul(longest);
         if most > LARGEST || bytes > LARGEST_IN_ALL {
             let message = "the values that `$` stands for are too large together";
@@ -41,7 +41,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
                 let begin = text.find(line).unwrap_or_default();
                 let width = line.lines().next().map_or(0, str::len);
                 let message = "expected `NAME=value` of a file of environment variables";
-                // An index beyond the line is that of a string that never ends.
+                // The index of a string that never ends is beyond the line.
                 let (at, hint) = if at < width && line.is_char_boundary(at) {
                     let hint = match before_quote(line, at) {
                         // The library takes the quote for a part of the value.
@@ -66,7 +66,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
     }
 }
 
-/// The `NAME` of a `$NAME` that a quote follows at this place.
+/// The `NAME` of a `$NAME` directly before this quote.
 fn before_quote(line: &str, quote: usize) -> Option<&str> {
     let (before, behind) = line.split_at_checked(quote)?;
     let (_, name) = before.rsplit_once('$')?;

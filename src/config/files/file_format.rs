@@ -9,7 +9,7 @@ use crate::syntax::Source;
 use crate::syntax::ini_lines::{IniLine, parse};
 use crate::syntax::key_lines::numbered;
 
-/// How a file is to be read.
+/// The format of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
     /// Settings, sections and expressions.
@@ -18,16 +18,16 @@ pub enum FileFormat {
     Keys,
 }
 
-/// The format of a file; `None` if the file does not show it, or cannot be read, which is reported by what reads it.
-/// A pipe is left alone, since it can be read only once.
+/// The format of a file; `None` if its text does not show it, or if it cannot be read, which is reported when it is read
+/// again. A pipe is not read here, since it can be read only once.
 #[must_use]
 pub fn format(path: &Path) -> Option<FileFormat> {
     let is_file = path.metadata().is_ok_and(|found| found.is_file());
     is_file.then(|| format_of(&source(path).ok()?)).flatten()
 }
 
-/// The format of a file's text. A `#!` line shows it by the name of a command; else the first line that is not a comment
-/// does, if it is valid in only one of the two formats.
+/// The format of a text: that of the command in its `#!` line; or else the only format in which the first line that is
+/// not a comment is valid.
 #[must_use]
 pub fn format_of(source: &Arc<Source>) -> Option<FileFormat> {
     let mut lines = numbered(&source.text).map(|(_, line)| line.trim());

@@ -1,4 +1,4 @@
-//! Reads an INI file with all that it includes: each setting becomes a rule, as its section says.
+//! Reads an INI file with all that it includes: each setting becomes a rule, depending on its section.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::syntax::ast::Expression;
 use crate::syntax::ini_lines::{IniLine, parse};
 use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, did_you_mean, expression, quoted};
 
-/// Names in the root namespace that are short for others.
+/// Short names in the root namespace, and the names that they stand for.
 pub const SHORT: &[(&str, &str)] = &[
     ("app", "peak.running.app"),
     ("url", "peak.tools.server.url"),
@@ -54,9 +54,9 @@ pub fn read(loader: &mut Loader, path: &Path, inclusion: &Inclusion<'_>) {
 struct IniFile<'a> {
     loader: &'a mut Loader,
     home: Arc<Home>,
-    /// As it was given.
+    /// The path as it was given.
     path: &'a Path,
-    /// Before every name in this file.
+    /// The prefix of every name in this file.
     outer: &'a str,
     section: Section,
     in_section: bool,
@@ -146,7 +146,7 @@ impl IniFile<'_> {
         Ok(())
     }
 
-    /// The value of an expression in a special section, now.
+    /// The value of an expression in a special section, which is evaluated at once.
     fn value(&self, parsed: &Expression) -> Result<Value, Diagnostic> {
         let rules = &self.loader.rules;
         let mut budget = Budget::default();
@@ -180,7 +180,7 @@ impl IniFile<'_> {
         };
         check_import(&target)
             .map_err(|fault| fault.at(&self.home.source, parsed.span).into_diagnostic())?;
-        // Rules that were read before this line share the old value of `home`, without the new name.
+        // The rules before this line keep the old `home`, without the new name.
         Arc::make_mut(&mut self.home)
             .shortcuts
             .insert(name.into(), target);

@@ -9,32 +9,31 @@ use crate::config::keys::{COMMAND, KEYS, Key, PID_FILE};
 use crate::config::rule::{Rule, RuleBody, RuleOrigin};
 use crate::eval::{Budget, Home, Items, Value};
 use crate::syntax::key_lines::{CONTINUED, Identifier, Statement, Text, TextPiece, parse};
-use crate::syntax::{Diagnostic, Place, Span, did_you_mean, nearest, quoted};
+use crate::syntax::{Diagnostic, Place, Span, did_you_mean, quoted};
 
-/// Bytes of a value, with everything that it refers to put in.
+/// Bytes of a value after its references are replaced.
 const LONGEST: usize = 1 << 16;
 
 /// Bytes of all values and definitions.
 const MOST: usize = 16 << 20;
 
-/// A key's value and where it stands.
+/// A key with its value, and their places.
 struct Given {
     key: &'static Key,
     value: Value,
     home: Arc<Home>,
-    /// Where the key stands.
+    /// The place of the key.
     key_span: Span,
-    /// Where the value stands.
+    /// The place of the value.
     span: Span,
 }
 
 /// Reads a file and those that it includes.
 struct KeyFiles<'a> {
     loader: &'a mut Loader,
-    /// By name in lower case. A definition holds from its line on: in the rest of its file, in files that are included
-    /// further down, and in the rest of those that include its file.
+    /// By name in lower case. A definition holds for all lines that are read after it, in whatever file.
     defined: HashMap<String, String>,
-    /// Of all values.
+    /// The size of all values.
     bytes: usize,
     /// In the order of the lines.
     given: Vec<Given>,
@@ -83,7 +82,7 @@ pub fn read(loader: &mut Loader, path: &Path) {
 }
 
 impl KeyFiles<'_> {
-    /// Reads one file and those that it includes; gives the file, unless it cannot be opened.
+    /// Reads one file and those that it includes; `None` if it cannot be opened.
     fn file(&mut self, path: &Path, inclusion: &Inclusion<'_>) -> Option<Arc<Home>> {
         let home = Arc::new(self.loader.open(path, inclusion)?);
         let (lines, mistakes) = parse(&home.source);
@@ -143,7 +142,7 @@ impl KeyFiles<'_> {
             let message = format!("there is no key {}", quoted(&word.text));
             return Err(Diagnostic::new("name/key", message)
                 .at(&home.source, word.span)
-                .with_hint_if(suggestion(&word.text)));
+                .with_hint_if(did_you_mean(&word.text, KEYS.iter().map(|key| key.name))));
         };
         if text.pieces.is_empty() {
             let message = format!("key `{}` has no value", key.name);
@@ -179,7 +178,7 @@ impl KeyFiles<'_> {
         Ok(())
     }
 
-    /// `%define NAME VALUE`: a name has one meaning.
+    /// `%define NAME VALUE`: a second definition of a name must have the same value.
     fn define(&mut self, name: &Identifier, text: String, home: &Home) -> Result<(), Diagnostic> {
         let folded = name.text.to_lowercase();
         match self.defined.get(&folded) {
@@ -195,7 +194,7 @@ impl KeyFiles<'_> {
         Ok(())
     }
 
-    /// A value with its references replaced by what they stand for.
+    /// The text of a value, with its references replaced.
     fn replaced(&mut self, value: &Text, home: &Home) -> Result<String, Diagnostic> {
         let mut text = String::new();
         for piece in &value.pieces {
@@ -238,19 +237,13 @@ impl KeyFiles<'_> {
                 "write `$({})` for the environment variable, `$$` for a dollar sign",
                 name.text
             ),
-            None => did_you_mean(&name.text.to_lowercase(), known)
+            None => did_you_mean(&name.text, known)
                 .unwrap_or_else(|| "write `$$` for a dollar sign".to_owned()),
         };
         Diagnostic::new("name/definition", format!("`{}` is not defined", name.text))
             .at(&home.source, name.span)
             .with_hint(hint)
     }
-}
-
-fn suggestion(word: &str) -> Option<String> {
-    let known: Vec<String> = KEYS.iter().map(|key| key.name.to_lowercase()).collect();
-    let meant = nearest(&word.to_lowercase(), known.iter().map(String::as_str))?;
-    Key::find(meant).map(|key| format!("did you mean `{}`?", key.name))
 }
 
 /// Errors for the keys that `supervise` needs, where neither the files nor a layer below gives them.

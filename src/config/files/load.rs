@@ -1,5 +1,5 @@
-//! What all files of all layers share while they are read: the rules and mistakes found so far, the files that are
-//! open, and the limits on their number, depth and size.
+//! The state that all files of all layers share while they are read: the rules and mistakes so far, the open files, and
+//! the limits on the number, depth and size of files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::eval::Home;
 use crate::here;
 use crate::syntax::{Diagnostic, Place, Source, quoted};
 
-/// How deep files may include one another.
+/// How deep includes may be nested.
 const DEEPEST: usize = 16;
 
-/// Files that may be read, and bytes of all of them: files that include others twice each soon become very many.
+/// Files that may be read, and their bytes in all: if each file includes two others, the number grows exponentially.
 const MOST_FILES: usize = 10_000;
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Mistakes after which reading stops.
 const MOST_MISTAKES: usize = 1000;
 
-/// Reads files one over the other.
+/// Collects rules from files, each over those before it.
 #[derive(Default)]
 pub struct Loader {
-    /// What was read so far.
+    /// The rules so far.
     pub rules: Rules,
     /// Errors so far.
     pub mistakes: Vec<Diagnostic>,
@@ -32,7 +32,7 @@ pub struct Loader {
     pub warnings: Vec<Diagnostic>,
     /// The layer that is read, counted from 0.
     pub layer: usize,
-    /// Whether to look for unknown names in every expression, also in those that may never be evaluated.
+    /// Whether unknown names are reported also in expressions that may never be evaluated.
     pub thorough: bool,
     /// `[Component Factories]`.
     pub factories: Vec<Rule>,
@@ -42,19 +42,19 @@ pub struct Loader {
     bytes: u64,
 }
 
-/// Where the names of a file go, and what it gets from the file that includes it.
+/// How a file is included: the prefix of its names, and what it gets from the including file.
 #[derive(Default)]
 pub struct Inclusion<'a> {
-    /// Before every name: empty, or with a dot at its end.
+    /// The prefix of every name: empty, or ending with a dot.
     pub prefix: String,
     /// The expression that names the file.
     pub place: Option<Place>,
-    /// The file that includes it.
+    /// The including file.
     pub home: Option<&'a Home>,
 }
 
 impl Loader {
-    /// Over rules that exist already.
+    /// A loader over existing rules.
     pub fn new(rules: Rules, thorough: bool) -> Self {
         Self {
             rules,
@@ -63,7 +63,7 @@ impl Loader {
         }
     }
 
-    /// Opens a file, to be closed when it was read. An error is added to the mistakes.
+    /// Reads a file's text and counts the file as open until [`Self::close`]. An error is added to the mistakes.
     pub fn open(&mut self, path: &Path, inclusion: &Inclusion<'_>) -> Option<Home> {
         let shown = path.display().to_string();
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -96,12 +96,12 @@ impl Loader {
         })
     }
 
-    /// The file that was opened last was read.
+    /// Ends the reading of the file that was opened last.
     pub fn close(&mut self) {
         self.open.pop();
     }
 
-    /// Whether there are so many mistakes that reading stops.
+    /// Whether so many mistakes were found that reading stops.
     pub fn is_full(&self) -> bool {
         self.mistakes.len() >= MOST_MISTAKES
     }
@@ -142,7 +142,7 @@ impl Loader {
         Ok(source)
     }
 
-    /// Adds a rule, over any of the same name.
+    /// Adds a rule over those before it; a rule for a value that has been read already is a mistake.
     pub fn insert(&mut self, rule: Rule) {
         let (rule, before) = match self.rules.insert(rule) {
             Ok(None) => return,
@@ -172,14 +172,13 @@ impl Loader {
     }
 }
 
-/// A mistake in or about a file, with the place that names the file: a further place where the mistake has one of its
-/// own.
+/// Adds the place that names a file to a mistake in or about that file.
 pub fn named_at(mistake: Diagnostic, place: &Place, seen: &str) -> Diagnostic {
     let seen = if mistake.labels.is_empty() { "" } else { seen };
     mistake.with_label(&place.source, place.span, seen)
 }
 
-/// A path as it is written in a file, relative to that file.
+/// A path that is written in a file, relative to that file.
 pub fn beside(file: &Path, written: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(written)
 }

@@ -12,7 +12,7 @@ use crate::log;
 use crate::syntax::ini_lines::decode;
 use crate::syntax::{Diagnostic, Source, quoted};
 
-/// Bytes of the largest file.
+/// Bytes of a file at most.
 pub const LARGEST: u64 = 16 << 20;
 
 /// The text of a configuration file.
@@ -23,7 +23,7 @@ pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     read_source(path, &path.display().to_string())
 }
 
-/// The same, with the name that the file has in messages.
+/// The text of a configuration file that has this name in messages.
 pub fn read_source(path: &Path, shown: &str) -> Result<Arc<Source>, Diagnostic> {
     let bytes = read(path).map_err(|error| {
         let (code, reason) = match error.kind() {
@@ -42,7 +42,7 @@ pub fn read_source(path: &Path, shown: &str) -> Result<Arc<Source>, Diagnostic> 
     decode(shown, bytes)
 }
 
-/// Reads a file, up to one byte more than it may have. A pipe (`runner check <(program)`) is read until its writer closes
+/// Reads a file, up to one byte beyond the limit. A pipe (`runner check <(program)`) is read until its writer closes
 /// it. A pipe that no process has open for writing is an error, since reading it would block for ever.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();

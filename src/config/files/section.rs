@@ -1,4 +1,4 @@
-//! Sections: prefixes, and the special ones whose names have a space.
+//! Sections: most are a prefix; special ones have a space in their name.
 
 use crate::config::name::prefix;
 use crate::syntax::{Diagnostic, did_you_mean, quoted};
@@ -6,7 +6,7 @@ use crate::syntax::{Diagnostic, did_you_mean, quoted};
 /// How the lines of a section are read.
 #[derive(Debug)]
 pub enum Section {
-    /// Settings whose names begin with this, which is empty or ends with a dot.
+    /// Settings below a prefix, which is empty or ends with a dot.
     Prefix(String),
     LoadSettingsFrom,
     ImportOnDemand,
@@ -58,7 +58,7 @@ pub const SPECIAL: &[Special] = &[
 ];
 
 impl Section {
-    /// The section of a name, in a file whose own names begin with `outer`.
+    /// The section with a name, in a file whose names have the prefix `outer`.
     pub fn of(name: &str, outer: &str) -> Result<Self, Diagnostic> {
         if name.contains(char::is_whitespace) {
             let words: Vec<&str> = name.split_whitespace().collect();

@@ -187,7 +187,7 @@ fn bind(
     match target {
         LoopTarget::Name(name) => bound.push((Arc::clone(name), value)),
         LoopTarget::Several(targets, span) => {
-            bind_several(evaluator, targets, *span, &value, bound)?
+            bind_several(evaluator, targets, *span, &value, bound)?;
         }
         // Where it stands among others, it got a list of what they leave.
         LoopTarget::Star(rest) => bind(evaluator, rest, value, bound)?,

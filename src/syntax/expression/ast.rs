@@ -1,5 +1,5 @@
-//! The tree of an expression. Flat where Python chains (operators, trailers, conditions), so that its depth
-//! is the depth of the brackets.
+//! The tree of an expression. Chains (operators, trailers, conditions) are flat, so that the tree is as deep as the
+//! brackets are nested.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use num_bigint::BigInt;
 
 use crate::syntax::source::Span;
 
-/// An expression and where it stands.
+/// An expression and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
-    /// What it is.
+    /// The expression.
     pub kind: ExpressionKind,
-    /// Where it stands, brackets included.
+    /// Its place, with the brackets around it.
     pub span: Span,
 }
 
@@ -47,10 +47,10 @@ pub enum ExpressionKind {
     Comprehension(Box<Comprehension>),
     /// `value.attribute(argument)[index]`
     Trailers(Box<Expression>, Vec<Trailer>),
-    /// `not a`, so many times.
+    /// `not not a`: the number of `not`, and `a`.
     Not(usize, Box<Expression>),
-    /// `-a ** -b ** c`: from the right, and the signs apply to everything on their right. One operand alone
-    /// has at least one sign.
+    /// `-a ** -b ** c`: evaluated from the right; a sign applies to everything on its right. A single operand has at
+    /// least one sign.
     Power(Vec<Signed>),
     /// `a + b - c`: operators of one precedence, from the left.
     Arithmetic(Box<Expression>, Vec<(Binary, Expression)>),
@@ -71,23 +71,23 @@ pub enum ExpressionKind {
 pub struct Signed {
     /// `-`, `+`, `~`
     pub signs: Vec<Unary>,
-    /// What they stand before.
+    /// The operand.
     pub value: Expression,
 }
 
 /// `value if condition`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConditionalBranch {
-    /// What it gives.
+    /// The value.
     pub value: Expression,
-    /// When.
+    /// The condition.
     pub condition: Expression,
 }
 
 /// A part of an f-string.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
-    /// Text between the braces.
+    /// Text outside the braces.
     Text(String),
     /// `{value!r:specification}`
     Value {
@@ -95,7 +95,7 @@ pub enum Piece {
         value: Expression,
         /// `r`, `s` or `a` after the `!`.
         conversion: Option<char>,
-        /// What stands after the `:`; may itself hold braces.
+        /// The format after the `:`, which may contain values, too.
         specification: Vec<Piece>,
     },
 }
@@ -118,7 +118,7 @@ pub enum DictEntry {
     Star(Expression),
 }
 
-/// What a comprehension makes.
+/// The element of a comprehension.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Element {
     /// `[x for …]`
@@ -134,24 +134,24 @@ pub enum Element {
 /// A comprehension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comprehension {
-    /// What it makes.
+    /// The element.
     pub element: Element,
-    /// At least one.
+    /// The `for` clauses, at least one.
     pub clauses: Vec<Clause>,
 }
 
 /// `for targets in values if condition`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clause {
-    /// What is bound.
+    /// The names that are bound.
     pub target: LoopTarget,
-    /// What it is taken from.
+    /// The values that are iterated over.
     pub values: Expression,
-    /// All must hold.
+    /// The conditions; an element needs all of them.
     pub conditions: Vec<Expression>,
 }
 
-/// What a comprehension binds.
+/// The target of a `for` clause.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LoopTarget {
     /// `x`
@@ -162,12 +162,12 @@ pub enum LoopTarget {
     Star(Box<LoopTarget>),
 }
 
-/// What follows an operand.
+/// An attribute, a call or a subscript after an operand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trailer {
-    /// What it is.
+    /// The trailer.
     pub kind: TrailerKind,
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
 }
 
@@ -202,7 +202,7 @@ pub enum Argument {
 pub struct Lambda {
     /// Its parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// What it gives.
+    /// The expression that it returns.
     pub body: Expression,
 }
 
@@ -211,11 +211,11 @@ pub struct Lambda {
 pub enum Parameter {
     /// `a` or `a=1`
     One(Arc<str>, Option<Expression>),
-    /// `*rest`, or `*` alone: those after it are given by name.
+    /// `*rest`, or `*` alone: later parameters are given by name.
     Star(Option<Arc<str>>),
     /// `**more`
     DoubleStar(Arc<str>),
-    /// `/`: those before it are not given by name.
+    /// `/`: earlier parameters are given by position.
     Slash,
 }
 
@@ -230,7 +230,7 @@ pub enum Unary {
     Invert,
 }
 
-/// An operator that computes.
+/// An arithmetic or bitwise operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     /// `+`
@@ -260,7 +260,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    /// As it is written.
+    /// The operator in Python.
     #[must_use]
     pub fn symbol(self) -> &'static str {
         match self {
@@ -279,7 +279,7 @@ impl Binary {
         }
     }
 
-    /// How tightly it binds; `**` most.
+    /// The precedence: operators with a larger one bind tighter.
     #[must_use]
     pub fn precedence(self) -> u8 {
         match self {
@@ -294,7 +294,7 @@ impl Binary {
     }
 }
 
-/// An operator that compares.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// `==`
@@ -320,7 +320,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// As it is written.
+    /// The operator in Python.
     #[must_use]
     pub fn symbol(self) -> &'static str {
         match self {

@@ -1,22 +1,23 @@
-//! What all that builds the tree has at hand: the source, places in it, and what is nested.
+//! What the builders of the tree share: the source, places and errors in it, and access to nested expressions.
 
 use std::sync::Arc;
 
 use pest::iterators::Pair;
 
 use super::ast::Expression;
+use super::strings::BadLiteral;
 use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::grammar::expression::Rule;
 use crate::syntax::source::{Fragment, Source, Span};
 
-/// Builds the tree of one fragment, or of a part of it.
+/// The fragment, or the part of it, whose tree is built.
 #[derive(Clone, Copy)]
 pub(super) struct Builder<'a> {
     pub source: &'a Arc<Source>,
     pub fragment: &'a Fragment,
-    /// Where the text that is parsed begins in the fragment.
+    /// Where the parsed text begins in the fragment.
     pub base: usize,
-    /// How many f-strings are around it.
+    /// The number of f-strings around it.
     pub depth: usize,
 }
 
@@ -33,24 +34,32 @@ impl Builder<'_> {
         Diagnostic::new("syntax/expression", message).at(self.source, span)
     }
 
-    /// The error for a part that the grammar always supplies: it is never reported.
+    /// An error in a string literal, or in a part of one, that begins at `start`.
+    pub fn bad_literal(self, start: usize, bad: BadLiteral) -> Diagnostic {
+        let span = self.range(start + bad.at.start, start + bad.at.end);
+        Diagnostic::new("syntax/string", bad.message).at(self.source, span)
+    }
+
+    /// The error for a missing part that the grammar always supplies; it is never seen.
     pub fn unread(self, span: Span) -> Diagnostic {
         self.error(span, "this cannot be read")
     }
 }
 
-/// Expressions inside brackets, braces and operators: what [`super`] builds for the other files of this folder.
+/// Builds what is nested in brackets, braces and operators. The other files of this folder call it; [`super`] implements
+/// it, since it calls them in turn.
 pub(super) trait Nested {
     fn expression(self, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic>;
 
-    /// An atom with its trailers, without the signs before it, which [`super::operators`] applies.
+    /// An atom with its trailers, without its signs, which [`super::operators`] applies.
     fn operand(self, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic>;
 
     /// The expression inside the braces of an f-string.
     fn embedded(self, text: &str) -> Result<Expression, Diagnostic>;
 }
 
-/// Where what a pair matched ends. A pair that tried to go on behind white space and comments has them at its end.
+/// Where a pair ends. White space and comments after it are not part of it, but pest includes them where a rule tried to
+/// match more.
 fn end(pair: &Pair<'_, Rule>) -> usize {
     let text = pair.as_str();
     let trimmed = pair.as_span().start() + text.trim_end().len();

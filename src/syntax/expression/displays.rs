@@ -1,4 +1,4 @@
-//! What stands in brackets: displays, comprehensions, arguments, subscripts; and parameters.
+//! Everything in brackets: displays, comprehensions, arguments, subscripts; and the parameters of lambdas.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) fn item(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Item, D
     Ok(Item::One(builder.expression(pair)?))
 }
 
-/// What stands behind `*` or `**` in a display: no comparison, unless in brackets.
+/// The value after `*` or `**` in a display. As in Python, a comparison needs parentheses there.
 fn spread(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let several = pair.clone().into_inner().nth(1).is_some();
     let value = builder.expression(pair)?;
@@ -36,7 +36,7 @@ fn spread(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diag
 
 const STARRED_ELEMENT: &str = "a comprehension makes one element at a time, without `*`";
 
-/// What the brackets of a display held.
+/// The contents of a display's brackets.
 enum Elements {
     Items { items: Vec<Item>, commas: bool },
     Comprehension(Expression, Vec<Clause>),
@@ -63,14 +63,14 @@ fn elements(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Elements, Diag
     }
 }
 
-/// `(…)`: brackets around an expression, a tuple, a generator.
+/// `(…)`: parentheses around an expression, a tuple, or a generator.
 pub(super) fn group(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let span = builder.span(&pair);
     let inside = sequence(builder, pair)?;
     Ok(Expression { span, ..inside })
 }
 
-/// What stands between parentheses, or is a whole value: one expression, a tuple, a generator.
+/// The contents of parentheses, or a whole value: an expression, a tuple, or a generator.
 pub(super) fn sequence(
     builder: Builder<'_>,
     pair: Pair<'_, Rule>,
@@ -191,7 +191,7 @@ fn clause(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Clause, Diagnost
     }
 }
 
-/// What is bound; several targets in square brackets are so without commas, too.
+/// The target of a clause. In square brackets (`listed`), a single name is a sequence of one, too.
 fn target(
     builder: Builder<'_>,
     pair: Pair<'_, Rule>,
@@ -361,7 +361,7 @@ fn one_slice(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<TrailerKind, 
     }
 }
 
-/// The rules for the order of a lambda's parameters.
+/// Checks the order of a lambda's parameters.
 pub(super) fn check_parameters(
     builder: Builder<'_>,
     parameters: &[Parameter],

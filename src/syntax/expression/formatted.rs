@@ -7,10 +7,10 @@ use super::builder::{Builder, Nested};
 use super::strings;
 use crate::syntax::diagnostic::Diagnostic;
 
-/// How deep f-strings and format specifications may stand in one another.
+/// How deep f-strings and format specifications may be nested.
 const DEEPEST: usize = 4;
 
-/// Adds text to the pieces, to the last one where that is text too.
+/// Appends text to the pieces, to the last one if that is text.
 pub(super) fn push_text(pieces: &mut Vec<Piece>, text: &str) {
     if let Some(Piece::Text(last)) = pieces.last_mut() {
         last.push_str(text);
@@ -19,7 +19,7 @@ pub(super) fn push_text(pieces: &mut Vec<Piece>, text: &str) {
     }
 }
 
-/// Takes an f-string's body (a range of `text`) apart.
+/// Splits an f-string's body, a range of `text`, into pieces.
 pub(super) fn pieces(
     builder: Builder<'_>,
     text: &str,
@@ -54,7 +54,7 @@ impl Scanner<'_> {
         Diagnostic::new("syntax/string", message).at(self.builder.source, span)
     }
 
-    /// Text and values up to the end, or inside a specification (`nested`) up to its `}`.
+    /// Text and values up to the end, or inside a specification (`nested` > 0) up to its `}`.
     fn pieces(&mut self, nested: usize) -> Result<Vec<Piece>, Diagnostic> {
         let mut pieces = Vec::new();
         loop {
@@ -64,10 +64,7 @@ impl Scanner<'_> {
             let decoded = if self.raw {
                 plain.to_owned()
             } else {
-                strings::unescape(plain).map_err(|bad| {
-                    let span = self.builder.range(start + bad.at.start, start + bad.at.end);
-                    Diagnostic::new("syntax/string", bad.message).at(self.builder.source, span)
-                })?
+                strings::unescape(plain).map_err(|bad| self.builder.bad_literal(start, bad))?
             };
             push_text(&mut pieces, &decoded);
             self.at += length;
@@ -127,7 +124,7 @@ impl Scanner<'_> {
         };
         let mut shown = false;
         if self.rest().starts_with('=') {
-            // `{name=}` shows the expression itself too.
+            // `{name=}` shows the expression itself, too.
             self.at += 1;
             let blanks = self.rest().len() - self.rest().trim_start().len();
             self.at += blanks;
@@ -165,7 +162,7 @@ impl Scanner<'_> {
     }
 }
 
-/// Where a `#` stands outside the strings of an expression.
+/// The position of a `#` outside the strings of an expression.
 fn hash(text: &str) -> Option<usize> {
     let mut quote = None;
     text.bytes().position(|byte| {
@@ -178,7 +175,7 @@ fn hash(text: &str) -> Option<usize> {
     })
 }
 
-/// How long the expression at the start of a text is: up to a `}`, `!`, `:` or `=` outside brackets and strings.
+/// The length of the expression at the start of a text: up to a `}`, `!`, `:` or `=` outside brackets and strings.
 fn expression_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut depth = 0usize;

@@ -4,7 +4,7 @@
 /// A word of expressions that is not a name.
 #[derive(Debug)]
 pub struct Keyword {
-    /// As it is written.
+    /// The word.
     pub name: &'static str,
     /// What it means.
     pub help: &'static str,

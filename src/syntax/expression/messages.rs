@@ -1,4 +1,4 @@
-//! What the parser says about a value that it cannot read, in words.
+//! Messages for values that the grammar does not match.
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
@@ -89,7 +89,7 @@ fn wanted(error: &Error<Rule>, text: &str, at: usize) -> String {
     }
 }
 
-/// The word, or the character, at the start of a text.
+/// The word or the character at the start of a text; nothing for a blank, which the grammar skips.
 fn token(text: &str) -> &str {
     let word = text
         .find(|c: char| !(c.is_alphanumeric() || c == '_'))
@@ -98,7 +98,6 @@ fn token(text: &str) -> &str {
         return &text[..word];
     }
     let length = text.chars().next().map_or(0, char::len_utf8);
-    // What the grammar skips is nothing.
     match text[..length].trim_matches([' ', '\t', '\n', '\r', '\u{c}']) {
         "" => "",
         _ => &text[..length],

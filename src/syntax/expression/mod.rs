@@ -1,7 +1,7 @@
-//! The value of a setting: from what the grammar matched to the tree.
+//! Parses the value of a setting: builds the tree from what the grammar matched.
 //!
-//! The grammar is recursive, and so is what builds the tree: the files of this folder reach what stands inside
-//! brackets and braces through [`Nested`], which is implemented here.
+//! The grammar is recursive, and so is the building of the tree: the other files of this folder build nested expressions
+//! through [`Nested`], which is implemented here.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use builder::{Builder, Nested};
 pub mod ast;
 
 pub(super) mod keywords;
+pub(super) mod nesting;
 
 mod builder;
 mod displays;
 mod formatted;
 mod messages;
-mod nesting;
 mod operators;
 mod plain;
 mod strings;
@@ -33,13 +33,13 @@ mod strings;
 #[cfg(test)]
 mod tests;
 
-/// Digits of a decimal integer; more take long to read (as in Python since 3.11).
+/// Digits of a decimal integer at most, as in Python since 3.11: the time to convert them grows with their square.
 pub const LONGEST_INTEGER: usize = 4300;
 
-/// Bytes of a value: its tree takes up to fifty times as many.
+/// Bytes of a value at most: its tree takes up to fifty times as many.
 const LONGEST: usize = 1 << 20;
 
-/// Bytes of stack that one level of brackets takes, in the parser and in what builds the tree; and what is left beside.
+/// Bytes of stack that one level of brackets takes, in the parser and while the tree is built; and a reserve.
 const STACK_PER_LEVEL: usize = 48 << 10;
 const STACK_LEFT: usize = 256 << 10;
 
@@ -58,7 +58,7 @@ pub fn parse(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, Di
     }
 }
 
-/// The same, without a look at what is plain.
+/// Parses a value by the grammar, also one that [`plain`] could read.
 fn by_grammar(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, Diagnostic> {
     let builder = Builder {
         source,
@@ -69,7 +69,7 @@ fn by_grammar(source: &Arc<Source>, fragment: &Fragment) -> Result<Expression, D
     build(builder, Rule::value, fragment.text())
 }
 
-/// Parses a text that begins at `base` of the fragment.
+/// Parses a text that begins at the builder's `base`.
 fn build(builder: Builder<'_>, rule: Rule, text: &str) -> Result<Expression, Diagnostic> {
     let depth = nesting::scan(text).map_err(|found| {
         let one = Diagnostic::new(found.code, found.message)
@@ -106,7 +106,6 @@ impl Nested for Builder<'_> {
         }
     }
 
-    /// An atom with its trailers; signs are the business of [`climb`].
     fn operand(self, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
         let whole = self.span(&pair);
         let mut parts = pair.into_inner().peekable();
@@ -268,17 +267,15 @@ fn number(builder: Builder<'_>, text: &str, span: Span) -> Result<ExpressionKind
     parsed.map_err(|_| builder.unread(span))
 }
 
-/// Strings side by side are one.
+/// Adjacent strings are one, as in Python.
 fn joined_strings(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let span = builder.span(&pair);
     let mut bytes: Option<Vec<u8>> = None;
     let mut pieces: Vec<Piece> = Vec::new();
     for (index, token) in pair.into_inner().enumerate() {
         let at = token.as_span().start();
-        let literal = strings::decode(token.as_str()).map_err(|bad| {
-            let place = builder.range(at + bad.at.start, at + bad.at.end);
-            Diagnostic::new("syntax/string", bad.message).at(builder.source, place)
-        })?;
+        let literal =
+            strings::decode(token.as_str()).map_err(|bad| builder.bad_literal(at, bad))?;
         let is_bytes = matches!(literal, strings::Literal::Bytes(_));
         if index > 0 && is_bytes != bytes.is_some() {
             return Err(builder.error(span, "bytes and text stand side by side"));
@@ -289,7 +286,6 @@ fn joined_strings(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expressi
             strings::Literal::Formatted { body, raw } => {
                 let body = at + body.start..at + body.end;
                 pieces.extend(formatted::pieces(builder, token.get_input(), body, raw)?);
-                // Even without braces: `f''` is text like any other.
             }
         }
     }
@@ -344,7 +340,7 @@ fn parameter(builder: Builder<'_>, mut parts: Pairs<'_, Rule>) -> Result<Paramet
     })
 }
 
-/// Several expressions under one operator, or the only one as it is.
+/// Several expressions under one operator, or the only one itself.
 fn joined(mut several: Vec<Expression>, kind: fn(Vec<Expression>) -> ExpressionKind) -> Expression {
     match (several.len(), several.pop()) {
         (1, Some(only)) => only,

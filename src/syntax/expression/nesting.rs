@@ -1,22 +1,28 @@
-//! A look at a value before it is parsed: brackets that match, strings that end, and no deeper than the
-//! parser, which recurses, can go.
+//! Checks a value before it is parsed: brackets match, strings end, and the nesting is not too deep for the parser, which
+//! recurses.
 
 use std::ops::Range;
 
-/// How deep brackets and lambdas may stand in one another.
+/// How deep brackets and lambdas may be nested.
 pub const DEEPEST: usize = 200;
 
 /// What is wrong, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unbalanced {
-    /// The diagnostic's code.
     pub code: &'static str,
-    /// The message.
     pub message: String,
-    /// The place.
     pub at: Range<usize>,
-    /// The second place and what is to be seen there.
+    /// A related place, and what the message says about it.
     pub other: Option<(Range<usize>, &'static str)>,
+}
+
+fn unbalanced(code: &'static str, message: String, at: Range<usize>) -> Unbalanced {
+    Unbalanced {
+        code,
+        message,
+        at,
+        other: None,
+    }
 }
 
 /// Checks brackets, strings and depth, and gives the depth.
@@ -24,78 +30,65 @@ pub struct Unbalanced {
 /// # Errors
 /// The first thing that is wrong.
 pub fn scan(text: &str) -> Result<usize, Unbalanced> {
+    let mut open = Vec::new();
+    let depth = walk(text, &mut open)?;
+    match open.last() {
+        None => Ok(depth),
+        Some(&start) => Err(unbalanced(
+            "syntax/unclosed",
+            format!("`{}` is never closed", &text[start..=start]),
+            start..start + 1,
+        )),
+    }
+}
+
+/// The innermost bracket that is open at a position of a balanced text.
+pub fn open_at(text: &str, position: usize) -> Option<char> {
+    let mut open = Vec::new();
+    // If the position is inside a string, the text up to there ends with an open string, which opens no bracket.
+    let _ = walk(text.get(..position).unwrap_or(text), &mut open);
+    open.last().map(|&at| char::from(text.as_bytes()[at]))
+}
+
+/// The depth of a text; `open` gets the positions of the brackets that are open at its end, or at the first error.
+fn walk(text: &str, open: &mut Vec<usize>) -> Result<usize, Unbalanced> {
     let bytes = text.as_bytes();
-    let mut open: Vec<usize> = Vec::new();
     let mut lambdas = 0;
     let mut depth = 0;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         match byte {
-            b'#' => at += line_length(&bytes[at..]),
-            b'\'' | b'"' => at = string_end(text, at)?,
+            b'#' => at += memchr::memchr(b'\n', &bytes[at..]).unwrap_or(bytes.len() - at),
+            b'\'' | b'"' => {
+                let (quote, width) = opening_quote(bytes, at);
+                at = string_end(bytes, at + width, quote, width).ok_or_else(|| {
+                    let quotes = &text[at..at + width];
+                    let message = format!("the string that begins with `{quotes}` has no end");
+                    unbalanced("syntax/string", message, at..at + width)
+                })?;
+            }
             b'(' | b'[' | b'{' => {
                 open.push(at);
                 at += 1;
             }
             b')' | b']' | b'}' => {
-                close(text, &mut open, at)?;
+                close(text, open, at)?;
                 at += 1;
             }
-            _ if byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80 => {
+            _ if in_word(byte) => {
                 let word = word_length(&bytes[at..]);
-                if &bytes[at..at + word] == b"lambda" {
-                    lambdas += 1;
-                }
+                lambdas += usize::from(&bytes[at..at + word] == b"lambda");
                 at += word;
             }
             _ => at += 1,
         }
         depth = depth.max(open.len() + lambdas);
         if depth > DEEPEST {
-            let start = at.saturating_sub(1);
-            return Err(Unbalanced {
-                code: "limit/depth",
-                message: format!("nested more than {DEEPEST} deep"),
-                at: start..at,
-                other: None,
-            });
+            let message = format!("nested more than {DEEPEST} deep");
+            return Err(unbalanced("limit/depth", message, at.saturating_sub(1)..at));
         }
     }
-    match open.last() {
-        None => Ok(depth),
-        Some(&start) => Err(Unbalanced {
-            code: "syntax/unclosed",
-            message: format!("`{}` is never closed", &text[start..=start]),
-            at: start..start + 1,
-            other: None,
-        }),
-    }
-}
-
-/// The innermost bracket that is open at a position of a text that [`scan`] found in order.
-pub fn open_at(text: &str, position: usize) -> Option<char> {
-    let bytes = &text.as_bytes()[..position.min(text.len())];
-    let mut open = Vec::new();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'#' => at += line_length(&bytes[at..]),
-            b'\'' | b'"' => match string_end(text, at) {
-                Ok(end) => at = end,
-                Err(_) => return None,
-            },
-            b'(' | b'[' | b'{' => {
-                open.push(byte);
-                at += 1;
-            }
-            b')' | b']' | b'}' => {
-                open.pop();
-                at += 1;
-            }
-            _ => at += 1,
-        }
-    }
-    open.last().map(|&byte| char::from(byte))
+    Ok(depth)
 }
 
 /// The bracket that closes another.
@@ -110,63 +103,51 @@ pub fn closing(open: char) -> char {
 fn close(text: &str, open: &mut Vec<usize>, at: usize) -> Result<(), Unbalanced> {
     let found = &text[at..=at];
     let Some(start) = open.pop() else {
-        return Err(Unbalanced {
-            code: "syntax/unopened",
-            message: format!("`{found}` closes nothing"),
-            at: at..at + 1,
-            other: None,
-        });
+        let message = format!("`{found}` closes nothing");
+        return Err(unbalanced("syntax/unopened", message, at..at + 1));
     };
-    let opening = char::from(text.as_bytes()[start]);
-    if found.starts_with(closing(opening)) {
+    let wanted = closing(char::from(text.as_bytes()[start]));
+    if found.starts_with(wanted) {
         return Ok(());
     }
+    let message = format!("expected `{wanted}`, found `{found}`");
     Err(Unbalanced {
-        code: "syntax/unclosed",
-        message: format!("expected `{}`, found `{found}`", closing(opening)),
-        at: at..at + 1,
         other: Some((start..start + 1, "opened here")),
+        ..unbalanced("syntax/unclosed", message, at..at + 1)
     })
 }
 
-/// Where the string that begins with the quote at `start` ends, one beyond its last quote.
-fn string_end(text: &str, start: usize) -> Result<usize, Unbalanced> {
-    let bytes = text.as_bytes();
-    let quote = bytes[start];
-    let triple = bytes[start..].starts_with(&[quote; 3]);
-    let width = if triple { 3 } else { 1 };
-    let mut at = start + width;
+/// The quote at a position, and the number of quotes that open the string: 1 or 3.
+pub fn opening_quote(bytes: &[u8], at: usize) -> (u8, usize) {
+    let quote = bytes[at];
+    let triple = bytes[at..].starts_with(&[quote; 3]);
+    (quote, if triple { 3 } else { 1 })
+}
+
+/// Where the string ends that is open at a position: after its last quote.
+pub fn string_end(bytes: &[u8], mut at: usize, quote: u8, width: usize) -> Option<usize> {
     while let Some(&byte) = bytes.get(at) {
         if byte == b'\\' {
             at += 2;
-        } else if byte == b'\n' && !triple {
-            break;
+        } else if byte == b'\n' && width == 1 {
+            return None;
         } else if bytes[at..].starts_with(&[quote; 3][..width]) {
-            return Ok(at + width);
+            return Some(at + width);
         } else {
             at += 1;
         }
     }
-    Err(Unbalanced {
-        code: "syntax/string",
-        message: format!(
-            "the string that begins with `{}` has no end",
-            &text[start..start + width]
-        ),
-        at: start..start + width,
-        other: None,
-    })
+    None
 }
 
-fn line_length(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|&&byte| byte != b'\n').count()
+/// Whether a byte can be part of a word, or of a number after its first digit.
+pub fn in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
-fn word_length(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|&&byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80)
-        .count()
+/// The length of the word at the start.
+pub fn word_length(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|&&byte| in_word(byte)).count()
 }
 
 #[cfg(test)]

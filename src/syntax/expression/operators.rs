@@ -1,4 +1,4 @@
-//! Operators' precedence, applied to the flat list that the grammar gives.
+//! Applies the precedence of operators to the flat list that the grammar matches.
 
 use std::iter::Peekable;
 
@@ -16,10 +16,10 @@ enum Operator {
     Compares(Comparison),
 }
 
-/// Builds the tree of `operand operator operand …`.
+/// The tree of `operand operator operand …`.
 pub(super) fn climb(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diagnostic> {
     let mut parts = pair.into_inner().peekable();
-    // Most operands stand alone.
+    // Most chains have no operator.
     if parts.len() == 1 {
         return power(builder, &mut parts);
     }
@@ -40,7 +40,7 @@ pub(super) fn climb(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expres
 
 type ChainParts<'i> = Peekable<Pairs<'i, Rule>>;
 
-/// Operators of one precedence and all that bind tighter.
+/// Operators of one precedence and those that bind tighter.
 fn arithmetic(
     builder: Builder<'_>,
     parts: &mut ChainParts<'_>,

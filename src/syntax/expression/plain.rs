@@ -1,16 +1,16 @@
-//! Values that need no grammar to be understood, as most are: strings, numbers and words, products of numbers, and lists,
-//! tuples and dicts of them. Whatever is in doubt is left to the grammar, and a test holds both to the same tree.
+//! Reads simple values without the grammar, which is slower: strings, numbers, constants, products of numbers, and lists,
+//! tuples and dicts of them. Most values are so simple; all others are left to the grammar, and a test compares both.
 
 use super::ast::{Binary, DictEntry, Expression, ExpressionKind, Item};
 use crate::syntax::source::Fragment;
 
-/// Digits of a number that fits 64 bits whatever they are.
+/// Digits of a number that always fits 64 bits.
 const DIGITS: usize = 18;
 
-/// How deep brackets may stand in one another here.
+/// How deep brackets may be nested here.
 const DEEPEST: usize = 8;
 
-/// The tree of a fragment, if it is a plain one.
+/// The tree of a fragment, if it is simple.
 pub(super) fn value(fragment: &Fragment) -> Option<Expression> {
     let text = fragment.text();
     if let Some(kind) = literal(text) {
@@ -36,7 +36,7 @@ pub(super) fn value(fragment: &Fragment) -> Option<Expression> {
     (reader.at == text.len()).then_some(Expression { kind, span })
 }
 
-/// The literal that is all of a text.
+/// The literal that a whole text is.
 fn literal(text: &str) -> Option<ExpressionKind> {
     match text.as_bytes() {
         b"None" => Some(ExpressionKind::None),
@@ -71,13 +71,13 @@ fn number(text: &str) -> Option<ExpressionKind> {
 
 struct PlainReader<'a> {
     fragment: &'a Fragment,
-    /// The byte that is read next.
+    /// The position of the next byte.
     at: usize,
 }
 
 impl PlainReader<'_> {
     fn rest(&self) -> &str {
-        // `at` only ever stands behind whole characters.
+        // `at` is always at the boundary of a character.
         self.fragment.text().get(self.at..).unwrap_or_default()
     }
 
@@ -85,7 +85,7 @@ impl PlainReader<'_> {
         self.fragment.text().as_bytes().get(self.at).copied()
     }
 
-    /// Goes on to what is neither a blank, a line end nor a comment.
+    /// Skips blanks, line ends and comments.
     fn skip(&mut self) {
         let text = self.fragment.text().as_bytes();
         while let Some(byte) = text.get(self.at) {
@@ -100,20 +100,20 @@ impl PlainReader<'_> {
         }
     }
 
-    /// What stands there, after all that means nothing.
+    /// The next byte after blanks and comments.
     fn next(&mut self) -> Option<u8> {
         self.skip();
         self.peek()
     }
 
-    /// Whether this stands there next; goes on behind it if it does.
+    /// Whether the next byte is this one, which is then skipped.
     fn take(&mut self, byte: u8) -> bool {
         let found = self.next() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
-    /// A display, a literal or a product; nothing that could go on stands behind it.
+    /// A display, a literal or a product, with nothing after it that could continue the expression.
     fn element(&mut self, depth: usize) -> Option<Expression> {
         let element = match self.peek()? {
             _ if depth == DEEPEST => return None,
@@ -131,7 +131,7 @@ impl PlainReader<'_> {
         Expression { kind, span }
     }
 
-    /// A string, a number or a word.
+    /// A string, a number or a constant.
     fn word(&mut self) -> Option<Expression> {
         let rest = self.rest();
         let length = match rest.as_bytes().first()? {
@@ -190,7 +190,7 @@ impl PlainReader<'_> {
         Some(self.from(start, ExpressionKind::List(items)))
     }
 
-    /// `(1, 2)`; `(1)` is what is in it.
+    /// `(1, 2)`, or `(1)`, which is `1`.
     fn tuple(&mut self, depth: usize) -> Option<Expression> {
         let start = self.at;
         let (mut items, commas) = self.items(b')', depth)?;

@@ -3,18 +3,18 @@
 
 use std::ops::Range;
 
-/// A string literal, decoded as far as it can be without its neighbours.
+/// A string literal. The body of an f-string is not decoded yet.
 #[derive(Debug, PartialEq)]
 pub enum Literal {
     /// `'text'`
     Text(String),
     /// `b'bytes'`
     Bytes(Vec<u8>),
-    /// `f'{value}'`: where its body stands in the token, and whether backslashes mean themselves.
+    /// `f'{value}'`
     Formatted {
-        /// Between the quotes.
+        /// The range in the token between the quotes.
         body: Range<usize>,
-        /// Of an `rf` string.
+        /// Whether backslashes stand for themselves, as in an `rf` string.
         raw: bool,
     },
 }
@@ -22,16 +22,14 @@ pub enum Literal {
 /// What is wrong with a literal, and where in the token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadLiteral {
-    /// The message.
     pub message: String,
-    /// The place.
     pub at: Range<usize>,
 }
 
-/// Decodes one literal as the grammar found it: prefix, quotes, body.
+/// Decodes a literal: prefix, quotes, body.
 ///
 /// # Errors
-/// An escape that stands for nothing, or a character that bytes cannot hold.
+/// An escape that is malformed or not a character, or a character that bytes cannot hold.
 pub fn decode(token: &str) -> Result<Literal, BadLiteral> {
     let quote_at = token.find(['\'', '"']).unwrap_or(0);
     let prefix = token[..quote_at].to_ascii_lowercase();
@@ -44,17 +42,17 @@ pub fn decode(token: &str) -> Result<Literal, BadLiteral> {
     let body = quote_at + width..token.len().saturating_sub(width).max(quote_at + width);
     let text = token.get(body.clone()).unwrap_or_default();
     let raw = prefix.contains('r');
-    if prefix.contains('f') {
-        return Ok(Literal::Formatted { body, raw });
-    }
     let shift = |bad: BadLiteral| BadLiteral {
         at: bad.at.start + body.start..bad.at.end + body.start,
         ..bad
     };
+    if prefix.contains('f') {
+        return Ok(Literal::Formatted { body, raw });
+    }
     if prefix.contains('b') {
         return bytes(text, raw).map(Literal::Bytes).map_err(shift);
     }
-    if raw || !text.contains('\\') {
+    if raw {
         return Ok(Literal::Text(text.to_owned()));
     }
     unescape(text).map(Literal::Text).map_err(shift)
@@ -63,29 +61,22 @@ pub fn decode(token: &str) -> Result<Literal, BadLiteral> {
 /// Replaces the escapes of a text.
 ///
 /// # Errors
-/// An escape that stands for no character.
+/// An escape that is malformed or not a character.
 pub fn unescape(text: &str) -> Result<String, BadLiteral> {
     let mut decoded = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(found) = text[at..].find('\\') {
         decoded.push_str(&text[at..at + found]);
         at += found;
-        let (character, length) = escape(&text[at..]).map_err(|(message, length)| BadLiteral {
-            message,
-            at: at..at + length,
-        })?;
+        let (character, length) = escape(text, at)?;
+        let written = &text[at..at + length];
         match character {
-            Escaped::Character(code) => match char::from_u32(code) {
-                Some(character) => decoded.push(character),
-                None => {
-                    return Err(BadLiteral {
-                        message: format!("`{}` is no character", &text[at..at + length]),
-                        at: at..at + length,
-                    });
-                }
-            },
+            Escaped::Character(code) => {
+                let wrong = || bad_escape(at, length, format!("`{written}` is no character"));
+                decoded.push(char::from_u32(code).ok_or_else(wrong)?);
+            }
             Escaped::Nothing => {}
-            Escaped::Itself => decoded.push_str(&text[at..at + length]),
+            Escaped::Itself => decoded.push_str(written),
         }
         at += length;
     }
@@ -93,18 +84,64 @@ pub fn unescape(text: &str) -> Result<String, BadLiteral> {
     Ok(decoded)
 }
 
+/// Bytes of the ASCII characters of a text, with escapes unless it is raw.
+fn bytes(text: &str, raw: bool) -> Result<Vec<u8>, BadLiteral> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(character) = text[at..].chars().next() {
+        if !character.is_ascii() {
+            let message = format!("bytes hold ASCII characters only, not `{character}`");
+            return Err(bad_escape(at, character.len_utf8(), message));
+        }
+        // In bytes, `\u` and `\N` are not escapes.
+        if character != '\\' || raw || text[at + 1..].starts_with(['u', 'U', 'N']) {
+            decoded.push(character as u8);
+            at += 1;
+            continue;
+        }
+        let (escaped, length) = escape(text, at)?;
+        at += match escaped {
+            Escaped::Character(code) => {
+                // `\777` is more than a byte; Python drops the upper bits.
+                decoded.push((code & 0xff) as u8);
+                length
+            }
+            Escaped::Nothing => length,
+            Escaped::Itself => {
+                // Only the backslash: the character after it may be one that bytes cannot hold.
+                decoded.push(b'\\');
+                1
+            }
+        };
+    }
+    Ok(decoded)
+}
+
+/// What an escape stands for.
 enum Escaped {
     Character(u32),
-    /// A line end behind a backslash.
+    /// A backslash before a line end.
     Nothing,
-    /// An escape that means nothing stays as it is.
+    /// Python keeps an unknown escape as it is written.
     Itself,
 }
 
-/// Reads the escape at the start of a text: what it stands for and its length in bytes.
-fn escape(text: &str) -> Result<(Escaped, usize), (String, usize)> {
-    let Some(letter) = text[1..].chars().next() else {
+fn bad_escape(at: usize, length: usize, message: String) -> BadLiteral {
+    BadLiteral {
+        message,
+        at: at..at + length,
+    }
+}
+
+/// The escape at a position, and its length in bytes.
+fn escape(text: &str, at: usize) -> Result<(Escaped, usize), BadLiteral> {
+    let rest = &text[at + 1..];
+    let Some(letter) = rest.chars().next() else {
         return Ok((Escaped::Itself, 1));
+    };
+    let digits = |most: usize, radix: u32| {
+        let digits = rest[letter.len_utf8()..].chars().take(most);
+        digits.take_while(|c| c.is_digit(radix)).count()
     };
     let code = match letter {
         '\n' => return Ok((Escaped::Nothing, 2)),
@@ -117,77 +154,33 @@ fn escape(text: &str) -> Result<(Escaped, usize), (String, usize)> {
         'f' => 12,
         'r' => 13,
         '0'..='7' => {
-            let digits = text[1..]
-                .bytes()
-                .take(3)
-                .take_while(|b| (b'0'..=b'7').contains(b));
-            let length = digits.count();
-            let code = u32::from_str_radix(&text[1..=length], 8).unwrap_or_default();
+            let length = 1 + digits(2, 8);
+            let code = u32::from_str_radix(&rest[..length], 8).unwrap_or_default();
             return Ok((Escaped::Character(code), 1 + length));
         }
-        'x' => return hexadecimal(text, 2),
-        'u' => return hexadecimal(text, 4),
-        'U' => return hexadecimal(text, 8),
+        'x' | 'u' | 'U' => {
+            let wanted = match letter {
+                'x' => 2,
+                'u' => 4,
+                _ => 8,
+            };
+            let found = digits(wanted, 16);
+            if found < wanted {
+                let message =
+                    format!("`\\{letter}` takes {wanted} hexadecimal digits but got {found}");
+                return Err(bad_escape(at, 2 + found, message));
+            }
+            let code = u32::from_str_radix(&rest[1..=wanted], 16).unwrap_or(u32::MAX);
+            return Ok((Escaped::Character(code), 2 + wanted));
+        }
         'N' => {
-            let length = text.find('}').map_or(2, |end| end + 1);
+            let length = rest.find('}').map_or(2, |end| end + 2);
             let message = "characters cannot be given by their name here".to_owned();
-            return Err((message, length));
+            return Err(bad_escape(at, length, message));
         }
         other => return Ok((Escaped::Itself, 1 + other.len_utf8())),
     };
     Ok((Escaped::Character(code), 2))
-}
-
-fn hexadecimal(text: &str, digits: usize) -> Result<(Escaped, usize), (String, usize)> {
-    let found = text[2..]
-        .bytes()
-        .take(digits)
-        .take_while(u8::is_ascii_hexdigit)
-        .count();
-    if found < digits {
-        let letter = &text[..2];
-        let message = format!("`{letter}` takes {digits} hexadecimal digits but got {found}");
-        return Err((message, 2 + found));
-    }
-    let code = u32::from_str_radix(&text[2..2 + digits], 16).unwrap_or(u32::MAX);
-    Ok((Escaped::Character(code), 2 + digits))
-}
-
-fn bytes(text: &str, raw: bool) -> Result<Vec<u8>, BadLiteral> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(character) = text[at..].chars().next() {
-        if !character.is_ascii() {
-            return Err(BadLiteral {
-                message: format!("bytes hold ASCII characters only, not `{character}`"),
-                at: at..at + character.len_utf8(),
-            });
-        }
-        // In bytes `\u` and `\N` are no escapes.
-        let plain = character != '\\' || raw || text[at + 1..].starts_with(['u', 'U', 'N']);
-        if plain {
-            decoded.push(character as u8);
-            at += 1;
-            continue;
-        }
-        let (escaped, length) = escape(&text[at..]).map_err(|(message, length)| BadLiteral {
-            message,
-            at: at..at + length,
-        })?;
-        match escaped {
-            // `\777` is more than a byte; Python drops the upper bits.
-            Escaped::Character(code) => decoded.push((code & 0xff) as u8),
-            Escaped::Nothing => {}
-            Escaped::Itself => {
-                // The backslash alone: what follows it must still be looked at.
-                decoded.push(b'\\');
-                at += 1;
-                continue;
-            }
-        }
-        at += length;
-    }
-    Ok(decoded)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is read without the grammar is what the grammar says.
+//! Values that are read without the grammar have the tree that the grammar gives.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn plain(lines: &str) -> bool {
         name: "x.ini".to_owned(),
         text: lines.to_owned(),
     });
-    // As in a file, a further line stands elsewhere than its text.
+    // As in a file, further lines are not at the same offset in the source as in the value.
     let mut offset = 7;
     let mut fragment = Fragment::default();
     for (index, line) in lines.split('\n').enumerate() {

@@ -1,5 +1,5 @@
-//! The one canonical layout of a file for `supervise`: a blank between key and value, comments below one another, no
-//! runs of blank lines. Statement is in values and comments is kept.
+//! The canonical layout of a file for `supervise`: one blank between key and value, comments aligned, no runs of blank
+//! lines. The text of values and comments does not change.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::syntax::format::page::Page;
 use crate::syntax::key_lines::{KeyLine, Statement, numbered, parse};
 use crate::syntax::source::{Lines, Source, Span};
 
-/// A file in its canonical layout, which has at most so many bytes.
+/// A file in its canonical layout.
 ///
 /// # Errors
-/// All mistakes in its syntax, since nobody knows statement such a file means; or it would be too large.
+/// All mistakes in its syntax; or the layout has more bytes than `largest`.
 pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostics> {
     let (lines, mistakes) = parse(source);
     if !mistakes.is_empty() {
@@ -46,7 +46,7 @@ pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagno
     page.finish(&source.name)
 }
 
-/// The first byte of a line's first word.
+/// Where a line's first word begins.
 fn start(line: &KeyLine) -> u32 {
     match &line.statement {
         Statement::Define { name, .. } => name.span.start,
@@ -55,7 +55,7 @@ fn start(line: &KeyLine) -> u32 {
     }
 }
 
-/// Statement a line says, and the comment behind it.
+/// The statement of a line, and the comment after it.
 fn parts<'a>(source: &'a Source, line: &KeyLine) -> (String, &'a str) {
     let slice = |span: Span| {
         let range = span.start as usize..span.end as usize;
@@ -66,7 +66,7 @@ fn parts<'a>(source: &'a Source, line: &KeyLine) -> (String, &'a str) {
         Statement::Include { file } => vec!["%include", slice(file.span)],
         Statement::Key { key, value } => vec![key.text.as_str(), slice(value.span)],
     };
-    // A value may end with an escaped blank, or not be there.
+    // An empty value must not leave a blank at the end.
     words.retain(|word| !word.is_empty());
     let code = words.join(" ");
     (code, line.comment.map_or("", slice).trim_end())

@@ -1,6 +1,6 @@
-//! The one canonical layout of a configuration file: what `fmt` writes. Only what means nothing changes: blanks
-//! around delimiters and between the tokens of values, indents, runs of blank lines, line ends. What stands inside
-//! strings, and every comment, is kept, and so is the author's choice of where a value is broken into lines.
+//! The canonical layout of a configuration file. Only what has no meaning changes: blanks around delimiters and between
+//! the tokens of values, indents, runs of blank lines, line ends. The text of strings and comments does not change, nor
+//! does the author's choice of where a value is broken into lines.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::syntax::ini_lines;
 use crate::syntax::ini_lines::IniLine;
 use crate::syntax::source::{Fragment, Source};
 
-/// Columns of one level of indent.
+/// Columns of one indent level.
 const INDENT: usize = 4;
 
-/// Levels beyond which lines are not indented further.
+/// The deepest indent level.
 const DEEPEST: usize = 12;
 
-/// Mistakes beyond which no more are looked for.
+/// Mistakes after which reading stops.
 const MOST_MISTAKES: usize = 1000;
 
-/// A file in its canonical layout, which has at most so many bytes.
+/// A file in its canonical layout.
 ///
 /// # Errors
-/// All mistakes in its syntax, since nobody knows what such a file means; or it would be too large.
+/// All mistakes in its syntax; or the layout has more bytes than `largest`.
 pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostics> {
     let (lines, mut mistakes) = ini_lines::parse(source);
     for line in &lines {
@@ -56,19 +56,19 @@ pub fn layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagnostic
     writer.finish(&source.name)
 }
 
-/// A line as it stands in the file, without its end.
+/// A line of the file, without its line end.
 enum Raw<'a> {
     Blank,
     /// In column 1.
     Comment(&'a str),
-    /// With its name, and the comment behind it.
+    /// The name, and the comment after it.
     Section(&'a str, &'a str),
     Setting(&'a str, &'a Fragment),
     /// Without its indent.
     Continuation(&'a str),
 }
 
-/// The lines of a file in which there are no mistakes.
+/// The lines of a file without mistakes.
 fn raw_lines<'a>(source: &'a Source, lines: &'a [IniLine]) -> impl Iterator<Item = Raw<'a>> {
     let text = source.text.as_str();
     let mut known = lines.iter().peekable();
@@ -95,7 +95,7 @@ fn raw_lines<'a>(source: &'a Source, lines: &'a [IniLine]) -> impl Iterator<Item
                 Raw::Setting(name, value)
             }
             None if line.trim().is_empty() => Raw::Blank,
-            // As the grammar has it: these are the blanks that continue a value.
+            // The blanks that continue a value in the grammar.
             None if line.starts_with([' ', '\t', '\x0b', '\x0c', '\r']) => {
                 Raw::Continuation(line.trim_start())
             }
@@ -104,10 +104,10 @@ fn raw_lines<'a>(source: &'a Source, lines: &'a [IniLine]) -> impl Iterator<Item
     })
 }
 
-/// Puts lines in their layout, one after the other.
+/// Writes line after line in its layout.
 struct LayoutWriter {
     page: Page,
-    /// Blank lines and comments whose place is known only when it is clear what follows them.
+    /// Blank lines (`None`) and comments, which are written when it is known what follows them.
     waiting: Vec<Option<String>>,
     value: ValueSpacing,
 }
@@ -154,7 +154,7 @@ impl LayoutWriter {
         }
     }
 
-    /// Writes what waited: several blank lines are one, except in a string.
+    /// Writes the waiting lines; several blank lines become one, except in a string.
     fn settle(&mut self, in_string: bool) {
         for line in std::mem::take(&mut self.waiting) {
             match line {
@@ -165,7 +165,7 @@ impl LayoutWriter {
         }
     }
 
-    /// The same before a section, which has a blank line before it, or before the comments directly above it.
+    /// Writes the waiting lines before a section, with a blank line before the comments directly above it.
     fn begin_section(&mut self) {
         let above = self.waiting.iter().rev();
         let above = above.take_while(|line| line.is_some()).count();
@@ -176,7 +176,7 @@ impl LayoutWriter {
         self.settle(false);
     }
 
-    /// Writes the comments at the end of the file, without blank lines behind them.
+    /// Writes the comments at the end of the file, without blank lines after them.
     fn finish(mut self, name: &str) -> Result<String, Diagnostics> {
         while let Some(None) = self.waiting.last() {
             self.waiting.pop();

@@ -1,26 +1,25 @@
-//! Lines of a file in its canonical layout: comments behind lines stand below one another, several blank lines
-//! are one.
+//! Writes the lines of a canonical layout: comments after lines are aligned, several blank lines become one.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics, quoted};
 
-/// The column up to which comments are moved to stand below one another.
+/// The widest line whose comment is aligned with those of its neighbours, in columns.
 const WIDEST: usize = 60;
 
-/// A text that is written line by line.
+/// A text that is written line by line, up to a limit.
 pub(super) struct Page {
     text: String,
-    /// Lines that stand directly below one another, each with the comment behind it, which may be empty.
+    /// Adjacent lines, each with the comment after it, which may be empty.
     group: Vec<(String, String)>,
-    /// Bytes of the group without the blanks before its comments, so that it is no smaller than this.
+    /// Bytes of the group at least: without the blanks before its comments.
     waiting: usize,
-    /// Bytes that the text may have.
+    /// Bytes of the text at most.
     largest: usize,
 }
 
 impl Page {
-    /// Nothing yet, and at most so many bytes.
+    /// An empty page of at most `largest` bytes.
     pub fn new(largest: usize) -> Self {
         Self {
             text: String::new(),
@@ -30,20 +29,20 @@ impl Page {
         }
     }
 
-    /// Writes a line with the comment behind it, which may be empty.
+    /// Writes a line with the comment after it, which may be empty.
     pub fn row(&mut self, code: String, comment: &str) {
         self.waiting += code.len() + comment.len() + 1;
         self.group.push((code, comment.to_owned()));
     }
 
-    /// Writes a line that stands for itself.
+    /// Writes a line without a comment to align.
     pub fn line(&mut self, text: &str) {
         self.end_group();
         self.text.push_str(text);
         self.text.push('\n');
     }
 
-    /// Writes a blank line, unless there is one or this is the start.
+    /// Writes a blank line, except at the start and after another one.
     pub fn gap(&mut self) {
         self.end_group();
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
@@ -51,15 +50,15 @@ impl Page {
         }
     }
 
-    /// Whether there is more on it than there may be; it grows no further.
+    /// Whether the limit is exceeded: further lines are not needed.
     pub fn is_full(&self) -> bool {
         self.text.len() + self.waiting > self.largest
     }
 
-    /// The text, as the file of this name.
+    /// The text.
     ///
     /// # Errors
-    /// It is too large.
+    /// It is too large for the file, which has this name.
     pub fn finish(mut self, name: &str) -> Result<String, Diagnostics> {
         self.end_group();
         if self.text.len() <= self.largest {

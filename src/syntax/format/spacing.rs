@@ -1,17 +1,19 @@
-//! The canonical blanks between the tokens of a value, line by line: where lines end is the author's business.
-//! Values are known to have no mistakes.
+//! The canonical blanks between the tokens of a value, line by line. Line ends stay where the author put them. The value
+//! has been parsed before, and has no mistakes.
 
 use std::ops::Range;
 
-/// What separates tokens, as the grammar has it.
+use crate::syntax::expression::nesting::{in_word, opening_quote, string_end, word_length};
+
+/// The grammar's blanks.
 const BLANKS: &[u8] = b" \t\x0c\r";
 
-/// What blanks depend on.
+/// A token, as far as the blanks around it depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {
-    /// `(`, where an operand is expected: a display or parentheses.
+    /// `(` where an operand is expected: parentheses or a display.
     Open,
-    /// `(`, behind an operand: a call or a subscript.
+    /// `(` after an operand: a call or a subscript.
     OpenBehind,
     /// `)`
     Close,
@@ -29,7 +31,7 @@ enum Token {
     Sign,
     /// `+`
     Operator,
-    /// `not`: a word that wants an operand.
+    /// `not`: a word that is followed by an operand.
     Keyword,
     /// `12`
     Number,
@@ -51,7 +53,7 @@ fn are_apart(before: Token, after: Token) -> bool {
     match (before, after) {
         (_, Token::Close | Token::Comma | Token::Colon | Token::Bound) => false,
         (_, Token::Assign | Token::OpenBehind) => false,
-        // `1.real` would be no number.
+        // Without a blank, `1 .real` would be a malformed number.
         (_, Token::Dot) => before == Token::Number,
         (Token::Open | Token::OpenBehind | Token::Dot, _) => false,
         (Token::Assign | Token::Sign | Token::Bound, _) => false,
@@ -59,23 +61,23 @@ fn are_apart(before: Token, after: Token) -> bool {
     }
 }
 
-/// A bracket that is open.
+/// An open bracket.
 struct Bracket {
-    /// The level of the line in which it was opened.
+    /// The indent level of its line.
     level: usize,
-    /// Whether it is a subscript's.
+    /// Whether it opens a subscript.
     subscript: bool,
-    /// Lambdas in it whose colon is still to come.
+    /// Lambdas in it whose colon has not come yet.
     lambdas: usize,
 }
 
-/// A value that is read line by line, and how far: the brackets and the string that are open.
+/// Reads a value line by line.
 #[derive(Default)]
 pub(super) struct ValueSpacing {
-    /// The quote of the string, and how often it stands at its end.
+    /// The quote of the open string, and how many quotes end it.
     quote: Option<(u8, usize)>,
     open: Vec<Bracket>,
-    /// The last token, of whatever line.
+    /// The last token, of this line or one before.
     before: Option<Token>,
 }
 
@@ -83,18 +85,18 @@ pub(super) struct ValueSpacing {
 pub(super) struct Spaced<'a> {
     /// Its tokens with the canonical blanks between them; may be empty.
     pub code: String,
-    /// The comment behind them; may be empty.
+    /// The comment after them; may be empty.
     pub comment: &'a str,
 }
 
 impl ValueSpacing {
-    /// Whether a string goes on in the next line.
+    /// Whether a string continues in the next line.
     pub fn in_string(&self) -> bool {
         self.quote.is_some()
     }
 
-    /// The level at which a further line of the value stands: below the line that opens the innermost bracket,
-    /// or with it if the line begins by closing that. Column 1 is no place for either.
+    /// The indent level of a further line of the value: one more than that of the line with the innermost open bracket,
+    /// or the same if the line begins by closing it; at least 1, since a line in column 1 would not continue the value.
     pub fn level(&self, line: &str) -> usize {
         let closing = match self.quote {
             Some(_) => 0,
@@ -114,12 +116,12 @@ impl ValueSpacing {
         level.max(1)
     }
 
-    /// Reads a line that stands at a level.
+    /// Reads a line at an indent level.
     pub fn read<'a>(&mut self, line: &'a str, level: usize) -> Spaced<'a> {
         let mut code = String::with_capacity(line.len() + 8);
         let mut at = self.rest_of_string(line, 0);
         code.push_str(&line[..at]);
-        // Behind a string of the line before there is one.
+        // The end of a string from the line before is an operand.
         let mut last = (at > 0).then_some(Token::Operand);
         while let Some(byte) = line.as_bytes().get(at) {
             match byte {
@@ -145,24 +147,16 @@ impl ValueSpacing {
         Spaced { code, comment: "" }
     }
 
-    /// Where the string that is open ends, if it does in this line.
+    /// Where the open string ends, or else the end of the line.
     fn rest_of_string(&mut self, line: &str, start: usize) -> usize {
         let Some((quote, width)) = self.quote else {
             return start;
         };
-        let bytes = line.as_bytes();
-        let mut at = start;
-        while let Some(&byte) = bytes.get(at) {
-            if byte == b'\\' {
-                at += 2;
-            } else if bytes[at..].starts_with(&[quote; 3][..width]) {
-                self.quote = None;
-                return at + width;
-            } else {
-                at += 1;
-            }
+        let end = string_end(line.as_bytes(), start, quote, width);
+        if end.is_some() {
+            self.quote = None;
         }
-        line.len()
+        end.unwrap_or(line.len())
     }
 
     /// The token that begins there.
@@ -206,7 +200,7 @@ impl ValueSpacing {
         (token, start..start + length)
     }
 
-    /// What a `:` is, which the innermost bracket decides.
+    /// What a `:` is: the innermost bracket decides.
     fn colon(&mut self) -> Token {
         match self.open.last_mut() {
             Some(open) if open.lambdas > 0 => {
@@ -218,10 +212,10 @@ impl ValueSpacing {
         }
     }
 
-    /// A word, or the string that it is the prefix of, and its length.
+    /// A word, or a string with this prefix, and its length.
     fn word(&mut self, line: &str, start: usize) -> (Token, usize) {
         let rest = &line[start..];
-        let length = rest.bytes().take_while(|byte| in_word(*byte)).count();
+        let length = word_length(rest.as_bytes());
         let token = match &rest[..length] {
             "lambda" => {
                 if let Some(open) = self.open.last_mut() {
@@ -239,19 +233,12 @@ impl ValueSpacing {
         (token, length)
     }
 
-    /// Where the string ends whose quote stands there, if it does in this line.
+    /// Where the string ends that begins there, or else the end of the line.
     fn string(&mut self, line: &str, quote: usize) -> usize {
-        let bytes = &line.as_bytes()[quote..];
-        let triple = bytes.starts_with(&[bytes[0]; 3]);
-        let width = if triple { 3 } else { 1 };
-        self.quote = Some((bytes[0], width));
-        self.rest_of_string(line, quote + width)
+        let opening = opening_quote(line.as_bytes(), quote);
+        self.quote = Some(opening);
+        self.rest_of_string(line, quote + opening.1)
     }
-}
-
-/// What names, words and further digits consist of.
-fn in_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
 /// `0x1F`, `1_000`, `2.5e-3`
