@@ -58,7 +58,7 @@
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `here` | |
-//! | [`line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `here` | `clap` |
+//! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `here` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `faults` `log` `children` `descriptor_limit` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
@@ -69,7 +69,7 @@
 //! | [`eval`] | rules → values; pure, lazy, bounded | `syntax` `here` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
 //! | [`faults`] | what becomes of a panic | `log` | |
-//! | [`log`] | what the server says, on standard error or in a file | | |
+//! | [`mod@log`] | what the server says, on standard error or in a file | | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
 //! | [`tide`] | memory that is given back to the system | `unix` | |
 //! | [`children`] | child processes and how they end | `unix` | |

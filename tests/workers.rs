@@ -414,10 +414,9 @@ fn fifty_replacements_leave_nothing_behind() {
         _ => false,
     };
     replaced(3);
-    Waits::until(
-        || settled(),
-        || format!("{:?}\n{}", server.processes(), server.log()),
-    );
+    Waits::until(settled, || {
+        format!("{:?}\n{}", server.processes(), server.log())
+    });
     let before = descriptors();
     replaced(53);
     let mut waits = Waits::new();

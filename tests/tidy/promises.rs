@@ -25,7 +25,8 @@ pub fn table(project: &Project) -> Vec<Row> {
                 return None;
             };
             Some(Row {
-                name: quoted(name).pop()?,
+                // A link to a module that has the name of a macro says which of them it means.
+                name: quoted(name).pop()?.replace("mod@", ""),
                 does: does.trim().to_owned(),
                 may_name: quoted(may_name),
                 crates: quoted(crates),
@@ -35,7 +36,7 @@ pub fn table(project: &Project) -> Vec<Row> {
 }
 
 /// What stands in backticks.
-fn quoted(text: &str) -> Vec<String> {
+pub fn quoted(text: &str) -> Vec<String> {
     let parts = text.split('`').skip(1).step_by(2);
     parts.map(str::to_owned).collect()
 }

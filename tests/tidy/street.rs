@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::project::Project;
-use crate::promises::{LIB, row_of, table};
+use crate::promises::{LIB, quoted, row_of, table};
 
 /// Programs: they start the library and are not part of it.
 fn is_program(file: &str) -> bool {
@@ -67,6 +67,27 @@ pub fn picture_shows_the_table(project: &Project) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The files and folders that lib.rs names exist, below `src` or in the project.
+pub fn map_names_what_is_there(project: &Project) -> Vec<String> {
+    let is_there = |path: &str| {
+        let mut names = project.files.iter().map(|file| file.name.as_str());
+        names.any(|name| {
+            name.starts_with(path)
+                || name
+                    .strip_prefix("src/")
+                    .is_some_and(|name| name.starts_with(path))
+        })
+    };
+    let path = |character: char| character.is_ascii_lowercase() || "_/.".contains(character);
+    let text = project.text(LIB);
+    let documentation = text.lines().filter(|line| line.starts_with("//!"));
+    let spans = documentation.flat_map(quoted);
+    spans
+        .filter(|span| span.contains('/') && span.chars().all(path) && !is_there(span))
+        .map(|span| format!("{LIB}: names `{span}`, which is not there"))
+        .collect()
 }
 
 /// A file names only the rows that its own row lists, and each of these is named by one.
