@@ -1,4 +1,4 @@
-//! A file that we made: it is removed in the end, if it is still the same one.
+//! Files that this process has made. They are removed in the end, if they are still the same.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,18 +6,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Takes note of a file at a path, and removes it when dropped, unless another stands there by then.
+/// A file that this process has made. Dropped, it is removed, unless another file is at its path by then.
 #[derive(Debug)]
 pub struct OwnFile {
     path: PathBuf,
-    identity: FileId,
+    id: FileId,
     /// Whether it is removed in the end.
     removed: bool,
-    /// Keeps the number of the file from being given to another, which we would take for ours.
+    /// Keeps the system from giving the file's number to a later one, which would be taken for ours.
     _pin: Option<OwnedFd>,
 }
 
-/// What tells a file from others, as long as it is open somewhere.
+/// Tells a file from all others, as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
@@ -25,7 +25,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// That of a file that is open, or was looked at.
+    /// The file with this metadata.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -34,47 +34,47 @@ impl FileId {
         }
     }
 
-    /// What stands at a path, links not followed.
+    /// The file at a path; links are not followed.
     pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self::of(&std::fs::symlink_metadata(path)?))
     }
 }
 
 impl OwnFile {
-    /// The file that we have just made at this path.
+    /// The file that this process has just made at a path.
     ///
     /// # Errors
     /// It is gone again.
     pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            identity: FileId::at(path)?,
+            id: FileId::at(path)?,
             removed: true,
             _pin: pin(path),
         })
     }
 
-    /// Gives it another name, in place of what stands there.
+    /// Renames it, replacing another file.
     ///
     /// # Errors
-    /// It cannot be put there.
+    /// As `rename(2)`.
     pub fn rename(&mut self, path: &Path) -> io::Result<()> {
         std::fs::rename(&self.path, path)?;
         path.clone_into(&mut self.path);
         Ok(())
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is still there.
+    /// Whether it is still at its path.
     pub fn is_there(&self) -> bool {
-        FileId::at(&self.path).is_ok_and(|found| found == self.identity)
+        FileId::at(&self.path).is_ok_and(|found| found == self.id)
     }
 
-    /// Removes it, unless another stands there.
+    /// Removes it, unless another file is at its path.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -85,7 +85,7 @@ impl OwnFile {
         }
     }
 
-    /// It is not removed, whatever comes.
+    /// Leaves it in its place when this is dropped.
     pub fn leave(&mut self) {
         self.removed = false;
     }
@@ -94,13 +94,13 @@ impl OwnFile {
 impl Drop for OwnFile {
     fn drop(&mut self) {
         if self.removed {
-            // A file that stays is recognised as stale by whoever comes next.
+            // A file that cannot be removed is recognised as stale at the next start.
             let _ = self.remove();
         }
     }
 }
 
-/// Holds a file of any kind, without opening it.
+/// Keeps a file of any type in existence without opening it.
 #[cfg(target_os = "linux")]
 fn pin(path: &Path) -> Option<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
@@ -113,8 +113,15 @@ fn pin(_: &Path) -> Option<OwnedFd> {
     None
 }
 
-/// Makes something under a name beside a file for a moment, until it is moved into place: nobody can foresee that name, and
-/// none that is taken is in the way. It is no longer than that of the file, which matters for sockets.
+/// The folder of a file.
+#[must_use]
+pub fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Makes a file beside another, whose place it is to take, under a name that cannot be foreseen and is not in use. The name
+/// is no longer than the other one, which matters for sockets.
 ///
 /// # Errors
 /// It cannot be made.
@@ -122,9 +129,9 @@ pub fn make_beside<T>(
     file: &Path,
     make: impl FnMut(&Path) -> io::Result<T>,
 ) -> io::Result<(T, OwnFile)> {
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new().prefix(".").make_in(folder, make)?;
+    let made = tempfile::Builder::new()
+        .prefix(".")
+        .make_in(folder_of(file), make)?;
     let (made, place) = made.into_parts();
     let own = OwnFile::at(&place)?;
     place.keep()?;

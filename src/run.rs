@@ -20,7 +20,7 @@ use crate::log;
 use crate::plan::Plan;
 use crate::server::{master, once};
 use crate::supervisor::programs::parent_link;
-use crate::supervisor::seat::successor;
+use crate::supervisor::seat::predecessor_link;
 
 /// The variable that names configuration files.
 const FILES: &str = "PEAK_CONFIG";
@@ -36,12 +36,12 @@ static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 pub fn main() -> ExitCode {
     here::folder();
     let _flushed = log::FlushAtExit;
-    successor::inherit();
+    predecessor_link::inherit();
     parent_link::inherit();
     run(env::args_os()).unwrap_or_else(|failure| {
         let text = failure.text();
         let why = text.trim_start_matches("error: ");
-        if successor::say_failure(why) {
+        if predecessor_link::report_failure(why) {
             return ExitCode::FAILURE;
         }
         parent_link::report_failure(why.trim_end());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use runner::supervisor::control::{BindMode, Control};
 use runner::supervisor::seat::lock::{Lock, LockUrl};
-use runner::supervisor::seat::pid_file::{Found, PidFile, Stale, find};
+use runner::supervisor::seat::pid_file::{PidFile, PidFileState, Stale, find};
 use runner::supervisor::seat::{Claim, SeatOptions};
 use rustix::process::Pid;
 use support::Folder;
@@ -249,12 +249,12 @@ fn publish(path: &Path) -> PidFile {
 fn a_pid_file_says_who_is_the_master_as_long_as_it_lives() {
     let folder = Folder::new();
     let path = folder.path("app.pid");
-    assert_eq!(find(&path).unwrap(), Found::Nothing);
+    assert_eq!(find(&path).unwrap(), PidFileState::Missing);
     let first = publish(&path);
     assert_eq!(folder.read("app.pid"), format!("{}\n", std::process::id()));
     assert_eq!(
         find(&path).unwrap(),
-        Found::Running(rustix::process::getpid())
+        PidFileState::Running(rustix::process::getpid())
     );
     // A chain of successors: none removes the file of the next, although systems reuse the inode numbers of removed
     // files.
@@ -264,11 +264,11 @@ fn a_pid_file_says_who_is_the_master_as_long_as_it_lives() {
         drop(old.remove(0));
         assert_eq!(
             find(&path).unwrap(),
-            Found::Running(rustix::process::getpid())
+            PidFileState::Running(rustix::process::getpid())
         );
     }
     drop(old);
-    assert_eq!(find(&path).unwrap(), Found::Nothing);
+    assert_eq!(find(&path).unwrap(), PidFileState::Missing);
     assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 0);
     // If another process has written into the file, it is not removed.
     let own = publish(&path);
@@ -296,9 +296,13 @@ fn a_pid_file_that_is_stale() {
     ] {
         let folder = Folder::new().file("app.pid", &contents);
         let path = folder.path("app.pid");
-        assert_eq!(find(&path).unwrap(), Found::Stale(why), "{contents:?}");
+        assert_eq!(
+            find(&path).unwrap(),
+            PidFileState::Stale(why),
+            "{contents:?}"
+        );
         drop(publish(&path));
-        assert_eq!(find(&path).unwrap(), Found::Nothing);
+        assert_eq!(find(&path).unwrap(), PidFileState::Missing);
     }
 }
 
@@ -353,7 +357,7 @@ fn what_a_process_with_our_number_left_behind_is_no_hindrance() {
 
 /// Another user who can write to a folder can create files there first.
 #[test]
-fn files_of_other_users_are_not_believed() {
+fn files_of_other_users_are_not_trusted() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -363,7 +367,7 @@ fn files_of_other_users_are_not_believed() {
         chown(folder.path(name), Some(4711), None).expect("root can do that");
     }
     let refused = find(&folder.path("app.pid")).map(drop).unwrap_err();
-    let reason = "app.pid` belongs to another user (4711), who is not believed";
+    let reason = "app.pid` belongs to another user (4711), who is not trusted";
     assert!(refused.to_string().ends_with(reason), "{refused}");
     for kind in ["flockfile", "shlockfile"] {
         let refused = url(kind, &folder.path("lock")).try_lock().unwrap_err();
@@ -373,7 +377,10 @@ fn files_of_other_users_are_not_believed() {
     }
     // But files of the folder's owner are trusted: root gives its new files to that owner.
     chown(folder.path(""), Some(4711), None).expect("root can do that");
-    assert!(matches!(find(&folder.path("own")), Ok(Found::Stale(_))));
+    assert!(matches!(
+        find(&folder.path("own")),
+        Ok(PidFileState::Stale(_))
+    ));
     assert!(take(&url("flockfile", &folder.path("lock"))).is_some());
 }
 

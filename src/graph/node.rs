@@ -9,7 +9,8 @@ use crate::line::word::Origin;
 use crate::plan::Plan;
 use crate::plan::application::ApplicationName;
 use crate::plan::one_request::OneRequest;
-use crate::supervisor::supervision::{SideProgram, Supervision};
+use crate::supervisor::programs::side_program::SideProgram;
+use crate::supervisor::supervision::Supervision;
 
 /// A command with all that it needs, resolved but not started.
 pub trait Node {

@@ -13,7 +13,8 @@ use crate::plan::identity::Identity;
 use crate::plan::seating::Seating;
 use crate::plan::temporary::Temporary;
 use crate::supervisor::lifetime::Lifetime;
-use crate::supervisor::supervision::{SideProgram, Supervision};
+use crate::supervisor::programs::side_program::SideProgram;
+use crate::supervisor::supervision::Supervision;
 
 pub mod address;
 pub mod application;

@@ -9,9 +9,10 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::{Origin, Word};
 use crate::supervisor::lifetime::Lifetime;
+use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::seat::SeatOptions;
 use crate::supervisor::seat::lock::{InvalidLockUrl, LockUrl};
-use crate::supervisor::supervision::{SideProgram, Supervision};
+use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, quoted};
 
 /// The setting with the programs that run beside a server.

@@ -12,8 +12,9 @@ use crate::plan::seating::Seating;
 use crate::supervisor::control::BindMode;
 use crate::supervisor::control::order::{HandedSocket, Handover};
 use crate::supervisor::programs::parent_link;
-use crate::supervisor::seat::successor;
-use crate::supervisor::seat::{Claim, Seat, StopFlag};
+use crate::supervisor::seat::predecessor_link;
+use crate::supervisor::seat::{Claim, Seat};
+use crate::supervisor::stop_flag::StopFlag;
 
 /// Time between two attempts to bind an address that is in use.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -63,15 +64,15 @@ impl Claimed {
             Self::Nowhere | Self::Reachable(_) => None,
             Self::Supervised(claim) => claim.handover()?,
         };
-        Ok(handover.unwrap_or_else(successor::handover))
+        Ok(handover.unwrap_or_else(predecessor_link::handover))
     }
 
     /// Whether another process serves now and goes on if this one fails.
     #[must_use]
     pub fn is_succession(&self) -> bool {
         match self {
-            Self::Nowhere | Self::Reachable(_) => successor::is_expected(),
-            Self::Supervised(claim) => claim.has_predecessor() || successor::is_expected(),
+            Self::Nowhere | Self::Reachable(_) => predecessor_link::is_successor(),
+            Self::Supervised(claim) => claim.has_predecessor() || predecessor_link::is_successor(),
         }
     }
 
@@ -83,7 +84,7 @@ impl Claimed {
         match self {
             Self::Nowhere => Ok(None),
             Self::Reachable(path) => {
-                let place = match successor::is_expected() {
+                let place = match predecessor_link::is_successor() {
                     true => BindMode::Succession,
                     false => BindMode::Free,
                 };

@@ -31,7 +31,8 @@ use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
 use crate::supervisor::programs::parent_link::{self, ParentOrders};
 use crate::supervisor::seat::Seat;
-use crate::supervisor::seat::successor::{self, Executable, Successor};
+use crate::supervisor::seat::predecessor_link;
+use crate::supervisor::seat::successor::{Executable, Successor};
 use crate::unix;
 
 /// The exit status after a second SIGINT, as in shells (128 + 2).
@@ -97,7 +98,7 @@ struct Master {
 impl Master {
     /// Listens, and begins to start the application.
     fn new(mut plan: Plan, reread: Reread) -> anyhow::Result<Self> {
-        if successor::is_expected() && plan.audience == Audience::Browser {
+        if predecessor_link::is_successor() && plan.audience == Audience::Browser {
             // The browser was opened by the process before this one.
             plan.audience = Audience::Log;
         }
@@ -118,7 +119,7 @@ impl Master {
         }
         // A version that is replaced has all its workers, so the new one starts all of its own first.
         let readiness = match seating {
-            Seating::Nowhere | Seating::Reachable(_) if !successor::is_expected() => {
+            Seating::Nowhere | Seating::Reachable(_) if !predecessor_link::is_successor() => {
                 Readiness::First
             }
             Seating::Nowhere | Seating::Reachable(_) => Readiness::All,
@@ -130,7 +131,7 @@ impl Master {
             seating,
             reread,
             // Until this process takes over, the process before it reads the orders.
-            parent_orders: (!successor::is_expected())
+            parent_orders: (!predecessor_link::is_successor())
                 .then(ParentOrders::listen)
                 .flatten(),
             started: (SystemTime::now(), Instant::now()),
@@ -335,7 +336,7 @@ impl Master {
                 let service = Running::open(version, is_succession)?;
                 self.notifier.ready(&status(&service));
                 self.service = Some(service);
-                successor::say_ready();
+                predecessor_link::report_ready();
                 self.parent_orders = self.parent_orders.take().or_else(ParentOrders::listen);
                 parent_link::report_serving();
             }

@@ -1,31 +1,27 @@
-//! Whether a file is what it was.
+//! Whether a file has been replaced or changed.
 
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What tells a file from another that has taken its name, or from what it held before.
+use crate::own_file::FileId;
+
+/// Tells a file from another one at its path, and from its earlier contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileVersion {
-    device: u64,
-    inode: u64,
+pub(super) struct FileVersion {
+    id: FileId,
     size: u64,
     modified: (i64, i64),
 }
 
 impl FileVersion {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-
-    /// That of the file at a path, links followed.
-    pub(crate) fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&std::fs::metadata(path)?))
+    /// The version of the file at a path; links are followed.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self {
+            id: FileId::of(&found),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
     }
 }

@@ -27,6 +27,7 @@ pub mod orphans;
 pub mod privileges;
 pub mod programs;
 pub mod seat;
+pub mod stop_flag;
 pub mod supervision;
 pub mod trust;
 

@@ -18,7 +18,8 @@ use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
 use crate::plan::supervised::{PROGRAMS, command, program, supervision};
-use crate::supervisor::supervision::{SideProgram, Supervision};
+use crate::supervisor::programs::side_program::SideProgram;
+use crate::supervisor::supervision::Supervision;
 use crate::syntax::quoted;
 
 /// The table's row.

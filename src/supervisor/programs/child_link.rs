@@ -52,7 +52,7 @@ impl ChildLink {
     pub(super) fn to(command: &mut Command) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        parent_link::hand_down(command, theirs.into());
+        parent_link::hand_down(command, parent_link::VARIABLE, theirs.into());
         Ok(Self {
             stream: UnixStream::from_std(ours)?,
             received: Vec::new(),

@@ -1,81 +1,78 @@
-//! The processes of a program: a group of their own, which its first process leads.
+//! A program's process group, which its first process leads.
 
 use std::io;
 use std::process::{Child, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::children::{self, Awaited};
 
-/// How long a program that was killed may take to be gone.
+/// How long a program that was killed may take to end.
 pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
-/// A program's process and all that it has started. Dropped, all of it is killed.
-pub(super) struct Group {
-    child: Child,
-    /// Until it is, its number is nobody else's, nor that of its group.
-    buried: bool,
+/// A program's first process, and all that it has started. Dropped, all of them are killed.
+pub(super) struct ProcessGroup {
+    leader: Child,
+    /// Whether the leader has been waited for. Until then, its number is not given to another process or group.
+    reaped: bool,
     _awaited: Option<Awaited>,
 }
 
-impl Group {
-    /// That of a child of ours that leads it.
-    pub(super) fn new(child: Child, awaited: Option<Awaited>) -> Self {
+impl ProcessGroup {
+    /// The group that a child of ours leads.
+    pub(super) fn new(leader: Child, awaited: Option<Awaited>) -> Self {
         Self {
-            child,
-            buried: false,
+            leader,
+            reaped: false,
             _awaited: awaited,
         }
     }
 
-    /// The process that leads it.
-    pub(super) fn leader(&self) -> u32 {
-        self.child.id()
+    /// The number of the group and of its leader.
+    pub(super) fn id(&self) -> u32 {
+        self.leader.id()
     }
 
-    /// Whether its leader has ended. It keeps its number until [`Group::bury`].
-    pub(super) fn is_over(&self) -> bool {
-        children::has_ended(self.child.id())
+    /// Whether the leader has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        children::has_ended(self.id())
     }
 
-    /// Whether anything else of it runs.
+    /// Whether other processes of the group run.
     pub(super) fn has_others(&self) -> bool {
         children::bury_orphans();
-        children::has_children_in_group(self.child.id())
+        children::has_children_in_group(self.id())
     }
 
-    /// Tells all of it to end.
-    pub(super) fn terminate(&self) {
-        children::signal_group(self.child.id(), rustix::process::Signal::TERM);
+    /// Sends a signal to all processes of the group.
+    pub(super) fn signal(&self, signal: Signal) {
+        children::signal_group(self.id(), signal);
     }
 
-    /// Kills all of it.
-    pub(super) fn kill(&self) {
-        children::signal_group(self.child.id(), rustix::process::Signal::KILL);
-    }
-
-    /// Kills what is left of it once its leader has ended, and forgets it.
-    pub(super) fn bury(&mut self) -> io::Result<ExitStatus> {
-        self.kill();
-        self.buried = true;
-        self.child.wait()
+    /// Kills what is left of the group, and waits for its leader, which has ended.
+    pub(super) fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.signal(Signal::KILL);
+        self.reaped = true;
+        self.leader.wait()
     }
 }
 
-impl Drop for Group {
-    /// However we end, nothing stays behind.
+impl Drop for ProcessGroup {
+    /// However this process ends, it leaves no process of the group behind.
     fn drop(&mut self) {
-        if self.buried {
+        if self.reaped {
             return;
         }
-        self.kill();
+        self.signal(Signal::KILL);
         let until = Instant::now() + LAST_MOMENTS;
-        while !self.is_over() && Instant::now() < until {
-            // Whoever is killed ends in a moment, and there is no loop any more that could wait for it.
-            std::thread::sleep(Duration::from_millis(1));
+        while !self.has_ended() && Instant::now() < until {
+            // No event loop runs any more that could wait, and `waitpid(2)` has no limit of time.
+            thread::sleep(Duration::from_millis(1));
         }
-        if self.is_over() {
-            // There is nobody left to tell.
-            let _ = self.bury();
+        if self.has_ended() {
+            let _ = self.reap();
         }
     }
 }

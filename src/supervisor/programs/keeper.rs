@@ -1,144 +1,149 @@
-//! What keeps one program running: it is started, started again when it ends, and ended with its whole process group.
+//! Keeps one program running: starts it, restarts it when it ends, and ends it with its whole process group.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
+use super::child_link::{ChildLink, ChildMessage};
+use super::group::{LAST_MOMENTS, ProcessGroup};
+use super::parent_link;
+use super::side_program::SideProgram;
 use crate::children;
 use crate::descriptor_limit;
 use crate::log;
 use crate::supervisor::control::order::Order;
 use crate::supervisor::file_version::FileVersion;
-use crate::supervisor::programs::child_link::{ChildLink, ChildMessage};
-use crate::supervisor::programs::group::{Group, LAST_MOMENTS};
-use crate::supervisor::programs::parent_link;
-use crate::supervisor::supervision::SideProgram;
 use crate::unix;
 
-/// The wait before a program that has ended is started again for the first time.
+/// The wait before the first restart.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
-/// The longest wait; a program that runs for so long is well.
+/// The longest wait; a program that has run for as long is healthy.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// A program that is not `runner`'s own and runs for so long has come up.
+/// The time after which a program counts as up, unless it is a `runner`, which reports that itself.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// How long a program of `runner`'s own that works on an order may be silent.
+/// How long a `runner` that works on an order may be silent.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How long to wait for what a program that has ended said last.
+/// How long to wait for the last messages of a program that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What programs find in their environment other than we do: a variable and its value, or `None` if it is taken out.
+/// The environment of programs where it differs from ours: a variable and its value, or `None` if it is removed.
 pub type EnvironmentChanges = Vec<(String, Option<String>)>;
 
 /// What a program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramState {
+pub(super) enum ProgramState {
     /// It is about to be started.
     Starting,
     /// It runs.
     Running {
-        /// Its process, which leads the group of the same number.
+        /// Its first process, which leads the group of the same number.
         pid: u32,
         /// Since when.
         since: Instant,
     },
-    /// It has ended, and is not started again before then.
+    /// It has ended, and is restarted later.
     Waiting {
-        /// The next attempt.
+        /// The time of the restart.
         until: Instant,
         /// How many times in a row it ended soon.
         early_ends: u32,
     },
 }
 
-/// Whether a program has come up.
+/// Whether a program works.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    /// That is not known yet.
-    Coming,
+pub(super) enum Health {
+    /// Not known yet.
+    Unknown,
     /// It serves, or has run for a while.
     Up,
-    /// It has ended, or cannot be run, for this reason.
+    /// It has ended or cannot be run, for this reason. After a restart this holds until it is up.
     Down(String),
 }
 
-/// What follows from a reload for a program.
+/// What is known of a program.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) state: ProgramState,
+    pub(super) health: Health,
+}
+
+/// How a reload went for a program.
 #[derive(Debug)]
 pub(super) enum Reloaded {
-    /// It goes on as it is, which is as it would be if it were started now.
-    Goes,
-    /// It has reloaded, or was started for the sake of the reload.
-    IsNew,
-    /// It does not know how to reload, and what it is made of has changed.
-    IsOld,
-    /// It does not serve the new version, for this reason; the old one goes on where it runs.
+    /// It was left alone: a restart would change nothing.
+    Unchanged,
+    /// It has reloaded, or was restarted for the reload.
+    Renewed,
+    /// It must be restarted: its files have changed, and it is not a `runner`, which can reload.
+    Outdated,
+    /// It does not serve the new version, for this reason; if it runs, it serves the old one.
     Failed(String),
 }
 
-/// Somebody who waits for what follows from a reload.
+/// Takes the result of a reload.
 type ReloadReply = oneshot::Sender<Reloaded>;
 
-/// The way to what keeps a program running.
+/// Controls the task that keeps a program running.
 #[derive(Debug)]
-pub(super) struct Handle {
-    pub(super) state: Arc<Mutex<ProgramState>>,
-    pub(super) standing: watch::Receiver<Readiness>,
-    /// When it is to be gone; `None` while it is kept running.
+pub(super) struct KeeperHandle {
+    pub(super) condition: watch::Receiver<Condition>,
+    /// The deadline for ending the program; `None` while it is kept running.
     pub(super) end: watch::Sender<Option<Instant>>,
     pub(super) reloads: mpsc::UnboundedSender<ReloadReply>,
 }
 
-/// What keeps one program running.
+/// Keeps one program running.
 pub(super) struct Keeper {
     program: SideProgram,
     environment: EnvironmentChanges,
-    state: Arc<Mutex<ProgramState>>,
-    standing: watch::Sender<Readiness>,
+    condition: watch::Sender<Condition>,
     end: watch::Receiver<Option<Instant>>,
     reloads: mpsc::UnboundedReceiver<ReloadReply>,
-    /// Who waits for it to come up, since it did not run when they asked.
+    /// Reloads that wait for the program to be up, since it did not run when they began.
     watchers: Vec<ReloadReply>,
-    /// How long it may wait for the address of one that is about to end: at its first start.
+    /// How long its first start may wait for the address of a process that is about to end.
     patience: Option<Duration>,
 }
 
 impl Keeper {
-    pub(super) fn new(program: SideProgram, environment: EnvironmentChanges) -> (Self, Handle) {
-        let state = Arc::new(Mutex::new(ProgramState::Starting));
-        let (standing, stands) = watch::channel(Readiness::Coming);
+    /// With `patience`, the program replaces one that another master keeps running, which has this long to end.
+    pub(super) fn new(
+        program: SideProgram,
+        environment: EnvironmentChanges,
+        patience: Option<Duration>,
+    ) -> (Self, KeeperHandle) {
+        let (condition, watched) = watch::channel(Condition {
+            state: ProgramState::Starting,
+            health: Health::Unknown,
+        });
         let (end, ends) = watch::channel(None);
         let (reloads, reloading) = mpsc::unbounded_channel();
-        let handle = Handle {
-            state: Arc::clone(&state),
-            standing: stands,
+        let handle = KeeperHandle {
+            condition: watched,
             end,
             reloads,
         };
         let keeper = Self {
             program,
             environment,
-            state,
-            standing,
+            condition,
             end: ends,
             reloads: reloading,
             watchers: Vec::new(),
-            patience: None,
+            patience,
         };
         (keeper, handle)
-    }
-
-    /// The same, in place of one that another master keeps running, which has so long to end.
-    pub(super) fn in_place(self, patience: Option<Duration>) -> Self {
-        Self { patience, ..self }
     }
 
     /// Keeps it running until it is to end.
@@ -166,19 +171,21 @@ impl Keeper {
             );
             let why = why.unwrap_or_else(|| format!("it {end}"));
             answer(&mut self.watchers, || Reloaded::Failed(why.clone()));
-            self.standing.send_replace(Readiness::Down(why));
             let until = Instant::now() + delay;
-            *lock(&self.state) = ProgramState::Waiting { until, early_ends };
+            self.condition.send_replace(Condition {
+                state: ProgramState::Waiting { until, early_ends },
+                health: Health::Down(why),
+            });
             tokio::select! {
                 () = sleep_until(until.into()) => {}
-                () = told(&mut self.end) => {}
-                // What kept it from running may be mended.
-                Some(asker) = self.reloads.recv() => self.watchers.push(asker),
+                () = is_to_end(&mut self.end) => {}
+                // The reload may have mended what kept it from running, so it is tried at once.
+                Some(reply) = self.reloads.recv() => self.watchers.push(reply),
             }
         }
     }
 
-    /// Starts it, as the leader of a process group.
+    /// Starts it as the leader of a process group.
     fn spawn(&mut self) -> io::Result<Run> {
         let mut command = Command::new(&self.program.program);
         command.args(&self.program.arguments);
@@ -194,44 +201,46 @@ impl Keeper {
             .stdout(Stdio::from(log))
             .stderr(Stdio::inherit());
         unix::lead_group(&mut command, descriptor_limit::at_start());
-        let line = ChildLink::to(&mut command)?;
+        let link = ChildLink::to(&mut command)?;
         if let Some(patience) = self.patience.take() {
             parent_link::grant_patience(&mut command, patience + LAST_MOMENTS);
         }
-        // Before it can read them.
+        // Before the program can read them, so that no change goes unnoticed.
         let files = versions(&self.program);
         let (child, awaited) = children::start(|| command.spawn(), |child| Some(child.id()))?;
         Ok(Run {
-            group: Group::new(child, awaited),
+            group: ProcessGroup::new(child, awaited),
             since: Instant::now(),
             files,
-            line: Some(line),
-            is_own: false,
+            link: Some(link),
+            is_runner: false,
             heard: Instant::now(),
             why: None,
-            owed: 0,
-            askers: Vec::new(),
+            unanswered: 0,
+            replies: Vec::new(),
         })
     }
 
-    /// Waits for its end, and says how that was, and what it has said of it itself; `None` if it was ended because it is
-    /// not to be kept any longer.
+    /// Waits for its end, and returns how it ended, and the reason that it has reported; `None` if it was ended because it
+    /// is not to be kept running any longer.
     async fn attend(
         &mut self,
         mut run: Run,
-        children: &mut Signal,
+        children: &mut SignalStream,
     ) -> Option<(String, Option<String>)> {
-        *lock(&self.state) = ProgramState::Running {
-            pid: run.group.leader(),
-            since: run.since,
-        };
+        self.condition.send_modify(|it| {
+            it.state = ProgramState::Running {
+                pid: run.group.id(),
+                since: run.since,
+            };
+        });
         loop {
-            if run.group.is_over() {
-                // The next one would find its remains in its way.
-                let status = run.group.bury().ok()?;
-                // Others that it has started may keep the line open.
-                while let Ok(Some(said)) = timeout(LAST_WORDS, next(&mut run.line)).await {
-                    self.hear(&mut run, Some(said));
+            if run.group.has_ended() {
+                // What is left of the group would be in the way of the next one.
+                let status = run.group.reap().ok()?;
+                // Processes that it has started may keep the link open, hence the limit.
+                while let Ok(Some(message)) = timeout(LAST_WORDS, next(&mut run.link)).await {
+                    self.take_in(&mut run, Some(message));
                 }
                 let end = children::cause(status);
                 let why = run.why.clone().unwrap_or_else(|| format!("it {end}"));
@@ -240,190 +249,192 @@ impl Keeper {
             }
             tokio::select! {
                 _ = children.recv() => {}
-                () = told(&mut self.end) => {
+                () = is_to_end(&mut self.end) => {
                     let end = *self.end.borrow();
                     run.answer(|| Reloaded::Failed("it is being ended".to_owned()));
                     self.finish(run.group, children, end.unwrap_or(run.since)).await;
                     return None;
                 }
-                said = next(&mut run.line) => self.hear(&mut run, said),
-                Some(asker) = self.reloads.recv() => self.reload(&mut run, asker),
-                () = sleep_until((run.since + SETTLED).into()), if run.is_settling(&self.standing) => {
-                    self.come_up();
-                    self.settle(&mut run);
+                message = next(&mut run.link) => self.take_in(&mut run, message),
+                Some(reply) = self.reloads.recv() => self.reload(&mut run, reply),
+                () = sleep_until((run.since + SETTLED).into()), if self.is_settling(&run) => {
+                    self.is_up();
+                    self.answer_for_other(&mut run);
                 }
-                () = sleep_until((run.heard + SILENCE).into()), if run.is_own && !run.askers.is_empty() => {
+                () = sleep_until((run.heard + SILENCE).into()), if run.is_runner && !run.replies.is_empty() => {
                     run.answer(|| Reloaded::Failed("it does not answer".to_owned()));
                 }
             }
         }
     }
 
-    /// Ends it: what is left of it after a moment is killed.
-    async fn finish(&self, mut group: Group, children: &mut Signal, deadline: Instant) {
-        group.terminate();
-        while !group.is_over() || group.has_others() {
-            tokio::select! {
-                _ = children.recv() => {}
-                () = sleep_until(deadline.into()) => {
-                    log!("program `{}` did not end in time; it is killed", self.program);
-                    break;
-                }
-            }
+    /// Ends it with SIGTERM, and kills what is left at the deadline.
+    async fn finish(
+        &self,
+        mut group: ProcessGroup,
+        children: &mut SignalStream,
+        deadline: Instant,
+    ) {
+        group.signal(Signal::TERM);
+        if !is_gone(&group, children, deadline).await {
+            log!(
+                "program `{}` did not end in time; it is killed",
+                self.program
+            );
         }
-        // Whether all of it had ended before or is killed now, nothing is left. What the system does not let go, since it
-        // waits for a disk, say, is no reason to stay.
-        group.kill();
-        let until = Instant::now() + LAST_MOMENTS;
-        while !group.is_over() || group.has_others() {
-            tokio::select! {
-                _ = children.recv() => {}
-                () = sleep_until(until.into()) => {
-                    return log!("program `{}` does not end though it was killed", self.program);
-                }
-            }
+        // A process that the system does not let go, since it waits for a disk, say, is no reason to wait for ever.
+        group.signal(Signal::KILL);
+        match is_gone(&group, children, Instant::now() + LAST_MOMENTS).await {
+            true => drop(group.reap()),
+            false => log!(
+                "program `{}` does not end though it was killed",
+                self.program
+            ),
         }
-        let _ = group.bury();
     }
 
-    /// Takes in what it says; `None` for that it will say no more.
-    fn hear(&mut self, run: &mut Run, said: Option<ChildMessage>) {
+    /// Takes in a message; `None` is the end of the link.
+    fn take_in(&mut self, run: &mut Run, message: Option<ChildMessage>) {
         run.heard = Instant::now();
-        match said {
+        match message {
             Some(ChildMessage::Alive) => {}
             Some(ChildMessage::Here) => {
-                // A newer one that is to take its place says so, too, while that is worked on.
-                if !std::mem::replace(&mut run.is_own, true) {
-                    run.tell();
+                // A successor that it has started for a reload reports the same, while the order is worked on.
+                if !std::mem::replace(&mut run.is_runner, true) {
+                    run.order_reload();
                 }
             }
-            Some(ChildMessage::Serving) => {
-                self.come_up();
-            }
+            Some(ChildMessage::Serving) => self.is_up(),
             Some(ChildMessage::Failed(why)) => run.why = Some(why),
-            Some(ChildMessage::Answer(how)) => {
-                run.owed = run.owed.saturating_sub(1);
-                // What nobody waits for any more is answered before what somebody does.
-                if run.owed == 0 {
-                    run.answer(|| {
-                        how.clone()
-                            .map_or_else(Reloaded::Failed, |()| Reloaded::IsNew)
+            Some(ChildMessage::Answer(result)) => {
+                run.unanswered = run.unanswered.saturating_sub(1);
+                // Answers to orders that were given up come first.
+                if run.unanswered == 0 {
+                    run.answer(|| match &result {
+                        Ok(()) => Reloaded::Renewed,
+                        Err(why) => Reloaded::Failed(why.clone()),
                     });
                 }
             }
             None => {
-                run.line = None;
-                if std::mem::take(&mut run.is_own) {
+                run.link = None;
+                if std::mem::take(&mut run.is_runner) {
                     run.answer(|| Reloaded::Failed("it does not answer".to_owned()));
                 }
             }
         }
     }
 
-    /// It has come up.
-    fn come_up(&mut self) {
-        self.standing.send_replace(Readiness::Up);
-        answer(&mut self.watchers, || Reloaded::IsNew);
+    /// Notes that it is up.
+    fn is_up(&mut self) {
+        self.condition.send_modify(|it| it.health = Health::Up);
+        answer(&mut self.watchers, || Reloaded::Renewed);
     }
 
-    /// Somebody wants it to reload.
-    fn reload(&self, run: &mut Run, asker: ReloadReply) {
+    /// Whether it will count as up once it has run for a while.
+    fn is_settling(&self, run: &Run) -> bool {
+        !run.is_runner && self.condition.borrow().health != Health::Up
+    }
+
+    /// Begins a reload.
+    fn reload(&self, run: &mut Run, reply: ReloadReply) {
         run.heard = Instant::now();
-        run.askers.push(asker);
-        match run.is_own {
-            true => run.tell(),
-            // Else, whether it is one of our own, it has not said yet.
-            false if !run.is_settling(&self.standing) => self.settle(run),
+        run.replies.push(reply);
+        match run.is_runner {
+            true => run.order_reload(),
+            // While it settles, it may still report that it is a `runner`.
+            false if !self.is_settling(run) => self.answer_for_other(run),
             false => {}
         }
     }
 
-    /// It is not one of our own.
-    fn settle(&self, run: &mut Run) {
-        let is_old = self.program.is_served || run.files != versions(&self.program);
-        run.answer(|| match is_old {
-            true => Reloaded::IsOld,
-            false => Reloaded::Goes,
+    /// Answers reloads for a program that is not a `runner`.
+    fn answer_for_other(&self, run: &mut Run) {
+        let is_outdated = self.program.is_served || run.files != versions(&self.program);
+        run.answer(|| match is_outdated {
+            true => Reloaded::Outdated,
+            false => Reloaded::Unchanged,
         });
     }
 }
 
-/// Waits until it is to end.
-async fn told(end: &mut watch::Receiver<Option<Instant>>) {
-    // Who is not there to say so any more has dropped us, too.
+/// Waits until a program is to end.
+async fn is_to_end(end: &mut watch::Receiver<Option<Instant>>) {
+    // When the sender is dropped, this task is aborted, too.
     let _ = end.wait_for(Option::is_some).await;
 }
 
-/// The files that a program is made of, as they are.
-fn versions(program: &SideProgram) -> Vec<Option<FileVersion>> {
-    let files = program.files();
-    files
-        .iter()
-        .map(|file| FileVersion::at(file).ok())
-        .collect()
+/// Waits until no process of a group runs, until the deadline at most. Returns whether none does.
+async fn is_gone(group: &ProcessGroup, children: &mut SignalStream, deadline: Instant) -> bool {
+    while !group.has_ended() || group.has_others() {
+        tokio::select! {
+            _ = children.recv() => {}
+            () = sleep_until(deadline.into()) => return false,
+        }
+    }
+    true
 }
 
-/// The next that comes over a line, if there is one.
-async fn next(line: &mut Option<ChildLink>) -> Option<ChildMessage> {
-    match line {
-        Some(line) => line.next().await,
+/// The present versions of the files that a program consists of.
+fn versions(program: &SideProgram) -> Vec<Option<FileVersion>> {
+    let files = program.files().into_iter();
+    files.map(|file| FileVersion::at(&file).ok()).collect()
+}
+
+/// The next message over a link, if there is one.
+async fn next(link: &mut Option<ChildLink>) -> Option<ChildMessage> {
+    match link {
+        Some(link) => link.next().await,
         None => std::future::pending().await,
     }
 }
 
 /// A program while it runs.
 struct Run {
-    group: Group,
+    group: ProcessGroup,
     since: Instant,
-    /// What it was made of when it was started.
+    /// The files that it was started from.
     files: Vec<Option<FileVersion>>,
-    line: Option<ChildLink>,
-    /// It is one of `runner`'s own.
-    is_own: bool,
-    /// When it said something last, or was told something.
+    link: Option<ChildLink>,
+    /// Whether it has reported that it is a `runner`.
+    is_runner: bool,
+    /// The time of the last message or order.
     heard: Instant,
-    /// Why it cannot be started, in its own words.
+    /// The reason why it cannot start, as it has reported it.
     why: Option<String>,
     /// How many orders it has not answered.
-    owed: usize,
-    askers: Vec<ReloadReply>,
+    unanswered: usize,
+    replies: Vec<ReloadReply>,
 }
 
 impl Run {
-    /// Whether it comes up if it only runs for long enough.
-    fn is_settling(&self, standing: &watch::Sender<Readiness>) -> bool {
-        !self.is_own && *standing.borrow() != Readiness::Up
-    }
-
-    /// Tells it to reload, if somebody wants that.
-    fn tell(&mut self) {
-        if self.askers.is_empty() {
+    /// Orders it to reload if a reload waits for it.
+    fn order_reload(&mut self) {
+        if self.replies.is_empty() {
             return;
         }
-        let told = self.line.as_ref().map(|line| line.send(Order::Reload));
-        match told {
-            Some(Ok(())) => self.owed += 1,
+        match self.link.as_ref().map(|link| link.send(Order::Reload)) {
+            Some(Ok(())) => self.unanswered += 1,
             Some(Err(_)) | None => {
                 self.answer(|| Reloaded::Failed("it does not listen".to_owned()));
             }
         }
     }
 
-    /// Tells whoever waits.
-    fn answer(&mut self, how: impl Fn() -> Reloaded) {
-        answer(&mut self.askers, how);
+    fn answer(&mut self, result: impl Fn() -> Reloaded) {
+        answer(&mut self.replies, result);
     }
 }
 
-/// Tells whoever waits.
-fn answer(askers: &mut Vec<ReloadReply>, how: impl Fn() -> Reloaded) {
-    for asker in askers.drain(..) {
-        // Whoever has gone away need not be told.
-        let _ = asker.send(how());
+/// Answers reloads.
+fn answer(replies: &mut Vec<ReloadReply>, result: impl Fn() -> Reloaded) {
+    for reply in replies.drain(..) {
+        // A reload that was given up needs no answer.
+        let _ = reply.send(result());
     }
 }
 
-/// How many times in a row a program has ended soon, once it has ended again after such a time.
+/// How many times in a row a program has ended soon, when it ends after this time.
 fn after(early_ends: u32, ran: Duration) -> u32 {
     match ran < LONGEST_DELAY {
         true => early_ends.saturating_add(1),
@@ -431,18 +442,13 @@ fn after(early_ends: u32, ran: Duration) -> u32 {
     }
 }
 
-/// How long to wait before a program that ended soon so many times is started again: a tenth of a second, doubled
-/// each time, at most half a minute.
+/// The wait before the restart of a program that has ended soon so many times in a row: a tenth of a second, doubled each
+/// time, half a minute at most.
 fn delay(early_ends: u32) -> Duration {
     let doublings = early_ends.saturating_sub(1).min(16);
     FIRST_DELAY
         .saturating_mul(1 << doublings)
         .min(LONGEST_DELAY)
-}
-
-/// Locks; a panic elsewhere leaves a state that is still the best that there is.
-pub(super) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -452,7 +458,7 @@ mod tests {
     use super::{after, delay};
 
     #[test]
-    fn what_ends_soon_is_started_ever_more_slowly_until_it_is_well() {
+    fn a_program_that_ends_soon_is_restarted_ever_more_slowly() {
         let mut ends = 0;
         let mut delays = Vec::new();
         for ran in [0, 0, 29, 0, 0, 0, 0, 0, 0, 0, 0, 30, 0] {

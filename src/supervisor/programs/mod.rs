@@ -1,29 +1,30 @@
-//! Programs that are kept running beside what is served. A reload tells those of `runner`'s own to reload, too, starts anew
-//! what has changed of others, and leaves alone what has not.
+//! Programs that are kept running beside the application. A reload has those that are `runner` reload, too, restarts others
+//! if they have changed, and leaves the rest alone.
 
 use std::fmt::Write;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::keeper::{
+    Condition, EnvironmentChanges, Health, Keeper, KeeperHandle, ProgramState, Reloaded,
+};
+use self::side_program::SideProgram;
 use crate::children;
 use crate::interface::status::{ProgramStatus, seconds};
-use crate::supervisor::programs::keeper::{
-    EnvironmentChanges, Handle, Keeper, ProgramState, Readiness, Reloaded, lock,
-};
-use crate::supervisor::supervision::SideProgram;
 
 mod child_link;
 mod group;
 pub mod keeper;
 pub mod parent_link;
+pub mod side_program;
 
-/// Programs that are kept running; clones are the same ones. When the last is dropped, they are killed;
-/// [`Programs::stop`] ends them in good order.
+/// Programs that are kept running; clones stand for the same ones. When the last clone is dropped, they are killed;
+/// [`Programs::stop`] ends them gracefully.
 #[derive(Clone, Debug, Default)]
 pub struct Programs(Arc<Mutex<Vec<KeptProgram>>>);
 
@@ -32,115 +33,111 @@ pub struct Programs(Arc<Mutex<Vec<KeptProgram>>>);
 struct KeptProgram {
     program: SideProgram,
     environment: EnvironmentChanges,
-    handle: Handle,
+    handle: KeeperHandle,
     task: AbortOnDropHandle<()>,
 }
 
-/// A program that was started for the sake of a reload.
-struct Coming {
+/// A program that was started for a reload.
+struct NewProgram {
     program: SideProgram,
     environment: EnvironmentChanges,
-    standing: watch::Receiver<Readiness>,
+    condition: watch::Receiver<Condition>,
 }
 
-/// What programs have answered that were told to reload.
+/// The results of a reload.
 #[derive(Default)]
-struct ReloadAnswers {
-    /// Those that are new now.
+struct ReloadResults {
     renewed: Vec<SideProgram>,
-    /// The places of those that cannot reload, and are not what they would be if they were started now.
-    stale: Vec<usize>,
+    /// The places of those that must be restarted.
+    outdated: Vec<usize>,
     failed: Vec<(SideProgram, String)>,
 }
 
 impl KeptProgram {
-    /// Keeps a program running from now on.
-    fn start(program: &SideProgram, environment: &EnvironmentChanges) -> Self {
-        Self::start_in_place(program, environment, None)
-    }
-
-    /// The same, in place of one that another master keeps running, which has so long to end.
-    fn start_in_place(
+    /// Keeps a program running from now on. With `patience`, it replaces one that another master keeps running, which has
+    /// this long to end.
+    fn start(
         program: &SideProgram,
         environment: &EnvironmentChanges,
         patience: Option<Duration>,
     ) -> Self {
-        // What its processes leave behind is ours to wait for.
+        // Processes whose parent in the program has ended become our children, and end with the program.
         children::adopt_orphans();
-        let (keeper, handle) = Keeper::new(program.clone(), environment.clone());
+        let (keeper, handle) = Keeper::new(program.clone(), environment.clone(), patience);
         Self {
             program: program.clone(),
             environment: environment.clone(),
             handle,
-            task: AbortOnDropHandle::new(tokio::spawn(keeper.in_place(patience).keep())),
+            task: AbortOnDropHandle::new(tokio::spawn(keeper.keep())),
         }
     }
 
-    /// Ends it: SIGTERM to its process group, SIGKILL to what is left of that at the deadline.
+    /// Ends it: SIGTERM to its process group, SIGKILL to what is left at the deadline.
     fn end(&self, deadline: Instant) {
         self.handle.end.send_replace(Some(deadline));
     }
 
-    fn status(&self) -> ProgramStatus {
-        let program = ProgramStatus {
-            command: self.program.to_string(),
-            ..ProgramStatus::default()
-        };
-        match *lock(&self.handle.state) {
-            ProgramState::Starting => ProgramStatus {
-                state: "starting".to_owned(),
-                ..program
-            },
-            ProgramState::Running { pid, since } => ProgramStatus {
-                state: "running".to_owned(),
-                pid: Some(pid),
-                age: Some(seconds(since.elapsed())),
-                ..program
-            },
-            ProgramState::Waiting { until, early_ends } => ProgramStatus {
-                state: "waiting".to_owned(),
-                wait: Some(seconds(until.saturating_duration_since(Instant::now()))),
-                early_ends,
-                ..program
-            },
-        }
-    }
-
-    fn coming(&self) -> Coming {
-        Coming {
+    fn as_new(&self) -> NewProgram {
+        NewProgram {
             program: self.program.clone(),
             environment: self.environment.clone(),
-            standing: self.handle.standing.clone(),
+            condition: self.handle.condition.clone(),
         }
     }
 
     fn is(&self, program: &SideProgram, environment: &EnvironmentChanges) -> bool {
         self.program == *program && self.environment == *environment
     }
+
+    fn status(&self) -> ProgramStatus {
+        let (state, pid, age, wait, early_ends) = match self.handle.condition.borrow().state {
+            ProgramState::Starting => ("starting", None, None, None, 0),
+            ProgramState::Running { pid, since } => {
+                ("running", Some(pid), Some(since.elapsed()), None, 0)
+            }
+            ProgramState::Waiting { until, early_ends } => {
+                let wait = until.saturating_duration_since(Instant::now());
+                ("waiting", None, None, Some(wait), early_ends)
+            }
+        };
+        ProgramStatus {
+            command: self.program.to_string(),
+            pid,
+            state: state.to_owned(),
+            age: age.map(seconds),
+            wait: wait.map(seconds),
+            early_ends,
+        }
+    }
 }
 
 impl Programs {
-    /// Keeps programs running from now on: if another master does so till now, in place of those, which have so long to
-    /// end. Must be called within a tokio runtime.
+    /// Keeps programs running from now on. With `patience`, they replace those that another master keeps running, which
+    /// have this long to end. Must be called within a tokio runtime.
     #[must_use]
     pub fn start(
         programs: &[SideProgram],
         environment: &EnvironmentChanges,
         patience: Option<Duration>,
     ) -> Self {
-        let start = |one| KeptProgram::start_in_place(one, environment, patience);
-        let slots = programs.iter().map(start);
-        Self(Arc::new(Mutex::new(slots.collect())))
+        let start = |one| KeptProgram::start(one, environment, patience);
+        let programs = programs.iter().map(start);
+        Self(Arc::new(Mutex::new(programs.collect())))
     }
 
-    /// Has these be kept running from now on. Those of `runner`'s own that run are told to reload; others go on as they
-    /// are, unless their words or files have changed: then they are ended, for which they have the time `within`, and
-    /// what takes their place is started. One that does not run is started at once. Returns when all have reloaded or come
-    /// up.
+    fn lock(&self) -> MutexGuard<'_, Vec<KeptProgram>> {
+        // After a panic elsewhere, the list is still the best that there is.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes which programs are kept running. A program that is a `runner` reloads. Another one is left alone, unless its
+    /// words or files have changed: it is ended, within the time `within`, and its replacement is started. A program that
+    /// does not run is started at once. Returns when all have reloaded or are up.
     ///
     /// # Errors
-    /// Which of them do not serve the new version, and why. What other words have ended is started again; what has
-    /// reloaded, or was started anew since its files have changed, stays as it is now, which the error says, too.
+    /// Which programs do not serve the new version, and why. A program that was ended because its words have changed is
+    /// started again. One that has reloaded, or was restarted because its files have changed, stays as it is now; the error
+    /// mentions it.
     pub async fn change(
         &self,
         programs: &[SideProgram],
@@ -148,65 +145,65 @@ impl Programs {
         within: Duration,
     ) -> anyhow::Result<()> {
         let mut leaving = self.surplus(programs, environment);
-        let asked = self.reload(&leaving).await;
-        if !asked.failed.is_empty() {
-            return Err(self.refused(&asked.failed, &asked.renewed));
+        let results = self.reload(&leaving).await;
+        if !results.failed.is_empty() {
+            return Err(self.failure(&results.failed, &results.renewed));
         }
-        leaving.extend(asked.stale);
+        leaving.extend(results.outdated);
         let old = self.end(within, |place, _| leaving.contains(&place)).await;
-        let coming = self.fill(programs, environment);
-        let failed = failures(&coming).await;
+        let new = self.fill(programs, environment);
+        let failed = failures(&new).await;
         if failed.is_empty() {
             return Ok(());
         }
-        let mut renewed = asked.renewed;
-        renewed.extend(self.restore(old, coming, within).await);
-        Err(self.refused(&failed, &renewed))
+        let mut renewed = results.renewed;
+        renewed.extend(self.restore(old, new, within).await);
+        Err(self.failure(&failed, &renewed))
     }
 
-    /// Has what was ended run again in place of what has come since, and gives what has stayed of that: where the words
-    /// are the same, it would be started from the same files once more.
+    /// Restarts the old programs in place of the new ones. A new program with the words of an old one stays, since a restart
+    /// would read the same files; returns those of them that are up.
     async fn restore(
         &self,
         mut old: Vec<KeptProgram>,
-        coming: Vec<Coming>,
+        new: Vec<NewProgram>,
         within: Duration,
     ) -> Vec<SideProgram> {
         let (mut unwanted, mut kept) = (Vec::new(), Vec::new());
-        for one in coming {
-            let is_it = |slot: &KeptProgram| slot.is(&one.program, &one.environment);
+        for one in new {
+            let is_it = |old: &KeptProgram| old.is(&one.program, &one.environment);
             match old.iter().position(is_it) {
                 Some(place) => {
                     old.swap_remove(place);
-                    if *one.standing.borrow() == Readiness::Up {
+                    if one.condition.borrow().health == Health::Up {
                         kept.push(one.program);
                     }
                 }
-                None => unwanted.push(one.standing),
+                None => unwanted.push(one.condition),
             }
         }
-        let is_unwanted = |slot: &KeptProgram| {
+        let is_unwanted = |kept: &KeptProgram| {
             let mut unwanted = unwanted.iter();
-            unwanted.any(|one| one.same_channel(&slot.handle.standing))
+            unwanted.any(|one| one.same_channel(&kept.handle.condition))
         };
-        self.end(within, |_, slot| is_unwanted(slot)).await;
-        let again: Vec<KeptProgram> = old
+        self.end(within, |_, kept| is_unwanted(kept)).await;
+        let again = old
             .iter()
-            .map(|slot| KeptProgram::start(&slot.program, &slot.environment))
-            .collect();
-        let coming: Vec<Coming> = again.iter().map(KeptProgram::coming).collect();
-        lock(&self.0).extend(again);
-        // What does not come up is said of all alike.
-        failures(&coming).await;
+            .map(|old| KeptProgram::start(&old.program, &old.environment, None));
+        let again: Vec<KeptProgram> = again.collect();
+        let new: Vec<NewProgram> = again.iter().map(KeptProgram::as_new).collect();
+        self.lock().extend(again);
+        // Those that do not come up are mentioned with all others that are down.
+        failures(&new).await;
         kept
     }
 
-    /// That programs do not serve the new version, where these do already; and which do not run.
-    fn refused(&self, failed: &[(SideProgram, String)], renewed: &[SideProgram]) -> anyhow::Error {
-        let slots = lock(&self.0);
+    /// The error of a reload that has failed for some programs.
+    fn failure(&self, failed: &[(SideProgram, String)], renewed: &[SideProgram]) -> anyhow::Error {
+        let programs = self.lock();
         let is_down =
-            |slot: &&KeptProgram| matches!(*slot.handle.standing.borrow(), Readiness::Down(_));
-        let down = slots.iter().filter(is_down).map(|slot| &slot.program);
+            |kept: &&KeptProgram| matches!(kept.handle.condition.borrow().health, Health::Down(_));
+        let down = programs.iter().filter(is_down).map(|kept| &kept.program);
         let down: Vec<&SideProgram> = down.collect();
         let mut text = match failed {
             [(program, why)] => {
@@ -229,129 +226,118 @@ impl Programs {
         anyhow!(text)
     }
 
-    /// The places of those that are not to go on.
+    /// The places of programs that are no longer wanted.
     fn surplus(&self, programs: &[SideProgram], environment: &EnvironmentChanges) -> Vec<usize> {
         let mut wanted: Vec<&SideProgram> = programs.iter().collect();
-        let slots = lock(&self.0);
-        let is_surplus = |slot: &KeptProgram| {
-            let place = wanted.iter().position(|one| slot.is(one, environment));
-            place.map(|place| wanted.swap_remove(place)).is_none()
-        };
-        let surplus: Vec<bool> = slots.iter().map(is_surplus).collect();
-        (0..slots.len()).filter(|place| surplus[*place]).collect()
+        let mut surplus = Vec::new();
+        for (place, kept) in self.lock().iter().enumerate() {
+            match wanted.iter().position(|one| kept.is(one, environment)) {
+                Some(found) => drop(wanted.swap_remove(found)),
+                None => surplus.push(place),
+            }
+        }
+        surplus
     }
 
-    /// Tells all but those at some places to reload.
-    async fn reload(&self, leaving: &[usize]) -> ReloadAnswers {
-        let mut told = Vec::new();
-        for (place, slot) in lock(&self.0).iter().enumerate() {
+    /// Reloads all programs but those at some places.
+    async fn reload(&self, leaving: &[usize]) -> ReloadResults {
+        let mut begun = Vec::new();
+        for (place, kept) in self.lock().iter().enumerate() {
             if !leaving.contains(&place) {
-                let (asker, answer) = oneshot::channel();
-                // It is there for as long as its slot is.
-                let _ = slot.handle.reloads.send(asker);
-                told.push((place, slot.program.clone(), answer));
+                let (reply, result) = oneshot::channel();
+                // The receiver lives as long as the kept program.
+                let _ = kept.handle.reloads.send(reply);
+                begun.push((place, kept.program.clone(), result));
             }
         }
-        let mut asked = ReloadAnswers::default();
-        for (place, program, answer) in told {
-            match answer.await {
-                Ok(Reloaded::Goes) | Err(_) => {}
-                Ok(Reloaded::IsNew) => asked.renewed.push(program),
-                Ok(Reloaded::IsOld) => asked.stale.push(place),
-                Ok(Reloaded::Failed(why)) => asked.failed.push((program, why)),
+        let mut results = ReloadResults::default();
+        for (place, program, result) in begun {
+            match result.await {
+                Ok(Reloaded::Unchanged) | Err(_) => {}
+                Ok(Reloaded::Renewed) => results.renewed.push(program),
+                Ok(Reloaded::Outdated) => results.outdated.push(place),
+                Ok(Reloaded::Failed(why)) => results.failed.push((program, why)),
             }
         }
-        asked
+        results
     }
 
-    /// Ends some, and takes them out when nothing of them runs. Till then they are known, and end with all others.
+    /// Ends some programs, and takes them out when none of their processes runs. Until then a stop ends them, too.
     async fn end(
         &self,
         within: Duration,
         which: impl Fn(usize, &KeptProgram) -> bool,
     ) -> Vec<KeptProgram> {
         let deadline = Instant::now() + within;
-        let (mut places, mut standings) = (Vec::new(), Vec::new());
-        for (place, slot) in lock(&self.0).iter().enumerate() {
-            if which(place, slot) {
-                slot.end(deadline);
+        let (mut places, mut conditions) = (Vec::new(), Vec::new());
+        for (place, kept) in self.lock().iter().enumerate() {
+            if which(place, kept) {
+                kept.end(deadline);
                 places.push(place);
-                standings.push(slot.handle.standing.clone());
+                conditions.push(kept.handle.condition.clone());
             }
         }
-        for mut standing in standings {
-            // What keeps it running says no more when it is gone.
-            while standing.changed().await.is_ok() {}
+        for mut condition in conditions {
+            // The keeper drops its end when the program has ended.
+            while condition.changed().await.is_ok() {}
         }
-        self.take(|place, _| places.contains(&place))
+        let mut place = 0..;
+        let is_taken = |_: &mut KeptProgram| place.next().is_some_and(|it| places.contains(&it));
+        self.lock().extract_if(.., is_taken).collect()
     }
 
-    /// Takes some out.
-    fn take(&self, which: impl Fn(usize, &KeptProgram) -> bool) -> Vec<KeptProgram> {
-        let mut slots = lock(&self.0);
-        let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut *slots)
-            .into_iter()
-            .enumerate()
-            .partition(|(place, slot)| which(*place, slot));
-        *slots = left.into_iter().map(|(_, slot)| slot).collect();
-        taken.into_iter().map(|(_, slot)| slot).collect()
-    }
-
-    /// Starts those that are missing, and has all stand in this order; gives those that were started.
-    fn fill(&self, programs: &[SideProgram], environment: &EnvironmentChanges) -> Vec<Coming> {
-        let mut slots = lock(&self.0);
-        let mut there = std::mem::take(&mut *slots);
-        let mut coming = Vec::new();
+    /// Starts the programs that are missing, and returns them; all are in the given order then.
+    fn fill(&self, programs: &[SideProgram], environment: &EnvironmentChanges) -> Vec<NewProgram> {
+        let mut kept = self.lock();
+        let mut old = std::mem::take(&mut *kept);
+        let mut new = Vec::new();
         for program in programs {
-            let place = there.iter().position(|slot| slot.is(program, environment));
-            let slot = match place {
-                Some(place) => there.remove(place),
+            let place = old.iter().position(|it| it.is(program, environment));
+            kept.push(match place {
+                Some(place) => old.remove(place),
                 None => {
-                    let slot = KeptProgram::start(program, environment);
-                    coming.push(slot.coming());
-                    slot
+                    let started = KeptProgram::start(program, environment, None);
+                    new.push(started.as_new());
+                    started
                 }
-            };
-            slots.push(slot);
+            });
         }
-        coming
+        new
     }
 
-    /// The state of each program.
+    /// The status of each program.
     #[must_use]
     pub fn status(&self) -> Vec<ProgramStatus> {
-        let slots = lock(&self.0);
-        slots.iter().map(KeptProgram::status).collect()
+        self.lock().iter().map(KeptProgram::status).collect()
     }
 
-    /// Ends them: SIGTERM to their process groups, SIGKILL to what is left of these after the time `within`. The
-    /// future returns when nothing of them runs; dropped, it kills them.
+    /// Ends them: SIGTERM to their process groups, SIGKILL to what is left after the time `within`. The future returns when
+    /// none of their processes runs; dropped, it kills them.
     pub fn stop(&self, within: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let mut slots = self.take(|_, _| true);
-        async move { stop(&mut slots, within).await }
-    }
-}
-
-/// Ends some, and returns when nothing of them runs.
-async fn stop(slots: &mut [KeptProgram], within: Duration) {
-    let deadline = Instant::now() + within;
-    for slot in slots.iter() {
-        slot.end(deadline);
-    }
-    for slot in slots {
-        if let Err(error) = (&mut slot.task).await {
-            crate::log!("what kept `{}` running failed: {error}", slot.program);
+        let mut programs = std::mem::take(&mut *self.lock());
+        async move {
+            let deadline = Instant::now() + within;
+            for kept in &programs {
+                kept.end(deadline);
+            }
+            for kept in &mut programs {
+                if let Err(error) = (&mut kept.task).await {
+                    crate::log!("what kept `{}` running failed: {error}", kept.program);
+                }
+            }
         }
     }
 }
 
-/// Waits until each has come up or has not, and gives those that have not, and why.
-async fn failures(coming: &[Coming]) -> Vec<(SideProgram, String)> {
+/// Waits until each program is up or down, and returns those that are down, and why.
+async fn failures(new: &[NewProgram]) -> Vec<(SideProgram, String)> {
     let mut failed = Vec::new();
-    for one in coming {
-        let mut standing = one.standing.clone();
-        let up = standing.wait_for(|standing| *standing != Readiness::Coming);
-        if let Ok(Readiness::Down(why)) = up.await.as_deref() {
+    for one in new {
+        let mut condition = one.condition.clone();
+        let known = condition.wait_for(|it| it.health != Health::Unknown).await;
+        if let Ok(condition) = known.as_deref()
+            && let Health::Down(why) = &condition.health
+        {
             failed.push((one.program.clone(), why.clone()));
         }
     }

@@ -20,7 +20,7 @@ use crate::supervisor::control::{LONGEST_ORDER, ReceivedOrder, obey};
 use crate::unix;
 
 /// Names the descriptor of a program's end, and the process whose child it is for: `NUMBER:PID`. Not for users.
-const VARIABLE: &str = "RUNNER_KEPT";
+pub(super) const VARIABLE: &str = "RUNNER_KEPT";
 
 /// The milliseconds that a program may wait for an address, since it replaces one that is about to end, and the process
 /// whose child it is: `PID:NUMBER`. Not for users.
@@ -35,10 +35,10 @@ static END: Mutex<Option<StdUnixStream>> = Mutex::new(None);
 /// How long this process may wait for its address.
 static WAIT: OnceLock<Duration> = OnceLock::new();
 
-/// Has a program that is about to be started inherit its end of the link.
-pub(super) fn hand_down(command: &mut Command, end: OwnedFd) {
+/// Has a process that is about to be started inherit a descriptor, and name it in a variable.
+pub(in crate::supervisor) fn hand_down(command: &mut Command, variable: &str, end: OwnedFd) {
     command.env(
-        VARIABLE,
+        variable,
         format!("{}:{}", end.as_raw_fd(), std::process::id()),
     );
     unix::hand_down(command, end);
@@ -131,7 +131,7 @@ fn report(message: &Json) {
 pub(in crate::supervisor) fn pass_on(command: &mut Command) {
     let end = end().as_ref().map(|end| end.as_fd().try_clone_to_owned());
     if let Some(Ok(end)) = end {
-        hand_down(command, end);
+        hand_down(command, VARIABLE, end);
     }
 }
 

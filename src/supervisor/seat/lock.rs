@@ -1,11 +1,12 @@
-//! Locks that keep a second master away: named by a URL, held until they are dropped.
+//! Locks that keep a second master away. A URL names one; it is held until it is dropped.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,40 +15,40 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
-use crate::own_file::{FileId, OwnFile, make_beside};
+use crate::own_file::{FileId, OwnFile, folder_of, make_beside};
 use crate::supervisor::trust::Trust;
 
-/// How long to wait before a lock is tried again.
+/// The pause before a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How often a lock file that changes under our eyes is looked at again.
+/// How often a lock file that other processes keep replacing is tried.
 const ATTEMPTS: usize = 100;
 
-/// What a lock is made of.
+/// A kind of lock, and its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockUrl {
     /// `flockfile:PATH`: a file that is locked with `flock(2)`. It stays when the lock is released, and the lock
     /// never outlives its holder.
     Flock(PathBuf),
-    /// `lockfile:PATH`: the lock is held while the file exists. If its holder crashes, somebody has to remove it.
+    /// `lockfile:PATH`: the lock is held while the file exists. If its holder crashes, the file must be removed by hand.
     Exclusive(PathBuf),
     /// `shlockfile:PATH`: the same with the holder's process id in the file, as of `shlock(1)`. A file whose
-    /// process is gone does not count.
+    /// process has ended is ignored.
     Pid(PathBuf),
     /// `nulllockfile:`: no lock at all.
     Null,
 }
 
-/// Why a text is no [`LockUrl`].
+/// The reason why a text is not a [`LockUrl`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidLockUrl {
     /// What is wrong.
     pub message: String,
-    /// What might be meant.
+    /// What to write instead.
     pub hint: Option<String>,
 }
 
-/// A lock that is held. Dropping it releases it.
+/// A lock that is held. Dropped, it is released.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held for what its end does")] Held);
 
@@ -62,7 +63,7 @@ enum Held {
 }
 
 impl LockUrl {
-    /// The same with a relative path made one below a folder.
+    /// The same lock, with a relative path taken from a folder.
     #[must_use]
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
@@ -73,7 +74,7 @@ impl LockUrl {
         }
     }
 
-    /// Takes the lock, or says that another process has it (`None`). Never waits.
+    /// Takes the lock; `None` if another process holds it. Never waits.
     ///
     /// # Errors
     /// The file cannot be made or read.
@@ -88,17 +89,18 @@ impl LockUrl {
         Ok(held.map(Lock))
     }
 
-    /// Takes the lock, waiting for whoever has it. For locks that are held for moments only.
+    /// Takes the lock, waiting for another process that holds it. For locks that are held for moments only.
     ///
     /// # Errors
-    /// As [`LockUrl::try_lock`], or it is held for longer than `patience`.
+    /// As [`LockUrl::try_lock`], or the lock is held for longer than `patience`.
     pub fn lock(&self, patience: Duration) -> anyhow::Result<Lock> {
         let until = Instant::now() + patience;
         loop {
             if let Some(lock) = self.try_lock()? {
                 return Ok(lock);
             }
-            if Instant::now() >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 let hint = match self {
                     Self::Exclusive(path) => format!(
                         "\n = hint: remove `{}` if no `runner` is running",
@@ -108,19 +110,43 @@ impl LockUrl {
                 };
                 bail!("`{self}` is locked by another process{hint}");
             }
-            // Of a file that is removed nobody is told, and `flock` knows no patience.
-            thread::sleep(PAUSE);
+            match self {
+                Self::Flock(path) => await_release(path, left)?,
+                // No event on all systems and file systems reports that a file is removed.
+                Self::Exclusive(_) | Self::Pid(_) | Self::Null => thread::sleep(PAUSE.min(left)),
+            }
         }
     }
 }
 
-/// Opens a lock file; it is no business of other users, nor of where a link leads.
+/// Waits until a file is not locked any more, for this long at most. `flock(2)` itself has no limit of time, so a thread
+/// calls it, which is left to itself where it takes longer.
+fn await_release(path: &Path, within: Duration) -> anyhow::Result<()> {
+    let file = open(path, false)?;
+    let (sender, released) = mpsc::channel();
+    thread::spawn(move || {
+        let locked = file.lock();
+        drop(file);
+        let _ = sender.send(locked);
+    });
+    match released.recv_timeout(within) {
+        Ok(locked) => Ok(locked?),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Has a file opened without following a link, and without waiting if it turns out to be a pipe.
+pub(super) fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+}
+
+/// Opens a lock file, which other users may not read.
 fn open(path: &Path, new: bool) -> anyhow::Result<File> {
     let mut options = File::options();
-    options.read(true).write(true).mode(0o600);
-    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    no_follow(options.read(true).write(true).mode(0o600));
     let created = options.clone().create_new(true).open(path).inspect(|file| {
-        // A master that is not root any more wants it, too; whom the folder belongs to can do with it as he likes.
+        // A master takes the lock again after it has changed its user. The folder's owner can replace the file at any
+        // time, so giving it away costs no safety.
         if let Some(owner) = owner_of_folder(path) {
             let _ = rustix::fs::fchown(file, Some(owner.0), Some(owner.1));
         }
@@ -141,7 +167,7 @@ fn open(path: &Path, new: bool) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Makes sure that a lock file is one, of somebody who is believed: another user could hold it for ever.
+/// Makes sure that a lock file is a regular file of a trusted user: another user could hold the lock for ever.
 fn check(path: &Path, file: &File) -> anyhow::Result<()> {
     let found = file.metadata()?;
     if !found.is_file() {
@@ -153,59 +179,68 @@ fn check(path: &Path, file: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whom the folder of a file belongs to, where root asks: nobody else can give files away.
+/// The owner of a file's folder; `None` unless this process is root, which alone can give files away.
 fn owner_of_folder(path: &Path) -> Option<(Uid, Gid)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let folder = path.parent().filter(|path| *path != Path::new(""));
-    let found = std::fs::metadata(folder.unwrap_or(Path::new("."))).ok()?;
+    let found = std::fs::metadata(folder_of(path)).ok()?;
     Some((Uid::from_raw(found.uid()), Gid::from_raw(found.gid())))
 }
 
-/// Whether a file could not be made because there is one.
-fn is_there(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref()
-        .is_some_and(|error: &io::Error| error.kind() == ErrorKind::AlreadyExists)
+/// Takes a lock without waiting; whether it was free.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
-fn into_io(error: anyhow::Error) -> io::Error {
-    error.downcast().unwrap_or_else(io::Error::other)
+/// Whether an open file is still the one at its path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    Ok(FileId::at(path).ok() == Some(FileId::of(&file.metadata()?)))
 }
 
 fn flock(path: &Path) -> anyhow::Result<Option<File>> {
     for _ in 0..ATTEMPTS {
         let file = open(path, false)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
+        if !try_lock(&file)? {
+            return Ok(None);
         }
-        // Somebody may have removed the file meanwhile: then it locks nobody out.
-        if FileId::at(path).ok() == Some(FileId::of(&file.metadata()?)) {
+        // A file that was removed meanwhile keeps no other process away.
+        if is_at(&file, path)? {
             return Ok(Some(file));
         }
     }
-    bail!("somebody removes the file again and again")
+    bail!("another process removes the file again and again")
 }
 
 fn exclusive(path: &Path) -> anyhow::Result<Option<OwnFile>> {
     match open(path, true) {
         Ok(mut file) => {
             let own = OwnFile::at(path)?;
-            // For whoever wonders whose it is.
+            // For people who want to know which process holds it.
             writeln!(file, "{}", std::process::id())?;
             Ok(Some(own))
         }
-        Err(error) if is_there(&error) => Ok(None),
+        Err(error) if is_taken(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
+/// Whether a file could not be made because there is one.
+fn is_taken(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref()
+        .is_some_and(|error: &io::Error| error.kind() == ErrorKind::AlreadyExists)
+}
+
 fn with_pid(path: &Path) -> anyhow::Result<Option<OwnFile>> {
-    // The file appears with its contents, so that nobody reads half of a number.
-    let make = |beside: &Path| open(beside, true).map_err(into_io);
+    // The file appears with its contents, so that no process reads half of a number.
+    let make = |beside: &Path| {
+        open(beside, true).map_err(|error| error.downcast().unwrap_or_else(io::Error::other))
+    };
     let (mut file, written) = make_beside(path, make)?;
     writeln!(file, "{}", std::process::id())?;
     for _ in 0..ATTEMPTS {
@@ -214,41 +249,35 @@ fn with_pid(path: &Path) -> anyhow::Result<Option<OwnFile>> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
         }
-        if !break_stale(path)? {
+        if !remove_stale(path)? {
             return Ok(None);
         }
     }
-    bail!("somebody makes the file again and again")
+    bail!("another process makes the file again and again")
 }
 
-/// Removes a lock file whose process is gone; `false` if it is there.
-fn break_stale(path: &Path) -> anyhow::Result<bool> {
-    let mut options = File::options();
-    options.read(true);
-    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    let file = match options.open(path) {
+/// Removes a lock file whose process has ended. Returns whether there is none now.
+fn remove_stale(path: &Path) -> anyhow::Result<bool> {
+    let file = match no_follow(File::options().read(true)).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error.into()),
     };
     check(path, &file)?;
-    // Of two that break it, the second must not remove the lock that the first has just made.
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(false),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
+    // Of two processes that do this, the second must not remove the lock that the first has just taken.
+    if !try_lock(&file)? {
+        return Ok(false);
     }
-    if FileId::at(path).ok() != Some(FileId::of(&file.metadata()?)) {
+    if !is_at(&file, path)? {
         return Ok(true);
     }
     let mut text = Vec::new();
     (&file).take(64).read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);
-    let holder = text.trim().parse().ok().and_then(Pid::from_raw);
-    match holder {
+    match text.trim().parse().ok().and_then(Pid::from_raw) {
         Some(holder) if is_running(holder) => return Ok(false),
         Some(_) => {}
-        // What somebody has made and not written to: there is nothing to lose.
+        // Made, but not written to.
         None if text.trim().is_empty() => {}
         None => bail!("there is something else than a process id in it"),
     }
@@ -256,16 +285,15 @@ fn break_stale(path: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Whether there is a process of this number, whosever it is.
+/// Whether there is a process with this number, of any user.
 pub(super) fn is_running(pid: Pid) -> bool {
-    // Signal 0 is none; a process that is not ours answers EPERM.
+    // Signal 0 is none; a process of another user answers EPERM.
     !matches!(test_kill_process(pid), Err(Errno::SRCH))
 }
 
-/// What makes a lock's URL of a path.
+/// Makes a lock's URL from a path.
 type Make = fn(PathBuf) -> LockUrl;
 
-/// The schemes, and what they make of a path.
 const SCHEMES: [(&str, Make); 4] = [
     ("flockfile", LockUrl::Flock),
     ("lockfile", LockUrl::Exclusive),

@@ -1,40 +1,37 @@
-//! The master's seat: whoever has it is the master. A second master claims it, gets ready while the first one goes
-//! on, and then takes it.
+//! The seat of a master: the process that has it is the master. A second master claims the seat, gets ready while the
+//! first one goes on serving, and then takes it over.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, getppid};
-use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
+use self::lock::{Lock, LockUrl};
+use self::pid_file::{PidFile, PidFileState, find};
+use super::control::client::Client;
+use super::control::order::{Answer, Handover, Order};
+use super::control::peer::PeerProcess;
 use super::control::{BindMode, Control, ReceivedOrder, belongs_to, beside};
+use super::stop_flag::StopFlag;
 use super::trust::{Trust, warn_of_folder};
-use crate::supervisor::control::client::Client;
-use crate::supervisor::control::order::{Answer, Handover, Order};
-use crate::supervisor::control::peer::PeerProcess;
-use crate::supervisor::seat::lock::{Lock, LockUrl};
-use crate::supervisor::seat::pid_file::{Found, PidFile, find};
 
 pub mod lock;
 pub mod pid_file;
+pub mod predecessor_link;
 pub mod successor;
 
-/// How long the pid lock may be held by somebody else: it is for moments.
+/// How long another process may hold the pid lock, which is meant for moments.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a master that has closed its control socket may take to be gone.
+/// How long a master may take to end after it has closed its control socket.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
-/// How often that is looked at.
+/// The pause before that is looked at again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a seat is made of.
+/// The files of a seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatOptions {
     /// The pid file.
@@ -45,7 +42,7 @@ pub struct SeatOptions {
     pub pid_lock: LockUrl,
 }
 
-/// The right to take the seat. Dropped, all stays as it was.
+/// The right to take the seat. Dropped, it changes nothing.
 #[derive(Debug)]
 pub struct Claim {
     options: SeatOptions,
@@ -58,23 +55,24 @@ pub struct Claim {
 struct Predecessor {
     client: Client,
     /// Known once it has handed over.
-    peer: Option<PeerProcess>,
+    process: Option<PeerProcess>,
 }
 
 impl Predecessor {
-    /// Whether it has started us to take its place: it is told so then, and passes on to us what signals it gets.
+    /// Whether this process is a successor that it has started itself: it is told of our start directly, and passes its
+    /// signals on to us.
     fn awaits_us(&self) -> bool {
-        let pid = self.peer.as_ref().map(PeerProcess::pid);
-        successor::is_expected() && pid.is_some() && pid == getppid()
+        let pid = self.process.as_ref().map(PeerProcess::pid);
+        predecessor_link::is_successor() && pid.is_some() && pid == getppid()
     }
 
-    /// Tells it to retire: by a signal, or over a connection to it if it cannot be signalled, since it is in another
-    /// container or belongs to another user.
+    /// Tells it to retire: by a signal, or over a connection if it cannot be signalled since it is in another container or
+    /// belongs to another user.
     fn retire(&self, connection: Option<Client>) -> anyhow::Result<()> {
-        let signalled = match &self.peer {
-            Some(peer) => peer
+        let signalled = match &self.process {
+            Some(process) => process
                 .terminate()
-                .with_context(|| format!("process {}", peer.pid())),
+                .with_context(|| format!("process {}", process.pid())),
             None => Err(anyhow!("its process is not visible from here")),
         };
         match (signalled, connection) {
@@ -85,21 +83,12 @@ impl Predecessor {
     }
 }
 
-/// The seat of this process. Dropping it gives it up: the pid file and the control socket are removed, unless
-/// a successor has put its own there.
-#[derive(Debug)]
-pub struct Seat {
-    control: Option<Control>,
-    pid_file: Option<PidFile>,
-    pid_lock: LockUrl,
-}
-
 impl Claim {
-    /// Claims the seat. May wait for some seconds; to be called before anything is served.
+    /// Claims the seat. To be called before anything is served, since it may wait for some seconds.
     ///
     /// # Errors
-    /// Another master is claiming it at this moment; the one that has it cannot be spoken with; what stands at the
-    /// place of the pid file is none.
+    /// Another process is claiming the seat; the master that has it does not answer; what is at the path of the pid file is
+    /// not a pid file.
     pub fn new(options: SeatOptions) -> anyhow::Result<Self> {
         let shown = options.pid_file.display();
         let Some(startup) = options.startup_lock.try_lock()? else {
@@ -112,50 +101,46 @@ impl Claim {
         let until = Instant::now() + LAST_MOMENTS;
         let client = loop {
             match holder(&options)? {
-                Holder::Nobody => break None,
+                Holder::None => break None,
                 Holder::Master(client) => break Some(client),
                 Holder::Mute(pid) if Instant::now() >= until => {
                     return Err(unreachable(pid, &options.pid_file));
                 }
-                // It is about to be gone, or to answer again: of neither anybody is told.
+                // It ends, or makes its socket anew: the system reports the one event, but not the other.
                 Holder::Mute(_) => thread::sleep(PAUSE),
             }
         };
+        let process = None;
         Ok(Self {
-            predecessor: client.map(|client| Predecessor { client, peer: None }),
+            predecessor: client.map(|client| Predecessor { client, process }),
             options,
             _startup: startup,
         })
     }
 
-    /// Whether there is a master that has the seat.
+    /// Whether a master has the seat.
     #[must_use]
     pub fn has_predecessor(&self) -> bool {
         self.predecessor.is_some()
     }
 
-    /// What the master that has the seat hands over; `None` if nobody has it. One that is ending already is waited for.
+    /// What the master that has the seat hands over; `None` if there is none, after waiting for one that was ending.
     ///
     /// # Errors
-    /// It does not hand them over; or a signal told us to end while we waited.
+    /// The master refuses, or a signal has told this process to end.
     pub fn handover(&mut self) -> anyhow::Result<Option<Handover>> {
         let Some(predecessor) = &mut self.predecessor else {
             return Ok(None);
         };
-        let context = || {
-            format!(
-                "cannot succeed the master of `{}`",
-                self.options.pid_file.display()
-            )
-        };
         let pid_file = self.options.pid_file.display();
+        let context = || format!("cannot succeed the master of `{pid_file}`");
         let stop = StopFlag::listen()?;
-        let mut said = false;
+        let mut is_logged = false;
         let answer = predecessor.client.ask_patiently(Order::Handover, || {
             if stop.is_set() {
                 bail!("interrupted");
             }
-            if !std::mem::replace(&mut said, true) {
+            if !std::mem::replace(&mut is_logged, true) {
                 crate::log!("waiting for the master of `{pid_file}` to end");
             }
             Ok(())
@@ -163,15 +148,15 @@ impl Claim {
         drop(stop);
         match answer.with_context(context)? {
             Some(Answer::Sockets(handover)) => {
-                predecessor.peer = predecessor.client.peer.take();
+                predecessor.process = predecessor.client.peer.take();
                 Ok(Some(handover))
             }
             Some(Answer::Refused(reason)) => Err(anyhow!(reason)).with_context(context),
             Some(Answer::Done(_)) => Err(anyhow!("it sends no sockets")).with_context(context),
             None => {
-                // Its last connection is closed, and a moment later nothing is left of it.
-                if let Some(peer) = &predecessor.client.peer {
-                    let _ = peer.wait(LAST_MOMENTS);
+                // It has closed its last connection, and ends in a moment.
+                if let Some(process) = &predecessor.client.peer {
+                    let _ = process.wait(LAST_MOMENTS);
                 }
                 self.predecessor = None;
                 Ok(None)
@@ -179,105 +164,69 @@ impl Claim {
         }
     }
 
-    /// Takes the seat: from here on orders come to us, and the master that had it, if it has handed over, is told to
-    /// retire (SIGTERM). Must be called within a tokio runtime.
+    /// Takes the seat: orders come to this process from now on, and a predecessor is told to retire (SIGTERM). Must be
+    /// called within a tokio runtime.
     ///
     /// # Errors
-    /// The pid file or the control socket cannot be made: all stays as it was.
+    /// The pid file or the control socket cannot be made. Then nothing has changed.
     pub fn take(self) -> anyhow::Result<Seat> {
         let path = &self.options.pid_file;
         let socket = beside(path);
         let lock = self.options.pid_lock.lock(PATIENCE)?;
         let mut pid_file = PidFile::prepare(path)?;
-        // While it can be found: nobody connects to it any more once our socket has taken its place.
+        // Connected now, since our socket is about to replace the predecessor's.
         let old = match &self.predecessor {
             Some(_) => Client::connect(&socket, Trust::own()).ok().flatten(),
             None => None,
         };
-        let place = match self.predecessor {
+        let mode = match self.predecessor {
             Some(_) => BindMode::Succession,
             None => BindMode::Free,
         };
-        let control = Control::open(&socket, place)?;
+        let control = Control::open(&socket, mode)?;
         pid_file.publish(path)?;
         drop(lock);
         if let Some(predecessor) = &self.predecessor
             && !predecessor.awaits_us()
             && let Err(error) = predecessor.retire(old)
         {
-            // We serve all the same.
+            // No reason not to serve.
             crate::log!("cannot tell the old master to retire: {error:#}");
         }
         Ok(Seat {
-            control: Some(control),
+            control,
             pid_file: Some(pid_file),
             pid_lock: self.options.pid_lock,
+            _given_up: None,
         })
     }
 }
 
-/// Whether this process is told to end while nobody looks at its signals.
-#[derive(Debug)]
-pub struct StopFlag {
-    flag: Arc<AtomicBool>,
-    signals: Vec<SigId>,
-}
-
-impl StopFlag {
-    /// Looks at its signals from now on.
-    ///
-    /// # Errors
-    /// The system refuses.
-    pub fn listen() -> io::Result<Self> {
-        let flag = Arc::new(AtomicBool::new(false));
-        let listen = |signal| signal_hook::flag::register(signal, Arc::clone(&flag));
-        let signals = [SIGTERM, SIGINT].into_iter().map(listen);
-        Ok(Self {
-            signals: signals.collect::<io::Result<_>>()?,
-            flag,
-        })
-    }
-
-    /// Whether it was told.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.flag.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for StopFlag {
-    fn drop(&mut self) {
-        for signal in self.signals.drain(..) {
-            signal_hook::low_level::unregister(signal);
-        }
-    }
-}
-
-/// Who has a seat.
+/// The process that has a seat.
 enum Holder {
-    Nobody,
+    None,
     Master(Client),
-    /// A process that lives and has no control socket.
+    /// It runs, but has no control socket.
     Mute(Pid),
 }
 
 fn holder(options: &SeatOptions) -> anyhow::Result<Holder> {
     let path = &options.pid_file;
     let _lock = options.pid_lock.lock(PATIENCE)?;
-    // Read first, so that a mistake in the path is said in its own words.
+    // Read first, since its errors explain a wrong path best.
     let found = find(path)?;
-    // It gets our service manager, and we its sockets.
+    // The master hands its sockets over to us, and we tell its service manager about us: no other user is trusted.
     if let Some(client) = Client::connect(&beside(path), Trust::own())? {
         return Ok(Holder::Master(client));
     }
     match found {
-        Found::Nothing => {}
-        Found::Running(pid) => return Ok(Holder::Mute(pid)),
-        Found::Stale(why) => {
+        PidFileState::Missing => {}
+        PidFileState::Running(pid) => return Ok(Holder::Mute(pid)),
+        PidFileState::Stale(why) => {
             crate::log!("the pid file `{}` is stale: {why}", path.display());
         }
     }
-    Ok(Holder::Nobody)
+    Ok(Holder::None)
 }
 
 fn unreachable(pid: Pid, pid_file: &Path) -> anyhow::Error {
@@ -287,56 +236,64 @@ fn unreachable(pid: Pid, pid_file: &Path) -> anyhow::Error {
     )
 }
 
-/// Why nobody listens on a control socket, if its master runs all the same: somebody has removed the file.
+/// An error for a control socket without a master, if the master runs all the same: its socket was removed.
 #[must_use]
 pub fn why_unreachable(socket: &Path) -> Option<anyhow::Error> {
     let pid_file = belongs_to(socket)?;
     match find(&pid_file) {
-        Ok(Found::Running(pid)) => Some(unreachable(pid, &pid_file)),
-        Ok(Found::Nothing | Found::Stale(_)) | Err(_) => None,
+        Ok(PidFileState::Running(pid)) => Some(unreachable(pid, &pid_file)),
+        Ok(PidFileState::Missing | PidFileState::Stale(_)) | Err(_) => None,
     }
 }
 
+/// The seat of this process. Dropped, it is given up: the pid file and the control socket are removed, unless a successor
+/// has put its own there.
+#[derive(Debug)]
+pub struct Seat {
+    pid_file: Option<PidFile>,
+    control: Control,
+    pid_lock: LockUrl,
+    /// Held while the others are dropped, so that no successor takes the seat in between.
+    _given_up: Option<Lock>,
+}
+
 impl Seat {
-    /// A seat without a pid file or locks: a control socket alone, for a server that nobody succeeds. Must be
-    /// called within a tokio runtime.
+    /// A seat without a pid file or locks: only a control socket, for a server that cannot be succeeded. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// The socket cannot be made, or another process listens there.
-    pub fn with_socket(path: &Path, place: BindMode) -> anyhow::Result<Self> {
+    pub fn with_socket(path: &Path, mode: BindMode) -> anyhow::Result<Self> {
         warn_of_folder(path);
         Ok(Self {
-            control: Some(Control::open(path, place)?),
+            control: Control::open(path, mode)?,
             pid_file: None,
             pid_lock: LockUrl::Null,
+            _given_up: None,
         })
     }
 
     /// The next order. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> ReceivedOrder {
-        match &mut self.control {
-            Some(control) => control.next().await,
-            // It is there until we are dropped.
-            None => std::future::pending().await,
-        }
+        self.control.next().await
     }
 
-    /// Makes the control socket and the pid file anew where somebody has removed or replaced them. Must be called
-    /// within a tokio runtime.
+    /// Makes the control socket and the pid file anew if they were removed or replaced. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// They cannot be made.
     pub fn restore(&mut self) -> anyhow::Result<()> {
-        let socket = self.control.as_mut().filter(|it| it.is_lost());
+        let socket_is_lost = self.control.is_lost();
         let pid_file = self.pid_file.as_mut().filter(|it| it.is_lost());
-        if socket.is_none() && pid_file.is_none() {
+        if !socket_is_lost && pid_file.is_none() {
             return Ok(());
         }
-        // Requests would wait, too; there will be another reload.
+        // Not waited for, since requests would wait, too; the next reload tries again.
         let _lock = self.pid_lock.lock(Duration::ZERO)?;
-        if let Some(control) = socket {
-            let path = control.path().to_owned();
-            *control = Control::open(&path, BindMode::Free)?;
+        if socket_is_lost {
+            let path = self.control.path().to_owned();
+            self.control = Control::open(&path, BindMode::Free)?;
             crate::log!("made `{}` anew, which was removed", path.display());
         }
         if let Some(pid_file) = pid_file {
@@ -349,39 +306,35 @@ impl Seat {
         Ok(())
     }
 
-    /// Whether a successor has taken it. Whoever is told to end then ends as one whose work goes on elsewhere.
+    /// Whether a successor has taken the seat. A master that is told to end then retires, since its work goes on elsewhere.
     #[must_use]
     pub fn has_successor(&self) -> bool {
-        self.control.as_ref().is_some_and(Control::has_successor)
+        self.control.has_successor()
     }
 
-    /// The process of that successor; `None` if there is none, or it is not visible from here.
+    /// The process of the successor; `None` if there is none, or it is not visible from here.
     #[must_use]
     pub fn successor(&self) -> Option<i32> {
-        let control = self.control.as_ref().filter(|it| it.has_successor())?;
-        // Whoever has made the socket is the peer of who connects to it.
-        let client = Client::connect(control.path(), Trust::own());
-        let client = client.ok().flatten()?;
-        client.peer.map(|peer| peer.pid().as_raw_nonzero().get())
+        if !self.has_successor() {
+            return None;
+        }
+        // The peer of a connection is the process that has made the socket.
+        let client = Client::connect(self.control.path(), Trust::own());
+        let process = client.ok().flatten()?.peer?;
+        Some(process.pid().as_raw_nonzero().get())
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Not while a successor is about to take its place.
         match self.pid_lock.lock(PATIENCE) {
-            Ok(_lock) => {
-                drop(self.pid_file.take());
-                drop(self.control.take());
-            }
+            Ok(lock) => self._given_up = Some(lock),
             Err(error) => {
                 crate::log!("cannot remove the pid file: {error:#}");
                 if let Some(pid_file) = &mut self.pid_file {
                     pid_file.leave();
                 }
-                if let Some(control) = &mut self.control {
-                    control.leave();
-                }
+                self.control.leave();
             }
         }
     }

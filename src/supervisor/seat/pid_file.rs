@@ -1,103 +1,102 @@
-//! The pid file: says who the master is. Its number is for people and other programs; we ourselves never send
-//! a signal to it, and do not even believe it: a master keeps its pid file locked for as long as it
-//! lives, so that a file that is not locked is stale, whatever process has that number by now.
+//! The pid file: names the master for people and other programs. We never send a signal to its number, nor trust it: a
+//! master keeps its pid file locked as long as it lives, so that a file that is not locked is stale, whichever process has
+//! that number now.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
-use rustix::fs::OFlags;
 use rustix::process::Pid;
 
-use crate::own_file::{OwnFile, make_beside};
-use crate::supervisor::seat::lock::is_running;
+use super::lock::{is_running, no_follow};
+use crate::own_file::{OwnFile, folder_of, make_beside};
 use crate::supervisor::trust::Trust;
 
-/// The largest file that is looked at: more is no pid file.
+/// The largest pid file, in bytes.
 const LARGEST: u64 = 64;
 
-/// The largest number that a process can have (`PID_MAX_LIMIT` of Linux; others have smaller ones).
+/// The largest process id (`PID_MAX_LIMIT` of Linux; other systems have smaller ones).
 const LARGEST_PID: i32 = 1 << 22;
 
-/// The pid file of this process. Dropping it removes it, unless a successor has put its own there.
+/// The pid file of this process. Dropped, it is removed, unless a successor has put its own there.
 #[derive(Debug)]
 pub struct PidFile {
     own: OwnFile,
-    /// Locked: says that we live.
+    /// Locked, which shows that this process lives.
     alive: File,
 }
 
-/// What there is at the place of a pid file.
+/// What is at the path of a pid file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing.
-    Nothing,
+pub enum PidFileState {
+    /// No file.
+    Missing,
     /// The file of a master that is running.
     Running(Pid),
     /// A file that a master left behind.
     Stale(Stale),
 }
 
-/// Why a pid file counts for nothing.
+/// Why a pid file is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stale {
     /// It is empty, as a full disk or a crash leaves it.
     Empty,
     /// Its process has ended.
     Ended(Pid),
-    /// Its number belongs to another process now, or to one that is no master.
+    /// Its number belongs to a process that is not a master.
     Stranger(Pid),
 }
 
 impl PidFile {
-    /// Writes our process id beside the place of the pid file. To be called while the pid lock is held.
+    /// Writes our process id to a file beside the pid file. To be called while the pid lock is held.
     ///
     /// # Errors
-    /// Nothing can be written there, or something else than a pid file stands in the way.
+    /// The file cannot be written, or there is something at the path that is not a pid file.
     pub fn prepare(path: &Path) -> anyhow::Result<Self> {
-        // Whatever it says: that it can be replaced.
+        // For its errors: whether what is there may be replaced.
         find(path)?;
-        let context = || format!("cannot write the pid file `{}`", path.display());
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true).mode(0o644);
-        let made = make_beside(path, |beside| options.open(beside));
-        let (mut file, own) = made.with_context(context)?;
-        writeln!(file, "{}", std::process::id()).with_context(context)?;
-        file.try_lock().with_context(context)?;
-        Ok(Self { own, alive: file })
+        let prepare = || -> anyhow::Result<Self> {
+            let mut options = File::options();
+            options.read(true).write(true).create_new(true).mode(0o644);
+            let (mut alive, own) = make_beside(path, |beside| options.open(beside))?;
+            writeln!(alive, "{}", std::process::id())?;
+            alive.try_lock()?;
+            Ok(Self { own, alive })
+        };
+        prepare().with_context(|| format!("cannot write the pid file `{}`", path.display()))
     }
 
-    /// Puts it in its place, instead of what is there. It appears whole and locked: nobody ever sees it
-    /// otherwise.
+    /// Moves the file to its path, where it replaces another. It appears complete and locked.
     ///
     /// # Errors
-    /// It cannot be put there.
+    /// It cannot be moved there.
     pub fn publish(&mut self, path: &Path) -> anyhow::Result<()> {
         let context = || format!("cannot write the pid file `{}`", path.display());
         self.own.rename(path).with_context(context)
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         self.own.path()
     }
 
-    /// Whether somebody has removed it, or put something in its place that is not the file of a master.
+    /// Whether the file was removed, or replaced with one that is not the file of a master.
     pub(super) fn is_lost(&self) -> bool {
-        !self.own.is_there() && !matches!(find(self.own.path()), Ok(Found::Running(_)))
+        !self.own.is_there() && !matches!(find(self.own.path()), Ok(PidFileState::Running(_)))
     }
 
-    /// Leaves it where it is, in the end: a stale one.
+    /// Leaves the file in its place when this is dropped. It is stale then.
     pub(super) fn leave(&mut self) {
         self.own.leave();
     }
 }
 
 impl Drop for PidFile {
-    /// What somebody has written into it meanwhile is not ours to remove.
+    /// A file into which another process has written something else is not ours to remove.
     fn drop(&mut self) {
         let mut bytes = [0; LARGEST as usize + 1];
         let length = self.alive.read_at(&mut bytes, 0).unwrap_or_default();
@@ -107,54 +106,48 @@ impl Drop for PidFile {
     }
 }
 
-/// Looks at what stands at the place of a pid file.
+/// Looks at what is at the path of a pid file.
 ///
 /// # Errors
-/// It cannot be read, or is something else than a pid file, which is never replaced; or it belongs to a user who is not
-/// believed.
-pub fn find(path: &Path) -> anyhow::Result<Found> {
-    check_place(path)?;
+/// It cannot be read; it is not a pid file, and so must never be replaced; or it belongs to a user who is not trusted.
+pub fn find(path: &Path) -> anyhow::Result<PidFileState> {
+    check_path(path)?;
     let context = || format!("cannot read the pid file `{}`", path.display());
-    let mut options = File::options();
-    options.read(true);
-    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    let file = match options.open(path) {
+    let file = match no_follow(File::options().read(true)).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(PidFileState::Missing),
         Err(error) => return Err(error).with_context(context),
     };
     let owner = file.metadata().with_context(context)?;
     if !Trust::of_folder(path).holds_file(&owner) {
         bail!(
-            "the pid file `{}` belongs to another user ({}), who is not believed",
+            "the pid file `{}` belongs to another user ({}), who is not trusted",
             path.display(),
             owner.uid()
         );
     }
     let mut bytes = Vec::new();
-    (&file)
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .with_context(context)?;
+    let read = (&file).take(LARGEST + 1).read_to_end(&mut bytes);
+    read.with_context(context)?;
     let pid = match parse(&bytes) {
         Some(Some(pid)) => pid,
-        Some(None) => return Ok(Found::Stale(Stale::Empty)),
-        // Somebody's own file, named by mistake.
+        Some(None) => return Ok(PidFileState::Stale(Stale::Empty)),
+        // Another file of the user, named by mistake.
         None => bail!(
             "`{}` is no pid file, and is not overwritten",
             path.display()
         ),
     };
-    // Shared, so that two that look at the same time do not take each other for a master.
+    // A shared lock, so that two processes that look at the same time do not take each other for a master.
     Ok(match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Found::Running(pid),
+        Err(TryLockError::WouldBlock) => PidFileState::Running(pid),
         Err(TryLockError::Error(error)) => return Err(error).with_context(context),
-        Ok(()) if is_running(pid) => Found::Stale(Stale::Stranger(pid)),
-        Ok(()) => Found::Stale(Stale::Ended(pid)),
+        Ok(()) if is_running(pid) => PidFileState::Stale(Stale::Stranger(pid)),
+        Ok(()) => PidFileState::Stale(Stale::Ended(pid)),
     })
 }
 
-/// The number in a pid file, if there is one; `None` for what no pid file holds.
+/// The number in a pid file, if the file is not empty; `None` if it is not a pid file.
 fn parse(bytes: &[u8]) -> Option<Option<Pid>> {
     if bytes.len() as u64 > LARGEST {
         return None;
@@ -172,28 +165,15 @@ fn parse(bytes: &[u8]) -> Option<Option<Pid>> {
     Pid::from_raw(number).map(Some)
 }
 
-/// Makes sure that a pid file could stand there: in a folder that exists, in place of nothing or of a file.
-fn check_place(path: &Path) -> anyhow::Result<()> {
+/// Makes sure that a pid file may be put at a path: its folder exists, and nothing but a file is there.
+fn check_path(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     if path.file_name().is_none() {
         bail!("`{shown}` is no name for a pid file");
     }
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found.file_type(),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let folder = folder_of(path);
-            return match std::fs::metadata(&folder) {
-                Ok(found) if found.is_dir() => Ok(()),
-                Ok(_) => bail!("`{}` is no folder for a pid file", folder.display()),
-                Err(error) if error.kind() == ErrorKind::NotFound => bail!(
-                    "there is no folder `{}` for the pid file `{shown}`",
-                    folder.display()
-                ),
-                Err(error) => {
-                    Err(error).with_context(|| format!("cannot look into `{}`", folder.display()))
-                }
-            };
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return check_folder(path),
         Err(error) => {
             return Err(error).with_context(|| format!("cannot look at the pid file `{shown}`"));
         }
@@ -201,7 +181,7 @@ fn check_place(path: &Path) -> anyhow::Result<()> {
     let what = match found {
         _ if found.is_file() => return Ok(()),
         _ if found.is_dir() => "a folder",
-        // Whoever made the link could have us overwrite what it leads to.
+        // Its author could have us overwrite the file that it leads to.
         _ if found.is_symlink() => "a symbolic link",
         _ if found.is_socket() => "a socket",
         _ => "a device or pipe",
@@ -209,15 +189,23 @@ fn check_place(path: &Path) -> anyhow::Result<()> {
     bail!("the pid file `{shown}` is {what}")
 }
 
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        Some(_) | None => PathBuf::from("."),
+fn check_folder(path: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(path).display();
+    match std::fs::metadata(folder_of(path)) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => bail!("`{folder}` is no folder for a pid file"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!(
+                "there is no folder `{folder}` for the pid file `{}`",
+                path.display()
+            )
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot look into `{folder}`")),
     }
 }
 
 impl fmt::Display for Stale {
-    /// Why it counts for nothing, as the end of a sentence.
+    /// The reason, as the end of a sentence.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => formatter.write_str("it is empty"),
