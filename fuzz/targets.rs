@@ -13,7 +13,7 @@ use runner::syntax::{
     key_lines, layout, render_all,
 };
 use runner::workers::python::stacks;
-use runner::workers::wire::frames::{Frames, Part};
+use runner::workers::wire::frames::{FramePart, Frames};
 use runner::workers::wire::ring::Ring;
 
 mod alone;
@@ -127,7 +127,7 @@ pub fn worker(bytes: &[u8]) {
         frames.space().extend_from_slice(cut);
         while let Ok(Some(part)) = frames.take() {
             match part {
-                Part::Whole(header, payload) => {
+                FramePart::Whole(header, payload) => {
                     // Each malformed message is described in words.
                     match header.kind {
                         Kind::Answer => drop(answer_head::answer(header, &payload)),
@@ -135,8 +135,8 @@ pub fn worker(bytes: &[u8]) {
                         _ => drop(answer_head::head(header, &payload)),
                     }
                 }
-                Part::Begin(header, head) => drop(answer_head::head(header, &head)),
-                Part::Piece { bytes, last, .. } => assert!(last || !bytes.is_empty()),
+                FramePart::Begin(header, head) => drop(answer_head::head(header, &head)),
+                FramePart::Piece { bytes, last, .. } => assert!(last || !bytes.is_empty()),
             }
         }
     }

@@ -29,14 +29,14 @@ const QUICK: u64 = 100_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     /// What goes out next.
-    pub(super) ready: Pieces,
+    pub(super) ready: ByteQueue,
     /// What follows is in the file, from here to there.
     pub(super) kept: Range<u64>,
     pub(super) file: Option<BodyFile>,
     /// Something is on its way into the file: what follows.
     pub(super) writing: bool,
     /// What follows that.
-    pub(super) waiting: Pieces,
+    pub(super) waiting: ByteQueue,
     /// New blocks go to `waiting`. Begins when the application has waited long enough, ends when all is taken.
     pub(super) overflowing: bool,
     /// The file cannot be written any more.
@@ -74,7 +74,7 @@ pub(super) enum Recipient {
 }
 
 /// Whether a block may be sent.
-pub(super) enum Room {
+pub(super) enum BacklogRoom {
     Yes,
     /// Not before something is taken, or the application has waited for so long.
     Full(Option<Duration>),
@@ -82,14 +82,14 @@ pub(super) enum Room {
 
 /// A queue of bytes.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
+pub(super) struct ByteQueue {
     whole: VecDeque<Bytes>,
     /// Small ones put together, behind all others.
     last: BytesMut,
     pub(super) length: usize,
 }
 
-impl Pieces {
+impl ByteQueue {
     pub(super) fn push(&mut self, block: Bytes) {
         let alone = self.length == 0;
         self.length += block.len();
@@ -146,30 +146,30 @@ impl Backlog {
         self.ready.length == 0 && self.waiting.length == 0 && self.kept.is_empty() && !self.writing
     }
 
-    pub(super) fn room(&mut self, limit: u64) -> Room {
+    pub(super) fn room(&mut self, limit: u64) -> BacklogRoom {
         if self.recipient != Recipient::Listening {
-            return Room::Yes;
+            return BacklogRoom::Yes;
         }
         if self.overflowing {
             return match self.waiting.length < IN_MEMORY {
-                true => Room::Yes,
-                false => Room::Full(None),
+                true => BacklogRoom::Yes,
+                false => BacklogRoom::Full(None),
             };
         }
         if self.ready.length < IN_MEMORY {
-            return Room::Yes;
+            return BacklogRoom::Yes;
         }
         if limit == 0 || self.unwritable {
-            return Room::Full(None);
+            return BacklogRoom::Full(None);
         }
         let patience =
             GRACE + Duration::from_nanos(self.taken.saturating_mul(1_000_000_000 / QUICK));
         match patience.saturating_sub(self.waited) {
             Duration::ZERO => {
                 self.overflowing = true;
-                Room::Yes
+                BacklogRoom::Yes
             }
-            left => Room::Full(Some(left)),
+            left => BacklogRoom::Full(Some(left)),
         }
     }
 
@@ -197,8 +197,8 @@ impl Backlog {
 
     /// Forgets what nobody will take.
     pub(super) fn clear(&mut self) {
-        self.ready = Pieces::default();
-        self.waiting = Pieces::default();
+        self.ready = ByteQueue::default();
+        self.waiting = ByteQueue::default();
         self.kept = 0..0;
         self.file = None;
     }

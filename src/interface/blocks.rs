@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::interface::backlog::{Backlog, BodyEnd, Recipient, Room};
+use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient};
 use crate::interface::body_file::BodyFile;
 use crate::log::LogKind;
 use crate::log_of;
@@ -190,8 +190,8 @@ impl BlockSender {
     pub async fn room(&self) {
         loop {
             let patience = match lock(&self.0.backlog).room(self.0.depot.limit) {
-                Room::Yes => return,
-                Room::Full(patience) => patience,
+                BacklogRoom::Yes => return,
+                BacklogRoom::Full(patience) => patience,
             };
             let begun = Instant::now();
             let taken = self.0.taken.notified();

@@ -60,7 +60,7 @@ mod hub;
 
 mod reader;
 
-mod control_socket;
+mod worker_control;
 
 mod staff;
 

@@ -1,6 +1,7 @@
-//! What comes back from a lane: answers out of the ring and off the socket become responses.
+//! What comes back from a lane: answers from the ring and from the socket become responses.
 
-use std::sync::{Arc, PoisonError};
+use std::io::ErrorKind;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -18,15 +19,14 @@ use crate::workers::hub::{Hub, lock};
 use crate::workers::id::LaneId;
 use crate::workers::pool::Pool;
 use crate::workers::pool::in_flight::Violation;
-use crate::workers::wire::frames::{Frames, Part};
+use crate::workers::wire::frames::{FramePart, Frames};
 use crate::{log, log_of};
-
-/// The body of an answer that has begun: the number of its request, and where it goes.
-type OpenBody = Option<(u32, BlockSender)>;
 
 /// Reads what a lane sends to the end, and settles what is left then.
 pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken) {
-    let read = caught("a lane", read_lane(&hub, lane, &ended)).await;
+    let body = None;
+    let hub = &hub;
+    let read = caught("a lane", LaneReader { hub, lane, body }.read(&ended)).await;
     let mut pool = lock(&hub.pool);
     // Whichever side is at fault: nothing more of the worker is understood.
     if !matches!(read, Ok(Ok(()))) {
@@ -38,249 +38,224 @@ pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken
     hub.tell(WorkerEvent::LaneClosed(lane.0));
 }
 
-/// Reads what a lane sends until it closes, or until its worker has `ended` and all that it sent is read: a process that
-/// the application has forked may hold the lane open for as long as it likes. `Err` if the worker sends what
-/// none of ours would.
-///
-/// Nothing here waits for a client, but where so much of an answer is kept for it already that the worker has to.
-async fn read_lane(
-    hub: &Arc<Hub>,
+struct LaneReader<'a> {
+    hub: &'a Arc<Hub>,
     lane: LaneId,
-    ended: &CancellationToken,
-) -> Result<(), Violation> {
-    let Some(socket) = lock(&hub.pool).link(lane).map(|link| link.socket()) else {
-        return Ok(());
-    };
-    let mut frames = Frames::default();
-    // Dropped in the middle, it breaks the answer off.
-    let mut body: OpenBody = None;
-    // The main thread is the last of a worker's to begin.
-    let mut begins = lane.1 == 0;
-    loop {
-        let last = tokio::select! {
-            biased;
-            ready = readable(&socket, body.as_ref()) => match ready {
-                Ok(()) => false,
-                Err(_) => break,
-            },
-            () = ended.cancelled() => true,
-            number = forsaken(body.as_ref()) => {
-                cancel(&mut lock(&hub.pool), lane, number);
-                body = None;
-                continue;
+    /// The body of an answer that has begun: the number of its request, and where it goes. Dropped before its end, it cuts
+    /// the answer off.
+    body: Option<(u32, BlockSender)>,
+}
+
+impl LaneReader<'_> {
+    /// Reads until the lane closes, or until the worker's process has `ended` and all that it sent is read: a process that
+    /// the application has forked may hold the lane open.
+    ///
+    /// Nothing here waits for a client, unless so much of an answer is stored for it already that the worker has to wait.
+    ///
+    /// # Errors
+    /// [`Violation`] if no worker of runner's would send what came.
+    async fn read(mut self, ended: &CancellationToken) -> Result<(), Violation> {
+        let socket = lock(&self.hub.pool).link(self.lane).map(|it| it.socket());
+        let Some(socket) = socket else {
+            return Ok(());
+        };
+        let mut frames = Frames::default();
+        // The main thread of a worker is the last to begin.
+        let mut begins = self.lane.1 == 0;
+        loop {
+            let last = tokio::select! {
+                biased;
+                ready = self.readable(&socket) => match ready {
+                    Ok(()) => false,
+                    Err(_) => break,
+                },
+                () = ended.cancelled() => true,
+                number = self.unwanted() => {
+                    cancel(&mut lock(&self.hub.pool), self.lane, number);
+                    self.body = None;
+                    continue;
+                }
+            };
+            match socket.try_read_buf(frames.space()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !last => continue,
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if std::mem::take(&mut begins) {
+                self.hub.tell(WorkerEvent::Begun(self.lane.0));
+            }
+            self.collect()?;
+            while let Some(part) = frames.take()? {
+                self.take(part)?;
+            }
+            if frames.is_within() && self.body.is_none() {
+                // The rest of this answer is dropped as fast as it comes: other tasks get their turn.
+                tokio::task::yield_now().await;
+            }
+        }
+        self.collect()
+    }
+
+    /// Waits until there is something to read, and room for it.
+    async fn readable(&self, socket: &UnixStream) -> std::io::Result<()> {
+        if let Some((_, body)) = &self.body {
+            body.room().await;
+        }
+        socket.readable().await
+    }
+
+    /// Waits until the client has gone away that the body is for. Returns the number of the request, so that the
+    /// application can be told.
+    async fn unwanted(&self) -> u32 {
+        match &self.body {
+            Some((number, sender)) => {
+                sender.gone().await;
+                *number
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn collect(&self) -> Result<(), Violation> {
+        collect(self.hub, self.lane)
+    }
+
+    fn take(&mut self, part: FramePart) -> Result<(), Violation> {
+        match part {
+            FramePart::Whole(header, payload) => self.take_frame(header, payload),
+            FramePart::Begin(header, head) => {
+                if header.kind == Kind::File
+                    && let Some(link) = lock(&self.hub.pool).link(self.lane)
+                {
+                    // Its head is too long. The files of later answers are behind this one.
+                    drop(link.receive_file());
+                }
+                self.begin(header, answer_head::head(header, &head))
+            }
+            FramePart::Piece {
+                header,
+                bytes,
+                last,
+            } => {
+                self.take_bytes(header, bytes);
+                match header.kind {
+                    Kind::Answer | Kind::File if last => self.end(header),
+                    Kind::Answer | Kind::File | Kind::Wake | Kind::Head => Ok(()),
+                    Kind::Block | Kind::End { .. } | Kind::Errors => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn take_frame(&mut self, header: Header, payload: Bytes) -> Result<(), Violation> {
+        match header.kind {
+            Kind::Wake => {
+                let mut pool = lock(&self.hub.pool);
+                pool.note_read(self.lane);
+                pool.dispatch();
+            }
+            Kind::Answer => {
+                let mut pool = lock(&self.hub.pool);
+                answer(&mut pool, self.lane, header, &payload)?;
+                pool.dispatch();
+            }
+            Kind::File => {
+                let mut pool = lock(&self.hub.pool);
+                answer_file(&mut pool, self.lane, header, &payload)?;
+                pool.dispatch();
+            }
+            Kind::Head => self.begin(header, answer_head::head(header, &payload))?,
+            Kind::Block | Kind::Errors => self.take_bytes(header, payload),
+            Kind::End { truncated } => {
+                if truncated {
+                    self.body = None;
+                }
+                return self.end(header);
+            }
+        }
+        if matches!(header.kind, Kind::Answer | Kind::File) {
+            // Answers in the ring to later requests were waiting for their turn.
+            self.collect()?;
+        }
+        self.hub.wake();
+        Ok(())
+    }
+
+    /// Begins an answer whose body follows.
+    fn begin(&mut self, header: Header, head: Result<Head, BadAnswer>) -> Result<(), Violation> {
+        let mut pool = lock(&self.hub.pool);
+        let task = pool.current(self.lane, header.number)?;
+        let (sender, mut blocks) = self.hub.depot.blocks();
+        let response = match head {
+            Ok(head) => {
+                if header.kind == Kind::Answer {
+                    let length = header.length - header.head;
+                    blocks = blocks.with_length(length as u64);
+                }
+                response(head, ResponseBody::Stream(blocks))
+            }
+            Err(error) => bad_answer(task, &error),
+        };
+        self.body = match task.answer(response) {
+            Ok(()) => Some((header.number, sender)),
+            Err(_) => {
+                cancel(&mut pool, self.lane, header.number);
+                None
             }
         };
-        match socket.try_read_buf(frames.space()) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && !last => continue,
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-        if std::mem::take(&mut begins) {
-            hub.tell(WorkerEvent::Begun(lane.0));
-        }
-        collect(hub, lane)?;
-        while let Some(part) = frames.take()? {
-            take_part(hub, lane, part, &mut body)?;
-        }
-        if frames.is_within() && body.is_none() {
-            // Nobody wants it, and so nobody holds it back: others have their turn.
-            tokio::task::yield_now().await;
-        }
+        Ok(())
     }
-    collect(hub, lane)
-}
 
-/// Waits until there is something to read, and room for it.
-async fn readable(socket: &UnixStream, body: Option<&(u32, BlockSender)>) -> std::io::Result<()> {
-    if let Some((_, body)) = body {
-        body.room().await;
-    }
-    socket.readable().await
-}
-
-/// Waits until nobody wants the rest of a body any more; the number of its request. So the application may end it at
-/// its next block.
-async fn forsaken(body: Option<&(u32, BlockSender)>) -> u32 {
-    match body {
-        Some((number, sender)) => {
-            sender.gone().await;
-            *number
-        }
-        None => std::future::pending().await,
-    }
-}
-
-fn take_part(
-    hub: &Arc<Hub>,
-    lane: LaneId,
-    part: Part,
-    body: &mut OpenBody,
-) -> Result<(), Violation> {
-    match part {
-        Part::Whole(header, payload) => take_frame(hub, lane, header, &payload, body),
-        Part::Begin(header, head) => {
-            let mut pool = lock(&hub.pool);
-            if header.kind == Kind::File
-                && let Some(link) = pool.link(lane)
-            {
-                // Its head is too long. Answers that follow have their files behind this one.
-                drop(link.receive_file());
-            }
-            let head = answer_head::head(header, &head);
-            *body = begin(hub, &mut pool, lane, header, head)?;
-            Ok(())
-        }
-        Part::Piece {
-            header,
-            bytes,
-            last,
-        } => {
-            match header.kind {
-                Kind::Errors => write_error(hub, lane, header.number, &bytes),
-                Kind::Block | Kind::Answer => {
-                    if !bytes.is_empty() {
-                        pass_on(hub, lane, header.number, bytes, body);
-                    }
+    /// Passes on a part of a body, or text for `wsgi.errors`.
+    fn take_bytes(&mut self, header: Header, bytes: Bytes) {
+        match header.kind {
+            Kind::Errors => self.write_error(header.number, &bytes),
+            Kind::Block | Kind::Answer => {
+                if let Some((number, sender)) = &self.body
+                    && *number == header.number
+                    && !bytes.is_empty()
+                    && sender.push(bytes).is_err()
+                {
+                    self.body = None;
+                    cancel(&mut lock(&self.hub.pool), self.lane, header.number);
                 }
-                Kind::Wake | Kind::Head | Kind::End { .. } | Kind::File => {}
             }
-            match header.kind {
-                Kind::Answer | Kind::File if last => end(hub, lane, header, body),
-                Kind::Answer
-                | Kind::File
-                | Kind::Wake
-                | Kind::Head
-                | Kind::Block
-                | Kind::End { .. }
-                | Kind::Errors => Ok(()),
-            }
+            Kind::Wake | Kind::Head | Kind::End { .. } | Kind::File => {}
+        }
+    }
+
+    /// Ends an answer whose body came in parts.
+    fn end(&mut self, header: Header) -> Result<(), Violation> {
+        let mut pool = lock(&self.hub.pool);
+        pool.answered(self.lane, header.number, header.service)?;
+        if let Some((_, sender)) = self.body.take_if(|(its, _)| *its == header.number) {
+            sender.end();
+        }
+        pool.dispatch();
+        drop(pool);
+        // Answers in the ring to later requests were waiting for their turn.
+        self.collect()
+    }
+
+    /// Passes on text that the application wrote to `wsgi.errors`.
+    fn write_error(&self, number: u32, text: &Bytes) {
+        let mut pool = lock(&self.hub.pool);
+        // A thread that the application has left behind may write for a request that is over.
+        match pool.current(self.lane, number).map(|task| &task.errors) {
+            Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
+            Ok(_) | Err(Violation) => log!("{}", String::from_utf8_lossy(text).trim_end()),
         }
     }
 }
 
-fn take_frame(
-    hub: &Arc<Hub>,
-    lane: LaneId,
-    header: Header,
-    payload: &Bytes,
-    body: &mut OpenBody,
-) -> Result<(), Violation> {
-    let number = header.number;
-    match header.kind {
-        Kind::Wake => {
-            let mut pool = lock(&hub.pool);
-            pool.note_read(lane);
-            pool.dispatch();
-        }
-        Kind::Answer => {
-            let mut pool = lock(&hub.pool);
-            answer(&mut pool, lane, header, payload)?;
-            pool.dispatch();
-        }
-        Kind::Head => {
-            let mut pool = lock(&hub.pool);
-            *body = begin(
-                hub,
-                &mut pool,
-                lane,
-                header,
-                answer_head::head(header, payload),
-            )?;
-        }
-        Kind::Block => pass_on(hub, lane, number, payload.clone(), body),
-        Kind::End { truncated } => {
-            if truncated {
-                *body = None;
-            }
-            return end(hub, lane, header, body);
-        }
-        Kind::File => {
-            let mut pool = lock(&hub.pool);
-            answer_file(&mut pool, lane, header, payload)?;
-            pool.dispatch();
-        }
-        Kind::Errors => write_error(hub, lane, number, payload),
-    }
-    if matches!(header.kind, Kind::Answer | Kind::File) {
-        // Answers in the ring to what came after this one were waiting for their turn.
-        collect(hub, lane)?;
-    }
-    hub.wake();
-    Ok(())
-}
-
-/// Begins an answer whose body follows; where that is to go.
-fn begin(
-    hub: &Hub,
-    pool: &mut Pool,
-    lane: LaneId,
-    header: Header,
-    head: Result<Head, BadAnswer>,
-) -> Result<OpenBody, Violation> {
-    let task = pool.current(lane, header.number)?;
-    let (sender, blocks) = hub.depot.blocks();
-    let response = match head {
-        Ok(head) if header.kind == Kind::Answer => {
-            let length = header.length - header.head;
-            let blocks = blocks.with_length(length as u64);
-            response(head, ResponseBody::Stream(blocks))
-        }
-        Ok(head) => response(head, ResponseBody::Stream(blocks)),
-        Err(error) => bad_answer(task, &error),
-    };
-    if task.answer(response).is_ok() {
-        return Ok(Some((header.number, sender)));
-    }
-    cancel(pool, lane, header.number);
-    Ok(None)
-}
-
-/// Passes on a part of a body that has begun.
-fn pass_on(hub: &Hub, lane: LaneId, number: u32, bytes: Bytes, body: &mut OpenBody) {
-    if let Some((its, sender)) = body
-        && *its == number
-        && sender.push(bytes).is_err()
-    {
-        *body = None;
-        cancel(&mut lock(&hub.pool), lane, number);
-    }
-}
-
-/// Ends an answer that has begun.
-fn end(hub: &Arc<Hub>, lane: LaneId, header: Header, body: &mut OpenBody) -> Result<(), Violation> {
-    let mut pool = lock(&hub.pool);
-    pool.answered(lane, header.number, header.service)?;
-    if let Some((_, sender)) = body.take_if(|(its, _)| *its == header.number) {
-        sender.end();
-    }
-    pool.dispatch();
-    drop(pool);
-    // Answers in the ring to what came after this one were waiting for their turn.
-    collect(hub, lane)?;
-    hub.wake();
-    Ok(())
-}
-
-/// Passes on what the application reports.
-fn write_error(hub: &Hub, lane: LaneId, number: u32, text: &Bytes) {
-    let mut pool = lock(&hub.pool);
-    // A thread that the application has left behind may speak of a request that is over.
-    match pool.current(lane, number).map(|task| &task.errors) {
-        Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
-        Ok(_) | Err(Violation) => log!("{}", String::from_utf8_lossy(text).trim_end()),
-    }
-}
-
-/// Takes all answers out of a lane's ring.
+/// Takes all answers from a lane's ring.
 pub(crate) fn collect(hub: &Arc<Hub>, lane: LaneId) -> Result<(), Violation> {
-    let mut pool = hub.pool.lock().unwrap_or_else(PoisonError::into_inner);
-    collect_locked(&mut pool, lane)?;
-    drop(pool);
+    collect_locked(&mut lock(&hub.pool), lane)?;
     hub.wake();
     Ok(())
 }
 
-/// The same for every lane that is at work.
+/// Takes all answers from the rings of all lanes that have requests.
 pub(crate) fn collect_all(pool: &mut Pool) {
     for lane in pool.workers.busy() {
         if collect_locked(pool, lane).is_err() {
@@ -311,7 +286,7 @@ fn answer(pool: &mut Pool, lane: LaneId, header: Header, payload: &Bytes) -> Res
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
         Err(error) => bad_answer(&task, &error),
     };
-    // If nobody wants it any more, nobody needs to have it.
+    // If its client has gone away, the answer is dropped.
     let _ = task.answer(response);
     Ok(())
 }
@@ -351,7 +326,7 @@ fn answer_file(
             bad_answer(&task, &BadAnswer::Malformed(reason))
         }
     };
-    // If nobody wants it any more, nobody needs to have it.
+    // If its client has gone away, the answer is dropped.
     let _ = task.answer(response);
     Ok(())
 }

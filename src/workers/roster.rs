@@ -21,7 +21,7 @@ const LONGEST: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Roster {
     /// All that exist or are about to.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<RosterEntry>,
     /// How many died without being told to leave.
     pub(crate) deaths: u64,
     /// How many were replaced though nothing was wrong with them.
@@ -37,7 +37,7 @@ pub(crate) struct Roster {
 
 /// A worker.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct RosterEntry {
     pub(crate) id: WorkerId,
     pub(crate) pid: Option<i32>,
     /// When it was ordered.
@@ -74,7 +74,7 @@ impl Roster {
     /// Whether a worker that was ordered after the last failure has answered: what was wrong is over.
     pub(crate) fn has_recovered(&self, pool: &Pool) -> bool {
         let answered = |id| pool.workers.get(id).is_some_and(|it| it.answered > 0);
-        let newer = |entry: &&Entry| entry.since > self.failed_at;
+        let newer = |entry: &&RosterEntry| entry.since > self.failed_at;
         let mut newer = self.entries.iter().filter(newer);
         newer.any(|entry| answered(entry.id))
     }
@@ -120,7 +120,7 @@ impl Roster {
     }
 }
 
-fn state(entry: &Entry, worker: Option<&Worker>) -> WorkerState {
+fn state(entry: &RosterEntry, worker: Option<&Worker>) -> WorkerState {
     match worker.map(|worker| worker.duty) {
         None if entry.lost => WorkerState::Leaving,
         None => WorkerState::Starting,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use tokio::task::yield_now;
 
-use crate::interface::backlog::{IN_MEMORY, Room};
+use crate::interface::backlog::{BacklogRoom, IN_MEMORY};
 use crate::interface::blocks::{BlockSender, Blocks, Depot, Gone, Truncated, lock};
 
 const LARGEST: usize = 150_000;
@@ -215,13 +215,13 @@ async fn beyond_the_limit_the_application_waits() {
                 (backlog.room(limit), backlog.writing)
             };
             match room {
-                Room::Yes => {
+                BacklogRoom::Yes => {
                     in_time(sender.send(block(given, LARGEST))).await.unwrap();
                     given += LARGEST;
                     assert!(given <= most, "{given}");
                 }
-                Room::Full(_) if is_writing => yield_now().await,
-                Room::Full(_) => break,
+                BacklogRoom::Full(_) if is_writing => yield_now().await,
+                BacklogRoom::Full(_) => break,
             }
         }
         assert!(given >= usize::try_from(limit).unwrap().max(IN_MEMORY));

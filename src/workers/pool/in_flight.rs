@@ -177,7 +177,7 @@ mod tests {
 
     /// A worker as worker.py is, with the pipe and the socket as queues.
     #[derive(Default)]
-    struct Worker {
+    struct FakeWorker {
         frames: VecDeque<u32>,
         pipe: VecDeque<u8>,
         in_hand: Option<u8>,
@@ -186,7 +186,7 @@ mod tests {
         read: u32,
     }
 
-    impl Worker {
+    impl FakeWorker {
         /// Takes the next frame and begins it if its token is there.
         fn step(&mut self) {
             if self.begun.is_some() {
@@ -232,7 +232,7 @@ mod tests {
             start in any::<u32>(),
         ) {
             let mut lane = InFlight { sent: start, passed: start, ..InFlight::default() };
-            let mut worker = Worker { read: start, ..Worker::default() };
+            let mut worker = FakeWorker { read: start, ..FakeWorker::default() };
             let mut sent = 0_u32;
             let mut settled = Vec::new();
             for event in events {

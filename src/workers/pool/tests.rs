@@ -1,6 +1,6 @@
 //! Progress as an invariant: the chooser, the queue and all lanes together, without sockets, against workers that are quick,
 //! slow, stopped and continued, late to say that they are awake, dying or leaving, with requests that vanish. Whatever
-//! the order of events: while a request waits no worker is idle, nothing is begun or answered twice, nothing
+//! the order of steps: while a request waits no worker is idle, nothing is begun or answered twice, nothing
 //! is lost, and no request is overtaken without bound.
 
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::workers::wire::link::Link;
 const LONGEST: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
-enum Action {
+enum SimulationStep {
     Accept(usize),
     Vanish(usize),
     Run(usize, usize),
@@ -33,17 +33,17 @@ enum Action {
     Retire(usize),
 }
 
-fn event() -> impl Strategy<Value = Action> {
+fn step() -> impl Strategy<Value = SimulationStep> {
     prop_oneof![
-        8 => (1..300_usize).prop_map(Action::Accept),
-        2 => (1..20_usize).prop_map(Action::Vanish),
-        16 => (0..8_usize, 1..400_usize).prop_map(|(worker, steps)| Action::Run(worker, steps)),
-        8 => (0..8_usize).prop_map(Action::Deliver),
-        16 => Just(Action::Turn),
-        8 => (10..3000_u64).prop_map(Action::Tick),
-        1 => (0..8_usize).prop_map(Action::Kill),
-        1 => Just(Action::HearOfDeaths),
-        1 => (0..8_usize).prop_map(Action::Retire),
+        8 => (1..300_usize).prop_map(SimulationStep::Accept),
+        2 => (1..20_usize).prop_map(SimulationStep::Vanish),
+        16 => (0..8_usize, 1..400_usize).prop_map(|(worker, steps)| SimulationStep::Run(worker, steps)),
+        8 => (0..8_usize).prop_map(SimulationStep::Deliver),
+        16 => Just(SimulationStep::Turn),
+        8 => (10..3000_u64).prop_map(SimulationStep::Tick),
+        1 => (0..8_usize).prop_map(SimulationStep::Kill),
+        1 => Just(SimulationStep::HearOfDeaths),
+        1 => (0..8_usize).prop_map(SimulationStep::Retire),
     ]
 }
 
@@ -55,20 +55,20 @@ proptest! {
         workers in 1..5_usize,
         threads in 1..4_usize,
         service in prop_oneof![Just(0_u64), Just(10), Just(100), Just(1000), Just(20_000)],
-        events in proptest::collection::vec(event(), 1..400),
+        steps in proptest::collection::vec(step(), 1..400),
     ) {
         let mut world = Simulation::new(workers, threads, Duration::from_micros(service));
-        for event in events {
-            match event {
-                Action::Accept(count) => world.accept(count),
-                Action::Vanish(count) => world.vanish(count),
-                Action::Run(draw, steps) => world.run(world.worker(draw), steps),
-                Action::Deliver(draw) => world.deliver(world.worker(draw)),
-                Action::Turn => world.turn(),
-                Action::Tick(micros) => world.tick(Duration::from_micros(micros)),
-                Action::Kill(draw) => world.kill(world.worker(draw)),
-                Action::HearOfDeaths => world.hear_of_deaths(),
-                Action::Retire(draw) => world.pool.retire(world.worker(draw)),
+        for step in steps {
+            match step {
+                SimulationStep::Accept(count) => world.accept(count),
+                SimulationStep::Vanish(count) => world.vanish(count),
+                SimulationStep::Run(draw, steps) => world.run(world.worker(draw), steps),
+                SimulationStep::Deliver(draw) => world.deliver(world.worker(draw)),
+                SimulationStep::Turn => world.turn(),
+                SimulationStep::Tick(micros) => world.tick(Duration::from_micros(micros)),
+                SimulationStep::Kill(draw) => world.kill(world.worker(draw)),
+                SimulationStep::HearOfDeaths => world.hear_of_deaths(),
+                SimulationStep::Retire(draw) => world.pool.retire(world.worker(draw)),
             }
             world.check();
         }

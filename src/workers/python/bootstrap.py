@@ -1,4 +1,4 @@
-"""What a template runs first, behind start.py: takes the socket from standard input, and runner's modules from the socket.
+"""The code that a template runs after start.py: it takes the socket from standard input, and runner's modules from the socket.
 
 The first lines run on any Python, to say that it is too old.
 """
@@ -23,10 +23,10 @@ def take(count):
 ours = {}
 for name, file, source in marshal.loads(take(int.from_bytes(take(4), "little"))):
     ours[name] = sys.modules[name] = types.ModuleType(name)
-    # What an application replaces in `builtins`, it replaces for itself.
+    # The application may replace functions in `builtins`: these modules keep the original ones.
     ours[name].__builtins__ = dict(vars(builtins))
     exec(compile(source, file, "exec"), vars(ours[name]))
-# Those that go through all modules, to patch or to purge them, do not come to these.
+# Code that patches or purges all modules does not find these.
 for name in ours:
     del sys.modules[name]
 ours["runner_template"].main(control, paths)

@@ -1,10 +1,10 @@
-"""What a worker does besides answering requests: obeys runner, says where its threads are, keeps its limits.
+"""The other tasks of a worker: it obeys runner, shows the stacks of its threads, keeps its limits.
 
-Plain Python 3.8 and later, standard library only. Runner's side is src/workers/watch.rs: a stream socket, which
-closes when runner ends. Runner sends bytes: 0 tells the worker to leave, any other asks where its lanes are, and
-numbers the answer. That is a text as `faulthandler` writes it, then a line `reply NUMBER`. Who does not answer,
-because the interpreter's lock is held, is sent a signal, upon which `faulthandler` writes to the same socket
-without any lock.
+Plain Python 3.8 and later, standard library only. Runner's side is src/workers/worker_control.rs: a stream socket, which
+closes when runner ends. Runner sends single bytes: 0 tells the worker to leave, any other asks for the stacks of its lanes,
+and numbers the answer: a text in the format of `faulthandler`, then a line `reply NUMBER`. If a worker does not answer
+because a thread holds the interpreter's lock, runner sends it a signal, upon which `faulthandler` writes to the same
+socket without any lock.
 """
 
 from functools import partial
@@ -14,8 +14,8 @@ from runner_kept import faulthandler, os, resource, signal, sys, thread, time
 from runner_output import say
 
 LEAVE = 0
-DEEPEST = 100  # frames of a stack that are told, as many as faulthandler tells
-THREAD = 3  # the lane's counter that holds its thread, as in src/protocol/worker.rs
+DEEPEST = 100  # frames of a stack that are shown, as by faulthandler
+THREAD = 3  # the lane's counter that holds its thread, as in src/protocol/worker/frame.rs
 MOMENT = 1.0  # seconds that anything may outlive runner
 
 
@@ -26,11 +26,11 @@ class Leaving:
 
 
 def no_action(number, _):
-    """Signals of the terminal and of service managers are runner's to act on. A handler rather than SIG_IGN,
-    which programs started by the application would inherit. One comes from ourselves: it has the main thread
-    give up what it is at, so that `finally` is done."""
+    """Runner itself acts on the signals of terminals and service managers. A handler rather than SIG_IGN, which programs
+    that the application starts would inherit. The control thread sends one, too: it interrupts the main thread so that
+    `finally` blocks run."""
     if Forks.is_foreign:
-        # This Python (PyPy) does not let go of a handler in a process that another thread than the main one has forked.
+        # PyPy does not remove a handler in a process that was forked by another thread than the main one.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     elif Leaving.told:
@@ -45,29 +45,29 @@ IGNORED = [
 
 
 def reserve(number, is_mine=False):
-    """Keeps a signal for the control thread: whatever another thread is waiting for is not interrupted. Threads
-    begin with what the one that starts them has."""
+    """Keeps a signal for the control thread, so that it does not interrupt calls of other threads. A thread inherits the
+    signal mask of the thread that starts it."""
     if number and hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK if is_mine else signal.SIG_BLOCK, [number])
 
 
 def unblock(*numbers):
-    """Has this thread get signals that an application has blocked with all others."""
+    """Unblocks signals in this thread that the application may have blocked."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 class Forks:
-    """A process that the application forks is none of ours: it obeys signals like any other, does not hold our descriptors,
-    and is no second worker on the same lanes if it comes back from the application."""
+    """A process that the application forks is no worker: it obeys signals, does not hold the worker's descriptors, and
+    answers no requests on the same lanes when it returns from the application."""
 
     is_foreign = False  # this is such a process
-    makes_worker = False  # the fork is one of ours
-    disown = tuple  # gives what is to be done to give up what is ours
+    makes_worker = False  # the fork makes a worker
+    disown = tuple  # returns the steps that give up what belongs to the worker
 
     @classmethod
     def watch(cls):
-        """To be done before the application is imported, which may fork already then."""
+        """To be called before the application is imported, which may fork."""
         if not hasattr(os, "register_at_fork"):
             return
         masked = thread._local()
@@ -80,7 +80,7 @@ class Forks:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked.before)
 
         def after_in_child():
-            # What such a process forks in turn has nothing of ours.
+            # Processes that such a process forks in turn have nothing to give up.
             if not (cls.makes_worker or cls.is_foreign):
                 cls.is_foreign = True
                 cls.give_up()
@@ -96,7 +96,7 @@ class Forks:
             try:
                 step()
             except BaseException:
-                pass  # whatever it was, the others are to be done all the same
+                pass  # the other steps are needed all the same
 
 
 def let_go(number):
@@ -105,20 +105,20 @@ def let_go(number):
 
 
 class Importing:
-    """Meanwhile `faulthandler` writes to a descriptor, when it is sent the signal, where the main thread is. No thread
-    is there for it: applications may fork while they are imported. Their own threads begin without the signal blocked,
-    which costs them no more than that it may interrupt what they wait for."""
+    """Meanwhile `faulthandler` writes the stack of the main thread to a descriptor when the signal comes. There is no thread
+    for it, because applications may fork while they are imported. Threads of the application do not block the signal, so
+    that it may interrupt their calls."""
 
     def __init__(self, number, descriptor):
         self.number = number
         self.descriptor = descriptor
 
     def __enter__(self):
-        signal.signal(self.number, no_action)  # it does no harm from now on, however late it comes
+        signal.signal(self.number, no_action)  # a late signal does no harm from now on
         try:
             faulthandler.register(self.number, file=self.descriptor, all_threads=False)
         except (AttributeError, OSError, RuntimeError, ValueError):
-            pass  # nothing can be said
+            pass  # the stack cannot be shown
         reserve(self.number, is_mine=True)
 
     def __exit__(self, *_):
@@ -132,7 +132,7 @@ class Importing:
 
 
 class Room:
-    """Meanwhile there is room for a descriptor of ours, however many the application has open or allows itself."""
+    """Meanwhile there is room for one more descriptor, however many the application has open or allows itself."""
 
     lock = thread.allocate_lock()
 
@@ -147,7 +147,7 @@ class Room:
 
 
 def start_thread(run):
-    """Starts a thread of the system, also where those of `threading` are none any more."""
+    """Starts a thread of the system, even if the application has replaced those of `threading`."""
     try:
         thread.start_new_thread(run, ())
     except RuntimeError as error:
@@ -170,17 +170,17 @@ class Control:
             try:
                 faulthandler.register(self.signal, file=self.descriptor, all_threads=True)
             except (AttributeError, OSError, RuntimeError, ValueError):
-                signal.signal(self.signal, no_action)  # it is asked only
+                signal.signal(self.signal, no_action)  # runner can only ask
         reserve(self.signal, is_mine=True)
-        # Of the size that is usual, whatever the application wants for its own.
+        # With the default stack size, whatever the application has set.
         size = thread.stack_size(0)
         start_thread(self.obey)
         thread.stack_size(size)
         reserve(self.signal)
 
     def obey(self):
-        """Nothing outlives runner. When it is gone, nobody waits for an answer any more: the time that a stop
-        would give is for what else the application has in hand, and not more than a moment."""
+        """Ends the process when runner is gone. No client waits for an answer then: the application gets only a moment for
+        other work, or less if a stop would give it less."""
         while True:
             order = self.receive()
             if not order:
@@ -197,7 +197,7 @@ class Control:
     def receive(self):
         try:
             return os.read(self.descriptor, 1)
-        except OSError:  # runner ended with words of ours unread
+        except OSError:  # runner ended without reading all answers
             return b""
 
     def send(self, text):
@@ -206,12 +206,12 @@ class Control:
             while data:
                 data = data[os.write(self.descriptor, data) :]
         except OSError:
-            pass  # that it is gone is seen when reading
+            pass  # runner is gone, which the next read notices
 
     def stacks(self):
-        """Where the lanes are, as faulthandler would say it."""
+        """The stacks of the lanes in the format of `faulthandler`."""
         frames = sys._current_frames()
-        frames.pop(thread.get_ident(), None)  # would keep all of them alive
+        frames.pop(thread.get_ident(), None)  # refers to the dictionary, and would keep all frames alive
         lines = []
         for lane in self.lanes:
             ident = lane.counters[THREAD]
@@ -228,16 +228,16 @@ class Control:
         return "\n".join(lines) + "\n"
 
     def keep_to_ourselves(self):
-        """The signals that are runner's to act on do nothing here, and what the application forks has nothing of ours."""
+        """Ignores the signals on which runner acts, and prepares for forks of the application."""
         unblock(signal.SIGTERM)
         for number in IGNORED:
-            # An application has tidied up.
+            # The application has reset it.
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, no_action)
         Forks.disown = self.disown
 
     def disown(self):
-        """What to give up in a process that is no worker, the lanes first: nobody else may answer there."""
+        """The steps that give up what belongs to the worker, the lanes first: only the worker may answer there."""
         for lane in self.lanes:
             yield lane.disown
         yield lambda: os.close(self.descriptor)
@@ -253,7 +253,7 @@ def keep_limits(limits):
         if kind is None:
             continue
         value = int(value)
-        # At the lower limit of time it is told (SIGXCPU), at the upper one it is killed without a word.
+        # At the lower limit of processor time the process gets SIGXCPU, at the upper one SIGKILL.
         most = value + 5 if name == "cpu" else value
         try:
             resource.setrlimit(kind, (value, most))

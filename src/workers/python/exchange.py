@@ -1,6 +1,6 @@
-"""One request and its answer, as PEP 3333 has it.
+"""One request and its answer, by PEP 3333.
 
-Plain Python 3.8 and later, standard library only. worker.py makes an exchange of each request that it is sent.
+Plain Python 3.8 and later, standard library only. worker.py makes an exchange for each request.
 """
 
 from io import BufferedRandom, BufferedReader, FileIO
@@ -11,20 +11,20 @@ from runner_kept import os, stat
 from runner_output import say
 from runner_resolve import described, traceback_of
 
-WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker.rs
+WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker/frame.rs
 TRUNCATED = 1
 MOST_FIELDS = 65535  # that a frame can count
-LONGEST_HEAD = 1 << 20  # bytes that are sent of a head
-LARGEST_WHOLE = 64 << 20  # bytes of a body that goes in one frame
-PIECE = 1 << 20  # bytes of a frame of what is larger
+LONGEST_HEAD = 1 << 20  # bytes of a head that are sent at most
+LARGEST_WHOLE = 64 << 20  # bytes of a body that is sent in one frame
+PIECE = 1 << 20  # bytes of a frame of a larger body
 
 
 class Gone(BaseException):
-    """Runner is gone, and so is whoever waited for an answer. No application catches this by mistake."""
+    """Runner is gone, and with it all clients. No application catches this by mistake."""
 
 
 class Abandoned(Exception):
-    """The client has gone away: nobody wants what the application writes."""
+    """The client has gone away: the rest of the answer is not needed."""
 
 
 class FileWrapper:
@@ -47,14 +47,14 @@ class FileWrapper:
 
 
 class BodyFile(BufferedReader):
-    """`wsgi.input` where the body is a file. As with one in memory, any negative size means all that is left."""
+    """`wsgi.input` where the body is a file. As with a body in memory, any negative size means the rest."""
 
     def read(self, size=-1):
         return super().read(size if size is None or size >= 0 else -1)
 
 
 class Errors:
-    """`wsgi.errors` where the gateway has a way of its own for it. Sent at once: it outlives a crash."""
+    """`wsgi.errors` where the gateway sends it to the web server (`FCGI_STDERR`). Sent at once, so that it outlives a crash."""
 
     def __init__(self, lane, number):
         self.lane, self.number = lane, number
@@ -137,19 +137,19 @@ class Exchange:
         self.begun = self.ended = True
 
     def large(self, body):
-        """The same with a body that is too large for one frame; runner would announce its length, too."""
+        """Answers with a body that is too large for one frame, with the `Content-Length` that runner would add."""
         if self.announced_length() is None:
             self.headers = [*self.headers, ("Content-Length", str(len(body)))]
         self.write(body)
         self.end()
 
     def encoded_head(self):
-        """Status and header fields as runner reads them."""
+        """The status and the header fields in the format that runner reads."""
         try:
             if len(self.headers) > MOST_FIELDS:
                 self.headers = self.headers[:MOST_FIELDS]
             head = "\0".join([self.status, *chain.from_iterable(self.headers)])
-            # Of more than that runner lets nothing through, and says so.
+            # Runner refuses a longer head, and logs that.
             return head[:LONGEST_HEAD].encode("latin-1")
         except (TypeError, ValueError):
             if self.status is None:
@@ -172,7 +172,7 @@ class Exchange:
         return None
 
     def blocks(self, result):
-        """Sends what an iterable gives, block by block as it gives it. PEP 3333 forbids to hold any back."""
+        """Sends the blocks of an iterable as they come: PEP 3333 forbids holding any back."""
         for block in result:
             if block:
                 if self.ended:
@@ -205,7 +205,7 @@ class Exchange:
             self.begun = True
 
     def file(self, wrapper):
-        """Hands the file over if it is a regular one; tells whether it was."""
+        """Hands the file over if it is a regular file. Returns whether it was."""
         if self.status is None or self.begun:
             return False
         file = plain_file(wrapper.filelike)
@@ -214,7 +214,7 @@ class Exchange:
         try:
             descriptor = file.fileno()
             about = os.fstat(descriptor)
-            # Files of the system's own say that they are empty.
+            # Files in /proc and /sys seem to be empty.
             if not stat.S_ISREG(about.st_mode) or about.st_size == 0:
                 return False
             offset = file.tell()
@@ -231,7 +231,7 @@ class Exchange:
     def failed(self):
         """The application raised an exception."""
         if self.ended:
-            return  # and its client has a whole answer
+            return  # the client has a complete answer
         if self.begun:
             self.end(TRUNCATED)
         else:
@@ -250,17 +250,17 @@ def check_block(block):
 
 
 def plain_file(filelike):
-    """The file of the system's that something reads from, if what it gives is what is in there: not where a class
-    of the application's, or one that unpacks, has a `read` of its own."""
+    """The operating system's file behind a file-like object, if reading gives exactly its contents: not if a class of the
+    application, or one that decompresses, has a `read` of its own."""
     if type(filelike).__module__ == "tempfile":
-        filelike = getattr(filelike, "file", None)  # what NamedTemporaryFile gives is around it
+        filelike = getattr(filelike, "file", None)  # NamedTemporaryFile wraps it
     file = getattr(getattr(filelike, "read", None), "__self__", None)
     raw = getattr(file, "raw", None) if type(file) in (BodyFile, BufferedReader, BufferedRandom) else file
     return file if type(raw) is FileIO else None
 
 
 def trace(error):
-    """The traceback, in whatever state the application has left its process."""
+    """The traceback, if the application has left `traceback` in a state that works."""
     try:
         return traceback_of(error)
     except Gone:

@@ -1,8 +1,7 @@
-"""What a forked worker does not do for its template: exit handlers and finalizers from before the fork.
+"""A forked worker forgets the exit handlers and finalizers from before the fork.
 
-Plain Python 3.8 and later, standard library only. They are the template's to run, at the very end: a temporary folder
-that the application made when it was imported is there for all workers. Those that a worker adds itself run when it
-leaves.
+Plain Python 3.8 and later, standard library only. The template runs them at the very end: a temporary folder that the
+application made when it was imported is needed by all workers. Handlers that a worker adds run when that worker leaves.
 """
 
 import gc
@@ -11,22 +10,22 @@ import threading
 from atexit import _clear as clear, register
 from weakref import finalize
 
-# Handlers of the standard library that see to what the process itself has by then.
+# Handlers of the standard library for resources that the worker itself will have.
 KEPT = [("logging", "shutdown"), ("multiprocessing.util", "_exit_function")]
 if sys.version_info < (3, 9):
     KEPT += [("concurrent.futures.process", "_python_exit"), ("concurrent.futures.thread", "_python_exit")]
 POOLS = "concurrent.futures."
-OF_THREADS = getattr(threading, "_threading_atexits", [])  # what is done before threads are waited for
+OF_THREADS = getattr(threading, "_threading_atexits", [])  # run before threads are waited for
 
 
 class Finalizers:
-    """What the template has, to be made before the collector is told to leave that alone."""
+    """The finalizers of the template. To be made before `gc.freeze`."""
 
     def __init__(self):
         has = {}
         self.owners = []
         if not hasattr(gc, "freeze"):
-            return  # such a Python (PyPy) finalizes nothing when it ends
+            return  # PyPy finalizes nothing when it ends
         for thing in gc.get_objects():
             kind = type(thing)
             if kind not in has:
@@ -36,7 +35,7 @@ class Finalizers:
 
     def forget(self):
         """Forgets them, in a worker that has just been forked."""
-        # Nothing leads to this list but itself, and the collector does not look at it: what is in it is never finalized.
+        # Only the list refers to itself, and the collector does not look at it: its contents are never finalized.
         self.owners.append(self.owners)
         finalize._registry.clear()
         clear()
@@ -49,10 +48,10 @@ class Finalizers:
         OF_THREADS[:] = [handler for handler in OF_THREADS if is_of_pool(handler)]
         processes = sys.modules.get("multiprocessing.process")
         if processes is not None:
-            processes._children.clear()  # they are its template's, and not to be ended with it
+            processes._children.clear()  # they belong to the template, and do not end with the worker
 
 
 def is_of_pool(handler):
-    """Whether it ends the pools of this process, those that it will have among them."""
+    """Whether a handler ends the pools of this process, future ones included."""
     function = getattr(handler, "func", handler)
     return getattr(function, "__module__", "").startswith(POOLS)

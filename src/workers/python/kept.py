@@ -1,8 +1,8 @@
 """Python's own modules as they were before the application was imported.
 
-Plain Python 3.8 and later, standard library only. What an application does to a module later (gevent and eventlet patch
-it, tests mock it, others purge `sys.modules`) does not reach a copy, and of what is in these copies runner uses only
-what is written in C, which looks at nothing that can be replaced: `_thread` rather than `threading`, and so on.
+Plain Python 3.8 and later, standard library only. An application may patch a module later (gevent and eventlet
+do, tests mock it, others purge `sys.modules`): that does not reach these copies. Runner uses only what is written in C in
+them, which looks at nothing that can be replaced: `_thread` rather than `threading`, and so on.
 """
 
 import _signal
@@ -30,7 +30,7 @@ signal, socket, stat, sys, thread, time = map(kept, (_signal, _socket, stat, sys
 
 
 def system_socket(descriptor):
-    """A socket that waits as long as it takes, whatever `socket.setdefaulttimeout` says."""
+    """A socket without a timeout, whatever `socket.setdefaulttimeout` says."""
     made = socket.socket(fileno=descriptor)
     made.settimeout(None)
     return made

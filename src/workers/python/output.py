@@ -1,7 +1,7 @@
-"""The log, as a worker writes to it: what cannot be written costs nobody a request, but is counted and said later.
+"""The log, as a worker writes it: a line that cannot be written never costs a request. It is counted and reported later.
 
-Plain Python 3.8 and later, standard library only. A disk may be full, a file as long as it may be, a reader gone or stopped.
-What the application prints is its log, and so is `wsgi.errors`.
+Plain Python 3.8 and later, standard library only. A disk may be full, a file may have reached its size limit, a reader may be
+gone or stopped. The output of the application is its log, and so is `wsgi.errors`.
 """
 
 import sys
@@ -10,11 +10,11 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from runner_kept import os, select, stat
 
 ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF)
-PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made some the last time
+PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made room the last time
 
 
 class Losses:
-    """How many lines are missing, where runner sees it: it says so when this worker ends before it can."""
+    """The number of lines that are missing, where runner sees it: it reports them if this worker ends before it can."""
 
     outputs = []
     counters = None
@@ -22,7 +22,7 @@ class Losses:
 
     @classmethod
     def changed(cls):
-        # What the application has forked speaks for itself.
+        # A process that the application has forked does not count for the worker.
         if cls.counters is not None and cls.pid == os.getpid():
             cls.counters[cls.place] = sum([output.lost for output in cls.outputs])
 
@@ -33,16 +33,16 @@ def report_losses(counters, place):
 
 
 class Output(FileIO):
-    """A descriptor that takes whatever is written to it."""
+    """A file that accepts all that is written to it, and counts the lines that it cannot write."""
 
     def __init__(self, descriptor, name):
         super().__init__(descriptor, "w", closefd=False)
         self.name = name
         self.identity = identity(descriptor)
         self.is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        self.lost = 0  # lines that could not be written since that was last said
-        self.why = ""  # the last of them could not be
-        self.is_torn = False  # the last line that was written is not whole
+        self.lost = 0  # lines that could not be written since the last report
+        self.why = ""  # the last of them could not be written
+        self.is_torn = False  # the last line was written only in part
 
     def write(self, data):
         data = bytes(data)
@@ -62,7 +62,7 @@ class Output(FileIO):
         return text.encode("utf-8", "backslashreplace")
 
     def put(self, data):
-        """Writes, and tells whether all of it could be written."""
+        """Writes data. Returns whether all of it was written."""
         rest = data
         try:
             while rest:
@@ -84,14 +84,14 @@ class Output(FileIO):
 
 
 class Log(TextIOWrapper):
-    """`wsgi.errors`. An application that closes it does so for nobody else."""
+    """`wsgi.errors`. An application that closes it closes nothing."""
 
     def close(self):
         self.flush()
 
 
 def identity(descriptor):
-    """What a descriptor is of: another may get its number when it has been closed."""
+    """The file behind a descriptor: when a descriptor is closed, another file may get its number."""
     about = os.fstat(descriptor)
     return about.st_dev, about.st_ino
 
@@ -109,7 +109,7 @@ def text_of(output, kind, encoding):
     return kind(BufferedWriter(output), encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 
-# Nothing that an application does to descriptor 2 reaches this one.
+# The application may close or replace descriptor 2: this is another one.
 OWN = Output(os.dup(2), "<log>")
 
 
@@ -118,7 +118,7 @@ def new_log():
 
 
 def adopt_standard_streams():
-    """Has what the application will print written as all else is."""
+    """Has the output of the application written in the same way."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         encoding = getattr(getattr(sys, name), "encoding", "utf-8")
         stream = text_of(Output(descriptor, "<%s>" % name), TextIOWrapper, encoding)
@@ -127,7 +127,7 @@ def adopt_standard_streams():
 
 
 def say(text):
-    """Writes a line of our own, or several, to the log."""
+    """Writes lines of runner's own to the log."""
     line = "runner worker %d: %s\n" % (os.getpid(), text.rstrip("\n"))
     try:
         output = OWN if is_still(OWN.fileno(), OWN.identity) else Output(2, "<stderr>")

@@ -1,12 +1,12 @@
-"""What `import:` names mean: `package.module.attribute`, `package.module:attribute`, `module:factory()`.
+"""Resolves `import:` names: `package.module.attribute`, `package.module:attribute`, `module:factory()`.
 
-Plain Python 3.8 and later, standard library only. Used by workers' templates, and by programs that are Python functions.
+Plain Python 3.8 and later, standard library only. Used by templates, and by programs that are Python functions.
 """
 
 import importlib
 import traceback
 
-OURS = ("runner/", "<string>", "<frozen")  # how the file names of our own frames begin
+OURS = ("runner/", "<string>", "<frozen")  # beginnings of the file names of runner's frames
 
 
 class BadName(Exception):
@@ -14,7 +14,7 @@ class BadName(Exception):
 
 
 def resolve(name):
-    """The object that a name means; it can be called."""
+    """The callable that a name means."""
     path = name[:-2] if name.endswith("()") else name
     if ":" in path:
         seen, _, attributes = path.partition(":")
@@ -39,7 +39,7 @@ def check_callable(found, seen):
 
 
 def import_longest(name):
-    """Imports as much of a dotted name as is a module; the rest are attributes."""
+    """Imports the longest beginning of a dotted name that is a module; the rest are attributes."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         module = ".".join(parts[:length])
@@ -47,37 +47,37 @@ def import_longest(name):
             return importlib.import_module(module), module, ".".join(parts[length:])
         except ModuleNotFoundError as error:
             missing = error.name or ""
-            # Only if this very module, or the package that it would be in, is what is missing.
+            # Only if this very module, or its package, is missing.
             if length == 1 or not (module == missing or module.startswith(missing + ".")):
                 raise
 
 
 def described(thing):
-    """Its type, with an article."""
+    """The type of an object, with an article."""
     name = type(thing).__name__
     return "%s %s" % ("an" if name[0] in "aeiou" else "a", name)
 
 
 def hint(thing):
-    """Names in it that might have been meant."""
+    """Names in a module that might have been meant."""
     usual = ("application", "app", "wsgi_app", "create_app", "make_app", "main")
     likely = [name for name in usual if callable(getattr(thing, name, None))]
     return "; it has `%s`" % "`, `".join(likely) if likely else ""
 
 
 def explained(name, error):
-    """What to say when `resolve` has raised an error."""
+    """The message for an error that `resolve` has raised."""
     if isinstance(error, BadName):
         return "cannot use `import:%s`: %s" % (name, error)
     reason = "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
     text = "cannot import `%s`: %s" % (name, reason)
     trace = traceback_of(error).rstrip()
-    # Without a frame of the application's, it says no more than the reason.
+    # Without frames of the application, the traceback says no more than the reason.
     return text + "\n" + trace if "\n" in trace else text
 
 
 def traceback_of(error):
-    """The traceback as the application's author wants it: from the application's first frame on."""
+    """The traceback from the application's first frame on."""
     trace = error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename

@@ -1,22 +1,21 @@
-"""What two processes cannot share: looked for in a template, once it has imported the application.
+"""Looks for resources that two processes cannot share, in a template that has imported the application.
 
 Plain Python 3.8 and later, standard library only.
 
-- Threads: a fork has only the one that forks. Those that the system knows count, which libraries start without Python's
-  knowledge; but not those that end before each fork, because their library knows what a fork is (OpenBLAS).
-- Child processes: only the one that started them can wait for them; to another it looks as if they had ended. Not the one
-  of `multiprocessing` that keeps account of what is shared.
-- Sockets: what one process reads, the other one misses, and one that is not connected yet will be, by all of them. Listening
-  ones are meant to be shared: each connection goes to one process, and a second one could not listen at the same address.
-  Datagram sockets that nobody can answer (syslog's) do no harm.
-- Locks of files: one process has them, or all have and each takes itself for the only one.
-- What one process is told and the other one misses: epoll, eventfd, inotify, timers; and pipes that another process writes
-  to.
-- Devices, whose drivers know the process that opened them; not terminals, `/dev/null` and their like.
-- Files that are read: there is one position for all, and a database takes locks that a fork loses. Files that are only
-  written or appended to without a lock are logs; what is mapped into memory is read there.
+- Threads: a fork has only the thread that forks. Native threads count, too, which libraries start without Python's
+  knowledge; but not threads that their library ends before each fork (OpenBLAS).
+- Child processes: only the process that started them can wait for them; to another they seem to have ended. The resource
+  tracker of `multiprocessing` does not count.
+- Sockets: data that one process reads is missing in the other, and an unconnected socket would be connected by all of them.
+  Listening sockets are meant to be shared: each connection goes to one process, and a second process could not listen at
+  the same address. Unnamed datagram sockets (syslog's), which get no answers, do no harm.
+- File locks: one process holds them, or all do and each believes that it is the only one.
+- Notifications that only one process gets: epoll, eventfd, inotify, timers; and pipes that another process writes to.
+- Devices, whose drivers know the process that opened them; not terminals, `/dev/null` and the like.
+- Files that are read: all processes share one position, and a database takes locks that a fork loses. Files that are only
+  written or appended to without a lock are logs; files that are mapped into memory are read there.
 
-What this process was started with, and what runner gave it, was there before.
+Descriptors that this process was started with, or that runner gave it, do not count.
 """
 
 import sys
@@ -24,8 +23,8 @@ import threading
 
 from runner_kept import os, signal, socket, stat, time
 
-MOMENT = 0.25  # seconds that a thread which is about to end may take
-MOST = 4  # things that are named
+MOMENT = 0.25  # seconds that an ending thread may take
+MOST = 4  # hindrances that are named
 ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 MEMORY = 1  # the major number of /dev/null, /dev/zero, /dev/urandom and their like
 HARMLESS = ("pidfd", "signalfd", "bpf", "seccomp", "landlock")  # without a file; each process has its own use of them
@@ -33,7 +32,7 @@ NAMES = {"eventpoll": "an epoll", "eventfd": "an eventfd", "timerfd": "a timer",
 
 
 class Sharing:
-    """Looks at this process, and knows what it had before."""
+    """Looks at this process, and knows what it had before the import."""
 
     def __init__(self, ours):
         self.ours = set(ours)
@@ -48,7 +47,7 @@ class Sharing:
         """What keeps this process from being forked, in words; nothing if it can be."""
         try:
             return self.look()
-        except Exception as error:  # the application has taken apart what is needed for it
+        except Exception as error:  # the application has changed a module that is needed here
             return "what cannot be looked at (%s: %s)" % (type(error).__name__, error)
 
     def look(self):
@@ -60,7 +59,7 @@ class Sharing:
         if found and len(found) == native_threads():
             try_fork()
             found = list(threads())
-        found += [told_of_child(child) for child in children() if child not in self.children]
+        found += [described_child(child) for child in children() if child not in self.children]
         found += timers()
         found += self.descriptors()
         told = found[:MOST] + (["%d more" % (len(found) - MOST)] if len(found) > MOST else [])
@@ -76,14 +75,14 @@ class Sharing:
                 if identity(number) in self.inherited:
                     continue
                 what = hindrance(number, mapped, written)
-            except OSError:  # it was that of the listing, and is closed
+            except OSError:  # the descriptor of the listing itself, which is closed
                 continue
             if what:
                 yield "%s (descriptor %d)" % (what, number)
 
 
 def numbers():
-    """The descriptors that are open, and perhaps one that no longer is."""
+    """The open descriptors, and perhaps the one with which they were listed."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
             return sorted(map(int, os.listdir(folder)))
@@ -93,7 +92,7 @@ def numbers():
 
 
 def identity(number):
-    """What several descriptors may be of; things that are no files have only a number."""
+    """The file behind a descriptor, which several descriptors may have; its number if it is no file."""
     try:
         found = os.fstat(number)
     except OSError:
@@ -102,7 +101,7 @@ def identity(number):
 
 
 def is_inherited(number):
-    """Python and all that is careful opens nothing that it would leave to a program that it becomes."""
+    """Whether the process was started with a descriptor: Python makes its own ones non-inheritable."""
     try:
         return os.get_inheritable(number)
     except OSError:
@@ -125,12 +124,12 @@ def lines(path):
 
 
 def about(number):
-    """What the system tells of a descriptor, if it does."""
+    """The system's information on a descriptor, if there is any."""
     return lines("/proc/self/fdinfo/%d" % number)
 
 
 def flags(number):
-    """Those that it was opened with; only written to, where the system does not tell."""
+    """The flags with which a descriptor was opened; write-only where the system does not tell."""
     for line in about(number):
         if line.startswith("flags:"):
             return int(line.split()[1], 8)
@@ -152,7 +151,7 @@ def hindrance(number, mapped, written):
         theirs = flags(number) & ACCESS == os.O_RDONLY and identity(number) not in written
         return "a pipe that another process writes to" if theirs else None
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        # The other end of a terminal is a conversation.
+        # A terminal is harmless, its controlling end is not.
         terminal = os.isatty(number) and not path.endswith("/ptmx")
         memory = stat.S_ISCHR(mode) and os.major(os.fstat(number).st_rdev) == MEMORY
         return None if terminal or memory else "the device `%s`" % path
@@ -181,7 +180,7 @@ def connection(number):
             return None
     finally:
         opened.close()
-        # Where there is a timeout for all sockets, that has been changed, and for all descriptors of this one.
+        # With a default timeout, making the socket object has changed this, for all descriptors of the socket.
         os.set_blocking(number, waits)
     if peer is not None:
         return "a connection to %s" % peer if peer else "a connected socket"
@@ -191,12 +190,12 @@ def connection(number):
 def is_listening(opened):
     try:
         return opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError:  # it is of a kind that cannot
+    except OSError:  # this kind of socket cannot listen
         return False
 
 
 def address(get):
-    """In words; "" if it has no name, `None` if there is none."""
+    """An address in words; "" if it has no name, `None` if there is none."""
     try:
         found = get()
     except OSError:
@@ -210,7 +209,7 @@ def address(get):
 
 
 def children():
-    """The processes that this one has started and not waited for."""
+    """The child processes that were not waited for."""
     try:
         tasks = os.listdir("/proc/self/task")
     except OSError:
@@ -220,13 +219,13 @@ def children():
     return [child for child in map(int, found) if child != getattr(tracker, "_pid", None)]
 
 
-def told_of_child(child):
+def described_child(child):
     name = "".join(lines("/proc/%d/comm" % child)).rstrip("\n")
     return "the child process %d (`%s`)" % (child, name)
 
 
 def threads():
-    """The threads beside the main one, in words."""
+    """The threads other than the main one, in words."""
     known = {thread.native_id: thread for thread in threading.enumerate() if hasattr(thread, "native_id")}
     try:
         tasks = [int(task) for task in os.listdir("/proc/self/task")]
@@ -248,12 +247,12 @@ def threads():
 
 
 def native_threads():
-    """How many threads there are that Python knows nothing of."""
+    """How many threads Python does not know."""
     return len(list(threads())) - (len(threading.enumerate()) - 1)
 
 
 def place(thread):
-    """Where a thread began that is the application's own."""
+    """The outermost function of the application in which a thread is."""
     frame, begun = sys._current_frames().get(thread.ident), None
     while frame is not None:
         if not frame.f_code.co_filename.startswith("<") and frame.f_code.co_filename != threading.__file__:
@@ -265,7 +264,7 @@ def place(thread):
 
 
 def try_fork():
-    """Has the threads end that end before a fork."""
+    """Has libraries end the threads that they end before a fork."""
     try:
         pid = os.fork()
     except OSError:
@@ -274,13 +273,13 @@ def try_fork():
         os.kill(os.getpid(), signal.SIGKILL)
     deadline = time.monotonic() + 4 * MOMENT
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
-        if time.monotonic() > deadline:  # it hangs in what a library does in a fork
+        if time.monotonic() > deadline:  # a library's fork handler hangs
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
 
 
 def timers():
-    """A fork has none of them."""
+    """The timers of this process: a fork has none."""
     for kind in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF"):
         if hasattr(signal, kind) and signal.getitimer(getattr(signal, kind))[0]:
             yield "a timer"

@@ -14,7 +14,7 @@ const LARGEST_SOURCE: u64 = 8 << 20;
 
 /// One call of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct StackCall {
     /// The file of the code, as Python names it.
     pub file: String,
     /// The line that it is at; `None` if that is not known.
@@ -28,7 +28,7 @@ pub struct Call {
 pub struct Stack {
     /// The calls, the oldest first, without those of our own that led to the application, and without those of
     /// Python's import system, which its tracebacks leave out, too.
-    pub calls: Vec<Call>,
+    pub calls: Vec<StackCall>,
     /// There are older ones: `faulthandler` tells of the last hundred.
     pub is_cut: bool,
 }
@@ -69,12 +69,12 @@ pub fn of_one(dump: &str) -> Stack {
 
 fn of_lines<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Stack {
     let is_cut = lines.clone().any(|line| line == CUT);
-    let mut calls: Vec<Call> = lines.filter_map(call).collect();
+    let mut calls: Vec<StackCall> = lines.filter_map(call).collect();
     calls.retain(|call| !call.file.contains("frozen importlib."));
     calls.reverse();
-    let ours = |call: &Call| template::is_ours(&call.file);
+    let ours = |call: &StackCall| template::is_ours(&call.file);
     // What we import we ask this module for.
-    let leads = |call: &Call| ours(call) || call.file.ends_with("/importlib/__init__.py");
+    let leads = |call: &StackCall| ours(call) || call.file.ends_with("/importlib/__init__.py");
     if let Some(first) = calls.iter().position(ours) {
         let led = calls[first..].iter().take_while(|call| leads(call)).count();
         calls.drain(..first + led);
@@ -83,10 +83,10 @@ fn of_lines<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Stack {
 }
 
 /// `  File "/srv/app.py", line 12 in view`
-fn call(line: &str) -> Option<Call> {
+fn call(line: &str) -> Option<StackCall> {
     let (file, rest) = line.strip_prefix("  File \"")?.rsplit_once("\", line ")?;
     let (line, function) = rest.split_once(" in ")?;
-    Some(Call {
+    Some(StackCall {
         file: file.to_owned(),
         line: line.parse().ok().filter(|&line| line > 0),
         function: function.to_owned(),
@@ -150,7 +150,7 @@ fn source(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Stack, of_one, of_thread, shown};
+    use super::{Stack, StackCall, of_one, of_thread, shown};
 
     /// What CPython 3.8 to 3.14 and PyPy write, and what control.py does.
     const DUMP: &str = "\
@@ -173,7 +173,7 @@ Thread 0x00007f0000000003 (most recent call first):
 ";
 
     fn calls(thread: u64) -> Vec<String> {
-        let show = |call: Call| format!("{}:{:?} {}", call.file, call.line, call.function);
+        let show = |call: StackCall| format!("{}:{:?} {}", call.file, call.line, call.function);
         let stack = of_thread(DUMP, thread);
         assert!(!stack.is_cut);
         stack.calls.into_iter().map(show).collect()
@@ -238,7 +238,7 @@ Thread 0x00007f0000000003 (most recent call first):
         let path = folder.path().join("app.py");
         std::fs::write(&path, "def f():\n    \x1b[1mg()\n").expect("written");
         let file = path.to_str().expect("UTF-8").to_owned();
-        let at = |file: &str, line| Call {
+        let at = |file: &str, line| StackCall {
             file: file.to_owned(),
             line,
             function: "f".to_owned(),

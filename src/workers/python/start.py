@@ -1,7 +1,7 @@
-"""The first lines of each Python that runner starts: what runner needs comes from the standard library.
+"""The first lines of each Python process that runner starts: runner's own imports come from the standard library.
 
-Not from the current folder, nor from PYTHONPATH, which counts when the application is imported: `paths` has it where it
-belongs. Any Python can run this.
+The current folder and PYTHONPATH count only when the application is imported: `paths` has the entries in their order.
+Any Python can run this.
 """
 import os, sys
 paths = [entry for entry in sys.path if entry]

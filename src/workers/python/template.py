@@ -1,7 +1,7 @@
 """The template of runner's workers: imports an application once, and forks a worker each time it is told to.
 
 Plain Python 3.8 and later, standard library only. The messages are described in runner's
-src/workers/template.rs; bootstrap.py calls `main`.
+src/workers/python/template.rs; bootstrap.py calls `main`.
 """
 
 import gc
@@ -21,10 +21,10 @@ from runner_sharing import Sharing
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
 VERSION = platform.python_version()
-# What is not of a terminal's foreground may not use the terminal, and is stopped if it does. Workers are not, since they
-# lead process groups of their own; so they write all the same, and find nothing to read.
+# A process that is not in the foreground of its terminal is stopped when it uses the terminal. Workers are not in the
+# foreground, since they lead process groups of their own; with these signals ignored they can write to it.
 OF_TERMINAL = [getattr(signal, name) for name in ("SIGTTIN", "SIGTTOU") if hasattr(signal, name)]
-MARK = "RUNNER_WORKER"  # the variable by which runner knows what a worker has started
+MARK = "RUNNER_WORKER"  # the variable by which runner knows the processes of a worker
 
 
 class Control:
@@ -40,14 +40,14 @@ class Control:
         try:
             self.socket.sendall(pack("<I", len(data)) + data)
         except OSError:
-            pass  # that runner is gone is seen when reading
+            pass  # runner is gone, which the next read notices
 
     def receive(self):
-        """Reads once; whether runner is still there. Descriptors collect in `descriptors`."""
+        """Reads once. Returns whether runner is still there. Descriptors collect in `descriptors`."""
         try:
             with Room():
                 data, ancillary, flags, _ = self.socket.recvmsg(RECEIVE, 16 * DESCRIPTOR, CLOSE_ON_EXEC)
-        except OSError:  # runner ended with words of ours unread
+        except OSError:  # runner ended without reading all messages
             return False
         if flags & socket.MSG_CTRUNC:
             say("it is replaced, because the application has opened as many files as it may, and nothing can be given to it")
@@ -60,7 +60,7 @@ class Control:
         return bool(data)
 
     def message(self):
-        """The next message that is there whole, or `None`."""
+        """The next complete message, or `None`."""
         if len(self.buffer) < 4:
             return None
         end = 4 + unpack_from("<I", self.buffer)[0]
@@ -83,7 +83,7 @@ class Template:
         self.paths = paths  # where Python looks for modules
         self.children = set()
         self.finalizers = None
-        self.waking = None  # a pipe: a signal has come
+        self.waking = None  # a pipe that wakes the poll when a signal comes
 
     def run(self):
         options = None
@@ -120,9 +120,9 @@ class Template:
         else:
             failure = None
         if Forks.is_foreign:
-            return  # it was forked meanwhile, and is no second template
+            return  # the application has forked this process, which is no second template
         if not is_still(*line):
-            # It may be something of the application's by now.
+            # The descriptor may belong to the application by now.
             say("the application closed descriptors that are not its own while it was imported")
             os._exit(1)
         if failure is not None:
@@ -134,16 +134,16 @@ class Template:
             hindrances = sharing.hindrances()
             self.finalizers = Finalizers()
             if hasattr(gc, "freeze"):
-                gc.freeze()  # keeps the collector from touching pages that workers share
+                gc.freeze()  # keeps the collector from writing to pages that workers share
         self.control.send("loaded", VERSION, hindrances)
         work = self.await_orders(options)
         if work is not None:
             run_worker(application, options, work)
         elif hasattr(gc, "unfreeze"):
-            gc.unfreeze()  # what is to be finalized is found only so
+            gc.unfreeze()  # so that the collector finds the objects to finalize
 
     def await_orders(self, options):
-        """Forks as told. Returns a worker's descriptors in the process that is to be one, else `None`."""
+        """Carries out orders. Returns the descriptors of the worker in a process that is to be one, else `None`."""
         waking, woken = self.waking
         for descriptor in (waking, woken):
             os.set_blocking(descriptor, False)
@@ -151,7 +151,7 @@ class Template:
         signal.signal(signal.SIGCHLD, no_action)
         orphan = options["orphan_signal"]
         if orphan:
-            # From here on it sees by itself that runner is gone, and ends its children.
+            # From here on this process notices that runner is gone, and ends its children.
             signal.signal(orphan, no_action)
         unblock(signal.SIGCHLD, *filter(None, [orphan]))
         poll = select.poll()
@@ -180,7 +180,7 @@ class Template:
                     try:
                         os.environ[MARK] = "%s.%d" % (options["mark"], worker)
                     except Exception:
-                        pass  # the application has taken that apart; what it starts is known by its group
+                        pass  # the application has changed `os`; processes of the worker are known by their group
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     if orphan:
@@ -188,17 +188,17 @@ class Template:
                     os.close(waking)
                     os.close(woken)
                     self.control.socket.close()
-                    for other in self.control.descriptors:  # the next worker's
+                    for other in self.control.descriptors:  # those of the next worker
                         os.close(other)
                     return descriptors
 
     def fork(self, worker, descriptors):
-        """Makes a worker; true in the worker itself."""
+        """Makes a worker. Returns true in the worker itself."""
         for name in ("stdout", "stderr"):
             try:
                 getattr(sys, name).flush()
             except BaseException:
-                pass  # the application has put something else there, or nothing
+                pass  # the application has replaced or removed it
         Forks.makes_worker = True
         try:
             pid = os.fork()
@@ -229,12 +229,12 @@ class Template:
                 self.control.send("died", pid, status)
 
     def end_children(self, grace):
-        """Runner is gone. The workers see that themselves, and what they have started is told; those that do not leave
-        are ended, with all of it."""
+        """Runner is gone. The workers notice that themselves. The processes that they have started are told to end; after a
+        moment all of them are killed."""
         deadline = time.perf_counter() + min(grace, MOMENT)
         groups = list(self.children)
         for group in groups:
-            signal_group(group, signal.SIGTERM)  # which workers do not heed
+            signal_group(group, signal.SIGTERM)  # which the workers themselves ignore
         while self.children and time.perf_counter() < deadline:
             time.sleep(0.01)
             self.reap()
@@ -243,7 +243,7 @@ class Template:
 
 
 def lead_group(pid):
-    """Has a worker lead a process group of its own. Both sides see to it, so that each can count on it."""
+    """Makes a worker the leader of a process group. Both sides call it, so that each can rely on it."""
     try:
         os.setpgid(pid, 0)
     except OSError:
@@ -261,4 +261,4 @@ def main(connection, paths):
     try:
         Template(Control(connection), paths).run()
     finally:
-        connection.detach()  # it is open to the very end: runner takes its end for ours
+        connection.detach()  # it stays open to the very end: when it closes, runner takes this process for ended

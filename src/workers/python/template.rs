@@ -1,11 +1,19 @@
 //! A template: a Python process that imports an application once and forks workers from it, or becomes one.
 //!
-//! Its standard input is the socket over which we send it, each behind its length as 32 bits: the
-//! sources of its modules, its options with a descriptor to which `faulthandler` writes, on a signal, where the import
-//! is, then orders: `("descriptors", 0, 0)` with descriptors attached,
-//! `("fork", worker, count)` and `("serve", worker, count)`, which use up the first `count` of them, or `("end", 0, 0)`. It
-//! sends `("loaded", version, hindrances)`, which keep it from being forked, or `("failed", reason, 0)` or `("outdated", version, 0)`, then `("forked", worker, pid)`,
-//! `("unforked", worker, reason)` and `("died", pid, status)`. All are `marshal` tuples.
+//! Its standard input is a socket over which runner sends messages, each behind its length as 32 bits, in the format of
+//! `marshal`: first the sources of the modules that run there, then the options, with a descriptor to which
+//! `faulthandler` writes, on a signal, where the import is. Then follow orders, which are tuples:
+//!
+//! | order | means |
+//! |---|---|
+//! | `("descriptors", 0, 0)` | descriptors are attached |
+//! | `("fork", worker, count)` | fork this worker, with the first `count` descriptors |
+//! | `("serve", worker, count)` | become this worker |
+//! | `("end", 0, 0)` | end; workers that were forked go on |
+//!
+//! The template sends `("loaded", version, hindrances)`, `("failed", reason, 0)` or `("outdated", version, 0)` after the
+//! import, where the hindrances keep it from being forked, then `("forked", worker, pid)`, `("unforked", worker, reason)`
+//! and `("died", pid, status)`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -28,77 +36,56 @@ use crate::workers::options::WorkerOptions;
 use crate::workers::python::mark::Mark;
 use crate::workers::wire::link::FarEnd;
 
-/// The signal that ends a process of Python when this one is gone, unless it has said that it sees to that itself. As
-/// [`unix::STACK_SIGNAL`], it is nobody else's; 0 where the system sends none.
+/// The signal that ends a Python process when runner is gone, until the process watches for that itself. As with
+/// [`unix::STACK_SIGNAL`], nothing else uses it; 0 where the system sends none.
 const ORPHAN_SIGNAL: i32 = if cfg!(target_os = "linux") { 53 } else { 0 };
 
-/// Sent before everything else; takes the rest from the socket.
+/// The code that is sent first; it reads the rest from the socket.
 const BOOTSTRAP: &str = concat!(include_str!("start.py"), include_str!("bootstrap.py"));
 
-/// The modules that run there: name, file name in tracebacks, source.
+/// A module: its name, its file name in tracebacks, its source.
+macro_rules! module {
+    ($name:literal) => {
+        (
+            concat!("runner_", $name),
+            concat!("runner/", $name, ".py"),
+            include_str!(concat!($name, ".py")),
+        )
+    };
+}
+
+/// The modules that run in a template, in the order in which they import each other.
 const MODULES: [(&str, &str, &str); 9] = [
-    ("runner_kept", "runner/kept.py", include_str!("kept.py")),
-    (
-        "runner_output",
-        "runner/output.py",
-        include_str!("output.py"),
-    ),
-    (
-        "runner_resolve",
-        "runner/resolve.py",
-        include_str!("resolve.py"),
-    ),
-    (
-        "runner_exchange",
-        "runner/exchange.py",
-        include_str!("exchange.py"),
-    ),
-    (
-        "runner_control",
-        "runner/control.py",
-        include_str!("control.py"),
-    ),
-    (
-        "runner_worker",
-        "runner/worker.py",
-        include_str!("worker.py"),
-    ),
-    (
-        "runner_sharing",
-        "runner/sharing.py",
-        include_str!("sharing.py"),
-    ),
-    (
-        "runner_forked",
-        "runner/forked.py",
-        include_str!("forked.py"),
-    ),
-    (
-        "runner_template",
-        "runner/template.py",
-        include_str!("template.py"),
-    ),
+    module!("kept"),
+    module!("output"),
+    module!("resolve"),
+    module!("exchange"),
+    module!("control"),
+    module!("worker"),
+    module!("sharing"),
+    module!("forked"),
+    module!("template"),
 ];
 
-/// Whether a stack's file is one of ours.
+/// Whether a file in a stack is one of runner's modules.
 pub(crate) fn is_ours(file: &str) -> bool {
     MODULES.iter().any(|&(_, ours, _)| ours == file)
 }
 
-/// Our side of a template, through which it is given orders.
+/// Runner's end of a template's socket.
 #[derive(Debug)]
 pub(crate) struct Template {
     socket: OwnedFd,
-    /// Where it writes, while it imports the application, where it is; until that is asked for or done.
+    /// While the template imports the application, it can be asked to write its stack here.
     pub(crate) stacks: Option<UnixStream>,
 }
 
-/// What a template says.
+/// A message from a template.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// The application is imported.
     Loaded {
-        /// What the template has that two processes cannot share, in words; nothing if it has none, or is to become a
+        /// What the template has that two processes cannot share, in words. Empty if it has no such thing, or becomes a
         /// worker itself.
         hindrances: String,
     },
@@ -107,7 +94,7 @@ pub(crate) enum Message {
         /// Why, with a traceback where there is one.
         reason: String,
     },
-    /// This Python is too old for us.
+    /// This Python is too old.
     Outdated {
         /// Its version.
         version: String,
@@ -136,8 +123,8 @@ pub(crate) enum Message {
 }
 
 impl Template {
-    /// Starts one, to fork workers or to become one. Processes that these start are known by the mark. Its messages are
-    /// to be read from the inbox; it ends when it, or rather its socket, is dropped.
+    /// Starts a template, to fork workers or to become one. The processes that the application starts are known by the
+    /// mark. The template's messages are to be read from the inbox. It ends when its socket is dropped.
     ///
     /// # Errors
     /// If the interpreter cannot be run.
@@ -162,24 +149,24 @@ impl Template {
         }
         command
             .env(Mark::VARIABLE, mark.of(becomes))
-            // What it starts is known by its group, too.
+            // The processes that it starts are known by their group, too.
             .process_group(0);
         if let Some(folder) = &options.begins_in {
             unix::begin_in(command.as_std_mut(), folder.as_fd())
                 .context("cannot hold the current folder")?;
         }
-        // It may hang in an import, or hold the interpreter's lock, and not see that we are gone.
+        // It may hang in an import, or hold the interpreter's lock, and not notice that runner is gone.
         unix::signal_as_orphan(command.as_std_mut(), ORPHAN_SIGNAL);
         command
             .arg("-c")
             .arg(format!("import os; exec(os.read(0, {}))", BOOTSTRAP.len()))
-            // Says in a list of processes what this one is.
+            // Shown in lists of processes.
             .arg(&options.target)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            // What the application prints is its log, never an answer.
+            // Output of the application is its log, never an answer.
             .stdout(Stdio::from(errors))
             .stderr(Stdio::inherit())
-            // However we end, it does not stay behind.
+            // However runner ends, it does not stay behind.
             .kill_on_drop(true);
         let child = children::start(|| command.spawn(), Child::id).with_context(|| {
             format!("cannot run `{}` (runner.python)", options.python.display())
@@ -189,7 +176,7 @@ impl Template {
             socket,
             stacks: Some(UnixStream::from_std(stacks)?),
         };
-        // If it has ended already, how it did says more than that we could not write to it.
+        // If it has ended already, how it ended says more than an error here.
         let _ = template
             .send_bytes(BOOTSTRAP.as_bytes(), &[])
             .and_then(|()| template.send(&modules(), &[]))
@@ -199,12 +186,12 @@ impl Template {
             });
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
-        // We write through our duplicate; the socket itself is not to be shut down for that.
+        // Messages are written through a duplicate; the socket itself is not to be shut down when this half is dropped.
         writer.forget();
         Ok((template, Inbox::new(reader), child))
     }
 
-    /// Orders a worker: a fork, or that the template itself becomes it.
+    /// Orders a worker: a fork, or the template itself.
     ///
     /// # Errors
     /// If the template is gone.
@@ -223,7 +210,7 @@ impl Template {
         self.send(&message(kind, worker, 1 + 4 * lanes.len()), &[])
     }
 
-    /// Tells it to end in good order: what the application does at its exit is done. What it has forked goes on.
+    /// Tells it to end in good order: exit handlers run. Workers that it has forked go on.
     ///
     /// # Errors
     /// If the template is gone, or does not read.
@@ -238,8 +225,8 @@ impl Template {
         self.send_bytes(&frame, descriptors)
     }
 
-    /// Sends all of what is given; waits for the template to read if it must, which takes it no time. One that does not
-    /// is stopped, or stuck: after an error it can only be ended.
+    /// Sends bytes; waits for the template to read if it must, which takes it no time. A template that does not read is
+    /// stopped or stuck: after an error it can only be killed.
     fn send_bytes(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
         let mut rest = bytes;
         let mut descriptors = descriptors;
@@ -300,13 +287,13 @@ fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
     writer.string("arguments");
     writer.list(options.arguments.len());
     for argument in &options.arguments {
-        // Decoded there as Python decodes its own.
+        // The template decodes them as Python decodes its own arguments.
         writer.bytes(argument.as_bytes());
     }
     writer.string("path");
     writer.list(options.search_path.len());
     for folder in &options.search_path {
-        // Decoded there as file names are.
+        // The template decodes them as file names.
         writer.bytes(folder.as_os_str().as_bytes());
     }
     writer.string("imports");
@@ -326,7 +313,7 @@ fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
     writer.string("run_once");
     writer.boolean(options.run_once);
     writer.string("descriptors");
-    // Each lane needs a few of its own, besides those of the application.
+    // Each lane needs some, besides those of the application.
     let wanted = descriptor_limit::at_start().map(|limit| limit.max(8 * options.threads as u64));
     match wanted.and_then(|limit| i32::try_from(limit).ok()) {
         Some(limit) => writer.integer(limit),
@@ -364,10 +351,10 @@ impl Inbox {
         Self { socket }
     }
 
-    /// The next message; `None` when the template is gone, or talks nonsense.
+    /// The next message; `None` when the template is gone, or its message cannot be read.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         let length = self.socket.read_u32_le().await.ok()?;
-        // A traceback is the longest that it says; one of 16 MiB is none.
+        // The longest message is a traceback; none has 16 MiB.
         if length > 16 << 20 {
             return None;
         }

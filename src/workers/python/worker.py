@@ -1,7 +1,7 @@
-"""A worker of runner: answers the requests that runner sends it.
+"""A worker: answers the requests that runner sends.
 
 Plain Python 3.8 and later, standard library only. The protocol is described in runner's
-src/protocol/worker.rs; the process is made by template.py.
+src/protocol/worker/frame.rs; the process is made by template.py.
 """
 
 import marshal
@@ -82,17 +82,17 @@ class Lane:
         self.unannounced = False
         self.announced = now()
         self.spoken = 0  # the last request for which something went over the socket
-        self.sending = thread.allocate_lock()  # an application's own threads may write to wsgi.errors
+        self.sending = thread.allocate_lock()  # threads of the application may write to wsgi.errors
         self.application = application
         self.constants = constants
-        self.heads = [None] * HEADS  # environs to begin with, as far as runner said to keep them
+        self.heads = [None] * HEADS  # common variables that runner said to keep
 
-    # What goes to runner
+    # To runner
 
     def disown(self):
-        """Closes it in a process that is no worker: whatever is sent there fails."""
+        """Closes the lane in a process that is no worker: sending fails from then on."""
         self.limit = -1
-        self.sending = thread.allocate_lock()  # another thread may have had it
+        self.sending = thread.allocate_lock()  # another thread may have held the old one
         for close in (self.socket.close, self.files.close, partial(os.close, self.tokens)):
             try:
                 close()
@@ -100,8 +100,8 @@ class Lane:
                 pass  # the application has done it
 
     def publish(self, number, begin, head, fields, body):
-        """Puts an answer into the ring, where it is safe even if we die. What does not fit goes over the
-        socket, and so does what must not overtake something there."""
+        """Puts an answer into the ring, where it is safe even if this worker dies. An answer that does not fit goes over the
+        socket, and so does one that must not overtake data there."""
         size = len(head)
         length = size + len(body)
         need = HEADER_SIZE + length
@@ -133,7 +133,7 @@ class Lane:
             self.announce()
 
     def make_room(self, need):
-        """Whether a record fits into the ring after all, by what runner has read since, at its beginning if need be."""
+        """Returns whether a record fits into the ring now that runner has read more, at its beginning if need be."""
         if self.limit < 0:
             return False
         start = self.head % CAPACITY
@@ -148,7 +148,7 @@ class Lane:
         return True
 
     def announce(self):
-        """Wakes runner up, once for all that is in the ring."""
+        """Wakes runner up, once for all answers in the ring."""
         self.unannounced = False
         self.announced = now()
         self.transmit(WAKE_UP)
@@ -178,7 +178,7 @@ class Lane:
         self.files.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     def receive_file(self):
-        """A body that is a file. Without a descriptor left for it the application finds that it cannot be read."""
+        """A body that is a file. If no descriptor is left for it, reading it fails in the application."""
         with Room():
             sent, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
         for level, kind, data in ancillary:
@@ -189,16 +189,16 @@ class Lane:
         raise Gone
 
     def cancelled(self, number):
-        """Whether nobody wants the rest of the answer any more."""
+        """Whether the client of the request has gone away."""
         return self.counters[2] == number
 
-    # What comes from runner
+    # From runner
 
     def serve(self):
         """Answers requests until runner closes its end."""
         self.counters[THREAD] = thread.get_ident()
         try:
-            self.announce()  # runner is to know that this one has begun
+            self.announce()  # tells runner that this lane has begun
             self.loop()
         except Gone:
             pass
@@ -211,11 +211,11 @@ class Lane:
         self.close()
 
     def is_whole(self):
-        """Whether our descriptors are still ours."""
+        """Whether the lane's descriptors are still its own."""
         return all(is_still(*own) for own in self.own)
 
     def close(self):
-        """Runner gives what is left to other workers."""
+        """Closes the lane: runner gives the remaining requests to other workers."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -231,7 +231,7 @@ class Lane:
             counters[WAITING] = 1
             try:
                 data = self.receive(rest)
-            except OSError:  # runner ended with answers of ours unread
+            except OSError:  # runner ended without reading all answers
                 return
             counters[WAITING] = 0
             if not data:
@@ -245,8 +245,8 @@ class Lane:
                 if stop > end:
                     break
                 offset = stop
-                # The claim: runner wrote this request's token before the request, and may have
-                # taken it back since. Reading it is what decides.
+                # The claim: runner wrote this request's token before the request, and may have taken it back since.
+                # The process that reads the token has the request.
                 if token is None:
                     try:
                         token = read(tokens, 1)[0]
@@ -255,7 +255,7 @@ class Lane:
                     except IndexError:
                         return
                 if token != number & 255:
-                    self.unannounced = True  # runner is to know that we are awake again
+                    self.unannounced = True  # runner has to know that this lane is awake again
                     if flags & HEAD_TO_KEEP:
                         heads[slot] = {**constants, **loads(data[start:stop])[0]}
                     if flags & BODY_IN_FILE:
@@ -290,21 +290,21 @@ class Lane:
                 self.answer(environ, Exchange(self, number, begin))
                 environ = common = own = body = None  # an idle worker holds nothing of the last request
                 begin = now()
-            # Before it is announced: runner goes by it.
+            # Before the announcement: runner looks at it then.
             counters[READ] = number
             if self.unannounced:
                 self.announce()
             rest = data[offset:]
 
     def receive(self, rest):
-        """What runner sent, behind what was left of the last time; nothing when it has closed its end."""
+        """The data that runner sent, after the `rest` of the last time; empty when runner has closed its end."""
         data = self.wait(RECEIVE)
         if not rest or not data:
             return data
         parts = [rest, data]
         have = len(rest) + len(data)
         if len(rest) >= HEADER_SIZE:
-            # A large frame: join it once, when all of it is there.
+            # A large frame: join it once, when it is complete.
             need = HEADER_SIZE + unpack_from(rest)[0]
             while have < need:
                 data = self.wait(need - have)
@@ -321,13 +321,13 @@ class Lane:
             except (Gone, SystemExit):
                 raise
             except BaseException as error:
-                # An alarm that the application has set for a request which is over comes when it comes.
+                # An alarm that the application has set for an earlier request may come here.
                 if isinstance(error, OSError) and error.errno:
                     raise
                 say("exception between requests\n" + trace(error))
 
     def answer(self, environ, exchange):
-        # What the application makes of environ is its own affair.
+        # The application may change environ.
         request = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
         body, errors = environ["wsgi.input"], environ["wsgi.errors"]
         result = None
@@ -335,7 +335,7 @@ class Lane:
             result = self.application(environ, exchange.start_response)
             kind = type(result)
             if (kind is list or kind is tuple) and exchange.status is not None and not exchange.begun:
-                # The usual answer: complete already, and without a close().
+                # The usual answer: complete, and without a close().
                 exchange.whole(result[0] if len(result) == 1 else b"".join(result))
             elif kind is not FileWrapper or not exchange.file(result):
                 exchange.blocks(result)
@@ -357,11 +357,11 @@ class Lane:
             try:
                 body.close()
             except (OSError, ValueError):
-                pass  # the application has taken it to pieces
+                pass  # the application has detached or broken it
 
 
 class Unreadable:
-    """`wsgi.input` where the body could not be received, for want of a descriptor."""
+    """`wsgi.input` where the body could not be received for lack of a descriptor."""
 
     def read(self, *_):
         raise OSError(errno.EMFILE, "Too many open files: the body of the request could not be opened")
@@ -382,7 +382,7 @@ def run_worker(application, options, descriptors):
     """Serves on every lane until runner closes them."""
     watch, descriptors = descriptors[0], descriptors[1:]
     constants = {
-        # Those that each request has of its own have their place: to fill it takes less time than to make room.
+        # The variables of each request have their place: filling it takes less time than making room.
         **dict.fromkeys(("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI")),
         "wsgi.input": None,
         **options["variables"],
@@ -407,16 +407,16 @@ def run_worker(application, options, descriptors):
     others = [serve_beside(lane) for lane in lanes[1:]]
     lanes[0].serve()
     if lanes[0].limit < 0:
-        return  # the application has forked here, and only this thread
+        return  # the application has forked this process, which has only this thread
     try:
         for has_ended in others:
             has_ended.acquire()
     except Gone:
-        os._exit(1)  # one of them has not ended, and never may
+        os._exit(1)  # a thread has not ended, and may never end
 
 
 def serve_beside(lane):
-    """Serves a lane in a thread of its own; a lock that is free when it has ended."""
+    """Serves a lane in a thread of its own. Returns a lock that is free when the thread has ended."""
     has_ended = thread.allocate_lock()
     has_ended.acquire()
 
@@ -432,7 +432,7 @@ def serve_beside(lane):
 
 
 def introduce():
-    """Has this thread look to the application like one that `threading` has started."""
+    """Makes this thread look like one that `threading` has started."""
     try:
         threading.current_thread().name = "runner-lane"
         for wanted, install in (("gettrace", sys.settrace), ("getprofile", sys.setprofile)):
@@ -440,4 +440,4 @@ def introduce():
             if hook is not None:
                 install(hook)
     except Exception:
-        pass  # the application's `threading` is another by now
+        pass  # the application has replaced `threading`

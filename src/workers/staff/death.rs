@@ -1,7 +1,7 @@
 //! What the end of a worker means: whether it was to be expected, what the log says, and what follows.
 
 use crate::workers::pool::worker::Remains;
-use crate::workers::staff::stage::Stage;
+use crate::workers::staff::life_stage::LifeStage;
 
 /// What is known of a worker that has ended.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct Death<'a> {
     pub(crate) pid: i32,
     /// How its process ended, in words.
     pub(crate) cause: &'a str,
-    pub(crate) stage: Stage,
+    pub(crate) stage: LifeStage,
     /// Whether it had begun to serve.
     pub(crate) began: bool,
     /// Whether all workers are to leave.
@@ -18,7 +18,7 @@ pub(crate) struct Death<'a> {
 }
 
 /// What a worker's end means.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Meaning {
     /// It was to end. The text, if any, is for the log.
     Expected(Option<String>),
@@ -36,8 +36,8 @@ impl Death<'_> {
         let remains = self.remains;
         let losses = remains.losses.iter().map(|loss| format!("; {loss}"));
         let losses: String = losses.collect();
-        let overdue = self.stage == Stage::Overdue;
-        if self.stopping || self.stage == Stage::Released {
+        let overdue = self.stage == LifeStage::Overdue;
+        if self.stopping || self.stage == LifeStage::Released {
             let unusual = !losses.is_empty() && !overdue;
             return Meaning::Expected(unusual.then(|| format!("worker {pid} {cause}{losses}")));
         }
@@ -69,91 +69,81 @@ impl Death<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Death, Meaning, Remains, Stage};
+    use super::LifeStage::{Lost, Overdue, Released, Serving};
+    use super::{Death, Remains};
 
     #[test]
     fn a_death_means_what_the_worker_was_at() {
-        let expected = |text: &str| Meaning::Expected(Some(text.to_owned()));
-        let silent = || Meaning::Expected(None);
-        let (serving, lost) = (Stage::Serving, "GET / is answered 502");
-        for (stage, began, stopping, answered, loss, meaning) in [
-            (Stage::Released, true, false, 5, None, silent()),
-            (serving, true, true, 5, None, silent()),
+        const LOSS: &str = "GET / is answered 502";
+        for (stage, stopping, answered, loss, meaning) in [
+            (Released, false, 5, "", "Expected(None)"),
+            (Serving, true, 5, "", "Expected(None)"),
             (
-                serving,
-                true,
+                Serving,
                 true,
                 5,
-                Some(lost),
-                expected("worker 7 left; GET / is answered 502"),
+                LOSS,
+                "Expected(Some(\"worker 7 left; GET / is answered 502\"))",
             ),
-            (Stage::Overdue, true, true, 5, Some(lost), silent()),
+            (Overdue, true, 5, LOSS, "Expected(None)"),
             (
-                Stage::Overdue,
-                true,
+                Overdue,
                 false,
                 5,
-                None,
-                expected("worker 7, which had a request that was overdue, left"),
+                "",
+                "Expected(Some(\"worker 7, which had a request that was overdue, left\"))",
             ),
             (
-                Stage::Lost,
-                false,
-                false,
-                0,
-                None,
-                Meaning::Early("worker 7 left before it was ready".into()),
-            ),
-            (
-                serving,
-                true,
+                Serving,
                 false,
                 0,
-                None,
-                Meaning::Unasked("worker 7 left before its first answer".into()),
+                "",
+                "Unasked(\"worker 7 left before its first answer\")",
             ),
             (
-                serving,
-                true,
+                Serving,
                 false,
                 0,
-                Some(lost),
-                Meaning::Failed(
-                    "worker 7 left before its first answer; GET / is answered 502".into(),
-                ),
+                LOSS,
+                "Failed(\"worker 7 left before its first answer; GET / is answered 502\")",
             ),
             (
-                serving,
-                true,
+                Lost,
                 false,
                 1,
-                None,
-                Meaning::Failed("worker 7 left; it had answered 1 request".into()),
+                "",
+                "Failed(\"worker 7 left; it had answered 1 request\")",
             ),
             (
-                serving,
-                true,
+                Lost,
                 false,
                 2,
-                None,
-                Meaning::Failed("worker 7 left; it had answered 2 requests".into()),
+                "",
+                "Failed(\"worker 7 left; it had answered 2 requests\")",
             ),
         ] {
-            let remains = Remains {
+            let losses = Some(loss.to_owned()).filter(|loss| !loss.is_empty());
+            let losses = losses.into_iter().collect();
+            let remains = &Remains {
                 answered,
-                losses: loss.into_iter().map(str::to_owned).collect(),
+                losses,
                 lost_lines: 0,
             };
-            let (pid, cause) = (7, "left");
-            let death = Death {
+            let (pid, cause, began) = (7, "left", true);
+            let mut death = Death {
                 pid,
                 cause,
                 stage,
                 began,
                 stopping,
-                remains: &remains,
+                remains,
             };
-            assert_eq!(death.meaning(), meaning, "{death:?}");
+            assert_eq!(format!("{:?}", death.meaning()), meaning, "{death:?}");
+            if meaning.starts_with("Unasked") {
+                death.began = false;
+                let early = "Early(\"worker 7 left before it was ready\")";
+                assert_eq!(format!("{:?}", death.meaning()), early);
+            }
         }
     }
 }

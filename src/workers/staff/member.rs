@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::children::Process;
 use crate::log;
-use crate::workers::control_socket::ControlSocket;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::resident_memory;
 use crate::workers::reader;
+use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::Due;
-use crate::workers::staff::stage::{Change, Stage};
 use crate::workers::wire::link::Link;
+use crate::workers::worker_control::WorkerControl;
 
 /// A worker that exists or is to exist.
 #[derive(Debug)]
@@ -37,14 +37,14 @@ pub(crate) enum Life {
     /// Its template imports the application.
     Planned,
     /// Its template was told to make it.
-    Ordered(Order),
+    Ordered(WorkerOrder),
     /// Its process exists.
-    Made(Made),
+    Made(MadeWorker),
 }
 
 /// Runner's ends of a worker that is being made.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct WorkerOrder {
     /// When the template was told.
     pub(crate) sent: Instant,
     pub(crate) links: Vec<Link>,
@@ -54,12 +54,12 @@ pub(crate) struct Order {
 
 /// A worker that exists.
 #[derive(Debug)]
-pub(crate) struct Made {
-    pub(crate) stage: Stage,
+pub(crate) struct MadeWorker {
+    pub(crate) stage: LifeStage,
     pub(crate) process: Arc<Process>,
     /// The status of its process, once that has ended.
     pub(crate) exit: Option<ExitStatus>,
-    pub(crate) control: ControlSocket,
+    pub(crate) control: WorkerControl,
     /// How many of its lanes are still read.
     pub(crate) open_lanes: usize,
     /// Tells the readers of its lanes that its process has ended.
@@ -75,7 +75,7 @@ pub(crate) struct Made {
 }
 
 impl Member {
-    pub(crate) fn made(&self) -> Option<&Made> {
+    pub(crate) fn made(&self) -> Option<&MadeWorker> {
         match &self.life {
             Life::Made(made) => Some(made),
             Life::Planned | Life::Ordered(_) => None,
@@ -96,9 +96,9 @@ impl Member {
         };
         let ended = CancellationToken::new();
         let open_lanes = order.links.len();
-        self.life = Life::Made(Made {
-            stage: Stage::Beginning(Instant::now()),
-            control: ControlSocket::new(hub, id, order.control, Arc::clone(&process)),
+        self.life = Life::Made(MadeWorker {
+            stage: LifeStage::Beginning(Instant::now()),
+            control: WorkerControl::new(hub, id, order.control, Arc::clone(&process)),
             process,
             exit: None,
             open_lanes,
@@ -122,7 +122,8 @@ impl Member {
     }
 
     pub(crate) fn serves(&self) -> bool {
-        self.made().is_some_and(|made| made.stage == Stage::Serving)
+        self.made()
+            .is_some_and(|made| made.stage == LifeStage::Serving)
     }
 
     /// Whether it is about to serve.
@@ -131,7 +132,7 @@ impl Member {
     }
 }
 
-impl Made {
+impl MadeWorker {
     pub(crate) fn pid(&self) -> i32 {
         self.process.id()
     }
@@ -142,7 +143,7 @@ impl Made {
 
     /// It says that it has begun to serve. Returns whether that is news.
     pub(crate) fn begin(&mut self, memory_limit: u64) -> bool {
-        if !matches!(self.stage, Stage::Beginning(_)) {
+        if !matches!(self.stage, LifeStage::Beginning(_)) {
             return false;
         }
         self.change(Change::Begins);
@@ -171,7 +172,7 @@ impl Made {
 
     /// Kills it because it had time to leave.
     pub(crate) fn kill_late(&mut self) {
-        if self.stage == Stage::Released && !self.killed {
+        if self.stage == LifeStage::Released && !self.killed {
             log!(
                 "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
                 self.pid()
@@ -186,7 +187,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for MadeWorker {
     /// However runner ends, no worker stays behind.
     fn drop(&mut self) {
         if self.exit.is_none() {

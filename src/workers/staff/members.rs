@@ -7,10 +7,10 @@ use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::resident_memory;
 use crate::workers::pool::Pool;
 use crate::workers::pool::worker::Worker;
-use crate::workers::roster::Entry;
-use crate::workers::staff::member::{Life, Made, Member};
+use crate::workers::roster::RosterEntry;
+use crate::workers::staff::life_stage::LifeStage;
+use crate::workers::staff::member::{Life, MadeWorker, Member};
 use crate::workers::staff::retirement::Due;
-use crate::workers::staff::stage::Stage;
 
 /// One in this many workers is replaced at a time.
 const SHARE: usize = 8;
@@ -23,7 +23,7 @@ pub(crate) struct Members {
 
 impl Members {
     /// A worker that exists.
-    pub(crate) fn made(&mut self, id: WorkerId) -> Option<&mut Made> {
+    pub(crate) fn made(&mut self, id: WorkerId) -> Option<&mut MadeWorker> {
         match &mut self.all.get_mut(&id)?.life {
             Life::Made(made) => Some(made),
             Life::Planned | Life::Ordered(_) => None,
@@ -40,7 +40,7 @@ impl Members {
         found.map(|(&id, _)| id).collect()
     }
 
-    fn made_ids(&self, is: impl Fn(&Made) -> bool) -> Vec<WorkerId> {
+    fn made_ids(&self, is: impl Fn(&MadeWorker) -> bool) -> Vec<WorkerId> {
         self.ids(|member| member.made().is_some_and(&is))
     }
 
@@ -91,7 +91,7 @@ impl Members {
     /// Those that exist for `limit` and have not begun to serve.
     pub(crate) fn late_beginners(&self, limit: Duration, now: Instant) -> Vec<WorkerId> {
         let is_late = |since| !limit.is_zero() && now - since >= limit;
-        self.made_ids(|made| matches!(made.stage, Stage::Beginning(since) if is_late(since)))
+        self.made_ids(|made| matches!(made.stage, LifeStage::Beginning(since) if is_late(since)))
     }
 
     /// Those that should have left by now.
@@ -106,7 +106,7 @@ impl Members {
         pool: &Pool,
         now: Instant,
     ) -> Vec<(Instant, WorkerId)> {
-        let spared = self.made_ids(|made| made.stage == Stage::Serving && made.due.is_none());
+        let spared = self.made_ids(|made| made.stage == LifeStage::Serving && made.due.is_none());
         let end = |id: WorkerId| {
             let since = pool.workers.get(id).and_then(Worker::idle_since);
             (since.unwrap_or(now) + timeout, id)
@@ -131,7 +131,7 @@ impl Members {
     pub(crate) fn mark_large(&mut self, limit: u64) {
         for member in self.all.values_mut() {
             if let Life::Made(made) = &mut member.life
-                && made.stage == Stage::Serving
+                && made.stage == LifeStage::Serving
                 && made.due.is_none()
                 && !made.began_large
                 && let Some(bytes) = resident_memory(made.pid())
@@ -144,7 +144,7 @@ impl Members {
 
     /// Those that are to be replaced and have no successor yet.
     pub(crate) fn due(&self) -> Vec<WorkerId> {
-        let mut due = self.made_ids(|made| made.stage == Stage::Serving && made.due.is_some());
+        let mut due = self.made_ids(|made| made.stage == LifeStage::Serving && made.due.is_some());
         due.retain(|id| !self.any(|other| other.replaces == Some(*id)));
         due
     }
@@ -160,11 +160,13 @@ impl Members {
 
     /// When workers will have taken too long to begin or to leave.
     pub(crate) fn deadlines(&self, start_timeout: Duration) -> impl Iterator<Item = Instant> {
-        let of_one = move |made: &Made| {
+        let of_one = move |made: &MadeWorker| {
             let begins = match made.stage {
-                Stage::Beginning(since) if !start_timeout.is_zero() => Some(since + start_timeout),
-                Stage::Beginning(_) | Stage::Serving | Stage::Retiring => None,
-                Stage::Released | Stage::Overdue | Stage::Lost => None,
+                LifeStage::Beginning(since) if !start_timeout.is_zero() => {
+                    Some(since + start_timeout)
+                }
+                LifeStage::Beginning(_) | LifeStage::Serving | LifeStage::Retiring => None,
+                LifeStage::Released | LifeStage::Overdue | LifeStage::Lost => None,
             };
             [begins, made.leave_by]
         };
@@ -183,10 +185,10 @@ impl Members {
     }
 
     /// What the roster shows of them.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.all.iter().map(|(&id, member)| Entry {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = RosterEntry> {
+        self.all.iter().map(|(&id, member)| RosterEntry {
             id,
-            pid: member.made().map(Made::pid),
+            pid: member.made().map(MadeWorker::pid),
             since: member.since,
             lost: !member.is_at_work(),
         })

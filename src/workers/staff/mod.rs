@@ -3,8 +3,8 @@
 //! One task owns all of this; the other tasks send it events. A worker is gone when its process has ended and all that it
 //! had sent is read. What is decided elsewhere:
 //! - [`workforce`]: how workers begin and how they end;
-//! - [`stage`]: what an event makes of a worker, as a table; [`member`] is one worker, [`members`] all;
-//! - [`templates`]: the processes that fork workers;
+//! - [`life_stage`]: what an event makes of a worker, as a table; [`member`] is one worker, [`members`] all;
+//! - [`template_processes`]: the processes that fork workers;
 //! - [`attempts`]: what follows from a start that fails;
 //! - [`death`]: what the end of a worker means;
 //! - [`retirement`]: why workers are replaced though nothing is wrong with them;
@@ -23,19 +23,19 @@ use crate::workers::id::WorkerId;
 use crate::workers::options::{GRACE, WorkerOptions};
 use crate::workers::pool::checkup::Finding;
 use crate::workers::question::Question;
+use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::{Due, MemoryCheck};
-use crate::workers::staff::stage::{Change, Stage};
-use crate::workers::staff::workforce::{Stopping, Workforce};
+use crate::workers::staff::workforce::{StaffStop, Workforce};
 use crate::{children, faults, log};
 
 mod attempts;
 mod death;
 mod left_behind;
+mod life_stage;
 mod member;
 mod members;
 mod retirement;
-mod stage;
-mod templates;
+mod template_processes;
 mod workforce;
 
 struct Staff {
@@ -172,7 +172,7 @@ impl Staff {
             WorkerEvent::Frozen(worker) => {
                 // Requests beside the overdue one cannot go on, either. Without an overdue one, it may be over soon.
                 let made = workforce.members.made(worker);
-                if made.is_some_and(|made| made.stage == Stage::Overdue) {
+                if made.is_some_and(|made| made.stage == LifeStage::Overdue) {
                     workforce.leaves(worker, Change::IsLost);
                 }
             }
@@ -187,7 +187,7 @@ impl Staff {
             WorkerEvent::Stop(deadline, done) => {
                 workforce.attempts.stop();
                 let kill_at = deadline + GRACE;
-                workforce.stopping = Some(Stopping { done, kill_at });
+                workforce.stopping = Some(StaffStop { done, kill_at });
                 lock(&self.hub.pool).close(deadline);
                 self.hub.wake();
             }
@@ -248,7 +248,7 @@ impl Staff {
         let old = members.all.get(&id).and_then(|member| member.replaces);
         if let Some(old) = old
             && let Some(made) = members.made(old)
-            && made.stage == Stage::Serving
+            && made.stage == LifeStage::Serving
         {
             if let Some(due) = made.due {
                 log!("worker {} is replaced: {due}", made.pid());

@@ -17,11 +17,11 @@ use crate::workers::python::template::Message;
 use crate::workers::staff::attempts::{Attempts, Outcome};
 use crate::workers::staff::death::{Death, Meaning};
 use crate::workers::staff::left_behind::{END_TIMEOUT, LeftBehind};
+use crate::workers::staff::life_stage::Change;
 use crate::workers::staff::member::{Life, Member};
 use crate::workers::staff::members::Members;
 use crate::workers::staff::retirement::quota;
-use crate::workers::staff::stage::Change;
-use crate::workers::staff::templates::{Activity, Templates};
+use crate::workers::staff::template_processes::{TemplateState, Templates};
 use crate::{children, log, unix};
 
 /// The workers of an application and their templates.
@@ -34,12 +34,12 @@ pub(crate) struct Workforce {
     pub(crate) attempts: Attempts,
     left_behind: LeftBehind,
     out_of_memory: OutOfMemory,
-    pub(crate) stopping: Option<Stopping>,
+    pub(crate) stopping: Option<StaffStop>,
 }
 
 /// All workers are to leave.
 #[derive(Debug)]
-pub(crate) struct Stopping {
+pub(crate) struct StaffStop {
     /// To be told when all have ended.
     pub(crate) done: oneshot::Sender<()>,
     /// Workers that have not left by then are killed.
@@ -219,7 +219,7 @@ impl Workforce {
         }
         if let Some(done) = self.attempts.failed(error, ordered) {
             let kill_at = Instant::now() + GRACE;
-            self.stopping = Some(Stopping { done, kill_at });
+            self.stopping = Some(StaffStop { done, kill_at });
         }
     }
 
@@ -302,7 +302,7 @@ impl Workforce {
         }
         if let Some(worker) = process.becomes {
             self.ended(worker, status);
-        } else if process.activity == Activity::Ready && self.stopping.is_none() {
+        } else if process.state == TemplateState::Ready && self.stopping.is_none() {
             let failure = format!("the template {}", self.cause(status, false));
             if let Some(delay) = self.ended_early(&failure, Instant::now()) {
                 log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");

@@ -17,7 +17,7 @@ const LONG_BLOCK: usize = 64 * 1024;
 
 /// What has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum FramePart {
     /// A frame, and its payload.
     Whole(Header, Bytes),
     /// The head of a long answer, whose body follows in pieces; or nothing in place of a head that is longer than
@@ -68,7 +68,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`Malformed`] if no worker of ours would send it.
-    pub fn take(&mut self) -> Result<Option<Part>, Malformed> {
+    pub fn take(&mut self) -> Result<Option<FramePart>, Malformed> {
         if let Some(within) = &mut self.within {
             let skipped = within.skipped.min(self.buffer.len());
             let _ = self.buffer.split_to(skipped);
@@ -83,7 +83,7 @@ impl Frames {
                 self.within = None;
             }
             let bytes = bytes.freeze();
-            return Ok(Some(Part::Piece {
+            return Ok(Some(FramePart::Piece {
                 header,
                 bytes,
                 last,
@@ -113,7 +113,7 @@ impl Frames {
         let mut frame = self.buffer.split_to(HEADER + wanted).freeze();
         let payload = frame.split_off(HEADER);
         if !in_pieces {
-            return Ok(Some(Part::Whole(header, payload)));
+            return Ok(Some(FramePart::Whole(header, payload)));
         }
         let skipped = if header.head > HEAD_LIMIT {
             header.head
@@ -126,7 +126,7 @@ impl Frames {
             left: header.length - wanted - skipped,
         });
         match skipped > 0 || header.kind == Kind::Answer {
-            true => Ok(Some(Part::Begin(header, payload))),
+            true => Ok(Some(FramePart::Begin(header, payload))),
             false => self.take(),
         }
     }
@@ -136,7 +136,7 @@ impl Frames {
 mod tests {
     use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-    use super::{Frames, HEAD_LIMIT, HEADER, LONG_ANSWER, LONG_BLOCK, Part};
+    use super::{FramePart, Frames, HEAD_LIMIT, HEADER, LONG_ANSWER, LONG_BLOCK};
     use crate::protocol::worker::frame::{Header, Kind};
 
     const ANSWER: u8 = 1;
@@ -198,16 +198,16 @@ mod tests {
                 rest = later;
                 while let Some(part) = reader.take().unwrap() {
                     match part {
-                        Part::Whole(header, payload) => {
+                        FramePart::Whole(header, payload) => {
                             prop_assert!(payload.len() <= LONG_ANSWER);
                             received.push((header, payload.to_vec(), true));
                         }
-                        Part::Begin(header, head) => {
+                        FramePart::Begin(header, head) => {
                             let expected = if header.head > HEAD_LIMIT { 0 } else { header.head };
                             prop_assert_eq!(head.len(), expected);
                             received.push((header, head.to_vec(), false));
                         }
-                        Part::Piece { header, bytes, last } => {
+                        FramePart::Piece { header, bytes, last } => {
                             prop_assert!(last || !bytes.is_empty());
                             match received.last_mut() {
                                 Some((known, body, whole)) if !*whole && *known == header => {
@@ -246,7 +246,7 @@ mod tests {
         reader.space().extend_from_slice(&frame(1, (END, 0, 0)));
         let part = reader.take().unwrap();
         assert!(
-            matches!(part, Some(Part::Whole(header, _)) if header.kind == Kind::End { truncated: false })
+            matches!(part, Some(FramePart::Whole(header, _)) if header.kind == Kind::End { truncated: false })
         );
     }
 }

@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 use crate::children::{Awaited, Process};
 use crate::faults;
 use crate::log;
-use crate::workers::control_socket;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::Hub;
 use crate::workers::id::{TemplateId, WorkerId};
@@ -23,15 +22,16 @@ use crate::workers::options::{Preload, WorkerOptions};
 use crate::workers::python::mark::Mark;
 use crate::workers::python::template::{Inbox, Template};
 use crate::workers::staff::left_behind::END_TIMEOUT;
-use crate::workers::staff::member::Order;
+use crate::workers::staff::member::WorkerOrder;
 use crate::workers::wire::link::Link;
+use crate::workers::worker_control;
 
 /// How long a template may take to fork, the first time, if no worker serves.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a template does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activity {
+pub(crate) enum TemplateState {
     /// It imports the application, since this time.
     Importing(Instant),
     /// It waits for orders, or is the worker that it was to become.
@@ -48,7 +48,7 @@ pub(crate) struct TemplateProcess {
     template: Template,
     /// The worker that it is to become, where workers are not forked.
     pub(crate) becomes: Option<WorkerId>,
-    pub(crate) activity: Activity,
+    pub(crate) state: TemplateState,
     pub(crate) pid: Option<i32>,
     /// Kills the process when dropped.
     kill: Option<oneshot::Sender<()>>,
@@ -106,19 +106,19 @@ impl Templates {
 
     /// The template that forks workers, and whether it has imported the application.
     pub(crate) fn forking(&self) -> Option<(TemplateId, bool)> {
-        self.all.iter().find_map(|(&id, it)| match it.activity {
+        self.all.iter().find_map(|(&id, it)| match it.state {
             _ if it.becomes.is_some() => None,
-            Activity::Importing(_) => Some((id, false)),
-            Activity::Ready => Some((id, true)),
-            Activity::Ending(_) | Activity::Killed => None,
+            TemplateState::Importing(_) => Some((id, false)),
+            TemplateState::Ready => Some((id, true)),
+            TemplateState::Ending(_) | TemplateState::Killed => None,
         })
     }
 
     /// Since when a template imports the application.
     pub(crate) fn importing_since(&self, id: TemplateId) -> Option<Instant> {
-        match self.all.get(&id)?.activity {
-            Activity::Importing(since) => Some(since),
-            Activity::Ready | Activity::Ending(_) | Activity::Killed => None,
+        match self.all.get(&id)?.state {
+            TemplateState::Importing(since) => Some(since),
+            TemplateState::Ready | TemplateState::Ending(_) | TemplateState::Killed => None,
         }
     }
 
@@ -136,7 +136,7 @@ impl Templates {
         let process = TemplateProcess {
             template,
             becomes,
-            activity: Activity::Importing(Instant::now()),
+            state: TemplateState::Importing(Instant::now()),
             pid,
             kill: Some(kill),
             _awaited: awaited,
@@ -157,7 +157,7 @@ impl Templates {
         let Some(process) = self.all.get_mut(&id).filter(|_| imports) else {
             return 0;
         };
-        process.activity = Activity::Ready;
+        process.state = TemplateState::Ready;
         process.template.stacks = None;
         if hindrances.is_empty() || process.becomes.is_some() || self.is_forced(hindrances) {
             return planned.len();
@@ -195,12 +195,16 @@ impl Templates {
         if self.importing_since(id).is_some()
             && let Some(process) = self.all.get_mut(&id)
         {
-            process.activity = Activity::Ending(end_by);
+            process.state = TemplateState::Ending(end_by);
         }
     }
 
     /// Orders a worker from a template that is ready.
-    pub(crate) fn order(&mut self, id: TemplateId, worker: WorkerId) -> anyhow::Result<Order> {
+    pub(crate) fn order(
+        &mut self,
+        id: TemplateId,
+        worker: WorkerId,
+    ) -> anyhow::Result<WorkerOrder> {
         let process = self.all.get(&id).context("the template is gone")?;
         let (control, watched) = UnixStream::pair().context("cannot make a socket")?;
         // The worker waits in its calls.
@@ -224,7 +228,7 @@ impl Templates {
             self.kill(id);
             return Err(error);
         }
-        Ok(Order {
+        Ok(WorkerOrder {
             sent: Instant::now(),
             links,
             control,
@@ -274,7 +278,7 @@ impl Templates {
     pub(crate) fn ask_slow(&mut self, now: Instant) {
         let limit = self.options.start_timeout;
         for (&id, process) in &mut self.all {
-            if let Activity::Importing(since) = process.activity
+            if let TemplateState::Importing(since) = process.state
                 && !limit.is_zero()
                 && now - since >= limit
                 && let Some(socket) = process.template.stacks.take()
@@ -283,7 +287,7 @@ impl Templates {
                 let process = process.pid.and_then(Process::new);
                 tokio::spawn(async move {
                     let stack = match process {
-                        Some(process) => control_socket::importing(&process, &socket).await,
+                        Some(process) => worker_control::importing(&process, &socket).await,
                         None => String::new(),
                     };
                     hub.tell(WorkerEvent::Hanging(id, stack));
@@ -297,19 +301,21 @@ impl Templates {
         let Some(process) = self.all.get_mut(&id) else {
             return;
         };
-        match process.activity {
-            Activity::Ending(end) => process.activity = Activity::Ending(end.min(by)),
-            Activity::Ready if process.becomes.is_none() && process.template.end().is_ok() => {
-                process.activity = Activity::Ending(by);
+        match process.state {
+            TemplateState::Ending(end) => process.state = TemplateState::Ending(end.min(by)),
+            TemplateState::Ready if process.becomes.is_none() && process.template.end().is_ok() => {
+                process.state = TemplateState::Ending(by);
             }
-            Activity::Importing(_) | Activity::Ready | Activity::Killed => self.kill(id),
+            TemplateState::Importing(_) | TemplateState::Ready | TemplateState::Killed => {
+                self.kill(id);
+            }
         }
     }
 
     /// Kills a template. It is forgotten when it has exited.
     pub(crate) fn kill(&mut self, id: TemplateId) {
         if let Some(process) = self.all.get_mut(&id) {
-            process.activity = Activity::Killed;
+            process.state = TemplateState::Killed;
             process.kill = None;
         }
     }
@@ -317,8 +323,8 @@ impl Templates {
     /// Kills the templates that had time to end.
     pub(crate) fn kill_late(&mut self, now: Instant) {
         for process in self.all.values_mut() {
-            if matches!(process.activity, Activity::Ending(by) if now >= by) {
-                process.activity = Activity::Killed;
+            if matches!(process.state, TemplateState::Ending(by) if now >= by) {
+                process.state = TemplateState::Killed;
                 process.kill = None;
             }
         }
@@ -327,10 +333,12 @@ impl Templates {
     /// When something about them is due.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         let start_timeout = self.options.start_timeout;
-        self.all.values().filter_map(move |it| match it.activity {
-            Activity::Importing(since) => (!start_timeout.is_zero()).then(|| since + start_timeout),
-            Activity::Ending(by) => Some(by),
-            Activity::Ready | Activity::Killed => None,
+        self.all.values().filter_map(move |it| match it.state {
+            TemplateState::Importing(since) => {
+                (!start_timeout.is_zero()).then(|| since + start_timeout)
+            }
+            TemplateState::Ending(by) => Some(by),
+            TemplateState::Ready | TemplateState::Killed => None,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// Where a worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum LifeStage {
     /// It exists since this time, and has not begun to serve.
     Beginning(Instant),
     /// It gets requests.
@@ -35,7 +35,7 @@ pub(crate) enum Change {
     IsLost,
 }
 
-impl Stage {
+impl LifeStage {
     /// The stage after a change. Why a worker leaves stays known until it is gone: the log says how it ended by that.
     pub(crate) fn after(self, change: Change) -> Self {
         match (self, change) {
@@ -64,7 +64,7 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::Change::{Begins, IsLost, IsOverdue, IsReleased, Retires};
-    use super::Stage::{Beginning, Lost, Overdue, Released, Retiring, Serving};
+    use super::LifeStage::{Beginning, Lost, Overdue, Released, Retiring, Serving};
     use super::*;
 
     #[test]

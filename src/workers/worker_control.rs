@@ -36,7 +36,7 @@ const LONGEST: usize = 16 << 20;
 
 /// Our end of the socket, through which a worker is asked and told.
 #[derive(Debug)]
-pub(crate) struct ControlSocket(mpsc::UnboundedSender<Command>);
+pub(crate) struct WorkerControl(mpsc::UnboundedSender<Command>);
 
 #[derive(Debug)]
 enum Command {
@@ -44,7 +44,7 @@ enum Command {
     Leave,
 }
 
-impl ControlSocket {
+impl WorkerControl {
     /// Begins to attend to a worker, until this is dropped. The worker leaves then, too.
     pub(crate) fn new(
         hub: &Arc<Hub>,
