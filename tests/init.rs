@@ -233,7 +233,7 @@ fn files_that_cannot_be_read_are_skipped() {
     symlink(".", folder.path("loop")).expect("a link");
     let secret = folder.path("application.py");
     fs::write(&secret, HELLO).expect("a file");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).expect("a mode");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("a mode");
     let outcome = folder.runner(["init"]).run();
     let first = "wrote `app.ini`, which serves `import:";
     assert!(outcome.success().starts_with(first), "{outcome:#?}");

@@ -105,7 +105,7 @@ fn clients_that_stall_within_a_body_take_little_memory() {
     assert!(grown <= 600 * 1024, "{grown} bytes for each client");
     drop(clients);
     Waits::until(
-        || files_now(&server) <= 0,
+        || files_now(&server) == 0,
         || format!("{} bodies in files", files_now(&server)),
     );
     assert_eq!(server.stop().status, 0);
@@ -188,7 +188,7 @@ fn floods(command: &str, url: &str, beginning: &[u8], ask: impl Fn(&Address)) {
         assert!(open <= limit && limit == 20, "{open} of {limit}");
         drop(clients);
         Waits::until(
-            || connections_now(&server).0 <= 0,
+            || connections_now(&server).0 == 0,
             || format!("{} connections stay open", connections_now(&server).0),
         );
     }
