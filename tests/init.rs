@@ -274,3 +274,71 @@ fn nothing_in_the_folder_runs() {
         .success();
     assert!(!folder.path("ran").exists());
 }
+
+/// Sources of modules, and the application that each defines, if any.
+const SOURCES: &[(&str, &str)] = &[
+    (
+        ".application",
+        "def application(environ, start_response): pass",
+    ),
+    (".app", "app = Flask(__name__)"),
+    (".app", "app: Flask = Flask(__name__)"),
+    (".application", "app = 1\napplication = app"),
+    (".app", "main = app = Flask(__name__)"),
+    (".app", "from site import (app)"),
+    (
+        ".application",
+        "from x import y as application, z  # for mod_wsgi",
+    ),
+    (":create_app()", "def create_app():\n    app = Flask()"),
+    (
+        ":create_app()",
+        "def create_app(\n    config=dict(a=1),\n    *more\n): pass",
+    ),
+    ("", "def create_app(*, config): pass"),
+    ("", "def create_app(config, test=1): pass"),
+    ("", "def create_app(config: Dict[str, int]) -> X: pass"),
+    (":make_app()", "def make_app(a: Dict[str, int] = {}): pass"),
+    ("", "app = FastAPI()"),
+    ("", "app = fastapi.FastAPI(title='x')"),
+    (".app", "app = FastAPI()\napp = a2wsgi.ASGIMiddleware(app)"),
+    ("", "async def app(scope, receive, send): pass"),
+    (
+        ".application",
+        "class application:\n    def __iter__(self): pass",
+    ),
+    ("", "class app(Base):\n    def run(self): pass"),
+    ("", "app.config = 1"),
+    ("", "if True:\n    app = 1"),
+    ("", "\"\"\"\napp = Flask()\n\"\"\""),
+    (".app", "'''x''' # '''\napp = 1"),
+    ("", "app == 1\napp.run()\napplications = 2\n# app = 3"),
+    (".app", "# coding: latin-1\napp = '\u{e9}'"),
+    ("", "# coding: nothing\napp = 1"),
+    ("", "app = '\0'"),
+    (".app", "app = '\\d'"),
+    ("", ""),
+    ("", "def create_app("),
+];
+
+#[test]
+fn applications_are_found_by_their_definition() {
+    let module = |number: usize| format!("m{number:02}");
+    let files = SOURCES.iter().enumerate();
+    let folder = files
+        .clone()
+        .fold(Folder::new(), |folder, (number, (_, text))| {
+            folder.file(format!("{}.py", module(number)), text)
+        });
+    let outcome = folder.runner(["init"]).run();
+    let names = outcome
+        .success()
+        .split('`')
+        .filter(|part| part.starts_with("import:"));
+    let found: Vec<&str> = names.collect();
+    let expected: Vec<String> = files
+        .filter(|(_, (name, _))| !name.is_empty())
+        .map(|(number, (name, _))| format!("import:{}{name}", module(number)))
+        .collect();
+    assert_eq!(found, expected);
+}

@@ -99,7 +99,7 @@ error: there is no name `lenn`
         (&["eval"][..], "error: EXPR is missing\n"),
         (
             &["eval", "1", "+", "1"],
-            "error: unexpected argument `+`\n = hint: an expression with blanks stands in quotes\n",
+            "error: unexpected argument `+`\n = hint: an expression with spaces needs quotes around it\n",
         ),
     ] {
         folder

@@ -1,5 +1,5 @@
-//! The commands: a row of [`COMMANDS`] and a file each. `run` are those that start something, `look` those that read and
-//! print, `master` those that speak with a running server, `edit` those that write files.
+//! The commands: a row of [`COMMANDS`] and a file each. `run` starts something, `look` reads and prints, `master` asks a
+//! running server, `edit` writes files.
 
 use crate::graph::entry::{Commands, Entry};
 use edit::{fmt, init};
@@ -14,7 +14,7 @@ pub mod master;
 pub mod run;
 pub mod text_table;
 
-/// The built-in names, in the order in which they are shown.
+/// The built-in names, in the order of the help.
 pub static ENTRIES: &[Entry] = &[
     launch::ENTRY,
     serve::ENTRY,
@@ -40,7 +40,7 @@ pub static ENTRIES: &[Entry] = &[
     help::ENTRY,
 ];
 
-/// All that can be run.
+/// Everything that can be run.
 pub const COMMANDS: Commands = Commands {
     entries: ENTRIES,
     call: call::node,

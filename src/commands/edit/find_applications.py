@@ -26,17 +26,9 @@ MODULES = ["wsgi", "app", "application", "main"]
 NAMES = ["application", "app"]
 FACTORIES = ["create_app", "make_app"]
 # What `app = ...` calls when the result is no WSGI application.
-NOT_WSGI = {
-    "Celery",
-    "FastAPI",
-    "Litestar",
-    "QApplication",
-    "Quart",
-    "Sanic",
-    "Starlette",
-    "Typer",
-    "get_asgi_application",
-}
+NOT_WSGI = set(
+    "Celery FastAPI Litestar QApplication Quart Sanic Starlette Typer get_asgi_application".split()
+)
 
 
 def read(path):

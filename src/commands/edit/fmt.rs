@@ -54,13 +54,13 @@ standard input to standard output.",
 
 const CHECK: &str = "check";
 
-/// How messages call standard input.
+/// The name of standard input in messages.
 const STDIN: &str = "<stdin>";
 
-/// How long the smallest difference is looked for; then a larger one is shown.
+/// Time to search for the smallest difference; after it, a larger one is shown.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is to be put in its layout.
+/// Files to format.
 struct Fmt {
     /// In the order given, at least one.
     inputs: Vec<Input>,
@@ -77,13 +77,12 @@ enum Input {
 
 fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Fmt, Failure> {
     let check = arguments.options.get_flag(CHECK);
-    let behind = std::mem::take(&mut arguments.behind);
     let input = |word: Word| match word.text.as_str() {
         "-" => Input::Stdin,
         _ => Input::File(scope.path(&word)),
     };
     let mut words = std::mem::take(&mut arguments.line.words);
-    words.extend(behind);
+    words.append(&mut arguments.behind);
     if words.is_empty() {
         return Err(arguments.missing("FILE"));
     }
@@ -94,7 +93,7 @@ fn resolve(scope: &Scope, mut arguments: Arguments) -> Result<Fmt, Failure> {
 }
 
 impl Fmt {
-    /// Does it, for each file whatever becomes of the others.
+    /// Formats each file, whether or not the others fail.
     fn run(&self) -> ExitCode {
         let mut status = ExitCode::SUCCESS;
         for input in &self.inputs {
@@ -107,10 +106,10 @@ impl Fmt {
         status
     }
 
-    /// Whether all is well with one file.
+    /// Formats one file. False if it would change.
     fn one(&self, input: &Input) -> Result<bool, Failure> {
         let source = input.read()?;
-        // What is no longer than this can be read again.
+        // A longer result could not be read again.
         let largest = usize::try_from(config::LARGEST).unwrap_or(usize::MAX);
         let text = match config::format_of(&source) {
             Some(config::FileFormat::Keys) => key_layout(&source, largest)?,
@@ -154,7 +153,7 @@ impl Input {
     }
 }
 
-/// What would change, as `diff -u` shows it.
+/// The changes, as a unified diff.
 fn difference(source: &Source, text: &str) -> String {
     TextDiff::configure()
         .timeout(PATIENCE)
@@ -164,11 +163,11 @@ fn difference(source: &Source, text: &str) -> String {
         .to_string()
 }
 
-/// Puts a text in the place of a file's, all of it or nothing. The file keeps its mode and its owner, and a symbolic
-/// link goes on pointing at it.
+/// Replaces the text of a file, entirely or not at all. The file keeps its mode and its owner, and a symbolic link
+/// remains one.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let path = path.canonicalize()?;
-    // Who may not write a file shall not replace it either.
+    // A user who may not write the file must not replace it either.
     let old = std::fs::OpenOptions::new().write(true).open(&path)?;
     let metadata = old.metadata()?;
     anyhow::ensure!(metadata.is_file(), "it is no regular file");

@@ -1,7 +1,6 @@
 //! `check FILE…`: every mistake in files that can be found without running them.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -12,7 +11,7 @@ use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
-use crate::graph::report::{Report, Verdict};
+use crate::graph::report::print;
 use crate::graph::resolve;
 use crate::graph::shortcuts::{self, SHORTCUTS};
 use crate::line::failure::Failure;
@@ -51,7 +50,7 @@ related places.",
         options: Options::BeforeDashes,
         arguments: |command| command.arg(format_option(&["text", "json"])),
         resolve: |scope, arguments| {
-            let check = check(scope, arguments)?;
+            let check = resolve(scope, arguments)?;
             Ok(action(ENTRY.name, move || Ok(check.run())))
         },
     },
@@ -68,7 +67,7 @@ struct Check {
     as_json: bool,
 }
 
-fn check(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
     arguments.line.words.append(&mut arguments.behind);
     let mut files = vec![arguments.first("FILE")?];
     files.append(&mut arguments.line.words);
@@ -99,33 +98,23 @@ impl Check {
                 json::document(&json!({ "problems": problems }))
             }
         };
-        let errors = count(&problems, Severity::Error);
-        let verdict = match errors {
-            0 => Verdict::Well,
-            _ => Verdict::Badly,
-        };
-        Report { text, verdict }.run()
+        let status = print(&text);
+        match count(&problems, Severity::Error) {
+            0 => status,
+            _ => ExitCode::FAILURE,
+        }
     }
 
     /// The problems as diagnostics, and how many there are.
     fn text(&self, problems: &[Diagnostic]) -> String {
-        let mut text = String::new();
-        if !problems.is_empty() {
-            text = render_all(problems, log::colour_on(&std::io::stdout()));
-            text.push('\n');
-        }
         let files = number(self.files.len(), "file");
-        // Writing to a string does not fail.
-        let _ = match problems {
-            [] => writeln!(text, "{files}: no problems"),
-            _ => writeln!(
-                text,
-                "{files}: {}, {}",
-                number(count(problems, Severity::Error), "error"),
-                number(count(problems, Severity::Warning), "warning")
-            ),
-        };
-        text
+        if problems.is_empty() {
+            return format!("{files}: no problems\n");
+        }
+        let drawn = render_all(problems, log::colour_on(&std::io::stdout()));
+        let errors = number(count(problems, Severity::Error), "error");
+        let warnings = number(count(problems, Severity::Warning), "warning");
+        format!("{drawn}\n{files}: {errors}, {warnings}\n")
     }
 }
 

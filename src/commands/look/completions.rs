@@ -1,7 +1,7 @@
-//! `completions SHELL`: a script by which a shell completes command lines.
+//! `completions SHELL`: prints a script with which a shell completes command lines.
 
 use clap::ValueEnum;
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::PossibleValuesParser;
 use clap_complete::{Shell, generate};
 
 use crate::commands::look::help;
@@ -37,16 +37,17 @@ of `fpath`. `make install` installs these three for all users.",
     },
 };
 
-/// What stands in the usage of commands behind which an application is named.
+/// Part of the usage of each command that takes an application.
 const APPLICATION: &str = "NAME_OR_URL";
+
+const SHELLS: &[&str] = &["bash", "elvish", "fish", "powershell", "zsh"];
 
 fn shell(mut arguments: Arguments) -> Result<Shell, Failure> {
     let word = arguments.first("SHELL")?;
     arguments.finish()?;
     let Ok(shell) = Shell::from_str(&word.text, false) else {
-        let names = shells();
-        let hint = did_you_mean(&word.text, names.iter().map(String::as_str))
-            .unwrap_or_else(|| format!("the shells are `{}`", names.join("`, `")));
+        let hint = did_you_mean(&word.text, SHELLS.iter().copied())
+            .unwrap_or_else(|| format!("the shells are `{}`", SHELLS.join("`, `")));
         let message = format!("unknown shell `{}`", word.text);
         return Err(arguments.wrong(message, Some(hint)));
     };
@@ -60,14 +61,7 @@ fn script(commands: Commands, shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-fn shells() -> Vec<String> {
-    Shell::value_variants()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
-}
-
-/// All commands with what may stand behind them.
+/// All commands with the words that may follow them.
 fn whole_command(commands: Commands) -> clap::Command {
     let subcommands = commands.entries.iter();
     let subcommands = subcommands.filter(|entry| matches!(entry.kind, EntryKind::Command { .. }));
@@ -76,25 +70,19 @@ fn whole_command(commands: Commands) -> clap::Command {
         .subcommands(subcommands.map(|entry| with_words(commands, entry)))
 }
 
-/// A command that knows the words which may stand behind it, if they are few.
+/// A command with the words that may follow it, if they are known.
 fn with_words(commands: Commands, entry: &Entry) -> clap::Command {
     let command = clap_command(entry);
-    let name = |entry: &Entry| PossibleValue::new(entry.name);
-    let words: Vec<PossibleValue> = if entry.usage.contains(APPLICATION) {
+    let all = commands.entries.iter();
+    let words: Vec<&str> = if entry.usage.contains(APPLICATION) {
         let application = |entry: &&Entry| !matches!(entry.kind, EntryKind::Command { .. });
-        commands
-            .entries
-            .iter()
-            .filter(application)
-            .map(name)
-            .collect()
+        all.filter(application).map(|entry| entry.name).collect()
     } else if entry.name == ENTRY.name {
-        let shells = Shell::value_variants().iter();
-        shells.filter_map(ValueEnum::to_possible_value).collect()
+        SHELLS.to_vec()
     } else if entry.name == help::ENTRY.name {
-        commands.entries.iter().map(name).collect()
+        all.map(|entry| entry.name).collect()
     } else {
-        // Files, which shells complete by themselves.
+        // Shells complete files by themselves.
         return command.mut_arg(WORDS, |words| words.value_hint(clap::ValueHint::AnyPath));
     };
     command.mut_arg(WORDS, |arg| {

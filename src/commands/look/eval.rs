@@ -1,4 +1,4 @@
-//! `eval EXPR`: the value of an expression, as Python would print it.
+//! `eval EXPR`: prints the value of an expression, as Python would.
 
 use std::path::PathBuf;
 
@@ -44,11 +44,10 @@ fn options(command: clap::Command) -> clap::Command {
 }
 
 fn value(scope: Scope, mut arguments: Arguments) -> Result<String, Failure> {
-    let behind = std::mem::take(&mut arguments.behind);
-    arguments.line.words.extend(behind);
+    arguments.line.words.append(&mut arguments.behind);
     let expression = arguments.first("EXPR")?;
     if let Some(word) = arguments.line.words.first() {
-        let hint = "an expression with blanks stands in quotes".to_owned();
+        let hint = "an expression with spaces needs quotes around it".to_owned();
         return Err(arguments.unexpected(word, Some(hint)));
     }
     let files = arguments.options.remove_many::<PathBuf>("config");

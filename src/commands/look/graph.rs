@@ -1,4 +1,4 @@
-//! `graph FILE`: shows what a file runs, as an indented tree or a picture.
+//! `graph FILE`: shows what a file would run, as an indented tree or a picture.
 
 use crate::commands::look::graph_formats;
 use crate::commands::run::{run_ini, supervise};
@@ -30,7 +30,7 @@ application, each with the file and line that it comes from. FORMAT is `tree`,
     },
 };
 
-/// What the file that the first word names runs.
+/// Resolves the file that the first word names.
 fn resolve(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure> {
     let file = arguments.line.words.first().map(|word| scope.path(word));
     match file.and_then(|file| config::format(&file)) {
@@ -42,17 +42,17 @@ fn resolve(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure>
 /// The formats by name, the default first.
 const FORMATS: &[&str] = &["tree", "dot", "json", "svg"];
 
-/// What a graph becomes.
+/// Writes a graph in one format.
 type Drawing = fn(&[Branch]) -> String;
 
-/// A file that is shown, not run.
+/// A file whose graph is shown.
 struct Graph {
-    /// What the file runs: `runIni` or `supervise`.
+    /// `runIni` or `supervise`, which would run the file.
     node: Box<dyn Node>,
     format: Drawing,
 }
 
-/// The format that is wanted: before the file's name, or right behind it. What follows belongs to the file.
+/// Takes the format from before or directly after the file's name. Further words belong to the file.
 fn format(arguments: &mut Arguments) -> Result<Drawing, Failure> {
     let words = &mut arguments.line.words;
     let second = words

@@ -1,4 +1,4 @@
-//! The graph of what a file runs for other programs and for browsers: DOT, JSON and SVG, all of the same nodes.
+//! The formats of `graph`: indented text, DOT, JSON and SVG.
 
 use std::fmt::Write;
 
@@ -9,8 +9,7 @@ use crate::commands::json;
 use crate::commands::text_table::aligned;
 use crate::graph::node::Branch;
 
-/// The numbers of the nodes that each node stands below; none for the first. Nodes stand in the order of a
-/// tree that is read aloud.
+/// The index of each node's parent; none for the root. The nodes are in depth-first order.
 fn parents(branches: &[Branch]) -> Vec<Option<usize>> {
     let mut above: Vec<usize> = Vec::new();
     let mut parents = Vec::with_capacity(branches.len());
@@ -52,7 +51,7 @@ pub fn dot(branches: &[Branch]) -> String {
     text
 }
 
-/// Between the quotes of DOT, where a backslash begins an escape.
+/// Escaped for a quoted string of DOT.
 fn escaped(label: &str) -> String {
     label
         .replace('\\', "\\\\")
@@ -79,7 +78,7 @@ pub fn json(branches: &[Branch]) -> String {
     json::document(&json!({ "nodes": nodes, "edges": edges }))
 }
 
-/// A node's lines, without what would not be seen or is not allowed in XML (XML 1.0 §2.2).
+/// A node's text and origin, each on a line, without characters that are invisible or not allowed in XML (XML 1.0 §2.2).
 fn label(branch: &Branch) -> String {
     let visible = |text: &str| -> String {
         let allowed = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_node_knows_the_one_above_it() {
+    fn each_node_knows_its_parent() {
         let depths = [0, 1, 2, 2, 1, 2];
         let branches: Vec<Branch> = depths.iter().map(|depth| branch(*depth, "", "")).collect();
         let expected = [None, Some(0), Some(1), Some(1), Some(0), Some(4)];

@@ -1,10 +1,9 @@
-//! `help`, `--help`, and usage: what can be run.
+//! `help`, `--help` and the usage: which names can be run.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use crate::commands::text_table;
-use crate::config::Configuration;
 use crate::graph::entry::{
     Arguments, Commands, Entry, EntryKind, Options, clap_command, no_options,
 };
@@ -27,16 +26,16 @@ Also lists the names that configuration files define, with what they stand for."
         options: Options::BeforeWords,
         arguments: no_options,
         resolve: |scope, arguments| {
-            let text = asked_for(&scope, arguments)?;
+            let text = requested(&scope, arguments)?;
             Ok(action(ENTRY.name, move || Ok(report::print(&text))))
         },
     },
 };
 
-fn asked_for(scope: &Scope, mut arguments: Arguments) -> Result<String, Failure> {
+fn requested(scope: &Scope, mut arguments: Arguments) -> Result<String, Failure> {
     let commands = arguments.commands;
     if arguments.line.words.is_empty() {
-        return Ok(text(commands, Some(&scope.configuration)));
+        return Ok(text(commands, Some(scope)));
     }
     let word = arguments.first("NAME")?;
     arguments.finish()?;
@@ -48,12 +47,12 @@ fn asked_for(scope: &Scope, mut arguments: Arguments) -> Result<String, Failure>
     Ok(clap_command(entry).render_help().to_string())
 }
 
-/// Usage, options and all names; those of configuration files too, if they could be read.
-#[must_use]
-pub fn text(commands: Commands, configuration: Option<&Configuration>) -> String {
+/// The usage, the options and all names, with those of configuration files if they could be read.
+fn text(commands: Commands, scope: Option<&Scope>) -> String {
     let mut text = program_options::command().render_help().to_string();
-    let shortcuts = configuration.map(shortcuts::shortcuts).unwrap_or_default();
-    // A name that is defined anew is shown with its new meaning.
+    let shortcuts = scope.map(|scope| shortcuts::shortcuts(&scope.configuration));
+    let shortcuts = shortcuts.unwrap_or_default();
+    // A redefined name is shown with its new meaning.
     let built_in = commands
         .entries
         .iter()
@@ -72,32 +71,25 @@ pub fn text(commands: Commands, configuration: Option<&Configuration>) -> String
     text
 }
 
-/// `--help`: works with configuration files that do not, too, and says what is wrong with them.
+/// `--help`: printed even if the configuration files have mistakes, which are reported after it.
 #[must_use]
 pub fn print(commands: Commands, scope: Result<Scope, Failure>) -> ExitCode {
-    let status = report::print(&text_of(commands, &scope));
+    let status = report::print(&text(commands, scope.as_ref().ok()));
     match scope {
         Ok(_) => status,
         Err(failure) => failure.report(),
     }
 }
 
-/// `runner` alone: the same on standard error, as wrong usage.
+/// `runner` without arguments: the same on standard error, as wrong usage.
 #[must_use]
 pub fn complain(commands: Commands, scope: Result<Scope, Failure>) -> ExitCode {
-    // Nobody reads it: the exit status has to do.
+    // If standard error is closed, the exit status remains.
     let _ = std::io::stderr()
         .lock()
-        .write_all(text_of(commands, &scope).as_bytes());
+        .write_all(text(commands, scope.as_ref().ok()).as_bytes());
     match scope {
         Ok(_) => ExitCode::from(WRONG_USAGE),
         Err(failure) => failure.report(),
     }
-}
-
-fn text_of(commands: Commands, scope: &Result<Scope, Failure>) -> String {
-    text(
-        commands,
-        scope.as_ref().ok().map(|scope| &*scope.configuration),
-    )
 }

@@ -1,4 +1,4 @@
-//! Commands that read files and print what they find. They start nothing and change nothing.
+//! Commands that read and print. They start nothing and change nothing.
 
 pub mod check;
 pub mod completions;

@@ -11,7 +11,7 @@ use crate::config::{self, Gives, Layer, Listed, SETTINGS, SHORT, Whence};
 use crate::eval::Value;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
-use crate::graph::report::{Report, Verdict};
+use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, did_you_mean, quoted, render};
@@ -36,8 +36,11 @@ Secrets are hidden: values of settings whose names contain `password`, `secret`,
         options: Options::BeforeDashes,
         arguments: options,
         resolve: |scope, arguments| {
-            let report = report(scope, arguments)?;
-            Ok(action(ENTRY.name, move || Ok(report.run())))
+            let (text, mistakes) = listing(scope, arguments)?;
+            Ok(action(ENTRY.name, move || {
+                let status = print(&text);
+                Ok(mistakes.as_ref().map_or(status, Failure::report))
+            }))
         },
     },
 };
@@ -53,7 +56,8 @@ struct Shown {
     hidden: bool,
 }
 
-fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
+/// The settings as a text, and the mistakes of those that have no value.
+fn listing(scope: Scope, mut arguments: Arguments) -> Result<(String, Option<Failure>), Failure> {
     arguments.line.words.append(&mut arguments.behind);
     let file = arguments.first("FILE")?;
     let prefix = match arguments.line.words.is_empty() {
@@ -101,13 +105,11 @@ fn report(scope: Scope, mut arguments: Arguments) -> Result<Report, Failure> {
             Gives::Value(_) | Gives::Expression(_) => None,
         })
         .collect();
-    Ok(Report {
-        text,
-        verdict: match mistakes.is_empty() {
-            true => Verdict::Well,
-            false => Verdict::Failure(Diagnostics(mistakes).into()),
-        },
-    })
+    let failure = match mistakes.is_empty() {
+        true => None,
+        false => Some(Diagnostics(mistakes).into()),
+    };
+    Ok((text, failure))
 }
 
 /// A prefix without `.` or `.*` at its end, and a short name in full.

@@ -1,4 +1,4 @@
-//! The master that a word means: one that runs somewhere, and takes orders on its control socket.
+//! Which master a word of the command line means, and where its control socket may be.
 
 use std::fs::File;
 use std::io::Read;
@@ -26,32 +26,32 @@ use crate::supervisor::trust::Trust;
 /// A master, running or not.
 #[derive(Clone, Debug)]
 pub struct NamedMaster {
-    /// As the user named it.
+    /// Its name as the user wrote it.
     shown: String,
-    /// Where its control socket may be: one can be run with a pid file and without.
-    sockets: Vec<ControlSocket>,
+    /// Where its control socket may be: beside a pid file, or where `runner.status.url` says.
+    sockets: Vec<SocketCandidate>,
 }
 
-/// Where a control socket may be.
+/// A possible place of a control socket.
 #[derive(Clone, Debug)]
-struct ControlSocket {
+struct SocketCandidate {
     socket: PathBuf,
-    /// Who may listen there, for an order to be given.
+    /// Which users may listen there. Orders are sent to no others.
     trust: Trust,
 }
 
-impl ControlSocket {
-    /// That of a master which is to be the user with this number, if it is.
+impl SocketCandidate {
+    /// The socket of a master that should run as the user with this ID, if one is set.
     fn new(socket: PathBuf, user: Option<u32>) -> Self {
         let trust = Trust::of_folder(&socket).and(user);
         Self { socket, trust }
     }
 }
 
-/// The master that the first word means, or, if there is none, the settings. Whether it runs is another question.
+/// The master that the first word means, or the settings if there is no word. It need not run.
 ///
 /// # Errors
-/// There is no such file, it has mistakes, or says nothing of a master; wrong usage.
+/// Wrong usage, or a file that does not exist, has mistakes, or does not describe a master.
 pub fn locate(scope: Scope, mut arguments: Arguments) -> Result<NamedMaster, Failure> {
     if arguments.line.words.is_empty() {
         let sockets = sockets(&scope)?;
@@ -71,26 +71,26 @@ pub fn locate(scope: Scope, mut arguments: Arguments) -> Result<NamedMaster, Fai
     })
 }
 
-/// Where the control socket may be of the master that a word means.
+/// The possible control sockets of the master that a word means.
 fn sockets_of(
     scope: Scope,
     word: Word,
     mut arguments: Arguments,
-) -> Result<Vec<ControlSocket>, Failure> {
+) -> Result<Vec<SocketCandidate>, Failure> {
     if let Some(path) = word.text.strip_prefix("unix:") {
         let socket = scope.folder(&word.origin).join(path);
-        return Ok(vec![ControlSocket::new(socket, Identity::user(&scope))]);
+        return Ok(vec![SocketCandidate::new(socket, Identity::user(&scope))]);
     }
     let path = scope.path(&word);
     if let Some(socket) = at(&path) {
-        return Ok(vec![ControlSocket::new(socket, Identity::user(&scope))]);
+        return Ok(vec![SocketCandidate::new(socket, Identity::user(&scope))]);
     }
     let found = sockets(&supervise::read_settings(scope.clone(), &word)?)?;
     if !found.is_empty() {
         return Ok(found);
     }
     let shown = word.text.clone();
-    // It may run another file, which says it.
+    // The file may run another file that is supervised.
     arguments.line.words = vec![word];
     let found = run_ini::resolve(scope, arguments);
     match found.as_ref().map(|file| file.node.supervised()) {
@@ -98,7 +98,7 @@ fn sockets_of(
             scope, supervision, ..
         })) => {
             let socket = beside(&supervision.seat.pid_file);
-            Ok(vec![ControlSocket::new(socket, Identity::user(scope))])
+            Ok(vec![SocketCandidate::new(socket, Identity::user(scope))])
         }
         Ok(None) | Err(_) => Err(Failure::mistake(
             format!("`{shown}` does not say how its master can be reached"),
@@ -109,24 +109,23 @@ fn sockets_of(
     }
 }
 
-/// Where the control socket may be of a master with these settings.
-fn sockets(scope: &Scope) -> Result<Vec<ControlSocket>, Failure> {
+/// The possible control sockets of a master with these settings.
+fn sockets(scope: &Scope) -> Result<Vec<SocketCandidate>, Failure> {
     let pid_file = scope.configuration.path(PID_FILE);
     let beside_it = pid_file.map(|path| beside(&path));
     let user = Identity::user(scope);
     let all = beside_it.into_iter().chain(socket(scope)?);
-    Ok(all.map(|socket| ControlSocket::new(socket, user)).collect())
+    Ok(all
+        .map(|socket| SocketCandidate::new(socket, user))
+        .collect())
 }
 
-/// The control socket of a file that is one, or that is a pid file.
+/// The control socket that a path means, if it is one or a pid file.
 fn at(path: &Path) -> Option<PathBuf> {
-    let pid_file = || Some(beside(path));
     let Ok(found) = std::fs::metadata(path) else {
-        // That of a master that has ended is gone.
-        return match path.extension().is_some_and(|ending| ending == "pid") {
-            true => pid_file(),
-            false => None,
-        };
+        // A master removes its pid file when it ends.
+        let is_pid_file = path.extension().is_some_and(|ending| ending == "pid");
+        return is_pid_file.then(|| beside(path));
     };
     if found.file_type().is_socket() {
         return Some(path.to_owned());
@@ -135,23 +134,20 @@ fn at(path: &Path) -> Option<PathBuf> {
         return None;
     }
     let mut text = String::new();
-    // What is longer than a number is none.
+    // A longer file holds no number.
     File::open(path)
         .and_then(|file| file.take(32).read_to_string(&mut text))
         .ok()?;
     let number = text.trim();
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    match is_number {
-        true => pid_file(),
-        false => None,
-    }
+    is_number.then(|| beside(path))
 }
 
 impl NamedMaster {
-    /// Connects to it.
+    /// Connects to its control socket.
     ///
     /// # Errors
-    /// It does not run, or does not answer.
+    /// The master does not run, or does not answer.
     pub fn connect(&self) -> anyhow::Result<Client> {
         for place in &self.sockets {
             if let Some(client) = Client::connect(&place.socket, place.trust)? {
@@ -163,10 +159,10 @@ impl NamedMaster {
         Err(why.unwrap_or_else(|| anyhow!("`{}` is not running", self.shown)))
     }
 
-    /// Gives an order and waits until it is obeyed; what there is to say then.
+    /// Gives an order, waits until it is carried out, and returns the answer.
     ///
     /// # Errors
-    /// It does not run, does not answer, or cannot obey.
+    /// The master does not run, does not answer, or cannot carry out the order.
     pub fn order(&self, order: Order) -> anyhow::Result<Json> {
         match self.connect()?.ask(order)? {
             Some(Answer::Done(done)) => Ok(done),
@@ -176,7 +172,7 @@ impl NamedMaster {
         }
     }
 
-    /// As the user named it.
+    /// Its name as the user wrote it.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown

@@ -1,4 +1,4 @@
-//! Commands that speak with a running server, over its control socket.
+//! Commands that ask a running server, over its control socket.
 
 pub mod locate_master;
 pub mod reload;

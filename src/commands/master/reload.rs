@@ -1,4 +1,4 @@
-//! `reload FILE`: has a running server read its configuration and application anew.
+//! `reload FILE`: reloads the configuration and application of a running server.
 
 use crate::commands::master::locate_master::locate;
 use crate::graph::entry::{Entry, EntryKind, Options, no_options};

@@ -1,4 +1,4 @@
-//! `status FILE`: how a running server is.
+//! `status FILE`: shows the state of a running server.
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -89,7 +89,7 @@ fn format(arguments: &Arguments) -> Result<StatusFormat, Failure> {
     }
 }
 
-/// Asks the master, and shows what it says.
+/// Asks the master for its status and shows it.
 fn show(master: &NamedMaster, format: StatusFormat) -> Result<ExitCode, Failure> {
     match format {
         StatusFormat::Text => Ok(print(&text(master, None)?)),
@@ -98,7 +98,7 @@ fn show(master: &NamedMaster, format: StatusFormat) -> Result<ExitCode, Failure>
             Ok(print(&json::document(&status)))
         }
         StatusFormat::Watch => {
-            // If it does not run at all, the message needs no screen of its own.
+            // A master that does not run is an error, not a picture.
             master.connect()?;
             let master = master.clone();
             Ok(status_watch::run(move |width| text(&master, width))?)
@@ -106,7 +106,7 @@ fn show(master: &NamedMaster, format: StatusFormat) -> Result<ExitCode, Failure>
     }
 }
 
-/// A status as people read it, for a terminal that is so wide.
+/// The status as a text, for a terminal of this width.
 fn text(master: &NamedMaster, width: Option<usize>) -> anyhow::Result<String> {
     let status = serde_json::from_value(master.order(Order::Status)?)
         .context("the master's answer makes no sense")?;

@@ -1,4 +1,4 @@
-//! A master's status for people: an aligned table, units that one can read, nothing that disturbs a terminal.
+//! A master's status as a text for people: aligned columns, readable units, no control characters.
 
 use std::fmt::Write;
 
@@ -8,13 +8,13 @@ use crate::interface::status::{
     WorkerStatus,
 };
 
-/// How many failures are shown.
+/// The most failures that are shown.
 const FAILURES: usize = 5;
 
-/// How wide a line is where nobody says: a failure's text may be a traceback.
+/// Characters of a line without a terminal. A failure may contain a traceback.
 const WIDTH: usize = 120;
 
-/// The columns of the table of workers, and whether they stand at the right side of their columns.
+/// The columns of the table of workers, and whether they are aligned to the right.
 const COLUMNS: [(&str, bool); 7] = [
     ("PID", true),
     ("STATE", false),
@@ -25,7 +25,7 @@ const COLUMNS: [(&str, bool); 7] = [
     ("REQUEST", false),
 ];
 
-/// What the master does, and for how long it has run: that is not how long it has been reloading.
+/// What the master does, and its age. The age is not how long it has been reloading.
 fn activity(status: &Status) -> String {
     let (state, uptime) = (plain(&status.state), time(status.uptime));
     match &*status.state {
@@ -34,7 +34,7 @@ fn activity(status: &Status) -> String {
     }
 }
 
-/// A status as a text; `now` is the time in seconds since 1970, `width` that of the terminal in characters.
+/// The status as a text. `now` is in seconds since 1970; `width` is the terminal's, in characters.
 #[must_use]
 pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     let width = width.unwrap_or(WIDTH).max(20);
@@ -101,7 +101,7 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     text
 }
 
-/// How many workers there are, in which state, and what waits for them.
+/// The workers by state, and the requests that wait for one.
 fn crowd(status: &Status) -> String {
     let mut text = match status.workers.len() {
         0 => "no worker processes".to_owned(),
@@ -137,7 +137,7 @@ fn crowd(status: &Status) -> String {
     text
 }
 
-/// What happened so far. What never happened is not worth a word.
+/// Totals, without those that are zero.
 fn totals(totals: &Totals) -> String {
     let mut text = format!("{} so far", counted(totals.requests, "request", "requests"));
     for (count, status) in [
@@ -157,7 +157,7 @@ fn totals(totals: &Totals) -> String {
     text
 }
 
-/// A program that is kept running.
+/// One line for a program.
 fn kept(program: &ProgramStatus) -> String {
     let command = plain(&program.command);
     match (program.pid, program.age, program.wait) {
@@ -176,7 +176,7 @@ fn failed(failure: &RecentFailure, now: f64) -> String {
     format!("{:>9} ago  {}", time(now - failure.at), plain(first))
 }
 
-/// One line a worker, and one more for each further request that it is on.
+/// One line for each worker, and one for each further request that it works on.
 fn table(text: &mut String, workers: &[WorkerStatus], width: usize) {
     let mut rows = vec![COLUMNS.map(|(name, _)| name.to_owned())];
     for worker in workers {
@@ -201,13 +201,13 @@ fn table(text: &mut String, workers: &[WorkerStatus], width: usize) {
     }
 }
 
-/// How long a worker has been on a request, and which.
+/// The age of a request, and its method and path.
 fn now_on(current: &CurrentRequest) -> [String; 2] {
     let (method, path) = (plain(&current.method), plain(&current.path));
     [time(current.age), format!("{method} {path}")]
 }
 
-/// Adds a line, cut where the terminal ends.
+/// Adds a line, cut at the width of the terminal.
 fn line(text: &mut String, line: &str, width: usize) {
     match line.char_indices().nth(width) {
         Some(_) => {
@@ -219,7 +219,7 @@ fn line(text: &mut String, line: &str, width: usize) {
     text.push('\n');
 }
 
-/// A text without control characters, which could do anything to a terminal.
+/// A text without control characters, which could change the terminal.
 fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
@@ -231,7 +231,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     }
 }
 
-/// A time with the two units that matter.
+/// A duration in its two largest units.
 fn time(seconds: f64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -248,7 +248,7 @@ fn time(seconds: f64) -> String {
     }
 }
 
-/// A size in the largest unit that leaves something before the point.
+/// A size in the largest unit in which it is at least 1.
 fn size(bytes: u64) -> String {
     let mut size = bytes as f64 / 1024.0;
     let mut unit = "KiB";

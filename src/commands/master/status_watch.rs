@@ -1,5 +1,5 @@
-//! A text that is shown again and again: on the terminal's second screen, which is left as it was found,
-//! however that ends.
+//! `status --watch`: a text that is updated on the terminal's alternate screen. The normal screen comes back however the
+//! command ends.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -11,25 +11,25 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How often it is shown.
+/// Time between updates.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The second screen, without a cursor; and the first one with it. (DEC private modes 1049 and 25)
+/// To the alternate screen, without a cursor, and back (DEC private modes 1049 and 25).
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// Back to the top left corner; and from there on nothing. (ECMA-48, CUP and ED)
+/// Moves to the top left corner; clears from the cursor on (ECMA-48, CUP and ED).
 const TOP: &str = "\x1b[H";
 const CLEAR: &str = "\x1b[J";
 
-/// What makes the text, for a terminal that is so many characters wide.
+/// Returns the text for a terminal of this width, in characters.
 type Render = dyn Fn(Option<usize>) -> anyhow::Result<String> + Send + Sync;
 
-/// Shows what `render` gives, until `q` or Ctrl-C is pressed or a signal says to end. What it cannot give is shown as
-/// that: it may be back a second later.
+/// Shows the text of `render` until `q` or Ctrl-C is pressed or a signal ends the command. An error is shown as a text,
+/// since the server may be back a second later.
 ///
 /// # Errors
-/// Standard output is no terminal.
+/// Standard output is not a terminal.
 pub fn run(
     render: impl Fn(Option<usize>) -> anyhow::Result<String> + Send + Sync + 'static,
 ) -> anyhow::Result<ExitCode> {
@@ -41,7 +41,7 @@ pub fn run(
         .build()
         .context("cannot start the event loop")?;
     let ended = runtime.block_on(watch(Arc::new(render)));
-    // Nobody waits for an answer that is still under way.
+    // An answer that is still awaited does not delay the end.
     runtime.shutdown_background();
     ended.map(|()| ExitCode::SUCCESS)
 }
@@ -85,7 +85,7 @@ async fn watch(render: Arc<Render>) -> anyhow::Result<()> {
     }
 }
 
-/// How many characters the terminal is wide.
+/// The terminal's width in characters.
 fn width() -> usize {
     size().map_or(80, |(width, _)| width)
 }
@@ -96,9 +96,9 @@ fn size() -> Option<(usize, usize)> {
     (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
-/// The second screen. Dropping it gives the first one back.
+/// The alternate screen. Dropping it restores the normal one.
 struct Screen {
-    /// How the terminal treated what was typed.
+    /// The terminal's input modes from before.
     before: Option<Termios>,
 }
 
@@ -108,10 +108,10 @@ impl Screen {
         let before = rustix::termios::tcgetattr(input).ok();
         if let Some(before) = &before {
             let mut quiet = before.clone();
-            // What is typed is neither shown nor kept for the next program; Ctrl-Z would leave this screen behind.
+            // Keys are neither echoed nor kept for the next program. Ctrl-Z would leave the alternate screen on.
             quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON;
             quiet.special_codes[SpecialCodeIndex::VSUSP] = 0;
-            // Where that is refused, keys disturb the picture, and no more.
+            // If this fails, keys are echoed into the picture, no more.
             let _ = rustix::termios::tcsetattr(input, OptionalActions::Now, &quiet);
         }
         let screen = Self { before };
@@ -119,7 +119,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows as many lines of a text as there is room for.
+    /// Shows the lines of a text that fit.
     fn show(&self, text: &str) -> anyhow::Result<()> {
         let rows = size().map_or(24, |(_, rows)| rows);
         let mut picture = TOP.to_owned();
@@ -128,7 +128,7 @@ impl Screen {
                 picture.push_str("\r\n");
             }
             picture.push_str(line);
-            // What was there before. (ECMA-48, EL)
+            // Clears the rest of the old line (ECMA-48, EL).
             picture.push_str("\x1b[K");
         }
         picture.push_str(CLEAR);
@@ -138,7 +138,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that has gone away needs nothing.
+        // If the terminal is gone, there is nothing to restore.
         let _ = write(LEAVE);
         if let Some(before) = &self.before {
             let input = rustix::stdio::stdin();
@@ -153,14 +153,14 @@ fn write(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Waits for a `q`, or the end of the terminal; for ever where standard input is none.
+/// Waits for `q` or the end of input; forever if standard input is not a terminal.
 async fn quit_typed() {
     let mut input = io::stdin();
     if !input.is_terminal() {
         return std::future::pending().await;
     }
     let (tell, told) = oneshot::channel();
-    // It may still read when all is over, which keeps nobody from leaving.
+    // A thread that still reads does not delay the end of the process.
     let reader = std::thread::Builder::new().name("keys".to_owned());
     let started = reader.spawn(move || {
         let mut typed = [0; 64];
@@ -169,12 +169,12 @@ async fn quit_typed() {
                 break;
             }
         }
-        // Nobody listens once all is over.
+        // The receiver is gone if the command ends for another reason.
         let _ = tell.send(());
     });
     match started {
         Ok(_) => drop(told.await),
-        // Ctrl-C has to do.
+        // Without the thread, Ctrl-C still works.
         Err(_) => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! `stop FILE`: ends a running server.
+//! `stop FILE`: stops a running server.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,13 +32,13 @@ FILE is the same as for `status`.",
     },
 };
 
-/// How long a process may take to be gone once it has closed its last connection.
+/// Time for the process to exit after it has closed its last connection.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
 fn stop(master: &NamedMaster) -> Result<ExitCode, Failure> {
     let mut client = master.connect()?;
     match client.ask(Order::Stop)? {
-        // The connection is closed when the process ends, and no sooner.
+        // The process keeps the connection open until it exits.
         None => {}
         Some(Answer::Refused(reason)) => return Err(anyhow!(reason).into()),
         Some(Answer::Done(_) | Answer::Sockets(_)) => {

@@ -1,6 +1,10 @@
 //! `WSGI NAME_OR_URL` and `demo`: not commands, but the words that name an application behind a gateway.
 
-use crate::graph::entry::{Entry, EntryKind};
+use crate::graph::entry::{Arguments, Entry, EntryKind};
+use crate::graph::resolve;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::application::ApplicationName;
 
 /// The row of `WSGI`.
 pub const WSGI: Entry = Entry {
@@ -29,3 +33,20 @@ Answers every request with its CGI variables: as an HTML page for browsers, as
 plain text for other clients. It is for trying out gateways.",
     kind: EntryKind::Application,
 };
+
+/// Takes the words of an application from those behind a command.
+///
+/// # Errors
+/// There are none, or they name no application.
+pub fn take_application(
+    scope: &Scope,
+    arguments: &mut Arguments,
+) -> Result<ApplicationName, Failure> {
+    if arguments.line.words.is_empty() {
+        return Err(arguments.missing("NAME_OR_URL"));
+    }
+    let line = std::mem::take(&mut arguments.line);
+    let (application, rest) = resolve::application(arguments.commands, scope, line)?;
+    arguments.line = rest;
+    Ok(application)
+}

@@ -14,7 +14,7 @@ use crate::line::word::Origin;
 use crate::plan::python::{python, python_arguments};
 use crate::supervisor::supervision::Supervision;
 
-/// What the Python process runs.
+/// The program of the Python process.
 const SCRIPT: &str = concat!(
     include_str!("../../workers/python/start.py"),
     "\n\n",
@@ -29,11 +29,11 @@ struct Call {
     target: Target,
     /// Where its name was written.
     origin: Origin,
-    /// What it finds in `sys.argv`, behind the program's name.
+    /// The rest of its `sys.argv`, after the program's name.
     arguments: Vec<OsString>,
 }
 
-/// A Python object, whose name was written at the origin, and its arguments.
+/// Calls a Python object, whose name was written at the origin, with arguments.
 #[must_use]
 pub fn node(
     scope: Scope,
@@ -50,7 +50,7 @@ pub fn node(
 }
 
 impl Call {
-    /// Becomes that Python process, so that signals, the terminal and the exit status are its own.
+    /// Replaces this process by Python, which then owns the signals, the terminal and the exit status.
     fn run(&self) -> Result<ExitCode, Failure> {
         let python = python(&self.scope, &self.origin)?;
         let folders = self.scope.search_path(&self.origin);

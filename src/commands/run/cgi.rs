@@ -1,10 +1,10 @@
-//! `CGI`: an application that a web server starts anew for each request.
+//! `CGI`: answers one request. The web server starts a process for each.
 
+use crate::commands::run::application_words::take_application;
 use crate::commands::run::fastcgi::{FastCgi, STANDARD_INPUT};
 use crate::gateway::socket::listener::is_listening;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Node, Task, draw_application};
-use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::ApplicationName;
@@ -30,24 +30,20 @@ section 4.4), so the client chooses them.",
     },
 };
 
-/// An application that answers one request, or serves on standard input by FastCGI.
+/// An application that answers one request, or serves FastCGI on standard input.
 struct Cgi {
     scope: Scope,
     application: ApplicationName,
 }
 
-fn resolve(scope: Scope, arguments: Arguments) -> Result<Cgi, Failure> {
-    if arguments.line.words.is_empty() {
-        return Err(arguments.missing("NAME_OR_URL"));
-    }
-    // The words behind the application may come from the client.
-    let (application, _) = resolve::application(arguments.commands, &scope, arguments.line)?;
+fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Cgi, Failure> {
+    let application = take_application(&scope, &mut arguments)?;
     Ok(Cgi { scope, application })
 }
 
 impl Node for Cgi {
     fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
-        // Where the system does not tell, standard input is no listening socket.
+        // If the system cannot tell, standard input is not a listening socket.
         if !is_listening(std::io::stdin()).unwrap_or(false) {
             let request = OneRequest::new(&self.scope, &self.application)?;
             return Ok(Task::Answer(Box::new(request)));

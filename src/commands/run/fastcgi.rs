@@ -1,13 +1,13 @@
-//! `FastCGI`: an application behind a web server, by FastCGI.
+//! `FastCGI`: serves an application by FastCGI, behind a web server.
 
+use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::activation;
 use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Node, Task, draw_application};
-use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::scope::{DEFAULT, Scope};
-use crate::line::word::{Line, Origin};
+use crate::line::word::Origin;
 use crate::plan::Plan;
 use crate::plan::address::{take_socket_url, unless_passed};
 use crate::plan::application::ApplicationName;
@@ -38,7 +38,7 @@ to the log what the application is doing for each request.",
     },
 };
 
-/// The socket that process managers hand over.
+/// The socket that process managers pass.
 pub const STANDARD_INPUT: SocketUrl = SocketUrl::Descriptor(Descriptor {
     number: 0,
     family: None,
@@ -51,7 +51,7 @@ pub struct FastCgi {
     pub scope: Scope,
     /// Where to listen.
     pub url: SocketUrl,
-    /// Where that was written; `None` for standard input, which need not be.
+    /// Where the URL was written; `None` for the default.
     pub url_origin: Option<Origin>,
     /// The application.
     pub application: ApplicationName,
@@ -63,12 +63,7 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
         None if activation::is_there() => (ALL_PASSED, None),
         None => (STANDARD_INPUT, None),
     };
-    if arguments.line.words.is_empty() {
-        return Err(arguments.missing("NAME_OR_URL"));
-    }
-    let line: Line = std::mem::take(&mut arguments.line);
-    let (application, rest) = resolve::application(arguments.commands, &scope, line)?;
-    arguments.line = rest;
+    let application = take_application(&scope, &mut arguments)?;
     arguments.finish()?;
     Ok(FastCgi {
         scope,
@@ -79,10 +74,10 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<FastCgi, Failure> {
 }
 
 impl FastCgi {
-    /// The server that it is.
+    /// The plan of the server.
     ///
     /// # Errors
-    /// There is no Python for the application, or no user as it is to be, or `FCGI_WEB_SERVER_ADDRS` makes no sense.
+    /// The application's Python or the user to run as does not exist, or `FCGI_WEB_SERVER_ADDRS` is malformed.
     pub fn plan(&self, supervision: Option<&Supervision>) -> Result<Task<'static>, Failure> {
         let gateway = Gateway::FastCgi(gateway_options::fastcgi(&self.scope.configuration)?);
         let plan = Plan::new(

@@ -1,4 +1,4 @@
-//! `launch`: `serve`, and a web browser that shows the application.
+//! `launch`: `serve`, with a web browser that shows the application.
 
 use crate::commands::run::serve;
 use crate::graph::entry::{Entry, EntryKind, Options};

@@ -1,4 +1,4 @@
-//! Commands that start something, and the words that name an application behind them.
+//! Commands that start a server or a program, and the words that name its application.
 
 pub mod application_words;
 pub mod call;

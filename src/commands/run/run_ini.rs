@@ -1,4 +1,4 @@
-//! `runIni FILE ARGS…`: runs the command that a file defines. It is what makes an INI file a program.
+//! `runIni FILE ARGS…`: runs the command that an INI file defines, which makes the file a program.
 
 use crate::config::{self, FileFormat};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
@@ -29,20 +29,20 @@ An executable file whose first line is `#!/usr/bin/env -S runner runIni` or
     },
 };
 
-/// The property that says what a file runs.
+/// The setting with the command that a file runs.
 pub const APP: &str = "peak.running.app";
 
-/// A file and what it runs.
+/// A file and its command.
 pub struct RunIni {
     file: RunFile,
-    /// What it runs.
+    /// The command.
     pub node: Box<dyn Node>,
 }
 
-/// Finds out what a file runs: the first word names it, the others are arguments.
+/// Resolves the command of the file that the first word names; the other words are its arguments.
 ///
 /// # Errors
-/// There is no such file, it has mistakes, or it defines nothing that can be run.
+/// The file does not exist or has mistakes, or its command cannot be run.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure> {
     let commands = arguments.commands;
     let word = arguments.first("FILE")?;
@@ -70,7 +70,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<RunIni, Failure
     })
 }
 
-/// The command itself, as if it had been written somewhere.
+/// The word `runIni`, as if it were written at the origin.
 #[must_use]
 pub fn word(origin: &Origin) -> Word {
     Word {

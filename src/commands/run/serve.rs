@@ -1,13 +1,13 @@
-//! `serve`: an application by HTTP.
+//! `serve`: serves an application by HTTP.
 
 use std::ffi::OsString;
 
 use clap::Arg;
 
+use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::{Branch, Node, Task, draw_application};
-use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
@@ -96,10 +96,10 @@ fn port(text: &str) -> Result<u16, String> {
         .map_err(|_| "a number from 0 to 65535".to_owned())
 }
 
-/// Finds out what is served where.
+/// Resolves the application and its socket URL.
 ///
 /// # Errors
-/// Wrong usage; no such application; a socket URL that is none.
+/// Wrong usage, an unknown application, or a malformed socket URL.
 pub fn resolve(
     scope: Scope,
     mut arguments: Arguments,
@@ -120,12 +120,7 @@ pub fn resolve(
         ),
         false => (unless_passed(url, &url_origin), url_origin),
     };
-    if arguments.line.words.is_empty() {
-        return Err(arguments.missing("NAME_OR_URL"));
-    }
-    let line = std::mem::take(&mut arguments.line);
-    let (application, rest) = resolve::application(arguments.commands, &scope, line)?;
-    arguments.line = rest;
+    let application = take_application(&scope, &mut arguments)?;
     arguments.finish()?;
     Ok(Serve {
         scope,
@@ -174,7 +169,7 @@ impl Node for Serve {
     }
 
     fn supervisable(&self) -> Option<&Scope> {
-        // A browser is for one person, who is there.
+        // `launch` opens a browser for the user at the terminal, so nothing restarts it.
         (self.audience == Audience::Log).then_some(&self.scope)
     }
 }

@@ -1,4 +1,4 @@
-//! `supervise FILE ARGS…`: an application kept running by one master.
+//! `supervise FILE ARGS…`: one master keeps an application or a program running.
 
 use std::time::Duration;
 
@@ -52,20 +52,20 @@ and the application.",
     },
 };
 
-/// What stands before a program that is no application.
+/// Precedes a program that is not an application.
 const EXEC: &str = "exec:";
 
-/// Something that is supervised, as a command.
+/// A command or program with its supervision.
 pub struct Supervise {
-    /// The file of keys that says how, if there is one.
+    /// The file of keys, if one was read.
     file: Option<RunFile>,
     supervised: Supervised,
 }
 
-/// Finds out what is supervised, and how.
+/// Resolves the command or program, and how it is supervised.
 ///
 /// # Errors
-/// There is no such file or command, it has mistakes, or it cannot be supervised.
+/// The file or command does not exist, has mistakes, or cannot be supervised.
 pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Supervise, Failure> {
     let commands = arguments.commands;
     let mut line = std::mem::take(&mut arguments.line);
@@ -98,17 +98,17 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Supervise, Fail
     }
 }
 
-/// What a file with keys, whose settings these are, keeps running with further words.
+/// Resolves the command of the file of keys that the scope was read from. Further words are appended to it.
 ///
 /// # Errors
-/// Its command has mistakes, or cannot be supervised.
+/// The command has mistakes, or cannot be supervised.
 pub fn of_keys(commands: Commands, scope: Scope, mut line: Line) -> Result<Supervise, Failure> {
     prepend(&mut line, command(&scope)?);
     let file = scope.file.clone();
     supervised(commands, scope, file, line)
 }
 
-/// Whether a word is the beginning of a command rather than the name of a file.
+/// Whether a word begins a command, rather than names a file.
 fn is_command(commands: Commands, scope: &Scope, word: &Word) -> bool {
     let text = word.text.as_str();
     let known =
@@ -131,9 +131,6 @@ pub fn read_settings(scope: Scope, word: &Word) -> Result<Scope, Failure> {
 }
 
 /// The settings of a file of keys over those in force.
-///
-/// # Errors
-/// There is no such file, or it has mistakes.
 fn read(scope: Scope, file: RunFile) -> Result<Scope, Failure> {
     let mut layers = defaults(scope.layers);
     layers.push(Layer::Keys(file.path.clone()));
@@ -144,7 +141,7 @@ fn prepend(line: &mut Line, words: Vec<Word>) {
     line.words.splice(0..0, words);
 }
 
-/// What a command line is once it is supervised.
+/// Resolves a command line that is supervised.
 fn supervised(
     commands: Commands,
     scope: Scope,
@@ -152,19 +149,17 @@ fn supervised(
     mut line: Line,
 ) -> Result<Supervise, Failure> {
     let Some(first) = line.words.first().cloned() else {
-        // Only what is set has no words: who types none is told how it is used.
+        // The setting is empty. Without words on the command line, the usage was printed.
         let message = "there is no command in it".to_owned();
         return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
     };
-    if let Some(rest) = first.text.strip_prefix(EXEC) {
-        line.words.remove(0);
-        if !rest.is_empty() {
-            let attached = Word {
-                text: rest.to_owned(),
-                exact: rest.into(),
-                origin: first.origin.clone(),
-            };
-            prepend(&mut line, vec![attached]);
+    if let Some(attached) = first.text.strip_prefix(EXEC) {
+        match attached {
+            "" => drop(line.words.remove(0)),
+            _ => {
+                line.words[0].text = attached.to_owned();
+                line.words[0].exact = attached.into();
+            }
         }
         let Some(program) = program(&scope, line.words) else {
             let message = format!("`{EXEC}` lacks the name of a program");
@@ -181,26 +176,24 @@ fn supervised(
     }
     if first.text.contains('/') && !first.text.contains(':') {
         let path = scope.path(&first);
-        let message = if !path.exists() {
-            format!("there is no file {}", quoted(&first.text))
-        } else if config::format(&path) == Some(FileFormat::Keys) {
-            let file = quoted(&first.text);
-            format!("{file} cannot be supervised: it is a file for `supervise` itself")
-        } else {
-            String::new()
+        let name = quoted(&first.text);
+        let message = match config::format(&path) {
+            _ if !path.exists() => Some(format!("there is no file {name}")),
+            Some(FileFormat::Keys) => Some(format!(
+                "{name} cannot be supervised: it is a file for `supervise` itself"
+            )),
+            Some(FileFormat::Ini) | None => None,
         };
-        if !message.is_empty() {
+        if let Some(message) = message {
             return Err(scope.mistake(&first.origin, message, None));
         }
         prepend(&mut line, vec![run_ini::word(&first.origin)]);
     }
     let node = resolve::command(commands, scope.clone(), line)?;
-    // An INI file that is to be supervised may say so itself.
-    let own = node.supervised().filter(|own| !own.has_keys);
-    if let Some(own) = own {
-        let has_keys = file.is_some();
+    // The INI file may be supervised by its own command already.
+    if let Some(own) = node.supervised().filter(|own| !own.has_keys) {
         let supervised = Supervised {
-            has_keys,
+            has_keys: file.is_some(),
             ..own.clone()
         };
         return Ok(Supervise { file, supervised });
@@ -220,8 +213,16 @@ fn supervised(
 }
 
 impl Supervise {
-    /// Draws the command, below its file if that is drawn.
-    fn draw_command(&self, depth: usize, tree: &mut Vec<Branch>) {
+    fn file_name(&self) -> Option<&str> {
+        self.file.as_ref().map(|file| file.written.as_str())
+    }
+
+    /// Draws its file and its name, in this order or the other, and the command below them.
+    fn draw_below(&self, above: [Option<&str>; 2], mut depth: usize, tree: &mut Vec<Branch>) {
+        for text in above.into_iter().flatten() {
+            tree.push(Branch::new(depth, text));
+            depth += 1;
+        }
         let Supervised {
             scope,
             supervision,
@@ -263,23 +264,11 @@ impl Node for Supervise {
     }
 
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
-        tree.push(Branch::new(depth, ENTRY.name));
-        let mut below = depth + 1;
-        if let Some(file) = &self.file {
-            tree.push(Branch::new(below, &file.written));
-            below += 1;
-        }
-        self.draw_command(below, tree);
+        self.draw_below([Some(ENTRY.name), self.file_name()], depth, tree);
     }
 
     fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
-        let mut below = depth;
-        if let Some(file) = &self.file {
-            tree.push(Branch::new(below, &file.written));
-            below += 1;
-        }
-        tree.push(Branch::new(below, ENTRY.name));
-        self.draw_command(below + 1, tree);
+        self.draw_below([self.file_name(), Some(ENTRY.name)], depth, tree);
     }
 
     fn supervised(&self) -> Option<&Supervised> {
@@ -287,7 +276,7 @@ impl Node for Supervise {
     }
 }
 
-/// What is to be done for a program that is no application: a server that listens nowhere, and the program beside it.
+/// The plan for a program without an application: a server that listens nowhere, and the program beside it.
 fn alone(
     scope: &Scope,
     mut supervision: Supervision,
@@ -298,7 +287,7 @@ fn alone(
         ..program
     };
     supervision.programs.insert(0, served);
-    // It gets no requests, so it is always idle.
+    // The server gets no requests, so it would always be idle.
     supervision.lifetime.idle_timeout = Duration::ZERO;
     let options = gateway_options::http(&scope.configuration, Audience::Nobody);
     Plan::new(

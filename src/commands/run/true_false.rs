@@ -1,11 +1,11 @@
-//! `true` and `false`: commands that do nothing and succeed, or fail.
+//! `true` and `false`: commands that do nothing, and succeed or fail.
 
 use std::process::ExitCode;
 
 use crate::graph::entry::{Entry, EntryKind, Options, no_options};
 use crate::graph::node::action;
 
-/// The table's row.
+/// The row of `true`.
 pub const TRUE: Entry = Entry {
     name: "true",
     usage: "[ARGS]...",
@@ -19,7 +19,7 @@ For files that only hold settings, and for trying out aliases.",
     },
 };
 
-/// The table's row.
+/// The row of `false`.
 pub const FALSE: Entry = Entry {
     name: "false",
     usage: "[ARGS]...",
