@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use runner::protocol::fastcgi::record::{
-    BeginRequest, RecordKind, Role, put_pair, put_records, take_record,
+    BeginRequest, RESPONDER, RecordKind, put_pair, put_records, take_record,
 };
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value as Json;
@@ -60,7 +60,7 @@ impl Gateway {
             return BytesMut::from(&*format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         }
         let mut records = BytesMut::new();
-        let role = Role::Responder;
+        let role = RESPONDER;
         BeginRequest { role, keep: true }.put(&mut records, 1);
         let mut pairs = BytesMut::new();
         for (name, value) in [

@@ -6,7 +6,9 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use runner::protocol::fastcgi::record::{BeginRequest, RecordKind, Role, put_pair, put_records};
+use runner::protocol::fastcgi::record::{
+    BeginRequest, RESPONDER, RecordKind, put_pair, put_records,
+};
 use serde_json::Value as Json;
 use support::http::{self, Address, Connection};
 use support::{Folder, Load, Server, Waits};
@@ -202,7 +204,7 @@ fn ask_by_http(address: &Address) {
 /// The variables that every request needs, and no body.
 fn ask_by_fastcgi(address: &Address) {
     let mut records = bytes::BytesMut::new();
-    let role = Role::Responder;
+    let role = RESPONDER;
     BeginRequest { role, keep: false }.put(&mut records, 1);
     let mut pairs = bytes::BytesMut::new();
     for (name, value) in [("REQUEST_METHOD", "GET"), ("PATH_INFO", "/")] {

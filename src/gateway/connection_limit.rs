@@ -81,7 +81,7 @@ pub struct Permit {
 
 /// Whether another connection may be accepted.
 #[derive(Debug, PartialEq, Eq)]
-enum Room {
+enum Admission {
     Free,
     /// Ask again after this time, or as soon as something has changed.
     RetryIn(Duration),
@@ -120,13 +120,11 @@ impl ConnectionLimit {
     }
 
     /// Whether as many connections are open as may be.
-    #[must_use]
     pub fn is_reached(&self) -> bool {
         self.registry().all.len() >= self.get()
     }
 
     /// The number of connections.
-    #[must_use]
     pub fn count(&self) -> ConnectionCounts {
         let registry = self.registry();
         ConnectionCounts {
@@ -143,8 +141,8 @@ impl ConnectionLimit {
             let mut changed = pin!(self.0.changed.notified());
             changed.as_mut().enable();
             match self.make_room_for_one() {
-                Room::Free => return,
-                Room::RetryIn(time) => {
+                Admission::Free => return,
+                Admission::RetryIn(time) => {
                     // Both outcomes mean: ask again.
                     let _ = tokio::time::timeout(time, changed).await;
                 }
@@ -152,7 +150,7 @@ impl ConnectionLimit {
         }
     }
 
-    fn make_room_for_one(&self) -> Room {
+    fn make_room_for_one(&self) -> Admission {
         let mut registry = self.registry();
         let now = self.now();
         registry.make_room(self.get(), now)
@@ -205,31 +203,31 @@ fn micros(time: Duration) -> u64 {
 
 impl Registry {
     /// Whether a connection in the system's queue may be accepted. If not, one is asked to close, or is about to.
-    fn make_room(&mut self, limit: usize, now: u64) -> Room {
+    fn make_room(&mut self, limit: usize, now: u64) -> Admission {
         if self.all.len() < limit {
-            return Room::Free;
+            return Admission::Free;
         }
         if let Some((connection, then)) = &self.asked {
             // Otherwise it has ended, or got a request, after which it ends.
             let is_about_to_close = connection.waits();
             let left = CLOSE_TIME.saturating_sub(Duration::from_micros(now - then));
             if is_about_to_close && !left.is_zero() {
-                return Room::RetryIn(left);
+                return Admission::RetryIn(left);
             }
         }
         let Some((since, _)) = self.longest_waiting(now) else {
             if !self.all.values().any(|connection| connection.waits()) {
                 self.log(limit, now, "and none is idle: new ones wait");
             }
-            return Room::RetryIn(SCAN_INTERVAL);
+            return Admission::RetryIn(SCAN_INTERVAL);
         };
         let waited = Duration::from_micros(now - since);
         match self.grace(limit, now).saturating_sub(waited) {
             Duration::ZERO => {
                 self.ask_longest_waiting(limit, now);
-                Room::RetryIn(CLOSE_TIME)
+                Admission::RetryIn(CLOSE_TIME)
             }
-            left => Room::RetryIn(left),
+            left => Admission::RetryIn(left),
         }
     }
 
@@ -327,14 +325,12 @@ impl Permit {
     }
 
     /// Whether the client is waited for.
-    #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.connection.waits()
     }
 
     /// Counts one more request on this connection as a connection, since it may need a descriptor of its own; `None` at
     /// the limit.
-    #[must_use]
     pub fn another(&self) -> Option<Permit> {
         if self.is_limit_reached() {
             return None;
@@ -351,7 +347,6 @@ impl Permit {
     }
 
     /// Whether the connection is to close as soon as no request is under way.
-    #[must_use]
     pub fn should_close(&self) -> bool {
         self.connection.asked.load(Ordering::Relaxed)
     }
@@ -368,7 +363,6 @@ impl Permit {
     }
 
     /// Whether as many connections are open as may be.
-    #[must_use]
     pub fn is_limit_reached(&self) -> bool {
         self.limit.is_reached()
     }

@@ -36,7 +36,6 @@ pub enum Manner {
 
 impl Manner {
     /// The longest time in which a client sends nothing of the rest of a request; `usual` is that at other times.
-    #[must_use]
     pub fn read_timeout(self, usual: Duration) -> Duration {
         match self {
             Self::Drain => usual.min(OWED),
@@ -45,7 +44,6 @@ impl Manner {
     }
 
     /// How long an idle connection stays open.
-    #[must_use]
     pub fn linger(self) -> Duration {
         match self {
             Self::Drain => LAST_CALL,
@@ -66,7 +64,6 @@ impl Default for Stop {
 
 impl Stop {
     /// The gateways may go on for now.
-    #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(None))
     }
@@ -87,7 +84,6 @@ impl Stop {
     }
 
     /// The manner in which to stop; `None` until then.
-    #[must_use]
     pub fn manner(&self) -> Option<Manner> {
         *self.0.borrow()
     }

@@ -3,7 +3,6 @@
 
 /// Whether a field, in lower case, is about the connection (RFC 2616 §13.5.1, which PEP 3333 and CGI servers follow, and
 /// `Proxy-Connection`, which clients made up).
-#[must_use]
 pub fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,

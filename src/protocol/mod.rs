@@ -1,4 +1,4 @@
-//! Bytes to types and back: every codec once, in both directions. Pure: no sockets, no clock.
+//! Bytes to types and back: each protocol once, for every gateway and application. Pure: no sockets, no clock.
 
 pub mod cgi;
 pub mod fastcgi;

@@ -12,7 +12,7 @@ use super::task::Task;
 use crate::faults::caught;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
-use crate::protocol::worker::answer_head::{self, BadAnswer, Head};
+use crate::protocol::worker::answer_head::{self, AnswerHead, BadAnswer};
 use crate::protocol::worker::frame::{Header, Kind};
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
@@ -182,7 +182,11 @@ impl LaneReader<'_> {
     }
 
     /// Begins an answer whose body follows.
-    fn begin(&mut self, header: Header, head: Result<Head, BadAnswer>) -> Result<(), Violation> {
+    fn begin(
+        &mut self,
+        header: Header,
+        head: Result<AnswerHead, BadAnswer>,
+    ) -> Result<(), Violation> {
         let mut pool = lock(&self.hub.pool);
         let task = pool.current(self.lane, header.number)?;
         let (sender, mut blocks) = self.hub.depot.blocks();
@@ -331,7 +335,7 @@ fn answer_file(
     Ok(())
 }
 
-fn response(head: Head, body: ResponseBody) -> Response {
+fn response(head: AnswerHead, body: ResponseBody) -> Response {
     Response {
         status: head.status,
         reason: head.reason,

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use bytes::BytesMut;
 use runner::protocol::fastcgi::record::{
-    BeginRequest, EndRequest, ProtocolStatus, Record, RecordKind, Role, put_pair, put_records,
-    take_record,
+    BeginRequest, ProtocolStatus, RESPONDER, Record, RecordKind, put_pair, put_records, take_record,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -25,7 +24,7 @@ pub struct Answer {
     pub stdout_ended: bool,
     /// The connection was broken off.
     pub aborted: bool,
-    pub end: Option<(u32, ProtocolStatus)>,
+    pub end: Option<u8>,
 }
 
 impl Answer {
@@ -41,17 +40,17 @@ impl Answer {
 
     #[track_caller]
     pub fn is_whole(&self) -> &Self {
-        assert_eq!(self.end, Some((0, ProtocolStatus::Complete)));
+        assert_eq!(self.end, Some(COMPLETE));
         assert!(self.stdout_ended);
         self
     }
 }
 
-pub const COMPLETE: (u32, ProtocolStatus) = (0, ProtocolStatus::Complete);
+pub const COMPLETE: u8 = ProtocolStatus::Complete as u8;
 
 pub fn begin(id: u16, keep: bool) -> BytesMut {
     let mut records = BytesMut::new();
-    let role = Role::Responder;
+    let role = RESPONDER;
     BeginRequest { role, keep }.put(&mut records, id);
     records
 }
@@ -153,8 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebServer<S> {
                 }
                 Some(RecordKind::Stderr) => answer.stderr.extend_from_slice(&record.content),
                 Some(RecordKind::EndRequest) => {
-                    let EndRequest { status, outcome } = EndRequest::read(&record.content).unwrap();
-                    answer.end = Some((status, outcome));
+                    assert_eq!(record.content[..4], [0; 4], "the exit status");
+                    answer.end = Some(record.content[4]);
                 }
                 Some(RecordKind::AbortRequest) => answer.aborted = true,
                 other => panic!("a record of kind {other:?}"),

@@ -61,14 +61,14 @@ fn log_misfit(what: impl std::fmt::Display) {
 
 /// What is still to be sent of a body.
 pub struct Body {
-    pieces: Pieces,
+    pieces: PieceSource,
     /// In bytes, where that is known.
     left: Option<u64>,
     /// The log has a line about a wrong length already.
     logged: bool,
 }
 
-enum Pieces {
+enum PieceSource {
     Bytes(Bytes),
     Stream(Blocks),
     File {
@@ -94,13 +94,13 @@ impl Body {
             ));
         }
         let pieces = match body {
-            ResponseBody::Bytes(bytes) => Pieces::Bytes(bytes),
-            ResponseBody::Stream(blocks) => Pieces::Stream(blocks),
+            ResponseBody::Bytes(bytes) => PieceSource::Bytes(bytes),
+            ResponseBody::Stream(blocks) => PieceSource::Stream(blocks),
             ResponseBody::File {
                 file,
                 offset,
                 length,
-            } => Pieces::File {
+            } => PieceSource::File {
                 file,
                 offset,
                 left: length,
@@ -133,7 +133,7 @@ impl Body {
                     }
                     return Poll::Ready(Some(Ok(piece)));
                 }
-                None if matches!(self.pieces, Pieces::Ended) => return Poll::Ready(None),
+                None if matches!(self.pieces, PieceSource::Ended) => return Poll::Ready(None),
                 None => self.left.is_none_or(|left| left == 0),
                 Some(Err(Truncated)) => {
                     self.logged = true;
@@ -143,7 +143,7 @@ impl Body {
             if !is_whole {
                 self.log_once("the application gave fewer bytes than it announced");
             }
-            self.pieces = Pieces::Ended;
+            self.pieces = PieceSource::Ended;
             return Poll::Ready((!is_whole).then_some(Err(Truncated)));
         }
     }
@@ -168,7 +168,7 @@ impl Body {
     }
 }
 
-impl Pieces {
+impl PieceSource {
     /// The next piece as it comes; `None` at the end, whatever was announced.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
         match self {
@@ -204,7 +204,8 @@ impl Drop for Body {
     fn drop(&mut self) {
         // All that was announced is sent, but the application may still be running code behind its last block.
         if self.left == Some(0)
-            && let Pieces::Stream(blocks) = std::mem::replace(&mut self.pieces, Pieces::Ended)
+            && let PieceSource::Stream(blocks) =
+                std::mem::replace(&mut self.pieces, PieceSource::Ended)
         {
             blocks.satisfied();
         }

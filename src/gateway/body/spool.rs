@@ -1,5 +1,5 @@
-//! Receiving request bodies: small ones in memory, larger ones in a memory file, large ones in an
-//! unlinked file, so that the application always gets a complete body and a slow upload costs little.
+//! Where request bodies are kept while they come in: small ones in memory, larger ones in a memory file, large ones in an
+//! unlinked file. So an application always gets a complete body, and a slow upload costs little.
 
 use std::fmt;
 use std::io;
@@ -11,16 +11,16 @@ use bytes::{Bytes, BytesMut};
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
 
-/// The largest body that stays in memory of ours, in bytes.
+/// The largest body that is kept in the process's own memory, in bytes.
 pub const IN_MEMORY: usize = 64 * 1024;
 
 /// The largest body that is kept in a memory file, in bytes.
 const IN_MEMORY_FILE: u64 = 256 * 1024;
 
-/// The same where no other file can be had, as in a container in which nothing can be written.
+/// The same where no file can be made, as in a container without a writable folder.
 const WITHOUT_FOLDER: u64 = 1024 * 1024;
 
-/// Where bodies are kept, and how large they may be.
+/// Where bodies are kept, and the largest one that is accepted.
 #[derive(Clone, Debug)]
 pub struct SpoolOptions {
     /// The folder for large bodies.
@@ -43,26 +43,25 @@ impl Default for SpoolOptions {
 #[derive(Debug)]
 pub struct Spool {
     options: Arc<SpoolOptions>,
-    /// What came last: small parts are gathered, so that many of them cost no more than a few large ones.
+    /// The last parts: small ones are gathered, so that many of them cost no more than a few large ones.
     unwritten: BytesMut,
-    /// What came before, if that is more than is kept in memory of ours.
+    /// The parts before them, if the body is larger than [`IN_MEMORY`].
     file: Option<BodyFile>,
-    /// How much of it there is, in bytes.
+    /// The size of the file, in bytes.
     written: u64,
 }
 
 /// Why a body cannot be received.
 #[derive(Debug)]
 pub enum SpoolError {
-    /// It is larger than the limit: the client's mistake (413).
+    /// It is larger than the limit.
     TooLarge,
-    /// It cannot be kept: our trouble (500, and a line in the log).
+    /// It cannot be kept.
     Unwritable(anyhow::Error),
 }
 
 impl Spool {
     /// Begins to receive a body.
-    #[must_use]
     pub fn new(options: &Arc<SpoolOptions>) -> Self {
         Self {
             options: Arc::clone(options),
@@ -72,13 +71,12 @@ impl Spool {
         }
     }
 
-    /// The number of bytes so far.
-    #[must_use]
+    /// The number of bytes received so far.
     pub fn length(&self) -> u64 {
         self.written + self.unwritten.len() as u64
     }
 
-    /// Takes the next part of the body. The spool is of no use any more after an error, or if the future is dropped.
+    /// Appends the next part of the body. After an error, or if the future is dropped, the spool must not be used any more.
     ///
     /// # Errors
     /// The body is too large, or cannot be kept.
@@ -94,13 +92,13 @@ impl Spool {
         self.write(gathered).await?;
         match part.len() > IN_MEMORY {
             true => self.write(part).await?,
-            // On its own it would keep all of what it came with in memory.
+            // As a slice it would keep the whole read buffer in memory.
             false => self.gather(&part),
         }
         Ok(())
     }
 
-    /// Puts a part to what is not written yet, in no more memory than that will ever need.
+    /// Appends a part to what is not written yet, in a buffer of at most [`IN_MEMORY`] bytes.
     fn gather(&mut self, part: &[u8]) {
         let length = self.unwritten.len() + part.len();
         let capacity = self.unwritten.capacity();
@@ -112,7 +110,7 @@ impl Spool {
         self.unwritten.extend_from_slice(part);
     }
 
-    /// Writes bytes behind those that are in the file.
+    /// Appends bytes to the file.
     async fn write(&mut self, bytes: Bytes) -> Result<(), SpoolError> {
         if bytes.is_empty() {
             return Ok(());
@@ -153,12 +151,12 @@ impl Spool {
         let length = self.written;
         Ok(match self.file {
             Some(file) => RequestBody::File { file, length },
-            None => in_one_piece(rest),
+            None => from_bytes(rest),
         })
     }
 }
 
-/// A file in the folder with what one in memory holds.
+/// Copies a file from memory to the folder.
 async fn move_to(folder: &Path, memory: &BodyFile, length: u64) -> io::Result<BodyFile> {
     let file = BodyFile::in_folder(folder.to_owned()).await?;
     let mut offset = 0;
@@ -171,9 +169,8 @@ async fn move_to(folder: &Path, memory: &BodyFile, length: u64) -> io::Result<Bo
     Ok(file)
 }
 
-/// A body that came in one piece.
-#[must_use]
-pub fn in_one_piece(bytes: Bytes) -> RequestBody {
+/// A body that came as one part.
+pub fn from_bytes(bytes: Bytes) -> RequestBody {
     if bytes.is_empty() {
         RequestBody::Empty
     } else {

@@ -17,7 +17,7 @@ fn admit(limit: &ConnectionLimit, since: u64) -> Permit {
     permit
 }
 
-fn room(limit: &ConnectionLimit, now: u64) -> Room {
+fn room(limit: &ConnectionLimit, now: u64) -> Admission {
     limit.registry().make_room(limit.get(), now)
 }
 
@@ -27,7 +27,7 @@ fn the_longest_idle_one_makes_room() {
     limit.set(3);
     let mut permits: Vec<Permit> = (1..=3)
         .map(|since| {
-            assert_eq!(room(&limit, since), Room::Free);
+            assert_eq!(room(&limit, since), Admission::Free);
             admit(&limit, since)
         })
         .collect();
@@ -39,18 +39,18 @@ fn the_longest_idle_one_makes_room() {
         let time = Duration::from_millis(left);
         assert_eq!(
             room(&limit, now + 100_000 - 1000 * left),
-            Room::RetryIn(time)
+            Admission::RetryIn(time)
         );
         let asked: Vec<bool> = permits.iter().map(Permit::should_close).collect();
         assert_eq!(asked, [false, true, false]);
     }
     drop(permits.remove(1));
-    assert_eq!(room(&limit, now), Room::Free);
+    assert_eq!(room(&limit, now), Admission::Free);
     let fourth = admit(&limit, now);
     assert!(!fourth.should_close());
     let count = limit.count();
     assert_eq!((count.open, count.idle, count.most), (3, 2, 3));
-    assert_eq!(room(&limit, now), Room::RetryIn(CLOSE_TIME));
+    assert_eq!(room(&limit, now), Admission::RetryIn(CLOSE_TIME));
     assert!(permits[1].should_close());
 }
 
@@ -60,11 +60,11 @@ fn one_that_was_asked_and_does_not_leave_holds_up_nobody() {
     limit.set(2);
     let (one, two) = (admit(&limit, 1), admit(&limit, 2));
     let now = 2 * SECOND;
-    assert_eq!(room(&limit, now), Room::RetryIn(CLOSE_TIME));
+    assert_eq!(room(&limit, now), Admission::RetryIn(CLOSE_TIME));
     assert_eq!((one.should_close(), two.should_close()), (true, false));
     // Its request has come at the last moment.
     one.set_working();
-    assert_eq!(room(&limit, now), Room::RetryIn(CLOSE_TIME));
+    assert_eq!(room(&limit, now), Admission::RetryIn(CLOSE_TIME));
     assert!(two.should_close());
 }
 
@@ -76,14 +76,14 @@ fn nobody_makes_room_who_works_or_has_just_come() {
     one.set_working();
     assert_eq!(
         room(&limit, SECOND + 1),
-        Room::RetryIn(GRACE - Duration::from_micros(1))
+        Admission::RetryIn(GRACE - Duration::from_micros(1))
     );
     two.set_working();
-    assert_eq!(room(&limit, 2 * SECOND), Room::RetryIn(SCAN_INTERVAL));
+    assert_eq!(room(&limit, 2 * SECOND), Admission::RetryIn(SCAN_INTERVAL));
     assert_eq!(limit.count().idle, 0);
     assert!(!one.should_close() && !two.should_close());
     limit.set(3);
-    assert_eq!(room(&limit, 2 * SECOND), Room::Free);
+    assert_eq!(room(&limit, 2 * SECOND), Admission::Free);
 }
 
 /// Who stands behind ten times as many silent ones as there may be does not wait a second for each tenth of them.
@@ -170,12 +170,12 @@ impl Flood {
         self.look = None;
         while self.outside > 0 {
             match room(&self.limit, self.now) {
-                Room::Free => {
+                Admission::Free => {
                     assert!(self.inside.len() < self.limit.get());
                     self.inside.push(admit(&self.limit, self.now));
                     self.outside -= 1;
                 }
-                Room::RetryIn(time) => {
+                Admission::RetryIn(time) => {
                     let before = self.inside.len();
                     if self.stubborn {
                         self.stayed += 1;
@@ -235,36 +235,36 @@ impl Flood {
         self.now = until;
     }
 
-    fn act(&mut self, step: &Step) {
+    fn act(&mut self, step: &FloodStep) {
         match *step {
-            Step::Arrive(count) => self.arrive(count),
-            Step::Pass(time) => self.pass(time),
-            Step::Limit(limit) => {
+            FloodStep::Arrive(count) => self.arrive(count),
+            FloodStep::Pass(time) => self.pass(time),
+            FloodStep::Limit(limit) => {
                 self.limit.set(limit);
                 self.settle();
             }
-            Step::Stubborn(stubborn) => {
+            FloodStep::Stubborn(stubborn) => {
                 self.stubborn = stubborn;
                 self.settle();
             }
-            Step::Work(which) => {
+            FloodStep::Work(which) => {
                 if let Some(permit) = self.one(which) {
                     permit.set_working();
                 }
             }
-            Step::Wait(which) => {
+            FloodStep::Wait(which) => {
                 let now = self.now;
                 if let Some(permit) = self.one(which) {
                     permit.connection.since.store(now, Ordering::Relaxed);
                 }
             }
-            Step::End(which) => {
+            FloodStep::End(which) => {
                 if !self.inside.is_empty() {
                     self.inside.swap_remove(which % self.inside.len());
                     self.settle();
                 }
             }
-            Step::EndAll => {
+            FloodStep::EndAll => {
                 self.inside.clear();
                 self.settle();
             }
@@ -277,7 +277,7 @@ impl Flood {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum FloodStep {
     Arrive(usize),
     Pass(u64),
     Limit(usize),
@@ -288,17 +288,17 @@ enum Step {
     EndAll,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = FloodStep> {
     prop_oneof![
-        3 => (1..60_usize).prop_map(Step::Arrive),
-        4 => (0..3 * SECOND).prop_map(Step::Pass),
-        2 => (0..100_000_u64).prop_map(Step::Pass),
-        1 => (1..30_usize).prop_map(Step::Limit),
-        1 => any::<bool>().prop_map(Step::Stubborn),
-        4 => any::<usize>().prop_map(Step::Work),
-        4 => any::<usize>().prop_map(Step::Wait),
-        3 => any::<usize>().prop_map(Step::End),
-        1 => Just(Step::EndAll),
+        3 => (1..60_usize).prop_map(FloodStep::Arrive),
+        4 => (0..3 * SECOND).prop_map(FloodStep::Pass),
+        2 => (0..100_000_u64).prop_map(FloodStep::Pass),
+        1 => (1..30_usize).prop_map(FloodStep::Limit),
+        1 => any::<bool>().prop_map(FloodStep::Stubborn),
+        4 => any::<usize>().prop_map(FloodStep::Work),
+        4 => any::<usize>().prop_map(FloodStep::Wait),
+        3 => any::<usize>().prop_map(FloodStep::End),
+        1 => Just(FloodStep::EndAll),
     ]
 }
 

@@ -29,7 +29,7 @@ use crate::gateway::socket::stream::Stream;
 use crate::interface::{Errors, Request, Response};
 use crate::log::LogKind;
 use crate::protocol::fastcgi::record::{
-    EndRequest, MalformedRecord, RecordKind, put_records, take_record,
+    MalformedRecord, ProtocolStatus, RecordKind, put_records, take_record,
 };
 use crate::protocol::fastcgi::responder::{Responder, ResponderEvent, ResponderLimits};
 
@@ -124,12 +124,12 @@ struct Conversation<'a> {
     /// A request was answered before all of it was received.
     cut_off: bool,
     /// Set once the gateway is to stop.
-    stopping: Option<Stopping>,
+    stopping: Option<GracefulEnd>,
 }
 
 /// How a connection ends because the gateway does: never in the middle of a request, nor while others are answered; at best
 /// at once after an answer, when the web server has not sent anything else yet.
-struct Stopping {
+struct GracefulEnd {
     manner: Manner,
     since: Instant,
     /// A request was answered since.
@@ -138,7 +138,7 @@ struct Stopping {
     overdue: bool,
 }
 
-impl Stopping {
+impl GracefulEnd {
     /// Whether there is time that could still be cut.
     fn can_hurry(&self) -> bool {
         self.manner != Manner::Drain && !self.overdue
@@ -221,14 +221,14 @@ impl<'a> Conversation<'a> {
                     Err(error) => return Err(Broken::Io(error)),
                 },
                 manner = &mut begun, if self.stopping.is_none() => {
-                    self.stopping = Some(Stopping {
+                    self.stopping = Some(GracefulEnd {
                         manner,
                         since: Instant::now(),
                         answered: false,
                         overdue: false,
                     });
                 }
-                () = stop.draining(), if self.stopping.as_ref().is_some_and(Stopping::can_hurry) => {
+                () = stop.draining(), if self.stopping.as_ref().is_some_and(GracefulEnd::can_hurry) => {
                     self.stopping.iter_mut().for_each(|it| it.manner = Manner::Drain);
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
@@ -258,7 +258,7 @@ impl<'a> Conversation<'a> {
             return Some(handover.clone());
         }
         if stopping.overdue || stopping.answered && idle {
-            self.responder.take_no_more();
+            self.responder.refuse_further();
         }
         None
     }
@@ -270,7 +270,7 @@ impl<'a> Conversation<'a> {
                     match permit.another() {
                         Some(permit) => drop(self.permits.insert(id, permit)),
                         None => {
-                            self.end_with(id, EndRequest::OVERLOADED);
+                            self.end_with(id, ProtocolStatus::Overloaded);
                             return Ok(());
                         }
                     }
@@ -350,18 +350,18 @@ impl<'a> Conversation<'a> {
             .put_end(|records| put_records(records, RecordKind::AbortRequest, id, Bytes::new()));
         self.permits.remove(&id);
         self.responder.end(id);
-        self.responder.take_no_more();
+        self.responder.refuse_further();
     }
 
     fn finish(&mut self, id: u16) {
         if let Some(stopping) = &mut self.stopping {
             stopping.answered = true;
         }
-        self.end_with(id, EndRequest::COMPLETE);
+        self.end_with(id, ProtocolStatus::Complete);
     }
 
-    fn end_with(&mut self, id: u16, end: EndRequest) {
-        self.outbox.put_end(|records| end.put(records, id));
+    fn end_with(&mut self, id: u16, status: ProtocolStatus) {
+        self.outbox.put_end(|records| status.put_end(records, id));
         self.permits.remove(&id);
         self.responder.end(id);
     }

@@ -1,5 +1,5 @@
-//! FastCGI records on their way to the web server: those of all requests of a connection, in turn, and
-//! whatever has come together since the last write in one write.
+//! FastCGI records on their way to the web server: those of all requests of a connection in turn, all that have gathered since
+//! the last write in one write.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,31 +11,30 @@ use tokio::task::yield_now;
 
 use crate::protocol::fastcgi::record::{MAX_CONTENT, RecordKind, put_records};
 
-/// How much may wait for a slow web server before the applications are held back, in bytes.
+/// The most that waits for a slow web server before applications are held back, in bytes.
 const ROOM: usize = 256 * 1024;
 
-/// What waits to be sent on one connection.
+/// The records that wait to be sent on one connection.
 #[derive(Debug)]
 pub struct Outbox {
-    waiting: Mutex<Waiting>,
-    /// In bytes. Requests that wait for it get it in the order in which they asked, a record at a
-    /// time, so that none starves another.
+    waiting: Mutex<Unsent>,
+    /// In bytes. Requests that wait for room get it in the order in which they asked, one record at a time, so that none
+    /// starves another.
     room: Semaphore,
-    /// Something is waiting, or the end has come.
+    /// Records are waiting, or the outbox was closed.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Unsent {
     records: BytesMut,
-    /// How much room the records take up.
+    /// The room that the records take up.
     taken: usize,
     closed: bool,
 }
 
 impl Outbox {
     /// An empty one.
-    #[must_use]
     pub fn new() -> Self {
         Self {
             waiting: Mutex::default(),
@@ -44,39 +43,39 @@ impl Outbox {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing that is done under the lock leaves it half done.
+    fn waiting(&self) -> MutexGuard<'_, Unsent> {
+        // No operation under the lock leaves it half done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a part of a stream, which nothing ends up as an empty one; waits while there is no room.
+    /// Sends a part of a stream, where an empty part sends nothing; waits while there is no room.
     pub async fn send(&self, kind: RecordKind, id: u16, mut content: Bytes) {
         while !content.is_empty() {
             let piece = content.split_to(content.len().min(MAX_CONTENT));
             let taken = self.take_room(piece.len()).await;
             self.put(taken, |records| put_records(records, kind, id, piece));
             if !content.is_empty() {
-                // Who gets room first would else take all that there is.
+                // Otherwise one request would take all the room.
                 yield_now().await;
             }
         }
     }
 
-    /// Sends records that answer others; waits while there is no room.
+    /// Sends records that answer records; waits while there is no room.
     pub async fn reply(&self, reply: BytesMut) {
         let taken = self.take_room(reply.len().min(ROOM)).await;
         self.put(taken, |records| records.extend_from_slice(&reply));
     }
 
     async fn take_room(&self, length: usize) -> usize {
-        // At most ROOM, which fits; and the semaphore is never closed.
+        // At most ROOM, which fits 32 bits; the semaphore is never closed.
         if let Ok(permit) = self.room.acquire_many(length as u32).await {
             permit.forget();
         }
         length
     }
 
-    /// Sends what ends a stream or a request: little, and no more often than they begin.
+    /// Sends the end of a stream or a request without waiting: it is small, and no more frequent than their beginnings.
     pub fn put_end(&self, write: impl FnOnce(&mut BytesMut)) {
         self.put(0, write);
     }
@@ -89,13 +88,13 @@ impl Outbox {
         self.changed.notify_one();
     }
 
-    /// Nothing more will be sent.
+    /// Ends [`Outbox::drain`] once all is written.
     pub fn close(&self) {
         self.waiting().closed = true;
         self.changed.notify_one();
     }
 
-    /// Writes what is sent until [`Outbox::close`].
+    /// Writes the records to the connection until [`Outbox::close`].
     ///
     /// # Errors
     /// The web server is gone, or has taken nothing for too long.

@@ -8,14 +8,14 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::gateway::body::spool::{IN_MEMORY, Spool, SpoolError, in_one_piece};
+use crate::gateway::body::spool::{IN_MEMORY, Spool, SpoolError, from_bytes};
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::shadow_parser;
 use crate::gateway::refusal::Refusal;
 use crate::gateway::slow_client::Pace;
 use crate::interface::RequestBody;
 
-/// Receives all of a body. Trailers are dropped: RFC 9110 §6.5.1 allows it, and CGI has no place for them.
+/// Receives a whole body. Trailers are dropped, which RFC 9110 §6.5.1 allows: CGI has no place for them.
 ///
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
@@ -32,7 +32,7 @@ pub async fn receive(mut body: Body, state: &ConnectionState) -> Result<RequestB
     let mut asked = pin!(state.permit.close_asked());
     while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), state).await? {
         if spool.is_none() && body.is_end_stream() && part.len() <= IN_MEMORY {
-            return Ok(in_one_piece(part));
+            return Ok(from_bytes(part));
         }
         spool
             .get_or_insert_with(|| Spool::new(&options.spool))
@@ -45,10 +45,10 @@ pub async fn receive(mut body: Body, state: &ConnectionState) -> Result<RequestB
     }
 }
 
-/// That nothing is wrong with the body as far as it has been heard.
+/// Checks for a fault that the shadow parser has found in the body.
 ///
 /// # Errors
-/// What is wrong with it (400).
+/// The fault (400).
 pub fn check(state: &ConnectionState) -> Result<(), Refusal> {
     match shadow_parser::lock(&state.parser).fault() {
         Some(reason) => Err(Refusal::malformed(reason)),
@@ -56,7 +56,7 @@ pub fn check(state: &ConnectionState) -> Result<(), Refusal> {
     }
 }
 
-/// The next part of a body, or none at its end.
+/// The next part of a body; `None` at its end.
 async fn next(
     body: &mut Body,
     pace: &mut Pace,
@@ -67,7 +67,7 @@ async fn next(
     loop {
         let frame = std::future::poll_fn(|context| {
             let polled = Pin::new(&mut *body).poll_frame(context);
-            // hyper may wait for more of what is no body, or tell less about it.
+            // hyper may wait for more of a malformed body, or give a vaguer reason.
             check(state)?;
             if let Poll::Ready(frame) = polled {
                 permit.set_working();
@@ -100,7 +100,7 @@ async fn next(
     }
 }
 
-/// What an error comes from: hyper only says that a body could not be read.
+/// The root cause of an error: hyper itself only says that a body could not be read.
 fn cause(mut error: &dyn Error) -> &dyn Error {
     while let Some(source) = error.source() {
         error = source;

@@ -1,4 +1,4 @@
-//! Sockets that a service manager has made and passes on: socket activation (`sd_listen_fds(3)`).
+//! Socket activation (`sd_listen_fds(3)`): sockets that a service manager has made and passes to this process.
 
 use std::os::fd::RawFd;
 
@@ -6,18 +6,16 @@ use anyhow::{Context, bail};
 
 use crate::gateway::socket::url::{Descriptor, Passed};
 
-/// Whether sockets were passed to this process. Those passed to another one (a parent that has left its
-/// environment to us) are none of ours.
-#[must_use]
+/// Whether sockets were passed to this process; not to a parent of it, whose environment it has inherited.
 pub fn is_there() -> bool {
-    // What is wrong with them is said when they are to be used.
+    // An error is reported when the sockets are used.
     sd_notify::listen_fds().map_or(true, |sockets| sockets.len() > 0)
 }
 
-/// The sockets that are meant, as descriptors of this process; at least one.
+/// The passed sockets with the wanted name, as descriptors of this process; at least one.
 ///
 /// # Errors
-/// There is none of that name, or none at all; the service manager makes no sense.
+/// There is none of that name, or none at all; the variables of the service manager are malformed.
 pub fn descriptors(passed: &Passed) -> anyhow::Result<Vec<Descriptor>> {
     let all: Vec<(RawFd, String)> = sd_notify::listen_fds_with_names()
         .context("the sockets of the service manager cannot be used (LISTEN_FDS)")?
@@ -25,9 +23,9 @@ pub fn descriptors(passed: &Passed) -> anyhow::Result<Vec<Descriptor>> {
     if all.is_empty() {
         bail!("no service manager has passed a socket to this process (LISTEN_FDS)");
     }
-    let is_meant = |name: &str| passed.name.as_deref().is_none_or(|wanted| wanted == name);
-    let meant = all.iter().filter(|(_, name)| is_meant(name));
-    let descriptors: Vec<Descriptor> = meant
+    let is_wanted = |name: &str| passed.name.as_deref().is_none_or(|wanted| wanted == name);
+    let wanted = all.iter().filter(|(_, name)| is_wanted(name));
+    let descriptors: Vec<Descriptor> = wanted
         .map(|(number, _)| Descriptor {
             number: *number,
             family: passed.family,

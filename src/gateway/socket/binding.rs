@@ -1,4 +1,4 @@
-//! Making listening sockets: for an address, as a file, from a descriptor.
+//! Makes listening sockets: for an address, as a file, from a descriptor; and checks those of a predecessor.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -17,10 +17,10 @@ use crate::gateway::socket::url::{Descriptor, Host, Passed, SocketUrl};
 use crate::own_file::OwnFile;
 use crate::unix_socket::{is_served, stream_socket};
 
-/// How many connections may wait to be accepted; the system lowers it to its own limit.
+/// The most connections that wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
 
-/// How often a port that is free on one address but taken on another is given up for a new one.
+/// The most ports that are tried until one is free on all addresses of a host.
 const PORT_ATTEMPTS: usize = 64;
 
 fn resolve(host: &Host) -> anyhow::Result<Vec<SocketAddr>> {
@@ -34,7 +34,7 @@ fn resolve(host: &Host) -> anyhow::Result<Vec<SocketAddr>> {
                 Ipv6Addr::UNSPECIFIED.into(),
             ]));
         }
-        // RFC 6761 §6.3: needs no resolver, and works where there is none.
+        // RFC 6761 §6.3: no resolver is needed for it, nor may be there.
         Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
             return Ok(of(&[
                 Ipv4Addr::LOCALHOST.into(),
@@ -55,8 +55,7 @@ fn resolve(host: &Host) -> anyhow::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Listens on each address of a host, all on the same port, which is returned; leaves out those that
-/// the machine lacks.
+/// Listens on all addresses of a host that this machine has, on the same port, which is returned.
 pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> {
     let addresses = resolve(host)?;
     for _ in 0..PORT_ATTEMPTS {
@@ -96,7 +95,7 @@ pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> 
     bail!("no port is free on all of its addresses")
 }
 
-/// Another process has an address; in which words.
+/// The address belongs to another process; the message.
 #[derive(Debug)]
 pub struct InUse(String);
 
@@ -114,7 +113,7 @@ fn refusal(error: Errno, address: SocketAddr) -> anyhow::Error {
             "port {} is in use on {}{}",
             address.port(),
             address.ip(),
-            // Whoever has the port may well be the service manager, for us.
+            // The service manager may have the port, to pass it to this process.
             match activation::is_there() {
                 true =>
                     " (sockets that systemd passes are served if no address is on the command line)",
@@ -138,7 +137,7 @@ fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {
         AddressFamily::INET6
     };
     let socket = stream_socket(family)?;
-    // A restart need not wait for the connections of the server before it to be forgotten.
+    // A restart does not wait for the system to forget connections of the server before it (TIME_WAIT).
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
@@ -162,23 +161,22 @@ pub fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errn
     Ok((connection, address))
 }
 
-/// The file of a socket which another process of ours has made, and that is ours from now on; `None` if there is no such
-/// file any more.
+/// Takes over the file of a socket that a predecessor has made; `None` if there is no such file any more.
 pub fn taken_over(path: &Path) -> Option<OwnFile> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let is_socket = found.file_type().is_socket();
     is_socket.then(|| OwnFile::at(path).ok()).flatten()
 }
 
-/// Whoever has taken over the socket of a file removes it. It is removed at once if nobody has: the successor serves another
-/// address. To be called when we do not listen any more.
+/// Leaves the file to a successor that has taken over its socket; if none has, since the successor serves another address,
+/// the file is removed. To be called when this process does not listen any more.
 pub fn hand_over(mut file: OwnFile) {
     if is_served(file.path()) {
         file.leave();
     }
 }
 
-/// Makes a socket file and listens on it. A file that nobody listens on is replaced.
+/// Makes a socket file and listens on it. A stale socket file is replaced.
 pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
     let address = net::SocketAddrUnix::new(path).map_err(|error| match error {
         Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
@@ -197,7 +195,7 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
     Ok((socket, file))
 }
 
-/// Whether one of these sockets listens at a path where there is no file any more: nobody finds it there.
+/// Whether one of these sockets listens at a path whose file was removed, so that clients cannot find it.
 pub fn is_lost(path: &Path, sockets: &[OwnedFd]) -> bool {
     let missing =
         std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
@@ -211,7 +209,7 @@ fn is_bound_to(socket: &OwnedFd, path: &Path) -> bool {
     bound == Some(path.as_os_str().as_bytes())
 }
 
-/// Removes a socket file that nobody listens on, and nothing else.
+/// Removes a socket file on which no process listens; any other file is left, which is an error.
 fn remove_stale(path: &Path) -> anyhow::Result<()> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -231,8 +229,8 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
     removed.context("cannot replace the socket that nobody listens on")
 }
 
-/// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and
-/// protocol that it was said to have.
+/// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and protocol that the URL
+/// says.
 pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
     let number = descriptor.number;
     let socket = crate::unix::duplicate_inherited(number).map_err(|error| {
@@ -241,13 +239,7 @@ pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
             _ => error.into(),
         }
     })?;
-    let kind = sockopt::socket_type(&socket).map_err(|error| match error {
-        Errno::NOTSOCK => anyhow!("descriptor {number} is no socket"),
-        error => error.into(),
-    })?;
-    if kind != SocketType::STREAM {
-        bail!("descriptor {number} is no stream socket");
-    }
+    check_stream(&socket, &format!("descriptor {number}"))?;
     let family = net::getsockname(&socket)?.address_family();
     if ![
         AddressFamily::UNIX,
@@ -274,16 +266,9 @@ pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Makes sure that a socket which another process has handed over is of the kind and at the address that it is said to be:
-/// one that listens there, or the one over which connections are passed on.
+/// Checks that a socket of a predecessor listens where the URL says, or is the one over which connections are handed over.
 pub fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
-    let kind = sockopt::socket_type(socket).map_err(|error| match error {
-        Errno::NOTSOCK => anyhow!("what was handed over is no socket"),
-        error => error.into(),
-    })?;
-    if kind != SocketType::STREAM {
-        bail!("what was handed over is no stream socket");
-    }
+    check_stream(socket, "what was handed over")?;
     let address = net::getsockname(socket)?;
     let family = address.address_family();
     if !is_listening(socket)? {
@@ -306,7 +291,16 @@ pub fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
     }
 }
 
-/// Whether an address can be one of a host's. Those of a name may have changed since somebody asked for them.
+fn check_stream(socket: &OwnedFd, name: &str) -> anyhow::Result<()> {
+    match sockopt::socket_type(socket) {
+        Ok(SocketType::STREAM) => Ok(()),
+        Ok(_) => bail!("{name} is no stream socket"),
+        Err(Errno::NOTSOCK) => bail!("{name} is no socket"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether an address can be one of a host; the addresses of a name may have changed since the predecessor looked it up.
 fn is_of_host(address: IpAddr, host: &Host) -> bool {
     let is = |text: &str| text.parse().ok().map(|ip: IpAddr| ip == address);
     match host {
@@ -354,7 +348,7 @@ fn check_protocol(_: &OwnedFd, _: &Descriptor) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a socket is a listening one; `false` for what is no socket.
+/// Whether a descriptor is a listening socket.
 ///
 /// # Errors
 /// The system does not say.
@@ -367,8 +361,7 @@ pub fn is_listening(descriptor: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Whether a socket is a listening one; `false` for what is no socket. This system does not tell; a
-/// stream socket that has no peer is taken for one.
+/// Whether a descriptor is a listening socket. This system does not say; a stream socket without a peer counts as one.
 ///
 /// # Errors
 /// The system does not say.

@@ -176,7 +176,6 @@ impl Listener {
     }
 
     /// Whether the file of these sockets was removed, so that no client finds them at their URL; logs that.
-    #[must_use]
     pub fn is_lost(url: &SocketUrl, sockets: &[OwnedFd]) -> bool {
         let lost = match url {
             SocketUrl::Unix(path) => binding::is_lost(path, sockets),
@@ -230,7 +229,6 @@ impl Listener {
     }
 
     /// Hands connections over to the process that gets [`Listener::sockets`].
-    #[must_use]
     pub fn handover(&self) -> Option<HandoverSender> {
         self.handover.as_ref().map(|(sender, _)| sender.clone())
     }
@@ -241,7 +239,6 @@ impl Listener {
     }
 
     /// Counts the connections that are accepted here, each of which needs a permit.
-    #[must_use]
     pub fn connection_limit(&self) -> ConnectionLimit {
         self.connections.clone()
     }
@@ -360,7 +357,6 @@ impl Listener {
 
     /// `http://HOST:PORT/` with the host as it was configured and the real port; `None` for a Unix
     /// socket. Where every address was asked for, the host is `localhost`.
-    #[must_use]
     pub fn http_url(&self) -> Option<String> {
         let port = self.port?;
         match self.host.as_ref()? {
@@ -370,20 +366,17 @@ impl Listener {
     }
 
     /// `tcp://HOST:PORT` with the host as it was configured and the real port; `None` for a Unix socket.
-    #[must_use]
     pub fn tcp_url(&self) -> Option<String> {
         let (host, port) = (self.host.as_ref()?, self.port?);
         Some(format!("tcp://{host}:{port}"))
     }
 
     /// The host as it was configured (or the address of an inherited socket); `None` for a Unix socket.
-    #[must_use]
     pub fn host(&self) -> Option<&Host> {
         self.host.as_ref()
     }
 
     /// The real port; `None` for a Unix socket.
-    #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
     }

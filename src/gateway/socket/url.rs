@@ -8,12 +8,12 @@ use std::str::FromStr;
 
 use rustix::net::{AddressFamily, SocketType, ipproto};
 
-/// A place to listen at.
+/// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketUrl {
     /// `tcp://host:port`
     Tcp {
-        /// The host, as it was written.
+        /// The host as it was written.
         host: Host,
         /// The port; 0 for any free one.
         port: u16,
@@ -24,7 +24,7 @@ pub enum SocketUrl {
     Descriptor(Descriptor),
     /// `fd.socket:NAME[/family[/kind[/protocol]]]`, or `*` for every name
     Passed(Passed),
-    /// No socket at all: for what is only kept running. No text stands for it.
+    /// No socket, for programs that are only kept running. It has no text.
     Nowhere,
 }
 
@@ -39,7 +39,7 @@ pub enum Host {
     Ipv6(String),
 }
 
-/// A socket that this process was started with, and what it is said to be.
+/// A socket that this process was started with, and the properties that it must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// The descriptor's number.
@@ -50,7 +50,7 @@ pub struct Descriptor {
     pub protocol: Option<u32>,
 }
 
-/// Sockets that a service manager passes on (`sd_listen_fds(3)`), and what they are said to be.
+/// Sockets that a service manager passes (`sd_listen_fds(3)`), and the properties that they must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// Their name (`FileDescriptorName=` of a systemd unit); `None` for all of them.
@@ -61,27 +61,26 @@ pub struct Passed {
     pub protocol: Option<u32>,
 }
 
-/// All sockets that a service manager passes on.
+/// All sockets that a service manager passes.
 pub const ALL_PASSED: SocketUrl = SocketUrl::Passed(Passed {
     name: None,
     family: None,
     protocol: None,
 });
 
-/// Why a text is no URL of a socket that a server could listen on.
+/// Why a text is no URL of a socket that a server can listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSocketUrl {
     /// What was found and what was wanted.
     pub message: String,
-    /// What to do about it.
+    /// The correction.
     pub hint: Option<String>,
 }
 
 const SCHEMES: [&str; 5] = ["tcp", "unix", "fd.socket", "udp", "unix.dg"];
 
 impl SocketUrl {
-    /// The same with a relative path made relative to a folder.
-    #[must_use]
+    /// The same URL, with a relative path made relative to a folder.
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(folder.join(path)),
@@ -222,7 +221,7 @@ fn parse_host(text: &str, host: &str) -> Result<Host, InvalidSocketUrl> {
     if host.is_empty() || host == "*" {
         return Ok(Host::Any);
     }
-    // Some resolvers take `127.1` or `1` for an address; a typo is likelier.
+    // Some resolvers take `127.1` and `1` for addresses; typing errors are more likely.
     let is_number = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     if is_number && Ipv4Addr::from_str(host).is_err() {
         return Err(invalid(
@@ -309,8 +308,8 @@ fn parse_descriptor(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUr
     })
 }
 
-/// Whether a socket that systemd passes may have this name (`systemd.socket(5)`), and it is none that is nearly
-/// the name of a standard stream.
+/// Whether a socket that systemd passes may have this name (`systemd.socket(5)`), unless it is nearly the name of a standard
+/// stream.
 fn is_name_of_passed(name: &str) -> bool {
     let typo = ["stdin", "stdout", "stderr"]
         .iter()
@@ -368,7 +367,6 @@ fn parse_protocol(text: &str, part: &str) -> Result<u32, InvalidSocketUrl> {
 
 impl Host {
     /// The host of an address.
-    #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
             address if address.is_unspecified() => Self::Any,

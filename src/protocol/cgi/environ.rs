@@ -1,7 +1,6 @@
-//! Requests as CGI variables, in both directions (RFC 3875 §4.1): the tongue that CGI, FastCGI and
-//! WSGI have in common.
+//! Requests as CGI variables, in both directions (RFC 3875 §4.1): CGI, FastCGI and WSGI all describe a request by them.
 //!
-//! What a header may do to the environ is decided here, once, for every gateway and application:
+//! The effect of header fields on the environ is the same for every gateway and application:
 //!
 //! - `Content-Type` and `Content-Length` become `CONTENT_TYPE` and `CONTENT_LENGTH`, every other
 //!   field `HTTP_…`, so that no header can overwrite a variable.
@@ -12,9 +11,9 @@
 //! - `Proxy` is dropped: `HTTP_PROXY` configures the HTTP clients of the application (httpoxy).
 //! - Fields about the connection, which ends in the gateway, are dropped (RFC 2616 §13.5.1:
 //!   `Connection`, `Keep-Alive`, `Proxy-Authorization`, `Proxy-Connection`, `TE`, `Trailer`,
-//!   `Transfer-Encoding`, `Upgrade`). Fields that `Connection` merely names are kept: else a client could
-//!   take away a field that a proxy in front of us has added.
-//! - `CONTENT_LENGTH` is the length of the body as it was received, chunked or not.
+//!   `Transfer-Encoding`, `Upgrade`). Fields that `Connection` merely names are kept: otherwise a client could
+//!   take away a field that a proxy in front has added.
+//! - `CONTENT_LENGTH` is the length of the received body, chunked or not.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,9 +28,8 @@ use crate::protocol::cgi::path_info::{made_up_target, mount, origin_form, split_
 #[cfg(test)]
 mod tests;
 
-/// The variables that CGI demands and that are the same for every request, unless a web server in
-/// front of us said otherwise in [`Request::variables`]. [`variables`] leaves them out: who needs
-/// them adds them once.
+/// The variables that CGI demands and that are the same for every request, unless a web server in front set others in
+/// [`Request::variables`]. [`variables`] leaves them out.
 pub const CONSTANTS: [(&str, &str); 2] = [
     ("GATEWAY_INTERFACE", "CGI/1.1"),
     (
@@ -42,8 +40,8 @@ pub const CONSTANTS: [(&str, &str); 2] = [
 
 /// Calls `each(name, value)` for every CGI variable of a request, no name twice.
 ///
-/// `CONTENT_LENGTH` is given where there is a body or the client said that there is none
-/// (`Content-Length: 0`); RFC 3875 §4.1.2 wants it unset otherwise. `REMOTE_PORT` is given where it is known.
+/// `CONTENT_LENGTH` is set if there is a body or the client announced an empty one (`Content-Length: 0`); RFC 3875 §4.1.2
+/// wants it unset otherwise. `REMOTE_PORT` is set if it is known.
 pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
     for (name, value) in OWN.into_iter().zip(own_variables(request)) {
         each(name.as_bytes(), value);
@@ -54,7 +52,7 @@ pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
     }
 }
 
-/// The variables that each request has of its own, as [`own_variables`] gives them.
+/// The variables that differ from request to request, with the values of [`own_variables`].
 pub const OWN: [&str; 5] = [
     "REQUEST_METHOD",
     "SCRIPT_NAME",
@@ -64,7 +62,6 @@ pub const OWN: [&str; 5] = [
 ];
 
 /// The values of [`OWN`].
-#[must_use]
 pub fn own_variables(request: &Request) -> [&[u8]; 5] {
     [
         request.method.as_str().as_bytes(),
@@ -75,15 +72,14 @@ pub fn own_variables(request: &Request) -> [&[u8]; 5] {
     ]
 }
 
-/// The value of `CONTENT_LENGTH`, if it is set; `announced` as [`common_variables`] says.
-#[must_use]
+/// The value of `CONTENT_LENGTH`, if it is set; `announced` is the result of [`common_variables`].
 pub fn content_length_variable(request: &Request, announced: bool) -> Option<u64> {
     let length = request.body.length();
     (length > 0 || announced).then_some(length)
 }
 
-/// Calls `each(name, value)` for all other variables of a request: those that are often the same
-/// for every request of a connection. True if the header fields announce a body.
+/// Calls `each(name, value)` for the variables that are often the same for all requests of a connection. True if the header
+/// fields announce a body.
 pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
     let connection = &*request.connection;
     each(
@@ -106,16 +102,16 @@ pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) 
     announced
 }
 
-/// Variables that are not those of a request.
+/// Why variables describe no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadEnviron {
-    /// A variable without which there is no request.
+    /// A necessary variable is missing.
     Missing(&'static str),
-    /// A variable whose value is not what RFC 3875 says.
+    /// The value of a variable is not what RFC 3875 demands.
     Malformed(&'static str),
-    /// A value, or the path, contains a zero byte, which no environment could hold. HTTP lets none through, either.
+    /// A value, or the path, contains a zero byte, which no environment can hold. HTTP does not allow it either.
     Zero,
-    /// A header field with a control character, or too many fields.
+    /// A header field has a control character, or there are too many fields.
     Header,
     /// The body is shorter than `CONTENT_LENGTH`: the client went away in the middle of it.
     Incomplete,
@@ -155,11 +151,11 @@ pub fn content_length(value: &[u8]) -> Result<u64, BadEnviron> {
     text.parse().map_err(|_| malformed)
 }
 
-/// The request that CGI variables describe, as web servers really send them.
+/// The request that CGI variables describe, as web servers actually send them.
 ///
-/// - Of a repeated variable the last counts, as in a dictionary: a web server's configuration overrides in this way what a
-///   file that it includes has set. Only repeated `HTTP_…` of fields that are lists are repeated fields.
-/// - Without `REQUEST_URI` (IIS), the target is made up from `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`; an absolute one
+/// - Of a repeated variable the last counts, as in a dictionary: this is how a web server's configuration overrides an
+///   included file. Only a repeated `HTTP_…` of a field that is a list is a repeated field.
+/// - Without `REQUEST_URI` (IIS), the target is made from `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`; an absolute one
 ///   loses its scheme and host.
 /// - `SCRIPT_NAME` and `PATH_INFO` are taken as they are, wherever `PATH_INFO` is set, even if empty
 ///   (lighttpd needs `fix-root-scriptname` for an application at `/`). Both alike and the whole path (nginx, with
@@ -168,8 +164,8 @@ pub fn content_length(value: &[u8]) -> Result<u64, BadEnviron> {
 ///   `fastcgi_split_path_info` and `mod_proxy_fcgi` give the whole path as `SCRIPT_NAME`, known by a
 ///   `DOCUMENT_URI`, or by a `SCRIPT_FILENAME` of `proxy:…`: there too, the application is at the root.
 /// - Empty or missing `SERVER_NAME` and `SERVER_PORT` come from `Host`.
-/// - The body's length is what was received, and at least `CONTENT_LENGTH` (`mod_deflate` sends more).
-/// - Every variable that the request's fields do not define is kept in [`Request::variables`], except an empty
+/// - The received body must be at least as long as `CONTENT_LENGTH` (`mod_deflate` sends more).
+/// - Every variable that none of the request's fields stands for is kept in [`Request::variables`], except an empty
 ///   `REMOTE_USER` or `AUTH_TYPE`.
 ///
 /// # Errors
@@ -260,22 +256,22 @@ pub fn request<'a>(
     })
 }
 
-/// Whether a variable that is none of a request's fields is to reach the application. nginx sets
-/// `REMOTE_USER` for everybody, and there are applications that let in whoever has one; empty means unset
-/// (RFC 3875 §4.1). A name must fit an environment, and `wsgi.…` is what the server says to a Python application.
+/// Whether a variable that none of a request's fields stands for is passed on. nginx always sets `REMOTE_USER`, and some
+/// applications take it as proof of a login even if it is empty, which means unset (RFC 3875 §4.1). A name must fit an
+/// environment, and only the server may tell a Python application a `wsgi.…`.
 fn is_useful(name: &[u8], value: &[u8]) -> bool {
-    let nobody = value.is_empty() && matches!(name, b"AUTH_TYPE" | b"REMOTE_USER");
+    let unset = value.is_empty() && matches!(name, b"AUTH_TYPE" | b"REMOTE_USER");
     let servers_own = name.starts_with(b"wsgi.");
-    !(nobody || servers_own || name.is_empty() || name.contains(&b'=') || name.contains(&0))
+    !(unset || servers_own || name.is_empty() || name.contains(&b'=') || name.contains(&0))
 }
 
-/// Whether `CONTENT_LENGTH` tells something. lighttpd sets it to 0 for every request without a body.
+/// Whether `CONTENT_LENGTH` means a header field. lighttpd sets it to 0 for every request without a body.
 fn says_length(method: &Method, content_length: &[u8]) -> bool {
     let usual = *method == Method::GET || *method == Method::HEAD;
     !(content_length.is_empty() || usual && content_length == b"0")
 }
 
-/// The variables that define fields of a request. The names are those of [`variables`].
+/// The variables that fields of a request stand for, by the names of [`variables`].
 #[derive(Default)]
 struct Known<'a> {
     method: Option<&'a [u8]>,
@@ -328,7 +324,7 @@ fn find<'a>(variables: &[(&'a [u8], &'a [u8])], name: &[u8]) -> Option<&'a [u8]>
     Some(value)
 }
 
-/// Copies of variables, in one piece of memory: there are dozens of them with each request.
+/// Copies of variables in one allocation, since each request has dozens of them.
 fn copies(variables: &[(&[u8], &[u8])]) -> Vec<(Bytes, Bytes)> {
     let mut memory = Vec::new();
     for (name, value) in variables {
@@ -372,7 +368,7 @@ fn connection(known: &Known<'_>, headers: &HeaderMap, request_scheme: Option<&[u
             port,
             Some(default_port),
         ]),
-        // nginx says `unix:` where its client came over a Unix socket.
+        // nginx sets `unix:` for a client that came over a Unix socket.
         remote_addr: first([
             known.remote_addr.filter(|from| *from != b"unix:"),
             None,
@@ -401,12 +397,12 @@ fn protocol_name(version: Version) -> &'static str {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2.0",
         Version::HTTP_3 => "HTTP/3.0",
-        // Version has no other values but HTTP_11, and they cannot be named.
+        // The only other value of `Version` is HTTP_11.
         _ => "HTTP/1.1",
     }
 }
 
-/// What is no version of HTTP (`INCLUDED`, RFC 3875 §4.1.16) promises no more than 1.0.
+/// Other names (`INCLUDED`, RFC 3875 §4.1.16) promise no more than 1.0.
 fn version(name: &[u8]) -> Version {
     match name {
         b"HTTP/0.9" => Version::HTTP_09,

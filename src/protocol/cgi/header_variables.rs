@@ -1,4 +1,4 @@
-//! Header fields as CGI variables, and back: which fields may become one, and how it is named. The rules are those
+//! Header fields as CGI variables, and back: which fields become one, and its name. The rules are those
 //! that [`crate::protocol::cgi::environ`] states.
 
 use std::borrow::Cow;
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::protocol::hop_by_hop::is_hop_by_hop;
 
-/// The variables of the header fields. True if they announce a body.
+/// Calls `each(name, value)` for the variables of the header fields. True if these announce a body.
 pub(super) fn header_variables(headers: &HeaderMap, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
     let mut announced = false;
     if headers.len() == headers.keys_len() {
@@ -37,7 +37,7 @@ pub(super) fn header_variables(headers: &HeaderMap, each: &mut impl FnMut(&[u8],
     announced
 }
 
-/// The variable of one header field, if it is to have one. True if the field announces a body.
+/// The same for one field.
 fn header_variable(name: &HeaderName, value: &[u8], each: &mut impl FnMut(&[u8], &[u8])) -> bool {
     match name.as_str() {
         "content-type" => each(b"CONTENT_TYPE", value),
@@ -48,7 +48,7 @@ fn header_variable(name: &HeaderName, value: &[u8], each: &mut impl FnMut(&[u8],
     false
 }
 
-/// Whether a field has one value and no list of them, by RFC 9110 and those beside it: repeated ones cannot be joined.
+/// Whether a field has one value and no list of values (RFC 9110 and others), so that repeated ones cannot be joined.
 pub(super) fn is_single(name: &HeaderName) -> bool {
     const SINGLE: [HeaderName; 24] = [
         header::AGE,
@@ -86,13 +86,13 @@ fn is_dropped(name: &str) -> bool {
     name == "proxy" || is_hop_by_hop(name) || !name.bytes().all(is_clear)
 }
 
-/// What the variables of most fields begin with.
+/// The prefix of the variables of most fields.
 pub(super) const PREFIX: &[u8] = b"HTTP_";
 
-/// Names of up to so many bytes are converted on the stack. Longer ones exist only in attacks.
+/// The longest name, in bytes, that is converted on the stack. Longer ones come only from attackers.
 const USUAL_NAME: usize = 128;
 
-/// Calls `use_it` with a name of which each byte is converted, after a prefix.
+/// Calls `use_it` with a prefix and a name, each byte of which is converted.
 fn with_converted<T>(
     prefix: &[u8],
     name: &[u8],
@@ -116,7 +116,7 @@ fn with_converted<T>(
     use_it(converted)
 }
 
-/// Calls `use_it` with the name of a header field's variable.
+/// Calls `use_it` with the name of the variable of a header field.
 fn with_variable_name(name: &[u8], use_it: impl FnOnce(&[u8])) {
     let convert = |byte: u8| match byte {
         b'-' => b'_',
@@ -125,7 +125,7 @@ fn with_variable_name(name: &[u8], use_it: impl FnOnce(&[u8])) {
     with_converted(PREFIX, name, convert, use_it);
 }
 
-/// The header field whose variable is `HTTP_` and this; none if it is not to reach an application.
+/// The header field whose variable has this name behind [`PREFIX`]; `None` if the field is dropped.
 pub(super) fn header_name(variable: &[u8]) -> Option<HeaderName> {
     let convert = |byte: u8| if byte == b'_' { b'-' } else { byte };
     let name = with_converted(b"", variable, convert, HeaderName::from_bytes).ok()?;

@@ -9,7 +9,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 
 /// The `PATH_INFO` of a target's path where the application is at the root. `None` if it contains an encoded zero byte,
 /// which no environment variable can hold. That of `*` is empty: PEP 3333 wants a slash or nothing.
-#[must_use]
 pub fn decode(path: Bytes) -> Option<Bytes> {
     if path == "*" {
         return Some(Bytes::new());
@@ -33,7 +32,6 @@ pub struct AbsoluteForm<'a> {
 }
 
 /// The parts of a target in absolute form; `None` for another form.
-#[must_use]
 pub fn absolute_form(target: &[u8]) -> Option<AbsoluteForm<'_>> {
     let scheme = memmem::find(target, b"://")?;
     let rest = &target[scheme + 3..];
@@ -59,7 +57,6 @@ pub(super) fn origin_form(target: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Path and query of a request target in origin form (RFC 9112 §3.2.1).
-#[must_use]
 pub fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
     match memchr(b'?', target) {
         Some(mark) => (&target[..mark], &target[mark + 1..]),
@@ -67,7 +64,7 @@ pub fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `SCRIPT_NAME` and `PATH_INFO`, as [`request`](crate::protocol::cgi::environ::request) says.
+/// `SCRIPT_NAME` and `PATH_INFO`, by the rules of [`request`](crate::protocol::cgi::environ::request).
 pub(super) fn mount(
     script_name: Option<&[u8]>,
     path_info: Option<&[u8]>,

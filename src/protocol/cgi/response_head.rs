@@ -1,25 +1,15 @@
-//! The head of a CGI response, in both directions (RFC 3875 §6): what the CGI and FastCGI gateways
-//! write, and what CGI programs and FastCGI servers answer.
+//! The head of a CGI response (RFC 3875 §6), as the CGI and FastCGI gateways write it.
 
-use std::fmt;
-
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use bytes::{BufMut, BytesMut};
 
 use crate::interface::Response;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
 
-#[cfg(test)]
-mod tests;
-
-/// How long a head may be, in bytes, blank line included.
-pub const HEAD_LIMIT: usize = 64 * 1024;
-
-/// Writes the head of a response: `Status:` first, since web servers take a `Location` before it for a
-/// redirect inside themselves, then the fields, then the blank line.
+/// Writes the head of a response: `Status:` first, since web servers take a `Location` before it for a local redirect, then
+/// the fields, then the blank line.
 ///
-/// Left out are fields about the connection, which belongs to the web server (RFC 3875 §6.3.4), and a field
-/// named `Status`. A reason phrase with control characters is replaced by the standard one.
+/// Left out are fields about the connection, which belongs to the web server (RFC 3875 §6.3.4), and a field named `Status`. A
+/// reason phrase with control characters is replaced by the standard one.
 pub fn write_head(response: &Response, into: &mut BytesMut) {
     let reason = match &response.reason {
         Some(reason) if is_reason(reason) => reason,
@@ -47,143 +37,55 @@ pub fn write_head(response: &Response, into: &mut BytesMut) {
     into.put_slice(b"\r\n");
 }
 
-/// RFC 9112 §4: tab, space, visible characters, and the upper half of latin-1.
-fn is_reason(reason: &[u8]) -> bool {
+/// Whether this is a reason phrase (RFC 9112 §4): tab, space, visible characters, and the upper half of Latin-1.
+pub fn is_reason(reason: &[u8]) -> bool {
     reason
         .iter()
         .all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
 }
 
-/// What the head of a CGI response says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// A document, or a redirect for the client.
-    Document {
-        /// `Status`; 302 if only a `Location` is given, else 200.
-        status: StatusCode,
-        /// The reason phrase where it is not the standard one.
-        reason: Option<Bytes>,
-        /// The other fields.
-        headers: HeaderMap,
-    },
-    /// The web server is to answer with what stands at this path and query of its own (RFC 3875 §6.2.2).
-    LocalRedirect(Bytes),
-}
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// A head that is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadHead {
-    /// A line without a colon, or with a name that is no name, or a value with a control character.
-    Line,
-    /// No final status between 200 and 999, or two of them.
-    Status,
-    /// Nothing before the blank line.
-    Empty,
-    /// More than [`HEAD_LIMIT`] bytes.
-    TooLong,
-}
+    use super::write_head;
+    use crate::interface::{Response, ResponseBody};
 
-impl fmt::Display for BadHead {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line => {
-                formatter.write_str("the response's head has a line that is no header field")
-            }
-            Self::Status => formatter.write_str("the response has no valid status"),
-            Self::Empty => formatter.write_str("the response has no header fields"),
-            Self::TooLong => write!(
-                formatter,
-                "the response's head has more than {HEAD_LIMIT} bytes"
-            ),
+    fn response(status: u16, reason: Option<&'static str>, headers: &[(&str, &str)]) -> Response {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            reason: reason.map(|reason| Bytes::from_static(reason.as_bytes())),
+            headers: map,
+            body: ResponseBody::Bytes(Bytes::new()),
         }
     }
-}
 
-impl std::error::Error for BadHead {}
+    fn written(response: &Response) -> String {
+        let mut bytes = BytesMut::new();
+        write_head(response, &mut bytes);
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
 
-/// Reads a head, whose lines end in LF or CRLF, from the beginning of a response. Gives it with its
-/// length in bytes, or `None` if it is not complete yet.
-///
-/// A `Location` that begins with a single `/` is a local redirect if there is no `Status`. A first line such as
-/// `HTTP/1.1 200 OK` counts as a `Status`, as web servers have it.
-///
-/// # Errors
-/// [`BadHead`], which deserves a 502.
-pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, BadHead> {
-    let mut fields = HeaderMap::new();
-    let mut status = None;
-    let mut first = true;
-    let mut position = 0;
-    let window = &bytes[..bytes.len().min(HEAD_LIMIT)];
-    while let Some(end) = window[position..].iter().position(|byte| *byte == b'\n') {
-        let line = &window[position..position + end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        position += end + 1;
-        if line.is_empty() {
-            return match (first, status) {
-                (true, _) => Err(BadHead::Empty),
-                (false, status) => Ok(Some((head(status, fields), position))),
-            };
+    #[test]
+    fn heads_as_they_are_written() {
+        #[rustfmt::skip]
+        let cases = [
+            (response(200, None, &[("Content-Type", "text/plain")]), "Status: 200 OK\r\ncontent-type: text/plain\r\n\r\n"),
+            (response(302, None, &[("Location", "/x")]), "Status: 302 Found\r\nlocation: /x\r\n\r\n"),
+            (response(200, None, &[("Set-Cookie", "a"), ("Set-Cookie", "b")]), "Status: 200 OK\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n"),
+            (response(404, Some("Nope"), &[]), "Status: 404 Nope\r\n\r\n"),
+            (response(404, Some("a\r\nX: y"), &[]), "Status: 404 Not Found\r\n\r\n"),
+            (response(599, None, &[]), "Status: 599\r\n\r\n"),
+            (response(200, None, &[("Transfer-Encoding", "chunked"), ("Connection", "close"), ("Status", "500 x")]), "Status: 200 OK\r\n\r\n"),
+        ];
+        for (response, expected) in cases {
+            assert_eq!(written(&response), expected);
         }
-        if first && line.starts_with(b"HTTP/") {
-            let (_, rest) = split_at(line, b' ').ok_or(BadHead::Status)?;
-            status = Some(parse_status(rest)?);
-        } else {
-            let (name, value) = split_at(line, b':').ok_or(BadHead::Line)?;
-            let value = value.trim_ascii();
-            if name.eq_ignore_ascii_case(b"status") {
-                if status.replace(parse_status(value)?).is_some() {
-                    return Err(BadHead::Status);
-                }
-            } else {
-                let name = HeaderName::from_bytes(name).map_err(|_| BadHead::Line)?;
-                let value = HeaderValue::from_bytes(value).map_err(|_| BadHead::Line)?;
-                fields
-                    .try_append(name, value)
-                    .map_err(|_| BadHead::TooLong)?;
-            }
-        }
-        first = false;
     }
-    if bytes.len() >= HEAD_LIMIT {
-        return Err(BadHead::TooLong);
-    }
-    Ok(None)
-}
-
-type Status = (StatusCode, Option<Bytes>);
-
-fn head(status: Option<Status>, headers: HeaderMap) -> Head {
-    let location = headers.get(header::LOCATION).map(HeaderValue::as_bytes);
-    let (status, reason) = match (status, location) {
-        (Some(status), _) => status,
-        (None, Some(path)) if path.starts_with(b"/") && !path.starts_with(b"//") => {
-            return Head::LocalRedirect(Bytes::copy_from_slice(path));
-        }
-        (None, Some(_)) => (StatusCode::FOUND, None),
-        (None, None) => (StatusCode::OK, None),
-    };
-    Head::Document {
-        status,
-        reason,
-        headers,
-    }
-}
-
-/// `404 Not Found`, with or without the reason.
-fn parse_status(text: &[u8]) -> Result<Status, BadHead> {
-    let (code, reason) = split_at(text, b' ').unwrap_or((text, b""));
-    let status = StatusCode::from_bytes(code).map_err(|_| BadHead::Status)?;
-    if status.is_informational() || !is_reason(reason) {
-        return Err(BadHead::Status);
-    }
-    let reason = reason.trim_ascii();
-    let standard = status.canonical_reason().unwrap_or_default().as_bytes();
-    let own = !reason.is_empty() && reason != standard;
-    Ok((status, own.then(|| Bytes::copy_from_slice(reason))))
-}
-
-fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let place = text.iter().position(|byte| *byte == separator)?;
-    Some((&text[..place], &text[place + 1..]))
 }

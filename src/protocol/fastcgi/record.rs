@@ -8,13 +8,13 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 #[cfg(test)]
 mod tests;
 
-/// The only version that there is.
+/// The only version.
 pub const VERSION: u8 = 1;
 
 /// The length of a record's header, in bytes.
 pub const HEADER: usize = 8;
 
-/// The most content that one record can hold and that needs no padding, in bytes.
+/// The most content of one record without padding, in bytes.
 pub const MAX_CONTENT: usize = 65_528;
 
 /// The id of records that belong to no request.
@@ -27,7 +27,7 @@ pub const MAX_REQS: &[u8] = b"FCGI_MAX_REQS";
 /// See [`MAX_CONNS`].
 pub const MPXS_CONNS: &[u8] = b"FCGI_MPXS_CONNS";
 
-/// What a record is (§8).
+/// The type of a record (§8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of the specification")]
@@ -47,7 +47,6 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// The kind with this number.
-    #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             1 => Self::BeginRequest,
@@ -69,7 +68,7 @@ impl RecordKind {
 /// A record without its padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// A [`RecordKind`], or a number that the specification does not know.
+    /// A [`RecordKind`], or a number that the specification does not have.
     pub kind: u8,
     /// The id of its request; [`MANAGEMENT`] for none.
     pub id: u16,
@@ -77,7 +76,7 @@ pub struct Record {
     pub content: Bytes,
 }
 
-/// What is not FastCGI. Nothing that follows on the connection can be understood.
+/// What is not FastCGI. Nothing that follows on the connection can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MalformedRecord {
     /// A record of another version of the protocol, or something else altogether.
@@ -106,8 +105,8 @@ impl fmt::Display for MalformedRecord {
 
 impl std::error::Error for MalformedRecord {}
 
-/// Takes the first record off the buffer; `None` if it is not all there yet. A record has at most
-/// 64 KiB, so who reads no more than that ahead holds no more than twice that.
+/// Takes the first record off the buffer; `None` if it is not complete yet. A record has at most 64 KiB, so that a reader
+/// that reads no more than that ahead keeps at most twice that.
 ///
 /// # Errors
 /// [`MalformedRecord::Version`].
@@ -163,24 +162,14 @@ fn put_header(into: &mut BytesMut, kind: u8, id: u16, length: usize, padding: us
     into.put_slice(&[padding as u8, 0]);
 }
 
-/// What the application is to do (§6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Answer, as a CGI program does.
-    Responder,
-    /// Allow or forbid.
-    Authorizer,
-    /// Change a file on its way to the client.
-    Filter,
-    /// Something that the specification does not know.
-    Other(u16),
-}
+/// The role of a responder, which answers as a CGI program does (§6.2). The others are those of authorizers and filters.
+pub const RESPONDER: u16 = 1;
 
 /// The content of a [`RecordKind::BeginRequest`] record (§5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeginRequest {
-    /// What the application is to do.
-    pub role: Role,
+    /// What the application is to do; see [`RESPONDER`].
+    pub role: u16,
     /// Whether the connection stays open after the answer.
     pub keep: bool,
 }
@@ -195,107 +184,40 @@ impl BeginRequest {
             return Err(MalformedRecord::Short(RecordKind::BeginRequest));
         };
         Ok(Self {
-            role: match u16::from_be_bytes([role1, role0]) {
-                1 => Role::Responder,
-                2 => Role::Authorizer,
-                3 => Role::Filter,
-                other => Role::Other(other),
-            },
+            role: u16::from_be_bytes([role1, role0]),
             keep: flags & 1 == 1,
         })
     }
 
     /// Writes the record.
     pub fn put(self, into: &mut BytesMut, id: u16) {
-        let role: u16 = match self.role {
-            Role::Responder => 1,
-            Role::Authorizer => 2,
-            Role::Filter => 3,
-            Role::Other(other) => other,
-        };
-        let [role1, role0] = role.to_be_bytes();
+        let [role1, role0] = self.role.to_be_bytes();
         let content = [role1, role0, u8::from(self.keep), 0, 0, 0, 0, 0];
         put_records(into, RecordKind::BeginRequest, id, &content[..]);
     }
 }
 
-/// How a request ended, as far as the protocol is concerned (§5.5).
+/// How a request ended for the protocol (§5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum ProtocolStatus {
     /// It was answered.
-    Complete,
-    /// Refused: one request at a time on a connection.
-    CannotMultiplex,
+    Complete = 0,
     /// Refused: too much to do.
-    Overloaded,
-    /// Refused: not what this application does.
-    UnknownRole,
-    /// Something that the specification does not know.
-    Other(u8),
+    Overloaded = 2,
+    /// Refused: not a role of this application.
+    UnknownRole = 3,
 }
 
-/// The content of a [`RecordKind::EndRequest`] record (§5.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndRequest {
-    /// What a CGI program would give to `exit`.
-    pub status: u32,
-    /// How the request ended.
-    pub outcome: ProtocolStatus,
-}
-
-impl EndRequest {
-    /// The end of a request that was answered.
-    pub const COMPLETE: Self = Self {
-        status: 0,
-        outcome: ProtocolStatus::Complete,
-    };
-
-    /// The end of a request for which there is no room.
-    pub const OVERLOADED: Self = Self {
-        status: 0,
-        outcome: ProtocolStatus::Overloaded,
-    };
-
-    /// Reads the content.
-    ///
-    /// # Errors
-    /// [`MalformedRecord::Short`].
-    pub fn read(content: &[u8]) -> Result<Self, MalformedRecord> {
-        let [a, b, c, d, outcome, ..] = *content else {
-            return Err(MalformedRecord::Short(RecordKind::EndRequest));
-        };
-        Ok(Self {
-            status: u32::from_be_bytes([a, b, c, d]),
-            outcome: match outcome {
-                0 => ProtocolStatus::Complete,
-                1 => ProtocolStatus::CannotMultiplex,
-                2 => ProtocolStatus::Overloaded,
-                3 => ProtocolStatus::UnknownRole,
-                other => ProtocolStatus::Other(other),
-            },
-        })
-    }
-
-    /// Writes the record.
-    pub fn put(self, into: &mut BytesMut, id: u16) {
-        let [a, b, c, d] = self.status.to_be_bytes();
-        let outcome = match self.outcome {
-            ProtocolStatus::Complete => 0,
-            ProtocolStatus::CannotMultiplex => 1,
-            ProtocolStatus::Overloaded => 2,
-            ProtocolStatus::UnknownRole => 3,
-            ProtocolStatus::Other(other) => other,
-        };
-        put_records(
-            into,
-            RecordKind::EndRequest,
-            id,
-            &[a, b, c, d, outcome, 0, 0, 0][..],
-        );
+impl ProtocolStatus {
+    /// Writes the record that ends a request, with 0 for the exit status of a CGI program.
+    pub fn put_end(self, into: &mut BytesMut, id: u16) {
+        let content = [0, 0, 0, 0, self as u8, 0, 0, 0];
+        put_records(into, RecordKind::EndRequest, id, &content[..]);
     }
 }
 
-/// Writes the answer to a record of a type that we do not know (§4.2).
+/// Writes the answer to a record of a type that the specification does not have (§4.2).
 pub fn put_unknown_type(into: &mut BytesMut, kind: u8) {
     let content = [kind, 0, 0, 0, 0, 0, 0, 0];
     put_records(into, RecordKind::UnknownType, MANAGEMENT, &content[..]);
@@ -321,7 +243,6 @@ pub struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Pairs<'a> {
     /// Those in `content`.
-    #[must_use]
     pub fn new(content: &'a [u8]) -> Self {
         Self(content)
     }

@@ -1,37 +1,37 @@
-//! A responder's side of a FastCGI connection: records in, what is to be done out (FastCGI Specification 1.0).
-//! Pure: it holds no socket and no clock.
+//! A responder's side of a FastCGI connection (FastCGI Specification 1.0 §6.2): which requests are under way, and what each
+//! record means for them.
 
 use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::protocol::fastcgi::record::{
-    BeginRequest, EndRequest, MANAGEMENT, MAX_CONNS, MAX_REQS, MPXS_CONNS, MalformedRecord, Pairs,
-    ProtocolStatus, Record, RecordKind, Role, put_pair, put_records, put_unknown_type,
+    BeginRequest, MANAGEMENT, MAX_CONNS, MAX_REQS, MPXS_CONNS, MalformedRecord, Pairs,
+    ProtocolStatus, RESPONDER, Record, RecordKind, put_pair, put_records, put_unknown_type,
 };
 
 #[cfg(test)]
 mod tests;
 
-/// What a connection may ask of us.
+/// Limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponderLimits {
     /// The answer to `FCGI_MAX_CONNS`.
     pub connections: usize,
-    /// The answer to `FCGI_MAX_REQS`, and how many requests one connection may have under way.
+    /// The answer to `FCGI_MAX_REQS`, and the most requests under way on one connection.
     pub requests: usize,
-    /// How long a request's variables may be altogether, in bytes; those of all requests that a connection is sending,
-    /// [`IN_ALL`] times that.
+    /// The largest size of a request's variables altogether, in bytes; [`IN_ALL`] times that for all requests that a
+    /// connection is sending.
     pub params: usize,
 }
 
 /// See [`ResponderLimits::params`]: web servers send one request after another, or several of some kilobytes.
 const IN_ALL: usize = 4;
 
-/// What is to be done next.
+/// What the gateway is to do about a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ResponderEvent {
-    /// All variables of a request are there ([`Pairs`] reads them); its body follows.
+    /// The variables of a request are complete ([`Pairs`] reads them); its body follows.
     Begin {
         /// The request.
         id: u16,
@@ -50,9 +50,9 @@ pub enum ResponderEvent {
         /// The request.
         id: u16,
     },
-    /// The web server wants no answer any more. To be answered with an [`EndRequest`] all the same (§5.4).
+    /// The web server wants no answer any more, but an `FCGI_END_REQUEST` all the same (§5.4).
     Abort {
-        /// The request, which may not have been announced by [`ResponderEvent::Begin`] yet, or may have been aborted already.
+        /// The request. Its [`ResponderEvent::Begin`] may be missing, and it may have been aborted before.
         id: u16,
     },
     /// The variables of a request are longer than [`ResponderLimits::params`], or those of all are. To be answered with 431.
@@ -60,16 +60,16 @@ pub enum ResponderEvent {
         /// The request.
         id: u16,
     },
-    /// These records are to be sent.
+    /// Records that are to be sent.
     Reply(BytesMut),
 }
 
-/// The requests of a connection and how far they have come.
+/// The requests of a connection and the stage of each.
 #[derive(Debug)]
 pub struct Responder {
     limits: ResponderLimits,
     requests: HashMap<u16, Stage>,
-    /// No further requests are taken.
+    /// Further requests are refused.
     last: bool,
 }
 
@@ -77,15 +77,14 @@ pub struct Responder {
 enum Stage {
     Params(BytesMut),
     Body {
-        /// How long its variables are, which are kept meanwhile, in bytes.
+        /// The size of its variables, which are kept meanwhile, in bytes.
         params: usize,
     },
     Answer,
 }
 
 impl Responder {
-    /// A connection on which nothing has happened yet.
-    #[must_use]
+    /// A new connection.
     pub fn new(limits: ResponderLimits) -> Self {
         Self {
             limits,
@@ -95,40 +94,37 @@ impl Responder {
     }
 
     /// Whether no request is under way.
-    #[must_use]
     pub fn is_idle(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// Whether a request is not all there: its sender owes us something.
-    #[must_use]
+    /// Whether a request is incomplete.
     pub fn is_receiving(&self) -> bool {
         self.requests
             .values()
             .any(|stage| matches!(stage, Stage::Params(_) | Stage::Body { .. }))
     }
 
-    /// Whether the connection is to be closed once no request is under way: the web server does not keep it, or
-    /// [`Responder::take_no_more`] was called.
-    #[must_use]
+    /// Whether the connection closes once no request is under way: the web server does not keep it, or
+    /// [`Responder::refuse_further`] was called.
     pub fn is_last(&self) -> bool {
         self.last
     }
 
     /// Refuses every request that begins from now on.
-    pub fn take_no_more(&mut self) {
+    pub fn refuse_further(&mut self) {
         self.last = true;
     }
 
-    /// A request was answered, or given up: what still comes for it is ignored, and its id may be used again.
+    /// Forgets a request that was answered or given up: further records of it are ignored, and its id may be used again.
     pub fn end(&mut self, id: u16) {
         self.requests.remove(&id);
     }
 
-    /// Takes in a record; `None` if nothing is to be done about it.
+    /// Handles a record; `None` if nothing is to be done about it.
     ///
-    /// Records of requests that are not under way are ignored, as §3.3 wants, since those of an aborted one
-    /// may still be on their way. Types that we do not know are answered whatever request they name.
+    /// Records of requests that are not under way are ignored (§3.3), since those of an aborted one may still arrive. Unknown
+    /// types are answered whatever request they name.
     ///
     /// # Errors
     /// [`MalformedRecord`]: the connection is of no more use.
@@ -145,7 +141,7 @@ impl Responder {
             (Some(RecordKind::AbortRequest), id) => Ok(self.abort(id)),
             (Some(RecordKind::Params), id) => Ok(self.params(id, record.content)),
             (Some(RecordKind::Stdin), id) => Ok(self.body(id, record.content)),
-            // Those of the other side, and of another role.
+            // Records that a web server receives, and those of another role.
             (
                 Some(
                     RecordKind::EndRequest
@@ -170,31 +166,30 @@ impl Responder {
         if self.requests.contains_key(&id) {
             return Err(MalformedRecord::Twice(id));
         }
+        let is_full = self.last || self.requests.len() >= self.limits.requests;
         let refusal = match role {
-            Role::Authorizer | Role::Filter | Role::Other(_) => Some(ProtocolStatus::UnknownRole),
-            Role::Responder if self.last || self.requests.len() >= self.limits.requests => {
-                Some(ProtocolStatus::Overloaded)
-            }
-            Role::Responder => None,
+            RESPONDER if is_full => Some(ProtocolStatus::Overloaded),
+            RESPONDER => None,
+            _ => Some(ProtocolStatus::UnknownRole),
         };
         self.last |= !keep;
-        if let Some(outcome) = refusal {
+        if let Some(status) = refusal {
             let mut reply = BytesMut::new();
-            EndRequest { status: 0, outcome }.put(&mut reply, id);
+            status.put_end(&mut reply, id);
             return Ok(Some(ResponderEvent::Reply(reply)));
         }
         self.requests.insert(id, Stage::Params(BytesMut::new()));
         Ok(None)
     }
 
-    /// The id stays taken until the end is said ([`Responder::end`]).
+    /// The id stays in use until [`Responder::end`].
     fn abort(&mut self, id: u16) -> Option<ResponderEvent> {
         let stage = self.requests.get_mut(&id)?;
         *stage = Stage::Answer;
         Some(ResponderEvent::Abort { id })
     }
 
-    /// How long the variables are of all requests that are not all there, in bytes.
+    /// The size of the variables of all incomplete requests, in bytes.
     fn kept(&self) -> usize {
         let kept = |stage: &Stage| match stage {
             Stage::Params(params) => params.len(),
@@ -222,7 +217,7 @@ impl Responder {
             return Some(ResponderEvent::TooLarge { id });
         }
         if params.is_empty() {
-            // Nearly always there is but one record, and nobody else holds its bytes.
+            // Nearly always there is only one record, whose bytes have no other owner.
             *params = BytesMut::from(content);
         } else {
             params.extend_from_slice(&content);
@@ -242,7 +237,7 @@ impl Responder {
         Some(ResponderEvent::Body { id, part })
     }
 
-    /// The answer to `FCGI_GET_VALUES` (§4.1): the variables that were asked for and that we know.
+    /// The answer to `FCGI_GET_VALUES` (§4.1): those of the requested variables that exist.
     fn values(&self, content: &[u8]) -> Result<ResponderEvent, MalformedRecord> {
         let mut known = [
             (MAX_CONNS, self.limits.connections, false),

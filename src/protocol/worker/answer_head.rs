@@ -1,4 +1,5 @@
-//! Answers of workers: their heads, read from what a process of an application says, so with bounds and every doubt.
+//! Heads of answers of workers. They are input from a process that runs an application, so that each of them is bounded and
+//! checked.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,12 +8,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use memchr::memchr;
 
+use crate::protocol::cgi::response_head::is_reason;
 use crate::protocol::worker::frame::Header;
 use crate::protocol::worker::marshal::Malformed;
 
-/// An answer's status and header fields.
+/// The status and header fields of an answer.
 #[derive(Debug)]
-pub struct Head {
+pub struct AnswerHead {
     /// The status code.
     pub status: StatusCode,
     /// The reason phrase, where it is not the standard one.
@@ -21,25 +23,24 @@ pub struct Head {
     pub headers: HeaderMap,
 }
 
-/// How many header fields an answer may have. Clients take far fewer (Python's own client 100), and a [`HeaderMap`] no
-/// more than 24 576.
+/// The most header fields of an answer. Clients accept far fewer (Python's own client 100), and a [`HeaderMap`] holds at most
+/// 24 576.
 const FIELDS_LIMIT: usize = 1000;
 
-/// How long the head of an answer may be, in bytes: its status, and the names and values of its fields.
+/// The largest head of an answer, in bytes: its status, and the names and values of its fields.
 pub const HEAD_LIMIT: usize = 256 * 1024;
 
-/// Why an answer of the application cannot be sent to a client; in words for the log.
+/// Why an answer of the application cannot be sent to a client, in words for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadAnswer {
     /// It is not what HTTP allows.
     Malformed(String),
-    /// Its head is larger than ours may be.
+    /// Its head exceeds a limit.
     TooLarge(String),
 }
 
 impl BadAnswer {
-    /// What the client is told.
-    #[must_use]
+    /// The status that the client gets instead.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -72,7 +73,7 @@ fn too_large(what: &str, size: usize, limit: usize) -> BadAnswer {
 ///
 /// # Errors
 /// [`BadAnswer`] if it is not what HTTP allows.
-pub fn answer(header: Header, payload: &Bytes) -> Result<(Head, Bytes), BadAnswer> {
+pub fn answer(header: Header, payload: &Bytes) -> Result<(AnswerHead, Bytes), BadAnswer> {
     let head = head(header, payload)?;
     Ok((head, payload.slice(header.head..)))
 }
@@ -81,7 +82,7 @@ pub fn answer(header: Header, payload: &Bytes) -> Result<(Head, Bytes), BadAnswe
 ///
 /// # Errors
 /// [`BadAnswer`] if it is not what HTTP allows.
-pub fn file(header: Header, payload: &Bytes) -> Result<(Head, u64, u64), BadAnswer> {
+pub fn file(header: Header, payload: &Bytes) -> Result<(AnswerHead, u64, u64), BadAnswer> {
     let head = head(header, payload)?;
     let rest = payload.slice(header.head..);
     let number = |at: usize| {
@@ -99,7 +100,7 @@ pub fn file(header: Header, payload: &Bytes) -> Result<(Head, u64, u64), BadAnsw
 ///
 /// # Errors
 /// [`BadAnswer`] if it is not what HTTP allows.
-pub fn head(header: Header, payload: &Bytes) -> Result<Head, BadAnswer> {
+pub fn head(header: Header, payload: &Bytes) -> Result<AnswerHead, BadAnswer> {
     if header.fields > FIELDS_LIMIT {
         return Err(too_large("header fields", header.fields, FIELDS_LIMIT));
     }
@@ -107,7 +108,7 @@ pub fn head(header: Header, payload: &Bytes) -> Result<Head, BadAnswer> {
         return Err(too_large("bytes", header.head, HEAD_LIMIT));
     }
     let text = payload.slice(..header.head);
-    let mut parts = Parts {
+    let mut parts = HeadParts {
         text: &text,
         rest: 0..text.len(),
         missing: 1 + 2 * header.fields,
@@ -126,7 +127,7 @@ pub fn head(header: Header, payload: &Bytes) -> Result<Head, BadAnswer> {
             let reason = format!("{} is no value for header `{name}`", quoted(&value));
             return Err(BadAnswer::Malformed(reason));
         };
-        // RFC 9110 §8.6: one that is said twice is one, and of two that differ nobody knows which is meant.
+        // RFC 9110 §8.6: the same one twice counts once; of two that differ, none can be trusted.
         if name == header::CONTENT_LENGTH
             && let Some(earlier) = headers.get(&name)
         {
@@ -139,21 +140,21 @@ pub fn head(header: Header, payload: &Bytes) -> Result<Head, BadAnswer> {
         }
         headers.try_append(name, value).map_err(full)?;
     }
-    Ok(Head {
+    Ok(AnswerHead {
         status,
         reason,
         headers,
     })
 }
 
-/// The parts of a head, of which there are to be so many and no more.
-struct Parts<'a> {
+/// Reads the parts of a head, which must be as many as announced.
+struct HeadParts<'a> {
     text: &'a Bytes,
     rest: Range<usize>,
     missing: usize,
 }
 
-impl Parts<'_> {
+impl HeadParts<'_> {
     fn next(&mut self) -> Result<Range<usize>, BadAnswer> {
         self.missing -= 1;
         let start = self.rest.start;
@@ -172,7 +173,7 @@ impl Parts<'_> {
     }
 }
 
-/// `200 OK`: three digits, then a reason phrase, which PEP 3333 asks for and we can do without.
+/// `200 OK`: three digits, then a reason phrase, which PEP 3333 demands, but which may be missing here.
 fn read_status(text: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
     let bad = || BadAnswer::Malformed(format!("{} is no status", quoted(text)));
     let code = &text[..text.len().min(3)];
@@ -189,17 +190,13 @@ fn read_status(text: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
     if reason.is_empty() || status.canonical_reason().map(str::as_bytes) == Some(&reason) {
         return Ok((status, None));
     }
-    // RFC 9112 §4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )
-    if reason
-        .iter()
-        .any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)
-    {
-        return Err(bad());
+    match is_reason(&reason) {
+        true => Ok((status, Some(reason))),
+        false => Err(bad()),
     }
-    Ok((status, Some(reason)))
 }
 
-/// For the log: latin-1 as text.
+/// Latin-1 as text, for the log.
 fn quoted(text: &[u8]) -> String {
     let text: String = text.iter().map(|&byte| char::from(byte)).collect();
     format!("`{}`", text.escape_debug())
@@ -214,7 +211,7 @@ mod tests {
     use super::{BadAnswer, FIELDS_LIMIT, HEAD_LIMIT, head};
     use crate::protocol::worker::frame::{Header, Kind};
 
-    /// The status and headers of an answer that the worker announced with so many fields, as text.
+    /// Status and headers of an answer that the worker announced with a number of fields, as text.
     fn read(fields: usize, text: impl Into<Bytes>) -> Result<String, BadAnswer> {
         let text = text.into();
         let header = Header {
@@ -267,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Whatever the worker says: a map of header fields panics where more than it can hold is asked of it.
+    /// A map of header fields panics if it is asked to hold more than it can.
     #[test]
     fn a_head_has_bounds() {
         let with = |count: usize, value: usize| {

@@ -1,32 +1,30 @@
-//! The frames between us and a worker, and what they carry.
+//! The frames that the server and a worker exchange.
 //!
 //! A **lane** is one thread of a worker. It has
-//! - a stream socket: requests go out, and what does not fit the ring comes back;
-//! - a pipe of one-byte **tokens**, one for each request sent, written *before* the request. A token is the
-//!   low byte of the request's number. The worker begins a request only if the next token in the pipe is its
-//!   own; otherwise it drops the request. So whoever reads a token decides: the worker claims the oldest
-//!   request not begun, and we take back all that are left by reading the same pipe.
-//! - a **ring** in shared memory for answers: two counters (`head`, written by the worker; `tail`, by us), the
-//!   number of a request whose answer nobody wants any more, the lane's thread, how far it has read, whether it waits, how many lines of its log are lost; then records. A record is never split: where
-//!   it does not fit before the end, a [`Kind::Wake`] header (or too little room for one) says to go on at the beginning;
-//! - a datagram-like socket for descriptors in both directions, in the order of the frames that speak of them.
+//! - a stream socket: requests go out, and answers that do not fit the ring come back;
+//! - a pipe of one-byte **tokens**, one for each request sent, written *before* the request. A token is the low byte of the
+//!   request's number. The worker begins a request only if the next token in the pipe is its own; otherwise it drops the
+//!   request. So reading a token decides who has a request: the worker claims the oldest one not begun, and the server takes
+//!   back all that are left by reading the same pipe;
+//! - a **ring** in shared memory for answers: its counters ([`RING_HEAD`] to [`RING_LOST`]), then records. A record is never
+//!   split: where it does not fit before the end, a [`Kind::Wake`] header (or too little room for one) says to go on at the
+//!   beginning;
+//! - a datagram-like socket for descriptors in both directions, in the order of the frames that announce them.
 //!
-//! A frame and a record are a header of [`HEADER`] bytes, little-endian: length of the payload, number of the
-//! request, service time in nanoseconds (answers), kind, flags, 16 bits for a known head (requests) or the number of
-//! header fields (answers), the length of the head (answers); then the payload. The head of an answer is the
-//! status, and name and value of each field, with zero bytes between them: what contains one itself is found out by
-//! their number.
+//! A frame and a record are a header of [`HEADER`] bytes, little-endian: length of the payload, number of the request,
+//! service time in nanoseconds (answers), kind, flags, 16 bits for a known head (requests) or the number of header fields
+//! (answers), length of the head (answers); then the payload. The head of an answer is the status, and name and value of each
+//! field, separated by zero bytes: if one of them contains a zero byte itself, the number of fields is wrong.
 //!
-//! Requests of one connection mostly differ in little more than their path, while decoding all variables and putting
-//! them together is the largest part of what a small request costs in the worker. So a request is sent in two parts, the
-//! variables that requests of a connection have in common ([`environ::common_variables`]) and its own, and the first is
-//! left out where the worker has it from an earlier request ([`KnownHeads`]).
+//! Requests of one connection mostly differ in little more than their path, while decoding all variables is the largest part
+//! of the cost of a small request in the worker. So a request is sent in two parts, the variables that requests of a
+//! connection have in common ([`environ::common_variables`]) and its own, and the first is left out where the worker has it
+//! from an earlier request ([`KnownHeads`]).
 //!
-//! That tokens carry the number makes a hand-shake after taking requests back needless: what is sent
-//! afterwards cannot be mistaken for what was taken, as long as fewer than 256 requests are in sight: sent, and not
-//! known to have been read. The worker says in its ring how far it has read ([`RING_READ`]). An answer says it
-//! too, but of requests that were taken back there is none; and a [`Kind::Wake`] proves nothing by itself, since
-//! it can come from the middle of a batch.
+//! Since tokens carry the number, taking requests back needs no handshake: requests sent afterwards cannot be mistaken for
+//! those taken back, as long as fewer than 256 requests are sent and not known to have been read. The worker tells in its ring
+//! which request it has read last ([`RING_READ`]). An answer tells it too, but requests taken back have none; a
+//! [`Kind::Wake`] proves nothing, since it can come from the middle of a batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,22 +37,22 @@ use crate::protocol::worker::marshal::{Malformed, Writer};
 /// The size of a header in bytes.
 pub const HEADER: usize = 20;
 
-/// Where the records of a ring begin; before that are its counters, of 64 bits each.
+/// The position of the first record of a ring, in bytes; before it are its counters, of 64 bits each.
 pub const RING_START: usize = 64;
 /// The counter of bytes that the worker has written.
 pub const RING_HEAD: usize = 0;
-/// The counter of bytes that we have read.
+/// The counter of bytes that the server has read.
 pub const RING_TAIL: usize = 1;
-/// The number of a request whose answer nobody wants any more.
+/// The number of a request whose answer is not wanted any more.
 pub const RING_CANCELLED: usize = 2;
-/// The thread that the lane has, by the number that `faulthandler` gives it.
+/// The thread of the lane, by the number that `faulthandler` gives it.
 pub const RING_THREAD: usize = 3;
-/// The number of the last request that the worker has read, whether it began it or dropped it; written at the end of
-/// each batch, before the worker says that it is awake.
+/// The number of the last request that the worker has read, begun or dropped; written at the end of each batch, before the
+/// worker clears [`RING_WAITING`].
 pub const RING_READ: usize = 4;
 /// 1 while the worker waits for requests, else 0.
 pub const RING_WAITING: usize = 5;
-/// How many lines the worker could not write to the log and has not said so; in the ring of its first lane.
+/// The number of lines that the worker could not write to the log and has not reported; in the ring of its first lane.
 pub const RING_LOST: usize = 6;
 
 /// Request flag: the body is a file, sent over the socket for descriptors.
@@ -66,13 +64,13 @@ const HEAD_KNOWN: u8 = 4;
 /// Request flag: the worker is to keep the common variables.
 const HEAD_TO_KEEP: u8 = 8;
 
-/// Bytes that a request usually takes at most: what the system's allocator has at hand.
+/// The usual size of a request at most, in bytes: a size that the allocator has at hand.
 const USUAL_REQUEST: usize = 1024;
 
-/// What a frame from a worker is.
+/// The kind of a frame from a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// There is something in the ring. In the ring: go on at its beginning.
+    /// On the socket: the ring has records. In the ring: go on at its beginning.
     Wake,
     /// A whole answer.
     Answer,
@@ -94,17 +92,17 @@ pub enum Kind {
 /// The header of a frame from a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The payload's length in bytes.
+    /// The length of the payload, in bytes.
     pub length: usize,
-    /// Which request it is about; 0 for none.
+    /// The number of the request; 0 for none.
     pub number: u32,
-    /// How long the worker was busy with it.
+    /// The time that the worker was busy with the request.
     pub service: Duration,
-    /// What follows.
+    /// What the payload is.
     pub kind: Kind,
-    /// How many header fields the head has with which the payload begins.
+    /// The number of header fields of the head at the beginning of the payload.
     pub fields: usize,
-    /// How long that head is, in bytes.
+    /// The length of that head, in bytes.
     pub head: usize,
 }
 
@@ -112,7 +110,7 @@ impl Header {
     /// Reads a header, `None` if there are too few bytes.
     ///
     /// # Errors
-    /// [`Malformed`] if no worker of ours would send it.
+    /// [`Malformed`] if a correct worker would not send it.
     pub fn read(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         let Some(bytes) = bytes.first_chunk::<HEADER>() else {
             return Ok(None);
@@ -148,24 +146,23 @@ impl Header {
     }
 }
 
-/// A request as it is sent to a worker, but for what depends on the lane.
+/// A request as it is sent to a worker, without what depends on the lane.
 #[derive(Debug)]
 pub struct RequestFrame {
-    /// The dictionary of common variables, then the tuple of the request's own and its body.
+    /// The dictionary of common variables, then the tuple of its own variables and its body.
     payload: Vec<u8>,
-    /// Where the second begins.
+    /// The position of the tuple.
     own: usize,
     flags: u8,
-    /// Which connection it came in on: a hint, see [`KnownHeads`].
+    /// The address of its connection, see [`KnownHeads::look_at`].
     connection: usize,
 }
 
-/// The payload that has both parts.
+/// The beginning of a payload with both parts: a tuple of two.
 const PAIR: [u8; 2] = [b')', 2];
 
 impl RequestFrame {
     /// A request's frame.
-    #[must_use]
     pub fn new(request: &Request) -> Self {
         let mut writer = Writer::with_capacity(USUAL_REQUEST);
         writer.dict();
@@ -229,7 +226,6 @@ impl RequestFrame {
 }
 
 /// The token of a request.
-#[must_use]
 pub fn token(number: u32) -> u8 {
     number.to_le_bytes()[0]
 }

@@ -1,45 +1,45 @@
-//! What a worker's lane is known to have kept of earlier requests, so that it need not be sent again.
+//! The heads of earlier requests that a worker's lane has kept, so that they need not be sent again.
 //!
-//! Both sides have a table of the same size. We decide what stands where and say so with each request; the lane
-//! reads all that we write, in order, and so has what we believe it has.
+//! Server and lane have tables of the same size. The server decides which head is in which slot and says so with each
+//! request; the lane reads all requests in order, so that both tables are the same.
 
-/// How many heads a lane keeps.
+/// The number of heads that a lane keeps.
 pub const SLOTS: usize = 512;
-/// Larger ones are not kept: a bound for the memory of both sides.
+/// The largest head that is kept, in bytes; it bounds the memory of both sides.
 const LARGEST: usize = 2048;
 
-/// Whether a head was sent to a lane before.
+/// Whether a lane has a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// Not that we knew: send it.
+    /// No: send it.
     New,
-    /// The connection sends more than one request: send it to be kept.
+    /// No, but its connection has sent a request before: send it to be kept.
     Again,
-    /// It was kept.
+    /// Yes.
     Known,
 }
 
-/// The heads that a lane has kept.
+/// The table of a lane.
 #[derive(Debug, Default)]
 pub struct KnownHeads {
-    slots: Vec<Slot>,
+    slots: Vec<HeadSlot>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Slot {
-    /// The connection that was here last: until it comes again, keeping its head is not worth it.
+struct HeadSlot {
+    /// The connection that used the slot last: until it sends another request, its head is not worth keeping.
     connection: usize,
     kept: Vec<u8>,
 }
 
 impl KnownHeads {
-    /// Whether a head is known, or becomes known now, and in which slot. The connection only says where to look: what
-    /// counts is that the bytes are the same.
+    /// Whether the lane has a head, and in which slot. The connection only decides the slot; heads are compared by their
+    /// bytes.
     pub fn look_at(&mut self, connection: usize, head: &[u8]) -> (Sight, u16) {
         if self.slots.is_empty() {
-            self.slots.resize(SLOTS, Slot::default());
+            self.slots.resize(SLOTS, HeadSlot::default());
         }
-        let index = place(connection);
+        let index = slot_of(connection);
         // There are fewer than 65536.
         let number = index as u16;
         let slot = &mut self.slots[index];
@@ -56,8 +56,8 @@ impl KnownHeads {
     }
 }
 
-/// Spreads addresses, which are multiples of a power of two and often of each other, over the slots.
-fn place(connection: usize) -> usize {
+/// The slot for the address of a connection: addresses are multiples of a power of two, and often of each other.
+fn slot_of(connection: usize) -> usize {
     let mixed = (connection as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as usize % SLOTS
 }
@@ -82,9 +82,9 @@ mod tests {
         assert_eq!(look(64, b"a"), Sight::Known, "it was left alone");
     }
 
-    /// A lane as worker.py has it sees for each request the head that was meant, whatever connections share slots.
+    /// A lane, as worker.py has it, sees the right head for each request, whatever connections share slots.
     #[test]
-    fn a_lane_has_what_we_believe_it_has() {
+    fn a_lane_has_the_heads_that_the_server_counts_on() {
         for connections in [100, 3000] {
             let mut heads = KnownHeads::default();
             let mut lane = std::collections::HashMap::new();

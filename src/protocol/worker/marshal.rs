@@ -1,8 +1,8 @@
-//! Python's `marshal` format, as far as we speak it with our own workers: CPython decodes it in C, at
-//! about a microsecond for a request.
+//! The part of Python's `marshal` format that the server and its workers use: CPython decodes it in C, at about a
+//! microsecond for a request.
 //!
-//! We write the short forms of version 4 (Python 3.4 and later, PyPy 3 too) and read what version 2 gives,
-//! which has no back references. Format: CPython's `Python/marshal.c`.
+//! Written are the short forms of version 4 (Python 3.4 and later, also PyPy 3), read is version 2, which has no back
+//! references. The format is defined by CPython's `Python/marshal.c`.
 
 use std::fmt;
 
@@ -13,22 +13,19 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer whose buffer has room for so many bytes.
-    #[must_use]
+    /// A writer whose buffer has room for a number of bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(capacity),
         }
     }
 
-    /// How many bytes were written.
-    #[must_use]
+    /// The number of bytes written.
     pub fn length(&self) -> usize {
         self.bytes.len()
     }
 
     /// The buffer.
-    #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -81,7 +78,7 @@ impl Writer {
         self.bytes.extend_from_slice(value);
     }
 
-    /// A string that Python interns: a dictionary key that comes again with every request.
+    /// A string that Python interns: a dictionary key that every request has.
     pub fn key(&mut self, ascii: &[u8]) {
         match u8::try_from(ascii.len()) {
             Ok(length) if ascii.is_ascii() => {
@@ -124,8 +121,7 @@ impl Writer {
         self.bytes.extend_from_slice(value);
     }
 
-    /// A type code and a length. Python's lengths are 32 bits and signed; what we send is bounded by the
-    /// gateways' limits far below that.
+    /// A type code and a length. Python's lengths have 32 bits with a sign; the gateways' limits are far below that.
     fn sized(&mut self, code: u8, length: usize) {
         self.bytes.push(code);
         self.bytes
@@ -133,7 +129,7 @@ impl Writer {
     }
 }
 
-/// What a worker sent is not what we expect of it.
+/// A worker has sent something else than what is expected of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -145,25 +141,23 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Type codes may carry the flag that asks for the value to be remembered for back references.
+/// The flag of a type code that asks to remember the value for back references.
 const FLAG_REF: u8 = 0x80;
 
-/// Reads values from a buffer, in the order in which they are expected.
+/// Reads values from a buffer, each of an expected type.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct MarshalReader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MarshalReader<'a> {
     /// A reader at the beginning of `bytes`.
-    #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    /// Where the next value begins.
-    #[must_use]
+    /// The position of the next value.
     pub fn position(&self) -> usize {
         self.position
     }
@@ -193,7 +187,7 @@ impl<'a> Reader<'a> {
     /// The number of items of a tuple or a list; the items follow.
     ///
     /// # Errors
-    /// [`Malformed`] if something else stands there.
+    /// [`Malformed`] if the next value is something else.
     pub fn sequence(&mut self) -> Result<usize, Malformed> {
         match self.code()? {
             b'(' | b'[' => self.length(),
@@ -205,7 +199,7 @@ impl<'a> Reader<'a> {
     /// A tuple of exactly `items`; they follow.
     ///
     /// # Errors
-    /// [`Malformed`] if something else stands there.
+    /// [`Malformed`] if the next value is something else.
     pub fn tuple(&mut self, items: usize) -> Result<(), Malformed> {
         if self.sequence()? == items {
             Ok(())
@@ -217,10 +211,10 @@ impl<'a> Reader<'a> {
     /// A string, in UTF-8 (with surrogates where Python had them).
     ///
     /// # Errors
-    /// [`Malformed`] if something else stands there.
+    /// [`Malformed`] if the next value is something else.
     pub fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let length = match self.code()? {
-            // Python 2, which only ever says that it is too old, has byte strings here.
+            // Python 2, which only tells that it is too old, sends byte strings.
             b'u' | b't' | b'a' | b'A' | b's' => self.length()?,
             b'z' | b'Z' => self.short_length()?,
             _ => return Err(Malformed),
@@ -231,7 +225,7 @@ impl<'a> Reader<'a> {
     /// An integer.
     ///
     /// # Errors
-    /// [`Malformed`] if something else stands there, or it does not fit.
+    /// [`Malformed`] if the next value is something else, or does not fit.
     pub fn integer(&mut self) -> Result<i64, Malformed> {
         match self.code()? {
             b'i' => {

@@ -1,4 +1,4 @@
-//! What a worker process and we say to each other: frames, their payloads and the heads of answers.
+//! The protocol between the server and its worker processes: frames, their payloads and the heads of answers.
 
 pub mod answer_head;
 pub mod frame;

@@ -29,7 +29,7 @@ use tokio::process::{Child, Command};
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
 use crate::protocol::cgi::environ;
-use crate::protocol::worker::marshal::{Malformed, Reader, Writer};
+use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
 use crate::unix;
 use crate::workers::id::WorkerId;
 use crate::workers::options::WorkerOptions;
@@ -366,13 +366,13 @@ impl Inbox {
 
 fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut reader = Reader::new(bytes);
+    let mut reader = MarshalReader::new(bytes);
     reader.tuple(3)?;
-    let number = |reader: &mut Reader<'_>| {
+    let number = |reader: &mut MarshalReader<'_>| {
         let value = reader.integer()?;
         i32::try_from(value).map_err(|_| Malformed)
     };
-    let worker = |reader: &mut Reader<'_>| {
+    let worker = |reader: &mut MarshalReader<'_>| {
         let value = reader.integer()?;
         WorkerId::try_from(value).map_err(|_| Malformed)
     };

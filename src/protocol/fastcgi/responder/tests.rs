@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::{any, prop_assert, proptest};
 
 use crate::protocol::fastcgi::record::{
-    BeginRequest, EndRequest, MalformedRecord, ProtocolStatus, Record, RecordKind, Role, put_pair,
+    BeginRequest, MalformedRecord, ProtocolStatus, RESPONDER, Record, RecordKind, put_pair,
     put_records, put_unknown_type, take_record,
 };
 use crate::protocol::fastcgi::responder::{Responder, ResponderEvent, ResponderLimits};
@@ -37,8 +37,8 @@ fn reply(write: impl FnOnce(&mut BytesMut)) -> Option<ResponderEvent> {
     Some(ResponderEvent::Reply(bytes))
 }
 
-fn ended(id: u16, outcome: ProtocolStatus) -> Option<ResponderEvent> {
-    reply(|into| EndRequest { status: 0, outcome }.put(into, id))
+fn ended(id: u16, status: ProtocolStatus) -> Option<ResponderEvent> {
+    reply(|into| status.put_end(into, id))
 }
 
 fn part(id: u16, part: &'static [u8]) -> Option<ResponderEvent> {
@@ -298,7 +298,7 @@ proptest! {
                                         body in proptest::collection::vec(any::<u8>(), 0..40),
                                         piece in 1..9_usize) {
         let mut stream = BytesMut::new();
-        BeginRequest { role: Role::Responder, keep: true }.put(&mut stream, 5);
+        BeginRequest { role: RESPONDER, keep: true }.put(&mut stream, 5);
         for piece in text.chunks(piece) {
             put_records(&mut stream, RecordKind::Params, 5, piece);
         }
