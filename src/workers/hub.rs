@@ -10,25 +10,25 @@ use crate::workers::event::WorkerEvent;
 use crate::workers::pool::Pool;
 use crate::workers::roster::Roster;
 
-/// What all tasks of a pool share.
+/// The state that all tasks share.
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) pool: Mutex<Pool>,
     pub(crate) roster: Mutex<Roster>,
-    /// Something is to be written to a worker.
+    /// Requests are to be written to a worker.
     pub(crate) written: Notify,
-    /// Something is under way: the clock is to tick.
+    /// Requests are under way: the clock is to tick.
     pub(crate) busy: Notify,
     pub(crate) events: mpsc::UnboundedSender<WorkerEvent>,
-    /// Responses until their clients take them.
+    /// Stores responses until their clients have received them.
     pub(crate) depot: Arc<Depot>,
-    /// Those who ask workers: what they were told is to be logged before we end.
+    /// The tasks that ask workers for stacks, which are to be logged before runner ends.
     pub(crate) attendants: TaskTracker,
 }
 
 impl Hub {
-    /// Has what was sent written, at the end of this turn of the event loop: all that is ready by then
-    /// leaves in one write. The clock ticks from then on: an answer may come without being announced.
+    /// Has requests written at the end of this turn of the event loop: all that are ready by then leave in one write. The
+    /// clock ticks from then on, since an answer may come without an announcement.
     pub(crate) fn wake(&self) {
         let pool = lock(&self.pool);
         if pool.is_dirty() {
@@ -40,12 +40,12 @@ impl Hub {
     }
 
     pub(crate) fn tell(&self, event: WorkerEvent) {
-        // Nobody listens once everything has stopped.
+        // The staff does not listen any more once it has stopped.
         let _ = self.events.send(event);
     }
 }
 
-/// Locks; a panic elsewhere leaves a pool that is still the best that there is.
-pub(crate) fn lock<T>(hub: &Mutex<T>) -> MutexGuard<'_, T> {
-    hub.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks. After a panic elsewhere, the state is still the best that there is.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

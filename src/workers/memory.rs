@@ -1,12 +1,12 @@
-//! Whether the kernel has killed for lack of memory: it says so by a counter, and to nobody by name.
+//! What the kernel says of memory: how much a process takes, and whether it has killed processes for lack of memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the counter is called, in `memory.events` of cgroup v2 and in `memory.oom_control` of v1.
+/// The name of the counter of such kills, in `memory.events` of cgroup v2 and in `memory.oom_control` of v1.
 const COUNTER: &str = "oom_kill";
 
-/// The memory that a process takes (resident set), in bytes; `None` if there is none, or the system does not say.
+/// The memory of a process (resident set) in bytes; `None` if the process has ended, or the system does not say.
 #[must_use]
 pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     // proc_pid_statm(5): pages; the second number is the resident set.
@@ -15,16 +15,16 @@ pub(crate) fn resident_memory(pid: i32) -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// Watches the counter of our control group.
+/// Watches the counter of runner's control group. The kernel does not say which process it killed.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory {
-    /// Where it may stand; the first that there is counts.
+    /// The files that may have it; the first that exists counts.
     sources: Vec<PathBuf>,
     seen: Option<u64>,
 }
 
 impl OutOfMemory {
-    /// From now on.
+    /// Watches from now on.
     #[must_use]
     pub(crate) fn watch() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -52,8 +52,8 @@ impl OutOfMemory {
     }
 }
 
-/// Where the counter of the groups in `/proc/self/cgroup` may stand (cgroups(7)). In a container, a path of version 1
-/// is the one outside.
+/// The files that may have the counter of the groups in `/proc/self/cgroup` (cgroups(7)). In a container, a path of
+/// version 1 is the one outside.
 fn sources(groups: &str) -> Vec<PathBuf> {
     let mut sources = Vec::new();
     for line in groups.lines() {

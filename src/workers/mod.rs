@@ -1,21 +1,17 @@
-//! The processes behind an application: a template that imports it once, workers that the template forks,
-//! and the pool that shares requests out among them.
+//! The processes behind an application: a template imports it once and forks workers, and a pool shares requests out
+//! among them.
 //!
-//! - [`template`]: a process of Python's and the messages that we exchange with it. What runs there: `bootstrap.py`,
-//!   which loads the others, `resolve.py`, which finds what `import:` names, `template.py`, `sharing.py`, which says
-//!   whether it can be forked, `forked.py`, which has a fork forget what is not its own, `worker.py`, and `exchange.py`,
-//!   which is one request and its answer; they write to the log by `output.py`, and use what `kept.py` keeps of Python as
-//!   it was before the application came;
-//! - [`staff`]: how many workers there are; `hiring` starts them, `attempts` says what becomes of starts that fail, `leaving`
-//!   sees them off, `parting` lets them run dry first;
-//! - `left_behind`: what workers have started, which ends with them;
-//! - [`turnover`]: when there are more, or fewer, or others; [`shortage`]: whether the kernel has killed one;
-//! - [`roster`]: who is there, for those who ask;
-//! - [`watch`]: what is said to a worker besides requests, for which `control.py` runs there; [`stacks`], which it
-//!   answers with; [`resources`], which it may use;
-//! - [`pool`]: which worker answers which request, as `chooser` says; [`clock`] for how long; `watchdog` sees to it that
-//!   no worker is idle while requests wait; `post` is one lane, [`lane`] its bookkeeping, [`link`] the sockets, [`ring`]
-//!   the hub memory, [`reader`] what comes back, in [`frames`].
+//! From the bottom to the top (no file names one that is above it):
+//! - [`options`]: the settings; `id`: numbers of workers, lanes and templates; `task`: a request that waits for its
+//!   answer; `question`: a request whose stack the log is to show; `memory`: what the kernel says of memory;
+//! - [`wire`]: the connection with a lane of a worker;
+//! - `pool`: which worker answers which request, and for how long;
+//! - [`python`]: the interpreter, the template, and the code that runs there;
+//! - `event`: what happens to workers; `roster`: what the status shows of them; `hub`: what all tasks share;
+//! - `reader`: answers from a lane; `worker_control`: a worker's stacks, and the order to leave;
+//! - `staff`: how many workers there are, from their start to their end.
+//!
+//! A worker's requests and answers are described in [`crate::protocol::worker::frame`].
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,16 +64,16 @@ mod staff;
 #[derive(Debug)]
 pub struct Workers {
     hub: Arc<Hub>,
-    /// What goes on in the background: ends with us.
+    /// Tasks in the background, which end with this.
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Workers {
-    /// Starts the workers. Returns when the first of them is ready, or, where none is always kept running, the
-    /// application is imported.
+    /// Starts the workers. Returns when the first of them is ready or, where the least number is 0, when the application
+    /// is imported.
     ///
     /// # Errors
-    /// If Python cannot be run, or the application cannot be imported; nothing is left running.
+    /// If Python cannot be run, or the application cannot be imported; no process is left then.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let (events, inbox) = mpsc::unbounded_channel();
         let hub = Arc::new(Hub {
@@ -101,7 +97,7 @@ impl Workers {
         Ok(Self { hub, _tasks: tasks })
     }
 
-    /// Has a request answered.
+    /// Answers a request.
     pub async fn respond(&self, request: Request) -> Response {
         let (task, answer) = Task::new(request);
         let dirty = {
@@ -113,24 +109,24 @@ impl Workers {
             self.hub.written.notify_one();
         }
         self.hub.busy.notify_one();
-        let mut leaver = Leaver(Some(&self.hub.pool));
-        // A task that is dropped unanswered was with a worker that made no sense.
+        let mut unwanted = CancelOnDrop(Some(&self.hub.pool));
+        // A task is dropped without an answer if its worker broke the protocol.
         let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
         let response = answer.await.unwrap_or_else(lost);
-        leaver.0 = None;
+        unwanted.0 = None;
         response
     }
 
-    /// Has the requests that all workers are on logged, with their stacks.
+    /// Logs the requests that all workers are on, with their stacks.
     pub fn write_stacks(&self) {
         self.hub.tell(WorkerEvent::WriteStacks);
     }
 
-    /// Waits until as many workers as are always kept running are ready; where these are none, and no template imports the
-    /// application, until one has proved that it can be done.
+    /// Waits until the least number of workers is ready. If that is 0 and no template imports the application, waits until
+    /// one worker has shown that it can be imported.
     ///
     /// # Errors
-    /// Why one of them could not be started, or died at once; others, and further attempts, go on.
+    /// Why one of them could not be started, or died at once. Others, and further attempts, go on.
     pub async fn all_ready(&self) -> anyhow::Result<()> {
         let (tell, told) = oneshot::channel();
         self.hub.tell(WorkerEvent::AwaitAll(tell));
@@ -138,7 +134,7 @@ impl Workers {
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the workers were stopped")))
     }
 
-    /// How the workers are, and the requests before them.
+    /// The state of the workers and of the queue.
     #[must_use]
     pub fn status(&self) -> Status {
         let roster = lock(&self.hub.roster);
@@ -148,25 +144,25 @@ impl Workers {
         }
     }
 
-    /// Ends all workers: accepts no more requests, has those answered that are here, in the queue too, and lets
-    /// each worker leave when nothing is left for it to do. What is not done after the time `within` is given up: a
-    /// request that had begun is answered 504, and the log says where it stood; whoever has not left a moment later is
-    /// ended.
+    /// Ends all workers: accepts no more requests, answers those that are here, in the queue too, and lets each worker
+    /// leave when no request is left for it. Requests that are not answered after the time `within` are given up: a
+    /// request that had begun is answered 504, and the log shows its stack. Workers that have not left a moment later are
+    /// killed.
     pub async fn stop(&self, within: Duration) {
         let (done, stopped) = oneshot::channel();
         let deadline = Instant::now() + within;
         self.hub.tell(WorkerEvent::Stop(deadline, done));
-        // An error means that it has stopped already.
+        // An error means that they have stopped already.
         let _ = stopped.await;
         self.hub.attendants.close();
         self.hub.attendants.wait().await;
     }
 }
 
-/// Whoever waits for an answer: if it goes away, the application is told.
-struct Leaver<'a>(Option<&'a Mutex<Pool>>);
+/// Tells the application if the client of a request goes away.
+struct CancelOnDrop<'a>(Option<&'a Mutex<Pool>>);
 
-impl Drop for Leaver<'_> {
+impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(pool) = self.0 {
             lock(pool).cancel_unwanted();
@@ -174,7 +170,7 @@ impl Drop for Leaver<'_> {
     }
 }
 
-/// Starts a task that has all that it needs to know in what is hub, and can be begun anew.
+/// Starts a task that is started again if it panics: all its state is in the hub.
 fn again<F: Future<Output = ()> + Send + 'static>(
     what: &'static str,
     hub: &Arc<Hub>,
@@ -184,14 +180,14 @@ fn again<F: Future<Output = ()> + Send + 'static>(
     faults::spawn_again(what, move || task(Arc::clone(&hub)))
 }
 
-/// Writes to the workers whenever something was sent to them.
+/// Writes requests to the workers.
 async fn write_batches(hub: Arc<Hub>) {
     loop {
         hub.written.notified().await;
         let blocked = {
             let mut pool = lock(&hub.pool);
             let mut blocked = pool.flush();
-            // We are awake: what is ready by now needs no wake-up of its own.
+            // Answers that are ready by now need no wake-up of their own.
             reader::collect_all(&mut pool);
             pool.unstick();
             blocked.append(&mut pool.flush());
@@ -209,7 +205,7 @@ async fn write_batches(hub: Arc<Hub>) {
     }
 }
 
-/// Looks at the time while anything is under way.
+/// Looks at the clock while requests are under way.
 async fn tick(hub: Arc<Hub>) {
     loop {
         hub.busy.notified().await;

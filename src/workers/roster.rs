@@ -1,5 +1,5 @@
-//! Who works here, for whoever asks: what [`super::staff`] knows, copied after each event, and what the pool
-//! knows, put together to a [`Status`].
+//! The workers as the status shows them: what the staff knows, copied after each event, and what the pool knows, put
+//! together to a [`Status`].
 
 use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
@@ -17,20 +17,20 @@ use crate::workers::pool::worker::{Duty, Worker};
 /// The longest description of a failure that is kept, in characters.
 const LONGEST: usize = 4096;
 
-/// What is known of workers besides what the pool knows.
+/// What the staff knows of the workers.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    /// All that exist or are about to.
+    /// All workers that exist or are to exist.
     pub(crate) entries: Vec<RosterEntry>,
-    /// How many died without being told to leave.
+    /// How many workers died without being told to leave.
     pub(crate) deaths: u64,
-    /// How many were replaced though nothing was wrong with them.
+    /// How many workers were replaced though nothing was wrong with them.
     pub(crate) recycled: u64,
-    /// How many in a row could not be started or died before their first answer.
+    /// How many workers in a row could not be started.
     pub(crate) early_deaths: u32,
-    /// Not before then is the next attempt.
+    /// The next attempt is not before.
     pub(crate) not_before: Instant,
-    /// When the last of these was.
+    /// When the last attempt failed.
     pub(crate) failed_at: Instant,
     failures: VecDeque<RecentFailure>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct RosterEntry {
 }
 
 impl Roster {
-    /// Of nobody.
+    /// A roster without workers.
     pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
@@ -60,7 +60,7 @@ impl Roster {
         }
     }
 
-    /// Remembers what went wrong.
+    /// Remembers a failure.
     pub(crate) fn failed(&mut self, what: &str) {
         if self.failures.len() == Status::FAILURES {
             self.failures.pop_front();
@@ -71,7 +71,7 @@ impl Roster {
         });
     }
 
-    /// Whether a worker that was ordered after the last failure has answered: what was wrong is over.
+    /// Whether a worker that was started after the last failed attempt has answered: the cause is gone.
     pub(crate) fn has_recovered(&self, pool: &Pool) -> bool {
         let answered = |id| pool.workers.get(id).is_some_and(|it| it.answered > 0);
         let newer = |entry: &&RosterEntry| entry.since > self.failed_at;
@@ -79,7 +79,7 @@ impl Roster {
         newer.any(|entry| answered(entry.id))
     }
 
-    /// How everything is.
+    /// The state of the workers and of the queue.
     pub(crate) fn status(&self, pool: &Pool) -> Status {
         let now = Instant::now();
         let age = |since| seconds(now.saturating_duration_since(since));

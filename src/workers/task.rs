@@ -1,4 +1,4 @@
-//! A request on its way to a worker, and the promise to answer it.
+//! A request on its way to a worker, and the promise of its answer.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,33 +15,33 @@ use crate::protocol::worker::frame::RequestFrame;
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Task {
-    /// The request for the worker.
+    /// The request as the worker gets it.
     pub(crate) frame: RequestFrame,
     /// Its body, if that is a file.
     pub(crate) file: Option<BodyFile>,
-    /// Where the application's error output goes.
+    /// Where `wsgi.errors` goes.
     pub(crate) errors: Errors,
     /// When it came in.
     pub(crate) entered: Instant,
-    /// What it was, for the log.
+    /// Its method and target, for the log.
     pub(crate) about: About,
-    /// Since when it has been running, if that was said to be long (`runner.request.slow`).
+    /// Since when it has been running, if the log has reported it as slow (`runner.request.slow`).
     pub(crate) slow_since: Option<Instant>,
     progress: Progress,
 }
 
-/// How far a request's answer is.
+/// Whether a request is answered.
 #[derive(Debug)]
 enum Progress {
-    /// Somebody waits for it, or has gone away by now.
+    /// No. Its client waits, or has gone away.
     Waiting(oneshot::Sender<Response>),
-    /// The application's answer, or its head, was given.
+    /// The client was given the application's answer, or its head.
     Answered,
-    /// A status of our own was given.
+    /// The client was given a status of runner's own.
     Refused,
 }
 
-/// How much of a target is shown in a line of the log, in characters.
+/// The characters of a target that a line of the log shows.
 const LONGEST_TARGET: usize = 200;
 
 /// A request's method and target.
@@ -69,7 +69,7 @@ impl About {
         self.method.as_str()
     }
 
-    /// The target, fit to be printed.
+    /// The target, escaped for a terminal.
     #[must_use]
     pub(crate) fn target(&self) -> String {
         let target = String::from_utf8_lossy(&self.target);
@@ -78,7 +78,7 @@ impl About {
 }
 
 impl Task {
-    /// A request, and where its answer will come.
+    /// A request, and the receiver of its answer.
     #[must_use]
     pub(crate) fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
@@ -102,7 +102,7 @@ impl Task {
         (task, answer)
     }
 
-    /// Whether somebody still waits for the answer.
+    /// Whether its client still waits.
     #[must_use]
     pub(crate) fn is_wanted(&self) -> bool {
         match &self.progress {
@@ -111,19 +111,22 @@ impl Task {
         }
     }
 
-    /// Whether the answer, or its head, has been given.
+    /// Whether the client was given the answer, or its head.
     #[must_use]
     pub(crate) fn is_answered(&self) -> bool {
         !matches!(self.progress, Progress::Waiting(_))
     }
 
-    /// Whether it was answered with a status of ours.
+    /// Whether it was answered with a status of runner's own.
     #[must_use]
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.progress, Progress::Refused)
     }
 
-    /// Answers. The answer comes back if nobody wants it any more.
+    /// Gives the answer to the client.
+    ///
+    /// # Errors
+    /// The answer, if the client does not wait any more.
     pub(crate) fn answer(&mut self, response: Response) -> Result<(), Box<Response>> {
         if let Some(since) = self.slow_since.take() {
             let (status, age) = (response.status.as_u16(), seconds(since.elapsed()));
@@ -141,24 +144,24 @@ impl Task {
         }
     }
 
-    /// Answers with a status of our own, if that can still be done.
+    /// Answers with a status of runner's own, if the request is not answered yet.
     pub(crate) fn refuse(&mut self, status: StatusCode) {
         let mut response = Response::plain(status);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let soon = HeaderValue::from_static("1");
             response.headers.insert(header::RETRY_AFTER, soon);
         }
-        // What we say ourselves is said elsewhere.
+        // The refusal is logged elsewhere.
         self.slow_since = None;
         if !self.is_answered() {
-            // Nobody to hear it is no matter.
+            // The client may have gone away.
             let _ = self.answer(response);
             self.progress = Progress::Refused;
         }
     }
 }
 
-/// How many requests were answered with which status of ours.
+/// How many requests were answered with which status of runner's own.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     pub(crate) bad_gateway: u64,
@@ -167,7 +170,7 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Answers with a status of ours, and counts it if that can still be done.
+    /// Answers with a status of runner's own, and counts it if the client still waits.
     pub(crate) fn refuse(&mut self, task: &mut Task, status: StatusCode) {
         if task.is_wanted() {
             match status {

@@ -1,9 +1,9 @@
-//! The socket between us and a worker's control thread: its closing tells the worker that we have ended, and
-//! over it the worker is asked where its lanes are, and told to leave.
+//! The socket to a worker's control thread. Over it the worker is asked for the stacks of its lanes, and told to leave;
+//! when it closes, the worker knows that runner has ended.
 //!
-//! A worker that is asked answers by itself, which disturbs nobody. If it does not, one of its threads holds the
-//! interpreter's lock: then it is sent a signal, upon which `faulthandler` writes the stacks to the same socket
-//! without any lock. That could go wrong while threads run, but then they do not.
+//! Usually the control thread itself answers. If it does not, another thread holds the interpreter's lock: then the worker
+//! gets a signal, upon which `faulthandler` writes the stacks to the same socket without any lock. That could go wrong
+//! while threads run, but then they do not.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -23,36 +23,37 @@ use crate::workers::python::stacks;
 use crate::workers::question::Question;
 use crate::workers::reader;
 
-/// The order to leave.
+/// The byte that tells a worker to leave.
 const LEAVE: u8 = 0;
-/// How long a worker may take to answer by itself: many times what it needs if it can.
+/// How long the control thread may take to answer: many times what it needs if it can.
 const PATIENCE: Duration = Duration::from_millis(150);
-/// The same where nothing is wrong, and nothing may go wrong: that it cannot answer is to be sure.
+/// The same where nothing is wrong with the worker: the signal is sent only if it certainly cannot answer.
 const MORE_PATIENCE: Duration = Duration::from_secs(1);
-/// `faulthandler` does not say when it is done: it is if it has written nothing for so long.
+/// `faulthandler` is done when it has written nothing for this long.
 const QUIET: Duration = Duration::from_millis(50);
 /// The longest answer: faulthandler's limits are 100 threads, 100 frames, 500 characters for a name.
 const LONGEST: usize = 16 << 20;
 
-/// Our end of the socket, through which a worker is asked and told.
+/// Sends commands to the task that holds runner's end of the socket. The worker leaves when this is dropped.
 #[derive(Debug)]
-pub(crate) struct WorkerControl(mpsc::UnboundedSender<Command>);
+pub(crate) struct WorkerControl(mpsc::UnboundedSender<ControlCommand>);
 
 #[derive(Debug)]
-enum Command {
+enum ControlCommand {
+    /// Log the stack of a request.
     Show(Question),
     Leave,
 }
 
 impl WorkerControl {
-    /// Begins to attend to a worker, until this is dropped. The worker leaves then, too.
+    /// Starts the task.
     pub(crate) fn new(
         hub: &Arc<Hub>,
         worker: WorkerId,
         socket: UnixStream,
         process: Arc<Process>,
     ) -> Self {
-        let (orders, inbox) = mpsc::unbounded_channel();
+        let (commands, inbox) = mpsc::unbounded_channel();
         let attendant = Attendant {
             hub: Arc::clone(hub),
             worker,
@@ -61,18 +62,18 @@ impl WorkerControl {
             asked: 0,
         };
         hub.attendants.spawn(attendant.attend(inbox));
-        Self(orders)
+        Self(commands)
     }
 
-    /// Has the stack of a request logged, if it still runs then.
+    /// Has the stack of a request logged, if the request still runs then.
     pub(crate) fn show(&self, question: Question) {
-        // It ends only with us.
-        let _ = self.0.send(Command::Show(question));
+        // The task ends only with runner.
+        let _ = self.0.send(ControlCommand::Show(question));
     }
 
-    /// Tells the worker to leave in the middle of its requests, and ends it if it does not in a moment.
+    /// Tells the worker to leave in the middle of its requests. If it does not soon, it is killed.
     pub(crate) fn leave(&self) {
-        let _ = self.0.send(Command::Leave);
+        let _ = self.0.send(ControlCommand::Leave);
     }
 }
 
@@ -81,22 +82,22 @@ struct Attendant {
     worker: WorkerId,
     socket: UnixStream,
     process: Arc<Process>,
-    /// The number of the last time that it was asked, from 1 to 255.
+    /// The number of the last request for stacks, from 1 to 255.
     asked: u8,
 }
 
 impl Attendant {
-    async fn attend(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    async fn attend(mut self, mut inbox: mpsc::UnboundedReceiver<ControlCommand>) {
         let mut next = inbox.recv().await;
-        while let Some(order) = next {
-            // All at once: what holds up one stack holds up the others.
+        while let Some(command) = next {
+            // All questions at once: what delays one stack delays the others.
             let mut questions = Vec::new();
             let mut is_to_leave = false;
-            let mut more = Some(order);
-            while let Some(order) = more {
-                match order {
-                    Command::Show(question) => questions.push(question),
-                    Command::Leave => is_to_leave = true,
+            let mut more = Some(command);
+            while let Some(command) = more {
+                match command {
+                    ControlCommand::Show(question) => questions.push(question),
+                    ControlCommand::Leave => is_to_leave = true,
                 }
                 more = inbox.try_recv().ok();
             }
@@ -110,7 +111,7 @@ impl Attendant {
                 self.tell(questions, dump).await;
             }
             if is_to_leave {
-                // If it cannot be told, it is ended all the same.
+                // If it cannot be told, it is killed all the same.
                 let _ = self.socket.try_write(&[LEAVE]);
                 let left = async { while read(&self.socket, &mut Vec::new()).await {} };
                 let _ = timeout(GRACE, left).await;
@@ -120,12 +121,12 @@ impl Attendant {
         }
     }
 
-    /// Where the worker's threads are, by itself or by `faulthandler`.
+    /// The stacks of the worker's threads, from the control thread or from `faulthandler`.
     async fn ask(&mut self, patience: Duration) -> String {
         self.asked = self.asked.checked_add(1).unwrap_or(1);
         let end = format!("reply {}\n", self.asked);
         let mut text = Vec::new();
-        // If it cannot be asked, its buffer is full of questions, or it is dead.
+        // An error means that it is dead, or that its buffer is full of questions.
         let _ = self.socket.try_write(&[self.asked]);
         let answered = async {
             while !text.ends_with(end.as_bytes()) && read(&self.socket, &mut text).await {}
@@ -137,7 +138,7 @@ impl Attendant {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// Logs the stacks of those requests that are still where they were.
+    /// Logs the stacks of the requests that still run.
     async fn tell(&self, mut questions: Vec<Question>, dump: String) {
         questions.retain(|question| {
             question.reason.ends_worker() || self.is_at(question.lane, question.number)
@@ -155,19 +156,19 @@ impl Attendant {
                 }
             }
         };
-        // The lines of source are in files, which may be slow to read. Whoever hangs there holds up nobody.
+        // The lines of source are in files, which may be slow to read: that must not delay other tasks.
         let _ = timeout(MORE_PATIENCE, tokio::task::spawn_blocking(render)).await;
     }
 
     /// Whether a lane is still on a request.
     fn is_at(&self, lane: LaneId, number: u32) -> bool {
-        // A worker that makes no sense is found out by others.
+        // A violation of the protocol is found by the lane's reader, too.
         let _ = reader::collect(&self.hub, lane);
         lock(&self.hub.pool).current(lane, number).is_ok()
     }
 }
 
-/// Has `faulthandler` write where a process is, and reads it.
+/// Has `faulthandler` write the stacks of a process, and reads them.
 async fn show_stacks(process: &Process, socket: &UnixStream, text: &mut Vec<u8>) {
     process.show_stacks();
     let mut limit = PATIENCE;
@@ -176,7 +177,7 @@ async fn show_stacks(process: &Process, socket: &UnixStream, text: &mut Vec<u8>)
     }
 }
 
-/// Reads once; whether there may be more.
+/// Reads once. Returns whether there may be more.
 async fn read(socket: &UnixStream, text: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 16 * 1024];
     if socket.readable().await.is_err() {
@@ -192,7 +193,7 @@ async fn read(socket: &UnixStream, text: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Where a process stands that imports the application, as Python shows it; nothing if it cannot say so.
+/// The stack of a process that imports the application, in the format of Python's tracebacks; empty if it cannot be had.
 pub(crate) async fn importing(process: &Process, socket: &UnixStream) -> String {
     let mut text = Vec::new();
     show_stacks(process, socket, &mut text).await;

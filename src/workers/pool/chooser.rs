@@ -1,30 +1,30 @@
-//! Which lane gets the next request: a pure function of how the lanes are.
+//! Which lane gets the next request: a pure function of the states of the lanes.
 //!
-//! Waking another process costs more than a small request does, so requests are sent ahead to a lane that is
-//! busy, in batches; and because they can be taken back, a slow one holds up the others behind it for no more
-//! than a tick of the clock. A lane is chosen in this order:
+//! Waking another process takes longer than a small request, so requests are sent ahead to a busy lane, in batches; and
+//! because they can be taken back, a slow request delays those behind it by no more than a tick of the clock. A lane is
+//! chosen in this order:
 //!
-//! 1. a busy one, if its work is done sooner than another process would be awake: of each worker the one with the
-//!    most to do, so that a second one runs dry (two lanes of one interpreter only take turns), and of these
-//!    the one with the least;
-//! 2. an idle one in a worker that has no other lane at work, the most recently used, whose memory is still in
-//!    the processor's caches;
-//! 3. the busy one again, within a window of work;
-//! 4. any idle one;
-//! 5. the busy one again if it has nothing waiting, so that it need not wait for us when it is done;
+//! 1. a busy lane, if its requests are done sooner than another process would be awake: of each worker the lane with the
+//!    most requests, so that a second one runs dry (two lanes of one interpreter only take turns), and of these the lane
+//!    with the fewest;
+//! 2. an idle lane of a worker that has no busy lane: the most recently used one, whose memory is still in the
+//!    processor's caches;
+//! 3. the busy lane again, within a window of work;
+//! 4. any idle lane;
+//! 5. the busy lane again if no request waits there, so that the worker need not wait for runner when it is done.
 //!
-//! else none: the request waits. A lane that is idle and free always gets it, whatever the others are at.
+//! Otherwise the request waits. If a lane is idle and free, some lane always gets the request.
 
 use std::time::Duration;
 
 use crate::workers::id::{LaneId, WorkerId};
 
-/// What it costs to wake another process, in seconds: requests that take less time in all are better sent to a lane
-/// that is awake.
+/// The time to wake another process, in seconds: requests that take less time together are better sent to a lane that is
+/// awake.
 const WAKE_UP: f64 = 150e-6;
-/// How much work, in seconds, a lane may have before it.
+/// How many seconds of work may wait on a lane.
 const WINDOW: f64 = 1.6e-3;
-/// How many requests any lane may have: the one that it is on, and one ahead.
+/// How many requests a lane may have in any case: the one that it is on, and one ahead.
 const AHEAD: usize = 2;
 
 /// By which factor one answer changes the estimate of the service time.
@@ -58,20 +58,19 @@ impl ServiceTime {
 /// A lane that may get requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneView {
-    /// Which it is.
     pub(crate) id: LaneId,
     /// How many requests it has to answer.
     pub(crate) load: usize,
-    /// Whether it can be sent another one, and is not stuck.
+    /// Whether it can be sent another request, and is not stuck.
     pub(crate) free: bool,
-    /// Whether it is stuck: at work, but not getting on.
+    /// Whether it makes no progress.
     pub(crate) stuck: bool,
-    /// When it became idle, as a count: the highest is the most recent.
+    /// Of idle lanes, the one with the highest count was used last.
     pub(crate) idle_since: u64,
 }
 
-/// The lane for the next request, if there is one. The lanes of a worker stand next to each other; `typical` is
-/// how long a request usually takes, in seconds.
+/// The lane for the next request, if there is one. The lanes of a worker have to be next to each other; `typical` is the
+/// usual time of a request in seconds.
 #[must_use]
 pub(crate) fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) -> Option<LaneId> {
     let mut found = Candidates::default();
@@ -90,13 +89,13 @@ pub(crate) fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) ->
     found.choice(typical)
 }
 
-/// The lanes of one worker that count.
+/// The lanes of one worker that come into question.
 #[derive(Default)]
 struct WorkerView {
     id: Option<WorkerId>,
-    /// Of those at work the one with the most to do.
+    /// Of the busy lanes the one with the most requests.
     at_work: Option<LaneView>,
-    /// Of those that are idle and free the one that was used last.
+    /// Of the lanes that are idle and free the one that was used last.
     idle: Option<LaneView>,
 }
 
@@ -112,12 +111,12 @@ impl WorkerView {
     }
 }
 
-/// The lanes of all workers that count.
+/// The lanes of all workers that come into question.
 #[derive(Default)]
 struct Candidates {
-    /// Of those at work, and free, the one with the least to do.
+    /// Of the busy lanes that are free the one with the fewest requests.
     least: Option<LaneView>,
-    /// The idle one that was used last, of workers that have no lane at work, and of the others.
+    /// The idle lane that was used last, of workers that have no busy lane, and of the others.
     quiet: Option<LaneView>,
     other: Option<LaneView>,
 }
@@ -186,12 +185,11 @@ mod tests {
         const MIDDLING: f64 = 100e-6;
         const SLOW: f64 = 1e-3;
         for (lanes, typical, expected) in [
-            // No worker, no lane.
             ("", QUICK, None),
-            // The most recently used one.
+            // The most recently used lane.
             ("0 | 0+ | 0", QUICK, Some((2, 0))),
             ("0 0+ 0", SLOW, Some((1, 1))),
-            // What is awake is quicker than what must be woken up, as long as it has little to do.
+            // A lane that is awake is quicker than one that must be woken up, as long as it has few requests.
             ("0 | 3", QUICK, Some((2, 0))),
             ("0 | 30", QUICK, Some((1, 0))),
             ("0 | 1", MIDDLING, Some((1, 0))),
@@ -199,7 +197,7 @@ mod tests {
             // A second lane of one interpreter gains nothing while the first is quick.
             ("20 0", QUICK, Some((1, 0))),
             ("1 0", SLOW, Some((1, 1))),
-            // The one that has more to do, so that the other runs dry.
+            // The lane with more requests, so that the other runs dry.
             ("2 9", QUICK, Some((1, 1))),
             // Within the window.
             ("150", QUICK, Some((1, 0))),
@@ -210,7 +208,7 @@ mod tests {
             ("1", 1.0, Some((1, 0))),
             ("2", 1.0, None),
             ("2 | 1", 1.0, Some((2, 0))),
-            // What is stuck or full gets nothing; what is idle beside it does.
+            // A lane that is stuck or full gets nothing; an idle one beside it does.
             ("1s", QUICK, None),
             ("0s", QUICK, None),
             ("0f", QUICK, None),

@@ -1,17 +1,17 @@
-//! The bookkeeping of one lane: which requests the worker has, which of them it has begun. Pure, so that it
-//! can be tested against a worker that is slow, dies or answers out of turn; sockets are in [`crate::workers::wire::link`].
+//! The requests in flight on one lane: which ones the worker has, and which of them it has begun. Pure, so that tests can
+//! have workers that are slow, die or answer out of turn; sockets are in [`crate::workers::wire::link`].
 
 use std::collections::VecDeque;
 
 use crate::protocol::worker::frame::token;
 use crate::protocol::worker::marshal::Malformed;
 
-/// How many requests may have been sent that the worker is not known to have read, those that we took back
-/// included. Tokens are one byte: within so many, no two are equal, and a worker cannot take the token of one request
-/// for that of another.
+/// How many requests may have been sent that the worker is not known to have read, including requests that were taken
+/// back. Tokens are one byte: within so many requests no two tokens are equal, so that a worker cannot take the token of
+/// one request for that of another.
 const IN_SIGHT: u32 = 250;
 
-/// What the worker did cannot be: it is to be ended.
+/// The worker broke the protocol. It is to be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Violation;
 
@@ -27,8 +27,8 @@ pub(crate) struct InFlight<T> {
     held: VecDeque<(u32, T)>,
     /// The number of the last request sent; the first one is 1.
     sent: u32,
-    /// The number of the last request that the worker is known to have read: to have answered, or dropped because it
-    /// was taken back.
+    /// The number of the last request that the worker is known to have read: it has answered it, or has dropped it because
+    /// it was taken back.
     passed: u32,
 }
 
@@ -57,7 +57,7 @@ impl<T> InFlight<T> {
     /// Whether it can be sent another one.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
-        // What it holds is counted by itself: what a worker says of its reading does not change that.
+        // The held requests are counted, too: a hostile worker may say that it has read everything.
         self.in_sight() < IN_SIGHT && self.held.len() < IN_SIGHT as usize
     }
 
@@ -66,13 +66,14 @@ impl<T> InFlight<T> {
         self.sent.wrapping_sub(self.passed)
     }
 
-    /// Whether the worker has read all that it was sent, and so waits for more.
+    /// Whether the worker has read all requests and holds none.
     #[must_use]
     pub(crate) fn is_drained(&self) -> bool {
         self.held.is_empty() && self.in_sight() == 0
     }
 
-    /// The worker has read everything up to this request. What was read before, or was never sent, is no news.
+    /// Notes that the worker has read everything up to a request. A number that it has read before, or that was never sent,
+    /// is ignored.
     pub(crate) fn has_read(&mut self, number: u32) {
         if self.sent.wrapping_sub(number) < self.in_sight() {
             self.passed = number;
@@ -105,12 +106,12 @@ impl<T> InFlight<T> {
         self.held.front().map(|(_, item)| item)
     }
 
-    /// The same, to change it.
+    /// The oldest request, to change it.
     pub(crate) fn oldest_mut(&mut self) -> Option<&mut T> {
         self.held.front_mut().map(|(_, item)| item)
     }
 
-    /// The request that the worker speaks of, which must be the oldest: it answers them in order.
+    /// The request of a number that the worker has sent. That must be the oldest one: workers answer in order.
     ///
     /// # Errors
     /// [`Violation`] if it is another.
@@ -121,20 +122,20 @@ impl<T> InFlight<T> {
         }
     }
 
-    /// The worker has answered a request.
+    /// Removes a request that the worker has answered.
     ///
     /// # Errors
-    /// [`Violation`] if it was not that one's turn.
+    /// [`Violation`] if it is not the oldest one.
     pub(crate) fn answered(&mut self, number: u32) -> Result<T, Violation> {
         self.current(number)?;
         self.has_read(number);
         self.held.pop_front().map(|(_, item)| item).ok_or(Violation)
     }
 
-    /// Tokens that we read from the pipe: as many requests, the youngest ones, are ours again. In order.
+    /// Removes the youngest requests, one for each token that was read back from the pipe. Returns them in order.
     ///
     /// # Errors
-    /// [`Violation`] if the tokens are not theirs.
+    /// [`Violation`] if the tokens are not those of the requests.
     pub(crate) fn taken_back(&mut self, tokens: &[u8]) -> Result<Vec<T>, Violation> {
         let left = self.held.len().checked_sub(tokens.len()).ok_or(Violation)?;
         let ours = self
@@ -159,8 +160,7 @@ impl<T> InFlight<T> {
         (self.sent, self.passed)
     }
 
-    /// The worker is dead, and all that it answered has been noted, and the tokens left were taken back: the
-    /// request that it had begun, if any.
+    /// Removes the request that a dead worker had begun, once its answers were read and the remaining tokens taken back.
     pub(crate) fn begun(&mut self) -> Option<T> {
         self.held.pop_front().map(|(_, item)| item)
     }
@@ -175,7 +175,7 @@ mod tests {
     use super::{InFlight, Violation};
     use crate::protocol::worker::frame::token;
 
-    /// A worker as worker.py is, with the pipe and the socket as queues.
+    /// A worker that behaves like worker.py, with the pipe and the socket as queues.
     #[derive(Default)]
     struct FakeWorker {
         frames: VecDeque<u32>,
@@ -224,8 +224,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order, and wherever the worker dies: each request is either answered
-        /// once, or ours again, or the one that was begun.
+        /// In any order of events, and wherever the worker dies: each request is answered once, or taken back, or is the one
+        /// that was begun.
         #[test]
         fn every_request_is_in_one_place(
             events in proptest::collection::vec(event(), 0..2000),
@@ -288,7 +288,7 @@ mod tests {
                 .collect();
             assert_eq!(lane.taken_back(&tokens).map(|items| items.len()), Ok(250));
             assert!(!lane.has_room() && !lane.is_drained(), "round {round}");
-            // What a worker says that has not been sent, or was read long ago, changes nothing.
+            // A number that was not sent, or was read long ago, changes nothing.
             for nonsense in [sent.wrapping_add(1), 0, sent.wrapping_sub(250), u32::MAX] {
                 lane.has_read(nonsense);
                 assert!(!lane.has_room(), "{nonsense}");

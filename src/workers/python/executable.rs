@@ -1,20 +1,20 @@
-//! Finding Python: the one that is named, or the nearest one.
+//! Finds the Python interpreter: the one that the setting names, or the nearest one.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::children;
 
-/// Names of an interpreter, the better one first.
+/// Names of an interpreter, the preferred one first.
 const NAMES: [&str; 2] = ["python3", "python"];
 
-/// The folders of virtual environments that are looked for next to an application.
+/// The folders of virtual environments next to an application.
 const ENVIRONMENTS: [&str; 2] = [".venv", "venv"];
 
-/// Why there is no Python.
+/// Why no Python was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPython {
-    /// What was looked for and not found.
+    /// What was wanted and what was found.
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
@@ -24,7 +24,7 @@ pub struct NoPython {
 /// of a program (relative to `folder`), or a command on `PATH`.
 ///
 /// # Errors
-/// There is none.
+/// [`NoPython`] if there is none.
 pub fn named(setting: &str, folder: &Path) -> Result<PathBuf, NoPython> {
     let path = folder.join(setting);
     if path.is_dir() {
@@ -52,17 +52,17 @@ pub fn named(setting: &str, folder: &Path) -> Result<PathBuf, NoPython> {
     })
 }
 
-/// The interpreter to use where none is named: that of the active virtual environment, of one in the given
-/// folders, or the one on `PATH`.
+/// The interpreter where the setting names none: that of the active virtual environment, of a virtual environment in one
+/// of the folders, or the one on `PATH`.
 ///
 /// # Errors
-/// There is none, or the virtual environment that it should be is broken.
+/// [`NoPython`] if there is none, or the virtual environment has none.
 pub fn nearest(folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
     let active = env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty());
     let neighbours = folders
         .iter()
         .flat_map(|folder| ENVIRONMENTS.map(|name| folder.join(name)))
-        // Any folder may be called so.
+        // Other folders may have such names, too.
         .filter(|folder| folder.join("pyvenv.cfg").is_file());
     if let Some(environment) = active
         .map(PathBuf::from)
@@ -93,9 +93,9 @@ fn inside(environment: &Path) -> Option<PathBuf> {
         .find(|path| children::is_program(path))
 }
 
-/// A command as a shell would find it.
+/// A command on `PATH`.
 fn on_path(name: &str) -> Option<PathBuf> {
-    // A relative or empty entry means the current directory, which nobody wants to run programs from.
+    // A relative or empty entry means the current folder, from which no program should be run.
     children::on_path(name).find(|path| path.is_absolute())
 }
 

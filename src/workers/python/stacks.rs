@@ -1,5 +1,5 @@
-//! Stacks as `faulthandler` writes them, read and shown as Python shows tracebacks. Pure but for the lines of
-//! source, which are read from their files.
+//! Reads stacks in the format of `faulthandler`, and shows them in the format of Python's tracebacks. Pure, except that
+//! lines of source are read from their files.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,26 +17,26 @@ const LARGEST_SOURCE: u64 = 8 << 20;
 pub struct StackCall {
     /// The file of the code, as Python names it.
     pub file: String,
-    /// The line that it is at; `None` if that is not known.
+    /// The current line; `None` if it is not known.
     pub line: Option<usize>,
     /// The function.
     pub function: String,
 }
 
-/// Where a thread is.
+/// The stack of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
-    /// The calls, the oldest first, without those of our own that led to the application, and without those of
-    /// Python's import system, which its tracebacks leave out, too.
+    /// The calls, the oldest first, without runner's own calls that led to the application, and without those of Python's
+    /// import system, which tracebacks leave out, too.
     pub calls: Vec<StackCall>,
-    /// There are older ones: `faulthandler` tells of the last hundred.
+    /// There are older calls: `faulthandler` writes the last hundred.
     pub is_cut: bool,
 }
 
-/// What stands in place of older calls.
+/// The line in place of older calls.
 const CUT: &str = "  ...";
 
-/// The stack of a thread. Where a thread is told of twice, the last time counts; what makes no sense is passed over.
+/// The stack of a thread in a dump. If the dump has the thread twice, the last time counts. Unknown lines are ignored.
 #[must_use]
 pub fn of_thread(dump: &str, thread: u64) -> Stack {
     let mut found = Vec::new();
@@ -73,7 +73,7 @@ fn of_lines<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Stack {
     calls.retain(|call| !call.file.contains("frozen importlib."));
     calls.reverse();
     let ours = |call: &StackCall| template::is_ours(&call.file);
-    // What we import we ask this module for.
+    // Runner imports the application by this module.
     let leads = |call: &StackCall| ours(call) || call.file.ends_with("/importlib/__init__.py");
     if let Some(first) = calls.iter().position(ours) {
         let led = calls[first..].iter().take_while(|call| leads(call)).count();
@@ -93,8 +93,8 @@ fn call(line: &str) -> Option<StackCall> {
     })
 }
 
-/// A stack as Python shows it, with the lines of source where they can be read. Reads files: not for a thread that has
-/// others to serve.
+/// A stack in the format of a traceback, with lines of source where they can be read. Reads files: not to be called on
+/// the event loop.
 #[must_use]
 pub fn shown(stack: &Stack) -> String {
     let mut text = String::new();
@@ -106,7 +106,7 @@ pub fn shown(stack: &Stack) -> String {
         let line = call
             .line
             .map_or_else(|| "???".to_owned(), |line| line.to_string());
-        // A `String` takes whatever is written.
+        // Writing to a string does not fail.
         let _ = writeln!(
             text,
             "  File \"{}\", line {line}, in {}",
@@ -125,14 +125,14 @@ pub fn shown(stack: &Stack) -> String {
             let _ = writeln!(text, "    {code}");
         }
     }
-    // Whatever the names and lines hold, it is nothing that a terminal would obey.
+    // Names and lines must not control a terminal.
     text.retain(|c| c == '\n' || !c.is_control());
     text
 }
 
-/// A file of source, if it is one.
+/// The contents of a regular file.
 fn source(path: &str) -> Option<String> {
-    // The worker may say what it likes: a FIFO must not hold us up.
+    // A hostile worker may name a FIFO, which must not block.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
     let file = File::options()
         .read(true)
@@ -152,7 +152,7 @@ fn source(path: &str) -> Option<String> {
 mod tests {
     use super::{Stack, StackCall, of_one, of_thread, shown};
 
-    /// What CPython 3.8 to 3.14 and PyPy write, and what control.py does.
+    /// As CPython 3.8 to 3.14, PyPy and control.py write it.
     const DUMP: &str = "\
 Thread 0x00007f0000000001 (most recent call first):
   File \"/srv/lock.py\", line 4 in acquire

@@ -1,5 +1,5 @@
-//! Frames as they come off a lane's socket: small ones whole, long bodies in pieces, so that no answer is ever in memory
-//! as a whole. Pure, so that it can be tested with every way in which the bytes may be cut.
+//! Frames from a lane's socket: small frames whole, long bodies in pieces, so that a long answer is never in memory as a
+//! whole. Pure, so that tests can cut the bytes anywhere.
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,32 +9,31 @@ use crate::protocol::worker::marshal::Malformed;
 
 /// How much is read at once, in bytes.
 const READ: usize = 64 * 1024;
-/// An answer whose payload is longer comes in pieces: until then nothing of it is sent, so that it is 502 if its worker
-/// dies.
+/// An answer with a longer payload comes in pieces. A shorter one is sent to the client only when it is complete, so that
+/// the client gets 502 if the worker dies meanwhile.
 const LONG_ANSWER: usize = 256 * 1024;
-/// A block that is longer comes in pieces: putting a shorter one together costs less than sending it in two.
+/// A longer block comes in pieces. Joining a shorter one costs less than sending it in two.
 const LONG_BLOCK: usize = 64 * 1024;
 
-/// What has come.
+/// A frame, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FramePart {
-    /// A frame, and its payload.
+    /// A frame and its payload.
     Whole(Header, Bytes),
-    /// The head of a long answer, whose body follows in pieces; or nothing in place of a head that is longer than
-    /// [`HEAD_LIMIT`].
+    /// The head of a long answer, whose body follows in pieces. Empty if the head is longer than [`HEAD_LIMIT`].
     Begin(Header, Bytes),
     /// A piece of a long body, block or text.
     Piece {
         /// The header of its frame.
         header: Header,
-        /// The piece, never empty unless it is the last one.
+        /// The piece. Only the last one may be empty.
         bytes: Bytes,
         /// Whether it is the last one.
         last: bool,
     },
 }
 
-/// What has been read and not yet taken.
+/// Bytes that were read and not yet taken.
 #[derive(Debug, Default)]
 pub struct Frames {
     buffer: BytesMut,
@@ -45,20 +44,20 @@ pub struct Frames {
 #[derive(Clone, Copy, Debug)]
 struct Within {
     header: Header,
-    /// How much of it belongs to nobody: of a head that is too long.
+    /// How much of it is to be skipped: a head that is too long.
     skipped: usize,
-    /// How much is missing behind that.
+    /// How much of it is missing after that.
     left: usize,
 }
 
 impl Frames {
-    /// Where to read to, with room for more.
+    /// The buffer to read into, with room for more.
     pub fn space(&mut self) -> &mut BytesMut {
         self.buffer.reserve(READ);
         &mut self.buffer
     }
 
-    /// Whether what has been read ends in the middle of a frame that comes in pieces.
+    /// Whether the bytes end in the middle of a frame that comes in pieces.
     #[must_use]
     pub fn is_within(&self) -> bool {
         self.within.is_some()
@@ -67,7 +66,7 @@ impl Frames {
     /// The next part; `None` if more has to be read first.
     ///
     /// # Errors
-    /// [`Malformed`] if no worker of ours would send it.
+    /// [`Malformed`] if no worker of runner's would send it.
     pub fn take(&mut self) -> Result<Option<FramePart>, Malformed> {
         if let Some(within) = &mut self.within {
             let skipped = within.skipped.min(self.buffer.len());
@@ -92,7 +91,7 @@ impl Frames {
         let Some(header) = Header::read(&self.buffer)? else {
             return Ok(None);
         };
-        // What has to be there before anything of it is given, and whether the rest follows in pieces.
+        // How much has to be there before a part is taken, and whether the rest follows in pieces.
         let (wanted, in_pieces) = match header.kind {
             Kind::Wake | Kind::End { .. } if header.length > 0 => return Err(Malformed),
             Kind::Wake | Kind::End { .. } => (0, false),

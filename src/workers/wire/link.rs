@@ -1,5 +1,4 @@
-//! What connects us with one lane of a worker: a socket, a pipe of tokens, a ring, and a socket for
-//! descriptors. The protocol is in [`crate::protocol::worker::frame`].
+//! The connection with one lane of a worker: a socket, a pipe of tokens, a ring, and a socket for descriptors. The protocol is in [`crate::protocol::worker::frame`].
 
 use std::fs::File;
 use std::io;
@@ -18,22 +17,22 @@ use crate::workers::task::Task;
 use crate::workers::wire::ring::Ring;
 use crate::workers::wire::{Unsent, Wire};
 
-/// Our side of a lane.
+/// Runner's end of a lane.
 #[derive(Debug)]
 pub(crate) struct Link {
     socket: Arc<UnixStream>,
     token_writer: OwnedFd,
     token_reader: OwnedFd,
     files: StdUnixStream,
-    /// The answers.
+    /// Answers.
     pub(crate) ring: Ring,
-    /// Tokens and frames not written yet.
+    /// Tokens and frames that are not written yet.
     tokens: Vec<u8>,
     frames: Vec<u8>,
     heads: KnownHeads,
 }
 
-/// The worker's side of a lane: the descriptors that it is to be given, in this order.
+/// The worker's end of a lane: the descriptors to give to it, in this order.
 #[derive(Debug)]
 pub(crate) struct FarEnd([OwnedFd; 4]);
 
@@ -45,12 +44,12 @@ impl FarEnd {
     }
 }
 
-/// What is left to do after writing.
+/// What is left after writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
     /// Nothing.
     All,
-    /// The worker is to read first: wait until the socket is writable.
+    /// The worker has to read first: wait until the socket is writable.
     Blocked,
 }
 
@@ -85,14 +84,14 @@ impl Link {
         Ok((link, far_end))
     }
 
-    /// The socket, to wait on.
+    /// The socket, to wait for.
     #[must_use]
     pub(crate) fn socket(&self) -> Arc<UnixStream> {
         Arc::clone(&self.socket)
     }
 
-    /// Writes what was pushed, in two calls: tokens before frames, so that a worker which finds no token for
-    /// a frame knows that we took it back.
+    /// Writes the requests that were pushed, in two calls: tokens before frames, so that a worker that finds no token for
+    /// a frame knows that the request was taken back.
     ///
     /// # Errors
     /// If the worker is gone.
@@ -142,7 +141,7 @@ impl Wire for Link {
         let count = loop {
             match rustix::io::read(&self.token_reader, &mut tokens[..]) {
                 Err(Errno::INTR) => {}
-                // No token left, or nothing more to be had from a pipe that both sides hold.
+                // No token is left, or the pipe cannot be read.
                 Err(_) => break 0,
                 Ok(count) => break count,
             }
@@ -177,7 +176,7 @@ impl Wire for Link {
     }
 
     fn close(&self) {
-        // Cannot fail but for a worker that is gone already.
+        // Fails only if the worker is gone already.
         let _ = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Write);
     }
 }

@@ -1,4 +1,5 @@
-//! What connects us with the lanes of a worker.
+//! The connection with a lane of a worker: [`link`] is runner's end, [`ring`] the shared memory for answers, [`frames`] what
+//! comes over the socket.
 
 use std::io;
 
@@ -8,15 +9,15 @@ pub mod frames;
 pub(crate) mod link;
 pub mod ring;
 
-/// What a pool asks of the connection with a lane. It is a [`Link`], but in simulations.
+/// The connection with a lane, as the pool uses it: a [`link::Link`], except in simulations.
 pub(crate) trait Wire {
-    /// Puts a request among what is to be written, its body first if that is a file.
+    /// Adds a request to those that are to be written. A body that is a file is sent at once.
     ///
     /// # Errors
     /// [`Unsent`].
     fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent>;
 
-    /// Takes back the tokens of all requests that have not begun; those not even written too.
+    /// Takes back the tokens of all requests that have not begun, including those that are not written yet.
     fn take_tokens(&mut self) -> Vec<u8>;
 
     /// The number of the last request that the worker says it has read.
@@ -25,19 +26,19 @@ pub(crate) trait Wire {
     /// Whether the worker says that it waits for requests.
     fn is_waiting(&self) -> bool;
 
-    /// Whether anything is to be written.
+    /// Whether requests are to be written.
     fn has_unwritten(&self) -> bool;
 
-    /// How many lines the worker could not write to the log, and has not said so.
+    /// How many lines the worker could not write to the log and has not reported.
     fn lost_lines(&self) -> u64;
 
     /// The lane's thread, as the worker's Python numbers it; 0 if it has not begun.
     fn thread(&self) -> u64;
 
-    /// Tells the worker that nobody wants the rest of an answer.
+    /// Tells the worker that the client of a request has gone away.
     fn cancel(&self, number: u32);
 
-    /// Lets the worker leave when it has answered what it has.
+    /// Lets the worker leave when it has answered the requests that it has.
     fn close(&self);
 }
 
@@ -46,7 +47,7 @@ pub(crate) trait Wire {
 pub(crate) enum Unsent {
     /// The worker is gone.
     Gone,
-    /// Its body cannot be sent to anybody.
+    /// Its body cannot be sent to any worker.
     Body(io::Error),
 }
 

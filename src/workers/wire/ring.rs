@@ -1,5 +1,5 @@
-//! The ring of shared memory into which a worker puts its answers, as we read it. Answers in it survive their
-//! worker, and are found without its help.
+//! Runner's end of the ring of shared memory into which a worker puts its answers. They survive the worker, and are found
+//! without its help.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -16,7 +16,7 @@ use crate::unix::SharedMemory;
 /// Bytes of records in a ring: some 25 answers of 10 KB, and small enough to stay in a processor's cache.
 const CAPACITY: usize = 256 * 1024;
 
-/// A lane's answers.
+/// The answers of a lane.
 #[derive(Debug)]
 pub struct Ring {
     memory: SharedMemory,
@@ -35,20 +35,20 @@ impl Ring {
         })
     }
 
-    /// What the worker maps.
+    /// The descriptor of the memory, for the worker.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.memory.descriptor()
     }
 
-    /// The next record if it is about the request numbered `number`, `None` if not (yet): what the worker has
-    /// sent about an earlier one over the socket comes first.
+    /// The next record if it is about request `number`. `None` if there is none, or if data about an earlier request has to
+    /// be read from the socket first.
     ///
     /// # Errors
-    /// [`Malformed`] if no worker of ours would write this.
+    /// [`Malformed`] if no worker of runner's would write this.
     pub fn take(&mut self, number: u32) -> Result<Option<(Header, Bytes)>, Malformed> {
         let head = self.memory.load(RING_HEAD);
-        // However often the worker moves it, we go no further than one turn of the ring.
+        // However far the worker moves it, no more than one turn of the ring is read.
         if head.wrapping_sub(self.tail) > CAPACITY as u64 {
             return Err(Malformed);
         }
@@ -89,15 +89,15 @@ impl Ring {
         Ok(())
     }
 
-    /// Tells the worker that nobody wants the rest of an answer.
+    /// Tells the worker that the client of a request has gone away.
     pub fn cancel(&self, number: u32) {
         self.memory.store(RING_CANCELLED, u64::from(number));
     }
 
-    /// The number of the last request that the worker has read; 0 if none, and whatever a hostile one writes.
+    /// The number of the last request that the worker has read; 0 if none. A hostile worker may write anything.
     #[must_use]
     pub fn last_read(&self) -> u32 {
-        // What is no number of a request counts for nothing.
+        // A value that is no number of a request counts as none.
         u32::try_from(self.memory.load(RING_READ)).unwrap_or(0)
     }
 
@@ -107,7 +107,7 @@ impl Ring {
         self.memory.load(RING_WAITING) != 0
     }
 
-    /// How many lines the worker could not write to the log, and has not said so; of a hostile one, some number.
+    /// How many lines the worker could not write to the log and has not reported. A hostile worker may write any number.
     #[must_use]
     pub fn lost_lines(&self) -> u64 {
         self.memory.load(RING_LOST).min(u64::from(u32::MAX))
