@@ -171,8 +171,7 @@ impl Configuration {
     #[must_use]
     pub fn complain_of_word(&self, name: &str, word: usize, message: String) -> Diagnostic {
         let mut mistake = self.complain(name, message, None);
-        let rule = self.rules.origin(name);
-        let written = rule.and_then(|rule| rule.word(word));
+        let written = self.rules.origin(name).and_then(|rule| rule.word(word));
         if let (Some(span), Some(label)) = (written, mistake.labels.first_mut()) {
             label.place.span = span;
         }
@@ -190,9 +189,9 @@ impl Configuration {
     /// The folder of the file in which a property's rule stands: relative paths in its value start there. `None` for
     /// built-in rules, the environment and command-line options.
     #[must_use]
-    pub fn folder(&self, name: &str) -> Option<&Path> {
+    pub fn folder(&self, name: &str) -> Option<PathBuf> {
         match &self.rules.origin(name)?.origin {
-            RuleOrigin::File(home, _) => home.folder.as_deref(),
+            RuleOrigin::File(home, _) => home.folder.clone(),
             RuleOrigin::Option(_) => None,
         }
     }
@@ -277,7 +276,7 @@ impl Configuration {
             Checked::Text(text) => Some(Path::new(text)),
             _ => None,
         })?;
-        let folder = self.folder(name).unwrap_or(Path::new(""));
+        let folder = self.folder(name).unwrap_or_default();
         Some(here::absolute(&folder.join(path)))
     }
 }

@@ -87,5 +87,5 @@ fn never_applies(configuration: &Configuration, name: &str) -> Option<Diagnostic
         return None;
     }
     let message = format!("the default {} never applies", quoted(&default.name));
-    default.without_effect("setting/default", message, used)
+    default.without_effect("setting/default", message, &used)
 }

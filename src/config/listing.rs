@@ -92,7 +92,7 @@ fn property(rules: &Rules, name: String) -> Option<Listed> {
         Err(mistake) => Gives::Mistake(mistake),
     };
     let from = match rules.origin(&name) {
-        Some(rule) => from(rule),
+        Some(rule) => from(&rule),
         None if name.starts_with("environ.") => Whence::Environment,
         None => Whence::BuiltIn,
     };
@@ -113,13 +113,12 @@ fn from(rule: &Rule) -> Whence {
 }
 
 fn as_written(rule: &Rule) -> Gives {
-    match (&rule.body, &rule.origin) {
-        (RuleBody::Value(value), _) => Gives::Value(value.clone()),
-        (RuleBody::Expression(expression), RuleOrigin::File(home, _)) => {
+    match &rule.body {
+        RuleBody::Value(value) => Gives::Value(value.clone()),
+        RuleBody::Expression(expression, home) => {
             let span = expression.span;
             let text = home.source.text.get(span.start as usize..span.end as usize);
             Gives::Expression(text.unwrap_or_default().to_owned())
         }
-        (RuleBody::Expression(_), RuleOrigin::Option(_)) => Gives::Expression(String::new()),
     }
 }

@@ -25,8 +25,8 @@ pub struct Rule {
 /// The value of a rule.
 #[derive(Debug)]
 pub enum RuleBody {
-    /// The value of an expression.
-    Expression(Expression),
+    /// The value of an expression in a file.
+    Expression(Expression, Arc<Home>),
     /// A value that is already known: from a command-line option, or from a file in another format.
     Value(Value),
 }
@@ -75,7 +75,7 @@ impl Rule {
 
     /// The place of a word, counted from 0, if the rule is an alias itself: `commands.Alias(command=['a', 'b'])`.
     pub fn word(&self, number: usize) -> Option<Span> {
-        let RuleBody::Expression(expression) = &self.body else {
+        let RuleBody::Expression(expression, _) = &self.body else {
             return None;
         };
         let ExpressionKind::Trailers(_, trailers) = &expression.kind else {
@@ -111,12 +111,12 @@ impl Rule {
         message: String,
         used: &Self,
     ) -> Option<Diagnostic> {
-        let written = |rule: &Self| matches!(rule.body, RuleBody::Expression(_));
-        let (RuleOrigin::File(home, _), RuleOrigin::File(other, _)) = (&self.origin, &used.origin)
+        let (RuleBody::Expression(_, home), RuleBody::Expression(_, other)) =
+            (&self.body, &used.body)
         else {
             return None;
         };
-        if !Arc::ptr_eq(&home.source, &other.source) || !written(self) || !written(used) {
+        if !Arc::ptr_eq(&home.source, &other.source) {
             return None;
         }
         let warning = Diagnostic::new(code, message).warning();

@@ -11,9 +11,6 @@ use super::settings;
 use crate::eval::{Budget, Fault, Properties, Table, Value, Variables, evaluate};
 use crate::syntax::Diagnostic;
 
-/// A rule, and the one of the same name that replaces it.
-pub type Overridden = (Arc<Rule>, Arc<Rule>);
-
 /// A value and its rule; defaults and variables of the environment have no rule.
 type FoundValue = (Value, Option<Arc<Rule>>);
 
@@ -63,26 +60,17 @@ impl Rules {
         self.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule. If it replaces one of the same name, both are given back.
-    ///
-    /// # Errors
-    /// The property's value has been read already: the new rule, and the one that it would replace.
-    pub fn insert(&mut self, rule: Rule) -> Result<Option<Overridden>, (Rule, Option<Arc<Rule>>)> {
-        let before = self.rules.get(&rule.name);
-        let read = match before {
-            Some(before) => before.read.load(Ordering::Relaxed),
-            None => {
-                let computed = self.computed();
-                !computed.is_empty() && computed.contains_key(&rule.name)
-            }
-        };
-        if read {
-            let before = before.cloned();
-            return Err((rule, before));
+    /// Whether the value of a property, or of a rule of this name, has been read: the rule cannot change any more.
+    pub fn was_read(&self, name: &str) -> bool {
+        match self.rules.get(name) {
+            Some(rule) => rule.read.load(Ordering::Relaxed),
+            None => self.computed().contains_key(name),
         }
-        let rule = Arc::new(rule);
-        let before = self.rules.insert(Arc::clone(&rule.name), Arc::clone(&rule));
-        Ok(before.map(|before| (before, rule)))
+    }
+
+    /// Adds a rule, and gives the one of the same name that it replaces.
+    pub fn insert(&mut self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
+        self.rules.insert(Arc::clone(&rule.name), Arc::clone(rule))
     }
 
     /// Adds a rule of `[Load on Demand]`.
@@ -112,22 +100,13 @@ impl Rules {
     }
 
     /// The rule that gave a property its value, or that would be tried first.
-    pub fn origin(&self, name: &str) -> Option<&Rule> {
-        let given = self.computed().get(name).map(|(_, rule)| rule.clone());
-        let rule = match given {
-            Some(None) => None,
-            Some(Some(rule)) => {
-                let rules = self
-                    .rules
-                    .get(&rule.name)
-                    .filter(|own| Arc::ptr_eq(own, &rule));
-                rules.or_else(|| self.on_demand.get(&rule.name))
-            }
-            None => candidates(name)
-                .chain(std::iter::once(format!("{name}?")))
-                .find_map(|candidate| self.rules.get(&*candidate)),
-        };
-        rule.map(|rule| &**rule)
+    pub fn origin(&self, name: &str) -> Option<Arc<Rule>> {
+        if let Some((_, rule)) = self.computed().get(name) {
+            return rule.clone();
+        }
+        candidates(name)
+            .chain(std::iter::once(format!("{name}?")))
+            .find_map(|candidate| self.rules.get(&*candidate).cloned())
     }
 
     /// A diagnostic about a property, at the place of its rule.
@@ -165,15 +144,20 @@ impl Rules {
         // A lookup that skipped a rule may give another value than a direct one, so its value is not kept.
         let whole = redirected.is_none() || budget.passed_over == passed_over;
         if let (Ok(Some(found)), true) = (&found, whole) {
-            self.allowance
-                .keep(budget)
-                .map_err(|fault| match &found.1 {
-                    Some(rule) => at_rule(fault, rule),
-                    None => fault,
-                })?;
-            self.computed().insert(Arc::clone(name), found.clone());
+            self.keep(name, found, budget)?;
         }
         found
+    }
+
+    /// Keeps a value, under the name of a property or of a rule of `[Load on Demand]`.
+    fn keep(&self, name: &Arc<str>, found: &FoundValue, budget: &mut Budget) -> Result<(), Fault> {
+        let kept = self.allowance.keep(budget);
+        kept.map_err(|fault| match &found.1 {
+            Some(rule) => at_rule(fault, rule),
+            None => fault,
+        })?;
+        self.computed().insert(Arc::clone(name), found.clone());
+        Ok(())
     }
 
     /// Tries the rules that can give a property its value, one after the other.
@@ -197,16 +181,14 @@ impl Rules {
                 budget.passed_over += 1;
             } else if let Some(rule) = self.rules.get(&*candidate) {
                 let value = self.evaluate(rule, name, budget)?;
-                let Value::Namespace(target) = &value else {
-                    return Ok(Some((value, Some(Arc::clone(rule)))));
-                };
-                if start.is_none() {
-                    return Ok(Some((value, Some(Arc::clone(rule)))));
-                }
-                let target: Arc<str> = if target.is_empty() {
-                    suffix.into()
-                } else {
-                    format!("{target}.{suffix}").into()
+                let target: Arc<str> = match &value {
+                    Value::Namespace(target) if start.is_some() && target.is_empty() => {
+                        suffix.into()
+                    }
+                    Value::Namespace(target) if start.is_some() => {
+                        format!("{target}.{suffix}").into()
+                    }
+                    _ => return Ok(Some((value, Some(Arc::clone(rule))))),
                 };
                 if let Some(found) = self.find(&target, Some(&through), budget)? {
                     return Ok(Some(found));
@@ -237,16 +219,15 @@ impl Rules {
 
     fn evaluate(&self, rule: &Rule, name: &Arc<str>, budget: &mut Budget) -> Result<Value, Fault> {
         rule.read.store(true, Ordering::Relaxed);
-        match (&rule.body, &rule.origin) {
-            (RuleBody::Value(value), _) => Ok(value.clone()),
-            (RuleBody::Expression(expression), RuleOrigin::File(home, _)) => {
+        match &rule.body {
+            RuleBody::Value(value) => Ok(value.clone()),
+            RuleBody::Expression(expression, home) => {
                 let variables = Variables {
                     rule_name: Arc::clone(&rule.name),
                     property_name: Arc::clone(name),
                 };
                 Ok(evaluate(self, home, Some(variables), expression, budget)?)
             }
-            (RuleBody::Expression(_), RuleOrigin::Option(_)) => Ok(Value::None),
         }
     }
 
@@ -293,12 +274,9 @@ impl Rules {
         budget.chain.pop();
         match value? {
             value @ (Value::None | Value::Dict(_) | Value::Namespace(_)) => {
-                self.allowance
-                    .keep(budget)
-                    .map_err(|fault| at_rule(fault, rule))?;
-                self.computed()
-                    .insert(Arc::clone(key), (value.clone(), Some(Arc::clone(rule))));
-                Ok(value)
+                let found = (value, Some(Arc::clone(rule)));
+                self.keep(key, &found, budget)?;
+                Ok(found.0)
             }
             other => {
                 let message = format!(
@@ -313,9 +291,7 @@ impl Rules {
 
     /// The error of a rule for every property: one that occurs before its expression reads the property's name.
     pub fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
-        let (RuleBody::Expression(expression), RuleOrigin::File(home, _)) =
-            (&rule.body, &rule.origin)
-        else {
+        let RuleBody::Expression(expression, home) = &rule.body else {
             return None;
         };
         let mut budget = Budget::default();

@@ -112,8 +112,6 @@ pub enum DefaultValue {
     Unset,
     /// A whole number; seconds for a duration, bytes for a size.
     Number(u64),
-    /// A truth value.
-    Boolean(bool),
     /// A string.
     Text(&'static str),
 }
@@ -125,7 +123,6 @@ impl DefaultValue {
         match self {
             Self::Unset => None,
             Self::Number(number) => Some(Value::from(number)),
-            Self::Boolean(truth) => Some(Value::Bool(truth)),
             Self::Text(text) => Some(Value::text(text)),
         }
     }
@@ -161,8 +158,6 @@ impl Setting {
                 }
                 _ => number.to_string(),
             },
-            DefaultValue::Boolean(true) => "`True`".to_owned(),
-            DefaultValue::Boolean(false) => "`False`".to_owned(),
             DefaultValue::Text(text) => format!("`'{text}'`"),
         })
     }

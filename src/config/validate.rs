@@ -79,16 +79,16 @@ pub fn sort_by_place(mistakes: &mut [Diagnostic]) {
 
 /// An error in another setting, with the place of the one that needs it.
 fn needed(rules: &Rules, name: &str, mistake: Diagnostic) -> Diagnostic {
-    let Some(origin) = rules.origin(name).map(|rule| &rule.origin) else {
+    let Some(rule) = rules.origin(name) else {
         return mistake;
     };
-    let elsewhere = origin.place().is_some_and(|here| {
+    let elsewhere = rule.origin.place().is_some_and(|here| {
         mistake.labels.first().is_some_and(|label| {
             !Arc::ptr_eq(&label.place.source, &here.source) || label.place.line() != here.line()
         })
     });
     match elsewhere {
-        true => origin.label(mistake, "needs it"),
+        true => rule.origin.label(mistake, "needs it"),
         false => mistake,
     }
 }

@@ -86,7 +86,6 @@ impl Scope {
             .and_then(|name| self.configuration.folder(name));
         // If the current folder was removed, opening the path fails later and reports it.
         folder
-            .map(Path::to_owned)
             .or_else(|| here::folder().map(Path::to_owned))
             .unwrap_or_default()
     }

@@ -106,14 +106,10 @@ impl IniFile<'_> {
                 if before.is_empty() && !self.in_section {
                     name = long_name(&name);
                 }
-                self.add(&name, span, RuleBody::Expression(parsed))
-            }
-            Section::NamedServices => {
-                let name = format!("{}{name}", self.outer);
-                self.add(&name, span, RuleBody::Expression(parsed))
+                self.add(&name, span, self.body(parsed))
             }
             Section::ComponentFactories => {
-                let rule = self.rule(name, span, RuleBody::Expression(parsed));
+                let rule = self.rule(name, span, self.body(parsed));
                 self.loader.factories.push(rule);
                 Ok(())
             }
@@ -126,13 +122,17 @@ impl IniFile<'_> {
                         .at(&self.home.source, span)
                         .with_hint("`[Load on Demand]` loads everything below a prefix"));
                 }
-                let rule = self.rule(&full, span, RuleBody::Expression(parsed));
+                let rule = self.rule(&full, span, self.body(parsed));
                 self.loader.rules.insert_on_demand(rule);
                 Ok(())
             }
             Section::ImportOnDemand => self.shortcut(name, span, &parsed),
             Section::LoadSettingsFrom => self.load_settings(name, span, &parsed),
         }
+    }
+
+    fn body(&self, parsed: Expression) -> RuleBody {
+        RuleBody::Expression(parsed, Arc::clone(&self.home))
     }
 
     fn rule(&self, name: &str, span: Span, body: RuleBody) -> Rule {

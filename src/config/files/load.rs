@@ -144,31 +144,28 @@ impl Loader {
 
     /// Adds a rule over those before it; a rule for a value that has been read already is a mistake.
     pub fn insert(&mut self, rule: Rule) {
-        let (rule, before) = match self.rules.insert(rule) {
-            Ok(None) => return,
-            Ok(Some((before, after))) => {
-                let name = quoted(&before.name);
-                let message = format!("the setting {name} is overridden further down");
-                let warning = before.without_effect("setting/overridden", message, &after);
-                return self.warnings.extend(warning);
+        let rule = Arc::new(rule);
+        if !self.rules.was_read(&rule.name) {
+            if let Some(before) = self.rules.insert(&rule) {
+                let message = format!(
+                    "the setting {} is overridden further down",
+                    quoted(&rule.name)
+                );
+                let warning = before.without_effect("setting/overridden", message, &rule);
+                self.warnings.extend(warning);
             }
-            Err(read) => read,
-        };
-        let message = format!(
-            "setting {} was read before this line and cannot change any more",
-            quoted(&rule.name)
-        );
-        let mut mistake = rule
-            .origin
-            .label(Diagnostic::new("setting/read", message), "");
-        if let Some(before) = before {
+            return;
+        }
+        let name = quoted(&rule.name);
+        let message =
+            format!("setting {name} was read before this line and cannot change any more");
+        let hint = "`[Load Settings From]` reads settings; put what changes them before it";
+        let mistake = Diagnostic::new("setting/read", message).with_hint(hint);
+        let mut mistake = rule.origin.label(mistake, "");
+        if let Some(before) = self.rules.rule(&rule.name) {
             mistake = before.origin.label(mistake, "this value was read");
         }
-        self.mistakes.push(
-            mistake.with_hint(
-                "`[Load Settings From]` reads settings; put what changes them before it",
-            ),
-        );
+        self.mistakes.push(mistake);
     }
 }
 

@@ -10,7 +10,6 @@ pub enum Section {
     Prefix(String),
     LoadSettingsFrom,
     ImportOnDemand,
-    NamedServices,
     LoadOnDemand,
     ComponentFactories,
     /// A section whose name is wrong: its lines are only parsed.
@@ -69,7 +68,7 @@ impl Section {
             return match special.map_or("", |section| section.name) {
                 "Load Settings From" => Ok(Self::LoadSettingsFrom),
                 "Import on Demand" => Ok(Self::ImportOnDemand),
-                "Named Services" => Ok(Self::NamedServices),
+                "Named Services" => Ok(Self::Prefix(outer.to_owned())),
                 "Load on Demand" => Ok(Self::LoadOnDemand),
                 "Component Factories" => Ok(Self::ComponentFactories),
                 _ => {

@@ -99,7 +99,7 @@ impl Scanner<'_> {
         }
         self.at += 1;
         let start = self.at;
-        let length = expression_length(self.rest());
+        let (length, comment) = expression_length(self.rest());
         let expression = self.text.get(start..start + length).unwrap_or_default();
         self.at += length;
         if let Some(backslash) = expression.find('\\') {
@@ -108,7 +108,7 @@ impl Scanner<'_> {
                 "no backslash can stand inside the braces of an f-string",
             ));
         }
-        if let Some(comment) = hash(expression) {
+        if let Some(comment) = comment {
             return Err(self.error(
                 start + comment,
                 "no comment can stand inside the braces of an f-string",
@@ -162,22 +162,11 @@ impl Scanner<'_> {
     }
 }
 
-/// The position of a `#` outside the strings of an expression.
-fn hash(text: &str) -> Option<usize> {
-    let mut quote = None;
-    text.bytes().position(|byte| {
-        match (quote, byte) {
-            (None, b'\'' | b'"') => quote = Some(byte),
-            (Some(open), _) if open == byte => quote = None,
-            _ => {}
-        }
-        quote.is_none() && byte == b'#'
-    })
-}
-
-/// The length of the expression at the start of a text: up to a `}`, `!`, `:` or `=` outside brackets and strings.
-fn expression_length(text: &str) -> usize {
+/// The length of the expression at the start of a text: up to a `}`, `!`, `:` or `=` outside brackets and strings. And the
+/// position of a `#` in it, outside strings.
+fn expression_length(text: &str) -> (usize, Option<usize>) {
     let bytes = text.as_bytes();
+    let mut comment = None;
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -192,12 +181,13 @@ fn expression_length(text: &str) -> usize {
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' => depth = depth.saturating_sub(1),
             b'}' if depth > 0 => depth -= 1,
-            b'}' | b':' if depth == 0 => return at,
+            b'}' | b':' if depth == 0 => break,
             b'!' | b'=' | b'<' | b'>' if depth == 0 && bytes.get(at + 1) == Some(&b'=') => at += 1,
-            b'!' | b'=' if depth == 0 => return at,
+            b'!' | b'=' if depth == 0 => break,
+            b'#' => comment = comment.or(Some(at)),
             _ => {}
         }
         at += 1;
     }
-    at.min(text.len())
+    (at.min(text.len()), comment)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::syntax::diagnostic::Diagnostics;
 use crate::syntax::format::page::Page;
 use crate::syntax::key_lines::{KeyLine, Statement, numbered, parse};
-use crate::syntax::source::{Lines, Source, Span};
+use crate::syntax::source::{Source, Span};
 
 /// A file in its canonical layout.
 ///
@@ -17,14 +17,13 @@ pub fn key_layout(source: &Arc<Source>, largest: usize) -> Result<String, Diagno
     if !mistakes.is_empty() {
         return Err(Diagnostics(mistakes));
     }
-    let mut places = Lines::default();
     let mut known = lines.iter().peekable();
     let mut page = Page::new(largest);
     let mut blank = false;
-    for (number, (_, line)) in numbered(&source.text).enumerate() {
+    for (at, line) in numbered(&source.text) {
+        let end = at + line.len();
         let line = line.trim();
-        let is_here = |line: &&KeyLine| places.position(source, start(line)).0 == number + 1;
-        let meant = known.next_if(is_here);
+        let meant = known.next_if(|line| start(line) as usize <= end);
         if meant.is_none() && line.is_empty() {
             blank = true;
             continue;
