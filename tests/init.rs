@@ -186,7 +186,7 @@ fn nothing_is_overwritten() {
     fs::create_dir(folder.path("linked")).expect("a folder");
     symlink("nowhere", folder.path("linked/app.ini")).expect("a link");
     let message = |path: &str| {
-        format!("error: `{path}` is there already\n = hint: remove it first, or run it\n")
+        format!("error: `{path}` already exists\n = hint: remove it first, or run it\n")
     };
     let run = |arguments: &[&str]| folder.runner(arguments).run();
     run(&["init"]).is(1, "", &message("app.ini"));

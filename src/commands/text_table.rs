@@ -1,8 +1,8 @@
-//! Tables for people: cells in columns, aligned by the width that a terminal gives them.
+//! Tables for terminals: cells in columns, aligned by their displayed width.
 
 use unicode_width::UnicodeWidthStr;
 
-/// Lines with their cells in columns, two blanks apart. Cells of the columns that are `right` are aligned to the right.
+/// Lines of cells in columns, two spaces apart. The columns that are `right` are aligned to the right.
 pub fn aligned<T: AsRef<str>, const N: usize>(rows: &[[T; N]], right: [bool; N]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
@@ -25,7 +25,7 @@ pub fn aligned<T: AsRef<str>, const N: usize>(rows: &[[T; N]], right: [bool; N])
     rows.iter().map(line).collect()
 }
 
-/// Indented lines of names and what they are, each with a line end.
+/// Indented lines of names and their summaries, each with a line end.
 pub fn names(rows: &[[&str; 2]]) -> String {
     let lines = aligned(rows, [false; 2]);
     lines.iter().map(|line| format!("  {line}\n")).collect()

@@ -12,7 +12,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::python::python_for_sources;
 
-/// Bounds itself: seconds, bytes of a file, entries of a folder, applications.
+/// It limits its time, the bytes of a file, the entries of a folder and its output.
 const SCRIPT: &str = include_str!("find_applications.py");
 
 /// What a folder holds that can be served.
@@ -22,7 +22,7 @@ pub struct Applications {
     pub applications: Vec<String>,
     /// The framework of the likeliest one.
     pub framework: Option<Framework>,
-    /// A virtual environment that is not found without being named.
+    /// A virtual environment that `serve` does not find by itself.
     pub environment: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub enum Framework {
 /// Searches a folder. A folder without Python files needs no Python.
 ///
 /// # Errors
-/// The folder cannot be read, there is no Python to read its files, or that Python fails.
+/// The folder cannot be read, there is no Python to parse its files, or that Python fails.
 pub fn find_applications(scope: &Scope, folder: &Path) -> Result<Applications, Failure> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
@@ -50,7 +50,7 @@ pub fn find_applications(scope: &Scope, folder: &Path) -> Result<Applications, F
         return Ok(Applications::default());
     }
     let python = python_for_sources(scope, folder)?;
-    // Isolated and without `site`: neither the environment nor a `.pth` file adds code.
+    // `-I` and `-S`: neither the folder, the environment nor a `.pth` file adds code.
     let output = Command::new(&python)
         .args(["-I", "-S", "-W", "ignore", "-c", SCRIPT])
         .arg(folder)

@@ -1,4 +1,4 @@
-//! `fmt [--check] FILE…`: puts configuration files in their canonical layout.
+//! `fmt [--check] FILE…`: formats configuration files in their canonical layout.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
@@ -68,7 +68,7 @@ struct Fmt {
     check: bool,
 }
 
-/// Where a configuration file is read.
+/// Where a configuration is read from.
 #[derive(Debug)]
 enum Input {
     File(PathBuf),

@@ -71,7 +71,7 @@ fn folder(scope: &Scope, mut arguments: Arguments) -> Result<PathBuf, Failure> {
 fn init(scope: &Scope, folder: &Path) -> Result<ExitCode, Failure> {
     let path = folder.join(FILE);
     if path.symlink_metadata().is_ok() {
-        return Err(is_there(&path));
+        return Err(already_exists(&path));
     }
     let folder = match folder.as_os_str().is_empty() {
         true => Path::new("."),
@@ -82,9 +82,9 @@ fn init(scope: &Scope, folder: &Path) -> Result<ExitCode, Failure> {
     Ok(print(&report(&path, &found)))
 }
 
-fn is_there(path: &Path) -> Failure {
+fn already_exists(path: &Path) -> Failure {
     Failure::mistake(
-        format!("`{}` is there already", path.display()),
+        format!("`{}` already exists", path.display()),
         Some("remove it first, or run it".to_owned()),
     )
 }
@@ -103,7 +103,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         })
     });
     match written {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(is_there(path)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(already_exists(path)),
         other => Ok(other.with_context(|| format!("cannot write `{}`", path.display()))?),
     }
 }

@@ -148,7 +148,7 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
         layers.push(Layer::File(file.path.clone()));
     }
     let inspection = config::inspect(&layers);
-    // Without a valid pid file, nothing that is supervised resolves.
+    // Without a valid pid file, nothing that is supervised can be resolved.
     let complete = !inspection.configuration.is_wrong(PID_FILE);
     let mut problems = inspection.problems;
     let scope = Scope {
@@ -183,7 +183,7 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
 /// Settings that name a file which does not exist.
 fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
     let tmp = configuration.path("runner.tmp");
-    // Without a `/`, the program is searched on `PATH`, which may be another one where the file runs.
+    // A name without `/` is searched on `PATH`, which may differ where the file runs.
     let python = configuration
         .text("runner.python")
         .filter(|text| text.contains('/'))

@@ -1,5 +1,5 @@
-//! `explain [NAME]`: what a setting, a function, a name of the language or a command is, from the tables by which the
-//! program itself works.
+//! `explain [NAME]`: explains a setting, a function, a name of the language or a command. Its texts come from the tables
+//! that the program itself uses.
 
 use textwrap::Options as Wrap;
 
@@ -38,14 +38,14 @@ From`) or a keyword of expressions (`lambda`). The last part of a name
 
 /// Something that has a name.
 struct Topic<'a> {
-    /// Topics of a kind stand below one heading.
+    /// The heading of all topics of this kind.
     heading: &'static str,
     name: &'a str,
     /// What it is, in one line.
     summary: &'a str,
-    /// Whether the name counts in any case.
+    /// Whether upper and lower case are the same.
     any_case: bool,
-    /// Writes what there is to know.
+    /// Writes the explanation.
     explain: Box<dyn Fn() -> String + 'a>,
 }
 
@@ -59,7 +59,7 @@ fn explanation(scope: &Scope, mut arguments: Arguments) -> Result<String, Failur
         return Ok(list(&topics.iter().collect::<Vec<_>>()));
     }
     let word = arguments.first("NAME")?;
-    // The names of sections have blanks.
+    // Names of sections contain spaces.
     let further = std::mem::take(&mut arguments.line.words);
     let words = std::iter::once(&word).chain(&further);
     let name = words.map(|word| word.text.as_str()).collect::<Vec<_>>();
@@ -79,7 +79,7 @@ fn explanation(scope: &Scope, mut arguments: Arguments) -> Result<String, Failur
     }
 }
 
-/// Everything that has a name, in the order in which it is listed.
+/// All topics, in the order of the list.
 fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     let mut topics = Vec::new();
     topics.extend(SETTINGS.iter().map(|row| {
@@ -184,7 +184,7 @@ impl<'a> Topic<'a> {
     }
 }
 
-/// The topics that are called so, or else those whose names end or begin so.
+/// The topics with this name, or else those whose names end or begin with it.
 fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Vec<&'a Topic<'a>> {
     let long = SHORT
         .iter()
@@ -203,7 +203,7 @@ fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Vec<&'a Topic<'a>> {
     topics.iter().filter(part).collect()
 }
 
-/// What was probably meant by a word that is no name.
+/// A hint for a word that is no name.
 fn suggest(topics: &[Topic<'_>], word: &str) -> String {
     let names = || topics.iter().map(|topic| topic.name);
     let by_last_part = || {
@@ -239,7 +239,7 @@ fn or_unset(default: Option<String>) -> String {
     default.unwrap_or_else(|| "not set".to_owned())
 }
 
-/// A title, what it is about, and rows of names and values.
+/// A title, a paragraph, and rows of names and values.
 fn page(title: &str, about: &str, rows: &[(&str, String)]) -> String {
     let mut text = format!("{title}\n\n{}\n", textwrap::fill(about, WIDTH));
     if !rows.is_empty() {
@@ -250,7 +250,7 @@ fn page(title: &str, about: &str, rows: &[(&str, String)]) -> String {
         let wrap = Wrap::new(WIDTH)
             .initial_indent(&first)
             .subsequent_indent("         ");
-        // Examples are to be copied, so they stay whole.
+        // Examples can be copied, so they are not wrapped.
         text += &match *name {
             "takes" => textwrap::fill(value, wrap),
             _ => format!("{first}{}", value.replace('\n', "\n         ")),

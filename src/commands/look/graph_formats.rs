@@ -100,7 +100,7 @@ const COLUMN: usize = 9;
 const LINE: usize = 18;
 const BASELINE: usize = 14;
 
-/// Readable on light and dark backgrounds.
+/// Colours for light and dark backgrounds.
 const STYLE: &str = "
 text { font: 14px monospace; fill: #111; white-space: pre }
 tspan + tspan { fill: #666 }
@@ -113,7 +113,7 @@ rect { fill: #222; stroke: #aaa }
 }
 ";
 
-/// A picture for browsers: a tree with a box a line.
+/// A picture for browsers: a tree with a box on each line.
 #[must_use]
 pub fn svg(branches: &[Branch]) -> String {
     let mut shapes = String::new();

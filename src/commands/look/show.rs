@@ -1,4 +1,4 @@
-//! `show FILE [PREFIX]`: every setting in force, its value, and where it comes from.
+//! `show FILE [PREFIX]`: shows every setting in force, its value, and where it comes from.
 
 use std::slice;
 

@@ -37,35 +37,26 @@ fn activity(status: &Status) -> String {
 /// The status as a text. `now` is in seconds since 1970; `width` is the terminal's, in characters.
 #[must_use]
 pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
-    let width = width.unwrap_or(WIDTH).max(20);
-    let mut text = format!(
-        "runner {}, process {}, {}\n",
+    let mut lines = vec![format!(
+        "runner {}, process {}, {}",
         plain(&status.version),
         status.pid,
         activity(status)
-    );
-    for socket in &status.sockets {
-        line(&mut text, &format!("  {}", plain(socket)), width);
-    }
-    text.push('\n');
-    line(&mut text, &crowd(status), width);
-    if let ConnectionCounts { open, idle, most } = status.connections
-        && most > 0
-    {
+    )];
+    let sockets = status.sockets.iter();
+    lines.extend(sockets.map(|socket| format!("  {}", plain(socket))));
+    lines.extend([String::new(), crowd(status)]);
+    let ConnectionCounts { open, idle, most } = status.connections;
+    if most > 0 {
         let open = counted(open as u64, "connection", "connections");
-        line(
-            &mut text,
-            &format!("{open} of at most {most}, {idle} idle"),
-            width,
-        );
+        lines.push(format!("{open} of at most {most}, {idle} idle"));
     }
     if status.delivering > 0 {
-        let delivering = counted(
+        lines.push(counted(
             status.delivering as u64,
             "response is on its way to its client",
             "responses are on their way to their clients",
-        );
-        line(&mut text, &delivering, width);
+        ));
     }
     if let Some(back_off) = &status.back_off {
         let what = match back_off.early_deaths {
@@ -76,29 +67,25 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
             left if left > 0.0 => format!("next attempt in {}", time(left)),
             _ => "trying again".to_owned(),
         };
-        line(&mut text, &format!("{what}; {when}"), width);
+        lines.push(format!("{what}; {when}"));
     }
-    if !status.workers.is_empty() {
-        text.push('\n');
-        table(&mut text, &status.workers, width);
-    }
-    if !status.programs.is_empty() {
-        text.push_str("\nprograms\n");
-        for program in &status.programs {
-            line(&mut text, &kept(program), width);
+    let mut section = |heading: &str, rows: Vec<String>| {
+        if !rows.is_empty() {
+            lines.push(String::new());
+            lines.extend(Some(heading.to_owned()).filter(|heading| !heading.is_empty()));
+            lines.extend(rows);
         }
-    }
-    text.push('\n');
-    line(&mut text, &totals(&status.totals), width);
-    let failures = &status.failures;
-    if !failures.is_empty() {
-        text.push_str("\nlast failures\n");
-        let first = failures.len().saturating_sub(FAILURES);
-        for failure in failures.iter().skip(first).rev() {
-            line(&mut text, &failed(failure, now), width);
-        }
-    }
-    text
+    };
+    section("", table(&status.workers));
+    section("programs", status.programs.iter().map(kept).collect());
+    section("", vec![totals(&status.totals)]);
+    let failures = status.failures.iter().rev().take(FAILURES);
+    section(
+        "last failures",
+        failures.map(|failure| failed(failure, now)).collect(),
+    );
+    let width = width.unwrap_or(WIDTH).max(20);
+    lines.iter().map(|line| cut(line, width) + "\n").collect()
 }
 
 /// The workers by state, and the requests that wait for one.
@@ -177,7 +164,10 @@ fn failed(failure: &RecentFailure, now: f64) -> String {
 }
 
 /// One line for each worker, and one for each further request that it works on.
-fn table(text: &mut String, workers: &[WorkerStatus], width: usize) {
+fn table(workers: &[WorkerStatus]) -> Vec<String> {
+    if workers.is_empty() {
+        return Vec::new();
+    }
     let mut rows = vec![COLUMNS.map(|(name, _)| name.to_owned())];
     for worker in workers {
         let mut current = worker.current.iter().flatten().map(now_on);
@@ -196,9 +186,7 @@ fn table(text: &mut String, workers: &[WorkerStatus], width: usize) {
             rows.push([none(), none(), none(), none(), none(), age, request]);
         }
     }
-    for row in aligned(&rows, COLUMNS.map(|(_, right)| right)) {
-        line(text, &row, width);
-    }
+    aligned(&rows, COLUMNS.map(|(_, right)| right))
 }
 
 /// The age of a request, and its method and path.
@@ -207,16 +195,12 @@ fn now_on(current: &CurrentRequest) -> [String; 2] {
     [time(current.age), format!("{method} {path}")]
 }
 
-/// Adds a line, cut at the width of the terminal.
-fn line(text: &mut String, line: &str, width: usize) {
+/// A line, cut at the width of the terminal.
+fn cut(line: &str, width: usize) -> String {
     match line.char_indices().nth(width) {
-        Some(_) => {
-            text.extend(line.chars().take(width - 1));
-            text.push('…');
-        }
-        None => text.push_str(line),
+        Some(_) => line.chars().take(width - 1).chain(['…']).collect(),
+        None => line.to_owned(),
     }
-    text.push('\n');
 }
 
 /// A text without control characters, which could change the terminal.

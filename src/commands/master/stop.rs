@@ -48,6 +48,6 @@ fn stop(master: &NamedMaster) -> Result<ExitCode, Failure> {
     let gone = client.peer.is_none_or(|process| process.wait(LAST_MOMENTS));
     match gone {
         true => Ok(print(&format!("{} has ended\n", master.shown()))),
-        false => Err(anyhow!("`{}` does not end", master.shown()).into()),
+        false => Err(anyhow!("`{}` is still running", master.shown()).into()),
     }
 }

@@ -19,7 +19,7 @@ use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
 use crate::supervisor::supervision::Supervision;
 
-/// What stands behind `serve` and `launch`.
+/// The usage of `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
 
 /// The table's row.
@@ -70,7 +70,7 @@ pub struct Serve {
     arguments: Vec<OsString>,
 }
 
-/// Adds the options.
+/// Adds the options of `serve` and `launch`.
 #[must_use]
 pub fn options(command: clap::Command) -> clap::Command {
     command

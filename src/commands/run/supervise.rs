@@ -200,7 +200,8 @@ fn supervised(
     }
     let Some(inner) = node.supervisable() else {
         let message = format!("{} cannot be supervised", quoted(&first.text));
-        let hint = "`serve`, `FastCGI`, what stands for one of them, and `exec: PROGRAM` can";
+        let hint =
+            "`serve`, `FastCGI`, a name that stands for one of them, and `exec: PROGRAM` can";
         return Err(scope.mistake(&first.origin, message, Some(hint.to_owned())));
     };
     let supervised = Supervised {
