@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use rustix::process::Pid;
 use support::http::Waits;
 use support::process::children;
+use support::usage::descriptors;
 use support::{Folder, Outcome, Server, project, serve};
 
 /// Answers with the number of its process.
@@ -37,11 +38,8 @@ fn others(server: &Server) -> Vec<Pid> {
 
 /// The sockets that a process has open.
 fn sockets(pid: Pid) -> BTreeSet<String> {
-    let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    let open = fs::read_dir(folder).expect("it runs").flatten();
-    let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-    let names = links.map(|link| link.display().to_string());
-    names.filter(|name| name.starts_with("socket:")).collect()
+    let targets = descriptors(pid).into_iter().map(|(_, target)| target);
+    targets.filter(|name| name.starts_with("socket:")).collect()
 }
 
 /// Two processes that have the same socket, and the socket.

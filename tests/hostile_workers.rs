@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 
 use support::http::Waits;
+use support::usage::memory;
 use support::{Folder, Server, project};
 
 /// The application's list of its bad habits.
@@ -35,25 +36,11 @@ max = 2
         .start()
 }
 
-/// The peak memory of the master, in KiB.
-fn most_memory(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!(
-        "/proc/{}/status",
-        server.pid().as_raw_nonzero().get()
-    ))
-    .expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("this is Linux")
-}
-
 #[test]
 fn a_worker_that_makes_no_sense_costs_no_more_than_itself() {
     let server = server();
     assert_eq!(server.get("/").status, 200);
-    let before = most_memory(&server);
+    let before = memory(server.pid(), "VmHWM");
     let habits = habits();
     assert!(habits.len() > 20, "{habits:?}");
     let targets = habits
@@ -80,8 +67,8 @@ fn a_worker_that_makes_no_sense_costs_no_more_than_itself() {
             }
         }
     }
-    let grown = most_memory(&server).saturating_sub(before);
-    assert!(grown < 64 * 1024, "{grown} KiB more");
+    let grown = memory(server.pid(), "VmHWM").saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more");
     let log = server.log();
     assert!(
         log.contains(" sent what makes no sense; it is ended\n"),

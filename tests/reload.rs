@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use rustix::process::Signal;
 use support::http::{Connection, Waits, get};
+use support::usage::{descriptors, memory};
 use support::{Address, Folder, Reply, Server};
 
 /// The file that runs.
@@ -328,23 +329,9 @@ fn it_can_be_stopped_while_a_reload_reads() {
 
 /// Whether a process has a file open.
 fn has_open(server: &Server, file: &std::path::Path) -> bool {
-    let path = format!("/proc/{}/fd", server.pid().as_raw_nonzero());
-    let mut files = std::fs::read_dir(path).expect("our own process").flatten();
-    files.any(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| link == file))
-}
-
-/// The number of descriptors that a process has open.
-fn descriptors(server: &Server) -> usize {
-    let path = format!("/proc/{}/fd", server.pid().as_raw_nonzero());
-    std::fs::read_dir(path).expect("our own process").count()
-}
-
-/// The memory of a process, in pages.
-fn pages(server: &Server) -> usize {
-    let path = format!("/proc/{}/statm", server.pid().as_raw_nonzero());
-    let text = std::fs::read_to_string(path).expect("our own process");
-    let resident = text.split(' ').nth(1).expect("two numbers");
-    resident.parse().expect("a number")
+    let file = file.display().to_string();
+    let descriptors = descriptors(server.pid());
+    descriptors.iter().any(|(_, target)| *target == file)
 }
 
 #[test]
@@ -355,17 +342,19 @@ fn fifty_reloads_leave_nothing_behind() {
         reload(&server, RELOADED);
     }
     settled(&server, 3);
-    let (open, memory) = (descriptors(&server), pages(&server));
+    let open = || descriptors(server.pid()).len();
+    let resident = || memory(server.pid(), "VmRSS");
+    let before = (open(), resident());
     for _ in 0..50 {
         reload(&server, RELOADED);
     }
     settled(&server, 3);
     let mut waits = Waits::short();
-    while descriptors(&server) > open {
-        waits.wait(|| format!("{open} descriptors have become {}", descriptors(&server)));
+    while open() > before.0 {
+        waits.wait(|| format!("{} descriptors have become {}", before.0, open()));
     }
-    let grown = pages(&server).saturating_sub(memory);
-    assert!(grown < 1024, "it has grown by {grown} pages");
+    let grown = resident().saturating_sub(before.1);
+    assert!(grown < 4 << 20, "it has grown by {grown} bytes");
     assert_eq!(server.get("/").ok(), "version 1");
     assert_eq!(server.stop().status, 0);
 }

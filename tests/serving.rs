@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use rustix::process::Signal;
-use support::{Folder, free_port};
+use support::{Folder, Waits, free_port};
 
 /// An application that leaves a trace when it is imported, and waits when asked to.
 const TRACES: &str = "\
@@ -181,7 +181,7 @@ fn it_can_be_stopped_while_it_imports() {
     let server = folder
         .runner(["serve", "fd.socket:stdin", "import:slow.application"])
         .start_with(OwnedFd::from(socket));
-    support::http::Waits::until(|| folder.path("importing").exists(), || server.log());
+    Waits::until(|| folder.path("importing").exists(), || server.log());
     server.stop().is(0, "", "");
 }
 
@@ -194,11 +194,11 @@ fn either_signal_lets_it_finish_what_it_is_doing() {
             .start();
         let address = server.address().clone();
         let waiting = std::thread::spawn(move || support::http::get(&address, "/wait"));
-        support::http::Waits::until(|| folder.path("waiting").exists(), || server.log());
+        Waits::until(|| folder.path("waiting").exists(), || server.log());
         server.signal(signal);
         // It accepts no new connections, and answers on the existing one.
         let address = server.address().clone();
-        support::http::Waits::until(|| !address.accepts(), || server.log());
+        Waits::until(|| !address.accepts(), || server.log());
         std::fs::write(folder.path("go"), "").unwrap();
         assert_eq!(waiting.join().unwrap().ok(), "done");
         assert_eq!(server.wait().status, 0);
@@ -213,9 +213,9 @@ fn a_second_interrupt_ends_it_at_once() {
         .start();
     let mut client = support::http::Connection::open(server.address());
     client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
-    support::http::Waits::until(|| folder.path("waiting").exists(), || server.log());
+    Waits::until(|| folder.path("waiting").exists(), || server.log());
     server.signal(Signal::INT);
-    support::http::Waits::until(|| !server.address().accepts(), || server.log());
+    Waits::until(|| !server.address().accepts(), || server.log());
     server.signal(Signal::INT);
     assert_eq!(server.wait().status, 130);
     assert!(!folder.path("app.sock").exists());
@@ -229,7 +229,7 @@ fn requests_that_never_end_are_given_up_in_the_end() {
         .start();
     let mut client = support::http::Connection::open(server.address());
     client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
-    support::http::Waits::until(|| folder.path("waiting").exists(), || server.log());
+    Waits::until(|| folder.path("waiting").exists(), || server.log());
     let outcome = server.stop();
     assert_eq!(outcome.status, 0);
     assert_eq!(client.reply("GET").status, 504);

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use runner::protocol::fastcgi::record::{
@@ -11,6 +10,7 @@ use runner::protocol::fastcgi::record::{
 };
 use serde_json::Value as Json;
 use support::http::{self, Address, Connection};
+use support::usage::{descriptors, memory};
 use support::{Folder, Load, Server, Waits};
 
 /// The number of clients that send the head of a request slowly, and of those that send a body slowly.
@@ -32,7 +32,9 @@ fn clients_that_dribble_cost_the_others_nothing() {
         .start();
     let load = Load::new(server.address()).fresh(4).kept(4).start();
     load.more(200);
-    let (descriptors, memory) = (descriptors_now(&server), memory_now(&server));
+    let open = || descriptors(server.pid()).len();
+    let resident = || memory(server.pid(), "VmRSS");
+    let (open_before, resident_before) = (open(), resident());
 
     let head = "GET / HTTP/1.1\r\nHost: localhost\r\n";
     let body = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30\r\n\r\n";
@@ -53,12 +55,12 @@ fn clients_that_dribble_cost_the_others_nothing() {
         load.more(20);
     }
     let connections = 2 * SLOW + 8;
-    let more = descriptors_now(&server).saturating_sub(descriptors);
+    let more = open().saturating_sub(open_before);
     assert!(
         more <= connections,
         "{more} descriptors for {connections} connections"
     );
-    let grown = memory_now(&server).saturating_sub(memory) / (2 * SLOW);
+    let grown = resident().saturating_sub(resident_before) / (2 * SLOW);
     assert!(grown <= 64 * 1024, "{grown} bytes for each connection");
 
     for (number, client) in clients.iter_mut().enumerate() {
@@ -73,8 +75,8 @@ fn clients_that_dribble_cost_the_others_nothing() {
     drop(clients);
     load.stop().is_whole();
     Waits::until(
-        || descriptors_now(&server) <= descriptors,
-        || format!("{} descriptors stay open", descriptors_now(&server)),
+        || open() <= open_before,
+        || format!("{} descriptors stay open", open()),
     );
     assert_eq!(server.stop().status, 0);
 }
@@ -87,7 +89,8 @@ fn clients_that_stall_within_a_body_take_little_memory() {
         .runner(["serve", "import:hello.application"])
         .start();
     assert_eq!(server.get("/").ok(), "hello");
-    let memory = memory_now(&server);
+    let resident = || memory(server.pid(), "VmRSS");
+    let before = resident();
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n";
     let part = vec![b'x'; 1_000_000];
     let clients: Vec<Connection> = (0..50)
@@ -102,7 +105,7 @@ fn clients_that_stall_within_a_body_take_little_memory() {
         || files_now(&server) >= clients.len(),
         || format!("{} bodies in files", files_now(&server)),
     );
-    let grown = memory_now(&server).saturating_sub(memory) / clients.len();
+    let grown = resident().saturating_sub(before) / clients.len();
     // Read buffers, write buffers, and a share of the threads that write the files.
     assert!(grown <= 600 * 1024, "{grown} bytes for each client");
     drop(clients);
@@ -250,36 +253,12 @@ fn connections_now(server: &Server) -> (u64, u64) {
     (count("open"), count("most"))
 }
 
-/// The number of descriptors that the server has open.
-fn descriptors_now(server: &Server) -> usize {
-    let pid = server.pid().as_raw_nonzero();
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
-    open.count()
-}
-
 /// The number of unnamed files that the server has open, except those in memory.
 fn files_now(server: &Server) -> usize {
-    let pid = server.pid().as_raw_nonzero();
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
-    let links = open
-        .flatten()
-        .filter_map(|one| fs::read_link(one.path()).ok());
-    links
-        .filter(|link| {
-            let link = link.to_string_lossy();
-            link.ends_with(" (deleted)") && !link.starts_with("/memfd:")
-        })
+    let is_file = |target: &str| target.ends_with(" (deleted)") && !target.starts_with("/memfd:");
+    let descriptors = descriptors(server.pid());
+    descriptors
+        .iter()
+        .filter(|(_, target)| is_file(target))
         .count()
-}
-
-/// The server's resident memory, in bytes.
-fn memory_now(server: &Server) -> usize {
-    let pid = server.pid().as_raw_nonzero();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kibibytes: usize = kibibytes
-        .and_then(|text| text.trim().parse().ok())
-        .expect("a number");
-    kibibytes * 1024
 }

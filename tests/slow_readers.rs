@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use runner::protocol::fastcgi::record::{RecordKind, put_records, take_record};
 use rustix::process::Signal;
 use support::http::{Address, Connection};
+use support::usage::{descriptors, memory};
 use support::{DEADLINE, Folder, Server, Waits};
 
 const MIB: usize = 1 << 20;
@@ -70,14 +71,9 @@ fn delivering(server: &Server, wanted: u64) {
 
 /// The server's open files whose name contains this.
 fn open(server: &Server, like: &str) -> Vec<PathBuf> {
-    let pid = server.pid().as_raw_nonzero();
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
-    let paths = open.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let target = fs::read_link(&path).ok()?;
-        target.to_string_lossy().contains(like).then_some(path)
-    });
-    paths.collect()
+    let open = descriptors(server.pid()).into_iter();
+    let open = open.filter(|(_, target)| target.contains(like));
+    open.map(|(path, _)| path).collect()
 }
 
 /// Waits until nothing is kept for any client.
@@ -86,18 +82,6 @@ fn keeps_nothing(server: &Server) {
         || open(server, "/kept/").is_empty(),
         || format!("{:?}", open(server, "/kept/")),
     );
-}
-
-/// The server's resident memory and its peak, in bytes.
-fn memory(server: &Server, field: &str) -> usize {
-    let pid = server.pid().as_raw_nonzero();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kibibytes = line.and_then(|line| line.trim_matches([':', ' ', '\t']).strip_suffix(" kB"));
-    kibibytes
-        .and_then(|text| text.parse::<usize>().ok())
-        .expect("a number")
-        * 1024
 }
 
 #[test]
@@ -140,12 +124,12 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     const READERS: usize = 20;
     let server = serve("[runner.workers]\nmin = 2\nmax = 2\n");
     assert_eq!(server.get(&format!("/whole/{LARGE}")).body, pattern(LARGE));
-    let before = memory(&server, "VmRSS");
+    let before = memory(server.pid(), "VmRSS");
     let slow: Vec<Connection> = (0..READERS)
         .map(|_| ask(&server, &format!("/announced/{LARGE}")))
         .collect();
     delivering(&server, READERS as u64);
-    let most = memory(&server, "VmHWM").saturating_sub(before);
+    let most = memory(server.pid(), "VmHWM").saturating_sub(before);
     assert!(
         most < READERS * 2 * MIB,
         "{most} bytes for {READERS} readers"
@@ -155,7 +139,7 @@ fn a_large_answer_is_never_in_memory_as_a_whole() {
     keeps_nothing(&server);
     assert_eq!(server.get("/").ok(), "hello");
     // The buffers for any client, and what the C library keeps for later ones.
-    let left = || memory(&server, "VmRSS").saturating_sub(before);
+    let left = || memory(server.pid(), "VmRSS").saturating_sub(before);
     Waits::until(
         || left() < READERS * MIB / 4,
         || format!("{} bytes stay after {READERS} readers", left()),

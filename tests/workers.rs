@@ -3,13 +3,13 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Connection, Waits};
 use support::load::Load;
 use support::process::children;
+use support::usage::descriptors;
 use support::{Folder, Server, serve};
 
 /// `tests/apps/gated.py` with settings of `[runner.workers]`.
@@ -404,10 +404,7 @@ fn fifty_replacements_leave_nothing_behind() {
         server.wait_for_log(|log| log.matches(" is replaced: ").count() >= times);
         load.stop().is_whole();
     };
-    let descriptors = || {
-        let list = fs::read_dir(format!("/proc/{}/fd", server.pid().as_raw_nonzero()));
-        list.expect("it runs").count()
-    };
+    let descriptors = || descriptors(server.pid()).len();
     // The template is a child of the server, and the worker a child of the template.
     let settled = || match &children(server.pid())[..] {
         [template] => children(*template).len() == 1,

@@ -39,6 +39,7 @@ pub mod http;
 pub mod load;
 pub mod nginx;
 pub mod process;
+pub mod usage;
 
 /// How long anything may take before the test fails: far longer than it ever needs, so that only a defect reaches it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
