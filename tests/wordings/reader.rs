@@ -84,6 +84,13 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
     }
 
+    /// The definition of a macro is tokens; what it expands to cannot be read.
+    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+        if item.ident.is_none() {
+            visit::visit_item_macro(self, item);
+        }
+    }
+
     fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
         if is_maker(&call.func) {
             call.args

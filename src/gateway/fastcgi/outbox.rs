@@ -17,7 +17,7 @@ const ROOM: usize = 256 * 1024;
 /// The records that wait to be sent on one connection.
 #[derive(Debug)]
 pub struct Outbox {
-    waiting: Mutex<Unsent>,
+    waiting: Mutex<UnsentRecords>,
     /// In bytes. Requests that wait for room get it in the order in which they asked, one record at a time, so that none
     /// starves another.
     room: Semaphore,
@@ -26,7 +26,7 @@ pub struct Outbox {
 }
 
 #[derive(Debug, Default)]
-struct Unsent {
+struct UnsentRecords {
     records: BytesMut,
     /// The room that the records take up.
     taken: usize,
@@ -43,7 +43,7 @@ impl Outbox {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Unsent> {
+    fn waiting(&self) -> MutexGuard<'_, UnsentRecords> {
         // No operation under the lock leaves it half done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 use crate::interface::{Connection, Errors, Request, RequestBody, Scheme};
 use crate::protocol::cgi::environ::{BadEnviron, content_length, request, variables};
 
-type Variables<'a> = [(&'a str, &'a str)];
+type EnvironPairs<'a> = [(&'a str, &'a str)];
 
 /// A request's variables as text; a name that comes twice fails the test.
 fn environ(request: &Request) -> BTreeMap<String, String> {
@@ -76,7 +76,7 @@ fn header_fields_become_variables() {
     let long = "x".repeat(5000);
     let long_variable = format!("HTTP_{}", long.to_uppercase());
     #[rustfmt::skip]
-    let cases: [(&Variables<'_>, &Variables<'_>); 17] = [
+    let cases: [(&EnvironPairs<'_>, &EnvironPairs<'_>); 17] = [
         (&[], &[]),
         (&[("Host", "h:1")], &[("HTTP_HOST", "h:1")]),
         (&[("Accept-Language", "de")], &[("HTTP_ACCEPT_LANGUAGE", "de")]),
@@ -264,7 +264,7 @@ fn where_web_servers_mount_the_application() {
 fn what_is_missing_is_made_up() {
     // what is set besides the method, then one variable and what it becomes
     #[rustfmt::skip]
-    let cases: [(&Variables<'_>, &str, &str); 25] = [
+    let cases: [(&EnvironPairs<'_>, &str, &str); 25] = [
         (&[], "REQUEST_URI", "/"),
         (&[("SCRIPT_NAME", "/a b"), ("PATH_INFO", "/ü?")], "REQUEST_URI", "/a%20b/%C3%BC%3F"),
         (&[("PATH_INFO", "/a"), ("QUERY_STRING", "b?c")], "REQUEST_URI", "/a?b?c"),
@@ -301,7 +301,7 @@ fn what_is_missing_is_made_up() {
 #[test]
 fn what_is_not_there_stays_away() {
     #[rustfmt::skip]
-    let cases: [(&Variables<'_>, &str); 13] = [
+    let cases: [(&EnvironPairs<'_>, &str); 13] = [
         (&[("CONTENT_LENGTH", "0")], "CONTENT_LENGTH"),
         (&[("REMOTE_USER", "")], "REMOTE_USER"),
         (&[("AUTH_TYPE", "")], "AUTH_TYPE"),
@@ -349,7 +349,7 @@ fn other_variables_reach_the_application_once() {
 #[test]
 fn what_is_no_request() {
     #[rustfmt::skip]
-    let cases: [(&Variables<'_>, &str); 7] = [
+    let cases: [(&EnvironPairs<'_>, &str); 7] = [
         (&[], "the variable `REQUEST_METHOD` is not set"),
         (&[("REQUEST_METHOD", "")], "the value of `REQUEST_METHOD` is malformed"),
         (&[("REQUEST_METHOD", "G T")], "the value of `REQUEST_METHOD` is malformed"),
