@@ -164,7 +164,7 @@ example: [Import on Demand]
     let word = "\
 `or` in expressions
 
-The first of its values that counts as true, or else the last one.
+The first value that counts as true, or else the last one.
 
 example: '' or 'b'
 is:      'b'

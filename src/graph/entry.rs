@@ -246,7 +246,7 @@ pub fn format_option(formats: &'static [&'static str]) -> Arg {
     Arg::new(FORMAT)
         .long(FORMAT)
         .value_name("FORMAT")
-        .help("How it is written")
+        .help("Output format")
         .value_parser(PossibleValuesParser::new(formats))
         .default_value(formats[0])
 }

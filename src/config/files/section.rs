@@ -46,7 +46,7 @@ pub const SPECIAL: &[Special] = &[
     },
     Special {
         name: "Load on Demand",
-        help: "Computes the properties below a prefix when one of them is first needed. The expression is a dict or a namespace. It is evaluated the first time that a property below the prefix has no other rule.",
+        help: "Computes properties when one of them is first needed. Each line has a prefix and an expression. The expression is a dict or a namespace. It is evaluated the first time that a property below the prefix has no other rule.",
         example: "my.limits.* = {'cpu': 1, 'memory': '64M'}",
     },
     Special {
