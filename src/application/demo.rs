@@ -1,4 +1,4 @@
-//! The built-in application: shows what an application is told about a request.
+//! The built-in application: shows the variables of a request.
 
 use std::fmt::Write;
 
@@ -17,10 +17,10 @@ impl Application for Demo {
     }
 }
 
-/// Whether a variable belongs somewhere.
+/// Whether a variable belongs to a part of the page.
 type Belongs = fn(&str) -> bool;
 
-/// The parts of the page, in their order: a heading, and which variables belong there.
+/// The parts of the page, in their order: a heading, and the test for its variables.
 const SECTIONS: [(&str, Belongs); 3] = [
     ("Request", |name| !is_connection(name) && !is_header(name)),
     ("Connection", is_connection),
@@ -28,7 +28,7 @@ const SECTIONS: [(&str, Belongs); 3] = [
 ];
 
 fn respond(request: &Request) -> Response {
-    // The common methods, and nothing that would promise more.
+    // Other methods would promise more than this application does.
     const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::OPTIONS];
 
     if !METHODS.contains(&request.method) {
@@ -45,7 +45,7 @@ fn respond(request: &Request) -> Response {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, kind),
-        // What is shown is the client's own, and may be private.
+        // The page shows data of the client, which may be private.
         (header::CACHE_CONTROL, "no-store"),
         (header::VARY, "Accept"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -74,7 +74,7 @@ fn variables(request: &Request) -> Vec<(String, String)> {
     environ::variables(request, |name, value| {
         let name = String::from_utf8_lossy(name).into_owned();
         let value = String::from_utf8_lossy(value).into_owned();
-        // A web server in front of us may have said otherwise.
+        // The value of a web server in front of runner replaces the default.
         variables.retain(|(other, _)| *other != name);
         variables.push((name, value));
     });
@@ -92,8 +92,8 @@ fn is_connection(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether the client says that it would rather have HTML than anything (RFC 9110 §12.5.1). Only browsers
-/// name it; what takes anything, as curl does, is for people who read text.
+/// Whether the client prefers HTML to plain text (RFC 9110 §12.5.1). Only browsers name it; a client that accepts anything,
+/// such as curl, shows text.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let mut html = 0;
     let mut plain = 0;
@@ -114,7 +114,7 @@ fn prefers_html(headers: &HeaderMap) -> bool {
     html > 0 && html >= plain
 }
 
-/// A quality as a whole number (RFC 9110 §12.4.2); what is none is the best.
+/// A quality as a whole number (RFC 9110 §12.4.2). An invalid one counts as the best.
 fn thousandths(quality: &str) -> u32 {
     match quality.parse::<f32>() {
         // Between 0 and 1000, which every u32 holds.
@@ -123,7 +123,7 @@ fn thousandths(quality: &str) -> u32 {
     }
 }
 
-/// One variable a line. Control characters are escaped, so that no value makes a line of its own.
+/// One variable a line. Control characters are escaped, so that no value contains a line break.
 fn lines(variables: &[(String, String)]) -> String {
     let mut text = String::new();
     for (name, value) in variables {
@@ -220,19 +220,16 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
     use super::{prefers_html, respond};
-    use crate::interface::{Connection, Errors, Request, RequestBody, Response, ResponseBody};
+    use crate::interface::{Connection, Request, Response, ResponseBody};
 
     fn request(headers: &[(&'static str, &'static str)]) -> Request {
         Request {
-            method: Method::GET,
             target: Bytes::from_static(b"/a%3Cb?<script>"),
-            script_name: Bytes::new(),
             path_info: Bytes::from_static(b"/a<b"),
             query: Bytes::from_static(b"<script>"),
-            version: Version::HTTP_11,
             headers: headers
                 .iter()
                 .map(|(name, value)| {
@@ -242,7 +239,6 @@ mod tests {
                     )
                 })
                 .collect(),
-            body: RequestBody::Empty,
             connection: Arc::new(Connection {
                 server_name: "localhost".to_owned(),
                 server_port: "8000".to_owned(),
@@ -251,7 +247,7 @@ mod tests {
                 ..Connection::default()
             }),
             variables: vec![("SERVER_SOFTWARE".into(), "nginx/1.26".into())],
-            errors: Errors::Log,
+            ..Request::default()
         }
     }
 

@@ -1,4 +1,4 @@
-//! What answers requests. Each file implements [`Application`](crate::interface::Application), or wraps one that does.
+//! The applications. Each file implements [`Application`](crate::interface::Application), or wraps one that does.
 
 pub mod demo;
 pub mod replaceable;

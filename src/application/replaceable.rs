@@ -1,5 +1,5 @@
-//! The version of an application that answers at the moment: what a gateway is given, so that it need not know
-//! that another version takes the first one's place. It knows what happened to all of them.
+//! An application of which one version replaces another: gateways use it without knowing of versions. It has the history of
+//! all versions.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,21 +8,21 @@ use std::time::Duration;
 use crate::interface::status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
-/// Passes everything on to the version that is current.
+/// Passes requests on to the current version.
 pub struct Replaceable(Mutex<Versions>);
 
 struct Versions {
     current: Arc<dyn Application>,
-    /// Those that finish what they have begun.
+    /// Earlier versions that finish their requests.
     leaving: Vec<Arc<dyn Application>>,
-    /// Those that are gone but for responses that are on their way to their clients.
+    /// Earlier versions that are gone, except that clients have not received all of their responses.
     delivering: Vec<Arc<dyn Application>>,
-    /// What happened to those that are gone.
+    /// The history of the versions that are gone.
     past: Status,
 }
 
 impl Replaceable {
-    /// Begins with a version.
+    /// An application with its first version.
     #[must_use]
     pub fn new(application: Arc<dyn Application>) -> Self {
         Self(Mutex::new(Versions {
@@ -33,14 +33,14 @@ impl Replaceable {
         }))
     }
 
-    /// The version that answers now.
+    /// The current version.
     #[must_use]
     pub fn get(&self) -> Arc<dyn Application> {
         Arc::clone(&self.versions().current)
     }
 
-    /// Has another one answer from now on. What the one that did has begun, it finishes, for which it has the time
-    /// `within`; the future returns when nothing of it is left.
+    /// Replaces the current version. The old one finishes its requests, for which it has the time `within`; the future
+    /// returns when it is gone.
     pub fn replace(
         self: &Arc<Self>,
         application: Arc<dyn Application>,
@@ -69,7 +69,7 @@ impl Replaceable {
 }
 
 impl Versions {
-    /// Forgets the versions whose last responses have arrived; how many responses of others are on their way.
+    /// Forgets the versions whose responses clients have received. Returns how many responses of the others they have not.
     fn forget_delivered(&mut self) -> usize {
         let mut sum = 0;
         self.delivering.retain(|version| {
@@ -83,8 +83,8 @@ impl Versions {
 
 impl Application for Replaceable {
     fn respond(&self, request: Request) -> Pending<'_, Response> {
-        // Chosen when the answer is begun, not when it is asked for: between the two, the version could be told to
-        // accept no more.
+        // The version is chosen when the future is first polled: between this call and the first poll, the version could be
+        // told to accept no more requests.
         Box::pin(async move {
             let application = self.get();
             application.respond(request).await

@@ -1,4 +1,4 @@
-//! When an application was last asked for something.
+//! Since when an application has had no requests.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use crate::interface::status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
-/// Passes everything on, and remembers when there was something to do.
+/// Passes requests on, and remembers when the last one ended.
 pub struct Watched {
     application: Arc<dyn Application>,
     work: Mutex<Work>,
 }
 
-/// What there is to do.
+/// The requests of an application.
 struct Work {
     /// Requests whose responses have not begun.
     waiting: usize,
-    /// When there was last one.
+    /// When the last of them ended.
     last: Instant,
 }
 
@@ -36,11 +36,11 @@ impl Watched {
         }
     }
 
-    /// Since when there has been nothing to do; `None` while there is something.
+    /// Since when there has been no request; `None` while there is one.
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
         let status = self.application.status();
-        // Responses that go on after their beginning are known to the processes that make them.
+        // The status has the responses that have begun and go on.
         let lanes = status.workers.into_iter();
         let streaming = lanes.flat_map(|worker| worker.current).flatten().count();
         let work = self.work();
@@ -95,24 +95,6 @@ mod tests {
 
     use super::{Application, Arc, Pending, Request, Response, Status, Watched};
     use crate::interface::status::{CurrentRequest, WorkerStatus};
-    use crate::interface::{Connection, Errors, RequestBody};
-
-    fn request() -> Request {
-        let empty = bytes::Bytes::new;
-        Request {
-            method: http::Method::GET,
-            target: empty(),
-            script_name: empty(),
-            path_info: empty(),
-            query: empty(),
-            version: http::Version::HTTP_11,
-            headers: http::HeaderMap::new(),
-            body: RequestBody::Empty,
-            connection: Arc::new(Connection::default()),
-            variables: Vec::new(),
-            errors: Errors::Log,
-        }
-    }
 
     /// Never answers.
     struct Endless;
@@ -146,7 +128,7 @@ mod tests {
     fn nothing_is_idle_while_a_request_waits_even_if_its_client_goes_away() {
         let watched = Watched::new(Arc::new(Endless));
         let began = watched.idle_since().expect("nobody has asked for anything");
-        let mut answer = watched.respond(request());
+        let mut answer = watched.respond(Request::default());
         assert_eq!(watched.idle_since(), Some(began));
         let mut context = Context::from_waker(Waker::noop());
         assert!(matches!(answer.as_mut().poll(&mut context), Poll::Pending));

@@ -1,4 +1,4 @@
-//! A WSGI application (PEP 3333), answered for by Python processes.
+//! A WSGI application (PEP 3333), which runs in Python processes.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ impl Wsgi {
     /// Imports the application and starts its workers. Returns when the first of them is ready.
     ///
     /// # Errors
-    /// If Python cannot be run, or the application cannot be imported; nothing is left running.
+    /// If Python cannot be run, or the application cannot be imported; no process is left then.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let workers = Workers::start(options).await?;
         Ok(Self { workers })
     }
 
-    /// Waits until all workers that are always kept running are ready.
+    /// Waits until the least number of workers is ready.
     ///
     /// # Errors
-    /// Why one of them cannot be started; the others go on.
+    /// Why one of them cannot be started. The others go on.
     pub async fn all_ready(&self) -> anyhow::Result<()> {
         self.workers.all_ready().await
     }

@@ -1,9 +1,9 @@
-//! What its client has not taken yet of a response: how much of it is in memory, how much in a file, and whether there is
-//! room for more. Pure; who fills and empties it is [`crate::interface::blocks`].
+//! The part of a response that its client has not received yet: how much of it is in memory, how much in a file, and
+//! whether there is room for more. Pure; [`crate::interface::blocks`] fills and empties it.
 //!
-//! In the order of the response: what is `ready` in memory, what is `kept` in the file, what is `waiting` to be written
-//! there. A client that is about as quick as memory never has a file: the application waits for it instead, but for
-//! no longer than [`GRACE`] and the time that it takes at the pace [`QUICK`].
+//! In the order of the response: the bytes that are `ready` in memory, those that are `kept` in the file, those that are
+//! `waiting` to be written there. A fast client never has a file: the application waits for it instead, but for no longer
+//! than [`GRACE`] and the time that the received bytes take at the pace [`QUICK`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -16,59 +16,59 @@ use crate::interface::body_file::BodyFile;
 
 /// How many bytes of a response may be ready in memory, and how many may wait to be written to its file.
 pub(super) const IN_MEMORY: usize = 256 * 1024;
-/// Blocks that are smaller are put together: each may keep a buffer from being freed that is as large as this four times.
+/// Smaller blocks are joined: each may keep a buffer of four times this size from being freed.
 const SMALL: usize = 16 * 1024;
-/// How much is put together at most, and written to the file at least.
+/// The most bytes that are joined, and the least that are written to the file at once.
 const PIECE: usize = 64 * 1024;
 
 /// How long the application waits for any client before its response goes to a file.
 const GRACE: Duration = Duration::from_millis(10);
-/// How many bytes a second a client takes for which the application waits longer.
+/// The pace of a fast client, in bytes a second.
 const QUICK: u64 = 100_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// What goes out next.
+    /// The next bytes of the response.
     pub(super) ready: ByteQueue,
-    /// What follows is in the file, from here to there.
+    /// The range of the file with the bytes after those.
     pub(super) kept: Range<u64>,
     pub(super) file: Option<BodyFile>,
-    /// Something is on its way into the file: what follows.
+    /// The bytes after those are being written to the file.
     pub(super) writing: bool,
-    /// What follows that.
+    /// The bytes after those.
     pub(super) waiting: ByteQueue,
-    /// New blocks go to `waiting`. Begins when the application has waited long enough, ends when all is taken.
+    /// New blocks go to `waiting`: from when the application has waited long enough until the client has received all.
     pub(super) overflowing: bool,
     /// The file cannot be written any more.
     pub(super) unwritable: bool,
     pub(super) ending: BodyEnd,
     pub(super) recipient: Recipient,
-    /// Who waits for the next block.
+    /// The task that waits for the next block.
     pub(super) reader: Option<Waker>,
-    /// How many bytes were taken.
+    /// How many bytes the client has received.
     pub(super) taken: u64,
     /// How long the application has waited for the client.
     pub(super) waited: Duration,
-    /// Counted among what is being delivered.
+    /// It is counted as complete and not yet received.
     pub(super) counted: bool,
 }
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum BodyEnd {
-    /// It does not yet.
+    /// It goes on.
     #[default]
     Open,
     Whole,
     Truncated,
 }
 
-/// Who receives a body.
+/// Whether the client receives the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Recipient {
     #[default]
     Listening,
-    /// It has all that was announced, and the application may come to its end.
+    /// It has received all that was announced. The application may finish.
     Satisfied,
     Gone,
 }
@@ -76,7 +76,7 @@ pub(super) enum Recipient {
 /// Whether a block may be sent.
 pub(super) enum BacklogRoom {
     Yes,
-    /// Not before something is taken, or the application has waited for so long.
+    /// Not before the client has received more, or the application has waited for this long.
     Full(Option<Duration>),
 }
 
@@ -84,7 +84,7 @@ pub(super) enum BacklogRoom {
 #[derive(Debug, Default)]
 pub(super) struct ByteQueue {
     whole: VecDeque<Bytes>,
-    /// Small ones put together, behind all others.
+    /// Small blocks, joined, after all others.
     last: BytesMut,
     pub(super) length: usize,
 }
@@ -125,7 +125,7 @@ impl ByteQueue {
 }
 
 impl Backlog {
-    /// Takes a block; whether somebody is to write from now on what waits for it.
+    /// Adds a block. Returns whether writing to the file is to begin.
     pub(super) fn push(&mut self, block: Bytes) -> bool {
         if !self.overflowing {
             self.ready.push(block);
@@ -136,7 +136,7 @@ impl Backlog {
         let begins = !self.writing && !self.unwritable && self.waiting.length >= PIECE;
         self.writing |= begins;
         if !begins {
-            // Where nothing is before it, it goes out as it is.
+            // If no bytes are before it, the client gets it from memory.
             self.wake_reader();
         }
         begins
@@ -173,21 +173,21 @@ impl Backlog {
         }
     }
 
-    /// The next piece that is to be written to the file, and where, if one is.
+    /// The next piece to write to the file, and its offset.
     pub(super) fn next_to_write(&mut self, limit: u64) -> Option<(Bytes, u64)> {
         if self.unwritable || self.waiting.length < PIECE {
             return None;
         }
         let piece = self.waiting.pop()?;
         if self.kept.end.saturating_add(piece.len() as u64) > limit {
-            // When all is taken, the file begins anew.
+            // The file is used from its start again when all of it was received.
             self.waiting.put_back(piece);
             return None;
         }
         Some((piece, self.kept.end))
     }
 
-    /// Gives up a file of which all was taken, and so its place on the disk.
+    /// Closes the file, and so frees its blocks on the disk, if all of it was received.
     pub(super) fn give_back(&mut self) {
         if self.kept.is_empty() && !self.writing {
             self.file = None;
@@ -195,7 +195,7 @@ impl Backlog {
         }
     }
 
-    /// Forgets what nobody will take.
+    /// Drops the bytes that no client will receive.
     pub(super) fn clear(&mut self) {
         self.ready = ByteQueue::default();
         self.waiting = ByteQueue::default();

@@ -1,5 +1,5 @@
-//! The body of a response between the application that makes it and the client that takes it: both ends, and the file
-//! in between. Whoever makes it is free when it is made, however slowly it is taken.
+//! The body of a response between the application and the client: both ends, and the file in between. A worker is free
+//! when it has made a response, however slowly the client receives it.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ use crate::log::LogKind;
 use crate::log_of;
 use crate::tide::Tide;
 
-/// Where the responses of an application are kept until their clients take them.
+/// Stores the responses of an application until their clients have received them.
 #[derive(Debug)]
 pub struct Depot {
     folder: PathBuf,
     /// How much of one response may be in its file, in bytes.
     limit: u64,
-    /// Responses that are made and not yet taken.
+    /// Complete responses that clients have not received yet.
     delivering: Tide,
 }
 
 impl Depot {
-    /// Keeps what does not stay in memory in files in a folder, up to so many bytes of each response.
+    /// Stores bytes that do not stay in memory in files in a folder, up to `limit` bytes of each response.
     #[must_use]
     pub fn new(folder: PathBuf, limit: u64) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Depot {
         }
     }
 
-    /// How many responses are made and not yet taken by their clients.
+    /// How many complete responses clients have not received yet.
     #[must_use]
     pub fn delivering(&self) -> usize {
         self.delivering.now()
@@ -63,22 +63,22 @@ impl Depot {
     }
 }
 
-/// A response body's receiving end. Dropping it tells the application that nobody wants the rest.
+/// A response body's receiving end. Dropping it tells the application that the client has gone away.
 pub struct Blocks {
     delivery: Arc<Delivery>,
-    /// What is being read out of the file.
+    /// A read from the file that is under way.
     reading: Option<PendingRead>,
     length: Option<u64>,
 }
 
 type PendingRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
-/// A response body's sending end. Dropped before [`BlockSender::end`], it breaks the body off: the gateway then ends it
-/// in a way that lets nobody take it for whole.
+/// A response body's sending end. Dropped before [`BlockSender::end`], it cuts the body off: the gateway then ends the
+/// response so that the client notices.
 #[derive(Debug)]
 pub struct BlockSender(Arc<Delivery>);
 
-/// Nobody wants the response any more.
+/// The client has gone away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -88,17 +88,17 @@ struct Delivery {
     backlog: Mutex<Backlog>,
     /// There may be room.
     taken: Notify,
-    /// Nobody wants the rest.
+    /// The client has gone away.
     gone: Notify,
 }
 
 fn lock<T>(delivery: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that is done under the lock leaves it half done.
+    // No change under the lock can be left half done.
     delivery.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Delivery {
-    /// Writes what waits, until nothing does.
+    /// Writes the bytes that wait for it to the file, until none do.
     async fn write(self: Arc<Self>) {
         let mut file = lock(&self.backlog).file.clone();
         loop {
@@ -116,7 +116,7 @@ impl Delivery {
                 next
             };
             let Some((piece, place)) = next else { break };
-            // It has room for more.
+            // There is room for more.
             self.taken.notify_one();
             let written = async {
                 let file = match &file {
@@ -148,7 +148,7 @@ impl Delivery {
         self.taken.notify_one();
     }
 
-    /// The end of what the application gives.
+    /// Notes that the application has ended the body.
     fn end(&self, ending: BodyEnd) {
         let mut backlog = lock(&self.backlog);
         if backlog.ending == BodyEnd::Open {
@@ -177,16 +177,16 @@ impl Delivery {
 }
 
 impl BlockSender {
-    /// Hands over a block; waits while the client is slow and nothing more of the response is to be kept for it.
+    /// Hands over a block. Waits while the client is slow and no more of the response is to be stored for it.
     ///
     /// # Errors
-    /// [`Gone`] if nobody wants it any more.
+    /// [`Gone`] if the client has gone away.
     pub async fn send(&self, block: Bytes) -> Result<(), Gone> {
         self.room().await;
         self.push(block)
     }
 
-    /// Waits until there is room for a block, or nobody wants one.
+    /// Waits until there is room for a block, or the client has gone away.
     pub async fn room(&self) {
         loop {
             let patience = match lock(&self.0.backlog).room(self.0.depot.limit) {
@@ -196,7 +196,7 @@ impl BlockSender {
             let begun = Instant::now();
             let taken = self.0.taken.notified();
             match patience {
-                // Which of both has happened is seen in the next turn.
+                // The next turn finds out which of both has happened.
                 Some(patience) => drop(timeout(patience, taken).await),
                 None => taken.await,
             }
@@ -207,7 +207,7 @@ impl BlockSender {
     /// Hands over a block, whether there is room or not.
     ///
     /// # Errors
-    /// [`Gone`] if nobody wants it any more.
+    /// [`Gone`] if the client has gone away.
     pub fn push(&self, block: Bytes) -> Result<(), Gone> {
         let mut backlog = lock(&self.0.backlog);
         match backlog.recipient {
@@ -229,12 +229,12 @@ impl BlockSender {
         Ok(())
     }
 
-    /// Ends the body: it is whole.
+    /// Ends the body: it is complete.
     pub fn end(self) {
         self.0.end(BodyEnd::Whole);
     }
 
-    /// Waits until nobody wants any more blocks.
+    /// Waits until the client has gone away.
     pub async fn gone(&self) {
         while lock(&self.0.backlog).recipient != Recipient::Gone {
             self.0.gone.notified().await;
@@ -249,20 +249,20 @@ impl Drop for BlockSender {
 }
 
 impl Blocks {
-    /// The ends of a body that stays in memory: whoever makes it waits for the client.
+    /// The ends of a body that stays in memory: its sender waits for the client.
     #[must_use]
     pub fn channel() -> (BlockSender, Self) {
         Arc::new(Depot::new(PathBuf::new(), 0)).blocks()
     }
 
-    /// The same body, whose length is known beforehand, in bytes.
+    /// The same body with a length, in bytes, that is known beforehand.
     #[must_use]
     pub fn with_length(mut self, length: u64) -> Self {
         self.length = Some(length);
         self
     }
 
-    /// How long the whole body is, in bytes, where that is known beforehand.
+    /// The length of the body in bytes, where it is known beforehand.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -273,7 +273,7 @@ impl Blocks {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// The same for code that polls.
+    /// Polls for the next block.
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -323,7 +323,7 @@ impl Blocks {
         piece
     }
 
-    /// Notes what was read out of the file.
+    /// Notes the result of a read from the file.
     fn has_read(&self, read: io::Result<Bytes>) -> Result<Bytes, Truncated> {
         let mut backlog = lock(&self.delivery.backlog);
         match read {
@@ -344,8 +344,8 @@ impl Blocks {
         }
     }
 
-    /// Wants nothing more, but lets the application come to its end: it may be about to do something after its last
-    /// block, and is not to be told that nobody wanted it.
+    /// Receives nothing more, but lets the application finish: it may run code after its last block, and is not to be told
+    /// that the client has gone away.
     pub fn satisfied(self) {
         let mut backlog = lock(&self.delivery.backlog);
         if backlog.recipient == Recipient::Listening {
@@ -380,8 +380,7 @@ impl std::fmt::Debug for Blocks {
     }
 }
 
-/// The application failed in the middle of its body. The gateway must break off in a way that
-/// lets nobody take the body for whole.
+/// The application failed in the middle of its body. The gateway must end the response so that the client notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated;
 

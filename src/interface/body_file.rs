@@ -1,5 +1,5 @@
-//! The body of a request or of a response as a file. A disk can be slow, full or frozen: a file that lies on one is
-//! written, read and closed on threads that may wait, so that the event loop never does.
+//! The body of a request or of a response as a file. A disk can be slow, full or frozen: a file on a disk is
+//! written, read and closed on threads, so that the event loop never waits.
 
 use std::fs::File;
 use std::future::Future;
@@ -18,8 +18,8 @@ use crate::unix;
 /// How much of a file is read at a time, in bytes.
 pub const PIECE: u64 = 128 * 1024;
 
-/// How many threads may wait for files of ours, and how many for those of applications. A frozen disk takes no more of
-/// the threads that tokio has, so that what else needs one goes on.
+/// How many threads may wait for runner's files, and how many for those of applications. A frozen disk takes no more of
+/// tokio's threads, so that other work goes on.
 const THREADS: usize = 64;
 static OUR_THREADS: Semaphore = Semaphore::const_new(THREADS);
 static THEIR_THREADS: Semaphore = Semaphore::const_new(THREADS);
@@ -27,24 +27,24 @@ static THEIR_THREADS: Semaphore = Semaphore::const_new(THREADS);
 /// An open file. Clones are the same one; the last one closes it.
 #[derive(Clone, Debug)]
 pub struct BodyFile {
-    /// There until it is dropped.
+    /// `None` only while this is dropped.
     file: Option<Arc<File>>,
     place: Storage,
 }
 
-/// Where a file lies.
+/// Where a file is.
 #[derive(Clone, Copy, Debug)]
 enum Storage {
-    /// In memory: nothing has to be waited for.
+    /// In memory: access never waits.
     Memory,
-    /// In our folder for temporary files.
+    /// In runner's folder for temporary files.
     Ours,
-    /// Where the application has it.
+    /// Anywhere: the application has opened it.
     Theirs,
 }
 
 impl BodyFile {
-    /// An empty one in memory, without a name.
+    /// An empty file in memory, without a name.
     ///
     /// # Errors
     /// The system has no memory or descriptors left.
@@ -53,16 +53,16 @@ impl BodyFile {
         Ok(Self::new(file, Storage::Memory))
     }
 
-    /// An empty one in a folder, without a name: it goes when it is closed.
+    /// An empty file in a folder, without a name: it is gone when it is closed.
     ///
     /// # Errors
-    /// Nothing can be written there.
+    /// No file can be made there.
     pub async fn in_folder(folder: PathBuf) -> io::Result<Self> {
         let file = on_thread(Storage::Ours, move || unnamed_file(&folder)).await?;
         Ok(Self::new(file, Storage::Ours))
     }
 
-    /// One that an application has opened.
+    /// A file that an application has opened.
     #[must_use]
     pub fn of_application(file: File) -> Self {
         Self::new(file, Storage::Theirs)
@@ -73,7 +73,7 @@ impl BodyFile {
         Self { file, place }
     }
 
-    /// The descriptor, for another process. Its offset is at the start: we use none.
+    /// The descriptor, for another process. Its offset is at the start, since runner reads and writes at offsets.
     ///
     /// # Errors
     /// Never, as long as the file is there.
@@ -82,13 +82,13 @@ impl BodyFile {
         Ok(file.as_fd())
     }
 
-    /// Whether it lies in memory.
+    /// Whether it is in memory.
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
         matches!(self.place, Storage::Memory)
     }
 
-    /// Writes bytes at an offset, all of them. If the future is dropped, that may happen all the same.
+    /// Writes all bytes at an offset. If the future is dropped, they may be written all the same.
     ///
     /// # Errors
     /// The file cannot be written, or the program ends.
@@ -129,7 +129,7 @@ impl BodyFile {
 
 impl Drop for BodyFile {
     fn drop(&mut self) {
-        // Closing the last file of an unlinked one has the system give back its blocks; on NFS it asks the server.
+        // Closing the last descriptor of an unlinked file frees its blocks, which may take long; NFS asks the server.
         let Some(file) = self.file.take().and_then(Arc::into_inner) else {
             return;
         };
@@ -146,15 +146,15 @@ impl Drop for BodyFile {
     }
 }
 
-/// Makes a file in a folder, and writes something in it. Nothing is left of it.
+/// Tests whether files can be made and written in a folder. No file is left there.
 ///
 /// # Errors
-/// Nothing can be written there.
+/// No file can be made or written there.
 pub fn try_folder(folder: &Path) -> io::Result<()> {
     unnamed_file(folder)?.write_all_at(b"?", 0)
 }
 
-/// Does what may have to wait.
+/// Runs work that may have to wait.
 async fn on_thread<T: Send + 'static>(
     place: Storage,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -165,7 +165,7 @@ async fn on_thread<T: Send + 'static>(
         Storage::Theirs => &THEIR_THREADS,
     };
     let permit = threads.acquire().await.map_err(io::Error::other)?;
-    // Whoever waits for the result may go away: the thread is taken until it is free again.
+    // The permit is held until the thread is free, even if the future is dropped.
     let work = move || {
         let _permit = permit;
         work()
@@ -190,7 +190,7 @@ fn read_piece(file: &File, offset: u64, length: u64) -> io::Result<Bytes> {
     }
 }
 
-/// An empty file in a folder, open for reading and writing, that goes when it is closed.
+/// An empty file in a folder, open for reading and writing, that is gone when it is closed.
 fn unnamed_file(folder: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
@@ -199,7 +199,7 @@ fn unnamed_file(folder: &Path) -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
             Ok(file) => return Ok(File::from(file)),
-            // File systems that cannot do it, and kernels that take it for a plain folder.
+            // The file system or the kernel does not support it.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
         }
@@ -207,7 +207,7 @@ fn unnamed_file(folder: &Path) -> io::Result<File> {
     created_and_removed(folder)
 }
 
-/// How many names are tried before a folder full of other people's files is given up.
+/// How many names are tried in a folder where other files have such names.
 const NAMES: u32 = 100;
 
 fn created_and_removed(folder: &Path) -> io::Result<File> {
@@ -264,12 +264,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frozen_disk_holds_up_those_who_want_it_and_nobody_else() {
+    async fn a_frozen_disk_delays_only_the_tasks_that_use_it() {
         let (thaw, frozen) = std::sync::mpsc::channel::<()>();
         let frozen = Arc::new(Mutex::new(frozen));
         let wait = move || {
             let frozen = Arc::clone(&frozen);
-            // Ends when nobody is left who could thaw it.
+            // Ends when the sender is dropped.
             let _ = frozen.lock().unwrap_or_else(PoisonError::into_inner).recv();
             Ok(())
         };
@@ -284,7 +284,7 @@ mod tests {
         let other = tokio::task::spawn_blocking(|| 1 + 1).await;
         assert_eq!(other.unwrap(), 2);
         assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
-        // Those who go away meanwhile leave their threads where they are.
+        // Tasks that are aborted meanwhile leave their threads waiting.
         waiting
             .iter()
             .step_by(2)

@@ -1,7 +1,7 @@
 //! The one interface between gateways and applications: [`Request`], [`Response`] and the trait [`Application`].
 //!
-//! A gateway turns what came in into a [`Request`] and writes a [`Response`]; an application has one method and
-//! always answers. Neither names the other, so that N gateways and M applications need N + M pieces of code.
+//! A gateway makes a [`Request`] and writes a [`Response`]; an application always answers. Neither names the other, so that
+//! N gateways and M applications need N + M pieces of code.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,30 +19,29 @@ mod request;
 mod response;
 pub mod status;
 
-/// Something that answers requests.
+/// An application: it answers requests.
 pub trait Application: Send + Sync {
-    /// Answers one request. Never fails: what goes wrong inside is logged there and answered with
-    /// a status (`500`, `502`, `503`, `504`).
+    /// Answers one request. Never fails: a failure inside is logged there and answered with a status (`500`, `502`,
+    /// `503`, `504`).
     ///
     /// The future is dropped when the client has gone away; the application then stops working for
     /// it as far as it can.
     fn respond(&self, request: Request) -> Pending<'_, Response>;
 
-    /// Ends what stands behind the application (its processes): accepts no more requests, answers those that
-    /// it has, also those that wait in its queue, and lets each process leave when there is nothing
-    /// left for it to do. What is not finished after the time `within` is ended. Returns when nothing
-    /// is left running.
+    /// Ends the processes of the application: accepts no more requests, answers those that it has, also in its queue, and
+    /// lets each process leave when no request is left for it. Kills those that are not done after the time `within`.
+    /// Returns when no process is left.
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         let _ = within;
         Box::pin(std::future::ready(()))
     }
 
-    /// How the application is. Answers at once, however busy it is.
+    /// The state of the application. Answers at once, however busy it is.
     fn status(&self) -> Status {
         Status::default()
     }
 
-    /// Writes to the log what each process is doing, call by call, where that can be seen. Returns at once.
+    /// Writes the stacks of the processes to the log, where they can be had. Returns at once.
     fn write_stacks(&self) {}
 }
 

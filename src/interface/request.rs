@@ -1,4 +1,4 @@
-//! A request as an application sees it: complete, whatever way it came in.
+//! A request as an application sees it, complete, from any gateway.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::interface::body_file::BodyFile;
 
 /// One complete request. The gateway has received all of it, body included, before an application
 /// sees it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Request {
     /// `REQUEST_METHOD`.
     pub method: Method,
@@ -20,7 +20,7 @@ pub struct Request {
     pub script_name: Bytes,
     /// `PATH_INFO`: the decoded rest of the path.
     pub path_info: Bytes,
-    /// `QUERY_STRING`: what stands behind the `?`, as it was sent; empty if there is none.
+    /// `QUERY_STRING`: the part after the `?`, as it was sent; empty if there is none.
     pub query: Bytes,
     /// `SERVER_PROTOCOL`.
     pub version: Version,
@@ -28,26 +28,26 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: RequestBody,
-    /// Which connection it came in on.
+    /// The connection on which it came in.
     pub connection: Arc<Connection>,
-    /// Further CGI variables that a web server in front of us set (`REMOTE_USER`, `DOCUMENT_ROOT`, …),
-    /// in its order. None of them is one that the fields above define.
+    /// Further CGI variables that a web server in front of runner has set (`REMOTE_USER`, `DOCUMENT_ROOT`, …), in its
+    /// order. The fields above define none of them.
     pub variables: Vec<(Bytes, Bytes)>,
-    /// Where the application's error output for this request goes.
+    /// Where `wsgi.errors` goes for this request.
     pub errors: Errors,
 }
 
 /// The body of a request.
 #[derive(Debug, Default)]
 pub enum RequestBody {
-    /// There is none, or it has no bytes.
+    /// No body, or one without bytes.
     #[default]
     Empty,
-    /// A small one.
+    /// A small body.
     Bytes(Bytes),
-    /// A large one: a file whose offset is at its start, since nobody here moves it.
+    /// A large body: a file whose offset is at its start.
     File {
-        /// Open for reading; nobody else holds this description.
+        /// Open for reading.
         file: BodyFile,
         /// Its size in bytes.
         length: u64,
@@ -66,7 +66,7 @@ impl RequestBody {
     }
 }
 
-/// `wsgi.url_scheme`; `HTTPS` is `on` for one of the two.
+/// `wsgi.url_scheme`; `HTTPS` is `on` for the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
     /// `http`
@@ -77,7 +77,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it stands at the beginning of a URL.
+    /// The scheme as it begins a URL.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,14 +87,14 @@ impl Scheme {
     }
 }
 
-/// What is the same for every request of a connection. Strings are as CGI has them.
+/// The variables that all requests of a connection have in common, as CGI has them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     /// The scheme that the client used.
     pub scheme: Scheme,
-    /// `SERVER_NAME`: the host as it was configured, or what the web server in front says.
+    /// `SERVER_NAME`: the configured host, or that of the web server in front.
     pub server_name: String,
-    /// `SERVER_PORT`; `80` on a Unix socket, where there is none but CGI demands one.
+    /// `SERVER_PORT`; `80` on a Unix socket, which has no port but CGI demands one.
     pub server_port: String,
     /// `REMOTE_ADDR`; empty on a Unix socket.
     pub remote_addr: String,
@@ -102,13 +102,13 @@ pub struct Connection {
     pub remote_port: String,
 }
 
-/// Where an application's error output (`wsgi.errors`) for one request goes.
+/// Where an application's `wsgi.errors` goes for one request.
 #[derive(Clone, Debug, Default)]
 pub enum Errors {
-    /// Into the log.
+    /// To the log.
     #[default]
     Log,
-    /// To the gateway, which has a way of its own (`FCGI_STDERR`); into the log where that is full, so that nobody waits
-    /// for it.
+    /// To the gateway, which sends it to the web server (`FCGI_STDERR`). If the channel is full, to the log: the worker
+    /// never waits.
     Gateway(Sender<Bytes>),
 }

@@ -1,4 +1,4 @@
-//! A response as an application gives it.
+//! A response of an application, for any gateway.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -7,14 +7,14 @@ use crate::interface::blocks::Blocks;
 use crate::interface::body_file::BodyFile;
 
 /// The answer to a request. Gateways add what their protocol needs (`Date`, `Connection`, chunks) and
-/// leave out what it forbids (the body of an answer to `HEAD`, of a 204 or a 304).
+/// leave out parts that it forbids (the body of an answer to `HEAD`, of a 204 or a 304).
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
     pub status: StatusCode,
     /// The reason phrase where it is not the standard one.
     pub reason: Option<Bytes>,
-    /// The header fields. `Content-Length`, where present, is what the application said.
+    /// The header fields. `Content-Length`, where present, is the application's.
     pub headers: HeaderMap,
     /// The body.
     pub body: ResponseBody,
@@ -23,11 +23,11 @@ pub struct Response {
 /// The body of a response.
 #[derive(Debug)]
 pub enum ResponseBody {
-    /// All of it.
+    /// The complete body.
     Bytes(Bytes),
-    /// Block by block, as the application makes them.
+    /// Blocks, as the application makes them.
     Stream(Blocks),
-    /// A part of a file, which the gateway sends itself.
+    /// A part of a file, which the gateway sends.
     File {
         /// Open for reading.
         file: BodyFile,
@@ -39,8 +39,7 @@ pub enum ResponseBody {
 }
 
 impl Response {
-    /// A short plain text answer of our own, for a status that speaks for itself. The reason
-    /// belongs into the log, not here.
+    /// A short plain text response of runner's own, with the status only. The reason belongs into the log.
     #[must_use]
     pub fn plain(status: StatusCode) -> Self {
         let text = format!(

@@ -67,7 +67,7 @@ pub enum Preload {
 }
 
 /// The limits of requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// How long an application may take to the head of its response; zero for no limit.
     pub request_timeout: Duration,

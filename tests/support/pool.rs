@@ -11,12 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version};
 use runner::application::wsgi::Wsgi;
 use runner::interface::status::Status;
-use runner::interface::{
-    Application, Blocks, Connection, Errors, Request, RequestBody, Response, ResponseBody,
-};
+use runner::interface::{Application, Blocks, Request, Response, ResponseBody};
 use runner::workers::options::Limits;
 use runner::workers::options::Resources;
 use runner::workers::options::RetireAfter;
@@ -93,18 +90,11 @@ pub async fn pool_of(
 }
 
 pub fn request(path: &str) -> Request {
+    let path = Bytes::copy_from_slice(path.as_bytes());
     Request {
-        method: Method::GET,
-        target: Bytes::copy_from_slice(path.as_bytes()),
-        script_name: Bytes::new(),
-        path_info: Bytes::copy_from_slice(path.as_bytes()),
-        query: Bytes::new(),
-        version: Version::HTTP_11,
-        headers: HeaderMap::new(),
-        body: RequestBody::Empty,
-        connection: Arc::new(Connection::default()),
-        variables: Vec::new(),
-        errors: Errors::Log,
+        target: path.clone(),
+        path_info: path,
+        ..Request::default()
     }
 }
 

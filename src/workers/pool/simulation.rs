@@ -1,16 +1,15 @@
-//! A pool whose workers are simulated, as worker.py is, without sockets and in a time of its own.
+//! A pool with simulated workers, which behave like worker.py, without sockets and with simulated time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::StatusCode;
 use tokio::sync::oneshot;
 
-use crate::interface::{Connection, Errors, Request, RequestBody, Response};
+use crate::interface::{Request, Response};
 use crate::protocol::worker::frame::token;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
@@ -20,11 +19,11 @@ use crate::workers::pool::worker::Worker;
 use crate::workers::task::Task;
 use crate::workers::wire::{Unsent, Wire};
 
-/// Requests that are under way at the same time, at most.
+/// The most requests that are under way at the same time.
 pub(super) const IN_FLIGHT: usize = 5000;
-/// How many frames a worker receives at once: what fits 64 KiB.
+/// How many frames a worker receives at once: about 64 KiB.
 const BATCH: usize = 100;
-/// A worker that has been at a batch for so long announces what is in its ring.
+/// A worker that has worked on a batch for this long announces the answers in its ring.
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
 thread_local! {
@@ -37,13 +36,13 @@ fn now() -> Instant {
     START.with(|start| *start) + TIME.get()
 }
 
-/// Which request, by when it came in.
+/// A request, by its place in the order of arrival.
 type Id = usize;
 
-/// A lane of a worker as worker.py is, with what is on its way in both directions.
+/// A lane of a worker, with the data that is on its way in both directions.
 #[derive(Debug, Default)]
 pub(super) struct SimulatedLane {
-    /// Pushed, and not yet written.
+    /// Pushed and not yet written.
     unwritten_tokens: Vec<u8>,
     unwritten_frames: Vec<(u32, Id)>,
     pipe: VecDeque<u8>,
@@ -51,9 +50,9 @@ pub(super) struct SimulatedLane {
     batch: VecDeque<(u32, Id)>,
     in_hand: Option<u8>,
     begun: Option<(u32, Instant)>,
-    /// Answers that we have not collected.
+    /// Answers that the pool has not collected.
     ring: VecDeque<u32>,
-    /// Wake-ups that we have not read.
+    /// Wake-ups that the pool has not read.
     wakes: usize,
     unannounced: bool,
     announced: Option<Instant>,
@@ -61,14 +60,14 @@ pub(super) struct SimulatedLane {
     read: u32,
     is_waiting: bool,
     is_closed: bool,
-    /// Its worker has died: nobody has the other end of what connects us.
+    /// Its worker has died.
     is_dead: bool,
-    /// It does not say that it is awake: what the watchdog is for.
+    /// It does not say that it is awake: a case for the watchdog.
     pub(super) is_mute: bool,
 }
 
 impl SimulatedLane {
-    /// Writes what was pushed.
+    /// Writes the requests that were pushed.
     fn flush(&mut self) {
         self.pipe.extend(self.unwritten_tokens.drain(..));
         self.frames.extend(self.unwritten_frames.drain(..));
@@ -80,7 +79,7 @@ impl SimulatedLane {
         self.wakes += 1;
     }
 
-    /// Does one thing; the request that is begun with it.
+    /// Takes one step. Returns the request that it begins.
     fn step(&mut self, service: Duration) -> Option<Id> {
         if let Some((number, until)) = self.begun {
             if now() >= until {
@@ -117,7 +116,7 @@ impl SimulatedLane {
         None
     }
 
-    /// Whether it waits, and all that was said on either side has been heard.
+    /// Whether it waits, and no data is on its way.
     fn is_at_rest(&self) -> bool {
         self.is_waiting
             && self.frames.is_empty()
@@ -127,7 +126,7 @@ impl SimulatedLane {
     }
 }
 
-/// Our side of a simulated lane.
+/// The pool's end of a simulated lane.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimulatedWire(pub(super) Rc<RefCell<SimulatedLane>>);
 
@@ -135,8 +134,8 @@ impl Wire for SimulatedWire {
     fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent> {
         let id: Id = task.about.target().parse().expect("a number");
         let mut lane = self.0.borrow_mut();
-        // What is only collected for a later write does not fail, but one in three has a file for its body, which is sent
-        // at once.
+        // A request that is written later does not fail here, but one in three has a file for its body, which is sent at
+        // once.
         if lane.is_dead && id.is_multiple_of(3) {
             return Err(Unsent::Gone);
         }
@@ -180,26 +179,16 @@ impl Wire for SimulatedWire {
 }
 
 pub(super) fn request(id: Id) -> Request {
-    let target = Bytes::from(id.to_string());
     Request {
-        method: Method::GET,
-        target: target.clone(),
-        script_name: Bytes::new(),
-        path_info: target,
-        query: Bytes::new(),
-        version: Version::HTTP_11,
-        headers: HeaderMap::new(),
-        body: RequestBody::Empty,
-        connection: Arc::new(Connection::default()),
-        variables: Vec::new(),
-        errors: Errors::Log,
+        target: Bytes::from(id.to_string()),
+        ..Request::default()
     }
 }
 
 /// A pool and its workers.
 pub(super) struct Simulation {
     pub(super) pool: Pool<SimulatedWire>,
-    /// The lanes of those that live, and of those that have died without our having heard of it.
+    /// The lanes of the workers that live, and of those whose death the pool has not noticed.
     workers: BTreeMap<WorkerId, Vec<SimulatedWire>>,
     dead: BTreeSet<WorkerId>,
     threads: usize,
@@ -208,27 +197,26 @@ pub(super) struct Simulation {
     pub(super) waiting: BTreeMap<Id, oneshot::Receiver<Response>>,
     accepted: usize,
     begun: BTreeSet<Id>,
-    /// When each came in.
+    /// When each request came in.
     entered: Vec<Duration>,
-    /// By how much later one came in that was begun before another, at most.
+    /// How much later a request has come in, at most, that was begun before another.
     pub(super) overtaken: Duration,
     bad_gateways: usize,
-    /// Workers that the watchdog has found.
+    /// The workers that the watchdog has found.
     pub(super) neglected: Vec<WorkerId>,
-    /// Requests that a dying worker was on, and as many answers may be 502.
+    /// How many requests dying workers were on: as many answers may be 502.
     cut_off: usize,
 }
 
 impl Simulation {
     pub(super) fn new(workers: usize, threads: usize, service: Duration) -> Self {
         TIME.set(Duration::ZERO);
+        let queue_length = usize::MAX;
         let limits = Limits {
-            request_timeout: Duration::ZERO,
-            request_slow: Duration::ZERO,
-            queue_length: usize::MAX,
-            queue_timeout: Duration::ZERO,
+            queue_length,
+            ..Limits::default()
         };
-        let mut world = Self {
+        let mut simulation = Self {
             pool: Pool::new(limits, now),
             workers: BTreeMap::new(),
             dead: BTreeSet::new(),
@@ -245,12 +233,12 @@ impl Simulation {
             cut_off: 0,
         };
         for _ in 0..workers {
-            world.hire();
+            simulation.recruit();
         }
-        world
+        simulation
     }
 
-    fn hire(&mut self) {
+    fn recruit(&mut self) {
         self.last_worker += 1;
         let lanes: Vec<SimulatedWire> = (0..self.threads)
             .map(|_| SimulatedWire::default())
@@ -259,7 +247,7 @@ impl Simulation {
         self.pool.add(self.last_worker, lanes, u64::MAX);
     }
 
-    /// The worker of a number that is drawn.
+    /// The worker for a random number.
     pub(super) fn worker(&self, draw: usize) -> WorkerId {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         ids[draw % ids.len()]
@@ -291,9 +279,9 @@ impl Simulation {
         if self.dead.contains(&id) {
             return;
         }
-        for line in &self.workers[&id] {
+        for wire in &self.workers[&id] {
             for _ in 0..steps {
-                if let Some(begun) = line.0.borrow_mut().step(self.service) {
+                if let Some(begun) = wire.0.borrow_mut().step(self.service) {
                     let latest = self.begun.last().copied().unwrap_or(begun).max(begun);
                     let later = self.entered[latest] - self.entered[begun];
                     self.overtaken = self.overtaken.max(later);
@@ -304,8 +292,12 @@ impl Simulation {
     }
 
     /// As [`super::super::reader::collect_all`] does.
-    fn collect(&mut self, seat: LaneId) {
-        let Some(line) = self.workers.get(&seat.0).map(|lines| lines[seat.1].clone()) else {
+    fn collect(&mut self, lane_id: LaneId) {
+        let Some(wire) = self
+            .workers
+            .get(&lane_id.0)
+            .map(|wires| wires[lane_id.1].clone())
+        else {
             return;
         };
         let mut any = false;
@@ -313,46 +305,46 @@ impl Simulation {
             let oldest = self
                 .pool
                 .workers
-                .lane(seat)
+                .lane(lane_id)
                 .and_then(|it| it.in_flight.oldest_number());
-            let Some(number) = oldest.filter(|it| line.0.borrow().ring.front() == Some(it)) else {
+            let Some(number) = oldest.filter(|it| wire.0.borrow().ring.front() == Some(it)) else {
                 break;
             };
-            line.0.borrow_mut().ring.pop_front();
+            wire.0.borrow_mut().ring.pop_front();
             let mut task = self
                 .pool
-                .answered(seat, number, self.service)
+                .answered(lane_id, number, self.service)
                 .expect("its turn");
             let _ = task.answer(Response::plain(StatusCode::OK));
             any = true;
         }
         if any {
-            self.pool.note_read(seat);
+            self.pool.note_read(lane_id);
             self.pool.dispatch();
         }
     }
 
     /// The lanes of a worker.
-    pub(super) fn lines(&self, id: WorkerId) -> &[SimulatedWire] {
+    pub(super) fn wires(&self, id: WorkerId) -> &[SimulatedWire] {
         &self.workers[&id]
     }
 
-    fn seats(&self) -> Vec<LaneId> {
+    fn lane_ids(&self) -> Vec<LaneId> {
         let lanes = self.workers.iter();
         lanes
-            .flat_map(|(&id, lines)| (0..lines.len()).map(move |index| (id, index)))
+            .flat_map(|(&id, wires)| (0..wires.len()).map(move |index| (id, index)))
             .collect()
     }
 
-    /// As `reader::read_lane` does: reads what a worker has said.
+    /// As the lane's reader does: reads what a worker has sent.
     pub(super) fn deliver(&mut self, id: WorkerId) {
         for index in 0..self.threads {
-            let seat = (id, index);
-            self.collect(seat);
-            let line = self.workers[&id][index].clone();
-            while line.0.borrow().wakes > 0 {
-                line.0.borrow_mut().wakes -= 1;
-                self.pool.note_read(seat);
+            let lane_id = (id, index);
+            self.collect(lane_id);
+            let wire = self.workers[&id][index].clone();
+            while wire.0.borrow().wakes > 0 {
+                wire.0.borrow_mut().wakes -= 1;
+                self.pool.note_read(lane_id);
                 self.pool.dispatch();
             }
         }
@@ -361,26 +353,26 @@ impl Simulation {
     /// As `write_batches` does, at the end of a turn of the event loop.
     pub(super) fn turn(&mut self) {
         self.flush();
-        for seat in self.pool.workers.busy() {
-            self.collect(seat);
+        for lane_id in self.pool.workers.busy() {
+            self.collect(lane_id);
         }
         self.pool.unstick();
         self.flush();
     }
 
     fn flush(&mut self) {
-        for seat in std::mem::take(&mut self.pool.dirty) {
-            if let Some(post) = self.pool.workers.lane(seat) {
-                post.dirty = false;
-                post.link.0.borrow_mut().flush();
+        for lane_id in std::mem::take(&mut self.pool.dirty) {
+            if let Some(lane) = self.pool.workers.lane(lane_id) {
+                lane.dirty = false;
+                lane.link.0.borrow_mut().flush();
             }
         }
     }
 
     pub(super) fn tick(&mut self, passed: Duration) {
         TIME.set(TIME.get() + passed);
-        for seat in self.pool.workers.busy() {
-            self.collect(seat);
+        for lane_id in self.pool.workers.busy() {
+            self.collect(lane_id);
         }
         for finding in self.pool.clock().findings {
             match finding {
@@ -400,18 +392,18 @@ impl Simulation {
 
     pub(super) fn kill(&mut self, id: WorkerId) {
         if self.dead.insert(id) {
-            let begun = |line: &&SimulatedWire| line.0.borrow().begun.is_some();
-            // What is in its hand was claimed, too, and not begun.
-            let claimed = |line: &&SimulatedWire| line.0.borrow().in_hand.is_some();
-            let lines = self.workers[&id].iter();
-            self.cut_off += lines.filter(|line| begun(line) || claimed(line)).count();
-            for line in &self.workers[&id] {
-                line.0.borrow_mut().is_dead = true;
+            let begun = |wire: &&SimulatedWire| wire.0.borrow().begun.is_some();
+            // The token in its hand was claimed, too, but its request was not begun.
+            let claimed = |wire: &&SimulatedWire| wire.0.borrow().in_hand.is_some();
+            let wires = self.workers[&id].iter();
+            self.cut_off += wires.filter(|wire| begun(wire) || claimed(wire)).count();
+            for wire in &self.workers[&id] {
+                wire.0.borrow_mut().is_dead = true;
             }
         }
     }
 
-    /// The lanes of the dead are read to their end, and they are replaced.
+    /// Reads the lanes of dead workers to their end, and replaces the workers.
     pub(super) fn hear_of_deaths(&mut self) {
         for id in std::mem::take(&mut self.dead) {
             self.deliver(id);
@@ -420,7 +412,7 @@ impl Simulation {
             }
             self.pool.remove(id);
             self.workers.remove(&id);
-            self.hire();
+            self.recruit();
         }
     }
 
@@ -440,25 +432,25 @@ impl Simulation {
         assert!(self.bad_gateways <= self.cut_off, "one that was not begun");
     }
 
-    /// While a request waits, no worker is idle: neither by our books nor in truth.
+    /// While a request waits, no worker is idle: neither as the pool sees it nor in fact.
     pub(super) fn check(&mut self) {
         let queue = self.pool.queue.len();
-        for seat in self.seats() {
-            let line = self.workers[&seat.0][seat.1].clone();
-            let serves = self.pool.workers.get(seat.0).is_some_and(Worker::serves);
-            let Some(post) = self.pool.workers.lane(seat) else {
+        for lane_id in self.lane_ids() {
+            let wire = self.workers[&lane_id.0][lane_id.1].clone();
+            let serves = self.pool.workers.get(lane_id.0).is_some_and(Worker::serves);
+            let Some(lane) = self.pool.workers.lane(lane_id) else {
                 continue;
             };
-            let view = post.view(seat);
+            let view = lane.view(lane_id);
             let free = view.load == 0 && view.free && serves;
             assert!(queue == 0 || !free, "{queue} wait, but {view:?}");
-            if line.0.borrow().is_at_rest() && !self.dead.contains(&seat.0) {
-                assert!(view.load == 0 && view.free, "at rest: {view:?}, {line:?}");
+            if wire.0.borrow().is_at_rest() && !self.dead.contains(&lane_id.0) {
+                assert!(view.load == 0 && view.free, "at rest: {view:?}, {wire:?}");
             }
         }
     }
 
-    /// Everybody does what they are to, until nothing is left to do.
+    /// All workers do their work, until no request is left.
     pub(super) fn finish(&mut self) {
         for _ in 0..10 * IN_FLIGHT {
             self.hear_of_deaths();

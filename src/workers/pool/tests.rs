@@ -1,7 +1,7 @@
-//! Progress as an invariant: the chooser, the queue and all lanes together, without sockets, against workers that are quick,
-//! slow, stopped and continued, late to say that they are awake, dying or leaving, with requests that vanish. Whatever
-//! the order of steps: while a request waits no worker is idle, nothing is begun or answered twice, nothing
-//! is lost, and no request is overtaken without bound.
+//! Progress as an invariant: the chooser, the queue and all lanes together, without sockets, with workers that are quick,
+//! slow, stopped and continued, late to announce that they are awake, dying or leaving, and with clients that go away. In
+//! any order of steps: while a request waits no worker is idle, no request is begun or answered twice or lost, and none is
+//! overtaken without bound.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use crate::workers::pool::worker::Duty;
 use crate::workers::task::Task;
 use crate::workers::wire::link::Link;
 
-/// A request is not begun after one that came in so much later. Seen is a quarter of it: what is with a lane that does not
-/// get on is given to others within milliseconds.
+/// No request is begun after one that came in this much later. In practice it is a quarter of it: requests of a lane that
+/// makes no progress go to others within milliseconds.
 const LONGEST: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
@@ -57,128 +57,124 @@ proptest! {
         service in prop_oneof![Just(0_u64), Just(10), Just(100), Just(1000), Just(20_000)],
         steps in proptest::collection::vec(step(), 1..400),
     ) {
-        let mut world = Simulation::new(workers, threads, Duration::from_micros(service));
+        let mut simulation = Simulation::new(workers, threads, Duration::from_micros(service));
         for step in steps {
             match step {
-                SimulationStep::Accept(count) => world.accept(count),
-                SimulationStep::Vanish(count) => world.vanish(count),
-                SimulationStep::Run(draw, steps) => world.run(world.worker(draw), steps),
-                SimulationStep::Deliver(draw) => world.deliver(world.worker(draw)),
-                SimulationStep::Turn => world.turn(),
-                SimulationStep::Tick(micros) => world.tick(Duration::from_micros(micros)),
-                SimulationStep::Kill(draw) => world.kill(world.worker(draw)),
-                SimulationStep::HearOfDeaths => world.hear_of_deaths(),
-                SimulationStep::Retire(draw) => world.pool.retire(world.worker(draw)),
+                SimulationStep::Accept(count) => simulation.accept(count),
+                SimulationStep::Vanish(count) => simulation.vanish(count),
+                SimulationStep::Run(draw, steps) => simulation.run(simulation.worker(draw), steps),
+                SimulationStep::Deliver(draw) => simulation.deliver(simulation.worker(draw)),
+                SimulationStep::Turn => simulation.turn(),
+                SimulationStep::Tick(micros) => simulation.tick(Duration::from_micros(micros)),
+                SimulationStep::Kill(draw) => simulation.kill(simulation.worker(draw)),
+                SimulationStep::HearOfDeaths => simulation.hear_of_deaths(),
+                SimulationStep::Retire(draw) => simulation.pool.retire(simulation.worker(draw)),
             }
-            world.check();
+            simulation.check();
         }
-        world.finish();
-        assert!(world.overtaken <= LONGEST, "overtaken by {:?}", world.overtaken);
+        simulation.finish();
+        assert!(simulation.overtaken <= LONGEST, "overtaken by {:?}", simulation.overtaken);
     }
 }
 
-/// The stall that was: some hundred requests in flight, all taken back, to workers that the system stops again and
+/// A stall that there was: some hundred requests in flight, all taken back, with workers that the system stops again and
 /// again.
 #[test]
 fn what_was_sent_and_taken_back_again_and_again_is_answered() {
     for in_flight in [1, 64, 256, 1024, IN_FLIGHT] {
-        let mut world = Simulation::new(2, 1, Duration::from_micros(10));
+        let mut simulation = Simulation::new(2, 1, Duration::from_micros(10));
         for round in 0..200 {
-            world.accept(in_flight.saturating_sub(world.waiting.len()));
-            world.turn();
-            // Only now and then one of them gets to run, for some of what it has.
+            simulation.accept(in_flight.saturating_sub(simulation.waiting.len()));
+            simulation.turn();
+            // Now and then one of them gets to run, for some of its requests.
             if round % 3 == 0 {
-                let id = world.worker(round / 3);
-                world.run(id, 150);
-                world.deliver(id);
+                let id = simulation.worker(round / 3);
+                simulation.run(id, 150);
+                simulation.deliver(id);
             }
-            world.tick(MILLISECOND * 2);
-            world.turn();
-            world.settle();
-            world.check();
+            simulation.tick(MILLISECOND * 2);
+            simulation.turn();
+            simulation.settle();
+            simulation.check();
         }
-        world.finish();
+        simulation.finish();
     }
 }
 
-/// Workers that the system wakes up late, whatever they are sent, are not left without a request for ever because it is
-/// taken back each time.
+/// Workers that the system wakes up late still get requests: these are not taken back each time for ever.
 #[test]
 fn workers_that_wake_up_late_get_on() {
     for late in [2, 5, 20, 200] {
         for workers in [1, 2, 3] {
-            let mut world = Simulation::new(workers, 1, Duration::from_micros(10));
-            world.accept(10);
+            let mut simulation = Simulation::new(workers, 1, Duration::from_micros(10));
+            simulation.accept(10);
             let mut ticks = 0;
-            while !world.waiting.is_empty() {
-                world.turn();
-                world.tick(MILLISECOND);
+            while !simulation.waiting.is_empty() {
+                simulation.turn();
+                simulation.tick(MILLISECOND);
                 ticks += 1;
                 if ticks % late == 0 {
-                    // The others sleep on: each runs in its turn.
-                    let id = world.worker(ticks / late);
-                    world.run(id, 300);
-                    world.deliver(id);
+                    // The others sleep: each runs in its turn.
+                    let id = simulation.worker(ticks / late);
+                    simulation.run(id, 300);
+                    simulation.deliver(id);
                 }
-                world.settle();
-                world.check();
+                simulation.settle();
+                simulation.check();
                 assert!(ticks < 100 * late, "{workers} workers, {late} ms late");
             }
         }
     }
 }
 
-/// A worker that waits for requests, of which we do not know that it does: whatever the reason, nobody has to restart
-/// the server.
+/// A worker that waits for requests without the pool knowing it is replaced, so that the server need not be restarted.
 #[test]
 fn a_worker_that_is_idle_while_requests_wait_is_replaced() {
-    let mut world = Simulation::new(1, 1, Duration::from_micros(10));
-    let id = world.worker(0);
-    world.lines(id)[0].0.borrow_mut().is_mute = true;
-    world.accept(100);
-    world.turn();
-    // It comes when everything was taken back.
-    world.tick(MILLISECOND);
-    world.tick(MILLISECOND * 20);
-    world.run(id, 1000);
+    let mut simulation = Simulation::new(1, 1, Duration::from_micros(10));
+    let id = simulation.worker(0);
+    simulation.wires(id)[0].0.borrow_mut().is_mute = true;
+    simulation.accept(100);
+    simulation.turn();
+    // It wakes up when all requests were taken back.
+    simulation.tick(MILLISECOND);
+    simulation.tick(MILLISECOND * 20);
+    simulation.run(id, 1000);
     for _ in 0..900 {
-        world.deliver(id);
-        world.tick(MILLISECOND);
+        simulation.deliver(id);
+        simulation.tick(MILLISECOND);
     }
-    assert!(world.neglected.is_empty());
-    assert_eq!(world.waiting.len(), 100);
+    assert!(simulation.neglected.is_empty());
+    assert_eq!(simulation.waiting.len(), 100);
     for _ in 0..200 {
-        world.tick(MILLISECOND);
+        simulation.tick(MILLISECOND);
     }
-    assert_eq!(std::mem::take(&mut world.neglected), [id]);
-    world.finish();
+    assert_eq!(std::mem::take(&mut simulation.neglected), [id]);
+    simulation.finish();
 }
 
-/// A worker that is stopped, or of which another thread holds the interpreter's lock, waits as far as we can see, and
-/// does not come for what it is sent: that is no fault of ours.
+/// A worker that is stopped, or of which another thread holds the interpreter's lock, seems to wait and does not read its
+/// requests: that is no bug of runner's.
 #[test]
 fn a_worker_that_cannot_come_for_its_requests_is_left_alone() {
-    let mut world = Simulation::new(1, 1, Duration::from_micros(10));
-    let id = world.worker(0);
-    world.run(id, 1);
-    world.accept(100);
+    let mut simulation = Simulation::new(1, 1, Duration::from_micros(10));
+    let id = simulation.worker(0);
+    simulation.run(id, 1);
+    simulation.accept(100);
     for _ in 0..3000 {
-        world.turn();
-        world.tick(MILLISECOND);
+        simulation.turn();
+        simulation.tick(MILLISECOND);
     }
-    assert!(world.neglected.is_empty());
-    world.finish();
+    assert!(simulation.neglected.is_empty());
+    simulation.finish();
 }
 
-/// A body that is a file is sent at once, so that we find out there that a worker has died of whose death we have not
-/// heard.
+/// A body that is a file is sent at once: an error there tells the pool that a worker has died before its lanes do.
 #[tokio::test]
 async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
+    let queue_length = usize::MAX;
     let limits = Limits {
-        request_timeout: Duration::ZERO,
-        request_slow: Duration::ZERO,
-        queue_length: usize::MAX,
-        queue_timeout: Duration::ZERO,
+        queue_length,
+        ..Limits::default()
     };
     let mut pool: Pool = Pool::new(limits, Instant::now);
     let (dies, far_end) = Link::pair().expect("a lane");
@@ -195,7 +191,7 @@ async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
         pool.accept(task);
         answers.push(answer);
     }
-    // Both lanes seemed idle, so one of the two was to be sent to each.
+    // Both lanes seemed idle, so one request was to be sent to each.
     assert_eq!(pool.workers.get(1).expect("a worker").duty, Duty::Leaving);
     assert_eq!(pool.workers.get(1).expect("a worker").lanes[0].load(), 0);
     assert_eq!(

@@ -13,6 +13,7 @@ use tokio::process::Child;
 use tokio::sync::oneshot;
 
 use crate::children::{Awaited, Process};
+use crate::descriptor_limit;
 use crate::faults;
 use crate::log;
 use crate::workers::event::WorkerEvent;
@@ -213,7 +214,7 @@ impl Templates {
         let mut links = Vec::new();
         let mut far_ends = Vec::new();
         for _ in 0..self.options.threads.max(1) {
-            let (link, far_end) = Link::pair().context("cannot make a lane")?;
+            let (link, far_end) = Link::pair().with_context(no_lane)?;
             links.push(link);
             far_ends.push(far_end);
         }
@@ -340,6 +341,14 @@ impl Templates {
             TemplateState::Ending(by) => Some(by),
             TemplateState::Ready | TemplateState::Killed => None,
         })
+    }
+}
+
+/// What to say where a lane cannot be made, mostly because too many files are open.
+fn no_lane() -> String {
+    match descriptor_limit::most() {
+        Some(limit) => format!("cannot make a lane with at most {limit} open files (ulimit -n)"),
+        None => "cannot make a lane".to_owned(),
     }
 }
 
