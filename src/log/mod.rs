@@ -1,7 +1,7 @@
-//! The log: a line at a time on standard error, where the application's own output goes too.
+//! The log: whole lines on standard error, where the output of the application goes, too.
 //!
-//! A server that waited for its log would stop when nobody reads that. So from [`begin`] on lines are put into a
-//! [`queue`] that a thread of its own empties, and no line is a reason to wait: see there.
+//! A server that waited for its log would stop when the log is not read. From [`begin`] on, lines are therefore put into a
+//! [`queue`], which a thread of its own writes: see there.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{Arguments, Write as _};
@@ -23,16 +23,16 @@ mod queue;
 mod rate_limit;
 mod text;
 
-/// There from [`begin`] on.
+/// Set by [`begin`].
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
-/// How long a process that ends waits until its last lines are written.
+/// How long a process that ends waits for its last lines to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The stack of the thread that writes: it does little.
+/// The stack of the thread that writes, which needs little.
 const STACK: usize = 256 * 1024;
 
-/// From now on nobody waits for the log, and what a fault of ours says goes there, too.
+/// Starts the thread that writes: from now on nothing waits for the log, and panics are logged.
 ///
 /// # Errors
 /// The system has no more threads.
@@ -41,11 +41,11 @@ pub fn begin() -> anyhow::Result<()> {
     let thread = std::thread::Builder::new().name("log".to_owned());
     let started = thread.stack_size(STACK).spawn(|| queue.run(StandardError));
     started.context("cannot start a thread for the log")?;
-    std::panic::set_hook(Box::new(say_fault));
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
-/// Dropped at the end of the program: waits until what was logged is written, though not for long.
+/// Dropped at the end of the program, it waits until the log is written, though not for long.
 #[derive(Debug)]
 pub struct FlushAtExit;
 
@@ -57,14 +57,14 @@ impl Drop for FlushAtExit {
     }
 }
 
-/// Writes one message, `runner: ` before each of its lines, in a single write so that lines of several
-/// processes do not mix. A log that cannot be written is no reason to stop.
+/// Writes one message, `runner: ` before each of its lines, in a single write so that lines of several processes do not
+/// mix. If that fails, the program goes on.
 pub fn write(message: Arguments<'_>) {
     text(prefixed(&message.to_string()));
 }
 
-/// The same for messages that others can cause as often as they like: some of a kind are written in a second, the
-/// others counted.
+/// The same for messages that clients can cause as often as they like: some of each kind are written in a second, the rest
+/// is counted.
 pub fn write_of(kind: LogKind, message: Arguments<'_>) {
     let message = prefixed(&message.to_string());
     match QUEUE.get() {
@@ -73,7 +73,7 @@ pub fn write_of(kind: LogKind, message: Arguments<'_>) {
     }
 }
 
-/// Notes that so many lines are missing, which a process of ours could not write.
+/// Counts lines as missing that a process of ours could not write.
 pub fn lost(lines: u64) {
     if let Some(queue) = QUEUE.get() {
         queue.lose(lines);
@@ -93,14 +93,14 @@ pub fn text(text: String) {
     }
 }
 
-/// For programs that do something and end: they may wait.
+/// For commands that end soon, and may wait.
 fn now(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Says where a fault of ours is. Where `RUST_BACKTRACE` asks for it, how it was come to, too.
-fn say_fault(fault: &PanicHookInfo<'_>) {
-    let payload = fault.payload();
+/// Logs where a panic has happened, with its backtrace if `RUST_BACKTRACE` asks for it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
     let what = match payload.downcast_ref::<&str>() {
         Some(text) => text,
         None => payload
@@ -109,7 +109,7 @@ fn say_fault(fault: &PanicHookInfo<'_>) {
     };
     let mut message = "a fault in runner itself".to_owned();
     // Writing to a string cannot fail.
-    let _ = match fault.location() {
+    let _ = match panic.location() {
         Some(place) => write!(message, ", at {place}: {what}"),
         None => write!(message, ": {what}"),
     };
@@ -120,14 +120,14 @@ fn say_fault(fault: &PanicHookInfo<'_>) {
     write(format_args!("{message}"));
 }
 
-/// Standard error without the lock that the standard library has for it: whoever waits here holds up nobody.
+/// Standard error without the lock of the standard library: waiting for it blocks no other thread.
 struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match rustix::io::write(io::stderr(), bytes).map_err(io::Error::from) {
-                // Somebody who shares it may have made it so.
+                // Another process that shares it may have made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let stderr = io::stderr();
                     poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
@@ -142,13 +142,13 @@ impl Write for StandardError {
     }
 }
 
-/// Whether what goes to standard error is coloured.
+/// Whether standard error is written in colour.
 #[must_use]
 pub fn colour() -> bool {
     colour_on(&std::io::stderr())
 }
 
-/// Whether what goes to a stream is coloured: on a terminal, unless `NO_COLOR` (<https://no-color.org>) is set.
+/// Whether a stream is written in colour: if it is a terminal, unless `NO_COLOR` (<https://no-color.org>) is set.
 #[must_use]
 pub fn colour_on(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
@@ -164,7 +164,7 @@ macro_rules! log {
     };
 }
 
-/// The same for what others can cause as often as they like: `log_of!(LogKind::Refused, "refused a request")`.
+/// The same for messages that clients can cause as often as they like: `log_of!(LogKind::Refused, "refused a request")`.
 #[macro_export]
 macro_rules! log_of {
     ($kind:expr, $($part:tt)*) => {

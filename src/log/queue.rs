@@ -1,5 +1,5 @@
-//! Lines on their way to a log that may be slow, full or gone. Whoever writes one puts it here and goes on; a thread
-//! brings them out, in order. What there is no room for is counted, and the count stands where the lines would be.
+//! The queue of lines for a log that may be slow, full or gone: a line is put here without waiting, and a thread writes the
+//! lines in order. Lines for which there is no room are counted, and the count is written in their place.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -10,45 +10,45 @@ use std::time::{Duration, Instant};
 use super::rate_limit::{LogKind, RateLimit};
 use super::text::{prefixed, without_numbers};
 
-/// How much may wait, in bytes.
+/// The size of the queue, in bytes.
 const ROOM: usize = 1024 * 1024;
 
-/// How much is written at once, in bytes: pipes keep that whole among what other processes write (`PIPE_BUF`).
+/// The largest write, in bytes: a pipe keeps it in one piece among the writes of other processes (`PIPE_BUF`).
 const AT_ONCE: usize = 4096;
 
-/// How long it is until a log that could not be written is tried again without a new line.
+/// The pause before a log that could not be written is tried again, if no new line comes.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What waits, and what was lost.
+/// Lines that are to be written.
 #[derive(Debug, Default)]
 pub struct LineQueue {
     state: Mutex<Buffered>,
-    /// For the thread: there is something to do.
+    /// Wakes the thread that writes.
     wanted: Condvar,
-    /// For those who wait until all is written.
+    /// Wakes the threads that wait until all is written.
     finished: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Buffered {
     waiting: VecDeque<String>,
-    /// The size of what waits and of what the thread is at, in bytes.
+    /// The size of the lines that wait and of those that are being written, in bytes.
     size: usize,
-    /// How many lines there was no room for. They belong behind those that wait: none is taken until they are said.
+    /// How many lines there was no room for since the last one that waits. No line is added before that is written.
     lost: u64,
     rates: RateLimit,
-    /// The thread waits for something to do.
+    /// Whether the thread that writes waits.
     idle: bool,
     ending: Flush,
 }
 
-/// Whether somebody waits until all is written.
+/// Whether a thread waits until all is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Flush {
     #[default]
     No,
     Wanted,
-    /// What could not be written was tried a last time.
+    /// Lines that could not be written were tried a last time.
     Tried,
 }
 
@@ -63,7 +63,7 @@ impl Buffered {
         }
     }
 
-    /// Puts what is due of what was left out.
+    /// Adds the counts of lines that were left out, where they are due.
     fn put_due(&mut self, now: Instant) {
         for text in self.rates.due(now) {
             self.put(prefixed(&text));
@@ -72,14 +72,14 @@ impl Buffered {
 }
 
 impl LineQueue {
-    /// Puts whole lines behind those that wait. Never waits itself.
+    /// Adds whole lines. Never waits.
     pub fn put(&self, text: String) {
         let mut state = self.lock();
         state.put(text);
         self.wake(state);
     }
 
-    /// Notes that lines are missing which others could not write.
+    /// Counts lines as missing that another process could not write.
     pub fn lose(&self, lines: u64) {
         if lines > 0 {
             let mut state = self.lock();
@@ -88,8 +88,7 @@ impl LineQueue {
         }
     }
 
-    /// The same for lines that others can cause as often as they like: so many of a kind are taken, and the rest is
-    /// counted.
+    /// Adds lines of a kind that clients can cause as often as they like: some are taken, and the rest is counted.
     pub fn put_of(&self, kind: LogKind, text: String) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -114,19 +113,19 @@ impl LineQueue {
             .wait_timeout_while(state, patience, unfinished);
     }
 
-    /// Brings out what comes, for ever.
+    /// Writes lines as they come, for ever.
     pub fn run(&self, output: impl Write) -> ! {
         let mut output = Output::new(output);
         loop {
             let (texts, lost) = self.next(output.is_behind());
             output.write(&texts);
-            output.unread(lost);
+            output.count_lost(lost);
             output.catch_up();
             self.lock().size -= texts.iter().map(String::len).sum::<usize>();
         }
     }
 
-    /// Waits for something to write, but not for long where the log is `behind`.
+    /// Waits for lines to write, but not for long if the log is `behind`.
     fn next(&self, behind: bool) -> (VecDeque<String>, u64) {
         let mut state = self.lock();
         loop {
@@ -149,16 +148,10 @@ impl LineQueue {
             let retry = behind.then_some(RETRY);
             let due = state.rates.next(now).into_iter().chain(retry).min();
             state.idle = true;
-            state = match due {
-                None => self
-                    .wanted
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(due) => {
-                    let waited = self.wanted.wait_timeout(state, due);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            let waited = self
+                .wanted
+                .wait_timeout(state, due.unwrap_or(Duration::MAX));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.idle = false;
             if behind && state.waiting.is_empty() && state.ending == Flush::No {
                 return Default::default();
@@ -166,7 +159,7 @@ impl LineQueue {
         }
     }
 
-    /// Only where the thread waits: waking costs a system call.
+    /// Wakes the thread that writes if it waits: waking costs a system call.
     fn wake(&self, mut state: MutexGuard<'_, Buffered>) {
         if take(&mut state.idle) {
             drop(state);
@@ -179,13 +172,13 @@ impl LineQueue {
     }
 }
 
-/// A log, and what is missing in it.
+/// A log, and the lines that are missing in it.
 struct Output<W> {
     log: W,
-    /// How many lines are missing where we are, and why.
+    /// How many lines are missing at its end, and why.
     missing: u64,
     why: String,
-    /// The last line was written in part.
+    /// Whether the last line was written in part.
     torn: bool,
 }
 
@@ -203,15 +196,15 @@ impl<W: Write> Output<W> {
         self.missing > 0
     }
 
-    /// Notes that there was no room for lines behind what was written.
-    fn unread(&mut self, lost: u64) {
+    /// Counts lines for which the queue had no room.
+    fn count_lost(&mut self, lost: u64) {
         if lost > 0 {
             self.missing += lost;
             "the log was not read".clone_into(&mut self.why);
         }
     }
 
-    /// Writes texts, as many at once as pipes keep together.
+    /// Writes texts, as many at once as a pipe keeps in one piece.
     fn write(&mut self, texts: &VecDeque<String>) {
         let mut bytes = Vec::with_capacity(AT_ONCE);
         for text in texts {
@@ -224,7 +217,7 @@ impl<W: Write> Output<W> {
         self.put(&bytes);
     }
 
-    /// Says what is missing, if that can be said.
+    /// Writes how many lines are missing, if the log takes that.
     fn catch_up(&mut self) {
         if self.missing == 0 {
             return;
@@ -235,7 +228,7 @@ impl<W: Write> Output<W> {
         };
         let text = prefixed(&format!("{missing}: {}", self.why));
         match self.put_now(text.as_bytes()) {
-            // Its end comes with what is written next.
+            // A line break that was not taken comes with the next write.
             Ok(()) | Err(1) => self.missing = 0,
             Err(_) => {}
         }
@@ -243,20 +236,20 @@ impl<W: Write> Output<W> {
 
     fn put(&mut self, bytes: &[u8]) {
         self.catch_up();
-        // What is missing comes first, so that nobody takes the rest for all.
+        // The count of missing lines comes first, so that no gap goes unnoticed.
         let written = match self.missing {
             0 => self.put_now(bytes),
             _ => Err(bytes.len()),
         };
         if let Err(left) = written {
             let left = &bytes[bytes.len() - left..];
-            // A line of which only the end is left is not missing.
+            // A line without its line break is not missing.
             let is_whole = self.torn && left.starts_with(b"\n");
             self.missing += lines(left) - u64::from(is_whole);
         }
     }
 
-    /// Writes, in one piece if the system takes it so. How many bytes are left if it does not.
+    /// Writes, in one piece if the system takes it. The error is the number of bytes that are left.
     fn put_now(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut left = bytes;
         while !left.is_empty() {
@@ -301,7 +294,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A log that takes something only when it is told to.
+    /// A log that takes a write only when it is told to.
     struct Slow {
         told: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
@@ -309,7 +302,7 @@ mod tests {
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Once nobody is there to tell it takes everything.
+            // Once the other end is dropped, it takes everything.
             let _ = self.told.recv();
             self.written.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -334,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_reads_holds_up_nobody_and_says_what_is_missing() {
+    fn a_log_that_is_not_read_blocks_no_writer_and_says_what_is_missing() {
         let (queue, tell, written) = slow();
         let line = |number| format!("{number:07}: {}\n", "x".repeat(90));
         let size = line(0).len();
@@ -343,7 +336,7 @@ mod tests {
             queue.put(line(number));
         }
         queue.finish(Duration::from_millis(1));
-        // Somebody reads it again.
+        // The log is read again.
         drop(tell);
         queue.finish(PATIENCE);
         queue.put("after\n".to_owned());
@@ -373,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_cause_is_counted_and_the_count_comes_by_itself() {
+    fn lines_that_clients_cause_are_counted_and_the_count_comes_by_itself() {
         let (queue, tell, written) = slow();
         drop(tell);
         for number in 0..1000 {
@@ -390,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_nothing_is_left_unsaid() {
+    fn at_the_end_the_counts_are_written() {
         let (queue, tell, written) = slow();
         drop(tell);
         for number in 0..15 {
@@ -402,7 +395,7 @@ mod tests {
         assert!(written.ends_with(said), "{written}");
     }
 
-    /// A disk that has room for so many bytes, and more from time to time.
+    /// A disk that has room from time to time.
     #[derive(Default)]
     struct Disk {
         /// How many bytes it takes at each attempt.
@@ -431,8 +424,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever fits and fails: each line is there whole, in its place, or counted where it is missing; what was
-        /// written of one that did not fit stands on a line of its own.
+        /// Whichever writes fail, each line is there whole, in its place, or counted where it is missing; the part that was
+        /// written of a line that did not fit stands on a line of its own.
         #[test]
         fn every_line_is_written_or_counted(
             room in proptest::collection::vec(0_usize..200, 0..50),
@@ -448,7 +441,6 @@ mod tests {
                 true => output.write(&texts),
                 false => texts.iter().for_each(|text| output.write(&VecDeque::from([text.clone()]))),
             }
-            // There is room by now, or soon.
             while output.is_behind() {
                 output.catch_up();
             }

@@ -1,18 +1,18 @@
-//! How many lines of a kind are written in a second, where somebody else decides how many there are: clients, or what
-//! they have an application do. The rest is counted, and the count said when the second is over.
+//! Limits the lines of a kind that are written in a second, where clients, or an application at their request, can cause
+//! any number. The rest is counted, and the count is written when the second is over.
 
 use std::time::{Duration, Instant};
 
-/// What a line is about that others can cause as often as they like.
+/// A kind of line that clients can cause as often as they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogKind {
-    /// A request that is answered without the application.
+    /// A request was refused without asking the application.
     Refused,
-    /// A connection that is closed before its time.
+    /// A connection was closed before its end.
     Closed,
-    /// An answer of the application that is not as it should be.
+    /// The application has sent an invalid response.
     InvalidAnswer,
-    /// A response that cannot be kept for its client.
+    /// A response could not be stored for its client.
     NotStored,
 }
 
@@ -24,7 +24,7 @@ impl LogKind {
         Self::NotStored,
     ];
 
-    /// What there are many of.
+    /// The subject of these lines, in the plural.
     fn name(self) -> &'static str {
         match self {
             Self::Refused => "requests that were refused",
@@ -46,7 +46,7 @@ pub struct RateLimit([Window; LogKind::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Window {
-    /// When it began; `None` if it is over.
+    /// Its beginning; `None` if it is over.
     since: Option<Instant>,
     lines: u64,
 }
@@ -58,16 +58,16 @@ impl Window {
 }
 
 impl RateLimit {
-    /// Whether one more is written now. What is due by now is to be said before.
+    /// Counts a line; whether it is written. To be called after [`RateLimit::due`].
     pub fn admits(&mut self, kind: LogKind, now: Instant) -> bool {
-        // The kinds are numbered from 0 on, as many as there are windows.
+        // In bounds, since there is a window for each kind.
         let window = &mut self.0[kind as usize];
         window.since.get_or_insert(now);
         window.lines += 1;
         window.lines <= LINES
     }
 
-    /// What is to be said about what was left out in the seconds that are over.
+    /// A line for each kind of which some were left out in a second that is over.
     pub fn due(&mut self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         for (window, kind) in self.0.iter_mut().zip(LogKind::ALL) {
@@ -84,13 +84,13 @@ impl RateLimit {
         due
     }
 
-    /// What is to be said about all that was left out, when nothing more comes.
+    /// The same for all seconds that have begun, when no more lines come.
     pub fn rest(&mut self) -> Vec<String> {
         let last = self.0.iter().filter_map(Window::end).max();
         last.map_or_else(Vec::new, |end| self.due(end))
     }
 
-    /// How long it is until something is due.
+    /// The time until such a line is due.
     pub fn next(&self, now: Instant) -> Option<Duration> {
         let behind = self.0.iter().filter(|window| window.lines > LINES);
         let end = behind.filter_map(Window::end).min()?;
@@ -105,7 +105,7 @@ mod tests {
     use super::{LINES, LogKind, RateLimit, SECOND};
 
     #[test]
-    fn what_is_left_out_is_counted_and_said() {
+    fn lines_that_are_left_out_are_counted() {
         let start = Instant::now();
         let mut pace = RateLimit::default();
         let admitted = |pace: &mut RateLimit, kind, now| {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(pace.due(over), Vec::<String>::new());
         assert_eq!(pace.next(over), None);
         assert_eq!(admitted(&mut pace, LogKind::Refused, over), LINES);
-        // As many as are allowed leave nothing to be said.
+        // The permitted number leaves nothing out.
         assert!((0..LINES).all(|_| pace.admits(LogKind::InvalidAnswer, over)));
         assert_eq!(pace.due(over + SECOND).len(), 1);
         for _ in 0..=LINES {

@@ -9,7 +9,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::supervisor::notify;
-use crate::supervisor::privileges::{self, Account, AccountError};
+use crate::supervisor::privileges::{self, Account};
 
 const USER: &str = "runner.user";
 const GROUP: &str = "runner.group";
@@ -32,12 +32,12 @@ impl Identity {
     pub fn of(scope: &Scope) -> Result<Self, Failure> {
         let settings = &scope.configuration;
         let (user, group) = (settings.text(USER), settings.text(GROUP));
-        let account = Account::find(user.as_deref(), group.as_deref()).map_err(|refusal| {
-            let (name, message, hint) = match refusal {
-                AccountError::User { message, hint } => (USER, message, hint),
-                AccountError::Group { message, hint } => (GROUP, message, hint),
+        let account = Account::find(user.as_deref(), group.as_deref()).map_err(|error| {
+            let name = match error.of_group {
+                true => GROUP,
+                false => USER,
             };
-            scope.mistake(&Origin::Property(name.into()), message, hint)
+            scope.mistake(&Origin::Property(name.into()), error.message, error.hint)
         })?;
         let umask = settings.optional_integer(UMASK);
         Ok(Self {

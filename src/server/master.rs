@@ -26,7 +26,7 @@ use crate::server::waiting_clients::WaitingClients;
 
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::{Answer, Handover, Order};
-use crate::supervisor::lifecycle::{Action, Phase, Shutdown, StartResult, Trigger, step};
+use crate::supervisor::lifecycle::{MasterAction, Phase, Shutdown, StartResult, Trigger, step};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::orphans;
 use crate::supervisor::programs::parent_link::{self, ParentOrders};
@@ -271,21 +271,21 @@ impl Master {
     }
 
     /// Does one action. Returns the exit status if it was the last one.
-    async fn act(&mut self, action: Action) -> Result<Option<ExitCode>, Failure> {
+    async fn act(&mut self, action: MasterAction) -> Result<Option<ExitCode>, Failure> {
         match action {
-            Action::Prepare => self.prepare(),
-            Action::Switch => self.switch().await?,
-            Action::Answer => self.answer(),
-            Action::Abandon => self.preparing = None,
-            Action::Refuse => self.refuse(),
-            Action::End(end) => self.end(end).await,
-            Action::Leave if self.broken => return Ok(Some(ExitCode::FAILURE)),
-            Action::Leave => return Ok(Some(ExitCode::SUCCESS)),
-            Action::Fail => {
+            MasterAction::Prepare => self.prepare(),
+            MasterAction::Switch => self.switch().await?,
+            MasterAction::Answer => self.answer(),
+            MasterAction::Abandon => self.preparing = None,
+            MasterAction::Refuse => self.refuse(),
+            MasterAction::End(end) => self.end(end).await,
+            MasterAction::Leave if self.broken => return Ok(Some(ExitCode::FAILURE)),
+            MasterAction::Leave => return Ok(Some(ExitCode::SUCCESS)),
+            MasterAction::Fail => {
                 let unknown = || Failure::World(anyhow!("it could not be started"));
                 return Err(self.failure.take().unwrap_or_else(unknown));
             }
-            Action::Drop => return Ok(Some(ExitCode::from(INTERRUPTED))),
+            MasterAction::Drop => return Ok(Some(ExitCode::from(INTERRUPTED))),
         }
         Ok(None)
     }

@@ -1,96 +1,96 @@
-//! The life of a master: what happens to it, and what it does then. A pure function; whoever calls it does
-//! what comes out, and says how that went.
+//! The life of a master: what happens to it, and what it does then. A pure function; the caller carries out the actions, and
+//! reports how that went.
 
-/// Where a master is in its life.
+/// A phase in the life of a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// It starts the application for the first time.
     Starting {
-        /// Somebody wants everything read anew already.
+        /// Whether a reload is wanted already.
         reload: bool,
     },
     /// It serves.
     Serving,
     /// It serves, and prepares another version beside the one that serves.
     Reloading {
-        /// Somebody has asked for yet another since this one was begun: it may have read files too early.
+        /// Whether another reload is wanted since this one began, which may have read files too early.
         again: bool,
     },
-    /// It finishes what is under way.
+    /// It finishes requests and connections.
     Ending(Shutdown),
-    /// There is nothing left to do.
+    /// It is over.
     Over,
 }
 
-/// In which way a master ends.
+/// A way to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Nobody serves after it.
+    /// No process serves afterwards.
     Stop,
     /// Another process serves already.
     Retire,
 }
 
-/// What happened.
+/// What happens to a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// It is told to end.
     Told(Shutdown),
-    /// Somebody at a terminal wants it to end: gracefully at first, at once when he has no more patience.
+    /// A user at a terminal interrupts it: the first time it ends gracefully, the second time at once.
     Interrupted,
-    /// Everything is to be read anew.
+    /// A reload is wanted.
     ReloadWanted,
-    /// What a reload or the start was to bring about is there, or will not be.
+    /// The start or the reload is over.
     Prepared(StartResult),
-    /// Nothing is under way any more, or the time for it is over.
+    /// No request or connection is left, or their time is over.
     Finished,
 }
 
 /// How a start or a reload went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartResult {
-    /// A new version of the application answers.
+    /// A new version of the application is ready.
     Ready,
     /// Another process, of a newer program, serves in our place.
     Succeeded,
-    /// It went wrong.
+    /// It has failed.
     Failed,
 }
 
-/// What is to be done.
+/// What a master does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Prepare a new version, and say [`Trigger::Prepared`].
+pub enum MasterAction {
+    /// Prepare a new version, and report [`Trigger::Prepared`].
     Prepare,
-    /// Have the version that was prepared answer from now on.
+    /// Have the version that was prepared serve from now on.
     Switch,
-    /// Whoever asked for the reload that is over learns how it went.
+    /// Report the result to those who wanted the reload that is over.
     Answer,
     /// Give up what is being prepared.
     Abandon,
-    /// Whoever waits for a reload learns that there will be none.
+    /// Report to those who wait for a reload that there will be none.
     Refuse,
-    /// Begin to end, and say [`Trigger::Finished`].
+    /// Begin to end, and report [`Trigger::Finished`].
     End(Shutdown),
-    /// Leave: all is done.
+    /// Exit: all is done.
     Leave,
-    /// Leave: what should have been started could not be.
+    /// Exit: the start has failed.
     Fail,
-    /// Leave at once.
+    /// Exit at once.
     Drop,
 }
 
-/// What follows from an event: the next state, and what is to be done, in this order.
+/// What follows from a trigger: the next phase, and the actions, in this order.
 #[must_use]
-pub fn step(state: Phase, event: Trigger) -> (Phase, &'static [Action]) {
-    use Action::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
+pub fn step(phase: Phase, trigger: Trigger) -> (Phase, &'static [MasterAction]) {
+    use MasterAction::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
     use Phase::{Ending, Over, Reloading, Serving, Starting};
-    let stop = &[Abandon, Refuse, Action::End(Shutdown::Stop)];
-    let retire = &[Abandon, Refuse, Action::End(Shutdown::Retire)];
-    match (state, event) {
+    let stop = &[Abandon, Refuse, MasterAction::End(Shutdown::Stop)];
+    let retire = &[Abandon, Refuse, MasterAction::End(Shutdown::Retire)];
+    match (phase, trigger) {
         (Over, _) => (Over, &[]),
 
-        // What has not begun to serve has nothing to finish.
+        // A master that does not serve yet has nothing to finish.
         (Starting { .. }, Trigger::Told(_) | Trigger::Interrupted) => {
             (Over, &[Abandon, Refuse, Leave])
         }
@@ -117,8 +117,8 @@ pub fn step(state: Phase, event: Trigger) -> (Phase, &'static [Action]) {
         }
         (Reloading { .. }, Trigger::Prepared(StartResult::Succeeded)) => (
             Ending(Shutdown::Retire),
-            // Whoever hears of it may ask at once: nothing is accepted here by then.
-            &[Action::End(Shutdown::Retire), Answer, Refuse],
+            // End first: a client that hears the answer may connect at once, and must not reach this process.
+            &[MasterAction::End(Shutdown::Retire), Answer, Refuse],
         ),
         (Serving | Reloading { .. }, Trigger::Told(Shutdown::Stop) | Trigger::Interrupted) => {
             (Ending(Shutdown::Stop), stop)
@@ -127,16 +127,16 @@ pub fn step(state: Phase, event: Trigger) -> (Phase, &'static [Action]) {
             (Ending(Shutdown::Retire), retire)
         }
 
-        (Ending(_), Trigger::Interrupted) => (Over, &[Action::Drop]),
+        (Ending(_), Trigger::Interrupted) => (Over, &[MasterAction::Drop]),
         (Ending(end), Trigger::ReloadWanted) => (Ending(end), &[Refuse]),
         (Ending(Shutdown::Retire), Trigger::Told(Shutdown::Stop)) => {
-            (Ending(Shutdown::Stop), &[Action::End(Shutdown::Stop)])
+            (Ending(Shutdown::Stop), &[MasterAction::End(Shutdown::Stop)])
         }
         (Ending(_), Trigger::Finished) => (Over, &[Leave]),
-        // Said twice; or by what has been abandoned.
+        // Told twice, or the result of what was given up.
         (Ending(_), Trigger::Told(_) | Trigger::Prepared(_))
         | (Serving, Trigger::Prepared(_))
-        | (Starting { .. } | Serving | Reloading { .. }, Trigger::Finished) => (state, &[]),
+        | (Starting { .. } | Serving | Reloading { .. }, Trigger::Finished) => (phase, &[]),
     }
 }
 
@@ -144,7 +144,7 @@ pub fn step(state: Phase, event: Trigger) -> (Phase, &'static [Action]) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Action, Phase, Shutdown, StartResult, Trigger, step};
+    use super::{MasterAction, Phase, Shutdown, StartResult, Trigger, step};
 
     const BORN: Phase = Phase::Starting { reload: false };
 
@@ -154,7 +154,7 @@ mod tests {
     const FAILED: Trigger = Trigger::Prepared(StartResult::Failed);
     const SUCCEEDED: Trigger = Trigger::Prepared(StartResult::Succeeded);
 
-    fn live(events: &[Trigger]) -> (Phase, Vec<Action>) {
+    fn live(events: &[Trigger]) -> (Phase, Vec<MasterAction>) {
         events
             .iter()
             .fold((BORN, Vec::new()), |(state, mut done), event| {
@@ -166,11 +166,11 @@ mod tests {
 
     #[test]
     fn lives() {
-        use Action::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
+        use MasterAction::{Abandon, Answer, Fail, Leave, Prepare, Refuse, Switch};
         use Trigger::{Finished, Interrupted, ReloadWanted};
-        let stop = Action::End(Shutdown::Stop);
-        let retire = Action::End(Shutdown::Retire);
-        let cases: &[(&[Trigger], &[Action])] = &[
+        let stop = MasterAction::End(Shutdown::Stop);
+        let retire = MasterAction::End(Shutdown::Retire);
+        let cases: &[(&[Trigger], &[MasterAction])] = &[
             (
                 &[READY, STOP, Finished],
                 &[Switch, Abandon, Refuse, stop, Leave],
@@ -186,7 +186,7 @@ mod tests {
                 &[Switch, Prepare, Switch, Answer],
             ),
             (&[READY, ReloadWanted, FAILED], &[Switch, Prepare, Answer]),
-            // The second may have been asked for because of files that the first had read already.
+            // The second may be wanted because of files that the first had read already.
             (
                 &[
                     READY,
@@ -224,11 +224,11 @@ mod tests {
             ),
             (
                 &[READY, Interrupted, Interrupted],
-                &[Switch, Abandon, Refuse, stop, Action::Drop],
+                &[Switch, Abandon, Refuse, stop, MasterAction::Drop],
             ),
             (
                 &[READY, STOP, Interrupted],
-                &[Switch, Abandon, Refuse, stop, Action::Drop],
+                &[Switch, Abandon, Refuse, stop, MasterAction::Drop],
             ),
         ];
         for (events, actions) in cases {
@@ -251,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happens_it_can_be_stopped(events in prop::collection::vec(any_event(), 0..30)) {
+        fn it_can_always_be_stopped(events in prop::collection::vec(any_event(), 0..30)) {
             let (state, _) = live(&events);
             let (state, _) = step(state, STOP);
             let (state, _) = step(state, Trigger::Finished);
@@ -269,12 +269,12 @@ mod tests {
                 state = next;
                 for action in actions {
                     match action {
-                        Action::Prepare => {
+                        MasterAction::Prepare => {
                             prop_assert!(!prepared);
                             prepared = true;
                         }
-                        Action::Switch => prop_assert!(std::mem::take(&mut prepared)),
-                        Action::Answer | Action::Abandon => prepared = false,
+                        MasterAction::Switch => prop_assert!(std::mem::take(&mut prepared)),
+                        MasterAction::Answer | MasterAction::Abandon => prepared = false,
                         _ => {}
                     }
                 }

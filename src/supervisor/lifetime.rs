@@ -2,58 +2,55 @@
 
 use std::time::{Duration, Instant};
 
-/// The times after which a master ends by itself; zero for those that do not count.
+/// The times after which a master ends by itself. Zero means never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
-    /// So long after the start.
+    /// The time since the start.
     pub stop_after: Duration,
-    /// When nothing was asked for so long.
+    /// The time without a request.
     pub idle_timeout: Duration,
-    /// But not before so long after the start.
+    /// The time since the start before which neither of the others counts.
     pub run_at_least: Duration,
 }
 
-/// What a master has to do.
+/// Whether a master has requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
     /// Requests are being answered.
     Busy,
-    /// None since then.
+    /// There has been none since then.
     IdleSince(Instant),
 }
 
-/// What a master is to do about its lifetime.
+/// What a master does about its lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It is over.
+    /// It ends.
     End,
-    /// It may be over then.
+    /// It may end then.
     Look(Instant),
-    /// It goes on until somebody says otherwise.
+    /// It goes on until it is told to end.
     GoOn,
 }
 
 impl Lifetime {
-    /// What to do now, in a master that was started then.
+    /// What to do now, for a master that was started then.
     #[must_use]
     pub fn next(&self, now: Instant, started: Instant, activity: Activity) -> Next {
         let end = self.end(started, activity);
         if end.is_some_and(|end| end <= now) {
             return Next::End;
         }
-        // Who is busy may be idle from now on.
-        let look = match activity {
+        // The last request may end right now.
+        let idle = match activity {
             Activity::Busy if !self.idle_timeout.is_zero() => Some(now + self.idle_timeout),
             Activity::Busy | Activity::IdleSince(_) => None,
         };
-        let first = match (end, look) {
-            (Some(end), Some(look)) => Some(end.min(look)),
-            (one, other) => one.or(other),
-        };
+        let first = end.into_iter().chain(idle).min();
         first.map_or(Next::GoOn, Next::Look)
     }
 
-    /// When a master that was started then is to end if nothing changes; `None` for never.
+    /// When a master that was started then ends if nothing changes; `None` for never.
     fn end(&self, started: Instant, activity: Activity) -> Option<Instant> {
         let after = |from: Instant, time: Duration| (!time.is_zero()).then(|| from + time);
         let age = after(started, self.stop_after);
@@ -61,10 +58,7 @@ impl Lifetime {
             Activity::Busy => None,
             Activity::IdleSince(since) => after(since.max(started), self.idle_timeout),
         };
-        let first = match (age, idle) {
-            (Some(age), Some(idle)) => age.min(idle),
-            (one, other) => one.or(other)?,
-        };
+        let first = age.into_iter().chain(idle).min()?;
         Some(first.max(started + self.run_at_least))
     }
 }
@@ -107,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_at_when_something_may_have_changed() {
+    fn it_is_looked_at_when_it_may_be_over() {
         let started = Instant::now();
         let at = |seconds| started + Duration::from_secs(seconds);
         let lifetime = |stop_after, idle_timeout| Lifetime {

@@ -1,23 +1,19 @@
-//! What a master does besides serving: it is the only one, takes orders, and gets along with those that
-//! started it and with those that it starts. It knows processes, locks and its own sockets; it does not know
-//! gateways or settings.
+//! What a master does besides serving: it makes sure that it is the only one, takes orders, hands over to a successor, and
+//! keeps programs running. It knows processes, locks and its own sockets, and neither gateways nor settings.
 //!
-//! - [`lifecycle`]: what a master does when something happens to it;
-//! - [`lock`] and [`pid_file`]: who is the master, and who is only about to be;
-//! - [`seat`]: the place that one master has and another takes over, of these two and the next;
-//! - [`control`]: the socket on which the master takes orders, [`client`], which gives them, and [`order`]: what they say;
-//! - [`status`]: how a master is, as it goes over that socket;
-//! - [`successor`]: a newer program that takes our place;
-//! - [`supervision`]: what a master is told about itself, and [`lifetime`]: when it ends by itself;
-//! - [`trust`]: whose processes and files are believed;
-//! - [`notify`]: what a service manager is told;
-//! - [`privileges`]: whom a server is once it listens;
-//! - [`program`]: programs that are kept running beside what is served, each of which has a [`keeper`];
-//! - [`tether`]: how a master and a program of `runner`'s own that it keeps running get along;
-//! - [`orphans`]: the duty of the first process of a container.
+//! - [`lifecycle`]: the phases of a master, and what it does in each of them; [`lifetime`]: when it ends by itself;
+//! - [`seat`]: the pid file and the locks that make one master the only one, and how the next one takes over;
+//! - [`control`]: the socket on which a master takes orders, and its clients;
+//! - [`programs`]: programs that are kept running beside the application;
+//! - [`supervision`]: all of that as it is configured;
+//! - [`trust`]: which users' processes and files are trusted;
+//! - [`notify`]: reports to a service manager;
+//! - [`privileges`]: the user that a server becomes once it listens;
+//! - [`stop_flag`]: signals during the start; [`orphans`]: the duty of process 1.
 //!
-//! Nothing here ever sends a signal to a number that was read from a file: whoever is to be signalled is the
-//! peer of a socket.
+//! `trust` < `control` < `programs` < `seat`: none of them imports one behind it.
+//!
+//! A signal is never sent to a number that was read from a file, only to the peer of a socket or to a child.
 
 pub mod control;
 pub mod lifecycle;

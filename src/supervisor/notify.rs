@@ -1,6 +1,5 @@
-//! What a service manager is told: that we serve, reload, stop, are alive (`sd_notify(3)`).
-//!
-//! Nothing of it happens unless `NOTIFY_SOCKET` is set.
+//! Reports to a service manager: that this process serves, reloads, stops, is alive (`sd_notify(3)`). Only if
+//! `NOTIFY_SOCKET` is set.
 
 use std::convert::Infallible;
 use std::env;
@@ -18,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::log;
 
-/// The variables that a service manager sets for the process that it starts, and that mean nothing to (or are
-/// misunderstood by) the processes that this one starts.
+/// The variables that a service manager sets for the process that it starts. The processes that this one starts must not
+/// inherit them.
 pub const VARIABLES: [&str; 6] = [
     SOCKET,
     "WATCHDOG_USEC",
@@ -29,25 +28,25 @@ pub const VARIABLES: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
-/// The process that the watchdog is meant for. A successor that we start ourselves, and that takes our place in
-/// the eyes of the service manager, must not inherit it: the watchdog is meant for that one then.
+/// Names the process that the watchdog watches. A successor that we start ourselves must not inherit it: it becomes the
+/// service manager's main process, and the watchdog watches it then.
 pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
 /// Names the service manager's socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// A service manager, as one master tells another of it.
+/// A service manager, as one master describes it to its successor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manager {
     /// Its socket, as in the environment.
     socket: String,
-    /// How often it wants a sign of life, if it does.
+    /// The longest time without a sign of life, if there is a watchdog.
     #[serde(default)]
     watchdog: Option<Duration>,
 }
 
 impl Manager {
-    /// That of the environment.
+    /// The service manager that the environment names.
     fn of_environment() -> Option<Self> {
         let socket = env::var_os(SOCKET).filter(|name| !name.is_empty())?;
         Some(Self {
@@ -57,7 +56,7 @@ impl Manager {
     }
 }
 
-/// A way to the service manager, if there is one. Clones are the same way.
+/// Reports to the service manager, if there is one. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<ManagerLink>);
 
@@ -65,39 +64,39 @@ pub struct Notifier(Arc<ManagerLink>);
 struct ManagerLink {
     manager: Option<Manager>,
     address: Option<SocketAddr>,
-    /// Another process has taken our place: it does the talking.
+    /// Another process has taken our place, and reports instead.
     handed_over: AtomicBool,
-    complained: Once,
-    /// What people were told last of how it goes, while we served.
+    error_logged: Once,
+    /// The last status line of [`Notifier::ready`]. Those of a reload or a stop are not kept.
     serving: Mutex<String>,
 }
 
 impl Notifier {
-    /// The service manager that the environment names, else that of the master whose place we take: it has started
-    /// that one, is told by it that we are the main process now, and may end us if it hears nothing from there on. One
-    /// that cannot be reached is said so once, in the log.
+    /// Reports to the service manager that the environment names, else to that of the master whose place we take: that
+    /// master has reported us as its main process, and the watchdog ends us if we are silent. If the service manager cannot
+    /// be reached, the log says so once.
     #[must_use]
     pub fn new(inherited: Option<Manager>) -> Self {
         let manager = Manager::of_environment().or(inherited);
-        let mut complaint = None;
-        let address = manager.as_ref().and_then(|manager| {
-            let address = address(OsStr::new(&manager.socket));
-            address.map_err(|error| complaint = Some(error)).ok()
-        });
+        let socket = manager.as_ref().map(|manager| OsStr::new(&manager.socket));
+        let (address, error) = match socket.map(address).transpose() {
+            Ok(address) => (address, None),
+            Err(error) => (None, Some(error)),
+        };
         let notifier = Self(Arc::new(ManagerLink {
             manager,
             address,
             handed_over: AtomicBool::new(false),
-            complained: Once::new(),
+            error_logged: Once::new(),
             serving: Mutex::default(),
         }));
-        if let Some(error) = complaint {
-            notifier.complain(&error);
+        if let Some(error) = error {
+            notifier.log_error(&error);
         }
         notifier
     }
 
-    /// The service manager, for whoever takes our place.
+    /// The service manager, for a successor.
     #[must_use]
     pub fn manager(&self) -> Option<Manager> {
         self.0.manager.clone()
@@ -109,20 +108,19 @@ impl Notifier {
         self.0.address.is_some()
     }
 
-    /// Requests are answered from now on, or again after a reload. `status` is a line for people.
+    /// Reports that requests are answered from now on, or again after a reload. `status` is a line for people.
     pub fn ready(&self, status: &str) {
         let status = line(status);
         self.send(&[NotifyState::Ready, NotifyState::Status(&status)]);
         *self.serving() = status;
     }
 
-    /// That of a reload, or of the end, is not it.
     fn serving(&self) -> MutexGuard<'_, String> {
         let serving = self.0.serving.lock();
         serving.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reload that has just ended has failed. The first line of the reason is for people.
+    /// Adds to the status line that the last reload has failed, with the first line of the reason.
     pub fn reload_failed(&self, why: &str) {
         let why = why.lines().next().unwrap_or_default();
         let why = why.trim_start_matches("error: ");
@@ -130,7 +128,7 @@ impl Notifier {
         self.send(&[NotifyState::Status(&line(&status))]);
     }
 
-    /// A reload begins; [`Notifier::ready`] ends it, however it went.
+    /// Reports that a reload begins; [`Notifier::ready`] reports its end, however it went.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[
@@ -138,12 +136,12 @@ impl Notifier {
                 now,
                 NotifyState::Status("reloading"),
             ]),
-            // Without the time it would be taken for a fault of ours.
-            Err(error) => self.complain(&error),
+            // The protocol requires the time (`sd_notify(3)`).
+            Err(error) => self.log_error(&error),
         }
     }
 
-    /// The end begins.
+    /// Reports that this process begins to end.
     pub fn stopping(&self) {
         self.send(&[
             NotifyState::Stopping,
@@ -151,10 +149,10 @@ impl Notifier {
         ]);
     }
 
-    /// Another process serves in our place, and a reload that was under way has ended well. Nothing more is said
-    /// by us.
+    /// Reports that another process serves in our place, and that a reload, if one was under way, has succeeded. Nothing is
+    /// reported afterwards.
     pub fn handed_over(&self, successor: u32) {
-        // Till now it has not believed the successor, who has said so, too.
+        // The successor has reported that it is ready, but was not the main process then, and so was ignored.
         self.send(&[
             NotifyState::MainPid(successor),
             NotifyState::Ready,
@@ -163,8 +161,8 @@ impl Notifier {
         self.0.handed_over.store(true, Ordering::Relaxed);
     }
 
-    /// Says that we are alive, twice as often as the service manager wants to hear it; never ends. As a part of the
-    /// event loop it says so only while the loop turns.
+    /// Sends signs of life, twice as often as the watchdog requires, for ever. As a part of the event loop it does so only
+    /// while the loop turns.
     pub fn keep_alive(&self) -> impl Future<Output = Infallible> + use<> {
         let notifier = self.clone();
         let manager = self.0.manager.as_ref().filter(|_| self.is_there());
@@ -174,7 +172,7 @@ impl Notifier {
                 return std::future::pending().await;
             };
             let mut clock = tokio::time::interval((limit / 2).max(Duration::from_millis(1)));
-            // What was missed is not made up for: one sign of life is as good as many.
+            // One sign of life is as good as many: those that were missed are not made up for.
             clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 clock.tick().await;
@@ -191,24 +189,24 @@ impl Notifier {
             return;
         }
         let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-        // A service manager that does not read must not hold up requests.
+        // A service manager that does not read must not delay requests.
         let sent = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             socket.send_to_addr(message.as_bytes(), address)
         });
         if let Err(error) = sent {
-            self.complain(&error);
+            self.log_error(&error);
         }
     }
 
-    fn complain(&self, error: &io::Error) {
+    fn log_error(&self, error: &io::Error) {
         self.0
-            .complained
+            .error_logged
             .call_once(|| log!("cannot reach the service manager ({SOCKET}): {error}"));
     }
 }
 
-/// `sd_notify(3)`: a path, or `@` and an abstract name.
+/// The address of the service manager: a path, or `@` and an abstract name (`sd_notify(3)`).
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         #[cfg(target_os = "linux")]
@@ -224,7 +222,7 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-/// A line of its own, so that nothing in it passes for another message.
+/// Without line breaks, which would begin another assignment of the message.
 fn line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

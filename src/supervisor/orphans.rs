@@ -1,5 +1,5 @@
-//! The duty of a process with the number 1, as in a container: whatever loses its parent becomes its child, and has
-//! to be waited for when it ends.
+//! The duty of process 1, in a container for example: a process that loses its parent becomes its child, and has to be
+//! waited for when it ends.
 
 use std::convert::Infallible;
 
@@ -8,15 +8,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::children;
 use crate::log;
 
-/// Buries orphans for as long as it is polled; does nothing in a process with another number. Must be called within
-/// a tokio runtime.
+/// Waits for orphans that end, for as long as it is polled; does nothing in any other process than number 1. Must be called
+/// within a tokio runtime.
 pub async fn bury() -> Infallible {
     if std::process::id() != 1 {
         return std::future::pending().await;
     }
     match signal(SignalKind::child()) {
         Ok(mut children) => loop {
-            // First those that ended before anybody listened.
+            // At first for those that ended before signals were watched.
             children::bury_orphans();
             children.recv().await;
         },

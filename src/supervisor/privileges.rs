@@ -1,4 +1,4 @@
-//! Whom a server is once it listens: a user and a group with few rights, taken on for good.
+//! The user that a server becomes once it listens: one with few rights, and for good.
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,35 +11,44 @@ use nix::unistd::{self, Gid, Group, Uid, User};
 pub struct Account {
     uid: Uid,
     gid: Gid,
-    /// Its name, where it has one.
+    /// The user's name, if there is one.
     name: Option<String>,
-    /// Its folder, where it has one.
+    /// The user's home folder, if there is one.
     home: Option<String>,
 }
 
-/// Why a process cannot become what it was told to.
+/// The reason why this process cannot become a user or a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccountError {
-    /// The user is at fault.
-    User {
-        /// What is wrong.
-        message: String,
-        /// What to do about it.
-        hint: Option<String>,
-    },
-    /// The group is at fault.
-    Group {
-        /// What is wrong.
-        message: String,
-        /// What to do about it.
-        hint: Option<String>,
-    },
+pub struct AccountError {
+    /// Whether the group is at fault, and not the user.
+    pub of_group: bool,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl AccountError {
+    fn user(message: String) -> Self {
+        Self {
+            of_group: false,
+            message,
+            hint: None,
+        }
+    }
+
+    fn group(message: String) -> Self {
+        Self {
+            of_group: true,
+            ..Self::user(message)
+        }
+    }
 }
 
 /// Whether this process has become another user.
 static BECOME: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process has become another user: what its first one could read, it may not be able to.
+/// Whether this process has become another user, who may not be able to read what the first one could.
 #[must_use]
 pub fn are_dropped() -> bool {
     BECOME.load(Ordering::Relaxed)
@@ -50,61 +59,55 @@ impl Account {
     /// present one; without both, none.
     ///
     /// # Errors
-    /// There is no such user or group, or only root could become it.
+    /// There is no such user or group, or only root can become it.
     pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, AccountError> {
         let found = user.map(find_user).transpose()?;
-        let own = match group {
-            Some(group) => Some(find_group(group)?),
-            None => found
-                .as_ref()
-                .and_then(|(_, own)| own.as_ref().map(|own| own.gid)),
-        };
         let (uid, entry) = found.unwrap_or((Uid::current(), None));
-        let gid = match (own, user) {
+        let own = entry.as_ref().map(|entry| entry.gid);
+        let gid = match (group.map(find_group).transpose()?.or(own), user) {
             (Some(gid), _) => gid,
             (None, None) => return Ok(None),
             (None, Some(user)) => {
-                return Err(AccountError::User {
-                    message: format!("there is no user {user}, and so no group of its own"),
+                let message = format!("there is no user {user}, and so no group of its own");
+                return Err(AccountError {
                     hint: Some("set `runner.group`, too".to_owned()),
+                    ..AccountError::user(message)
                 });
             }
         };
+        let home = entry.as_ref().map(|entry| entry.dir.to_string_lossy());
         let account = Self {
             uid,
             gid,
-            home: entry
-                .as_ref()
-                .map(|entry| entry.dir.to_string_lossy().into_owned()),
+            home: home.map(std::borrow::Cow::into_owned),
             name: entry.map(|entry| entry.name),
         };
         if !account.is_present() && !Uid::effective().is_root() {
-            let message = "only root can become another user or group".to_owned();
             let present = match User::from_uid(Uid::effective()) {
                 Ok(Some(present)) => format!("`{}`", present.name),
                 Ok(None) | Err(_) => format!("user {}", Uid::effective()),
             };
-            let hint = Some(format!(
-                "this is {present}: start it as root, or do without it"
-            ));
-            return Err(match user.is_some() && uid != Uid::current() {
-                true => AccountError::User { message, hint },
-                false => AccountError::Group { message, hint },
+            return Err(AccountError {
+                of_group: user.is_none() || uid == Uid::current(),
+                message: "only root can become another user or group".to_owned(),
+                hint: Some(format!(
+                    "this is {present}: start it as root, or do without it"
+                )),
             });
         }
         Ok(Some(account))
     }
 
-    /// Whether this process is it already.
+    /// Whether this process has this account already.
     fn is_present(&self) -> bool {
         [Uid::current(), Uid::effective()] == [self.uid; 2]
             && [Gid::current(), Gid::effective()] == [self.gid; 2]
     }
 
-    /// Becomes it, with its supplementary groups, and makes sure that there is no way back.
+    /// Becomes the user, with the user's supplementary groups, and makes sure that there is no way back.
     ///
     /// # Errors
-    /// The system refuses; nothing should be done with the rights that are left then.
+    /// The system refuses. The process must then do nothing with the rights that it has left.
     pub fn assume(&self) -> anyhow::Result<()> {
         if self.is_present() {
             return Ok(());
@@ -117,12 +120,12 @@ impl Account {
 
     fn take_on(&self) -> anyhow::Result<()> {
         self.join_groups().context("its groups cannot be joined")?;
-        // For root these set the real, the effective and the saved one, in all threads (setuid(2)). The group comes
-        // first: without root's rights it could not be changed any more.
+        // For root these set the real, the effective and the saved id, in all threads (setuid(2)). The group comes first,
+        // since only root can change it.
         unistd::setgid(self.gid)?;
         unistd::setuid(self.uid)?;
         if !self.is_complete()? {
-            bail!("a part of this process is still somebody else");
+            bail!("a part of this process still has another user or group");
         }
         if !self.uid.is_root() && unistd::setuid(Uid::from_raw(0)).is_ok() {
             bail!("root's rights could be had back");
@@ -130,16 +133,16 @@ impl Account {
         Ok(())
     }
 
-    /// Does something as it for a moment, with root's rights afterwards: files that are made then are its own, in
-    /// folders that it may write to. For the time before anything else goes on in this process.
+    /// Calls a function as the user, and returns to root's rights: files that it makes belong to the user, and lie in
+    /// folders to which the user may write. For the time before this process does anything else.
     ///
     /// # Errors
-    /// The system refuses; else what is done returns.
+    /// The system refuses, or those of the function.
     pub fn act_as<T>(&self, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
         if self.is_present() {
             return act();
         }
-        let root = Moment {
+        let before = Credentials {
             uid: Uid::effective(),
             gid: Gid::effective(),
             #[cfg(not(target_vendor = "apple"))]
@@ -151,7 +154,7 @@ impl Account {
             .and_then(|()| Ok(unistd::seteuid(self.uid)?))
             .with_context(|| format!("cannot act as {self}"))
             .and_then(|()| act());
-        root.restore().context("cannot be root again")?;
+        before.restore().context("cannot be root again")?;
         acted
     }
 
@@ -164,7 +167,7 @@ impl Account {
         Ok(())
     }
 
-    /// There, the groups of a user are looked up whenever they matter.
+    /// This system looks up a user's groups whenever they matter.
     #[cfg(target_vendor = "apple")]
     fn join_groups(&self) -> anyhow::Result<()> {
         Ok(())
@@ -182,7 +185,7 @@ impl Account {
         Ok(self.is_present())
     }
 
-    /// What its processes find in their environment: `HOME`, `USER` and `LOGNAME`, where it has them.
+    /// The variables of its processes: `HOME`, `USER` and `LOGNAME`, or `None` to remove one.
     pub fn environment(&self) -> impl Iterator<Item = (String, Option<String>)> {
         let variables = [
             ("HOME", &self.home),
@@ -195,15 +198,15 @@ impl Account {
     }
 }
 
-/// Who this process was before it acted as somebody else for a moment.
-struct Moment {
+/// The user and groups of this process before it acted as another user.
+struct Credentials {
     uid: Uid,
     gid: Gid,
     #[cfg(not(target_vendor = "apple"))]
     groups: Vec<Gid>,
 }
 
-impl Moment {
+impl Credentials {
     fn restore(self) -> anyhow::Result<()> {
         unistd::seteuid(self.uid)?;
         unistd::setegid(self.gid)?;
@@ -225,17 +228,14 @@ impl std::fmt::Display for Account {
 
 /// A user by its name, or by its number, which need not have a name.
 fn find_user(text: &str) -> Result<(Uid, Option<User>), AccountError> {
-    let refused = |message: String| AccountError::User {
-        message,
-        hint: None,
-    };
-    let unknown = |error| refused(format!("the user `{text}` cannot be looked up: {error}"));
+    let unknown =
+        |error| AccountError::user(format!("the user `{text}` cannot be looked up: {error}"));
     if let Some(user) = User::from_name(text).map_err(unknown)? {
         return Ok((user.uid, Some(user)));
     }
     match number(text).map(Uid::from_raw) {
         Some(uid) => Ok((uid, User::from_uid(uid).map_err(unknown)?)),
-        None => Err(refused(format!("there is no user `{text}`"))),
+        None => Err(AccountError::user(format!("there is no user `{text}`"))),
     }
 }
 
@@ -247,33 +247,30 @@ pub fn user_number(text: &str) -> Option<u32> {
 
 /// A group by its name or number.
 fn find_group(text: &str) -> Result<Gid, AccountError> {
-    let refused = |message: String| AccountError::Group {
-        message,
-        hint: None,
-    };
-    let found = Group::from_name(text)
-        .map_err(|error| refused(format!("the group `{text}` cannot be looked up: {error}")))?;
+    let found = Group::from_name(text).map_err(|error| {
+        AccountError::group(format!("the group `{text}` cannot be looked up: {error}"))
+    })?;
     found
         .map(|group| group.gid)
         .or_else(|| number(text).map(Gid::from_raw))
-        .ok_or_else(|| refused(format!("there is no group `{text}`")))
+        .ok_or_else(|| AccountError::group(format!("there is no group `{text}`")))
 }
 
-/// The number of a user or group. The largest means *no change* to the system.
+/// The number of a user or group. To the system, the largest one means *no change*.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| *number != u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, AccountError};
+    use super::Account;
 
     #[test]
     fn names_and_numbers_are_looked_up() {
         let message = |user, group| match Account::find(user, group) {
             Ok(account) => account.map_or("nobody".to_owned(), |account| account.to_string()),
-            Err(AccountError::User { message, .. }) => format!("user: {message}"),
-            Err(AccountError::Group { message, .. }) => format!("group: {message}"),
+            Err(error) if error.of_group => format!("group: {}", error.message),
+            Err(error) => format!("user: {}", error.message),
         };
         assert_eq!(message(None, None), "nobody");
         for (user, group, expected) in [
@@ -310,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_process_is_already_needs_no_root() {
+    fn the_present_account_needs_no_root() {
         let present = nix::unistd::Uid::current().to_string();
         let group = nix::unistd::Gid::current().to_string();
         let account = Account::find(Some(&present), Some(&group)).expect("oneself");
