@@ -1,4 +1,4 @@
-//! Where requests come in: sockets, and the protocols spoken on them, a folder each.
+//! Where requests come in: sockets, and a folder for each protocol that is spoken on them.
 
 pub mod body;
 pub mod cgi;

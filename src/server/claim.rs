@@ -148,12 +148,12 @@ pub fn listen(
         .with_context(|| format!("cannot take over `{}`", handed.url))?;
     match url {
         SocketUrl::Unix(_) if Listener::is_lost(url, &handed.descriptors) => {
-            bind(url)?.succeed(handed.descriptors)
+            bind(url)?.with_connections_of(handed.descriptors)
         }
         SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => Listener::take_over(url, handed.descriptors),
         // A process manager hands over a socket at each start. When started by hand, there is none.
         SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => match bind(url) {
-            Ok(listener) => listener.succeed(handed.descriptors),
+            Ok(listener) => listener.with_connections_of(handed.descriptors),
             Err(_) => Listener::take_over(url, handed.descriptors),
         },
         SocketUrl::Nowhere => bind(url),

@@ -130,7 +130,7 @@ impl Neighbour {
         Ok(match () {
             () if wanted.url != self.endpoint.url => Some(bind()?),
             () if Listener::is_lost(&wanted.url, &self.sockets) => {
-                Some(bind()?.succeed(self.sockets)?)
+                Some(bind()?.with_connections_of(self.sockets)?)
             }
             () if wanted.protocol == self.endpoint.protocol => None,
             () => Some(Listener::take_over(&wanted.url, self.sockets)?),

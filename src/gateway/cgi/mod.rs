@@ -1,5 +1,4 @@
-//! The CGI gateway: one request from the process's environment and standard input, answered on standard
-//! output (RFC 3875).
+//! The CGI gateway (RFC 3875): one request from the process's environment and standard input, answered on standard output.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -39,7 +38,7 @@ pub async fn serve(application: Arc<dyn Application>, options: CgiOptions) -> an
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
         .collect();
-    // Standard output as Rust has it would write line by line.
+    // `io::Stdout` would write line by line.
     let output = io::stdout()
         .as_fd()
         .try_clone_to_owned()

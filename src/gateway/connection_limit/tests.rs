@@ -1,5 +1,5 @@
-//! The limit without sockets: floods that come one after another, connections that work, idle, end, or do not leave when
-//! they are asked, at times that proptest chooses.
+//! The limit without sockets: floods of connections that work, idle, end, or do not close when they are asked, at times that
+//! proptest chooses.
 
 use std::task::{Context, Poll, Waker};
 
@@ -10,7 +10,7 @@ use crate::gateway::connection_limit::*;
 /// In microseconds.
 const SECOND: u64 = 1_000_000;
 
-/// A connection that has come in, and is waited for since then.
+/// Admits a connection whose client is waited for since a time.
 fn admit(limit: &ConnectionLimit, since: u64) -> Permit {
     let permit = limit.admit();
     permit.connection.since.store(since, Ordering::Relaxed);
@@ -32,7 +32,7 @@ fn the_longest_idle_one_makes_room() {
         })
         .collect();
     assert!(limit.is_reached());
-    // The oldest works, so that the next one goes; it is asked once, and nobody comes in before it has left.
+    // The oldest connection works, so the next one closes; it is asked once, and no other is admitted before it has closed.
     permits[0].set_working();
     let now = SECOND + 3;
     for left in [100, 100, 60] {
@@ -55,21 +55,21 @@ fn the_longest_idle_one_makes_room() {
 }
 
 #[test]
-fn one_that_was_asked_and_does_not_leave_holds_up_nobody() {
+fn a_connection_that_does_not_close_when_asked_holds_up_no_other() {
     let limit = ConnectionLimit::default();
     limit.set(2);
     let (one, two) = (admit(&limit, 1), admit(&limit, 2));
     let now = 2 * SECOND;
     assert_eq!(room(&limit, now), Admission::RetryIn(CLOSE_TIME));
     assert_eq!((one.should_close(), two.should_close()), (true, false));
-    // Its request has come at the last moment.
+    // Its request comes at the last moment.
     one.set_working();
     assert_eq!(room(&limit, now), Admission::RetryIn(CLOSE_TIME));
     assert!(two.should_close());
 }
 
 #[test]
-fn nobody_makes_room_who_works_or_has_just_come() {
+fn connections_that_work_or_are_new_are_not_closed() {
     let limit = ConnectionLimit::default();
     limit.set(2);
     let (one, two) = (admit(&limit, 1), admit(&limit, SECOND));
@@ -86,7 +86,7 @@ fn nobody_makes_room_who_works_or_has_just_come() {
     assert_eq!(room(&limit, 2 * SECOND), Admission::Free);
 }
 
-/// Who stands behind ten times as many silent ones as there may be does not wait a second for each tenth of them.
+/// A client behind a flood of ten times the limit does not wait one second for each time the limit.
 #[test]
 fn a_long_flood_passes_ever_more_quickly() {
     let limit = ConnectionLimit::default();
@@ -99,7 +99,7 @@ fn a_long_flood_passes_ever_more_quickly() {
     }
     let took = flood.now - began;
     assert!(took > SECOND && took < 3 * SECOND, "{took} µs");
-    // In quiet times everybody has a second again.
+    // In quiet times every connection has a second again.
     flood.pass(2 * SECOND);
     flood.arrive(1);
     assert_eq!(flood.outside, 0);
@@ -108,7 +108,7 @@ fn a_long_flood_passes_ever_more_quickly() {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_gets_it_when_one_leaves() {
+async fn a_waiting_connection_is_admitted_when_another_ends() {
     let limit = ConnectionLimit::default();
     limit.set(1);
     let permit = limit.admit();
@@ -121,7 +121,7 @@ async fn who_waits_for_room_gets_it_when_one_leaves() {
 }
 
 #[tokio::test]
-async fn who_should_close_hears_of_it_before_or_after() {
+async fn the_request_to_close_is_seen_before_and_after_waiting_for_it() {
     let limit = ConnectionLimit::default();
     limit.set(1);
     let permit = limit.admit();
@@ -133,20 +133,20 @@ async fn who_should_close_hears_of_it_before_or_after() {
     permit.close_asked().await;
 }
 
-/// What a flood and its connections do with a limit.
+/// A listener and the connections of its clients.
 struct Flood {
     limit: ConnectionLimit,
     now: u64,
-    /// How many wait in the system's queue.
+    /// The number of connections in the system's queue.
     outside: usize,
-    /// Since when one does.
+    /// Since when there is one.
     full: u64,
     inside: Vec<Permit>,
-    /// When the flood looks again.
+    /// When the listener asks for room again.
     look: Option<u64>,
-    /// Whether those that are asked stay.
+    /// Connections that are asked to close stay open.
     stubborn: bool,
-    /// How often one was asked, or waited for, that does not leave.
+    /// How often a connection was asked or waited for that stays open.
     stayed: u64,
 }
 
@@ -154,7 +154,7 @@ impl Flood {
     fn new(limit: ConnectionLimit) -> Self {
         Self {
             limit,
-            // Far from the clock's own time, at which those inside are made.
+            // Far from the time of the real clock, at which permits are made.
             now: 1000 * SECOND,
             outside: 0,
             full: 0,
@@ -165,7 +165,7 @@ impl Flood {
         }
     }
 
-    /// The flood, until it waits.
+    /// The listener accepts until it has to wait.
     fn settle(&mut self) {
         self.look = None;
         while self.outside > 0 {
@@ -194,8 +194,8 @@ impl Flood {
         self.check();
     }
 
-    /// While one waits to be accepted, nobody stays inside who was waited for longer than the grace; and those that are counted
-    /// are those that are there.
+    /// While a connection waits to be accepted, none stays open whose client was waited for longer than the grace; and the
+    /// counts are right.
     fn check(&self) {
         let count = self.limit.count();
         let waiting = self.inside.iter().filter(|permit| permit.is_waiting());
@@ -225,7 +225,7 @@ impl Flood {
         self.settle();
     }
 
-    /// Time goes by, and the flood looks whenever it wanted to.
+    /// Time goes by, and the listener asks for room whenever it is due.
     fn pass(&mut self, time: u64) {
         let until = self.now + time;
         while let Some(next) = self.look.filter(|&next| next <= until) {
@@ -304,7 +304,7 @@ fn step() -> impl Strategy<Value = FloodStep> {
 
 proptest! {
     #[test]
-    fn while_one_waits_outside_nobody_idles_inside(
+    fn while_a_connection_waits_none_is_idle(
         most in 1..30_usize,
         steps in prop::collection::vec(step(), 1..80),
     ) {
@@ -314,7 +314,7 @@ proptest! {
         for step in &steps {
             flood.act(step);
         }
-        // And at the end all come in, whatever has happened: those inside fall silent, and leave when they are asked.
+        // In the end all are admitted, whatever has happened: the open ones fall silent and close when they are asked.
         flood.stubborn = false;
         for permit in &flood.inside {
             permit.connection.since.store(flood.now, Ordering::Relaxed);
@@ -328,7 +328,7 @@ proptest! {
 }
 
 #[test]
-fn all_who_come_and_go_are_counted_for_the_memory_that_they_take() {
+fn connections_are_counted_for_the_memory_that_they_take() {
     let limit = ConnectionLimit::default();
     let mut permits: Vec<Permit> = (0..40).map(|_| limit.admit()).collect();
     assert_eq!(limit.0.tide.now(), 40);

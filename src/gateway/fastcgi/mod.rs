@@ -1,9 +1,8 @@
 //! The FastCGI gateway: a responder (FastCGI Specification 1.0 §6.2) behind a web server.
 //!
-//! Connections are kept where the web server wants that, and carry any number of requests at a time.
-//! An answer that ends early never gets an `FCGI_END_REQUEST`, with which web servers would take it for whole.
-//! nginx and Apache then break off their own response. (lighttpd says so in its log; its client learns of it unless all
-//! of the body was still waiting in lighttpd.)
+//! Connections stay open where the web server wants that, and carry any number of requests at a time. An answer that ends
+//! early never gets an `FCGI_END_REQUEST`, with which web servers would take it for whole: without it, nginx and Apache break
+//! off their own response. (lighttpd logs it; its client learns of it unless all of the body was still waiting in lighttpd.)
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ mod respond;
 mod web_server_addresses;
 
 /// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
-/// [`Manner`](crate::gateway::graceful_stop::Manner) says, and returns. Drop the future to give them up.
+/// [`Manner`](crate::gateway::graceful_stop::Manner) says, and returns. Dropping the future breaks off what is under way.
 ///
 /// FastCGI cannot tell a web server that a connection will be closed, and a web server that has just begun a request on it
 /// may not be able to begin it again elsewhere. Therefore the connections are handed over to a successor, each at a moment

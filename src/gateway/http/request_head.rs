@@ -31,7 +31,7 @@ const METHOD_LIMIT: usize = 32;
 /// Checks a head and takes it apart.
 ///
 /// # Errors
-/// The refusal that the request deserves.
+/// The refusal of a head with a fault.
 pub fn check(parts: request::Parts, has_body: bool) -> Result<CheckedHead, Refusal> {
     let request::Parts {
         method,
@@ -89,7 +89,7 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
         return Ok(());
     }
     if *method == Method::CONNECT {
-        // RFC 9110 §9.3.6: this is no proxy.
+        // RFC 9110 §9.3.6: for proxies.
         let reason = "the method `CONNECT` is for proxies";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
     }
@@ -117,28 +117,13 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
 
 /// Fields that are no lists, of which other servers refuse a second one (nginx; gunicorn that of `Content-Type`): a proxy in
 /// front, or the application, may use the other one. RFC 9110 §5.3 forbids to send them twice.
-const REFUSED_TWICE: [(HeaderName, &str); 6] = [
-    (
-        header::AUTHORIZATION,
-        "there are several `Authorization` fields",
-    ),
-    (
-        header::CONTENT_RANGE,
-        "there are several `Content-Range` fields",
-    ),
-    (
-        header::CONTENT_TYPE,
-        "there are several `Content-Type` fields",
-    ),
-    (
-        header::IF_MODIFIED_SINCE,
-        "there are several `If-Modified-Since` fields",
-    ),
-    (header::IF_RANGE, "there are several `If-Range` fields"),
-    (
-        header::IF_UNMODIFIED_SINCE,
-        "there are several `If-Unmodified-Since` fields",
-    ),
+const REFUSED_TWICE: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::IF_MODIFIED_SINCE,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
 ];
 
 /// Refuses two of these fields that differ; the same one twice is one.
@@ -146,11 +131,13 @@ fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.len() == headers.keys_len() {
         return Ok(());
     }
-    for (name, reason) in REFUSED_TWICE {
-        let mut values = headers.get_all(name).iter();
+    for name in REFUSED_TWICE {
+        let mut values = headers.get_all(&name).iter();
         let first = values.next();
         if values.any(|other| Some(other) != first) {
-            return Err(Refusal::malformed(reason));
+            return Err(Refusal::malformed(format!(
+                "there are several `{name}` fields"
+            )));
         }
     }
     Ok(())

@@ -155,7 +155,7 @@ impl Listener {
     ///
     /// # Errors
     /// The system has no descriptors left.
-    pub fn succeed(mut self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+    pub fn with_connections_of(mut self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
         for socket in sockets {
             let address = rustix::net::getsockname(&socket)?;
             if address.address_family() == AddressFamily::UNIX && !is_listening(&socket)? {

@@ -1,5 +1,5 @@
-//! `PATH_INFO` and `SCRIPT_NAME` (RFC 3875 §4.1.5, §4.1.13): decoded from a request target, read from what a web server says
-//! of both, and made into a target again.
+//! `PATH_INFO` and `SCRIPT_NAME` (RFC 3875 §4.1.5, §4.1.13): decoded from a request target, derived from the variables of a
+//! web server, and made into a target again.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use memchr::{memchr, memchr2, memmem};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 /// The `PATH_INFO` of a target's path where the application is at the root. `None` if it contains an encoded zero byte,
-/// which no environment variable can hold. That of `*` is empty: PEP 3333 wants a slash or nothing.
+/// which no environment variable can hold. The target `*` has an empty one: PEP 3333 wants a slash or nothing.
 pub fn decode(path: Bytes) -> Option<Bytes> {
     if path == "*" {
         return Some(Bytes::new());
@@ -115,7 +115,7 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'/');
 
-/// The target in origin form for these.
+/// The target in origin form that has these parts.
 pub(super) fn made_up_target(script_name: &[u8], path_info: &[u8], query: &[u8]) -> Bytes {
     let mut target: Vec<u8> = percent_encode(script_name, PATH)
         .chain(percent_encode(path_info, PATH))

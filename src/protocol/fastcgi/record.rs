@@ -1,5 +1,5 @@
-//! FastCGI records, in both directions (FastCGI Specification 1.0 §3 and §8): one connection is a sequence of
-//! records, each of which belongs to a request by its id, or to the connection if that is 0.
+//! FastCGI records, in both directions (FastCGI Specification 1.0 §3 and §8). A connection is a sequence of records, each of
+//! which belongs to a request by its id, or to the connection if that is 0.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    /// The kind with this number.
+    /// The type with this number.
     pub fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             1 => Self::BeginRequest,
@@ -79,9 +79,9 @@ pub struct Record {
 /// What is not FastCGI. Nothing that follows on the connection can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MalformedRecord {
-    /// A record of another version of the protocol, or something else altogether.
+    /// A record of another version of the protocol, or bytes of another protocol.
     Version(u8),
-    /// A record whose content is shorter than its kind demands.
+    /// A record whose content is too short for its type.
     Short(RecordKind),
     /// Names and values that end in the middle of one.
     Pair,
@@ -228,7 +228,7 @@ pub fn put_pair(into: &mut BytesMut, name: &[u8], value: &[u8]) {
     for length in [name.len(), value.len()] {
         match u8::try_from(length) {
             Ok(short @ 0..=0x7f) => into.put_u8(short),
-            // What does not fit 31 bits does not fit memory either.
+            // A length that does not fit 31 bits does not fit memory either.
             Ok(_) | Err(_) => into.put_u32(length as u32 | 0x8000_0000),
         }
     }
@@ -242,7 +242,7 @@ pub fn put_pair(into: &mut BytesMut, name: &[u8], value: &[u8]) {
 pub struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Pairs<'a> {
-    /// Those in `content`.
+    /// The pairs in a content.
     pub fn new(content: &'a [u8]) -> Self {
         Self(content)
     }

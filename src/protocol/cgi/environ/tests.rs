@@ -1,4 +1,4 @@
-//! The two directions as inverses, and what real web servers send.
+//! Both directions as inverses, and the variables of real web servers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::protocol::cgi::environ::{BadEnviron, content_length, request, variabl
 
 type EnvironPairs<'a> = [(&'a str, &'a str)];
 
-/// A request's variables as text; a name that comes twice fails the test.
+/// The variables of a request as text; a repeated name fails the test.
 fn environ(request: &Request) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     variables(request, |name, value| {
@@ -106,7 +106,7 @@ fn header_fields_become_variables() {
     }
 }
 
-/// A web server's own file sets `HTTP_HOST`, what includes it sets it anew: whoever joins them has two hosts.
+/// An included file sets `HTTP_HOST`, and the configuration sets it again: joined they would be two hosts.
 #[test]
 fn of_a_repeated_variable_the_last_counts_unless_its_field_is_a_list() {
     let read = |pairs: &[(&str, &str)]| {
@@ -170,7 +170,7 @@ fn of_a_repeated_variable_the_last_counts_unless_its_field_is_a_list() {
 }
 
 #[test]
-fn no_variable_takes_the_place_of_what_the_server_says() {
+fn no_variable_replaces_a_field_of_the_request() {
     let request = from_text(
         &[
             ("REQUEST_METHOD", "GET"),
@@ -211,7 +211,7 @@ fn a_request_of_a_secure_connection_from_a_unix_socket() {
 
 #[test]
 fn where_web_servers_mount_the_application() {
-    // what is set (SCRIPT_NAME, PATH_INFO, REQUEST_URI, DOCUMENT_URI; `-` for unset) and what it means
+    // The variables SCRIPT_NAME, PATH_INFO, REQUEST_URI and DOCUMENT_URI (`-` for unset), and their meaning.
     #[rustfmt::skip]
     let cases = [
         ("Apache, ScriptAlias", "/cgi-bin/app", "/x y", "/cgi-bin/app/x%20y?q", "-", "/cgi-bin/app", "/x y"),
@@ -261,8 +261,8 @@ fn where_web_servers_mount_the_application() {
 }
 
 #[test]
-fn what_is_missing_is_made_up() {
-    // what is set besides the method, then one variable and what it becomes
+fn missing_variables_get_defaults() {
+    // The variables besides the method, then the resulting value of one variable.
     #[rustfmt::skip]
     let cases: [(&EnvironPairs<'_>, &str, &str); 25] = [
         (&[], "REQUEST_URI", "/"),
@@ -299,7 +299,7 @@ fn what_is_missing_is_made_up() {
 }
 
 #[test]
-fn what_is_not_there_stays_away() {
+fn optional_variables_stay_unset() {
     #[rustfmt::skip]
     let cases: [(&EnvironPairs<'_>, &str); 13] = [
         (&[("CONTENT_LENGTH", "0")], "CONTENT_LENGTH"),
@@ -347,7 +347,7 @@ fn other_variables_reach_the_application_once() {
 }
 
 #[test]
-fn what_is_no_request() {
+fn variables_that_are_no_request() {
     #[rustfmt::skip]
     let cases: [(&EnvironPairs<'_>, &str); 7] = [
         (&[], "the variable `REQUEST_METHOD` is not set"),
@@ -365,7 +365,7 @@ fn what_is_no_request() {
     }
 }
 
-/// Neither as it is nor as `%00`.
+/// Neither literally nor as `%00`.
 #[test]
 fn no_zero_byte_gets_in() {
     for (name, value) in [
@@ -408,7 +408,7 @@ fn field_name() -> impl Strategy<Value = String> {
     "x-[a-z0-9-]{0,20}|accept|host|user-agent"
 }
 
-/// Requests that a gateway could have made, with each field once.
+/// Requests as a gateway makes them, with each field once.
 fn any_request() -> impl Strategy<Value = Request> {
     let fields = proptest::collection::btree_map(field_name(), "[!-~\u{80}-\u{ff}]{0,20}", 0..8);
     let others = proptest::collection::btree_map("[A-Z]{3}_X_[A-Z_]{1,12}", "[^\\x00]{0,12}", 0..4);

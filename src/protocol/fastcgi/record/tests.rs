@@ -1,4 +1,4 @@
-//! The bytes of the specification, and the two directions as inverses, however the bytes arrive.
+//! Records by the bytes of the specification, and both directions as inverses, however the bytes arrive.
 
 use bytes::{Buf, Bytes, BytesMut};
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};

@@ -1,4 +1,4 @@
-//! What a connection says, and what is to be done about it.
+//! Records of a connection and the events for the gateway.
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::{any, prop_assert, proptest};
@@ -51,7 +51,7 @@ fn params(id: u16, params: &'static [u8]) -> Option<ResponderEvent> {
     Some(ResponderEvent::Begin { id, params })
 }
 
-/// Gives the records to a new connection and compares what is to be done.
+/// Gives records to a new connection and compares the events.
 fn converse(steps: Vec<(Record, Option<ResponderEvent>)>) -> Responder {
     let mut responder = Responder::new(LIMITS);
     for (record, expected) in steps {
@@ -104,7 +104,7 @@ fn requests_in_turn() {
     assert!(responder.is_receiving());
 }
 
-/// Whatever a connection begins and does not end, what is kept of it has a limit.
+/// However many requests a connection begins and does not end, the memory for them has a limit.
 #[test]
 fn the_variables_of_all_requests_together_are_limited() {
     let mut responder = Responder::new(ResponderLimits {
@@ -116,7 +116,7 @@ fn the_variables_of_all_requests_together_are_limited() {
         let event = responder
             .receive(record(RecordKind::Params, id, &[0; 20]))
             .unwrap();
-        // Those whose bodies are missing count as those whose variables are.
+        // Requests whose bodies are incomplete count like those whose variables are.
         let expected = (id > 4).then_some(ResponderEvent::TooLarge { id });
         assert_eq!(event, expected);
         if id % 2 == 0 {
@@ -126,7 +126,7 @@ fn the_variables_of_all_requests_together_are_limited() {
         }
         assert!(responder.kept() <= 80);
     }
-    // What ends makes room.
+    // A request that ends makes room.
     responder.end(2);
     assert_eq!(responder.receive(begin(2, 1, true)), Ok(None));
     assert_eq!(
@@ -136,7 +136,7 @@ fn the_variables_of_all_requests_together_are_limited() {
 }
 
 #[test]
-fn an_aborted_request_is_forgotten_once_its_end_is_said() {
+fn an_aborted_request_is_forgotten_at_its_end() {
     let mut responder = converse(vec![
         (record(RecordKind::AbortRequest, 1, b""), None),
         (begin(1, 1, true), None),
@@ -195,7 +195,7 @@ fn too_many_variables() {
 }
 
 #[test]
-fn questions_about_us() {
+fn get_values() {
     let values = |pairs: &'static [(&'static str, &'static str)]| {
         reply(|into| {
             let mut content = BytesMut::new();
@@ -231,7 +231,7 @@ fn questions_about_us() {
 }
 
 #[test]
-fn types_that_nobody_knows() {
+fn unknown_types() {
     let unknown = |id, kind| Record {
         kind,
         id,
@@ -246,7 +246,7 @@ fn types_that_nobody_knows() {
 }
 
 #[test]
-fn what_ends_a_connection() {
+fn malformed_records_end_a_connection() {
     let cases = [
         (
             vec![begin(1, 1, true), begin(1, 1, true)],
