@@ -26,7 +26,7 @@ Names:
   CGI          Answers one CGI request, or serves FastCGI on a passed socket
   runIni       Runs the command that an INI file defines as `app`
   supervise    Keeps an application running, with one master and a pid file
-  status       Shows how a running server is: its workers, requests and queue
+  status       Shows the state of a running server: workers, requests and queue
   reload       Reloads the configuration and application of a running server
   stop         Stops a running server and waits until it has ended
   graph        Shows what a file would run, as a tree, without running it

@@ -20,7 +20,7 @@ use crate::supervisor::control::order::Order;
 pub const ENTRY: Entry = Entry {
     name: "status",
     usage: "[--format FORMAT | --watch] [FILE]",
-    summary: "Shows how a running server is: its workers, requests and queue",
+    summary: "Shows the state of a running server: workers, requests and queue",
     help: "\
 FILE is what the server was started with: a file for `supervise`, or one that
 sets `runner.supervise.pid_file` or `runner.status.url`. FILE may also be its
@@ -46,10 +46,11 @@ start.
 `delivering` counts finished responses that clients are still reading; no worker
 is busy with them. `totals` counts `requests`, those answered `bad_gateway`
 (502), `unavailable` (503) and `gateway_timeout` (504), and the `deaths` and
-`recycled` of workers. `back_off` says `until` when no worker is started after
-so many `early_deaths`. `failures` are the latest ones: `at`, `what`. Totals and
-failures cover all reloads of a master. They begin anew with a master that takes
-over from another: in a warm restart, or when `runner` was replaced.",
+`recycled` of workers. `back_off` has the time `until` which no worker is
+started, and the number of `early_deaths` before it. `failures` are the latest
+ones, with `at` and `what`. Totals and failures cover all reloads of a master.
+They begin anew with a master that takes over from another: in a warm restart,
+or when `runner` was replaced.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,
