@@ -1,9 +1,11 @@
 //! Expressions without settings and environment, for tests that evaluate many.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use runner::eval::{Budget, Fault, Home, Properties, Value, evaluate};
+use runner::eval::{Budget, Fault, FoundFile, Home, Properties, Value, evaluate};
 use runner::syntax::{Diagnostic, Fragment, Source, expression};
 
 struct Alone;
@@ -21,8 +23,29 @@ impl Properties for Alone {
         Value::None
     }
 
-    fn home_of(&self, _: &str) -> Option<String> {
+    fn home_of(&self, _: Option<&str>) -> Option<String> {
         None
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path)
+    }
+
+    fn found_at(&self, path: &Path) -> Option<FoundFile> {
+        let found = fs::metadata(path).ok()?;
+        Some(match (found.is_file(), found.is_dir()) {
+            (true, _) => FoundFile::File,
+            (false, true) => FoundFile::Folder,
+            (false, false) => FoundFile::Other,
+        })
+    }
+
+    fn without_links(&self, path: &Path) -> Option<PathBuf> {
+        path.canonicalize().ok()
+    }
+
+    fn processors(&self) -> usize {
+        1
     }
 }
 

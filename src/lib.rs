@@ -66,7 +66,7 @@
 //! | [`protocol`] | bytes ↔ types, both directions; pure | `interface` | `percent_encoding` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `tide` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `here` | `dotenvy` `ini` |
-//! | [`eval`] | rules → values; pure, lazy, bounded | `syntax` `here` | `icu_casemap` `icu_locale_core` `icu_properties` |
+//! | [`eval`] | rules → values; lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
 //! | [`faults`] | what becomes of a panic | `log` | |
 //! | [`mod@log`] | what the server says, on standard error or in a file | | |

@@ -74,9 +74,9 @@ fn shown(value: &Value) -> String {
             let entries = entries.map(|(key, value)| format!("{}: {}", shown(key), shown(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
-        Value::View(view) => {
+        Value::View(..) => {
             let elements = value.as_items().expect("few elements");
-            format!("{}([{}])", view.type_name(), all(&elements).join(", "))
+            format!("{}([{}])", value.type_name(), all(&elements).join(", "))
         }
         Value::Iterator(kind, items) => format!("<{kind} of [{}]>", all(items).join(", ")),
         other => other.repr(),

@@ -141,7 +141,7 @@ fn rules_that_wait_for_one_another() {
     text.push_str("a500 = 1\n");
     let said = read(text.as_bytes());
     assert!(
-        said.contains("expressions wait for one another more than 400 deep"),
+        said.contains("expressions are nested more than 400 deep"),
         "{said}"
     );
 }
@@ -232,7 +232,7 @@ fn values_that_hold_one_another_too_deep() {
     for rule in 1..300 {
         writeln!(text, "a{rule:03} = [config.lookup('a{:03}')]", rule - 1).expect("a string");
     }
-    assert!(read(text.as_bytes()).contains("values stand in one another more than 100 deep"));
+    assert!(read(text.as_bytes()).contains("values are nested more than 100 deep"));
 }
 
 #[test]

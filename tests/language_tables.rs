@@ -18,6 +18,11 @@ fn load(text: &str) -> Configuration {
         .unwrap_or_else(|mistakes| panic!("{}", render(&mistakes.0, false)))
 }
 
+/// One line of a list: a sentence without its full stop, of at most 70 characters.
+fn is_summary(text: &str) -> bool {
+    is_help(&format!("{text}.")) && !text.ends_with('.') && text.chars().count() <= 70
+}
+
 /// A paragraph: from a capital letter to a full stop.
 fn is_help(text: &str) -> bool {
     text.starts_with(|c: char| c.is_uppercase() || c == '`')
@@ -156,6 +161,7 @@ fn units() {
 fn functions_are_documented_and_their_examples_true() {
     assert!(FUNCTIONS.is_sorted_by_key(|function| function.name));
     for function in FUNCTIONS {
+        assert!(is_summary(function.summary), "{}", function.name);
         assert!(is_help(function.help), "{}", function.name);
         let (expression, result) = function.example;
         assert!(expression.contains(function.name), "{}", function.name);
@@ -175,6 +181,7 @@ fn functions_are_documented_and_their_examples_true() {
 fn names_are_documented_and_mean_something() {
     assert!(CONSTANTS.is_sorted_by_key(|constant| constant.name));
     for constant in CONSTANTS {
+        assert!(is_summary(constant.summary), "{}", constant.name);
         assert!(is_help(constant.help), "{}", constant.name);
         let configuration = load(&format!("x = {}", constant.name));
         assert!(configuration.get("x").is_ok(), "{}", constant.name);

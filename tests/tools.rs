@@ -128,15 +128,15 @@ example: runner.request.timeout = '2m'
     let function = "\
 function `os.path.join(path, *others)`
 
-Paths after one another; an absolute one starts anew.
+Paths one after another; an absolute one drops those before it.
 
 example: os.path.join('/a', 'b', 'c.txt')
 is:      '/a/b/c.txt'
 ";
     let several = "\
 Functions:
-  config.lookup  The value of another property, or the default where it has none
-  naming.lookup  What a name or URL stands for
+  config.lookup  The value of another property, or a default if it has none
+  naming.lookup  The object or link that a name or URL stands for
 
 `runner explain NAME` says more about a name.
 ";

@@ -33,7 +33,7 @@ pub fn value(value: &Value) -> Json {
         Value::Float(_)
         | Value::Bytes(_)
         | Value::Range(..)
-        | Value::View(_)
+        | Value::View(..)
         | Value::Alias(_)
         | Value::Import(_)
         | Value::Link(_)

@@ -1,14 +1,21 @@
 //! The rules in force: which of them gives a property its value, and the values that have been computed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+
+use nix::unistd::User;
 
 use super::allowance::Allowance;
 use super::name::{LONGEST, candidates};
 use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::settings;
-use crate::eval::{Budget, Fault, Properties, Table, Value, Variables, evaluate};
+use crate::eval::{Budget, Fault, FoundFile, Properties, Table, Value, Variables, evaluate};
+use crate::here;
 use crate::syntax::Diagnostic;
 
 /// A value and its rule; defaults and variables of the environment have no rule.
@@ -397,8 +404,32 @@ impl Properties for Rules {
         self.environment_table.get_or_init(table).clone()
     }
 
-    fn home_of(&self, user: &str) -> Option<String> {
-        let user = nix::unistd::User::from_name(user).ok()??;
-        user.dir.into_os_string().into_string().ok()
+    fn home_of(&self, user: Option<&str>) -> Option<String> {
+        let Some(user) = user else {
+            return Some(dirs::home_dir()?.to_string_lossy().into_owned());
+        };
+        let found = User::from_name(user).ok()??;
+        Some(found.dir.to_string_lossy().into_owned())
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        here::absolute(path)
+    }
+
+    fn found_at(&self, path: &Path) -> Option<FoundFile> {
+        let found = fs::metadata(path).ok()?;
+        Some(match (found.is_file(), found.is_dir()) {
+            (true, _) => FoundFile::File,
+            (false, true) => FoundFile::Folder,
+            (false, false) => FoundFile::Other,
+        })
+    }
+
+    fn without_links(&self, path: &Path) -> Option<PathBuf> {
+        path.canonicalize().ok()
+    }
+
+    fn processors(&self) -> usize {
+        thread::available_parallelism().map_or(1, NonZero::get)
     }
 }

@@ -1,29 +1,32 @@
-//! What one evaluation may use, and what goes wrong in one.
+//! The limits of one evaluation, and the errors of one.
 
 use std::sync::Arc;
 
 use crate::syntax::{Diagnostic, Source, Span};
 
-/// Steps of one evaluation: expressions evaluated, elements looked at.
+/// Steps of one evaluation: expressions evaluated, elements visited.
 pub const STEPS: u64 = 1_000_000;
 
-/// Bytes of all values that one evaluation makes.
+/// Bytes of all values that one evaluation creates.
 pub const BYTES: usize = 64 << 20;
 
-/// Expressions, rules and lambdas that wait for one another.
+/// Depth of nested expressions, rules and calls of lambdas.
 pub const DEPTH: usize = 400;
 
-/// What is left of one evaluation's allowance, and the properties that wait for it.
+/// The result of evaluating something.
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
+
+/// What one evaluation has left to use, and the properties that are waiting for its result.
 #[derive(Debug)]
 pub struct Budget {
     steps: u64,
     bytes: usize,
-    /// What was left when [`Budget::since_then`] was asked last.
+    /// Bytes that were left at the last call of [`Budget::since_then`].
     asked: usize,
     depth: usize,
     /// Names of the properties whose rules are being evaluated, outermost first.
     pub chain: Vec<Arc<str>>,
-    /// How often a rule was not asked since it had itself redirected the lookup.
+    /// How often a lookup skipped a rule because that rule had redirected the lookup itself.
     pub passed_over: usize,
 }
 
@@ -41,11 +44,11 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes so many steps.
+    /// Takes `count` steps.
     ///
     /// # Errors
-    /// There are none left.
-    pub fn step(&mut self, count: usize) -> Result<(), Fault> {
+    /// Too few are left.
+    pub fn step(&mut self, count: usize) -> Result<()> {
         match self.steps.checked_sub(count as u64) {
             Some(left) => self.steps = left,
             None => {
@@ -56,11 +59,11 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes memory for a value, before it is made.
+    /// Takes memory for a value, before the value is created.
     ///
     /// # Errors
-    /// There is none left.
-    pub fn allocate(&mut self, bytes: usize) -> Result<(), Fault> {
+    /// Too little is left.
+    pub fn allocate(&mut self, bytes: usize) -> Result<()> {
         match self.bytes.checked_sub(bytes) {
             Some(left) => self.bytes = left,
             None => {
@@ -69,24 +72,24 @@ impl Budget {
                 return Err(Fault::new("limit/memory", message));
             }
         }
-        // Filling memory takes time as well.
+        // Filling the memory takes time, too.
         self.step(bytes / 1024)
     }
 
-    /// Bytes of the values that were made since this was asked last.
+    /// Bytes of the values that were created since the last call.
     pub fn since_then(&mut self) -> usize {
         let made = self.asked.saturating_sub(self.bytes);
         self.asked = self.bytes;
         made
     }
 
-    /// One level deeper; [`Budget::leave`] comes back.
+    /// Goes one level deeper; [`Budget::leave`] goes back.
     ///
     /// # Errors
-    /// It is too deep.
-    pub fn enter(&mut self) -> Result<(), Fault> {
+    /// The nesting is too deep.
+    pub fn enter(&mut self) -> Result<()> {
         if self.depth >= DEPTH {
-            let message = format!("expressions wait for one another more than {DEPTH} deep");
+            let message = format!("expressions are nested more than {DEPTH} deep");
             return Err(Fault::new("limit/depth", message));
         }
         self.depth += 1;
@@ -99,16 +102,16 @@ impl Budget {
     }
 }
 
-/// Something that went wrong in an evaluation.
+/// An error of an evaluation.
 #[derive(Debug)]
 pub enum Fault {
-    /// Nobody has said yet where.
+    /// Its place is not known yet.
     Plain {
         /// The diagnostic's code.
         code: &'static str,
         /// The message.
         message: String,
-        /// What to do about it.
+        /// How to mend it.
         hint: Option<String>,
     },
     /// With its place.
@@ -132,7 +135,7 @@ impl Fault {
         Self::new("type/wrong", message)
     }
 
-    /// A value of the right type that cannot be used.
+    /// A value of the right type that is not allowed.
     #[must_use]
     pub fn bad_value(message: impl Into<String>) -> Self {
         Self::new("type/value", message)
@@ -148,7 +151,7 @@ impl Fault {
         self
     }
 
-    /// At a place, unless it has one: the innermost is the right one.
+    /// Adds its place, unless it has one: the innermost place is the most precise.
     #[must_use]
     pub fn at(self, source: &Arc<Source>, span: Span) -> Self {
         match self {

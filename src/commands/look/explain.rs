@@ -110,14 +110,14 @@ fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
         [("example", example.to_owned()), ("is", result.to_owned())]
     };
     topics.extend(FUNCTIONS.iter().map(|row| {
-        Topic::new("Functions", row.name, first_sentence(row.help), move || {
+        Topic::new("Functions", row.name, row.summary, move || {
             let title = format!("function `{}`", row.signature());
             page(&title, row.help, &example(row.example))
         })
     }));
     topics.extend(CONSTANTS.iter().map(|row| {
         let heading = "Names in expressions";
-        Topic::new(heading, row.name, first_sentence(row.help), || {
+        Topic::new(heading, row.name, row.summary, || {
             page(&format!("name `{}`", row.name), row.help, &[])
         })
     }));

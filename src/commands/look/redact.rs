@@ -53,7 +53,8 @@ impl Redactor {
             Value::Set(table) => table.keys().for_each(|element| self.learn(element)),
             Value::Alias(words) => words.iter().for_each(|word| self.learn_text(word)),
             Value::Link(text) => self.learn_text(text),
-            Value::Str(_) | Value::Int(_) => self.learn_text(&value.display()),
+            Value::Str(text) => self.learn_text(text),
+            Value::Int(_) => self.learn_text(&value.repr()),
             other => {
                 let items = other.as_items();
                 items
@@ -103,7 +104,7 @@ impl Redactor {
             Value::Set(table) => self.table(table).map(Value::Set),
             Value::Dict(table) => self.table(table).map(Value::Dict),
             Value::Iterator(_, items) => return whole(Value::List(items.clone())),
-            Value::View(view) => return whole(Value::Dict(Arc::clone(&view.table))),
+            Value::View(_, table) => return whole(Value::Dict(Arc::clone(table))),
             other if self.hides(&other.repr()) => return Value::text(HIDDEN),
             other => return other.clone(),
         };

@@ -2,83 +2,80 @@
 
 use std::sync::Arc;
 
-use crate::eval::budget::Fault;
-use crate::eval::evaluate::{Evaluator, Last, Scope};
-use crate::eval::value::subscripts::elements;
+use crate::eval::budget::{Fault, Result};
+use crate::eval::evaluator::{Evaluate, Evaluator, bind_names};
+use crate::eval::value::closure::{Bindings, Last, Names};
 use crate::eval::value::{Items, Table, Value};
 use crate::syntax::Span;
 use crate::syntax::ast::{Clause, Comprehension, Element, LoopTarget};
 
-/// Names and what they stand for.
-type Names = Vec<(Arc<str>, Value)>;
-
-/// What a comprehension made so far.
+/// What a comprehension has produced so far.
 #[derive(Default)]
-struct Made {
+struct Collected {
     list: Vec<Value>,
     table: Table,
-    last: Last,
-    /// The last turn of each clause, that of the innermost first.
-    turns: Vec<Option<Arc<Scope>>>,
+    last: Last<Value>,
+    /// The last turn of each clause, the innermost clause first.
+    turns: Vec<Option<Arc<Bindings<Value>>>>,
 }
 
 /// Evaluates a comprehension.
-pub(crate) fn evaluate(
+pub(super) fn evaluate(
     evaluator: &mut Evaluator<'_>,
     comprehension: &Comprehension,
-) -> Result<Value, Fault> {
-    let around = evaluator.locals.clone();
+) -> Result<Value> {
+    let around = evaluator.bindings.clone();
     let result = inside(evaluator, comprehension);
-    evaluator.locals = around;
+    evaluator.bindings = around;
     result
 }
 
-fn inside(evaluator: &mut Evaluator<'_>, comprehension: &Comprehension) -> Result<Value, Fault> {
-    let mut made = Made {
+fn inside(evaluator: &mut Evaluator<'_>, comprehension: &Comprehension) -> Result<Value> {
+    let mut collected = Collected {
         turns: vec![None; comprehension.clauses.len()],
-        ..Made::default()
+        ..Collected::default()
     };
     clauses(
         evaluator,
         &comprehension.clauses,
         &comprehension.element,
-        &mut made,
+        &mut collected,
     )?;
-    // The elements of a generator are used one by one, while its names stand for what they do in that turn.
+    // A generator's elements are used one by one in Python, while its names have their values of that turn.
     if !matches!(comprehension.element, Element::Generator(_)) {
-        end(evaluator, &made)?;
+        end(evaluator, &collected)?;
     }
     Ok(match comprehension.element {
-        Element::List(_) => Value::List(Items::new(made.list, evaluator.budget)?),
+        Element::List(_) => Value::List(Items::new(collected.list, evaluator.budget)?),
         Element::Generator(_) => {
-            Value::Iterator("generator", Items::new(made.list, evaluator.budget)?)
+            Value::Iterator("generator", Items::new(collected.list, evaluator.budget)?)
         }
-        Element::Set(_) => Value::Set(Arc::new(made.table)),
-        Element::Dict(..) => Value::Dict(Arc::new(made.table)),
+        Element::Set(_) => Value::Set(Arc::new(collected.table)),
+        Element::Dict(..) => Value::Dict(Arc::new(collected.table)),
     })
 }
 
-/// Has lambdas that outlive the comprehension see the last value of each of its names, as Python's do.
-fn end(evaluator: &mut Evaluator<'_>, made: &Made) -> Result<(), Fault> {
-    let turns = made.turns.iter().flatten();
-    if Arc::strong_count(&made.last) <= 1 + turns.clone().count() {
+/// Lets lambdas that outlive the comprehension see the last value of each name, as in Python.
+fn end(evaluator: &mut Evaluator<'_>, collected: &Collected) -> Result<()> {
+    let turns = collected.turns.iter().flatten();
+    if Arc::strong_count(&collected.last) <= 1 + turns.clone().count() {
         return Ok(());
     }
     let mut last = Names::new();
-    for (name, value) in turns.flat_map(|turn| turn.own().iter().rev()) {
-        // A function could hold the comprehension that holds it, and nothing would ever let go of them.
+    for (name, value) in turns.flat_map(|turn| turn.names.iter().rev()) {
+        // A lambda among these values could hold the bindings that hold it: a cycle that is never freed.
         if holds_function(evaluator, value)? {
             return Ok(());
         }
         evaluator.budget.allocate(value.copied())?;
         last.push((Arc::clone(name), value.clone()));
     }
-    // It is set once, here.
-    let _ = made.last.set(last);
+    // Nothing else sets it.
+    let _ = collected.last.set(last);
     Ok(())
 }
 
-fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool, Fault> {
+fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool> {
     evaluator.budget.step(1)?;
     match value {
         Value::List(items) | Value::Tuple(items) | Value::Iterator(_, items) => {
@@ -89,7 +86,7 @@ fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool, 
             }
         }
         Value::Set(table) | Value::Dict(table) => return table_holds(evaluator, table),
-        Value::View(view) => return table_holds(evaluator, &view.table),
+        Value::View(_, table) => return table_holds(evaluator, table),
         Value::Method(method) => return holds_function(evaluator, &method.0),
         Value::Closure(_) => return Ok(true),
         Value::None
@@ -109,7 +106,7 @@ fn holds_function(evaluator: &mut Evaluator<'_>, value: &Value) -> Result<bool, 
     Ok(false)
 }
 
-fn table_holds(evaluator: &mut Evaluator<'_>, table: &Table) -> Result<bool, Fault> {
+fn table_holds(evaluator: &mut Evaluator<'_>, table: &Table) -> Result<bool> {
     for (key, value) in table.entries() {
         if holds_function(evaluator, key)? || holds_function(evaluator, value)? {
             return Ok(true);
@@ -122,57 +119,58 @@ fn clauses(
     evaluator: &mut Evaluator<'_>,
     several: &[Clause],
     element: &Element,
-    made: &mut Made,
-) -> Result<(), Fault> {
+    collected: &mut Collected,
+) -> Result<()> {
     let Some((clause, rest)) = several.split_first() else {
-        return one_more(evaluator, element, made);
+        return one_more(evaluator, element, collected);
     };
-    let around = evaluator.locals.clone();
+    let around = evaluator.bindings.clone();
     for value in evaluator.spread(&clause.values)? {
         evaluator.budget.step(1)?;
         let mut bound = Vec::new();
         bind(evaluator, &clause.target, value, &mut bound)
             .map_err(|fault| fault.at(&evaluator.home.source, clause.values.span))?;
-        let turn = Scope::of_turn(bound, around.clone(), &made.last)?;
-        if let Some(place) = made.turns.get_mut(rest.len()) {
+        let last = Some(Arc::clone(&collected.last));
+        let turn = bind_names(bound, around.clone(), last)?;
+        if let Some(place) = collected.turns.get_mut(rest.len()) {
             *place = Some(Arc::clone(&turn));
         }
-        evaluator.locals = Some(turn);
+        evaluator.bindings = Some(turn);
         let mut wanted = true;
         for condition in &clause.conditions {
             wanted = wanted && evaluator.eval(condition)?.truth();
         }
         if wanted {
             evaluator.budget.enter()?;
-            let result = clauses(evaluator, rest, element, made);
+            let result = clauses(evaluator, rest, element, collected);
             evaluator.budget.leave();
             result?;
         }
     }
-    evaluator.locals = around;
+    evaluator.bindings = around;
     Ok(())
 }
 
 fn one_more(
     evaluator: &mut Evaluator<'_>,
     element: &Element,
-    made: &mut Made,
-) -> Result<(), Fault> {
+    collected: &mut Collected,
+) -> Result<()> {
     match element {
         Element::List(value) | Element::Generator(value) => {
             let value = evaluator.eval(value)?;
             evaluator.budget.allocate(size_of::<Value>())?;
-            made.list.push(value);
+            collected.list.push(value);
             Ok(())
         }
         Element::Set(value) => {
             let key = evaluator.eval(value)?;
-            made.table.insert(key, Value::None, evaluator.budget)
+            collected.table.insert(key, Value::None, evaluator.budget)
         }
         Element::Dict(key, value) => {
             let key = evaluator.eval(key)?;
             let value = evaluator.eval(value)?;
-            made.table.insert(key, value, evaluator.budget)
+            collected.table.insert(key, value, evaluator.budget)
         }
     }
 }
@@ -182,14 +180,14 @@ fn bind(
     evaluator: &mut Evaluator<'_>,
     target: &LoopTarget,
     value: Value,
-    bound: &mut Names,
-) -> Result<(), Fault> {
+    bound: &mut Names<Value>,
+) -> Result<()> {
     match target {
         LoopTarget::Name(name) => bound.push((Arc::clone(name), value)),
         LoopTarget::Several(targets, span) => {
             bind_several(evaluator, targets, *span, &value, bound)?;
         }
-        // Where it stands among others, it got a list of what they leave.
+        // `bind_several` has put the list of remaining values in its place.
         LoopTarget::Star(rest) => bind(evaluator, rest, value, bound)?,
     }
     Ok(())
@@ -200,9 +198,9 @@ fn bind_several(
     targets: &[LoopTarget],
     span: Span,
     value: &Value,
-    bound: &mut Names,
-) -> Result<(), Fault> {
-    let mut values = elements(value, evaluator.properties, evaluator.budget)?;
+    bound: &mut Names<Value>,
+) -> Result<()> {
+    let mut values = evaluator.elements(value)?;
     let star = targets
         .iter()
         .position(|target| matches!(target, LoopTarget::Star(_)));

@@ -2,79 +2,53 @@
 
 use std::sync::Arc;
 
-use crate::eval::budget::Fault;
-use crate::eval::evaluate::{Evaluator, Home};
-use crate::eval::functions;
-use crate::eval::functions::FUNCTIONS;
+use crate::eval::budget::{Fault, Result};
+use crate::eval::evaluator::Evaluator;
+use crate::eval::functions::{self, FUNCTIONS};
 use crate::eval::value::Value;
+use crate::eval::value::closure::Home;
 use crate::syntax::{meant_word, nearest, quoted};
 
 /// A name that stands for a value.
 #[derive(Debug)]
 pub struct Constant {
-    /// As it is written.
+    /// The name as it is written.
     pub name: &'static str,
-    /// What it is.
+    /// What it stands for, in at most 70 characters, without a full stop.
+    pub summary: &'static str,
+    /// The summary, and for some names what else there is to know.
     pub help: &'static str,
 }
 
-/// Every name that stands for a value, sorted.
-pub const CONSTANTS: &[Constant] = &[
-    Constant {
-        name: "configKey",
-        help: "The name of the property as it is looked up.",
-    },
-    Constant {
-        name: "file_dir",
-        help: "The folder of the file that the rule stands in, absolute.",
-    },
-    Constant {
-        name: "file_name",
-        help: "The name of the file that the rule stands in, without its folder.",
-    },
-    Constant {
-        name: "os.environ",
-        help: "The environment variables, a dict.",
-    },
-    Constant {
-        name: "os.pathsep",
-        help: "What separates the entries of `PATH`.",
-    },
-    Constant {
-        name: "os.sep",
-        help: "What separates the parts of a path.",
-    },
-    Constant {
-        name: "propertyMap",
-        help: "All properties, as `config.Namespace` shows them.",
-    },
-    Constant {
-        name: "propertyName",
-        help: "The name of the property as it is looked up.",
-    },
-    Constant {
-        name: "ruleName",
-        help: "The name of the rule as it is written.",
-    },
-    Constant {
-        name: "rulePrefix",
-        help: "The rule's name up to its last dot, with the dot.",
-    },
-    Constant {
-        name: "ruleSuffix",
-        help: "What the rule's `*` stands for in this lookup; empty for other rules.",
-    },
-    Constant {
-        name: "sys.platform",
-        help: "The operating system as Python calls it: `linux`, `darwin`, `win32`.",
-    },
-    Constant {
-        name: "targetObj",
-        help: "What the property is looked up for: here always `None`, to be handed to `config.lookup`.",
-    },
-];
+/// Makes the table from names, summaries and details.
+macro_rules! constants {
+    ($($name:literal: $summary:literal $($details:literal)?;)*) => {
+        &[$(Constant {
+            name: $name,
+            summary: $summary,
+            help: concat!($summary, '.' $(, ' ', $details)?),
+        }),*]
+    };
+}
 
-/// As Python calls it.
+/// Every name that stands for a value, sorted.
+pub const CONSTANTS: &[Constant] = constants! {
+    "configKey": "The name of the property as it is looked up";
+    "file_dir": "The folder of the file that the rule stands in, absolute";
+    "file_name": "The name of the file that the rule stands in, without its folder";
+    "os.environ": "The environment variables, a dict";
+    "os.pathsep": "The separator between the entries of `PATH`";
+    "os.sep": "The separator between the parts of a path";
+    "propertyMap": "All properties, as `config.Namespace` shows them";
+    "propertyName": "The name of the property as it is looked up";
+    "ruleName": "The name of the rule as it is written";
+    "rulePrefix": "The rule's name up to its last dot, with the dot";
+    "ruleSuffix": "The part of the name that the rule's `*` matches" "Empty for other rules.";
+    "sys.platform": "The operating system as Python calls it" "`linux`, `darwin`, `win32`.";
+    "targetObj": "The first argument of `config.lookup`; here always `None`" "In PEAK it is the object that the property is looked up for.";
+};
+
+/// The operating system as Python calls it.
 const PLATFORM: &str = if cfg!(target_os = "macos") {
     "darwin"
 } else if cfg!(target_os = "freebsd") {
@@ -89,7 +63,7 @@ const PLATFORM: &str = if cfg!(target_os = "macos") {
     "linux"
 };
 
-/// Names that hold others.
+/// Names that have others behind a dot.
 const MODULES: &[&str] = &["commands", "config", "naming", "os", "os.path", "sys"];
 
 /// The value of a name that no lambda or comprehension binds.
@@ -105,7 +79,7 @@ fn dotted(evaluator: &Evaluator<'_>, name: &str) -> Option<Value> {
     if let Some(module) = MODULES.iter().find(|module| **module == name) {
         return Some(Value::Module(module));
     }
-    constant(evaluator, name).or_else(|| functions::find(name).map(Value::Function))
+    constant(evaluator, name).or_else(|| functions::named(name))
 }
 
 fn constant(evaluator: &Evaluator<'_>, name: &str) -> Option<Value> {
@@ -151,11 +125,7 @@ fn prefix(rule: &str) -> &str {
 }
 
 /// `module.name`
-pub(crate) fn member(
-    evaluator: &Evaluator<'_>,
-    module: &'static str,
-    name: &str,
-) -> Result<Value, Fault> {
+pub(crate) fn member(evaluator: &Evaluator<'_>, module: &'static str, name: &str) -> Result<Value> {
     let whole = format!("{module}.{name}");
     if let Some(value) = dotted(evaluator, &whole) {
         return Ok(value);
@@ -170,7 +140,7 @@ pub(crate) fn module(home: &Home, name: &str) -> Option<&'static str> {
     modules.find(|module| *module == name && !shortcut)
 }
 
-/// The mistake of asking a module for what it has not.
+/// The error for a name that a module does not have.
 pub(crate) fn no_member(module: &str, name: &str) -> Fault {
     let members = all()
         .filter_map(|known| known.strip_prefix(module)?.strip_prefix('.'))
@@ -187,19 +157,21 @@ pub fn all() -> impl Iterator<Item = &'static str> {
     constants.chain(functions).chain(MODULES.iter().copied())
 }
 
-/// The mistake of using a name that means nothing.
+/// The error for a name without a meaning.
 pub(crate) fn unknown(evaluator: &Evaluator<'_>, name: &str) -> Fault {
     if CONSTANTS.iter().any(|constant| constant.name == name) {
         let message = format!("there is no name {} here", quoted(name));
-        let hint = "it says what is looked up, in the value of a setting".to_owned();
+        let hint = "it is only known in the value of a setting".to_owned();
         return Fault::new("name/unknown", message).with_hint_if(Some(hint));
     }
-    let locals = evaluator.locals.as_ref();
-    let locals = locals.map(|scope| scope.names()).unwrap_or_default();
+    let locals = evaluator.bindings.as_ref();
+    let locals = locals
+        .map(|bindings| bindings.visible())
+        .unwrap_or_default();
     no_name(&evaluator.home, &locals, name)
 }
 
-/// The same where a file and these lambdas and comprehensions bind names.
+/// The same, where the file and these lambdas and comprehensions define names.
 pub(crate) fn no_name(home: &Home, locals: &[&str], name: &str) -> Fault {
     let message = format!("there is no name {}", quoted(name));
     let fault = Fault::new("name/unknown", message);

@@ -1,25 +1,25 @@
 //! f-strings and `str.format`: text with values in braces
 //! (<https://docs.python.org/3/library/string.html#format-string-syntax>).
 
-use crate::eval::budget::{Budget, Fault};
-use crate::eval::evaluate::Evaluator;
-use crate::eval::evaluate::calls::Arguments;
-use crate::eval::evaluate::methods;
+use super::attributes::attribute;
+use crate::eval::budget::{Budget, Fault, Result};
+use crate::eval::call_arguments::CallArguments;
+use crate::eval::evaluator::{Evaluate, Evaluator};
 use crate::eval::text::format_spec;
-use crate::eval::text::percent::ascii;
 use crate::eval::value::Value;
+use crate::eval::value::repr::ascii;
 use crate::eval::value::subscripts::index;
 use crate::syntax::ast::Piece;
 
-/// How deep fields may stand in specifications, as in Python.
+/// How deeply fields may be nested in specifications, as in Python.
 const DEEPEST: usize = 2;
 
 /// The value of an f-string.
-pub(crate) fn formatted(evaluator: &mut Evaluator<'_>, pieces: &[Piece]) -> Result<Value, Fault> {
+pub(crate) fn formatted(evaluator: &mut Evaluator<'_>, pieces: &[Piece]) -> Result<Value> {
     Ok(Value::from(pieces_text(evaluator, pieces)?))
 }
 
-fn pieces_text(evaluator: &mut Evaluator<'_>, pieces: &[Piece]) -> Result<String, Fault> {
+fn pieces_text(evaluator: &mut Evaluator<'_>, pieces: &[Piece]) -> Result<String> {
     let mut out = String::new();
     for piece in pieces {
         match piece {
@@ -49,15 +49,12 @@ fn field(
     conversion: Option<char>,
     specification: &str,
     budget: &mut Budget,
-) -> Result<String, Fault> {
+) -> Result<String> {
     let converted = match conversion {
         None => value.clone(),
         Some('r') => Value::from(value.checked_repr()?),
         Some('a') => Value::from(ascii(&value.checked_repr()?)),
-        Some('s') => Value::from(match value {
-            Value::Str(text) => text.as_ref().to_owned(),
-            other => other.checked_repr()?,
-        }),
+        Some('s') => Value::from(value.checked_str()?),
         Some(other) => {
             let message = format!("there is no conversion `!{other}`, only `!r`, `!s` and `!a`");
             return Err(Fault::bad_value(message));
@@ -72,9 +69,9 @@ fn field(
 pub(crate) fn format(
     evaluator: &mut Evaluator<'_>,
     text: &str,
-    arguments: &Arguments,
-) -> Result<Value, Fault> {
-    let mut fields = Fields {
+    arguments: &CallArguments,
+) -> Result<Value> {
+    let mut fields = FormatFields {
         arguments,
         next: 0,
         numbered: None,
@@ -82,21 +79,16 @@ pub(crate) fn format(
     Ok(Value::from(fields.text(evaluator, text, 0)?))
 }
 
-struct Fields<'a> {
-    arguments: &'a Arguments,
+struct FormatFields<'a> {
+    arguments: &'a CallArguments,
     /// The place of the next `{}`.
     next: usize,
-    /// Whether fields have numbers; they all have or none has.
+    /// Whether fields have numbers: either all do, or none.
     numbered: Option<bool>,
 }
 
-impl Fields<'_> {
-    fn text(
-        &mut self,
-        evaluator: &mut Evaluator<'_>,
-        text: &str,
-        depth: usize,
-    ) -> Result<String, Fault> {
+impl FormatFields<'_> {
+    fn text(&mut self, evaluator: &mut Evaluator<'_>, text: &str, depth: usize) -> Result<String> {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -127,15 +119,10 @@ impl Fields<'_> {
     }
 
     /// `name.attribute[index]!r:specification`
-    fn field(
-        &mut self,
-        evaluator: &mut Evaluator<'_>,
-        text: &str,
-        depth: usize,
-    ) -> Result<String, Fault> {
+    fn field(&mut self, evaluator: &mut Evaluator<'_>, text: &str, depth: usize) -> Result<String> {
         if depth >= DEEPEST {
             return Err(Fault::bad_value(
-                "fields of a format stand in one another too deep",
+                "fields of the format are nested too deeply",
             ));
         }
         // A `:` or `!` inside `[…]` belongs to the index.
@@ -169,7 +156,7 @@ impl Fields<'_> {
         evaluator: &mut Evaluator<'_>,
         specification: &str,
         depth: usize,
-    ) -> Result<String, Fault> {
+    ) -> Result<String> {
         if specification.contains(['{', '}']) {
             self.text(evaluator, specification, depth + 1)
         } else {
@@ -177,7 +164,7 @@ impl Fields<'_> {
         }
     }
 
-    fn value(&mut self, evaluator: &mut Evaluator<'_>, name: &str) -> Result<Value, Fault> {
+    fn value(&mut self, evaluator: &mut Evaluator<'_>, name: &str) -> Result<Value> {
         let end = name.find(['.', '[']).unwrap_or(name.len());
         let (first, mut rest) = name.split_at(end);
         let mut value = self.argument(first)?;
@@ -185,7 +172,7 @@ impl Fields<'_> {
             evaluator.budget.step(1)?;
             if let Some(after) = rest.strip_prefix('.') {
                 let end = after.find(['.', '[']).unwrap_or(after.len());
-                value = methods::attribute(evaluator, value, &after[..end].into())?;
+                value = attribute(evaluator, value, &after[..end].into())?;
                 rest = &after[end..];
             } else if let Some((key, after)) =
                 rest.strip_prefix('[').and_then(|rest| rest.split_once(']'))
@@ -194,7 +181,7 @@ impl Fields<'_> {
                     Ok(number) => Value::from(number),
                     Err(_) => Value::text(key),
                 };
-                value = index(evaluator, &value, &key)?;
+                value = index(&value, &key, evaluator.properties, evaluator.budget)?;
                 rest = after;
             } else {
                 return Err(Fault::bad_value(
@@ -205,7 +192,7 @@ impl Fields<'_> {
         Ok(value)
     }
 
-    fn argument(&mut self, name: &str) -> Result<Value, Fault> {
+    fn argument(&mut self, name: &str) -> Result<Value> {
         let number = if name.is_empty() {
             Some(self.next)
         } else {

@@ -1,39 +1,39 @@
-//! Names that mean nothing, found without evaluating: also in what is never evaluated.
+//! Names without a meaning, found without evaluation: also in expressions that are never evaluated.
 
 use std::sync::Arc;
 
+use super::identifiers;
 use crate::eval::budget::Fault;
-use crate::eval::evaluate::Home;
-use crate::eval::evaluate::identifiers;
+use crate::eval::value::closure::Home;
 use crate::syntax::Diagnostic;
 use crate::syntax::ast::{
     Argument, Clause, Comprehension, ConditionalBranch, DictEntry, Element, Expression,
     ExpressionKind, Item, Lambda, LoopTarget, Parameter, Piece, Trailer, TrailerKind,
 };
 
-/// Every name in an expression that means nothing in its file.
+/// Every name in an expression that has no meaning in its file.
 #[must_use]
 pub fn unknown_names(expression: &Expression, home: &Home) -> Vec<Diagnostic> {
-    let mut reader = Reader {
+    let mut checker = NameChecker {
         home,
         locals: Vec::new(),
         found: Vec::new(),
     };
-    reader.expression(expression);
-    reader.found
+    checker.expression(expression);
+    checker.found
 }
 
-/// Mistakes in one value beyond which no more are told.
+/// Mistakes in one value, after which no more are reported.
 const MOST_FOUND: usize = 200;
 
-struct Reader<'a> {
+struct NameChecker<'a> {
     home: &'a Home,
-    /// What lambdas and comprehensions bind here.
+    /// The names that lambdas and comprehensions around define.
     locals: Vec<&'a str>,
     found: Vec<Diagnostic>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> NameChecker<'a> {
     fn expression(&mut self, expression: &'a Expression) {
         match &expression.kind {
             ExpressionKind::None
@@ -45,9 +45,9 @@ impl<'a> Reader<'a> {
             ExpressionKind::Formatted(pieces) => self.pieces(pieces),
             ExpressionKind::Name(name) => {
                 if !self.knows(name) {
-                    self.fault(|reader| {
-                        let fault = identifiers::no_name(reader.home, &reader.locals, name);
-                        fault.at(&reader.home.source, expression.span)
+                    self.fault(|checker| {
+                        let fault = identifiers::no_name(checker.home, &checker.locals, name);
+                        fault.at(&checker.home.source, expression.span)
                     });
                 }
             }
@@ -194,9 +194,9 @@ impl<'a> Reader<'a> {
                     let Some(inside) = inside else { continue };
                     let whole = format!("{inside}.{name}");
                     if !identifiers::all().any(|known| known == whole) {
-                        self.fault(|reader| {
+                        self.fault(|checker| {
                             let fault = identifiers::no_member(inside, name);
-                            fault.at(&reader.home.source, trailer.span)
+                            fault.at(&checker.home.source, trailer.span)
                         });
                     }
                     module = identifiers::module(self.home, &whole);

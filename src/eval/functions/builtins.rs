@@ -5,44 +5,22 @@ use std::sync::Arc;
 use num_bigint::BigInt;
 use num_traits::{Signed, ToPrimitive};
 
-use crate::eval::budget::Fault;
-use crate::eval::evaluate::Evaluator;
-use crate::eval::evaluate::calls;
-use crate::eval::evaluate::calls::{Arguments, Bound};
-use crate::eval::functions::configuration;
-use crate::eval::number::arithmetic::binary;
-use crate::eval::text::byte_methods::byte;
+use crate::eval::binary_operators::binary;
+use crate::eval::budget::{Fault, Result};
+use crate::eval::call_arguments::{Bound, CallArguments, wants};
+use crate::eval::evaluator::{Evaluate, Evaluator};
 use crate::eval::text::encodings::{decode, encode};
 use crate::eval::value::compare::compare;
-use crate::eval::value::subscripts::{as_list, elements};
-use crate::eval::value::{Items, Table, Value, range_length};
+use crate::eval::value::elements::{as_list, set_of};
+use crate::eval::value::{Items, Table, Value, namespace, range_length};
 use crate::syntax::ast::{Binary, Comparison};
 
-type Result<T> = std::result::Result<T, Fault>;
-
-pub(crate) fn wants(wanted: &str, got: &Value) -> Fault {
-    Fault::wrong_type(format!("expected {wanted} but got {}", got.kind()))
-}
-
-/// The elements of a parameter; none where it was not given.
+/// The elements of an argument; none if it was not given.
 fn spread(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Vec<Value>> {
     match bound.get(place) {
-        Some(value) => elements(value, evaluator.properties, evaluator.budget),
+        Some(value) => evaluator.elements(value),
         None => Ok(Vec::new()),
     }
-}
-
-fn listed(evaluator: &mut Evaluator<'_>, values: Vec<Value>) -> Result<Value> {
-    Ok(Value::List(Items::new(values, evaluator.budget)?))
-}
-
-/// What is gone through, but is no list.
-fn iterated(
-    evaluator: &mut Evaluator<'_>,
-    kind: &'static str,
-    values: Vec<Value>,
-) -> Result<Value> {
-    Ok(Value::Iterator(kind, Items::new(values, evaluator.budget)?))
 }
 
 fn tupled(evaluator: &mut Evaluator<'_>, values: Vec<Value>) -> Result<Value> {
@@ -71,35 +49,44 @@ pub(crate) fn any(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
     ))
 }
 
-pub(crate) fn bool(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    Ok(Value::Bool(bound.or_none(0).truth()))
-}
-
 pub(crate) fn bytes(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let how = [bound.or_none(1), bound.or_none(2)];
     let encodes = how.iter().any(|given| *given != Value::None);
     match bound.get(0) {
         None => Ok(Value::Bytes([].into())),
         Some(Value::Str(text)) if bound.get(1).is_some() => encode(text, &how, evaluator.budget),
-        Some(Value::Str(_)) => Err(Fault::wrong_type("a string becomes bytes by an encoding")
-            .with_hint_if(Some("write `bytes(text, 'utf-8')`".to_owned()))),
-        Some(other) if encodes => Err(wants("a string beside an encoding", other)),
+        Some(Value::Str(_)) => Err(
+            Fault::wrong_type("a string needs an encoding to become bytes")
+                .with_hint_if(Some("write `bytes(text, 'utf-8')`".to_owned())),
+        ),
+        Some(other) if encodes => Err(wants("a string with the encoding", other)),
         Some(count @ (Value::Int(_) | Value::Bool(_))) => {
             let count = count.as_integer().unwrap_or_default();
             let count = count.to_usize().unwrap_or(match count.is_negative() {
-                true => return Err(Fault::bad_value("there is no negative number of bytes")),
+                true => return Err(Fault::bad_value("the number of bytes is negative")),
                 false => usize::MAX,
             });
             evaluator.budget.allocate(count)?;
             Ok(Value::Bytes(vec![0; count].into()))
         }
         Some(values) => {
-            let values = elements(values, evaluator.properties, evaluator.budget)?;
+            let values = evaluator.elements(values)?;
             evaluator.budget.allocate(values.len())?;
             let bytes = values.iter().map(byte);
             Ok(Value::Bytes(bytes.collect::<Result<Vec<u8>>>()?.into()))
         }
     }
+}
+
+/// One byte, from a number.
+fn byte(value: &Value) -> Result<u8> {
+    let Some(number) = value.as_integer() else {
+        let message = format!("bytes are made of whole numbers but got {}", value.kind());
+        return Err(Fault::wrong_type(message));
+    };
+    number
+        .to_u8()
+        .ok_or_else(|| Fault::bad_value("a byte is a number from 0 to 255"))
 }
 
 pub(crate) fn dict(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -112,11 +99,12 @@ pub(crate) fn dict(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
             }
         }
         Some(Value::Namespace(prefix)) => {
-            table = Arc::unwrap_or_clone(configuration::namespace_table(evaluator, prefix)?);
+            let own = namespace::table(prefix, evaluator.properties, evaluator.budget)?;
+            table = Arc::unwrap_or_clone(own);
         }
         Some(pairs) => {
-            for pair in elements(pairs, evaluator.properties, evaluator.budget)? {
-                let pair = elements(&pair, evaluator.properties, evaluator.budget)?;
+            for pair in evaluator.elements(pairs)? {
+                let pair = evaluator.elements(&pair)?;
                 let Ok([key, value]) = <[Value; 2]>::try_from(pair) else {
                     return Err(Fault::bad_value(
                         "a dict is made of pairs of a key and a value",
@@ -148,7 +136,8 @@ pub(crate) fn enumerate(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<
         let pair = vec![Value::Int(&start + place), value];
         pairs.push(tupled(evaluator, pair)?);
     }
-    iterated(evaluator, "enumerate", pairs)
+    let pairs = Items::new(pairs, evaluator.budget)?;
+    Ok(Value::Iterator("enumerate", pairs))
 }
 
 pub(crate) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -159,9 +148,10 @@ pub(crate) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
         }
         Value::Bytes(bytes) => Value::from(bytes.len()),
         Value::List(items) | Value::Tuple(items) => Value::from(items.len()),
-        Value::Set(table) | Value::Dict(table) => Value::from(table.entries().len()),
+        Value::Set(table) | Value::Dict(table) | Value::View(_, table) => {
+            Value::from(table.entries().len())
+        }
         Value::Range(start, stop, step) => Value::from(range_length(start, stop, step)),
-        Value::View(view) => Value::from(view.table.entries().len()),
         Value::Namespace(_) => Value::from(spread(evaluator, bound, 0)?.len()),
         other => {
             return Err(wants("something with elements", &other).with_hint_if(as_list(&other)));
@@ -171,7 +161,7 @@ pub(crate) fn len(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
 
 pub(crate) fn list(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let values = spread(evaluator, bound, 0)?;
-    listed(evaluator, values)
+    Ok(Value::List(Items::new(values, evaluator.budget)?))
 }
 
 pub(crate) fn tuple(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -180,11 +170,8 @@ pub(crate) fn tuple(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Valu
 }
 
 pub(crate) fn set(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let mut table = Table::default();
-    for value in spread(evaluator, bound, 0)? {
-        table.insert(value, Value::None, evaluator.budget)?;
-    }
-    Ok(Value::Set(Arc::new(table)))
+    let values = spread(evaluator, bound, 0)?;
+    Ok(Value::Set(Arc::new(set_of(values, evaluator.budget)?)))
 }
 
 pub(crate) fn max(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -197,9 +184,9 @@ pub(crate) fn min(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
 
 fn extreme(evaluator: &mut Evaluator<'_>, bound: &Bound, wanted: Comparison) -> Result<Value> {
     let values = match bound.rest.as_slice() {
-        [only] => elements(only, evaluator.properties, evaluator.budget)?,
+        [only] => evaluator.elements(only)?,
         _ if bound.get(1).is_some() => {
-            let message = "`default` stands beside one argument, whose elements are compared";
+            let message = "`default` needs a single argument, whose elements are compared";
             return Err(Fault::wrong_type(message));
         }
         several => several.to_vec(),
@@ -225,13 +212,7 @@ fn extreme(evaluator: &mut Evaluator<'_>, bound: &Bound, wanted: Comparison) -> 
 fn sort_key(evaluator: &mut Evaluator<'_>, key: Option<&Value>, value: &Value) -> Result<Value> {
     match key {
         None | Some(Value::None) => Ok(value.clone()),
-        Some(function) => {
-            let arguments = Arguments {
-                positional: vec![value.clone()],
-                named: Vec::new(),
-            };
-            calls::call(evaluator, function, arguments)
-        }
+        Some(function) => evaluator.call(function, CallArguments::one(value.clone())),
     }
 }
 
@@ -242,7 +223,7 @@ pub(crate) fn sorted(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Val
         Some(other) => return Err(wants("a truth value", other)),
     };
     let values = spread(evaluator, bound, 0)?;
-    // The values with their keys, and the halves that are merged.
+    // Room for the values with their keys, and for the halves that are merged.
     evaluator
         .budget
         .allocate(2 * values.len() * size_of::<(Value, Value)>())?;
@@ -250,7 +231,7 @@ pub(crate) fn sorted(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Val
     for value in values {
         keyed.push((sort_key(evaluator, bound.get(1), &value)?, value));
     }
-    // Stable also when reversed: equal elements keep their order.
+    // Equal elements keep their order, also when reversed.
     if reverse {
         keyed.reverse();
     }
@@ -259,12 +240,12 @@ pub(crate) fn sorted(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Val
         keyed.reverse();
     }
     let values = keyed.into_iter().map(|(_, value)| value).collect();
-    listed(evaluator, values)
+    Ok(Value::List(Items::new(values, evaluator.budget)?))
 }
 
 type Keyed = Vec<(Value, Value)>;
 
-/// The library's sort may panic where the order is none (NaN); this one does not.
+/// A stable sort. That of the standard library may panic where values have no total order (NaN).
 fn merge_sort(evaluator: &mut Evaluator<'_>, mut values: Keyed) -> Result<Keyed> {
     if values.len() < 2 {
         return Ok(values);
@@ -287,9 +268,8 @@ fn merge_sort(evaluator: &mut Evaluator<'_>, mut values: Keyed) -> Result<Keyed>
     Ok(merged)
 }
 
-pub(crate) fn cpu_count(_: &mut Evaluator<'_>, _: &Bound) -> Result<Value> {
-    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Value::from(count))
+pub(crate) fn cpu_count(evaluator: &mut Evaluator<'_>, _: &Bound) -> Result<Value> {
+    Ok(Value::from(evaluator.properties.processors()))
 }
 
 pub(crate) fn range(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -299,7 +279,7 @@ pub(crate) fn range(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
         let whole = value
             .as_integer()
             .ok_or_else(|| wants("a whole number", value))?;
-        // Half the range, so that no sum of two of them overflows.
+        // Half of what 64 bits hold, so that no sum of two overflows.
         let near = whole
             .to_i64()
             .filter(|number| number.unsigned_abs() < 1 << 62);
@@ -329,7 +309,7 @@ pub(crate) fn str(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
     match bound.get(0) {
         None => Ok(Value::text("")),
         Some(Value::Bytes(bytes)) if decodes => decode(bytes, &how, evaluator.budget),
-        Some(other) if decodes => Err(wants("bytes beside an encoding", other)),
+        Some(other) if decodes => Err(wants("bytes with the encoding", other)),
         Some(Value::Str(text)) => Ok(Value::Str(Arc::clone(text))),
         Some(_) => repr(evaluator, bound),
     }
@@ -337,12 +317,13 @@ pub(crate) fn str(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
 
 pub(crate) fn reversed(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     if let Some(value @ (Value::Set(_) | Value::Iterator(..))) = bound.get(0) {
-        let message = format!("{} has no order to reverse", value.kind());
+        let message = format!("{} cannot be reversed", value.kind());
         return Err(Fault::wrong_type(message).with_hint_if(as_list(value)));
     }
     let mut values = spread(evaluator, bound, 0)?;
     values.reverse();
-    iterated(evaluator, "reversed", values)
+    let values = Items::new(values, evaluator.budget)?;
+    Ok(Value::Iterator("reversed", values))
 }
 
 pub(crate) fn sum(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
@@ -361,13 +342,11 @@ pub(crate) fn sum(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
 pub(crate) fn zip(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let mut columns = Vec::new();
     for value in &bound.rest {
-        columns.push(elements(value, evaluator.properties, evaluator.budget)?);
+        columns.push(evaluator.elements(value)?);
     }
     let rows = columns.iter().map(Vec::len).min().unwrap_or_default();
     if bound.or_none(0).truth() && columns.iter().any(|column| column.len() != rows) {
-        return Err(Fault::bad_value(
-            "the arguments of `zip` are not equally long",
-        ));
+        return Err(Fault::bad_value("the arguments of `zip` differ in length"));
     }
     let mut tuples = Vec::new();
     for row in 0..rows {
@@ -377,5 +356,8 @@ pub(crate) fn zip(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
             .collect();
         tuples.push(tupled(evaluator, tuple)?);
     }
-    iterated(evaluator, "zip", tuples)
+    Ok(Value::Iterator(
+        "zip",
+        Items::new(tuples, evaluator.budget)?,
+    ))
 }

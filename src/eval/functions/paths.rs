@@ -1,48 +1,37 @@
-//! `os.path.*`, and files beside Python modules. Paths are text here, as in Python.
+//! `os.path.*`, and files beside Python modules. Paths are strings here, as in Python.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::here;
-
-use crate::eval::budget::Fault;
-use crate::eval::evaluate::Evaluator;
-use crate::eval::evaluate::calls::Bound;
-use crate::eval::functions::configuration::check_import;
-use crate::eval::value::subscripts::elements;
+use super::configuration::check_import;
+use crate::eval::budget::{Fault, Result};
+use crate::eval::call_arguments::{Bound, wants};
+use crate::eval::evaluator::Evaluator;
+use crate::eval::value::properties::FoundFile;
 use crate::eval::value::{Items, Value};
 
-/// A path that a function is given, paid for with what the function makes of it.
-fn path(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Arc<str>, Fault> {
-    match bound.get(place) {
-        Some(Value::Str(path)) => {
+/// An argument that is a path, and the memory for the path that the function returns.
+fn path(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Arc<str>> {
+    match bound.or_none(place) {
+        Value::Str(path) => {
             evaluator.budget.allocate(path.len())?;
-            Ok(Arc::clone(path))
+            Ok(path)
         }
-        other => {
-            let kind = other.map_or("nothing", Value::kind);
-            Err(Fault::wrong_type(format!(
-                "expected a path (a string) but got {kind}"
-            )))
-        }
+        other => Err(wants("a path (a string)", &other)),
     }
 }
 
-/// Relative to the folder of the file that the rule stands in, or else the current one.
-fn located(evaluator: &Evaluator<'_>, path: &str) -> PathBuf {
-    match &evaluator.home.folder {
-        Some(folder) => folder.join(path),
-        None => here::absolute(Path::new(path)),
-    }
+fn pair(evaluator: &mut Evaluator<'_>, first: &str, second: &str) -> Result<Value> {
+    let parts = vec![Value::text(first), Value::text(second)];
+    Ok(Value::Tuple(Items::new(parts, evaluator.budget)?))
 }
 
 /// `os.path.join`
-pub(crate) fn join(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn join(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let mut joined = path(evaluator, bound, 0)?.as_ref().to_owned();
     for part in &bound.rest {
         let Value::Str(part) = part else {
-            let message = format!("expected a path (a string) but got {}", part.kind());
-            return Err(Fault::wrong_type(message));
+            return Err(wants("a path (a string)", part));
         };
         evaluator.budget.allocate(part.len() + 1)?;
         if part.starts_with('/') {
@@ -61,24 +50,27 @@ fn last_part(path: &str) -> usize {
 }
 
 /// `os.path.dirname`
-pub(crate) fn folder_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(evaluator, bound, 0)?;
-    let head = &path[..last_part(&path)];
-    let trimmed = head.trim_end_matches('/');
-    Ok(Value::text(if trimmed.is_empty() { head } else { trimmed }))
+pub(crate) fn folder_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    Ok(Value::text(folder_of(&path(evaluator, bound, 0)?)))
+}
+
+/// The path up to its last part.
+fn folder_of(path: &str) -> &str {
+    let head = &path[..last_part(path)];
+    match head.trim_end_matches('/') {
+        "" => head,
+        trimmed => trimmed,
+    }
 }
 
 /// `os.path.basename`
-pub(crate) fn base_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn base_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let path = path(evaluator, bound, 0)?;
     Ok(Value::text(&path[last_part(&path)..]))
 }
 
 /// `os.path.splitext`
-pub(crate) fn split_extension(
-    evaluator: &mut Evaluator<'_>,
-    bound: &Bound,
-) -> Result<Value, Fault> {
+pub(crate) fn split_extension(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let path = path(evaluator, bound, 0)?;
     let start = last_part(&path);
     let name = &path[start..];
@@ -86,25 +78,23 @@ pub(crate) fn split_extension(
     let dot = name[hidden..]
         .rfind('.')
         .map_or(path.len(), |dot| start + hidden + dot);
-    let parts = vec![Value::text(&path[..dot]), Value::text(&path[dot..])];
-    Ok(Value::Tuple(Items::new(parts, evaluator.budget)?))
+    pair(evaluator, &path[..dot], &path[dot..])
 }
 
 /// `os.path.abspath`
-pub(crate) fn absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let path = path(evaluator, bound, 0)?;
-    Ok(Value::from(normalized(
-        &located(evaluator, &path).to_string_lossy(),
-    )))
+    let whole = evaluator.located(&path);
+    Ok(Value::from(normalized(&whole.to_string_lossy())))
 }
 
 /// `os.path.normpath`
-pub(crate) fn normal(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn normal(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     Ok(Value::from(normalized(&path(evaluator, bound, 0)?)))
 }
 
 fn normalized(path: &str) -> String {
-    // Two slashes at the beginning are something of their own (POSIX 4.13), three are one.
+    // Two slashes at the beginning have a meaning of their own (POSIX 4.13), three are one.
     let root = match path.len() - path.trim_start_matches('/').len() {
         0 => "",
         2 => "//",
@@ -128,23 +118,23 @@ fn normalized(path: &str) -> String {
 }
 
 /// `os.path.isabs`
-pub(crate) fn is_absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn is_absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     Ok(Value::Bool(path(evaluator, bound, 0)?.starts_with('/')))
 }
 
 /// `os.path.normcase`
-pub(crate) fn normal_case(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn normal_case(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     Ok(Value::Str(path(evaluator, bound, 0)?))
 }
 
 /// `os.path.split`
-pub(crate) fn split(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let parts = vec![folder_name(evaluator, bound)?, base_name(evaluator, bound)?];
-    Ok(Value::Tuple(Items::new(parts, evaluator.budget)?))
+pub(crate) fn split(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
+    let path = path(evaluator, bound, 0)?;
+    pair(evaluator, folder_of(&path), &path[last_part(&path)..])
 }
 
 /// `os.path.relpath`
-pub(crate) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let to = path(evaluator, bound, 0)?;
     if to.is_empty() {
         return Err(Fault::bad_value("the path is empty"));
@@ -153,7 +143,7 @@ pub(crate) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<V
         None | Some(Value::None) => ".".into(),
         Some(_) => path(evaluator, bound, 1)?,
     };
-    let whole = |path: &str| normalized(&located(evaluator, path).to_string_lossy());
+    let whole = |path: &str| normalized(&evaluator.located(path).to_string_lossy());
     let (to, from) = (whole(&to), whole(&from));
     let parts = |path: &str| -> Vec<String> {
         let parts = path.split('/').filter(|part| !part.is_empty());
@@ -170,10 +160,10 @@ pub(crate) fn relative(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<V
     }))
 }
 
-/// `os.path.realpath`: what is not there is only made absolute.
-pub(crate) fn real(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+/// `os.path.realpath`: parts that do not exist are only made absolute.
+pub(crate) fn real(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let path = path(evaluator, bound, 0)?;
-    let whole = located(evaluator, &path);
+    let whole = evaluator.located(&path);
     let mut real = PathBuf::from("/");
     for part in whole.components() {
         match part {
@@ -182,8 +172,8 @@ pub(crate) fn real(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
             }
             Component::Normal(name) => {
                 real.push(name);
-                // Of a loop of links, the way into it is left.
-                real = real.canonicalize().unwrap_or(real);
+                // A link that leads into a loop stays as it is.
+                real = evaluator.properties.without_links(&real).unwrap_or(real);
             }
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
@@ -191,21 +181,18 @@ pub(crate) fn real(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
     Ok(Value::from(real.to_string_lossy().into_owned()))
 }
 
-/// The elements of a list of paths.
-fn paths(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Vec<Arc<str>>, Fault> {
-    let paths = elements(&bound.or_none(0), evaluator.properties, evaluator.budget)?;
+/// An argument that is a list of paths.
+fn paths(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Vec<Arc<str>>> {
+    let paths = evaluator.elements(&bound.or_none(0))?;
     let path = |path: Value| match path {
         Value::Str(path) => Ok(path),
-        other => {
-            let message = format!("expected paths (strings) but got {}", other.kind());
-            Err(Fault::wrong_type(message))
-        }
+        other => Err(wants("paths (strings)", &other)),
     };
     paths.into_iter().map(path).collect()
 }
 
 /// `os.path.commonpath`
-pub(crate) fn common_path(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn common_path(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let paths = paths(evaluator, bound)?;
     let Some(first) = paths.first() else {
         return Err(Fault::bad_value("there are no paths"));
@@ -235,7 +222,7 @@ pub(crate) fn common_path(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Resul
 }
 
 /// `os.path.commonprefix`
-pub(crate) fn common_prefix(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn common_prefix(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let paths = paths(evaluator, bound)?;
     let Some(first) = paths.first() else {
         return Ok(Value::text(""));
@@ -250,7 +237,7 @@ pub(crate) fn common_prefix(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Res
     Ok(Value::text(&first[..length]))
 }
 
-/// The environment variable of a name.
+/// The value of an environment variable.
 fn variable(evaluator: &Evaluator<'_>, name: &str) -> Option<Value> {
     match evaluator.properties.environment() {
         Value::Dict(table) => table.get_text(name).cloned(),
@@ -259,19 +246,13 @@ fn variable(evaluator: &Evaluator<'_>, name: &str) -> Option<Value> {
 }
 
 /// `os.getenv`
-pub(crate) fn environment_variable(
-    evaluator: &mut Evaluator<'_>,
-    bound: &Bound,
-) -> Result<Value, Fault> {
+pub(crate) fn environment_variable(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let found = variable(evaluator, &bound.text(0)?);
     Ok(found.unwrap_or_else(|| bound.or_none(1)))
 }
 
 /// `os.path.expandvars`: names that are not set stay as they are.
-pub(crate) fn expand_variables(
-    evaluator: &mut Evaluator<'_>,
-    bound: &Bound,
-) -> Result<Value, Fault> {
+pub(crate) fn expand_variables(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let path = path(evaluator, bound, 0)?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::new();
@@ -304,18 +285,18 @@ pub(crate) fn expand_variables(
 }
 
 /// `os.path.expanduser`
-pub(crate) fn expand_user(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
+pub(crate) fn expand_user(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let path = path(evaluator, bound, 0)?;
     let Some(behind) = path.strip_prefix('~') else {
         return Ok(Value::Str(path));
     };
     let (user, rest) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
-    let home = if user.is_empty() {
-        let own = variable(evaluator, "HOME");
-        let own = own.and_then(|home| home.as_str().map(str::to_owned));
-        own.or_else(|| Some(dirs::home_dir()?.to_string_lossy().into_owned()))
-    } else {
-        evaluator.properties.home_of(user)
+    let home = match user {
+        "" => match variable(evaluator, "HOME") {
+            Some(Value::Str(home)) => Some(home.as_ref().to_owned()),
+            _ => evaluator.properties.home_of(None),
+        },
+        user => evaluator.properties.home_of(Some(user)),
     };
     Ok(match home {
         Some(home) => Value::from(match format!("{}{rest}", home.trim_end_matches('/')) {
@@ -326,38 +307,26 @@ pub(crate) fn expand_user(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Resul
     })
 }
 
-/// `os.path.exists`
-pub(crate) fn exists(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(evaluator, bound, 0)?;
-    Ok(Value::Bool(located(evaluator, &path).exists()))
-}
-
-/// `os.path.isfile`
-pub(crate) fn is_file(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(evaluator, bound, 0)?;
-    Ok(Value::Bool(located(evaluator, &path).is_file()))
-}
-
-/// `os.path.isdir`
-pub(crate) fn is_folder(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value, Fault> {
-    let path = path(evaluator, bound, 0)?;
-    Ok(Value::Bool(located(evaluator, &path).is_dir()))
-}
-
-/// `config.fileNearModule('pkg.mod', 'name')`: in the module's folder, if the module is a package in its own.
-pub(crate) fn file_near_module(
+/// `os.path.exists`, `isfile`, `isdir`: whether there is a file, and of a type that passes a test.
+pub(crate) fn is_there(
     evaluator: &mut Evaluator<'_>,
     bound: &Bound,
-) -> Result<Value, Fault> {
+    test: fn(FoundFile) -> bool,
+) -> Result<Value> {
+    let path = path(evaluator, bound, 0)?;
+    let found = evaluator.properties.found_at(&evaluator.located(&path));
+    Ok(Value::Bool(found.is_some_and(test)))
+}
+
+/// `config.fileNearModule('pkg.mod', 'name')`: in the module's folder, or if the module is a package, in its own.
+pub(crate) fn file_near_module(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let (module, name) = (path(evaluator, bound, 0)?, path(evaluator, bound, 1)?);
     check_import(&module)?;
-    let parts = located(evaluator, &module.replace('.', "/"));
-    let folder = if parts.is_dir() {
-        parts.as_path()
-    } else {
-        parts.parent().unwrap_or(Path::new("/"))
+    let parts = evaluator.located(&module.replace('.', "/"));
+    let folder = match evaluator.properties.found_at(&parts) == Some(FoundFile::Folder) {
+        true => parts.as_path(),
+        false => parts.parent().unwrap_or(Path::new("/")),
     };
-    Ok(Value::from(
-        folder.join(&*name).to_string_lossy().into_owned(),
-    ))
+    let file = folder.join(&*name);
+    Ok(Value::from(file.to_string_lossy().into_owned()))
 }

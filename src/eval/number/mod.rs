@@ -1,7 +1,6 @@
 //! Whole numbers and floats.
 
 pub mod arithmetic;
-pub mod number_methods;
 pub mod numerals;
 pub mod parse;
 pub mod round;

@@ -2,23 +2,20 @@
 
 use num_bigint::{BigInt, Sign};
 
-use crate::eval::budget::Fault;
-use crate::eval::value::repr;
-
-/// Digits of the longest whole number that is written or read in decimal, as in Python since 3.11.
-pub const LONGEST_DECIMAL: usize = 4300;
+use crate::eval::budget::Result;
+use crate::eval::value::digits::{LONGEST_DECIMAL, shortest, too_long};
 
 /// A number's sign and digits.
-pub struct Numeral {
+pub(crate) struct Numeral {
     /// Whether a `-` belongs before it.
-    pub negative: bool,
+    pub(crate) negative: bool,
     /// Its digits, with point and exponent.
-    pub digits: String,
+    pub(crate) digits: String,
 }
 
 impl Numeral {
     /// A whole number to a base of at most 36.
-    pub fn of(number: &BigInt, base: u32) -> Self {
+    pub(crate) fn of(number: &BigInt, base: u32) -> Self {
         Self {
             negative: number.sign() == Sign::Minus,
             digits: number.magnitude().to_str_radix(base),
@@ -26,7 +23,7 @@ impl Numeral {
     }
 
     /// With capital letters.
-    pub fn upper(mut self) -> Self {
+    pub(crate) fn upper(mut self) -> Self {
         self.digits.make_ascii_uppercase();
         self
     }
@@ -35,8 +32,8 @@ impl Numeral {
 /// A whole number in decimal.
 ///
 /// # Errors
-/// It has more than 4300 digits.
-pub fn decimal(number: &BigInt) -> Result<Numeral, Fault> {
+/// It has more than [`LONGEST_DECIMAL`] digits.
+pub(crate) fn decimal(number: &BigInt) -> Result<Numeral> {
     // A digit takes 3.32 bits.
     if number.bits() > 4 * LONGEST_DECIMAL as u64 {
         return Err(too_long());
@@ -48,18 +45,12 @@ pub fn decimal(number: &BigInt) -> Result<Numeral, Fault> {
     Ok(numeral)
 }
 
-/// The mistake of a whole number with more digits.
-pub fn too_long() -> Fault {
-    let message = format!("a whole number in decimal has at most {LONGEST_DECIMAL} digits");
-    Fault::new("limit/integer", message)
-}
-
 /// A float by one of the letters `e E f F g G`.
-pub fn float(number: f64, letter: char, precision: usize, alternate: bool) -> Numeral {
+pub(crate) fn float(number: f64, letter: char, precision: usize, alternate: bool) -> Numeral {
     let negative = number.is_sign_negative() && !number.is_nan();
     let magnitude = number.abs();
     let mut digits = if !magnitude.is_finite() {
-        repr::float(magnitude)
+        shortest(magnitude)
     } else {
         match letter.to_ascii_lowercase() {
             'e' => exponent(magnitude, precision, alternate),
@@ -73,7 +64,7 @@ pub fn float(number: f64, letter: char, precision: usize, alternate: bool) -> Nu
     Numeral { negative, digits }
 }
 
-/// Digits of a float beyond which there are only zeros: the smallest has 1074 behind the point.
+/// Digits of a float behind which there are only zeros: the smallest float has 1074 behind the point.
 const MOST_DIGITS: usize = 1100;
 
 fn fixed(number: f64, precision: usize, alternate: bool) -> String {
@@ -103,7 +94,7 @@ fn power_text(power: i32) -> String {
     format!("{sign}{:02}", power.abs())
 }
 
-/// `g`: so many digits in all, fixed or with an exponent, whichever is shorter.
+/// `g`: a number of digits in all, with an exponent if the number is very large or very small.
 fn general(number: f64, precision: usize, alternate: bool) -> String {
     let exact = precision.min(MOST_DIGITS);
     let scientific = format!("{number:.*e}", exact - 1);

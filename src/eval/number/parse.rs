@@ -1,43 +1,34 @@
-//! `int` and `float`: numbers of text and of other numbers.
+//! `int` and `float`: numbers from text and from other numbers.
 
 use num_bigint::BigInt;
 use num_traits::{Num, ToPrimitive};
 
-use crate::eval::budget::Fault;
-use crate::eval::evaluate::Evaluator;
-use crate::eval::evaluate::calls::Bound;
-use crate::eval::functions::builtins::wants;
-use crate::eval::number::arithmetic::{float_of, truncated};
-use crate::eval::number::numerals;
-use crate::eval::number::numerals::LONGEST_DECIMAL;
+use super::arithmetic::float_of;
+use crate::eval::budget::{Fault, Result};
+use crate::eval::call_arguments::wants;
 use crate::eval::value::Value;
 use crate::eval::value::characters::with_ascii_digits;
+use crate::eval::value::digits::{LONGEST_DECIMAL, too_long, truncated};
 
-type Result<T> = std::result::Result<T, Fault>;
-
-pub(crate) fn float(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let Some(value) = bound.get(0) else {
-        return Ok(Value::Float(0.0));
-    };
+/// `float(value)`
+pub(crate) fn float(value: &Value) -> Result<f64> {
     let Some(text) = digits_of(value) else {
-        return float_of(value)
-            .map(Value::Float)
-            .map_err(|fault| match value {
-                Value::Int(_) => fault,
-                other => wants("a number or a string", other),
-            });
+        return float_of(value).map_err(|fault| match value {
+            Value::Int(_) => fault,
+            other => wants("a number or a string", other),
+        });
     };
-    let bad = || Fault::bad_value(format!("{} is no number", value.shown()));
+    let bad = || Fault::bad_value(format!("{} is not a number", value.shown()));
     let plain = with_ascii_digits(text.trim());
     let plain = without_underscores(&plain).ok_or_else(bad)?;
     let good = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     if !plain.chars().all(good) {
         return Err(bad());
     }
-    plain.parse().map(Value::Float).map_err(|_| bad())
+    plain.parse().map_err(|_| bad())
 }
 
-/// The text of a number: bytes that are ASCII are as good as a string.
+/// The text of a number, from a string or from bytes in ASCII.
 fn digits_of(value: &Value) -> Option<&str> {
     match value {
         Value::Str(text) => Some(text),
@@ -46,7 +37,7 @@ fn digits_of(value: &Value) -> Option<&str> {
     }
 }
 
-/// Digits may have `_` between them.
+/// The text without the `_` between its digits; `None` if one stands elsewhere.
 fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
@@ -62,11 +53,9 @@ fn without_underscores(text: &str) -> Option<String> {
     Some(text.replace('_', ""))
 }
 
-pub(crate) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let Some(value) = bound.get(0) else {
-        return Ok(Value::Int(BigInt::ZERO));
-    };
-    match (value, bound.get(1)) {
+/// `int(value, base)`
+pub(crate) fn int(value: &Value, base: Option<&Value>) -> Result<BigInt> {
+    match (value, base) {
         (Value::Str(_) | Value::Bytes(_), base) => {
             let text = digits_of(value).unwrap_or_default();
             let base = match base {
@@ -77,31 +66,21 @@ pub(crate) fn int(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
                     .filter(|base| *base == 0 || (2..=36).contains(base))
                     .ok_or_else(|| Fault::bad_value("the base of a number is 0 or 2 to 36"))?,
             };
-            let bad = || {
-                Fault::bad_value(format!(
-                    "{} is no whole number to base {base}",
-                    value.shown()
-                ))
-            };
-            parse_integer(&with_ascii_digits(text.trim()), base)?
-                .ok_or_else(bad)
-                .map(Value::Int)
+            parse_integer(&with_ascii_digits(text.trim()), base)?.ok_or_else(|| {
+                let shown = value.shown();
+                Fault::bad_value(format!("{shown} is not a whole number to base {base}"))
+            })
         }
-        (other, Some(_)) => Err(wants("a string beside a base", other)),
-        (Value::Float(number), None) => match truncated(*number) {
-            Some(number) => Ok(Value::Int(number)),
-            None => Err(Fault::bad_value(format!(
-                "{} is no whole number",
-                value.shown()
-            ))),
-        },
-        (other, None) => match other.as_integer() {
-            Some(number) => Ok(Value::Int(number)),
-            None => Err(wants("a number or a string", other)),
-        },
+        (other, Some(_)) => Err(wants("a string with the base", other)),
+        (Value::Float(number), None) => truncated(*number)
+            .ok_or_else(|| Fault::bad_value(format!("{} is not a whole number", value.shown()))),
+        (other, None) => other
+            .as_integer()
+            .ok_or_else(|| wants("a number or a string", other)),
     }
 }
 
+/// The number in a text; `None` if the text is none.
 fn parse_integer(text: &str, base: u32) -> Result<Option<BigInt>> {
     let (negative, digits) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
@@ -141,7 +120,7 @@ fn parse_integer(text: &str, base: u32) -> Result<Option<BigInt>> {
         return Ok(None);
     }
     if !base.is_power_of_two() && digits.len() > LONGEST_DECIMAL {
-        return Err(numerals::too_long());
+        return Err(too_long());
     }
     let number = BigInt::from_str_radix(&digits, base).ok();
     Ok(number.map(|number| if negative { -number } else { number }))

@@ -3,34 +3,25 @@
 use std::cmp::Ordering;
 
 use num_bigint::BigInt;
-use num_traits::{Signed, ToPrimitive, Zero};
+use num_traits::{ToPrimitive, Zero};
 
-use crate::eval::budget::Fault;
-use crate::eval::evaluate::Evaluator;
-use crate::eval::evaluate::calls::Bound;
-use crate::eval::functions::builtins::wants;
-use crate::eval::number::arithmetic::{floor_division, truncated};
-use crate::eval::number::numerals::LONGEST_DECIMAL;
+use super::arithmetic::floor_division;
+use crate::eval::budget::{Fault, Result};
+use crate::eval::call_arguments::{clamped, wants};
 use crate::eval::value::Value;
+use crate::eval::value::digits::{LONGEST_DECIMAL, truncated};
 
-type Result<T> = std::result::Result<T, Fault>;
-
-pub(crate) fn round(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let digits = match bound.get(1) {
+/// `round(value, digits)`
+pub(crate) fn round(value: &Value, digits: Option<&Value>) -> Result<Value> {
+    let digits = match digits {
         None | Some(Value::None) => None,
         Some(other) => {
-            let digits = other
-                .as_integer()
-                .ok_or_else(|| wants("a whole number", other))?;
-            Some(digits.to_i64().unwrap_or(if digits.is_negative() {
-                i64::MIN
-            } else {
-                i64::MAX
-            }))
+            let digits = other.as_integer();
+            let digits = digits.ok_or_else(|| wants("a whole number", other))?;
+            Some(clamped(&digits))
         }
     };
-    let value = bound.or_none(0);
-    match (&value, digits) {
+    match (value, digits) {
         (Value::Float(number), None) => match truncated(number.round_ties_even()) {
             Some(number) => Ok(Value::Int(number)),
             None => Err(Fault::bad_value(format!(
@@ -59,7 +50,7 @@ fn rounded(number: f64, digits: i64) -> f64 {
         return 0.0f64.copysign(number);
     }
     if let Ok(decimals) = usize::try_from(digits) {
-        // The library rounds the exact value correctly, halves to even, as Python does.
+        // Formatting rounds the exact value, halves to even, as Python does.
         return format!("{number:.decimals$}").parse().unwrap_or(number);
     }
     let whole = truncated(number).unwrap_or_default();
@@ -73,7 +64,7 @@ fn rounded(number: f64, digits: i64) -> f64 {
     rounded.to_f64().unwrap_or(number).copysign(number)
 }
 
-/// To a multiple of a power of ten, halves to the even one.
+/// The nearest multiple of a power of ten, halves to the even one.
 fn round_integer(number: &BigInt, zeros: u64) -> BigInt {
     if zeros > 2 * LONGEST_DECIMAL as u64 {
         return BigInt::zero();

@@ -1,45 +1,25 @@
-//! Text to bytes and back, by Python's names of encodings
+//! Strings to bytes and back, by Python's names of encodings
 //! (<https://docs.python.org/3/library/codecs.html#standard-encodings>).
 
-use crate::eval::budget::{Budget, Fault};
-use crate::eval::text::str_methods::string;
+use crate::eval::budget::{Budget, Fault, Result};
+use crate::eval::call_arguments::string;
 use crate::eval::value::Value;
 use crate::syntax::{nearest, quoted};
 
-type Result<T> = std::result::Result<T, Fault>;
-
-/// How characters are told from bytes.
 #[derive(Clone, Copy)]
 enum Encoding {
+    /// One byte for each character up to this one.
+    SingleByte(u8),
     Utf8,
-    /// One byte a character; those of a table apart, each up to this one stands for itself.
-    Bytes(u8, &'static [(u8, Option<char>)]),
-    /// Units of so many bytes, 2 or 4; `true` if the first byte is the highest.
-    Units(usize, bool),
+    /// With the first byte the highest or not; `None`: as the byte-order mark says.
+    Utf16(Option<bool>),
 }
 
-/// An encoding's name as Python writes it, its other names, what it is, and whether text begins with a byte-order mark.
-type Row = (&'static str, &'static [&'static str], Encoding, bool);
+/// The name of an encoding as Python writes it, and its other names.
+type EncodingRow = (&'static str, &'static [&'static str], Encoding);
 
-const ENCODINGS: &[Row] = &[
-    (
-        "ascii",
-        &["646", "us_ascii"],
-        Encoding::Bytes(0x7f, &[]),
-        false,
-    ),
-    (
-        "cp1252",
-        &["1252", "windows_1252"],
-        Encoding::Bytes(0xff, CP1252),
-        false,
-    ),
-    (
-        "iso8859-15",
-        &["iso_8859_15", "l9", "latin9", "latin_9"],
-        Encoding::Bytes(0xff, ISO_8859_15),
-        false,
-    ),
+const ENCODINGS: &[EncodingRow] = &[
+    ("ascii", &["646", "us_ascii"], Encoding::SingleByte(0x7f)),
     (
         "latin-1",
         &[
@@ -52,100 +32,36 @@ const ENCODINGS: &[Row] = &[
             "latin",
             "latin1",
         ],
-        Encoding::Bytes(0xff, &[]),
-        false,
+        Encoding::SingleByte(0xff),
     ),
-    ("utf-16", &["u16", "utf16"], Encoding::Units(2, false), true),
-    ("utf-16-be", &["utf_16be"], Encoding::Units(2, true), false),
-    ("utf-16-le", &["utf_16le"], Encoding::Units(2, false), false),
-    ("utf-32", &["u32", "utf32"], Encoding::Units(4, false), true),
-    ("utf-32-be", &["utf_32be"], Encoding::Units(4, true), false),
-    ("utf-32-le", &["utf_32le"], Encoding::Units(4, false), false),
-    ("utf-8", &["u8", "utf", "utf8"], Encoding::Utf8, false),
-    ("utf-8-sig", &[], Encoding::Utf8, true),
-];
-
-/// Where Windows-1252 is not Latin-1.
-const CP1252: &[(u8, Option<char>)] = &[
-    (0x80, Some('€')),
-    (0x81, None),
-    (0x82, Some('‚')),
-    (0x83, Some('ƒ')),
-    (0x84, Some('„')),
-    (0x85, Some('…')),
-    (0x86, Some('†')),
-    (0x87, Some('‡')),
-    (0x88, Some('ˆ')),
-    (0x89, Some('‰')),
-    (0x8a, Some('Š')),
-    (0x8b, Some('‹')),
-    (0x8c, Some('Œ')),
-    (0x8d, None),
-    (0x8e, Some('Ž')),
-    (0x8f, None),
-    (0x90, None),
-    (0x91, Some('‘')),
-    (0x92, Some('’')),
-    (0x93, Some('“')),
-    (0x94, Some('”')),
-    (0x95, Some('•')),
-    (0x96, Some('–')),
-    (0x97, Some('—')),
-    (0x98, Some('˜')),
-    (0x99, Some('™')),
-    (0x9a, Some('š')),
-    (0x9b, Some('›')),
-    (0x9c, Some('œ')),
-    (0x9d, None),
-    (0x9e, Some('ž')),
-    (0x9f, Some('Ÿ')),
-];
-
-/// Where ISO 8859-15 is not Latin-1.
-const ISO_8859_15: &[(u8, Option<char>)] = &[
-    (0xa4, Some('€')),
-    (0xa6, Some('Š')),
-    (0xa8, Some('š')),
-    (0xb4, Some('Ž')),
-    (0xb8, Some('ž')),
-    (0xbc, Some('Œ')),
-    (0xbd, Some('œ')),
-    (0xbe, Some('Ÿ')),
+    ("utf-16", &["u16", "utf16"], Encoding::Utf16(None)),
+    ("utf-16-be", &["utf_16be"], Encoding::Utf16(Some(true))),
+    ("utf-16-le", &["utf_16le"], Encoding::Utf16(Some(false))),
+    ("utf-8", &["u8", "utf", "utf8"], Encoding::Utf8),
 ];
 
 const MARK: char = '\u{feff}';
 
-/// What becomes of characters or bytes that an encoding has not.
+/// What happens to a character or byte that the encoding lacks.
 #[derive(Clone, Copy)]
-enum Errors {
+enum OnError {
     Strict,
     Ignore,
     Replace,
-    /// `\xff`
-    Backslash,
-    /// `&#255;`, of characters only.
-    Xml,
 }
 
-const ERRORS: &[(&str, Errors)] = &[
-    ("backslashreplace", Errors::Backslash),
-    ("ignore", Errors::Ignore),
-    ("replace", Errors::Replace),
-    ("strict", Errors::Strict),
-    ("xmlcharrefreplace", Errors::Xml),
-];
-
-/// A name as the table has it: whatever separates its parts.
-fn plain(name: &str) -> String {
+/// An encoding's name with `_` wherever its parts are separated.
+fn normalized(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     let parts = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     parts.join("_")
 }
 
-fn encoding(name: &str) -> Result<&'static Row> {
-    let wanted = plain(name);
-    let called = |row: &&Row| plain(row.0) == wanted || row.1.contains(&wanted.as_str());
+fn encoding(name: &str) -> Result<&'static EncodingRow> {
+    let wanted = normalized(name);
+    let called =
+        |row: &&EncodingRow| normalized(row.0) == wanted || row.1.contains(&wanted.as_str());
     ENCODINGS.iter().find(called).ok_or_else(|| {
         let names = ENCODINGS.iter().map(|row| row.0);
         let hint = match nearest(name, names.clone()) {
@@ -156,199 +72,126 @@ fn encoding(name: &str) -> Result<&'static Row> {
     })
 }
 
-fn errors(name: &str) -> Result<Errors> {
-    match ERRORS.iter().find(|(known, _)| *known == name) {
-        Some((_, errors)) => Ok(*errors),
-        None => {
-            let names: Vec<&str> = ERRORS.iter().map(|(known, _)| *known).collect();
-            let hint = format!("there are `{}`", names.join("`, `"));
-            let message = format!("errors cannot be handled by {}", quoted(name));
+fn on_error(name: &str) -> Result<OnError> {
+    match name {
+        "strict" => Ok(OnError::Strict),
+        "ignore" => Ok(OnError::Ignore),
+        "replace" => Ok(OnError::Replace),
+        other => {
+            let message = format!("there is no error handler {}", quoted(other));
+            let hint = "it is `ignore`, `replace` or `strict`".to_owned();
             Err(Fault::bad_value(message).with_hint_if(Some(hint)))
         }
     }
 }
 
-/// `[encoding[, errors]]`, as they were given.
-fn how(called: &str, arguments: &[Value]) -> Result<(&'static Row, Errors)> {
-    let name = match arguments.first() {
-        None | Some(Value::None) => "utf-8",
-        Some(name) => string(called, name)?,
+/// `[encoding[, errors]]`
+fn options(method: &str, arguments: &[Value]) -> Result<(&'static EncodingRow, OnError)> {
+    let given = |place: usize, default: &'static str| match arguments.get(place) {
+        None | Some(Value::None) => Ok(default),
+        Some(name) => string(method, name),
     };
-    let errors = match arguments.get(1) {
-        None | Some(Value::None) => Errors::Strict,
-        Some(name) => errors(string(called, name)?)?,
-    };
-    Ok((encoding(name)?, errors))
+    Ok((
+        encoding(given(0, "utf-8")?)?,
+        on_error(given(1, "strict")?)?,
+    ))
 }
 
 /// `text.encode([encoding[, errors]])`
 pub(crate) fn encode(text: &str, arguments: &[Value], budget: &mut Budget) -> Result<Value> {
-    let ((name, _, encoding, marked), errors) = how("encode", arguments)?;
-    // A character may become four bytes, or what stands for it.
+    let ((name, _, encoding), errors) = options("encode", arguments)?;
+    // No character takes more than four bytes.
     budget.allocate(4 * text.len())?;
     let mut bytes = Vec::with_capacity(text.len());
-    let mark = marked.then_some(MARK);
-    for c in mark.into_iter().chain(text.chars()) {
-        if push(*encoding, c, &mut bytes) {
-            continue;
-        }
-        let code = u32::from(c);
-        let instead = match errors {
-            Errors::Strict => {
-                let message = format!("`{name}` has no character `{c}`");
-                return Err(Fault::bad_value(message));
+    match *encoding {
+        Encoding::Utf8 => bytes.extend_from_slice(text.as_bytes()),
+        Encoding::SingleByte(highest) => {
+            for c in text.chars() {
+                match u8::try_from(c).ok().filter(|byte| *byte <= highest) {
+                    Some(byte) => bytes.push(byte),
+                    None => match errors {
+                        OnError::Strict => {
+                            let message = format!("`{name}` has no character `{c}`");
+                            return Err(Fault::bad_value(message));
+                        }
+                        OnError::Ignore => {}
+                        OnError::Replace => bytes.push(b'?'),
+                    },
+                }
             }
-            Errors::Ignore => String::new(),
-            Errors::Replace => "?".to_owned(),
-            Errors::Backslash => crate::eval::text::percent::ascii(&c.to_string()),
-            Errors::Xml => format!("&#{code};"),
-        };
-        budget.allocate(instead.len())?;
-        bytes.extend_from_slice(instead.as_bytes());
+        }
+        Encoding::Utf16(order) => {
+            let mark = order.is_none().then_some(MARK);
+            let mut units = [0; 2];
+            for c in mark.into_iter().chain(text.chars()) {
+                for unit in c.encode_utf16(&mut units) {
+                    bytes.extend(match order {
+                        Some(true) => unit.to_be_bytes(),
+                        Some(false) | None => unit.to_le_bytes(),
+                    });
+                }
+            }
+        }
     }
     Ok(Value::Bytes(bytes.into()))
 }
 
-/// Adds a character, if the encoding has it.
-fn push(encoding: Encoding, c: char, bytes: &mut Vec<u8>) -> bool {
-    match encoding {
-        Encoding::Utf8 => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        Encoding::Bytes(highest, others) => {
-            let byte = match others.iter().find(|(_, other)| *other == Some(c)) {
-                Some((byte, _)) => Some(*byte),
-                None => u8::try_from(u32::from(c)).ok().filter(|byte| {
-                    *byte <= highest && others.iter().all(|(other, _)| other != byte)
-                }),
-            };
-            bytes.extend(byte);
-            return byte.is_some();
-        }
-        Encoding::Units(2, big) => {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                bytes.extend(if big {
-                    unit.to_be_bytes()
-                } else {
-                    unit.to_le_bytes()
-                });
-            }
-        }
-        Encoding::Units(_, big) => {
-            let code = u32::from(c);
-            bytes.extend(if big {
-                code.to_be_bytes()
-            } else {
-                code.to_le_bytes()
-            });
-        }
-    }
-    true
-}
-
 /// `bytes.decode([encoding[, errors]])`
 pub(crate) fn decode(bytes: &[u8], arguments: &[Value], budget: &mut Budget) -> Result<Value> {
-    let ((name, _, encoding, marked), errors) = how("decode", arguments)?;
+    let ((name, _, encoding), errors) = options("decode", arguments)?;
     budget.allocate(4 * bytes.len())?;
     let mut text = String::with_capacity(bytes.len());
-    let (encoding, mut rest) = match marked {
-        true => unmarked(*encoding, bytes),
-        false => (*encoding, bytes),
+    let undecodable = |bytes: &[u8], text: &mut String| match errors {
+        OnError::Strict => {
+            let shown = Value::Bytes(bytes.into()).shown();
+            let message = format!("{shown} is not a character of `{name}`");
+            Err(Fault::bad_value(message))
+        }
+        OnError::Ignore => Ok(()),
+        OnError::Replace => {
+            text.push(char::REPLACEMENT_CHARACTER);
+            Ok(())
+        }
     };
-    while !rest.is_empty() {
-        let length = match next(encoding, rest) {
-            Ok((c, length)) => {
-                text.push(c);
-                length
-            }
-            Err(length) => {
-                let bad = rest.get(..length).unwrap_or(rest);
-                match errors {
-                    Errors::Strict | Errors::Xml => {
-                        let shown = Value::Bytes(bad.into()).shown();
-                        let message = format!("{shown} is no character of `{name}`");
-                        return Err(Fault::bad_value(message));
-                    }
-                    Errors::Ignore => {}
-                    Errors::Replace => text.push(char::REPLACEMENT_CHARACTER),
-                    Errors::Backslash => {
-                        bad.iter()
-                            .for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-                    }
+    match *encoding {
+        Encoding::Utf8 => {
+            for chunk in bytes.utf8_chunks() {
+                text.push_str(chunk.valid());
+                if !chunk.invalid().is_empty() {
+                    undecodable(chunk.invalid(), &mut text)?;
                 }
-                length
             }
-        };
-        rest = rest.get(length..).unwrap_or_default();
+        }
+        Encoding::SingleByte(highest) => {
+            for &byte in bytes {
+                match byte <= highest {
+                    true => text.push(char::from(byte)),
+                    false => undecodable(&[byte], &mut text)?,
+                }
+            }
+        }
+        Encoding::Utf16(order) => {
+            let (order, bytes) = match (order, bytes) {
+                (Some(order), bytes) => (order, bytes),
+                (None, [0xfe, 0xff, rest @ ..]) => (true, rest),
+                (None, [0xff, 0xfe, rest @ ..] | rest) => (false, rest),
+            };
+            let mut pairs = bytes.chunks_exact(2);
+            let units = pairs.by_ref().map(|pair| match order {
+                true => u16::from_be_bytes([pair[0], pair[1]]),
+                false => u16::from_le_bytes([pair[0], pair[1]]),
+            });
+            for decoded in char::decode_utf16(units) {
+                match decoded.map_err(|error| error.unpaired_surrogate()) {
+                    Ok(c) => text.push(c),
+                    Err(unit) if order => undecodable(&unit.to_be_bytes(), &mut text)?,
+                    Err(unit) => undecodable(&unit.to_le_bytes(), &mut text)?,
+                }
+            }
+            if !pairs.remainder().is_empty() {
+                undecodable(pairs.remainder(), &mut text)?;
+            }
+        }
     }
     Ok(Value::from(text))
-}
-
-/// What stands behind a byte-order mark, and the encoding that the mark tells of.
-fn unmarked(encoding: Encoding, bytes: &[u8]) -> (Encoding, &[u8]) {
-    let orders = match encoding {
-        Encoding::Units(width, _) => {
-            &[Encoding::Units(width, false), Encoding::Units(width, true)][..]
-        }
-        other => &[other][..],
-    };
-    for order in orders {
-        if let Ok((MARK, length)) = next(*order, bytes) {
-            return (*order, &bytes[length..]);
-        }
-    }
-    (encoding, bytes)
-}
-
-/// The first character and its length in bytes, or how many bytes are none.
-fn next(encoding: Encoding, bytes: &[u8]) -> std::result::Result<(char, usize), usize> {
-    match encoding {
-        Encoding::Utf8 => {
-            let near = bytes.get(..4).unwrap_or(bytes);
-            let Some(chunk) = near.utf8_chunks().next() else {
-                return Err(1);
-            };
-            match chunk.valid().chars().next() {
-                Some(c) => Ok((c, c.len_utf8())),
-                None => Err(chunk.invalid().len()),
-            }
-        }
-        Encoding::Bytes(highest, others) => {
-            let Some(&byte) = bytes.first() else {
-                return Err(1);
-            };
-            let c = match others.iter().find(|(other, _)| *other == byte) {
-                Some((_, other)) => *other,
-                None => Some(char::from(byte)).filter(|_| byte <= highest),
-            };
-            c.map(|c| (c, 1)).ok_or(1)
-        }
-        Encoding::Units(2, big) => {
-            let unit = |at: usize| {
-                let pair = [*bytes.get(at)?, *bytes.get(at + 1)?];
-                Some(if big {
-                    u16::from_be_bytes(pair)
-                } else {
-                    u16::from_le_bytes(pair)
-                })
-            };
-            let first = unit(0).ok_or(bytes.len())?;
-            let units = [Some(first), unit(2)];
-            match char::decode_utf16(units.into_iter().flatten()).next() {
-                Some(Ok(c)) => Ok((c, 2 * c.len_utf16())),
-                // The first half of a pair, and the end.
-                _ if (0xd800..0xdc00).contains(&first) && bytes.len() < 4 => Err(bytes.len()),
-                _ => Err(2),
-            }
-        }
-        Encoding::Units(_, big) => {
-            let Some(&unit) = bytes.first_chunk::<4>() else {
-                return Err(bytes.len());
-            };
-            let code = if big {
-                u32::from_be_bytes(unit)
-            } else {
-                u32::from_le_bytes(unit)
-            };
-            char::from_u32(code).map(|c| (c, 4)).ok_or(4)
-        }
-    }
 }

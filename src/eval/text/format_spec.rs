@@ -1,27 +1,26 @@
 //! Format specifications: `>10.2f`
 //! (<https://docs.python.org/3/library/string.html#format-specification-mini-language>).
 
-use crate::eval::budget::{Budget, Fault};
+use crate::eval::budget::{Budget, Fault, Result};
 use crate::eval::number::arithmetic::float_of;
-use crate::eval::number::numerals;
-use crate::eval::number::numerals::Numeral;
+use crate::eval::number::numerals::{self, Numeral};
 use crate::eval::value::Value;
-use crate::eval::value::repr;
+use crate::eval::value::digits::shortest;
 
-/// A specification, taken apart.
-#[derive(Default)]
-struct Specification {
-    fill: Option<char>,
-    align: Option<char>,
-    /// Whether only a `0` before the width says how to align.
+/// The parts of a specification.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Specification {
+    pub(crate) fill: Option<char>,
+    pub(crate) align: Option<char>,
+    /// Whether the alignment comes from a `0` before the width.
     zeros: bool,
-    sign: Option<char>,
+    pub(crate) sign: Option<char>,
     /// `z`: no negative zero.
     unsigned_zero: bool,
-    alternate: bool,
-    width: usize,
+    pub(crate) alternate: bool,
+    pub(crate) width: usize,
     grouping: Option<char>,
-    precision: Option<usize>,
+    pub(crate) precision: Option<usize>,
     kind: Option<char>,
 }
 
@@ -29,33 +28,25 @@ struct Specification {
 ///
 /// # Errors
 /// A specification that is wrong or does not fit the value.
-pub fn apply(value: &Value, text: &str, budget: &mut Budget) -> Result<String, Fault> {
+pub(crate) fn apply(value: &Value, text: &str, budget: &mut Budget) -> Result<String> {
     if text.is_empty() {
-        return match value {
-            Value::Str(text) => Ok(text.as_ref().to_owned()),
-            other => other.checked_repr(),
-        };
+        return value.checked_str();
     }
-    let bad = || Fault::bad_value(format!("`{text}` is no format for {}", value.kind()));
+    let bad = || Fault::bad_value(format!("`{text}` is not a format for {}", value.kind()));
     let how = parse(text).ok_or_else(bad)?;
-    // Of text, a precision only takes away.
+    // The precision of a text only shortens it.
     let digits = how.precision.filter(|_| value.as_str().is_none());
     budget.allocate(how.width.saturating_add(digits.unwrap_or_default()))?;
-    match value {
-        Value::Str(text) => text_with(&how, text).ok_or_else(bad),
-        Value::Float(number) => float_with(&how, *number).ok_or_else(bad),
+    let formatted = match value {
+        Value::Str(text) => text_with(&how, text),
+        Value::Float(number) => float_with(&how, *number),
         Value::Int(_) | Value::Bool(_) => match how.kind {
-            Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => {
-                float_with(&how, float_of(value)?).ok_or_else(bad)
-            }
-            None if matches!(value, Value::Bool(_)) && how.sign.is_none() && !how.alternate => {
-                // `format(True, '5')` is a number, right-aligned.
-                integer_with(&how, value)?.ok_or_else(bad)
-            }
-            _ => integer_with(&how, value)?.ok_or_else(bad),
+            Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => float_with(&how, float_of(value)?),
+            _ => integer_with(&how, value)?,
         },
-        _ => Err(bad()),
-    }
+        _ => None,
+    };
+    formatted.ok_or_else(bad)
 }
 
 fn parse(text: &str) -> Option<Specification> {
@@ -110,7 +101,7 @@ fn parse(text: &str) -> Option<Specification> {
 }
 
 fn text_with(how: &Specification, text: &str) -> Option<String> {
-    // The `0` before a width fills text as it is aligned anyway.
+    // A `0` before the width fills a text without changing its alignment.
     let align = how.align.filter(|_| !how.zeros);
     let how = &Specification { align, ..*how };
     if !matches!(how.kind, None | Some('s'))
@@ -122,14 +113,18 @@ fn text_with(how: &Specification, text: &str) -> Option<String> {
     {
         return None;
     }
-    let cut: String = match how.precision {
-        Some(precision) => text.chars().take(precision).collect(),
-        None => text.to_owned(),
-    };
-    Some(padded(how, "", &cut, '<'))
+    Some(padded(how, "", cut(text, how.precision), '<'))
 }
 
-fn integer_with(how: &Specification, value: &Value) -> Result<Option<String>, Fault> {
+/// The beginning of a text, of at most this many characters.
+pub(crate) fn cut(text: &str, length: Option<usize>) -> &str {
+    match length.and_then(|length| text.char_indices().nth(length)) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+fn integer_with(how: &Specification, value: &Value) -> Result<Option<String>> {
     let number = value.as_integer().unwrap_or_default();
     if how.precision.is_some() || how.unsigned_zero {
         return Ok(None);
@@ -186,12 +181,12 @@ fn float_with(how: &Specification, number: f64) -> Option<String> {
     Some(number_with(how, &numeral, "", 3))
 }
 
-/// Without a letter: as `repr`, or with a precision like `g` with at least one digit behind the point.
+/// Without a letter: as `repr`; with a precision as `g`, with at least one digit behind the point.
 fn plain_float(how: &Specification, number: f64) -> Numeral {
     let Some(precision) = how.precision else {
         return Numeral {
             negative: number.is_sign_negative() && !number.is_nan(),
-            digits: repr::float(number.abs()),
+            digits: shortest(number.abs()),
         };
     };
     let precision = precision.max(1);
@@ -201,7 +196,7 @@ fn plain_float(how: &Specification, number: f64) -> Numeral {
         if numeral.digits.len() < precision {
             numeral.digits.push_str(".0");
         } else {
-            // There is no room for the digit: the exponent makes it.
+            // The precision leaves no digit for behind the point, so Python adds an exponent.
             let exponent = numerals::float(number, 'e', precision - 1, how.alternate).digits;
             let (digits, power) = exponent.split_once('e').unwrap_or((&exponent, "+00"));
             let digits = if digits.contains('.') {
@@ -215,7 +210,13 @@ fn plain_float(how: &Specification, number: f64) -> Numeral {
     numeral
 }
 
-fn number_with(how: &Specification, numeral: &Numeral, prefix: &str, every: usize) -> String {
+/// A number with its sign, prefix and separators; `every` digits make a group.
+pub(crate) fn number_with(
+    how: &Specification,
+    numeral: &Numeral,
+    prefix: &str,
+    every: usize,
+) -> String {
     let sign = match (numeral.negative, how.sign) {
         (true, _) => "-",
         (false, Some('+')) => "+",
@@ -242,7 +243,7 @@ fn number_with(how: &Specification, numeral: &Numeral, prefix: &str, every: usiz
         whole
     };
     let (digits, rest) = numeral.digits.split_at(whole);
-    // Zeros that fill are grouped as well: so many digits that they and their separators fill the room.
+    // Zeros that fill the width are grouped, too: digits and separators together fill it.
     let filled = how.fill == Some('0') && how.align == Some('=') && !digits.is_empty();
     let room = how.width.saturating_sub(start.len() + rest.len());
     let mut count = digits.len();
@@ -268,7 +269,8 @@ fn group(digits: &str, separator: char, every: usize) -> String {
     out
 }
 
-fn padded(how: &Specification, start: &str, text: &str, default: char) -> String {
+/// Fills the width; `start`, a sign and prefix, stands before filling zeros.
+pub(crate) fn padded(how: &Specification, start: &str, text: &str, default: char) -> String {
     let length = start.chars().count() + text.chars().count();
     let missing = how.width.saturating_sub(length);
     let fill = |count: usize| how.fill.unwrap_or(' ').to_string().repeat(count);

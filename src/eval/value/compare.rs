@@ -5,23 +5,29 @@ use std::sync::Arc;
 
 use num_bigint::BigInt;
 
-use crate::eval::budget::{Budget, Fault};
-use crate::eval::number::arithmetic::truncated;
-use crate::eval::value::subscripts::own_elements;
-use crate::eval::value::views::size_of_set;
-use crate::eval::value::{Items, Table, Value, range_length};
+use super::digits::truncated;
+use super::elements::{own_elements, size_of_set};
+use super::{Items, Table, Value, View, range_length};
+use crate::eval::budget::{Budget, Fault, Result};
 use crate::syntax::ast::Comparison;
+
+/// Equality as `==` has it. Values that are too large to compare are unequal.
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        equal(self, other, &mut Budget::default()).unwrap_or(false)
+    }
+}
 
 /// Applies a comparison.
 ///
 /// # Errors
 /// Values that have no order or no elements.
-pub fn compare(
+pub(crate) fn compare(
     operator: Comparison,
     left: &Value,
     right: &Value,
     budget: &mut Budget,
-) -> Result<bool, Fault> {
+) -> Result<bool> {
     match operator {
         Comparison::Equal => equal(left, right, budget),
         Comparison::Unequal => equal(left, right, budget).map(|same| !same),
@@ -39,8 +45,8 @@ pub fn compare(
 ///
 /// # Errors
 /// The values are too large.
-pub fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Fault> {
-    look_through(left, right, budget)?;
+pub(crate) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
+    pay(left, right, budget)?;
     Ok(match (left, right) {
         (Value::None, Value::None) => true,
         (
@@ -70,12 +76,12 @@ pub fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, F
     })
 }
 
-/// Takes the steps for a comparison of two values, those in them apart.
-fn look_through(left: &Value, right: &Value, budget: &mut Budget) -> Result<(), Fault> {
+/// Takes the steps for a comparison of two values; their elements are paid for one by one.
+fn pay(left: &Value, right: &Value, budget: &mut Budget) -> Result<()> {
     budget.step(1 + left.weight().min(right.weight()) / 1024)
 }
 
-fn equal_items(a: &Arc<Items>, b: &Arc<Items>, budget: &mut Budget) -> Result<bool, Fault> {
+fn equal_items(a: &Arc<Items>, b: &Arc<Items>, budget: &mut Budget) -> Result<bool> {
     if Arc::ptr_eq(a, b) {
         return Ok(true);
     }
@@ -90,7 +96,7 @@ fn equal_items(a: &Arc<Items>, b: &Arc<Items>, budget: &mut Budget) -> Result<bo
     Ok(true)
 }
 
-fn equal_tables(a: &Arc<Table>, b: &Arc<Table>, budget: &mut Budget) -> Result<bool, Fault> {
+fn equal_tables(a: &Arc<Table>, b: &Arc<Table>, budget: &mut Budget) -> Result<bool> {
     if Arc::ptr_eq(a, b) {
         return Ok(true);
     }
@@ -106,12 +112,12 @@ fn equal_tables(a: &Arc<Table>, b: &Arc<Table>, budget: &mut Budget) -> Result<b
     Ok(true)
 }
 
-fn identity(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool, Fault> {
-    look_through(left, right, budget)?;
+fn identity(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
+    pay(left, right, budget)?;
     Ok(identical(left, right))
 }
 
-/// `left is right`: for values that Python keeps once, equality of the same type.
+/// `left is right`: equality of the same type for values of which Python may keep only one copy.
 fn identical(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::None, Value::None) => true,
@@ -124,7 +130,7 @@ fn identical(left: &Value, right: &Value) -> bool {
             Arc::ptr_eq(a, b) || a.is_empty() && b.is_empty() && matches!(left, Value::Tuple(_))
         }
         (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => Arc::ptr_eq(a, b),
-        (Value::View(a), Value::View(b)) => Arc::ptr_eq(a, b),
+        (Value::View(a, of), Value::View(b, other)) => a == b && Arc::ptr_eq(of, other),
         (Value::Iterator(_, a), Value::Iterator(_, b)) => Arc::ptr_eq(a, b),
         (Value::Alias(a), Value::Alias(b)) => Arc::ptr_eq(a, b),
         (Value::Import(a), Value::Import(b)) | (Value::Link(a), Value::Link(b)) => a == b,
@@ -132,7 +138,7 @@ fn identical(left: &Value, right: &Value) -> bool {
         (Value::Module(a), Value::Module(b)) => a == b,
         (Value::Function(a), Value::Function(b)) => a.name == b.name,
         (Value::Method(a), Value::Method(b)) => {
-            // Those of types are kept once.
+            // `str.lower` is one object, `'a'.lower` is a new one each time.
             let of_types = matches!(a.0, Value::Function(_)) && identical(&a.0, &b.0);
             Arc::ptr_eq(a, b) || of_types && a.1 == b.1
         }
@@ -142,7 +148,7 @@ fn identical(left: &Value, right: &Value) -> bool {
 }
 
 /// The order of two numbers; `None` if one is NaN or no number.
-pub fn numbers(left: &Value, right: &Value) -> Option<Ordering> {
+pub(crate) fn numbers(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
         (Value::Float(a), _) => float_and_integer(*a, &right.as_integer()?),
@@ -169,12 +175,7 @@ fn float_and_integer(float: f64, integer: &BigInt) -> Option<Ordering> {
     }
 }
 
-fn ordered(
-    operator: Comparison,
-    left: &Value,
-    right: &Value,
-    budget: &mut Budget,
-) -> Result<bool, Fault> {
+fn ordered(operator: Comparison, left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
     if let (Some(a), Some(b)) = (size_of_set(left), size_of_set(right)) {
         return match operator {
             Comparison::Less => Ok(a < b && all_in(left, right, budget)?),
@@ -193,7 +194,7 @@ fn ordered(
 }
 
 /// Whether all elements of a value are in another one.
-fn all_in(few: &Value, many: &Value, budget: &mut Budget) -> Result<bool, Fault> {
+fn all_in(few: &Value, many: &Value, budget: &mut Budget) -> Result<bool> {
     for element in own_elements(few, budget)? {
         if !contains(many, &element, budget)? {
             return Ok(false);
@@ -202,7 +203,7 @@ fn all_in(few: &Value, many: &Value, budget: &mut Budget) -> Result<bool, Fault>
     Ok(true)
 }
 
-/// The order of two values; `None` where NaN is in the way.
+/// The order of two values; `None` if NaN decides it.
 ///
 /// # Errors
 /// Values that have no order.
@@ -211,8 +212,8 @@ fn order(
     left: &Value,
     right: &Value,
     budget: &mut Budget,
-) -> Result<Option<Ordering>, Fault> {
-    look_through(left, right, budget)?;
+) -> Result<Option<Ordering>> {
+    pay(left, right, budget)?;
     match (left, right) {
         (
             Value::Bool(_) | Value::Int(_) | Value::Float(_),
@@ -236,12 +237,31 @@ fn order(
     }
 }
 
+/// `element in dict.values()` and the like.
+fn in_view(view: View, table: &Table, element: &Value, budget: &mut Budget) -> Result<bool> {
+    match (view, element) {
+        (View::Keys, key) => Ok(table.get(key, budget)?.is_some()),
+        (View::Values, wanted) => {
+            for (_, value) in table.entries() {
+                if equal(value, wanted, budget)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        (View::Items, Value::Tuple(pair)) => match &pair[..] {
+            [key, wanted] => match table.get(key, budget)? {
+                Some(value) => equal(value, wanted, budget),
+                None => Ok(false),
+            },
+            _ => Ok(false),
+        },
+        (View::Items, _) => Ok(false),
+    }
+}
+
 /// `element in container`
-pub(crate) fn contains(
-    container: &Value,
-    element: &Value,
-    budget: &mut Budget,
-) -> Result<bool, Fault> {
+pub(crate) fn contains(container: &Value, element: &Value, budget: &mut Budget) -> Result<bool> {
     match (container, element) {
         (Value::Str(text), Value::Str(part)) => {
             budget.step(text.len() / 64)?;
@@ -269,16 +289,14 @@ pub(crate) fn contains(
             }
             Ok(false)
         }
-        // A set is in no set: only what cannot change is.
+        // No set holds a set, since sets are no keys.
         (Value::Set(_), Value::Set(_)) => Ok(false),
         (Value::Set(table) | Value::Dict(table), _) => Ok(table.get(element, budget)?.is_some()),
-        (Value::View(view), _) => view.contains(element, budget),
+        (Value::View(view, table), _) => in_view(*view, table, element, budget),
         (Value::Range(start, stop, step), _) => {
             let whole = match element {
-                // Numbers are equal whatever their type.
-                Value::Float(number) if number.fract() == 0.0 => {
-                    crate::eval::number::arithmetic::truncated(*number)
-                }
+                // `2.0 in range(3)`
+                Value::Float(number) if number.fract() == 0.0 => truncated(*number),
                 other => other.as_integer(),
             };
             let Some(number) = whole.and_then(|number| i64::try_from(&number).ok()) else {
@@ -297,7 +315,7 @@ pub(crate) fn contains(
             element.kind()
         ))),
         _ => Err(Fault::wrong_type(format!(
-            "{} has no elements to look into",
+            "{} has no elements",
             container.kind()
         ))),
     }

@@ -1,5 +1,4 @@
-//! Values of the configuration language: Python's, and the few that stand for things which only a command or a
-//! Python process resolves.
+//! Values of the configuration language: Python's, and a few for what only a command or a Python process resolves.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,10 +7,21 @@ use std::sync::Arc;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 
-use super::budget::{Budget, Fault};
-use super::functions::Function;
-use crate::eval::evaluate::Closure;
-use crate::eval::value::views::{Part, View};
+use self::closure::Closure;
+use self::digits::truncated;
+use self::signature::Signature;
+use crate::eval::budget::{Budget, Fault, Result};
+
+pub mod characters;
+pub mod closure;
+pub mod compare;
+pub mod digits;
+pub mod elements;
+pub mod namespace;
+pub mod properties;
+pub mod repr;
+pub mod signature;
+pub mod subscripts;
 
 /// A value. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,30 +48,60 @@ pub enum Value {
     Dict(Arc<Table>),
     /// `range(start, stop, step)`
     Range(i64, i64, i64),
-    /// What the `keys`, `values` or `items` of a dict are.
-    View(Arc<View>),
-    /// What is gone through, but has no length and no places: what `zip` and its like and a generator give. Of what
-    /// kind, and its elements, which are there as often as they are asked for.
+    /// The `keys()`, `values()` or `items()` of a dict.
+    View(View, Arc<Table>),
+    /// The result of `zip`, `enumerate`, `reversed` (the name of its type) or a generator: elements without length and
+    /// index. Unlike in Python, they can be read more than once.
     Iterator(&'static str, Arc<Items>),
-    /// `commands.Alias(command=[…])`: words that stand for themselves before further arguments.
+    /// `commands.Alias(command=[…])`: words that are put before the arguments of a command.
     Alias(Arc<[String]>),
     /// `importString('pkg.mod:attr')`: an object that only a Python process resolves.
     Import(Arc<str>),
-    /// `naming.LinkRef('url')`: a name or URL to look up in its stead.
+    /// `naming.LinkRef('url')`: another name or URL to look up instead.
     Link(Arc<str>),
-    /// `config.Namespace('prefix')`: a view of the properties below a prefix, which has no dot at its end.
+    /// `config.Namespace('prefix')`: the properties below a prefix, which is kept without a dot at its end.
     Namespace(Arc<str>),
-    /// A name that holds functions: `os.path`.
+    /// A module that holds functions: `os.path`.
     Module(&'static str),
     /// A function of the table.
-    Function(&'static Function),
-    /// A method and what it belongs to.
+    Function(&'static Signature),
+    /// A method and the value that it belongs to.
     Method(Arc<(Value, Arc<str>)>),
     /// A lambda.
-    Closure(Arc<Closure>),
+    Closure(Arc<Closure<Value>>),
 }
 
-/// How deep values may stand in one another, so that all that walks through them ends.
+/// The part of a dict that a view shows
+/// (<https://docs.python.org/3/library/stdtypes.html#dictionary-view-objects>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// `keys()`
+    Keys,
+    /// `values()`
+    Values,
+    /// `items()`: pairs of a key and a value.
+    Items,
+}
+
+impl View {
+    /// The elements of the view of a dict.
+    ///
+    /// # Errors
+    /// More than the budget allows.
+    pub fn elements(self, table: &Table, budget: &mut Budget) -> Result<Vec<Value>> {
+        budget.allocate(table.entries.len() * size_of::<Value>())?;
+        let element = |(key, value): &(Value, Value)| {
+            Ok(match self {
+                Self::Keys => key.clone(),
+                Self::Values => value.clone(),
+                Self::Items => Value::Tuple(Items::new(vec![key.clone(), value.clone()], budget)?),
+            })
+        };
+        table.entries.iter().map(element).collect()
+    }
+}
+
+/// How deeply values may be nested: every walk through a value ends.
 pub const DEEPEST: u16 = 100;
 
 /// The elements of a list or tuple.
@@ -83,40 +123,40 @@ impl Items {
     /// Takes the elements.
     ///
     /// # Errors
-    /// Elements that are too deep already, or more than the budget allows.
-    pub fn new(items: Vec<Value>, budget: &mut Budget) -> Result<Arc<Self>, Fault> {
+    /// Elements that are nested too deeply, or more than the budget allows.
+    pub fn new(items: Vec<Value>, budget: &mut Budget) -> Result<Arc<Self>> {
         let copied: usize = items.iter().map(Value::copied).sum();
         budget.allocate(items.len() * size_of::<Value>() + copied)?;
-        let depth = below(items.iter())?;
+        let depth = depth_above(items.iter())?;
         Ok(Arc::new(Self { items, depth }))
     }
 }
 
-/// The depth of something that holds these values.
-pub(crate) fn below<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16, Fault> {
-    deeper(values.map(Value::depth).max().unwrap_or_default())
+/// The depth of a value that holds these.
+pub(crate) fn depth_above<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16> {
+    one_deeper(values.map(Value::depth).max().unwrap_or_default())
 }
 
-/// The depth of something that holds what is so deep.
-pub(crate) fn deeper(depth: u16) -> Result<u16, Fault> {
+/// The depth of a value that holds one of this depth.
+pub(crate) fn one_deeper(depth: u16) -> Result<u16> {
     if depth >= DEEPEST {
-        let message = format!("values stand in one another more than {DEEPEST} deep");
+        let message = format!("values are nested more than {DEEPEST} deep");
         return Err(Fault::new("limit/depth", message));
     }
     Ok(depth + 1)
 }
 
-/// A dict in the order of insertion, or with `None` for every value a set.
+/// A dict in the order of insertion; a set is one in which every value is `None`.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     entries: Vec<(Value, Value)>,
-    index: HashMap<Key, usize>,
+    index: HashMap<HashKey, usize>,
     depth: u16,
 }
 
-/// What a dict's key is compared by: `1`, `1.0` and `True` are one key.
+/// A dict's key as it is compared: `1`, `1.0` and `True` are one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum HashKey {
     /// `None`
     None,
     /// A number without a fraction.
@@ -128,25 +168,25 @@ pub enum Key {
     /// Bytes.
     Bytes(Arc<[u8]>),
     /// A tuple.
-    Tuple(Vec<Key>),
-    /// Anything else, by what it is equal to.
+    Tuple(Vec<HashKey>),
+    /// Any other value, by a text that only equal values share.
     Other(String),
 }
 
 impl Table {
-    /// Adds an entry, or replaces the value of one.
+    /// Adds an entry, or replaces the value of a key.
     ///
     /// # Errors
-    /// A key that cannot be one, or what goes beyond the budget.
-    pub fn insert(&mut self, key: Value, value: Value, budget: &mut Budget) -> Result<(), Fault> {
+    /// A value that cannot be a key, or more than the budget allows.
+    pub fn insert(&mut self, key: Value, value: Value, budget: &mut Budget) -> Result<()> {
         let hashed = key.key(budget)?;
-        self.depth = self.depth.max(below([&key, &value].into_iter())?);
+        self.depth = self.depth.max(depth_above([&key, &value].into_iter())?);
         if let Some(&place) = self.index.get(&hashed) {
             self.entries[place].1 = value;
             return Ok(());
         }
         let copied = key.copied() + value.copied();
-        budget.allocate(3 * size_of::<Value>() + size_of::<Key>() + copied)?;
+        budget.allocate(3 * size_of::<Value>() + size_of::<HashKey>() + copied)?;
         self.index.insert(hashed, self.entries.len());
         self.entries.push((key, value));
         Ok(())
@@ -156,7 +196,7 @@ impl Table {
     ///
     /// # Errors
     /// A value that cannot be a key.
-    pub fn get(&self, key: &Value, budget: &mut Budget) -> Result<Option<&Value>, Fault> {
+    pub fn get(&self, key: &Value, budget: &mut Budget) -> Result<Option<&Value>> {
         let place = self.index.get(&key.key(budget)?);
         Ok(place.map(|&place| &self.entries[place].1))
     }
@@ -164,7 +204,7 @@ impl Table {
     /// The value of a key that is a string.
     #[must_use]
     pub fn get_text(&self, key: &str) -> Option<&Value> {
-        let place = self.index.get(&Key::Str(key.into()))?;
+        let place = self.index.get(&HashKey::Str(key.into()))?;
         Some(&self.entries[*place].1)
     }
 
@@ -196,14 +236,17 @@ impl Value {
         }
     }
 
-    /// The elements of what settings take for a list; `None` also where they go beyond what one evaluation may make.
+    /// The elements of a value that settings accept as a list; `None` also if they exceed the budget of one evaluation.
     #[must_use]
     pub fn as_items(&self) -> Option<Cow<'_, [Value]>> {
         match self {
             Self::List(items) | Self::Tuple(items) | Self::Iterator(_, items) => {
                 Some(Cow::Borrowed(items))
             }
-            Self::View(view) => view.elements(&mut Budget::default()).ok().map(Cow::Owned),
+            Self::View(view, table) => {
+                let elements = view.elements(table, &mut Budget::default());
+                elements.ok().map(Cow::Owned)
+            }
             _ => None,
         }
     }
@@ -218,66 +261,52 @@ impl Value {
         }
     }
 
-    /// The name of its type in Python.
-    #[must_use]
-    pub fn type_name(&self) -> &'static str {
+    /// The name of its type in Python, and the type in words with an article, for messages.
+    fn type_names(&self) -> (&'static str, &'static str) {
         match self {
-            Self::None => "NoneType",
-            Self::Bool(_) => "bool",
-            Self::Int(_) => "int",
-            Self::Float(_) => "float",
-            Self::Str(_) => "str",
-            Self::Bytes(_) => "bytes",
-            Self::List(_) => "list",
-            Self::Tuple(_) => "tuple",
-            Self::Set(_) => "set",
-            Self::Dict(_) => "dict",
-            Self::Range(..) => "range",
-            Self::View(view) => view.type_name(),
-            Self::Iterator(kind, _) => kind,
-            Self::Alias(_) => "Alias",
-            Self::Import(_) => "Import",
-            Self::Link(_) => "LinkRef",
-            Self::Namespace(_) => "Namespace",
-            Self::Module(_) => "module",
-            Self::Function(_) | Self::Closure(_) => "function",
-            Self::Method(_) => "method",
+            Self::None => ("NoneType", "nothing"),
+            Self::Bool(_) => ("bool", "a truth value"),
+            Self::Int(_) => ("int", "a whole number"),
+            Self::Float(_) => ("float", "a number"),
+            Self::Str(_) => ("str", "a string"),
+            Self::Bytes(_) => ("bytes", "bytes"),
+            Self::List(_) => ("list", "a list"),
+            Self::Tuple(_) => ("tuple", "a tuple"),
+            Self::Set(_) => ("set", "a set"),
+            Self::Dict(_) => ("dict", "a dict"),
+            Self::Range(..) => ("range", "a range"),
+            Self::View(View::Keys, _) => ("dict_keys", "the keys of a dict"),
+            Self::View(View::Values, _) => ("dict_values", "the values of a dict"),
+            Self::View(View::Items, _) => ("dict_items", "the items of a dict"),
+            Self::Iterator(kind, _) => (kind, "an iterator"),
+            Self::Alias(_) => ("Alias", "a command"),
+            Self::Import(_) => ("Import", "a Python object"),
+            Self::Link(_) => ("LinkRef", "a link"),
+            Self::Namespace(_) => ("Namespace", "a namespace"),
+            Self::Module(_) => ("module", "a module"),
+            Self::Function(_) | Self::Closure(_) => ("function", "a function"),
+            Self::Method(_) => ("method", "a method"),
         }
     }
 
-    /// The same for messages that want a string, but not any: an empty one is called so.
+    /// The name of its type in Python.
     #[must_use]
-    pub fn kind_shown(&self) -> &'static str {
-        match self.as_str() {
-            Some("") => "an empty string",
-            Some(_) | None => self.kind(),
-        }
+    pub fn type_name(&self) -> &'static str {
+        self.type_names().0
     }
 
     /// Its type in words, with an article, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::None => "nothing",
-            Self::Bool(_) => "a truth value",
-            Self::Int(_) => "a whole number",
-            Self::Float(_) => "a number",
-            Self::Str(_) => "a string",
-            Self::Bytes(_) => "bytes",
-            Self::List(_) => "a list",
-            Self::Tuple(_) => "a tuple",
-            Self::Set(_) => "a set",
-            Self::Dict(_) => "a dict",
-            Self::Range(..) => "a range",
-            Self::View(view) => view.kind(),
-            Self::Iterator(..) => "an iterator",
-            Self::Alias(_) => "a command",
-            Self::Import(_) => "a Python object",
-            Self::Link(_) => "a link",
-            Self::Namespace(_) => "a namespace",
-            Self::Module(_) => "a module",
-            Self::Function(_) | Self::Closure(_) => "a function",
-            Self::Method(_) => "a method",
+        self.type_names().1
+    }
+
+    /// The same, for messages about a string that must not be empty.
+    #[must_use]
+    pub fn kind_shown(&self) -> &'static str {
+        match self.as_str() {
+            Some("") => "an empty string",
+            Some(_) | None => self.kind(),
         }
     }
 
@@ -292,9 +321,10 @@ impl Value {
             Self::Str(text) => !text.is_empty(),
             Self::Bytes(bytes) => !bytes.is_empty(),
             Self::List(items) | Self::Tuple(items) => !items.is_empty(),
-            Self::Set(table) | Self::Dict(table) => !table.entries().is_empty(),
+            Self::Set(table) | Self::Dict(table) | Self::View(_, table) => {
+                !table.entries.is_empty()
+            }
             Self::Range(start, stop, step) => range_length(*start, *stop, *step) > 0,
-            Self::View(view) => !view.table.entries().is_empty(),
             Self::Iterator(..)
             | Self::Alias(_)
             | Self::Import(_)
@@ -307,7 +337,7 @@ impl Value {
         }
     }
 
-    /// How many bytes its text or number has: what it takes to go through it.
+    /// Bytes of its text or number: what it costs to read it once.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Str(text) => text.len(),
@@ -317,7 +347,7 @@ impl Value {
         }
     }
 
-    /// Bytes that are copied whenever it is: large numbers, all else is shared.
+    /// Bytes that each clone copies: those of large numbers. Everything else is shared.
     pub(crate) fn copied(&self) -> usize {
         match self {
             Self::Int(_) => self.weight() / 64 * 64,
@@ -325,8 +355,8 @@ impl Value {
         }
     }
 
-    /// The same value, which took memory if it is a copy.
-    pub(crate) fn paid(self, budget: &mut Budget) -> Result<Self, Fault> {
+    /// The value, once the budget has paid for the memory of the copy that it is.
+    pub(crate) fn paid(self, budget: &mut Budget) -> Result<Self> {
         match self.copied() {
             0 => {}
             bytes => budget.allocate(bytes)?,
@@ -334,59 +364,66 @@ impl Value {
         Ok(self)
     }
 
-    pub(crate) fn depth(&self) -> u16 {
+    fn depth(&self) -> u16 {
         match self {
             Self::List(items) | Self::Tuple(items) | Self::Iterator(_, items) => items.depth,
             Self::Set(table) | Self::Dict(table) => table.depth,
-            Self::View(view) => 1 + view.table.depth,
+            Self::View(_, table) => 1 + table.depth,
             Self::Method(method) => 1 + method.0.depth(),
             Self::Closure(closure) => closure.depth,
             _ => 0,
         }
     }
 
-    /// What it is compared by as a dict's key.
+    /// The value as a dict's key.
     ///
     /// # Errors
-    /// A list, dict or set, or a view of one, which cannot be one.
-    pub fn key(&self, budget: &mut Budget) -> Result<Key, Fault> {
+    /// A list, dict, set or view, which cannot be a key.
+    pub fn key(&self, budget: &mut Budget) -> Result<HashKey> {
         budget.step(1 + self.weight() / 256)?;
         Ok(match self {
-            Self::None => Key::None,
+            Self::None => HashKey::None,
             Self::Bool(_) | Self::Int(_) => {
                 budget.allocate(self.weight())?;
-                Key::Integer(self.as_integer().unwrap_or_default())
+                HashKey::Integer(self.as_integer().unwrap_or_default())
             }
-            Self::Float(number) if number.fract() == 0.0 => Key::Integer(
-                crate::eval::number::arithmetic::truncated(*number).unwrap_or_default(),
-            ),
-            Self::Float(number) => Key::Float(number.to_bits()),
-            Self::Str(text) => Key::Str(Arc::clone(text)),
-            Self::Bytes(bytes) => Key::Bytes(Arc::clone(bytes)),
+            Self::Float(number) if number.fract() == 0.0 => {
+                HashKey::Integer(truncated(*number).unwrap_or_default())
+            }
+            Self::Float(number) => HashKey::Float(number.to_bits()),
+            Self::Str(text) => HashKey::Str(Arc::clone(text)),
+            Self::Bytes(bytes) => HashKey::Bytes(Arc::clone(bytes)),
             Self::Tuple(items) => {
-                budget.allocate(items.len() * size_of::<Key>())?;
+                budget.allocate(items.len() * size_of::<HashKey>())?;
                 let keys = items.iter().map(|item| item.key(budget));
-                Key::Tuple(keys.collect::<Result<_, _>>()?)
+                HashKey::Tuple(keys.collect::<Result<_>>()?)
             }
-            // What is only equal to itself.
-            Self::Iterator(_, items) => Key::Other(format!("{:p}", Arc::as_ptr(items))),
-            Self::Closure(closure) => Key::Other(format!("{:p}", Arc::as_ptr(closure))),
-            Self::View(view) if view.of == Part::Values => {
-                Key::Other(format!("{:p}", Arc::as_ptr(view)))
-            }
-            Self::List(_) | Self::Set(_) | Self::Dict(_) | Self::View(_) => {
+            // These two are equal only to themselves.
+            Self::Iterator(_, items) => HashKey::Other(format!("{:p}", Arc::as_ptr(items))),
+            Self::Closure(closure) => HashKey::Other(format!("{:p}", Arc::as_ptr(closure))),
+            Self::List(_) | Self::Set(_) | Self::Dict(_) | Self::View(..) => {
                 let message = format!("{} cannot be a key or an element of a set", self.kind());
                 return Err(Fault::new("type/key", message));
             }
             // Ranges of the same numbers are equal.
             Self::Range(start, stop, step) => {
-                Key::Other(match range_length(*start, *stop, *step) {
+                HashKey::Other(match range_length(*start, *stop, *step) {
                     0 => "range".to_owned(),
                     1 => format!("range {start}"),
                     length => format!("range {start} {length} {step}"),
                 })
             }
-            _ => Key::Other(self.repr()),
+            Self::Alias(words) => HashKey::Other(format!("{words:?}")),
+            Self::Import(name) | Self::Link(name) | Self::Namespace(name) => {
+                HashKey::Other(format!("{} {name}", self.type_name()))
+            }
+            Self::Module(name) | Self::Function(Signature { name, .. }) => {
+                HashKey::Other(format!("{} {name}", self.type_name()))
+            }
+            Self::Method(method) => HashKey::Other(match &method.0 {
+                Self::Function(of) => format!("{}.{}", of.name, method.1),
+                _ => format!("{:p}", Arc::as_ptr(method)),
+            }),
         })
     }
 }
@@ -404,13 +441,6 @@ pub fn range_length(start: i64, stop: i64, step: i64) -> u64 {
         .max(0)
         .to_u64()
         .unwrap_or(u64::MAX)
-}
-
-/// Equality as `==` has it. Values too large to compare are unequal.
-impl PartialEq for Value {
-    fn eq(&self, other: &Self) -> bool {
-        compare::equal(self, other, &mut Budget::default()).unwrap_or(false)
-    }
 }
 
 impl From<&str> for Value {
@@ -448,9 +478,3 @@ impl From<usize> for Value {
         Self::Int(number.into())
     }
 }
-
-pub mod characters;
-pub mod compare;
-pub mod repr;
-pub mod subscripts;
-pub mod views;

@@ -2,80 +2,83 @@
 
 use std::fmt::Write;
 
-use crate::eval::budget::{BYTES, Budget, Fault};
-use crate::eval::number::numerals;
-use crate::eval::value::Value;
-use crate::eval::value::characters::printable;
+use super::Value;
+use super::characters::printable;
+use super::digits::{shortest, too_long};
+use crate::eval::budget::{BYTES, Budget, Fault, Result};
 
 /// Bits of the largest number that is written in decimal: 4300 digits, as in Python since 3.11.
 const LONGEST_DECIMAL_BITS: u64 = 14_284;
 
-/// Text that may not become too long.
+/// Text whose length is bounded.
 struct Limited {
     text: String,
     steps: usize,
-    /// Whether whole numbers that are too long in decimal are a mistake; otherwise they are shown in hexadecimal.
+    /// Whether whole numbers that are too long in decimal are an error; otherwise they are shown in hexadecimal.
     decimal: bool,
 }
 
 /// What is too long.
-enum Full {
+enum TooLong {
     Text,
     Number,
 }
 
 impl Limited {
-    fn push(&mut self, text: &str) -> Result<(), Full> {
+    fn push(&mut self, text: &str) -> Result<(), TooLong> {
         self.steps += 1;
         if self.text.len() + text.len() > BYTES || self.steps > 10_000_000 {
-            return Err(Full::Text);
+            return Err(TooLong::Text);
         }
         self.text.push_str(text);
         Ok(())
     }
 }
 
+/// The text, as far as it could be written.
+fn written(value: &Value, decimal: bool) -> (String, Result<(), TooLong>) {
+    let mut out = Limited {
+        text: String::new(),
+        steps: 0,
+        decimal,
+    };
+    let result = write(value, &mut out);
+    (out.text, result)
+}
+
 impl Value {
     /// As Python's `repr()` shows it; cut with `…` beyond 64 MiB.
     #[must_use]
     pub fn repr(&self) -> String {
-        let mut out = Limited {
-            text: String::new(),
-            steps: 0,
-            decimal: false,
-        };
-        if write(self, &mut out).is_err() {
-            out.text.push('…');
-        }
-        out.text
-    }
-
-    /// As Python's `str()` shows it.
-    #[must_use]
-    pub fn display(&self) -> String {
-        match self {
-            Self::Str(text) => text.as_ref().to_owned(),
-            other => other.repr(),
+        match written(self, false) {
+            (text, Ok(())) => text,
+            (text, Err(_)) => text + "…",
         }
     }
 
-    /// `repr()` for an expression, where too long is an error.
+    /// `repr()` in an expression, where a text that is too long is an error.
     ///
     /// # Errors
-    /// The text would be too long.
-    pub fn checked_repr(&self) -> Result<String, Fault> {
-        let mut out = Limited {
-            text: String::new(),
-            steps: 0,
-            decimal: true,
-        };
-        match write(self, &mut out) {
-            Ok(()) => Ok(out.text),
-            Err(Full::Number) => Err(numerals::too_long()),
-            Err(Full::Text) => {
+    /// The text is too long.
+    pub fn checked_repr(&self) -> Result<String> {
+        match written(self, true) {
+            (text, Ok(())) => Ok(text),
+            (_, Err(TooLong::Number)) => Err(too_long()),
+            (_, Err(TooLong::Text)) => {
                 let message = format!("the text of the value has more than {} MiB", BYTES >> 20);
                 Err(Fault::new("limit/memory", message))
             }
+        }
+    }
+
+    /// `str()` in an expression.
+    ///
+    /// # Errors
+    /// The text is too long.
+    pub fn checked_str(&self) -> Result<String> {
+        match self {
+            Self::Str(text) => Ok(text.as_ref().to_owned()),
+            other => other.checked_repr(),
         }
     }
 
@@ -100,21 +103,25 @@ impl Value {
     }
 }
 
-fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
+fn write(value: &Value, out: &mut Limited) -> Result<(), TooLong> {
     match value {
         Value::None => out.push("None"),
         Value::Bool(true) => out.push("True"),
         Value::Bool(false) => out.push("False"),
         Value::Int(number) if number.bits() > LONGEST_DECIMAL_BITS => {
             if out.decimal {
-                return Err(Full::Number);
+                return Err(TooLong::Number);
             }
             out.push(&format!("0x{number:x}").replace("0x-", "-0x"))
         }
         Value::Int(number) => out.push(&number.to_string()),
-        Value::Float(number) => out.push(&float(*number)),
+        Value::Float(number) => out.push(&shortest(*number)),
         Value::Str(text) => out.push(&quoted(text)),
-        Value::Bytes(bytes) => out.push(&quoted_bytes(bytes)),
+        Value::Bytes(bytes) => {
+            out.push("b")?;
+            let characters = bytes.iter().map(|byte| char::from(*byte));
+            out.push(&in_quotes(characters, |c| matches!(c, ' '..='~')))
+        }
         Value::List(items) => {
             out.push("[")?;
             separated(items.iter(), out)?;
@@ -143,11 +150,10 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
             }
             out.push("}")
         }
-        Value::View(view) => {
-            let elements = view
-                .elements(&mut Budget::default())
-                .map_err(|_| Full::Text)?;
-            out.push(view.type_name())?;
+        Value::View(view, table) => {
+            let elements = view.elements(table, &mut Budget::default());
+            let elements = elements.map_err(|_| TooLong::Text)?;
+            out.push(value.type_name())?;
             out.push("([")?;
             separated(elements.iter(), out)?;
             out.push("])")
@@ -156,14 +162,8 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
         Value::Range(start, stop, 1) => out.push(&format!("range({start}, {stop})")),
         Value::Range(start, stop, step) => out.push(&format!("range({start}, {stop}, {step})")),
         Value::Alias(words) => {
-            out.push("commands.Alias(command=[")?;
-            for (index, word) in words.iter().enumerate() {
-                if index > 0 {
-                    out.push(", ")?;
-                }
-                out.push(&quoted(word))?;
-            }
-            out.push("])")
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            out.push(&format!("commands.Alias(command=[{}])", words.join(", ")))
         }
         Value::Import(name) => out.push(&format!("importString({})", quoted(name))),
         Value::Link(url) => out.push(&format!("naming.LinkRef({})", quoted(url))),
@@ -178,7 +178,10 @@ fn write(value: &Value, out: &mut Limited) -> Result<(), Full> {
     }
 }
 
-fn separated<'a>(values: impl Iterator<Item = &'a Value>, out: &mut Limited) -> Result<(), Full> {
+fn separated<'a>(
+    values: impl Iterator<Item = &'a Value>,
+    out: &mut Limited,
+) -> Result<(), TooLong> {
     for (index, value) in values.enumerate() {
         if index > 0 {
             out.push(", ")?;
@@ -188,55 +191,26 @@ fn separated<'a>(values: impl Iterator<Item = &'a Value>, out: &mut Limited) -> 
     Ok(())
 }
 
-/// A float as Python shows it: the shortest digits that give the same number again.
-#[must_use]
-pub fn float(number: f64) -> String {
-    if number.is_nan() {
-        return "nan".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
-    }
-    let shortest = format!("{number:e}");
-    let places = shortest.find('e').unwrap_or(shortest.len());
-    let places = places.saturating_sub(2 + usize::from(number.is_sign_negative()));
-    // Of two shortest forms that are equally near, Python writes the even one.
-    let even = format!("{number:.places$e}");
-    let scientific = if even.parse() == Ok(number) {
-        even
-    } else {
-        shortest
-    };
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        let mut fixed = format!("{number}");
-        if !fixed.contains('.') {
-            fixed.push_str(".0");
-        }
-        return fixed;
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+/// A string in quotes, with escapes.
+fn quoted(text: &str) -> String {
+    in_quotes(text.chars(), printable)
 }
 
-/// A string in quotes, with escapes, as `repr()` shows it.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let quote = quote_for(text.contains('\''), text.contains('"'));
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push(quote);
-    for character in text.chars() {
+/// Characters in quotes: those for which `plain` holds as they are, the others as escapes.
+fn in_quotes(characters: impl Iterator<Item = char> + Clone, plain: fn(char) -> bool) -> String {
+    let has = |wanted: char| characters.clone().any(|c| c == wanted);
+    let quote = if has('\'') && !has('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for character in characters {
         match character {
-            '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c == quote => {
+            c if c == quote || c == '\\' => {
                 out.push('\\');
                 out.push(c);
             }
-            c if printable(c) => out.push(c),
+            c if plain(c) => out.push(c),
             c => escape(c, &mut out),
         }
     }
@@ -245,7 +219,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// A character by its number: `\x1b`, `\u2028`, `\U000e0001`.
-pub(crate) fn escape(character: char, out: &mut String) {
+fn escape(character: char, out: &mut String) {
     let code = u32::from(character);
     // Writing to a string cannot fail.
     let _ = match code {
@@ -255,62 +229,22 @@ pub(crate) fn escape(character: char, out: &mut String) {
     };
 }
 
-fn quote_for(single: bool, double: bool) -> char {
-    if single && !double { '"' } else { '\'' }
-}
-
-fn quoted_bytes(bytes: &[u8]) -> String {
-    let quote = quote_for(bytes.contains(&b'\''), bytes.contains(&b'"'));
-    let mut out = String::with_capacity(bytes.len() + 3);
-    out.push('b');
-    out.push(quote);
-    for &byte in bytes {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            b' '..=b'~' => {
-                if char::from(byte) == quote {
-                    out.push('\\');
-                }
-                out.push(char::from(byte));
-            }
-            other => escape_byte(other, &mut out),
+/// The text with escapes for all characters outside ASCII.
+pub(crate) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() {
+            out.push(character);
+        } else {
+            escape(character, &mut out);
         }
     }
-    out.push(quote);
     out
-}
-
-fn escape_byte(byte: u8, out: &mut String) {
-    // Writing to a string cannot fail.
-    let _ = write!(out, "\\x{byte:02x}");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{float, quoted};
-
-    #[test]
-    fn floats() {
-        for (number, text) in [
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (1.0, "1.0"),
-            (0.1 + 0.2, "0.30000000000000004"),
-            (1e15, "1000000000000000.0"),
-            (1e16, "1e+16"),
-            (1.5e300, "1.5e+300"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (f64::INFINITY, "inf"),
-            (2f64.powi(-25), "2.9802322387695312e-08"),
-            (-(2f64.powi(-25)), "-2.9802322387695312e-08"),
-        ] {
-            assert_eq!(float(number), text);
-        }
-    }
+    use super::quoted;
 
     #[test]
     fn strings() {

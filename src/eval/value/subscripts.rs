@@ -1,97 +1,34 @@
-//! Elements, indexes and slices.
+//! Indexes and slices.
 
 use num_bigint::BigInt;
 use num_traits::{Signed, ToPrimitive};
 
-use crate::eval::budget::{Budget, Fault};
-use crate::eval::evaluate::{Evaluator, Properties};
-use crate::eval::functions::configuration;
-use crate::eval::value::{Items, Value, range_length};
-
-/// The elements of a value.
-///
-/// # Errors
-/// It has none, or more than the budget allows.
-pub fn elements(
-    value: &Value,
-    properties: &dyn Properties,
-    budget: &mut Budget,
-) -> Result<Vec<Value>, Fault> {
-    let Value::Namespace(prefix) = value else {
-        return own_elements(value, budget);
-    };
-    let start = configuration::below(prefix, "");
-    let names = properties.names(&start);
-    budget.allocate(names.len() * size_of::<Value>())?;
-    Ok(names
-        .iter()
-        .map(|name| Value::text(&name[start.len()..]))
-        .collect())
-}
-
-/// The elements of a value that holds them itself.
-pub(crate) fn own_elements(value: &Value, budget: &mut Budget) -> Result<Vec<Value>, Fault> {
-    match value {
-        Value::List(items) | Value::Tuple(items) | Value::Iterator(_, items) => {
-            budget.allocate(items.len() * size_of::<Value>())?;
-            Ok(items.to_vec())
-        }
-        Value::Set(table) | Value::Dict(table) => {
-            budget.allocate(table.entries().len() * size_of::<Value>())?;
-            Ok(table.keys().cloned().collect())
-        }
-        Value::Str(text) => {
-            budget.allocate(text.len() * (size_of::<Value>() + 24))?;
-            Ok(text.chars().map(|c| Value::from(c.to_string())).collect())
-        }
-        Value::Bytes(bytes) => {
-            budget.allocate(bytes.len() * size_of::<Value>())?;
-            Ok(bytes
-                .iter()
-                .map(|byte| Value::from(i64::from(*byte)))
-                .collect())
-        }
-        Value::Range(start, stop, step) => {
-            let length = usize::try_from(range_length(*start, *stop, *step)).unwrap_or(usize::MAX);
-            budget.allocate(length.saturating_mul(size_of::<Value>() + 8))?;
-            let number =
-                |place: usize| Value::from(start + step * i64::try_from(place).unwrap_or_default());
-            Ok((0..length).map(number).collect())
-        }
-        Value::View(view) => view.elements(budget),
-        other => Err(Fault::wrong_type(format!(
-            "{} has no elements",
-            other.kind()
-        ))),
-    }
-}
-
-/// What to do with what is only gone through.
-pub(crate) fn as_list(value: &Value) -> Option<String> {
-    let listed = matches!(value, Value::View(_) | Value::Iterator(..));
-    listed.then(|| "`list(…)` makes a list of it".to_owned())
-}
+use super::elements::as_list;
+use super::namespace::{full_name, property};
+use super::properties::Properties;
+use super::{Items, Value, range_length};
+use crate::eval::budget::{Budget, Fault, Result};
+use crate::syntax::did_you_mean;
 
 /// `value[at]`
 pub(crate) fn index(
-    evaluator: &mut Evaluator<'_>,
     value: &Value,
     at: &Value,
-) -> Result<Value, Fault> {
+    properties: &dyn Properties,
+    budget: &mut Budget,
+) -> Result<Value> {
     match value {
-        Value::Dict(table) => match table.get(at, evaluator.budget)? {
+        Value::Dict(table) => match table.get(at, budget)? {
             Some(found) => Ok(found.clone()),
             None => {
                 let keys = table.keys().filter_map(Value::as_str);
-                let hint = at
-                    .as_str()
-                    .and_then(|key| crate::syntax::did_you_mean(key, keys));
+                let hint = at.as_str().and_then(|key| did_you_mean(key, keys));
                 let message = format!("the dict has no key {}", at.shown());
                 Err(Fault::new("name/key", message).with_hint_if(hint))
             }
         },
         Value::Namespace(prefix) => match at {
-            Value::Str(name) => configuration::in_namespace(evaluator, prefix, name),
+            Value::Str(name) => property(&full_name(prefix, name), properties, budget),
             other => Err(wrong_index("a namespace", "a name", other)),
         },
         Value::List(items) | Value::Tuple(items) => {
@@ -99,7 +36,7 @@ pub(crate) fn index(
             Ok(items.get(place).cloned().unwrap_or(Value::None))
         }
         Value::Str(text) => {
-            evaluator.budget.step(text.len() / 64)?;
+            budget.step(text.len() / 64)?;
             let place = place(value, at, text.chars().count())?;
             Ok(Value::from(
                 text.chars()
@@ -133,8 +70,8 @@ fn wrong_index(container: &str, wanted: &str, at: &Value) -> Fault {
     ))
 }
 
-/// The place that an index means, from the end if it is negative.
-fn place(container: &Value, at: &Value, length: usize) -> Result<usize, Fault> {
+/// The place of an index, which counts from the end if it is negative.
+fn place(container: &Value, at: &Value, length: usize) -> Result<usize> {
     let Some(index) = at.as_integer() else {
         return Err(wrong_index(container.kind(), "a whole number", at));
     };
@@ -159,11 +96,7 @@ fn place(container: &Value, at: &Value, length: usize) -> Result<usize, Fault> {
 }
 
 /// `value[start:stop:step]`
-pub(crate) fn slice(
-    value: &Value,
-    bounds: &[Value; 3],
-    budget: &mut Budget,
-) -> Result<Value, Fault> {
+pub(crate) fn slice(value: &Value, bounds: &[Value; 3], budget: &mut Budget) -> Result<Value> {
     match value {
         Value::List(items) => {
             let picked = pick(items, &places(bounds, items.len())?, budget)?;
@@ -198,14 +131,14 @@ pub(crate) fn slice(
     }
 }
 
-/// A slice's places, clipped to a length.
+/// The indexes of a slice, clipped to a length.
 struct Places {
     start: i64,
     stop: i64,
     step: i64,
 }
 
-fn places(bounds: &[Value; 3], length: usize) -> Result<Places, Fault> {
+fn places(bounds: &[Value; 3], length: usize) -> Result<Places> {
     let number = |bound: &Value| match bound {
         Value::None => Ok(None),
         other => match other.as_integer() {
@@ -240,7 +173,7 @@ fn places(bounds: &[Value; 3], length: usize) -> Result<Places, Fault> {
     })
 }
 
-/// Numbers far outside any sequence are all the same.
+/// A number that fits an index: numbers far outside any sequence all mean the same.
 fn clipped(number: &BigInt) -> i64 {
     const FAR: i64 = i64::MAX / 4;
     match number.to_i64() {
@@ -250,7 +183,7 @@ fn clipped(number: &BigInt) -> i64 {
     }
 }
 
-fn pick<T: Clone>(items: &[T], places: &Places, budget: &mut Budget) -> Result<Vec<T>, Fault> {
+fn pick<T: Clone>(items: &[T], places: &Places, budget: &mut Budget) -> Result<Vec<T>> {
     let count = range_length(places.start, places.stop, places.step);
     let count = usize::try_from(count)
         .unwrap_or(usize::MAX)

@@ -1,0 +1,89 @@
+//! Floats and long whole numbers: how they look in decimal, and how one becomes the other.
+
+use num_bigint::BigInt;
+use num_traits::{FromPrimitive, ToPrimitive};
+
+use crate::eval::budget::{Fault, Result};
+
+/// Digits of the longest whole number that is written or read in decimal, as in Python since 3.11.
+pub(crate) const LONGEST_DECIMAL: usize = 4300;
+
+/// The error for a whole number with more digits than [`LONGEST_DECIMAL`].
+pub(crate) fn too_long() -> Fault {
+    let message = format!("a whole number in decimal has at most {LONGEST_DECIMAL} digits");
+    Fault::new("limit/integer", message)
+}
+
+/// The whole part of a float; `None` for infinity and NaN.
+pub(crate) fn truncated(number: f64) -> Option<BigInt> {
+    BigInt::from_f64(number.trunc())
+}
+
+/// A whole number as a float.
+///
+/// # Errors
+/// The number is too large.
+pub(crate) fn to_float(number: &BigInt) -> Result<f64> {
+    match number.to_f64() {
+        Some(float) if float.is_finite() => Ok(float),
+        _ => Err(Fault::bad_value(
+            "the whole number is too large for a float",
+        )),
+    }
+}
+
+/// A float as Python shows it: the shortest digits that read back as the same number.
+pub(crate) fn shortest(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let shortest = format!("{number:e}");
+    let places = shortest.find('e').unwrap_or(shortest.len());
+    let places = places.saturating_sub(2 + usize::from(number.is_sign_negative()));
+    // Of two shortest forms that are equally near, Python writes the even one.
+    let even = format!("{number:.places$e}");
+    let scientific = if even.parse() == Ok(number) {
+        even
+    } else {
+        shortest
+    };
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..16).contains(&exponent) {
+        let mut fixed = format!("{number}");
+        if !fixed.contains('.') {
+            fixed.push_str(".0");
+        }
+        return fixed;
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortest;
+
+    #[test]
+    fn floats() {
+        for (number, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (f64::INFINITY, "inf"),
+            (2f64.powi(-25), "2.9802322387695312e-08"),
+            (-(2f64.powi(-25)), "-2.9802322387695312e-08"),
+        ] {
+            assert_eq!(shortest(number), text);
+        }
+    }
+}
