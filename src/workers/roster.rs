@@ -73,7 +73,7 @@ impl Roster {
 
     /// Whether a worker that was started after the last failed attempt has answered: the cause is gone.
     pub(crate) fn has_recovered(&self, pool: &Pool) -> bool {
-        let answered = |id| pool.workers.get(id).is_some_and(|it| it.answered > 0);
+        let answered = |id| pool.workers.all.get(&id).is_some_and(|it| it.answered > 0);
         let newer = |entry: &&RosterEntry| entry.since > self.failed_at;
         let mut newer = self.entries.iter().filter(newer);
         newer.any(|entry| answered(entry.id))
@@ -84,7 +84,7 @@ impl Roster {
         let now = Instant::now();
         let age = |since| seconds(now.saturating_duration_since(since));
         let workers = self.entries.iter().map(|entry| {
-            let worker = pool.workers.get(entry.id);
+            let worker = pool.workers.all.get(&entry.id);
             WorkerStatus {
                 id: entry.id,
                 pid: entry.pid,

@@ -8,6 +8,7 @@
 //! **Progress**: while a request waits, no lane is idle and free. [`Pool::dispatch`] sees to it after each event;
 //! `pool/tests.rs` tests it with simulated workers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,9 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn new(limits: Limits, now: fn() -> Instant) -> Self {
         Self {
             limits,
-            workers: Crew::default(),
+            workers: Crew {
+                all: BTreeMap::new(),
+            },
             queue: RequestQueue::default(),
             dirty: Vec::new(),
             service: ServiceTime::default(),
@@ -92,7 +95,7 @@ impl<W: Wire> Pool<W> {
     /// Adds a worker, which is to be replaced after `quota` requests, and gives it requests that wait.
     pub(crate) fn add(&mut self, id: WorkerId, links: Vec<W>, quota: u64) {
         let worker = Worker::new(links, quota, (self.now)());
-        self.workers.insert(id, worker);
+        self.workers.all.insert(id, worker);
         self.curious = true;
         self.dispatch();
     }
@@ -169,7 +172,7 @@ impl<W: Wire> Pool<W> {
             Ok(()) => {}
             Err(Unsent::Gone) => {
                 // The worker has died. It gets nothing more until its lanes say so, and leaves if it should live.
-                if let Some(worker) = self.workers.get_mut(id.0) {
+                if let Some(worker) = self.workers.all.get_mut(&id.0) {
                     worker.close();
                 }
                 self.curious = true;
@@ -230,7 +233,7 @@ impl<W: Wire> Pool<W> {
         service: Duration,
     ) -> Result<Task, Violation> {
         let now = (self.now)();
-        let worker = self.workers.get_mut(id.0).ok_or(Violation)?;
+        let worker = self.workers.all.get_mut(&id.0).ok_or(Violation)?;
         let lane = worker.lanes.get_mut(id.1).ok_or(Violation)?;
         // The clock does not look at a lane that is stuck.
         let curious = lane.flow != Flow::Steady;
@@ -275,7 +278,7 @@ impl<W: Wire> Pool<W> {
 
     /// The worker broke the protocol. It is killed, and the requests that it had begun are answered 502 then.
     pub(crate) fn reject(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(id)
+        if let Some(worker) = self.workers.all.get_mut(&id)
             && worker.duty != Duty::Rejected
         {
             worker.duty = Duty::Rejected;
@@ -289,7 +292,7 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn lane_closed(&mut self, id: LaneId) {
         // If the tokens do not fit, each request of the lane may have begun: 502 for all.
         self.take_back(id);
-        if let Some(worker) = self.workers.get_mut(id.0) {
+        if let Some(worker) = self.workers.all.get_mut(&id.0) {
             worker.lose_requests(id.1, &mut self.refusals);
             self.curious = true;
             self.dispatch();
@@ -298,7 +301,7 @@ impl<W: Wire> Pool<W> {
 
     /// Lets a worker leave when it has answered the requests that it has.
     pub(crate) fn retire(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(id)
+        if let Some(worker) = self.workers.all.get_mut(&id)
             && worker.serves()
         {
             worker.duty = Duty::Retiring;
@@ -308,7 +311,7 @@ impl<W: Wire> Pool<W> {
 
     /// Forgets a worker that is dead.
     pub(crate) fn remove(&mut self, id: WorkerId) -> Option<Remains> {
-        self.workers.remove(id).map(Worker::remains)
+        self.workers.all.remove(&id).map(Worker::remains)
     }
 
     /// Whether a request waits whose client has not gone away.
@@ -323,7 +326,7 @@ impl<W: Wire> Pool<W> {
 
     /// Questions about all requests that a worker is on.
     pub(crate) fn questions(&self, id: WorkerId) -> Vec<Question> {
-        let worker = self.workers.get(id);
+        let worker = self.workers.all.get(&id);
         worker.map_or_else(Vec::new, |worker| worker.questions(id, (self.now)()))
     }
 
@@ -353,14 +356,14 @@ impl<W: Wire> Pool<W> {
             Some(by) if now >= by => self.give_up(&mut checkup),
             by => checkup.next = by,
         }
-        for (&id, worker) in self.workers.iter_mut() {
+        for (&id, worker) in &mut self.workers.all {
             worker.check(id, &mut self.refusals, &mut checkup);
         }
         let limit = self.limits.queue_timeout;
         checkup.again_by(self.queue.expire(limit, now, &mut self.refusals));
         if let Some(first) = self.queue.front() {
             let late = first.entered + HICCUP;
-            if now >= late || !self.workers.any(Worker::serves) {
+            if now >= late || !self.workers.all.values().any(Worker::serves) {
                 checkup.found(Finding::Crowded);
             } else {
                 checkup.again_by(Some(late));
@@ -386,7 +389,7 @@ impl<W: Wire> Pool<W> {
             self.take_back(id);
         }
         self.queue.refuse_all(&mut self.refusals);
-        for (&id, worker) in self.workers.iter_mut() {
+        for (&id, worker) in &mut self.workers.all {
             worker.give_up(id, &mut self.refusals, checkup);
         }
     }
@@ -395,7 +398,7 @@ impl<W: Wire> Pool<W> {
     fn find_neglected(&mut self, checkup: &mut Checkup) {
         let first = self.queue.front().filter(|task| task.is_wanted());
         let queued = first.map(|task| task.entered);
-        let workers = self.workers.iter_mut();
+        let workers = self.workers.all.iter_mut();
         let found: Vec<WorkerId> = workers
             .filter_map(|(&id, worker)| worker.is_neglected(queued, checkup).then_some(id))
             .collect();
@@ -404,7 +407,7 @@ impl<W: Wire> Pool<W> {
         }
         let state = self.described(checkup.now);
         for id in found {
-            if let Some(worker) = self.workers.get_mut(id) {
+            if let Some(worker) = self.workers.all.get_mut(&id) {
                 worker.duty = Duty::Doomed;
             }
             checkup.found(Finding::Neglected(id, state.clone()));
@@ -418,8 +421,9 @@ impl<W: Wire> Pool<W> {
             self.queue.prune();
         }
         // Requests that were sent ahead may come back, and need a worker then.
-        let all_leave = closed && self.queue.is_empty() && !self.workers.any(Worker::has_ahead);
-        for (&id, worker) in self.workers.iter_mut() {
+        let all_leave =
+            closed && self.queue.is_empty() && !self.workers.all.values().any(Worker::has_ahead);
+        for (&id, worker) in &mut self.workers.all {
             if worker.release(all_leave) {
                 checkup.found(Finding::Released(id));
             }
@@ -434,7 +438,7 @@ impl<W: Wire> Pool<W> {
             self.service.typical() * 1e6,
             self.dirty.len()
         );
-        for (&id, worker) in self.workers.iter() {
+        for (&id, worker) in &self.workers.all {
             worker.describe(id, now, &mut text);
         }
         text

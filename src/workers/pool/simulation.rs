@@ -437,7 +437,12 @@ impl Simulation {
         let queue = self.pool.queue.len();
         for lane_id in self.lane_ids() {
             let wire = self.workers[&lane_id.0][lane_id.1].clone();
-            let serves = self.pool.workers.get(lane_id.0).is_some_and(Worker::serves);
+            let serves = self
+                .pool
+                .workers
+                .all
+                .get(&lane_id.0)
+                .is_some_and(Worker::serves);
             let Some(lane) = self.pool.workers.lane(lane_id) else {
                 continue;
             };

@@ -192,10 +192,16 @@ async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
         answers.push(answer);
     }
     // Both lanes seemed idle, so one request was to be sent to each.
-    assert_eq!(pool.workers.get(1).expect("a worker").duty, Duty::Leaving);
-    assert_eq!(pool.workers.get(1).expect("a worker").lanes[0].load(), 0);
     assert_eq!(
-        pool.workers.get(2).expect("a worker").lanes[0].load() + pool.queue.len(),
+        pool.workers.all.get(&1).expect("a worker").duty,
+        Duty::Leaving
+    );
+    assert_eq!(
+        pool.workers.all.get(&1).expect("a worker").lanes[0].load(),
+        0
+    );
+    assert_eq!(
+        pool.workers.all.get(&2).expect("a worker").lanes[0].load() + pool.queue.len(),
         2
     );
     for mut answer in answers {

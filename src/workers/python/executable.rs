@@ -99,14 +99,6 @@ fn on_path(name: &str) -> Option<PathBuf> {
     children::on_path(name).find(|path| path.is_absolute())
 }
 
-impl std::fmt::Display for NoPython {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for NoPython {}
-
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -28,13 +28,13 @@ pub(crate) struct Attempts {
     /// How many workers in a row could not be started.
     failures: u32,
     /// No worker is started before.
-    not_before: Instant,
+    pub(crate) not_before: Instant,
     /// When the last attempt failed.
     failed_at: Instant,
     /// Waits for the start; `None` once it has succeeded or failed.
-    starting: Option<Outcome>,
+    pub(crate) starting: Option<Outcome>,
     /// Wait until all workers are ready.
-    awaiting: Vec<Outcome>,
+    pub(crate) awaiting: Vec<Outcome>,
 }
 
 impl Attempts {
@@ -49,32 +49,9 @@ impl Attempts {
         }
     }
 
-    /// Whether the start has neither succeeded nor failed.
-    pub(crate) fn is_start(&self) -> bool {
-        self.starting.is_some()
-    }
-
-    /// Whether a caller waits until all workers are ready.
-    pub(crate) fn is_awaited(&self) -> bool {
-        !self.awaiting.is_empty()
-    }
-
-    /// No worker is started before.
-    pub(crate) fn not_before(&self) -> Instant {
-        self.not_before
-    }
-
+    /// Whether workers may be started.
     pub(crate) fn is_allowed(&self, now: Instant) -> bool {
         now >= self.not_before
-    }
-
-    pub(crate) fn wait_for_all(&mut self, outcome: Outcome) {
-        self.awaiting.push(outcome);
-    }
-
-    /// Forgets the callers that wait until all workers are ready: they are told that the workers were stopped.
-    pub(crate) fn stop(&mut self) {
-        self.awaiting.clear();
     }
 
     /// The first worker is ready, or the application imported; perhaps all are ready.
@@ -137,7 +114,7 @@ impl Attempts {
     /// A process that was to serve or to fork has ended before it was asked anything. Returns the seconds until the next
     /// attempt, or an error if this was the last attempt of the start.
     pub(crate) fn ended_early(&mut self, failure: &str, ordered: Instant) -> anyhow::Result<f64> {
-        if self.is_start() && ordered >= self.not_before && self.failures + 1 >= ATTEMPTS {
+        if self.starting.is_some() && ordered >= self.not_before && self.failures + 1 >= ATTEMPTS {
             return Err(anyhow!(
                 "no worker has begun to serve in {ATTEMPTS} attempts: {failure}"
             ));

@@ -108,7 +108,7 @@ impl Members {
     ) -> Vec<(Instant, WorkerId)> {
         let spared = self.made_ids(|made| made.stage == LifeStage::Serving && made.due.is_none());
         let end = |id: WorkerId| {
-            let since = pool.workers.get(id).and_then(Worker::idle_since);
+            let since = pool.workers.all.get(&id).and_then(Worker::idle_since);
             (since.unwrap_or(now) + timeout, id)
         };
         spared.into_iter().map(end).collect()

@@ -146,7 +146,7 @@ impl Staff {
     /// When [`Staff::act`] is to be called again at the latest: all that was due before `now` is done.
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let members = &self.workforce.members;
-        let not_before = self.workforce.attempts.not_before();
+        let not_before = self.workforce.attempts.not_before;
         let grows = self.crowded && self.at_work() < self.options.max;
         let growth = grows.then(|| self.next_growth());
         let idle = self.idle_ends(now).into_iter().map(|(until, _)| until);
@@ -183,9 +183,10 @@ impl Staff {
             }
             WorkerEvent::Found(finding) => self.found(finding),
             WorkerEvent::WriteStacks => self.write_stacks(),
-            WorkerEvent::AwaitAll(outcome) => workforce.attempts.wait_for_all(outcome),
+            WorkerEvent::AwaitAll(outcome) => workforce.attempts.awaiting.push(outcome),
             WorkerEvent::Stop(deadline, done) => {
-                workforce.attempts.stop();
+                // The callers that wait are told that the workers were stopped.
+                workforce.attempts.awaiting.clear();
                 let kill_at = deadline + GRACE;
                 workforce.stopping = Some(StaffStop { done, kill_at });
                 lock(&self.hub.pool).close(deadline);
@@ -270,7 +271,7 @@ impl Staff {
             attempts,
             ..
         } = &self.workforce;
-        let proof = templates.afresh && attempts.is_awaited();
+        let proof = templates.afresh && !attempts.awaiting.is_empty();
         self.options.min.max(usize::from(proof))
     }
 
@@ -292,7 +293,7 @@ impl Staff {
     /// When there may be one more worker: when the last one has had time to show whether it helps. The first one waits
     /// for nothing.
     fn next_growth(&self) -> Instant {
-        let not_before = self.workforce.attempts.not_before();
+        let not_before = self.workforce.attempts.not_before;
         match self.grown_at {
             Some(last) if self.at_work() > 0 => {
                 (last + self.options.start_interval).max(not_before)

@@ -213,7 +213,7 @@ impl Workforce {
 
     /// A worker that was ordered at some time could not be started.
     fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
-        if self.stopping.is_some() && !self.attempts.is_start() && !self.is_crowded() {
+        if self.stopping.is_some() && self.attempts.starting.is_none() && !self.is_crowded() {
             // No request waits for a worker: there is no next attempt.
             return;
         }
@@ -246,7 +246,7 @@ impl Workforce {
 
     /// How long the template may take to fork.
     fn patience(&self) -> Option<Duration> {
-        let is_outage = !self.attempts.is_start() && self.members.serving() == 0;
+        let is_outage = self.attempts.starting.is_none() && self.members.serving() == 0;
         self.templates.patience(is_outage)
     }
 
@@ -365,7 +365,7 @@ impl Workforce {
         };
         let (pid, stage, killed) = (made.pid(), made.stage, made.killed);
         let mut pool = lock(&self.hub.pool);
-        let began = pool.workers.get(id).is_some_and(Worker::has_begun);
+        let began = pool.workers.all.get(&id).is_some_and(Worker::has_begun);
         let remains = pool.remove(id);
         drop(pool);
         let (Some(member), Some(remains)) = (self.members.all.remove(&id), remains) else {
