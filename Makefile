@@ -27,11 +27,12 @@ all:
 run: all
 	PATH="$(CURDIR)/target/release:$$PATH" examples/hello/hello.ini
 
-# Format, lints, every test (the others still run after a failure), and fuzzing.
+# Format, lints, documentation, every test (the others still run after a failure), and fuzzing.
 test: target/venv/installed
 	tests/install.sh
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked --no-fail-fast
 	$(MAKE) fuzz
 

@@ -10,7 +10,7 @@
 //!        server ─► supervisor ─► interface
 //! ```
 //!
-//! A file is text; [`syntax`] makes it a tree, [`config`] rules, [`eval`] values. [`line`] holds the words of the command
+//! A file is text; [`syntax`] makes it a tree, [`config`] rules, [`eval`] values. [`mod@line`] holds the words of the command
 //! line and the settings in force, [`graph`] follows the words down to one of the [`commands`], and [`plan`] turns the
 //! settings into a value that says all a server is to do. [`server`] does it: it has a [`gateway`] listen, an
 //! [`application`] answer, and a [`supervisor`] see to it that there is one master.

@@ -1,4 +1,4 @@
-//! The master process: a loop that hears what happens to the server and does what [`lifecycle::step`] says. It starts,
+//! The master process: a loop that hears what happens to the server and does what [`crate::supervisor::lifecycle::step`] says. It starts,
 //! serves, replaces the version that serves, and ends.
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Source text to tree; pure. The only place that knows pest.
 //!
-//! [`ini_lines`] and [`key_lines`] split the two kinds of files into lines, [`expression`] parses a value, [`format`]
-//! writes a file in its canonical layout, [`render`] draws diagnostics. Files in here import from the file that
+//! [`ini_lines`] and [`key_lines`] split the two kinds of files into lines, [`expression`] parses a value, [`mod@format`]
+//! writes a file in its canonical layout, [`mod@render`] draws diagnostics. Files in here import from the file that
 //! declares a thing, not from this one, so that imports form no circle.
 
 pub use diagnostic::{

@@ -31,7 +31,7 @@ mod respond;
 mod web_server_addresses;
 
 /// Serves until it is stopped, then answers the requests that are under way, closes idle connections as the
-/// [`Manner`](crate::gateway::graceful_stop::Manner) says, and returns. Dropping the future breaks off what is under way.
+/// [`Manner`] says, and returns. Dropping the future breaks off what is under way.
 ///
 /// FastCGI cannot tell a web server that a connection will be closed, and a web server that has just begun a request on it
 /// may not be able to begin it again elsewhere. Therefore the connections are handed over to a successor, each at a moment

@@ -1,7 +1,7 @@
 //! The master's end of the link to a program that it keeps running: a pair of sockets, one message a line, as on the
 //! control socket.
 //!
-//! Every program gets its end through a variable ([`parent_link`](super::parent_link)), but only `runner` itself makes
+//! Every program gets its end through a variable ([`parent_link`]), but only `runner` itself makes
 //! use of it. A program that answers is therefore a `runner`, whatever command has started it. It reports that it serves,
 //! or why it cannot; it takes the order to reload and reports how that went. An empty line means that it still works on
 //! an order. The length of a message is bounded, and an unknown message ends the link.
