@@ -60,7 +60,7 @@ pub fn find_applications(scope: &Scope, folder: &Path) -> Result<Applications, F
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.lines().next_back().map(str::to_owned);
-        let why = why.unwrap_or_else(|| format!("it ended early ({})", output.status));
+        let why = why.unwrap_or_else(|| output.status.to_string());
         let (python, folder) = (python.display(), folder.display());
         anyhow!("`{python}` cannot search `{folder}` for applications: {why}").into()
     })

@@ -150,7 +150,7 @@ fn supervised(
 ) -> Result<Supervise, Failure> {
     let Some(first) = line.words.first().cloned() else {
         // The setting is empty. Without words on the command line, the usage was printed.
-        let message = "there is no command in it".to_owned();
+        let message = "the command is empty".to_owned();
         return Err(scope.mistake(&Origin::Property(COMMAND.into()), message, None));
     };
     if let Some(attached) = first.text.strip_prefix(EXEC) {
