@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::interface::Application;
-use runner::interface::status::Status;
+use runner::interface::master_status::Status;
 
 use runner::workers::options::Preload;
 use support::{APPLICATION, GRACE, Watched, blocks, body, bounded, kill, pool, pool_of, watch};

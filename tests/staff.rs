@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::interface::Application;
-use runner::interface::status::WorkerState;
+use runner::interface::master_status::WorkerState;
 use tokio::task::JoinHandle;
 
 use runner::workers::options::Preload;

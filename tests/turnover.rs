@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use runner::interface::Application;
-use runner::interface::status::{RecentFailure, WorkerState, WorkerStatus};
+use runner::interface::master_status::{RecentFailure, WorkerState, WorkerStatus};
 use runner::workers::options::WorkerOptions;
 use tokio::task::LocalSet;
 

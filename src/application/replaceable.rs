@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::interface::status::Status;
+use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on to the current version.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::interface::status::Status;
+use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on, and remembers when the last one ended.
@@ -94,7 +94,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::{Application, Arc, Pending, Request, Response, Status, Watched};
-    use crate::interface::status::{CurrentRequest, WorkerStatus};
+    use crate::interface::master_status::{CurrentRequest, WorkerStatus};
 
     /// Never answers.
     struct Endless;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::interface::status::Status;
+use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 use crate::workers::Workers;
 use crate::workers::options::WorkerOptions;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::interface::status::ConnectionCounts;
+use crate::interface::master_status::ConnectionCounts;
 use crate::tide::Tide;
 
 /// The shortest time that a client is waited for before its connection is closed for a new one: a client that is at work

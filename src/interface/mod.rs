@@ -7,17 +7,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::interface::master_status::Status;
 pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{Response, ResponseBody};
-use status::Status;
 
 mod backlog;
 mod blocks;
 pub mod body_file;
+pub mod master_status;
 mod request;
 mod response;
-pub mod status;
 
 /// An application: it answers requests.
 pub trait Application: Send + Sync {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::descriptor_limit;
 use crate::faults;
 use crate::gateway::graceful_stop::Manner;
-use crate::interface::status::{Status, moment, seconds};
+use crate::interface::master_status::{Status, moment, seconds};
 use crate::line::failure::Failure;
 use crate::log;
 use crate::plan::Plan;

@@ -15,7 +15,7 @@ use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
-use crate::interface::status::{ConnectionCounts, ProgramStatus, Status};
+use crate::interface::master_status::{ConnectionCounts, ProgramStatus, Status};
 use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::faults;
-use crate::interface::status::Status;
+use crate::interface::master_status::Status;
 use crate::interface::{Depot, Request, Response};
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
-use crate::interface::status::{
+use crate::interface::master_status::{
     BackOff, CurrentRequest, QueueStatus, RecentFailure, Status, Totals, WorkerState, WorkerStatus,
     moment, seconds,
 };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use runner::application::wsgi::Wsgi;
-use runner::interface::status::Status;
+use runner::interface::master_status::Status;
 use runner::interface::{Application, Blocks, Request, Response, ResponseBody};
 use runner::workers::options::Limits;
 use runner::workers::options::Resources;

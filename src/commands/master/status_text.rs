@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::commands::text_table::aligned;
-use crate::interface::status::{
+use crate::interface::master_status::{
     ConnectionCounts, CurrentRequest, ProgramStatus, RecentFailure, Status, Totals, WorkerState,
     WorkerStatus,
 };
@@ -249,7 +249,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::status::{BackOff, QueueStatus};
+    use crate::interface::master_status::{BackOff, QueueStatus};
 
     fn worker(pid: i32, state: WorkerState, current: Vec<Option<CurrentRequest>>) -> WorkerStatus {
         WorkerStatus {

@@ -15,7 +15,7 @@ use self::keeper::{
 };
 use self::side_program::SideProgram;
 use crate::children;
-use crate::interface::status::{ProgramStatus, seconds};
+use crate::interface::master_status::{ProgramStatus, seconds};
 
 mod child_link;
 mod group;
