@@ -13,7 +13,7 @@ pub use budget::{Budget, Fault, Result};
 pub use evaluate::evaluate;
 pub use evaluate::identifiers::{CONSTANTS, Constant};
 pub use evaluate::unknown_names::unknown_names;
-pub use functions::configuration::check_import;
+pub use functions::peak::check_import;
 pub use functions::{FUNCTIONS, Function};
 pub use value::closure::{Home, Variables};
 pub use value::properties::{FoundFile, Properties};

@@ -6,7 +6,7 @@ use super::identifiers;
 use crate::eval::budget::{Fault, Result};
 use crate::eval::evaluator::Evaluator;
 use crate::eval::text::str_methods;
-use crate::eval::value::{Value, View, namespace};
+use crate::eval::value::{Value, namespace};
 use crate::syntax::{nearest, quoted};
 
 /// `value.name`
@@ -79,20 +79,8 @@ fn methods_of(value: &Value) -> Vec<&'static str> {
     let methods: &[&str] = match value {
         Value::Str(_) => return str_methods::names().chain(["format"]).collect(),
         Value::Bytes(_) => &["decode"],
-        Value::List(_) => &["copy", "count", "index"],
-        Value::Tuple(_) | Value::Range(..) => &["count", "index"],
-        Value::Dict(_) => &["copy", "fromkeys", "get", "items", "keys", "values"],
-        Value::Set(_) => &[
-            "copy",
-            "difference",
-            "intersection",
-            "isdisjoint",
-            "issubset",
-            "issuperset",
-            "symmetric_difference",
-            "union",
-        ],
-        Value::View(View::Keys | View::Items, _) => &["isdisjoint"],
+        Value::List(_) | Value::Tuple(_) | Value::Range(..) => &["count", "index"],
+        Value::Dict(_) => &["fromkeys", "get", "items", "keys", "values"],
         Value::Namespace(_) => NAMESPACE_METHODS,
         Value::Function(function) => {
             return of_type(function.name).map_or(Vec::new(), |empty| methods_of(&empty));
@@ -101,7 +89,8 @@ fn methods_of(value: &Value) -> Vec<&'static str> {
         | Value::Bool(_)
         | Value::Int(_)
         | Value::Float(_)
-        | Value::View(View::Values, _)
+        | Value::Set(_)
+        | Value::View(..)
         | Value::Iterator(..)
         | Value::Alias(_)
         | Value::Import(_)

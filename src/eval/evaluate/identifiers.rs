@@ -44,23 +44,8 @@ pub const CONSTANTS: &[Constant] = constants! {
     "ruleName": "The name of the rule as it is written";
     "rulePrefix": "The rule's name up to its last dot, with the dot";
     "ruleSuffix": "The part of the name that the rule's `*` matches" "Empty for other rules.";
-    "sys.platform": "The operating system as Python calls it" "`linux`, `darwin`, `win32`.";
+    "sys.platform": "The operating system as Python calls it" "On Linux `linux`, on macOS `darwin`.";
     "targetObj": "The first argument of `config.lookup`; here always `None`" "In PEAK it is the object that the property is looked up for.";
-};
-
-/// The operating system as Python calls it.
-const PLATFORM: &str = if cfg!(target_os = "macos") {
-    "darwin"
-} else if cfg!(target_os = "freebsd") {
-    "freebsd"
-} else if cfg!(target_os = "openbsd") {
-    "openbsd"
-} else if cfg!(target_os = "netbsd") {
-    "netbsd"
-} else if cfg!(windows) {
-    "win32"
-} else {
-    "linux"
 };
 
 /// Names that have others behind a dot.
@@ -112,9 +97,12 @@ fn constant(evaluator: &Evaluator<'_>, name: &str) -> Option<Value> {
         ),
         "file_name" => Value::text(&evaluator.home.file_name),
         "os.environ" => evaluator.properties.environment(),
-        "os.pathsep" => Value::text(if cfg!(windows) { ";" } else { ":" }),
-        "os.sep" => Value::text(std::path::MAIN_SEPARATOR_STR),
-        "sys.platform" => Value::text(PLATFORM),
+        "os.pathsep" => Value::text(":"),
+        "os.sep" => Value::text("/"),
+        "sys.platform" => Value::text(match std::env::consts::OS {
+            "macos" => "darwin",
+            other => other,
+        }),
         _ => return None,
     })
 }

@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use super::attributes::of_type;
 use super::templates;
-use crate::eval::binary_operators::binary;
 use crate::eval::budget::{Fault, Result};
-use crate::eval::call_arguments::{CallArguments, bounds, by_position, exactly, wrong_number};
+use crate::eval::call_arguments::{CallArguments, bounds, by_position, wrong_number};
 use crate::eval::evaluator::Evaluator;
 use crate::eval::text::encodings::decode;
 use crate::eval::text::str_methods;
-use crate::eval::value::compare::{compare, equal};
-use crate::eval::value::elements::set_of;
+use crate::eval::value::compare::equal;
 use crate::eval::value::namespace;
 use crate::eval::value::{Table, Value, View};
-use crate::syntax::ast::{Binary, Comparison};
 
 /// `value.name(arguments)`
 pub(super) fn call(
@@ -53,7 +50,6 @@ pub(super) fn call(
     match value {
         Value::Dict(table) => of_dict(evaluator, table, name, arguments),
         Value::Namespace(prefix) => of_namespace(evaluator, prefix, name, arguments),
-        Value::Set(_) | Value::View(..) => of_set(evaluator, value, name, arguments),
         other => of_sequence(evaluator, other, name, arguments),
     }
 }
@@ -98,7 +94,6 @@ fn of_dict(
             Ok(Value::Dict(Arc::new(made)))
         }
         ("get" | "fromkeys", _) => Err(wrong_number(name, 1..=2, arguments.len())),
-        ("copy", []) => Ok(Value::Dict(Arc::clone(table))),
         ("keys", []) => Ok(Value::View(View::Keys, Arc::clone(table))),
         ("values", []) => Ok(Value::View(View::Values, Arc::clone(table))),
         ("items", []) => Ok(Value::View(View::Items, Arc::clone(table))),
@@ -130,44 +125,6 @@ fn of_namespace(
     }
 }
 
-/// Methods of sets, by the operators that do the same.
-fn of_set(
-    evaluator: &mut Evaluator<'_>,
-    value: &Value,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value> {
-    let mut result = value.clone();
-    match name {
-        "copy" if !arguments.is_empty() => return Err(wrong_number(name, 0..=0, arguments.len())),
-        "copy" | "union" | "intersection" | "difference" => {}
-        _ => drop(exactly::<1>(name, arguments)?),
-    }
-    for argument in arguments {
-        let other = set_of(evaluator.elements(argument)?, evaluator.budget)?;
-        let other = Value::Set(Arc::new(other));
-        let operator = match name {
-            "union" => Binary::Or,
-            "intersection" | "isdisjoint" => Binary::And,
-            "difference" => Binary::Subtract,
-            "symmetric_difference" => Binary::Xor,
-            "issubset" => {
-                let subset = compare(Comparison::AtMost, &result, &other, evaluator.budget);
-                return subset.map(Value::Bool);
-            }
-            _ => {
-                let superset = compare(Comparison::AtLeast, &result, &other, evaluator.budget);
-                return superset.map(Value::Bool);
-            }
-        };
-        result = binary(operator, &result, &other, evaluator.budget)?;
-    }
-    Ok(match name {
-        "isdisjoint" => Value::Bool(!result.truth()),
-        _ => result,
-    })
-}
-
 /// Methods of lists, tuples and ranges.
 fn of_sequence(
     evaluator: &mut Evaluator<'_>,
@@ -175,9 +132,6 @@ fn of_sequence(
     name: &str,
     arguments: &[Value],
 ) -> Result<Value> {
-    if name == "copy" && arguments.is_empty() {
-        return Ok(value.clone());
-    }
     let takes = if name == "count" { 1..=1 } else { 1..=3 };
     let (wanted, range) = match arguments.split_first() {
         Some(split) if takes.contains(&arguments.len()) => split,

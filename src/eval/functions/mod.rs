@@ -11,8 +11,8 @@ use super::value::properties::FoundFile;
 use super::value::signature::{KEYWORD_ONLY, POSITIONAL_ONLY, Signature};
 
 pub mod builtins;
-pub mod configuration;
 pub mod paths;
+pub mod peak;
 
 /// A row of the table: how a function looks, and its code.
 pub struct Function {
@@ -71,10 +71,10 @@ macro_rules! functions {
 
 /// Every function, sorted by name.
 pub static FUNCTIONS: &[Function] = functions! {
-    "Items" ["mapping=", POSITIONAL_ONLY, "**"], configuration::items,
+    "Items" ["mapping=", POSITIONAL_ONLY, "**"], peak::items,
         "The keys and values of a dict, as a list of pairs",
         "Items({'a': 1}, b=2)" => "[('a', 1), ('b', 2)]";
-    "PropertyName" ["name"], configuration::property_name,
+    "PropertyName" ["name"], peak::property_name,
         "The name of a property, after a check that it is one",
         "PropertyName('a.b')" => "'a.b'";
     "abs" ["number", POSITIONAL_ONLY], builtins::abs,
@@ -93,11 +93,11 @@ pub static FUNCTIONS: &[Function] = functions! {
         "Bytes from a string and its encoding, or from numbers"
         "A single number gives as many zero bytes.",
         "bytes('abc', 'utf-8')" => "b'abc'";
-    "commands.Alias" ["command"], configuration::alias,
+    "commands.Alias" ["command"], peak::alias,
         "A command: words that are put before the user's arguments"
         "The whole is run as the words after `runner` are.",
         "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])" => "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])";
-    "config.Namespace" ["prefix", "target="], configuration::namespace,
+    "config.Namespace" ["prefix", "target="], peak::namespace,
         "A view of all properties below a prefix"
         "As the value of a rule with `*` it redirects lookups.",
         "config.Namespace('my.settings')" => "config.Namespace('my.settings')";
@@ -105,7 +105,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "The path of a file beside a Python module"
         "The module is looked for where the configuration file is.",
         "os.path.basename(config.fileNearModule('my_app', 'page.html'))" => "'page.html'";
-    "config.lookup" ["target", "name=", "default="], configuration::lookup,
+    "config.lookup" ["target", "name=", "default="], peak::lookup,
         "The value of another property, or a default if it has none",
         "config.lookup(targetObj, 'my.port', 8000)" => "8000";
     "config.packageFile" ["module", "name"], paths::file_near_module,
@@ -124,11 +124,11 @@ pub static FUNCTIONS: &[Function] = functions! {
         },
         "A floating-point number from text or another number",
         "float('1.5')" => "1.5";
-    "importObject" ["name"], configuration::import_object,
+    "importObject" ["name"], peak::import_object,
         "A Python object by its name; any other value stays as it is"
         "The Python process that uses the object imports it.",
         "importObject('my_app:application')" => "importString('my_app:application')";
-    "importString" ["name"], configuration::import_string,
+    "importString" ["name"], peak::import_string,
         "A Python object by its name"
         "The Python process that uses the object imports it.",
         "importString('my_app:application')" => "importString('my_app:application')";
@@ -153,7 +153,7 @@ pub static FUNCTIONS: &[Function] = functions! {
     "naming.LinkRef" ["url"], |_, bound| bound.text(0).map(Value::Link),
         "Another name or URL to look up instead",
         "naming.LinkRef('import:my_app.main')" => "naming.LinkRef('import:my_app.main')";
-    "naming.lookup" ["url", "name="], configuration::naming_lookup,
+    "naming.lookup" ["url", "name="], peak::naming_lookup,
         "The object or link that a name or URL stands for",
         "naming.lookup('import:my_app.main')" => "importString('my_app.main')";
     "os.cpu_count" [], builtins::cpu_count,

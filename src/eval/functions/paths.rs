@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::configuration::check_import;
+use super::peak::check_import;
 use crate::eval::budget::{Fault, Result};
 use crate::eval::call_arguments::{Bound, wants};
 use crate::eval::evaluator::Evaluator;

@@ -7,7 +7,7 @@ use num_bigint::BigInt;
 
 use super::digits::truncated;
 use super::elements::{own_elements, size_of_set};
-use super::{Items, Table, Value, View, range_length};
+use super::{Items, Table, Value, View};
 use crate::eval::budget::{Budget, Fault, Result};
 use crate::syntax::ast::Comparison;
 
@@ -48,7 +48,6 @@ pub(crate) fn compare(
 pub(crate) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
     pay(left, right, budget)?;
     Ok(match (left, right) {
-        (Value::None, Value::None) => true,
         (
             Value::Bool(_) | Value::Int(_) | Value::Float(_),
             Value::Bool(_) | Value::Int(_) | Value::Float(_),
@@ -61,17 +60,10 @@ pub(crate) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Result<
         (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => {
             equal_tables(a, b, budget)?
         }
-        (Value::Range(a, b, c), Value::Range(d, e, f)) => {
-            let lengths = (range_length(*a, *b, *c), range_length(*d, *e, *f));
-            lengths.0 == lengths.1 && (lengths.0 == 0 || a == d && (lengths.0 == 1 || c == f))
-        }
-        (Value::Alias(a), Value::Alias(b)) => a == b,
-        (Value::Import(a), Value::Import(b))
-        | (Value::Link(a), Value::Link(b))
-        | (Value::Namespace(a), Value::Namespace(b)) => a == b,
+        (Value::Range(..), Value::Range(..)) => left.key(budget)? == right.key(budget)?,
         _ => match (size_of_set(left), size_of_set(right)) {
             (Some(a), Some(b)) => a == b && all_in(left, right, budget)?,
-            _ => identical(left, right),
+            _ => identical(left, right, budget)?,
         },
     })
 }
@@ -114,37 +106,21 @@ fn equal_tables(a: &Arc<Table>, b: &Arc<Table>, budget: &mut Budget) -> Result<b
 
 fn identity(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
     pay(left, right, budget)?;
-    Ok(identical(left, right))
+    identical(left, right, budget)
 }
 
 /// `left is right`: equality of the same type for values of which Python may keep only one copy.
-fn identical(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::None, Value::None) => true,
-        (Value::Bool(a), Value::Bool(b)) => a == b,
-        (Value::Int(a), Value::Int(b)) => a == b,
+fn identical(left: &Value, right: &Value, budget: &mut Budget) -> Result<bool> {
+    Ok(match (left, right) {
         (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
-        (Value::Str(a), Value::Str(b)) => a == b,
-        (Value::Bytes(a), Value::Bytes(b)) => a == b,
         (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
             Arc::ptr_eq(a, b) || a.is_empty() && b.is_empty() && matches!(left, Value::Tuple(_))
         }
         (Value::Set(a), Value::Set(b)) | (Value::Dict(a), Value::Dict(b)) => Arc::ptr_eq(a, b),
         (Value::View(a, of), Value::View(b, other)) => a == b && Arc::ptr_eq(of, other),
-        (Value::Iterator(_, a), Value::Iterator(_, b)) => Arc::ptr_eq(a, b),
-        (Value::Alias(a), Value::Alias(b)) => Arc::ptr_eq(a, b),
-        (Value::Import(a), Value::Import(b)) | (Value::Link(a), Value::Link(b)) => a == b,
-        (Value::Namespace(a), Value::Namespace(b)) => a == b,
-        (Value::Module(a), Value::Module(b)) => a == b,
-        (Value::Function(a), Value::Function(b)) => a.name == b.name,
-        (Value::Method(a), Value::Method(b)) => {
-            // `str.lower` is one object, `'a'.lower` is a new one each time.
-            let of_types = matches!(a.0, Value::Function(_)) && identical(&a.0, &b.0);
-            Arc::ptr_eq(a, b) || of_types && a.1 == b.1
-        }
-        (Value::Closure(a), Value::Closure(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    }
+        (Value::Range(..), Value::Range(..)) => false,
+        _ => left.type_name() == right.type_name() && left.key(budget)? == right.key(budget)?,
+    })
 }
 
 /// The order of two numbers; `None` if one is NaN or no number.

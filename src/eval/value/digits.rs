@@ -62,28 +62,3 @@ pub(crate) fn shortest(number: f64) -> String {
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::shortest;
-
-    #[test]
-    fn floats() {
-        for (number, text) in [
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (1.0, "1.0"),
-            (0.1 + 0.2, "0.30000000000000004"),
-            (1e15, "1000000000000000.0"),
-            (1e16, "1e+16"),
-            (1.5e300, "1.5e+300"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (f64::INFINITY, "inf"),
-            (2f64.powi(-25), "2.9802322387695312e-08"),
-            (-(2f64.powi(-25)), "-2.9802322387695312e-08"),
-        ] {
-            assert_eq!(shortest(number), text);
-        }
-    }
-}

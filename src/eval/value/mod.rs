@@ -421,6 +421,7 @@ impl Value {
                 HashKey::Other(format!("{} {name}", self.type_name()))
             }
             Self::Method(method) => HashKey::Other(match &method.0 {
+                // `str.lower` is one object, `'a'.lower` is a new one each time.
                 Self::Function(of) => format!("{}.{}", of.name, method.1),
                 _ => format!("{:p}", Arc::as_ptr(method)),
             }),

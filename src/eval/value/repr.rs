@@ -241,19 +241,3 @@ pub(crate) fn ascii(text: &str) -> String {
     }
     out
 }
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn strings() {
-        for (text, shown) in [
-            ("it's", "\"it's\""),
-            ("'\"", r#"'\'"'"#),
-            ("a\n\\\u{7f}ä\u{2028}😀", r"'a\n\\\x7fä\u2028😀'"),
-        ] {
-            assert_eq!(quoted(text), shown);
-        }
-    }
-}

@@ -1,4 +1,4 @@
-//! The functions that only configuration has: `commands.*`, `config.*`, `naming.*`, `importString`.
+//! The functions of PEAK's configuration, which Python lacks: `commands.*`, `config.*`, `naming.*`, `importString`.
 
 use std::sync::Arc;
 
