@@ -134,7 +134,7 @@ error: there is no name `unknown`
 3 │ c = lambda q: q(w=unknown)[0:f'{missing}']
   │                   ^^^^^^^
   │
-  = hint: text stands in quotes: `'unknown'`; another setting is read by `config.lookup(targetObj, 'unknown')`
+  = hint: put text in quotes: `'unknown'`; another setting is read by `config.lookup(targetObj, 'unknown')`
 
 error: there is no name `missing`
   ┌─ app.ini:3:33
@@ -142,7 +142,7 @@ error: there is no name `missing`
 3 │ c = lambda q: q(w=unknown)[0:f'{missing}']
   │                                 ^^^^^^^
   │
-  = hint: text stands in quotes: `'missing'`; another setting is read by `config.lookup(targetObj, 'missing')`
+  = hint: put text in quotes: `'missing'`; another setting is read by `config.lookup(targetObj, 'missing')`
 
 1 file: 6 errors, 0 warnings
 ",
@@ -232,7 +232,7 @@ z = config.lookup('no.such')
 ",
         0,
         "\
-warning: the `=` stands twice
+warning: the `=` is doubled
   ┌─ app.ini:1:5
   │
 1 │ url = = 'tcp://localhost:80'
@@ -247,7 +247,7 @@ warning: the setting `a.x` is overridden further down
   │ ^
   ·
 6 │ x = 2
-  │ - this one counts
+  │ - this one is used
 
 warning: the default `a.y?` never applies
   ┌─ app.ini:4:1
@@ -255,7 +255,7 @@ warning: the default `a.y?` never applies
 4 │ y? = 1
   │ ^^
 5 │ y = 2
-  │ - this one counts
+  │ - this one is used
 
 warning: setting `no.such` is not set
   ┌─ app.ini:7:5
@@ -337,7 +337,7 @@ fn json_for_editors() {
           "column": 1,
           "end_line": 4,
           "end_column": 2,
-          "message": "this one counts"
+          "message": "this one is used"
         }
       ]
     }

@@ -426,7 +426,7 @@ fn standard_input_goes_to_standard_output() {
     run("a = )").is(
         1,
         "",
-        "error: `)` closes nothing\n  ┌─ <stdin>:1:5\n  │\n1 │ a = )\n  │     ^\n",
+        "error: unmatched `)`\n  ┌─ <stdin>:1:5\n  │\n1 │ a = )\n  │     ^\n",
     );
     let too_large = "#".repeat((16 << 20) + 1);
     run(&too_large).is(1, "", "error: standard input has more than 16 MiB\n");

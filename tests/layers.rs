@@ -31,7 +31,7 @@ fn a_pipe_without_a_writer_is_not_waited_for() {
     folder.runner(["-c", "pipe", "true"]).run().is(
         1,
         "",
-        "error: cannot read `pipe`: it is a pipe into which nobody writes\n",
+        "error: cannot read `pipe`: it is a pipe without a writer\n",
     );
     folder
         .program("sh", ["-c", "cat names.ini | \"$0\" -c /dev/stdin x"])

@@ -32,7 +32,7 @@ pub fn check_rule(name: &str) -> Result<(), Diagnostic> {
         match part {
             "" => return Err(bad(format!("the name {shown} has an empty part"))),
             "*" if is_last => {}
-            "?" if is_last => return Err(bad(format!("the `?` in {shown} stands alone"))),
+            "?" if is_last => return Err(bad(format!("the `?` in {shown} has no name before it"))),
             part if part.contains('*') => {
                 let where_to = if is_last {
                     "a part of its own"

@@ -121,6 +121,6 @@ impl Rule {
         }
         let warning = Diagnostic::new(code, message).warning();
         let warning = self.origin.label(warning, "");
-        Some(used.origin.label(warning, "this one counts"))
+        Some(used.origin.label(warning, "this one is used"))
     }
 }

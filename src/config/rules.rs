@@ -352,7 +352,7 @@ fn cycle(chain: &[Arc<str>], name: &Arc<str>) -> Fault {
         names.splice(SHOWN / 2..names.len() - SHOWN / 2, ["…"]);
     }
     names.push(name);
-    let message = format!("setting `{name}` needs itself: {}", names.join(" → "));
+    let message = format!("setting `{name}` depends on itself: {}", names.join(" → "));
     Fault::new("setting/cycle", message)
 }
 

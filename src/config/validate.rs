@@ -163,5 +163,5 @@ fn order(rules: &Rules, checked: &HashMap<&'static str, Checked>, mistakes: &mut
             mistake = rule.origin.label(mistake, &seen);
         }
     }
-    mistakes.push(mistake.with_hint(format!("set both; `{most}` is 4 unless it is set")));
+    mistakes.push(mistake.with_hint(format!("set both; the default of `{most}` is 4")));
 }

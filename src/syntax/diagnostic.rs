@@ -136,7 +136,7 @@ pub fn quoted(text: &str) -> String {
 
 /// The hint for a character that cannot be seen.
 pub(super) const INVISIBLE_HINT: &str =
-    "it looks like a space, or like nothing; delete it, or write an ordinary space";
+    "it is invisible or looks like a space; delete it, or write an ordinary space";
 
 /// The name of a character that is invisible or looks like a space.
 pub(super) fn invisible(c: char) -> Option<String> {
@@ -147,7 +147,10 @@ pub(super) fn invisible(c: char) -> Option<String> {
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' => {
             format!("an invisible character (U+{:04X})", u32::from(c))
         }
-        c if c.is_whitespace() => format!("a blank that is no space (U+{:04X})", u32::from(c)),
+        c if c.is_whitespace() => format!(
+            "a blank that is not an ordinary space (U+{:04X})",
+            u32::from(c)
+        ),
         c if c.is_control() => format!("a control character (U+{:04X})", u32::from(c)),
         _ => return None,
     })

@@ -76,7 +76,7 @@ pub fn decode(name: &str, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
         None => Ok(source),
         Some(at) => Err(Diagnostic::new("syntax/encoding", "byte 0x00 is not text")
             .at(&source, Span::new(at, at + 1))
-            .with_hint("this seems to be no configuration file")),
+            .with_hint("this does not seem to be a configuration file")),
     }
 }
 

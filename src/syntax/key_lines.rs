@@ -162,7 +162,7 @@ impl KeyLineReader<'_> {
                 Statement::Key { key, value }
             }
             (Rule::section, _) => {
-                let message = "there are no sections in a file for `supervise`";
+                let message = "a file for `supervise` has no sections";
                 return Err(self
                     .wrong("syntax/section", whole, message.to_owned())
                     .with_hint("write each key with its value on a line of its own"));

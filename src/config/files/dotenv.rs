@@ -26,7 +26,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagno
         // The library replaces every `$NAME` in a line before the value can be checked, so the size is estimated.
         let most = references.saturating_mul(longest);
         if most > LARGEST || bytes > LARGEST_IN_ALL {
-            let message = "the values that `$` stands for are too large together";
+            let message = "the values of all `$NAME` together are too large";
             return Err(Diagnostic::new("limit/memory", message).at(source, Span::new(0, 0)));
         }
         match lines.next() {

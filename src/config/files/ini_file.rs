@@ -80,7 +80,7 @@ impl IniFile<'_> {
                 doubled,
             } => {
                 if let Some(doubled) = doubled {
-                    let warning = Diagnostic::new("syntax/doubled", "the `=` stands twice")
+                    let warning = Diagnostic::new("syntax/doubled", "the `=` is doubled")
                         .warning()
                         .at(&self.home.source, doubled)
                         .with_hint("one is enough");

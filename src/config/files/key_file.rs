@@ -159,13 +159,13 @@ impl KeyFiles<'_> {
         let mut before = self.given.iter();
         let before = before.find(|one| one.key.setting == key.setting);
         if let Some(before) = before.filter(|_| !key.is_repeatable()) {
-            let message = format!("key `{}` stands twice", key.name);
+            let message = format!("key `{}` is given twice", key.name);
             return Err(Diagnostic::new("syntax/doubled", message)
                 .at(&home.source, word.span)
                 .with_label(
                     &before.home.source,
                     before.key_span,
-                    "it stands here already",
+                    "it is first given here",
                 ));
         }
         self.given.push(Given {
@@ -184,7 +184,7 @@ impl KeyFiles<'_> {
         match self.defined.get(&folded) {
             Some(before) if *before == text => {}
             Some(before) => {
-                let message = format!("`{}` is {} already", name.text, quoted(before));
+                let message = format!("`{}` is already defined as {}", name.text, quoted(before));
                 return Err(Diagnostic::new("name/defined", message).at(&home.source, name.span));
             }
             None => {

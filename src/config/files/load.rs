@@ -157,9 +157,8 @@ impl Loader {
             return;
         }
         let name = quoted(&rule.name);
-        let message =
-            format!("setting {name} was read before this line and cannot change any more");
-        let hint = "`[Load Settings From]` reads settings; put what changes them before it";
+        let message = format!("setting {name} was read before this line and can no longer change");
+        let hint = "`[Load Settings From]` reads settings; move this line above it";
         let mistake = Diagnostic::new("setting/read", message).with_hint(hint);
         let mut mistake = rule.origin.label(mistake, "");
         if let Some(before) = self.rules.rule(&rule.name) {

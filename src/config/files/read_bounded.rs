@@ -52,7 +52,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if file.metadata()?.file_type().is_fifo() {
         let mut first = [0];
         match file.read(&mut first) {
-            Ok(0) => return Err(io::Error::other("it is a pipe into which nobody writes")),
+            Ok(0) => return Err(io::Error::other("it is a pipe without a writer")),
             Ok(_) => bytes.extend(first),
             // The writer has not written anything yet.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -178,6 +178,6 @@ pub(crate) fn no_name(home: &Home, locals: &[&str], name: &str) -> Fault {
         return fault.with_hint_if(Some(format!("did you mean `{meant}`?")));
     }
     fault.with_hint_if(Some(format!(
-        "text stands in quotes: `'{name}'`; another setting is read by `config.lookup(targetObj, '{name}')`"
+        "put text in quotes: `'{name}'`; another setting is read by `config.lookup(targetObj, '{name}')`"
     )))
 }

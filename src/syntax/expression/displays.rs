@@ -28,7 +28,7 @@ fn spread(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expression, Diag
     let several = pair.clone().into_inner().nth(1).is_some();
     let value = builder.expression(pair)?;
     if several && matches!(value.kind, ExpressionKind::Comparison(..)) {
-        let message = "a comparison behind `*` stands in brackets";
+        let message = "a comparison after `*` must be in parentheses";
         return Err(builder.error(value.span, message));
     }
     Ok(value)
@@ -84,7 +84,7 @@ pub(super) fn sequence(
             (Some(Item::One(only)), false) if items.is_empty() => return Ok(only),
             (Some(Item::Star(starred)), false) if items.is_empty() => {
                 let message =
-                    "`*` stands for several elements, which only a list, tuple or set can take";
+                    "`*` gives several elements, which only a list, tuple or set can hold";
                 return Err(builder.error(starred.span, message));
             }
             (last, _) => {
@@ -145,7 +145,7 @@ pub(super) fn braces(
         }
     }
     if !items.is_empty() && !entries.is_empty() {
-        let message = "a dict has `key: value` in every place, a set in none";
+        let message = "a dict has `key: value` for every element, a set for none";
         return Err(builder.error(span, message));
     }
     if clauses.is_empty() {
@@ -208,11 +208,11 @@ fn target(
     }
     let starred = |one: &&LoopTarget| matches!(one, LoopTarget::Star(_));
     if several.iter().filter(starred).count() > 1 {
-        return Err(builder.error(span, "only one name takes what the others leave"));
+        return Err(builder.error(span, "only one target can have a `*`"));
     }
     match several.pop() {
         Some(LoopTarget::Star(_)) if several.is_empty() && !commas => {
-            Err(builder.error(span, "`*` stands before one of several names"))
+            Err(builder.error(span, "a target with `*` must be one of several"))
         }
         Some(only) if several.is_empty() && !commas => Ok(only),
         last => {
@@ -259,11 +259,11 @@ pub(super) fn arguments(
                 return Err(builder.error(span, message));
             }
             Argument::One(_) if !names.is_empty() || unpacked => {
-                let message = "an argument without a name follows one with a name";
+                let message = "a positional argument follows a named one";
                 return Err(builder.error(span, message));
             }
             Argument::Star(_) if unpacked => {
-                return Err(builder.error(span, "`*` cannot stand behind `**`"));
+                return Err(builder.error(span, "`*` cannot follow `**`"));
             }
             Argument::DoubleStar(_) => unpacked = true,
             Argument::One(_) | Argument::Named(..) | Argument::Star(_) => {}
@@ -272,7 +272,7 @@ pub(super) fn arguments(
     }
     match generator {
         Some(span) if arguments.len() > 1 => {
-            let message = "a generator beside other arguments stands in parentheses";
+            let message = "a generator beside other arguments must be in parentheses";
             Err(builder.error(span, message))
         }
         Some(_) | None => Ok(arguments),
@@ -331,7 +331,7 @@ pub(super) fn subscript(
             .into_iter()
             .map(|slice| match one_slice(builder, slice)? {
                 TrailerKind::Index(value) => Ok(Item::One(*value)),
-                _ => Err(builder.error(span, "nothing here has slices in several dimensions")),
+                _ => Err(builder.error(span, "slices in several dimensions are not supported")),
             })
             .collect::<Result<_, _>>()?;
         return Ok(TrailerKind::Index(Box::new(Expression {
@@ -389,7 +389,7 @@ pub(super) fn check_parameters(
                 let named_follow = matches!(parameters.get(index + 1), Some(Parameter::One(..)));
                 if star || (name.is_none() && !named_follow) {
                     return Err(
-                        builder.error(span, "`*` stands once, before parameters given by name")
+                        builder.error(span, "`*` may appear only once, before named parameters")
                     );
                 }
                 star = true;
@@ -401,9 +401,10 @@ pub(super) fn check_parameters(
             }
             Parameter::Slash => {
                 if slash || star || index == 0 {
-                    return Err(
-                        builder.error(span, "`/` stands once, after parameters given by position")
-                    );
+                    return Err(builder.error(
+                        span,
+                        "`/` may appear only once, after positional parameters",
+                    ));
                 }
                 slash = true;
                 None
@@ -412,7 +413,7 @@ pub(super) fn check_parameters(
         if let Some(name) = name
             && !names.insert(name)
         {
-            let message = format!("parameter {} is there twice", quoted(name));
+            let message = format!("parameter {} appears twice", quoted(name));
             return Err(builder.error(span, message));
         }
     }

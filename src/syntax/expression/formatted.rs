@@ -105,13 +105,13 @@ impl Scanner<'_> {
         if let Some(backslash) = expression.find('\\') {
             return Err(self.error(
                 start + backslash,
-                "no backslash can stand inside the braces of an f-string",
+                "a backslash cannot be inside the braces of an f-string",
             ));
         }
         if let Some(comment) = comment {
             return Err(self.error(
                 start + comment,
-                "no comment can stand inside the braces of an f-string",
+                "a comment cannot be inside the braces of an f-string",
             ));
         }
         if expression.trim().is_empty() {

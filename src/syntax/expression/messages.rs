@@ -119,7 +119,7 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
         return Some("write `or`".to_owned());
     }
     if found.starts_with(['“', '”', '„', '‘', '’', '«', '»']) {
-        return Some("text stands in straight quotes: `'…'` or `\"…\"`".to_owned());
+        return Some("put text in straight quotes: `'…'` or `\"…\"`".to_owned());
     }
     if found == "!" {
         return Some("write `not`".to_owned());
@@ -130,5 +130,5 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
     // Text without quotes: `tcp://localhost`, `two words`, `/var/run`.
     let looks_like_text = !found.is_empty() && !text.contains(|c| "'\"([{\n#+*<>=%&|!".contains(c));
     (looks_like_text && text.len() <= 80)
-        .then(|| format!("text stands in quotes: `'{}'`", text.trim()))
+        .then(|| format!("put text in quotes: `'{}'`", text.trim()))
 }

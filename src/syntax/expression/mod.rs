@@ -278,7 +278,7 @@ fn joined_strings(builder: Builder<'_>, pair: Pair<'_, Rule>) -> Result<Expressi
             strings::decode(token.as_str()).map_err(|bad| builder.bad_literal(at, bad))?;
         let is_bytes = matches!(literal, strings::Literal::Bytes(_));
         if index > 0 && is_bytes != bytes.is_some() {
-            return Err(builder.error(span, "bytes and text stand side by side"));
+            return Err(builder.error(span, "bytes and text literals cannot be mixed"));
         }
         match literal {
             strings::Literal::Bytes(more) => bytes.get_or_insert_default().extend(more),

@@ -63,7 +63,8 @@ fn walk(text: &str, open: &mut Vec<usize>) -> Result<usize, Unbalanced> {
                 let (quote, width) = opening_quote(bytes, at);
                 at = string_end(bytes, at + width, quote, width).ok_or_else(|| {
                     let quotes = &text[at..at + width];
-                    let message = format!("the string that begins with `{quotes}` has no end");
+                    let message =
+                        format!("the string that begins with `{quotes}` is not terminated");
                     unbalanced("syntax/string", message, at..at + width)
                 })?;
             }
@@ -103,7 +104,7 @@ pub fn closing(open: char) -> char {
 fn close(text: &str, open: &mut Vec<usize>, at: usize) -> Result<(), Unbalanced> {
     let found = &text[at..=at];
     let Some(start) = open.pop() else {
-        let message = format!("`{found}` closes nothing");
+        let message = format!("unmatched `{found}`");
         return Err(unbalanced("syntax/unopened", message, at..at + 1));
     };
     let wanted = closing(char::from(text.as_bytes()[start]));
@@ -172,12 +173,28 @@ mod tests {
     fn what_is_not() {
         for (text, message, at) in [
             ("(a", "`(` is never closed", 0),
-            ("a)", "`)` closes nothing", 1),
+            ("a)", "unmatched `)`", 1),
             ("(a]", "expected `)`, found `]`", 2),
-            ("f('a", "the string that begins with `'` has no end", 2),
-            ("'a\nb'", "the string that begins with `'` has no end", 0),
-            ("'''a'", "the string that begins with `'''` has no end", 0),
-            (r"'\", "the string that begins with `'` has no end", 0),
+            (
+                "f('a",
+                "the string that begins with `'` is not terminated",
+                2,
+            ),
+            (
+                "'a\nb'",
+                "the string that begins with `'` is not terminated",
+                0,
+            ),
+            (
+                "'''a'",
+                "the string that begins with `'''` is not terminated",
+                0,
+            ),
+            (
+                r"'\",
+                "the string that begins with `'` is not terminated",
+                0,
+            ),
         ] {
             let error = scan(text).expect_err(text);
             assert_eq!(

@@ -72,7 +72,7 @@ pub fn unescape(text: &str) -> Result<String, BadLiteral> {
         let written = &text[at..at + length];
         match character {
             Escaped::Character(code) => {
-                let wrong = || bad_escape(at, length, format!("`{written}` is no character"));
+                let wrong = || bad_escape(at, length, format!("`{written}` is not a character"));
                 decoded.push(char::from_u32(code).ok_or_else(wrong)?);
             }
             Escaped::Nothing => {}
@@ -175,7 +175,7 @@ fn escape(text: &str, at: usize) -> Result<(Escaped, usize), BadLiteral> {
         }
         'N' => {
             let length = rest.find('}').map_or(2, |end| end + 2);
-            let message = "characters cannot be given by their name here".to_owned();
+            let message = "characters cannot be given by name".to_owned();
             return Err(bad_escape(at, length, message));
         }
         other => return Ok((Escaped::Itself, 1 + other.len_utf8())),
@@ -217,7 +217,7 @@ mod tests {
     fn mistakes() {
         for (token, message) in [
             (r"'\x4'", r"`\x` takes 2 hexadecimal digits but got 1"),
-            (r"'\ud800'", r"`\ud800` is no character"),
+            (r"'\ud800'", r"`\ud800` is not a character"),
             ("b'ä'", "bytes hold ASCII characters only, not `ä`"),
         ] {
             assert_eq!(decode(token).expect_err(token).message, message);
