@@ -469,7 +469,7 @@ fn what_was_meant_is_suggested() {
         ),
         (
             &["serve", "http://localhost:0", "demo"],
-            "error: `http://localhost:0` is no socket URL\n = hint: write `tcp://localhost:0`\n",
+            "error: `http://localhost:0` is not a socket URL\n = hint: write `tcp://localhost:0`\n",
         ),
     ];
     for (arguments, message) in cases {

@@ -231,8 +231,8 @@ fn sockets_that_are_handed_over_are_what_they_are_said_to_be() {
         (&tcp, file(), elsewhere),
         (&unix, web(), elsewhere),
         (&format!("{unix}2"), file(), elsewhere),
-        (&tcp, alone(), "what was handed over is no stream socket"),
-        (&tcp, device(), "what was handed over is no socket"),
+        (&tcp, alone(), "what was handed over is not a stream socket"),
+        (&tcp, device(), "what was handed over is not a socket"),
         (
             &tcp,
             connected(),

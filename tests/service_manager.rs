@@ -256,7 +256,7 @@ fn a_socket_that_it_does_not_pass_is_a_mistake() {
         (
             "LISTEN_PID=$$ LISTEN_FDS=1",
             "*",
-            "descriptor 3 is no socket",
+            "descriptor 3 is not a socket",
         ),
         (
             "LISTEN_PID=$$ LISTEN_FDS=100000",

@@ -325,7 +325,7 @@ fn fastcgi_without_a_socket_says_so() {
     Folder::new().runner(["FastCGI", "demo"]).run().is(
         1,
         "",
-        "error: cannot listen on `fd.socket:stdin`: descriptor 0 is no socket\n",
+        "error: cannot listen on `fd.socket:stdin`: descriptor 0 is not a socket\n",
     );
 }
 

@@ -62,20 +62,20 @@ fn a_mistake_is_named_with_what_was_wanted() {
     for (text, message) in [
         (
             "",
-            "`` is no socket URL (hint: write `tcp://host:port`, `unix:/path` or `fd.socket:stdin`)",
+            "`` is not a socket URL (hint: write `tcp://host:port`, `unix:/path` or `fd.socket:stdin`)",
         ),
         (
             "localhost",
-            "`localhost` is no socket URL (hint: write `tcp://host:port`, `unix:/path` or `fd.socket:stdin`)",
+            "`localhost` is not a socket URL (hint: write `tcp://host:port`, `unix:/path` or `fd.socket:stdin`)",
         ),
         (
             "localhost:80",
-            "`localhost:80` is no socket URL (hint: write `tcp://localhost:80`)",
+            "`localhost:80` is not a socket URL (hint: write `tcp://localhost:80`)",
         ),
-        (":80", "`:80` is no socket URL (hint: write `tcp://:80`)"),
+        (":80", "`:80` is not a socket URL (hint: write `tcp://:80`)"),
         (
             "http://localhost:80/",
-            "`http://localhost:80/` is no socket URL (hint: write `tcp://localhost:80`)",
+            "`http://localhost:80/` is not a socket URL (hint: write `tcp://localhost:80`)",
         ),
         (
             "tpc://localhost:80",
@@ -111,15 +111,15 @@ fn a_mistake_is_named_with_what_was_wanted() {
         ),
         (
             "tcp://localhost:http",
-            "`http` in `tcp://localhost:http` is no port (hint: a port is a number from 0 (any free one) to 65535)",
+            "`http` in `tcp://localhost:http` is not a port (hint: a port is a number from 0 (any free one) to 65535)",
         ),
         (
             "tcp://localhost:65536",
-            "`65536` in `tcp://localhost:65536` is no port (hint: a port is a number from 0 (any free one) to 65535)",
+            "`65536` in `tcp://localhost:65536` is not a port (hint: a port is a number from 0 (any free one) to 65535)",
         ),
         (
             "tcp://localhost:+80",
-            "`+80` in `tcp://localhost:+80` is no port (hint: a port is a number from 0 (any free one) to 65535)",
+            "`+80` in `tcp://localhost:+80` is not a port (hint: a port is a number from 0 (any free one) to 65535)",
         ),
         (
             "tcp://localhost:80/path",
@@ -136,11 +136,11 @@ fn a_mistake_is_named_with_what_was_wanted() {
         ("tcp://[::1:80", "`[` without `]` in `tcp://[::1:80`"),
         (
             "tcp://[127.0.0.1]:80",
-            "`127.0.0.1` in `tcp://[127.0.0.1]:80` is no IPv6 address",
+            "`127.0.0.1` in `tcp://[127.0.0.1]:80` is not an IPv6 address",
         ),
         (
             "tcp://127.0.0:80",
-            "`127.0.0` in `tcp://127.0.0:80` is no IPv4 address",
+            "`127.0.0` in `tcp://127.0.0:80` is not an IPv4 address",
         ),
         (
             "tcp://a$b:80",
@@ -160,19 +160,19 @@ fn a_mistake_is_named_with_what_was_wanted() {
         ),
         (
             "fd.socket:",
-            "`` in `fd.socket:` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
+            "`` in `fd.socket:` is not a descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:-1",
-            "`-1` in `fd.socket:-1` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
+            "`-1` in `fd.socket:-1` is not a descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:stdim",
-            "`stdim` in `fd.socket:stdim` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
+            "`stdim` in `fd.socket:stdim` is not a descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:99999999999",
-            "`99999999999` in `fd.socket:99999999999` is no descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
+            "`99999999999` in `fd.socket:99999999999` is not a descriptor (hint: write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes)",
         ),
         (
             "fd.socket:3/ipx",
@@ -471,13 +471,13 @@ async fn a_descriptor_must_be_what_it_is_said_to_be() {
     let datagram = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for (number, rest, message) in [
-        (file.as_raw_fd(), "", "is no socket"),
+        (file.as_raw_fd(), "", "is not a socket"),
         (
             connected.as_raw_fd(),
             "",
             "is a socket that does not listen",
         ),
-        (datagram.as_raw_fd(), "", "is no stream socket"),
+        (datagram.as_raw_fd(), "", "is not a stream socket"),
         (
             listening.as_raw_fd(),
             "/unix",

@@ -245,15 +245,15 @@ fn an_application_that_fails_is_answered_500_and_explained_in_the_log() {
         ),
         (
             "bad_status?unchecked",
-            ["500 for GET", "`fine` is no status"],
+            ["500 for GET", "`fine` is not a status"],
         ),
         (
             "bad_header?unchecked",
-            ["500 for GET", r"`a\r\nSet-Cookie: forged=1` is no value"],
+            ["500 for GET", r"`a\r\nSet-Cookie: forged=1` is not a value"],
         ),
         (
             "bad_name?unchecked",
-            ["500 for GET", "`X Bad` is no header name"],
+            ["500 for GET", "`X Bad` is not a header name"],
         ),
     ] {
         let server = answers();

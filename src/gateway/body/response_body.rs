@@ -39,7 +39,9 @@ pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
             Some(number)
         }
         Some(_) | None => {
-            log_misfit("the application gave a `Content-Length` that is no length: it is left out");
+            log_misfit(
+                "the application gave a `Content-Length` that is not a number: it is left out",
+            );
             headers.remove(header::CONTENT_LENGTH);
             None
         }

@@ -237,14 +237,16 @@ fn check_sent(target: &Bytes) -> Result<Bytes, Refusal> {
 /// Path and query of an absolute target, whose host replaces that of the `Host` field.
 fn read_absolute(target: &[u8], headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
     let Some(absolute) = path_info::absolute_form(target) else {
-        return Err(Refusal::malformed("the target is no path"));
+        return Err(Refusal::malformed("the target is not a path"));
     };
     let known = ["http", "https"].map(str::as_bytes);
     if !known
         .iter()
         .any(|one| one.eq_ignore_ascii_case(absolute.scheme))
     {
-        return Err(Refusal::malformed("the target is no address of a web page"));
+        return Err(Refusal::malformed(
+            "the scheme of the target is not `http` or `https`",
+        ));
     }
     let host = HeaderValue::from_bytes(absolute.authority).ok();
     match host.filter(|_| is_authority(absolute.authority)) {

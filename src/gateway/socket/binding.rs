@@ -84,7 +84,7 @@ pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> 
             Some(address)
                 if !address.ip().is_loopback() && !address.ip().is_unspecified() && !taken =>
             {
-                crate::log!("not listening on {address}, which is no address of this machine");
+                crate::log!("not listening on {address}, which is not an address of this machine");
             }
             _ => {}
         }
@@ -226,7 +226,7 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
         return Err(InUse("the socket is in use by another program".to_owned()).into());
     }
     let removed = stale.remove();
-    removed.context("cannot replace the socket that nobody listens on")
+    removed.context("cannot replace the stale socket")
 }
 
 /// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and protocol that the URL
@@ -294,8 +294,8 @@ pub fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
 fn check_stream(socket: &OwnedFd, name: &str) -> anyhow::Result<()> {
     match sockopt::socket_type(socket) {
         Ok(SocketType::STREAM) => Ok(()),
-        Ok(_) => bail!("{name} is no stream socket"),
-        Err(Errno::NOTSOCK) => bail!("{name} is no socket"),
+        Ok(_) => bail!("{name} is not a stream socket"),
+        Err(Errno::NOTSOCK) => bail!("{name} is not a socket"),
         Err(error) => Err(error.into()),
     }
 }

@@ -211,7 +211,7 @@ impl Listener {
             listening.push(Socket::new(socket)?);
         }
         if listening.is_empty() {
-            anyhow::bail!("there is no socket");
+            anyhow::bail!("no socket was handed over");
         }
         Ok(Self {
             sockets: listening,

@@ -95,7 +95,7 @@ impl FromStr for SocketUrl {
     fn from_str(text: &str) -> Result<Self, InvalidSocketUrl> {
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err(invalid(
-                format!("`{text}` is no socket URL"),
+                format!("`{text}` is not a socket URL"),
                 Some("write `tcp://host:port`, `unix:/path` or `fd.socket:stdin`".to_owned()),
             ));
         };
@@ -113,7 +113,7 @@ impl FromStr for SocketUrl {
                 Some(format!("write `unix:{rest}`")),
             )),
             "http" if !rest.is_empty() => Err(invalid(
-                format!("`{text}` is no socket URL"),
+                format!("`{text}` is not a socket URL"),
                 Some(format!("write `tcp:{}`", rest.trim_end_matches('/'))),
             )),
             unknown => Err(unknown_scheme(text, scheme, unknown)),
@@ -133,7 +133,7 @@ fn unknown_scheme(text: &str, written: &str, scheme: &str) -> InvalidSocketUrl {
     {
         // `localhost:8000` and `:8000`
         return invalid(
-            format!("`{text}` is no socket URL"),
+            format!("`{text}` is not a socket URL"),
             Some(format!("write `tcp://{text}`")),
         );
     }
@@ -186,7 +186,7 @@ fn parse_tcp(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUrl> {
         let (numbers, zone) = host.split_once('%').unwrap_or((host, "-"));
         if Ipv6Addr::from_str(numbers).is_err() || zone.is_empty() {
             return Err(invalid(
-                format!("`{host}` in `{text}` is no IPv6 address"),
+                format!("`{host}` in `{text}` is not an IPv6 address"),
                 None,
             ));
         }
@@ -211,7 +211,7 @@ fn parse_tcp(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUrl> {
         Ok(number) if !port.starts_with('+') => Ok(SocketUrl::Tcp { host, port: number }),
         _ if port.is_empty() => Err(no_port(&host.to_string())),
         _ => Err(invalid(
-            format!("`{port}` in `{text}` is no port"),
+            format!("`{port}` in `{text}` is not a port"),
             Some("a port is a number from 0 (any free one) to 65535".to_owned()),
         )),
     }
@@ -225,7 +225,7 @@ fn parse_host(text: &str, host: &str) -> Result<Host, InvalidSocketUrl> {
     let is_number = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     if is_number && Ipv4Addr::from_str(host).is_err() {
         return Err(invalid(
-            format!("`{host}` in `{text}` is no IPv4 address"),
+            format!("`{host}` in `{text}` is not an IPv4 address"),
             None,
         ));
     }
@@ -273,7 +273,7 @@ fn parse_descriptor(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUr
     };
     if number.is_none() && name != "*" && !is_name_of_passed(name) {
         return Err(invalid(
-            format!("`{name}` in `{text}` is no descriptor"),
+            format!("`{name}` in `{text}` is not a descriptor"),
             Some(
                 "write a number, `stdin`, `stdout`, `stderr`, or the name of a socket that systemd passes"
                     .to_owned(),

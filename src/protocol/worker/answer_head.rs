@@ -120,11 +120,11 @@ pub fn head(header: Header, payload: &Bytes) -> Result<AnswerHead, BadAnswer> {
         let name = &text[parts.next()?];
         let value = text.slice(parts.next()?);
         let Ok(name) = HeaderName::from_bytes(name) else {
-            let reason = format!("{} is no header name", quoted(name));
+            let reason = format!("{} is not a header name", quoted(name));
             return Err(BadAnswer::Malformed(reason));
         };
         let Ok(value) = HeaderValue::from_maybe_shared(value.clone()) else {
-            let reason = format!("{} is no value for header `{name}`", quoted(&value));
+            let reason = format!("{} is not a value for header `{name}`", quoted(&value));
             return Err(BadAnswer::Malformed(reason));
         };
         // RFC 9110 §8.6: the same one twice counts once; of two that differ, none can be trusted.
@@ -175,7 +175,7 @@ impl HeadParts<'_> {
 
 /// `200 OK`: three digits, then a reason phrase, which PEP 3333 demands, but which may be missing here.
 fn read_status(text: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
-    let bad = || BadAnswer::Malformed(format!("{} is no status", quoted(text)));
+    let bad = || BadAnswer::Malformed(format!("{} is not a status", quoted(text)));
     let code = &text[..text.len().min(3)];
     let reason = match text.get(3) {
         None => Bytes::new(),
@@ -242,15 +242,15 @@ mod tests {
             assert_eq!(read(fields, text).as_deref(), Ok(expected), "{text:?}");
         }
         let bad = [
-            (0, "", "is no status"),
-            (0, "2000 OK", "is no status"),
+            (0, "", "is not a status"),
+            (0, "2000 OK", "is not a status"),
             (0, "100 Continue", "is not a final status"),
-            (0, "200 O\nK", "is no status"),
+            (0, "200 O\nK", "is not a status"),
             // A value with a zero byte, and a field without a value.
             (1, "200 OK\0A\0b\0c", "zero byte"),
             (1, "200 OK\0A", "not all pairs"),
             (1, "200 OK\0A\0b\r\nC: d", "is no value"),
-            (1, "200 OK\0A B\0c", "is no header name"),
+            (1, "200 OK\0A B\0c", "is not a header name"),
             (
                 2,
                 "200\0Content-Length\x007\0content-length\x008",

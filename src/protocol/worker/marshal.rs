@@ -157,11 +157,6 @@ impl<'a> MarshalReader<'a> {
         Self { bytes, position: 0 }
     }
 
-    /// The position of the next value.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
     fn code(&mut self) -> Result<u8, Malformed> {
         let code = *self.bytes.get(self.position).ok_or(Malformed)?;
         self.position += 1;
