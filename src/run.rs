@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use crate::commands::COMMANDS;
 use crate::commands::look::help;
 use crate::config::Layer;
-use crate::graph::node::{Node, Task};
+use crate::graph::node::{Job, Node};
 use crate::graph::resolve;
 use crate::here;
 use crate::line::failure::Failure;
@@ -49,19 +49,19 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Arguments → layers → configuration → graph → task → server.
+/// Arguments → layers → configuration → graph → job → server.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failure> {
     match parse(arguments)? {
         Wish::Run(line) => {
             let node = resolve(line)?;
-            let task = node.task(None)?;
-            if !matches!(task, Task::Serve(_)) {
+            let job = node.job(None)?;
+            if !matches!(job, Job::Serve(_)) {
                 parent_link::close();
             }
-            match task {
-                Task::Serve(plan) => master::run(*plan, reread),
-                Task::Answer(request) => once::run(*request),
-                Task::Run(run) => run(),
+            match job {
+                Job::Serve(plan) => master::run(*plan, reread),
+                Job::Answer(request) => once::run(*request),
+                Job::Run(run) => run(),
             }
         }
         Wish::Help(files) => Ok(help::print(COMMANDS, Scope::load(layers(files), None))),
@@ -73,9 +73,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
 /// no server any more.
 fn reread() -> Result<Option<Plan>, Failure> {
     match parse(env::args_os())? {
-        Wish::Run(line) => match resolve(line)?.task(None)? {
-            Task::Serve(plan) => Ok(Some(*plan)),
-            Task::Answer(_) | Task::Run(_) => Ok(None),
+        Wish::Run(line) => match resolve(line)?.job(None)? {
+            Job::Serve(plan) => Ok(Some(*plan)),
+            Job::Answer(_) | Job::Run(_) => Ok(None),
         },
         // They never reach a server.
         Wish::Help(_) | Wish::Usage(_) => Ok(None),

@@ -38,7 +38,7 @@ const BESIDE: &[&str] = &[
 /// Files whose diagnostics depend on the machine or on a running server, and the test that shows them instead.
 const CONDITIONS: &[(&str, &str)] = &[
     ("src/commands/edit/fmt.rs", "tests/format.rs"),
-    ("src/server/reload.rs", "tests/reload.rs"),
+    ("src/server/next_version.rs", "tests/reload.rs"),
     ("src/plan/address.rs", "tests/commands.rs"),
     ("src/config/files/read_bounded.rs", "tests/layers.rs"),
     ("src/supervisor/privileges.rs", "tests/privileges.rs"),

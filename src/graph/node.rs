@@ -18,7 +18,7 @@ pub trait Node {
     ///
     /// # Errors
     /// It cannot be run: there is no Python for an application, or no such user.
-    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure>;
+    fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure>;
 
     /// Adds this node and those below it to a drawing.
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>);
@@ -40,7 +40,7 @@ pub trait Node {
 }
 
 /// What there is to do.
-pub enum Task<'a> {
+pub enum Job<'a> {
     /// Run a server until it is told to stop.
     Serve(Box<Plan>),
     /// Answer one CGI request.
@@ -143,8 +143,8 @@ where
 }
 
 impl<F: Fn() -> Result<ExitCode, Failure>> Node for Action<F> {
-    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
-        Ok(Task::Run(Box::new(&self.run)))
+    fn job(&self, _: Option<&Supervision>) -> Result<Job<'_>, Failure> {
+        Ok(Job::Run(Box::new(&self.run)))
     }
 
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {

@@ -1,12 +1,12 @@
 //! A plan to a running server. [`master`] is the process: it hears what happens and does what the supervisor's state
-//! machine says. [`running`] is the version that serves; [`reload`] prepares the one that takes its place.
+//! machine says. [`running`] is the version that serves; [`next_version`] prepares the one that takes its place.
 
 pub mod browser;
 pub mod claim;
 pub mod gateway_task;
 pub mod master;
+pub mod next_version;
 pub mod once;
-pub mod reload;
 pub mod running;
 pub mod signals;
 pub mod waiting_clients;

@@ -4,7 +4,7 @@ use crate::commands::look::graph_formats;
 use crate::commands::run::{run_ini, supervise};
 use crate::config;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
-use crate::graph::node::{Branch, Node, Task};
+use crate::graph::node::{Branch, Job, Node};
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -84,8 +84,8 @@ fn format(arguments: &mut Arguments) -> Result<Drawing, Failure> {
 }
 
 impl Node for Graph {
-    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
-        Ok(Task::Run(Box::new(|| {
+    fn job(&self, _: Option<&Supervision>) -> Result<Job<'_>, Failure> {
+        Ok(Job::Run(Box::new(|| {
             let mut tree = Vec::new();
             self.node.draw_file(0, &mut tree);
             Ok(print(&(self.format)(&tree)))

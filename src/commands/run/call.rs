@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::anyhow;
 
-use crate::graph::node::{Branch, Node, Task};
+use crate::graph::node::{Branch, Job, Node};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
@@ -66,8 +66,8 @@ impl Call {
 }
 
 impl Node for Call {
-    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
-        Ok(Task::Run(Box::new(|| self.run())))
+    fn job(&self, _: Option<&Supervision>) -> Result<Job<'_>, Failure> {
+        Ok(Job::Run(Box::new(|| self.run())))
     }
 
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {

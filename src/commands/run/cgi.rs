@@ -4,7 +4,7 @@ use crate::commands::run::application_words::take_application;
 use crate::commands::run::fastcgi::{FastCgi, STANDARD_INPUT};
 use crate::gateway::socket::listener::is_listening;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Node, Task, draw_application};
+use crate::graph::node::{Branch, Job, Node, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::ApplicationName;
@@ -42,11 +42,11 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Cgi, Failure> {
 }
 
 impl Node for Cgi {
-    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+    fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         // If the system cannot tell, standard input is not a listening socket.
         if !is_listening(std::io::stdin()).unwrap_or(false) {
             let request = OneRequest::new(&self.scope, &self.application)?;
-            return Ok(Task::Answer(Box::new(request)));
+            return Ok(Job::Answer(Box::new(request)));
         }
         let server = FastCgi {
             scope: self.scope.clone(),

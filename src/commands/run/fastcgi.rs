@@ -4,7 +4,7 @@ use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::activation;
 use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Node, Task, draw_application};
+use crate::graph::node::{Branch, Job, Node, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::{DEFAULT, Scope};
 use crate::line::word::Origin;
@@ -78,7 +78,7 @@ impl FastCgi {
     ///
     /// # Errors
     /// The application's Python or the user to run as does not exist, or `FCGI_WEB_SERVER_ADDRS` is malformed.
-    pub fn plan(&self, supervision: Option<&Supervision>) -> Result<Task<'static>, Failure> {
+    pub fn plan(&self, supervision: Option<&Supervision>) -> Result<Job<'static>, Failure> {
         let gateway = Gateway::FastCgi(gateway_options::fastcgi(&self.scope.configuration)?);
         let plan = Plan::new(
             &self.scope,
@@ -88,12 +88,12 @@ impl FastCgi {
             Recipe::of(&self.scope, &self.application, Vec::new())?,
             supervision,
         )?;
-        Ok(Task::Serve(Box::new(plan)))
+        Ok(Job::Serve(Box::new(plan)))
     }
 }
 
 impl Node for FastCgi {
-    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+    fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         self.plan(supervision)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{self, FileFormat};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Node, Supervised, Task};
+use crate::graph::node::{Branch, Job, Node, Supervised};
 use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::run_file::{enter, read, run_file};
@@ -81,8 +81,8 @@ pub fn word(origin: &Origin) -> Word {
 }
 
 impl Node for RunIni {
-    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
-        self.node.task(supervision)
+    fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
+        self.node.job(supervision)
     }
 
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {

@@ -7,7 +7,7 @@ use clap::Arg;
 use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
-use crate::graph::node::{Branch, Node, Task, draw_application};
+use crate::graph::node::{Branch, Job, Node, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
@@ -137,7 +137,7 @@ pub fn resolve(
 }
 
 impl Node for Serve {
-    fn task(&self, supervision: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+    fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         let gateway = Gateway::Http(gateway_options::http(
             &self.scope.configuration,
             self.audience,
@@ -150,7 +150,7 @@ impl Node for Serve {
             Recipe::of(&self.scope, &self.application, self.arguments.clone())?,
             supervision,
         )?;
-        Ok(Task::Serve(Box::new(plan)))
+        Ok(Job::Serve(Box::new(plan)))
     }
 
     fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {

@@ -6,7 +6,7 @@ use crate::commands::run::run_ini;
 use crate::config::{self, COMMAND, FileFormat, Layer, PID_FILE};
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, KeptRunning, Node, Supervised, Task};
+use crate::graph::node::{Branch, Job, KeptRunning, Node, Supervised};
 use crate::graph::{resolve, shortcuts};
 use crate::line::failure::Failure;
 use crate::line::run_file::{self, defaults, enter, run_file, with_defaults};
@@ -248,7 +248,7 @@ impl Supervise {
 }
 
 impl Node for Supervise {
-    fn task(&self, _: Option<&Supervision>) -> Result<Task<'_>, Failure> {
+    fn job(&self, _: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         let Supervised {
             scope,
             supervision,
@@ -256,10 +256,10 @@ impl Node for Supervise {
             ..
         } = &self.supervised;
         match what {
-            KeptRunning::Application(node) => node.task(Some(supervision)),
+            KeptRunning::Application(node) => node.job(Some(supervision)),
             KeptRunning::Program(program, _) => {
                 let plan = alone(scope, supervision.clone(), program.clone())?;
-                Ok(Task::Serve(Box::new(plan)))
+                Ok(Job::Serve(Box::new(plan)))
             }
         }
     }
