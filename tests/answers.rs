@@ -207,7 +207,7 @@ async fn files_that_are_not_what_they_seem_are_read() {
 
 /// A head or block that is larger than a frame arrives complete or becomes an error response of the server.
 #[tokio::test]
-async fn what_is_larger_than_a_frame_costs_no_worker() {
+async fn data_larger_than_a_frame_costs_no_worker() {
     let pool = pool(|_| ()).await;
     let pid = pool.text("/pid").await;
     for (path, size) in [
@@ -388,7 +388,7 @@ async fn error_output_goes_where_the_gateway_wants_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_says_why() {
+async fn a_failed_start_says_why() {
     for (source, target, wanted) in [
         (
             "import nowhere",

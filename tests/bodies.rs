@@ -56,7 +56,7 @@ fn a_folder_that_was_set_and_cannot_be_written_fails_the_start_and_a_reload() {
 }
 
 #[test]
-fn where_none_was_set_the_first_is_taken_that_can_be_written() {
+fn without_a_setting_the_first_writable_folder_is_used() {
     let folder = Folder::new();
     let missing = folder.path("missing");
     let server = serve(&folder, "").env("TMPDIR", &missing).start();
@@ -144,7 +144,7 @@ fn answers(server: &Server, body: &str) -> String {
 /// A malformed chunked body is refused at once, whatever follows: no later request is taken for a part of it, and no
 /// more bytes are waited for.
 #[test]
-fn what_is_no_chunked_body_is_refused() {
+fn malformed_chunked_bodies_are_refused() {
     let server = serve(&Folder::new(), "").start();
     for body in [
         "x\r\n",

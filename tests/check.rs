@@ -283,7 +283,7 @@ fn other_files_may_be_overridden() {
 }
 
 #[test]
-fn a_problem_that_files_share_is_said_once() {
+fn a_problem_of_several_files_is_reported_once() {
     let outcome = Folder::new()
         .file("low.ini", "é = 1 + 'a'\n")
         .file("one.ini", "[Load Settings From]\nfile = 'low.ini'\n")
@@ -376,7 +376,7 @@ fn wrong_usage() {
 }
 
 #[test]
-fn what_is_loaded_on_demand_is_looked_at() {
+fn load_on_demand_is_checked() {
     Folder::new()
         .file(
             "app.ini",
@@ -406,7 +406,7 @@ error: division by zero
 }
 
 #[test]
-fn what_cannot_be_printed_is_a_failure_that_says_so() {
+fn an_unprintable_result_is_an_error() {
     let folder = Folder::new().file("a.ini", "a = 1\n");
     let full = std::fs::File::create("/dev/full").expect("/dev/full");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_runner"))

@@ -8,7 +8,7 @@ use runner::{children, unix};
 
 /// A program that cannot be executed is a child, too, for a moment: until the code that starts it has waited for it.
 #[test]
-fn what_is_being_started_is_not_buried() {
+fn a_process_that_is_starting_is_not_reaped() {
     let start = |program: &str| {
         let mut command = Command::new(program);
         unix::signal_as_orphan(&mut command, 15);

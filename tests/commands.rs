@@ -455,7 +455,7 @@ fn arguments_need_not_be_utf_8() {
 }
 
 #[test]
-fn what_was_meant_is_suggested() {
+fn misspelt_names_have_suggestions() {
     let cases: &[(&[&str], &str)] = &[
         (
             &["serve", "WSGI", "my_app.application"],

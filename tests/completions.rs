@@ -65,7 +65,7 @@ fn each_command_and_option_is_completed_in_each_shell() {
 }
 
 #[test]
-fn what_is_no_shell() {
+fn unknown_shells() {
     let usage = "\n\nUsage: runner completions SHELL\n";
     let cases: &[(&[&str], &str)] = &[
         (&["completions"], "error: SHELL is missing"),

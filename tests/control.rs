@@ -325,7 +325,7 @@ except OSError:
 
 /// In a folder that everyone can write to, another user can replace the server's socket.
 #[tokio::test]
-async fn a_stranger_is_no_successor() {
+async fn a_stranger_is_not_a_successor() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -383,7 +383,7 @@ fn a_successor_takes_the_place_without_a_gap() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way() {
+async fn files_in_place_of_the_socket() {
     let folder = Folder::new().file("file", "");
     let open = |name: &str| Control::open(&folder.path(name), BindMode::Free);
     let refusal = |name: &str| format!("{:#}", open(name).expect_err("something in the way"));

@@ -31,7 +31,7 @@ fn begin(server: &Server, path: &str, says: &str) -> Connection {
 
 /// Neither of them notices anything.
 #[test]
-fn what_hangs_does_not_outlive_a_server_that_is_killed() {
+fn hanging_workers_do_not_outlive_a_killed_server() {
     let settings = "runner.workers.preload = False\n";
     let server = stuck(settings);
     let path = "/hold_the_interpreter";
@@ -253,7 +253,7 @@ fn neighbours_of_a_request_that_holds_the_interpreter_are_not_waited_for_for_eve
 
 /// The request has been answered, but its worker can do nothing else, as the next request finds out.
 #[test]
-fn what_hangs_after_its_answer_is_told_of_and_its_worker_replaced() {
+fn a_request_that_hangs_after_its_response_is_logged_and_its_worker_replaced() {
     let server = stuck(&format!("{DEADLINE}[runner.workers]\nmax = 1\n"));
     let pid = server.get("/").ok();
     assert_eq!(server.get("/lingers").ok(), "whole");
@@ -279,7 +279,7 @@ fn a_stop_does_not_wait_for_ever_for_what_hangs_after_its_answer() {
 
 /// A stop does not wait for ever, but leaves no request without an answer.
 #[test]
-fn what_is_not_done_when_the_time_to_stop_is_over_is_answered_504() {
+fn unfinished_requests_at_the_stop_timeout_are_answered_504() {
     for (path, stack) in HANGING {
         let server = stuck("runner.stop_timeout = '300ms'\n");
         let mut connection = begin(&server, &format!("/{path}"), &format!("began /{path}\n"));
@@ -333,7 +333,7 @@ fn a_web_server_gets_an_answer_when_the_time_to_stop_is_over() {
 
 /// The same when only a version stops, because another one has replaced it.
 #[test]
-fn what_a_replaced_version_does_not_finish_is_answered_504() {
+fn unfinished_requests_of_a_replaced_version_are_answered_504() {
     let server = stuck("runner.stop_timeout = '300ms'\n");
     let mut connection = begin(&server, "/sleep_for_ever", "began /sleep_for_ever\n");
     server.signal(Signal::HUP);
@@ -369,7 +369,7 @@ fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
 }
 
 #[test]
-fn a_slow_request_is_told_of_once_and_goes_on() {
+fn a_slow_request_is_logged_once_and_continues() {
     // The second worker cannot be asked: what `faulthandler` writes no longer disturbs it.
     for path in ["wait_at_the_gate", "wait_and_hold_the_interpreter"] {
         let server = stuck("runner.request.slow = '100ms'\n");

@@ -75,7 +75,7 @@ fn a_worker_whose_lane_fails_by_it_is_replaced_and_holds_up_no_stop() {
 }
 
 #[test]
-fn what_can_be_begun_anew_is() {
+fn a_task_that_panics_is_restarted() {
     for task in ["the clock", "the task that writes to workers"] {
         let server = faulty(&format!("{task}:5"));
         let mut waits = Waits::new();
@@ -92,7 +92,7 @@ fn what_can_be_begun_anew_is() {
 }
 
 #[test]
-fn where_a_server_cannot_go_on_it_ends_in_good_order_and_says_why() {
+fn a_server_that_cannot_continue_stops_in_good_order() {
     for task in [
         "the task that keeps workers",
         "the task that accepts connections",

@@ -132,7 +132,7 @@ fn hindrances(code: &str, python: &str) -> Outcome {
 }
 
 #[test]
-fn what_cannot_be_shared_is_named() {
+fn objects_that_prevent_forking_are_named() {
     let cases = [
         ("import select; a = select.epoll()", "an epoll (descriptor "),
         (
@@ -240,7 +240,7 @@ fn what_cannot_be_shared_is_named() {
 
 /// Each of these is common, and none prevents forking.
 #[test]
-fn what_can_be_shared_is_no_hindrance() {
+fn harmless_objects_do_not_prevent_forking() {
     let code = "
 import ctypes, logging, logging.handlers, mmap, multiprocessing, multiprocessing.resource_tracker, os, random, signal, socket, subprocess, tempfile, threading
 listening = socket.socket(); listening.bind(('127.0.0.1', 0)); listening.listen()

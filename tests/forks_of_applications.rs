@@ -36,7 +36,7 @@ def application(environ, start_response):
 
 /// In whatever thread it was forked, the process answers no request and handles signals like any other.
 #[test]
-fn what_an_application_forks_in_a_request_is_no_worker() {
+fn a_process_forked_in_a_request_is_not_a_worker() {
     for python in ["python3", "pypy3"] {
         for threads in [1, 4] {
             let settings = format!("max = 1\nthreads = {threads}\n[runner]\npython = '{python}'\n");
@@ -63,7 +63,7 @@ fn what_an_application_forks_in_a_request_is_no_worker() {
 /// Whether the template or a worker imports the application, a daemon process that the import starts ends when it is
 /// told to.
 #[test]
-fn what_an_application_forks_at_import_obeys_signals() {
+fn a_process_forked_at_import_obeys_signals() {
     for python in ["python3", "pypy3"] {
         for preload in ["True", "False"] {
             let source = format!("{FORKING}\ndaemon = start()\n");

@@ -118,7 +118,7 @@ fn files_for_supervise() {
 }
 
 #[test]
-fn what_workers_send() {
+fn messages_of_workers() {
     replay("worker", targets::worker);
 }
 

@@ -122,12 +122,12 @@ fn all_serve(habits: &[Habit], python: &str) {
 }
 
 #[test]
-fn what_an_application_does_to_its_process_reaches_no_request() {
+fn habits_of_applications_affect_no_request() {
     all_serve(&habits("python"), "python3");
 }
 
 #[test]
-fn what_a_library_does_to_its_process_reaches_no_request() {
+fn habits_of_libraries_affect_no_request() {
     let environment = project("target/venv");
     all_serve(&habits("libraries"), &environment.display().to_string());
 }
@@ -178,7 +178,7 @@ fn a_log_that_cannot_be_written_costs_no_request_and_no_worker() {
 }
 
 #[test]
-fn what_was_not_written_to_the_log_is_counted_and_said_once_there_is_room() {
+fn missing_log_lines_are_counted_and_reported() {
     let server = noisy("log", "");
     assert_eq!(server.get("/full").status, 200);
     for _ in 0..2 {
@@ -270,7 +270,7 @@ fn a_worker_whose_descriptors_the_application_closes_is_replaced() {
 }
 
 #[test]
-fn an_application_that_has_opened_all_that_it_may_is_told_of() {
+fn an_application_without_free_descriptors_is_reported() {
     const OPENS: &str = "\
 import os
 try:
@@ -296,7 +296,7 @@ except OSError:
 /// An alarm that was set for a request, and fires after its end, raises its exception within the server's own Python
 /// code.
 #[test]
-fn an_exception_that_comes_between_requests_is_said_and_costs_none() {
+fn an_exception_between_requests_is_logged_and_costs_none() {
     const LATE: &str = "\
 import os, signal
 def late(*_):

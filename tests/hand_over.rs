@@ -248,7 +248,7 @@ fn sockets_that_are_handed_over_are_what_they_are_said_to_be() {
 
 /// Of two servers with the same path, the one that ends never removes the file of the one that begins.
 #[test]
-fn one_that_ends_leaves_the_socket_of_one_that_begins_in_the_same_instant() {
+fn a_server_that_ends_leaves_the_socket_of_one_that_begins() {
     let folder = Folder::new();
     let path = folder.path("web");
     let url: SocketUrl = format!("unix:{}", path.display()).parse().unwrap();

@@ -37,7 +37,7 @@ max = 2
 }
 
 #[test]
-fn a_worker_that_makes_no_sense_costs_no_more_than_itself() {
+fn a_worker_that_sends_garbage_costs_no_more_than_itself() {
     let server = server();
     assert_eq!(server.get("/").status, 200);
     let before = memory(server.pid(), "VmHWM");

@@ -118,7 +118,7 @@ async fn a_body_that_cannot_be_kept_is_an_error_of_the_server() {
 
 /// Simple clients send all of a refused request before they read.
 #[tokio::test]
-async fn a_refusal_reaches_a_client_that_goes_on_sending() {
+async fn a_refusal_reaches_a_client_that_keeps_sending() {
     let spool = SpoolOptions {
         limit: 1000,
         ..SpoolOptions::default()

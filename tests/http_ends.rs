@@ -41,7 +41,7 @@ async fn stopping_finishes_what_is_under_way_and_closes_the_rest() {
 
 /// The same response does not announce that the connection is kept.
 #[tokio::test]
-async fn a_client_of_http_1_0_is_told_of_the_end_too() {
+async fn an_http_1_0_client_is_told_of_the_end_too() {
     let server = Server::start(HttpOptions::default());
     let mut client = server.connect().await;
     say(
@@ -113,7 +113,7 @@ async fn an_idle_connection_is_kept_for_one_more_request_when_another_server_ser
 
 /// Bytes that a client has sent after its last request must not reset the connection and so destroy the response.
 #[tokio::test]
-async fn the_last_answer_arrives_whatever_else_was_sent() {
+async fn the_last_response_arrives_whatever_else_was_sent() {
     let server = Server::start(HttpOptions::default());
     let mut client = server.connect().await;
     say(&mut client, WAIT).await;

@@ -81,7 +81,7 @@ run it: ./app.ini
 }
 
 #[test]
-fn where_there_is_none_the_demo_is_served() {
+fn without_an_application_the_demo_is_served() {
     let folder = Folder::new().file("a folder/notes.txt", "");
     let said = "\
 wrote `a folder/app.ini`, which serves `demo`: no WSGI application was found
@@ -101,7 +101,7 @@ type Case = (
 );
 
 #[test]
-fn what_is_served_is_the_likeliest() {
+fn the_likeliest_application_is_served() {
     const DJANGO: &str =
         "os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", 'shop.settings.local')\n";
     const WSGI: &str =

@@ -32,7 +32,7 @@ fn nothing_outlives_its_master() {
 
 /// Not even if the master never read the last messages, which resets the connection to it.
 #[test]
-fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
+fn hanging_workers_do_not_outlive_a_master_that_did_not_read() {
     let server = Folder::new()
         .copy("tests/apps/stuck.py")
         .file("settings.ini", "runner.workers.max = 2\n")
@@ -63,7 +63,7 @@ fn what_hangs_does_not_outlive_a_master_that_has_not_listened() {
 
 /// A worker leaves silently, too, if a part of its response stays unread.
 #[test]
-fn an_answer_that_a_killed_master_has_not_read_is_no_error() {
+fn a_response_that_a_killed_master_did_not_read_is_no_error() {
     let source = "\
 import os
 gate = os.open(os.environ['GATE'], os.O_RDWR)

@@ -51,7 +51,7 @@ fn first_line(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_is_no_text() {
+fn bytes_that_are_not_text() {
     assert_eq!(
         first_line(b"a = 1\n\x7fELF\x00\x00"),
         "error: byte 0x00 is not text"
@@ -67,7 +67,7 @@ fn what_is_no_text() {
 }
 
 #[test]
-fn what_is_no_file() {
+fn paths_that_are_not_files() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (path, message) in [
         (folder.path().to_owned(), "it is a folder"),

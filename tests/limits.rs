@@ -62,7 +62,7 @@ fn a_worker_without_processor_time_is_replaced_and_the_log_says_why() {
 }
 
 #[test]
-fn a_limit_above_what_the_system_allows_is_said_and_the_most_is_taken() {
+fn a_limit_above_the_systems_is_reported_and_lowered() {
     // No process may have a higher limit of open files.
     let server = limited("files = 1_000_000_000");
     let limits = server.get("/limits").ok();

@@ -66,7 +66,7 @@ fn one_holder_at_a_time() {
 }
 
 #[test]
-fn of_those_that_come_in_the_same_instant_one_gets_it() {
+fn one_of_several_simultaneous_takers_gets_it() {
     const THREADS: usize = 4;
     for kind in KINDS {
         let folder = Folder::new();
@@ -101,7 +101,7 @@ fn of_those_that_come_in_the_same_instant_one_gets_it() {
 }
 
 #[test]
-fn what_others_left_behind() {
+fn leftovers_of_killed_processes() {
     let own = std::process::id().to_string();
     let dead = dead().as_raw_nonzero().to_string();
     for (kind, contents, free) in [
@@ -130,7 +130,7 @@ fn what_others_left_behind() {
 
 /// A master that changes its user takes its locks before and after that.
 #[test]
-fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+fn files_of_root_belong_to_the_owner_of_the_folder() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -308,7 +308,7 @@ fn a_pid_file_that_is_stale() {
 
 /// A file of the user, named by mistake, however short it is.
 #[test]
-fn what_is_no_pid_file_is_never_replaced() {
+fn other_files_are_never_replaced_by_pid_files() {
     for contents in [
         "what?",
         "x",
@@ -418,7 +418,7 @@ fn places_where_no_pid_file_can_be() {
 }
 
 #[test]
-fn one_of_those_that_start_in_the_same_instant_may_go_on() {
+fn one_of_several_simultaneous_starts_continues() {
     let folder = Folder::new();
     let options = SeatOptions {
         pid_file: folder.path("app.pid"),

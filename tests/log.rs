@@ -156,7 +156,7 @@ fn a_log_that_is_not_read_delays_no_stop() {
 }
 
 #[test]
-fn a_log_whose_reader_has_gone_holds_up_nothing_and_goes_on_with_the_next_reader() {
+fn a_log_without_a_reader_delays_nothing_and_continues_with_the_next_reader() {
     let folder = Folder::new();
     Pipe::make(&folder);
     let mut log = Pipe::open(&folder);
@@ -184,15 +184,14 @@ fn a_log_whose_reader_has_gone_holds_up_nothing_and_goes_on_with_the_next_reader
 }
 
 #[test]
-fn a_log_on_a_full_disk_holds_up_nothing() {
+fn a_log_on_a_full_disk_delays_nothing() {
     let server = serve(&Folder::new(), "exec \"$@\" 2>/dev/full");
     ask(&server, 100);
     assert_eq!(server.stop().status, 0);
 }
 
 #[test]
-fn a_log_that_has_reached_the_largest_size_of_a_file_holds_up_nothing_and_goes_on_once_it_is_emptied()
- {
+fn a_log_at_the_file_size_limit_delays_nothing_and_continues_once_emptied() {
     let folder = Folder::new();
     // In blocks of 512 bytes, or of 1024 if the shell is bash.
     let server = serve(&folder, "ulimit -f 4; exec \"$@\" 2>>log");
@@ -258,7 +257,7 @@ fn requests_that_are_refused_are_counted_rather_than_logged_without_end() {
 }
 
 #[test]
-fn a_log_that_has_reached_the_largest_size_of_a_file_costs_no_cgi_request() {
+fn a_log_at_the_file_size_limit_costs_no_cgi_request() {
     let folder = Folder::new().file("log", "x".repeat(4096));
     let start = "ulimit -f 4; exec \"$@\" 2>>log";
     let answered = folder

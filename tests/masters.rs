@@ -74,7 +74,7 @@ fn stop(server: Server) {
 }
 
 #[test]
-fn of_two_that_start_in_the_same_instant_one_serves() {
+fn one_of_two_simultaneous_starts_serves() {
     let folder = folder();
     let mut too_early = 0;
     for round in 0..100 {
@@ -244,7 +244,7 @@ fn ending() -> (Server, Connection) {
 const WAITING: &str = "runner: waiting for the master of `";
 
 #[test]
-fn one_that_starts_while_another_ends_begins_when_that_is_done() {
+fn a_master_that_starts_while_another_ends_waits_for_its_end() {
     let (server, mut request) = ending();
     let folder = server.folder().clone();
     let gate = folder.path("gate");
@@ -259,7 +259,7 @@ fn one_that_starts_while_another_ends_begins_when_that_is_done() {
 }
 
 #[test]
-fn one_that_waits_for_another_can_be_told_to_end() {
+fn a_waiting_master_can_be_stopped() {
     let (server, mut request) = ending();
     let folder = server.folder().clone();
     let nothing = File::open("/dev/null").expect("a device");
@@ -358,7 +358,7 @@ fn the_folder_of_a_pid_file_may_be_deep() {
 }
 
 #[test]
-fn what_cannot_be_a_pid_file_is_not_touched() {
+fn other_files_in_place_of_a_pid_file_are_not_touched() {
     for (make, said) in [
         (
             "mkdir app.pid",

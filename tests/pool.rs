@@ -90,7 +90,7 @@ async fn a_full_queue_is_503_at_once() {
 
 /// A request that was sent ahead to a worker comes back if the worker does not begin it; its waiting time continues.
 #[tokio::test]
-async fn what_was_sent_ahead_is_waiting_too() {
+async fn requests_sent_ahead_count_as_waiting() {
     let pool = pool(|options| options.limits.queue_length = 3).await;
     // The pool learns that requests are quick, so that it sends many ahead.
     for _ in 0..200 {
@@ -138,7 +138,7 @@ async fn a_request_that_takes_too_long_is_504_and_its_worker_replaced() {
 }
 
 #[tokio::test]
-async fn what_a_worker_does_beside_a_request_that_takes_too_long_is_finished() {
+async fn other_requests_of_a_worker_with_a_hanging_one_are_finished() {
     let pool = pool(|options| {
         options.threads = 2;
         options.limits.request_timeout = Duration::from_millis(200);
@@ -264,7 +264,7 @@ async fn a_process_that_an_application_has_forked_holds_up_no_stop() {
 }
 
 #[tokio::test]
-async fn a_process_that_an_application_has_forked_is_no_worker() {
+async fn a_process_that_an_application_forks_is_not_a_worker() {
     let pool = pool(|_| ()).await;
     for _ in 0..3 {
         assert_eq!(bounded(pool.text("/fork-return")).await, "parent");

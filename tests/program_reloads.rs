@@ -76,7 +76,7 @@ fn version_at(folder: &Folder, name: &str) -> String {
 }
 
 #[test]
-fn programs_of_runners_own_reload_under_load_and_refuse_what_they_cannot_serve() {
+fn runner_programs_reload_under_load_and_refuse_broken_versions() {
     let names = ["one", "two", "three"];
     let programs = ["./one.ini", "./two.ini", "runner runIni three.ini"];
     let folder = folder(&programs);
@@ -152,7 +152,7 @@ fn programs_of_runners_own_reload_under_load_and_refuse_what_they_cannot_serve()
 
 /// A program that is named for the first time must come up, and reports itself why it does not.
 #[test]
-fn a_program_of_runners_own_that_does_not_come_up_is_a_failed_reload() {
+fn a_runner_program_that_does_not_come_up_fails_the_reload() {
     let folder = folder(&["./one.ini"]);
     let server = start(&folder, 1);
     let first = pids(&folder);
@@ -191,7 +191,7 @@ fn a_program_of_runners_own_that_does_not_come_up_is_a_failed_reload() {
 
 /// If `runner` itself was replaced, later commands go to the newer process.
 #[test]
-fn a_program_of_runners_own_that_was_replaced_is_still_told() {
+fn a_replaced_runner_program_still_gets_commands() {
     let folder = folder(&["./runner runIni three.ini"]);
     let install = || {
         let line = ["-m", "755", env!("CARGO_BIN_EXE_runner"), "new"];
@@ -235,7 +235,7 @@ fn sides(log: &str) -> Vec<&str> {
 }
 
 #[test]
-fn others_are_started_anew_only_if_they_have_changed() {
+fn other_programs_are_restarted_only_if_they_have_changed() {
     let folder = Folder::new()
         .executable("side", SIDE)
         .file("source", SIDE)
@@ -298,7 +298,7 @@ fn others_are_started_anew_only_if_they_have_changed() {
 
 /// A program that was not running is started at once, and a reload reports the result.
 #[test]
-fn what_did_not_run_before_has_to_come_up() {
+fn a_program_that_was_not_running_must_come_up() {
     for keys in [
         "Command serve tcp://127.0.0.1:0 demo\nProgram sh source\n",
         "Command exec:sh source\n",
@@ -328,7 +328,7 @@ fn what_did_not_run_before_has_to_come_up() {
 
 /// The same for a program that is `runner` itself, which reports the reason.
 #[test]
-fn one_of_runners_own_that_did_not_run_before_has_to_come_up() {
+fn a_runner_program_that_was_not_running_must_come_up() {
     let folder = folder(&["./one.ini"]);
     fs::write(folder.path("app.py"), "import nothing\n").expect("our own file");
     let server = folder.runner(["supervise", "app.conf"]).start();
@@ -351,7 +351,7 @@ fn one_of_runners_own_that_did_not_run_before_has_to_come_up() {
 
 /// A failed reload cannot undo everything: it reports what is new already, and what does not run.
 #[test]
-fn a_reload_that_fails_says_what_does_not_go_on_as_before() {
+fn a_failed_reload_reports_what_has_changed() {
     let folder = folder(&["./one.ini", "./two.ini", "./good x", "./bad", "./side 1"]);
     let keys = folder
         .read("app.conf")

@@ -50,7 +50,7 @@ fn last(server: &Server) -> Pid {
 }
 
 #[test]
-fn one_that_ends_is_started_again_and_all_of_it_ends_with_the_server() {
+fn a_program_that_ends_is_restarted_and_ends_with_the_server() {
     let folder = folder("Program ./side --queue 'two words'\n");
     let server = folder
         .runner(["supervise", "app.conf"])
@@ -81,7 +81,7 @@ fn one_that_ends_is_started_again_and_all_of_it_ends_with_the_server() {
 }
 
 #[test]
-fn one_that_cannot_be_run_is_tried_ever_more_slowly_and_harms_no_other() {
+fn a_program_that_cannot_run_is_retried_at_growing_intervals() {
     let folder = folder("Program ./missing\nProgram false\n");
     let server = folder.runner(["supervise", "app.conf"]).start();
     server.wait_for_log(|log| log.matches("`false` exited with status 1").count() == 3);
@@ -104,7 +104,7 @@ fn one_that_cannot_be_run_is_tried_ever_more_slowly_and_harms_no_other() {
 }
 
 #[test]
-fn one_that_does_not_end_is_killed_in_the_end() {
+fn a_program_that_does_not_end_is_killed() {
     let folder =
         folder("Program ./stubborn\n").file("runner.ini", "runner.stop_timeout = '0.2s'\n");
     let server = folder

@@ -41,7 +41,7 @@ text = 'x'
 const FALSE_PYTHON: &str = "#!/bin/sh\necho $0\n";
 
 #[test]
-fn what_it_returns_is_the_exit_status() {
+fn the_return_value_is_the_exit_status() {
     let cases = [
         ("program.nothing", 0, ""),
         ("program:nothing", 0, ""),
@@ -352,7 +352,7 @@ fn a_setting_names_another_python() {
 }
 
 #[test]
-fn a_python_that_cannot_be_run_is_said_once() {
+fn a_python_that_cannot_run_is_reported_once() {
     let folder = Folder::new()
         .executable("python", "#!/nowhere/python3\n")
         .file("python.ini", "runner.python = './python'\n");

@@ -48,7 +48,7 @@ fn readme() -> String {
 }
 
 #[test]
-fn what_it_shows_happens() {
+fn the_examples_work() {
     let text = readme();
     // Its ports may be in use here. Others must be as long: what is shown has columns.
     let text = ["8000", "8001", "8002"]
@@ -119,7 +119,7 @@ fn makes(target: &str) {
 }
 
 #[test]
-fn what_it_names_is_there() {
+fn the_files_and_targets_that_it_names_exist() {
     for name in ["README.md", "CONTRIBUTING.md"] {
         let text = std::fs::read_to_string(project(name)).expect("a file of the project");
         let after = |mark: &str, end: &[char]| -> Vec<&str> {

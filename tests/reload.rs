@@ -109,7 +109,7 @@ fn the_new_version_answers_on_the_connections_that_there_are() {
 }
 
 #[test]
-fn what_the_old_version_has_begun_it_finishes() {
+fn the_old_version_finishes_its_requests() {
     let server = serving(FILE);
     let address = server.address().clone();
     let waiting = std::thread::spawn(move || get(&address, "/wait"));
@@ -123,7 +123,7 @@ fn what_the_old_version_has_begun_it_finishes() {
 }
 
 #[test]
-fn what_cannot_be_started_changes_nothing() {
+fn a_version_that_cannot_start_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port();
     let in_use = FILE.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));

@@ -38,7 +38,7 @@ impl Manager {
 }
 
 #[test]
-fn it_is_told_when_requests_are_answered_and_when_the_end_begins() {
+fn it_learns_when_the_server_is_ready_and_when_it_stops() {
     let folder = Folder::new();
     let manager = Manager::in_folder(&folder);
     // A watchdog that is meant for another process is ignored.
@@ -60,7 +60,7 @@ fn it_is_told_when_requests_are_answered_and_when_the_end_begins() {
 }
 
 #[test]
-fn it_is_told_of_a_reload_however_it_goes() {
+fn it_learns_of_each_reload_and_its_outcome() {
     let folder = Folder::new().file(
         "app.ini",
         "app = commands.Alias(command=['serve', 'demo'])\n",
@@ -111,7 +111,7 @@ fn it_hears_signs_of_life_while_the_event_loop_turns() {
 
 /// The service manager knows the first process, and accepts its messages.
 #[test]
-fn it_is_told_of_a_master_that_was_started_by_hand() {
+fn it_learns_of_a_master_that_was_started_by_hand() {
     let keys = "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n";
     let folder = Folder::new().file("app.conf", keys);
     let manager = Manager::in_folder(&folder);
@@ -161,7 +161,7 @@ fn the_application_does_not_see_what_is_meant_for_its_server() {
 }
 
 #[test]
-fn one_that_cannot_be_reached_is_said_once_and_changes_nothing() {
+fn an_unreachable_service_manager_is_logged_once_and_changes_nothing() {
     let folder = Folder::new();
     for (socket, reason) in [
         ("[folder]/nobody", "No such file or directory"),

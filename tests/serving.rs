@@ -110,7 +110,7 @@ fn a_socket_that_was_handed_over_is_served() {
 }
 
 #[test]
-fn a_port_in_use_is_said_before_anything_is_imported() {
+fn a_port_in_use_is_reported_before_the_import() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let folder = Folder::new().file("traces.py", TRACES);

@@ -380,7 +380,7 @@ fn a_response_that_ends_early_never_looks_whole() {
 
 /// Files of this process may not exceed 1 MiB, as if the disk became full in the middle of a response.
 #[test]
-fn where_nothing_can_be_kept_the_application_waits_and_nothing_is_lost() {
+fn if_the_disk_is_full_the_application_waits_and_nothing_is_lost() {
     let folder = folder("'serve'", "[runner.workers]\nmin = 1\nmax = 1\n");
     let limited = "trap '' XFSZ; ulimit -f 1024; exec runner runIni app.ini";
     let server = folder.program("bash", ["-c", limited]).start();
@@ -416,7 +416,7 @@ fn where_nothing_can_be_kept_the_application_waits_and_nothing_is_lost() {
 
 /// Its worker has left by then, because the server stops or because it has answered enough requests.
 #[test]
-fn what_is_on_its_way_outlives_its_worker_and_a_stop() {
+fn a_response_in_delivery_outlives_its_worker_and_a_stop() {
     let server = serve("[runner.workers]\nmax_requests = 1\nmin = 1\nmax = 1\n");
     let target = format!("/whole/{LARGE}");
     let mut slow: Vec<Connection> = (0..2).map(|_| ask(&server, &target)).collect();

@@ -464,7 +464,7 @@ async fn an_inherited_socket_file_stays() {
 }
 
 #[tokio::test]
-async fn a_descriptor_must_be_what_it_is_said_to_be() {
+async fn a_descriptor_must_match_its_url() {
     let folder = tempfile::tempdir().unwrap();
     let file = File::create(folder.path().join("file")).unwrap();
     let (connected, _peer) = std::os::unix::net::UnixStream::pair().unwrap();

@@ -174,7 +174,7 @@ fn a_start_while_another_one_is_under_way_is_refused() {
 }
 
 #[test]
-fn a_reload_applies_the_keys_anew() {
+fn a_reload_applies_changed_keys() {
     let folder = folder(SERVE);
     let server = start(&folder);
     let workers = || {
@@ -226,7 +226,7 @@ fn it_stops_by_itself() {
 const WORKER: &str = "#!/bin/sh\necho \"begun $*\"\nexec cat go\n";
 
 #[test]
-fn a_program_that_is_no_application_is_kept_running() {
+fn a_plain_program_is_kept_running() {
     let folder =
         folder("Command exec: ./worker 'a b'\nPidFile my_app.pid\n").executable("worker", WORKER);
     folder.program("mkfifo", ["go"]).run().success();

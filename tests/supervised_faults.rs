@@ -202,7 +202,7 @@ fn is_whole(folder: &Folder, master: &Server) {
 }
 
 #[test]
-fn whatever_happens_to_its_processes_one_master_serves_in_the_end() {
+fn after_any_faults_one_master_serves() {
     let folder = Folder::new()
         .file("app.py", APPLICATION)
         .file("app.conf", FILE);

@@ -244,7 +244,7 @@ async fn workers_that_die_at_once_are_tried_again_until_they_do_not() {
 }
 
 #[tokio::test]
-async fn an_application_that_dies_in_its_import_is_said_so() {
+async fn an_application_that_dies_during_its_import_is_reported() {
     let died = pool_of("import os\nos._exit(3)\n", |_| ()).await;
     let error = died.err().expect("it fails");
     let wanted = "Python exited with status 3 while it imported `app.application`";

@@ -100,7 +100,7 @@ fn masters(server: &Server) -> Vec<Pid> {
 }
 
 #[test]
-fn however_often_it_is_replaced_one_process_stands_in() {
+fn after_any_number_of_upgrades_one_process_stands_in() {
     let server = serving(FILE);
     let mut last = server.pid();
     for number in 2..5 {
@@ -229,7 +229,7 @@ fn main_process(manager: &UnixDatagram) -> Pid {
 
 /// Socket activation, as systemd does it: the sockets were not passed to the new process itself.
 #[test]
-fn systemd_is_told_of_the_new_main_process_and_the_old_one_ends() {
+fn systemd_learns_the_new_main_process_and_the_old_one_ends() {
     let folder = Folder::new()
         .file("app.py", version(1))
         .file("app.ini", FILE);

@@ -98,7 +98,7 @@ fn a_socket_that_was_handed_over_is_handed_on() {
 }
 
 #[test]
-fn a_socket_file_that_was_removed_is_made_anew() {
+fn a_removed_socket_file_is_created_again() {
     let file = FILE.replace("tcp://127.0.0.1:0", "unix:app.sock");
     let folder = folder(&file);
     let socket = folder.path("app.sock");
@@ -187,7 +187,7 @@ fn while_one_is_starting_no_other_can() {
 }
 
 #[test]
-fn of_two_that_start_in_the_same_instant_one_serves() {
+fn one_of_two_simultaneous_starts_serves() {
     let file = "Command serve tcp://127.0.0.1:0 demo\nPidFile app.pid\n";
     let folder = folder(file);
     for _ in 0..100 {
@@ -271,7 +271,7 @@ fn nothing_is_lost_by_versions_that_cannot_be_started() {
 /// A program of the old master ends when the new one has begun; if it is `runner` itself, its replacement waits for the
 /// address instead of being started in vain.
 #[test]
-fn programs_of_runners_own_wait_for_their_address() {
+fn runner_programs_wait_for_their_address() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = free.local_addr().expect("an address").port();
     drop(free);

@@ -198,7 +198,7 @@ fn stopping_finishes_what_is_running() {
 
 /// Like a worker of the version that serves, but it is not replaced.
 #[test]
-fn a_worker_of_a_version_that_was_replaced_is_told_of_when_it_dies() {
+fn the_death_of_a_worker_of_a_replaced_version_is_logged() {
     let server = gated("");
     let mut connection = waiting_in(&server, "/wait_and_kill");
     server.signal(Signal::HUP);
@@ -358,7 +358,7 @@ fn there_are_as_many_workers_as_are_needed() {
 }
 
 #[test]
-fn what_is_loaded_in_the_parent_is_inherited() {
+fn workers_inherit_what_the_template_has_loaded() {
     let source = "\
 import os
 loaded_by = os.getpid()
@@ -431,7 +431,7 @@ fn fifty_replacements_leave_nothing_behind() {
 }
 
 #[test]
-fn a_limit_that_no_worker_can_keep_is_said_once_a_worker() {
+fn a_limit_that_no_worker_can_keep_is_logged_once_per_worker() {
     let server = gated("[runner.workers]\nmax = 1\nmax_memory = '1M'\n");
     let pid = server.get("/").ok();
     server.wait_for_log(|log| log.contains("of memory before its first request, more than it may"));

@@ -189,7 +189,7 @@ fn iterables_are_closed_whatever_happens() {
 }
 
 #[test]
-fn what_ends_early_is_not_taken_for_whole() {
+fn a_response_that_ends_early_is_not_complete() {
     let server = answers();
     let reply = server.get("/too_late");
     assert_eq!((reply.text().as_str(), reply.complete), ("first", false));
@@ -327,7 +327,7 @@ fn the_body_can_be_read_in_every_way() {
 }
 
 #[test]
-fn what_the_application_says_is_its_log() {
+fn the_application_writes_to_the_log() {
     let server = answers();
     assert_eq!(server.get("/prints").ok(), "quiet");
     for line in [
