@@ -38,7 +38,7 @@
 //! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
 //! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
 //! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` |
-//! | a field of `status` | `interface/status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` |
+//! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` |
 //! | a signal | `server/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
 //! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables |
 //!
