@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use std::os::unix::fs::FileExt;
 
+use runner::eval::Repr;
 use runner::protocol::worker::answer_head;
 use runner::protocol::worker::frame::Kind;
 use runner::syntax::ini_lines::IniLine;

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use alone::value;
 use generator::Generator;
-use runner::eval::Value;
+use runner::eval::{Repr, Value};
 
 #[path = "../fuzz/alone.rs"]
 mod alone;

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::config::{Configuration, Layer};
+use runner::eval::Repr;
 use runner::syntax::render;
 
 fn folder() -> PathBuf {

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy};
 use runner::config::{Configuration, Layer};
-use runner::eval::Value;
+use runner::eval::{Repr, Value};
 use runner::syntax::{Diagnostics, render};
 
 fn load(path: &Path) -> Result<Configuration, Diagnostics> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runner::config::{Checked, Configuration, DefaultValue, Layer, SETTINGS, SPECIAL, SettingKind};
-use runner::eval::{CONSTANTS, FUNCTIONS};
+use runner::eval::{CONSTANTS, FUNCTIONS, Repr};
 use runner::syntax::{KEYWORDS, render};
 
 /// Reads a file with this text.

@@ -3,7 +3,7 @@
 use num_traits::ToPrimitive;
 use serde_json::{Map, Value as Json, json};
 
-use crate::eval::Value;
+use crate::eval::{Repr, Value};
 use crate::syntax::{Lines, Place};
 
 /// A value as JSON. A value that JSON does not have is a string, written as Python prints it.

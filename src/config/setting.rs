@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use num_traits::ToPrimitive;
 
-use crate::eval::Value;
+use crate::eval::{Repr, Value};
 use crate::syntax::Diagnostic;
 
 /// The type of a setting.

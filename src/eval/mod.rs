@@ -17,6 +17,7 @@ pub use functions::peak::check_import;
 pub use functions::{FUNCTIONS, Function};
 pub use value::closure::{Home, Variables};
 pub use value::properties::{FoundFile, Properties};
+pub use value::repr::Repr;
 pub use value::{Items, Table, Value};
 
 mod binary_operators;

@@ -6,6 +6,7 @@ use clap::builder::PathBufValueParser;
 use clap::{Arg, ArgAction};
 
 use crate::config::Layer;
+use crate::eval::Repr;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::action;
 use crate::graph::report::print;

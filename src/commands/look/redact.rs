@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::eval::{Budget, Items, Table, Value};
+use crate::eval::{Budget, Items, Repr, Table, Value};
 
 /// Replaces a secret.
 pub const HIDDEN: &str = "********";
@@ -174,7 +174,7 @@ fn without_passwords(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Redactor, is_secret, without_passwords};
-    use crate::eval::Value;
+    use crate::eval::{Repr, Value};
 
     #[test]
     fn names_of_secrets() {

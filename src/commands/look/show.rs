@@ -8,7 +8,7 @@ use crate::commands::json;
 use crate::commands::look::redact::{HIDDEN, Redactor, is_secret};
 use crate::commands::run::supervise;
 use crate::config::{self, Gives, Layer, Listed, SETTINGS, SHORT, Whence};
-use crate::eval::Value;
+use crate::eval::{Repr, Value};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
 use crate::graph::report::print;

@@ -11,6 +11,7 @@ use crate::eval::text::encodings::decode;
 use crate::eval::text::str_methods;
 use crate::eval::value::compare::equal;
 use crate::eval::value::namespace;
+use crate::eval::value::repr::Repr;
 use crate::eval::value::{Table, Value, View};
 
 /// `value.name(arguments)`

@@ -7,7 +7,7 @@ use crate::eval::call_arguments::CallArguments;
 use crate::eval::evaluator::{Evaluate, Evaluator};
 use crate::eval::text::format_spec;
 use crate::eval::value::Value;
-use crate::eval::value::repr::ascii;
+use crate::eval::value::repr::{Repr, ascii};
 use crate::eval::value::subscripts::index;
 use crate::syntax::ast::Piece;
 

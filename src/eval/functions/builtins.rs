@@ -12,6 +12,7 @@ use crate::eval::evaluator::{Evaluate, Evaluator};
 use crate::eval::text::encodings::{decode, encode};
 use crate::eval::value::compare::compare;
 use crate::eval::value::elements::{as_list, set_of};
+use crate::eval::value::repr::Repr;
 use crate::eval::value::{Items, Table, Value, namespace, range_length};
 use crate::syntax::ast::{Binary, Comparison};
 

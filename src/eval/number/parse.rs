@@ -9,6 +9,7 @@ use crate::eval::call_arguments::wants;
 use crate::eval::value::Value;
 use crate::eval::value::characters::with_ascii_digits;
 use crate::eval::value::digits::{LONGEST_DECIMAL, too_long, truncated};
+use crate::eval::value::repr::Repr;
 
 /// `float(value)`
 pub(crate) fn float(value: &Value) -> Result<f64> {

@@ -10,6 +10,7 @@ use crate::eval::budget::{Fault, Result};
 use crate::eval::call_arguments::{clamped, wants};
 use crate::eval::value::Value;
 use crate::eval::value::digits::{LONGEST_DECIMAL, truncated};
+use crate::eval::value::repr::Repr;
 
 /// `round(value, digits)`
 pub(crate) fn round(value: &Value, digits: Option<&Value>) -> Result<Value> {

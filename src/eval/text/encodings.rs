@@ -4,6 +4,7 @@
 use crate::eval::budget::{Budget, Fault, Result};
 use crate::eval::call_arguments::string;
 use crate::eval::value::Value;
+use crate::eval::value::repr::Repr;
 use crate::syntax::{nearest, quoted};
 
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use crate::eval::number::arithmetic::float_of;
 use crate::eval::number::numerals::{self, Numeral};
 use crate::eval::value::Value;
 use crate::eval::value::digits::shortest;
+use crate::eval::value::repr::Repr;
 
 /// The parts of a specification.
 #[derive(Clone, Copy, Default)]

@@ -7,7 +7,7 @@ use crate::eval::number::arithmetic::float_of;
 use crate::eval::number::numerals::{self, Numeral};
 use crate::eval::value::Value;
 use crate::eval::value::digits::truncated;
-use crate::eval::value::repr::ascii;
+use crate::eval::value::repr::{Repr, ascii};
 
 /// The values that are formatted.
 struct Values<'a> {

@@ -10,6 +10,7 @@ use crate::eval::value::characters::{
 };
 use crate::eval::value::elements::elements;
 use crate::eval::value::properties::Properties;
+use crate::eval::value::repr::Repr;
 use crate::eval::value::{Items, Value};
 
 /// A call of a method.

@@ -46,21 +46,38 @@ fn written(value: &Value, decimal: bool) -> (String, Result<(), TooLong>) {
     (out.text, result)
 }
 
-impl Value {
+/// The texts of a value.
+pub trait Repr {
     /// As Python's `repr()` shows it; cut with `…` beyond 64 MiB.
     #[must_use]
-    pub fn repr(&self) -> String {
+    fn repr(&self) -> String;
+
+    /// `repr()` in an expression, where a text that is too long is an error.
+    ///
+    /// # Errors
+    /// The text is too long.
+    fn checked_repr(&self) -> Result<String>;
+
+    /// `str()` in an expression.
+    ///
+    /// # Errors
+    /// The text is too long.
+    fn checked_str(&self) -> Result<String>;
+
+    /// The beginning of its `repr()`, for messages.
+    #[must_use]
+    fn shown(&self) -> String;
+}
+
+impl Repr for Value {
+    fn repr(&self) -> String {
         match written(self, false) {
             (text, Ok(())) => text,
             (text, Err(_)) => text + "…",
         }
     }
 
-    /// `repr()` in an expression, where a text that is too long is an error.
-    ///
-    /// # Errors
-    /// The text is too long.
-    pub fn checked_repr(&self) -> Result<String> {
+    fn checked_repr(&self) -> Result<String> {
         match written(self, true) {
             (text, Ok(())) => Ok(text),
             (_, Err(TooLong::Number)) => Err(too_long()),
@@ -71,20 +88,14 @@ impl Value {
         }
     }
 
-    /// `str()` in an expression.
-    ///
-    /// # Errors
-    /// The text is too long.
-    pub fn checked_str(&self) -> Result<String> {
+    fn checked_str(&self) -> Result<String> {
         match self {
             Self::Str(text) => Ok(text.as_ref().to_owned()),
             other => other.checked_repr(),
         }
     }
 
-    /// The beginning of its `repr()`, for messages.
-    #[must_use]
-    pub fn shown(&self) -> String {
+    fn shown(&self) -> String {
         const SHOWN: usize = 60;
         let text = match self {
             Self::Str(text) => {

@@ -6,6 +6,7 @@ use num_traits::{Signed, ToPrimitive};
 use super::elements::as_list;
 use super::namespace::{full_name, property};
 use super::properties::Properties;
+use super::repr::Repr;
 use super::{Items, Value, range_length};
 use crate::eval::budget::{Budget, Fault, Result};
 use crate::syntax::did_you_mean;
