@@ -15,7 +15,7 @@ Runs any web application from one executable INI file
 Usage: runner [-c FILE]... NAME_OR_URL [ARGS]...
 
 Options:
-  -c, --config <FILE>  Read a configuration file over those named by PEAK_CONFIG; may be repeated
+  -c, --config <FILE>  Configuration file over those of PEAK_CONFIG; repeatable
   -h, --help           Print help, with all names that are available
   -V, --version        Print the version
 

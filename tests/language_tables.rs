@@ -192,6 +192,7 @@ fn names_are_documented_and_mean_something() {
 fn words_are_documented_and_their_examples_true() {
     assert!(KEYWORDS.is_sorted_by_key(|word| word.name));
     for word in KEYWORDS {
+        assert!(is_summary(word.summary), "{}", word.name);
         assert!(is_help(word.help), "{}", word.name);
         let (expression, result) = word.example;
         let used = word.name.trim_end_matches('\'');
@@ -206,6 +207,7 @@ fn words_are_documented_and_their_examples_true() {
 fn special_sections_are_documented_and_their_examples_right() {
     assert!(SPECIAL.is_sorted_by_key(|section| section.name));
     for section in SPECIAL {
+        assert!(is_summary(section.summary), "{}", section.name);
         assert!(is_help(section.help), "{}", section.name);
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("more.ini"), "").expect("a file");

@@ -128,14 +128,14 @@ example: runner.request.timeout = '2m'
     let function = "\
 function `os.path.join(path, *others)`
 
-Paths one after another; an absolute one drops those before it.
+Paths joined; an absolute one drops those before it.
 
 example: os.path.join('/a', 'b', 'c.txt')
 is:      '/a/b/c.txt'
 ";
     let several = "\
 Functions:
-  config.lookup  The value of another property, or a default if it has none
+  config.lookup  The value of another property, or a default
   naming.lookup  The object or link that a name or URL stands for
 
 `runner explain NAME` says more about a name.
@@ -214,6 +214,9 @@ fn explain_knows_every_row_of_the_tables() {
         assert!(plain.starts_with(title.trim_start()), "{text}");
         let listed = format!("\n  {name} ");
         assert!(list.success().contains(&listed), "{name}");
+    }
+    for line in list.success().lines() {
+        assert!(line.chars().count() <= 80 && !line.contains('…'), "{line}");
     }
 }
 

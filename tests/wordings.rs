@@ -94,7 +94,6 @@ const DOCUMENTS: &[&str] = &["default_text", "written"];
 const INNER: &[(&str, &str)] = &[
     ("{} has ended", "good news"),
     ("{} serves the new version", "good news"),
-    ("it ended early ({})", "Python would have been killed"),
     ("load on demand {}", "a key of a table"),
     ("there is nothing to run", "every caller has a word"),
     (

@@ -58,7 +58,7 @@ pub fn options() -> Command {
                 .short('c')
                 .long("config")
                 .value_name("FILE")
-                .help("Read a configuration file over those named by PEAK_CONFIG; may be repeated")
+                .help("Configuration file over those of PEAK_CONFIG; repeatable")
                 .value_parser(PathBufValueParser::new())
                 .action(ArgAction::Append),
         )

@@ -38,7 +38,7 @@ fn options(command: clap::Command) -> clap::Command {
             .short('c')
             .long("config")
             .value_name("FILE")
-            .help("Read a configuration file whose settings the expression uses; may be repeated")
+            .help("Configuration file with settings for EXPR; repeatable")
             .value_parser(PathBufValueParser::new())
             .action(ArgAction::Append),
     )

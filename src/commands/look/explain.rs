@@ -123,14 +123,14 @@ fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     }));
     topics.extend(KEYWORDS.iter().map(|row| {
         let heading = "Words in expressions";
-        Topic::new(heading, row.name, first_sentence(row.help), move || {
+        Topic::new(heading, row.name, row.summary, move || {
             let title = format!("`{}` in expressions", row.name);
             page(&title, row.help, &example(row.example))
         })
     }));
     topics.extend(SPECIAL.iter().map(|row| {
         let heading = "Special sections";
-        let topic = Topic::new(heading, row.name, first_sentence(row.help), || {
+        let topic = Topic::new(heading, row.name, row.summary, || {
             let example = format!("[{}]\n{}", row.name, row.example);
             let title = format!("section `[{}]`", row.name);
             page(&title, row.help, &[("example", example)])
@@ -258,10 +258,4 @@ fn page(title: &str, about: &str, rows: &[(&str, String)]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// The first sentence, without its full stop.
-fn first_sentence(text: &str) -> &str {
-    let end = text.find(". ").unwrap_or(text.len());
-    text[..end].trim_end_matches('.')
 }

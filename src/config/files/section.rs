@@ -21,40 +21,48 @@ pub enum Section {
 pub struct Special {
     /// As it is usually written; any case is accepted.
     pub name: &'static str,
-    /// What it does.
+    /// What it does, in at most 70 characters, without a full stop.
+    pub summary: &'static str,
+    /// The summary, and what else there is to know.
     pub help: &'static str,
     /// A line in it.
     pub example: &'static str,
 }
 
+/// Makes the table from names, summaries, details and examples.
+macro_rules! sections {
+    ($($name:literal: $summary:literal $($details:literal)?, $example:literal;)*) => {
+        &[$(Special {
+            name: $name,
+            summary: $summary,
+            help: concat!($summary, '.' $(, ' ', $details)?),
+            example: $example,
+        }),*]
+    };
+}
+
 /// The special sections, sorted.
-pub const SPECIAL: &[Special] = &[
-    Special {
-        name: "Component Factories",
-        help: "Names interfaces and their factories. It is kept for Python programs and has no other effect.",
-        example: "my_app.IMailer = 'my_app.mail.Mailer'",
-    },
-    Special {
-        name: "Import on Demand",
-        help: "Gives Python modules short names for expressions. They hold in this file and in those that it reads. A module is imported only when a Python process uses it.",
-        example: "models = 'my_app.models'",
-    },
-    Special {
-        name: "Load Settings From",
-        help: "Reads other settings, in place and in order. `file` reads a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is a prefix of all names.",
-        example: "file = 'more.ini', 'prefix.*'",
-    },
-    Special {
-        name: "Load on Demand",
-        help: "Computes properties when one of them is first needed. Each line has a prefix and an expression. The expression is a dict or a namespace. It is evaluated the first time that a property below the prefix has no other rule.",
-        example: "my.limits.* = {'cpu': 1, 'memory': '64M'}",
-    },
-    Special {
-        name: "Named Services",
-        help: "Holds properties whose values are created once and shared.",
-        example: "my.service = importString('my_app:service')",
-    },
-];
+pub const SPECIAL: &[Special] = sections! {
+    "Component Factories":
+        "Names interfaces and their factories"
+        "It is kept for Python programs and has no other effect.",
+        "my_app.IMailer = 'my_app.mail.Mailer'";
+    "Import on Demand":
+        "Gives Python modules short names for expressions"
+        "They hold in this file and in those that it reads. A module is imported only when a Python process uses it.",
+        "models = 'my_app.models'";
+    "Load Settings From":
+        "Reads other settings, in place and in order"
+        "`file` reads a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is a prefix of all names.",
+        "file = 'more.ini', 'prefix.*'";
+    "Load on Demand":
+        "Computes properties when one of them is first needed"
+        "Each line has a prefix and an expression. The expression is a dict or a namespace. It is evaluated the first time that a property below the prefix has no other rule.",
+        "my.limits.* = {'cpu': 1, 'memory': '64M'}";
+    "Named Services":
+        "Holds properties whose values are created once and shared",
+        "my.service = importString('my_app:service')";
+};
 
 impl Section {
     /// The section with a name, in a file whose names have the prefix `outer`.

@@ -94,7 +94,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "A single number gives as many zero bytes.",
         "bytes('abc', 'utf-8')" => "b'abc'";
     "commands.Alias" ["command"], peak::alias,
-        "A command: words that are put before the user's arguments"
+        "A command: words that precede the user's arguments"
         "The whole is run as the words after `runner` are.",
         "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])" => "commands.Alias(command=['serve', 'WSGI', 'import:app.main'])";
     "config.Namespace" ["prefix", "target="], peak::namespace,
@@ -106,7 +106,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "The module is looked for where the configuration file is.",
         "os.path.basename(config.fileNearModule('my_app', 'page.html'))" => "'page.html'";
     "config.lookup" ["target", "name=", "default="], peak::lookup,
-        "The value of another property, or a default if it has none",
+        "The value of another property, or a default",
         "config.lookup(targetObj, 'my.port', 8000)" => "8000";
     "config.packageFile" ["module", "name"], paths::file_near_module,
         "The path of a file in a Python package"
@@ -125,7 +125,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "A floating-point number from text or another number",
         "float('1.5')" => "1.5";
     "importObject" ["name"], peak::import_object,
-        "A Python object by its name; any other value stays as it is"
+        "A Python object by its name; other values unchanged"
         "The Python process that uses the object imports it.",
         "importObject('my_app:application')" => "importString('my_app:application')";
     "importString" ["name"], peak::import_string,
@@ -145,10 +145,10 @@ pub static FUNCTIONS: &[Function] = functions! {
         "A list of the elements of another value",
         "list('ab')" => "['a', 'b']";
     "max" ["*", "key=", "default="], builtins::max,
-        "The largest of the arguments, or of the elements of the only one",
+        "The largest of the arguments, or of one sequence",
         "max(1, 3, 2)" => "3";
     "min" ["*", "key=", "default="], builtins::min,
-        "The smallest of the arguments, or of the elements of the only one",
+        "The smallest of the arguments, or of one sequence",
         "min([2, 1])" => "1";
     "naming.LinkRef" ["url"], |_, bound| bound.text(0).map(Value::Link),
         "Another name or URL to look up instead",
@@ -160,7 +160,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "The number of processors that the server can use",
         "os.cpu_count() > 0" => "True";
     "os.getenv" ["name", "default="], paths::environment_variable,
-        "The value of an environment variable, or a default if it is not set"
+        "The value of an environment variable, or a default"
         "The default is `None` unless it is given.",
         "os.getenv('NO_SUCH_VARIABLE', 'default')" => "'default'";
     "os.path.abspath" ["path"], paths::absolute,
@@ -184,10 +184,10 @@ pub static FUNCTIONS: &[Function] = functions! {
         "A relative path is relative to the configuration file.",
         "os.path.exists('/')" => "True";
     "os.path.expanduser" ["path"], paths::expand_user,
-        "The path with a home folder for the `~` at its beginning",
+        "The path with a home folder for `~` at its beginning",
         "os.path.expanduser('/a/~')" => "'/a/~'";
     "os.path.expandvars" ["path"], paths::expand_variables,
-        "The path with environment variables for `$NAME` and `${NAME}`",
+        "The path with the values of `$NAME` and `${NAME}`",
         "os.path.expandvars('$NO_SUCH_VARIABLE/a')" => "'$NO_SUCH_VARIABLE/a'";
     "os.path.isabs" ["path"], paths::is_absolute,
         "Whether a path begins at the root",
@@ -199,7 +199,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "Whether a file exists",
         "os.path.isfile('/')" => "False";
     "os.path.join" ["path", "*"], paths::join,
-        "Paths one after another; an absolute one drops those before it",
+        "Paths joined; an absolute one drops those before it",
         "os.path.join('/a', 'b', 'c.txt')" => "'/a/b/c.txt'";
     "os.path.normcase" ["path"], paths::normal_case,
         "A path as the system compares paths: unchanged",
@@ -239,7 +239,7 @@ pub static FUNCTIONS: &[Function] = functions! {
         "The elements in order",
         "sorted([3, 1, 2])" => "[1, 2, 3]";
     "str" ["object=", "encoding=", "errors="], builtins::str,
-        "A value as text; with an encoding, the text that bytes stand for",
+        "A value as text; with an encoding, bytes as text",
         "str(1.5)" => "'1.5'";
     "sum" ["values", POSITIONAL_ONLY, "start="], builtins::sum,
         "The sum of all elements",
@@ -248,6 +248,6 @@ pub static FUNCTIONS: &[Function] = functions! {
         "A tuple of the elements of another value",
         "tuple('ab')" => "('a', 'b')";
     "zip" ["*", "strict="], builtins::zip,
-        "Tuples of the first elements, of the second ones, and so on",
+        "Tuples of the first, the second, and further elements",
         "list(zip('ab', [1, 2]))" => "[('a', 1), ('b', 2)]";
 };
