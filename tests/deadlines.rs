@@ -258,7 +258,7 @@ fn a_request_that_hangs_after_its_response_is_logged_and_its_worker_replaced() {
     let pid = server.get("/").ok();
     assert_eq!(server.get("/lingers").ok(), "whole");
     assert_ne!(server.get("/").ok(), pid);
-    let heading = "what the application does after its answer to GET /lingers has not ended for ";
+    let heading = "code that runs after the answer to GET /lingers has not ended for ";
     let tale = told(&server, heading);
     assert!(tale.contains(", in close\n"), "{tale}");
     let ended = format!("worker {}, which had", &pid["pid ".len()..]);
@@ -360,8 +360,8 @@ fn an_answer_that_does_not_end_when_the_time_to_stop_is_over_ends_early() {
     assert!(!String::from_utf8_lossy(&streams.rest()).ends_with("0\r\n\r\n"));
     let outcome = server.wait();
     for said in [
-        "runner: the answer to GET /blocks ends early: ",
-        "runner: 503 for GET /: it had not begun when time was over (runner.stop_timeout)\n",
+        "runner: the answer to GET /blocks is cut off: ",
+        "runner: 503 for GET /: it had not begun when the time to stop was over (runner.stop_timeout)\n",
     ] {
         assert!(outcome.stderr.contains(said), "{outcome:#?}");
     }

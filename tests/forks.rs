@@ -82,7 +82,7 @@ fn each_worker_has_a_connection_of_its_own() {
         format!("import socket\nconnection = socket.create_connection(('127.0.0.1', {port}))\n");
     let server = serving(&source, "min = 3\nmax = 3\n");
     let said = format!(
-        "runner: the import of `app.application` leaves what forks cannot share: a connection to \
+        "runner: the import of `app.application` leaves resources that forks cannot share: a connection to \
          127.0.0.1:{port} (descriptor "
     );
     Waits::until(|| others(&server).len() >= 3, || server.log());
@@ -97,7 +97,7 @@ fn each_worker_has_a_connection_of_its_own() {
     assert!(
         outcome
             .stderr
-            .contains("; each worker imports it afresh (as with runner.workers.preload = False)\n")
+            .contains("; each worker imports it itself (as with runner.workers.preload = False)\n")
     );
 }
 
@@ -111,7 +111,7 @@ fn an_application_that_insists_on_forks_is_warned() {
         || format!("{:?}", server.processes()),
     );
     let outcome = server.stop();
-    let said = "leaves what forks cannot share: an epoll (descriptor ";
+    let said = "leaves resources that forks cannot share: an epoll (descriptor ";
     assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
     let ends = "; workers are forked all the same (runner.workers.preload = True)\n";
     assert!(outcome.stderr.contains(ends), "{outcome:#?}");

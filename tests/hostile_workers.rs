@@ -71,7 +71,7 @@ fn a_worker_that_sends_garbage_costs_no_more_than_itself() {
     assert!(grown < 64 << 20, "{grown} bytes more");
     let log = server.log();
     assert!(
-        log.contains(" sent what makes no sense; it is ended\n"),
+        log.contains(" broke the worker protocol; it is killed\n"),
         "{log}"
     );
     assert!(!log.contains("panic"), "{log}");

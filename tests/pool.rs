@@ -235,7 +235,7 @@ async fn a_worker_that_is_stuck_after_its_answer_is_replaced() {
     assert_ne!(bounded(pool.text("/pid")).await, pid);
     worker.ended().await;
     let failures = pool.wsgi.status().failures;
-    let said = "what the application does after its answer to GET /close-waits has not ended for ";
+    let said = "code that runs after the answer to GET /close-waits has not ended for ";
     assert!(failures[0].what.starts_with(said), "{failures:?}");
     pool.wsgi.stop(GRACE).await;
 }

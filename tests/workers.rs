@@ -307,7 +307,7 @@ def application(environ, start_response):
 
 #[test]
 fn threads_at_import_need_workers_that_are_started_afresh() {
-    let reason = "the import of `threaded.application` leaves what forks cannot share: the thread `helper` (";
+    let reason = "the import of `threaded.application` leaves resources that forks cannot share: the thread `helper` (";
     for (settings, is_said) in [
         (TWO.to_owned(), true),
         (format!("{TWO}preload = False\n"), false),
@@ -324,7 +324,7 @@ fn threads_at_import_need_workers_that_are_started_afresh() {
         let outcome = server.stop();
         assert_eq!(outcome.status, 0);
         assert_eq!(outcome.stderr.contains(reason), is_said, "{outcome:#?}");
-        let place = "[folder]/threaded.py, in wait); each worker imports it afresh";
+        let place = "[folder]/threaded.py, in wait); each worker imports it itself";
         assert_eq!(outcome.stderr.contains(place), is_said, "{outcome:#?}");
     }
 }

@@ -139,7 +139,7 @@ impl Delivery {
                     backlog.unwritable = true;
                     log_of!(
                         LogKind::NotStored,
-                        "cannot keep a response in `{}`: {error}; the application waits for its client (runner.tmp)",
+                        "cannot store a response in `{}`: {error}; the application waits for its client (runner.tmp)",
                         self.depot.folder.display()
                     );
                 }
@@ -333,10 +333,7 @@ impl Blocks {
                 Ok(self.take(&mut backlog, piece))
             }
             Err(error) => {
-                log_of!(
-                    LogKind::NotStored,
-                    "cannot read a response that was kept: {error}"
-                );
+                log_of!(LogKind::NotStored, "cannot read a stored response: {error}");
                 self.delivery.leave(&mut backlog);
                 backlog.ending = BodyEnd::Truncated;
                 Err(Truncated)

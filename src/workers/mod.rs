@@ -2,7 +2,7 @@
 //! among them.
 //!
 //! From the bottom to the top (no file names one that is above it):
-//! - [`options`]: the settings; `id`: numbers of workers, lanes and templates; `task`: a request that waits for its
+//! - [`options`]: the settings; `id`: numbers of workers, lanes and templates; `pending_request`: a request that waits for its
 //!   answer; `question`: a request whose stack the log is to show; `memory`: what the kernel says of memory;
 //! - [`wire`]: the connection with a lane of a worker;
 //! - `pool`: which worker answers which request, and for how long;
@@ -27,16 +27,16 @@ use crate::interface::{Depot, Request, Response};
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::options::WorkerOptions;
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
 use crate::workers::pool::checkup::TICK;
 use crate::workers::roster::Roster;
-use crate::workers::task::Task;
 
 pub mod options;
 
 mod id;
 
-mod task;
+mod pending_request;
 
 mod question;
 
@@ -99,7 +99,7 @@ impl Workers {
 
     /// Answers a request.
     pub async fn respond(&self, request: Request) -> Response {
-        let (task, answer) = Task::new(request);
+        let (task, answer) = PendingRequest::new(request);
         let dirty = {
             let mut pool = lock(&self.hub.pool);
             pool.accept(task);

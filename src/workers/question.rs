@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::workers::id::LaneId;
-use crate::workers::task::{About, seconds};
+use crate::workers::pending_request::{About, seconds};
 
 /// A request whose stack the log is to show.
 #[derive(Clone, Debug)]
@@ -57,13 +57,13 @@ impl Question {
                 "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is ended"
             ),
             Reason::Lingering => format!(
-                "what the application does after its answer to {about} has not ended for {age} (runner.request.timeout); worker{worker} is ended"
+                "code that runs after the answer to {about} has not ended for {age} (runner.request.timeout); worker{worker} is ended"
             ),
             Reason::Stopped => format!(
-                "504 for {about}: no answer for {age} when time was over (runner.stop_timeout); worker{worker} is ended"
+                "504 for {about}: no answer for {age} when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
             ),
             Reason::Cut => format!(
-                "the answer to {about} ends early: it goes on after {age}, when time was over (runner.stop_timeout); worker{worker} is ended"
+                "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
             ),
             Reason::Slow => {
                 format!(

@@ -8,7 +8,6 @@ use http::{HeaderValue, header};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use super::task::Task;
 use crate::faults::caught;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
@@ -17,6 +16,7 @@ use crate::protocol::worker::frame::{Header, Kind};
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::LaneId;
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
 use crate::workers::pool::in_flight::Violation;
 use crate::workers::wire::frames::{FramePart, Frames};
@@ -89,7 +89,7 @@ impl LaneReader<'_> {
                 self.take(part)?;
             }
             if frames.is_within() && self.body.is_none() {
-                // The rest of this answer is dropped as fast as it comes: other tasks get their turn.
+                // The rest of this answer is dropped as fast as it comes: other requests get their turn.
                 tokio::task::yield_now().await;
             }
         }
@@ -188,7 +188,7 @@ impl LaneReader<'_> {
         head: Result<AnswerHead, BadAnswer>,
     ) -> Result<(), Violation> {
         let mut pool = lock(&self.hub.pool);
-        let task = pool.current(self.lane, header.number)?;
+        let pending = pool.current(self.lane, header.number)?;
         let (sender, mut blocks) = self.hub.depot.blocks();
         let response = match head {
             Ok(head) => {
@@ -198,9 +198,9 @@ impl LaneReader<'_> {
                 }
                 response(head, ResponseBody::Stream(blocks))
             }
-            Err(error) => bad_answer(task, &error),
+            Err(error) => bad_answer(pending, &error),
         };
-        self.body = match task.answer(response) {
+        self.body = match pending.answer(response) {
             Ok(()) => Some((header.number, sender)),
             Err(_) => {
                 cancel(&mut pool, self.lane, header.number);
@@ -245,7 +245,10 @@ impl LaneReader<'_> {
     fn write_error(&self, number: u32, text: &Bytes) {
         let mut pool = lock(&self.hub.pool);
         // A thread that the application has left behind may write for a request that is over.
-        match pool.current(self.lane, number).map(|task| &task.errors) {
+        match pool
+            .current(self.lane, number)
+            .map(|pending| &pending.errors)
+        {
             Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
             Ok(_) | Err(Violation) => log!("{}", String::from_utf8_lossy(text).trim_end()),
         }
@@ -285,13 +288,13 @@ fn answer(pool: &mut Pool, lane: LaneId, header: Header, payload: &Bytes) -> Res
     if header.kind != Kind::Answer {
         return Err(Violation);
     }
-    let mut task = pool.answered(lane, header.number, header.service)?;
+    let mut pending = pool.answered(lane, header.number, header.service)?;
     let response = match answer_head::answer(header, payload) {
         Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
-        Err(error) => bad_answer(&task, &error),
+        Err(error) => bad_answer(&pending, &error),
     };
     // If its client has gone away, the answer is dropped.
-    let _ = task.answer(response);
+    let _ = pending.answer(response);
     Ok(())
 }
 
@@ -302,7 +305,7 @@ fn answer_file(
     payload: &Bytes,
 ) -> Result<(), Violation> {
     let file = pool.link(lane).ok_or(Violation)?.receive_file();
-    let mut task = pool.answered(lane, header.number, header.service)?;
+    let mut pending = pool.answered(lane, header.number, header.service)?;
     let response = match (answer_head::file(header, payload), file) {
         (Ok((mut head, offset, length)), Ok(file)) => {
             let announced = head
@@ -324,14 +327,14 @@ fn answer_file(
             };
             response(head, body)
         }
-        (Err(error), _) => bad_answer(&task, &error),
+        (Err(error), _) => bad_answer(&pending, &error),
         (_, Err(error)) => {
             let reason = format!("the file did not come: {error}");
-            bad_answer(&task, &BadAnswer::Malformed(reason))
+            bad_answer(&pending, &BadAnswer::Malformed(reason))
         }
     };
     // If its client has gone away, the answer is dropped.
-    let _ = task.answer(response);
+    let _ = pending.answer(response);
     Ok(())
 }
 
@@ -344,13 +347,13 @@ fn response(head: AnswerHead, body: ResponseBody) -> Response {
     }
 }
 
-fn bad_answer(task: &Task, error: &BadAnswer) -> Response {
+fn bad_answer(pending: &PendingRequest, error: &BadAnswer) -> Response {
     let status = error.status();
     log_of!(
         log::LogKind::InvalidAnswer,
         "{} for {}: the application's answer cannot be sent: {error}",
         status.as_u16(),
-        task.about
+        pending.about
     );
     Response::plain(status)
 }

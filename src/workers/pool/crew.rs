@@ -50,10 +50,10 @@ impl<W: Wire> Crew<W> {
         let mut oldest: Option<(Instant, LaneId)> = None;
         for (id, lane) in self.lanes() {
             if lane.flow == Flow::Stuck
-                && let Some(task) = lane.in_flight.oldest()
-                && oldest.is_none_or(|(since, _)| task.entered < since)
+                && let Some(pending) = lane.in_flight.oldest()
+                && oldest.is_none_or(|(since, _)| pending.entered < since)
             {
-                oldest = Some((task.entered, id));
+                oldest = Some((pending.entered, id));
             }
         }
         oldest.map(|(_, id)| id)

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use crate::workers::id::LaneId;
+use crate::workers::pending_request::{About, PendingRequest, Refusals};
 use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
 use crate::workers::pool::in_flight::{InFlight, Violation};
 use crate::workers::pool::watchdog::Vigil;
 use crate::workers::question::{Question, Reason};
-use crate::workers::task::{About, Refusals, Task};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::Link;
 
@@ -48,7 +48,7 @@ pub(crate) enum Timing {
 /// One lane and its connection.
 #[derive(Debug)]
 pub(crate) struct Lane<W = Link> {
-    pub(crate) in_flight: InFlight<Task>,
+    pub(crate) in_flight: InFlight<PendingRequest>,
     pub(crate) link: W,
     /// The pool's list of lanes with unwritten requests contains it.
     pub(crate) dirty: bool,
@@ -110,7 +110,7 @@ impl<W: Wire> Lane<W> {
     ///
     /// # Errors
     /// [`Violation`] if the tokens in the pipe are not those of the requests.
-    pub(crate) fn take_back(&mut self) -> Result<Vec<Task>, Violation> {
+    pub(crate) fn take_back(&mut self) -> Result<Vec<PendingRequest>, Violation> {
         if self.flow == Flow::Stuck {
             self.flow = Flow::Emptied;
         }
@@ -122,13 +122,17 @@ impl<W: Wire> Lane<W> {
     ///
     /// # Errors
     /// [`Violation`] if `number` is not that request's.
-    pub(crate) fn answered(&mut self, number: u32, now: Instant) -> Result<Task, Violation> {
-        let task = self.in_flight.answered(number)?;
+    pub(crate) fn answered(
+        &mut self,
+        number: u32,
+        now: Instant,
+    ) -> Result<PendingRequest, Violation> {
+        let pending = self.in_flight.answered(number)?;
         self.progress = now;
         self.flow = Flow::Steady;
         self.patience = (self.patience / 2).max(STALL);
-        self.last = Some(task.about.clone());
-        Ok(task)
+        self.last = Some(pending.about.clone());
+        Ok(pending)
     }
 
     /// Notes how far the worker has read. If it has read everything and has nothing to answer, the lane is free again.
@@ -165,7 +169,7 @@ impl<W: Wire> Lane<W> {
         let (now, since) = (checkup.now, self.progress);
         let (limit, slow) = (checkup.limits.request_timeout, checkup.limits.request_slow);
         let number = self.in_flight.oldest_number();
-        let Some(task) = self.in_flight.oldest_mut() else {
+        let Some(pending) = self.in_flight.oldest_mut() else {
             // It had a request to begin and has not: it still runs code that follows a response.
             let lingers = self.flow != Flow::Steady && serves;
             return match lingers {
@@ -180,18 +184,18 @@ impl<W: Wire> Lane<W> {
                 false => Timing::Quiet,
             };
         };
-        let timing = if task.is_refused() {
+        let timing = if pending.is_refused() {
             Timing::Quiet
-        } else if task.is_answered() {
+        } else if pending.is_answered() {
             // The client decides how long a body may take.
             Timing::Running
         } else if is_over(limit, since, now) {
-            refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
+            refusals.refuse(pending, StatusCode::GATEWAY_TIMEOUT);
             self.ask(id, Reason::Overdue, checkup);
             Timing::Overdue
         } else {
             checkup.again_by(deadline(limit, since));
-            let timing = match (task.is_wanted(), number) {
+            let timing = match (pending.is_wanted(), number) {
                 // Its client may have gone away before the worker began it.
                 (false, Some(number)) => {
                     self.link.cancel(number);
@@ -199,10 +203,10 @@ impl<W: Wire> Lane<W> {
                 }
                 (true, _) | (false, None) => Timing::Running,
             };
-            if task.slow_since.is_none() && is_over(slow, since, now) {
-                task.slow_since = Some(since);
+            if pending.slow_since.is_none() && is_over(slow, since, now) {
+                pending.slow_since = Some(since);
                 self.ask(id, Reason::Slow, checkup);
-            } else if task.slow_since.is_none() {
+            } else if pending.slow_since.is_none() {
                 checkup.again_by(deadline(slow, since));
             }
             timing
@@ -217,14 +221,14 @@ impl<W: Wire> Lane<W> {
 
     /// Gives up the request that the worker is on, because the time to stop is over.
     pub(crate) fn give_up(&mut self, id: LaneId, refusals: &mut Refusals, checkup: &mut Checkup) {
-        if let Some(task) = self.in_flight.oldest_mut()
-            && !task.is_refused()
+        if let Some(pending) = self.in_flight.oldest_mut()
+            && !pending.is_refused()
         {
-            let reason = match task.is_answered() {
+            let reason = match pending.is_answered() {
                 true => Reason::Cut,
                 false => Reason::Stopped,
             };
-            refusals.refuse(task, StatusCode::GATEWAY_TIMEOUT);
+            refusals.refuse(pending, StatusCode::GATEWAY_TIMEOUT);
             self.ask(id, reason, checkup);
         }
     }
@@ -232,7 +236,10 @@ impl<W: Wire> Lane<W> {
     /// Checks whether the lane has been idle for too long while requests wait: in the queue since `queued`, or here.
     pub(crate) fn is_neglected(&mut self, queued: Option<Instant>, checkup: &mut Checkup) -> bool {
         let now = checkup.now;
-        let has_own = self.in_flight.oldest().is_some_and(Task::is_wanted);
+        let has_own = self
+            .in_flight
+            .oldest()
+            .is_some_and(PendingRequest::is_wanted);
         let waits = queued.is_some() || has_own;
         if waits {
             checkup.again_by(Some(now + Vigil::STEP));
@@ -251,10 +258,10 @@ impl<W: Wire> Lane<W> {
 
     /// Tells the worker if nobody waits for the answer of the request that it is on: it may stop at the next block.
     pub(crate) fn cancel_unwanted(&self) {
-        if let (Some(task), Some(number)) =
+        if let (Some(pending), Some(number)) =
             (self.in_flight.oldest(), self.in_flight.oldest_number())
-            && !task.is_answered()
-            && !task.is_wanted()
+            && !pending.is_answered()
+            && !pending.is_wanted()
         {
             self.link.cancel(number);
         }
@@ -274,7 +281,7 @@ impl<W: Wire> Lane<W> {
             number: self.in_flight.oldest_number().unwrap_or(0),
             thread: self.link.thread(),
             about: match self.in_flight.oldest() {
-                Some(task) => task.about.clone(),
+                Some(pending) => pending.about.clone(),
                 None => self.last.clone()?,
             },
             age: self.quiet(now),

@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use crate::protocol::worker::frame::Header;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
+use crate::workers::pending_request::{PendingRequest, Refusals};
 use crate::workers::pool::checkup::{Checkup, Finding};
 use crate::workers::pool::chooser::ServiceTime;
 use crate::workers::pool::crew::Crew;
@@ -27,7 +28,6 @@ use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::request_queue::RequestQueue;
 use crate::workers::pool::worker::{Duty, Remains, Worker};
 use crate::workers::question::Question;
-use crate::workers::task::{Refusals, Task};
 use crate::workers::wire::link::{Flushed, Link};
 use crate::workers::wire::{Unsent, Wire};
 use crate::{log, log_of};
@@ -108,7 +108,7 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Takes a request: sends it to a lane, puts it into the queue, or refuses it.
-    pub(crate) fn accept(&mut self, mut task: Task) {
+    pub(crate) fn accept(&mut self, mut pending: PendingRequest) {
         self.accepted += 1;
         let lane = match self.queue.is_empty() {
             true => self.choose(),
@@ -119,23 +119,23 @@ impl<W: Wire> Pool<W> {
             .is_some_and(|lane| lane.load() == 0);
         if self.closed.is_some() {
             self.refusals
-                .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
+                .refuse(&mut pending, StatusCode::SERVICE_UNAVAILABLE);
         } else if !begins && !self.has_room() {
             log_of!(
                 log::LogKind::Refused,
                 "503 for {}: {} requests wait already (runner.request.queue_length)",
-                task.about,
+                pending.about,
                 self.limits.queue_length
             );
             self.refusals
-                .refuse(&mut task, StatusCode::SERVICE_UNAVAILABLE);
+                .refuse(&mut pending, StatusCode::SERVICE_UNAVAILABLE);
         } else if let Some(id) = lane {
-            self.send(id, task);
+            self.send(id, pending);
             if !self.queue.is_empty() {
                 self.dispatch();
             }
         } else {
-            self.queue.push(task);
+            self.queue.push(pending);
         }
     }
 
@@ -150,7 +150,7 @@ impl<W: Wire> Pool<W> {
         }
         let ahead = self.workers.lanes();
         let ahead = ahead.flat_map(|(_, lane)| lane.in_flight.ahead());
-        let ahead = ahead.filter(|task| task.is_wanted()).count();
+        let ahead = ahead.filter(|pending| pending.is_wanted()).count();
         self.queue.prune();
         self.queue.len() + ahead < limit
     }
@@ -161,14 +161,14 @@ impl<W: Wire> Pool<W> {
     }
 
     /// Sends a request to a lane. If the worker turns out to be gone, the request is in the queue again.
-    fn send(&mut self, id: LaneId, mut task: Task) {
+    fn send(&mut self, id: LaneId, mut pending: PendingRequest) {
         let now = (self.now)();
         let Some(lane) = self.workers.lane(id) else {
-            self.refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
+            self.refusals.refuse(&mut pending, StatusCode::BAD_GATEWAY);
             return;
         };
         let number = lane.in_flight.next_number();
-        match lane.link.push(number, &task) {
+        match lane.link.push(number, &pending) {
             Ok(()) => {}
             Err(Unsent::Gone) => {
                 // The worker has died. It gets nothing more until its lanes say so, and leaves if it should live.
@@ -176,21 +176,21 @@ impl<W: Wire> Pool<W> {
                     worker.close();
                 }
                 self.curious = true;
-                return self.queue.put_back(task);
+                return self.queue.put_back(pending);
             }
             Err(Unsent::Body(error)) => {
                 log!(
                     "500 for {}: its body cannot be passed on: {error}",
-                    task.about
+                    pending.about
                 );
-                task.refuse(StatusCode::INTERNAL_SERVER_ERROR);
+                pending.refuse(StatusCode::INTERNAL_SERVER_ERROR);
                 return;
             }
         }
         if lane.load() == 0 {
             lane.progress = now;
         }
-        lane.in_flight.send(task);
+        lane.in_flight.send(pending);
         if !lane.dirty {
             lane.dirty = true;
             self.dirty.push(id);
@@ -202,9 +202,9 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn dispatch(&mut self) {
         while !self.queue.is_empty() || self.workers.oldest_stuck().is_some() {
             let Some(id) = self.choose() else { return };
-            if let Some(task) = self.queue.pop() {
-                if task.is_wanted() {
-                    self.send(id, task);
+            if let Some(pending) = self.queue.pop() {
+                if pending.is_wanted() {
+                    self.send(id, pending);
                 }
             } else if let Some(stuck) = self.workers.oldest_stuck() {
                 self.take_back(stuck);
@@ -231,19 +231,19 @@ impl<W: Wire> Pool<W> {
         id: LaneId,
         number: u32,
         service: Duration,
-    ) -> Result<Task, Violation> {
+    ) -> Result<PendingRequest, Violation> {
         let now = (self.now)();
         let worker = self.workers.all.get_mut(&id.0).ok_or(Violation)?;
         let lane = worker.lanes.get_mut(id.1).ok_or(Violation)?;
         // The clock does not look at a lane that is stuck.
         let curious = lane.flow != Flow::Steady;
-        let task = lane.answered(number, now)?;
+        let pending = lane.answered(number, now)?;
         self.answered += 1;
         lane.idle_since = self.answered;
         worker.answered += 1;
         self.curious |= curious;
         self.service.learn(service);
-        Ok(task)
+        Ok(pending)
     }
 
     /// Notes how far the worker has read on a lane. If it has read everything and has nothing to answer, the lane is free.
@@ -257,7 +257,11 @@ impl<W: Wire> Pool<W> {
     ///
     /// # Errors
     /// [`Violation`] if it is on another.
-    pub(crate) fn current(&mut self, id: LaneId, number: u32) -> Result<&mut Task, Violation> {
+    pub(crate) fn current(
+        &mut self,
+        id: LaneId,
+        number: u32,
+    ) -> Result<&mut PendingRequest, Violation> {
         let lane = self.workers.lane(id).ok_or(Violation)?;
         lane.in_flight.current(number)
     }
@@ -266,9 +270,9 @@ impl<W: Wire> Pool<W> {
     /// each lane that seemed free and was not: those requests were let in, and are not refused later.
     fn take_back(&mut self, id: LaneId) {
         match self.workers.lane(id).map(Lane::take_back) {
-            Some(Ok(tasks)) => {
-                for task in tasks.into_iter().rev() {
-                    self.queue.put_back(task);
+            Some(Ok(requests)) => {
+                for pending in requests.into_iter().rev() {
+                    self.queue.put_back(pending);
                 }
             }
             Some(Err(Violation)) => self.reject(id.0),
@@ -396,8 +400,8 @@ impl<W: Wire> Pool<W> {
 
     /// Finds the workers that are idle though requests have waited for too long.
     fn find_neglected(&mut self, checkup: &mut Checkup) {
-        let first = self.queue.front().filter(|task| task.is_wanted());
-        let queued = first.map(|task| task.entered);
+        let first = self.queue.front().filter(|pending| pending.is_wanted());
+        let queued = first.map(|pending| pending.entered);
         let workers = self.workers.all.iter_mut();
         let found: Vec<WorkerId> = workers
             .filter_map(|(&id, worker)| worker.is_neglected(queued, checkup).then_some(id))

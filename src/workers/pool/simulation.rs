@@ -13,10 +13,10 @@ use crate::interface::{Request, Response};
 use crate::protocol::worker::frame::token;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
 use crate::workers::pool::checkup::Finding;
 use crate::workers::pool::worker::Worker;
-use crate::workers::task::Task;
 use crate::workers::wire::{Unsent, Wire};
 
 /// The most requests that are under way at the same time.
@@ -131,8 +131,8 @@ impl SimulatedLane {
 pub(super) struct SimulatedWire(pub(super) Rc<RefCell<SimulatedLane>>);
 
 impl Wire for SimulatedWire {
-    fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent> {
-        let id: Id = task.about.target().parse().expect("a number");
+    fn push(&mut self, number: u32, pending: &PendingRequest) -> Result<(), Unsent> {
+        let id: Id = pending.about.target().parse().expect("a number");
         let mut lane = self.0.borrow_mut();
         // A request that is written later does not fail here, but one in three has a file for its body, which is sent at
         // once.
@@ -258,12 +258,12 @@ impl Simulation {
             self.settle();
         }
         for _ in 0..count.min(IN_FLIGHT - self.waiting.len()) {
-            let (mut task, answer) = Task::new(request(self.accepted));
-            task.entered = now();
+            let (mut pending, answer) = PendingRequest::new(request(self.accepted));
+            pending.entered = now();
             self.waiting.insert(self.accepted, answer);
             self.entered.push(TIME.get());
             self.accepted += 1;
-            self.pool.accept(task);
+            self.pool.accept(pending);
         }
     }
 
@@ -311,11 +311,11 @@ impl Simulation {
                 break;
             };
             wire.0.borrow_mut().ring.pop_front();
-            let mut task = self
+            let mut pending = self
                 .pool
                 .answered(lane_id, number, self.service)
                 .expect("its turn");
-            let _ = task.answer(Response::plain(StatusCode::OK));
+            let _ = pending.answer(Response::plain(StatusCode::OK));
             any = true;
         }
         if any {

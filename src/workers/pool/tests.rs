@@ -11,9 +11,9 @@ use super::simulation::{IN_FLIGHT, MILLISECOND, Simulation, request};
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
 use crate::workers::options::Limits;
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
 use crate::workers::pool::worker::Duty;
-use crate::workers::task::Task;
 use crate::workers::wire::link::Link;
 
 /// No request is begun after one that came in this much later. In practice it is a quarter of it: requests of a lane that
@@ -187,8 +187,8 @@ async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
         let mut request = request(id);
         let file = BodyFile::in_memory().expect("a file");
         request.body = RequestBody::File { file, length: 0 };
-        let (task, answer) = Task::new(request);
-        pool.accept(task);
+        let (pending, answer) = PendingRequest::new(request);
+        pool.accept(pending);
         answers.push(answer);
     }
     // Both lanes seemed idle, so one request was to be sent to each.

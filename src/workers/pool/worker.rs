@@ -6,10 +6,10 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::pending_request::Refusals;
 use crate::workers::pool::checkup::{Checkup, Finding, TICK};
 use crate::workers::pool::lane::{Flow, Lane, Timing};
 use crate::workers::question::{Question, Reason};
-use crate::workers::task::Refusals;
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::Link;
 
@@ -186,14 +186,15 @@ impl<W: Wire> Worker<W> {
         let Some(lane) = self.lanes.get_mut(index) else {
             return;
         };
-        while let Some(mut task) = lane.in_flight.begun() {
-            if !task.is_answered() {
-                self.losses.push(format!("{} is answered 502", task.about));
-            } else if !task.is_refused() {
-                let loss = format!("the answer to {} ends early", task.about);
+        while let Some(mut pending) = lane.in_flight.begun() {
+            if !pending.is_answered() {
+                self.losses
+                    .push(format!("{} is answered 502", pending.about));
+            } else if !pending.is_refused() {
+                let loss = format!("the answer to {} is cut off", pending.about);
                 self.losses.push(loss);
             }
-            refusals.refuse(&mut task, StatusCode::BAD_GATEWAY);
+            refusals.refuse(&mut pending, StatusCode::BAD_GATEWAY);
         }
     }
 

@@ -202,7 +202,7 @@ impl Staff {
             Finding::Rejected(worker) => {
                 if let Some(made) = members.made(worker) {
                     log!(
-                        "worker {} sent what makes no sense; it is ended",
+                        "worker {} broke the worker protocol; it is killed",
                         made.pid()
                     );
                     made.kill();
@@ -212,7 +212,7 @@ impl Staff {
                 if let Some(made) = members.made(worker) {
                     made.change(Change::IsLost);
                     let what = format!(
-                        "worker {} was idle while requests waited: a fault of runner; it is replaced",
+                        "worker {} was idle while requests waited: a bug of runner; it is replaced",
                         made.pid()
                     );
                     lock(&self.hub.roster).failed(&what);

@@ -175,10 +175,12 @@ impl Templates {
     /// Logs why the application should not be forked. Returns whether the setting insists on it.
     fn is_forced(&mut self, hindrances: &str) -> bool {
         let target = &self.options.target;
-        let said = format!("the import of `{target}` leaves what forks cannot share: {hindrances}");
+        let said = format!(
+            "the import of `{target}` leaves resources that forks cannot share: {hindrances}"
+        );
         let is_forced = self.options.preload == Preload::Always;
         if !is_forced {
-            log!("{said}; each worker imports it afresh (as with runner.workers.preload = False)");
+            log!("{said}; each worker imports it itself (as with runner.workers.preload = False)");
         } else if !std::mem::replace(&mut self.warned, true) {
             log!("{said}; workers are forked all the same (runner.workers.preload = True)");
         }

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use crate::protocol::worker::frame::token;
 use crate::protocol::worker::known_heads::KnownHeads;
 use crate::unix;
-use crate::workers::task::Task;
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::wire::ring::Ring;
 use crate::workers::wire::{Unsent, Wire};
 
@@ -127,12 +127,14 @@ impl Link {
 }
 
 impl Wire for Link {
-    fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent> {
-        if let Some(file) = &task.file {
+    fn push(&mut self, number: u32, pending: &PendingRequest) -> Result<(), Unsent> {
+        if let Some(file) = &pending.file {
             unix::send_descriptors(self.files.as_fd(), b"F", &[file.descriptor()?])?;
         }
         self.tokens.push(token(number));
-        task.frame.write(number, &mut self.heads, &mut self.frames);
+        pending
+            .frame
+            .write(number, &mut self.heads, &mut self.frames);
         Ok(())
     }
 

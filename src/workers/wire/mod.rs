@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::workers::task::Task;
+use crate::workers::pending_request::PendingRequest;
 
 pub mod frames;
 pub(crate) mod link;
@@ -15,7 +15,7 @@ pub(crate) trait Wire {
     ///
     /// # Errors
     /// [`Unsent`].
-    fn push(&mut self, number: u32, task: &Task) -> Result<(), Unsent>;
+    fn push(&mut self, number: u32, pending: &PendingRequest) -> Result<(), Unsent>;
 
     /// Takes back the tokens of all requests that have not begun, including those that are not written yet.
     fn take_tokens(&mut self) -> Vec<u8>;

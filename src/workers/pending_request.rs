@@ -14,7 +14,7 @@ use crate::protocol::worker::frame::RequestFrame;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
-pub(crate) struct Task {
+pub(crate) struct PendingRequest {
     /// The request as the worker gets it.
     pub(crate) frame: RequestFrame,
     /// Its body, if that is a file.
@@ -77,7 +77,7 @@ impl About {
     }
 }
 
-impl Task {
+impl PendingRequest {
     /// A request, and the receiver of its answer.
     #[must_use]
     pub(crate) fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
@@ -87,7 +87,7 @@ impl Task {
             RequestBody::File { file, .. } => Some(file),
             RequestBody::Empty | RequestBody::Bytes(_) => None,
         };
-        let task = Self {
+        let pending = Self {
             frame,
             file,
             errors: request.errors,
@@ -99,7 +99,7 @@ impl Task {
             slow_since: None,
             progress: Progress::Waiting(reply),
         };
-        (task, answer)
+        (pending, answer)
     }
 
     /// Whether its client still waits.
@@ -171,8 +171,8 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     /// Answers with a status of runner's own, and counts it if the client still waits.
-    pub(crate) fn refuse(&mut self, task: &mut Task, status: StatusCode) {
-        if task.is_wanted() {
+    pub(crate) fn refuse(&mut self, pending: &mut PendingRequest, status: StatusCode) {
+        if pending.is_wanted() {
             match status {
                 StatusCode::BAD_GATEWAY => self.bad_gateway += 1,
                 StatusCode::SERVICE_UNAVAILABLE => self.unavailable += 1,
@@ -180,7 +180,7 @@ impl Refusals {
                 _ => {}
             }
         }
-        task.refuse(status);
+        pending.refuse(status);
     }
 }
 
