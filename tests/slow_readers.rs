@@ -388,7 +388,7 @@ fn if_the_disk_is_full_the_application_waits_and_nothing_is_lost() {
     let said = server.wait_for_log(|log| log.contains("cannot store a response in"));
     let line = said
         .lines()
-        .find(|line| line.contains("cannot keep"))
+        .find(|line| line.contains("cannot store"))
         .expect("said");
     let kept = server.folder().path("kept").display().to_string();
     assert_eq!(

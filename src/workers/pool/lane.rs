@@ -12,7 +12,7 @@ use crate::workers::pool::in_flight::{InFlight, Violation};
 use crate::workers::pool::watchdog::Vigil;
 use crate::workers::question::{Question, Reason};
 use crate::workers::wire::Wire;
-use crate::workers::wire::link::Link;
+use crate::workers::wire::link::{Flushed, Link};
 
 /// A lane that has finished nothing for this long is stuck: the requests that it has not begun may go to others. The
 /// time is longer ([`Lane::patience`]) where it has turned out to be too short.
@@ -302,5 +302,14 @@ impl<W: Wire> Lane<W> {
             self.dirty,
             self.blocked
         )
+    }
+}
+
+impl Lane {
+    /// Writes the requests that were sent. Returns whether the worker has to read first.
+    pub(crate) fn flush(&mut self) -> bool {
+        // An error means that the worker is dead, which its reader notices.
+        self.blocked = self.link.flush().ok() == Some(Flushed::Blocked);
+        self.blocked
     }
 }

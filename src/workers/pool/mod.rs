@@ -28,7 +28,7 @@ use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::request_queue::RequestQueue;
 use crate::workers::pool::worker::{Duty, Remains, Worker};
 use crate::workers::question::Question;
-use crate::workers::wire::link::{Flushed, Link};
+use crate::workers::wire::link::Link;
 use crate::workers::wire::{Unsent, Wire};
 use crate::{log, log_of};
 
@@ -457,11 +457,9 @@ impl Pool {
         for id in std::mem::take(&mut self.dirty) {
             if let Some(lane) = self.workers.lane(id) {
                 lane.dirty = false;
-                if !lane.blocked && lane.link.flush().ok() == Some(Flushed::Blocked) {
-                    lane.blocked = true;
+                if !lane.blocked && lane.flush() {
                     blocked.push((id, lane.link.socket()));
                 }
-                // An error means that the worker is dead, which its reader notices.
             }
         }
         blocked
@@ -469,10 +467,7 @@ impl Pool {
 
     /// Goes on writing to a lane that was blocked. Returns whether it is blocked again.
     pub(crate) fn flush_one(&mut self, id: LaneId) -> bool {
-        self.workers.lane(id).is_some_and(|lane| {
-            lane.blocked = lane.link.flush().ok() == Some(Flushed::Blocked);
-            lane.blocked
-        })
+        self.workers.lane(id).is_some_and(Lane::flush)
     }
 
     /// The next answer in a lane's ring, if it is its turn.
@@ -480,13 +475,12 @@ impl Pool {
     /// # Errors
     /// [`Violation`] if no worker of runner's would have written what is there.
     pub(crate) fn ring(&mut self, id: LaneId) -> Result<Option<(Header, Bytes)>, Violation> {
-        match self.workers.lane(id) {
-            Some(lane) => match lane.in_flight.oldest_number() {
-                Some(number) => Ok(lane.link.ring.take(number)?),
-                None => Ok(None),
-            },
-            None => Ok(None),
+        if let Some(lane) = self.workers.lane(id)
+            && let Some(number) = lane.in_flight.oldest_number()
+        {
+            return Ok(lane.link.ring.take(number)?);
         }
+        Ok(None)
     }
 
     /// The connection of a lane.

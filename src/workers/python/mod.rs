@@ -1,4 +1,4 @@
-//! Python: which one, what of ours runs in it, and what we exchange with it.
+//! Python: the interpreter, the template that runs in it, and the format of its stacks.
 
 pub mod executable;
 pub(crate) mod mark;

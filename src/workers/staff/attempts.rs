@@ -1,5 +1,5 @@
-//! Starts that fail: the end of the start or of a reload, or a delay before the next attempt; and who waits for starts that
-//! succeed.
+//! The outcome of starts. If one fails, the start or reload of the application fails, or the next attempt is delayed; if it
+//! succeeds, the callers that wait for it are told.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
