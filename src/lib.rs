@@ -53,28 +53,28 @@
 //!
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
-//! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `here` | |
-//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `faults` `log` `children` `descriptor_limit` `here` `unix` | `webbrowser` |
+//! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
+//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `panics` `log` `children` `descriptor_limit` `current_folder` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
-//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `here` | |
-//! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `here` | `clap` |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` | |
+//! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | |
-//! | [`workers`] | the processes behind an application | `protocol` `interface` `faults` `log` `children` `descriptor_limit` `unix` | |
-//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `faults` `log` `own_file` `tide` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
-//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `faults` `log` `own_file` `children` `descriptor_limit` `unix` `unix_socket` | |
+//! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `unix` | |
+//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `panics` `log` `own_file` `memory_release` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `own_file` `children` `descriptor_limit` `unix` `unix_socket` | |
 //! | [`protocol`] | bytes ↔ types, both directions; pure | `interface` | `percent_encoding` |
-//! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `tide` `unix` | |
-//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `here` | `dotenvy` `ini` |
+//! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
+//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` |
 //! | [`eval`] | rules → values; lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
-//! | [`faults`] | what becomes of a panic | `log` | |
+//! | [`panics`] | what becomes of a panic | `log` | |
 //! | [`mod@log`] | what the server says, on standard error or in a file | | |
+//! | [`current_folder`] | the current folder, by the name that it was entered with | `own_file` | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
-//! | [`tide`] | memory that is given back to the system | `unix` | |
+//! | [`memory_release`] | memory that is given back to the system | `unix` | |
 //! | [`children`] | child processes and how they end | `unix` | |
 //! | [`descriptor_limit`] | how many files may be open | | |
-//! | [`here`] | the current folder, by the name that it was entered with | | |
 //! | [`unix_socket`] | Unix sockets by path | | |
 //! | [`unix`] | system calls: the only file with `unsafe` code | | `memmap2` |
 //!
@@ -110,20 +110,20 @@ pub mod workers;
 
 pub mod supervisor;
 
-pub mod faults;
-
 pub mod log;
 
 pub mod unix;
 
 pub mod unix_socket;
 
-pub mod tide;
-
 pub mod descriptor_limit;
-
-pub mod here;
 
 pub mod children;
 
 pub mod own_file;
+
+pub mod panics;
+
+pub mod current_folder;
+
+pub mod memory_release;

@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 use crate::commands::COMMANDS;
 use crate::commands::look::help;
 use crate::config::Layer;
+use crate::current_folder;
 use crate::graph::node::{Job, Node};
 use crate::graph::resolve;
-use crate::here;
 use crate::line::failure::Failure;
 use crate::line::program_options::{self, CommandLine, Wish};
 use crate::line::scope::Scope;
@@ -34,7 +34,7 @@ static OWN_AT_START: OnceLock<bool> = OnceLock::new();
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    here::folder();
+    current_folder::folder();
     let _flushed = log::FlushAtExit;
     predecessor_link::inherit();
     parent_link::inherit();

@@ -45,7 +45,7 @@ fn ask(server: &Server) -> Option<u16> {
 /// The line of the log that tells the place of a panic.
 fn has_place(log: &str) -> bool {
     log.lines().any(|line| {
-        line.starts_with("runner: a fault in runner itself, at src/faults.rs:")
+        line.starts_with("runner: a fault in runner itself, at src/panics.rs:")
             && line.ends_with(": wanted by a test")
     })
 }
@@ -81,7 +81,7 @@ fn a_task_that_panics_is_restarted() {
         let mut waits = Waits::new();
         while !server
             .log()
-            .contains(&format!("runner: {task} is begun anew\n"))
+            .contains(&format!("runner: {task} is restarted\n"))
         {
             assert_eq!(ask(&server), Some(200));
             waits.wait(|| server.log());

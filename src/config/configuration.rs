@@ -11,8 +11,8 @@ use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::rules::Rules;
 use super::setting::{AUTO, Checked};
 use super::validate;
+use crate::current_folder;
 use crate::eval::{Budget, Home, Properties, Value};
-use crate::here;
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Source, expression};
 
 /// One layer of configuration. Its file must exist.
@@ -121,7 +121,7 @@ impl Configuration {
         let parsed = expression::parse(&source, &Fragment::new(text, 0))?;
         let home = Arc::new(Home {
             source,
-            folder: here::folder().map(Path::to_owned),
+            folder: current_folder::folder().map(Path::to_owned),
             file_name: String::new(),
             shortcuts: HashMap::new(),
         });
@@ -277,7 +277,7 @@ impl Configuration {
             _ => None,
         })?;
         let folder = self.folder(name).unwrap_or_default();
-        Some(here::absolute(&folder.join(path)))
+        Some(current_folder::absolute(&folder.join(path)))
     }
 }
 

@@ -14,8 +14,8 @@ use super::allowance::Allowance;
 use super::name::{LONGEST, candidates};
 use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::settings;
+use crate::current_folder;
 use crate::eval::{Budget, Fault, FoundFile, Properties, Table, Value, Variables, evaluate};
-use crate::here;
 use crate::syntax::Diagnostic;
 
 /// A value and its rule; defaults and variables of the environment have no rule.
@@ -413,7 +413,7 @@ impl Properties for Rules {
     }
 
     fn absolute(&self, path: &Path) -> PathBuf {
-        here::absolute(path)
+        current_folder::absolute(path)
     }
 
     fn found_at(&self, path: &Path) -> Option<FoundFile> {

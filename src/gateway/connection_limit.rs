@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::interface::master_status::ConnectionCounts;
-use crate::tide::Tide;
+use crate::memory_release::Occupancy;
 
 /// The shortest time that a client is waited for before its connection is closed for a new one: a client that is at work
 /// sends its next request sooner. Shorter in a flood, see [`Registry::grace`].
@@ -42,7 +42,7 @@ struct LimitState {
     began: Instant,
     registry: Mutex<Registry>,
     /// Counts the open connections, for the memory that each of them takes.
-    tide: Tide,
+    connections: Occupancy,
     /// A connection has ended, or the limit has changed.
     changed: Notify,
 }
@@ -94,7 +94,7 @@ impl Default for ConnectionLimit {
             limit: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
             registry: Mutex::default(),
-            tide: Tide::default(),
+            connections: Occupancy::default(),
             changed: Notify::new(),
         }))
     }
@@ -179,7 +179,7 @@ impl ConnectionLimit {
         registry
             .all
             .insert(connection.number, Arc::clone(&connection));
-        self.0.tide.rises();
+        self.0.connections.enter();
         Permit {
             limit: self.clone(),
             connection,
@@ -371,7 +371,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.limit.registry().all.remove(&self.connection.number);
-        self.limit.0.tide.falls();
+        self.limit.0.connections.leave();
         // A connection that has ended is never the one that has waited the longest.
         self.set_working();
         self.limit.0.changed.notify_one();

@@ -16,7 +16,7 @@ use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient};
 use crate::interface::body_file::BodyFile;
 use crate::log::LogKind;
 use crate::log_of;
-use crate::tide::Tide;
+use crate::memory_release::Occupancy;
 
 /// Stores the responses of an application until their clients have received them.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Depot {
     /// How much of one response may be in its file, in bytes.
     limit: u64,
     /// Complete responses that clients have not received yet.
-    delivering: Tide,
+    delivering: Occupancy,
 }
 
 impl Depot {
@@ -35,7 +35,7 @@ impl Depot {
         Self {
             folder,
             limit,
-            delivering: Tide::default(),
+            delivering: Occupancy::default(),
         }
     }
 
@@ -155,7 +155,7 @@ impl Delivery {
             backlog.ending = ending;
             if backlog.recipient == Recipient::Listening && !backlog.is_empty() {
                 backlog.counted = true;
-                self.depot.delivering.rises();
+                self.depot.delivering.enter();
             }
             backlog.wake_reader();
         }
@@ -163,7 +163,7 @@ impl Delivery {
 
     fn delivered(&self, backlog: &mut Backlog) {
         if std::mem::take(&mut backlog.counted) {
-            self.depot.delivering.falls();
+            self.depot.delivering.leave();
         }
     }
 

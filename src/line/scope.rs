@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::config::{Configuration, Layer};
+use crate::current_folder;
 use crate::eval::Value;
-use crate::here;
 use crate::line::failure::Failure;
 use crate::line::usage::{INCOMPLETE, Usage};
 use crate::line::word::{Origin, Word};
@@ -86,7 +86,7 @@ impl Scope {
             .and_then(|name| self.configuration.folder(name));
         // If the current folder was removed, opening the path fails later and reports it.
         folder
-            .or_else(|| here::folder().map(Path::to_owned))
+            .or_else(|| current_folder::folder().map(Path::to_owned))
             .unwrap_or_default()
     }
 
@@ -112,7 +112,7 @@ impl Scope {
             .into_iter()
             .chain(target.map(|target| folder_of(&target).to_owned()));
         let was_asked_for = file.is_none() || *origin == Origin::CommandLine;
-        let here = was_asked_for.then(here::folder).flatten();
+        let here = was_asked_for.then(current_folder::folder).flatten();
         // The name of the current folder can mean another folder later.
         let here = here.and_then(|folder| folder.canonicalize().ok());
         for folder in parents.chain(here) {

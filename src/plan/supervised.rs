@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::config::{COMMAND, PID_FILE};
-use crate::here;
+use crate::current_folder;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::{Origin, Word};
@@ -137,7 +137,7 @@ pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     let first = words.next().filter(|word| !word.text.is_empty())?;
     Some(SideProgram {
         program: match first.text.contains('/') {
-            true => here::absolute(&scope.path(&first)).into(),
+            true => current_folder::absolute(&scope.path(&first)).into(),
             false => first.exact,
         },
         arguments: words.map(|word| word.exact).collect(),

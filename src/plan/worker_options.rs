@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::config::Configuration;
-use crate::here;
+use crate::current_folder;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
@@ -36,7 +36,7 @@ pub fn workers(
         arguments: python_arguments(scope, target, arguments),
         environment: Identity::of(scope)?.environment(),
         // If the folder cannot be opened, workers begin in the current folder.
-        begins_in: here::hold().ok().map(Arc::new),
+        begins_in: current_folder::hold().ok().map(Arc::new),
         imports: settings.texts("runner.workers.imports"),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::faults::spawn_vital;
 use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::graceful_stop::{Manner, Stop};
@@ -16,6 +15,7 @@ use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
+use crate::panics::spawn_vital;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
 
 /// Names the task in the report of a panic.

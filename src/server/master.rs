@@ -8,11 +8,11 @@ use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
 use crate::descriptor_limit;
-use crate::faults;
 use crate::gateway::graceful_stop::Manner;
 use crate::interface::master_status::{Status, moment, seconds};
 use crate::line::failure::Failure;
 use crate::log;
+use crate::panics;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::gateway::Audience;
@@ -196,7 +196,7 @@ impl Master {
                         }
                     }
                 }
-                () = faults::vital(), if !self.broken => {
+                () = panics::vital(), if !self.broken => {
                     self.broken = true;
                     return Trigger::Told(Shutdown::Stop);
                 }

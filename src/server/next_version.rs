@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::current_folder;
 use crate::gateway::socket::listener::Listener;
-use crate::here;
 use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
@@ -54,7 +54,7 @@ impl Preparation {
         Self::Version(Box::pin(async move {
             let neighbour = neighbour?;
             let plan = tokio::task::spawn_blocking(move || {
-                here::follow();
+                current_folder::follow();
                 let mut plan = reread()?.ok_or_else(|| {
                     Failure::mistake(
                         "the command does not run a server any more",
@@ -82,7 +82,7 @@ impl Preparation {
         handover: anyhow::Result<Handover>,
         limit: Option<Duration>,
     ) -> Self {
-        here::follow();
+        current_folder::follow();
         match handover.and_then(|handover| Successor::start(program, handover, limit)) {
             Ok(successor) => Self::Successor(Box::new(successor)),
             Err(error) => {

@@ -21,9 +21,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::faults;
 use crate::interface::master_status::Status;
 use crate::interface::{Depot, Request, Response};
+use crate::panics;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::options::WorkerOptions;
@@ -177,7 +177,7 @@ fn again<F: Future<Output = ()> + Send + 'static>(
     task: fn(Arc<Hub>) -> F,
 ) -> JoinHandle<()> {
     let hub = Arc::clone(hub);
-    faults::spawn_again(what, move || task(Arc::clone(&hub)))
+    panics::spawn_again(what, move || task(Arc::clone(&hub)))
 }
 
 /// Writes requests to the workers.

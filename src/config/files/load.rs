@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::read_bounded::read_source;
 use crate::config::rule::Rule;
 use crate::config::rules::Rules;
+use crate::current_folder;
 use crate::eval::Home;
-use crate::here;
 use crate::syntax::{Diagnostic, Place, Source, quoted};
 
 /// How deep includes may be nested.
@@ -80,7 +80,7 @@ impl Loader {
                 return None;
             }
         };
-        let absolute = here::absolute(path);
+        let absolute = current_folder::absolute(path);
         self.open.push((real, shown));
         Some(Home {
             source,

@@ -331,7 +331,7 @@ proptest! {
 fn connections_are_counted_for_the_memory_that_they_take() {
     let limit = ConnectionLimit::default();
     let mut permits: Vec<Permit> = (0..40).map(|_| limit.admit()).collect();
-    assert_eq!(limit.0.tide.now(), 40);
+    assert_eq!(limit.0.connections.now(), 40);
     permits.truncate(3);
-    assert_eq!(limit.0.tide.now(), 3);
+    assert_eq!(limit.0.connections.now(), 3);
 }

@@ -15,7 +15,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::faults::{Panicked, caught};
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
@@ -28,6 +27,7 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::Stream;
 use crate::interface::{Errors, Request, Response};
 use crate::log::LogKind;
+use crate::panics::{Panicked, caught};
 
 /// The largest head of a request, in bytes: hyper answers 431 beyond it. Also the most of a body that is read at once.
 const HEAD_LIMIT: usize = 128 * 1024;

@@ -31,8 +31,8 @@ use tokio_util::task::AbortOnDropHandle;
 use self::connect::is_listening;
 use self::order::{Answer, HEARTBEAT, Order, encode};
 use super::trust::Trust;
-use crate::faults::spawn_vital;
 use crate::own_file::{OwnFile, make_beside};
+use crate::panics::spawn_vital;
 use crate::unix;
 use crate::unix_socket::{UnixAddress, is_served, stream_socket};
 

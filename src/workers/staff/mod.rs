@@ -26,7 +26,7 @@ use crate::workers::question::Question;
 use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::{Due, MemoryCheck};
 use crate::workers::staff::workforce::{StaffStop, Workforce};
-use crate::{children, faults, log};
+use crate::{children, log, panics};
 
 mod attempts;
 mod death;
@@ -70,7 +70,7 @@ pub(crate) async fn start(
         hub,
         options,
     };
-    faults::spawn_vital("the task that keeps workers", staff.run(inbox, children));
+    panics::spawn_vital("the task that keeps workers", staff.run(inbox, children));
     started
         .await
         .unwrap_or_else(|_| Err(anyhow!("no worker could be started")))

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::children::{Awaited, Process};
 use crate::descriptor_limit;
-use crate::faults;
 use crate::log;
+use crate::panics;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::Hub;
 use crate::workers::id::{TemplateId, WorkerId};
@@ -130,10 +130,10 @@ impl Templates {
         let (template, inbox, (child, awaited)) = started?;
         let (kill, killed) = oneshot::channel();
         let hears = listen(Arc::clone(&self.hub), id, inbox);
-        faults::spawn_vital("the task that hears what starts workers", hears);
+        panics::spawn_vital("the task that hears what starts workers", hears);
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let waits = wait(Arc::clone(&self.hub), id, child, killed);
-        faults::spawn_vital("the task that waits for what starts workers", waits);
+        panics::spawn_vital("the task that waits for what starts workers", waits);
         let process = TemplateProcess {
             template,
             becomes,

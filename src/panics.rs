@@ -1,7 +1,6 @@
-//! Faults of our own, which Rust calls panics. The log says where each is ([`crate::log::begin`]); here is what becomes of
-//! the task that it happens in. A request is answered 500, a lane is closed with its worker, what can be begun anew is, and
-//! where the server cannot go on without a task it ends in good order, with status 1, so that whoever has started it
-//! starts another.
+//! What becomes of a task that panics. The log says where ([`crate::log::begin`]). A request is answered 500, a lane is
+//! closed with its worker, a task that can be restarted is. If the server cannot go on without the task, it ends gracefully
+//! with status 1, so that the supervisor that has started it starts another.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,17 +12,17 @@ use tokio::task::JoinHandle;
 
 use crate::log;
 
-/// A task had a fault. The log says which.
+/// A task has panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
-/// A task without which the server cannot go on has failed.
+/// Notified when a task has failed without which the server cannot go on.
 static VITAL: Notify = Notify::const_new();
 
-/// How often a task is begun anew: a fault that comes each time would keep us at it for ever.
+/// How often a task is restarted: one that panics each time would be restarted for ever.
 const ATTEMPTS: u32 = 10;
 
-/// Does something to its end, or to its first fault.
+/// Polls a future to its end, or to its first panic.
 ///
 /// # Errors
 /// [`Panicked`].
@@ -34,8 +33,8 @@ pub async fn caught<F: Future>(what: &'static str, future: F) -> Result<F::Outpu
             stumble(what);
             future.as_mut().poll(context)
         };
-        // Behind a fault the future is dropped and not looked at again. What it shares with others is behind locks, and
-        // as good as it can be.
+        // After a panic the future is dropped and not polled again. What it shares with other tasks is behind locks, whose
+        // contents are still the best that there is.
         match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Ok(Poll::Pending) => Poll::Pending,
@@ -57,7 +56,7 @@ pub fn spawn_vital(
     })
 }
 
-/// The same for one that can be begun anew.
+/// Starts a task without which the server cannot go on, and which can be restarted.
 pub fn spawn_again<F: Future<Output = ()> + Send + 'static>(
     what: &'static str,
     begin: impl Fn() -> F + Send + 'static,
@@ -66,7 +65,7 @@ pub fn spawn_again<F: Future<Output = ()> + Send + 'static>(
         for _ in 0..ATTEMPTS {
             match caught(what, begin()).await {
                 Ok(()) => return,
-                Err(Panicked) => log!("{what} is begun anew"),
+                Err(Panicked) => log!("{what} is restarted"),
             }
         }
         give_up(what);
@@ -83,8 +82,7 @@ fn give_up(what: &str) {
     VITAL.notify_one();
 }
 
-/// For tests: `RUNNER_FAULT=WHAT:NUMBER` has a task have a fault when it is looked at for the so-manieth time. There is
-/// no such thing in what is installed.
+/// For tests: `RUNNER_FAULT=WHAT:NUMBER` makes a task panic at its poll number `NUMBER`. Release builds do not have it.
 #[cfg(debug_assertions)]
 fn stumble(what: &str) {
     use std::sync::OnceLock;
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_ends_what_it_is_in_and_nothing_else() {
+    async fn a_panic_ends_its_task_and_nothing_else() {
         let fine = async {
             tokio::task::yield_now().await;
             7
@@ -131,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_can_be_begun_anew_is_and_what_cannot_ends_the_server() {
+    async fn a_task_is_restarted_or_its_panic_ends_the_server() {
         let begun = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&begun);
         let again = spawn_again("faulty", move || {

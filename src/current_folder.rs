@@ -5,16 +5,17 @@
 //! name in `PWD` (POSIX, `cd -L`), and so do we: relative paths are relative to what has that name now.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 use std::{env, fs, io};
 
-/// The name, as it was found first; `None` if the folder had none any more.
+use crate::own_file::FileId;
+
+/// The name at the first call; `None` if the folder had been removed.
 static NAME: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// The current folder: as `PWD` names it, if that was the same folder when this was first called, or else as the system
-/// does. `None` if it had been removed by then.
+/// The current folder: as `PWD` names it, if that led to it at the first call, else as the system does. `None` if it had
+/// been removed by then.
 pub fn folder() -> Option<&'static Path> {
     let name = NAME.get_or_init(|| {
         let named = env::var_os("PWD").map(PathBuf::from);
@@ -24,37 +25,37 @@ pub fn folder() -> Option<&'static Path> {
     name.as_deref()
 }
 
-/// Whether a path is one without detours that leads to a folder.
+/// Whether an absolute path, without `.` and `..`, leads to a folder.
 fn names(path: &Path, folder: &Path) -> bool {
-    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    let id = |path: &Path| fs::metadata(path).map(|found| FileId::of(&found));
     let is_plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
     path.is_absolute()
         && path.components().all(is_plain)
-        && matches!((identity(path), identity(folder)), (Ok(a), Ok(b)) if a == b)
+        && matches!((id(path), id(folder)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The same path, relative to nothing.
+/// A path made absolute.
 #[must_use]
 pub fn absolute(path: &Path) -> PathBuf {
     let named = folder().map_or_else(|| path.to_owned(), |folder| folder.join(path));
     std::path::absolute(&named).unwrap_or(named)
 }
 
-/// Goes to the folder that has the name now. Where there is none, this process stays where it is.
+/// Changes to the folder that has the name now. If there is none, the current folder stays.
 pub fn follow() {
     if let Some(folder) = folder() {
-        // What is relative will not be found, and that is said then.
+        // The error is reported when a relative path is not found.
         let _ = env::set_current_dir(folder);
     }
 }
 
-/// Holds the folder that is the current one now, whatever becomes of its name.
+/// Opens the current folder, so that it can be returned to when its name leads elsewhere.
 ///
 /// # Errors
-/// It may not be looked at.
+/// It may not be opened.
 pub fn hold() -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
-    // A folder that may be entered, but not listed, is good enough.
+    // Permission to enter it is enough; listing it needs more.
     #[cfg(target_os = "linux")]
     let access = OFlags::PATH;
     #[cfg(not(target_os = "linux"))]
@@ -71,7 +72,7 @@ mod tests {
     use super::names;
 
     #[test]
-    fn a_name_counts_if_it_leads_there_without_detours() {
+    fn a_plain_name_that_leads_to_the_folder_is_used() {
         let root = tempfile::tempdir().expect("a folder");
         let at = |name: &str| root.path().join(name);
         std::fs::create_dir_all(at("releases/1/sub")).expect("a folder");

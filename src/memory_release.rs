@@ -1,0 +1,72 @@
+//! When memory is given back to the system: after a peak, the C library keeps what lies between pieces in use.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::Handle;
+
+use crate::unix;
+
+/// The smallest peak after which it is worthwhile.
+const MANY: usize = 16;
+
+/// How many things of a kind there are, and the peak since memory was last given back.
+#[derive(Debug, Default)]
+pub struct Occupancy {
+    now: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Occupancy {
+    /// How many there are.
+    #[must_use]
+    pub fn now(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more.
+    pub fn enter(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Counts one less. When half of many have gone, memory is given back, on another thread.
+    pub fn leave(&self) {
+        if self.has_halved()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn_blocking(unix::give_memory_back);
+        }
+    }
+
+    fn has_halved(&self) -> bool {
+        let now = self.now.fetch_sub(1, Ordering::Relaxed) - 1;
+        let peak = self.peak.load(Ordering::Relaxed);
+        let has_halved = peak >= MANY && now <= peak / 2;
+        if has_halved {
+            self.peak.store(now, Ordering::Relaxed);
+        }
+        has_halved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Occupancy;
+
+    /// The counts at which memory is given back while so many things go.
+    fn given_back(count: usize) -> Vec<usize> {
+        let occupancy = Occupancy::default();
+        (0..count).for_each(|_| occupancy.enter());
+        (0..count)
+            .rev()
+            .filter(|_| occupancy.has_halved())
+            .collect()
+    }
+
+    #[test]
+    fn memory_is_given_back_at_each_half_of_many() {
+        assert!(given_back(15).is_empty());
+        assert_eq!(given_back(16), [8]);
+        assert_eq!(given_back(3000), [1500, 750, 375, 187, 93, 46, 23, 11]);
+    }
+}
