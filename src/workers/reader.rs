@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{BlockSender, Errors, Response, ResponseBody};
 use crate::panics::caught;
-use crate::panics::caught;
 use crate::protocol::worker::answer_head::{self, AnswerHead, BadAnswer};
 use crate::protocol::worker::frame::{Header, Kind};
 use crate::workers::event::WorkerEvent;
