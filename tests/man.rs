@@ -215,7 +215,7 @@ fn setting(setting: &Setting) -> String {
 fn key(key: &Key) -> String {
     let mut text = key.setting().help.to_owned();
     if key.is_repeatable() {
-        text.push_str(" The key may stand several times.");
+        text.push_str(" The key may be given several times.");
     }
     if let Some(default) = key.default_text() {
         text.push_str(&format!(" The default is {default}."));

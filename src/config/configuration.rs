@@ -178,7 +178,7 @@ impl Configuration {
         mistake
     }
 
-    /// Where the rule of a property stands: `app.ini:3`. `None` for built-in rules, the environment and
+    /// The place of a property's rule: `app.ini:3`. `None` for built-in rules, the environment and
     /// command-line options.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<String> {
@@ -186,7 +186,7 @@ impl Configuration {
         Some(format!("{}:{}", place.source.name, place.line()))
     }
 
-    /// The folder of the file in which a property's rule stands: relative paths in its value start there. `None` for
+    /// The folder of the file with a property's rule: relative paths in its value start there. `None` for
     /// built-in rules, the environment and command-line options.
     #[must_use]
     pub fn folder(&self, name: &str) -> Option<PathBuf> {

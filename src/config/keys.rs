@@ -92,9 +92,9 @@ impl Key {
         let more = if kind == SettingKind::Duration {
             format!(": {DURATIONS}")
         } else if kind == SettingKind::Path {
-            ", relative to the file that the key stands in".to_owned()
+            ", relative to the file with the key".to_owned()
         } else if self.is_repeatable() {
-            "; the key may stand several times".to_owned()
+            "; the key may be given several times".to_owned()
         } else {
             String::new()
         };

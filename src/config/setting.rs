@@ -30,7 +30,7 @@ pub enum SettingKind {
     Text,
     /// A list of strings.
     Texts,
-    /// A path, relative to the file that the setting stands in.
+    /// A path, relative to the file with the setting.
     Path,
     /// A program: a path if it has a `/`, else a command that is looked for in `PATH`.
     Program,
@@ -84,7 +84,7 @@ impl SettingKind {
             Self::Duration => return format!("{}: {DURATION_FORMS}", self.noun()),
             Self::Size => return format!("{}: {SIZE_FORMS}", self.noun()),
             Self::Url => ": `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`",
-            Self::Path => ", relative to the file that the setting stands in",
+            Self::Path => ", relative to the file with the setting",
             Self::Command => ": `commands.Alias(command=[…])`",
             Self::Rights => ", as in `'027'`",
             Self::Texts => ": `['…', '…']`",

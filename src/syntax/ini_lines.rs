@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pest::Parser;
-use pest::iterators::Pair;
 
 use crate::syntax::diagnostic::{Diagnostic, INVISIBLE_HINT, invisible, quoted};
 use crate::syntax::grammar::file::{Grammar, Rule};
@@ -123,62 +122,44 @@ struct IniLineReader<'a> {
 
 impl IniLineReader<'_> {
     fn read(&mut self, line: &str, at: usize) {
-        match Plain::of(line) {
-            Some(Plain::Comment) => return,
-            Some(Plain::Continuation(text)) if matches!(self.state, Continues::Value) => {
-                return self.continue_value(text, at + line.len() - text.len());
+        match Shape::simple(line).or_else(|| Shape::by_grammar(line)) {
+            Some(Shape::Comment) => {}
+            Some(Shape::Blank) => self.continue_value("", at),
+            Some(Shape::Continuation(text)) => {
+                let indent = line.len() - text.len();
+                match self.state {
+                    Continues::Value => self.continue_value(text, at + indent),
+                    Continues::Mistake => {}
+                    Continues::Nothing => {
+                        let message =
+                            "an indented line continues a value, but there is none before it";
+                        let mistake = Diagnostic::new("syntax/line", message)
+                            .at(self.source, Span::new(at, at + indent))
+                            .with_hint("begin the line in column 1");
+                        self.mistake(mistake);
+                    }
+                }
             }
-            Some(Plain::Setting(setting)) => return self.setting(line, at, &setting),
-            Some(Plain::Continuation(_)) | None => {}
-        }
-        let Some(pair) = Grammar::parse(Rule::line, line)
-            .ok()
-            .and_then(|mut pairs| pairs.next())
-            .and_then(|pair| pair.into_inner().next())
-        else {
-            self.finish();
-            let mistake = self.explain(line, at);
-            self.mistakes.push(mistake);
-            self.state = Continues::Mistake;
-            return;
-        };
-        let span = |range: Range<usize>| Span::new(at + range.start, at + range.end);
-        match pair.as_rule() {
-            Rule::comment => {}
-            Rule::blank => self.continue_value("", at),
-            Rule::continuation => match self.state {
-                Continues::Value => {
-                    let text = line.trim_start();
-                    self.continue_value(text, at + line.len() - text.len());
-                }
-                Continues::Mistake => {}
-                Continues::Nothing => {
-                    let indent = line.len() - line.trim_start().len();
-                    self.mistakes.push(
-                        Diagnostic::new(
-                            "syntax/line",
-                            "an indented line continues a value, but there is none before it",
-                        )
-                        .at(self.source, span(0..indent.max(1)))
-                        .with_hint("begin the line in column 1"),
-                    );
-                    self.state = Continues::Mistake;
-                }
-            },
-            Rule::section => {
+            Some(Shape::Section(name)) => {
                 self.finish();
                 self.state = Continues::Nothing;
-                let name = pair.into_inner().next().map_or("", |name| name.as_str());
                 self.lines.push(IniLine::Section {
                     name: name.trim().to_owned(),
-                    span: span(0..name.len() + 2),
+                    span: Span::new(at, at + name.len() + 2),
                 });
             }
-            _ => {
-                let setting = SettingRanges::new(pair);
-                self.setting(line, at, &setting);
+            Some(Shape::Setting(setting)) => self.setting(line, at, &setting),
+            None => {
+                self.finish();
+                let mistake = self.explain(line, at);
+                self.mistake(mistake);
             }
         }
+    }
+
+    fn mistake(&mut self, mistake: Diagnostic) {
+        self.mistakes.push(mistake);
+        self.state = Continues::Mistake;
     }
 
     fn setting(&mut self, line: &str, at: usize, setting: &SettingRanges) {
@@ -255,19 +236,50 @@ impl IniLineReader<'_> {
     }
 }
 
-/// A line that is read without the grammar, which is slower. Nearly all lines are so simple; all others are left to the
-/// grammar, and a test compares both.
-enum Plain<'a> {
+/// What a line is.
+#[derive(Debug, PartialEq)]
+enum Shape<'a> {
     /// `# text`
     Comment,
+    Blank,
     /// An indented line, without its indent.
     Continuation(&'a str),
+    /// `[name]`, without the brackets.
+    Section(&'a str),
     /// `name = value`
     Setting(SettingRanges),
 }
 
-impl<'a> Plain<'a> {
-    fn of(line: &'a str) -> Option<Self> {
+impl<'a> Shape<'a> {
+    fn by_grammar(line: &'a str) -> Option<Self> {
+        let pair = Grammar::parse(Rule::line, line).ok()?.next()?;
+        let pair = pair.into_inner().next()?;
+        Some(match pair.as_rule() {
+            Rule::comment => Self::Comment,
+            Rule::blank => Self::Blank,
+            Rule::continuation => Self::Continuation(line.trim_start()),
+            Rule::section => {
+                let name = pair.into_inner().next();
+                Self::Section(name.map_or("", |name| name.as_str()))
+            }
+            _ => {
+                let mut setting = SettingRanges::default();
+                for part in pair.into_inner() {
+                    let range = part.as_span().start()..part.as_span().end();
+                    match part.as_rule() {
+                        Rule::name => setting.name = range,
+                        Rule::doubled => setting.doubled = Some(range),
+                        Rule::rest => setting.value = range,
+                        _ => {}
+                    }
+                }
+                Self::Setting(setting)
+            }
+        })
+    }
+
+    /// The same for simple lines, as nearly all are, without the grammar, which is slower; a test compares both.
+    fn simple(line: &'a str) -> Option<Self> {
         match line.as_bytes().first() {
             Some(b'#' | b';') => return Some(Self::Comment),
             Some(b' ' | b'\t') => {
@@ -314,45 +326,13 @@ struct SettingRanges {
     value: Range<usize>,
 }
 
-impl SettingRanges {
-    fn new(line: Pair<'_, Rule>) -> Self {
-        let mut setting = Self::default();
-        for part in line.into_inner() {
-            let range = part.as_span().start()..part.as_span().end();
-            match part.as_rule() {
-                Rule::name => setting.name = range,
-                Rule::doubled => setting.doubled = Some(range),
-                Rule::rest => setting.value = range,
-                _ => {}
-            }
-        }
-        setting
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use pest::Parser;
     use proptest::collection::vec;
     use proptest::prelude::proptest;
     use proptest::sample::select;
 
-    use super::{Arc, Grammar, IniLine, Plain, Rule, SettingRanges, Source, parse};
-
-    /// What the grammar matches, if it is something that `Plain` may be.
-    fn by_grammar(line: &str) -> Option<String> {
-        let pair = Grammar::parse(Rule::line, line).ok()?.next()?;
-        let pair = pair.into_inner().next()?;
-        match pair.as_rule() {
-            Rule::comment => Some("comment".to_owned()),
-            Rule::continuation => Some(line.trim_start().to_owned()),
-            Rule::setting => {
-                let setting = SettingRanges::new(pair);
-                Some(format!("{setting:?}"))
-            }
-            _ => None,
-        }
-    }
+    use super::{Arc, IniLine, Shape, Source, parse};
 
     const PIECES: &[&str] = &[
         "a", "b.c", "_", "rem", "Rem", " ", "\t", "=", ":", "#", ";", "[", "]", "'x'", "*", "?",
@@ -361,15 +341,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plain_line_is_what_the_grammar_says(pieces in vec(select(PIECES), 0..8)) {
+        fn a_simple_line_is_what_the_grammar_says(pieces in vec(select(PIECES), 0..8)) {
             let line = pieces.concat();
-            let plain = match Plain::of(&line) {
-                None => return Ok(()),
-                Some(Plain::Comment) => "comment".to_owned(),
-                Some(Plain::Continuation(text)) => text.to_owned(),
-                Some(Plain::Setting(setting)) => format!("{setting:?}"),
-            };
-            assert_eq!(Some(plain), by_grammar(&line), "{line:?}");
+            if let Some(simple) = Shape::simple(&line) {
+                assert_eq!(Some(simple), Shape::by_grammar(&line), "{line:?}");
+            }
         }
     }
 

@@ -84,12 +84,8 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         }
     }
 
-    /// The definition of a macro is tokens; what it expands to cannot be read.
-    fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
-        if item.ident.is_none() {
-            visit::visit_item_macro(self, item);
-        }
-    }
+    /// The definition of a macro cannot be read; what a macro makes of items is a table, which is documentation.
+    fn visit_item_macro(&mut self, _: &'ast syn::ItemMacro) {}
 
     fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
         if is_maker(&call.func) {

@@ -230,110 +230,74 @@ pub enum Unary {
     Invert,
 }
 
-/// An arithmetic or bitwise operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binary {
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`
-    Divide,
-    /// `//`
-    Floor,
-    /// `%`
-    Modulo,
-    /// `**`
-    Power,
-    /// `<<`
-    Left,
-    /// `>>`
-    Right,
-    /// `&`
-    And,
-    /// `|`
-    Or,
-    /// `^`
-    Xor,
+/// Declares operators: name, symbol, and precedence; operators with a larger one bind tighter.
+macro_rules! operators {
+    ($(#[$doc:meta])* $type:ident { $($name:ident $symbol:literal $precedence:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $type {
+            $(#[doc = concat!("`", $symbol, "`")] $name),*
+        }
+
+        impl $type {
+            /// The operator with a symbol.
+            #[must_use]
+            pub fn of(symbol: &str) -> Option<Self> {
+                match symbol {
+                    $($symbol => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// The symbol.
+            #[must_use]
+            pub fn symbol(self) -> &'static str {
+                match self {
+                    $(Self::$name => $symbol),*
+                }
+            }
+
+            /// The precedence.
+            #[must_use]
+            pub fn precedence(self) -> u8 {
+                match self {
+                    $(Self::$name => $precedence),*
+                }
+            }
+        }
+    };
 }
 
-impl Binary {
-    /// The operator in Python.
-    #[must_use]
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Floor => "//",
-            Self::Modulo => "%",
-            Self::Power => "**",
-            Self::Left => "<<",
-            Self::Right => ">>",
-            Self::And => "&",
-            Self::Or => "|",
-            Self::Xor => "^",
-        }
-    }
-
-    /// The precedence: operators with a larger one bind tighter.
-    #[must_use]
-    pub fn precedence(self) -> u8 {
-        match self {
-            Self::Or => 1,
-            Self::Xor => 2,
-            Self::And => 3,
-            Self::Left | Self::Right => 4,
-            Self::Add | Self::Subtract => 5,
-            Self::Multiply | Self::Divide | Self::Floor | Self::Modulo => 6,
-            Self::Power => 7,
-        }
+operators! {
+    /// An arithmetic or bitwise operator.
+    Binary {
+        Or "|" 1;
+        Xor "^" 2;
+        And "&" 3;
+        Left "<<" 4;
+        Right ">>" 4;
+        Add "+" 5;
+        Subtract "-" 5;
+        Multiply "*" 6;
+        Divide "/" 6;
+        Floor "//" 6;
+        Modulo "%" 6;
+        Power "**" 7;
     }
 }
 
-/// A comparison operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `==`
-    Equal,
-    /// `!=`
-    Unequal,
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Greater,
-    /// `>=`
-    AtLeast,
-    /// `in`
-    In,
-    /// `not in`
-    NotIn,
-    /// `is`
-    Is,
-    /// `is not`
-    IsNot,
-}
-
-impl Comparison {
-    /// The operator in Python.
-    #[must_use]
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Equal => "==",
-            Self::Unequal => "!=",
-            Self::Less => "<",
-            Self::AtMost => "<=",
-            Self::Greater => ">",
-            Self::AtLeast => ">=",
-            Self::In => "in",
-            Self::NotIn => "not in",
-            Self::Is => "is",
-            Self::IsNot => "is not",
-        }
+operators! {
+    /// A comparison operator.
+    Comparison {
+        Equal "==" 0;
+        Unequal "!=" 0;
+        Less "<" 0;
+        AtMost "<=" 0;
+        Greater ">" 0;
+        AtLeast ">=" 0;
+        In "in" 0;
+        NotIn "not in" 0;
+        Is "is" 0;
+        IsNot "is not" 0;
     }
 }

@@ -117,26 +117,10 @@ fn operator(pair: &Pair<'_, Rule>) -> Option<Operator> {
         Rule::in_word => Operator::Compares(Comparison::In),
         Rule::is_not => Operator::Compares(Comparison::IsNot),
         Rule::is_word => Operator::Compares(Comparison::Is),
-        _ => match inner.as_str() {
-            "**" => Operator::Computes(Binary::Power),
-            "//" => Operator::Computes(Binary::Floor),
-            "<<" => Operator::Computes(Binary::Left),
-            ">>" => Operator::Computes(Binary::Right),
-            "+" => Operator::Computes(Binary::Add),
-            "-" => Operator::Computes(Binary::Subtract),
-            "*" => Operator::Computes(Binary::Multiply),
-            "/" => Operator::Computes(Binary::Divide),
-            "%" => Operator::Computes(Binary::Modulo),
-            "&" => Operator::Computes(Binary::And),
-            "|" => Operator::Computes(Binary::Or),
-            "^" => Operator::Computes(Binary::Xor),
-            "<=" => Operator::Compares(Comparison::AtMost),
-            ">=" => Operator::Compares(Comparison::AtLeast),
-            "==" => Operator::Compares(Comparison::Equal),
-            "!=" => Operator::Compares(Comparison::Unequal),
-            "<" => Operator::Compares(Comparison::Less),
-            ">" => Operator::Compares(Comparison::Greater),
-            _ => return None,
-        },
+        _ => {
+            let symbol = inner.as_str();
+            let compares = || Comparison::of(symbol).map(Operator::Compares);
+            return Binary::of(symbol).map(Operator::Computes).or_else(compares);
+        }
     })
 }
