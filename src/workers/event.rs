@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::pool::checkup::Finding;
-use crate::workers::python::template::Message;
+use crate::workers::python::template::TemplateMessage;
 
 /// What has happened.
 #[derive(Debug)]
 pub(crate) enum WorkerEvent {
     /// A template has sent a message.
-    Said(TemplateId, Message),
+    Said(TemplateId, TemplateMessage),
     /// A template's process has ended.
     Exited(TemplateId, ExitStatus),
     /// The import of an application takes too long. The stack says where it is.

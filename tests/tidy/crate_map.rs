@@ -86,48 +86,44 @@ impl CrateMap {
         }
         Self { sources }
     }
+}
 
-    /// Groups of files that import each other in a circle, with the imports between them.
-    pub fn circles(&self) -> Vec<Vec<(String, String)>> {
-        let reached = |from: &str| {
-            let mut reached = BTreeSet::new();
-            let mut open = vec![from];
-            while let Some(file) = open.pop() {
-                let source = self.sources.get(file);
-                for imported in source.iter().flat_map(|source| source.imports.keys()) {
-                    if reached.insert(imported.as_str()) {
-                        open.push(imported);
-                    }
+/// What files or folders import: of each other one, with a path that does.
+pub type Imports = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Groups that import each other in a circle, each with the imports between them: from what, by which path.
+pub fn circles(imports: &Imports) -> Vec<Vec<(String, String)>> {
+    let reached = |from: &str| {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(one) = open.pop() {
+            for imported in imports.get(one).iter().flat_map(|imports| imports.keys()) {
+                if reached.insert(imported.as_str()) {
+                    open.push(imported);
                 }
             }
-            reached
-        };
-        let reach: BTreeMap<&str, BTreeSet<&str>> = self
-            .sources
-            .keys()
-            .map(|file| (file.as_str(), reached(file)))
-            .collect();
-        let mut circles = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (file, reached) in &reach {
-            if !reached.contains(file) || seen.contains(file) {
-                continue;
-            }
-            let circle: BTreeSet<&str> = reached
-                .iter()
-                .filter(|other| reach[*other].contains(file))
-                .copied()
-                .collect();
-            let edges = circle.iter().flat_map(|from| {
-                let imports = self.sources[*from].imports.iter();
-                let inside = imports.filter(|(to, _)| circle.contains(to.as_str()));
-                inside.map(move |(_, path)| ((*from).to_owned(), path.clone()))
-            });
-            circles.push(edges.collect());
-            seen.extend(circle);
         }
-        circles
+        reached
+    };
+    let names = imports.keys().map(String::as_str);
+    let reach: BTreeMap<&str, BTreeSet<&str>> = names.map(|one| (one, reached(one))).collect();
+    let mut circles = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (one, reached) in &reach {
+        if !reached.contains(one) || seen.contains(one) {
+            continue;
+        }
+        let leads_back = |other: &&&str| reach.get(*other).is_some_and(|all| all.contains(one));
+        let circle: BTreeSet<&str> = reached.iter().filter(leads_back).copied().collect();
+        let edges = circle.iter().flat_map(|from| {
+            let inside = imports[*from].iter();
+            let inside = inside.filter(|(to, _)| circle.contains(to.as_str()));
+            inside.map(move |(_, path)| ((*from).to_owned(), path.clone()))
+        });
+        circles.push(edges.collect());
+        seen.extend(circle);
     }
+    circles
 }
 
 /// The module that a file is: `src/eval/mod.rs` and `src/eval.rs` are `eval`; a program is a crate of its own.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::crate_map::{Imports, circles};
 use crate::project::Project;
 use crate::promises::{LIB, quoted, row_of, table};
 
@@ -126,19 +127,44 @@ pub fn folders_name_what_they_may(project: &Project) -> Vec<String> {
     faults
 }
 
-pub fn imports_go_in_no_circle(project: &Project) -> Vec<String> {
-    let circle = |edges: Vec<(String, String)>| {
-        let files: BTreeSet<&String> = edges.iter().map(|(file, _)| file).collect();
-        let edges = edges
-            .iter()
-            .map(|(file, path)| format!("\n    {file}: `{path}`"));
-        format!(
-            "{} files import each other in a circle:{}",
-            files.len(),
-            edges.collect::<String>()
-        )
+pub fn files_form_no_circle(project: &Project) -> Vec<String> {
+    let sources = project.map.sources.iter();
+    let imports = sources.map(|(file, source)| (file.clone(), source.imports.clone()));
+    told(&circles(&imports.collect()), "files")
+}
+
+/// Folders within a folder import each other in one direction; the files beside them may be above and below.
+pub fn folders_form_no_circle(project: &Project) -> Vec<String> {
+    let mut imports = Imports::new();
+    for (file, source) in &project.map.sources {
+        for (imported, path) in &source.imports {
+            let both = file.split('/').zip(imported.split('/'));
+            let shared = both.take_while(|(one, other)| one == other).count();
+            let folder = |name: &str| {
+                let parts: Vec<&str> = name.split('/').collect();
+                (parts.len() > shared + 1).then(|| parts[..=shared].join("/"))
+            };
+            if let (Some(from), Some(to)) = (folder(file), folder(imported)) {
+                let imports = imports.entry(from).or_default();
+                let edge = || format!("{path}` in `{file}");
+                imports.entry(to).or_insert_with(edge);
+            }
+        }
+    }
+    told(&circles(&imports), "folders")
+}
+
+fn told(circles: &[Vec<(String, String)>], what: &str) -> Vec<String> {
+    let tell = |edges: &Vec<(String, String)>| {
+        let names: BTreeSet<&String> = edges.iter().map(|(name, _)| name).collect();
+        let edges = edges.iter();
+        let edges: String = edges
+            .map(|(name, path)| format!("\n    {name}: `{path}`"))
+            .collect();
+        let count = names.len();
+        format!("{count} {what} import each other in a circle:{edges}")
     };
-    project.map.circles().into_iter().map(circle).collect()
+    circles.iter().map(tell).collect()
 }
 
 /// Crates that only a part of a part may name.

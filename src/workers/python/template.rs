@@ -82,7 +82,7 @@ pub(crate) struct Template {
 
 /// A message from a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Message {
+pub(crate) enum TemplateMessage {
     /// The application is imported.
     Loaded {
         /// What the template has that two processes cannot share, in words. Empty if it has no such thing, or becomes a
@@ -352,7 +352,7 @@ impl Inbox {
     }
 
     /// The next message; `None` when the template is gone, or its message cannot be read.
-    pub(crate) async fn next(&mut self) -> Option<Message> {
+    pub(crate) async fn next(&mut self) -> Option<TemplateMessage> {
         let length = self.socket.read_u32_le().await.ok()?;
         // The longest message is a traceback; none has 16 MiB.
         if length > 16 << 20 {
@@ -364,7 +364,7 @@ impl Inbox {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
+fn parse(bytes: &[u8]) -> Result<TemplateMessage, Malformed> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut reader = MarshalReader::new(bytes);
     reader.tuple(3)?;
@@ -379,25 +379,25 @@ fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     match reader.string()? {
         b"loaded" => {
             reader.string()?;
-            Ok(Message::Loaded {
+            Ok(TemplateMessage::Loaded {
                 hindrances: text(reader.string()?),
             })
         }
-        b"failed" => Ok(Message::Failed {
+        b"failed" => Ok(TemplateMessage::Failed {
             reason: text(reader.string()?),
         }),
-        b"outdated" => Ok(Message::Outdated {
+        b"outdated" => Ok(TemplateMessage::Outdated {
             version: text(reader.string()?),
         }),
-        b"forked" => Ok(Message::Forked {
+        b"forked" => Ok(TemplateMessage::Forked {
             worker: worker(&mut reader)?,
             pid: number(&mut reader)?,
         }),
-        b"unforked" => Ok(Message::Unforked {
+        b"unforked" => Ok(TemplateMessage::Unforked {
             worker: worker(&mut reader)?,
             reason: text(reader.string()?),
         }),
-        b"died" => Ok(Message::Died {
+        b"died" => Ok(TemplateMessage::Died {
             pid: number(&mut reader)?,
             status: number(&mut reader)?,
         }),

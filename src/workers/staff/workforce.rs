@@ -13,7 +13,7 @@ use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::OutOfMemory;
 use crate::workers::options::{GRACE, WorkerOptions};
 use crate::workers::pool::worker::Worker;
-use crate::workers::python::template::Message;
+use crate::workers::python::template::TemplateMessage;
 use crate::workers::staff::attempts::{Attempts, Outcome};
 use crate::workers::staff::death::{Death, Meaning};
 use crate::workers::staff::left_behind::{END_TIMEOUT, LeftBehind};
@@ -147,13 +147,13 @@ impl Workforce {
     }
 
     /// A template has sent a message.
-    pub(crate) fn said(&mut self, id: TemplateId, message: Message) {
+    pub(crate) fn said(&mut self, id: TemplateId, message: TemplateMessage) {
         let begun = self.templates.importing_since(id);
         let begun = begun.unwrap_or_else(Instant::now);
         match message {
-            Message::Loaded { hindrances } => self.loaded(id, &hindrances),
-            Message::Failed { reason } => self.import_failed(id, begun, anyhow!(reason)),
-            Message::Outdated { version } => {
+            TemplateMessage::Loaded { hindrances } => self.loaded(id, &hindrances),
+            TemplateMessage::Failed { reason } => self.import_failed(id, begun, anyhow!(reason)),
+            TemplateMessage::Outdated { version } => {
                 let python = self.options.python.display();
                 let error = anyhow!(
                     "`{python}` is Python {version}, but 3.8 or later is needed\n\
@@ -161,13 +161,13 @@ impl Workforce {
                 );
                 self.import_failed(id, begun, error);
             }
-            Message::Forked { worker, pid } => self.made(worker, pid),
-            Message::Unforked { worker, reason } => {
+            TemplateMessage::Forked { worker, pid } => self.made(worker, pid),
+            TemplateMessage::Unforked { worker, reason } => {
                 let ordered = self.members.all.remove(&worker).map(|member| member.since);
                 let ordered = ordered.unwrap_or_else(Instant::now);
                 self.failed(anyhow!("cannot fork a worker: {reason}"), ordered);
             }
-            Message::Died { pid, status } => {
+            TemplateMessage::Died { pid, status } => {
                 if let Some(worker) = self.members.with_pid(pid) {
                     self.ended(worker, ExitStatus::from_raw(status));
                 }
