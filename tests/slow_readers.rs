@@ -407,7 +407,7 @@ fn if_the_disk_is_full_the_application_waits_and_nothing_is_lost() {
     keeps_nothing(&server);
     let outcome = server.stop();
     assert_eq!(
-        outcome.stderr.matches("cannot keep").count(),
+        outcome.stderr.matches("cannot store").count(),
         1,
         "{outcome:?}"
     );
