@@ -193,23 +193,16 @@ impl<'a> Conversation<'a> {
             }
             buffer.reserve(READ);
             let owed = self.responder.is_receiving() || !buffer.is_empty();
-            let read_timeout = match &self.stopping {
-                Some(stopping) => stopping
-                    .manner
-                    .read_timeout(self.gateway.options.read_timeout),
-                None => self.gateway.options.read_timeout,
-            };
+            let usual = self.gateway.options.read_timeout;
+            let stopping = self.stopping.as_ref();
+            let read_timeout = stopping.map_or(usual, |it| it.manner.read_timeout(usual));
+            let deadline = stopping.filter(|it| !it.overdue);
+            let deadline = deadline.map(|it| it.since + it.manner.linger());
             let working = !self.running.is_empty();
             match working {
                 true => permit.set_working(),
                 false => permit.set_waiting(),
             }
-            let deadline = match &self.stopping {
-                Some(stopping) if !stopping.overdue => {
-                    Some(stopping.since + stopping.manner.linger())
-                }
-                Some(_) | None => None,
-            };
             tokio::select! {
                 biased;
                 Some(ended) = self.answers.join_next_with_id(), if !self.answers.is_empty() => {
