@@ -175,15 +175,12 @@ pub(crate) fn set(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value>
     Ok(Value::Set(Arc::new(set_of(values, evaluator.budget)?)))
 }
 
-pub(crate) fn max(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    extreme(evaluator, bound, Comparison::Greater)
-}
-
-pub(crate) fn min(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    extreme(evaluator, bound, Comparison::Less)
-}
-
-fn extreme(evaluator: &mut Evaluator<'_>, bound: &Bound, wanted: Comparison) -> Result<Value> {
+/// `max`, `min`: the value that compares so to all others.
+pub(crate) fn extreme(
+    evaluator: &mut Evaluator<'_>,
+    bound: &Bound,
+    wanted: Comparison,
+) -> Result<Value> {
     let values = match bound.rest.as_slice() {
         [only] => evaluator.elements(only)?,
         _ if bound.get(1).is_some() => {
@@ -267,10 +264,6 @@ fn merge_sort(evaluator: &mut Evaluator<'_>, mut values: Keyed) -> Result<Keyed>
     merged.extend(left);
     merged.extend(right);
     Ok(merged)
-}
-
-pub(crate) fn cpu_count(evaluator: &mut Evaluator<'_>, _: &Bound) -> Result<Value> {
-    Ok(Value::from(evaluator.properties.processors()))
 }
 
 pub(crate) fn range(_: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {

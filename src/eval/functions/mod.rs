@@ -9,6 +9,7 @@ use super::number::{parse, round};
 use super::value::Value;
 use super::value::properties::FoundFile;
 use super::value::signature::{KEYWORD_ONLY, POSITIONAL_ONLY, Signature};
+use crate::syntax::ast::Comparison;
 
 pub mod builtins;
 pub mod paths;
@@ -144,10 +145,10 @@ pub static FUNCTIONS: &[Function] = functions! {
     "list" ["values=", POSITIONAL_ONLY], builtins::list,
         "A list of the elements of another value",
         "list('ab')" => "['a', 'b']";
-    "max" ["*", "key=", "default="], builtins::max,
+    "max" ["*", "key=", "default="], |evaluator, bound| builtins::extreme(evaluator, bound, Comparison::Greater),
         "The largest of the arguments, or of one sequence",
         "max(1, 3, 2)" => "3";
-    "min" ["*", "key=", "default="], builtins::min,
+    "min" ["*", "key=", "default="], |evaluator, bound| builtins::extreme(evaluator, bound, Comparison::Less),
         "The smallest of the arguments, or of one sequence",
         "min([2, 1])" => "1";
     "naming.LinkRef" ["url"], |_, bound| bound.text(0).map(Value::Link),
@@ -156,7 +157,7 @@ pub static FUNCTIONS: &[Function] = functions! {
     "naming.lookup" ["url", "name="], peak::naming_lookup,
         "The object or link that a name or URL stands for",
         "naming.lookup('import:my_app.main')" => "importString('my_app.main')";
-    "os.cpu_count" [], builtins::cpu_count,
+    "os.cpu_count" [], |evaluator, _| Ok(Value::from(evaluator.properties.processors())),
         "The number of processors that the server can use",
         "os.cpu_count() > 0" => "True";
     "os.getenv" ["name", "default="], paths::environment_variable,
@@ -167,7 +168,9 @@ pub static FUNCTIONS: &[Function] = functions! {
         "The path from the root, without `.` and `..`"
         "A relative path is relative to the configuration file.",
         "os.path.abspath('/a/../b')" => "'/b'";
-    "os.path.basename" ["path"], paths::base_name,
+    "os.path.basename" ["path"], |evaluator, bound| {
+            paths::of_text(evaluator, bound, |path| Value::text(&path[paths::last_part(path)..]))
+        },
         "The last part of a path",
         "os.path.basename('/a/b.txt')" => "'b.txt'";
     "os.path.commonpath" ["paths"], paths::common_path,
@@ -176,7 +179,9 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.path.commonprefix" ["paths"], paths::common_prefix,
         "The longest text that all of a list of paths begin with",
         "os.path.commonprefix(['/a/bc', '/a/bd'])" => "'/a/b'";
-    "os.path.dirname" ["path"], paths::folder_name,
+    "os.path.dirname" ["path"], |evaluator, bound| {
+            paths::of_text(evaluator, bound, |path| Value::text(paths::folder_of(path)))
+        },
         "A path without its last part",
         "os.path.dirname('/a/b.txt')" => "'/a'";
     "os.path.exists" ["path"], |evaluator, bound| paths::is_there(evaluator, bound, |_| true),
@@ -189,7 +194,9 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.path.expandvars" ["path"], paths::expand_variables,
         "The path with the values of `$NAME` and `${NAME}`",
         "os.path.expandvars('$NO_SUCH_VARIABLE/a')" => "'$NO_SUCH_VARIABLE/a'";
-    "os.path.isabs" ["path"], paths::is_absolute,
+    "os.path.isabs" ["path"], |evaluator, bound| {
+            paths::of_text(evaluator, bound, |path| Value::Bool(path.starts_with('/')))
+        },
         "Whether a path begins at the root",
         "os.path.isabs('/a')" => "True";
     "os.path.isdir" ["path"], |evaluator, bound| paths::is_there(evaluator, bound, |found| found == FoundFile::Folder),
@@ -201,10 +208,14 @@ pub static FUNCTIONS: &[Function] = functions! {
     "os.path.join" ["path", "*"], paths::join,
         "Paths joined; an absolute one drops those before it",
         "os.path.join('/a', 'b', 'c.txt')" => "'/a/b/c.txt'";
-    "os.path.normcase" ["path"], paths::normal_case,
+    "os.path.normcase" ["path"], |evaluator, bound| {
+            paths::of_text(evaluator, bound, Value::text)
+        },
         "A path as the system compares paths: unchanged",
         "os.path.normcase('/A')" => "'/A'";
-    "os.path.normpath" ["path"], paths::normal,
+    "os.path.normpath" ["path"], |evaluator, bound| {
+            paths::of_text(evaluator, bound, |path| Value::from(paths::normalized(path)))
+        },
         "A path without `.`, `..` and doubled slashes",
         "os.path.normpath('a//b/../c')" => "'a/c'";
     "os.path.realpath" ["path"], paths::real,

@@ -21,6 +21,15 @@ fn path(evaluator: &mut Evaluator<'_>, bound: &Bound, place: usize) -> Result<Ar
     }
 }
 
+/// A function of nothing but the text of one path.
+pub(crate) fn of_text(
+    evaluator: &mut Evaluator<'_>,
+    bound: &Bound,
+    function: fn(&str) -> Value,
+) -> Result<Value> {
+    Ok(function(&path(evaluator, bound, 0)?))
+}
+
 fn pair(evaluator: &mut Evaluator<'_>, first: &str, second: &str) -> Result<Value> {
     let parts = vec![Value::text(first), Value::text(second)];
     Ok(Value::Tuple(Items::new(parts, evaluator.budget)?))
@@ -45,28 +54,17 @@ pub(crate) fn join(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
 }
 
 /// Where the last part of a path begins.
-fn last_part(path: &str) -> usize {
+pub(crate) fn last_part(path: &str) -> usize {
     path.rfind('/').map_or(0, |slash| slash + 1)
 }
 
-/// `os.path.dirname`
-pub(crate) fn folder_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    Ok(Value::text(folder_of(&path(evaluator, bound, 0)?)))
-}
-
 /// The path up to its last part.
-fn folder_of(path: &str) -> &str {
+pub(crate) fn folder_of(path: &str) -> &str {
     let head = &path[..last_part(path)];
     match head.trim_end_matches('/') {
         "" => head,
         trimmed => trimmed,
     }
-}
-
-/// `os.path.basename`
-pub(crate) fn base_name(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    let path = path(evaluator, bound, 0)?;
-    Ok(Value::text(&path[last_part(&path)..]))
 }
 
 /// `os.path.splitext`
@@ -88,12 +86,8 @@ pub(crate) fn absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<V
     Ok(Value::from(normalized(&whole.to_string_lossy())))
 }
 
-/// `os.path.normpath`
-pub(crate) fn normal(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    Ok(Value::from(normalized(&path(evaluator, bound, 0)?)))
-}
-
-fn normalized(path: &str) -> String {
+/// The path without `.`, `..` and doubled slashes.
+pub(crate) fn normalized(path: &str) -> String {
     // Two slashes at the beginning have a meaning of their own (POSIX 4.13), three are one.
     let root = match path.len() - path.trim_start_matches('/').len() {
         0 => "",
@@ -115,16 +109,6 @@ fn normalized(path: &str) -> String {
         empty if empty.is_empty() => ".".to_owned(),
         path => path,
     }
-}
-
-/// `os.path.isabs`
-pub(crate) fn is_absolute(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    Ok(Value::Bool(path(evaluator, bound, 0)?.starts_with('/')))
-}
-
-/// `os.path.normcase`
-pub(crate) fn normal_case(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
-    Ok(Value::Str(path(evaluator, bound, 0)?))
 }
 
 /// `os.path.split`

@@ -16,29 +16,14 @@ enum Encoding {
     Utf16(Option<bool>),
 }
 
-/// The name of an encoding as Python writes it, and its other names.
-type EncodingRow = (&'static str, &'static [&'static str], Encoding);
-
-const ENCODINGS: &[EncodingRow] = &[
-    ("ascii", &["646", "us_ascii"], Encoding::SingleByte(0x7f)),
-    (
-        "latin-1",
-        &[
-            "8859",
-            "cp819",
-            "iso8859",
-            "iso8859_1",
-            "iso_8859_1",
-            "l1",
-            "latin",
-            "latin1",
-        ],
-        Encoding::SingleByte(0xff),
-    ),
-    ("utf-16", &["u16", "utf16"], Encoding::Utf16(None)),
-    ("utf-16-be", &["utf_16be"], Encoding::Utf16(Some(true))),
-    ("utf-16-le", &["utf_16le"], Encoding::Utf16(Some(false))),
-    ("utf-8", &["u8", "utf", "utf8"], Encoding::Utf8),
+/// The names of the encodings as Python writes them.
+const NAMES: [&str; 6] = [
+    "ascii",
+    "latin-1",
+    "utf-16",
+    "utf-16-be",
+    "utf-16-le",
+    "utf-8",
 ];
 
 const MARK: char = '\u{feff}';
@@ -51,25 +36,27 @@ enum OnError {
     Replace,
 }
 
-/// An encoding's name with `_` wherever its parts are separated.
-fn normalized(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    let parts = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+/// The encoding with a name, and how Python writes that name.
+fn encoding(name: &str) -> Result<(&'static str, Encoding)> {
+    let lower = name.to_ascii_lowercase();
+    let parts = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-    parts.join("_")
-}
-
-fn encoding(name: &str) -> Result<&'static EncodingRow> {
-    let wanted = normalized(name);
-    let called =
-        |row: &&EncodingRow| normalized(row.0) == wanted || row.1.contains(&wanted.as_str());
-    ENCODINGS.iter().find(called).ok_or_else(|| {
-        let names = ENCODINGS.iter().map(|row| row.0);
-        let hint = match nearest(name, names.clone()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("there are `{}`", names.collect::<Vec<_>>().join("`, `")),
-        };
-        Fault::bad_value(format!("there is no encoding {}", quoted(name))).with_hint_if(Some(hint))
+    Ok(match parts.join("_").as_str() {
+        "ascii" | "646" | "us_ascii" => ("ascii", Encoding::SingleByte(0x7f)),
+        "latin_1" | "8859" | "cp819" | "iso8859" | "iso8859_1" | "iso_8859_1" | "l1" | "latin"
+        | "latin1" => ("latin-1", Encoding::SingleByte(0xff)),
+        "utf_16" | "u16" | "utf16" => ("utf-16", Encoding::Utf16(None)),
+        "utf_16_be" | "utf_16be" => ("utf-16-be", Encoding::Utf16(Some(true))),
+        "utf_16_le" | "utf_16le" => ("utf-16-le", Encoding::Utf16(Some(false))),
+        "utf_8" | "u8" | "utf" | "utf8" => ("utf-8", Encoding::Utf8),
+        _ => {
+            let hint = match nearest(name, NAMES) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("there are `{}`", NAMES.join("`, `")),
+            };
+            let message = format!("there is no encoding {}", quoted(name));
+            return Err(Fault::bad_value(message).with_hint_if(Some(hint)));
+        }
     })
 }
 
@@ -87,7 +74,7 @@ fn on_error(name: &str) -> Result<OnError> {
 }
 
 /// `[encoding[, errors]]`
-fn options(method: &str, arguments: &[Value]) -> Result<(&'static EncodingRow, OnError)> {
+fn options(method: &str, arguments: &[Value]) -> Result<((&'static str, Encoding), OnError)> {
     let given = |place: usize, default: &'static str| match arguments.get(place) {
         None | Some(Value::None) => Ok(default),
         Some(name) => string(method, name),
@@ -100,11 +87,11 @@ fn options(method: &str, arguments: &[Value]) -> Result<(&'static EncodingRow, O
 
 /// `text.encode([encoding[, errors]])`
 pub(crate) fn encode(text: &str, arguments: &[Value], budget: &mut Budget) -> Result<Value> {
-    let ((name, _, encoding), errors) = options("encode", arguments)?;
+    let ((name, encoding), errors) = options("encode", arguments)?;
     // No character takes more than four bytes.
     budget.allocate(4 * text.len())?;
     let mut bytes = Vec::with_capacity(text.len());
-    match *encoding {
+    match encoding {
         Encoding::Utf8 => bytes.extend_from_slice(text.as_bytes()),
         Encoding::SingleByte(highest) => {
             for c in text.chars() {
@@ -139,7 +126,7 @@ pub(crate) fn encode(text: &str, arguments: &[Value], budget: &mut Budget) -> Re
 
 /// `bytes.decode([encoding[, errors]])`
 pub(crate) fn decode(bytes: &[u8], arguments: &[Value], budget: &mut Budget) -> Result<Value> {
-    let ((name, _, encoding), errors) = options("decode", arguments)?;
+    let ((name, encoding), errors) = options("decode", arguments)?;
     budget.allocate(4 * bytes.len())?;
     let mut text = String::with_capacity(bytes.len());
     let undecodable = |bytes: &[u8], text: &mut String| match errors {
@@ -154,7 +141,7 @@ pub(crate) fn decode(bytes: &[u8], arguments: &[Value], budget: &mut Budget) -> 
             Ok(())
         }
     };
-    match *encoding {
+    match encoding {
         Encoding::Utf8 => {
             for chunk in bytes.utf8_chunks() {
                 text.push_str(chunk.valid());
