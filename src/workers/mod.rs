@@ -99,10 +99,10 @@ impl Workers {
 
     /// Answers a request.
     pub async fn respond(&self, request: Request) -> Response {
-        let (task, answer) = PendingRequest::new(request);
+        let (pending, answer) = PendingRequest::new(request);
         let dirty = {
             let mut pool = lock(&self.hub.pool);
-            pool.accept(task);
+            pool.accept(pending);
             pool.is_dirty()
         };
         if dirty {
@@ -110,7 +110,7 @@ impl Workers {
         }
         self.hub.busy.notify_one();
         let mut unwanted = CancelOnDrop(Some(&self.hub.pool));
-        // A task is dropped without an answer if its worker broke the protocol.
+        // A request is dropped without an answer if its worker broke the protocol.
         let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
         let response = answer.await.unwrap_or_else(lost);
         unwanted.0 = None;
@@ -196,10 +196,10 @@ async fn write_batches(hub: Arc<Hub>) {
             }
             blocked
         };
-        for (seat, socket) in blocked {
+        for (lane, socket) in blocked {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move {
-                while socket.writable().await.is_ok() && lock(&hub.pool).flush_one(seat) {}
+                while socket.writable().await.is_ok() && lock(&hub.pool).flush_one(lane) {}
             });
         }
     }

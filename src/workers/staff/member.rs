@@ -39,7 +39,7 @@ pub(crate) enum Life {
     /// Its template was told to make it.
     Ordered(WorkerOrder),
     /// Its process exists.
-    Made(MadeWorker),
+    Live(LiveWorker),
 }
 
 /// Runner's ends of a worker that is being made.
@@ -54,7 +54,7 @@ pub(crate) struct WorkerOrder {
 
 /// A worker that exists.
 #[derive(Debug)]
-pub(crate) struct MadeWorker {
+pub(crate) struct LiveWorker {
     pub(crate) stage: LifeStage,
     pub(crate) process: Arc<Process>,
     /// The status of its process, once that has ended.
@@ -75,28 +75,28 @@ pub(crate) struct MadeWorker {
 }
 
 impl Member {
-    pub(crate) fn made(&self) -> Option<&MadeWorker> {
+    pub(crate) fn live(&self) -> Option<&LiveWorker> {
         match &self.life {
-            Life::Made(made) => Some(made),
+            Life::Live(live) => Some(live),
             Life::Planned | Life::Ordered(_) => None,
         }
     }
 
     /// Notes that its process exists, if that was ordered: it gets requests, and begins. Returns whether it was.
-    pub(crate) fn make(&mut self, hub: &Arc<Hub>, id: WorkerId, pid: i32, quota: u64) -> bool {
+    pub(crate) fn start(&mut self, hub: &Arc<Hub>, id: WorkerId, pid: i32, quota: u64) -> bool {
         let Some(process) = Process::new(pid).map(Arc::new) else {
             return false;
         };
         let order = match std::mem::replace(&mut self.life, Life::Planned) {
             Life::Ordered(order) => order,
-            other @ (Life::Planned | Life::Made(_)) => {
+            other @ (Life::Planned | Life::Live(_)) => {
                 self.life = other;
                 return false;
             }
         };
         let ended = CancellationToken::new();
         let open_lanes = order.links.len();
-        self.life = Life::Made(MadeWorker {
+        self.life = Life::Live(LiveWorker {
             stage: LifeStage::Beginning(Instant::now()),
             control: WorkerControl::new(hub, id, order.control, Arc::clone(&process)),
             process,
@@ -118,12 +118,12 @@ impl Member {
 
     /// Whether it serves, or is about to.
     pub(crate) fn is_at_work(&self) -> bool {
-        self.made().is_none_or(|made| made.stage.is_at_work())
+        self.live().is_none_or(|live| live.stage.is_at_work())
     }
 
     pub(crate) fn serves(&self) -> bool {
-        self.made()
-            .is_some_and(|made| made.stage == LifeStage::Serving)
+        self.live()
+            .is_some_and(|live| live.stage == LifeStage::Serving)
     }
 
     /// Whether it is about to serve.
@@ -132,7 +132,7 @@ impl Member {
     }
 }
 
-impl MadeWorker {
+impl LiveWorker {
     pub(crate) fn pid(&self) -> i32 {
         self.process.id()
     }
@@ -187,7 +187,7 @@ impl MadeWorker {
     }
 }
 
-impl Drop for MadeWorker {
+impl Drop for LiveWorker {
     /// However runner ends, no worker stays behind.
     fn drop(&mut self) {
         if self.exit.is_none() {

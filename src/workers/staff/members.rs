@@ -9,7 +9,7 @@ use crate::workers::pool::Pool;
 use crate::workers::pool::worker::Worker;
 use crate::workers::roster::RosterEntry;
 use crate::workers::staff::life_stage::LifeStage;
-use crate::workers::staff::member::{Life, MadeWorker, Member};
+use crate::workers::staff::member::{Life, LiveWorker, Member};
 use crate::workers::staff::retirement::Due;
 
 /// One in this many workers is replaced at a time.
@@ -23,9 +23,9 @@ pub(crate) struct Members {
 
 impl Members {
     /// A worker that exists.
-    pub(crate) fn made(&mut self, id: WorkerId) -> Option<&mut MadeWorker> {
+    pub(crate) fn live(&mut self, id: WorkerId) -> Option<&mut LiveWorker> {
         match &mut self.all.get_mut(&id)?.life {
-            Life::Made(made) => Some(made),
+            Life::Live(live) => Some(live),
             Life::Planned | Life::Ordered(_) => None,
         }
     }
@@ -40,8 +40,8 @@ impl Members {
         found.map(|(&id, _)| id).collect()
     }
 
-    fn made_ids(&self, is: impl Fn(&MadeWorker) -> bool) -> Vec<WorkerId> {
-        self.ids(|member| member.made().is_some_and(&is))
+    fn live_ids(&self, is: impl Fn(&LiveWorker) -> bool) -> Vec<WorkerId> {
+        self.ids(|member| member.live().is_some_and(&is))
     }
 
     /// Those that a template has yet to be told to make.
@@ -50,9 +50,9 @@ impl Members {
     }
 
     /// Forgets those that do not exist: of one template, or all.
-    pub(crate) fn forget_unmade(&mut self, template: Option<TemplateId>) {
+    pub(crate) fn forget_unstarted(&mut self, template: Option<TemplateId>) {
         self.all.retain(|_, member| {
-            member.made().is_some() || template.is_some_and(|id| id != member.template)
+            member.live().is_some() || template.is_some_and(|id| id != member.template)
         });
     }
 
@@ -61,14 +61,14 @@ impl Members {
         let its = self.all.values().filter(|it| it.template == template);
         its.filter_map(|member| match &member.life {
             Life::Ordered(order) => Some(order.sent),
-            Life::Planned | Life::Made(_) => None,
+            Life::Planned | Life::Live(_) => None,
         })
         .min()
     }
 
     /// The worker whose process has this number and is not known to have ended.
     pub(crate) fn with_pid(&self, pid: i32) -> Option<WorkerId> {
-        let ids = self.made_ids(|made| made.exit.is_none() && made.pid() == pid);
+        let ids = self.live_ids(|live| live.exit.is_none() && live.pid() == pid);
         ids.first().copied()
     }
 
@@ -91,12 +91,12 @@ impl Members {
     /// Those that exist for `limit` and have not begun to serve.
     pub(crate) fn late_beginners(&self, limit: Duration, now: Instant) -> Vec<WorkerId> {
         let is_late = |since| !limit.is_zero() && now - since >= limit;
-        self.made_ids(|made| matches!(made.stage, LifeStage::Beginning(since) if is_late(since)))
+        self.live_ids(|live| matches!(live.stage, LifeStage::Beginning(since) if is_late(since)))
     }
 
     /// Those that should have left by now.
     pub(crate) fn late_leavers(&self, now: Instant) -> Vec<WorkerId> {
-        self.made_ids(|made| made.leave_by.is_some_and(|by| now >= by))
+        self.live_ids(|live| live.leave_by.is_some_and(|by| now >= by))
     }
 
     /// Until when the workers that serve may be idle.
@@ -106,7 +106,7 @@ impl Members {
         pool: &Pool,
         now: Instant,
     ) -> Vec<(Instant, WorkerId)> {
-        let spared = self.made_ids(|made| made.stage == LifeStage::Serving && made.due.is_none());
+        let spared = self.live_ids(|live| live.stage == LifeStage::Serving && live.due.is_none());
         let end = |id: WorkerId| {
             let since = pool.workers.all.get(&id).and_then(Worker::idle_since);
             (since.unwrap_or(now) + timeout, id)
@@ -118,11 +118,11 @@ impl Members {
     pub(crate) fn mark_old(&mut self, limit: Duration, now: Instant) {
         for member in self.all.values_mut() {
             let age = now.saturating_duration_since(member.since);
-            if let Life::Made(made) = &mut member.life
+            if let Life::Live(live) = &mut member.life
                 && !limit.is_zero()
                 && age >= limit
             {
-                made.due.get_or_insert(Due::Lifetime(age));
+                live.due.get_or_insert(Due::Lifetime(age));
             }
         }
     }
@@ -130,21 +130,21 @@ impl Members {
     /// Marks those that take more memory than they may.
     pub(crate) fn mark_large(&mut self, limit: u64) {
         for member in self.all.values_mut() {
-            if let Life::Made(made) = &mut member.life
-                && made.stage == LifeStage::Serving
-                && made.due.is_none()
-                && !made.began_large
-                && let Some(bytes) = resident_memory(made.pid())
+            if let Life::Live(live) = &mut member.life
+                && live.stage == LifeStage::Serving
+                && live.due.is_none()
+                && !live.began_large
+                && let Some(bytes) = resident_memory(live.pid())
                 && bytes > limit
             {
-                made.due = Some(Due::Memory(bytes));
+                live.due = Some(Due::Memory(bytes));
             }
         }
     }
 
     /// Those that are to be replaced and have no successor yet.
     pub(crate) fn due(&self) -> Vec<WorkerId> {
-        let mut due = self.made_ids(|made| made.stage == LifeStage::Serving && made.due.is_some());
+        let mut due = self.live_ids(|live| live.stage == LifeStage::Serving && live.due.is_some());
         due.retain(|id| !self.any(|other| other.replaces == Some(*id)));
         due
     }
@@ -160,24 +160,24 @@ impl Members {
 
     /// When workers will have taken too long to begin or to leave.
     pub(crate) fn deadlines(&self, start_timeout: Duration) -> impl Iterator<Item = Instant> {
-        let of_one = move |made: &MadeWorker| {
-            let begins = match made.stage {
+        let of_one = move |live: &LiveWorker| {
+            let begins = match live.stage {
                 LifeStage::Beginning(since) if !start_timeout.is_zero() => {
                     Some(since + start_timeout)
                 }
                 LifeStage::Beginning(_) | LifeStage::Serving | LifeStage::Retiring => None,
                 LifeStage::Released | LifeStage::Overdue | LifeStage::Lost => None,
             };
-            [begins, made.leave_by]
+            [begins, live.leave_by]
         };
-        let made = self.all.values().filter_map(Member::made);
-        made.flat_map(of_one).flatten()
+        let live = self.all.values().filter_map(Member::live);
+        live.flat_map(of_one).flatten()
     }
 
     /// When workers will be old.
     pub(crate) fn lifetime_ends(&self, limit: Duration) -> impl Iterator<Item = Instant> {
         let young = move |member: &&Member| {
-            let due = member.made().is_some_and(|made| made.due.is_some());
+            let due = member.live().is_some_and(|live| live.due.is_some());
             !limit.is_zero() && member.is_at_work() && !due
         };
         let young = self.all.values().filter(young);
@@ -188,7 +188,7 @@ impl Members {
     pub(crate) fn entries(&self) -> impl Iterator<Item = RosterEntry> {
         self.all.iter().map(|(&id, member)| RosterEntry {
             id,
-            pid: member.made().map(MadeWorker::pid),
+            pid: member.live().map(LiveWorker::pid),
             since: member.since,
             lost: !member.is_at_work(),
         })

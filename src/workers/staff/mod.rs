@@ -171,14 +171,14 @@ impl Staff {
             WorkerEvent::LaneClosed(worker) => workforce.lane_closed(worker),
             WorkerEvent::Frozen(worker) => {
                 // Requests beside the overdue one cannot go on, either. Without an overdue one, it may be over soon.
-                let made = workforce.members.made(worker);
-                if made.is_some_and(|made| made.stage == LifeStage::Overdue) {
+                let live = workforce.members.live(worker);
+                if live.is_some_and(|live| live.stage == LifeStage::Overdue) {
                     workforce.leaves(worker, Change::IsLost);
                 }
             }
             WorkerEvent::Overstayed(worker) => {
-                if let Some(made) = workforce.members.made(worker) {
-                    made.kill();
+                if let Some(live) = workforce.members.live(worker) {
+                    live.kill();
                 }
             }
             WorkerEvent::Found(finding) => self.found(finding),
@@ -200,20 +200,20 @@ impl Staff {
         let members = &mut self.workforce.members;
         match finding {
             Finding::Rejected(worker) => {
-                if let Some(made) = members.made(worker) {
+                if let Some(live) = members.live(worker) {
                     log!(
                         "worker {} broke the worker protocol; it is killed",
-                        made.pid()
+                        live.pid()
                     );
-                    made.kill();
+                    live.kill();
                 }
             }
             Finding::Neglected(worker, state) => {
-                if let Some(made) = members.made(worker) {
-                    made.change(Change::IsLost);
+                if let Some(live) = members.live(worker) {
+                    live.change(Change::IsLost);
                     let what = format!(
                         "worker {} was idle while requests waited: a bug of runner; it is replaced",
-                        made.pid()
+                        live.pid()
                     );
                     lock(&self.hub.roster).failed(&what);
                     log!("{what}\n{state}");
@@ -221,13 +221,13 @@ impl Staff {
             }
             Finding::Stuck(question) => self.stuck(question),
             Finding::Hopeless(worker) => {
-                if let Some(made) = members.made(worker) {
-                    made.control.leave();
+                if let Some(live) = members.live(worker) {
+                    live.control.leave();
                 }
             }
             Finding::Spent(worker, answered) => {
-                if let Some(made) = members.made(worker) {
-                    made.due.get_or_insert(Due::Requests(answered));
+                if let Some(live) = members.live(worker) {
+                    live.due.get_or_insert(Due::Requests(answered));
                 }
             }
             Finding::Released(worker) => self.workforce.leaves(worker, Change::IsReleased),
@@ -240,7 +240,7 @@ impl Staff {
     fn begun(&mut self, id: WorkerId) {
         let limit = self.options.retire_after.memory;
         let members = &mut self.workforce.members;
-        if !members.made(id).is_some_and(|made| made.begin(limit)) {
+        if !members.live(id).is_some_and(|live| live.begin(limit)) {
             return;
         }
         if limit > 0 {
@@ -248,11 +248,11 @@ impl Staff {
         }
         let old = members.all.get(&id).and_then(|member| member.replaces);
         if let Some(old) = old
-            && let Some(made) = members.made(old)
-            && made.stage == LifeStage::Serving
+            && let Some(live) = members.live(old)
+            && live.stage == LifeStage::Serving
         {
-            if let Some(due) = made.due {
-                log!("worker {} is replaced: {due}", made.pid());
+            if let Some(due) = live.due {
+                log!("worker {} is replaced: {due}", live.pid());
             }
             lock(&self.hub.roster).recycled += 1;
             self.retire(old);
@@ -328,8 +328,8 @@ impl Staff {
 
     /// Lets a worker finish its requests, and leave.
     fn retire(&mut self, id: WorkerId) {
-        if let Some(made) = self.workforce.members.made(id) {
-            made.change(Change::Retires);
+        if let Some(live) = self.workforce.members.live(id) {
+            live.change(Change::Retires);
             lock(&self.hub.pool).retire(id);
             self.hub.wake();
         }
@@ -356,25 +356,25 @@ impl Staff {
 
     /// Logs the stack of a request.
     fn stuck(&mut self, question: Question) {
-        let Some(made) = self.workforce.members.made(question.lane.0) else {
+        let Some(live) = self.workforce.members.live(question.lane.0) else {
             log!("{}", question.heading(""));
             return;
         };
         if question.reason.ends_worker() {
-            made.change(Change::IsOverdue);
-            let heading = question.heading(&format!(" {}", made.pid()));
+            live.change(Change::IsOverdue);
+            let heading = question.heading(&format!(" {}", live.pid()));
             lock(&self.hub.roster).failed(&heading);
         }
-        made.control.show(question);
+        live.control.show(question);
     }
 
     /// Logs the stacks of all requests.
     fn write_stacks(&mut self) {
         let members = &mut self.workforce.members;
-        for id in members.ids(|member| member.made().is_some()) {
+        for id in members.ids(|member| member.live().is_some()) {
             let questions = lock(&self.hub.pool).questions(id);
-            if let (true, Some(made)) = (questions.is_empty(), self.workforce.members.made(id)) {
-                log!("worker {}: idle", made.pid());
+            if let (true, Some(live)) = (questions.is_empty(), self.workforce.members.live(id)) {
+                log!("worker {}: idle", live.pid());
             }
             for question in questions {
                 self.stuck(question);

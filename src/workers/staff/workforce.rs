@@ -161,7 +161,7 @@ impl Workforce {
                 );
                 self.import_failed(id, begun, error);
             }
-            TemplateMessage::Forked { worker, pid } => self.made(worker, pid),
+            TemplateMessage::Forked { worker, pid } => self.started(worker, pid),
             TemplateMessage::Unforked { worker, reason } => {
                 let ordered = self.members.all.remove(&worker).map(|member| member.since);
                 let ordered = ordered.unwrap_or_else(Instant::now);
@@ -186,15 +186,15 @@ impl Workforce {
             self.order(worker, id);
         }
         if let Some((worker, pid)) = self.templates.becomes(id) {
-            self.made(worker, pid);
+            self.started(worker, pid);
         }
     }
 
     /// A worker's process exists.
-    fn made(&mut self, id: WorkerId, pid: i32) {
+    fn started(&mut self, id: WorkerId, pid: i32) {
         let quota = quota(self.options.retire_after.requests);
         if let Some(member) = self.members.all.get_mut(&id)
-            && member.make(&self.hub, id, pid, quota)
+            && member.start(&self.hub, id, pid, quota)
         {
             self.templates.has_forked();
         }
@@ -261,7 +261,7 @@ impl Workforce {
         if let Some((template, sent)) = self.oldest_order()
             && let Some(patience) = self.patience().filter(|&limit| now - sent >= limit)
         {
-            self.members.forget_unmade(Some(template));
+            self.members.forget_unstarted(Some(template));
             let error = self.templates.kill_deaf(template, patience);
             self.failed(error, sent);
         }
@@ -270,13 +270,13 @@ impl Workforce {
     fn kill_late_beginners(&mut self, now: Instant) {
         let limit = self.options.start_timeout;
         for worker in self.members.late_beginners(limit, now) {
-            if let Some(made) = self.members.made(worker) {
+            if let Some(live) = self.members.live(worker) {
                 log!(
                     "worker {} has not begun to serve within {} s (runner.start_timeout); it is ended",
-                    made.pid(),
+                    live.pid(),
                     limit.as_secs_f64()
                 );
-                made.kill();
+                live.kill();
             }
         }
     }
@@ -313,18 +313,18 @@ impl Workforce {
             self.left_behind.by(pid, mark, Instant::now());
         }
         // Workers that it was to fork never come to be. Those that it has forked are children of runner now.
-        self.members.forget_unmade(Some(id));
+        self.members.forget_unstarted(Some(id));
         self.reap_orphans();
     }
 
     /// A worker's process has ended.
     fn ended(&mut self, id: WorkerId, status: ExitStatus) {
-        if let Some(made) = self.members.made(id) {
-            made.exit = Some(status);
-            made.change(Change::IsLost);
-            made.ended.cancel();
+        if let Some(live) = self.members.live(id) {
+            live.exit = Some(status);
+            live.change(Change::IsLost);
+            live.ended.cancel();
             let mark = self.templates.mark.of(Some(id));
-            self.left_behind.by(made.pid(), Some(mark), Instant::now());
+            self.left_behind.by(live.pid(), Some(mark), Instant::now());
             self.bury(id);
         }
     }
@@ -335,12 +335,12 @@ impl Workforce {
         children::bury_orphans();
         let orphan = |member: &Member| !self.templates.all.contains_key(&member.template);
         for id in self.members.ids(orphan) {
-            let Some(made) = self.members.made(id).filter(|made| made.exit.is_none()) else {
+            let Some(live) = self.members.live(id).filter(|live| live.exit.is_none()) else {
                 continue;
             };
-            let status = match made.process.reap() {
+            let status = match live.process.reap() {
                 Ok(Some(status)) => ExitStatus::from_raw(status),
-                Err(_) if made.process.has_ended() => made.presumed_exit(),
+                Err(_) if live.process.has_ended() => live.presumed_exit(),
                 Ok(None) | Err(_) => continue,
             };
             self.ended(id, status);
@@ -349,8 +349,8 @@ impl Workforce {
 
     /// All that a lane of a worker had sent is read.
     pub(crate) fn lane_closed(&mut self, id: WorkerId) {
-        if let Some(made) = self.members.made(id) {
-            made.open_lanes = made.open_lanes.saturating_sub(1);
+        if let Some(live) = self.members.live(id) {
+            live.open_lanes = live.open_lanes.saturating_sub(1);
         }
         self.leaves(id, Change::IsLost);
         self.bury(id);
@@ -358,12 +358,12 @@ impl Workforce {
 
     /// Forgets a worker whose process has ended and whose lanes are read to the end, and logs how it ended.
     fn bury(&mut self, id: WorkerId) {
-        let made = self.members.all.get(&id).and_then(Member::made);
-        let made = made.filter(|made| made.open_lanes == 0);
-        let Some((made, status)) = made.and_then(|made| Some((made, made.exit?))) else {
+        let live = self.members.all.get(&id).and_then(Member::live);
+        let live = live.filter(|live| live.open_lanes == 0);
+        let Some((live, status)) = live.and_then(|live| Some((live, live.exit?))) else {
             return;
         };
-        let (pid, stage, killed) = (made.pid(), made.stage, made.killed);
+        let (pid, stage, killed) = (live.pid(), live.stage, live.killed);
         let mut pool = lock(&self.hub.pool);
         let began = pool.workers.all.get(&id).is_some_and(Worker::has_begun);
         let remains = pool.remove(id);
@@ -410,7 +410,7 @@ impl Workforce {
             && let Some((template, _)) = self.templates.forking()
         {
             // The next attempt imports the application again: it may have been mended by then.
-            self.members.forget_unmade(Some(template));
+            self.members.forget_unstarted(Some(template));
             self.templates.end(template, Instant::now() + END_TIMEOUT);
         }
     }
@@ -429,25 +429,25 @@ impl Workforce {
     /// A worker leaves, for some reason. If it does not do so soon, it is killed.
     pub(crate) fn leaves(&mut self, id: WorkerId, change: Change) {
         let by = Instant::now() + self.options.stop_timeout.max(GRACE);
-        if let Some(made) = self.members.made(id) {
-            made.change(change);
-            made.leave_by.get_or_insert(by);
+        if let Some(live) = self.members.live(id) {
+            live.change(change);
+            live.leave_by.get_or_insert(by);
         }
     }
 
     fn kill_late_leavers(&mut self, now: Instant) {
         for id in self.members.late_leavers(now) {
-            let Some(made) = self.members.made(id) else {
+            let Some(live) = self.members.live(id) else {
                 continue;
             };
-            if made.exit.is_none() && made.process.has_ended() {
+            if live.exit.is_none() && live.process.has_ended() {
                 // The process that waited for it has not said so.
-                let status = made.presumed_exit();
+                let status = live.presumed_exit();
                 self.ended(id, status);
                 continue;
             }
-            made.leave_by = Some(now + GRACE);
-            made.kill_late();
+            live.leave_by = Some(now + GRACE);
+            live.kill_late();
         }
     }
 
@@ -456,15 +456,15 @@ impl Workforce {
         let over = now >= kill_at;
         if !self.is_crowded() {
             // Workers that do not exist yet need not begin to.
-            self.members.forget_unmade(None);
+            self.members.forget_unstarted(None);
         } else if self.members.at_work() == 0 && self.attempts.is_allowed(now) {
             // Requests that wait are answered even if the workers that were to do that have died.
             self.recruit(None);
         }
         if over {
             for id in self.members.ids(|_| true) {
-                if let Some(made) = self.members.made(id) {
-                    made.kill_late();
+                if let Some(live) = self.members.live(id) {
+                    live.kill_late();
                 }
             }
         }
