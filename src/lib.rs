@@ -66,7 +66,7 @@
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `percent_encoding` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` |
-//! | [`eval`] | rules → values; lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
+//! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |
 //! | [`mod@log`] | what the server says, on standard error or in a file | | |
