@@ -391,14 +391,10 @@ impl Properties for Rules {
             names.sort();
             let mut table = Table::default();
             let mut budget = Budget::default();
-            for (name, value) in names {
-                if table
-                    .insert(Value::text(name), Value::text(value), &mut budget)
-                    .is_err()
-                {
-                    break;
-                }
-            }
+            // A table that would be too large ends early.
+            let _ = names.into_iter().try_for_each(|(name, value)| {
+                table.insert(Value::text(name), Value::text(value), &mut budget)
+            });
             Value::Dict(Arc::new(table))
         };
         self.environment_table.get_or_init(table).clone()

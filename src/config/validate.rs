@@ -10,7 +10,7 @@ use super::rules::Rules;
 use super::setting::{Checked, Setting, check};
 use super::settings::{SETTINGS, find};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, Source, did_you_mean, quoted};
+use crate::syntax::{Diagnostic, did_you_mean, quoted};
 
 /// The prefix of the settings that are checked.
 const OWN: &str = "runner.";
@@ -55,25 +55,20 @@ pub(super) fn settings(
 
 /// Sorts mistakes by their places, file by file in the order in which the files were read.
 pub fn sort_by_place(mistakes: &mut [Diagnostic]) {
-    let mut files: Vec<*const Source> = Vec::new();
-    for mistake in mistakes.iter() {
-        let file = mistake
-            .labels
-            .first()
-            .map(|label| Arc::as_ptr(&label.place.source));
-        files.extend(file.filter(|file| !files.contains(file)));
+    let place = |mistake: &Diagnostic| {
+        let place = &mistake.labels.first()?.place;
+        Some((Arc::as_ptr(&place.source), place.span.start))
+    };
+    let mut files = Vec::new();
+    for (file, _) in mistakes.iter().filter_map(place) {
+        if !files.contains(&file) {
+            files.push(file);
+        }
     }
-    mistakes.sort_by_key(|mistake| {
-        let place = mistake.labels.first().map(|label| &label.place);
-        let file = place.and_then(|place| {
-            files
-                .iter()
-                .position(|file| *file == Arc::as_ptr(&place.source))
-        });
-        (
-            file.unwrap_or(files.len()),
-            place.map(|place| place.span.start),
-        )
+    mistakes.sort_by_key(|mistake| match place(mistake) {
+        Some((file, start)) => (files.iter().position(|one| *one == file), start),
+        // After all files.
+        None => (Some(files.len()), 0),
     });
 }
 
