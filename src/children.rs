@@ -1,5 +1,5 @@
-//! The children of this process, and who waits for them: those that we have started, and what loses its parent and is
-//! left to us. And the programs that could become one.
+//! The children of this process: those that it has started, and orphans that the system has made its children; how they end,
+//! and which code waits for them. Also the search for programs in `PATH`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,22 +21,22 @@ use rustix::process::{
 
 use crate::unix;
 
-/// Makes this process the one that inherits orphaned descendants, so that workers whose template died can
-/// still be waited for. A convenience where the system has none: their end is seen on their sockets too.
+/// Makes orphaned descendants children of this process, so that workers whose template has died can still be waited for. Not
+/// all systems support that; the end of a worker is also seen on its socket.
 pub fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// The processes that somebody in this process waits for, and how many do.
+/// The processes that code of ours waits for, and in how many places.
 static AWAITED: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
 
-/// Says that somebody waits for a process, until it is dropped.
+/// Registers that a process is waited for, until it is dropped.
 #[derive(Debug)]
 pub struct Awaited(i32);
 
 impl Awaited {
-    /// Somebody waits for this process.
+    /// Registers a process.
     #[must_use]
     pub fn new(pid: i32) -> Self {
         Self::among(&mut awaited(), pid)
@@ -63,8 +63,8 @@ fn awaited() -> MutexGuard<'static, BTreeMap<i32, usize>> {
     AWAITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a process that somebody will wait for, and says so, with its number, before anybody can bury it. That goes for
-/// one, too, that cannot be run: whoever starts it waits for it.
+/// Starts a process that the caller will wait for, and registers its number before [`bury_orphans`] can wait for it. This
+/// also holds for a process that cannot run its program: `spawn` waits for it.
 ///
 /// # Errors
 /// It cannot be run.
@@ -79,11 +79,11 @@ pub fn start<C>(
     Ok((child, awaited))
 }
 
-/// Waits for those of our children that have ended and that nobody else waits for: descendants of workers that
-/// were left to us when their parent ended.
+/// Waits for those of our children that have ended and that no other code waits for: descendants of workers whose parent has
+/// ended.
 pub fn bury_orphans() {
     let Some(children) = children() else {
-        // One that somebody waits for hides those behind it, until somebody has.
+        // A child that other code waits for hides those behind it, until it has been waited for.
         while ended_child().is_some_and(bury_orphan) {}
         return;
     };
@@ -92,15 +92,15 @@ pub fn bury_orphans() {
     }
 }
 
-/// Waits for a child if it has ended and nobody else waits for it; whether that was so.
+/// Waits for a child if it has ended and no other code waits for it. Returns whether that was so.
 fn bury_orphan(pid: i32) -> bool {
     let all = awaited();
     let orphan = Pid::from_raw(pid).filter(|_| !all.contains_key(&pid));
-    // Its status is nobody's business.
+    // Nothing needs its status.
     orphan.is_some_and(|pid| matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
 }
 
-/// A child that has ended and has not been waited for, if there is one.
+/// A child that has ended and has not been waited for.
 fn ended_child() -> Option<i32> {
     #[cfg(target_os = "linux")]
     {
@@ -113,7 +113,7 @@ fn ended_child() -> Option<i32> {
     None
 }
 
-/// Our children; `None` where the system does not tell, for want of `/proc`.
+/// The children of this process; `None` on systems without `/proc`.
 fn children() -> Option<impl Iterator<Item = i32>> {
     let tasks = std::fs::read_dir("/proc/self/task").ok()?;
     Some(tasks.flatten().flat_map(|task| {
@@ -124,8 +124,8 @@ fn children() -> Option<impl Iterator<Item = i32>> {
     }))
 }
 
-/// The children that are left to us, and that nobody waits for, as far as they are meant. Those that have ended are
-/// buried. None, where the system does not tell.
+/// The orphans among our children that a function selects. Those that have ended are waited for. Empty on systems without
+/// `/proc`.
 pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
     let children = children().into_iter().flatten();
     let lives = |&pid: &i32| {
@@ -138,8 +138,8 @@ pub fn orphans(is_meant: impl Fn(i32) -> bool) -> Vec<i32> {
         .collect()
 }
 
-/// Sends a signal to a child that is left to us. It is a child of ours until somebody buries it: so is nobody else hit who
-/// got its number later.
+/// Sends a signal to an orphan among our children. As long as it is our child and has not been waited for, its number is not
+/// given to another process.
 pub fn signal_orphan(pid: i32, signal: Signal) {
     let all = awaited();
     let is_ours = || children().is_some_and(|mut children| children.any(|child| child == pid));
@@ -151,7 +151,7 @@ pub fn signal_orphan(pid: i32, signal: Signal) {
     }
 }
 
-/// Whether a child of ours, which has not been waited for, has ended.
+/// Whether a child of ours that has not been waited for has ended.
 #[must_use]
 pub fn has_ended(child: u32) -> bool {
     let Some(pid) = process_id(child) else {
@@ -161,16 +161,16 @@ pub fn has_ended(child: u32) -> bool {
     !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
 }
 
-/// Sends a signal to the process group of a child of ours that has not been waited for: till then, its number is
-/// nobody else's. That nothing of it is left is no error.
+/// Sends a signal to the process group that a child of ours leads. As long as that has not been waited for, its number is not
+/// given to another group. It is no error if the group has ended.
 pub fn signal_group(leader: u32, signal: Signal) {
     if let Some(pid) = process_id(leader) {
         let _ = kill_process_group(pid, signal);
     }
 }
 
-/// Whether any child of ours but its leader is in a process group: descendants of the leader that were left to us.
-/// Those that are not yet have a parent that is. No, where nobody is left to us (see [`adopt_orphans`]).
+/// Whether a child of ours other than the leader is in a process group: an orphaned descendant of the leader. One that is not
+/// orphaned yet has a parent that is. Needs [`adopt_orphans`].
 #[must_use]
 pub fn has_children_in_group(leader: u32) -> bool {
     let Some(group) = process_id(leader) else {
@@ -186,18 +186,18 @@ fn process_id(number: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(number).ok()?)
 }
 
-/// A process that can be ended without ever hitting another that got its number later.
+/// A process that can be signalled without ever hitting a later one with the same number.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
     _awaited: Awaited,
-    /// `None` where the system has no such thing, or the process is dead already.
+    /// Its pidfd; `None` if it could not be opened, since the process has ended already, for example.
     #[cfg(target_os = "linux")]
     handle: Option<std::os::fd::OwnedFd>,
 }
 
 impl Process {
-    /// Takes hold of a running process that somebody has not waited for yet; `None` if that is no process id.
+    /// A process that has not been waited for; `None` if the number is not a process id.
     #[must_use]
     pub fn new(pid: i32) -> Option<Self> {
         let pid = Pid::from_raw(pid)?;
@@ -215,12 +215,12 @@ impl Process {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Ends it at once. That it is dead already is no error.
+    /// Sends SIGKILL. It is no error if the process has ended.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
-    /// Sends it a signal. That it is dead already is no error.
+    /// Sends a signal. It is no error if the process has ended.
     pub fn signal(&self, signal: Signal) {
         #[cfg(target_os = "linux")]
         if let Some(handle) = &self.handle {
@@ -230,12 +230,12 @@ impl Process {
         let _ = kill_process(self.pid, signal);
     }
 
-    /// Has it write where its threads are: sends [`unix::STACK_SIGNAL`]. That it is dead already is no error.
+    /// Has a worker write the stacks of its threads: sends [`unix::STACK_SIGNAL`].
     pub fn show_stacks(&self) {
         self.signal(unix::stack_signal());
     }
 
-    /// Whether it has ended, whoever waits for it: also one that is no child of ours. No, where the system cannot tell.
+    /// Whether it has ended. It need not be a child of ours.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         #[cfg(target_os = "linux")]
@@ -245,10 +245,10 @@ impl Process {
         test_kill_process(self.pid) == Err(Errno::SRCH)
     }
 
-    /// Its status as of `wait(2)` if it is dead.
+    /// Its status as of `wait(2)` if it has ended.
     ///
     /// # Errors
-    /// It is no child of ours.
+    /// It is not a child of ours.
     pub fn reap(&self) -> io::Result<Option<i32>> {
         let waited = waitpid(Some(self.pid), WaitOptions::NOHANG);
         Ok(waited?.map(|(_, status)| status.as_raw()))
@@ -290,7 +290,7 @@ fn signal_name(signal: i32) -> String {
     }
 }
 
-/// The programs of this name, in the order of `PATH`: the first one is what the system would run.
+/// The programs with a name, in the order of `PATH`: the system would run the first one.
 pub fn on_path(name: impl AsRef<OsStr>) -> impl Iterator<Item = PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
@@ -300,7 +300,7 @@ pub fn on_path(name: impl AsRef<OsStr>) -> impl Iterator<Item = PathBuf> {
         .filter(|path| is_program(path))
 }
 
-/// Whether there is a file that we may execute.
+/// Whether there is a file at a path that this process may execute.
 #[must_use]
 pub fn is_program(path: &Path) -> bool {
     use rustix::fs::{Access, access};

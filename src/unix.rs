@@ -1,5 +1,5 @@
-//! What the operating system gives only to those who promise to use it rightly: the only file with
-//! `unsafe` code. Each function here hides one Linux call behind what it is for.
+//! System calls that no safe library offers: the only file with `unsafe` code. Each function is named after what the call is
+//! for.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -17,7 +17,7 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Memory that we share with a process that may write to it at any time.
+/// Memory shared with a process that may write to it at any time.
 #[derive(Debug)]
 pub struct SharedMemory {
     file: File,
@@ -49,7 +49,7 @@ impl SharedMemory {
         self.map.len()
     }
 
-    /// The 64-bit counter number `index`; what the other side wrote before it is visible after this.
+    /// The 64-bit counter number `index`; what the other process wrote before it is visible after this.
     #[must_use]
     pub fn load(&self, index: usize) -> u64 {
         self.counter(index).load(Ordering::Acquire)
@@ -67,15 +67,15 @@ impl SharedMemory {
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
     }
 
-    /// Copies bytes out, so that nothing that we look at changes under our eyes; `None` if the range is not inside.
+    /// A copy of a range, which the other process cannot change any more; `None` if the range is not inside.
     #[must_use]
     pub fn copy(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
         if offset.checked_add(length)? > self.size() {
             return None;
         }
         let mut bytes: Vec<u8> = Vec::with_capacity(length);
-        // SAFETY: source and target are `length` bytes each and do not overlap. The other process may write
-        // at the same time: whatever bytes we get are a valid `[u8]`, and are checked by whoever reads them.
+        // SAFETY: source and target are `length` bytes each and do not overlap. The other process may write at the same
+        // time: any bytes are a valid `[u8]`, and the caller checks what they mean.
         unsafe {
             let source = self.map.as_ptr().add(offset);
             std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
@@ -85,8 +85,8 @@ impl SharedMemory {
     }
 }
 
-/// Keeps the size of a file in memory, whatever another process tries that has it: reading what is gone would end us
-/// (SIGBUS). Systems that know no seals have no such files.
+/// Seals the size of a file in memory: if the other process cut it, reading the missing part would end this process
+/// (SIGBUS). Systems without seals have no such files.
 fn keep_size(file: &File) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     {
@@ -98,7 +98,7 @@ fn keep_size(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// An open file without a name: in memory where the system can do that, else in its temporary folder.
+/// An open file without a name: in memory where the system supports that, else in the temporary folder.
 ///
 /// # Errors
 /// If the system has no memory or descriptors left.
@@ -170,8 +170,8 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-/// Gives memory that is free back to the system, where the C library would keep it. It may take some milliseconds, for
-/// which others who want memory wait.
+/// Gives free memory that the C library would keep back to the system. It may take some milliseconds, during which other
+/// threads wait for memory.
 pub fn give_memory_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it only touches memory that is free, under the C library's own locks.
@@ -180,7 +180,8 @@ pub fn give_memory_back() {
     }
 }
 
-/// How many bytes that were written to a socket its other side has not received yet; 0 where the system does not say.
+/// How many bytes were written to a socket and have not been received at the other end yet; 0 where the system does not
+/// tell.
 #[must_use]
 pub fn unsent(socket: BorrowedFd<'_>) -> u64 {
     use nix::libc::{TIOCOUTQ, c_int, ioctl};
@@ -193,13 +194,13 @@ pub fn unsent(socket: BorrowedFd<'_>) -> u64 {
     }
 }
 
-/// How many descriptors fit one message (`SCM_MAX_FD` of Linux).
+/// How many descriptors fit in one message (`SCM_MAX_FD` of Linux).
 pub const MOST_DESCRIPTORS: usize = 253;
 
 /// Receives some bytes, and the descriptors that came with them; no bytes at the end of the stream.
 ///
 /// # Errors
-/// As `recvmsg(2)`; `InvalidData` if descriptors were lost, because this process may have no more.
+/// As `recvmsg(2)`; `InvalidData` if descriptors were lost, because this process may not have more.
 pub fn receive_descriptors(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -225,26 +226,26 @@ pub fn receive_descriptors(
     Ok((received.bytes, descriptors))
 }
 
-/// Lets no other process of the same user, such as a worker, look into this one or change it (ptrace(2)), where the
-/// system can do that; programs that we start are as always. Where core files are allowed (`ulimit -c`), somebody wants
-/// to look: then it is left as it is, since there would be none.
+/// Forbids other processes of the same user, such as workers, to look into this one or change it (ptrace(2)), where the
+/// system supports that. Programs that we start are not affected. Nothing is changed where core files are wanted
+/// (`ulimit -c`), since there would be none.
 pub fn forbid_tracing() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
         if getrlimit(Resource::Core).current == Some(0) {
-            // It does as well without.
+            // A refusal leaves this process as it was.
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         }
     }
 }
 
-/// The signal upon which a worker's `faulthandler` writes where its threads are. Applications and their libraries
-/// do not use it: the named signals have each been taken by one or another, and so have the first and the last few
-/// of the real-time signals (glibc, .NET and JVMs in the same process, valgrind).
+/// The signal at which a worker's `faulthandler` writes the stacks of its threads. Applications and their libraries do not
+/// use it: each of the named signals is used by one or another, and so are the first and the last few of the real-time
+/// signals (glibc, .NET and JVMs in the same process, valgrind).
 #[cfg(target_os = "linux")]
 pub const STACK_SIGNAL: i32 = 52;
-/// The same: there are no real-time signals, and this one does nothing to a process that does not expect it.
+/// The same where there are no real-time signals: a process that does not expect this one ignores it.
 #[cfg(not(target_os = "linux"))]
 pub const STACK_SIGNAL: i32 = rustix::process::Signal::URG.as_raw();
 
@@ -256,7 +257,7 @@ pub fn stack_signal() -> rustix::process::Signal {
     unsafe { rustix::process::Signal::from_raw_unchecked(STACK_SIGNAL) }
 }
 
-/// The real-time signals and what they are called; none where there are none.
+/// The real-time signals and their names, where there are some.
 pub fn real_time_signals() -> impl Iterator<Item = (i32, String)> {
     #[cfg(target_os = "linux")]
     let numbers = nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX();
@@ -268,12 +269,12 @@ pub fn real_time_signals() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
-/// Whether this process ignores a signal; it may have been started so.
+/// Whether this process ignores a signal, as it may since its start.
 #[must_use]
 pub fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<nix::libc::sigaction>::zeroed();
-    // SAFETY: a null pointer for the new action has the old one told and left, in memory that is ours. Zeros are an
-    // action, too, which stays where there is no such signal.
+    // SAFETY: with a null pointer for the new action, the call only writes the old one to memory that is ours. If there is
+    // no such signal, it writes nothing, and zeros are a valid action.
     let action = unsafe {
         nix::libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
         action.assume_init()
@@ -281,8 +282,8 @@ pub fn is_ignored(signal: i32) -> bool {
     action.sa_sigaction == nix::libc::SIG_IGN
 }
 
-/// Has a program that is about to be started lead a process group of its own, with this limit of open
-/// descriptors (`RLIMIT_NOFILE`); and have SIGTERM if this process is gone before it, where the system can do that.
+/// Has a program that is about to be started lead a process group of its own, with this limit of open descriptors
+/// (`RLIMIT_NOFILE`). Where the system supports that, it gets SIGTERM if this process ends first.
 pub fn lead_group(command: &mut std::process::Command, descriptor_limit: Option<u64>) {
     command.process_group(0);
     signal_as_orphan(command, rustix::process::Signal::TERM.as_raw());
@@ -301,7 +302,7 @@ pub fn lead_group(command: &mut std::process::Command, descriptor_limit: Option<
     }
 }
 
-/// Has a program that is about to be started inherit a descriptor, under its number. Nobody else does.
+/// Has a program that is about to be started inherit a descriptor, under its number. No other program does.
 pub fn hand_down(command: &mut std::process::Command, descriptor: OwnedFd) {
     let prepare = move || {
         rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
@@ -313,7 +314,7 @@ pub fn hand_down(command: &mut std::process::Command, descriptor: OwnedFd) {
     }
 }
 
-/// Has a program that is about to be started begin in a folder, whatever became of its name.
+/// Has a program that is about to be started begin in a folder, wherever the folder's name leads by then.
 ///
 /// # Errors
 /// There are no descriptors left.
@@ -327,15 +328,16 @@ pub fn begin_in(command: &mut std::process::Command, folder: BorrowedFd<'_>) -> 
     Ok(())
 }
 
-/// Has a program that is about to be started get a signal if the thread that starts it, and so this process, is gone
-/// before it, where the system can do that (`PR_SET_PDEATHSIG`). Panics if it is none, or the C library's own (`nptl(7)`).
+/// Has a program that is about to be started get a signal if the thread that starts it, and so this process, ends first,
+/// where the system supports that (`PR_SET_PDEATHSIG`). Panics if there is no such signal, or the C library uses it
+/// (`nptl(7)`).
 pub fn signal_as_orphan(command: &mut std::process::Command, signal: i32) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
         let parent = getpid();
         assert!(matches!(signal, 1..=31 | 34..=64), "not a signal for us");
-        // SAFETY: just seen.
+        // SAFETY: it was checked above.
         let signal = unsafe { Signal::from_raw_unchecked(signal) };
         let prepare = move || {
             set_parent_process_death_signal(Some(signal))?;
@@ -353,8 +355,8 @@ pub fn signal_as_orphan(command: &mut std::process::Command, signal: i32) {
     let _ = (command, signal);
 }
 
-/// A duplicate, close-on-exec, of a descriptor that this process was started with. The original is
-/// closed to programs that we start, the three standard ones apart (those are replaced then).
+/// A duplicate, close-on-exec, of a descriptor that this process was started with. Programs that we start do not inherit the
+/// original either, except for the three standard ones, which are replaced then.
 ///
 /// # Errors
 /// `EBADF` if there is no such descriptor.
@@ -362,9 +364,8 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(rustix::io::Errno::BADF.into());
     }
-    // SAFETY: `number` is not -1. It is only passed to `fcntl`, which answers `EBADF` where nothing is
-    // open; and the borrow ends in this function, which nothing can close the descriptor during, since
-    // descriptors that were inherited belong to nobody in this process.
+    // SAFETY: `number` is not -1. It is only passed to `fcntl`, which answers `EBADF` if nothing is open. The borrow ends in
+    // this function, and nothing closes the descriptor meanwhile, since no other code owns inherited descriptors.
     let inherited = unsafe { BorrowedFd::borrow_raw(number) };
     let duplicate = rustix::io::fcntl_dupfd_cloexec(inherited, 3)?;
     if number > 2 {
@@ -373,17 +374,17 @@ pub fn duplicate_inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(duplicate)
 }
 
-/// Gives up a descriptor that this process was started with, where it is the socket that a duplicate is of: as long
-/// as it is open, the system accepts connections there. Something that is no socket takes its place.
+/// Gives up a descriptor that this process was started with, if it is the socket of this duplicate: as long as it is open,
+/// the system accepts connections there. `/dev/null` takes its place.
 ///
 /// # Errors
-/// There is no such descriptor, or nothing to take its place.
+/// There is no such descriptor, or `/dev/null` cannot be opened.
 pub fn give_up_inherited(number: RawFd, duplicate: BorrowedFd<'_>) -> io::Result<()> {
     if number < 0 {
         return Err(rustix::io::Errno::BADF.into());
     }
-    // SAFETY: `number` is not -1, and is not closed here: it stays open as something else, since whoever was started
-    // with it may still name it.
+    // SAFETY: `number` is not -1, and is not closed here: it stays open as another file, since other code may still use the
+    // number.
     let mut inherited = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
     let theirs = rustix::fs::fstat(&*inherited)?;
     let ours = rustix::fs::fstat(duplicate)?;
@@ -393,24 +394,24 @@ pub fn give_up_inherited(number: RawFd, duplicate: BorrowedFd<'_>) -> io::Result
     Ok(())
 }
 
-/// Takes a variable out of the environment of this process. It stays there where the process has more than one thread,
-/// or the system does not tell: the others might be reading it.
+/// Removes a variable from the environment of this process, and returns its value. It stays where the process has, or may
+/// have, other threads, which might be reading the environment.
 #[must_use]
 pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
     let value = std::env::var_os(name)?;
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
     if threads.is_ok_and(|threads| threads == 1) {
-        // SAFETY: there is no thread but ours, so nobody else looks at the environment at this moment.
+        // SAFETY: there is no other thread that could read the environment at this moment.
         unsafe { std::env::remove_var(name) };
     }
     Some(value)
 }
 
-/// Has the runtime tell when a socket can be read. Must be called within one.
+/// Registers a socket with the runtime, which reports when it can be read. Must be called within a runtime.
 ///
 /// # Errors
 /// The system cannot watch it.
 pub fn watched<T: AsRawFd + Into<OwnedFd>>(socket: T) -> io::Result<AsyncFd<T>> {
-    // SAFETY: what can become an owned descriptor owns it, and keeps it open until it is dropped.
+    // SAFETY: a value that converts into an owned descriptor owns one, and keeps it open until it is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }

@@ -295,7 +295,7 @@ fn root_gives_nothing_to_another_users_master() {
         assert!(said.stderr.ends_with(&error), "{command}: {said:?}");
     }
     let said = folder.runner(["supervise", "app.ini"]).run();
-    let warned = "runner: everybody can write to the folder `[folder]/run`, and replace \
+    let warned = "runner: every user can write to the folder `[folder]/run`, and replace \
                   `[folder]/run/app.pid` there\n";
     assert!(said.stderr.starts_with(warned), "{said:?}");
     // In a folder of that user, the master gets the command, but no socket.

@@ -71,7 +71,7 @@ pub(super) fn warn_of_folder(file: &Path) {
     };
     let (folder, file) = (folder.display(), file.display());
     if found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0 {
-        crate::log!("everybody can write to the folder `{folder}`, and replace `{file}` there");
+        crate::log!("every user can write to the folder `{folder}`, and replace `{file}` there");
     } else if !Trust::own().holds_file(&found) {
         crate::log!(
             "the folder `{folder}` belongs to another user ({}), who can replace `{file}` there",
