@@ -247,23 +247,29 @@ fn true_division(a: &BigInt, b: &BigInt) -> Result<f64> {
     if a.bits() <= EXACT && b.bits() <= EXACT {
         return Ok(to_float(a)? / to_float(b)?);
     }
-    // A quotient with more bits than a float has, whose last bit also stands for the remainder: it rounds as the exact
-    // quotient would. Beyond 1076 bits of fraction, no float has any more.
-    let wanted = 66 + i64::try_from(b.bits()).unwrap_or(i64::MAX);
-    let up = (wanted - i64::try_from(a.bits()).unwrap_or(i64::MAX)).clamp(0, 1076);
-    let (dividend, divisor) = (a.abs() << up, b.abs());
+    // A quotient of 63 or 64 bits, more than a float has, whose last bit also stands for the remainder: it rounds as the
+    // exact quotient would. Behind 1076 bits of fraction, no float has any more.
+    let length = |number: &BigInt| i64::try_from(number.bits()).unwrap_or(i64::MAX);
+    let up = (63 + length(b) - length(a)).min(1076);
+    let (dividend, divisor) = match up < 0 {
+        true => (a.abs(), b.abs() << -up),
+        false => (a.abs() << up, b.abs()),
+    };
     let inexact = !(&dividend % &divisor).is_zero();
-    let mut quotient = (dividend / divisor) | BigInt::from(u8::from(inexact));
-    if up == 1076 && quotient.bits() < 55 {
+    let quotient = (dividend / divisor).to_u64().unwrap_or(u64::MAX);
+    let mut quotient = quotient | u64::from(inexact);
+    if up == 1076 && quotient < 1 << 54 {
         // Subnormal numbers have two bits less: they are rounded here, halves to even, and not again below.
-        let odd = u8::from(quotient.bit(2));
-        quotient = (quotient + 1 + odd) >> 2 << 2;
+        let odd = (quotient >> 2) & 1;
+        quotient = ((quotient + 1 + odd) >> 2) << 2;
     }
-    // In two steps, since half of the exponent is that of a float.
-    let exponent = -i32::try_from(up).unwrap_or(i32::MAX);
-    let half = 2f64.powi(exponent / 2);
-    let magnitude =
-        to_float(&quotient).map_err(|_| too_large())? * half * 2f64.powi(exponent - exponent / 2);
+    // In two steps, since a float holds half of the exponent.
+    let exponent = i32::try_from(-up).unwrap_or(i32::MAX);
+    let half = exponent / 2;
+    let magnitude = quotient as f64 * 2f64.powi(half) * 2f64.powi(exponent - half);
+    if magnitude.is_infinite() {
+        return Err(too_large());
+    }
     Ok(match a.is_negative() == b.is_negative() {
         true => magnitude,
         false => -magnitude,

@@ -40,25 +40,28 @@ pub(crate) fn shortest(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let shortest = format!("{number:e}");
-    let places = shortest.find('e').unwrap_or(shortest.len());
-    let places = places.saturating_sub(2 + usize::from(number.is_sign_negative()));
-    // Of two shortest forms that are equally near, Python writes the even one.
-    let even = format!("{number:.places$e}");
-    let scientific = if even.parse() == Ok(number) {
-        even
-    } else {
-        shortest
-    };
+    let scientific = format!("{number:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        let mut fixed = format!("{number}");
-        if !fixed.contains('.') {
-            fixed.push_str(".0");
-        }
-        return fixed;
+    let places = digits.trim_start_matches('-').len().saturating_sub(2);
+    let is_fixed = (-4..16).contains(&exponent);
+    // Of two shortest forms that are equally near, Python writes the even one.
+    let (even, either) = if is_fixed {
+        let decimals = places.saturating_add_signed(-(exponent as isize));
+        (format!("{number:.decimals$}"), format!("{number}"))
+    } else {
+        (format!("{number:.places$e}"), scientific)
+    };
+    let text = match even.parse() == Ok(number) {
+        true => even,
+        false => either,
+    };
+    if is_fixed {
+        let point = if text.contains('.') { "" } else { ".0" };
+        return format!("{text}{point}");
     }
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
