@@ -410,7 +410,7 @@ fn a_master_that_does_not_make_sense() {
         ("", Ok(None)),
         ("\n\n", Ok(None)),
         ("\n\n{\"done\": 1}\n", Ok(Some(json!(1)))),
-        ("HTTP/1.1 400\r\n", Err("the master's answer is no JSON")),
+        ("HTTP/1.1 400\r\n", Err("the master's answer is not JSON")),
         ("{}\n", Err("the master's answer makes no sense")),
         (
             "{\"sockets\": [{\"url\": \"a\", \"descriptors\": 1}]}\n",

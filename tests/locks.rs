@@ -326,7 +326,7 @@ fn other_files_are_never_replaced_by_pid_files() {
         let folder = Folder::new().file("app.pid", contents);
         let path = folder.path("app.pid");
         let refused = find(&path).map(drop).unwrap_err().to_string();
-        let reason = "app.pid` is no pid file, and is not overwritten";
+        let reason = "app.pid` is not a pid file, and is not overwritten";
         assert!(refused.ends_with(reason), "{contents:?}: {refused}");
         let refused = PidFile::prepare(&path).map(drop).unwrap_err().to_string();
         assert!(refused.ends_with(reason), "{contents:?}: {refused}");
@@ -398,7 +398,7 @@ fn places_where_no_pid_file_can_be() {
         ("socket", "the pid file `[folder]/socket` is a socket"),
         (
             "thesis",
-            "`[folder]/thesis` is no pid file, and is not overwritten",
+            "`[folder]/thesis` is not a pid file, and is not overwritten",
         ),
         (
             "nowhere/app.pid",

@@ -207,7 +207,7 @@ fn a_master_that_does_not_answer_is_left_alone() {
     fs::write(folder.path("app.pid"), "my thesis").expect("a file");
     let told = folder.runner(["reload", "app.conf"]).run();
     told.is(0, "app.conf serves the new version\n", "");
-    server.wait_for_log(|log| log.contains("app.pid` is no pid file, and is not overwritten\n"));
+    server.wait_for_log(|log| log.contains("app.pid` is not a pid file, and is not overwritten\n"));
     assert_eq!(folder.read("app.pid"), "my thesis");
     fs::remove_file(folder.path("app.pid")).expect("a file");
     folder.runner(["reload", "app.conf"]).run().success();
@@ -370,11 +370,11 @@ fn other_files_in_place_of_a_pid_file_are_not_touched() {
         ),
         (
             "yes thesis | head -n 100 >app.pid",
-            "`[folder]/app.pid` is no pid file, and is not overwritten",
+            "`[folder]/app.pid` is not a pid file, and is not overwritten",
         ),
         (
             "echo Command >app.pid",
-            "`[folder]/app.pid` is no pid file, and is not overwritten",
+            "`[folder]/app.pid` is not a pid file, and is not overwritten",
         ),
     ] {
         let folder = folder();

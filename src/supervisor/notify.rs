@@ -216,7 +216,7 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
         }
         [b'/', ..] => SocketAddr::from_pathname(name),
         _ => Err(io::Error::other(format!(
-            "`{}` is no address of a Unix socket",
+            "`{}` is not an address of a Unix socket",
             name.to_string_lossy()
         ))),
     }

@@ -170,7 +170,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     // A user who may not write the file must not replace it either.
     let old = std::fs::OpenOptions::new().write(true).open(&path)?;
     let metadata = old.metadata()?;
-    anyhow::ensure!(metadata.is_file(), "it is no regular file");
+    anyhow::ensure!(metadata.is_file(), "it is not a regular file");
     let folder = path.parent().context("it is in no folder")?;
     let mut new = tempfile::Builder::new()
         .prefix(".runner-fmt-")

@@ -112,7 +112,7 @@ pub(crate) fn encode(answer: Answer) -> (String, Vec<OwnedFd>) {
 
 /// Reads what [`encode`] wrote, and the descriptors that came with it.
 pub(crate) fn decode(line: &[u8], descriptors: Vec<OwnedFd>) -> anyhow::Result<Answer> {
-    let mut json: Json = serde_json::from_slice(line).context("the master's answer is no JSON")?;
+    let mut json: Json = serde_json::from_slice(line).context("the master's answer is not JSON")?;
     if let Some(reason) = json["refused"].as_str() {
         return Ok(Answer::Refused(reason.to_owned()));
     }

@@ -134,7 +134,7 @@ pub fn find(path: &Path) -> anyhow::Result<PidFileState> {
         Some(None) => return Ok(PidFileState::Stale(Stale::Empty)),
         // Another file of the user, named by mistake.
         None => bail!(
-            "`{}` is no pid file, and is not overwritten",
+            "`{}` is not a pid file, and is not overwritten",
             path.display()
         ),
     };
@@ -169,7 +169,7 @@ fn parse(bytes: &[u8]) -> Option<Option<Pid>> {
 fn check_path(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     if path.file_name().is_none() {
-        bail!("`{shown}` is no name for a pid file");
+        bail!("`{shown}` is not a name for a pid file");
     }
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found.file_type(),
@@ -193,7 +193,7 @@ fn check_folder(path: &Path) -> anyhow::Result<()> {
     let folder = folder_of(path).display();
     match std::fs::metadata(folder_of(path)) {
         Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => bail!("`{folder}` is no folder for a pid file"),
+        Ok(_) => bail!("`{folder}` is not a folder for a pid file"),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             bail!(
                 "there is no folder `{folder}` for the pid file `{}`",

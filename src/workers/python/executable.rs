@@ -37,7 +37,7 @@ pub fn named(setting: &str, folder: &Path) -> Result<PathBuf, NoPython> {
         return match (children::is_program(&path), path.exists()) {
             (true, _) => Ok(path),
             (false, true) => Err(NoPython {
-                message: format!("`{setting}` is no program"),
+                message: format!("`{setting}` is not a program"),
                 hint: None,
             }),
             (false, false) => Err(NoPython {
@@ -131,7 +131,7 @@ mod tests {
                 "empty",
                 Err("`empty` is a folder without a Python in `bin`"),
             ),
-            ("./plain", Err("`./plain` is no program")),
+            ("./plain", Err("`./plain` is not a program")),
             (
                 "no-such-python",
                 Err("there is no command `no-such-python` on PATH"),
