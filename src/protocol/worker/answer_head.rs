@@ -249,7 +249,7 @@ mod tests {
             // A value with a zero byte, and a field without a value.
             (1, "200 OK\0A\0b\0c", "zero byte"),
             (1, "200 OK\0A", "not all pairs"),
-            (1, "200 OK\0A\0b\r\nC: d", "is no value"),
+            (1, "200 OK\0A\0b\r\nC: d", "is not a value"),
             (1, "200 OK\0A B\0c", "is not a header name"),
             (
                 2,
