@@ -165,7 +165,10 @@ fn an_unreachable_service_manager_is_logged_once_and_changes_nothing() {
     let folder = Folder::new();
     for (socket, reason) in [
         ("[folder]/nobody", "No such file or directory"),
-        ("vsock:2:1", "`vsock:2:1` is not an address of a Unix socket"),
+        (
+            "vsock:2:1",
+            "`vsock:2:1` is not an address of a Unix socket",
+        ),
     ] {
         let here = folder.path("").display().to_string();
         let server = folder

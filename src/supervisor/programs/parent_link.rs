@@ -36,7 +36,7 @@ static END: Mutex<Option<StdUnixStream>> = Mutex::new(None);
 static WAIT: OnceLock<Duration> = OnceLock::new();
 
 /// Has a process that is about to be started inherit a descriptor, and name it in a variable.
-pub(in crate::supervisor) fn hand_down(command: &mut Command, variable: &str, end: OwnedFd) {
+pub(super) fn hand_down(command: &mut Command, variable: &str, end: OwnedFd) {
     command.env(
         variable,
         format!("{}:{}", end.as_raw_fd(), std::process::id()),

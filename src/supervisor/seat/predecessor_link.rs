@@ -1,8 +1,8 @@
 //! The link of this process to the one whose place it is to take, if it was started for that. [`super::successor`] is the
 //! other end.
 
-use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,9 +50,15 @@ pub(super) fn send(mut link: &StdUnixStream, handover: Handover) -> anyhow::Resu
     Ok(())
 }
 
-/// Has a child that is about to be started inherit its end of the link.
-pub(super) fn hand_down(command: &mut Command, end: OwnedFd) {
-    parent_link::hand_down(command, VARIABLE, end);
+/// Has a program that is about to be started inherit its end of the link. The caller keeps the result until it has started.
+///
+/// The descriptor is open without close-on-exec. To clear that flag in the child would take code between fork and exec,
+/// with which `Command` uses `execvp`(3): that has a shell run a file in no known format.
+pub(super) fn hand_down(command: &mut Command, end: &StdUnixStream) -> io::Result<OwnedFd> {
+    let inherited = rustix::io::dup(end)?;
+    let value = format!("{}:{}", inherited.as_raw_fd(), std::process::id());
+    command.env(VARIABLE, value);
+    Ok(inherited)
 }
 
 /// Finds the link, if this process was started to take another one's place. To be called once, before anything else:

@@ -106,7 +106,7 @@ impl Successor {
                 .env_remove(WATCHDOG_PID)
                 // A terminal's signals reach it through us, and so only once.
                 .process_group(0);
-            predecessor_link::hand_down(&mut command, theirs.into());
+            let _inherited = predecessor_link::hand_down(&mut command, &theirs)?;
             parent_link::pass_on(&mut command);
             let number = |child: &Child| Some(child.id());
             let (child, _awaited) = children::start(|| command.spawn(), number)?;
