@@ -311,6 +311,11 @@ fn a_socket_for_fastcgi_is_not_said_to_be_one_for_browsers() {
     let server = folder
         .runner(["-c", "app.ini", "FastCGI", &url, "demo"])
         .start_at(Address::port(port));
+    // It listens there before it takes orders.
+    let mut waits = Waits::new();
+    while !folder.path("control").exists() {
+        waits.wait(|| server.log());
+    }
     assert_eq!(status(&server)["sockets"], json!([url]));
     assert_eq!(server.stop().status, 0);
 }
