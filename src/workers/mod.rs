@@ -52,6 +52,7 @@ mod event;
 
 mod roster;
 
+mod gateway_errors;
 mod hub;
 
 mod reader;

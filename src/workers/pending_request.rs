@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::Method;
 use tokio::sync::oneshot;
 
 use crate::interface::body_file::BodyFile;
@@ -144,13 +144,8 @@ impl PendingRequest {
         }
     }
 
-    /// Answers with a status of runner's own, if the request is not answered yet.
-    pub(crate) fn refuse(&mut self, status: StatusCode) {
-        let mut response = Response::plain(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            let soon = HeaderValue::from_static("1");
-            response.headers.insert(header::RETRY_AFTER, soon);
-        }
+    /// Answers with a response of runner's own, if the request is not answered yet.
+    pub(crate) fn refuse(&mut self, response: Response) {
         // The refusal is logged elsewhere.
         self.slow_since = None;
         if !self.is_answered() {
@@ -158,29 +153,6 @@ impl PendingRequest {
             let _ = self.answer(response);
             self.progress = Progress::Refused;
         }
-    }
-}
-
-/// How many requests were answered with which status of runner's own.
-#[derive(Debug, Default)]
-pub(crate) struct Refusals {
-    pub(crate) bad_gateway: u64,
-    pub(crate) unavailable: u64,
-    pub(crate) gateway_timeout: u64,
-}
-
-impl Refusals {
-    /// Answers with a status of runner's own, and counts it if the client still waits.
-    pub(crate) fn refuse(&mut self, pending: &mut PendingRequest, status: StatusCode) {
-        if pending.is_wanted() {
-            match status {
-                StatusCode::BAD_GATEWAY => self.bad_gateway += 1,
-                StatusCode::SERVICE_UNAVAILABLE => self.unavailable += 1,
-                StatusCode::GATEWAY_TIMEOUT => self.gateway_timeout += 1,
-                _ => {}
-            }
-        }
-        pending.refuse(status);
     }
 }
 

@@ -104,9 +104,9 @@ impl Roster {
             },
             totals: Totals {
                 requests: pool.accepted,
-                bad_gateway: pool.refusals.bad_gateway,
-                unavailable: pool.refusals.unavailable,
-                gateway_timeout: pool.refusals.gateway_timeout,
+                bad_gateway: pool.errors.bad_gateway,
+                unavailable: pool.errors.unavailable,
+                gateway_timeout: pool.errors.gateway_timeout,
                 deaths: self.deaths,
                 recycled: self.recycled,
             },

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-
+use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
-use crate::workers::pending_request::{About, PendingRequest, Refusals};
+use crate::workers::pending_request::{About, PendingRequest};
 use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
 use crate::workers::pool::in_flight::{InFlight, Violation};
@@ -163,7 +162,7 @@ impl<W: Wire> Lane<W> {
         &mut self,
         id: LaneId,
         serves: bool,
-        refusals: &mut Refusals,
+        errors: &mut GatewayErrors,
         checkup: &mut Checkup,
     ) -> Timing {
         let (now, since) = (checkup.now, self.progress);
@@ -190,7 +189,7 @@ impl<W: Wire> Lane<W> {
             // The client decides how long a body may take.
             Timing::Running
         } else if is_over(limit, since, now) {
-            refusals.refuse(pending, StatusCode::GATEWAY_TIMEOUT);
+            errors.gateway_timeout(pending);
             self.ask(id, Reason::Overdue, checkup);
             Timing::Overdue
         } else {
@@ -220,7 +219,12 @@ impl<W: Wire> Lane<W> {
     }
 
     /// Gives up the request that the worker is on, because the time to stop is over.
-    pub(crate) fn give_up(&mut self, id: LaneId, refusals: &mut Refusals, checkup: &mut Checkup) {
+    pub(crate) fn give_up(
+        &mut self,
+        id: LaneId,
+        errors: &mut GatewayErrors,
+        checkup: &mut Checkup,
+    ) {
         if let Some(pending) = self.in_flight.oldest_mut()
             && !pending.is_refused()
         {
@@ -228,7 +232,7 @@ impl<W: Wire> Lane<W> {
                 true => Reason::Cut,
                 false => Reason::Stopped,
             };
-            refusals.refuse(pending, StatusCode::GATEWAY_TIMEOUT);
+            errors.gateway_timeout(pending);
             self.ask(id, reason, checkup);
         }
     }

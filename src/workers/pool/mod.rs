@@ -16,10 +16,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::net::UnixStream;
 
+use crate::interface::Response;
 use crate::protocol::worker::frame::Header;
+use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
-use crate::workers::pending_request::{PendingRequest, Refusals};
+use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::checkup::{Checkup, Finding};
 use crate::workers::pool::chooser::ServiceTime;
 use crate::workers::pool::crew::Crew;
@@ -57,7 +59,7 @@ pub(crate) struct Pool<W = Link> {
     pub(crate) accepted: u64,
     /// How many requests all workers have answered.
     answered: u64,
-    pub(crate) refusals: Refusals,
+    pub(crate) errors: GatewayErrors,
     /// No more requests are accepted; those that are not answered by then are given up.
     closed: Option<Instant>,
     /// Something has happened that [`Pool::clock`] is to look at.
@@ -83,7 +85,7 @@ impl<W: Wire> Pool<W> {
             service: ServiceTime::default(),
             accepted: 0,
             answered: 0,
-            refusals: Refusals::default(),
+            errors: GatewayErrors::default(),
             closed: None,
             curious: false,
             watched: None,
@@ -118,8 +120,7 @@ impl<W: Wire> Pool<W> {
             .and_then(|id| self.workers.lane(id))
             .is_some_and(|lane| lane.load() == 0);
         if self.closed.is_some() {
-            self.refusals
-                .refuse(&mut pending, StatusCode::SERVICE_UNAVAILABLE);
+            self.errors.unavailable(&mut pending);
         } else if !begins && !self.has_room() {
             log_of!(
                 log::LogKind::Refused,
@@ -127,8 +128,7 @@ impl<W: Wire> Pool<W> {
                 pending.about,
                 self.limits.queue_length
             );
-            self.refusals
-                .refuse(&mut pending, StatusCode::SERVICE_UNAVAILABLE);
+            self.errors.unavailable(&mut pending);
         } else if let Some(id) = lane {
             self.send(id, pending);
             if !self.queue.is_empty() {
@@ -164,7 +164,7 @@ impl<W: Wire> Pool<W> {
     fn send(&mut self, id: LaneId, mut pending: PendingRequest) {
         let now = (self.now)();
         let Some(lane) = self.workers.lane(id) else {
-            self.refusals.refuse(&mut pending, StatusCode::BAD_GATEWAY);
+            self.errors.bad_gateway(&mut pending);
             return;
         };
         let number = lane.in_flight.next_number();
@@ -183,7 +183,7 @@ impl<W: Wire> Pool<W> {
                     "500 for {}: its body cannot be passed on: {error}",
                     pending.about
                 );
-                pending.refuse(StatusCode::INTERNAL_SERVER_ERROR);
+                pending.refuse(Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
                 return;
             }
         }
@@ -297,7 +297,7 @@ impl<W: Wire> Pool<W> {
         // If the tokens do not fit, each request of the lane may have begun: 502 for all.
         self.take_back(id);
         if let Some(worker) = self.workers.all.get_mut(&id.0) {
-            worker.lose_requests(id.1, &mut self.refusals);
+            worker.lose_requests(id.1, &mut self.errors);
             self.curious = true;
             self.dispatch();
         }
@@ -361,10 +361,10 @@ impl<W: Wire> Pool<W> {
             by => checkup.next = by,
         }
         for (&id, worker) in &mut self.workers.all {
-            worker.check(id, &mut self.refusals, &mut checkup);
+            worker.check(id, &mut self.errors, &mut checkup);
         }
         let limit = self.limits.queue_timeout;
-        checkup.again_by(self.queue.expire(limit, now, &mut self.refusals));
+        checkup.again_by(self.queue.expire(limit, now, &mut self.errors));
         if let Some(first) = self.queue.front() {
             let late = first.entered + HICCUP;
             if now >= late || !self.workers.all.values().any(Worker::serves) {
@@ -392,9 +392,9 @@ impl<W: Wire> Pool<W> {
         for id in self.workers.busy() {
             self.take_back(id);
         }
-        self.queue.refuse_all(&mut self.refusals);
+        self.queue.refuse_all(&mut self.errors);
         for (&id, worker) in &mut self.workers.all {
-            worker.give_up(id, &mut self.refusals, checkup);
+            worker.give_up(id, &mut self.errors, checkup);
         }
     }
 

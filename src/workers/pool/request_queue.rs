@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-
 use crate::log::LogKind;
-use crate::workers::pending_request::{PendingRequest, Refusals, seconds};
+use crate::workers::gateway_errors::GatewayErrors;
+use crate::workers::pending_request::{PendingRequest, seconds};
 use crate::workers::pool::checkup::{deadline, is_over};
 use crate::{log, log_of};
 
@@ -57,7 +56,7 @@ impl RequestQueue {
         &mut self,
         limit: Duration,
         now: Instant,
-        refusals: &mut Refusals,
+        errors: &mut GatewayErrors,
     ) -> Option<Instant> {
         while let Some(pending) = self.0.front_mut() {
             if pending.is_wanted() && is_over(limit, pending.entered, now) {
@@ -67,7 +66,7 @@ impl RequestQueue {
                     pending.about,
                     seconds(now - pending.entered)
                 );
-                refusals.refuse(pending, StatusCode::SERVICE_UNAVAILABLE);
+                errors.unavailable(pending);
             }
             if pending.is_wanted() {
                 return deadline(limit, pending.entered);
@@ -78,7 +77,7 @@ impl RequestQueue {
     }
 
     /// Answers 503 to all requests, because the time to stop is over.
-    pub(crate) fn refuse_all(&mut self, refusals: &mut Refusals) {
+    pub(crate) fn refuse_all(&mut self, errors: &mut GatewayErrors) {
         for mut pending in self.0.drain(..) {
             if pending.is_wanted() {
                 log!(
@@ -86,7 +85,7 @@ impl RequestQueue {
                     pending.about
                 );
             }
-            refusals.refuse(&mut pending, StatusCode::SERVICE_UNAVAILABLE);
+            errors.unavailable(&mut pending);
         }
     }
 }

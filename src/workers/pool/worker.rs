@@ -3,10 +3,8 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use http::StatusCode;
-
+use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
-use crate::workers::pending_request::Refusals;
 use crate::workers::pool::checkup::{Checkup, Finding, TICK};
 use crate::workers::pool::lane::{Flow, Lane, Timing};
 use crate::workers::question::{Question, Reason};
@@ -133,11 +131,16 @@ impl<W: Wire> Worker<W> {
     }
 
     /// Checks time limits and the quota.
-    pub(crate) fn check(&mut self, id: WorkerId, refusals: &mut Refusals, checkup: &mut Checkup) {
+    pub(crate) fn check(
+        &mut self,
+        id: WorkerId,
+        errors: &mut GatewayErrors,
+        checkup: &mut Checkup,
+    ) {
         let mut runs = false;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             let serves = self.duty == Duty::Serving;
-            match lane.check((id, index), serves, refusals, checkup) {
+            match lane.check((id, index), serves, errors, checkup) {
                 Timing::Overdue => match self.duty {
                     Duty::Serving | Duty::Retiring => self.duty = Duty::Doomed,
                     Duty::Doomed | Duty::Leaving | Duty::Rejected => {}
@@ -160,13 +163,18 @@ impl<W: Wire> Worker<W> {
     }
 
     /// Gives up the requests that it is on, because the time to stop is over.
-    pub(crate) fn give_up(&mut self, id: WorkerId, refusals: &mut Refusals, checkup: &mut Checkup) {
+    pub(crate) fn give_up(
+        &mut self,
+        id: WorkerId,
+        errors: &mut GatewayErrors,
+        checkup: &mut Checkup,
+    ) {
         if self.is_idle() || matches!(self.duty, Duty::Leaving | Duty::Rejected) {
             return;
         }
         self.close();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            lane.give_up((id, index), refusals, checkup);
+            lane.give_up((id, index), errors, checkup);
         }
         checkup.found(Finding::Hopeless(id));
     }
@@ -179,7 +187,7 @@ impl<W: Wire> Worker<W> {
     }
 
     /// Answers 502 to the request that a closed lane was on, and notes what became of it.
-    pub(crate) fn lose_requests(&mut self, index: usize, refusals: &mut Refusals) {
+    pub(crate) fn lose_requests(&mut self, index: usize, errors: &mut GatewayErrors) {
         if self.duty != Duty::Rejected {
             self.duty = Duty::Leaving;
         }
@@ -194,7 +202,7 @@ impl<W: Wire> Worker<W> {
                 let loss = format!("the answer to {} is cut off", pending.about);
                 self.losses.push(loss);
             }
-            refusals.refuse(&mut pending, StatusCode::BAD_GATEWAY);
+            errors.bad_gateway(&mut pending);
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`life_stage`]: what an event makes of a worker, as a table; [`member`] is one worker, [`members`] all;
 //! - [`template_processes`]: the processes that fork workers;
 //! - [`attempts`]: what follows from a start that fails;
+//! - [`growth`]: when a worker is added;
 //! - [`death`]: what the end of a worker means;
 //! - [`retirement`]: why workers are replaced though nothing is wrong with them;
 //! - [`left_behind`]: processes that the application has started.
@@ -23,6 +24,7 @@ use crate::workers::id::WorkerId;
 use crate::workers::options::{GRACE, WorkerOptions};
 use crate::workers::pool::checkup::Finding;
 use crate::workers::question::Question;
+use crate::workers::staff::growth::Growth;
 use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::{Due, MemoryCheck};
 use crate::workers::staff::workforce::{StaffStop, Workforce};
@@ -30,6 +32,7 @@ use crate::{children, log, panics};
 
 mod attempts;
 mod death;
+mod growth;
 mod left_behind;
 mod life_stage;
 mod member;
@@ -43,10 +46,7 @@ struct Staff {
     options: Arc<WorkerOptions>,
     workforce: Workforce,
     memory: MemoryCheck,
-    /// Requests wait and no lane is free.
-    crowded: bool,
-    /// When a worker was started beyond the least number.
-    grown_at: Option<Instant>,
+    growth: Growth,
 }
 
 /// Starts the first template and worker, and the task that looks after them.
@@ -65,8 +65,7 @@ pub(crate) async fn start(
     let staff = Staff {
         workforce: Workforce::new(Arc::clone(&hub), Arc::clone(&options), starting),
         memory: MemoryCheck::new(Instant::now()),
-        crowded: false,
-        grown_at: None,
+        growth: Growth::new(options.start_interval),
         hub,
         options,
     };
@@ -147,8 +146,8 @@ impl Staff {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let members = &self.workforce.members;
         let not_before = self.workforce.attempts.not_before;
-        let grows = self.crowded && self.at_work() < self.options.max;
-        let growth = grows.then(|| self.next_growth());
+        let grows = self.growth.is_wanted && self.at_work() < self.options.max;
+        let growth = grows.then(|| self.growth.next(self.at_work(), not_before));
         let idle = self.idle_ends(now).into_iter().map(|(until, _)| until);
         self.workforce
             .deadlines(now)
@@ -232,7 +231,7 @@ impl Staff {
             }
             Finding::Released(worker) => self.workforce.leaves(worker, Change::IsReleased),
             Finding::Active => self.memory.was_active(Instant::now()),
-            Finding::Crowded => self.crowded = true,
+            Finding::Crowded => self.growth.is_wanted = true,
         }
     }
 
@@ -275,30 +274,17 @@ impl Staff {
         self.options.min.max(usize::from(proof))
     }
 
-    /// One more worker if requests wait, no lane is free, and there may be more.
+    /// Adds a worker if requests wait, no lane is free, and there may be more.
     fn grow(&mut self, now: Instant) {
         let at_work = self.at_work();
-        if self.crowded && at_work < self.options.max && now >= self.next_growth() {
-            self.crowded = false;
+        let not_before = self.workforce.attempts.not_before;
+        let may_grow = self.growth.is_wanted && at_work < self.options.max;
+        if may_grow && now >= self.growth.next(at_work, not_before) {
+            self.growth.is_wanted = false;
             if self.workforce.is_crowded() {
-                // Without the first worker, the application does not work at all.
-                if at_work > 0 {
-                    self.grown_at = Some(now);
-                }
+                self.growth.added(at_work, now);
                 self.workforce.recruit(None);
             }
-        }
-    }
-
-    /// When there may be one more worker: when the last one has had time to show whether it helps. The first one waits
-    /// for nothing.
-    fn next_growth(&self) -> Instant {
-        let not_before = self.workforce.attempts.not_before;
-        match self.grown_at {
-            Some(last) if self.at_work() > 0 => {
-                (last + self.options.start_interval).max(not_before)
-            }
-            Some(_) | None => not_before,
         }
     }
 

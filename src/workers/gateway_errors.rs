@@ -1,0 +1,42 @@
+//! The statuses that runner answers where an application does not, and how many of each there were:
+//!
+//! - 502: its worker died or broke the protocol ([`crate::workers::pool::worker`]);
+//! - 503 with `Retry-After`: the queue is full, the request waited in it for too long, or the server is being stopped
+//!   ([`crate::workers::pool::request_queue`]);
+//! - 504: the request ran into `runner.request.timeout` or the time to stop ([`crate::workers::pool::lane`]).
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::interface::Response;
+use crate::workers::pending_request::PendingRequest;
+
+/// How many requests were answered with which status. Each method answers one, and counts it if its client still waits.
+#[derive(Debug, Default)]
+pub(crate) struct GatewayErrors {
+    pub(crate) bad_gateway: u64,
+    pub(crate) unavailable: u64,
+    pub(crate) gateway_timeout: u64,
+}
+
+impl GatewayErrors {
+    /// Answers with 502.
+    pub(crate) fn bad_gateway(&mut self, pending: &mut PendingRequest) {
+        self.bad_gateway += u64::from(pending.is_wanted());
+        pending.refuse(Response::plain(StatusCode::BAD_GATEWAY));
+    }
+
+    /// Answers with 503.
+    pub(crate) fn unavailable(&mut self, pending: &mut PendingRequest) {
+        self.unavailable += u64::from(pending.is_wanted());
+        let mut response = Response::plain(StatusCode::SERVICE_UNAVAILABLE);
+        let soon = HeaderValue::from_static("1");
+        response.headers.insert(header::RETRY_AFTER, soon);
+        pending.refuse(response);
+    }
+
+    /// Answers with 504.
+    pub(crate) fn gateway_timeout(&mut self, pending: &mut PendingRequest) {
+        self.gateway_timeout += u64::from(pending.is_wanted());
+        pending.refuse(Response::plain(StatusCode::GATEWAY_TIMEOUT));
+    }
+}
