@@ -31,9 +31,9 @@
 //!
 //! | to add | begin in | then |
 //! |---|---|---|
-//! | a setting | a row of `config/settings.rs` | read it where a plan is made: `plan/gateway_options.rs`, `plan/worker_options.rs` or another file of `plan/` |
-//! | a command | a file in `commands/{run,look,master,edit}` with its row | add the row to `commands/mod.rs` |
-//! | a function of the language | a row of FUNCTIONS in `eval/functions/mod.rs`, its function in a file beside it | a case in `tests/language/` |
+//! | a setting | a row of `config/settings.rs`; its summary has at most 45 characters | read it in a file of `plan/`, which fills the options of the part that uses it: `gateway/http/http_options.rs`, `workers/options.rs` or others |
+//! | a command | a file in `commands/{run,look,master,edit}` with its row, named in the `mod.rs` beside it | add the row to `commands/mod.rs`, and its line to `HELP` in `tests/commands.rs`; `line/scope.rs` has the paths of words |
+//! | a function of the language | a row of FUNCTIONS in `eval/functions/mod.rs`, its function in a file beside it; what it makes is charged to the budget | a case in `tests/language/expressions.case`, and its name in `ONLY_HERE` of `tests/differential.rs` if Python does not have it |
 //! | a diagnostic | `Diagnostic::new("family/name", …)` where the mistake is found | a case in `tests/diagnostics/` |
 //! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
 //! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
@@ -41,6 +41,17 @@
 //! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` |
 //! | a signal | `server/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
 //! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables |
+//!
+//! To find what is decided in the middle of a folder:
+//!
+//! | what | where |
+//! |---|---|
+//! | 502, 503 with `Retry-After`, 504 | `workers/gateway_errors.rs` says which part decides each |
+//! | which worker gets a request | `workers/pool/chooser.rs` |
+//! | when workers are added, replaced, or started again | `workers/staff/{growth,retirement,attempts}.rs` |
+//! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs` |
+//! | which user the server is | `plan/user.rs` reads the settings, `supervisor/identity.rs` applies them |
+//! | what an event makes of the server | `supervisor/lifecycle.rs`, a table; `server/master.rs` obeys it |
 //!
 //! Tables feed the rest: help, man pages, completions, `explain` and `check` read SETTINGS, FUNCTIONS and COMMANDS.
 //!
@@ -69,7 +80,7 @@
 //! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |
-//! | [`mod@log`] | what the server says, on standard error or in a file | | |
+//! | [`mod@log`] | lines for standard error, written by a thread of their own | | |
 //! | [`current_folder`] | the current folder, by the name that it was entered with | `own_file` | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
 //! | [`memory_release`] | memory that is given back to the system | `unix` | |

@@ -137,7 +137,7 @@ pub struct Setting {
     pub kind: SettingKind,
     /// Its value if it is not set.
     pub default: DefaultValue,
-    /// What it is, in at most 70 characters, for the list of `explain`.
+    /// What it is, in at most 45 characters: with the name it fits a line of `explain`, 80 columns.
     pub summary: &'static str,
     /// What it does, its unit, a default that depends on something else, and when to change it: one paragraph.
     pub help: &'static str,

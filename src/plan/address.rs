@@ -77,6 +77,15 @@ pub fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
     }
 }
 
+/// The value of `-p`.
+///
+/// # Errors
+/// What is wanted, for the message.
+pub fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| "a number from 0 to 65535".to_owned())
+}
+
 /// A URL with another port or host. Only TCP has these, so the result is a TCP URL.
 pub fn override_url(
     url: SocketUrl,

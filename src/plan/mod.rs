@@ -9,9 +9,10 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Endpoint, Gateway};
-use crate::plan::identity::Identity;
 use crate::plan::seating::Seating;
 use crate::plan::temporary::Temporary;
+use crate::plan::user::identity;
+use crate::supervisor::identity::Identity;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
@@ -20,12 +21,12 @@ pub mod address;
 pub mod application;
 pub mod gateway;
 pub mod gateway_options;
-pub mod identity;
 pub mod one_request;
 pub mod python;
 pub mod seating;
 pub mod supervised;
 pub mod temporary;
+pub mod user;
 pub mod worker_options;
 
 /// All that a server is to do.
@@ -72,7 +73,7 @@ impl Plan {
             .unwrap_or_default();
         Ok(Self {
             url,
-            identity: Identity::of(scope)?,
+            identity: identity(scope)?,
             gateway,
             audience,
             seating,

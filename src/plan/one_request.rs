@@ -9,9 +9,10 @@ use crate::line::scope::Scope;
 use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
 use crate::plan::gateway_options;
-use crate::plan::identity::Identity;
 use crate::plan::temporary::Temporary;
+use crate::plan::user::identity;
 use crate::plan::worker_options;
+use crate::supervisor::identity::Identity;
 
 /// One request, and what answers it.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl OneRequest {
         Ok(Self {
             recipe,
             gateway: gateway_options::cgi(&scope.configuration),
-            identity: Identity::of(scope)?,
+            identity: identity(scope)?,
             patience: scope.configuration.duration("runner.stop_timeout"),
             temporary: Temporary::of(&scope.configuration),
         })

@@ -10,8 +10,8 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
-use crate::plan::identity::Identity;
 use crate::plan::python::{python, python_arguments};
+use crate::plan::user::identity;
 use crate::workers::options::Limits;
 use crate::workers::options::Resources;
 use crate::workers::options::RetireAfter;
@@ -34,7 +34,7 @@ pub fn workers(
         target: target.as_str().to_owned(),
         search_path: scope.search_path(origin),
         arguments: python_arguments(scope, target, arguments),
-        environment: Identity::of(scope)?.environment(),
+        environment: identity(scope)?.environment(),
         // If the folder cannot be opened, workers begin in the current folder.
         begins_in: current_folder::hold().ok().map(Arc::new),
         imports: settings.texts("runner.workers.imports"),

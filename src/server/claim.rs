@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::gateway::socket::listener::{InUse, Listener};
 use crate::gateway::socket::url::{ALL_PASSED, SocketUrl};
 use crate::plan::seating::Seating;
 use crate::supervisor::control::BindMode;
 use crate::supervisor::control::order::{HandedSocket, Handover};
+use crate::supervisor::identity::Identity;
+use crate::supervisor::privileges;
 use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::predecessor_link;
 use crate::supervisor::seat::{Claim, Seat};
@@ -92,6 +94,39 @@ impl Claimed {
             }
             Self::Supervised(claim) => claim.take().map(Some),
         }
+    }
+}
+
+/// Listens, and becomes the user for good. A port below 1024 may need root, so it is bound first; the file of a
+/// Unix socket is made by the user that has to remove it.
+///
+/// # Errors
+/// The address cannot be bound, or the system refuses the identity.
+pub fn listen_as(identity: &Identity, url: &SocketUrl) -> anyhow::Result<Listener> {
+    match url {
+        SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
+            let listener = Listener::bind(url).map_err(|error| explained(error, url))?;
+            identity.assume()?;
+            Ok(listener)
+        }
+        SocketUrl::Unix(_) | SocketUrl::Nowhere => {
+            identity.assume()?;
+            Listener::bind(url)
+        }
+    }
+}
+
+/// The error, with a hint if the port may need the rights that were given up.
+fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
+    match url {
+        SocketUrl::Tcp { port: 1..1024, .. } if privileges::are_dropped() => anyhow!(
+            "{error:#}\n = hint: it may need root's rights, which were given up (runner.user): start it again"
+        ),
+        SocketUrl::Tcp { .. }
+        | SocketUrl::Unix(_)
+        | SocketUrl::Descriptor(_)
+        | SocketUrl::Passed(_)
+        | SocketUrl::Nowhere => error,
     }
 }
 

@@ -109,7 +109,7 @@ impl Master {
         let mut claim = identity.act(|| Claimed::new(seating.clone()))?;
         let handover = claim.handover()?;
         let listener = claim::listen(handover.sockets, &plan.url, |url| {
-            claim::when_free(url, || identity.listen(url))
+            claim::when_free(url, || claim::listen_as(identity, url))
         })?;
         identity.assume()?;
         unix::forbid_tracing();

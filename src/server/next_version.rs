@@ -15,6 +15,7 @@ use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::seating::Seating;
+use crate::server::claim::listen_as;
 use crate::server::running::{self, Running, Version};
 use crate::server::signals::Signals;
 use crate::supervisor::control::order::Handover;
@@ -69,7 +70,7 @@ impl Preparation {
                 crate::log!("a new pid file or control socket holds from the next start on");
             }
             plan.find_programs()?;
-            let listener = neighbour.listen(&plan, || plan.identity.listen(&plan.url))?;
+            let listener = neighbour.listen(&plan, || listen_as(&plan.identity, &plan.url))?;
             let version = running::start(plan, listener, Readiness::All).await?;
             Ok(version.with(programs, within).await?)
         }))

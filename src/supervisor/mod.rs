@@ -16,6 +16,7 @@
 //! A signal is never sent to a number that was read from a file, only to the peer of a socket or to a child.
 
 pub mod control;
+pub mod identity;
 pub mod lifecycle;
 pub mod lifetime;
 pub mod notify;

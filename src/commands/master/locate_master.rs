@@ -15,8 +15,8 @@ use crate::graph::node::Supervised;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
-use crate::plan::identity::Identity;
 use crate::plan::seating::{STATUS_URL, socket};
+use crate::plan::user::user_number;
 use crate::supervisor::control::beside;
 use crate::supervisor::control::client::Client;
 use crate::supervisor::control::order::{Answer, Order};
@@ -79,11 +79,11 @@ fn sockets_of(
 ) -> Result<Vec<SocketCandidate>, Failure> {
     if let Some(path) = word.text.strip_prefix("unix:") {
         let socket = scope.folder(&word.origin).join(path);
-        return Ok(vec![SocketCandidate::new(socket, Identity::user(&scope))]);
+        return Ok(vec![SocketCandidate::new(socket, user_number(&scope))]);
     }
     let path = scope.path(&word);
     if let Some(socket) = at(&path) {
-        return Ok(vec![SocketCandidate::new(socket, Identity::user(&scope))]);
+        return Ok(vec![SocketCandidate::new(socket, user_number(&scope))]);
     }
     let found = sockets(&supervise::read_settings(scope.clone(), &word)?)?;
     if !found.is_empty() {
@@ -98,7 +98,7 @@ fn sockets_of(
             scope, supervision, ..
         })) => {
             let socket = beside(&supervision.seat.pid_file);
-            Ok(vec![SocketCandidate::new(socket, Identity::user(scope))])
+            Ok(vec![SocketCandidate::new(socket, user_number(scope))])
         }
         Ok(None) | Err(_) => Err(Failure::mistake(
             format!("`{shown}` does not say how its master can be reached"),
@@ -113,7 +113,7 @@ fn sockets_of(
 fn sockets(scope: &Scope) -> Result<Vec<SocketCandidate>, Failure> {
     let pid_file = scope.configuration.path(PID_FILE);
     let beside_it = pid_file.map(|path| beside(&path));
-    let user = Identity::user(scope);
+    let user = user_number(scope);
     let all = beside_it.into_iter().chain(socket(scope)?);
     Ok(all
         .map(|socket| SocketCandidate::new(socket, user))

@@ -12,7 +12,9 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::plan::Plan;
-use crate::plan::address::{configured_url, override_url, take_socket_url, unless_passed};
+use crate::plan::address::{
+    configured_url, override_url, parse_port, take_socket_url, unless_passed,
+};
 use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
@@ -80,7 +82,7 @@ pub fn options(command: clap::Command) -> clap::Command {
                 .long("port")
                 .value_name("PORT")
                 .help("Listen on this TCP port (0 for any free one)")
-                .value_parser(port),
+                .value_parser(parse_port),
         )
         .arg(
             Arg::new("host")
@@ -88,12 +90,6 @@ pub fn options(command: clap::Command) -> clap::Command {
                 .value_name("HOST")
                 .help("Listen on the addresses of this host (`*` for all)"),
         )
-}
-
-/// The value of `-p`.
-fn port(text: &str) -> Result<u16, String> {
-    text.parse()
-        .map_err(|_| "a number from 0 to 65535".to_owned())
 }
 
 /// Resolves the application and its socket URL.

@@ -1,4 +1,4 @@
-//! Python's own functions, as far as configuration has a use for them.
+//! The functions of Python that configurations use, and those that only `runner` has.
 
 use std::sync::Arc;
 

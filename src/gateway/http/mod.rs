@@ -17,11 +17,12 @@ use crate::gateway::socket::listener::Listener;
 use crate::interface::Application;
 use crate::log::LogKind;
 
-pub use connection_state::HttpOptions;
+pub use http_options::HttpOptions;
 
 mod access_log;
 mod connection;
 mod connection_state;
+mod http_options;
 mod hyper_response;
 mod keep_alive;
 mod request_head;

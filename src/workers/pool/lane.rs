@@ -8,7 +8,7 @@ use crate::workers::pending_request::{About, PendingRequest};
 use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
 use crate::workers::pool::in_flight::{InFlight, Violation};
-use crate::workers::pool::watchdog::Vigil;
+use crate::workers::pool::neglect::Vigil;
 use crate::workers::question::{Question, Reason};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::{Flushed, Link};
@@ -293,7 +293,7 @@ impl<W: Wire> Lane<W> {
         })
     }
 
-    /// How the lane is, for the log of the watchdog.
+    /// How the lane is, for the report of neglect.
     pub(crate) fn described(&self, now: Instant) -> String {
         let (sent, read) = self.in_flight.marks();
         format!(

@@ -39,8 +39,8 @@ mod chooser;
 mod crew;
 pub(crate) mod in_flight;
 pub(crate) mod lane;
+mod neglect;
 mod request_queue;
-mod watchdog;
 pub(crate) mod worker;
 
 /// A worker that is late by so little is not busy, but was not woken up in time: more workers would not help.
@@ -434,7 +434,7 @@ impl<W: Wire> Pool<W> {
         }
     }
 
-    /// How the queue and all lanes are, for the log of the watchdog.
+    /// How the queue and all lanes are, for the report of neglect.
     fn described(&self, now: Instant) -> String {
         let mut text = format!(
             "{} in the queue, {:.0} µs a request, {} lanes to be written",

@@ -62,7 +62,7 @@ pub(super) struct SimulatedLane {
     is_closed: bool,
     /// Its worker has died.
     is_dead: bool,
-    /// It does not say that it is awake: a case for the watchdog.
+    /// It does not say that it is awake: a case of neglect.
     pub(super) is_mute: bool,
 }
 
@@ -202,7 +202,7 @@ pub(super) struct Simulation {
     /// How much later a request has come in, at most, that was begun before another.
     pub(super) overtaken: Duration,
     bad_gateways: usize,
-    /// The workers that the watchdog has found.
+    /// The workers that were found idle while requests waited.
     pub(super) neglected: Vec<WorkerId>,
     /// How many requests dying workers were on: as many answers may be 502.
     cut_off: usize,

@@ -215,7 +215,7 @@ impl<W: Wire> Worker<W> {
         }
     }
 
-    /// Adds how its lanes are, for the log of the watchdog.
+    /// Adds how its lanes are, for the report of neglect.
     pub(crate) fn describe(&self, id: WorkerId, now: Instant, text: &mut String) {
         for (index, lane) in self.lanes.iter().enumerate() {
             let (number, lane) = (index + 1, lane.described(now));

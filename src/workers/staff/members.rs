@@ -118,11 +118,8 @@ impl Members {
     pub(crate) fn mark_old(&mut self, limit: Duration, now: Instant) {
         for member in self.all.values_mut() {
             let age = now.saturating_duration_since(member.since);
-            if let Life::Live(live) = &mut member.life
-                && !limit.is_zero()
-                && age >= limit
-            {
-                live.due.get_or_insert(Due::Lifetime(age));
+            if let Life::Live(live) = &mut member.life {
+                live.due = live.due.or(Due::to_age(age, limit));
             }
         }
     }
@@ -135,9 +132,8 @@ impl Members {
                 && live.due.is_none()
                 && !live.began_large
                 && let Some(bytes) = resident_memory(live.pid())
-                && bytes > limit
             {
-                live.due = Some(Due::Memory(bytes));
+                live.due = Due::to_memory(bytes, limit);
             }
         }
     }

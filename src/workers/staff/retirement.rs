@@ -17,6 +17,18 @@ pub(crate) enum Due {
     Memory(u64),
 }
 
+impl Due {
+    /// Whether a worker of this age is to be replaced; never if the limit is 0.
+    pub(crate) fn to_age(age: Duration, limit: Duration) -> Option<Self> {
+        (!limit.is_zero() && age >= limit).then_some(Self::Lifetime(age))
+    }
+
+    /// Whether a worker that takes this much memory is to be replaced.
+    pub(crate) fn to_memory(bytes: u64, limit: u64) -> Option<Self> {
+        (bytes > limit).then_some(Self::Memory(bytes))
+    }
+}
+
 impl fmt::Display for Due {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

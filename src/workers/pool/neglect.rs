@@ -1,4 +1,4 @@
-//! The watchdog: a request that waits for a second while a worker is idle is a bug of runner, not of the application.
+//! Neglect: a request that waits for a second while a worker is idle is a bug of runner, not of the application.
 //! The log says how every lane is, and the worker is replaced, so that the server need not be restarted.
 //!
 //! The worker itself says whether it waits for requests, and how far it has read

@@ -1,0 +1,43 @@
+//! Settings (`runner.user`, `runner.group`, `runner.umask`) to the identity of a server.
+
+use rustix::fs::{Mode, RawMode};
+
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::line::word::Origin;
+use crate::supervisor::identity::Identity;
+use crate::supervisor::privileges::{self, Account};
+
+const USER: &str = "runner.user";
+const GROUP: &str = "runner.group";
+const UMASK: &str = "runner.umask";
+
+/// The identity that the settings give.
+///
+/// # Errors
+/// There is no such user or group, or only root can become it.
+pub fn identity(scope: &Scope) -> Result<Identity, Failure> {
+    let settings = &scope.configuration;
+    let (user, group) = (settings.text(USER), settings.text(GROUP));
+    let account = Account::find(user.as_deref(), group.as_deref()).map_err(|error| {
+        let name = match error.of_group {
+            true => GROUP,
+            false => USER,
+        };
+        scope.mistake(&Origin::Property(name.into()), error.message, error.hint)
+    })?;
+    let umask = settings
+        .optional_integer(UMASK)
+        .and_then(|umask| RawMode::try_from(umask).ok());
+    Ok(Identity {
+        account,
+        umask: umask.map(Mode::from_raw_mode),
+    })
+}
+
+/// The number of the user that the settings name.
+#[must_use]
+pub fn user_number(scope: &Scope) -> Option<u32> {
+    let user = scope.configuration.text(USER)?;
+    privileges::user_number(&user)
+}
