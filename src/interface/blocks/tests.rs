@@ -120,7 +120,8 @@ proptest! {
                 {
                     let backlog = lock(&blocks.delivery.backlog);
                     let held = backlog.ready.length + backlog.waiting.length;
-                    prop_assert!(held <= 2 * (IN_MEMORY + LARGEST), "{held}");
+                    // Each queue may be exceeded by a block; a piece that could not be written comes back besides.
+                    prop_assert!(held <= 2 * (IN_MEMORY + LARGEST) + LARGEST, "{held}");
                 }
                 match in_time(blocks.next()).await {
                     Some(Ok(piece)) => {
