@@ -91,6 +91,9 @@
 //!
 //! The modules, in reading order:
 
+// What is `pub` is used from outside: by programs, tests and benchmarks.
+#![warn(unreachable_pub)]
+
 pub mod run;
 
 pub mod syntax;

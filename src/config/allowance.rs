@@ -22,7 +22,7 @@ impl Allowance {
     ///
     /// # Errors
     /// With the values that are already kept, they are too large.
-    pub fn keep(&self, budget: &mut Budget) -> Result<(), Fault> {
+    pub(super) fn keep(&self, budget: &mut Budget) -> Result<(), Fault> {
         let made = budget.since_then();
         if self.kept.fetch_add(made, Ordering::Relaxed) + made <= MOST_KEPT {
             return Ok(());
@@ -34,7 +34,7 @@ impl Allowance {
     }
 
     /// Whether one more wrong name may be compared with this number of names; counts them.
-    pub fn compare(&self, names: usize) -> bool {
+    pub(super) fn compare(&self, names: usize) -> bool {
         self.compared.fetch_add(names, Ordering::Relaxed) + names <= MOST_COMPARED
     }
 }

@@ -4,7 +4,7 @@ use super::settings;
 use crate::syntax::{Diagnostic, quoted};
 
 /// Bytes of a name at most.
-pub const LONGEST: usize = 1000;
+pub(super) const LONGEST: usize = 1000;
 
 fn bad(message: impl Into<String>) -> Diagnostic {
     Diagnostic::new("syntax/name", message)
@@ -15,7 +15,7 @@ fn bad(message: impl Into<String>) -> Diagnostic {
 ///
 /// # Errors
 /// What is wrong; the caller adds the place.
-pub fn check_rule(name: &str) -> Result<(), Diagnostic> {
+pub(super) fn check_rule(name: &str) -> Result<(), Diagnostic> {
     if name.len() > LONGEST {
         let message = format!("the name of a setting has at most {LONGEST} bytes");
         return Err(bad(message));
@@ -56,7 +56,7 @@ pub fn check_rule(name: &str) -> Result<(), Diagnostic> {
 ///
 /// # Errors
 /// It has an empty part, or a `*` or `?` elsewhere; the caller adds the place.
-pub fn prefix(written: &str) -> Result<String, Diagnostic> {
+pub(super) fn prefix(written: &str) -> Result<String, Diagnostic> {
     let plain = written.strip_suffix('*').unwrap_or(written);
     let plain = plain.strip_suffix('.').unwrap_or(plain);
     if plain.is_empty() {
@@ -72,7 +72,7 @@ pub fn prefix(written: &str) -> Result<String, Diagnostic> {
 /// The names of the rules that can give a property its value, in the order in which they are tried, except the last, the
 /// default `name?`. A rule for everything (`*`) does not apply to the settings that `runner` itself reads, since it
 /// would break all of them.
-pub fn candidates(name: &str) -> impl Iterator<Item = String> {
+pub(super) fn candidates(name: &str) -> impl Iterator<Item = String> {
     let own = name.starts_with("runner.") || settings::find(name).is_some();
     let everything = (!own).then(|| "*".to_owned());
     let wildcards = name

@@ -9,7 +9,7 @@ use crate::syntax::{Diagnostic, Place, Span};
 
 /// A rule.
 #[derive(Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     /// Its full name as written.
     pub name: Arc<str>,
     /// Its value.
@@ -24,7 +24,7 @@ pub struct Rule {
 
 /// The value of a rule.
 #[derive(Debug)]
-pub enum RuleBody {
+pub(super) enum RuleBody {
     /// The value of an expression in a file.
     Expression(Expression, Arc<Home>),
     /// A value that is already known: from a command-line option, or from a file in another format.
@@ -33,7 +33,7 @@ pub enum RuleBody {
 
 /// Where a rule comes from.
 #[derive(Clone, Debug)]
-pub enum RuleOrigin {
+pub(super) enum RuleOrigin {
     /// A file, and the place of the name in it.
     File(Arc<Home>, Span),
     /// A command-line option, as it was typed.
@@ -42,7 +42,7 @@ pub enum RuleOrigin {
 
 impl RuleOrigin {
     /// The place, if it is in a file.
-    pub fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Place> {
         match self {
             Self::File(home, span) => Some(Place {
                 source: Arc::clone(&home.source),
@@ -53,7 +53,7 @@ impl RuleOrigin {
     }
 
     /// Adds this place to a diagnostic, with a text; nothing if it is not in a file.
-    pub fn label(&self, diagnostic: Diagnostic, seen: &str) -> Diagnostic {
+    pub(super) fn label(&self, diagnostic: Diagnostic, seen: &str) -> Diagnostic {
         match self {
             Self::File(home, span) => diagnostic.with_label(&home.source, *span, seen),
             Self::Option(_) => diagnostic,
@@ -63,7 +63,7 @@ impl RuleOrigin {
 
 impl Rule {
     /// A rule whose value has not been read.
-    pub fn new(name: &str, body: RuleBody, origin: RuleOrigin, layer: usize) -> Self {
+    pub(super) fn new(name: &str, body: RuleBody, origin: RuleOrigin, layer: usize) -> Self {
         Self {
             name: name.into(),
             body,
@@ -74,7 +74,7 @@ impl Rule {
     }
 
     /// The place of a word, counted from 0, if the rule is an alias itself: `commands.Alias(command=['a', 'b'])`.
-    pub fn word(&self, number: usize) -> Option<Span> {
+    pub(super) fn word(&self, number: usize) -> Option<Span> {
         let RuleBody::Expression(expression, _) = &self.body else {
             return None;
         };
@@ -105,7 +105,7 @@ impl Rule {
 
     /// The warning that this rule has no effect because of another one in the same file. A rule of another file overrides
     /// it on purpose.
-    pub fn without_effect(
+    pub(super) fn without_effect(
         &self,
         code: &'static str,
         message: String,

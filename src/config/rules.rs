@@ -36,7 +36,7 @@ impl Redirected<'_> {
 
 /// All rules, and the values that have been read.
 #[derive(Debug, Default)]
-pub struct Rules {
+pub(super) struct Rules {
     /// By name, with the `*` of wildcards and the `?` of defaults.
     rules: HashMap<Arc<str>, Arc<Rule>>,
     /// `[Load on Demand]`, by name with the `*`.
@@ -55,7 +55,7 @@ const MAIN: &str = "__main__.";
 
 impl Rules {
     /// Only the built-in settings, over an environment.
-    pub fn new(environment: HashMap<String, String>) -> Self {
+    pub(super) fn new(environment: HashMap<String, String>) -> Self {
         Self {
             environment,
             ..Self::default()
@@ -68,7 +68,7 @@ impl Rules {
     }
 
     /// Whether the value of a property, or of a rule of this name, has been read: the rule cannot change any more.
-    pub fn was_read(&self, name: &str) -> bool {
+    pub(super) fn was_read(&self, name: &str) -> bool {
         match self.rules.get(name) {
             Some(rule) => rule.read.load(Ordering::Relaxed),
             None => self.computed().contains_key(name),
@@ -76,38 +76,38 @@ impl Rules {
     }
 
     /// Adds a rule, and gives the one of the same name that it replaces.
-    pub fn insert(&mut self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
+    pub(super) fn insert(&mut self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
         self.rules.insert(Arc::clone(&rule.name), Arc::clone(rule))
     }
 
     /// Adds a rule of `[Load on Demand]`.
-    pub fn insert_on_demand(&mut self, rule: Rule) {
+    pub(super) fn insert_on_demand(&mut self, rule: Rule) {
         self.on_demand
             .insert(Arc::clone(&rule.name), Arc::new(rule));
     }
 
     /// A variable of the environment.
-    pub fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)
     }
 
     /// The rule of a name, which may end with `*` or `?`.
-    pub fn rule(&self, name: &str) -> Option<&Rule> {
+    pub(super) fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.get(name).map(|rule| &**rule)
     }
 
     /// All rules, in no order.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Rule>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.values()
     }
 
     /// All rules of `[Load on Demand]`, in no order.
-    pub fn all_on_demand(&self) -> impl Iterator<Item = &Arc<Rule>> {
+    pub(super) fn all_on_demand(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.on_demand.values()
     }
 
     /// The rule that gave a property its value, or that would be tried first.
-    pub fn origin(&self, name: &str) -> Option<Arc<Rule>> {
+    pub(super) fn origin(&self, name: &str) -> Option<Arc<Rule>> {
         if let Some((_, rule)) = self.computed().get(name) {
             return rule.clone();
         }
@@ -117,7 +117,7 @@ impl Rules {
     }
 
     /// A diagnostic about a property, at the place of its rule.
-    pub fn label(&self, diagnostic: Diagnostic, name: &str) -> Diagnostic {
+    pub(super) fn label(&self, diagnostic: Diagnostic, name: &str) -> Diagnostic {
         match self.origin(name) {
             Some(rule) => rule.origin.label(diagnostic, ""),
             None => diagnostic,
@@ -297,7 +297,7 @@ impl Rules {
     }
 
     /// The error of a rule for every property: one that occurs before its expression reads the property's name.
-    pub fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
+    pub(super) fn mistake_for_any_name(&self, rule: &Rule) -> Option<Diagnostic> {
         let RuleBody::Expression(expression, home) = &rule.body else {
             return None;
         };
@@ -308,7 +308,7 @@ impl Rules {
     }
 
     /// The errors in rules of `[Load on Demand]`.
-    pub fn mistakes_on_demand(&self) -> Vec<Diagnostic> {
+    pub(super) fn mistakes_on_demand(&self) -> Vec<Diagnostic> {
         let mistake = |rule: &Arc<Rule>| {
             let loaded = self.load(rule, &key_of(rule), &mut Budget::default());
             loaded.err().map(Fault::into_diagnostic)
@@ -320,7 +320,7 @@ impl Rules {
     ///
     /// # Errors
     /// Its rule cannot be evaluated.
-    pub fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Value>, Diagnostic> {
         if let Some((value, _)) = self.computed().get(name) {
             return Ok(Some(value.clone()));
         }

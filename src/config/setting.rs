@@ -181,7 +181,7 @@ pub enum Checked {
 }
 
 /// The text that leaves the choice of a truth value to `runner`.
-pub const AUTO: &str = "auto";
+pub(super) const AUTO: &str = "auto";
 
 /// The longest duration in seconds: 100 years, so that no sum of times overflows.
 const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
@@ -193,7 +193,7 @@ const LARGEST: f64 = 9_007_199_254_740_992.0;
 ///
 /// # Errors
 /// What is wrong with it; the caller adds the place.
-pub fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
+pub(super) fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
     let name = setting.name;
     let wrong_type = |hint: Option<String>| {
         let (wanted, kind) = (setting.kind.wanted(), value.kind_shown());

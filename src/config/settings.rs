@@ -183,7 +183,7 @@ pub const SETTINGS: &[Setting] = settings! {
 
 /// The setting with a name.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Setting> {
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
     let place = SETTINGS
         .binary_search_by(|setting| setting.name.cmp(name))
         .ok()?;

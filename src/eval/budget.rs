@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::syntax::{Diagnostic, Source, Span};
 
 /// Steps of one evaluation: expressions evaluated, elements visited.
-pub const STEPS: u64 = 1_000_000;
+pub(super) const STEPS: u64 = 1_000_000;
 
 /// Bytes of all values that one evaluation creates.
-pub const BYTES: usize = 64 << 20;
+pub(super) const BYTES: usize = 64 << 20;
 
 /// Depth of nested expressions, rules and calls of lambdas.
-pub const DEPTH: usize = 400;
+pub(super) const DEPTH: usize = 400;
 
 /// The result of evaluating something.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;

@@ -15,7 +15,7 @@ use crate::syntax::did_you_mean;
 
 /// The arguments of one call.
 #[derive(Debug, Default)]
-pub struct CallArguments {
+pub(super) struct CallArguments {
     /// Those by position.
     pub positional: Vec<Value>,
     /// Those by name.
@@ -45,7 +45,7 @@ impl CallArguments {
 
 /// The arguments of a call of a function, in the order of its parameters.
 #[derive(Debug, Default)]
-pub struct Bound {
+pub(super) struct Bound {
     /// One value for each parameter, if it was given.
     pub values: Vec<Option<Value>>,
     /// The further arguments by position, which `*` takes.
@@ -57,13 +57,13 @@ pub struct Bound {
 impl Bound {
     /// The argument of a parameter; `None` if it was not given.
     #[must_use]
-    pub fn get(&self, place: usize) -> Option<&Value> {
+    pub(super) fn get(&self, place: usize) -> Option<&Value> {
         self.values.get(place).and_then(Option::as_ref)
     }
 
     /// The same, with Python's `None` for an argument that was not given.
     #[must_use]
-    pub fn or_none(&self, place: usize) -> Value {
+    pub(super) fn or_none(&self, place: usize) -> Value {
         self.get(place).cloned().unwrap_or(Value::None)
     }
 
@@ -71,7 +71,7 @@ impl Bound {
     ///
     /// # Errors
     /// It is something else.
-    pub fn text(&self, place: usize) -> Result<Arc<str>> {
+    pub(super) fn text(&self, place: usize) -> Result<Arc<str>> {
         match self.or_none(place) {
             Value::Str(text) => Ok(text),
             other => Err(wants("a string", &other)),

@@ -10,7 +10,7 @@ use crate::protocol::cgi::environ::BadEnviron;
 
 /// Why a request is not passed on to the application.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// For the client.
     pub status: StatusCode,
     /// For the log.
@@ -19,13 +19,13 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with a status of its own.
-    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
         let reason = reason.into();
         Self { status, reason }
     }
 
     /// A malformed request (400).
-    pub fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 }

@@ -17,7 +17,7 @@ const STEPS: u32 = 16;
 
 /// A time limit for each wait. There is no timer as long as nothing is waited for.
 #[derive(Debug)]
-pub struct StallTimer {
+pub(super) struct StallTimer {
     limit: Duration,
     /// Kept for the next wait.
     timer: Option<Pin<Box<Sleep>>>,
@@ -26,7 +26,7 @@ pub struct StallTimer {
 
 impl StallTimer {
     /// A limit for each wait.
-    pub fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
             limit,
             timer: None,
@@ -35,13 +35,13 @@ impl StallTimer {
     }
 
     /// Ends a wait: the time that it took.
-    pub fn renew(&mut self) -> Duration {
+    pub(super) fn renew(&mut self) -> Duration {
         let since = self.since.take();
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Begins to wait, or goes on. Ready at the limit.
-    pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.poll_after(self.limit, context)
     }
 
@@ -60,7 +60,7 @@ impl StallTimer {
 /// least rate, so that a byte now and then does not keep it going for ever. Only time in which the client is waited for
 /// counts, and speed is not saved up for later.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     limit: Duration,
     /// In bytes a second; 0 for any.
     rate: u64,
@@ -70,7 +70,7 @@ pub struct Pace {
 
 impl Pace {
     /// The longest time without a byte, and the least rate in bytes a second.
-    pub fn new(limit: Duration, rate: u64) -> Self {
+    pub(super) fn new(limit: Duration, rate: u64) -> Self {
         Self {
             limit,
             rate,
@@ -79,7 +79,7 @@ impl Pace {
     }
 
     /// Counts bytes that the client has moved.
-    pub fn moved(&mut self, bytes: u64) {
+    pub(super) fn moved(&mut self, bytes: u64) {
         let waited = self.timer.renew();
         if waited.is_zero() && self.timer.limit == self.limit {
             return;
@@ -95,12 +95,12 @@ impl Pace {
     }
 
     /// Whether the client is waited for.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         self.timer.since.is_some()
     }
 
     /// Begins to wait, or goes on. Ready when the client was too slow.
-    pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.timer.poll_late(context)
     }
 
@@ -124,7 +124,7 @@ impl Pace {
 
 /// A stream whose writes fail as timed out when the peer takes what is written too slowly.
 #[derive(Debug)]
-pub struct PacedStream {
+pub(super) struct PacedStream {
     /// The stream itself, whose own writes have no time limit.
     pub stream: Stream,
     pace: Pace,
@@ -153,7 +153,7 @@ impl WriteProgress {
 
 impl PacedStream {
     /// A stream whose peer keeps a pace.
-    pub fn new(stream: Stream, pace: Pace) -> Self {
+    pub(super) fn new(stream: Stream, pace: Pace) -> Self {
         Self {
             stream,
             pace,
@@ -163,7 +163,7 @@ impl PacedStream {
 
     /// Passes on the result of a write to [`PacedStream::stream`], unless the peer is too slow: then the connection ends
     /// with a reset, and the write fails as timed out.
-    pub fn poll_written(
+    pub(super) fn poll_written(
         &mut self,
         context: &mut Context<'_>,
         result: Poll<io::Result<usize>>,

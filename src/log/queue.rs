@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Lines that are to be written.
 #[derive(Debug, Default)]
-pub struct LineQueue {
+pub(super) struct LineQueue {
     state: Mutex<Buffered>,
     /// Wakes the thread that writes.
     wanted: Condvar,
@@ -73,14 +73,14 @@ impl Buffered {
 
 impl LineQueue {
     /// Adds whole lines. Never waits.
-    pub fn put(&self, text: String) {
+    pub(super) fn put(&self, text: String) {
         let mut state = self.lock();
         state.put(text);
         self.wake(state);
     }
 
     /// Counts lines as missing that another process could not write.
-    pub fn lose(&self, lines: u64) {
+    pub(super) fn lose(&self, lines: u64) {
         if lines > 0 {
             let mut state = self.lock();
             state.lost += lines;
@@ -89,7 +89,7 @@ impl LineQueue {
     }
 
     /// Adds lines of a kind that clients can cause as often as they like: some are taken, and the rest is counted.
-    pub fn put_of(&self, kind: LogKind, text: String) {
+    pub(super) fn put_of(&self, kind: LogKind, text: String) {
         let now = Instant::now();
         let mut state = self.lock();
         state.put_due(now);
@@ -100,7 +100,7 @@ impl LineQueue {
     }
 
     /// Waits until all is written, or for this long.
-    pub fn finish(&self, patience: Duration) {
+    pub(super) fn finish(&self, patience: Duration) {
         let mut state = self.lock();
         state.ending = Flush::Wanted;
         for text in state.rates.rest() {
@@ -114,7 +114,7 @@ impl LineQueue {
     }
 
     /// Writes lines as they come, for ever.
-    pub fn run(&self, output: impl Write) -> ! {
+    pub(super) fn run(&self, output: impl Write) -> ! {
         let mut output = Output::new(output);
         loop {
             let (texts, lost) = self.next(output.is_behind());

@@ -42,7 +42,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// How many lines of each kind there were in the second that began with the first of them.
 #[derive(Debug, Default)]
-pub struct RateLimit([Window; LogKind::ALL.len()]);
+pub(super) struct RateLimit([Window; LogKind::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -59,7 +59,7 @@ impl Window {
 
 impl RateLimit {
     /// Counts a line; whether it is written. To be called after [`RateLimit::due`].
-    pub fn admits(&mut self, kind: LogKind, now: Instant) -> bool {
+    pub(super) fn admits(&mut self, kind: LogKind, now: Instant) -> bool {
         // In bounds, since there is a window for each kind.
         let window = &mut self.0[kind as usize];
         window.since.get_or_insert(now);
@@ -68,7 +68,7 @@ impl RateLimit {
     }
 
     /// A line for each kind of which some were left out in a second that is over.
-    pub fn due(&mut self, now: Instant) -> Vec<String> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         for (window, kind) in self.0.iter_mut().zip(LogKind::ALL) {
             if window.end().is_some_and(|end| end <= now) {
@@ -85,13 +85,13 @@ impl RateLimit {
     }
 
     /// The same for all seconds that have begun, when no more lines come.
-    pub fn rest(&mut self) -> Vec<String> {
+    pub(super) fn rest(&mut self) -> Vec<String> {
         let last = self.0.iter().filter_map(Window::end).max();
         last.map_or_else(Vec::new, |end| self.due(end))
     }
 
     /// The time until such a line is due.
-    pub fn next(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn next(&self, now: Instant) -> Option<Duration> {
         let behind = self.0.iter().filter(|window| window.lines > LINES);
         let end = behind.filter_map(Window::end).min()?;
         Some(end.saturating_duration_since(now))

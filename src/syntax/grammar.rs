@@ -6,7 +6,7 @@ pub(super) mod expression {
     /// Matches expressions.
     #[derive(pest_derive::Parser)]
     #[grammar = "../grammar/expression.pest"]
-    pub struct Grammar;
+    pub(crate) struct Grammar;
 }
 
 /// Lines of configuration files.
@@ -14,7 +14,7 @@ pub(super) mod file {
     /// Matches one line.
     #[derive(pest_derive::Parser)]
     #[grammar = "../grammar/file.pest"]
-    pub struct Grammar;
+    pub(crate) struct Grammar;
 }
 
 /// Lines of files for `supervise`.
@@ -22,5 +22,5 @@ pub(super) mod supervise {
     /// Matches one line.
     #[derive(pest_derive::Parser)]
     #[grammar = "../grammar/supervise.pest"]
-    pub struct Grammar;
+    pub(crate) struct Grammar;
 }

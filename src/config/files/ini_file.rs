@@ -27,7 +27,7 @@ type ForeignReader = fn(&Arc<Source>) -> Result<Vec<(String, String)>, Diagnosti
 const LOADERS: &[&str] = &["env", "file", "files", "ini", "mapping"];
 
 /// Reads a file with all that it includes.
-pub fn read(loader: &mut Loader, path: &Path, inclusion: &Inclusion<'_>) {
+pub(crate) fn read(loader: &mut Loader, path: &Path, inclusion: &Inclusion<'_>) {
     let Some(home) = loader.open(path, inclusion) else {
         return;
     };

@@ -40,7 +40,7 @@ struct KeyFiles<'a> {
 }
 
 /// Reads a file with all that it includes.
-pub fn read(loader: &mut Loader, path: &Path) {
+pub(crate) fn read(loader: &mut Loader, path: &Path) {
     let before = loader.mistakes.len();
     let mut files = KeyFiles {
         loader,

@@ -23,7 +23,7 @@ const MOST_MISTAKES: usize = 1000;
 
 /// Collects rules from files, each over those before it.
 #[derive(Default)]
-pub struct Loader {
+pub(crate) struct Loader {
     /// The rules so far.
     pub rules: Rules,
     /// Errors so far.
@@ -44,7 +44,7 @@ pub struct Loader {
 
 /// How a file is included: the prefix of its names, and what it gets from the including file.
 #[derive(Default)]
-pub struct Inclusion<'a> {
+pub(crate) struct Inclusion<'a> {
     /// The prefix of every name: empty, or ending with a dot.
     pub prefix: String,
     /// The expression that names the file.
@@ -55,7 +55,7 @@ pub struct Inclusion<'a> {
 
 impl Loader {
     /// A loader over existing rules.
-    pub fn new(rules: Rules, thorough: bool) -> Self {
+    pub(crate) fn new(rules: Rules, thorough: bool) -> Self {
         Self {
             rules,
             thorough,
@@ -64,7 +64,7 @@ impl Loader {
     }
 
     /// Reads a file's text and counts the file as open until [`Self::close`]. An error is added to the mistakes.
-    pub fn open(&mut self, path: &Path, inclusion: &Inclusion<'_>) -> Option<Home> {
+    pub(crate) fn open(&mut self, path: &Path, inclusion: &Inclusion<'_>) -> Option<Home> {
         let shown = path.display().to_string();
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let read = self
@@ -97,12 +97,12 @@ impl Loader {
     }
 
     /// Ends the reading of the file that was opened last.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.open.pop();
     }
 
     /// Whether so many mistakes were found that reading stops.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.mistakes.len() >= MOST_MISTAKES
     }
 
@@ -143,7 +143,7 @@ impl Loader {
     }
 
     /// Adds a rule over those before it; a rule for a value that has been read already is a mistake.
-    pub fn insert(&mut self, rule: Rule) {
+    pub(crate) fn insert(&mut self, rule: Rule) {
         let rule = Arc::new(rule);
         if !self.rules.was_read(&rule.name) {
             if let Some(before) = self.rules.insert(&rule) {
@@ -169,12 +169,12 @@ impl Loader {
 }
 
 /// Adds the place that names a file to a mistake in or about that file.
-pub fn named_at(mistake: Diagnostic, place: &Place, seen: &str) -> Diagnostic {
+pub(crate) fn named_at(mistake: Diagnostic, place: &Place, seen: &str) -> Diagnostic {
     let seen = if mistake.labels.is_empty() { "" } else { seen };
     mistake.with_label(&place.source, place.span, seen)
 }
 
 /// A path that is written in a file, relative to that file.
-pub fn beside(file: &Path, written: &str) -> PathBuf {
+pub(crate) fn beside(file: &Path, written: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(written)
 }

@@ -8,7 +8,7 @@ use crate::syntax::{Diagnostic, Source, Span};
 ///
 /// # Errors
 /// A line that is neither a section nor a setting, with its place.
-pub fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic> {
+pub(super) fn read(source: &Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic> {
     let text = source.text.as_str();
     // The library's own messages name the parts of its parser.
     let wrong = |at: usize| {

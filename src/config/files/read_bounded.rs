@@ -24,7 +24,7 @@ pub fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
 }
 
 /// The text of a configuration file that has this name in messages.
-pub fn read_source(path: &Path, shown: &str) -> Result<Arc<Source>, Diagnostic> {
+pub(crate) fn read_source(path: &Path, shown: &str) -> Result<Arc<Source>, Diagnostic> {
     let bytes = read(path).map_err(|error| {
         let (code, reason) = match error.kind() {
             ErrorKind::NotFound => ("include/missing", "there is no such file".to_owned()),

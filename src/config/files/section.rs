@@ -5,7 +5,7 @@ use crate::syntax::{Diagnostic, did_you_mean, quoted};
 
 /// How the lines of a section are read.
 #[derive(Debug)]
-pub enum Section {
+pub(crate) enum Section {
     /// Settings below a prefix, which is empty or ends with a dot.
     Prefix(String),
     LoadSettingsFrom,
@@ -66,7 +66,7 @@ pub const SPECIAL: &[Special] = sections! {
 
 impl Section {
     /// The section with a name, in a file whose names have the prefix `outer`.
-    pub fn of(name: &str, outer: &str) -> Result<Self, Diagnostic> {
+    pub(crate) fn of(name: &str, outer: &str) -> Result<Self, Diagnostic> {
         if name.contains(char::is_whitespace) {
             let words: Vec<&str> = name.split_whitespace().collect();
             let words = words.join(" ");

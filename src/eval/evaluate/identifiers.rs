@@ -139,7 +139,7 @@ pub(crate) fn no_member(module: &str, name: &str) -> Fault {
 }
 
 /// Every name of the language.
-pub fn all() -> impl Iterator<Item = &'static str> {
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
     let constants = CONSTANTS.iter().map(|constant| constant.name);
     let functions = FUNCTIONS.iter().map(|function| function.name);
     constants.chain(functions).chain(MODULES.iter().copied())

@@ -20,13 +20,13 @@ use crate::syntax::ast::{
     Parameter, Signed, Trailer, TrailerKind,
 };
 
-pub mod attributes;
-pub mod calls;
-pub mod comprehensions;
-pub mod identifiers;
-pub mod methods;
-pub mod templates;
-pub mod unknown_names;
+pub(super) mod attributes;
+pub(super) mod calls;
+pub(super) mod comprehensions;
+pub(super) mod identifiers;
+pub(super) mod methods;
+pub(super) mod templates;
+pub(super) mod unknown_names;
 
 /// Bytes of stack that one level of an evaluation takes at most, with the functions that it calls.
 const STACK_LEFT: usize = 128 << 10;

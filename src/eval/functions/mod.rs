@@ -11,9 +11,9 @@ use super::value::properties::FoundFile;
 use super::value::signature::{KEYWORD_ONLY, POSITIONAL_ONLY, Signature};
 use crate::syntax::ast::Comparison;
 
-pub mod builtins;
-pub mod paths;
-pub mod peak;
+pub(super) mod builtins;
+pub(super) mod paths;
+pub(super) mod peak;
 
 /// A row of the table: how a function looks, and its code.
 pub struct Function {

@@ -9,13 +9,13 @@ use crate::eval::value::digits::to_float;
 use crate::syntax::ast::{Binary, Unary};
 
 /// Bits of the largest whole number.
-pub const LARGEST_INTEGER_BITS: u64 = 1 << 20;
+pub(crate) const LARGEST_INTEGER_BITS: u64 = 1 << 20;
 
 /// Applies a sign.
 ///
 /// # Errors
 /// It is not a number.
-pub fn sign(operator: Unary, value: &Value) -> Result<Value> {
+pub(crate) fn sign(operator: Unary, value: &Value) -> Result<Value> {
     match (operator, value) {
         (Unary::Minus, Value::Float(number)) => Ok(Value::Float(-number)),
         (Unary::Plus, Value::Float(number)) => Ok(Value::Float(*number)),
@@ -71,7 +71,7 @@ pub(crate) fn binary(
 ///
 /// # Errors
 /// It is too large, or no number.
-pub fn float_of(value: &Value) -> Result<f64> {
+pub(crate) fn float_of(value: &Value) -> Result<f64> {
     match (value, value.as_integer()) {
         (Value::Float(number), _) => Ok(*number),
         (_, Some(number)) => to_float(&number),

@@ -1,6 +1,6 @@
 //! Whole numbers and floats.
 
-pub mod arithmetic;
-pub mod numerals;
-pub mod parse;
-pub mod round;
+pub(super) mod arithmetic;
+pub(super) mod numerals;
+pub(super) mod parse;
+pub(super) mod round;

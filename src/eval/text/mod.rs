@@ -1,6 +1,6 @@
 //! Strings and bytes: methods, encodings and formats.
 
-pub mod encodings;
-pub mod format_spec;
-pub mod percent;
-pub mod str_methods;
+pub(super) mod encodings;
+pub(super) mod format_spec;
+pub(super) mod percent;
+pub(super) mod str_methods;

@@ -43,14 +43,14 @@ pub struct Closure<V> {
 }
 
 /// Names with their values.
-pub type Names<V> = Vec<(Arc<str>, V)>;
+pub(crate) type Names<V> = Vec<(Arc<str>, V)>;
 
 /// The values that the names of a comprehension have at its end.
-pub type Last<V> = Arc<OnceLock<Names<V>>>;
+pub(crate) type Last<V> = Arc<OnceLock<Names<V>>>;
 
 /// The names that a lambda or one turn of a comprehension binds, and those around it.
 #[derive(Debug)]
-pub struct Bindings<V> {
+pub(crate) struct Bindings<V> {
     pub(crate) names: Names<V>,
     /// How deeply the values here and around are nested.
     pub(crate) depth: u16,

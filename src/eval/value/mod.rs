@@ -12,16 +12,16 @@ use self::digits::truncated;
 use self::signature::Signature;
 use crate::eval::budget::{Budget, Fault, Result};
 
-pub mod characters;
-pub mod closure;
-pub mod compare;
-pub mod digits;
-pub mod elements;
-pub mod namespace;
-pub mod properties;
-pub mod repr;
-pub mod signature;
-pub mod subscripts;
+pub(super) mod characters;
+pub(super) mod closure;
+pub(super) mod compare;
+pub(super) mod digits;
+pub(super) mod elements;
+pub(super) mod namespace;
+pub(super) mod properties;
+pub(super) mod repr;
+pub(super) mod signature;
+pub(super) mod subscripts;
 
 /// A value. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl View {
 }
 
 /// How deeply values may be nested: every walk through a value ends.
-pub const DEEPEST: u16 = 100;
+pub(super) const DEEPEST: u16 = 100;
 
 /// The elements of a list or tuple.
 #[derive(Debug, Default)]
@@ -431,7 +431,7 @@ impl Value {
 
 /// How many numbers a range has.
 #[must_use]
-pub fn range_length(start: i64, stop: i64, step: i64) -> u64 {
+pub(super) fn range_length(start: i64, stop: i64, step: i64) -> u64 {
     let distance = if step > 0 {
         i128::from(stop) - i128::from(start)
     } else {

@@ -18,10 +18,10 @@ pub struct Signature {
 }
 
 /// Stands behind the parameters that are given by position only.
-pub const POSITIONAL_ONLY: &str = "/";
+pub(crate) const POSITIONAL_ONLY: &str = "/";
 
 /// Stands before the parameters that are given by name only.
-pub const KEYWORD_ONLY: &str = "|";
+pub(crate) const KEYWORD_ONLY: &str = "|";
 
 impl Signature {
     /// Its name without the module.

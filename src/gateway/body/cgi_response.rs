@@ -8,12 +8,12 @@ use crate::interface::{Response, ResponseBody, Truncated};
 use crate::protocol::cgi::response_head::write_head;
 
 /// The body of a response whose head is written.
-pub struct CgiResponse(Body);
+pub(crate) struct CgiResponse(Body);
 
 impl CgiResponse {
     /// Writes the head into `head` and keeps the body for [`CgiResponse::next`]. A malformed `Content-Length` is left out;
     /// a body of known length without one gets it.
-    pub fn new(method: &Method, mut response: Response, head: &mut BytesMut) -> Self {
+    pub(crate) fn new(method: &Method, mut response: Response, head: &mut BytesMut) -> Self {
         let mut announced = announced(&mut response.headers);
         if response.status == StatusCode::NO_CONTENT {
             // RFC 9110 §8.6.
@@ -32,7 +32,7 @@ impl CgiResponse {
 
     /// The next piece of the body, never empty; `None` at its end. What exceeds `Content-Length` is dropped, what falls
     /// short of it counts as truncated. Nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, Truncated>> {
         std::future::poll_fn(|context| self.0.poll_next(context)).await
     }
 }

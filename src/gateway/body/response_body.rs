@@ -13,12 +13,12 @@ use crate::interface::{Blocks, ResponseBody, Truncated};
 use crate::log::LogKind;
 
 /// Whether a response with this status may have a body (RFC 9110 §15.3.5, §15.4.5).
-pub fn may_have_body(status: StatusCode) -> bool {
+pub(crate) fn may_have_body(status: StatusCode) -> bool {
     !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The `Content-Length` that the application announced. A malformed one is removed; a repeated one is kept once.
-pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
+pub(crate) fn announced(headers: &mut HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
     let first = values.next()?;
     let number = first
@@ -49,7 +49,7 @@ pub fn announced(headers: &mut HeaderMap) -> Option<u64> {
 }
 
 /// The length of a body, in bytes, where it is known before all of it is there.
-pub fn known_length(body: &ResponseBody) -> Option<u64> {
+pub(crate) fn known_length(body: &ResponseBody) -> Option<u64> {
     match body {
         ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
         ResponseBody::File { length, .. } => Some(*length),
@@ -62,7 +62,7 @@ fn log_misfit(what: impl std::fmt::Display) {
 }
 
 /// What is still to be sent of a body.
-pub struct Body {
+pub(crate) struct Body {
     pieces: PieceSource,
     /// In bytes, where that is known.
     left: Option<u64>,
@@ -86,7 +86,7 @@ type PieceRead = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 
 impl Body {
     /// All of a body, and the length that was announced for it, in bytes.
-    pub fn new(body: ResponseBody, announced: Option<u64>) -> Self {
+    pub(crate) fn new(body: ResponseBody, announced: Option<u64>) -> Self {
         let known = known_length(&body);
         if let (Some(announced), Some(known)) = (announced, known)
             && announced != known
@@ -117,12 +117,12 @@ impl Body {
     }
 
     /// The number of bytes still to come, where it is known.
-    pub fn left(&self) -> Option<u64> {
+    pub(crate) fn left(&self) -> Option<u64> {
         self.left
     }
 
     /// The next piece, never empty; `None` at the end.
-    pub fn poll_next(
+    pub(crate) fn poll_next(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Truncated>>> {

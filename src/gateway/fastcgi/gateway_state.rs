@@ -46,7 +46,7 @@ impl Default for FastCgiOptions {
 
 /// What all connections of a gateway share.
 #[derive(Clone)]
-pub struct FastCgiState {
+pub(super) struct FastCgiState {
     pub application: Arc<dyn Application>,
     pub options: FastCgiOptions,
     /// Ends the connections once their requests are answered.

@@ -45,7 +45,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Why a connection was closed while it was in use.
 #[derive(Debug)]
-pub enum Broken {
+pub(super) enum Broken {
     /// The web server has closed it.
     Gone,
     /// Reading or writing failed, or the web server did not read.
@@ -67,7 +67,7 @@ impl From<MalformedRecord> for Broken {
 ///
 /// # Errors
 /// [`Broken`].
-pub async fn serve(
+pub(super) async fn serve(
     stream: Stream,
     gateway: &FastCgiState,
     permit: &Permit,

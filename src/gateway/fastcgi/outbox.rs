@@ -16,7 +16,7 @@ const ROOM: usize = 256 * 1024;
 
 /// The records that wait to be sent on one connection.
 #[derive(Debug)]
-pub struct Outbox {
+pub(super) struct Outbox {
     waiting: Mutex<UnsentRecords>,
     /// In bytes. Requests that wait for room get it in the order in which they asked, one record at a time, so that none
     /// starves another.
@@ -35,7 +35,7 @@ struct UnsentRecords {
 
 impl Outbox {
     /// An empty one.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             waiting: Mutex::default(),
             room: Semaphore::new(ROOM),
@@ -49,7 +49,7 @@ impl Outbox {
     }
 
     /// Sends a part of a stream, where an empty part sends nothing; waits while there is no room.
-    pub async fn send(&self, kind: RecordKind, id: u16, mut content: Bytes) {
+    pub(super) async fn send(&self, kind: RecordKind, id: u16, mut content: Bytes) {
         while !content.is_empty() {
             let piece = content.split_to(content.len().min(MAX_CONTENT));
             let taken = self.take_room(piece.len()).await;
@@ -62,7 +62,7 @@ impl Outbox {
     }
 
     /// Sends records that answer records; waits while there is no room.
-    pub async fn reply(&self, reply: BytesMut) {
+    pub(super) async fn reply(&self, reply: BytesMut) {
         let taken = self.take_room(reply.len().min(ROOM)).await;
         self.put(taken, |records| records.extend_from_slice(&reply));
     }
@@ -76,7 +76,7 @@ impl Outbox {
     }
 
     /// Sends the end of a stream or a request without waiting: it is small, and no more frequent than their beginnings.
-    pub fn put_end(&self, write: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn put_end(&self, write: impl FnOnce(&mut BytesMut)) {
         self.put(0, write);
     }
 
@@ -89,7 +89,7 @@ impl Outbox {
     }
 
     /// Ends [`Outbox::drain`] once all is written.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.waiting().closed = true;
         self.changed.notify_one();
     }
@@ -98,7 +98,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The web server is gone, or has taken nothing for too long.
-    pub async fn drain(&self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    pub(super) async fn drain(&self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         loop {
             let (mut records, taken) = {
                 let mut waiting = self.waiting();

@@ -13,7 +13,7 @@ use crate::protocol::fastcgi::record::{MalformedRecord, Pairs};
 const VARIABLES: usize = 1000;
 
 /// A request whose body is coming in.
-pub struct ReceivedRequest {
+pub(super) struct ReceivedRequest {
     pub params: Bytes,
     pub body: Spool,
 }
@@ -23,7 +23,7 @@ impl ReceivedRequest {
     ///
     /// # Errors
     /// The variables are no FastCGI: the connection is of no more use.
-    pub async fn complete(
+    pub(super) async fn complete(
         self,
         errors: Errors,
     ) -> Result<Result<Request, Refusal>, MalformedRecord> {
@@ -43,7 +43,7 @@ impl ReceivedRequest {
 }
 
 /// The refusal of a request with too many variables, or too long ones.
-pub fn too_large() -> Refusal {
+pub(super) fn too_large() -> Refusal {
     let reason = "its variables are too many or too long";
     Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
 }

@@ -12,7 +12,7 @@ use crate::interface::{Application, Request};
 use crate::protocol::fastcgi::record::{RecordKind, put_records};
 
 /// How an answer ended.
-pub enum AnswerEnd {
+pub(super) enum AnswerEnd {
     Whole,
     Truncated,
 }
@@ -42,7 +42,7 @@ impl Reports<'_> {
 }
 
 /// Has the application answer a request and sends the answer, all but the `FCGI_END_REQUEST`.
-pub async fn respond(
+pub(super) async fn respond(
     application: &dyn Application,
     request: Request,
     reports: Receiver<Bytes>,

@@ -29,7 +29,7 @@ pub fn web_servers(value: &str) -> anyhow::Result<Option<Vec<IpAddr>>> {
 }
 
 /// Whether a peer may connect.
-pub fn is_allowed(peer: Peer, web_servers: Option<&[IpAddr]>) -> bool {
+pub(super) fn is_allowed(peer: Peer, web_servers: Option<&[IpAddr]>) -> bool {
     match (peer, web_servers) {
         (Peer::Unix, _) | (_, None) => true,
         (Peer::Tcp(address), Some(allowed)) => allowed.contains(&address.ip().to_canonical()),

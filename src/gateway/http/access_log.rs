@@ -12,7 +12,7 @@ use crate::interface::Connection;
 
 /// The line about a request. It is written when the response has ended, well or badly; for a client that went away before,
 /// with the status 499, as nginx does.
-pub struct LogLine {
+pub(super) struct LogLine {
     connection: Arc<Connection>,
     begun: (SystemTime, Instant),
     method: Method,
@@ -30,7 +30,7 @@ pub struct LogLine {
 
 impl LogLine {
     /// Begins the line of a request that has just come in.
-    pub fn new(connection: &Arc<Connection>, parts: &request::Parts) -> Self {
+    pub(super) fn new(connection: &Arc<Connection>, parts: &request::Parts) -> Self {
         Self {
             connection: Arc::clone(connection),
             begun: (SystemTime::now(), Instant::now()),

@@ -37,7 +37,7 @@ const LATE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Serves one connection to its end.
-pub async fn serve(stream: Stream, state: ConnectionState) {
+pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     let state = Arc::new(state);
     let transport = Transport::new(stream, &state);
     let mut builder = http1::Builder::new();

@@ -15,7 +15,7 @@ use crate::interface::{Application, Connection, Scheme};
 
 /// What all connections of a gateway share.
 #[derive(Clone)]
-pub struct GatewayState {
+pub(super) struct GatewayState {
     pub application: Arc<dyn Application>,
     pub options: HttpOptions,
     pub host: Option<Host>,
@@ -24,7 +24,7 @@ pub struct GatewayState {
 }
 
 /// What all parts of one connection share.
-pub struct ConnectionState {
+pub(super) struct ConnectionState {
     pub gateway: Arc<GatewayState>,
     pub connection: Arc<Connection>,
     pub parser: Arc<Mutex<ShadowParser>>,
@@ -37,7 +37,12 @@ pub struct ConnectionState {
 
 impl ConnectionState {
     /// The state of a new connection.
-    pub fn new(gateway: Arc<GatewayState>, stream: &Stream, peer: Peer, permit: Permit) -> Self {
+    pub(super) fn new(
+        gateway: Arc<GatewayState>,
+        stream: &Stream,
+        peer: Peer,
+        permit: Permit,
+    ) -> Self {
         Self {
             connection: Arc::new(gateway.connection(stream, peer)),
             gateway,
@@ -49,7 +54,7 @@ impl ConnectionState {
     }
 
     /// The client, as log lines name it.
-    pub fn client_name(&self) -> &str {
+    pub(super) fn client_name(&self) -> &str {
         match self.connection.remote_addr.as_str() {
             "" => "a local process",
             address => address,

@@ -24,7 +24,7 @@ use crate::log::LogKind;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
 
 /// A request and its response: what the latter depends on.
-pub struct Exchange {
+pub(super) struct Exchange {
     state: Arc<ConnectionState>,
     method: Method,
     version: Version,
@@ -36,7 +36,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// The exchange that a request begins.
-    pub fn new(state: &Arc<ConnectionState>, parts: &request::Parts) -> Self {
+    pub(super) fn new(state: &Arc<ConnectionState>, parts: &request::Parts) -> Self {
         Self {
             state: Arc::clone(state),
             method: parts.method.clone(),
@@ -55,7 +55,7 @@ impl Drop for Exchange {
 }
 
 /// The response for hyper.
-pub fn convert(mut response: Response, mut exchange: Exchange) -> HttpResponse {
+pub(super) fn convert(mut response: Response, mut exchange: Exchange) -> HttpResponse {
     if response.status.is_informational() {
         // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
         crate::log_of!(
@@ -122,7 +122,7 @@ pub fn convert(mut response: Response, mut exchange: Exchange) -> HttpResponse {
 }
 
 /// The answer to a request in whose handling the gateway panicked. The rest of what the client sends may be unread.
-pub fn failed() -> HttpResponse {
+pub(super) fn failed() -> HttpResponse {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let ours = Response::plain(status);
     let body = match ours.body {

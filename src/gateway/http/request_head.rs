@@ -11,7 +11,7 @@ use crate::gateway::refusal::Refusal;
 use crate::protocol::cgi::path_info;
 
 /// A head without a fault.
-pub struct CheckedHead {
+pub(super) struct CheckedHead {
     pub method: Method,
     pub target: Bytes,
     pub path_info: Bytes,
@@ -21,7 +21,7 @@ pub struct CheckedHead {
 }
 
 /// The refusal of a request whose end this parser and hyper do not agree on.
-pub fn unclear_end() -> Refusal {
+pub(super) fn unclear_end() -> Refusal {
     Refusal::malformed("it is not clear where the request ends")
 }
 
@@ -32,7 +32,7 @@ const METHOD_LIMIT: usize = 32;
 ///
 /// # Errors
 /// The refusal of a head with a fault.
-pub fn check(parts: request::Parts, has_body: bool) -> Result<CheckedHead, Refusal> {
+pub(super) fn check(parts: request::Parts, has_body: bool) -> Result<CheckedHead, Refusal> {
     let request::Parts {
         method,
         uri,

@@ -21,7 +21,7 @@ use crate::log::LogKind;
 use crate::unix;
 
 /// The longest time in which the gateway reads what a refused client is still sending.
-pub const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// The most that it reads of it, in bytes.
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -35,7 +35,7 @@ const SMALL: usize = 2048;
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
 /// A paced stream between hyper and a client.
-pub struct Transport {
+pub(super) struct Transport {
     paced: PacedStream,
     parser: Arc<Mutex<ShadowParser>>,
     /// Held elsewhere too while a request is worked on.
@@ -65,7 +65,7 @@ enum PeerEnd {
 
 impl Transport {
     /// The transport of a connection.
-    pub fn new(stream: Stream, state: &Arc<ConnectionState>) -> Self {
+    pub(super) fn new(stream: Stream, state: &Arc<ConnectionState>) -> Self {
         let options = &state.gateway.options;
         let pace = Pace::new(options.write_timeout, options.min_rate);
         Self {
@@ -82,7 +82,7 @@ impl Transport {
 
     /// Ends the connection so that the client gets its answer although it was still sending: closing at once would reset
     /// the connection, and the client would lose what it has not read yet (RFC 9112 §9.6).
-    pub async fn linger(mut self, limit: Duration) {
+    pub(super) async fn linger(mut self, limit: Duration) {
         let read_on = async {
             self.paced.stream.shutdown().await?;
             let mut rest = (&mut self.paced.stream).take(LINGER_BYTES);
@@ -93,12 +93,12 @@ impl Transport {
     }
 
     /// Whether the client has sent something that is unread: closing would reset the connection.
-    pub fn has_unread(&self) -> bool {
+    pub(super) fn has_unread(&self) -> bool {
         matches!(self.paced.stream.try_read(&mut [0]), Ok(1..))
     }
 
     /// Ends the connection with a last answer.
-    pub async fn refuse(mut self, answer: &[u8]) {
+    pub(super) async fn refuse(mut self, answer: &[u8]) {
         let write = self.paced.stream.write_all(answer);
         if timeout(LINGER, write).await.is_ok() {
             self.linger(LINGER).await;
@@ -106,13 +106,13 @@ impl Transport {
     }
 
     /// The same without waiting for the client: it gets what the system takes at this moment.
-    pub fn refuse_at_once(self, answer: &[u8]) {
+    pub(super) fn refuse_at_once(self, answer: &[u8]) {
         // A client that gets nothing of it sees the connection end all the same.
         let _ = self.paced.stream.try_write(answer);
     }
 
     /// Ends the connection with a reset, so that the client knows that something went wrong.
-    pub fn reset(self) {
+    pub(super) fn reset(self) {
         self.paced.stream.end_with_reset();
     }
 

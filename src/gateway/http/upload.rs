@@ -19,7 +19,10 @@ use crate::interface::RequestBody;
 ///
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
-pub async fn receive(mut body: Body, state: &ConnectionState) -> Result<RequestBody, Refusal> {
+pub(super) async fn receive(
+    mut body: Body,
+    state: &ConnectionState,
+) -> Result<RequestBody, Refusal> {
     let options = &state.gateway.options;
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
@@ -49,7 +52,7 @@ pub async fn receive(mut body: Body, state: &ConnectionState) -> Result<RequestB
 ///
 /// # Errors
 /// The fault (400).
-pub fn check(state: &ConnectionState) -> Result<(), Refusal> {
+pub(super) fn check(state: &ConnectionState) -> Result<(), Refusal> {
     match shadow_parser::lock(&state.parser).fault() {
         Some(reason) => Err(Refusal::malformed(reason)),
         None => Ok(()),

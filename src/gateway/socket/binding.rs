@@ -56,7 +56,7 @@ fn resolve(host: &Host) -> anyhow::Result<Vec<SocketAddr>> {
 }
 
 /// Listens on all addresses of a host that this machine has, on the same port, which is returned.
-pub fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> {
+pub(super) fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>, u16)> {
     let addresses = resolve(host)?;
     for _ in 0..PORT_ATTEMPTS {
         let mut sockets = Vec::new();
@@ -149,7 +149,7 @@ fn bind_address(address: SocketAddr) -> Result<OwnedFd, Errno> {
 
 /// The next connection in the queue of a listening socket, and its peer's address.
 #[cfg(not(target_vendor = "apple"))]
-pub fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
+pub(super) fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errno> {
     net::acceptfrom_with(socket, net::SocketFlags::CLOEXEC)
 }
 
@@ -162,7 +162,7 @@ pub fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errn
 }
 
 /// Takes over the file of a socket that a predecessor has made; `None` if there is no such file any more.
-pub fn taken_over(path: &Path) -> Option<OwnFile> {
+pub(super) fn taken_over(path: &Path) -> Option<OwnFile> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let is_socket = found.file_type().is_socket();
     is_socket.then(|| OwnFile::at(path).ok()).flatten()
@@ -170,14 +170,14 @@ pub fn taken_over(path: &Path) -> Option<OwnFile> {
 
 /// Leaves the file to a successor that has taken over its socket; if none has, since the successor serves another address,
 /// the file is removed. To be called when this process does not listen any more.
-pub fn hand_over(mut file: OwnFile) {
+pub(super) fn hand_over(mut file: OwnFile) {
     if is_served(file.path()) {
         file.leave();
     }
 }
 
 /// Makes a socket file and listens on it. A stale socket file is replaced.
-pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
+pub(super) fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
     let address = net::SocketAddrUnix::new(path).map_err(|error| match error {
         Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
         error => error.into(),
@@ -196,7 +196,7 @@ pub fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
 }
 
 /// Whether one of these sockets listens at a path whose file was removed, so that clients cannot find it.
-pub fn is_lost(path: &Path, sockets: &[OwnedFd]) -> bool {
+pub(super) fn is_lost(path: &Path, sockets: &[OwnedFd]) -> bool {
     let missing =
         std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
     missing && sockets.iter().any(|socket| is_bound_to(socket, path))
@@ -231,7 +231,7 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
 
 /// A duplicate of an inherited descriptor, which must be a listening stream socket of the family and protocol that the URL
 /// says.
-pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
+pub(super) fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
     let number = descriptor.number;
     let socket = crate::unix::duplicate_inherited(number).map_err(|error| {
         match Errno::from_io_error(&error) {
@@ -267,7 +267,7 @@ pub fn inherit(descriptor: &Descriptor) -> anyhow::Result<OwnedFd> {
 }
 
 /// Checks that a socket of a predecessor listens where the URL says, or is the one over which connections are handed over.
-pub fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
+pub(super) fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<()> {
     check_stream(socket, "what was handed over")?;
     let address = net::getsockname(socket)?;
     let family = address.address_family();

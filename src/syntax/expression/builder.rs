@@ -22,26 +22,26 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    pub fn range(self, start: usize, end: usize) -> Span {
+    pub(super) fn range(self, start: usize, end: usize) -> Span {
         self.fragment.span(self.base + start, self.base + end)
     }
 
-    pub fn span(self, pair: &Pair<'_, Rule>) -> Span {
+    pub(super) fn span(self, pair: &Pair<'_, Rule>) -> Span {
         self.range(pair.as_span().start(), end(pair))
     }
 
-    pub fn error(self, span: Span, message: impl Into<String>) -> Diagnostic {
+    pub(super) fn error(self, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new("syntax/expression", message).at(self.source, span)
     }
 
     /// An error in a string literal, or in a part of one, that begins at `start`.
-    pub fn bad_literal(self, start: usize, bad: BadLiteral) -> Diagnostic {
+    pub(super) fn bad_literal(self, start: usize, bad: BadLiteral) -> Diagnostic {
         let span = self.range(start + bad.at.start, start + bad.at.end);
         Diagnostic::new("syntax/string", bad.message).at(self.source, span)
     }
 
     /// The error for a missing part that the grammar always supplies; it is never seen.
-    pub fn unread(self, span: Span) -> Diagnostic {
+    pub(super) fn unread(self, span: Span) -> Diagnostic {
         self.error(span, "this cannot be read")
     }
 }

@@ -4,11 +4,11 @@
 use std::ops::Range;
 
 /// How deep brackets and lambdas may be nested.
-pub const DEEPEST: usize = 200;
+pub(crate) const DEEPEST: usize = 200;
 
 /// What is wrong, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unbalanced {
+pub(crate) struct Unbalanced {
     pub code: &'static str,
     pub message: String,
     pub at: Range<usize>,
@@ -29,7 +29,7 @@ fn unbalanced(code: &'static str, message: String, at: Range<usize>) -> Unbalanc
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn scan(text: &str) -> Result<usize, Unbalanced> {
+pub(crate) fn scan(text: &str) -> Result<usize, Unbalanced> {
     let mut open = Vec::new();
     let depth = walk(text, &mut open)?;
     match open.last() {
@@ -43,7 +43,7 @@ pub fn scan(text: &str) -> Result<usize, Unbalanced> {
 }
 
 /// The innermost bracket that is open at a position of a balanced text.
-pub fn open_at(text: &str, position: usize) -> Option<char> {
+pub(crate) fn open_at(text: &str, position: usize) -> Option<char> {
     let mut open = Vec::new();
     // If the position is inside a string, the text up to there ends with an open string, which opens no bracket.
     let _ = walk(text.get(..position).unwrap_or(text), &mut open);
@@ -93,7 +93,7 @@ fn walk(text: &str, open: &mut Vec<usize>) -> Result<usize, Unbalanced> {
 }
 
 /// The bracket that closes another.
-pub fn closing(open: char) -> char {
+pub(crate) fn closing(open: char) -> char {
     match open {
         '(' => ')',
         '[' => ']',
@@ -119,14 +119,14 @@ fn close(text: &str, open: &mut Vec<usize>, at: usize) -> Result<(), Unbalanced>
 }
 
 /// The quote at a position, and the number of quotes that open the string: 1 or 3.
-pub fn opening_quote(bytes: &[u8], at: usize) -> (u8, usize) {
+pub(crate) fn opening_quote(bytes: &[u8], at: usize) -> (u8, usize) {
     let quote = bytes[at];
     let triple = bytes[at..].starts_with(&[quote; 3]);
     (quote, if triple { 3 } else { 1 })
 }
 
 /// Where the string ends that is open at a position: after its last quote.
-pub fn string_end(bytes: &[u8], mut at: usize, quote: u8, width: usize) -> Option<usize> {
+pub(crate) fn string_end(bytes: &[u8], mut at: usize, quote: u8, width: usize) -> Option<usize> {
     while let Some(&byte) = bytes.get(at) {
         if byte == b'\\' {
             at += 2;
@@ -142,12 +142,12 @@ pub fn string_end(bytes: &[u8], mut at: usize, quote: u8, width: usize) -> Optio
 }
 
 /// Whether a byte can be part of a word, or of a number after its first digit.
-pub fn in_word(byte: u8) -> bool {
+pub(crate) fn in_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
 /// The length of the word at the start.
-pub fn word_length(bytes: &[u8]) -> usize {
+pub(crate) fn word_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|&&byte| in_word(byte)).count()
 }
 

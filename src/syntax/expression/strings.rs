@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// A string literal. The body of an f-string is not decoded yet.
 #[derive(Debug, PartialEq)]
-pub enum Literal {
+pub(super) enum Literal {
     /// `'text'`
     Text(String),
     /// `b'bytes'`
@@ -21,7 +21,7 @@ pub enum Literal {
 
 /// What is wrong with a literal, and where in the token.
 #[derive(Debug, PartialEq, Eq)]
-pub struct BadLiteral {
+pub(super) struct BadLiteral {
     pub message: String,
     pub at: Range<usize>,
 }
@@ -30,7 +30,7 @@ pub struct BadLiteral {
 ///
 /// # Errors
 /// An escape that is malformed or not a character, or a character that bytes cannot hold.
-pub fn decode(token: &str) -> Result<Literal, BadLiteral> {
+pub(super) fn decode(token: &str) -> Result<Literal, BadLiteral> {
     let quote_at = token.find(['\'', '"']).unwrap_or(0);
     let prefix = token[..quote_at].to_ascii_lowercase();
     let rest = &token[quote_at..];
@@ -62,7 +62,7 @@ pub fn decode(token: &str) -> Result<Literal, BadLiteral> {
 ///
 /// # Errors
 /// An escape that is malformed or not a character.
-pub fn unescape(text: &str) -> Result<String, BadLiteral> {
+pub(super) fn unescape(text: &str) -> Result<String, BadLiteral> {
     let mut decoded = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(found) = text[at..].find('\\') {

@@ -20,7 +20,7 @@ pub(super) struct Page {
 
 impl Page {
     /// An empty page of at most `largest` bytes.
-    pub fn new(largest: usize) -> Self {
+    pub(super) fn new(largest: usize) -> Self {
         Self {
             text: String::new(),
             group: Vec::new(),
@@ -30,20 +30,20 @@ impl Page {
     }
 
     /// Writes a line with the comment after it, which may be empty.
-    pub fn row(&mut self, code: String, comment: &str) {
+    pub(super) fn row(&mut self, code: String, comment: &str) {
         self.waiting += code.len() + comment.len() + 1;
         self.group.push((code, comment.to_owned()));
     }
 
     /// Writes a line without a comment to align.
-    pub fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         self.end_group();
         self.text.push_str(text);
         self.text.push('\n');
     }
 
     /// Writes a blank line, except at the start and after another one.
-    pub fn gap(&mut self) {
+    pub(super) fn gap(&mut self) {
         self.end_group();
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
             self.text.push('\n');
@@ -51,7 +51,7 @@ impl Page {
     }
 
     /// Whether the limit is exceeded: further lines are not needed.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.text.len() + self.waiting > self.largest
     }
 
@@ -59,7 +59,7 @@ impl Page {
     ///
     /// # Errors
     /// It is too large for the file, which has this name.
-    pub fn finish(mut self, name: &str) -> Result<String, Diagnostics> {
+    pub(super) fn finish(mut self, name: &str) -> Result<String, Diagnostics> {
         self.end_group();
         if self.text.len() <= self.largest {
             return Ok(self.text);

@@ -91,13 +91,13 @@ pub(super) struct Spaced<'a> {
 
 impl ValueSpacing {
     /// Whether a string continues in the next line.
-    pub fn in_string(&self) -> bool {
+    pub(super) fn in_string(&self) -> bool {
         self.quote.is_some()
     }
 
     /// The indent level of a further line of the value: one more than that of the line with the innermost open bracket,
     /// or the same if the line begins by closing it; at least 1, since a line in column 1 would not continue the value.
-    pub fn level(&self, line: &str) -> usize {
+    pub(super) fn level(&self, line: &str) -> usize {
         let closing = match self.quote {
             Some(_) => 0,
             None => line
@@ -117,7 +117,7 @@ impl ValueSpacing {
     }
 
     /// Reads a line at an indent level.
-    pub fn read<'a>(&mut self, line: &'a str, level: usize) -> Spaced<'a> {
+    pub(super) fn read<'a>(&mut self, line: &'a str, level: usize) -> Spaced<'a> {
         let mut code = String::with_capacity(line.len() + 8);
         let mut at = self.rest_of_string(line, 0);
         code.push_str(&line[..at]);

@@ -3,7 +3,7 @@
 
 /// The parser of one chunked body.
 #[derive(Debug, Default)]
-pub struct Chunks {
+pub(super) struct Chunks {
     position: ChunkPosition,
     /// The size of the chunk as far as it is read, then what is left of its data.
     size: u64,
@@ -36,14 +36,14 @@ enum ChunkPosition {
 
 /// What is no chunked body: the reason for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MalformedChunk(pub &'static str);
+pub(super) struct MalformedChunk(pub &'static str);
 
 impl Chunks {
     /// Parses the next part: the number of its bytes that belong to the body if that ends in it, else `None`.
     ///
     /// # Errors
     /// [`MalformedChunk`]: its end cannot be known.
-    pub fn follow(&mut self, part: &[u8]) -> Result<Option<usize>, MalformedChunk> {
+    pub(super) fn follow(&mut self, part: &[u8]) -> Result<Option<usize>, MalformedChunk> {
         let mut at = 0;
         while let Some(&byte) = part.get(at) {
             if self.position == ChunkPosition::Data {

@@ -1,7 +1,7 @@
 //! Where the body of a request ends, as the fields of its head say (RFC 9112 §6.3).
 
 /// The longest line that is followed, in bytes; hyper refuses shorter ones already.
-pub const LINE_LIMIT: usize = 256 * 1024;
+pub(crate) const LINE_LIMIT: usize = 256 * 1024;
 
 const LENGTH: &[u8] = b"content-length:";
 
@@ -13,7 +13,7 @@ const TOO_LARGE_LINE: std::ops::Range<usize> = LENGTH.len() + 20..64;
 
 /// How a request tells where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// By the number of bytes, which may be 0.
     Length(u64),
     /// By chunks.
@@ -22,7 +22,7 @@ pub enum Framing {
 
 /// The fields that tell where the body ends.
 #[derive(Debug, Default)]
-pub struct FramingFields {
+pub(crate) struct FramingFields {
     /// The part of a line that came in earlier reads.
     line: Vec<u8>,
     length: Option<u64>,
@@ -35,7 +35,7 @@ pub struct FramingFields {
 
 impl FramingFields {
     /// Parses the next part of a line, and changes it into what hyper gets; true at the end of the head.
-    pub fn receive(&mut self, part: &mut [u8], is_whole: bool) -> bool {
+    pub(crate) fn receive(&mut self, part: &mut [u8], is_whole: bool) -> bool {
         lower_length(&self.line, part);
         if is_whole && self.line.is_empty() {
             return self.read(part);
@@ -49,12 +49,12 @@ impl FramingFields {
     }
 
     /// Whether a line is longer than [`LINE_LIMIT`].
-    pub fn is_too_long(&self) -> bool {
+    pub(crate) fn is_too_long(&self) -> bool {
         self.line.len() > LINE_LIMIT
     }
 
     /// Where the body ends.
-    pub fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> Framing {
         match (self.codings, self.length) {
             (0, length) => Framing::Length(length.unwrap_or_default()),
             _ => Framing::Chunked,
@@ -62,12 +62,12 @@ impl FramingFields {
     }
 
     /// Whether there are a length and a coding.
-    pub fn is_ambiguous(&self) -> bool {
+    pub(crate) fn is_ambiguous(&self) -> bool {
         self.codings > 0 && self.length.is_some()
     }
 
     /// Whether another parser might find the end of the body elsewhere.
-    pub fn is_unclear(&self) -> bool {
+    pub(crate) fn is_unclear(&self) -> bool {
         self.bad_length || self.bad_coding || self.codings > 1
     }
 

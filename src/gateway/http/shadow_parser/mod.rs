@@ -7,7 +7,7 @@
 //! compared with the one that was seen here, and the connection ends where they differ.
 
 mod chunked;
-pub mod framing;
+pub(super) mod framing;
 mod request_line;
 
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ use crate::gateway::http::shadow_parser::request_line::RequestLine;
 
 /// What a head has that hyper hides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hidden {
+pub(super) enum Hidden {
     /// Another major version of HTTP.
     Version,
     /// A `Content-Length` beside `Transfer-Encoding`.
@@ -42,7 +42,7 @@ struct SeenHead {
 
 /// The parser of one connection.
 #[derive(Debug, Default)]
-pub struct ShadowParser {
+pub(super) struct ShadowParser {
     /// The number of reads that brought something.
     reads: u64,
     position: Position,
@@ -77,7 +77,7 @@ impl ShadowParser {
     ///
     /// Empty lines between requests, which do not count (RFC 9112 §2.2), are taken out: hyper would take a connection on
     /// which only these have come for one in the middle of a head.
-    pub fn received(&mut self, part: &mut [u8]) -> usize {
+    pub(super) fn received(&mut self, part: &mut [u8]) -> usize {
         self.reads += 1;
         let (mut at, mut end) = (0, part.len());
         while at < end {
@@ -170,7 +170,7 @@ impl ShadowParser {
     }
 
     /// Called when hyper has read a head: what it hides.
-    pub fn head_ended(&mut self, framing: Framing) -> Option<Hidden> {
+    pub(super) fn head_ended(&mut self, framing: Framing) -> Option<Hidden> {
         self.begun += 1;
         let seen = self.heads.pop_front();
         if self.heads.is_empty() {
@@ -184,29 +184,29 @@ impl ShadowParser {
     }
 
     /// Whether each message that hyper has begun to read has ended here too. To be called when hyper has read all of it.
-    pub fn is_in_step(&self) -> bool {
+    pub(super) fn is_in_step(&self) -> bool {
         self.ended >= self.begun
     }
 
     /// The fault in the body that hyper is reading.
-    pub fn fault(&self) -> Option<&'static str> {
+    pub(super) fn fault(&self) -> Option<&'static str> {
         self.malformed.filter(|_| !self.is_in_step())
     }
 
     /// The number of reads, if the last one ended a request that hyper has read, or there was none: neither side owes the
     /// other anything.
-    pub fn between_requests(&self) -> Option<u64> {
+    pub(super) fn between_requests(&self) -> Option<u64> {
         let nothing = matches!(self.position, Position::FirstLine) && self.line.is_empty();
         (nothing && self.heads.is_empty()).then_some(self.reads)
     }
 
     /// The number of reads that brought something.
-    pub fn reads(&self) -> u64 {
+    pub(super) fn reads(&self) -> u64 {
         self.reads
     }
 
     /// Whether hyper waits for the rest of a head.
-    pub fn is_in_head(&self) -> bool {
+    pub(super) fn is_in_head(&self) -> bool {
         let begun = match self.position {
             Position::FirstLine => !self.line.is_empty(),
             Position::Fields => true,
@@ -225,7 +225,7 @@ fn line_length(text: &[u8]) -> (usize, bool) {
 }
 
 /// Only the task of the connection locks its parser, so that it never waits.
-pub fn lock(parser: &Mutex<ShadowParser>) -> MutexGuard<'_, ShadowParser> {
+pub(super) fn lock(parser: &Mutex<ShadowParser>) -> MutexGuard<'_, ShadowParser> {
     parser.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

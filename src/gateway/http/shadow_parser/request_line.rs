@@ -4,7 +4,7 @@
 
 /// The parser of one line.
 #[derive(Debug, Default)]
-pub struct RequestLine {
+pub(super) struct RequestLine {
     position: LinePosition,
     /// The line as it was sent.
     bytes: Vec<u8>,
@@ -31,17 +31,17 @@ const STAND_IN: u8 = b'_';
 
 impl RequestLine {
     /// Whether nothing of it has come yet.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// The number of bytes that have come.
-    pub fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         self.bytes.len()
     }
 
     /// Parses the next part of the line, and changes it into what hyper gets.
-    pub fn receive(&mut self, part: &mut [u8]) {
+    pub(super) fn receive(&mut self, part: &mut [u8]) {
         let before = self.bytes.len();
         self.bytes.extend_from_slice(part);
         for (at, byte) in part.iter_mut().enumerate() {
@@ -83,18 +83,18 @@ impl RequestLine {
     }
 
     /// Whether the major version is not 1.
-    pub fn is_other_version(&self) -> bool {
+    pub(super) fn is_other_version(&self) -> bool {
         self.other_version
     }
 
     /// The target as the client sent it, if hyper gets another one.
-    pub fn target(&self) -> Option<&[u8]> {
+    pub(super) fn target(&self) -> Option<&[u8]> {
         let (start, end) = self.target;
         self.altered.then(|| self.bytes.get(start..end)).flatten()
     }
 
     /// Begins with the next line.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         *self = Self {
