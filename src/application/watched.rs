@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn nothing_is_idle_while_a_request_waits_even_if_its_client_goes_away() {
         let watched = Watched::new(Arc::new(Endless));
-        let began = watched.idle_since().expect("nobody has asked for anything");
+        let began = watched.idle_since().expect("no request has come");
         let mut answer = watched.respond(Request::default());
         assert_eq!(watched.idle_since(), Some(began));
         let mut context = Context::from_waker(Waker::noop());

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         return ExitCode::from(WRONG_USE);
     };
     if program == "--help" || program == "-h" {
-        // Where nobody reads it, the exit status has to do.
+        // If the message cannot be written, the exit status must do.
         let _ = writeln!(std::io::stdout(), "{USAGE}");
         return ExitCode::SUCCESS;
     }

@@ -1,9 +1,9 @@
 //! The statuses that runner answers where an application does not, and how many of each there were:
 //!
-//! - 502: its worker died or broke the protocol ([`crate::workers::pool::worker`]);
+//! - 502: its worker died or broke the protocol (`pool/worker.rs`);
 //! - 503 with `Retry-After`: the queue is full, the request waited in it for too long, or the server is being stopped
-//!   ([`crate::workers::pool::request_queue`]);
-//! - 504: the request ran into `runner.request.timeout` or the time to stop ([`crate::workers::pool::lane`]).
+//!   (`pool/request_queue.rs`);
+//! - 504: the request ran into `runner.request.timeout` or the time to stop (`pool/lane.rs`).
 
 use http::{HeaderValue, StatusCode, header};
 

@@ -260,7 +260,7 @@ impl<W: Wire> Lane<W> {
         self.link.is_waiting() && (self.link.last_read() == sent || is_forgotten)
     }
 
-    /// Tells the worker if nobody waits for the answer of the request that it is on: it may stop at the next block.
+    /// Tells the worker if the client of its request has gone away: it may stop at the next block.
     pub(crate) fn cancel_unwanted(&self) {
         if let (Some(pending), Some(number)) =
             (self.in_flight.oldest(), self.in_flight.oldest_number())

@@ -334,7 +334,7 @@ impl<W: Wire> Pool<W> {
         worker.map_or_else(Vec::new, |worker| worker.questions(id, (self.now)()))
     }
 
-    /// Tells workers that nobody waits for the answers of requests that they are on: they may stop at the next block.
+    /// Tells workers which of their requests have lost their clients: they may stop at the next block.
     pub(crate) fn cancel_unwanted(&self) {
         for (_, lane) in self.workers.lanes() {
             lane.cancel_unwanted();
