@@ -307,12 +307,26 @@ pub fn is_program(path: &Path) -> bool {
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
+/// The wait before the first restart of a process that has ended early.
+pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(100);
+
+/// The longest wait before a restart. A process that has run for as long has not ended early.
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// The wait before the restart of a process that has ended early this many times in a row: doubled each time.
+pub(crate) fn restart_delay(early_ends: u32) -> Duration {
+    let doublings = early_ends.saturating_sub(1).min(16);
+    FIRST_DELAY
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_DELAY)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    use super::cause;
+    use super::{cause, restart_delay};
 
     #[test]
     fn a_death_is_named_as_the_system_names_it() {
@@ -327,5 +341,11 @@ mod tests {
         ] {
             assert_eq!(cause(ExitStatus::from_raw(status)), expected);
         }
+    }
+
+    #[test]
+    fn delays_double_up_to_half_a_minute() {
+        let delays = [1, 2, 3, 9, 10, 1000, u32::MAX].map(|ends| restart_delay(ends).as_millis());
+        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
     }
 }

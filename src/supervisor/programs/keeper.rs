@@ -14,18 +14,12 @@ use super::child_link::{ChildLink, ChildMessage};
 use super::group::{LAST_MOMENTS, ProcessGroup};
 use super::parent_link;
 use super::side_program::SideProgram;
-use crate::children;
+use crate::children::{self, LONGEST_DELAY, restart_delay};
 use crate::descriptor_limit;
 use crate::log;
 use crate::supervisor::control::order::Order;
 use crate::supervisor::file_version::FileVersion;
 use crate::unix;
-
-/// The wait before the first restart.
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-
-/// The longest wait; a program that has run for as long is healthy.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// The time after which a program counts as up, unless it is a `runner`, which reports that itself.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -163,7 +157,7 @@ impl Keeper {
                 Err(error) => (format!("cannot be run: {error}"), None),
             };
             early_ends = after(early_ends, started.elapsed());
-            let delay = delay(early_ends);
+            let delay = restart_delay(early_ends);
             log!(
                 "program `{}` {end}; it is started again in {:.1} s",
                 self.program,
@@ -442,20 +436,11 @@ fn after(early_ends: u32, ran: Duration) -> u32 {
     }
 }
 
-/// The wait before the restart of a program that has ended soon so many times in a row: a tenth of a second, doubled each
-/// time, half a minute at most.
-fn delay(early_ends: u32) -> Duration {
-    let doublings = early_ends.saturating_sub(1).min(16);
-    FIRST_DELAY
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_DELAY)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{after, delay};
+    use super::{after, restart_delay};
 
     #[test]
     fn a_program_that_ends_soon_is_restarted_ever_more_slowly() {
@@ -463,12 +448,12 @@ mod tests {
         let mut delays = Vec::new();
         for ran in [0, 0, 29, 0, 0, 0, 0, 0, 0, 0, 0, 30, 0] {
             ends = after(ends, Duration::from_secs(ran));
-            delays.push(delay(ends).as_millis());
+            delays.push(restart_delay(ends).as_millis());
         }
         let expected = [
             100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000, 100, 200,
         ];
         assert_eq!(delays, expected);
-        assert_eq!(delay(u32::MAX), Duration::from_secs(30));
+        assert_eq!(restart_delay(u32::MAX), Duration::from_secs(30));
     }
 }

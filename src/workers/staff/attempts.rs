@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use tokio::sync::oneshot;
 
+use crate::children::{FIRST_DELAY, restart_delay};
 use crate::log;
 use crate::workers::hub::{Hub, lock};
 
 /// The delay after the first worker that could not be started. It doubles each time. Workers that end without having
-/// been asked anything are not started more often, either.
-pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(100);
-/// The longest such delay.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// A start has failed after this many attempts with an application that can be imported.
 const ATTEMPTS: u32 = 3;
 
@@ -105,7 +102,7 @@ impl Attempts {
         if ordered >= self.not_before {
             self.failures = if recovered { 1 } else { self.failures + 1 };
             self.failed_at = now;
-            self.not_before = now + delay(self.failures);
+            self.not_before = now + restart_delay(self.failures);
         }
         self.disappoint(failure);
         self.not_before.saturating_duration_since(now)
@@ -149,24 +146,5 @@ impl Attempts {
         roster.early_deaths = self.failures;
         roster.not_before = self.not_before;
         roster.failed_at = self.failed_at;
-    }
-}
-
-/// The delay after a number of failures in a row.
-fn delay(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    FIRST_DELAY
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_DELAY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::delay;
-
-    #[test]
-    fn delays_double_up_to_half_a_minute() {
-        let delays = [1, 2, 3, 9, 10, 1000, u32::MAX].map(|failures| delay(failures).as_millis());
-        assert_eq!(delays, [100, 200, 400, 25_600, 30_000, 30_000, 30_000]);
     }
 }
