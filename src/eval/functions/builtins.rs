@@ -299,7 +299,7 @@ pub(crate) fn repr(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value
 
 pub(crate) fn str(evaluator: &mut Evaluator<'_>, bound: &Bound) -> Result<Value> {
     let how = [bound.or_none(1), bound.or_none(2)];
-    let decodes = how.iter().any(|given| *given != Value::None);
+    let decodes = how.iter().any(|given| !matches!(given, Value::None));
     match bound.get(0) {
         None => Ok(Value::text("")),
         Some(Value::Bytes(bytes)) if decodes => decode(bytes, &how, evaluator.budget),

@@ -1,6 +1,7 @@
 //! The functions of the configuration language: one table, which evaluation, messages, help and manual read.
 
 use std::ops::Deref;
+use std::ptr;
 
 use super::budget::Result;
 use super::call_arguments::Bound;
@@ -46,10 +47,12 @@ pub(crate) fn run(
     evaluator: &mut Evaluator<'_>,
     bound: &Bound,
 ) -> Result<Value> {
-    match find(signature.name) {
-        Some(function) => (function.run)(evaluator, bound),
+    // A row is found by its address: this happens on each call, and comparing names takes longer.
+    let before = |row: &Function| ptr::from_ref(&row.signature) < ptr::from_ref(signature);
+    match FUNCTIONS.get(FUNCTIONS.partition_point(before)) {
+        Some(row) if ptr::eq(&raw const row.signature, signature) => (row.run)(evaluator, bound),
         // Only functions of the table become values.
-        None => Ok(Value::None),
+        Some(_) | None => Ok(Value::None),
     }
 }
 
