@@ -380,7 +380,7 @@ fn a_failed_reload_reports_what_has_changed() {
     assert_eq!(server.get("/").ok(), "version 1");
     assert_eq!(pids(&folder), first);
     server.wait_for_log(|log| {
-        log.contains("runner: the reload failed, and what is not named here goes on:\n")
+        log.contains("runner: the reload failed; everything that is not named here goes on:\n")
     });
 
     // Another program does not come up: it is down, since its old file is gone. A program whose words had changed runs

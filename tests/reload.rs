@@ -92,7 +92,7 @@ fn reload(server: &Server, outcome: &str) -> String {
 }
 
 const RELOADED: &str = "runner: reloaded\n";
-const FAILED: &str = "runner: the reload failed, and what is not named here goes on:\n";
+const FAILED: &str = "runner: the reload failed; everything that is not named here goes on:\n";
 
 #[test]
 fn the_new_version_answers_on_the_connections_that_there_are() {

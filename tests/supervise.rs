@@ -214,7 +214,7 @@ fn it_stops_by_itself() {
         let folder = folder(&format!("{SERVE}{key}\n"));
         let server = start(&folder);
         let says = format!(
-            "runner: serving {}\nrunner: stopping: it has served for as long as it is to\n",
+            "runner: serving {}\nrunner: stopping: its time to serve, or to be idle, is over\n",
             server.url()
         );
         server.wait().is(0, "", &says);

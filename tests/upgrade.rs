@@ -139,7 +139,8 @@ fn a_program_that_does_not_serve_changes_nothing() {
         ("\u{7f}ELF?", 0o755, "cannot run `"),
     ];
     let failed = |server: &Server, reason: &str| {
-        const FAILED: &str = "runner: the reload failed, and what is not named here goes on:\n";
+        const FAILED: &str =
+            "runner: the reload failed; everything that is not named here goes on:\n";
         let before = server.log().matches(FAILED).count();
         server.signal(Signal::HUP);
         let log = server.wait_for_log(|log| log.matches(FAILED).count() > before);

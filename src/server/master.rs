@@ -204,7 +204,7 @@ impl Master {
                     return event;
                 },
                 () = over(self.service.as_ref()), if self.state == Phase::Serving => {
-                    crate::log!("stopping: it has served for as long as it is to");
+                    crate::log!("stopping: its time to serve, or to be idle, is over");
                     return self.told();
                 }
                 prepared = prepared(&mut self.preparing) => {
@@ -360,7 +360,9 @@ impl Master {
                 }
             },
             Some(text) => {
-                crate::log!("the reload failed, and what is not named here goes on:\n{text}");
+                crate::log!(
+                    "the reload failed; everything that is not named here goes on:\n{text}"
+                );
                 self.notifier.reload_failed(text);
             }
         }

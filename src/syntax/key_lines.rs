@@ -266,7 +266,7 @@ impl KeyLineReader<'_> {
         let delimiter = line.find(['=', ':']);
         let key = line[..delimiter.unwrap_or_default()].trim_end();
         let is_key = key.chars().all(char::is_alphanumeric) && !key.is_empty();
-        let hint = is_key.then(|| format!("write a blank between key and value: `{key} …`"));
+        let hint = is_key.then(|| format!("write a space between key and value: `{key} …`"));
         self.wrong(
             "syntax/line",
             whole.start..whole.start + line.len(),

@@ -79,8 +79,9 @@ fn methods_of(value: &Value) -> Vec<&'static str> {
     let methods: &[&str] = match value {
         Value::Str(_) => return str_methods::names().chain(["format"]).collect(),
         Value::Bytes(_) => &["decode"],
-        Value::List(_) | Value::Tuple(_) | Value::Range(..) => &["count", "index"],
-        Value::Dict(_) => &["fromkeys", "get", "items", "keys", "values"],
+        Value::List(_) => &["copy", "count", "index"],
+        Value::Tuple(_) | Value::Range(..) => &["count", "index"],
+        Value::Dict(_) => &["copy", "fromkeys", "get", "items", "keys", "values"],
         Value::Namespace(_) => NAMESPACE_METHODS,
         Value::Function(function) => {
             return of_type(function.name).map_or(Vec::new(), |empty| methods_of(&empty));

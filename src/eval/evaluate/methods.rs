@@ -95,6 +95,7 @@ fn of_dict(
             Ok(Value::Dict(Arc::new(made)))
         }
         ("get" | "fromkeys", _) => Err(wrong_number(name, 1..=2, arguments.len())),
+        ("copy", []) => Ok(Value::Dict(Arc::clone(table))),
         ("keys", []) => Ok(Value::View(View::Keys, Arc::clone(table))),
         ("values", []) => Ok(Value::View(View::Values, Arc::clone(table))),
         ("items", []) => Ok(Value::View(View::Items, Arc::clone(table))),
@@ -133,7 +134,12 @@ fn of_sequence(
     name: &str,
     arguments: &[Value],
 ) -> Result<Value> {
-    let takes = if name == "count" { 1..=1 } else { 1..=3 };
+    let takes = match name {
+        "copy" if arguments.is_empty() => return Ok(value.clone()),
+        "copy" => 0..=0,
+        "count" => 1..=1,
+        _ => 1..=3,
+    };
     let (wanted, range) = match arguments.split_first() {
         Some(split) if takes.contains(&arguments.len()) => split,
         Some(_) | None => return Err(wrong_number(name, takes, arguments.len())),
