@@ -1,5 +1,6 @@
 //! The rules in force: which of them gives a property its value, and the values that have been computed.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::num::NonZero;
@@ -67,17 +68,29 @@ impl Rules {
         self.computed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the value of a property, or of a rule of this name, has been read: the rule cannot change any more.
-    pub(super) fn was_read(&self, name: &str) -> bool {
-        match self.rules.get(name) {
-            Some(rule) => rule.read.load(Ordering::Relaxed),
-            None => self.computed().contains_key(name),
-        }
-    }
-
     /// Adds a rule, and gives the one of the same name that it replaces.
-    pub(super) fn insert(&mut self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
-        self.rules.insert(Arc::clone(&rule.name), Arc::clone(rule))
+    ///
+    /// # Errors
+    /// The value of the name was read, from the rule that is given or from none: it cannot change any more.
+    pub(super) fn insert(
+        &mut self,
+        rule: &Arc<Rule>,
+    ) -> Result<Option<Arc<Rule>>, Option<Arc<Rule>>> {
+        match self.rules.entry(Arc::clone(&rule.name)) {
+            Entry::Occupied(mut before) => match before.get().read.load(Ordering::Relaxed) {
+                true => Err(Some(Arc::clone(before.get()))),
+                false => Ok(Some(before.insert(Arc::clone(rule)))),
+            },
+            Entry::Vacant(place) => {
+                let computed = self.computed.get_mut();
+                let computed = computed.unwrap_or_else(PoisonError::into_inner);
+                if computed.contains_key(&rule.name) {
+                    return Err(None);
+                }
+                place.insert(Arc::clone(rule));
+                Ok(None)
+            }
+        }
     }
 
     /// Adds a rule of `[Load on Demand]`.

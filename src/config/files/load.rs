@@ -145,23 +145,24 @@ impl Loader {
     /// Adds a rule over those before it; a rule for a value that has been read already is a mistake.
     pub(crate) fn insert(&mut self, rule: Rule) {
         let rule = Arc::new(rule);
-        if !self.rules.was_read(&rule.name) {
-            if let Some(before) = self.rules.insert(&rule) {
+        let before = match self.rules.insert(&rule) {
+            Ok(None) => return,
+            Ok(Some(before)) => {
                 let message = format!(
                     "the setting {} is overridden further down",
                     quoted(&rule.name)
                 );
                 let warning = before.without_effect("setting/overridden", message, &rule);
-                self.warnings.extend(warning);
+                return self.warnings.extend(warning);
             }
-            return;
-        }
+            Err(before) => before,
+        };
         let name = quoted(&rule.name);
         let message = format!("setting {name} was read before this line and can no longer change");
         let hint = "`[Load Settings From]` reads settings; move this line above it";
         let mistake = Diagnostic::new("setting/read", message).with_hint(hint);
         let mut mistake = rule.origin.label(mistake, "");
-        if let Some(before) = self.rules.rule(&rule.name) {
+        if let Some(before) = before {
             mistake = before.origin.label(mistake, "this value was read");
         }
         self.mistakes.push(mistake);
