@@ -156,6 +156,7 @@ pub fn when_free(
                 told = Some(StopFlag::listen()?);
             }
             Some(told) if told.is_set() => bail!("interrupted"),
+            // No event reports that another process has closed a listening socket.
             Some(_) => thread::sleep(PAUSE),
         }
     }
