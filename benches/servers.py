@@ -73,15 +73,11 @@ class Server:
             stderr=self.log,
             start_new_session=self.own_session,
         )
-        deadline, pause = time.monotonic() + 30, 0.005
-        while not answers(self.port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.log.seek(0)
-                said = self.log.read().decode(errors="replace")
-                self.__exit__()
-                sys.exit(f"{' '.join(self.command)}: does not answer\n{said}")
-            time.sleep(pause)
-            pause = min(pause * 2, 0.2)
+        if not await_answer(self.process, self.port):
+            self.log.seek(0)
+            said = self.log.read().decode(errors="replace")
+            self.__exit__()
+            sys.exit(f"{' '.join(self.command)}: does not answer\n{said}")
         return self
 
     def __exit__(self, *_):
@@ -117,6 +113,17 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def await_answer(process, port):
+    """Waits until a server answers; false if it has ended before, or takes too long."""
+    deadline, pause = time.monotonic() + 30, 0.005
+    while not answers(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.2)
+    return True
 
 
 def answers(port):
