@@ -120,8 +120,8 @@ where the application was. The limit also covers code that runs after the
 response, when it delays the next request. 0 is no limit. Raise it for requests
 that take long by design.
 
-takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2m'`,
-         `'1h'`, `'1d'`
+takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2 min'`,
+         `'1h 30m'`, `'1d'`
 default: 60 s
 example: runner.request.timeout = '2m'
 ";

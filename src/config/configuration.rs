@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checks::checked_value::AUTO;
+use super::checks::validate;
 use super::files::load::{Inclusion, Loader};
 use super::files::{ini_file, key_file};
 use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::rules::Rules;
-use super::setting::{AUTO, Checked};
-use super::validate;
+use super::setting::Checked;
 use crate::current_folder;
 use crate::eval::{Budget, Home, Properties, Value};
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Source, expression};

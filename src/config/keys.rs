@@ -1,7 +1,9 @@
 //! The keys of files for `supervise`: one table for reading, suggestions, `explain` and the manual. A key is another name
 //! for a setting: it has the same checks, default and help.
 
-use super::setting::{self, Setting, SettingKind};
+use super::checks::checked_value::check;
+use super::checks::units::DURATION_KEY_FORMS;
+use super::setting::{Setting, SettingKind};
 use super::settings;
 use crate::eval::Value;
 use crate::syntax::quoted;
@@ -90,7 +92,7 @@ impl Key {
     pub fn written(&self) -> String {
         let kind = self.setting().kind;
         let more = if kind == SettingKind::Duration {
-            format!(": {DURATIONS}")
+            format!(": {DURATION_KEY_FORMS}")
         } else if kind == SettingKind::Path {
             ", relative to the file with the key".to_owned()
         } else if self.is_repeatable() {
@@ -121,18 +123,16 @@ impl Key {
             _ => Value::text(text),
         };
         // The values of a repeatable key are checked when all of them are known.
-        if self.is_repeatable() && !text.is_empty() || setting::check(setting, &value).is_ok() {
+        if self.is_repeatable() && !text.is_empty() || check(setting, &value).is_ok() {
             return Ok(value);
         }
-        let hint = (setting.kind == SettingKind::Duration).then(|| format!("write {DURATIONS}"));
+        let hint =
+            (setting.kind == SettingKind::Duration).then(|| format!("write {DURATION_KEY_FORMS}"));
         let (name, wanted) = (self.name, self.wanted());
         let message = format!("key `{name}` takes {wanted} but got {}", quoted(text));
         Err((message, hint))
     }
 }
-
-/// How durations are written in such files.
-const DURATIONS: &str = "seconds as a number, or `1.5s`, `500ms`, `2m`, `1h`, `1d`";
 
 #[cfg(test)]
 mod tests {

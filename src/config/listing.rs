@@ -115,10 +115,8 @@ fn from(rule: &Rule) -> Whence {
 fn as_written(rule: &Rule) -> Gives {
     match &rule.body {
         RuleBody::Value(value) => Gives::Value(value.clone()),
-        RuleBody::Expression(expression, home) => {
-            let span = expression.span;
-            let text = home.source.text.get(span.start as usize..span.end as usize);
-            Gives::Expression(text.unwrap_or_default().to_owned())
+        RuleBody::Expression(..) => {
+            Gives::Expression(rule.written().unwrap_or_default().to_owned())
         }
     }
 }

@@ -1,25 +1,25 @@
 //! Tree to rules: the only reading of configuration files.
 //!
 //! [`files`] turns each file of the layers into rules ([`rule`]). [`rules`] finds the rule that gives a property its
-//! value, and evaluates it when the property is first read. [`validate`] checks the settings in [`SETTINGS`] whose
-//! names begin with `runner.`, before anything is run. [`Configuration`] is what the rest of the program uses.
+//! value, and evaluates it when the property is first read. [`checks`] looks at the settings in [`SETTINGS`] whose names
+//! begin with `runner.`, before anything is run. [`Configuration`] is what the rest of the program uses.
 
+pub use checks::inspect::{Inspection, inspect};
+pub use checks::validate::sort_by_place;
 pub use configuration::{Configuration, Layer};
 pub use files::file_format::{FileFormat, format, format_of};
 pub use files::ini_file::SHORT;
 pub use files::read_bounded::{LARGEST, source};
 pub use files::section::{SPECIAL, Special};
-pub use inspect::{Inspection, inspect};
 pub use keys::{COMMAND, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence, list};
 pub use setting::{Checked, DefaultValue, Setting, SettingKind};
 pub use settings::SETTINGS;
-pub use validate::sort_by_place;
 
 mod allowance;
+mod checks;
 mod configuration;
 mod files;
-mod inspect;
 mod keys;
 mod listing;
 mod name;
@@ -27,4 +27,3 @@ mod rule;
 mod rules;
 mod setting;
 mod settings;
-mod validate;

@@ -73,6 +73,46 @@ impl Rule {
         }
     }
 
+    /// The expression as it is written; `None` if the value comes from elsewhere.
+    pub(super) fn written(&self) -> Option<&str> {
+        let RuleBody::Expression(expression, home) = &self.body else {
+            return None;
+        };
+        let span = expression.span;
+        home.source.text.get(span.start as usize..span.end as usize)
+    }
+
+    /// Whether the value stands in the rule as it is: a string, a number, a list.
+    pub(super) fn is_literal(&self) -> bool {
+        let RuleBody::Expression(expression, _) = &self.body else {
+            return false;
+        };
+        match expression.kind {
+            ExpressionKind::None
+            | ExpressionKind::Bool(_)
+            | ExpressionKind::Integer(_)
+            | ExpressionKind::Float(_)
+            | ExpressionKind::Text(_)
+            | ExpressionKind::Bytes(_)
+            | ExpressionKind::List(_)
+            | ExpressionKind::Tuple(_)
+            | ExpressionKind::Set(_)
+            | ExpressionKind::Dict(_) => true,
+            ExpressionKind::Formatted(_)
+            | ExpressionKind::Name(_)
+            | ExpressionKind::Comprehension(_)
+            | ExpressionKind::Trailers(..)
+            | ExpressionKind::Not(..)
+            | ExpressionKind::Power(_)
+            | ExpressionKind::Arithmetic(..)
+            | ExpressionKind::Comparison(..)
+            | ExpressionKind::And(_)
+            | ExpressionKind::Or(_)
+            | ExpressionKind::Conditional(..)
+            | ExpressionKind::Lambda(_) => false,
+        }
+    }
+
     /// The place of a word, counted from 0, if the rule is an alias itself: `commands.Alias(command=['a', 'b'])`.
     pub(super) fn word(&self, number: usize) -> Option<Span> {
         let RuleBody::Expression(expression, _) = &self.body else {

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::configuration::{Configuration, Layer};
-use super::setting::check;
+use super::checked_value::check;
 use super::validate::{own_settings, sort_by_place};
+use crate::config::configuration::{Configuration, Layer};
 use crate::eval::Properties;
 use crate::syntax::{Diagnostic, quoted};
 

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::files::file_format::{FileFormat, format_of};
-use super::keys::KEYS;
-use super::rule::{Rule, RuleOrigin};
-use super::rules::Rules;
-use super::setting::{Checked, Setting, check};
-use super::settings::{SETTINGS, find};
+use super::checked_value::check;
+use super::conversion;
+use crate::config::files::file_format::{FileFormat, format_of};
+use crate::config::keys::KEYS;
+use crate::config::rule::{Rule, RuleOrigin};
+use crate::config::rules::Rules;
+use crate::config::setting::{Checked, Setting};
+use crate::config::settings::{SETTINGS, find};
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, did_you_mean, quoted};
 
@@ -16,14 +18,14 @@ use crate::syntax::{Diagnostic, did_you_mean, quoted};
 const OWN: &str = "runner.";
 
 /// The settings that are checked.
-pub(super) fn own_settings() -> impl Iterator<Item = &'static Setting> + Clone {
+pub(in crate::config) fn own_settings() -> impl Iterator<Item = &'static Setting> + Clone {
     SETTINGS
         .iter()
         .filter(|setting| setting.name.starts_with(OWN))
 }
 
 /// The values of all settings under `runner.`; errors are added to the mistakes.
-pub(super) fn settings(
+pub(in crate::config) fn settings(
     rules: &Rules,
     mistakes: &mut Vec<Diagnostic>,
 ) -> HashMap<&'static str, Checked> {
@@ -46,7 +48,11 @@ pub(super) fn settings(
             Ok(value) => {
                 checked.insert(setting.name, value);
             }
-            Err(mistake) => mistakes.push(rules.label(mistake, setting.name)),
+            Err(mistake) => {
+                let rule = rules.origin(setting.name);
+                let hint = rule.and_then(|rule| conversion::hint(setting, &value, &rule));
+                mistakes.push(rules.label(mistake.with_hint_if(hint), setting.name));
+            }
         }
     }
     order(rules, &checked, mistakes);

@@ -1,0 +1,118 @@
+//! The check of a setting's value.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use num_traits::ToPrimitive;
+
+use super::units::{DURATION_FORMS, DURATIONS, SIZE_FORMS, SIZES, with_unit};
+use crate::config::setting::{Checked, Setting, SettingKind};
+use crate::eval::{Repr, Value};
+use crate::syntax::Diagnostic;
+
+/// The text that leaves the choice of a truth value to `runner`.
+pub(in crate::config) const AUTO: &str = "auto";
+
+/// The longest duration in seconds: 100 years, so that no sum of times overflows.
+const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// The largest size, 2^53: up to there a float holds every whole number.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
+
+/// Checks a setting's value.
+///
+/// # Errors
+/// What is wrong with it; the caller adds the place.
+pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Checked, Diagnostic> {
+    let name = setting.name;
+    let wrong_type = |hint: Option<String>| {
+        let (wanted, kind) = (setting.kind.wanted(), value.kind_shown());
+        let shown = value.shown();
+        let message = format!("setting `{name}` takes {wanted} but got {shown} ({kind})");
+        Err(Diagnostic::new("type/setting", message).with_hint_if(hint))
+    };
+    let out_of_range = |wanted: &str| {
+        let message = format!("setting `{name}` takes {wanted} but got {}", value.shown());
+        Err(Diagnostic::new("setting/value", message))
+    };
+    match (setting.kind, value) {
+        (SettingKind::Integer { min, max }, Value::Int(number)) => match number.to_u64() {
+            Some(number) if (min..=max).contains(&number) => Ok(Checked::Integer(number)),
+            _ => out_of_range(&setting.kind.wanted()),
+        },
+        (SettingKind::Boolean | SettingKind::Automatic, Value::Bool(truth)) => {
+            Ok(Checked::Boolean(*truth))
+        }
+        (SettingKind::Automatic, Value::Str(text)) if text.as_ref() == AUTO => {
+            Ok(Checked::Text(AUTO.to_owned()))
+        }
+        (SettingKind::Duration, _) => {
+            let seconds = match value {
+                Value::Str(text) => with_unit(text, DURATIONS),
+                other => number(other),
+            };
+            match seconds {
+                Some(seconds) if (0.0..=LONGEST).contains(&seconds) => {
+                    Ok(Checked::Duration(Duration::from_secs_f64(seconds)))
+                }
+                Some(_) => out_of_range("a duration from 0 to 100 years"),
+                None => wrong_type(Some(format!("write {DURATION_FORMS}"))),
+            }
+        }
+        (SettingKind::Size, _) => {
+            let bytes = match value {
+                Value::Str(text) => with_unit(text, SIZES),
+                Value::Float(_) => None,
+                other => number(other),
+            };
+            match bytes {
+                Some(bytes) if (0.0..=LARGEST).contains(&bytes) => {
+                    Ok(Checked::Integer(bytes.round() as u64))
+                }
+                Some(_) => out_of_range("a size from 0 to 8192 TiB"),
+                None => wrong_type(Some(format!("write {SIZE_FORMS}"))),
+            }
+        }
+        (
+            SettingKind::Text | SettingKind::Url | SettingKind::Program | SettingKind::Account,
+            Value::Str(text),
+        ) if !text.is_empty() => Ok(Checked::Text(text.as_ref().to_owned())),
+        (SettingKind::Path, Value::Str(text)) if !text.is_empty() => {
+            Ok(Checked::Path(PathBuf::from(&**text)))
+        }
+        // The largest number means "no user" (chown(2)).
+        (SettingKind::Account, Value::Int(number)) => match number.to_u32() {
+            Some(number) if number < u32::MAX => Ok(Checked::Text(number.to_string())),
+            _ => out_of_range("a name, or a number from 0 to 4294967294"),
+        },
+        (SettingKind::Rights, Value::Str(text)) => {
+            let octal = text.len() <= 3 && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+            match u64::from_str_radix(text, 8) {
+                Ok(rights) if octal => Ok(Checked::Integer(rights)),
+                _ => out_of_range("up to three octal digits, as in `'027'`,"),
+            }
+        }
+        // As a number, `22` is 0o26 and not 0o22.
+        (SettingKind::Rights, Value::Int(_)) => wrong_type(Some(
+            "write the octal digits in quotes, as in `'027'`".to_owned(),
+        )),
+        (SettingKind::Texts, list) => {
+            let text = |item: &Value| match item {
+                Value::Str(text) if !text.is_empty() => Some(text.to_string()),
+                _ => None,
+            };
+            let texts = list.as_items();
+            let texts = texts.and_then(|items| items.iter().map(text).collect());
+            texts.map_or_else(|| wrong_type(None), |texts| Ok(Checked::Texts(texts)))
+        }
+        _ => wrong_type(None),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => number.to_f64(),
+        Value::Float(number) => Some(*number),
+        _ => None,
+    }
+}

@@ -1,0 +1,9 @@
+//! What is wrong with rules and values, beyond what reading a file finds: the settings under `runner.` and their values
+//! ([`validate`]), names that nothing reads ([`unread`]), and everything that `check` looks for ([`inspect`]).
+
+pub(super) mod checked_value;
+pub(super) mod inspect;
+pub(super) mod units;
+pub(super) mod validate;
+
+mod conversion;
