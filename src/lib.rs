@@ -72,7 +72,7 @@
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `unix` | |
-//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `panics` `log` `own_file` `memory_release` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` `httpdate` |
+//! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `axum` `hyper` `hyper_util` `http_body` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `own_file` `children` `descriptor_limit` `unix` `unix_socket` | |
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `percent_encoding` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
@@ -81,6 +81,7 @@
 //! | [`syntax`] | text → tree, diagnostics; pure | | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |
 //! | [`mod@log`] | lines for standard error, written by a thread of their own | | |
+//! | [`clock`] | the time of day as text, made once a second | | `httpdate` `humantime` |
 //! | [`current_folder`] | the current folder, by the name that it was entered with | `own_file` | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
 //! | [`memory_release`] | memory that is given back to the system | `unix` | |
@@ -125,6 +126,8 @@ pub mod workers;
 pub mod supervisor;
 
 pub mod log;
+
+pub mod clock;
 
 pub mod unix;
 

@@ -1,5 +1,6 @@
 //! The access log: a line for each response, in the combined format with the duration behind it.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -7,8 +8,13 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 
+use crate::clock::{PerSecond, access_log_date};
 use crate::gateway::http::shadow_parser::Hidden;
 use crate::interface::Connection;
+
+thread_local! {
+    static TIME: RefCell<PerSecond<String>> = const { RefCell::new(PerSecond::new(access_log_date)) };
+}
 
 /// The line about a request. It is written when the response has ended, well or badly; for a client that went away before,
 /// with the status 499, as nginx does.
@@ -55,9 +61,11 @@ impl LogLine {
             address => address,
         };
         let status = self.status.map_or(499, |status| status.as_u16());
-        let time = time(self.begun.0);
         // Writing to a string cannot fail.
-        let _ = write!(line, "{client} - - [{time}] \"");
+        let _ = TIME.with_borrow_mut(|time| {
+            let time = time.at(self.begun.0);
+            write!(line, "{client} - - [{time}] \"")
+        });
         escape(&mut line, self.method.as_str().as_bytes());
         line.push(' ');
         match &self.sent {
@@ -98,20 +106,6 @@ fn escape(line: &mut String, text: &[u8]) {
             }
         }
     }
-}
-
-/// `10/Oct/2000:13:55:36 +0000`
-fn time(time: SystemTime) -> String {
-    // `Tue, 10 Oct 2000 13:55:36 GMT`: always 29 ASCII characters.
-    let date = httpdate::fmt_http_date(time);
-    let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or_default();
-    format!(
-        "{}/{}/{}:{} +0000",
-        part(5..7),
-        part(8..11),
-        part(12..16),
-        part(17..25)
-    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::State;
@@ -15,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
@@ -33,8 +35,12 @@ use crate::panics::{Panicked, caught};
 const HEAD_LIMIT: usize = 128 * 1024;
 
 /// The answer to a head that takes too long, for which hyper has none.
-const LATE: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+fn late() -> String {
+    let date = http_date(SystemTime::now());
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
+    )
+}
 
 /// Serves one connection to its end.
 pub(super) async fn serve(stream: Stream, state: ConnectionState) {
@@ -74,7 +80,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
             if shadow_parser::lock(&state.parser).is_in_head() {
                 log_refusal(&state, "its head is not waited for any longer");
                 let transport = conversation.into_parts().io.into_inner();
-                return transport.refuse_at_once(LATE);
+                return transport.refuse_at_once(late().as_bytes());
             }
             None
         }
@@ -95,7 +101,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
             log_refusal(&state, error);
         } else if error.is_timeout() && !parts.read_buf.is_empty() {
             log_refusal(&state, "its head took too long");
-            return transport.refuse(LATE).await;
+            return transport.refuse(late().as_bytes()).await;
         }
     }
     let is_stopping = state.gateway.stop.manner().is_some();

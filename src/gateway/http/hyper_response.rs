@@ -1,19 +1,22 @@
 //! Responses of applications as hyper sends them: which of their header fields stay, whether there is a body, and how one
-//! that ends early breaks off the connection. hyper adds `Date`, `Transfer-Encoding` and the `Content-Length` of a body of
-//! known length.
+//! that ends early breaks off the connection. hyper adds `Transfer-Encoding` and the `Content-Length` of a body of known
+//! length.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use axum::body::{Body, HttpBody};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request};
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
+use crate::clock::{PerSecond, http_date};
 use crate::gateway::body::response_body::{
     Body as OutgoingBody, announced, known_length, may_have_body,
 };
@@ -51,6 +54,20 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // The client is waited for again, for its next request.
         self.state.permit.set_waiting();
+    }
+}
+
+thread_local! {
+    static DATE: RefCell<PerSecond<Option<HeaderValue>>> =
+        const { RefCell::new(PerSecond::new(|time| HeaderValue::try_from(http_date(time)).ok())) };
+}
+
+/// Adds `Date` (RFC 9110 §6.6.1), unless the application has. The one that hyper would add does not follow a clock that
+/// is set back; it adds that only to what it refuses itself, and where there is no room for a field.
+fn add_date(headers: &mut HeaderMap) {
+    let date = DATE.with_borrow_mut(|date| date.at(SystemTime::now()).clone());
+    if let (Some(date), Ok(entry)) = (date, headers.try_entry(header::DATE)) {
+        let _ = entry.or_try_insert(date);
     }
 }
 
@@ -105,6 +122,7 @@ pub(super) fn convert(mut response: Response, mut exchange: Exchange) -> HttpRes
         }
         Body::empty()
     };
+    add_date(&mut headers);
     let mut reply = HttpResponse::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
@@ -132,6 +150,7 @@ pub(super) fn failed() -> HttpResponse {
     let mut reply = HttpResponse::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = ours.headers;
+    add_date(reply.headers_mut());
     let close = HeaderValue::from_static("close");
     reply.headers_mut().insert(header::CONNECTION, close);
     reply
