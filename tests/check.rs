@@ -453,3 +453,31 @@ fn a_file_with_countless_mistakes_is_answered_soon() {
         assert_eq!(last, format!("1 file: {counted}"));
     }
 }
+
+/// Whatever is wrong in a file with lines of any length, what is printed stays readable.
+#[test]
+fn a_line_of_any_length_is_shown_in_part() {
+    let long = "x".repeat(1 << 18);
+    let folders = "x/".repeat(1 << 17);
+    let text = format!(
+        "a = '{long}' + nme\nb = 1\nc = '{long}'\nb = 2\n{long} = 1\n[{long} x]\nd = {long}\n\
+         [Load Settings From]\nfile = '{long}'\n[runner]\npython = '{folders}'\ngroup = '{long}'\n\
+         status.url = '{long}'\nsupervise.pid_file = '{folders}'\nsupervise.pid_lock = '{long}'\n\
+         [peak.running.shortcuts]\na1 = commands.Alias(command=['{long}'])\n\
+         a2 = commands.Alias(command=['serve', 'WSGI', 'import:{long}'])\n\
+         a3 = commands.Alias(command=['serve', '--{long}'])\n\
+         a4 = commands.Alias(command=['runIni', '{folders}'])\n"
+    );
+    let folder = Folder::new().file("app.ini", &text);
+    let outcome = folder.runner(["check", "app.ini"]).run();
+    assert!(
+        outcome.stdout.contains("xxx' + nme\n"),
+        "{}",
+        outcome.stdout
+    );
+    let problems = outcome.stdout.matches("┌─ app.ini:").count();
+    assert!(problems >= 12, "{}", outcome.stdout);
+    for line in outcome.stdout.lines() {
+        assert!(line.chars().count() < 650, "{line}");
+    }
+}

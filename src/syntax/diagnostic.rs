@@ -45,7 +45,7 @@ impl Diagnostic {
         Self {
             code,
             severity: Severity::Error,
-            message: message.into(),
+            message: shortened(message.into()),
             labels: Vec::new(),
             hint: None,
         }
@@ -72,7 +72,7 @@ impl Diagnostic {
                 source: Arc::clone(source),
                 span,
             },
-            text: text.into(),
+            text: shortened(text.into()),
         });
         self
     }
@@ -80,14 +80,14 @@ impl Diagnostic {
     /// Sets the hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(shortened(hint.into()));
         self
     }
 
     /// Sets the hint if there is one.
     #[must_use]
     pub fn with_hint_if(mut self, hint: Option<String>) -> Self {
-        self.hint = hint.or(self.hint);
+        self.hint = hint.map(shortened).or(self.hint);
         self
     }
 }
@@ -120,6 +120,21 @@ impl fmt::Display for Diagnostics {
         let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         formatter.write_str(&lines.join("\n"))
     }
+}
+
+/// Characters of a message or a hint at most: what users name in it can be of any length.
+const LONGEST_MESSAGE: usize = 600;
+
+/// The text without its middle, if it is long. What was found and what is wrong with it stay.
+fn shortened(text: String) -> String {
+    const KEPT: usize = LONGEST_MESSAGE / 3;
+    if text.len() <= LONGEST_MESSAGE || text.chars().nth(LONGEST_MESSAGE).is_none() {
+        return text;
+    }
+    let begin: String = text.chars().take(2 * KEPT).collect();
+    let behind = text.char_indices().rev().nth(KEPT - 1);
+    let end = behind.map_or("", |(at, _)| &text[at..]);
+    format!("{begin}…{end}")
 }
 
 /// Characters of the user's text that a message quotes at most.

@@ -19,7 +19,9 @@ pub mod ini_lines;
 pub mod key_lines;
 
 mod diagnostic;
+mod excerpt;
 mod format;
 mod grammar;
+mod harmless;
 mod render;
 mod source;

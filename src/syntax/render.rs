@@ -1,23 +1,18 @@
 //! Draws diagnostics: the message, the place, the line with a caret below it, the hint.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use codespan_reporting::diagnostic as drawn;
-use codespan_reporting::files::{Files, SimpleFiles};
 use codespan_reporting::term::termcolor::{Buffer, WriteColor};
 use codespan_reporting::term::{Config, emit_to_write_style};
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::source::{Place, Source};
+use super::excerpt::{Excerpt, Excerpts};
+use super::harmless::harmless;
+use super::source::Lines;
 
 /// Diagnostics that are drawn; the rest are only counted.
 const SHOWN: usize = 50;
-
-/// Bytes of the longest line that is drawn: a longer one would fill the screen.
-const LONGEST_LINE: usize = 400;
 
 /// Draws diagnostics, an empty line between them.
 #[must_use]
@@ -38,9 +33,9 @@ pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
     } else {
         Buffer::no_color()
     };
-    let mut files = DrawnFiles::default();
+    let mut lines = Lines::default();
     for one in diagnostics {
-        draw(one, &mut files, &mut buffer);
+        draw(one, &mut lines, &mut buffer);
     }
     let mut text = String::from_utf8_lossy(buffer.as_slice()).into_owned();
     text.truncate(text.trim_end_matches('\n').len());
@@ -48,19 +43,20 @@ pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
     text
 }
 
-fn draw(one: &Diagnostic, files: &mut DrawnFiles, buffer: &mut Buffer) {
+fn draw(one: &Diagnostic, lines: &mut Lines, buffer: &mut Buffer) {
     let severity = match one.severity {
         Severity::Error => drawn::Severity::Error,
         Severity::Warning => drawn::Severity::Warning,
     };
-    let mut notes = Vec::new();
+    let files = excerpts(one, lines);
     let mut labels = Vec::new();
     for (index, label) in one.labels.iter().enumerate() {
-        let id = files.id(&label.place.source);
-        let Some(range) = files.visible(id, &label.place) else {
-            notes.push(files.locate(id, &label.place));
+        let shown = files.0.iter().enumerate();
+        let mut shown = shown.filter(|(_, excerpt)| excerpt.is_of(&label.place.source));
+        let Some((id, excerpt)) = shown.next() else {
             continue;
         };
+        let range = excerpt.visible(&label.place);
         let label_drawn = if index == 0 {
             drawn::Label::primary(id, range)
         } else {
@@ -68,17 +64,14 @@ fn draw(one: &Diagnostic, files: &mut DrawnFiles, buffer: &mut Buffer) {
         };
         labels.push(label_drawn.with_message(harmless(&label.text)));
     }
-    notes.extend(
-        one.hint
-            .iter()
-            .map(|hint| format!("hint: {}", harmless(hint))),
-    );
+    let hint = one.hint.iter();
+    let notes = hint.map(|hint| format!("hint: {}", harmless(hint)));
     let message = harmless(&one.message).into_owned();
     let report = drawn::Diagnostic::new(severity)
         .with_message(&message)
         .with_labels(labels)
-        .with_notes(notes);
-    if emit_to_write_style(buffer, &Config::default(), &files.files, &report).is_err() {
+        .with_notes(notes.collect());
+    if emit_to_write_style(buffer, &Config::default(), &files, &report).is_err() {
         // Drawing fails only for places outside the text, which `visible` prevents. The message still counts.
         use std::io::Write;
         let _ = buffer.reset();
@@ -86,82 +79,27 @@ fn draw(one: &Diagnostic, files: &mut DrawnFiles, buffer: &mut Buffer) {
     }
 }
 
-/// The sources that diagnostics point into.
-#[derive(Default)]
-struct DrawnFiles {
-    files: SimpleFiles<String, String>,
-    /// By address; the source is kept so that its address is not used again.
-    ids: HashMap<*const Source, (usize, Arc<Source>)>,
-}
-
-impl DrawnFiles {
-    fn id(&mut self, source: &Arc<Source>) -> usize {
-        let (id, _) = self.ids.entry(Arc::as_ptr(source)).or_insert_with(|| {
-            let name = harmless(&source.name).into_owned();
-            let text = harmless(&source.text).into_owned();
-            (self.files.add(name, text), Arc::clone(source))
-        });
-        *id
-    }
-
-    /// The part of a place on its first line, on character boundaries; `None` if the line is too long.
-    fn visible(&self, id: usize, place: &Place) -> Option<Range<usize>> {
-        let text = self.files.source(id).ok()?;
-        let start = floor_boundary(text, place.span.start);
-        let line = self.files.line_index(id, start).ok()?;
-        let line = self.files.line_range(id, line).ok()?;
-        let content = text[line.clone()].trim_end_matches(['\n', '\r']);
-        if content.len() > LONGEST_LINE {
-            return None;
+/// What a diagnostic shows of each source that it points into.
+fn excerpts(one: &Diagnostic, lines: &mut Lines) -> Excerpts {
+    let mut excerpts: Vec<Excerpt> = Vec::new();
+    for label in &one.labels {
+        let source = &label.place.source;
+        if excerpts.iter().any(|excerpt| excerpt.is_of(source)) {
+            continue;
         }
-        let line_end = line.start + content.len();
-        let start = start.min(line_end);
-        let end = floor_boundary(text, place.span.end);
-        Some(start..end.clamp(start, line_end))
+        let places = one.labels.iter().map(|label| &label.place);
+        let places = places.filter(|place| Arc::ptr_eq(&place.source, source));
+        excerpts.push(Excerpt::new(source, &places.collect::<Vec<_>>(), lines));
     }
-
-    /// Where a place begins, in words.
-    fn locate(&self, id: usize, place: &Place) -> String {
-        let name = harmless(&place.source.name);
-        let text = self.files.source(id).unwrap_or_default();
-        let start = floor_boundary(text, place.span.start);
-        match self.files.location(id, start) {
-            Ok(at) => format!("at {name}:{}:{}", at.line_number, at.column_number),
-            Err(_) => format!("in {name}"),
-        }
-    }
-}
-
-/// `str::floor_char_boundary`, which Rust has since 1.91.
-fn floor_boundary(text: &str, offset: u32) -> usize {
-    let offset = (offset as usize).min(text.len());
-    let boundary = |at: &usize| text.is_char_boundary(*at);
-    (0..=offset).rev().find(boundary).unwrap_or_default()
-}
-
-/// The text without control characters, which could change the terminal, and without those that change the order of the
-/// text. Each is replaced by a character of as many bytes, so that places stay right.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let harm = |c: char| {
-        c.is_control() && c != '\n' && c != '\t' && c != '\r'
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(harm) {
-        return Cow::Borrowed(text);
-    }
-    let replace = |c: char| match (harm(c), c.len_utf8()) {
-        (false, _) => c,
-        (true, 1) => '?',
-        (true, 2) => '¿',
-        (true, _) => '\u{fffd}',
-    };
-    Cow::Owned(text.chars().map(replace).collect())
+    Excerpts(excerpts)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, Diagnostic, Source, render};
-    use crate::syntax::source::Span;
+    use proptest::prelude::*;
+
+    use super::{Arc, Diagnostic, render};
+    use crate::syntax::source::{Source, Span};
 
     fn source(text: &str) -> Arc<Source> {
         Arc::new(Source {
@@ -202,10 +140,77 @@ mod tests {
     }
 
     #[test]
-    fn very_long_lines_are_not_drawn() {
-        let source = source(&format!("a = {}", "x".repeat(100_000)));
-        let one = Diagnostic::new("syntax/x", "bad").at(&source, Span::new(4, 5));
-        assert_eq!(render(&[one], false), "error: bad\n = at app.ini:1:5\n");
+    fn a_long_line_is_cut_around_each_place() {
+        let text = format!(
+            "a = '{0}' + \t'日本' + nme + '{0}' + [{0}] + 5",
+            "é".repeat(500_000)
+        );
+        let source = source(&text);
+        let at = |part: &str| {
+            let start = text.find(part).expect("is there");
+            Span::new(start, start + part.len())
+        };
+        let one = Diagnostic::new("name/unknown", "there is no name `nme`")
+            .at(&source, at("nme"))
+            .with_label(&source, Span::new(0, 1), "needs it")
+            .with_label(&source, Span::new(text.len() - 1, text.len()), "and this")
+            .with_label(&source, at(&format!("[{}]", "é".repeat(500_000))), "long");
+        let text = render(&[one], false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "  ┌─ app.ini:1:500018");
+        assert!(lines[3].starts_with("1 │ a = 'éé"), "{text}");
+        assert!(lines[3].contains("'日本' + nme + 'éé"), "{text}");
+        assert!(lines[3].ends_with("é] + 5"), "{text}");
+        assert_eq!(lines[3].matches('…').count(), 3, "{text}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() < 220),
+            "{text}"
+        );
+        let column = |line: &str, part: &str| {
+            let before = &line[..line.find(part).expect("is there")];
+            unicode_width::UnicodeWidthStr::width(before)
+        };
+        assert_eq!(column(lines[4], "^^^"), column(lines[3], "nme"));
+        assert_eq!(column(lines[4], "-"), column(lines[3], "a = "));
+    }
+
+    #[test]
+    fn a_long_line_between_two_places_is_cut() {
+        let source = source(&format!(
+            "x = 1\nb = '{}'\r\nx = 2\n",
+            "y".repeat(1_000_000)
+        ));
+        let last = source.text.len() - 6;
+        let one = Diagnostic::new("setting/overridden", "twice")
+            .at(&source, Span::new(0, 1))
+            .with_label(&source, Span::new(last, last + 1), "again");
+        assert_eq!(
+            render(&[one], false),
+            format!(
+                "error: twice\n  ┌─ app.ini:1:1\n  │\n1 │ x = 1\n  │ ^\n2 │ b = '{}…\n3 │ x = 2\n  │ - again\n",
+                "y".repeat(135)
+            )
+        );
+    }
+
+    proptest! {
+        /// Whatever a file contains and wherever the places are, what is drawn is short, and says the place.
+        #[test]
+        fn no_line_is_wider_than_a_window_for_each_place(
+            text in "([a日\u{301}\t\r\u{1b}é ]{0,400}\n?){0,6}",
+            spans in prop::collection::vec((0usize..9000, 0usize..9000), 1..4),
+        ) {
+            let source = source(&text);
+            let mut one = Diagnostic::new("syntax/x", "bad");
+            for (start, length) in spans {
+                one = one.with_label(&source, Span::new(start, start + length), "");
+            }
+            let drawn = render(&[one], false);
+            prop_assert!(drawn.contains("┌─ app.ini:"), "{}", drawn);
+            for line in drawn.lines() {
+                prop_assert!(line.chars().count() < 4 * 4 * 140, "{}", drawn);
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Texts that the user wrote, and places in them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A text that the user wrote: a file, an option's value.
@@ -71,6 +72,18 @@ impl Lines {
     /// The line and column of a byte, both counted from 1, the column in characters.
     pub fn position(&mut self, source: &Arc<Source>, byte: u32) -> (usize, usize) {
         let text = source.text.as_bytes();
+        let (index, line) = self.line(source, byte);
+        let byte = (byte as usize).min(text.len());
+        // A character's further bytes are 10xxxxxx (RFC 3629 §3).
+        let characters = text[line.start..byte]
+            .iter()
+            .filter(|byte| **byte & 0xc0 != 0x80);
+        (index + 1, 1 + characters.count())
+    }
+
+    /// The number of the line with a byte, counted from 0, and where it is, without its end.
+    pub(super) fn line(&mut self, source: &Arc<Source>, byte: u32) -> (usize, Range<usize>) {
+        let text = source.text.as_bytes();
         let (_, starts) = self.starts.entry(Arc::as_ptr(source)).or_insert_with(|| {
             let further = memchr::memchr_iter(b'\n', text).map(|end| end + 1);
             (
@@ -79,16 +92,14 @@ impl Lines {
             )
         });
         let byte = (byte as usize).min(text.len());
-        let line = starts.partition_point(|start| *start <= byte);
-        let start = starts
-            .get(line.saturating_sub(1))
-            .copied()
-            .unwrap_or_default();
-        // A character's further bytes are 10xxxxxx (RFC 3629 §3).
-        let characters = text[start..byte]
-            .iter()
-            .filter(|byte| **byte & 0xc0 != 0x80);
-        (line, 1 + characters.count())
+        let after = starts.partition_point(|start| *start <= byte);
+        let index = after.saturating_sub(1);
+        let start = starts.get(index).copied().unwrap_or_default();
+        let mut end = starts.get(after).map_or(text.len(), |next| next - 1);
+        while end > start && text[end - 1] == b'\r' {
+            end -= 1;
+        }
+        (index, start..end)
     }
 }
 
