@@ -404,7 +404,7 @@ async fn a_failed_start_says_why() {
         (
             "def app(): pass",
             "app.application",
-            "`app` has no attribute `application`; it has `app`",
+            "`app` has no attribute `application`",
         ),
         (
             "application = 3",

@@ -13,7 +13,9 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::plan::worker_options;
+use crate::syntax::Diagnostic;
 use crate::workers::options::WorkerOptions;
+use crate::workers::python::import_failure::ImportFailure;
 
 /// An application by its name.
 #[derive(Clone, Debug)]
@@ -40,7 +42,16 @@ pub enum Recipe {
     /// The built-in demonstration.
     Demo,
     /// A WSGI application.
-    Wsgi(Box<WorkerOptions>),
+    Wsgi(Box<Imported>),
+}
+
+/// What is needed to import an application.
+#[derive(Debug)]
+pub struct Imported {
+    /// Its workers.
+    pub options: WorkerOptions,
+    /// A mistake in its name, without a message.
+    mistake: Diagnostic,
 }
 
 /// How much of an application must run before it counts as started.
@@ -56,7 +67,7 @@ impl Recipe {
     /// Sets the folder for responses that are too large for memory.
     pub fn keep_in(&mut self, folder: PathBuf) {
         match self {
-            Self::Wsgi(options) => options.folder = folder,
+            Self::Wsgi(imported) => imported.options.folder = folder,
             Self::Demo => {}
         }
     }
@@ -72,10 +83,22 @@ impl Recipe {
     ) -> Result<Self, Failure> {
         match application {
             ApplicationName::Demo { .. } => Ok(Self::Demo),
-            ApplicationName::Wsgi { target, origin, .. } => {
-                let options = worker_options::workers(scope, target, origin, arguments)?;
-                Ok(Self::Wsgi(Box::new(options)))
-            }
+            ApplicationName::Wsgi { target, origin, .. } => Ok(Self::Wsgi(Box::new(Imported {
+                options: worker_options::workers(scope, target, origin, arguments)?,
+                mistake: scope.diagnose(origin, String::new(), None),
+            }))),
+        }
+    }
+
+    /// The same for a process that answers one request and ends.
+    #[must_use]
+    pub fn for_one_request(self) -> Self {
+        match self {
+            Self::Demo => Self::Demo,
+            Self::Wsgi(imported) => Self::Wsgi(Box::new(Imported {
+                options: worker_options::for_one_request(imported.options),
+                mistake: imported.mistake,
+            })),
         }
     }
 
@@ -84,7 +107,9 @@ impl Recipe {
     pub fn start_timeout(&self) -> Option<Duration> {
         match self {
             Self::Demo => None,
-            Self::Wsgi(options) => Some(options.start_timeout).filter(|limit| !limit.is_zero()),
+            Self::Wsgi(imported) => {
+                Some(imported.options.start_timeout).filter(|limit| !limit.is_zero())
+            }
         }
     }
 
@@ -92,21 +117,41 @@ impl Recipe {
     ///
     /// # Errors
     /// It does not start. Nothing is left running.
-    pub async fn start(&self, readiness: Readiness) -> anyhow::Result<Arc<dyn Application>> {
-        let options = match self {
-            Self::Demo => return Ok(Arc::new(Demo)),
-            Self::Wsgi(options) => options,
-        };
-        let wsgi = Wsgi::start(options.as_ref().clone()).await?;
+    pub async fn start(&self, readiness: Readiness) -> Result<Arc<dyn Application>, Failure> {
+        match self {
+            Self::Demo => Ok(Arc::new(Demo)),
+            Self::Wsgi(imported) => Ok(Arc::new(imported.start(readiness).await?)),
+        }
+    }
+}
+
+impl Imported {
+    async fn start(&self, readiness: Readiness) -> Result<Wsgi, Failure> {
+        let started = Wsgi::start(self.options.clone()).await;
+        let wsgi = started.map_err(|error| self.failure(error))?;
         match readiness {
             Readiness::First => {}
             Readiness::All => {
                 if let Err(error) = wsgi.all_ready().await {
                     wsgi.stop(Duration::ZERO).await;
-                    return Err(error);
+                    return Err(self.failure(error));
                 }
             }
         }
-        Ok(Arc::new(wsgi))
+        Ok(wsgi)
+    }
+
+    /// A mistake in the name is shown where the name was written.
+    fn failure(&self, error: anyhow::Error) -> Failure {
+        match error.downcast::<ImportFailure>() {
+            Ok(failure) if failure.traceback.is_empty() => Diagnostic {
+                message: failure.reason,
+                hint: failure.hint,
+                ..self.mistake.clone()
+            }
+            .into(),
+            Ok(failure) => Failure::World(failure.into()),
+            Err(error) => Failure::World(error),
+        }
     }
 }

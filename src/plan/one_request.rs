@@ -11,7 +11,6 @@ use crate::plan::application::Recipe;
 use crate::plan::gateway_options;
 use crate::plan::temporary::Temporary;
 use crate::plan::user::identity;
-use crate::plan::worker_options;
 use crate::supervisor::identity::Identity;
 
 /// One request, and what answers it.
@@ -35,14 +34,8 @@ impl OneRequest {
     /// # Errors
     /// There is no Python for the application, or no such user.
     pub fn new(scope: &Scope, application: &ApplicationName) -> Result<Self, Failure> {
-        let recipe = match Recipe::of(scope, application, Vec::new())? {
-            Recipe::Demo => Recipe::Demo,
-            Recipe::Wsgi(options) => {
-                Recipe::Wsgi(Box::new(worker_options::for_one_request(*options)))
-            }
-        };
         Ok(Self {
-            recipe,
+            recipe: Recipe::of(scope, application, Vec::new())?.for_one_request(),
             gateway: gateway_options::cgi(&scope.configuration),
             identity: identity(scope)?,
             patience: scope.configuration.duration("runner.stop_timeout"),

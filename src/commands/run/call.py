@@ -27,7 +27,8 @@ def main():
     try:
         target = resolve(name)  # noqa: F821
     except Exception as error:
-        fail(explained(name, error))  # noqa: F821
+        reason, trace, hint = explained(name, error)  # noqa: F821
+        fail(reason + "\n" + trace if trace else reason, hint)
     sys.exit(target())
 
 

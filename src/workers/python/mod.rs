@@ -1,6 +1,7 @@
 //! Python: the interpreter, the template that runs in it, and the format of its stacks.
 
 pub mod executable;
+pub mod import_failure;
 pub(crate) mod mark;
 pub mod stacks;
 pub(crate) mod template;

@@ -10,12 +10,32 @@ OURS = ("runner/", "<string>", "<frozen")  # beginnings of the file names of run
 
 
 class BadName(Exception):
-    """The name leads to nothing that can be called; the text says why."""
+    """The name leads to nothing that can be called. The message says why; `within` is what was searched last, if it lacks an
+    attribute, and `seen` its name."""
+
+    def __init__(self, message, hint=None, within=None, seen=None):
+        super().__init__(message)
+        self.message, self.hint, self.within, self.seen = message, hint, within, seen
 
 
 def resolve(name):
     """The callable that a name means."""
-    path = name[:-2] if name.endswith("()") else name
+    path, is_made = parts(name)
+    found, seen = locate(path)
+    check_callable(found, seen)
+    if is_made:
+        found, seen = found(), seen + "()"
+        check_callable(found, seen)
+    return found
+
+
+def parts(name):
+    """A name without `()`, and whether it has them: the object is called to make what is meant."""
+    return (name[:-2], True) if name.endswith("()") else (name, False)
+
+
+def locate(path):
+    """The object that a name without `()` leads to, and the name with dots alone."""
     if ":" in path:
         seen, _, attributes = path.partition(":")
         found = importlib.import_module(seen)
@@ -23,19 +43,16 @@ def resolve(name):
         found, seen, attributes = import_longest(path)
     for attribute in filter(None, attributes.split(".")):
         if not hasattr(found, attribute):
-            raise BadName("`%s` has no attribute `%s`%s" % (seen, attribute, hint(found)))
+            message = "`%s` has no attribute `%s`" % (seen, attribute)
+            raise BadName(message, hint(found), found, seen)
         found = getattr(found, attribute)
         seen += "." + attribute
-    check_callable(found, seen)
-    if path != name:
-        found = found()
-        check_callable(found, seen + "()")
-    return found
+    return found, seen
 
 
 def check_callable(found, seen):
     if not callable(found):
-        raise BadName("`%s` is not callable, it is %s%s" % (seen, described(found), hint(found)))
+        raise BadName("`%s` is not callable, it is %s" % (seen, described(found)), hint(found))
 
 
 def import_longest(name):
@@ -55,25 +72,24 @@ def import_longest(name):
 def described(thing):
     """The type of an object, with an article."""
     name = type(thing).__name__
-    return "%s %s" % ("an" if name[0] in "aeiou" else "a", name)
+    return "%s %s" % ("an" if name[0] in "aeiouAEIO" else "a", name)
 
 
 def hint(thing):
     """Names in a module that might have been meant."""
-    usual = ("application", "app", "wsgi_app", "create_app", "make_app", "main")
+    usual = ("main", "run", "cli", "application", "app")
     likely = [name for name in usual if callable(getattr(thing, name, None))]
-    return "; it has `%s`" % "`, `".join(likely) if likely else ""
+    return "it has `%s`" % "`, `".join(likely) if likely else None
 
 
 def explained(name, error):
-    """The message for an error that `resolve` has raised."""
+    """What to say of an error on the way to an object: the reason, a traceback and a hint; the last two may be empty."""
     if isinstance(error, BadName):
-        return "cannot use `import:%s`: %s" % (name, error)
+        return "cannot use `import:%s`: %s" % (name, error), "", error.hint or ""
     reason = "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
-    text = "cannot import `%s`: %s" % (name, reason)
     trace = traceback_of(error).rstrip()
     # Without frames of the application, the traceback says no more than the reason.
-    return text + "\n" + trace if "\n" in trace else text
+    return "cannot import `%s`: %s" % (name, reason), trace if "\n" in trace else "", ""
 
 
 def traceback_of(error):

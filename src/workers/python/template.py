@@ -13,10 +13,11 @@ from marshal import dumps, loads
 from struct import pack, unpack, unpack_from
 
 from runner_control import IGNORED, MOMENT, Forks, Importing, Room, no_action, unblock
+from runner_examine import application_of
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
 from runner_output import adopt_standard_streams, identity, is_still, say
-from runner_resolve import explained, resolve
+from runner_resolve import explained
 from runner_sharing import Sharing
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
@@ -114,7 +115,7 @@ class Template:
             with Importing(options["stack_signal"], stacks):
                 for name in options["imports"]:
                     importlib.import_module(name)
-                application = resolve(options["application"])
+                application = application_of(options["application"])
         except BaseException as error:
             failure = explained(options["application"], error)
         else:
@@ -126,7 +127,8 @@ class Template:
             say("the application closed descriptors that are not its own while it was imported")
             os._exit(1)
         if failure is not None:
-            self.control.send("failed", failure, 0)
+            reason, *details = failure
+            self.control.send("failed", reason, tuple(details))
             return
         gc.collect()
         hindrances = ""

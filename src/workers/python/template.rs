@@ -11,8 +11,8 @@
 //! | `("serve", worker, count)` | become this worker |
 //! | `("end", 0, 0)` | end; workers that were forked go on |
 //!
-//! The template sends `("loaded", version, hindrances)`, `("failed", reason, 0)` or `("outdated", version, 0)` after the
-//! import, where the hindrances keep it from being forked, then `("forked", worker, pid)`, `("unforked", worker, reason)`
+//! The template sends `("loaded", version, hindrances)`, `("failed", reason, (traceback, hint))` or
+//! `("outdated", version, 0)` after the import, where the hindrances keep it from being forked, then `("forked", worker, pid)`, `("unforked", worker, reason)`
 //! and `("died", pid, status)`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,6 +33,7 @@ use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
 use crate::unix;
 use crate::workers::id::WorkerId;
 use crate::workers::options::WorkerOptions;
+use crate::workers::python::import_failure::ImportFailure;
 use crate::workers::python::mark::Mark;
 use crate::workers::wire::link::FarEnd;
 
@@ -55,10 +56,11 @@ macro_rules! module {
 }
 
 /// The modules that run in a template, in the order in which they import each other.
-const MODULES: [(&str, &str, &str); 9] = [
+const MODULES: [(&str, &str, &str); 10] = [
     module!("kept"),
     module!("output"),
     module!("resolve"),
+    module!("examine"),
     module!("exchange"),
     module!("control"),
     module!("worker"),
@@ -89,11 +91,8 @@ pub(crate) enum TemplateMessage {
         /// worker itself.
         hindrances: String,
     },
-    /// The application cannot be imported.
-    Failed {
-        /// Why, with a traceback where there is one.
-        reason: String,
-    },
+    /// The application cannot be imported, or is none.
+    Failed(ImportFailure),
     /// This Python is too old.
     Outdated {
         /// Its version.
@@ -383,9 +382,15 @@ fn parse(bytes: &[u8]) -> Result<TemplateMessage, Malformed> {
                 hindrances: text(reader.string()?),
             })
         }
-        b"failed" => Ok(TemplateMessage::Failed {
-            reason: text(reader.string()?),
-        }),
+        b"failed" => {
+            let reason = text(reader.string()?);
+            reader.tuple(2)?;
+            Ok(TemplateMessage::Failed(ImportFailure {
+                reason,
+                traceback: text(reader.string()?),
+                hint: Some(text(reader.string()?)).filter(|hint| !hint.is_empty()),
+            }))
+        }
         b"outdated" => Ok(TemplateMessage::Outdated {
             version: text(reader.string()?),
         }),

@@ -152,7 +152,7 @@ impl Workforce {
         let begun = begun.unwrap_or_else(Instant::now);
         match message {
             TemplateMessage::Loaded { hindrances } => self.loaded(id, &hindrances),
-            TemplateMessage::Failed { reason } => self.import_failed(id, begun, anyhow!(reason)),
+            TemplateMessage::Failed(failure) => self.import_failed(id, begun, failure.into()),
             TemplateMessage::Outdated { version } => {
                 let python = self.options.python.display();
                 let error = anyhow!(

@@ -1,0 +1,253 @@
+"""Applications, and objects that are none, for tests/unfit_applications.rs: prints what `examine.py` says of each.
+
+Arguments: the folder of runner's modules.
+"""
+
+import functools
+import sys
+import types
+
+
+def app_function(environ, start_response):
+    return []
+
+
+def any_arguments(*arguments):
+    return []
+
+
+def optional(environ=None, start_response=None):
+    return []
+
+
+def by_keyword(environ, start_response, *, debug=False):
+    return []
+
+
+def with_option(environ, start_response, option):
+    return []
+
+
+def with_first(option, environ, start_response):
+    return []
+
+
+class Response:
+    def __init__(self, environ, start_response):
+        pass
+
+    def __iter__(self):
+        return iter([])
+
+
+class Lines(list):
+    def __init__(self, environ, start_response):
+        super().__init__()
+
+
+class Made:
+    def __new__(cls, environ, start_response):
+        return []
+
+
+class Meta(type):
+    def __call__(cls, *arguments):
+        return []
+
+
+class OfMeta(metaclass=Meta):
+    pass
+
+
+class Site:
+    def __call__(self, environ, start_response):
+        return []
+
+    def method(self, environ, start_response):
+        return []
+
+    @classmethod
+    def of_class(cls, environ, start_response):
+        return []
+
+
+class Static:
+    @staticmethod
+    def __call__(environ, start_response):
+        return []
+
+
+class Proxy:
+    """Says of itself that it is something else, as proxies do."""
+
+    __class__ = property(lambda self: self.fail())
+    __call__ = property(lambda self: app_function)
+
+    def __getattr__(self, name):
+        raise RuntimeError("there is nothing behind the proxy")
+
+
+def adapter(function):
+    @functools.wraps(function)
+    def application(*arguments):
+        return []
+
+    return application
+
+
+@adapter
+def of_request(request):
+    return []
+
+
+def claims(environ, start_response):
+    return []
+
+
+claims.__signature__ = "not what it takes"
+LEGAL = {
+    "function": app_function,
+    "any arguments": any_arguments,
+    "optional arguments": optional,
+    "an optional keyword": by_keyword,
+    "lambda": lambda e, s: [],
+    "partial at the end": functools.partial(with_option, option=1),
+    "partial at the beginning": functools.partial(with_first, 1),
+    "a class that is a response": Response,
+    "a class that is a list": Lines,
+    "a class that makes something else": Made,
+    "a class with a class of its own": OfMeta,
+    "instance": Site(),
+    "bound method": Site().method,
+    "class method": Site.of_class,
+    "static call": Static(),
+    "proxy": Proxy(),
+    "decorated for requests": of_request,
+    "a wrong signature": claims,
+    "written in C": len,
+    "cached": functools.lru_cache()(app_function),
+}
+
+
+async def coroutine(environ, start_response):
+    pass
+
+
+async def generator(environ, start_response):
+    yield b""
+
+
+async def asgi(scope, receive, send):
+    pass
+
+
+def asgi_by_name(scope, receive, send):
+    pass
+
+
+class Asgi:
+    async def __call__(self, scope, receive, send):
+        pass
+
+
+class AsgiTwo:
+    def __init__(self, scope):
+        pass
+
+    async def __call__(self, receive, send):
+        pass
+
+
+class Async:
+    async def __call__(self, *arguments):
+        pass
+
+
+def create_app(config=None, debug=False):
+    return Site()
+
+
+def make_app(config):
+    return Site()
+
+
+def plain():
+    return None
+
+
+def main(global_config, **settings):
+    return Site()
+
+
+def many(one, two, three, four, five, six):
+    pass
+
+
+def strict(environ, start_response, *, tenant):
+    return []
+
+
+class Configured:
+    def __init__(self, config):
+        pass
+
+    def __call__(self, environ, start_response):
+        return []
+
+
+class Endless:
+    def __init__(self, environ, start_response):
+        pass
+
+
+class Request:
+    def __call__(self, request):
+        return []
+
+
+UNFIT = {
+    "coroutine": coroutine,
+    "generator": generator,
+    "asgi": asgi,
+    "asgi_by_name": asgi_by_name,
+    "Asgi": Asgi,
+    "asgi_instance": Asgi(),
+    "AsgiTwo": AsgiTwo,
+    "async_instance": Async(),
+    "create_app": create_app,
+    "cached.create_app": functools.lru_cache()(create_app),
+    "make_app": make_app,
+    "plain": plain,
+    "main": main,
+    "many": many,
+    "strict": strict,
+    "partial": functools.partial(with_first, option=1),
+    "whole_partial": functools.partial(app_function, {}, None),
+    "Site": Site,
+    "Configured": Configured,
+    "Endless": Endless,
+    "request": Request(),
+    "module": types,
+    "number": 3,
+}
+
+
+def examine():
+    """`examine.py` as a template has it."""
+    for name in "resolve", "examine":
+        module = sys.modules["runner_" + name] = types.ModuleType("runner_" + name)
+        with open("%s/%s.py" % (sys.argv[1], name)) as file:
+            exec(compile(file.read(), name, "exec"), vars(module))
+    return module.examine, sys.modules["runner_resolve"].BadName
+
+
+if __name__ == "__main__":
+    examine, BadName = examine()
+    for name, thing in LEGAL.items():
+        examine(thing, name)
+    for name, thing in UNFIT.items():
+        try:
+            examine(thing, "shop." + name)
+            print("%s: passed" % name)
+        except BadName as error:
+            print("%s\n  = hint: %s" % (error.message, error.hint))
