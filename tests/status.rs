@@ -165,7 +165,12 @@ fn a_server_that_is_not_there() {
                  = hint: set `runner.status.url = 'unix:PATH'`, or name a pid file\n",
             ),
         ] {
-            folder.runner([command, file]).run().is(1, "", said);
+            // A file that does not say how to reach the server says nothing of its state.
+            let status = match command == "status" && file != "other.ini" {
+                true => 3,
+                false => 1,
+            };
+            folder.runner([command, file]).run().is(status, "", said);
         }
         let wrong = folder.runner([command, "tcp.ini"]).run();
         assert_eq!(wrong.status, 1);
@@ -180,6 +185,110 @@ fn a_server_that_is_not_there() {
     }
     let both = ["status", "--watch", "--format", "json", "app.ini"];
     assert_eq!(folder.runner(both).run().status, 2);
+}
+
+#[test]
+fn a_server_that_cannot_answer_has_status_3() {
+    const GOOD: &str = "\
+import os
+
+def application(environ, start_response):
+    if environ['PATH_INFO'] == '/exit':
+        os._exit(1)
+    start_response('200 OK', [])
+    return [b'hello']
+";
+    let folder = Folder::new()
+        .file(
+            "app.ini",
+            FILE.replace("gated", "app") + "preload = False\n",
+        )
+        .file("app.py", GOOD);
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let asked = |words: &[&str]| {
+        let words = ["status"].iter().chain(words).chain(&["app.ini"]);
+        folder.runner(words).run()
+    };
+    let until = |expected: i32| {
+        let mut waits = Waits::new();
+        loop {
+            let asked = asked(&[]);
+            match asked.status == expected {
+                true => return asked.stdout,
+                false => waits.wait(|| format!("{asked:?}")),
+            }
+        }
+    };
+    assert!(!until(0).contains("cannot answer"));
+    fs::write(folder.path("app.py"), "import nothing_of_that_name\n").expect("a file");
+    assert_eq!(server.get("/exit").status, 502);
+    let text = until(3);
+    assert!(text.contains(", but cannot answer requests\n"), "{text}");
+    assert!(text.contains("before its first answer"), "{text}");
+    let as_json = asked(&["--format", "json"]);
+    assert_eq!(as_json.status, 3);
+    let found: Json = serde_json::from_str(&as_json.stdout).expect("JSON");
+    assert!(found["back_off"]["early_deaths"].as_u64() > Some(0));
+    // The mended application is tried by itself.
+    fs::write(folder.path("app.py"), GOOD).expect("a file");
+    assert_eq!(server.get("/").ok(), "hello");
+    until(0);
+    assert_eq!(server.stop().status, 0);
+    assert_eq!(asked(&[]).status, 3);
+}
+
+#[test]
+fn a_supervised_program_that_is_down_has_status_3() {
+    for (program, expected) in [("tail -f /dev/null", 0), ("false", 3)] {
+        let keys = format!("Command exec: {program}\nPidFile app.pid\n");
+        let folder = Folder::new().file("app.conf", keys);
+        let server = folder.runner(["supervise", "app.conf"]).begin();
+        let mut waits = Waits::new();
+        loop {
+            let asked = folder.runner(["status", "app.conf"]).run();
+            if asked.status == expected && asked.stdout.contains(program) {
+                break;
+            }
+            waits.wait(|| format!("{program}: {asked:?}"));
+        }
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
+/// What the status says of the last minute.
+#[test]
+fn it_shows_the_rate_and_how_long_requests_take() {
+    let server = server();
+    let asked = || server.folder().runner(["status", "app.ini"]).run();
+    assert!(asked().success().contains("\nlast minute: no requests\n"));
+    assert_eq!(status(&server)["last_minute"]["p50"], Json::Null);
+    let mut slow = send(&server);
+    server.wait_for_log(|log| log.contains("waiting\n"));
+    // Not a request that is still being answered.
+    assert_eq!(status(&server)["last_minute"]["requests"], 0);
+    let is_old = || {
+        let current = &status(&server)["workers"][0]["current"][0];
+        current["age"].as_f64().is_some_and(|age| age >= 0.3)
+    };
+    Waits::until(is_old, || "no request grows old".to_owned());
+    server.folder().open_gate();
+    assert_eq!(slow.reply("GET").status, 200);
+    for _ in 0..9 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    let found = status(&server)["last_minute"].take();
+    assert_eq!(found["requests"], 10);
+    let number = |name| found[name].as_f64().expect("a number");
+    assert!((0.1..=10.0).contains(&number("rate")), "{found}");
+    assert!(number("p50") < number("p99"), "{found}");
+    assert!(number("p99") >= 0.29, "{found}");
+    let text = asked();
+    assert!(text.success().contains(" requests/s, p50 "), "{text:?}");
+    // Another version goes on counting.
+    let reload = server.folder().runner(["reload", "app.ini"]).run();
+    reload.is(0, "app.ini serves the new version\n", "");
+    assert_eq!(status(&server)["last_minute"]["requests"], 10);
+    assert_eq!(server.stop().status, 0);
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 pub mod demo;
 pub mod replaceable;
+mod traffic;
 pub mod watched;
 pub mod wsgi;

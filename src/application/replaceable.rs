@@ -1,15 +1,19 @@
 //! An application of which one version replaces another: gateways use it without knowing of versions. It has the history of
-//! all versions.
+//! all versions, and measures how long requests take.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::application::traffic::Traffic;
 use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on to the current version.
-pub struct Replaceable(Mutex<Versions>);
+pub struct Replaceable {
+    versions: Mutex<Versions>,
+    traffic: Mutex<Traffic>,
+}
 
 struct Versions {
     current: Arc<dyn Application>,
@@ -25,12 +29,15 @@ impl Replaceable {
     /// An application with its first version.
     #[must_use]
     pub fn new(application: Arc<dyn Application>) -> Self {
-        Self(Mutex::new(Versions {
-            current: application,
-            leaving: Vec::new(),
-            delivering: Vec::new(),
-            past: Status::default(),
-        }))
+        Self {
+            versions: Mutex::new(Versions {
+                current: application,
+                leaving: Vec::new(),
+                delivering: Vec::new(),
+                past: Status::default(),
+            }),
+            traffic: Mutex::new(Traffic::new(Instant::now())),
+        }
     }
 
     /// The current version.
@@ -64,7 +71,26 @@ impl Replaceable {
     }
 
     fn versions(&self) -> MutexGuard<'_, Versions> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request whose response has not begun. Its time counts also if its client gives up: a client that waits no longer
+/// than so long would hide the slowest requests.
+struct Timed<'a> {
+    replaceable: &'a Replaceable,
+    began: Instant,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.began);
+        self.replaceable.traffic().record(took, now);
     }
 }
 
@@ -86,6 +112,10 @@ impl Application for Replaceable {
         // The version is chosen when the future is first polled: between this call and the first poll, the version could be
         // told to accept no more requests.
         Box::pin(async move {
+            let _timed = Timed {
+                replaceable: self,
+                began: Instant::now(),
+            };
             let application = self.get();
             application.respond(request).await
         })
@@ -108,6 +138,7 @@ impl Application for Replaceable {
             status.delivering += other.delivering;
         }
         status.delivering += versions.forget_delivered();
+        status.last_minute = self.traffic().last_minute(Instant::now());
         status
     }
 

@@ -34,6 +34,8 @@ pub struct Status {
     pub queue: QueueStatus,
     /// Complete responses that clients have not received yet. No worker waits for these.
     pub delivering: usize,
+    /// The requests of the last minute, over all reloads.
+    pub last_minute: LastMinute,
     /// What has happened since the master was started, over all reloads.
     pub totals: Totals,
     /// Why no worker is started at the moment.
@@ -45,6 +47,25 @@ pub struct Status {
 impl Status {
     /// How many failures are remembered.
     pub const FAILURES: usize = 20;
+
+    /// Whether requests can be answered, at once or when a worker is free. They cannot where the master has not begun to
+    /// serve or ends, where no worker is there and starts fail, or where what is kept running without an application is
+    /// down.
+    #[must_use]
+    pub fn can_answer(&self) -> bool {
+        let serves = |worker: &WorkerStatus| match worker.state {
+            WorkerState::Idle | WorkerState::Busy | WorkerState::Unknown => true,
+            WorkerState::Starting | WorkerState::Doomed | WorkerState::Leaving => false,
+        };
+        let is_open = !matches!(&*self.state, "starting" | "stopping");
+        // A server that listens nowhere is there for its first program.
+        let is_down = self.sockets.is_empty()
+            && self
+                .programs
+                .first()
+                .is_some_and(|program| program.down.is_some());
+        is_open && !is_down && (self.back_off.is_none() || self.workers.iter().any(serves))
+    }
 
     /// Adds what happened to another version of the application.
     pub fn add_history(&mut self, other: &Self) {
@@ -151,6 +172,8 @@ pub struct ProgramStatus {
     pub wait: Option<f64>,
     /// How many times in a row it ended soon, while it waits.
     pub early_ends: u32,
+    /// Why it does not work, from its end until it works again.
+    pub down: Option<String>,
 }
 
 /// The requests that wait for a worker.
@@ -161,6 +184,21 @@ pub struct QueueStatus {
     pub length: usize,
     /// How long the first of them has waited.
     pub oldest: Option<f64>,
+}
+
+/// The requests that ended in the last minute, or since the start of the master if that is less. A request is measured
+/// from the moment at which it is complete to that at which the head of its response is ready, or its client gives up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastMinute {
+    /// Their number.
+    pub requests: u64,
+    /// Their number in a second.
+    pub rate: f64,
+    /// The time within which half of them were answered; `None` if there were none.
+    pub p50: Option<f64>,
+    /// The time within which 99 % of them were answered; `None` if there were none.
+    pub p99: Option<f64>,
 }
 
 /// What has happened since the master was started.
@@ -234,7 +272,9 @@ pub fn moment(at: SystemTime) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BackOff, CurrentRequest, RecentFailure, Status, WorkerState, WorkerStatus};
+    use super::{
+        BackOff, CurrentRequest, ProgramStatus, RecentFailure, Status, WorkerState, WorkerStatus,
+    };
 
     /// What a master of an earlier version sends, field by field: masters and clients of different versions understand each
     /// other.
@@ -251,10 +291,12 @@ mod tests {
       "current": [null, {"method": "GET", "path": "/", "age": 0.5}]}
   ],
   "programs": [
-    {"command": "./worker", "pid": null, "state": "waiting", "age": null, "wait": 0.2, "early_ends": 2}
+    {"command": "./worker", "pid": null, "state": "waiting", "age": null, "wait": 0.2, "early_ends": 2,
+      "down": "it exited with status 1"}
   ],
   "queue": {"length": 1, "oldest": 0.125},
   "delivering": 2,
+  "last_minute": {"requests": 6, "rate": 0.1, "p50": 0.0012, "p99": 0.25},
   "totals": {"requests": 12, "bad_gateway": 1, "unavailable": 2, "gateway_timeout": 3, "deaths": 4, "recycled": 5},
   "back_off": {"until": 1767225700.0, "early_deaths": 6},
   "failures": [{"at": 1767225650.0, "what": "worker 4700 was killed by SIGKILL"}]
@@ -272,6 +314,59 @@ mod tests {
         let again = serde_json::to_value(&status).expect("JSON");
         // Compared as texts, so that the order counts, too.
         assert_eq!(again.to_string(), sent.to_string());
+    }
+
+    #[test]
+    fn requests_can_be_answered_or_not() {
+        use WorkerState::{Busy, Doomed, Idle, Leaving, Starting};
+        // The master, its workers, whether starts of workers fail, and whether requests can be answered.
+        let cases: &[(&str, &[WorkerState], bool, bool)] = &[
+            ("serving", &[Idle], false, true),
+            ("reloading", &[Busy, Starting], false, true),
+            // The first request starts the first worker.
+            ("serving", &[], false, true),
+            ("serving", &[Starting], false, true),
+            // The other workers go on.
+            ("serving", &[Idle, Starting], true, true),
+            ("serving", &[], true, false),
+            ("reloading", &[Starting, Doomed, Leaving], true, false),
+            ("starting", &[Idle], false, false),
+            ("stopping", &[Idle], false, false),
+        ];
+        for (state, workers, fails, can) in cases {
+            let worker = |state: &WorkerState| WorkerStatus {
+                state: *state,
+                ..WorkerStatus::default()
+            };
+            let status = Status {
+                state: (*state).to_owned(),
+                sockets: vec!["http://localhost/".to_owned()],
+                workers: workers.iter().map(worker).collect(),
+                back_off: fails.then(BackOff::default),
+                ..Status::default()
+            };
+            assert_eq!(status.can_answer(), *can, "{state} {workers:?} {fails}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_down_counts_where_it_is_what_is_supervised() {
+        let status = |sockets: &[&str], down: &[Option<&str>]| Status {
+            state: "serving".to_owned(),
+            sockets: sockets.iter().map(|&socket| socket.to_owned()).collect(),
+            programs: down
+                .iter()
+                .map(|down| ProgramStatus {
+                    down: down.map(str::to_owned),
+                    ..ProgramStatus::default()
+                })
+                .collect(),
+            ..Status::default()
+        };
+        let down = Some("it exited with status 1");
+        assert!(status(&["http://localhost/"], &[down]).can_answer());
+        assert!(status(&[], &[None, down]).can_answer());
+        assert!(!status(&[], &[down, None]).can_answer());
     }
 
     #[test]

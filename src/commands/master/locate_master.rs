@@ -1,5 +1,6 @@
 //! Which master a word of the command line means, and where its control socket may be.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
@@ -31,6 +32,18 @@ pub struct NamedMaster {
     /// Where its control socket may be: beside a pid file, or where `runner.status.url` says.
     sockets: Vec<SocketCandidate>,
 }
+
+/// The master does not run; the message.
+#[derive(Debug)]
+pub struct NotRunning(String);
+
+impl fmt::Display for NotRunning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotRunning {}
 
 /// A possible place of a control socket.
 #[derive(Clone, Debug)]
@@ -147,7 +160,7 @@ impl NamedMaster {
     /// Connects to its control socket.
     ///
     /// # Errors
-    /// The master does not run, or does not answer.
+    /// The master does not run ([`NotRunning`]), or does not answer.
     pub fn connect(&self) -> anyhow::Result<Client> {
         for place in &self.sockets {
             if let Some(client) = Client::connect(&place.socket, place.trust)? {
@@ -156,19 +169,19 @@ impl NamedMaster {
         }
         let mut sockets = self.sockets.iter().map(|place| &place.socket);
         let why = sockets.find_map(|socket| why_unreachable(socket));
-        Err(why.unwrap_or_else(|| anyhow!("`{}` is not running", self.shown)))
+        Err(why.unwrap_or_else(|| NotRunning(format!("`{}` is not running", self.shown)).into()))
     }
 
     /// Gives an order, waits until it is carried out, and returns the answer.
     ///
     /// # Errors
-    /// The master does not run, does not answer, or cannot carry out the order.
+    /// The master does not run ([`NotRunning`]), does not answer, or cannot carry out the order.
     pub fn order(&self, order: Order) -> anyhow::Result<Json> {
         match self.connect()?.ask(order)? {
             Some(Answer::Done(done)) => Ok(done),
             Some(Answer::Refused(reason)) => Err(anyhow!(reason)),
             Some(Answer::Sockets(_)) => Err(anyhow!("the master's answer makes no sense")),
-            None => Err(anyhow!("`{}` has ended", self.shown)),
+            None => Err(NotRunning(format!("`{}` has ended", self.shown)).into()),
         }
     }
 

@@ -6,3 +6,4 @@ pub mod status;
 pub mod status_text;
 pub mod status_watch;
 pub mod stop;
+mod units;

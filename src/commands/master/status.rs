@@ -5,14 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::{Arg, ArgAction};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::commands::json;
-use crate::commands::master::locate_master::{NamedMaster, locate};
+use crate::commands::master::locate_master::{NamedMaster, NotRunning, locate};
 use crate::commands::master::{status_text, status_watch};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
 use crate::graph::report::print;
+use crate::interface::master_status::Status;
 use crate::line::failure::Failure;
 use crate::supervisor::control::order::Order;
 
@@ -26,7 +28,13 @@ FILE is what the server was started with: a file for `supervise`, or one that
 sets `runner.supervise.pid_file` or `runner.status.url`. FILE may also be its
 pid file or its control socket. Without FILE, the settings of `-c` and
 `PEAK_CONFIG` count. The server answers at once, even if all its workers are
-busy. The exit status is 1 if it is not running.
+busy.
+
+The exit status is 0 if requests can be answered, also while the server reloads
+or all its workers are busy. It is 3 if they cannot: the server is not running,
+not yet serving, or stopping; it has no worker and cannot start one; or it is a
+program that `supervise` keeps running, and is down. It is 1 if FILE has
+mistakes or the server does not reply.
 
 With `--format json`, durations are in seconds, and points in time (`started`,
 `at`, `until`) are seconds since 1970. `version`, `pid`, `state` (`serving`,
@@ -39,12 +47,15 @@ far), `rss` (memory in bytes) and `current`: the `method`, `path` and `age` of
 the request in each of its threads. Its state is `starting`, `idle`, `busy`,
 `doomed` (its request is overdue) or `leaving`. Each of the `programs` that are
 kept running has `command`, `state` (`starting`, `running`, `waiting`), `pid`
-and `age` while it runs, and `wait` and `early_ends` while it waits for its next
-start.
+and `age` while it runs, `wait` and `early_ends` while it waits for its next
+start, and `down`, the reason, from its end until it works again.
 
 `queue` has the `length` and the age of the `oldest` request that waits.
 `delivering` counts finished responses that clients are still reading; no worker
-is busy with them. `totals` counts `requests`, those answered `bad_gateway`
+is busy with them. `last_minute` has the number of `requests` that were answered,
+their `rate` a second, and the times within which half (`p50`) and 99 % (`p99`)
+of them were answered, from the arrival of the complete request to the head of
+the response; the wait for a worker counts, the transfer to the client does not. `totals` counts `requests`, those answered `bad_gateway`
 (502), `unavailable` (503) and `gateway_timeout` (504), and the `deaths` and
 `recycled` of workers. `back_off` has the time `until` which no worker is
 started, and the number of `early_deaths` before it. `failures` are the latest
@@ -90,28 +101,56 @@ fn format(arguments: &Arguments) -> Result<StatusFormat, Failure> {
     }
 }
 
+/// The exit status where requests cannot be answered: that of service managers for a service that is not active (LSB,
+/// systemctl(1)).
+const CANNOT_ANSWER: u8 = 3;
+
 /// Asks the master for its status and shows it.
 fn show(master: &NamedMaster, format: StatusFormat) -> Result<ExitCode, Failure> {
-    match format {
-        StatusFormat::Text => Ok(print(&text(master, None)?)),
-        StatusFormat::Json => {
-            let status: Json = master.order(Order::Status)?;
-            Ok(print(&json::document(&status)))
+    let shown = match format {
+        StatusFormat::Text | StatusFormat::Json => once(master, format == StatusFormat::Json),
+        StatusFormat::Watch => watch(master),
+    };
+    match shown {
+        Err(error) if error.is::<NotRunning>() => {
+            // Reported as any other error, but for the exit status.
+            let _ = Failure::World(error).report();
+            Ok(ExitCode::from(CANNOT_ANSWER))
         }
-        StatusFormat::Watch => {
-            // A master that does not run is an error, not a picture.
-            master.connect()?;
-            let master = master.clone();
-            Ok(status_watch::run(move |width| text(&master, width))?)
-        }
+        shown => Ok(shown?),
     }
 }
 
+/// Prints the status as it is now.
+fn once(master: &NamedMaster, as_json: bool) -> anyhow::Result<ExitCode> {
+    let answer = master.order(Order::Status)?;
+    let status = read(&answer)?;
+    let printed = print(&match as_json {
+        true => json::document(&answer),
+        false => text(&status, None),
+    });
+    Ok(match status.can_answer() {
+        true => printed,
+        false => ExitCode::from(CANNOT_ANSWER),
+    })
+}
+
+/// Shows the status until the user has seen enough.
+fn watch(master: &NamedMaster) -> anyhow::Result<ExitCode> {
+    // A master that does not run is an error, not a picture.
+    master.connect()?;
+    let master = master.clone();
+    status_watch::run(move |width| Ok(text(&read(&master.order(Order::Status)?)?, width)))
+}
+
+/// The status in a master's answer.
+fn read(answer: &Json) -> anyhow::Result<Status> {
+    Status::deserialize(answer).context("the master's answer makes no sense")
+}
+
 /// The status as a text, for a terminal of this width.
-fn text(master: &NamedMaster, width: Option<usize>) -> anyhow::Result<String> {
-    let status = serde_json::from_value(master.order(Order::Status)?)
-        .context("the master's answer makes no sense")?;
+fn text(status: &Status, width: Option<usize>) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0.0, |since| since.as_secs_f64());
-    Ok(status_text::text(&status, now, width))
+    status_text::text(status, now, width)
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::commands::master::units::{short, significant, size, time};
 use crate::commands::text_table::aligned;
 use crate::interface::master_status::{
-    ConnectionCounts, CurrentRequest, ProgramStatus, RecentFailure, Status, Totals, WorkerState,
-    WorkerStatus,
+    ConnectionCounts, CurrentRequest, LastMinute, ProgramStatus, RecentFailure, Status, Totals,
+    WorkerState, WorkerStatus,
 };
 
 /// The most failures that are shown.
@@ -25,12 +26,16 @@ const COLUMNS: [(&str, bool); 7] = [
     ("REQUEST", false),
 ];
 
-/// What the master does, and its age. The age is not how long it has been reloading.
+/// What the master does, its age, and whether requests are answered. The age is not how long it has been reloading.
 fn activity(status: &Status) -> String {
     let (state, uptime) = (plain(&status.state), time(status.uptime));
+    let trouble = match &*status.state {
+        "serving" | "reloading" if !status.can_answer() => ", but cannot answer requests",
+        _ => "",
+    };
     match &*status.state {
-        "starting" | "serving" => format!("{state} for {uptime}"),
-        _ => format!("{state}, started {uptime} ago"),
+        "starting" | "serving" => format!("{state} for {uptime}{trouble}"),
+        _ => format!("{state}, started {uptime} ago{trouble}"),
     }
 }
 
@@ -78,7 +83,11 @@ pub fn text(status: &Status, now: f64, width: Option<usize>) -> String {
     };
     section("", table(&status.workers));
     section("programs", status.programs.iter().map(kept).collect());
-    section("", vec![totals(&status.totals)]);
+    let traffic = traffic(&status.last_minute);
+    // A server that listens nowhere gets no requests.
+    let traffic = (!status.sockets.is_empty()).then_some(traffic);
+    let totals = [totals(&status.totals)];
+    section("", traffic.into_iter().chain(totals).collect());
     let failures = status.failures.iter().rev().take(FAILURES);
     section(
         "last failures",
@@ -122,6 +131,19 @@ fn crowd(status: &Status) -> String {
         }
     }
     text
+}
+
+/// The rate and the times of the last minute.
+fn traffic(last_minute: &LastMinute) -> String {
+    match (last_minute.p50, last_minute.p99) {
+        (Some(p50), Some(p99)) => format!(
+            "last minute: {} requests/s, p50 {}, p99 {}",
+            significant(last_minute.rate),
+            short(p50),
+            short(p99)
+        ),
+        _ => "last minute: no requests".to_owned(),
+    }
 }
 
 /// Totals, without those that are zero.
@@ -215,37 +237,6 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     }
 }
 
-/// A duration in its two largest units.
-fn time(seconds: f64) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let seconds = seconds.max(0.0);
-    // Whole seconds, far from the largest number.
-    let whole = seconds as u64;
-    match whole {
-        0..10 => format!("{seconds:.1} s"),
-        10..MINUTE => format!("{whole} s"),
-        MINUTE..HOUR => format!("{} m {:02} s", whole / MINUTE, whole % MINUTE),
-        HOUR..DAY => format!("{} h {:02} m", whole / HOUR, whole % HOUR / MINUTE),
-        DAY.. => format!("{} d {:02} h", whole / DAY, whole % DAY / HOUR),
-    }
-}
-
-/// A size in the largest unit in which it is at least 1.
-fn size(bytes: u64) -> String {
-    let mut size = bytes as f64 / 1024.0;
-    let mut unit = "KiB";
-    for larger in ["MiB", "GiB", "TiB"] {
-        if size < 1024.0 {
-            break;
-        }
-        size /= 1024.0;
-        unit = larger;
-    }
-    format!("{size:.1} {unit}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,6 +304,12 @@ mod tests {
                 recycled: 3,
                 ..Totals::default()
             },
+            last_minute: LastMinute {
+                requests: 24_000,
+                rate: 412.5,
+                p50: Some(0.000_85),
+                p99: Some(0.0121),
+            },
             failures: vec![RecentFailure {
                 at: 880.0,
                 what: "worker 4700 was killed by SIGKILL\nand more".to_owned(),
@@ -333,6 +330,7 @@ runner 1.2, process 4711, serving for 1 d 02 h
                                               0.0 s  POST /a\u{fffd}b
    -  starting     0.4 s         0         -
 
+last minute: 412 requests/s, p50 0.85 ms, p99 12 ms
 24690 requests so far, 1 answered 502; 1 worker died; 3 workers recycled
 
 last failures
@@ -348,14 +346,26 @@ last failures
 
     #[test]
     fn what_it_does_is_not_as_old_as_itself() {
-        for (state, said) in [
-            ("serving", "serving for 1 m 01 s\n"),
-            ("reloading", "reloading, started 1 m 01 s ago\n"),
-            ("stopping", "stopping, started 1 m 01 s ago\n"),
+        let fails = || Some(BackOff::default());
+        for (state, back_off, said) in [
+            ("serving", None, "serving for 1 m 01 s\n"),
+            ("reloading", None, "reloading, started 1 m 01 s ago\n"),
+            ("stopping", fails(), "stopping, started 1 m 01 s ago\n"),
+            (
+                "serving",
+                fails(),
+                "serving for 1 m 01 s, but cannot answer requests\n",
+            ),
+            (
+                "reloading",
+                fails(),
+                "reloading, started 1 m 01 s ago, but cannot answer requests\n",
+            ),
         ] {
             let status = Status {
                 state: state.to_owned(),
                 uptime: 61.0,
+                back_off,
                 ..Status::default()
             };
             let found = text(&status, 100.0, None);
@@ -400,6 +410,7 @@ last failures
             age,
             wait,
             early_ends,
+            down: None,
         };
         let status = Status {
             programs: vec![
@@ -428,29 +439,5 @@ programs
         let found = text(&status, 0.0, Some(40));
         assert!(found.lines().all(|line| line.chars().count() <= 40));
         assert!(found.contains(&format!("  {}…\n", "é".repeat(37))));
-    }
-
-    #[test]
-    fn times_and_sizes() {
-        let times = [
-            (-1.0, "0.0 s"),
-            (0.25, "0.2 s"),
-            (9.94, "9.9 s"),
-            (59.9, "59 s"),
-            (60.0, "1 m 00 s"),
-            (3599.0, "59 m 59 s"),
-            (3600.0, "1 h 00 m"),
-            (172_800.0, "2 d 00 h"),
-        ];
-        for (seconds, shown) in times {
-            assert_eq!(time(seconds), shown);
-        }
-        for (bytes, shown) in [
-            (0, "0.0 KiB"),
-            (1 << 20, "1.0 MiB"),
-            (5 << 50, "5120.0 TiB"),
-        ] {
-            assert_eq!(size(bytes), shown);
-        }
     }
 }

@@ -90,7 +90,8 @@ impl KeptProgram {
     }
 
     fn status(&self) -> ProgramStatus {
-        let (state, pid, age, wait, early_ends) = match self.handle.condition.borrow().state {
+        let condition = self.handle.condition.borrow();
+        let (state, pid, age, wait, early_ends) = match condition.state {
             ProgramState::Starting => ("starting", None, None, None, 0),
             ProgramState::Running { pid, since } => {
                 ("running", Some(pid), Some(since.elapsed()), None, 0)
@@ -107,6 +108,10 @@ impl KeptProgram {
             age: age.map(seconds),
             wait: wait.map(seconds),
             early_ends,
+            down: match &condition.health {
+                Health::Down(why) => Some(why.clone()),
+                Health::Unknown | Health::Up => None,
+            },
         }
     }
 }
