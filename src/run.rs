@@ -15,6 +15,7 @@ use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::program_options::{self, CommandLine, Wish};
 use crate::line::scope::Scope;
+use crate::line::script;
 use crate::line::word::Line;
 use crate::log;
 use crate::plan::Plan;
@@ -104,7 +105,9 @@ pub fn resolve(line: CommandLine) -> Result<Box<dyn Node>, Failure> {
         }
         loaded => loaded?,
     };
-    resolve::command(COMMANDS, scope, Line::typed(line.words))
+    let mut line = Line::typed(line.words);
+    script::mark(&mut line);
+    resolve::command(COMMANDS, scope, line)
 }
 
 /// The files below the one that is run, lowest first.

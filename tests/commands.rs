@@ -178,7 +178,7 @@ fn unknown_names_suggest_the_nearest() {
         ),
         (
             "program:main",
-            "error: unknown URL `program:main`\n = hint: did you mean `import:program:main`?\n",
+            "error: unknown URL `program:main`\n = hint: write `serve WSGI import:program:main`\n",
         ),
         (
             "http://localhost/",
@@ -459,8 +459,7 @@ fn misspelt_names_have_suggestions() {
     let cases: &[(&[&str], &str)] = &[
         (
             &["serve", "WSGI", "my_app.application"],
-            "error: unknown name `my_app.application`\n = hint: a Python object is named as in \
-             `import:my_app.application`; `runner help` lists all names\n",
+            "error: unknown name `my_app.application`\n = hint: write `import:my_app.application`\n",
         ),
         (
             &["serve", "TCP://localhost", "demo"],

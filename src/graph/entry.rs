@@ -81,6 +81,8 @@ pub struct Arguments {
     pub options: ArgMatches,
     /// The other words.
     pub line: Line,
+    /// The file whose `#!` line has these words. If that line has the command alone, the file is the first word instead.
+    pub script: Option<Word>,
     /// The words behind `--`, if options may stand anywhere before it.
     pub behind: Vec<Word>,
 }
@@ -168,11 +170,17 @@ pub fn parse(
         // clap keeps the order, so each word is found among the words that were not looked at yet.
         .filter_map(|text| given.by_ref().find(|word| word.text == text))
         .collect();
+    let is_first = line
+        .words
+        .first()
+        .is_some_and(|word| word.origin == Origin::Script);
+    let script = (!is_first).then(|| line.take_script()).flatten();
     Ok(Arguments {
         commands,
         entry,
         options: matches,
         line,
+        script,
         behind,
     })
 }

@@ -3,6 +3,7 @@
 
 pub mod entry;
 pub mod node;
+mod python_habits;
 pub mod report;
 pub mod resolve;
 pub mod shortcuts;

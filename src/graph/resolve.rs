@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::eval::Value;
 use crate::graph::entry::{self, Commands, Entry, EntryKind};
 use crate::graph::node::Node;
-use crate::graph::shortcuts::{self, SHORTCUTS};
+use crate::graph::shortcuts::{self, SHORTCUTS, Wanted};
 use crate::line::failure::Failure;
+use crate::line::run_file::run_file;
 use crate::line::scope::Scope;
 use crate::line::target::{InvalidTarget, SCHEME, Target};
 use crate::line::word::{Line, Origin, Step, Word};
@@ -29,7 +30,7 @@ enum Named {
 /// # Errors
 /// A name in it is unknown, or of the wrong kind at its place.
 pub fn command(commands: Commands, scope: Scope, line: Line) -> Result<Box<dyn Node>, Failure> {
-    let (named, line) = expand(commands, &scope, line)?;
+    let (named, line) = expand(commands, &scope, line, Wanted::Command)?;
     node(commands, scope, named, line)
 }
 
@@ -45,7 +46,7 @@ pub fn run_value(
     line: Line,
 ) -> Result<Box<dyn Node>, Failure> {
     let (named, line) = match substitute(&scope, property, value, line)? {
-        Substitute::Words(line) => expand(commands, &scope, line)?,
+        Substitute::Words(line) => expand(commands, &scope, line, Wanted::Command)?,
         Substitute::Import(target, origin, line) => (Named::Import(target, origin), line),
     };
     node(commands, scope, named, line)
@@ -55,7 +56,7 @@ fn node(
     commands: Commands,
     scope: Scope,
     named: Named,
-    line: Line,
+    mut line: Line,
 ) -> Result<Box<dyn Node>, Failure> {
     match named {
         Named::Entry(entry, word) => match entry.kind {
@@ -68,8 +69,10 @@ fn node(
                     own.words.retain(|word| !is_typed(word));
                     entry::parse(commands, entry, own).map_err(in_alias)?;
                 }
-                let resolved = entry::parse(commands, entry, line)
-                    .and_then(|arguments| resolve(scope.clone(), arguments));
+                let resolved = entry::parse(commands, entry, line).and_then(|arguments| {
+                    let scope = of_script(scope.clone(), arguments.script.as_ref());
+                    resolve(scope, arguments)
+                });
                 match appended || is_typed(&word) {
                     true => resolved,
                     false => resolved.map_err(in_alias),
@@ -80,10 +83,19 @@ fn node(
             }
         },
         Named::Import(target, origin) => {
+            let scope = of_script(scope, line.take_script().as_ref());
             let arguments = line.words.into_iter().map(|word| word.exact);
             Ok((commands.call)(scope, target, origin, arguments.collect()))
         }
     }
+}
+
+/// The scope in which the file whose `#!` line is the command is the one that is run.
+fn of_script(mut scope: Scope, script: Option<&Word>) -> Scope {
+    if let (None, Some(script)) = (&scope.file, script) {
+        scope.file = Some(run_file(&scope, script));
+    }
+    scope
 }
 
 /// `WSGI import:x` and `demo` need a gateway in front.
@@ -111,7 +123,7 @@ fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Fail
 /// # Errors
 /// It is no name, or an alias that leads back to itself.
 pub fn expands(commands: Commands, scope: &Scope, line: Line) -> Result<(), Failure> {
-    expand(commands, scope, line).map(|_| ())
+    expand(commands, scope, line, Wanted::Command).map(|_| ())
 }
 
 /// Resolves the first words to an application. Returns the words behind it, too.
@@ -123,7 +135,16 @@ pub fn application(
     scope: &Scope,
     line: Line,
 ) -> Result<(ApplicationName, Line), Failure> {
-    let (named, line) = expand(commands, scope, line)?;
+    named_application(commands, scope, line, Wanted::Application)
+}
+
+fn named_application(
+    commands: Commands,
+    scope: &Scope,
+    line: Line,
+    wanted: Wanted,
+) -> Result<(ApplicationName, Line), Failure> {
+    let (named, line) = expand(commands, scope, line, wanted)?;
     match named {
         Named::Import(target, origin) => Ok((
             ApplicationName::Wsgi {
@@ -158,7 +179,7 @@ pub fn application(
 /// # Errors
 /// It stands for no built-in name.
 pub fn built_in(commands: Commands, scope: &Scope, line: Line) -> Result<&'static Entry, Failure> {
-    match expand(commands, scope, line)? {
+    match expand(commands, scope, line, Wanted::Command)? {
         (Named::Entry(entry, _), _) => Ok(entry),
         (Named::Import(target, origin), _) => {
             Err(scope.mistake(&origin, format!("there is no help for `{target}`"), None))
@@ -187,7 +208,7 @@ fn adapted(
         let hint = format!("write `{}` once", entry.name);
         return Err(scope.mistake(&adapter, message, Some(hint)));
     }
-    match application(commands, scope, line)? {
+    match named_application(commands, scope, line, Wanted::Object)? {
         (
             ApplicationName::Wsgi {
                 adapter: Some(_), ..
@@ -261,8 +282,13 @@ fn substitute(
     }
 }
 
-/// Follows the first word of a line through aliases to a built-in name or a Python object.
-fn expand(commands: Commands, scope: &Scope, mut line: Line) -> Result<(Named, Line), Failure> {
+/// Follows the first word of a line, which is to be what is wanted, through aliases to a built-in name or a Python object.
+fn expand(
+    commands: Commands,
+    scope: &Scope,
+    mut line: Line,
+    wanted: Wanted,
+) -> Result<(Named, Line), Failure> {
     loop {
         if line.words.is_empty() {
             return Err(Failure::mistake("there is nothing to run", None));
@@ -284,7 +310,7 @@ fn expand(commands: Commands, scope: &Scope, mut line: Line) -> Result<(Named, L
         let Some(value) = value else {
             return match built_in.filter(|_| !redefined) {
                 Some(entry) => Ok((Named::Entry(entry, word), line)),
-                None => Err(shortcuts::unknown(commands, scope, &word)),
+                None => Err(shortcuts::unknown(commands, scope, &word, wanted)),
             };
         };
         let step = Step::Name(word.text.clone(), file_of(scope));

@@ -1,13 +1,11 @@
 //! The names that a command line may begin with, and the message for a word that is none of them.
 
-use std::path::Path;
-
 use crate::config::Configuration;
 use crate::eval::Value;
 use crate::graph::entry::Commands;
+use crate::graph::python_habits;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::line::target::Target;
 use crate::line::word::Word;
 use crate::syntax::all_nearest;
 
@@ -67,30 +65,50 @@ pub fn is_name(word: &str) -> bool {
         .all(|part| !part.is_empty() && part.chars().all(allowed))
 }
 
+/// What a word at some place of a command line is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The name of a command.
+    Command,
+    /// An application behind a gateway.
+    Application,
+    /// An object behind `WSGI`.
+    Object,
+}
+
+impl Wanted {
+    /// The words that an object needs before it to be what is wanted.
+    fn before_object(self) -> &'static str {
+        match self {
+            Self::Command => "serve WSGI ",
+            Self::Application => "WSGI ",
+            Self::Object => "",
+        }
+    }
+}
+
 /// The message for an unknown name, with the nearest names or with what may have been meant.
 #[must_use]
-pub fn unknown(commands: Commands, scope: &Scope, word: &Word) -> Failure {
+pub fn unknown(commands: Commands, scope: &Scope, word: &Word, wanted: Wanted) -> Failure {
     let text = word.text.as_str();
+    let folder = scope.folder(&word.origin);
     let hint = if is_defined(&scope.configuration, text) {
         Some("a configuration file switches it off".to_owned())
-    } else if scope.folder(&word.origin).join(text).is_file() {
-        Some(format!("to run a file, write `runIni {text}`"))
-    } else if text.contains(':') {
-        let path = Path::new(text.rsplit_once(':').map_or(text, |(module, _)| module));
-        match path.is_absolute() || text.contains("://") || text.contains('/') {
-            true => Some("the URL of a Python object is `import:package.module.object`".to_owned()),
-            false => Some(format!("did you mean `import:{text}`?")),
-        }
-    } else if text.contains('.')
-        && text.parse::<Target>().is_ok()
-        && !is_nearly_one(commands, scope, text)
-    {
-        Some(format!(
-            "a Python object is named as in `import:{text}`; `runner help` lists all names"
-        ))
     } else {
-        did_you_mean(commands, scope, text)
+        // A file that is here, and a misspelt name, are likelier than a module that is not here.
+        let may_be_elsewhere =
+            !folder.join(text).is_file() && !is_nearly_one(commands, scope, text);
+        python_habits::hint(text, &folder, wanted.before_object(), may_be_elsewhere)
     };
+    let hint = hint.or_else(|| {
+        if folder.join(text).is_file() {
+            Some(format!("to run a file, write `runIni {text}`"))
+        } else if text.contains(':') {
+            Some("the URL of a Python object is `import:package.module.object`".to_owned())
+        } else {
+            did_you_mean(commands, scope, text)
+        }
+    });
     let what = match text.contains(':') {
         true => "URL",
         false => "name",

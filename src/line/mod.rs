@@ -5,6 +5,7 @@ pub mod failure;
 pub mod program_options;
 pub mod run_file;
 pub mod scope;
+pub mod script;
 pub mod target;
 pub mod usage;
 pub mod word;

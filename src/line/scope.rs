@@ -69,7 +69,9 @@ impl Scope {
     #[must_use]
     pub fn diagnose(&self, origin: &Origin, message: String, hint: Option<String>) -> Diagnostic {
         match origin {
-            Origin::CommandLine => Diagnostic::new("command/line", message).with_hint_if(hint),
+            Origin::CommandLine | Origin::Script => {
+                Diagnostic::new("command/line", message).with_hint_if(hint)
+            }
             Origin::Property(name) => self.configuration.complain(name, message, hint),
             Origin::Alias(name, word) => {
                 let mistake = self.configuration.complain_of_word(name, *word, message);
@@ -94,7 +96,7 @@ impl Scope {
     #[must_use]
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
-            Origin::CommandLine => PathBuf::from(&word.exact),
+            Origin::CommandLine | Origin::Script => PathBuf::from(&word.exact),
             Origin::Property(_) | Origin::Alias(..) => self.folder(&word.origin).join(&word.exact),
         }
     }

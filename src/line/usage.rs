@@ -24,6 +24,25 @@ pub struct Usage {
     pub usage: String,
 }
 
+/// Options of gunicorn, uWSGI and Granian that are something else here, and what to write.
+const OPTIONS_ELSEWHERE: [(&str, &str); 11] = [
+    ("-b", LISTEN),
+    ("--bind", LISTEN),
+    ("--http", LISTEN),
+    ("--http-socket", LISTEN),
+    ("-w", WORKERS),
+    ("--workers", WORKERS),
+    ("--processes", WORKERS),
+    ("--threads", "set `runner.workers.threads` in a file"),
+    ("--wsgi-file", NAME),
+    ("-m", NAME),
+    ("--module", NAME),
+];
+
+const LISTEN: &str = "write `--host HOST -p PORT`, or a URL: `tcp://HOST:PORT`, `unix:PATH`";
+const WORKERS: &str = "set `runner.workers.max` in a file";
+const NAME: &str = "name the application without an option: `WSGI import:my_app.application`";
+
 impl Usage {
     /// Wrong usage of any kind.
     #[must_use]
@@ -76,9 +95,14 @@ impl Usage {
                 first.strip_prefix("error: ").unwrap_or(first).to_owned()
             }
         };
-        let hint = match text(error, ContextKind::SuggestedArg) {
-            "" => None,
-            meant => Some(format!("did you mean `{meant}`?")),
+        let mut elsewhere = OPTIONS_ELSEWHERE.iter();
+        let elsewhere = elsewhere.find(|(name, _)| *name == option);
+        let hint = match (elsewhere, text(error, ContextKind::SuggestedArg)) {
+            (Some((_, hint)), _) if error.kind() == ErrorKind::UnknownArgument => {
+                Some((*hint).to_owned())
+            }
+            (_, "") => None,
+            (_, meant) => Some(format!("did you mean `{meant}`?")),
         };
         let at_fault = words.iter().find(|word| match value {
             "" => word.text.split('=').next() == Some(option),

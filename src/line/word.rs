@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Origin {
     /// On the command line.
     CommandLine,
+    /// On the command line, by the system: the file that is run, whose `#!` line has the words before it.
+    Script,
     /// In the value of this property.
     Property(Arc<str>),
     /// In the alias that this property defines: the word with this number, counted from 0.
@@ -20,7 +22,7 @@ impl Origin {
     #[must_use]
     pub fn property(&self) -> Option<&str> {
         match self {
-            Self::CommandLine => None,
+            Self::CommandLine | Self::Script => None,
             Self::Property(name) | Self::Alias(name, _) => Some(name),
         }
     }
@@ -69,6 +71,13 @@ impl Line {
             words: words.collect(),
             chain: Vec::new(),
         }
+    }
+
+    /// Takes out the file that the system has added behind other words, which are complete without it.
+    pub fn take_script(&mut self) -> Option<Word> {
+        let is_script = |word: &Word| word.origin == Origin::Script;
+        let place = self.words.iter().position(is_script)?;
+        Some(self.words.remove(place))
     }
 
     /// Adds a step to the chain.

@@ -7,7 +7,8 @@ use crate::config::{self, COMMAND, FileFormat, Layer, PID_FILE};
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Job, KeptRunning, Node, Supervised};
-use crate::graph::{resolve, shortcuts};
+use crate::graph::resolve;
+use crate::graph::shortcuts::{self, Wanted};
 use crate::line::failure::Failure;
 use crate::line::run_file::{self, defaults, enter, run_file, with_defaults};
 use crate::line::scope::{RunFile, Scope};
@@ -84,7 +85,7 @@ pub fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Supervise, Fail
     line.words.remove(0);
     let file = run_file(&scope, &word);
     if !file.path.exists() && shortcuts::is_nearly_one(commands, &scope, &word.text) {
-        return Err(shortcuts::unknown(commands, &scope, &word));
+        return Err(shortcuts::unknown(commands, &scope, &word, Wanted::Command));
     }
     match config::format(&file.path) {
         Some(FileFormat::Ini) => {

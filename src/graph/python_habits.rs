@@ -1,0 +1,159 @@
+//! What users of other servers write for an application (`app:app`, `app.py`, `mysite.wsgi`), and how it is written here.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::config::source;
+use crate::line::target::{SCHEME, Target};
+
+/// The names that applications have, the likelier first, and those of functions that make one.
+const NAMES: [&str; 2] = ["application", "app"];
+const FACTORIES: [&str; 2] = ["create_app", "make_app"];
+
+/// Stands for the object where the file does not show its name.
+const UNKNOWN: &str = "NAME";
+
+/// What to write in place of a word that names a Python file, a module of a folder, or an object. `before` are the words
+/// that are missing before the name of the object. `None` if the word is none of these. A module that is not in the folder
+/// may be installed elsewhere, if the word `may_be_elsewhere`.
+pub(super) fn hint(
+    word: &str,
+    folder: &Path,
+    before: &str,
+    may_be_elsewhere: bool,
+) -> Option<String> {
+    let (place, object) = match word.split_once(':') {
+        Some((place, object)) => (place, Some(object)),
+        None => (word, None),
+    };
+    let write = |name: &str| {
+        let is_name = name.parse::<Target>().is_ok();
+        is_name.then(|| format!("write `{before}{SCHEME}{name}`"))
+    };
+    let file = match place.strip_suffix(".py") {
+        Some(_) => Some(folder.join(place)).filter(|file| file.is_file()),
+        None => module_file(place, folder),
+    };
+    let Some(file) = file else {
+        let may_be_one = may_be_elsewhere && (object.is_some() || place.contains('.'));
+        return may_be_one.then(|| write(word))?;
+    };
+    let module = match place.strip_suffix(".py") {
+        Some(path) => module(Path::new(path)),
+        None => Some(place.to_owned()),
+    };
+    let object = match object {
+        Some(object) => format!(":{object}"),
+        None => application(&file).unwrap_or_else(|| format!(".{UNKNOWN}")),
+    };
+    let explained = |hint: String| match object.ends_with(UNKNOWN) {
+        true => format!("{hint}, with the application's name"),
+        false => hint,
+    };
+    match module {
+        Some(module) => {
+            let hint = write(&format!("{module}{object}")).map(explained);
+            hint.or_else(|| Some(cannot_be_imported(&module)))
+        }
+        None => {
+            let stem = file.file_stem()?.to_str()?;
+            let Some(hint) = write(&format!("{stem}{object}")) else {
+                return Some(cannot_be_imported(stem));
+            };
+            let folder = Path::new(place).parent()?.display();
+            Some(explained(format!("go to `{folder}`, and {hint}")))
+        }
+    }
+}
+
+fn cannot_be_imported(module: &str) -> String {
+    format!("rename it: `{module}` cannot be the name of a Python module")
+}
+
+/// The file of a module, if it is in a folder.
+fn module_file(module: &str, folder: &Path) -> Option<PathBuf> {
+    let path = module.replace('.', "/");
+    let files = [format!("{path}.py"), format!("{path}/__init__.py")];
+    let mut files = files.iter().map(|file| folder.join(file));
+    files.find(|file| file.is_file())
+}
+
+/// The module that a path without `.py` stands for, from the current folder; `None` if it is in another.
+fn module(path: &Path) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::Normal(part) => parts.push(part.to_str()?),
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    if parts.len() > 1 && parts.last() == Some(&"__init__") {
+        parts.pop();
+    }
+    Some(parts.join("."))
+}
+
+/// The name of the application in a file, with what separates it from the module, as far as the text shows it.
+fn application(file: &Path) -> Option<String> {
+    let text = &source(file).ok()?.text;
+    let bound = |name: &&&str| text.lines().any(|line| binds(line, name));
+    if let Some(name) = NAMES.iter().find(bound) {
+        // `package.name` would be a submodule.
+        let is_package = file.ends_with("__init__.py");
+        return Some(format!("{}{name}", if is_package { ':' } else { '.' }));
+    }
+    let factory = FACTORIES.iter().find(bound)?;
+    Some(format!(":{factory}()"))
+}
+
+/// Whether a line of Python at the top level binds a name.
+fn binds(line: &str, name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_alphanumeric() || letter == '_';
+    if let Some((_, names)) = line
+        .strip_prefix("from ")
+        .and_then(|line| line.split_once(" import "))
+    {
+        return names
+            .split(|letter| !is_letter(letter))
+            .any(|it| it == name);
+    }
+    let defined = ["def ", "class "];
+    let defined = defined.iter().find_map(|word| line.strip_prefix(word));
+    let (rest, delimiters) = match defined {
+        Some(rest) => (rest, ['(', ':']),
+        None => (line, ['=', ':']),
+    };
+    let rest = rest.strip_prefix(name).map(str::trim_start);
+    rest.is_some_and(|rest| rest.starts_with(delimiters) && !rest.starts_with("=="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::binds;
+
+    #[test]
+    fn lines_that_bind_a_name() {
+        for line in [
+            "app = Flask(__name__)",
+            "app=1",
+            "app: Flask = Flask(__name__)",
+            "def app(environ, start_response):",
+            "class app:",
+            "from shop import a, app",
+            "from shop import site as app",
+        ] {
+            assert!(binds(line, "app"), "{line}");
+        }
+        for line in [
+            "apple = 1",
+            "app == 1",
+            "app.run()",
+            "    app = 1",
+            "# app = 1",
+            "from app import b",
+            "async def app(scope, receive, send):",
+        ] {
+            assert!(!binds(line, "app"), "{line}");
+        }
+    }
+}
