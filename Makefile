@@ -19,7 +19,7 @@ REMAP = "--remap-path-prefix=$(CURDIR)=runner", "--remap-path-prefix=$(or $(CARG
 # The recipes expect cargo's output here, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: all run test fuzz bench soak install uninstall clean
+.PHONY: all run test fuzz bench figures soak install uninstall clean
 
 all:
 	$(CARGO) build --release --locked --config 'build.rustflags = [$(REMAP)]'
@@ -41,10 +41,16 @@ test: target/venv/installed
 fuzz:
 	RUNNER_FUZZ=200000 $(CARGO) test --locked --config profile.dev.package.runner.opt-level=1 --test fuzz
 
-# Compares runner with other servers under load, and prints the tables.
+# Compares runner with other servers under load, for half an hour, and prints the tables. `make bench BENCH=--quick` takes a
+# few minutes and only shows that all works.
+BENCH ?=
 bench: all target/bench-venv/installed
-	tests/install.sh
-	target/bench-venv/bin/python benches/bench.py
+	tests/install.sh bench
+	target/bench-venv/bin/python benches/bench.py $(BENCH)
+
+# The same, and writes the figures into README.md and benches/: to be run on a machine that does nothing else.
+figures: bench
+	target/bench-venv/bin/python benches/figures.py target/bench.json
 
 # Before a release run it longer: `make soak MINUTES=30`.
 MINUTES ?= 5
@@ -55,7 +61,7 @@ soak: all
 target/venv/installed: tests/requirements.txt
 target/bench-venv/installed: benches/requirements.txt
 target/%/installed:
-	tests/install.sh
+	tests/install.sh $(filter bench,$(patsubst target/%-venv/installed,%,$@))
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<

@@ -1,151 +1,148 @@
 #!/usr/bin/env python3
-"""Compares `runner` with other servers under load, and prints tables. `make bench` runs it.
+"""Compares `runner` with other servers under load; target/bench.json gets all figures. `make bench` runs it.
 
-Each server has two processes; the load generator is on the same machine:
+Each server has two processes, the load generator is on the same machine, and each peer runs with those of its options that
+a short search has found to be the best for the workload:
 
-hello   64 connections that are kept alive ask for a short constant answer
-mixed   the same, while four more connections ask for a path that takes 100 ms (2 processes x 4 threads)
-slow    as hello, with and without 200 clients that send a byte per second (2 processes x 4 threads)
-reload  16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds
-kill    the same clients; a random worker is killed every second
+hello-N    N connections that are kept alive ask for a short constant answer
+busy-N     64 connections ask for an answer that takes N microseconds of Python
+mixed      as hello-64, while four more connections ask for a path that waits 100 ms (2 processes x 4 threads)
+stream     four connections ask for 64 MiB in blocks of 64 KiB
+flask      64 connections ask for a Flask page with a template and a session
+slow       as hello-64, with and without 200 clients that send a byte per second (2 processes x 4 threads)
+reload     16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds
+kill       the same clients; a random worker is killed every second
+
+The rounds are interleaved: in each, every server is started, warmed up, measured and ended. What counts is the median of
+the rounds. A ratio is that of two servers in one round, and its median and range are those of the rounds; so a slow moment
+affects both. Absolute figures change with the machine and the hour.
+
+A rate counts good answers, and what is no good answer within two seconds is an error. CPU time is the user and system time
+of all processes of the server for each good answer. Memory is the proportional set size of all processes after the load.
 
 Each server has a session of its own, as in production (`--one-session`: the load generator's).
-
-Absolute figures change with the machine and the hour; only the ratios of one run count. Each server
-is measured in every round, so that a slow moment affects all of them, and the table shows its best round.
-CPU time is the user and system time of all processes of the server, per answered request. A request is lost if
-it gets no complete response with the status 200; lost requests are counted in a round of their own.
 """
 
 import argparse
-import re
-import subprocess
+import dataclasses
+import json
+import resource
 import sys
-from dataclasses import dataclass
+import time
+from pathlib import Path
 
+import figures
 import losses
-from servers import SERVERS, Server
+import machine
+from servers import FOLDER, RUNNER, NoAnswer, Server, variants
+from workloads import POINTS, WORKLOADS
 
-
-@dataclass
-class Workload:
-    """The load on a server."""
-
-    title: str
-    threads: int
-    slow_connections: int
-    servers: list
-
-
-WORKLOADS = {
-    "hello": Workload(
-        "hello, 64 connections, 2 processes",
-        threads=1,
-        slow_connections=0,
-        servers=["runner", "Granian", "uWSGI http11-socket", "gunicorn gthread"],
-    ),
-    "mixed": Workload(
-        "the same beside 4 connections that each wait 100 ms, 2 processes x 4 threads",
-        threads=4,
-        slow_connections=4,
-        servers=["runner", "Granian", "uWSGI http", "gunicorn gthread"],
-    ),
-}
-
-
-@dataclass
-class Figures:
-    """The figures of one round."""
-
-    rate: float
-    cpu: float
-    p50: float
-    p99: float
-    lost: int
-
-
-def wrk(port, path, connections, seconds):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def milliseconds(text, percent):
-    value, unit = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE).groups()
-    return float(value) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
-
-
-def measure(name, workload, seconds):
-    with Server(name, workload.threads) as server:
-        wrk(server.port, "/", 64, 1).communicate()
-        slow = workload.slow_connections
-        beside = wrk(server.port, "/slow", slow, seconds + 1) if slow else None
-        before = server.cpu_seconds()
-        load = wrk(server.port, "/", 64, seconds)
-        text = load.communicate()[0]
-        cpu = server.cpu_seconds() - before
-        if beside:
-            beside.communicate()
-    requests = int(re.search(r"(\d+) requests in", text).group(1))
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    return Figures(
-        rate=losses.rate(text),
-        cpu=cpu / max(requests, 1) * 1e6,
-        p50=milliseconds(text, 50),
-        p99=milliseconds(text, 99),
-        lost=(sum(map(int, errors.groups())) if errors else 0) + (int(refused.group(1)) if refused else 0),
-    )
-
-
-def table(workload, best):
-    peer = best.get("Granian")
-    print(f"\n{workload.title}\n")
-    print("| server | requests/s | of Granian's | CPU µs/request | of Granian's | p50 ms | p99 ms | lost |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    for name, figures in best.items():
-        rate = f"{figures.rate / peer.rate:.2f}" if peer else ""
-        cpu = f"{figures.cpu / peer.cpu:.2f}" if peer else ""
-        print(
-            f"| {name} | {figures.rate:,.0f} | {rate} | {figures.cpu:.1f} | {cpu}"
-            f" | {figures.p50:.2f} | {figures.p99:.2f} | {figures.lost} |"
-        )
-
-
-def rate(port, seconds):
-    return losses.rate(wrk(port, "/", 64, seconds).communicate()[0])
+RESULTS = FOLDER.parent / "target" / "bench.json"
 
 
 def main():
-    names = [*WORKLOADS, "slow", *losses.TROUBLES]
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("workloads", nargs="*", choices=[*names, []], help="default: all")
-    arguments.add_argument("--seconds", type=int, default=5, help="of each round (default: 5)")
-    arguments.add_argument("--rounds", type=int, default=3, help="the best one counts (default: 3)")
-    arguments.add_argument("--without", action="append", default=[], choices=SERVERS, help="leave a server out")
-    arguments.add_argument(
+    options = arguments()
+    Server.own_session = not options.one_session
+    Server.runner = options.runner
+    # 3 000 connections need more than some systems allow at first.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 20_000), most))
+    rounds = machine.rounds_per_millisecond()
+    Server.environment = {"RUNNER_BENCH_ROUNDS": str(rounds)}
+    found = {
+        "machine": machine.describe(options.runner) | {"rounds_per_millisecond": rounds},
+        "options": {name: getattr(options, name) for name in ("seconds", "rounds", "quick", "one_session")},
+        "workloads": {},
+        "losses": {},
+    }
+    began = time.monotonic()
+    for name in options.workloads or [*WORKLOADS, *POINTS, *losses.WORKLOADS]:
+        progress(f"{name}, after {time.monotonic() - began:.0f} s")
+        if name in losses.WORKLOADS:
+            found["losses"][name] = losses.run(name, options)
+        else:
+            found["workloads"][name] = compare(name, (WORKLOADS | POINTS)[name], options, found["workloads"])
+        # What is there remains if a later workload fails.
+        options.output.parent.mkdir(exist_ok=True)
+        options.output.write_text(json.dumps(found, indent=1))
+    print(figures.report(found))
+    progress(f"{time.monotonic() - began:.0f} s in all; {options.output} has every round")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [*WORKLOADS, *POINTS, *losses.WORKLOADS]
+    parser.add_argument("workloads", nargs="*", choices=[*names, []], metavar="WORKLOAD", help="default: all")
+    parser.add_argument("--seconds", type=int, default=3, help="of each round (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: 5; points in the plot have 3 at most")
+    parser.add_argument("--quick", action="store_true", help="one short round without a search, to see that all works")
+    parser.add_argument("--without", action="append", default=[], metavar="SERVER", help="leave a server out")
+    parser.add_argument("--runner", type=Path, default=RUNNER, help="default: target/release/runner")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="default: target/bench.json")
+    parser.add_argument(
         "--one-session", action="store_true", help="servers share the load generator's session, see servers.py"
     )
-    options = arguments.parse_args()
-    Server.own_session = not options.one_session
-    for name in options.workloads or names:
-        if name == "slow":
-            losses.slow(rate, options.without, options.seconds, options.rounds)
-        elif name in losses.TROUBLES:
-            losses.lost(name, options.without)
+    options = parser.parse_args()
+    if options.quick:
+        options.seconds = options.rounds = 1
+    options.runner = options.runner.resolve()
+    return options
+
+
+def compare(name, workload, options, others):
+    """The figures of each server in each round, and its options."""
+    rounds = min(options.rounds, 3) if workload.point else options.rounds
+    entries = {}
+    for server in workload.servers:
+        if server in options.without:
+            continue
+        possible = variants(server, workload.threads, workload.connections, workload.kept)
+        known = others.get(workload.options_of, {}).get("servers", {}).get(server)
+        if known:
+            best = known["options"]
+        elif options.quick or len(possible) == 1:
+            best = possible[0]
         else:
-            compare(WORKLOADS[name], options)
+            best = search(server, workload, possible)
+        entries[server] = {"server": server, "options": best, "rounds": []}
+        if server == "Granian" and best != possible[0] and not workload.point:
+            entries[f"{server}, default"] = {"server": server, "options": possible[0], "rounds": []}
+    for number in range(rounds):
+        # Each in turn is the first: none is always measured after the same other.
+        order = list(entries)
+        for label in order[number % len(order) :] + order[: number % len(order)]:
+            entry = entries[label]
+            measured = measure(entry["server"], workload, entry["options"], options.seconds)
+            entry["rounds"].append(dataclasses.asdict(measured))
+            progress(f"  {label}: {measured.rate:,.0f}/s, {measured.cpu:.1f} µs, p99 {measured.p99:.1f} ms")
+    return {"title": workload.title, "connections": workload.connections, "servers": entries}
 
 
-def compare(workload, options):
-    names = [name for name in workload.servers if name not in options.without]
-    best = {}
-    for _ in range(options.rounds):
-        for name in names:
-            figures = measure(name, workload, options.seconds)
-            print(f"{name}: {figures.rate:,.0f}/s, {figures.cpu:.1f} µs", file=sys.stderr)
-            if name not in best or figures.rate > best[name].rate:
-                best[name] = figures
-    table(workload, {name: best[name] for name in names})
+def search(server, workload, possible):
+    """The options with the best rate in a short run. Those that leave requests without an answer are not the best."""
+    found = {options: measure(server, workload, options, 1) for options in possible}
+    best = max(found, key=lambda options: (found[options].errors < found[options].rate / 1000, found[options].rate))
+    tried = ", ".join(f"`{options}` {measured.rate:,.0f}" for options, measured in found.items())
+    progress(f"  {server}: `{best}` of {tried}")
+    return best
+
+
+def measure(name, workload, options, seconds):
+    try:
+        return measure_once(name, workload, options, seconds)
+    except NoAnswer as failure:
+        # Another process may have taken the port in between. Half an hour is too long to begin again for that.
+        progress(f"{failure}\nonce more")
+        return measure_once(name, workload, options, seconds)
+
+
+def measure_once(name, workload, options, seconds):
+    with Server(name, workload.threads, options, workload.module) as server:
+        return workload.measure(server, workload, seconds)
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

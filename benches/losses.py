@@ -2,16 +2,16 @@
 
 import os
 import random
-import re
 import signal
-import sys
 import time
 
+import load
 from clients import Clients, Dribbling, wait
-from servers import Server
+from servers import Server, variants
 
-SERVERS = ["runner", "Granian, respawning", "uWSGI http", "gunicorn gthread"]
-SLOW_SERVERS = ["runner", "Granian", "uWSGI http", "gunicorn gthread"]
+SERVERS = ["runner", "Granian", "uWSGI", "gunicorn"]
+# Without it, Granian stops when a worker ends.
+RESPAWNING = {"Granian": "--respawn-failed-workers"}
 
 
 def reload(server):
@@ -25,49 +25,41 @@ def kill(server):
         pass  # None is left, or it has just ended.
 
 
-TROUBLES = {
-    "reload": ("SIGHUP every three seconds, 2 processes", 12, 3, reload),
-    "kill": ("a random worker killed every second, 2 processes", 12, 1, kill),
-}
+# How often something happens, in seconds, and what.
+TROUBLES = {"reload": (3, reload), "kill": (1, kill)}
+WORKLOADS = ["slow", *TROUBLES]
+SECONDS = 12
 
 
-def lost(trouble, without):
-    """A table of lost requests."""
-    title, seconds, every, act = TROUBLES[trouble]
-    print(f"\n{title}, {seconds} s, 16 clients with new connections and 16 that keep theirs\n")
-    print("| server | answered | lost | how |")
-    print("|---|--:|--:|---|")
-    for name in SERVERS:
-        if name in without:
-            continue
-        with Server(name, threads=1) as server, Clients(server.port, fresh=16, kept=16) as clients:
-            time.sleep(1)
-            wait(seconds, every, lambda: act(server))
-        counts = clients.counts
-        how = ", ".join(f"{what}: {count:,}" for what, count in counts.most_common() if what != 200)
-        print(f"| {name} | {counts[200]:,} | {clients.lost:,} | {how} |", flush=True)
+def run(name, options):
+    names = [server for server in SERVERS if server not in options.without]
+    if name == "slow":
+        return slow(names, options)
+    return {server: lost(server, *TROUBLES[name], 4 if options.quick else SECONDS) for server in names}
 
 
-def slow(measure, without, seconds, rounds):
-    """A table of the best rates with and without slow clients; `measure(port, seconds)` returns a rate."""
-    print("\nhello, 64 connections, beside 200 clients that send a byte a second, 2 processes x 4 threads\n")
-    print("| server | requests/s without them | with them | ratio |")
-    print("|---|--:|--:|--:|")
-    for name in SLOW_SERVERS:
-        if name in without:
-            continue
-        with Server(name, threads=4) as server:
-            measure(server.port, 1)
-            before = beside = 0
-            for _ in range(rounds):
-                before = max(before, measure(server.port, seconds))
+def lost(name, every, act, seconds):
+    """How many requests of 32 clients were answered, and what became of the others."""
+    with Server(name, 1, RESPAWNING.get(name)) as server, Clients(server.port, fresh=16, kept=16) as clients:
+        time.sleep(1)
+        wait(seconds, every, lambda: act(server))
+    how = {str(what): count for what, count in clients.counts.most_common() if what != 200}
+    return {"seconds": seconds, "answered": clients.counts[200], "lost": clients.lost, "how": how}
+
+
+def slow(names, options):
+    """The rates of each server with and without slow clients, round by round."""
+    found = {name: {"without": [], "with": []} for name in names}
+    for _ in range(options.rounds):
+        for name in names:
+            with Server(name, 4, variants(name, 4)[0]) as server:
+                load.warm_up(server, "/", 64, 0.4)
+                found[name]["without"].append(hello(server, options.seconds))
                 with Dribbling(server.port, 200):
-                    time.sleep(1)
-                    beside = max(beside, measure(server.port, seconds))
-            print(f"{name}: {before:,.0f}/s, {beside:,.0f}/s", file=sys.stderr)
-        print(f"| {name} | {before:,.0f} | {beside:,.0f} | {beside / max(before, 1):.2f} |", flush=True)
+                    time.sleep(0.5)
+                    found[name]["with"].append(hello(server, options.seconds))
+    return found
 
 
-def rate(text):
-    """The rate in the output of wrk."""
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+def hello(server, seconds):
+    return load.rate(load.wrk(server.port, "/", 64, seconds).communicate()[0])

@@ -1,7 +1,9 @@
 """Processes of servers, as /proc shows them."""
 
 import os
+import re
 import signal
+import time
 from pathlib import Path
 
 
@@ -54,3 +56,25 @@ def count_descriptors(pid):
         return len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return None
+
+
+def memory(pid):
+    """The proportional set size of a process in bytes: of what it shares with others, its part. None if only root may
+    see it, 0 if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except PermissionError:
+        return None
+    except OSError:
+        return 0
+    return int(re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE).group(1)) * 1024
+
+
+def cpu_seconds(pid):
+    """The CPU time of a process so far, and that of its children that have ended."""
+    # A process's own is in the kernel's clock of it, exact to nanoseconds (clock_getcpuclockid(3)).
+    try:
+        own = time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return 0  # It has ended.
+    return own + sum(map(int, stat(pid)[13:15])) / os.sysconf("SC_CLK_TCK")

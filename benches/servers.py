@@ -6,33 +6,61 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from processes import kill_all, marked, stat
+from processes import cpu_seconds, kill_all, marked, memory, stat
 
 FOLDER = Path(__file__).resolve().parent
 VENV = FOLDER.parent / "target" / "bench-venv"
 RUNNER = FOLDER.parent / "target" / "release" / "runner"
 MARK = "RUNNER_BENCH"
-TICK = os.sysconf("SC_CLK_TCK")
+PROCESSES = 2
 
-# The name and the command of each server, with places for `processes`, `threads`, `port` and the environment's `bin`.
-SERVERS = {
-    "runner": "{runner} -c {settings} serve WSGI import:app.application",
+# The command of each server, with places for what is in `Server.__init__`.
+COMMANDS = {
+    "runner": "{runner} -c {settings} serve WSGI import:{module}.application",
     "Granian": "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers {processes}"
-    " --blocking-threads {threads} --log-level error app:application",
-    "Granian, respawning": "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers {processes}"
-    " --blocking-threads {threads} --respawn-failed-workers --log-level error app:application",
-    "uWSGI http11-socket": "{bin}/uwsgi --http11-socket 127.0.0.1:{port} --master --processes {processes}"
-    " --threads {threads} --wsgi-file app.py --disable-logging --listen 100",
-    "uWSGI http": "{bin}/uwsgi --http 127.0.0.1:{port} --http-keepalive --master --processes {processes}"
-    " --threads {threads} --wsgi-file app.py --disable-logging --listen 100",
-    "gunicorn gthread": "{bin}/gunicorn --bind 127.0.0.1:{port} --worker-class gthread --workers {processes}"
-    " --threads {threads} --keep-alive 60 --no-control-socket --log-level error app:application",
+    " --log-level error {module}:application",
+    "bjoern": "{bin}/python bjoern_server.py {module}:application {port} {processes}",
+    "uWSGI": "{bin}/uwsgi --master --processes {processes} --module {module}:application --disable-logging"
+    " --listen {backlog} --die-on-term",
+    "gunicorn": "{bin}/gunicorn --bind 127.0.0.1:{port} --workers {processes} --keep-alive 60 --no-control-socket"
+    " --backlog {backlog} --log-level error {module}:application",
 }
+
+# What is added to a command: a search finds the best for a workload. The first is the server's default, if it has one.
+VARIANTS = {
+    "runner": [""],
+    "Granian": [
+        "",
+        "--blocking-threads {threads}",
+        "--no-ws",
+        "--runtime-mode st",
+        "--runtime-mode mt",
+        "--blocking-threads {threads} --no-ws",
+        "--runtime-mode st --no-ws",
+        "--runtime-mode st --blocking-threads {threads} --no-ws",
+    ],
+    "bjoern": ["fork", "reuse_port"],
+    "uWSGI": [
+        "--http 127.0.0.1:{port} --http-keepalive",
+        "--http 127.0.0.1:{port} --http-keepalive --thunder-lock",
+        "--http 127.0.0.1:{port} --http-keepalive --http-processes 2",
+    ],
+    # It serves one connection in each process while all others wait.
+    "uWSGI http11-socket": ["--http11-socket 127.0.0.1:{port}", "--http11-socket 127.0.0.1:{port} --thunder-lock"],
+    "gunicorn": ["--worker-class gthread --threads 4", "--worker-class gthread --threads 1", "--worker-class sync"],
+}
+# With threads, as a workload may ask for.
+THREADED = {
+    "uWSGI": " --threads {threads}",
+    "uWSGI http11-socket": " --threads {threads}",
+}
+# Limits below the connections of a workload, raised. The server's default is measured besides.
+MANY_CONNECTIONS = {"Granian": " --backlog 16384", "gunicorn": " --worker-connections 4096"}
+MANY = 500
 
 SETTINGS = """\
 url = "tcp://127.0.0.1:{port}"
@@ -44,6 +72,24 @@ threads = {threads}
 """
 
 
+def variants(name, threads=1, connections=1, kept=True):
+    """What may be added to a server's command for a workload."""
+    found = VARIANTS[name]
+    if name == "gunicorn" and threads > 1:
+        found = ["--worker-class gthread --threads {threads}"]
+    if name == "uWSGI" and not kept:
+        found = [*found, "--http-socket 127.0.0.1:{port}"]
+    if threads > 1:
+        found = [options + THREADED.get(name, "") for options in found]
+    if connections > MANY and name in MANY_CONNECTIONS:
+        found = found[:1] * (name == "Granian") + [options + MANY_CONNECTIONS[name] for options in found]
+    return [options.strip().replace("{threads}", str(threads)) for options in found]
+
+
+class NoAnswer(Exception):
+    """A server that does not answer soon after it was started."""
+
+
 class Server:
     """A server that runs during a `with` block."""
 
@@ -51,15 +97,28 @@ class Server:
     # processors among sessions first (`sched_autogroup_enabled`; control groups have the same effect). In the load
     # generator's session, each process of a server competes with it as an equal.
     own_session = True
+    # Added to the environment of each server.
+    environment = {}
+    runner = RUNNER
 
-    def __init__(self, name, threads):
+    def __init__(self, name, threads=1, options=None, module="app"):
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.port = free_port()
         self.scratch = tempfile.mkdtemp(prefix="runner-bench-")
-        values = {"port": self.port, "processes": 2, "threads": threads, "bin": VENV / "bin", "runner": RUNNER}
-        values["settings"] = Path(self.scratch) / "settings.ini"
+        values = {
+            "port": self.port,
+            "processes": PROCESSES,
+            "threads": threads,
+            "module": module,
+            "bin": VENV / "bin",
+            "runner": self.runner,
+            "backlog": Path("/proc/sys/net/core/somaxconn").read_text().strip(),
+            "settings": Path(self.scratch) / "settings.ini",
+        }
         values["settings"].write_text(SETTINGS.format(**values))
-        self.command = SERVERS[name].format(**values).split()
+        if options is None:
+            options = variants(name, threads)[0]
+        self.command = f"{COMMANDS[name.partition(' http11')[0]]} {options}".format(**values).split()
         self.log = open(Path(self.scratch) / "log", "w+b")
 
     def __enter__(self):
@@ -67,7 +126,7 @@ class Server:
         self.process = subprocess.Popen(
             self.command,
             cwd=FOLDER,
-            env=environment,
+            env=environment | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
@@ -77,7 +136,7 @@ class Server:
             self.log.seek(0)
             said = self.log.read().decode(errors="replace")
             self.__exit__()
-            sys.exit(f"{' '.join(self.command)}: does not answer\n{said}")
+            raise NoAnswer(f"{' '.join(self.command)}: does not answer\n{said}")
         return self
 
     def __exit__(self, *_):
@@ -106,7 +165,13 @@ class Server:
 
     def cpu_seconds(self):
         """The CPU time of its processes so far, including that of children that have ended."""
-        return sum(int(field) for pid in self.pids() for field in stat(pid)[11:15]) / TICK
+        return sum(cpu_seconds(pid) for pid in self.pids())
+
+    def memory(self):
+        """The memory of its processes in bytes, where each shares the size of what several use; None if only root may
+        see it."""
+        sizes = [memory(pid) for pid in self.pids()]
+        return None if None in sizes else sum(sizes)
 
 
 def free_port():
@@ -130,7 +195,8 @@ def answers(port):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/", headers={"Connection": "close"})
-        return connection.getresponse().read() == b"Hello, world!\n"
+        response = connection.getresponse()
+        return response.status == 200 and response.read() != b""
     except OSError:
         return False
     except http.client.HTTPException:

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need and that are missing; starts no service, now or at boot.
+# `tests/install.sh bench`: and those that the benchmark needs.
 #
 # Each line below is a program and its package. The tests have configurations of their own, and run these programs in the
 # foreground, on the loopback interface, as the current user.
@@ -16,12 +17,16 @@ curl                                   curl
 /usr/bin/python3                       python3
 chromium                               chromium
 pypy3                                  pypy3
-wrk                                    wrk
 cc                                     gcc
 setpriv                                util-linux
 systemd-analyze                        systemd
 systemd-socket-activate                systemd
 /usr/lib/python3/dist-packages/venv    python3-venv
+'
+[ "${1-}" != bench ] || wanted=$wanted'
+wrk                                    wrk
+valgrind                               valgrind
+/usr/include/ev.h                      libev-dev
 '
 
 missing=$(echo "$wanted" | while read -r program package; do

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""Tables of what `bench.py` has measured.
+
+    benches/figures.py target/bench.json    writes README's tables and benches/results.{json,md,svg}
+    benches/figures.py --check              whether they are what benches/results.json says
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import plot
+
+FOLDER = Path(__file__).resolve().parent
+BEGIN = "<!-- The figures: benches/figures.py writes them. -->\n"
+END = "<!-- The end of the figures. -->\n"
+# What the columns of README's tables are, and the reference of all ratios.
+PEERS = ["Granian", "bjoern", "uWSGI", "gunicorn"]
+WORKLOADS = ["hello-64", "hello-256", "hello-1024", "busy-100", "busy-1000", "mixed", "stream", "flask"]
+# A difference of two medians that is worth a word.
+NEAR = 1.02
+
+
+def median(entry, what):
+    return statistics.median(once[what] for once in entry["rounds"])
+
+
+def reference(servers):
+    """Granian at its best: the variant with the higher median."""
+    granian = [name for name in servers if servers[name]["server"] == "Granian"]
+    return max(granian, key=lambda name: median(servers[name], "rate"), default=None)
+
+
+def ratios(entry, other, what):
+    """The ratios of two servers, round by round."""
+    return [a[what] / b[what] for a, b in zip(entry["rounds"], other["rounds"]) if b[what]]
+
+
+def number(value):
+    """With three digits, or all before the point; thousands are set apart."""
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def count(value):
+    return f"{value:,}".replace(",", " ")
+
+
+def spread(values, shown=number):
+    """A median and the range."""
+    if not values:
+        return "–"
+    middle, least, most = (shown(value) for value in (statistics.median(values), min(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} [{least}–{most}]"
+
+
+def ratio(value):
+    return f"{value:.2f}"
+
+
+def machine(found):
+    of = found["machine"]
+    servers = ", ".join(f"{name} {version}" for name, version in of["servers"].items() if name != "runner")
+    return (
+        f"{of['processor']}, {of['cores']} cores, {of['kernel']}, {of['python']}; {servers}; the load generator is"
+        " on the same cores"
+    )
+
+
+def report(found):
+    """Everything, in Markdown."""
+    options = found["options"]
+    parts = [
+        f"{machine(found)[0].upper()}{machine(found)[1:]}.",
+        f"Medians of {options['rounds']} rounds of {options['seconds']} s [least–most]; ratios to Granian at its best are"
+        " those of rounds side by side. Memory is the proportional set size of all processes. The last column is the share"
+        " of a processor that the load generator took; near 1 it is what limits the rate.",
+    ]
+    parts += [workload_table(workload) for workload in found["workloads"].values()]
+    parts += [losses_table(name, found["losses"][name]) for name in found["losses"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def workload_table(workload):
+    servers = workload["servers"]
+    best = servers.get(reference(servers))
+    lines = [
+        f"## {workload['title']}\n",
+        "| server | answers/s | × Granian | CPU µs | × Granian | p50 ms | p99 ms | errors | MiB | load |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, entry in servers.items():
+        memories = [once["memory"] for once in entry["rounds"]]
+        cells = [name]
+        for what in ("rate", "cpu"):
+            cells.append(spread([once[what] for once in entry["rounds"]]))
+            cells.append(spread(ratios(entry, best, what), ratio) if best and entry is not best else "")
+        cells += [spread([once[what] for once in entry["rounds"]]) for what in ("p50", "p99")]
+        cells.append(count(sum(once["errors"] for once in entry["rounds"])))
+        cells.append("–" if None in memories else number(statistics.median(memories) / (1 << 20)))
+        cells.append(ratio(median(entry, "load")))
+        lines.append(f"| {' | '.join(cells)} |")
+    options = [f"{name} `{entry['options']}`" for name, entry in servers.items() if entry["options"]]
+    if options:
+        lines.append(f"\nOptions: {', '.join(options)}.")
+    besides = [
+        f"{name} {number(median(entry, 'beside'))}" for name, entry in servers.items() if entry["rounds"][0]["beside"]
+    ]
+    if besides:
+        lines.append(f"Slow pages answered besides, of 40 a second at most: {', '.join(besides)}.")
+    return "\n".join(lines)
+
+
+def losses_table(name, found):
+    if name == "slow":
+        lines = [
+            "## hello, 64 connections, 4 threads, beside 200 clients that send a byte a second\n",
+            "| server | answers/s without them | with them | ratio |",
+            "|---|--:|--:|--:|",
+        ]
+        for server, rates in found.items():
+            pairs = [b / a for a, b in zip(rates["without"], rates["with"]) if a]
+            cells = [server, spread(rates["without"]), spread(rates["with"]), spread(pairs, ratio)]
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join(lines)
+    seconds = next((counts["seconds"] for counts in found.values()), 0)
+    what = {"reload": "SIGHUP every three seconds", "kill": "a random worker killed every second"}[name]
+    lines = [
+        f"## {what}, {seconds} s, 16 clients with new connections and 16 that keep theirs\n",
+        "| server | answered | lost | how |",
+        "|---|--:|--:|---|",
+    ]
+    for server, counts in found.items():
+        how = ", ".join(f"{kind}: {count(times)}" for kind, times in counts["how"].items())
+        lines.append(f"| {server} | {count(counts['answered'])} | {count(counts['lost'])} | {how} |")
+    return "\n".join(lines)
+
+
+def for_readme(found):
+    """The tables of README, and where another server is ahead."""
+    workloads = {name: found["workloads"][name] for name in WORKLOADS}
+    columns = ["runner", *PEERS]
+    parts = []
+    for title, what, better in (
+        ("answers per second", "rate", max),
+        ("CPU µs per answer", "cpu", min),
+        ("99th percentile of the response time, ms", "p99", min),
+    ):
+        lines = [f"| {title} | {' | '.join(columns)} | runner ÷ Granian |", "|---" + "|--:" * (len(columns) + 1) + "|"]
+        for workload in workloads.values():
+            entries = at_best(workload)
+            values = {name: median(entry, what) for name, entry in entries.items()}
+            best = better(values.values())
+            cells = [f"**{number(value)}**" if value == best else number(value) for value in values.values()]
+            pairs = ratios(entries["runner"], entries["Granian"], what)
+            lines.append(f"| {workload['title']} | {' | '.join(cells)} | {spread(pairs, ratio)} |")
+        parts.append("\n".join(lines))
+    parts.append(counts_table(found["losses"]))
+    parts.append(ahead(workloads))
+    options = found["options"]
+    parts.append(
+        f"One run of `make bench`, medians of {options['rounds']} rounds of {options['seconds']} s, in the last column with the"
+        f" least and the most: {machine(found)}. Each server has two processes, and the options that are best for it in"
+        " each row. [All figures](benches/results.md), with their spread, memory, errors and options."
+    )
+    parts.append(f"![{plot.TITLE}](benches/results.svg)")
+    return "\n\n".join(parts) + "\n"
+
+
+def at_best(workload):
+    """The entries for README's columns."""
+    servers = workload["servers"]
+    return {name: servers[reference(servers) if name == "Granian" else name] for name in ["runner", *PEERS]}
+
+
+def counts_table(losses):
+    columns = list(losses["reload"])
+    lines = [f"| lost requests | {' | '.join(columns)} |", "|---" + "|--:" * len(columns) + "|"]
+    for name, title in (("reload", "SIGHUP every 3 s"), ("kill", "a worker killed every second")):
+        found = losses[name]
+        cells = [f"{count(found[server]['lost'])} of {count(found[server]['answered'])}" for server in columns]
+        lines.append(f"| {found[columns[0]]['seconds']} s, {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def ahead(workloads):
+    """In words, the rows whose best figure is another server's."""
+    rows = []
+    for workload in workloads.values():
+        entries = at_best(workload)
+        own = entries["runner"]
+        leads = []
+        for name in PEERS:
+            of = []
+            for what, word, more in (("rate", "rate", True), ("cpu", "CPU time", False), ("p99", "p99", False)):
+                theirs, ours = median(entries[name], what), median(own, what)
+                if (theirs / ours if more else ours / theirs) > NEAR:
+                    of.append(f"{theirs / ours:.2f} × the {word}")
+            if of:
+                leads.append(f"{name} ({', '.join(of)})")
+        if leads:
+            rows.append(f"- {workload['title']}: {'; '.join(leads)}")
+    if not rows:
+        return "No other server is ahead of `runner` in any row."
+    return "Ahead of `runner` are:\n\n" + "\n".join(rows)
+
+
+def incomplete(found):
+    """Why figures should not be published; None if they may be."""
+    if found["options"]["quick"] or found["options"]["rounds"] < 5:
+        return "the run had fewer than five rounds"
+    missing = {*WORKLOADS, *plot.WORKLOADS} - set(found["workloads"]) | {"slow", "reload", "kill"} - set(found["losses"])
+    if missing:
+        return f"the run lacks {', '.join(sorted(missing))}"
+    for workload in found["workloads"].values():
+        if lacking := {"runner", *PEERS} - set(workload["servers"]):
+            return f"the run lacks {', '.join(sorted(lacking))} in `{workload['title']}`"
+    return None
+
+
+def rounded(value):
+    """Figures with four digits, which is more than they are exact to."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, list) else value
+
+
+def stored(found):
+    """JSON with a line for each round."""
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    return re.sub(r"\{[^{}]*\}|\[[^\[\]{}]*\]", lambda part: re.sub(r"\s*\n\s*", " ", part[0]), text) + "\n"
+
+
+def readme(text, figures):
+    """README with other figures."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"README.md wants the lines `{BEGIN.strip()}` and `{END.strip()}`, in this order")
+    return f"{before}{BEGIN}{figures}{END}{after}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", nargs="?", type=Path, help="what bench.py has written")
+    parser.add_argument("--check", action="store_true", help="write nothing; the exit status tells whether all is up to date")
+    parser.add_argument("--project", type=Path, default=FOLDER.parent, help="the folder of README.md and benches")
+    options = parser.parse_args()
+    if options.check == bool(options.results):
+        parser.error("wants either a file of results or `--check`")
+    home = options.project / "benches"
+    kept = home / "results.json"
+    if options.check and not kept.exists():
+        written = {options.project / "README.md": ""}
+    else:
+        found = rounded(json.loads((options.results or kept).read_text()))
+        if why := incomplete(found):
+            sys.exit(f"{options.results or kept}: {why}")
+        written = {
+            options.project / "README.md": f"\n{for_readme(found)}\n",
+            kept: stored(found),
+            home / "results.md": f"# What `make bench` measured\n\n{report(found)}",
+            home / "results.svg": plot.draw(found["workloads"]),
+        }
+    for path, text in written.items():
+        was = path.read_text() if path.exists() else ""
+        text = readme(was, text) if path.name == "README.md" else text
+        if not options.check:
+            path.write_text(text)
+        elif text != was:
+            sys.exit(f"{path}: is not what benches/figures.py writes from benches/results.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The loads under which the benchmark compares servers."""
+
+from dataclasses import dataclass, field, replace
+
+import load
+
+ALL = ["runner", "Granian", "bjoern", "uWSGI", "gunicorn"]
+
+
+@dataclass
+class Workload:
+    """A load, and the servers that are under it."""
+
+    title: str
+    connections: int = 64
+    path: str = "/"
+    module: str = "app"
+    threads: int = 1
+    # Connections that ask for a page that waits 100 ms, while the others are counted.
+    beside: int = 0
+    session: bool = False
+    # Seconds.
+    warm_up: float = 0.4
+    servers: list = field(default_factory=lambda: list(ALL))
+    measure: object = load.requests
+    # Whether connections are kept for further requests.
+    kept: bool = True
+    # Where the best options were searched for.
+    options_of: str | None = None
+    # A point of the plot: it has fewer rounds.
+    point: bool = False
+
+
+HELLO = Workload("hello, 64 connections", servers=[*ALL[:4], "uWSGI http11-socket", ALL[4]])
+
+WORKLOADS = {
+    "hello-64": HELLO,
+    "hello-256": replace(
+        HELLO, title="hello, 256 connections", connections=256, servers=ALL, options_of="hello-64"
+    ),
+    "hello-1024": replace(HELLO, title="hello, 1 024 connections", connections=1024, servers=ALL),
+    "busy-100": Workload("0.1 ms of Python, 64 connections", path="/busy/100"),
+    "busy-1000": Workload("1 ms of Python, 64 connections", path="/busy/1000"),
+    "mixed": Workload("hello, beside 4 clients of a page that waits 100 ms, 4 threads", threads=4, beside=4),
+    "stream": Workload(
+        "64 MiB in blocks of 64 KiB, 4 connections", connections=4, path="/stream", kept=False, measure=load.streams
+    ),
+    "flask": Workload("Flask page with template and session, 64 connections", module="page", session=True),
+}
+POINTS = {
+    f"hello-{connections}": replace(
+        HELLO, title=title, connections=connections, servers=ALL, options_of=options_of, point=True
+    )
+    for connections, title, options_of in [
+        (1, "hello, one connection", "hello-64"),
+        (4, "hello, 4 connections", "hello-64"),
+        (16, "hello, 16 connections", "hello-64"),
+        (3000, "hello, 3 000 connections", "hello-1024"),
+    ]
+}

@@ -1,0 +1,144 @@
+//! The figures of the benchmark: each one that is published comes from one whole run of it, by way of
+//! `benches/figures.py`.
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::{Folder, Outcome, project};
+
+const README: &str = "\
+before
+<!-- The figures: benches/figures.py writes them. -->
+<!-- The end of the figures. -->
+after
+";
+
+fn figures(folder: &Folder, arguments: &[&str]) -> Outcome {
+    let program = project("benches/figures.py");
+    let program = program.to_str().expect("UTF-8");
+    folder
+        .program("python3", ["-B", program, "--project", "."])
+        .arguments(arguments)
+        .run()
+}
+
+/// The rounds of a server: its rate, and what is a function of it.
+fn rounds(server: &str, rates: [f64; 5]) -> Value {
+    let rounds: Vec<Value> = rates
+        .iter()
+        .map(|rate| {
+            json!({
+                "rate": rate, "cpu": 1e6 / rate, "p50": 1e3 / rate, "p99": 2e3 / rate,
+                "errors": 0, "memory": 20 << 20, "load": 0.5, "beside": null,
+            })
+        })
+        .collect();
+    json!({"server": server, "options": "", "rounds": rounds})
+}
+
+/// A whole run, in which `runner` has twice the rate of Granian in each round, while the machine's speed changes.
+fn run() -> Value {
+    let names = "hello-1 hello-4 hello-16 hello-64 hello-256 hello-1024 hello-3000 busy-100 busy-1000 mixed stream flask";
+    let mut workloads = json!({});
+    for name in names.split(' ') {
+        workloads[name] = json!({"title": name, "connections": 64, "servers": {
+            "runner": rounds("runner", [2000.0, 6000.0, 4000.0, 2200.0, 5000.0]),
+            "Granian": rounds("Granian", [1000.0, 3000.0, 2000.0, 1000.0, 2500.0]),
+            "Granian, default": rounds("Granian", [900.0, 1000.0, 1000.0, 1000.0, 1000.0]),
+            "bjoern": rounds("bjoern", [1500.0; 5]),
+            "uWSGI": rounds("uWSGI", [1000.0; 5]),
+            "gunicorn": rounds("gunicorn", [500.0; 5]),
+        }});
+    }
+    let counts = json!({"seconds": 12, "answered": 40000, "lost": 7, "how": {"503": 7}});
+    let losses = json!({
+        "slow": {"runner": {"without": [1000.0], "with": [900.0]}},
+        "reload": {"runner": counts, "Granian": counts},
+        "kill": {"runner": counts, "Granian": counts},
+    });
+    let machine = json!({
+        "processor": "a processor", "cores": 2, "kernel": "Linux 6", "python": "CPython 3.11",
+        "servers": {"runner": "1", "Granian": "2"},
+    });
+    json!({
+        "machine": machine,
+        "options": {"seconds": 3, "rounds": 5, "quick": false, "one_session": false},
+        "workloads": workloads, "losses": losses,
+    })
+}
+
+fn with(run: &Value) -> Folder {
+    Folder::new()
+        .file("README.md", README)
+        .file("benches/.empty", "")
+        .file("run.json", run.to_string())
+}
+
+#[test]
+fn a_ratio_is_that_of_two_servers_in_one_round() {
+    let folder = with(&run());
+    figures(&folder, &["run.json"]).is(0, "", "");
+    let readme = folder.read("README.md");
+    assert!(readme.starts_with("before\n") && readme.ends_with("after\n"));
+    // The median of each, but the ratio round by round: 2 4 times, and 2.2.
+    let row = "| hello-64 | **4 000** | 2 000 | 1 500 | 1 000 | 500 | 2.00 [2.00–2.20] |";
+    assert!(readme.contains(row), "{readme}");
+    assert!(readme.contains("No other server is ahead"), "{readme}");
+    assert!(readme.contains("a processor, 2 cores"), "{readme}");
+    figures(&folder, &["--check"]).is(0, "", "");
+    let svg = folder.read("benches/results.svg");
+    assert_eq!(svg.matches("<polyline").count(), 5);
+}
+
+#[test]
+fn the_rows_in_which_another_server_is_ahead_are_named() {
+    let mut run = run();
+    run["workloads"]["stream"]["servers"]["bjoern"] = rounds("bjoern", [8000.0; 5]);
+    let folder = with(&run);
+    figures(&folder, &["run.json"]).is(0, "", "");
+    let readme = folder.read("README.md");
+    let lines = "Ahead of `runner` are:\n\n- stream: bjoern (2.00 × the rate, 0.50 × the CPU time, 0.50 × the p99)\n\n";
+    assert!(readme.contains(lines), "{readme}");
+}
+
+#[test]
+fn a_run_that_lacks_something_is_not_published() {
+    let mut short = run();
+    short["options"]["rounds"] = json!(3);
+    let mut partial = run();
+    let workloads = partial["workloads"].as_object_mut().expect("an object");
+    workloads.remove("mixed");
+    let mut alone = run();
+    let servers = alone["workloads"]["flask"]["servers"].as_object_mut();
+    servers.expect("an object").remove("bjoern");
+    for (run, why) in [
+        (short, "the run had fewer than five rounds"),
+        (partial, "the run lacks mixed"),
+        (alone, "the run lacks bjoern in `flask`"),
+    ] {
+        let folder = with(&run);
+        figures(&folder, &["run.json"]).is(1, "", &format!("run.json: {why}\n"));
+        assert_eq!(folder.read("README.md"), README);
+    }
+}
+
+#[test]
+fn a_figure_that_was_changed_by_hand_is_found() {
+    let folder = with(&run());
+    figures(&folder, &["run.json"]).is(0, "", "");
+    let changed = folder.read("README.md").replace("4 000", "5 000");
+    let folder = folder.file("README.md", changed);
+    let wrong = "README.md: is not what benches/figures.py writes from benches/results.json\n";
+    figures(&folder, &["--check"]).is(1, "", wrong);
+}
+
+#[test]
+fn the_published_figures_are_those_of_the_run() {
+    let outcome = Command::new("python3")
+        .args(["-B", "benches/figures.py", "--check"])
+        .current_dir(project("."))
+        .status();
+    assert!(outcome.expect("Python").success());
+}
