@@ -210,12 +210,13 @@ async fn write_batches(hub: Arc<Hub>) {
 async fn tick(hub: Arc<Hub>) {
     loop {
         hub.busy.notified().await;
-        let mut next = Some(Instant::now() + TICK);
+        let mut next = Some(Instant::now() + lock(&hub.pool).pause());
         while let Some(instant) = next {
             tokio::select! {
                 () = tokio::time::sleep_until(instant.into()) => {}
                 () = hub.busy.notified(), if instant > Instant::now() + TICK => {
-                    next = Some(Instant::now() + TICK);
+                    let pause = lock(&hub.pool).pause();
+                    next = Some(instant.min(Instant::now() + pause));
                     continue;
                 }
             }

@@ -6,11 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use axum::body::{Body, HttpBody};
-use axum::extract::State;
-use axum::handler::Handler;
-use axum::response::Response as HttpResponse;
 use bytes::Bytes;
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,8 +17,9 @@ use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::gateway::http::hyper_response::{self, Exchange};
+use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
 use crate::gateway::http::request_head::{self, CheckedHead};
+use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::transport::{self, Transport};
 use crate::gateway::http::{keep_alive, shadow_parser, upload};
@@ -56,15 +54,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
         let hidden = shadow_parser::lock(&state.parser).head_ended(framing);
-        // An empty body needs no box.
-        let mut request = request.map(|body| match body.is_end_stream() {
-            true => Body::empty(),
-            false => Body::new(body),
-        });
-        if let Some(hidden) = hidden {
-            request.extensions_mut().insert(hidden);
-        }
-        let response = answer.call(request, Arc::clone(&state));
+        let response = answer(Arc::clone(&state), request, hidden);
         async {
             // The panic itself is in the log.
             let response = caught("a request", response).await;
@@ -125,18 +115,19 @@ fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
     );
 }
 
-/// Answers one request: the handler that axum calls.
+/// Answers one request.
 async fn answer(
-    State(state): State<Arc<ConnectionState>>,
-    request: axum::extract::Request,
-) -> HttpResponse {
+    state: Arc<ConnectionState>,
+    request: hyper::Request<Incoming>,
+    hidden: Option<Hidden>,
+) -> hyper::Response<ReplyBody> {
     let gateway = &state.gateway;
     let (parts, body) = request.into_parts();
     let mut exchange = Exchange::new(&state, &parts);
     if gateway.options.access_log {
         exchange.log_line = Some(Box::new(LogLine::new(&state.connection, &parts)));
     }
-    let response = match receive(&state, parts, body).await {
+    let response = match receive(&state, parts, hidden, body).await {
         Ok(request) => {
             let response = gateway.application.respond(request).await;
             // At the limit, other clients wait for this connection to end.
@@ -160,7 +151,8 @@ async fn answer(
 async fn receive(
     state: &ConnectionState,
     parts: http::request::Parts,
-    body: Body,
+    hidden: Option<Hidden>,
+    body: Incoming,
 ) -> Result<Request, Refusal> {
     let CheckedHead {
         method,
@@ -169,7 +161,7 @@ async fn receive(
         query,
         version,
         headers,
-    } = request_head::check(parts, !body.is_end_stream())?;
+    } = request_head::check(parts, hidden, !body.is_end_stream())?;
     let body = upload::receive(body, state).await?;
     // hyper may have read beyond the end of a body in which the shadow parser has found a fault.
     upload::check(state)?;

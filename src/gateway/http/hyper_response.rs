@@ -9,11 +9,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use axum::body::{Body, HttpBody};
-use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request};
-use http_body::{Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
 use crate::clock::{PerSecond, http_date};
@@ -72,7 +70,10 @@ fn add_date(headers: &mut HeaderMap) {
 }
 
 /// The response for hyper.
-pub(super) fn convert(mut response: Response, mut exchange: Exchange) -> HttpResponse {
+pub(super) fn convert(
+    mut response: Response,
+    mut exchange: Exchange,
+) -> hyper::Response<ReplyBody> {
     if response.status.is_informational() {
         // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
         crate::log_of!(
@@ -106,11 +107,11 @@ pub(super) fn convert(mut response: Response, mut exchange: Exchange) -> HttpRes
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if has_body {
-        Body::new(ReplyBody {
+        ReplyBody {
             body: OutgoingBody::new(body, announced),
-            exchange,
+            exchange: Some(exchange),
             flushed: false,
-        })
+        }
     } else {
         // An application that answers `HEAD` with no byte has left out the body, whose length is not known then.
         let is_left_out = matches!(&body, ResponseBody::Bytes(bytes) if bytes.is_empty());
@@ -120,10 +121,10 @@ pub(super) fn convert(mut response: Response, mut exchange: Exchange) -> HttpRes
         } else if let (None, false, Some(length)) = (announced, is_left_out, known_length(&body)) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        Body::empty()
+        ReplyBody::whole(ResponseBody::Bytes(Bytes::new()))
     };
     add_date(&mut headers);
-    let mut reply = HttpResponse::new(body);
+    let mut reply = hyper::Response::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     if close && is_old {
@@ -140,14 +141,10 @@ pub(super) fn convert(mut response: Response, mut exchange: Exchange) -> HttpRes
 }
 
 /// The answer to a request in whose handling the gateway panicked. The rest of what the client sends may be unread.
-pub(super) fn failed() -> HttpResponse {
+pub(super) fn failed() -> hyper::Response<ReplyBody> {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let ours = Response::plain(status);
-    let body = match ours.body {
-        ResponseBody::Bytes(text) => Body::from(text),
-        ResponseBody::Stream(_) | ResponseBody::File { .. } => Body::empty(),
-    };
-    let mut reply = HttpResponse::new(body);
+    let mut reply = hyper::Response::new(ReplyBody::whole(ours.body));
     *reply.status_mut() = status;
     *reply.headers_mut() = ours.headers;
     add_date(reply.headers_mut());
@@ -157,14 +154,24 @@ pub(super) fn failed() -> HttpResponse {
 }
 
 /// The body of a response as hyper asks for it.
-struct ReplyBody {
+pub(super) struct ReplyBody {
     body: OutgoingBody,
-    exchange: Exchange,
+    /// Ends with the body; `None` where it has ended before.
+    exchange: Option<Exchange>,
     /// hyper has had a turn to write what it has of a truncated body.
     flushed: bool,
 }
 
 impl ReplyBody {
+    /// A body of runner's own.
+    fn whole(body: ResponseBody) -> Self {
+        Self {
+            body: OutgoingBody::new(body, None),
+            exchange: None,
+            flushed: false,
+        }
+    }
+
     /// Lets hyper write what it has, then has it break off the connection.
     fn poll_break(
         &mut self,
@@ -175,14 +182,17 @@ impl ReplyBody {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.exchange.version == Version::HTTP_10 && self.body.left().is_none() {
-            self.exchange.state.broken.store(true, Ordering::Relaxed);
+        if let Some(exchange) = &self.exchange
+            && exchange.version == Version::HTTP_10
+            && self.body.left().is_none()
+        {
+            exchange.state.broken.store(true, Ordering::Relaxed);
         }
         Poll::Ready(Some(Err(Truncated)))
     }
 }
 
-impl HttpBody for ReplyBody {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Truncated;
 
@@ -200,7 +210,9 @@ impl HttpBody for ReplyBody {
         }
         match ready!(this.body.poll_next(context)) {
             Some(Ok(part)) => {
-                if let Some(line) = &mut this.exchange.log_line {
+                if let Some(exchange) = &mut this.exchange
+                    && let Some(line) = &mut exchange.log_line
+                {
                     line.bytes += part.len() as u64;
                 }
                 Poll::Ready(Some(Ok(Frame::data(part))))

@@ -1,4 +1,4 @@
-//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112) by axum and hyper: connections, requests, responses.
+//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112) by hyper: connections, requests, responses.
 //!
 //! hyper parses, frames, and writes `Connection`. What it leaves to its users is here: checks that RFC 9112
 //! demands ([`request_head`]), receiving bodies before an application sees them ([`upload`]), time limits for each thing

@@ -32,16 +32,19 @@ const METHOD_LIMIT: usize = 32;
 ///
 /// # Errors
 /// The refusal of a head with a fault.
-pub(super) fn check(parts: request::Parts, has_body: bool) -> Result<CheckedHead, Refusal> {
+pub(super) fn check(
+    parts: request::Parts,
+    hidden: Option<Hidden>,
+    has_body: bool,
+) -> Result<CheckedHead, Refusal> {
     let request::Parts {
         method,
         uri,
         version,
         mut headers,
-        mut extensions,
         ..
     } = parts;
-    let sent = match extensions.remove() {
+    let sent = match hidden {
         Some(Hidden::Version) => {
             let reason = "the version of HTTP is not 1.0 or 1.1";
             return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason));

@@ -4,9 +4,10 @@ use std::error::Error;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
-use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::StatusCode;
+use http_body::Body;
+use hyper::body::Incoming;
 
 use crate::gateway::body::spool::{IN_MEMORY, Spool, SpoolError, from_bytes};
 use crate::gateway::http::connection_state::ConnectionState;
@@ -20,7 +21,7 @@ use crate::interface::RequestBody;
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
 pub(super) async fn receive(
-    mut body: Body,
+    mut body: Incoming,
     state: &ConnectionState,
 ) -> Result<RequestBody, Refusal> {
     let options = &state.gateway.options;
@@ -61,7 +62,7 @@ pub(super) fn check(state: &ConnectionState) -> Result<(), Refusal> {
 
 /// The next part of a body; `None` at its end.
 async fn next(
-    body: &mut Body,
+    body: &mut Incoming,
     pace: &mut Pace,
     mut asked: Pin<&mut impl Future<Output = ()>>,
     state: &ConnectionState,

@@ -44,7 +44,9 @@ pub const CONSTANTS: [(&str, &str); 2] = [
 /// wants it unset otherwise. `REMOTE_PORT` is set if it is known.
 pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
     for (name, value) in OWN.into_iter().zip(own_variables(request)) {
-        each(name.as_bytes(), value);
+        if let Some(value) = value {
+            each(name.as_bytes(), value);
+        }
     }
     let announced = common_variables(request, &mut each);
     if let Some(length) = content_length_variable(request, announced) {
@@ -52,23 +54,30 @@ pub fn variables(request: &Request, mut each: impl FnMut(&[u8], &[u8])) {
     }
 }
 
-/// The variables that differ from request to request, with the values of [`own_variables`].
-pub const OWN: [&str; 5] = [
+/// The variables that differ from request to request or from connection to connection, with the values of
+/// [`own_variables`].
+pub const OWN: [&str; 7] = [
     "REQUEST_METHOD",
     "SCRIPT_NAME",
     "PATH_INFO",
     "QUERY_STRING",
     "REQUEST_URI",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
 ];
 
-/// The values of [`OWN`].
-pub fn own_variables(request: &Request) -> [&[u8]; 5] {
+/// The values of [`OWN`]; `None` for one that is not set.
+pub fn own_variables(request: &Request) -> [Option<&[u8]>; 7] {
+    let connection = &*request.connection;
+    let port = connection.remote_port.as_bytes();
     [
-        request.method.as_str().as_bytes(),
-        &request.script_name,
-        &request.path_info,
-        &request.query,
-        &request.target,
+        Some(request.method.as_str().as_bytes()),
+        Some(&request.script_name),
+        Some(&request.path_info),
+        Some(&request.query),
+        Some(&request.target),
+        Some(connection.remote_addr.as_bytes()),
+        (!port.is_empty()).then_some(port),
     ]
 }
 
@@ -78,8 +87,8 @@ pub fn content_length_variable(request: &Request, announced: bool) -> Option<u64
     (length > 0 || announced).then_some(length)
 }
 
-/// Calls `each(name, value)` for the variables that are often the same for all requests of a connection. True if the header
-/// fields announce a body.
+/// Calls `each(name, value)` for the variables that are often the same for all requests of a client, whatever its
+/// connections. True if the header fields announce a body.
 pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) -> bool {
     let connection = &*request.connection;
     each(
@@ -88,10 +97,6 @@ pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) 
     );
     each(b"SERVER_NAME", connection.server_name.as_bytes());
     each(b"SERVER_PORT", connection.server_port.as_bytes());
-    each(b"REMOTE_ADDR", connection.remote_addr.as_bytes());
-    if !connection.remote_port.is_empty() {
-        each(b"REMOTE_PORT", connection.remote_port.as_bytes());
-    }
     if connection.scheme == Scheme::Https {
         each(b"HTTPS", b"on");
     }

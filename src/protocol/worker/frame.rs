@@ -16,9 +16,9 @@
 //! (answers), length of the head (answers); then the payload. The head of an answer is the status, and name and value of each
 //! field, separated by zero bytes: if one of them contains a zero byte itself, the number of fields is wrong.
 //!
-//! Requests of one connection mostly differ in little more than their path, while decoding all variables is the largest part
+//! Requests of one client mostly differ in little more than their path, while decoding all variables is the largest part
 //! of the cost of a small request in the worker. So a request is sent in two parts, the variables that requests of a
-//! connection have in common ([`environ::common_variables`]) and its own, and the first is left out where the worker has it
+//! client have in common ([`environ::common_variables`]) and its own, and the first is left out where the worker has it
 //! from an earlier request ([`KnownHeads`]).
 //!
 //! Since tokens carry the number, taking requests back needs no handshake: requests sent afterwards cannot be mistaken for
@@ -26,7 +26,6 @@
 //! which request it has read last ([`RING_READ`]). An answer tells it too, but requests taken back have none; a
 //! [`Kind::Wake`] proves nothing, since it can come from the middle of a batch.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::interface::{Errors, Request, RequestBody};
@@ -63,6 +62,8 @@ const ERRORS_TO_GATEWAY: u8 = 2;
 const HEAD_KNOWN: u8 = 4;
 /// Request flag: the worker is to keep the common variables.
 const HEAD_TO_KEEP: u8 = 8;
+/// Request flag: the answer is to be announced as soon as it is in the ring.
+const ANNOUNCE: u8 = 16;
 
 /// The usual size of a request at most, in bytes: a size that the allocator has at hand.
 const USUAL_REQUEST: usize = 1024;
@@ -154,8 +155,6 @@ pub struct RequestFrame {
     /// The position of the tuple.
     own: usize,
     flags: u8,
-    /// The address of its connection, see [`KnownHeads::look_at`].
-    connection: usize,
 }
 
 /// The beginning of a payload with both parts: a tuple of two.
@@ -174,9 +173,12 @@ impl RequestFrame {
         writer.string(request.connection.scheme.as_str());
         writer.end_dict();
         let own = writer.length();
-        writer.tuple(7);
+        writer.tuple(9);
         for value in environ::own_variables(request) {
-            writer.latin1(value);
+            match value {
+                Some(value) => writer.latin1(value),
+                None => writer.none(),
+            }
         }
         match environ::content_length_variable(request, announced) {
             Some(length) => writer.string(&length.to_string()),
@@ -198,19 +200,21 @@ impl RequestFrame {
             payload: writer.into_bytes(),
             own,
             flags,
-            connection: Arc::as_ptr(&request.connection).addr(),
         }
     }
 
-    /// Appends the request to what is to be written to a lane.
-    pub fn write(&self, number: u32, heads: &mut KnownHeads, frames: &mut Vec<u8>) {
+    /// Appends the request to what is to be written to a lane. `announce` if the worker is to say at once that it has answered.
+    pub fn write(&self, number: u32, announce: bool, heads: &mut KnownHeads, frames: &mut Vec<u8>) {
         let (head, own) = self.payload.split_at(self.own);
-        let (sight, slot) = heads.look_at(self.connection, head);
-        let (flag, parts) = match sight {
+        let (sight, slot) = heads.look_at(head);
+        let (mut flag, parts) = match sight {
             Sight::New => (0, [&PAIR, head, own]),
             Sight::Again => (HEAD_TO_KEEP, [&PAIR, head, own]),
             Sight::Known => (HEAD_KNOWN, [&[][..], &[], own]),
         };
+        if announce {
+            flag |= ANNOUNCE;
+        }
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         // Gateways limit heads, and what is in a frame of a body, far below 4 GiB.
         let length = u32::try_from(length).unwrap_or(u32::MAX);

@@ -3,6 +3,10 @@
 //! Server and lane have tables of the same size. The server decides which head is in which slot and says so with each
 //! request; the lane reads all requests in order, so that both tables are the same.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+
 /// The number of heads that a lane keeps.
 pub const SLOTS: usize = 512;
 /// The largest head that is kept, in bytes; it bounds the memory of both sides.
@@ -13,7 +17,7 @@ const LARGEST: usize = 2048;
 pub enum Sight {
     /// No: send it.
     New,
-    /// No, but its connection has sent a request before: send it to be kept.
+    /// No, but it has come before: send it to be kept.
     Again,
     /// Yes.
     Known,
@@ -27,39 +31,37 @@ pub struct KnownHeads {
 
 #[derive(Clone, Debug, Default)]
 struct HeadSlot {
-    /// The connection that used the slot last: until it sends another request, its head is not worth keeping.
-    connection: usize,
+    /// The hash of the last head that was not the one kept: until it comes again, it is not worth keeping.
+    seen: u64,
+    /// The head that is kept, and its hash.
     kept: Vec<u8>,
+    hash: u64,
 }
 
 impl KnownHeads {
-    /// Whether the lane has a head, and in which slot. The connection only decides the slot; heads are compared by their
-    /// bytes.
-    pub fn look_at(&mut self, connection: usize, head: &[u8]) -> (Sight, u16) {
+    /// Whether the lane has a head, and in which slot. The hash decides the slot; heads are compared by their bytes, so that
+    /// a client that makes hashes collide gains nothing.
+    pub fn look_at(&mut self, head: &[u8]) -> (Sight, u16) {
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, HeadSlot::default());
         }
-        let index = slot_of(connection);
+        let hash = FixedState::default().hash_one(head);
+        let index = (hash >> 32) as usize % SLOTS;
         // There are fewer than 65536.
         let number = index as u16;
         let slot = &mut self.slots[index];
-        if !slot.kept.is_empty() && slot.kept == head {
+        if slot.hash == hash && slot.kept == head {
             return (Sight::Known, number);
         }
-        if slot.connection != connection || head.len() > LARGEST {
-            slot.connection = connection;
+        if slot.seen != hash || head.len() > LARGEST {
+            slot.seen = hash;
             return (Sight::New, number);
         }
+        slot.hash = hash;
         slot.kept.clear();
         slot.kept.extend_from_slice(head);
         (Sight::Again, number)
     }
-}
-
-/// The slot for the address of a connection: addresses are multiples of a power of two, and often of each other.
-fn slot_of(connection: usize) -> usize {
-    let mixed = (connection as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as usize % SLOTS
 }
 
 #[cfg(test)]
@@ -67,32 +69,30 @@ mod tests {
     use super::{KnownHeads, LARGEST, Sight};
 
     #[test]
-    fn a_head_is_kept_when_its_connection_comes_again() {
+    fn a_head_is_kept_when_it_comes_again() {
         let mut heads = KnownHeads::default();
-        let mut look = |connection, head: &[u8]| heads.look_at(connection, head).0;
-        assert_eq!(look(64, b"a"), Sight::New);
-        assert_eq!(look(64, b"a"), Sight::Again);
-        assert_eq!(look(64, b"a"), Sight::Known);
-        assert_eq!(look(64, b"b"), Sight::Again, "another head");
-        assert_eq!(look(64, b"b"), Sight::Known);
-        assert_eq!(look(64, b"a"), Sight::Again, "the first is forgotten");
+        let mut look = |head: &[u8]| heads.look_at(head).0;
+        assert_eq!(look(b"a"), Sight::New);
+        assert_eq!(look(b"a"), Sight::Again);
+        assert_eq!(look(b"a"), Sight::Known);
         let large = vec![0; LARGEST + 1];
-        assert_eq!(look(64, &large), Sight::New);
-        assert_eq!(look(64, &large), Sight::New);
-        assert_eq!(look(64, b"a"), Sight::Known, "it was left alone");
+        for _ in 0..3 {
+            assert_eq!(look(&large), Sight::New);
+        }
+        assert_eq!(look(b"a"), Sight::Known, "it was left alone");
     }
 
-    /// A lane, as worker.py has it, sees the right head for each request, whatever connections share slots.
+    /// A lane, as worker.py has it, sees the right head for each request, whatever heads share slots.
     #[test]
     fn a_lane_has_the_heads_that_the_server_counts_on() {
-        for connections in [100, 3000] {
+        for clients in [1, 100, 3000] {
             let mut heads = KnownHeads::default();
             let mut lane = std::collections::HashMap::new();
             let mut known = 0;
             for round in 0..20 {
-                for connection in (0..connections).map(|number| number * 112) {
-                    let head = format!("{connection} {}", round / 5);
-                    let (sight, slot) = heads.look_at(connection, head.as_bytes());
+                for client in 0..clients {
+                    let head = format!("{client} {}", round / 5);
+                    let (sight, slot) = heads.look_at(head.as_bytes());
                     match sight {
                         Sight::New => {}
                         Sight::Again => drop(lane.insert(slot, head)),
@@ -103,7 +103,7 @@ mod tests {
                     }
                 }
             }
-            assert!(known > 0, "{connections}");
+            assert!(known > 0, "{clients}");
         }
     }
 }

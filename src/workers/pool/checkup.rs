@@ -34,6 +34,8 @@ pub(crate) enum Finding {
 #[derive(Debug)]
 pub(crate) struct Checkup {
     pub(crate) limits: Limits,
+    /// How long a lane may finish nothing before it is stuck.
+    pub(crate) stall: Duration,
     pub(crate) now: Instant,
     pub(crate) findings: Vec<Finding>,
     /// When to look again; `None` if nothing is under way.
@@ -41,9 +43,10 @@ pub(crate) struct Checkup {
 }
 
 impl Checkup {
-    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+    pub(crate) fn new(limits: Limits, stall: Duration, now: Instant) -> Self {
         Self {
             limits,
+            stall,
             now,
             findings: Vec::new(),
             next: None,

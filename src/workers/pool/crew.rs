@@ -1,7 +1,7 @@
 //! The workers of a pool, and all their lanes.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::pool::chooser::LaneView;
@@ -59,13 +59,18 @@ impl<W: Wire> Crew<W> {
         oldest.map(|(_, id)| id)
     }
 
-    /// The lanes from which requests are to be taken back now.
-    pub(crate) fn held_up(&mut self, now: Instant) -> Vec<LaneId> {
+    /// Whether a lane is idle and free.
+    pub(crate) fn has_idle(&self) -> bool {
+        self.views().any(|lane| lane.free && lane.load == 0)
+    }
+
+    /// The lanes from which requests are to be taken back now, where a lane is stuck after the time `stall`.
+    pub(crate) fn held_up(&mut self, stall: Duration, now: Instant) -> Vec<LaneId> {
         let mut found = Vec::new();
         for (&id, worker) in &mut self.all {
             let serves = worker.serves();
             for (index, lane) in worker.lanes.iter_mut().enumerate() {
-                let held = lane.load() > 0 && lane.is_held_up(now);
+                let held = lane.load() > 0 && lane.is_held_up(stall, now);
                 if held || !serves && lane.load() > 1 {
                     found.push((id, index));
                 }

@@ -13,14 +13,14 @@ use crate::workers::question::{Question, Reason};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::{Flushed, Link};
 
-/// A lane that has finished nothing for this long is stuck: the requests that it has not begun may go to others. The
-/// time is longer ([`Lane::patience`]) where it has turned out to be too short.
-const STALL: Duration = Duration::from_micros(1000);
+/// A lane that has finished nothing for this long is stuck, while another is idle: the requests that it has not begun may
+/// go there. The time is longer ([`Lane::patience`]) where it has turned out to be too short.
+pub(crate) const STALL: Duration = Duration::from_micros(1000);
 /// The longest such time.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 /// After this time requests are taken back even if no other lane could begin them, so that the limits of the queue hold
 /// for them.
-const HOLD: Duration = Duration::from_millis(10);
+pub(crate) const HOLD: Duration = Duration::from_millis(10);
 
 /// Whether a lane that has requests makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +94,12 @@ impl<W: Wire> Lane<W> {
         now.saturating_duration_since(self.progress)
     }
 
-    /// Notices that it is stuck. Returns whether that has been so for long enough that its requests are to be taken back,
-    /// whether or not another lane is free.
-    pub(crate) fn is_held_up(&mut self, now: Instant) -> bool {
+    /// Notices that it is stuck: it has finished nothing for the time `stall`. Returns whether that has been so for long
+    /// enough that its requests are to be taken back, whether or not another lane is free.
+    pub(crate) fn is_held_up(&mut self, stall: Duration, now: Instant) -> bool {
         let quiet = self.quiet(now);
         // A single request can be stuck, too, before the worker has begun it: behind code that runs after a response.
-        if self.flow == Flow::Steady && self.load() > 0 && quiet >= self.patience {
+        if self.flow == Flow::Steady && self.load() > 0 && quiet >= self.patience.max(stall) {
             self.flow = Flow::Stuck;
         }
         self.flow == Flow::Stuck && quiet >= HOLD.max(self.patience)
@@ -211,7 +211,10 @@ impl<W: Wire> Lane<W> {
             timing
         };
         match self.flow {
-            Flow::Steady => checkup.again_by(Some(now + TICK)),
+            Flow::Steady => {
+                let stall = since + self.patience.max(checkup.stall);
+                checkup.again_by(Some(stall.max(now + TICK)));
+            }
             Flow::Stuck => checkup.again_by(Some(since + HOLD.max(self.patience))),
             Flow::Emptied => {}
         }

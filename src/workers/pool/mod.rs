@@ -3,7 +3,8 @@
 //! [`chooser`] says which lane gets the next request. Requests that a lane has not begun can be taken back. That is done
 //! when the lane is stuck and another could begin them, so that no request waits behind a slow one while a worker is free;
 //! and when the lane has been stuck for a while, so that the limits of the queue hold for them. In between they stay where
-//! they are: taking back what no other lane can begin would be work for nothing, on both sides.
+//! they are: taking back what no other lane can begin would be work for nothing, on both sides. A lane is stuck when its
+//! request takes several times as long as requests usually do; when another lane is idle, as soon as one could be woken up.
 //!
 //! **Progress**: while a request waits, no lane is idle and free. [`Pool::dispatch`] sees to it after each event;
 //! `pool/tests.rs` tests it with simulated workers.
@@ -22,11 +23,11 @@ use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
 use crate::workers::pending_request::PendingRequest;
-use crate::workers::pool::checkup::{Checkup, Finding};
+use crate::workers::pool::checkup::{Checkup, Finding, TICK};
 use crate::workers::pool::chooser::ServiceTime;
 use crate::workers::pool::crew::Crew;
 use crate::workers::pool::in_flight::Violation;
-use crate::workers::pool::lane::{Flow, Lane};
+use crate::workers::pool::lane::{Flow, HOLD, Lane, STALL};
 use crate::workers::pool::request_queue::RequestQueue;
 use crate::workers::pool::worker::{Duty, Remains, Worker};
 use crate::workers::question::Question;
@@ -42,6 +43,9 @@ pub(crate) mod lane;
 mod neglect;
 mod request_queue;
 pub(crate) mod worker;
+
+/// A lane is stuck when its request has taken this many times as long as requests usually do.
+const STUCK_AFTER: u32 = 4;
 
 /// A worker that is late by so little is not busy, but was not woken up in time: more workers would not help.
 const HICCUP: Duration = Duration::from_millis(10);
@@ -160,15 +164,40 @@ impl<W: Wire> Pool<W> {
         chooser::choose(self.workers.views(), self.service.typical())
     }
 
+    /// How long requests usually keep a lane from finishing one, at most: the clock ticks as often while requests are under
+    /// way. Each tick takes the processor from a worker, so that it is longer where requests are.
+    fn usual_stall(&self) -> Duration {
+        let typical = Duration::from_secs_f64(self.service.typical());
+        (typical * STUCK_AFTER).clamp(STALL, HOLD)
+    }
+
+    /// How long a lane may finish nothing before it is stuck.
+    fn stall(&self) -> Duration {
+        match self.workers.has_idle() {
+            true => STALL,
+            false => self.usual_stall(),
+        }
+    }
+
+    /// When [`Pool::clock`] is to be called at the latest, while requests are under way.
+    pub(crate) fn pause(&self) -> Duration {
+        match self.curious {
+            true => TICK,
+            false => self.usual_stall(),
+        }
+    }
+
     /// Sends a request to a lane. If the worker turns out to be gone, the request is in the queue again.
     fn send(&mut self, id: LaneId, mut pending: PendingRequest) {
         let now = (self.now)();
+        // Otherwise the clock finds the answer in the ring at its next tick.
+        let announce = self.usual_stall() > TICK;
         let Some(lane) = self.workers.lane(id) else {
             self.errors.bad_gateway(&mut pending);
             return;
         };
         let number = lane.in_flight.next_number();
-        match lane.link.push(number, &pending) {
+        match lane.link.push(number, &pending, announce) {
             Ok(()) => {}
             Err(Unsent::Gone) => {
                 // The worker has died. It gets nothing more until its lanes say so, and leaves if it should live.
@@ -233,11 +262,14 @@ impl<W: Wire> Pool<W> {
         service: Duration,
     ) -> Result<PendingRequest, Violation> {
         let now = (self.now)();
+        let ticks_slowly = self.usual_stall() > TICK;
         let worker = self.workers.all.get_mut(&id.0).ok_or(Violation)?;
         let lane = worker.lanes.get_mut(id.1).ok_or(Violation)?;
         // The clock does not look at a lane that is stuck.
-        let curious = lane.flow != Flow::Steady;
+        let was_stuck = lane.flow != Flow::Steady;
         let pending = lane.answered(number, now)?;
+        // What waits on another lane could begin here.
+        let curious = was_stuck || ticks_slowly && lane.load() == 0;
         self.answered += 1;
         lane.idle_since = self.answered;
         worker.answered += 1;
@@ -345,7 +377,7 @@ impl<W: Wire> Pool<W> {
     /// rings were emptied: an answer there is progress.
     pub(crate) fn unstick(&mut self) {
         let now = (self.now)();
-        for id in self.workers.held_up(now) {
+        for id in self.workers.held_up(self.stall(), now) {
             self.take_back(id);
         }
         self.dispatch();
@@ -355,7 +387,7 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn clock(&mut self) -> Checkup {
         self.unstick();
         let now = (self.now)();
-        let mut checkup = Checkup::new(self.limits, now);
+        let mut checkup = Checkup::new(self.limits, self.stall(), now);
         match self.closed {
             Some(by) if now >= by => self.give_up(&mut checkup),
             by => checkup.next = by,

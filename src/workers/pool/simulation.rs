@@ -39,15 +39,18 @@ fn now() -> Instant {
 /// A request, by its place in the order of arrival.
 type Id = usize;
 
+/// A request for a worker: its number, whether its answer is to be announced at once, and which request it is.
+type Frame = (u32, bool, Id);
+
 /// A lane of a worker, with the data that is on its way in both directions.
 #[derive(Debug, Default)]
 pub(super) struct SimulatedLane {
     /// Pushed and not yet written.
     unwritten_tokens: Vec<u8>,
-    unwritten_frames: Vec<(u32, Id)>,
+    unwritten_frames: Vec<Frame>,
     pipe: VecDeque<u8>,
-    frames: VecDeque<(u32, Id)>,
-    batch: VecDeque<(u32, Id)>,
+    frames: VecDeque<Frame>,
+    batch: VecDeque<Frame>,
     in_hand: Option<u8>,
     begun: Option<(u32, Instant)>,
     /// Answers that the pool has not collected.
@@ -55,6 +58,7 @@ pub(super) struct SimulatedLane {
     /// Wake-ups that the pool has not read.
     wakes: usize,
     unannounced: bool,
+    /// When it did so last; `None` if the next answer is to be announced in any case.
     announced: Option<Instant>,
     last: u32,
     read: u32,
@@ -86,13 +90,13 @@ impl SimulatedLane {
                 self.begun = None;
                 self.ring.push_back(number);
                 self.unannounced = true;
-                if self.announced.is_some_and(|at| now() - at > MILLISECOND) {
+                if self.announced.is_none_or(|at| now() - at > MILLISECOND) {
                     self.announce();
                 }
             }
             return None;
         }
-        let Some((number, id)) = self.batch.pop_front() else {
+        let Some((number, announce, id)) = self.batch.pop_front() else {
             if !self.is_waiting {
                 self.read = self.last;
                 if self.unannounced && !self.is_mute {
@@ -109,6 +113,7 @@ impl SimulatedLane {
         self.in_hand = self.in_hand.or_else(|| self.pipe.pop_front());
         if self.in_hand == Some(token(number)) {
             self.in_hand = None;
+            self.announced = self.announced.filter(|_| !announce);
             self.begun = Some((number, now() + service));
             return Some(id);
         }
@@ -131,7 +136,12 @@ impl SimulatedLane {
 pub(super) struct SimulatedWire(pub(super) Rc<RefCell<SimulatedLane>>);
 
 impl Wire for SimulatedWire {
-    fn push(&mut self, number: u32, pending: &PendingRequest) -> Result<(), Unsent> {
+    fn push(
+        &mut self,
+        number: u32,
+        pending: &PendingRequest,
+        announce: bool,
+    ) -> Result<(), Unsent> {
         let id: Id = pending.about.target().parse().expect("a number");
         let mut lane = self.0.borrow_mut();
         // A request that is written later does not fail here, but one in three has a file for its body, which is sent at
@@ -140,7 +150,7 @@ impl Wire for SimulatedWire {
             return Err(Unsent::Gone);
         }
         lane.unwritten_tokens.push(token(number));
-        lane.unwritten_frames.push((number, id));
+        lane.unwritten_frames.push((number, announce, id));
         Ok(())
     }
 

@@ -127,6 +127,42 @@ fn workers_that_wake_up_late_get_on() {
     }
 }
 
+/// Where requests take long, the clock ticks more slowly while all workers are busy, and nothing is taken back that will
+/// begin soon. As soon as a worker is idle, it gets what waits behind a slow request.
+#[test]
+fn the_clock_follows_the_usual_time_of_a_request() {
+    let mut simulation = Simulation::new(2, 1, MILLISECOND);
+    simulation.tick(MILLISECOND);
+    assert_eq!(simulation.pool.pause(), MILLISECOND * 4);
+    let (slow, quick) = (simulation.worker(0), simulation.worker(1));
+    simulation.accept(4);
+    simulation.turn();
+    let runs = |simulation: &mut Simulation, id| {
+        simulation.run(id, 10);
+        simulation.deliver(id);
+    };
+    runs(&mut simulation, slow);
+    runs(&mut simulation, quick);
+    // Both take a little longer than usual, which is nothing to act upon.
+    simulation.tick(MILLISECOND * 2);
+    let loads = |simulation: &Simulation| -> Vec<usize> {
+        let lanes = simulation.pool.workers.lanes();
+        lanes.map(|(_, lane)| lane.load()).collect()
+    };
+    assert_eq!(loads(&simulation), [2, 2]);
+    assert_eq!(simulation.pool.pause(), MILLISECOND * 4);
+    // One of them goes on.
+    runs(&mut simulation, quick);
+    simulation.tick(MILLISECOND);
+    assert_eq!(loads(&simulation), [2, 1]);
+    simulation.tick(MILLISECOND / 10);
+    runs(&mut simulation, quick);
+    assert_eq!(simulation.pool.pause(), MILLISECOND, "a worker is idle");
+    simulation.tick(MILLISECOND);
+    assert_eq!(loads(&simulation), [1, 1]);
+    simulation.finish();
+}
+
 /// A worker that waits for requests without the pool knowing it is replaced, so that the server need not be restarted.
 #[test]
 fn a_worker_that_is_idle_while_requests_wait_is_replaced() {

@@ -31,7 +31,7 @@ from runner_output import identity, is_still, new_log, report_losses, say
 
 # Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
 HEADER = struct.Struct("<IIIBBHI")
-BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP = 1, 2, 4, 8
+BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP, ANNOUNCE = 1, 2, 4, 8, 16
 HEADS = 512  # that a lane keeps
 HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
@@ -276,15 +276,21 @@ class Lane:
                     environ["PATH_INFO"],
                     environ["QUERY_STRING"],
                     environ["REQUEST_URI"],
+                    environ["REMOTE_ADDR"],
+                    port,
                     length,
                     body,
                 ) = own
+                if port is not None:
+                    environ["REMOTE_PORT"] = port
                 if length is not None:
                     environ["CONTENT_LENGTH"] = length
                 if flags & BODY_IN_FILE:
                     environ["wsgi.input"] = self.receive_file()
                 else:
                     environ["wsgi.input"] = BytesIO(body)
+                if flags & ANNOUNCE:
+                    self.announced = 0
                 if flags & ERRORS_TO_GATEWAY:
                     environ["wsgi.errors"] = Errors(self, number)
                 self.answer(environ, Exchange(self, number, begin))
@@ -383,7 +389,7 @@ def run_worker(application, options, descriptors):
     watch, descriptors = descriptors[0], descriptors[1:]
     constants = {
         # The variables of each request have their place: filling it takes less time than making room.
-        **dict.fromkeys(("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI")),
+        **dict.fromkeys(("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "REMOTE_ADDR")),
         "wsgi.input": None,
         **options["variables"],
         "wsgi.version": (1, 0),

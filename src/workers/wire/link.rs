@@ -127,14 +127,19 @@ impl Link {
 }
 
 impl Wire for Link {
-    fn push(&mut self, number: u32, pending: &PendingRequest) -> Result<(), Unsent> {
+    fn push(
+        &mut self,
+        number: u32,
+        pending: &PendingRequest,
+        announce: bool,
+    ) -> Result<(), Unsent> {
         if let Some(file) = &pending.file {
             unix::send_descriptors(self.files.as_fd(), b"F", &[file.descriptor()?])?;
         }
         self.tokens.push(token(number));
         pending
             .frame
-            .write(number, &mut self.heads, &mut self.frames);
+            .write(number, announce, &mut self.heads, &mut self.frames);
         Ok(())
     }
 

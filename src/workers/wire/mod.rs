@@ -11,11 +11,13 @@ pub mod ring;
 
 /// The connection with a lane, as the pool uses it: a [`link::Link`], except in simulations.
 pub(crate) trait Wire {
-    /// Adds a request to those that are to be written. A body that is a file is sent at once.
+    /// Adds a request to those that are to be written. A body that is a file is sent at once. `announce` if the worker is to
+    /// say at once that it has answered.
     ///
     /// # Errors
     /// [`Unsent`].
-    fn push(&mut self, number: u32, pending: &PendingRequest) -> Result<(), Unsent>;
+    fn push(&mut self, number: u32, pending: &PendingRequest, announce: bool)
+    -> Result<(), Unsent>;
 
     /// Takes back the tokens of all requests that have not begun, including those that are not written yet.
     fn take_tokens(&mut self) -> Vec<u8>;
