@@ -34,12 +34,12 @@ const EXCEPTIONS: &[(&str, &str)] = &[(
 /// A library with two parts, of which the upper may name the lower.
 const LIB: (&str, &str) = (
     "src/lib.rs",
-    "//! | [`upper`] | does much | `lower` | `axum` |\n//! | [`lower`] | is pure | | |\n",
+    "//! | [`upper`] | does much | `lower` | `hyper` |\n//! | [`lower`] | is pure | | |\n",
 );
 
 const MANIFEST: (&str, &str) = (
     "Cargo.toml",
-    "[dependencies]\naxum = \"0\"\nrust-ini = \"0\"\n\n[lints]\n",
+    "[dependencies]\nhyper = \"0\"\nrust-ini = \"0\"\n\n[lints]\n",
 );
 
 const RULES: &[Rule] = &[
@@ -188,19 +188,22 @@ const RULES: &[Rule] = &[
                 &[
                     LIB,
                     MANIFEST,
-                    ("src/lower.rs", "#[derive(axum::Much)]\nstruct One;"),
+                    ("src/lower.rs", "#[derive(hyper::Much)]\nstruct One;"),
                 ],
-                "src/lower.rs: names `axum::Much`, which only `upper` may name",
+                "src/lower.rs: names `hyper::Much`, which only `upper` may name",
             ),
             (
                 &[
                     LIB,
                     MANIFEST,
-                    ("src/upper.rs", "use {std::fs, axum::body};"),
+                    ("src/upper.rs", "use {std::fs, hyper::body};"),
                 ],
-                "src/upper.rs: names `axum::body` outside src/gateway/http/",
+                "src/upper.rs: names `hyper::body` outside src/gateway/http/",
             ),
-            (&[LIB, MANIFEST], "src/lib.rs: `upper` does not name `axum`"),
+            (
+                &[LIB, MANIFEST],
+                "src/lib.rs: `upper` does not name `hyper`",
+            ),
             (
                 &[LIB, MANIFEST, ("src/lower.rs", "use ini::Ini;")],
                 "src/lib.rs: `ini` is not in the row of `lower`, which alone names it",

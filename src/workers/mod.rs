@@ -166,7 +166,7 @@ struct CancelOnDrop<'a>(Option<&'a Mutex<Pool>>);
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(pool) = self.0 {
-            lock(pool).cancel_unwanted();
+            lock(pool).workers.cancel_unwanted();
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::pool::checkup::{Checkup, Finding};
 use crate::workers::pool::chooser::LaneView;
 use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::worker::{Duty, Worker};
@@ -57,6 +59,57 @@ impl<W: Wire> Crew<W> {
             }
         }
         oldest.map(|(_, id)| id)
+    }
+
+    /// Tells workers which of their requests have lost their clients: they may stop at the next block.
+    pub(crate) fn cancel_unwanted(&self) {
+        for (_, lane) in self.lanes() {
+            lane.cancel_unwanted();
+        }
+    }
+
+    /// Checks time limits and quotas.
+    pub(crate) fn check(&mut self, errors: &mut GatewayErrors, checkup: &mut Checkup) {
+        for (&id, worker) in &mut self.all {
+            worker.check(id, errors, checkup);
+        }
+    }
+
+    /// Gives up the requests that workers are on, because the time to stop is over.
+    pub(crate) fn give_up(&mut self, errors: &mut GatewayErrors, checkup: &mut Checkup) {
+        for (&id, worker) in &mut self.all {
+            worker.give_up(id, errors, checkup);
+        }
+    }
+
+    /// Closes the lanes of the workers that are to leave and have no requests left; `all_leave` if all are to.
+    pub(crate) fn release(&mut self, all_leave: bool, checkup: &mut Checkup) {
+        for (&id, worker) in &mut self.all {
+            if worker.release(all_leave) {
+                checkup.found(Finding::Released(id));
+            }
+        }
+    }
+
+    /// The workers that are idle though requests wait: in the queue since `queued`, or in their own lanes.
+    pub(crate) fn neglected(
+        &mut self,
+        queued: Option<Instant>,
+        checkup: &mut Checkup,
+    ) -> Vec<WorkerId> {
+        let workers = self.all.iter_mut();
+        workers
+            .filter_map(|(&id, worker)| worker.is_neglected(queued, checkup).then_some(id))
+            .collect()
+    }
+
+    /// How all lanes are, a line each, for the report of neglect.
+    pub(crate) fn described(&self, now: Instant) -> String {
+        let mut text = String::new();
+        for (&id, worker) in &self.all {
+            worker.describe(id, now, &mut text);
+        }
+        text
     }
 
     /// Whether a lane is idle and free.

@@ -9,18 +9,13 @@ use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
 use crate::workers::pool::in_flight::{InFlight, Violation};
 use crate::workers::pool::neglect::Vigil;
+use crate::workers::pool::stall::{HOLD, STALL};
 use crate::workers::question::{Question, Reason};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::{Flushed, Link};
 
-/// A lane that has finished nothing for this long is stuck, while another is idle: the requests that it has not begun may
-/// go there. The time is longer ([`Lane::patience`]) where it has turned out to be too short.
-pub(crate) const STALL: Duration = Duration::from_micros(1000);
-/// The longest such time.
+/// The longest time before a lane is stuck, where [`STALL`] has turned out to be too short.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
-/// After this time requests are taken back even if no other lane could begin them, so that the limits of the queue hold
-/// for them.
-pub(crate) const HOLD: Duration = Duration::from_millis(10);
 
 /// Whether a lane that has requests makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

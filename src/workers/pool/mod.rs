@@ -3,8 +3,7 @@
 //! [`chooser`] says which lane gets the next request. Requests that a lane has not begun can be taken back. That is done
 //! when the lane is stuck and another could begin them, so that no request waits behind a slow one while a worker is free;
 //! and when the lane has been stuck for a while, so that the limits of the queue hold for them. In between they stay where
-//! they are: taking back what no other lane can begin would be work for nothing, on both sides. A lane is stuck when its
-//! request takes several times as long as requests usually do; when another lane is idle, as soon as one could be woken up.
+//! they are: taking back what no other lane can begin would be work for nothing, on both sides.
 //!
 //! **Progress**: while a request waits, no lane is idle and free. [`Pool::dispatch`] sees to it after each event;
 //! `pool/tests.rs` tests it with simulated workers.
@@ -27,8 +26,9 @@ use crate::workers::pool::checkup::{Checkup, Finding, TICK};
 use crate::workers::pool::chooser::ServiceTime;
 use crate::workers::pool::crew::Crew;
 use crate::workers::pool::in_flight::Violation;
-use crate::workers::pool::lane::{Flow, HOLD, Lane, STALL};
+use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::request_queue::RequestQueue;
+use crate::workers::pool::stall::{STALL, usual_stall};
 use crate::workers::pool::worker::{Duty, Remains, Worker};
 use crate::workers::question::Question;
 use crate::workers::wire::link::Link;
@@ -42,10 +42,8 @@ pub(crate) mod in_flight;
 pub(crate) mod lane;
 mod neglect;
 mod request_queue;
+mod stall;
 pub(crate) mod worker;
-
-/// A lane is stuck when its request has taken this many times as long as requests usually do.
-const STUCK_AFTER: u32 = 4;
 
 /// A worker that is late by so little is not busy, but was not woken up in time: more workers would not help.
 const HICCUP: Duration = Duration::from_millis(10);
@@ -164,26 +162,24 @@ impl<W: Wire> Pool<W> {
         chooser::choose(self.workers.views(), self.service.typical())
     }
 
-    /// How long requests usually keep a lane from finishing one, at most: the clock ticks as often while requests are under
-    /// way. Each tick takes the processor from a worker, so that it is longer where requests are.
-    fn usual_stall(&self) -> Duration {
-        let typical = Duration::from_secs_f64(self.service.typical());
-        (typical * STUCK_AFTER).clamp(STALL, HOLD)
-    }
-
     /// How long a lane may finish nothing before it is stuck.
     fn stall(&self) -> Duration {
         match self.workers.has_idle() {
             true => STALL,
-            false => self.usual_stall(),
+            false => usual_stall(self.service.typical()),
         }
+    }
+
+    /// Whether the clock ticks less often because requests take long.
+    fn ticks_slowly(&self) -> bool {
+        usual_stall(self.service.typical()) > TICK
     }
 
     /// When [`Pool::clock`] is to be called at the latest, while requests are under way.
     pub(crate) fn pause(&self) -> Duration {
         match self.curious {
             true => TICK,
-            false => self.usual_stall(),
+            false => usual_stall(self.service.typical()),
         }
     }
 
@@ -191,7 +187,7 @@ impl<W: Wire> Pool<W> {
     fn send(&mut self, id: LaneId, mut pending: PendingRequest) {
         let now = (self.now)();
         // Otherwise the clock finds the answer in the ring at its next tick.
-        let announce = self.usual_stall() > TICK;
+        let announce = self.ticks_slowly();
         let Some(lane) = self.workers.lane(id) else {
             self.errors.bad_gateway(&mut pending);
             return;
@@ -262,7 +258,7 @@ impl<W: Wire> Pool<W> {
         service: Duration,
     ) -> Result<PendingRequest, Violation> {
         let now = (self.now)();
-        let ticks_slowly = self.usual_stall() > TICK;
+        let ticks_slowly = self.ticks_slowly();
         let worker = self.workers.all.get_mut(&id.0).ok_or(Violation)?;
         let lane = worker.lanes.get_mut(id.1).ok_or(Violation)?;
         // The clock does not look at a lane that is stuck.
@@ -366,13 +362,6 @@ impl<W: Wire> Pool<W> {
         worker.map_or_else(Vec::new, |worker| worker.questions(id, (self.now)()))
     }
 
-    /// Tells workers which of their requests have lost their clients: they may stop at the next block.
-    pub(crate) fn cancel_unwanted(&self) {
-        for (_, lane) in self.workers.lanes() {
-            lane.cancel_unwanted();
-        }
-    }
-
     /// Finds the lanes that are stuck, and gives the requests that they have not begun to others. To be called after the
     /// rings were emptied: an answer there is progress.
     pub(crate) fn unstick(&mut self) {
@@ -392,9 +381,7 @@ impl<W: Wire> Pool<W> {
             Some(by) if now >= by => self.give_up(&mut checkup),
             by => checkup.next = by,
         }
-        for (&id, worker) in &mut self.workers.all {
-            worker.check(id, &mut self.errors, &mut checkup);
-        }
+        self.workers.check(&mut self.errors, &mut checkup);
         let limit = self.limits.queue_timeout;
         checkup.again_by(self.queue.expire(limit, now, &mut self.errors));
         if let Some(first) = self.queue.front() {
@@ -406,10 +393,8 @@ impl<W: Wire> Pool<W> {
             }
         }
         self.find_neglected(&mut checkup);
-        let rejected = std::mem::take(&mut self.rejected);
-        checkup
-            .findings
-            .extend(rejected.into_iter().map(Finding::Rejected));
+        let rejected = self.rejected.drain(..).map(Finding::Rejected);
+        checkup.findings.extend(rejected);
         self.release(&mut checkup);
         if self.watched.take_if(|seen| self.answered > *seen).is_some() {
             checkup.found(Finding::Active);
@@ -425,19 +410,14 @@ impl<W: Wire> Pool<W> {
             self.take_back(id);
         }
         self.queue.refuse_all(&mut self.errors);
-        for (&id, worker) in &mut self.workers.all {
-            worker.give_up(id, &mut self.errors, checkup);
-        }
+        self.workers.give_up(&mut self.errors, checkup);
     }
 
     /// Finds the workers that are idle though requests have waited for too long.
     fn find_neglected(&mut self, checkup: &mut Checkup) {
         let first = self.queue.front().filter(|pending| pending.is_wanted());
         let queued = first.map(|pending| pending.entered);
-        let workers = self.workers.all.iter_mut();
-        let found: Vec<WorkerId> = workers
-            .filter_map(|(&id, worker)| worker.is_neglected(queued, checkup).then_some(id))
-            .collect();
+        let found = self.workers.neglected(queued, checkup);
         if found.is_empty() {
             return;
         }
@@ -459,25 +439,18 @@ impl<W: Wire> Pool<W> {
         // Requests that were sent ahead may come back, and need a worker then.
         let all_leave =
             closed && self.queue.is_empty() && !self.workers.all.values().any(Worker::has_ahead);
-        for (&id, worker) in &mut self.workers.all {
-            if worker.release(all_leave) {
-                checkup.found(Finding::Released(id));
-            }
-        }
+        self.workers.release(all_leave, checkup);
     }
 
     /// How the queue and all lanes are, for the report of neglect.
     fn described(&self, now: Instant) -> String {
-        let mut text = format!(
-            "{} in the queue, {:.0} µs a request, {} lanes to be written",
+        format!(
+            "{} in the queue, {:.0} µs a request, {} lanes to be written{}",
             self.queue.len(),
             self.service.typical() * 1e6,
-            self.dirty.len()
-        );
-        for (&id, worker) in &self.workers.all {
-            worker.describe(id, now, &mut text);
-        }
-        text
+            self.dirty.len(),
+            self.workers.described(now)
+        )
     }
 }
 
