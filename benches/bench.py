@@ -115,7 +115,8 @@ def compare(name, workload, options, others):
             measured = measure(entry["server"], workload, entry["options"], options.seconds)
             entry["rounds"].append(dataclasses.asdict(measured))
             progress(f"  {label}: {measured.rate:,.0f}/s, {measured.cpu:.1f} µs, p99 {measured.p99:.1f} ms")
-    return {"title": workload.title, "connections": workload.connections, "servers": entries}
+    shown = {name: getattr(workload, name) for name in ("title", "connections", "mebibytes")}
+    return shown | {"servers": entries}
 
 
 def search(server, workload, possible):

@@ -19,6 +19,7 @@ BEGIN = "<!-- The figures: benches/figures.py writes them. -->\n"
 END = "<!-- The end of the figures. -->\n"
 # What the columns of README's tables are, and the reference of all ratios.
 PEERS = ["Granian", "bjoern", "uWSGI", "gunicorn"]
+COLUMNS = ["runner", *PEERS]
 WORKLOADS = ["hello-64", "hello-256", "hello-1024", "busy-100", "busy-1000", "mixed", "stream", "flask"]
 # A difference of two medians that is worth a word.
 NEAR = 1.02
@@ -43,7 +44,13 @@ def number(value):
     """With three digits, or all before the point; thousands are set apart."""
     if value >= 100:
         return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def memory(entry):
+    """The median in MiB."""
+    values = [once["memory"] for once in entry["rounds"]]
+    return "–" if None in values else number(statistics.median(values) / (1 << 20))
 
 
 def count(value):
@@ -76,9 +83,12 @@ def report(found):
     options = found["options"]
     parts = [
         f"{machine(found)[0].upper()}{machine(found)[1:]}.",
-        f"Medians of {options['rounds']} rounds of {options['seconds']} s [least–most]; ratios to Granian at its best are"
-        " those of rounds side by side. Memory is the proportional set size of all processes. The last column is the share"
-        " of a processor that the load generator took; near 1 it is what limits the rate.",
+        f"Medians of {options['rounds']} rounds of {options['seconds']} s [least–most]; points that are only in the plot have"
+        " three. Ratios to Granian at its best are those of rounds side by side. An answer without a good status, and none"
+        " within two seconds, is an error. Each client sends its next request when it has its answer, so the times depend"
+        " on the rate. Memory is the proportional set size of all processes of a server.",
+        "The last column is the share of a processor that the load generator took. The servers lack that share, so the"
+        " ratios of rates are nearer to 1 than those of CPU times; where it is near 1, the load generator is the limit.",
     ]
     parts += [workload_table(workload) for workload in found["workloads"].values()]
     parts += [losses_table(name, found["losses"][name]) for name in found["losses"]]
@@ -94,14 +104,13 @@ def workload_table(workload):
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, entry in servers.items():
-        memories = [once["memory"] for once in entry["rounds"]]
         cells = [name]
         for what in ("rate", "cpu"):
             cells.append(spread([once[what] for once in entry["rounds"]]))
             cells.append(spread(ratios(entry, best, what), ratio) if best and entry is not best else "")
         cells += [spread([once[what] for once in entry["rounds"]]) for what in ("p50", "p99")]
         cells.append(count(sum(once["errors"] for once in entry["rounds"])))
-        cells.append("–" if None in memories else number(statistics.median(memories) / (1 << 20)))
+        cells.append(memory(entry))
         cells.append(ratio(median(entry, "load")))
         lines.append(f"| {' | '.join(cells)} |")
     options = [f"{name} `{entry['options']}`" for name, entry in servers.items() if entry["options"]]
@@ -110,6 +119,11 @@ def workload_table(workload):
     besides = [
         f"{name} {number(median(entry, 'beside'))}" for name, entry in servers.items() if entry["rounds"][0]["beside"]
     ]
+    if workload["mebibytes"]:
+        rates = [f"{name} {number(median(entry, 'rate') * workload['mebibytes'])}" for name, entry in servers.items()]
+        lines.append(f"MiB per second: {', '.join(rates)}.")
+    if "uWSGI http11-socket" in servers:
+        lines.append("uWSGI's `--http11-socket` serves one connection in each process, while all others wait.")
     if besides:
         lines.append(f"Slow pages answered besides, of 40 a second at most: {', '.join(besides)}.")
     return "\n".join(lines)
@@ -123,8 +137,7 @@ def losses_table(name, found):
             "|---|--:|--:|--:|",
         ]
         for server, rates in found.items():
-            pairs = [b / a for a, b in zip(rates["without"], rates["with"]) if a]
-            cells = [server, spread(rates["without"]), spread(rates["with"]), spread(pairs, ratio)]
+            cells = [server, spread(rates["without"]), spread(rates["with"]), spread(slowed(rates), ratio)]
             lines.append(f"| {' | '.join(cells)} |")
         return "\n".join(lines)
     seconds = next((counts["seconds"] for counts in found.values()), 0)
@@ -141,50 +154,76 @@ def losses_table(name, found):
 
 
 def for_readme(found):
-    """The tables of README, and where another server is ahead."""
+    """README's text: what was measured, the tables, and where another server is ahead."""
     workloads = {name: found["workloads"][name] for name in WORKLOADS}
-    columns = ["runner", *PEERS]
-    parts = []
-    for title, what, better in (
-        ("answers per second", "rate", max),
-        ("CPU µs per answer", "cpu", min),
-        ("99th percentile of the response time, ms", "p99", min),
-    ):
-        lines = [f"| {title} | {' | '.join(columns)} | runner ÷ Granian |", "|---" + "|--:" * (len(columns) + 1) + "|"]
-        for workload in workloads.values():
-            entries = at_best(workload)
-            values = {name: median(entry, what) for name, entry in entries.items()}
-            best = better(values.values())
-            cells = [f"**{number(value)}**" if value == best else number(value) for value in values.values()]
-            pairs = ratios(entries["runner"], entries["Granian"], what)
-            lines.append(f"| {workload['title']} | {' | '.join(cells)} | {spread(pairs, ratio)} |")
-        parts.append("\n".join(lines))
-    parts.append(counts_table(found["losses"]))
-    parts.append(ahead(workloads))
     options = found["options"]
-    parts.append(
-        f"One run of `make bench`, medians of {options['rounds']} rounds of {options['seconds']} s, in the last column with the"
-        f" least and the most: {machine(found)}. Each server has two processes, and the options that are best for it in"
-        " each row. [All figures](benches/results.md), with their spread, memory, errors and options."
+    about = (
+        f"One run of `make bench`, medians of {options['rounds']} interleaved rounds of {options['seconds']} s, and in the last column"
+        " the ratio of the servers in one round: the median, the least and the most. Each server has two processes and the"
+        " options that are best for it in that row; `runner` has its defaults, with threads where a row says so. *hello* is a"
+        " short constant answer; *1 ms of Python* is a loop of fixed length, that takes so long on an idle processor. The"
+        f" machine: {machine(found)}, so only ratios count. [All figures](benches/results.md), with their spread, memory,"
+        " errors and options."
     )
-    parts.append(f"![{plot.TITLE}](benches/results.svg)")
+    tables = [
+        figures_table("answers per second", "rate", max, workloads),
+        figures_table("CPU µs per answer", "cpu", min, workloads),
+        figures_table("99th percentile of the response time, ms", "p99", min, workloads),
+    ]
+    picture = f"![{plot.TITLE}](benches/results.svg)"
+    parts = [about, tables[0], ahead(workloads), picture, *tables[1:], memory_table(workloads)]
+    parts.append(losses_in_readme(found["losses"]))
+    failed = [
+        f"{name} {count(errors)} ({workload['title']})"
+        for workload in workloads.values()
+        for name, entry in at_best(workload).items()
+        if (errors := sum(once["errors"] for once in entry["rounds"]))
+    ]
+    if failed:
+        parts.append(f"Errors in all rounds: {', '.join(failed)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def figures_table(title, what, better, workloads):
+    lines = [f"| {title} | {' | '.join(COLUMNS)} | runner ÷ Granian |", "|---" + "|--:" * (len(COLUMNS) + 1) + "|"]
+    for workload in workloads.values():
+        entries = at_best(workload)
+        values = [median(entry, what) for entry in entries.values()]
+        cells = [f"**{number(value)}**" if value == better(values) else number(value) for value in values]
+        pairs = ratios(entries["runner"], entries["Granian"], what)
+        lines.append(f"| {workload['title']} | {' | '.join(cells)} | {spread(pairs, ratio)} |")
+    return "\n".join(lines)
+
+
+def memory_table(workloads):
+    lines = [f"| memory, MiB | {' | '.join(COLUMNS)} |", "|---" + "|--:" * len(COLUMNS) + "|"]
+    for name in ("hello-64", "hello-1024", "flask"):
+        cells = map(memory, at_best(workloads[name]).values())
+        lines.append(f"| {workloads[name]['title']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def at_best(workload):
     """The entries for README's columns."""
     servers = workload["servers"]
-    return {name: servers[reference(servers) if name == "Granian" else name] for name in ["runner", *PEERS]}
+    return {name: servers[reference(servers) if name == "Granian" else name] for name in COLUMNS}
 
 
-def counts_table(losses):
+def losses_in_readme(losses):
     columns = list(losses["reload"])
-    lines = [f"| lost requests | {' | '.join(columns)} |", "|---" + "|--:" * len(columns) + "|"]
+    lines = [f"| trouble | {' | '.join(columns)} |", "|---" + "|--:" * len(columns) + "|"]
     for name, title in (("reload", "SIGHUP every 3 s"), ("kill", "a worker killed every second")):
         found = losses[name]
         cells = [f"{count(found[server]['lost'])} of {count(found[server]['answered'])}" for server in columns]
-        lines.append(f"| {found[columns[0]]['seconds']} s, {title} | {' | '.join(cells)} |")
+        lines.append(f"| requests lost in {found[columns[0]]['seconds']} s, {title} | {' | '.join(cells)} |")
+    cells = [spread(slowed(losses["slow"][server]), ratio) for server in columns]
+    lines.append(f"| rate beside 200 clients that send a byte a second ÷ without them | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def slowed(rates):
+    """What slow clients leave of the rate, round by round."""
+    return [b / a for a, b in zip(rates["without"], rates["with"]) if a]
 
 
 def ahead(workloads):

@@ -5,12 +5,13 @@ import statistics
 from xml.sax.saxutils import escape
 
 TITLE = "hello: answers per second over the number of connections"
+LEGEND = "two processes each; the median of the rounds, and from the least to the most"
 CONNECTIONS = [1, 4, 16, 64, 256, 1024, 3000]
 WORKLOADS = [f"hello-{connections}" for connections in CONNECTIONS]
 SERVERS = ["runner", "Granian", "bjoern", "uWSGI", "gunicorn"]
 
-WIDTH, HEIGHT = 760, 420
-LEFT, RIGHT, TOP, BOTTOM = 70, 100, 50, 54
+WIDTH, HEIGHT = 760, 436
+LEFT, RIGHT, TOP, BOTTOM = 70, 100, 66, 54
 # Colours that people with any kind of colour vision tell apart (Okabe and Ito), and lighter ones for a dark page.
 LIGHT = ["#c44601", "#0072b2", "#007f5f", "#a64d79", "#6b6b6b"]
 DARK = ["#ff8c42", "#56b4e9", "#2ecc9b", "#e08fbf", "#a8a8a8"]
@@ -61,6 +62,7 @@ def draw(workloads):
         f'<rect class="page" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
         f'<text class="title" x="{LEFT}" y="28">{escape(TITLE)}</text>',
     ]
+    parts.append(f'<text x="{LEFT}" y="47">{escape(LEGEND)}</text>')
     for number in range(steps + 1):
         at = y(number * step)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')

@@ -19,6 +19,8 @@ class Workload:
     # Connections that ask for a page that waits 100 ms, while the others are counted.
     beside: int = 0
     session: bool = False
+    # The size of a response, where the rate of bytes is of interest.
+    mebibytes: int | None = None
     # Seconds.
     warm_up: float = 0.4
     servers: list = field(default_factory=lambda: list(ALL))
@@ -43,7 +45,7 @@ WORKLOADS = {
     "busy-1000": Workload("1 ms of Python, 64 connections", path="/busy/1000"),
     "mixed": Workload("hello, beside 4 clients of a page that waits 100 ms, 4 threads", threads=4, beside=4),
     "stream": Workload(
-        "64 MiB in blocks of 64 KiB, 4 connections", connections=4, path="/stream", kept=False, measure=load.streams
+        "64 MiB in blocks of 64 KiB, 4 connections", connections=4, path="/stream", kept=False, mebibytes=load.STREAMED >> 20, measure=load.streams
     ),
     "flask": Workload("Flask page with template and session, 64 connections", module="page", session=True),
 }

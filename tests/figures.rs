@@ -43,7 +43,7 @@ fn run() -> Value {
     let names = "hello-1 hello-4 hello-16 hello-64 hello-256 hello-1024 hello-3000 busy-100 busy-1000 mixed stream flask";
     let mut workloads = json!({});
     for name in names.split(' ') {
-        workloads[name] = json!({"title": name, "connections": 64, "servers": {
+        workloads[name] = json!({"title": name, "connections": 64, "mebibytes": null, "servers": {
             "runner": rounds("runner", [2000.0, 6000.0, 4000.0, 2200.0, 5000.0]),
             "Granian": rounds("Granian", [1000.0, 3000.0, 2000.0, 1000.0, 2500.0]),
             "Granian, default": rounds("Granian", [900.0, 1000.0, 1000.0, 1000.0, 1000.0]),
@@ -53,8 +53,9 @@ fn run() -> Value {
         }});
     }
     let counts = json!({"seconds": 12, "answered": 40000, "lost": 7, "how": {"503": 7}});
+    let rates = json!({"without": [1000.0, 2000.0, 1000.0], "with": [900.0, 1600.0, 1000.0]});
     let losses = json!({
-        "slow": {"runner": {"without": [1000.0], "with": [900.0]}},
+        "slow": {"runner": rates, "Granian": rates},
         "reload": {"runner": counts, "Granian": counts},
         "kill": {"runner": counts, "Granian": counts},
     });
@@ -85,6 +86,8 @@ fn a_ratio_is_that_of_two_servers_in_one_round() {
     // The median of each, but the ratio round by round: 2 4 times, and 2.2.
     let row = "| hello-64 | **4 000** | 2 000 | 1 500 | 1 000 | 500 | 2.00 [2.00–2.20] |";
     assert!(readme.contains(row), "{readme}");
+    let row = "÷ without them | 0.90 [0.80–1.00] | 0.90 [0.80–1.00] |\n";
+    assert!(readme.contains(row), "{readme}");
     assert!(readme.contains("No other server is ahead"), "{readme}");
     assert!(readme.contains("a processor, 2 cores"), "{readme}");
     figures(&folder, &["--check"]).is(0, "", "");
@@ -96,11 +99,14 @@ fn a_ratio_is_that_of_two_servers_in_one_round() {
 fn the_rows_in_which_another_server_is_ahead_are_named() {
     let mut run = run();
     run["workloads"]["stream"]["servers"]["bjoern"] = rounds("bjoern", [8000.0; 5]);
+    run["workloads"]["flask"]["servers"]["uWSGI"]["rounds"][1]["errors"] = json!(1234);
     let folder = with(&run);
     figures(&folder, &["run.json"]).is(0, "", "");
     let readme = folder.read("README.md");
     let lines = "Ahead of `runner` are:\n\n- stream: bjoern (2.00 × the rate, 0.50 × the CPU time, 0.50 × the p99)\n\n";
     assert!(readme.contains(lines), "{readme}");
+    let errors = "Errors in all rounds: uWSGI 1 234 (flask).\n";
+    assert!(readme.contains(errors), "{readme}");
 }
 
 #[test]
