@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import Optional
 
 STREAMED = 64 << 20
 
@@ -23,9 +24,9 @@ class Figures:
     p50: float
     p99: float
     errors: int
-    memory: int | None  # bytes
+    memory: Optional[int]  # bytes
     load: float  # the processors that the load generator used
-    beside: float | None = None  # the rate of the requests beside those that are counted
+    beside: Optional[float] = None  # the rate of the requests beside those that are counted
 
 
 def wrk(port, path, connections, seconds, cookie=None):

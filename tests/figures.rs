@@ -140,6 +140,70 @@ fn a_figure_that_was_changed_by_hand_is_found() {
     figures(&folder, &["--check"]).is(1, "", wrong);
 }
 
+/// What `wrk --latency` prints. Behind a unit of one letter it leaves a blank.
+const WRK: &str = "\
+Running 1s test @ http://127.0.0.1:8000/
+  Latency Distribution
+     50%  500.00us
+     75%    1.51ms
+     90%    1.02s \x20
+     99%    1.11s \x20
+  36626 requests in 2.00s, 4.05MB read
+  Socket errors: connect 1, read 2, write 3, timeout 4
+  Non-2xx or 3xx responses: 626
+Requests/sec:  18266.74
+";
+
+/// What callgrind writes: a name stands once, an inlined function has its own file, and the line after a call is what the
+/// callee took.
+const CALLGRIND: &str = "\
+events: Ir
+fl=(1) src/main.rs
+fn=(1) main
+10 5
+fi=(2) src/inlined.rs
++2 7
+fe=(1)
+cfi=(3) src/other.rs
+cfn=(2) other
+calls=3 +4
+* 100
+fl=(3)
+fn=(2)
+1 100
+";
+
+/// What a part of the benchmark's Python prints.
+fn python(program: &str, input: &str) -> String {
+    let folder = Folder::new().file("input", input);
+    let program = format!(
+        "import sys; sys.path.insert(0, {:?}); from pathlib import Path; {program}",
+        project("benches")
+    );
+    let outcome = folder.program("python3", ["-B", "-c", &program]).run();
+    outcome.success().to_owned()
+}
+
+#[test]
+fn what_wrk_prints_is_read() {
+    let program = "import load; print(load.read(Path('input').read_text()))";
+    assert_eq!(
+        python(program, WRK),
+        "{'good': 36000, 'seconds': 2.0, 'p50': 0.5, 'p99': 1110.0, 'errors': 636}\n"
+    );
+}
+
+#[test]
+fn what_callgrind_writes_is_read() {
+    let program = "import instructions; counts = instructions.Counts(Path('input')); \
+        print(counts.total, dict(counts.functions), dict(counts.inclusive), dict(counts.files))";
+    assert_eq!(
+        python(program, CALLGRIND),
+        "112 {'main': 12, 'other': 100} {'main': 112, 'other': 100} \
+         {'src/main.rs': 5, 'src/inlined.rs': 7, 'src/other.rs': 100}\n"
+    );
+}
+
 #[test]
 fn the_published_figures_are_those_of_the_run() {
     let outcome = Command::new("python3")

@@ -168,10 +168,7 @@ fn told(circles: &[Vec<(String, String)>], what: &str) -> Vec<String> {
 }
 
 /// Crates that only a part of a part may name.
-const CORNERS: &[(&str, &[&str])] = &[(
-    "src/gateway/http/",
-    &["http_body", "hyper", "hyper_util"],
-)];
+const CORNERS: &[(&str, &[&str])] = &[("src/gateway/http/", &["http_body", "hyper", "hyper_util"])];
 
 /// A crate that lib.rs lists is named only in the parts where it stands, and a crate that one part alone names is listed.
 pub fn crates_stay_where_they_belong(project: &Project) -> Vec<String> {
