@@ -1,4 +1,4 @@
-//! The numbers of workers, of their lanes and of their templates. No number is used twice.
+//! The numbers of workers, of their lanes and of their templates. No number of its kind is used twice.
 
 /// A worker.
 pub(crate) type WorkerId = u32;

@@ -1,7 +1,7 @@
 """Calls a Python object without arguments; what it returns is the exit status.
 
 Arguments: the object's name, how many folders to search before Python's own, those folders, and what
-the object sees as sys.argv. Stands behind start.py and resolve.py.
+the object sees as sys.argv. Stands behind start.py, resolve.py and title.py.
 """
 
 import sys
@@ -24,6 +24,7 @@ def main():
     name, count = sys.argv[1], int(sys.argv[2])
     folders, sys.argv[:] = sys.argv[3 : 3 + count], sys.argv[3 + count :]
     sys.path[:] = folders + [entry for entry in paths if entry not in folders]  # noqa: F821
+    show(" ".join(["runner", "import:" + name] + sys.argv[1:]))  # noqa: F821
     try:
         target = resolve(name)  # noqa: F821
     except Exception as error:

@@ -20,6 +20,8 @@ const SCRIPT: &str = concat!(
     "\n\n",
     include_str!("../../workers/python/resolve.py"),
     "\n\n",
+    include_str!("../../workers/python/title.py"),
+    "\n\n",
     include_str!("call.py")
 );
 

@@ -12,6 +12,7 @@ from functools import partial
 from runner_exchange import Gone
 from runner_kept import faulthandler, os, resource, signal, sys, thread, time
 from runner_output import say
+from runner_title import entitle_fork
 
 LEAVE = 0
 DEEPEST = 100  # frames of a stack that are shown, as by faulthandler
@@ -92,6 +93,7 @@ class Forks:
     def give_up(cls):
         steps = list(cls.disown())
         steps += [partial(let_go, number) for number in IGNORED]
+        steps.append(entitle_fork)
         for step in steps:
             try:
                 step()

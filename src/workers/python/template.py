@@ -19,6 +19,7 @@ from runner_kept import os, resource, select, signal, socket, time
 from runner_output import adopt_standard_streams, identity, is_still, say
 from runner_resolve import explained
 from runner_sharing import Sharing
+from runner_title import entitle, let_setproctitle_begin
 from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
 VERSION = platform.python_version()
@@ -92,6 +93,8 @@ class Template:
             if not self.control.receive():
                 return
             options = self.control.message()
+        let_setproctitle_begin(os.environ)
+        entitle(options["role"], options["application"])
         for number in IGNORED:
             signal.signal(number, no_action)
         for number in OF_TERMINAL:
@@ -211,6 +214,7 @@ class Template:
             Forks.makes_worker = False
             if pid == 0:
                 lead_group(0)
+                entitle("worker %d" % worker)
                 self.finalizers.forget()
                 return True
             lead_group(pid)

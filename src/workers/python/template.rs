@@ -56,9 +56,10 @@ macro_rules! module {
 }
 
 /// The modules that run in a template, in the order in which they import each other.
-const MODULES: [(&str, &str, &str); 10] = [
+const MODULES: [(&str, &str, &str); 11] = [
     module!("kept"),
     module!("output"),
+    module!("title"),
     module!("resolve"),
     module!("examine"),
     module!("exchange"),
@@ -180,7 +181,7 @@ impl Template {
             .send_bytes(BOOTSTRAP.as_bytes(), &[])
             .and_then(|()| template.send(&modules(), &[]))
             .and_then(|()| {
-                let description = description(options, mark, becomes.is_none());
+                let description = description(options, mark, becomes);
                 template.send(&description, &[told.as_fd()])
             });
         ours.set_nonblocking(true)?;
@@ -278,9 +279,15 @@ fn modules() -> Vec<u8> {
     writer.into_bytes()
 }
 
-fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
+fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.dict();
+    writer.string("role");
+    match becomes {
+        None => writer.string("template"),
+        Some(_) if options.run_once => writer.string("CGI"),
+        Some(worker) => writer.string(&format!("worker {worker}")),
+    }
     writer.string("application");
     writer.string(&options.target);
     writer.string("arguments");
@@ -321,7 +328,7 @@ fn description(options: &WorkerOptions, mark: &Mark, forks: bool) -> Vec<u8> {
     writer.string("mark");
     writer.string(&mark.of(None));
     writer.string("forks");
-    writer.boolean(forks);
+    writer.boolean(becomes.is_none());
     writer.string("stop_timeout");
     writer.float(options.stop_timeout.as_secs_f64());
     writer.string("stack_signal");

@@ -64,8 +64,8 @@ pub(crate) struct Templates {
     /// By what the processes that they start are known.
     pub(crate) mark: Mark,
     pub(crate) all: BTreeMap<TemplateId, TemplateProcess>,
-    /// The last number of a template or worker.
-    last_id: u32,
+    last_template: TemplateId,
+    last_worker: WorkerId,
     /// Each worker imports the application itself: because of the setting, or because the application cannot be forked.
     pub(crate) afresh: bool,
     /// The log says that the application should not be forked.
@@ -80,7 +80,8 @@ impl Templates {
             hub,
             mark: Mark::new(),
             all: BTreeMap::new(),
-            last_id: 0,
+            last_template: 0,
+            last_worker: 0,
             afresh: options.preload == Preload::Never,
             warned: false,
             deaf: 0,
@@ -88,10 +89,10 @@ impl Templates {
         }
     }
 
-    /// A number for a template or worker.
-    pub(crate) fn next_id(&mut self) -> u32 {
-        self.last_id += 1;
-        self.last_id
+    /// A number for a worker.
+    pub(crate) fn next_worker(&mut self) -> WorkerId {
+        self.last_worker += 1;
+        self.last_worker
     }
 
     /// The template that is to make a worker, and whether it is ready: a new one if there is none.
@@ -125,7 +126,8 @@ impl Templates {
 
     /// Starts a template, to fork workers or to become one.
     pub(crate) fn start(&mut self, becomes: Option<WorkerId>) -> anyhow::Result<TemplateId> {
-        let id = self.next_id();
+        self.last_template += 1;
+        let id = self.last_template;
         let started = Template::start(&self.options, &self.mark, becomes);
         let (template, inbox, (child, awaited)) = started?;
         let (kill, killed) = oneshot::channel();

@@ -111,7 +111,7 @@ impl Workforce {
 
     /// Starts a worker, to take the place of another or beside those that there are.
     pub(crate) fn recruit(&mut self, replaces: Option<WorkerId>) {
-        let id = self.templates.next_id();
+        let id = self.templates.next_worker();
         let since = Instant::now();
         match self.templates.provide(id) {
             Ok((template, is_ready)) => {
