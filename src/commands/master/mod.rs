@@ -1,9 +1,9 @@
 //! Commands that ask a running server, over its control socket.
 
+mod amounts;
 pub mod locate_master;
 pub mod reload;
 pub mod status;
 pub mod status_text;
 pub mod status_watch;
 pub mod stop;
-mod units;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::commands::master::units::{short, significant, size, time};
+use crate::commands::master::amounts::{short, significant, size, time};
 use crate::commands::text_table::aligned;
 use crate::interface::master_status::{
     ConnectionCounts, CurrentRequest, LastMinute, ProgramStatus, RecentFailure, Status, Totals,
