@@ -237,7 +237,7 @@ def ahead(workloads):
             of = []
             for what, word, more in (("rate", "rate", True), ("cpu", "CPU time", False), ("p99", "p99", False)):
                 theirs, ours = median(entries[name], what), median(own, what)
-                if (theirs / ours if more else ours / theirs) > NEAR:
+                if (theirs > NEAR * ours if more else theirs * NEAR < ours) and ours:
                     of.append(f"{theirs / ours:.2f} × the {word}")
             if of:
                 leads.append(f"{name} ({', '.join(of)})")
