@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::commands::COMMANDS;
 use crate::commands::look::help;
-use crate::config::Layer;
+use crate::config::{self, Layer};
 use crate::current_folder;
 use crate::graph::node::{Job, Node};
 use crate::graph::resolve;
@@ -60,7 +60,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
                 parent_link::close();
             }
             match job {
-                Job::Serve(plan) => master::run(*plan, reread),
+                Job::Serve(plan) => {
+                    config::forget_pipes();
+                    master::run(*plan, reread)
+                }
                 Job::Answer(request) => once::run(*request),
                 Job::Run(run) => run(),
             }

@@ -40,6 +40,38 @@ fn a_pipe_without_a_writer_is_not_waited_for() {
         .is(1, "", "");
 }
 
+/// The master has read the pipe, and a reload must not take its old text for a new one.
+#[test]
+fn a_reload_cannot_read_a_pipe_again() {
+    let folder = Folder::new()
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['serve', 'demo'])\n",
+        )
+        .file("app.conf", "Command ./app.ini\nPidFile app.pid\n");
+    let control = folder.path("control").display().to_string();
+    let settings = format!("runner.status.url = \"unix:{control}\"\nurl = \"tcp://127.0.0.1:0\"\n");
+    for (command, master) in [
+        ("runIni app.ini", "unix:control"),
+        ("supervise app.conf", "app.pid"),
+    ] {
+        let line = format!("exec runner -c <(printf '{settings}') {command}");
+        let server = folder.program("bash", ["-c", &line]).start();
+        let reload = folder.runner(["reload", master]).run();
+        assert_eq!((reload.status, &*reload.stdout), (1, ""), "{reload:?}");
+        assert!(
+            reload.stderr.contains(
+                "`: it is a pipe or a terminal, which can be read only once\n = hint: \
+                 a server that is to reload needs a file\n"
+            ),
+            "{reload:?}"
+        );
+        // The old configuration is still in force.
+        assert_eq!(server.get("/").status, 200);
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 #[test]
 fn later_layers_win() {
     let own = ".config/runner/runner.ini";

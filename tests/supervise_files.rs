@@ -193,12 +193,25 @@ fn programs_beside_the_application_and_alone() {
             "Command FastCGI unix:socket demo\nPidFile x\nProgram ./worker --queue 'all mail'\nProgram memcached\n",
         )],
         "my_app.conf\n  supervise\n    pid file [folder]/x my_app.conf:2\n    \
-         program [folder]/worker --queue 'all mail' my_app.conf:3\n    program memcached my_app.conf:3\n    \
+         program [folder]/worker --queue 'all mail' my_app.conf:3\n    program memcached my_app.conf:4\n    \
          FastCGI\n      FastCGI on unix:[folder]/socket my_app.conf:1\n        demo my_app.conf:1\n",
     );
     shows(
         &[("my_app.conf", "Command exec:./worker a\nPidFile x\n")],
         "my_app.conf\n  supervise\n    pid file [folder]/x my_app.conf:2\n    program [folder]/worker a my_app.conf:1\n",
+    );
+    // Each is found beside the file that names it.
+    shows(
+        &[
+            (
+                "my_app.conf",
+                "Command exec: ./a\nPidFile x\nProgram ./b\n%include more/programs.conf\nProgram ./d\n",
+            ),
+            ("more/programs.conf", "\nProgram ./c\n"),
+        ],
+        "my_app.conf\n  supervise\n    pid file [folder]/x my_app.conf:2\n    \
+         program [folder]/b my_app.conf:3\n    program [folder]/more/c more/programs.conf:2\n    \
+         program [folder]/d my_app.conf:5\n    program [folder]/a my_app.conf:1\n",
     );
 }
 
@@ -226,6 +239,29 @@ fn pipes_are_files_too() {
     let outcome = folder.program("sh", ["-c", &line]).run();
     assert!(
         outcome.stderr.starts_with("runner: serving http"),
+        "{outcome:?}"
+    );
+    // Also where a file is read for each of several layers, or to find out its language.
+    let url = "url = \"tcp://127.0.0.1:4711\"";
+    for command in ["-c /dev/stdin graph it.ini", "-c /dev/stdin graph it.conf"] {
+        let line = format!("printf '{url}' | runner {command}");
+        let folder = Folder::new()
+            .file(
+                "it.ini",
+                "app = commands.Alias(command=['serve', 'demo'])\n",
+            )
+            .file("it.conf", "Command ./it.ini\nPidFile x\n");
+        let outcome = folder.program("sh", ["-c", &line]).run();
+        let drawn = outcome.success();
+        assert!(
+            drawn.contains("HTTP on tcp://127.0.0.1:4711  /dev/stdin:1\n"),
+            "{drawn}"
+        );
+    }
+    let line = format!("printf '{keys}' | runner graph /dev/stdin");
+    let outcome = folder.program("sh", ["-c", &line]).run();
+    assert!(
+        outcome.success().starts_with("/dev/stdin\n  supervise\n"),
         "{outcome:?}"
     );
     let ini = "app = commands.Alias(command=[\"true\"])";

@@ -397,7 +397,7 @@ fn graph_writes_dot() {
     let folder = graphs();
     let dot = "\
 digraph {
-  node [shape=box]
+  rankdir=LR node [shape=box] edge [tailport=e headport=w]
   n0 [label=\"a<b>.ini\"]
   n1 [label=\"serve\"]
   n2 [label=\"HTTP on tcp://localhost:80\\na<b>.ini:1\"]

@@ -167,31 +167,44 @@ impl Configuration {
         self.rules.label(mistake, name)
     }
 
-    /// An error in a word of the alias that is a property's value, counted from 0: at that word, if the rule says
-    /// `commands.Alias` itself, or else at the place of the rule.
+    /// An error in an element of a property's value, counted from 0: at that element, if its place is known, or else at the
+    /// place of the rule.
     #[must_use]
-    pub fn complain_of_word(&self, name: &str, word: usize, message: String) -> Diagnostic {
+    pub fn complain_of_element(&self, name: &str, number: usize, message: String) -> Diagnostic {
         let mut mistake = self.complain(name, message, None);
-        let written = self.rules.origin(name).and_then(|rule| rule.word(word));
-        if let (Some(span), Some(label)) = (written, mistake.labels.first_mut()) {
-            label.place.span = span;
+        let written = self
+            .rules
+            .origin(name)
+            .and_then(|rule| rule.element(number));
+        if let (Some(place), Some(label)) = (
+            written.and_then(|it| it.place()),
+            mistake.labels.first_mut(),
+        ) {
+            label.place = place;
         }
         mistake
     }
 
-    /// The place of a property's rule: `app.ini:3`. `None` for built-in rules, the environment and
-    /// command-line options.
+    /// Where the rule of a property was written, or an element of its value.
+    fn origin(&self, name: &str, element: Option<usize>) -> Option<RuleOrigin> {
+        let rule = self.rules.origin(name)?;
+        let element = element.and_then(|number| rule.element(number));
+        Some(element.unwrap_or_else(|| rule.origin.clone()))
+    }
+
+    /// The place of a property's rule, or of an element of its value, counted from 0: `app.ini:3`. `None` for built-in
+    /// rules, the environment and command-line options.
     #[must_use]
-    pub fn place(&self, name: &str) -> Option<String> {
-        let place = self.rules.origin(name)?.origin.place()?;
+    pub fn place(&self, name: &str, element: Option<usize>) -> Option<String> {
+        let place = self.origin(name, element)?.place()?;
         Some(format!("{}:{}", place.source.name, place.line()))
     }
 
-    /// The folder of the file with a property's rule: relative paths in its value start there. `None` for
-    /// built-in rules, the environment and command-line options.
+    /// The folder of the file with a property's rule, or with an element of its value: relative paths in it start there.
+    /// `None` for built-in rules, the environment and command-line options.
     #[must_use]
-    pub fn folder(&self, name: &str) -> Option<PathBuf> {
-        match &self.rules.origin(name)?.origin {
+    pub fn folder(&self, name: &str, element: Option<usize>) -> Option<PathBuf> {
+        match self.origin(name, element)? {
             RuleOrigin::File(home, _) => home.folder.clone(),
             RuleOrigin::Option(_) => None,
         }
@@ -277,7 +290,7 @@ impl Configuration {
             Checked::Text(text) => Some(Path::new(text)),
             _ => None,
         })?;
-        let folder = self.folder(name).unwrap_or_default();
+        let folder = self.folder(name, None).unwrap_or_default();
         Some(current_folder::absolute(&folder.join(path)))
     }
 }

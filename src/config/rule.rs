@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::eval::{Home, Value};
-use crate::syntax::ast::{Argument, Expression, ExpressionKind, Item, TrailerKind};
+use crate::syntax::ast::{Argument, Expression, ExpressionKind, Item, Trailer, TrailerKind};
 use crate::syntax::{Diagnostic, Place, Span};
 
 /// A rule.
@@ -20,6 +20,8 @@ pub(super) struct Rule {
     pub layer: usize,
     /// Whether its value has been read.
     pub read: AtomicBool,
+    /// Where the elements of its value come from, if each was written for itself.
+    pub elements: Vec<RuleOrigin>,
 }
 
 /// The value of a rule.
@@ -70,6 +72,7 @@ impl Rule {
             origin,
             layer,
             read: AtomicBool::new(false),
+            elements: Vec::new(),
         }
     }
 
@@ -113,34 +116,16 @@ impl Rule {
         }
     }
 
-    /// The place of a word, counted from 0, if the rule is an alias itself: `commands.Alias(command=['a', 'b'])`.
-    pub(super) fn word(&self, number: usize) -> Option<Span> {
-        let RuleBody::Expression(expression, _) = &self.body else {
-            return None;
-        };
-        let ExpressionKind::Trailers(_, trailers) = &expression.kind else {
-            return None;
-        };
-        let [function, call] = &trailers[..] else {
-            return None;
-        };
-        let (TrailerKind::Attribute(function), TrailerKind::Call(arguments)) =
-            (&function.kind, &call.kind)
-        else {
-            return None;
-        };
-        let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
-            return None;
-        };
-        let (ExpressionKind::List(items) | ExpressionKind::Tuple(items)) = &words.kind else {
-            return None;
-        };
-        // A `*` gives an unknown number of words, so that those after it cannot be counted.
-        let mut spans = items.iter().map_while(|item| match item {
-            Item::One(value) => Some(value.span),
-            Item::Star(_) => None,
-        });
-        spans.nth(number).filter(|_| &**function == "Alias")
+    /// The place of an element of its value, counted from 0: of a list `['a', 'b']`, of the words of an alias
+    /// `commands.Alias(command=['a', 'b'])`, or of a list that several lines give.
+    pub(super) fn element(&self, number: usize) -> Option<RuleOrigin> {
+        match &self.body {
+            RuleBody::Expression(expression, home) => {
+                let span = element(expression, number)?;
+                Some(RuleOrigin::File(Arc::clone(home), span))
+            }
+            RuleBody::Value(_) => self.elements.get(number).cloned(),
+        }
     }
 
     /// The warning that this rule has no effect because of another one in the same file. A rule of another file overrides
@@ -162,5 +147,41 @@ impl Rule {
         let warning = Diagnostic::new(code, message).warning();
         let warning = self.origin.label(warning, "");
         Some(used.origin.label(warning, "this one is used"))
+    }
+}
+
+/// The place of an element of a list, or of a word of an alias.
+fn element(expression: &Expression, number: usize) -> Option<Span> {
+    let items = match &expression.kind {
+        ExpressionKind::List(items) | ExpressionKind::Tuple(items) => items,
+        ExpressionKind::Trailers(_, trailers) => alias_words(trailers)?,
+        _ => return None,
+    };
+    // A `*` gives an unknown number of elements, so that those after it cannot be counted.
+    let mut spans = items.iter().map_while(|item| match item {
+        Item::One(value) => Some(value.span),
+        Item::Star(_) => None,
+    });
+    spans.nth(number)
+}
+
+/// The words in `commands.Alias(command=['a', 'b'])`.
+fn alias_words(trailers: &[Trailer]) -> Option<&[Item]> {
+    let [function, call] = trailers else {
+        return None;
+    };
+    let (TrailerKind::Attribute(function), TrailerKind::Call(arguments)) =
+        (&function.kind, &call.kind)
+    else {
+        return None;
+    };
+    let [Argument::One(words) | Argument::Named(_, words)] = &arguments[..] else {
+        return None;
+    };
+    match &words.kind {
+        ExpressionKind::List(items) | ExpressionKind::Tuple(items) if &**function == "Alias" => {
+            Some(items)
+        }
+        _ => None,
     }
 }

@@ -259,7 +259,7 @@ fn substitute(
             let words = words
                 .iter()
                 .enumerate()
-                .map(|(number, text)| word(text, Origin::Alias(property.into(), number)));
+                .map(|(number, text)| word(text, Origin::Element(property.into(), number)));
             line.words.splice(0..0, words);
             Ok(Substitute::Words(line))
         }

@@ -73,8 +73,8 @@ impl Scope {
                 Diagnostic::new("command/line", message).with_hint_if(hint)
             }
             Origin::Property(name) => self.configuration.complain(name, message, hint),
-            Origin::Alias(name, word) => {
-                let mistake = self.configuration.complain_of_word(name, *word, message);
+            Origin::Element(name, word) => {
+                let mistake = self.configuration.complain_of_element(name, *word, message);
                 mistake.with_hint_if(hint)
             }
         }
@@ -85,7 +85,7 @@ impl Scope {
     pub fn folder(&self, origin: &Origin) -> PathBuf {
         let folder = origin
             .property()
-            .and_then(|name| self.configuration.folder(name));
+            .and_then(|name| self.configuration.folder(name, origin.element()));
         // If the current folder was removed, opening the path fails later and reports it.
         folder
             .or_else(|| current_folder::folder().map(Path::to_owned))
@@ -97,7 +97,9 @@ impl Scope {
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
             Origin::CommandLine | Origin::Script => PathBuf::from(&word.exact),
-            Origin::Property(_) | Origin::Alias(..) => self.folder(&word.origin).join(&word.exact),
+            Origin::Property(_) | Origin::Element(..) => {
+                self.folder(&word.origin).join(&word.exact)
+            }
         }
     }
 
@@ -160,7 +162,7 @@ impl Scope {
         match origin.property() {
             None => "(the command line)".to_owned(),
             Some(name) => {
-                let place = self.configuration.place(name);
+                let place = self.configuration.place(name, origin.element());
                 place.unwrap_or_else(|| DEFAULT.to_owned())
             }
         }

@@ -13,8 +13,8 @@ pub enum Origin {
     Script,
     /// In the value of this property.
     Property(Arc<str>),
-    /// In the alias that this property defines: the word with this number, counted from 0.
-    Alias(Arc<str>, usize),
+    /// In the value of this property: the word of its alias, or the element of its list, with this number, counted from 0.
+    Element(Arc<str>, usize),
 }
 
 impl Origin {
@@ -23,7 +23,16 @@ impl Origin {
     pub fn property(&self) -> Option<&str> {
         match self {
             Self::CommandLine | Self::Script => None,
-            Self::Property(name) | Self::Alias(name, _) => Some(name),
+            Self::Property(name) | Self::Element(name, _) => Some(name),
+        }
+    }
+
+    /// The number of the element of the property's value.
+    #[must_use]
+    pub fn element(&self) -> Option<usize> {
+        match self {
+            Self::Element(_, number) => Some(*number),
+            Self::CommandLine | Self::Script | Self::Property(_) => None,
         }
     }
 }

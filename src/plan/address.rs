@@ -43,7 +43,7 @@ pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
     match (&url, origin) {
         (_, Origin::CommandLine | Origin::Script)
         | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere, _) => url,
-        (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_) | Origin::Alias(..)) => {
+        (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_) | Origin::Element(..)) => {
             match activation::is_there() {
                 true => ALL_PASSED,
                 false => url,

@@ -16,7 +16,7 @@ use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, quoted};
 
 /// The setting with the programs that run beside a server.
-pub const PROGRAMS: &str = "runner.supervise.programs";
+const PROGRAMS: &str = "runner.supervise.programs";
 
 const STARTUP_LOCK: &str = "runner.supervise.startup_lock";
 const PID_LOCK: &str = "runner.supervise.pid_lock";
@@ -27,16 +27,15 @@ const PID_LOCK: &str = "runner.supervise.pid_lock";
 /// A quote in it is never closed.
 pub fn command(scope: &Scope) -> Result<Vec<Word>, Diagnostic> {
     let text = scope.configuration.text(COMMAND).unwrap_or_default();
-    words(scope, COMMAND, &text)
+    words(scope, &Origin::Property(COMMAND.into()), &text)
 }
 
-/// Splits the value of a setting into words, as a shell does.
-fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, Diagnostic> {
-    let origin = Origin::Property(setting.into());
+/// Splits the value of a setting, or an element of it, into words, as a shell does.
+fn words(scope: &Scope, origin: &Origin, text: &str) -> Result<Vec<Word>, Diagnostic> {
     let split = shell_words::split(text).map_err(|_| {
         let message = format!("a quote is not closed in {}", quoted(text));
         let hint = "write `\\'` for a literal quote".to_owned();
-        wrong(scope, setting, "syntax/quote", message).with_hint(hint)
+        wrong(scope, origin, "syntax/quote", message).with_hint(hint)
     })?;
     let word = |text: String| Word {
         exact: text.clone().into(),
@@ -46,9 +45,9 @@ fn words(scope: &Scope, setting: &'static str, text: &str) -> Result<Vec<Word>, 
     Ok(split.into_iter().map(word).collect())
 }
 
-/// A mistake in the value of a setting.
-fn wrong(scope: &Scope, setting: &str, code: &'static str, message: String) -> Diagnostic {
-    let mut mistake = scope.configuration.complain(setting, message, None);
+/// A mistake in the value of a setting, or an element of it.
+fn wrong(scope: &Scope, origin: &Origin, code: &'static str, message: String) -> Diagnostic {
+    let mut mistake = scope.diagnose(origin, message, None);
     mistake.code = code;
     mistake
 }
@@ -61,16 +60,12 @@ pub fn mistakes(scope: &Scope) -> Vec<Diagnostic> {
     let folder = pid_file.as_deref().and_then(Path::parent);
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let message = format!("there is no folder `{}`", folder.display());
-        mistakes.push(wrong(scope, PID_FILE, "setting/missing", message));
+        let origin = Origin::Property(PID_FILE.into());
+        mistakes.push(wrong(scope, &origin, "setting/missing", message));
     }
     mistakes.extend(lock(scope, STARTUP_LOCK).err());
     mistakes.extend(lock(scope, PID_LOCK).err());
-    let lines = scope.configuration.texts(PROGRAMS);
-    mistakes.extend(
-        lines
-            .iter()
-            .filter_map(|line| side_program(scope, line).err()),
-    );
+    mistakes.extend(side_programs(scope).into_iter().filter_map(Result::err));
     mistakes
 }
 
@@ -93,8 +88,6 @@ pub fn supervision(scope: &Scope) -> Result<Supervision, Failure> {
         path.push(ending);
         LockUrl::Flock(path.into())
     };
-    let lines = settings.texts(PROGRAMS);
-    let programs = lines.iter().map(|line| side_program(scope, line));
     Ok(Supervision {
         seat: SeatOptions {
             startup_lock: lock(scope, STARTUP_LOCK)?.unwrap_or_else(|| beside(".start")),
@@ -106,7 +99,7 @@ pub fn supervision(scope: &Scope) -> Result<Supervision, Failure> {
             idle_timeout: settings.duration("runner.supervise.idle_timeout"),
             run_at_least: settings.duration("runner.supervise.run_at_least"),
         },
-        programs: programs.collect::<Result<_, _>>()?,
+        programs: side_programs(scope).into_iter().collect::<Result<_, _>>()?,
     })
 }
 
@@ -115,20 +108,32 @@ fn lock(scope: &Scope, setting: &'static str) -> Result<Option<LockUrl>, Diagnos
     let Some(text) = scope.configuration.text(setting) else {
         return Ok(None);
     };
+    let origin = Origin::Property(setting.into());
     let url: LockUrl = text.parse().map_err(|invalid: InvalidLockUrl| {
-        wrong(scope, setting, "setting/lock", invalid.message).with_hint_if(invalid.hint)
+        wrong(scope, &origin, "setting/lock", invalid.message).with_hint_if(invalid.hint)
     })?;
-    let folder = scope.folder(&Origin::Property(setting.into()));
+    let folder = scope.folder(&origin);
     Ok(Some(url.relative_to(&folder)))
 }
 
-/// A program that runs beside a server.
-fn side_program(scope: &Scope, line: &str) -> Result<SideProgram, Diagnostic> {
-    let words = words(scope, PROGRAMS, line)?;
-    program(scope, words).ok_or_else(|| {
-        let message = format!("there is no program in {}", quoted(line));
-        wrong(scope, PROGRAMS, "setting/program", message)
-    })
+/// Where the program with a number, counted from 0, was written.
+#[must_use]
+pub fn program_origin(number: usize) -> Origin {
+    Origin::Element(PROGRAMS.into(), number)
+}
+
+/// The programs that run beside a server.
+fn side_programs(scope: &Scope) -> Vec<Result<SideProgram, Diagnostic>> {
+    let lines = scope.configuration.texts(PROGRAMS);
+    let lines = lines.iter().enumerate();
+    let programs = lines.map(|(number, line)| {
+        let origin = program_origin(number);
+        program(scope, words(scope, &origin, line)?).ok_or_else(|| {
+            let message = format!("there is no program in {}", quoted(line));
+            wrong(scope, &origin, "setting/program", message)
+        })
+    });
+    programs.collect()
 }
 
 /// A program with its arguments; `None` if it has no name.

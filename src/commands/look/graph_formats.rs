@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value as Json, json};
+use textwrap::{WordSeparator, WordSplitter};
 use unicode_width::UnicodeWidthStr;
 
 use crate::commands::json;
@@ -34,10 +35,16 @@ pub fn text(branches: &[Branch]) -> String {
     lines.join("\n")
 }
 
+/// From left to right, so that many siblings are below each other, and no line crosses them.
+const HEAD: &str = "\
+digraph {
+  rankdir=LR node [shape=box] edge [tailport=e headport=w]
+";
+
 /// The language of Graphviz (<https://graphviz.org/doc/info/lang.html>).
 #[must_use]
 pub fn dot(branches: &[Branch]) -> String {
-    let mut text = "digraph {\n  node [shape=box]\n".to_owned();
+    let mut text = HEAD.to_owned();
     for (number, branch) in branches.iter().enumerate() {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  n{number} [label=\"{}\"]", escaped(&label(branch)));
@@ -78,12 +85,14 @@ pub fn json(branches: &[Branch]) -> String {
     json::document(&json!({ "nodes": nodes, "edges": edges }))
 }
 
-/// A node's text and origin, each on a line, without characters that are invisible or not allowed in XML (XML 1.0 §2.2).
+/// A text without characters that are invisible or not allowed in XML (XML 1.0 §2.2).
+fn visible(text: &str) -> String {
+    let allowed = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars().filter(allowed).collect()
+}
+
+/// A node's text and origin, each on a line.
 fn label(branch: &Branch) -> String {
-    let visible = |text: &str| -> String {
-        let allowed = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
-        text.chars().filter(allowed).collect()
-    };
     match branch.origin.is_empty() {
         true => visible(&branch.text),
         false => format!("{}\n{}", visible(&branch.text), visible(&branch.origin)),
@@ -100,51 +109,130 @@ const COLUMN: usize = 9;
 const LINE: usize = 18;
 const BASELINE: usize = 14;
 
+/// Columns between a text and its origin in the same line.
+const GAP: usize = 3;
+
 /// Colours for light and dark backgrounds.
 const STYLE: &str = "
 text { font: 14px monospace; fill: #111; white-space: pre }
-tspan + tspan { fill: #666 }
+.origin { fill: #666 }
 rect { fill: #fff; stroke: #555 }
 path { fill: none; stroke: #888 }
 @media (prefers-color-scheme: dark) {
 text { fill: #eee }
-tspan + tspan { fill: #aaa }
+.origin { fill: #aaa }
 rect { fill: #222; stroke: #aaa }
 }
 ";
 
-/// A picture for browsers: a tree with a box on each line.
+/// Columns after which a text goes on in the next line, and by how many the further lines are indented.
+const LONGEST: usize = 100;
+const FURTHER: &str = "    ";
+
+/// A box of the picture: branches that are rows of one table.
+struct DrawnBox {
+    /// The number of the first branch.
+    first: usize,
+    /// The columns of the texts; their origins stand behind them.
+    columns: usize,
+    /// The text of each row, as lines, and its origin.
+    rows: Vec<(Vec<String>, String)>,
+}
+
+/// The boxes of the picture. Siblings without children that follow one another share one, so that hundreds can be seen.
+fn boxes(branches: &[Branch]) -> Vec<DrawnBox> {
+    let has_children = |number: usize| {
+        let next = branches.get(number + 1);
+        next.is_some_and(|next| next.depth > branches[number].depth)
+    };
+    let mut boxes: Vec<DrawnBox> = Vec::new();
+    let mut last_depth = None;
+    for (number, branch) in branches.iter().enumerate() {
+        let row = (wrapped(&visible(&branch.text)), visible(&branch.origin));
+        let depth = (!has_children(number)).then_some(branch.depth);
+        match boxes.last_mut() {
+            Some(drawn) if depth.is_some() && depth == last_depth => drawn.rows.push(row),
+            _ => boxes.push(DrawnBox {
+                first: number,
+                columns: 0,
+                rows: vec![row],
+            }),
+        }
+        last_depth = depth;
+    }
+    for drawn in &mut boxes {
+        let lines = drawn.rows.iter().flat_map(|(lines, _)| lines);
+        drawn.columns = lines.map(|line| line.width()).max().unwrap_or_default();
+    }
+    boxes
+}
+
+/// A text as lines of a limited width.
+fn wrapped(text: &str) -> Vec<String> {
+    let options = textwrap::Options::new(LONGEST)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .subsequent_indent(FURTHER);
+    let lines = textwrap::wrap(text, options).into_iter();
+    lines.map(std::borrow::Cow::into_owned).collect()
+}
+
+/// A picture for browsers: a tree, each box below the one before it.
 #[must_use]
 pub fn svg(branches: &[Branch]) -> String {
+    let parents = parents(branches);
     let mut shapes = String::new();
-    // Where the lines to the children of each box begin.
-    let mut feet = Vec::with_capacity(branches.len());
+    // Where the lines to the children of each branch begin.
+    let mut feet = vec![(0, 0); branches.len()];
     let (mut right, mut top) = (0, MARGIN);
-    for (branch, parent) in branches.iter().zip(parents(branches)) {
-        let label = label(branch);
-        let columns = label.lines().map(UnicodeWidthStr::width).max();
-        let width = columns.unwrap_or_default() * COLUMN + 2 * PADDING;
-        let height = label.lines().count().max(1) * LINE + 2 * PADDING;
-        let (left, middle) = (MARGIN + branch.depth * INDENT, top + height / 2);
+    for drawn in boxes(branches) {
+        let left = MARGIN + branches[drawn.first].depth * INDENT;
+        // The origin of a row that is alone stands below it.
+        let is_alone = drawn.rows.len() == 1;
+        let origins = drawn.rows.iter().map(|(_, origin)| origin.width());
+        let origins = origins.max().unwrap_or_default();
+        let columns = match (is_alone, origins) {
+            (true, _) | (false, 0) => drawn.columns.max(origins),
+            (false, _) => drawn.columns + GAP + origins,
+        };
+        let mut texts = String::new();
+        let mut line = 0;
+        for (lines, origin) in &drawn.rows {
+            texts.push_str("<text>");
+            let place = |column: usize, line: usize| {
+                let x = left + PADDING + column * COLUMN;
+                (x, top + PADDING + BASELINE + line * LINE)
+            };
+            let first = line;
+            for text in lines {
+                write_text(&mut texts, "", place(0, line), text);
+                line += 1;
+            }
+            if !origin.is_empty() {
+                let at = match is_alone {
+                    true => place(0, line),
+                    false => place(drawn.columns + GAP, first),
+                };
+                line += usize::from(is_alone);
+                write_text(&mut texts, " class=\"origin\"", at, origin);
+            }
+            texts.push_str("</text>\n");
+        }
+        let (width, height) = (
+            columns * COLUMN + 2 * PADDING,
+            line.max(1) * LINE + 2 * PADDING,
+        );
+        let middle = top + height / 2;
         // Writing to a string does not fail.
-        if let Some((x, y)) = parent.and_then(|parent| feet.get(parent)) {
+        if let Some((x, y)) = parents[drawn.first].map(|parent| feet[parent]) {
             let _ = writeln!(shapes, "<path d=\"M{x} {y}V{middle}H{left}\"/>");
         }
         let _ = writeln!(
             shapes,
             "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" rx=\"4\"/>"
         );
-        shapes.push_str("<text>");
-        for (number, line) in label.lines().enumerate() {
-            let (x, y) = (left + PADDING, top + PADDING + BASELINE + number * LINE);
-            let line = line
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;");
-            let _ = write!(shapes, "<tspan x=\"{x}\" y=\"{y}\">{line}</tspan>");
-        }
-        shapes.push_str("</text>\n");
-        feet.push((left + INDENT / 2, top + height));
+        shapes.push_str(&texts);
+        feet[drawn.first] = (left + INDENT / 2, top + height);
         right = right.max(left + width);
         top += height + MARGIN;
     }
@@ -153,6 +241,16 @@ pub fn svg(branches: &[Branch]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\">\n<style>{STYLE}</style>\n{shapes}</svg>\n"
     )
+}
+
+/// Adds a piece of a text at a place.
+fn write_text(shapes: &mut String, class: &str, (x, y): (usize, usize), text: &str) {
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    // Writing to a string does not fail.
+    let _ = write!(shapes, "<tspan{class} x=\"{x}\" y=\"{y}\">{text}</tspan>");
 }
 
 #[cfg(test)]
@@ -183,5 +281,38 @@ mod tests {
         assert!(dot(std::slice::from_ref(&odd)).contains("[label=\"a\\\"\\\\<&[1m\\nb\"]"));
         let drawn = svg(&[odd]);
         assert!(drawn.contains("a\"\\&lt;&amp;[1m"), "{drawn}");
+    }
+
+    /// The width or height of a picture.
+    fn size(drawn: &str, name: &str) -> usize {
+        let (_, size) = drawn.split_once(&format!(" {name}=\"")).expect("a size");
+        let (size, _) = size.split_once('"').expect("its end");
+        size.parse().expect("a number")
+    }
+
+    #[test]
+    fn many_programs_and_long_ones_fit_a_page() {
+        let mut branches = vec![branch(0, "app.conf", ""), branch(1, "supervise", "")];
+        let long = format!("program ./worker{}", " --option=value".repeat(30));
+        for number in 0..100 {
+            let text = if number == 50 {
+                &long
+            } else {
+                "program ./worker"
+            };
+            branches.push(branch(2, text, &format!("app.conf:{}", number + 3)));
+        }
+        branches.push(branch(2, "serve", ""));
+        branches.push(branch(3, "demo", "app.conf:1"));
+        let drawn = svg(&branches);
+        assert_eq!(drawn.matches("<rect").count(), 5);
+        assert_eq!(drawn.matches("<path").count(), 4);
+        assert_eq!(drawn.matches(">program ./worker").count(), 100);
+        assert!(drawn.contains(">app.conf:102</tspan>"));
+        assert!(size(&drawn, "width") < 1300, "{drawn}");
+        assert!(size(&drawn, "height") < 2400, "{drawn}");
+        // Its children are below it, not beside it.
+        let dot = dot(&branches);
+        assert!(dot.starts_with("digraph {\n  rankdir=LR "), "{dot}");
     }
 }

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
-use crate::plan::supervised::{PROGRAMS, command, program, supervision};
+use crate::plan::supervised::{command, program, program_origin, supervision};
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::quoted;
@@ -234,9 +234,10 @@ impl Supervise {
         let set = |name: &str| scope.place(&Origin::Property(name.into()));
         let pid_file = format!("pid file {}", supervision.seat.pid_file.display());
         tree.push(Branch::written(depth, pid_file, set(PID_FILE)));
-        for program in &supervision.programs {
+        for (number, program) in supervision.programs.iter().enumerate() {
             let text = format!("program {program}");
-            tree.push(Branch::written(depth, text, set(PROGRAMS)));
+            let place = scope.place(&program_origin(number));
+            tree.push(Branch::written(depth, text, place));
         }
         match what {
             KeptRunning::Program(program, origin) => {

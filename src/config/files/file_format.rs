@@ -19,11 +19,10 @@ pub enum FileFormat {
 }
 
 /// The format of a file; `None` if its text does not show it, or if it cannot be read, which is reported when it is read
-/// again. A pipe is not read here, since it can be read only once.
+/// again.
 #[must_use]
 pub fn format(path: &Path) -> Option<FileFormat> {
-    let is_file = path.metadata().is_ok_and(|found| found.is_file());
-    is_file.then(|| format_of(&source(path).ok()?)).flatten()
+    format_of(&source(path).ok()?)
 }
 
 /// The format of a text: that of the command in its `#!` line; or else the only format in which the first line that is

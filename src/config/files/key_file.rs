@@ -60,11 +60,14 @@ pub(crate) fn read(loader: &mut Loader, path: &Path) {
         let Some(one) = lines.next() else {
             continue;
         };
+        let origin = |one: &Given| RuleOrigin::File(Arc::clone(&one.home), one.span);
+        let mut elements = Vec::new();
         let value = match key.is_repeatable() {
             false => one.value.clone(),
             true => {
-                let all = std::iter::once(one).chain(lines);
-                let all = all.map(|given| given.value.clone()).collect();
+                let all: Vec<&Given> = std::iter::once(one).chain(lines).collect();
+                elements.extend(all.iter().map(|one| origin(one)));
+                let all = all.iter().map(|given| given.value.clone()).collect();
                 match Items::new(all, &mut Budget::default()) {
                     Ok(items) => Value::List(items),
                     Err(fault) => {
@@ -75,9 +78,11 @@ pub(crate) fn read(loader: &mut Loader, path: &Path) {
                 }
             }
         };
-        let origin = RuleOrigin::File(Arc::clone(&one.home), one.span);
-        let rule = Rule::new(key.setting, RuleBody::Value(value), origin, loader.layer);
-        loader.insert(rule);
+        let body = RuleBody::Value(value);
+        loader.insert(Rule {
+            elements,
+            ..Rule::new(key.setting, body, origin(one), loader.layer)
+        });
     }
 }
 
