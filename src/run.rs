@@ -12,7 +12,7 @@ use crate::config::{self, Layer};
 use crate::current_folder;
 use crate::graph::node::{Job, Node};
 use crate::graph::resolve;
-use crate::line::failure::Failure;
+use crate::line::failure::{Failure, warn};
 use crate::line::program_options::{self, CommandLine, Wish};
 use crate::line::scope::Scope;
 use crate::line::script;
@@ -62,6 +62,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
             match job {
                 Job::Serve(plan) => {
                     config::forget_pipes();
+                    warn(&plan.warnings);
                     master::run(*plan, reread)
                 }
                 Job::Answer(request) => once::run(*request),
@@ -78,7 +79,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
 fn reread() -> Result<Option<Plan>, Failure> {
     match parse(env::args_os())? {
         Wish::Run(line) => match resolve(line)?.job(None)? {
-            Job::Serve(plan) => Ok(Some(*plan)),
+            Job::Serve(plan) => {
+                warn(&plan.warnings);
+                Ok(Some(*plan))
+            }
             Job::Answer(_) | Job::Run(_) => Ok(None),
         },
         // They never reach a server.

@@ -1,11 +1,7 @@
-//! The commands that look at a configuration without running it: `show`, `eval`, `explain`, the formats of `graph`.
+//! The commands that look at a configuration without running it: `show`, `eval`, the formats of `graph`.
 
 mod support;
 
-use runner::commands::COMMANDS;
-use runner::config::{KEYS, SETTINGS, SPECIAL};
-use runner::eval::{CONSTANTS, FUNCTIONS};
-use runner::syntax::KEYWORDS;
 use support::Folder;
 
 #[test]
@@ -106,134 +102,6 @@ error: there is no name `lenn`
             .runner(arguments)
             .run()
             .is(2, "", &format!("{message}{usage}"));
-    }
-}
-
-#[test]
-fn explain_says_what_a_name_is() {
-    let setting = "\
-setting `runner.request.timeout`
-
-The time that the application may take to begin its response. After it, the
-request is answered with status 504 and its worker is replaced; the log shows
-where the application was. The limit also covers code that runs after the
-response, when it delays the next request. 0 is no limit. Raise it for requests
-that take long by design.
-
-takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2 min'`,
-         `'1h 30m'`, `'1d'`
-default: 60 s
-example: runner.request.timeout = '2m'
-";
-    let function = "\
-function `os.path.join(path, *others)`
-
-Paths joined; an absolute one drops those before it.
-
-example: os.path.join('/a', 'b', 'c.txt')
-is:      '/a/b/c.txt'
-";
-    let several = "\
-Functions:
-  config.lookup  The value of another property, or a default
-  naming.lookup  The object or link that a name or URL stands for
-
-`runner explain NAME` says more about a name.
-";
-    let command = "\
-command `true`
-
-Does nothing, with exit status 0
-
-Usage: runner true [ARGS]...
-
-Options:
-  -h, --help  Print help
-
-For files that only hold settings, and for trying out aliases.
-";
-    let section = "\
-section `[Import on Demand]`
-
-Gives Python modules short names for expressions. They hold in this file and in
-those that it reads. A module is imported only when a Python process uses it.
-
-example: [Import on Demand]
-         models = 'my_app.models'
-";
-    let word = "\
-`or` in expressions
-
-The first value that counts as true, or else the last one.
-
-example: '' or 'b'
-is:      'b'
-";
-    let defined = "command `web`\n\nStands for `serve demo`\n";
-    let folder = Folder::new().file(
-        "names.ini",
-        "peak.running.shortcuts.web = commands.Alias(command=['serve', 'demo'])\n",
-    );
-    for (name, text) in [
-        ("runner.request.timeout", setting),
-        ("timeout", setting),
-        ("os.path.join", function),
-        ("join", function),
-        ("lookup", several),
-        ("true", command),
-        ("[import on demand]", section),
-        ("or", word),
-        ("web", defined),
-    ] {
-        let line = ["-c", "names.ini", "explain", name];
-        folder.runner(line).run().is(0, text, "");
-    }
-}
-
-#[test]
-fn explain_knows_every_row_of_the_tables() {
-    let folder = Folder::new();
-    let list = folder.runner(["explain"]).run();
-    let settings = SETTINGS.iter().map(|row| ("setting", row.name));
-    let keys = KEYS.iter().map(|row| ("key", row.name));
-    let functions = FUNCTIONS.iter().map(|row| ("function", row.name));
-    let constants = CONSTANTS.iter().map(|row| ("name", row.name));
-    let commands = COMMANDS.entries.iter().map(|row| ("command", row.name));
-    let words = KEYWORDS.iter().map(|row| ("", row.name));
-    let sections = SPECIAL.iter().map(|row| ("section [", row.name));
-    let rows = settings
-        .chain(keys)
-        .chain(functions)
-        .chain(constants)
-        .chain(commands);
-    for (kind, name) in rows.chain(words).chain(sections) {
-        let outcome = folder.runner(["explain", name]).run();
-        let text = outcome.success();
-        let plain = text.replace('`', "").replace("[", "[ ");
-        let title = format!("{kind} {name}");
-        assert!(plain.starts_with(title.trim_start()), "{text}");
-        let listed = format!("\n  {name} ");
-        assert!(list.success().contains(&listed), "{name}");
-    }
-    for line in list.success().lines() {
-        assert!(line.chars().count() <= 80 && !line.contains('…'), "{line}");
-    }
-}
-
-#[test]
-fn explain_suggests_what_was_meant() {
-    let cases = [
-        ("runner.worker.max", "did you mean `runner.workers.max`?"),
-        ("tmeout", "did you mean `runner.request.timeout`?"),
-        ("Config.lookup", "did you mean `config.lookup`?"),
-        ("nonsense", "`runner explain` lists all names"),
-    ];
-    for (name, hint) in cases {
-        let message = format!("error: nothing is called `{name}`\n = hint: {hint}\n");
-        Folder::new()
-            .runner(["explain", name])
-            .run()
-            .is(1, "", &message);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checks::checked_value::AUTO;
+use super::checks::unread::unread;
 use super::checks::validate;
 use super::files::load::{Inclusion, Loader};
 use super::files::{ini_file, key_file};
@@ -47,6 +48,7 @@ pub struct Configuration {
     /// The values of the settings under `runner.`.
     pub(super) settings: HashMap<&'static str, Checked>,
     pub(super) warnings: Vec<Diagnostic>,
+    pub(super) unread: Vec<Diagnostic>,
     /// `[Component Factories]`, which only `check` evaluates.
     pub(super) factories: Vec<Rule>,
 }
@@ -92,11 +94,14 @@ impl Configuration {
             }
         }
         let mut mistakes = loader.mistakes;
+        let mut unread = unread(&loader.rules, &loader.foreign);
+        validate::sort_by_place(&mut unread);
         let settings = validate::settings(&loader.rules, &mut mistakes);
         let configuration = Self {
             rules: loader.rules,
             settings,
             warnings: loader.warnings,
+            unread,
             factories: loader.factories,
         };
         (configuration, mistakes)
@@ -158,6 +163,12 @@ impl Configuration {
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
+    }
+
+    /// Warnings about names that nothing reads, and that are nearly names that something reads.
+    #[must_use]
+    pub fn unread(&self) -> &[Diagnostic] {
+        &self.unread
     }
 
     /// An error about a property's value, at the place of its rule.

@@ -2,7 +2,7 @@
 //! for a setting: it has the same checks, default and help.
 
 use super::checks::checked_value::check;
-use super::checks::units::DURATION_KEY_FORMS;
+use super::checks::quantities::DURATION_KEY_FORMS;
 use super::setting::{Setting, SettingKind};
 use super::settings;
 use crate::eval::Value;

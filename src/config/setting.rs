@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::checks::units::{DURATION_FORMS, SIZE_FORMS};
+use super::checks::quantities::{DURATION_FORMS, SIZE_FORMS};
 use crate::eval::Value;
 
 /// The type of a setting.

@@ -77,6 +77,13 @@ impl Failure {
     }
 }
 
+/// Writes warnings to the log.
+pub fn warn(warnings: &[Diagnostic]) {
+    if !warnings.is_empty() {
+        log::text(render(warnings, log::colour()));
+    }
+}
+
 /// An error with all its causes.
 fn reasons(error: &anyhow::Error) -> String {
     log::without_numbers(&format!("{error:#}"))

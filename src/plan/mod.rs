@@ -16,6 +16,7 @@ use crate::supervisor::identity::Identity;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
+use crate::syntax::Diagnostic;
 
 pub mod address;
 pub mod application;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub programs: Vec<SideProgram>,
     /// Where bodies are kept that are too large for memory.
     pub temporary: Temporary,
+    /// What the settings are probably meant to say and do not: shown at the start.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Plan {
@@ -82,6 +85,7 @@ impl Plan {
             lifetime,
             programs,
             temporary: Temporary::of(&scope.configuration),
+            warnings: scope.configuration.unread().to_vec(),
         })
     }
 

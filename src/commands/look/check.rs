@@ -37,8 +37,9 @@ do not resolve. A rule for several names is checked as far as its value is the
 same for all of them.
 
 Warnings are for a doubled `=`, a setting that the same file overrides, a
-default (`name?`) that never applies in its file, and a setting that is read but
-never set. The exit status is 1 if there are errors.
+default (`name?`) that never applies in its file, a setting that is read but
+never set, and a name that nothing reads and that is nearly the name of a
+setting (`ulr`, `[workers] min`). The exit status is 1 if there are errors.
 
 A file is one for `supervise` if its first line says so, or if its first line
 that is no comment is a key with its value.

@@ -24,8 +24,12 @@ pub const ENTRY: Entry = Entry {
     help: "\
 For a setting: what it takes, its default and an example. For a function: its
 parameters and an example. NAME may also be a special section (`Load Settings
-From`) or a keyword of expressions (`lambda`). The last part of a name
-(`timeout`) or its first part (`runner.workers`) lists all names that match.",
+From`) or a keyword of expressions (`lambda`), or its own last part.
+
+Other words are searched: all that has them in its name is listed, then all that
+has them in its text.
+
+The exit status is 1 if nothing is found.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -43,6 +47,8 @@ struct Topic<'a> {
     name: &'a str,
     /// What it is, in one line.
     summary: &'a str,
+    /// All that is said about it.
+    help: &'a str,
     /// Whether upper and lower case are the same.
     any_case: bool,
     /// Writes the explanation.
@@ -64,26 +70,28 @@ fn explanation(scope: &Scope, mut arguments: Arguments) -> Result<String, Failur
     let words = std::iter::once(&word).chain(&further);
     let name = words.map(|word| word.text.as_str()).collect::<Vec<_>>();
     let name = name.join(" ");
-    match &find(&topics, &name)[..] {
-        [] => {
-            let message = format!("nothing is called `{name}`");
-            let hint = Some(suggest(&topics, &name));
-            Err(scope.mistake(&word.origin, message, hint))
-        }
-        // One name may mean a setting, a function and a command.
-        found if found.iter().all(|topic| topic.is_called(&name)) || found.len() == 1 => {
-            let texts = found.iter().map(|topic| (topic.explain)());
-            Ok(texts.collect::<Vec<_>>().join("\n"))
-        }
-        several => Ok(list(several)),
+    let Found { named, about } = find(&topics, &name);
+    if named.is_empty() && about.is_empty() {
+        let message = format!("nothing is called `{name}`");
+        let hint = Some(suggest(&topics, &name));
+        return Err(scope.mistake(&word.origin, message, hint));
     }
+    let texts = named.iter().map(|topic| (topic.explain)());
+    let mut text = texts.collect::<Vec<_>>().join("\n");
+    if !about.is_empty() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &list(&about);
+    }
+    Ok(text)
 }
 
 /// All topics, in the order of the list.
 fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     let mut topics = Vec::new();
     topics.extend(SETTINGS.iter().map(|row| {
-        Topic::new("Settings", row.name, row.summary, || {
+        Topic::new("Settings", row.name, [row.summary, row.help], || {
             let rows = [
                 ("takes", row.kind.written()),
                 ("default", or_unset(row.default_text())),
@@ -95,7 +103,7 @@ fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     topics.extend(KEYS.iter().map(|row| {
         let setting = row.setting();
         let heading = "Keys of files for `supervise`";
-        let topic = Topic::new(heading, row.name, setting.summary, || {
+        let topic = Topic::new(heading, row.name, [setting.summary, setting.help], || {
             let rows = [
                 ("takes", row.written()),
                 ("default", or_unset(row.default_text())),
@@ -110,27 +118,27 @@ fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
         [("example", example.to_owned()), ("is", result.to_owned())]
     };
     topics.extend(FUNCTIONS.iter().map(|row| {
-        Topic::new("Functions", row.name, row.summary, move || {
+        Topic::new("Functions", row.name, [row.summary, row.help], move || {
             let title = format!("function `{}`", row.signature());
             page(&title, row.help, &example(row.example))
         })
     }));
     topics.extend(CONSTANTS.iter().map(|row| {
         let heading = "Names in expressions";
-        Topic::new(heading, row.name, row.summary, || {
+        Topic::new(heading, row.name, [row.summary, row.help], || {
             page(&format!("name `{}`", row.name), row.help, &[])
         })
     }));
     topics.extend(KEYWORDS.iter().map(|row| {
         let heading = "Words in expressions";
-        Topic::new(heading, row.name, row.summary, move || {
+        Topic::new(heading, row.name, [row.summary, row.help], move || {
             let title = format!("`{}` in expressions", row.name);
             page(&title, row.help, &example(row.example))
         })
     }));
     topics.extend(SPECIAL.iter().map(|row| {
         let heading = "Special sections";
-        let topic = Topic::new(heading, row.name, row.summary, || {
+        let topic = Topic::new(heading, row.name, [row.summary, row.help], || {
             let example = format!("[{}]\n{}", row.name, row.example);
             let title = format!("section `[{}]`", row.name);
             page(&title, row.help, &[("example", example)])
@@ -140,14 +148,14 @@ fn topics(commands: Commands, shortcuts: &[Shortcut]) -> Vec<Topic<'_>> {
     let redefined = |entry: &&Entry| shortcuts.iter().any(|own| own.name == entry.name);
     let built_in = commands.entries.iter().filter(|entry| !redefined(entry));
     topics.extend(built_in.map(|row| {
-        Topic::new("Commands", row.name, row.summary, || {
+        Topic::new("Commands", row.name, [row.summary, row.help], || {
             let help = clap_command(row).render_help();
             format!("command `{}`\n\n{help}", row.name)
         })
     }));
     topics.extend(shortcuts.iter().map(|row| {
         let heading = "Names from configuration files";
-        Topic::new(heading, &row.name, &row.about, || {
+        Topic::new(heading, &row.name, [&row.about, ""], || {
             page(&format!("command `{}`", row.name), &row.about, &[])
         })
     }));
@@ -158,13 +166,14 @@ impl<'a> Topic<'a> {
     fn new(
         heading: &'static str,
         name: &'a str,
-        summary: &'a str,
+        [summary, help]: [&'a str; 2],
         explain: impl Fn() -> String + 'a,
     ) -> Self {
         Self {
             heading,
             name,
             summary,
+            help,
             any_case: false,
             explain: Box::new(explain),
         }
@@ -184,23 +193,89 @@ impl<'a> Topic<'a> {
     }
 }
 
-/// The topics with this name, or else those whose names end or begin with it.
-fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Vec<&'a Topic<'a>> {
+/// What there is for a word.
+struct Found<'a> {
+    /// The topics that it names, which are explained.
+    named: Vec<&'a Topic<'a>>,
+    /// Topics that are listed by their headings: those with the word in their names first.
+    about: Vec<&'a Topic<'a>>,
+}
+
+/// The topics with this name; or else those whose names or texts have all its words.
+fn find<'a>(topics: &'a [Topic<'a>], word: &str) -> Found<'a> {
     let long = SHORT
         .iter()
         .find(|(short, _)| *short == word)
         .map_or(word, |(_, long)| long);
-    let exact = topics.iter().filter(|topic| topic.is_called(long));
-    let exact: Vec<&Topic> = exact.collect();
+    let exact: Vec<&Topic> = topics
+        .iter()
+        .filter(|topic| topic.is_called(long))
+        .collect();
     if !exact.is_empty() {
-        return exact;
+        return Found {
+            named: exact,
+            about: Vec::new(),
+        };
     }
-    let prefix = word.trim_end_matches('*').trim_end_matches('.');
-    let part = |topic: &&Topic| {
-        let rest = topic.name.strip_prefix(prefix);
-        last_part(topic.name) == word || rest.is_some_and(|rest| rest.starts_with('.'))
+    let mut named: Vec<&Topic> = topics
+        .iter()
+        .filter(|topic| last_part(topic.name) == word)
+        .collect();
+    if named.len() > 1 {
+        named.clear();
+    }
+    let mut about = match word.contains('.') {
+        true => below(topics, word),
+        false => search(topics, word),
     };
-    topics.iter().filter(part).collect()
+    about.retain(|topic| !named.iter().any(|known| std::ptr::eq(*known, *topic)));
+    Found { named, about }
+}
+
+/// The topics whose names begin with some parts: `runner.workers`, `os.*`.
+fn below<'a>(topics: &'a [Topic<'a>], parts: &str) -> Vec<&'a Topic<'a>> {
+    let prefix = parts.trim_end_matches('*').trim_end_matches('.');
+    let is_below = |topic: &&Topic| {
+        let rest = topic.name.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    topics.iter().filter(is_below).collect()
+}
+
+/// The topics that have all these words: under each heading, those with them in their names first.
+fn search<'a>(topics: &'a [Topic<'a>], wanted: &str) -> Vec<&'a Topic<'a>> {
+    let wanted = words(wanted);
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let has = |text: &str| wanted.iter().all(|word| has_word(text, word));
+    let (mut found, others): (Vec<&Topic>, Vec<&Topic>) =
+        topics.iter().partition(|topic| has(topic.name));
+    let in_text = |topic: &&Topic| {
+        let whole = [topic.name, topic.summary, topic.help].join(" ");
+        has(&whole)
+    };
+    found.extend(others.into_iter().filter(in_text));
+    let heading = |topic: &&Topic| topics.iter().position(|one| one.heading == topic.heading);
+    found.sort_by_key(heading);
+    found
+}
+
+/// The words of a text, in lower case.
+fn words(text: &str) -> Vec<String> {
+    let separate = |c: char| !c.is_alphanumeric();
+    let words = text.split(separate).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
+/// Whether a word of the text begins with this one: `log` is in `logged`, and not in `backlog`. A plural finds the
+/// singular.
+fn has_word(text: &str, word: &str) -> bool {
+    let word = match word.strip_suffix('s') {
+        Some(singular) if singular.len() > 2 => singular,
+        Some(_) | None => word,
+    };
+    words(text).iter().any(|known| known.starts_with(word))
 }
 
 /// A hint for a word that is no name.

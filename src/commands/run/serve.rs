@@ -38,6 +38,10 @@ are used. Options may stand anywhere before `--`, so `./app.ini -p 9000` works.
 The address is printed on standard error once the application answers. ARGS are
 the application's own arguments (Python's `sys.argv`).
 
+Behind a reverse proxy, what it adds to requests (`X-Forwarded-For`) reaches the
+application as `HTTP_X_FORWARDED_FOR`; `runner` itself trusts no such field. The
+application decides which proxies it trusts.
+
 SIGTERM and SIGINT stop the server once it has finished its requests, after
 `runner.stop_timeout` at the latest; a second SIGINT stops it at once. SIGQUIT
 writes to the log what the application is doing for each request. Signals that

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use num_traits::ToPrimitive;
 
-use super::units::{DURATION_FORMS, DURATIONS, SIZE_FORMS, SIZES, with_unit};
+use super::quantities::{DURATION_FORMS, DURATIONS, SIZE_FORMS, SIZES, with_unit};
 use crate::config::setting::{Checked, Setting, SettingKind};
 use crate::eval::{Repr, Value};
 use crate::syntax::Diagnostic;

@@ -3,7 +3,8 @@
 
 pub(super) mod checked_value;
 pub(super) mod inspect;
-pub(super) mod units;
+pub(super) mod quantities;
+pub(super) mod unread;
 pub(super) mod validate;
 
 mod conversion;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::load::{Inclusion, Loader, beside, named_at};
+use super::load::{ForeignNames, Inclusion, Loader, beside, named_at};
 use super::read_bounded::read_source;
 use super::section::Section;
 use super::{dotenv, plain_ini};
@@ -12,7 +12,7 @@ use crate::config::rule::{Rule, RuleBody, RuleOrigin};
 use crate::eval::{Budget, Home, Properties, Value, check_import, evaluate, unknown_names};
 use crate::syntax::ast::Expression;
 use crate::syntax::ini_lines::{IniLine, parse};
-use crate::syntax::{Diagnostic, Fragment, Place, Source, Span, did_you_mean, expression, quoted};
+use crate::syntax::{Diagnostic, Fragment, Place, Span, did_you_mean, expression, quoted};
 
 /// Short names in the root namespace, and the names that they stand for.
 pub const SHORT: &[(&str, &str)] = &[
@@ -20,11 +20,11 @@ pub const SHORT: &[(&str, &str)] = &[
     ("url", "peak.tools.server.url"),
 ];
 
-/// Reads the names and values of a file in another program's format.
-type ForeignReader = fn(&Arc<Source>) -> Result<Vec<(String, String)>, Diagnostic>;
+/// What loads a file of environment variables.
+const ENV: &str = "env";
 
 /// What `[Load Settings From]` can load.
-const LOADERS: &[&str] = &["env", "file", "files", "ini", "mapping"];
+const LOADERS: &[&str] = &[ENV, "file", "files", "ini", "mapping"];
 
 /// Reads a file with all that it includes.
 pub(crate) fn read(loader: &mut Loader, path: &Path, inclusion: &Inclusion<'_>) {
@@ -225,13 +225,10 @@ impl IniFile<'_> {
                     }
                 }
             }
-            ("ini", Value::Str(path)) if !path.is_empty() => {
-                self.foreign(path, plain_ini::read, &below, parsed.span)?;
+            ("ini" | ENV, Value::Str(path)) if !path.is_empty() => {
+                self.foreign(name, path, &below, parsed.span)?;
             }
-            ("env", Value::Str(path)) if !path.is_empty() => {
-                self.foreign(path, dotenv::read, &below, parsed.span)?;
-            }
-            ("file" | "ini" | "env", other) => {
+            ("file" | "ini" | ENV, other) => {
                 return wants("the name of a file (a string)", other);
             }
             (_, Value::Dict(table)) => {
@@ -302,15 +299,27 @@ impl IniFile<'_> {
     /// Loads a file in another program's format: every value is a string.
     fn foreign(
         &mut self,
+        loader: &str,
         path: &str,
-        read: ForeignReader,
         below: &str,
         span: Span,
     ) -> Result<(), Diagnostic> {
+        let read = match loader {
+            ENV => dotenv::read,
+            _ => plain_ini::read,
+        };
         let path = beside(self.path, path);
         let pairs = read_source(&path, &path.display().to_string())
             .and_then(|source| read(&source))
             .map_err(|mistake| named_at(mistake, &self.place(span), "loaded here"))?;
+        self.loader.foreign.push(ForeignNames {
+            place: self.place(span),
+            are_variables: loader == ENV,
+            names: pairs
+                .iter()
+                .map(|(name, _)| format!("{below}{name}"))
+                .collect(),
+        });
         for (name, value) in pairs {
             self.give(below, &name, Value::from(value), span)?;
         }

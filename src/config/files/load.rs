@@ -36,10 +36,22 @@ pub(crate) struct Loader {
     pub thorough: bool,
     /// `[Component Factories]`.
     pub factories: Vec<Rule>,
+    /// The names from files of other programs.
+    pub foreign: Vec<ForeignNames>,
     /// The files that are being read, each included by the one before it: the real path, and the name in messages.
     open: Vec<(PathBuf, String)>,
     files: usize,
     bytes: u64,
+}
+
+/// The names that a file in another program's format gives.
+pub(crate) struct ForeignNames {
+    /// The expression that names the file.
+    pub place: Place,
+    /// Whether they are those of environment variables.
+    pub are_variables: bool,
+    /// In the file's order, with their prefix.
+    pub names: Vec<String>,
 }
 
 /// How a file is included: the prefix of its names, and what it gets from the including file.
