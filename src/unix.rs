@@ -83,6 +83,21 @@ impl SharedMemory {
         }
         Some(bytes)
     }
+
+    /// The same for a few bytes, whose number is known.
+    #[must_use]
+    pub fn copy_few<const LENGTH: usize>(&self, offset: usize) -> Option<[u8; LENGTH]> {
+        if offset.checked_add(LENGTH)? > self.size() {
+            return None;
+        }
+        let mut bytes = [0; LENGTH];
+        // SAFETY: as in `copy`.
+        unsafe {
+            let source = self.map.as_ptr().add(offset);
+            std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), LENGTH);
+        }
+        Some(bytes)
+    }
 }
 
 /// Seals the size of a file in memory: if the other process cut it, reading the missing part would end this process
@@ -170,13 +185,11 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-/// Gives free memory that the C library would keep back to the system. It may take some milliseconds, during which other
-/// threads wait for memory.
+/// Gives free memory that the allocator would keep back to the system.
 pub fn give_memory_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it only touches memory that is free, under the C library's own locks.
+    // SAFETY: it only touches memory that is free.
     unsafe {
-        nix::libc::malloc_trim(0);
+        libmimalloc_sys::mi_collect(true);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
 use crate::clock::{PerSecond, access_log_date};
 use crate::gateway::http::shadow_parser::Hidden;
@@ -36,19 +36,24 @@ pub(super) struct LogLine {
 
 impl LogLine {
     /// Begins the line of a request that has just come in.
-    pub(super) fn new(connection: &Arc<Connection>, parts: &request::Parts) -> Self {
+    pub(super) fn new<B>(
+        connection: &Arc<Connection>,
+        request: &Request<B>,
+        hidden: Option<&Hidden>,
+    ) -> Self {
+        let headers = request.headers();
         Self {
             connection: Arc::clone(connection),
             begun: (SystemTime::now(), Instant::now()),
-            method: parts.method.clone(),
-            target: parts.uri.clone(),
-            sent: match parts.extensions.get() {
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            sent: match hidden {
                 Some(Hidden::Target(target)) => Some(target.clone()),
                 Some(Hidden::Version | Hidden::TwoFramings | Hidden::UnclearEnd) | None => None,
             },
-            version: parts.version,
-            referer: parts.headers.get(header::REFERER).cloned(),
-            agent: parts.headers.get(header::USER_AGENT).cloned(),
+            version: request.version(),
+            referer: headers.get(header::REFERER).cloned(),
+            agent: headers.get(header::USER_AGENT).cloned(),
             status: None,
             bytes: 0,
         }
@@ -127,8 +132,7 @@ mod tests {
         let request = Request::get("/a%20\"b\"?c=d")
             .header("referer", "http://localhost/")
             .header("user-agent", HeaderValue::from_bytes(agent).unwrap());
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let mut log_line = LogLine::new(&connection, &parts);
+        let mut log_line = LogLine::new(&connection, &request.body(()).unwrap(), None);
         log_line.begun.0 = SystemTime::UNIX_EPOCH + Duration::from_secs(971_186_136);
         log_line.status = status;
         log_line.bytes = 42;

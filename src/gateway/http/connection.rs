@@ -1,7 +1,7 @@
 //! One HTTP connection from its first byte to its end: hyper reads and writes, the application answers.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -11,21 +11,23 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 
 use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::head_timer::HeadTimer;
 use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
 use crate::gateway::http::request_head::{self, CheckedHead};
+use crate::gateway::http::seldom::Seldom;
 use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::transport::{self, Transport};
 use crate::gateway::http::{keep_alive, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::Stream;
-use crate::interface::{Errors, Request, Response};
+use crate::interface::{Errors, Pending, Request, RequestBody, Response};
 use crate::log::LogKind;
 use crate::panics::{Panicked, caught};
 
@@ -40,13 +42,22 @@ fn late() -> String {
     )
 }
 
+/// Why a connection closes before its client closes it.
+#[derive(PartialEq, Eq)]
+enum Interruption {
+    /// The gateway is to stop.
+    Stop,
+    /// Another connection waits for its permit, or it holds up the stop.
+    Asked,
+}
+
 /// Serves one connection to its end.
 pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     let state = Arc::new(state);
     let transport = Transport::new(stream, &state);
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(state.gateway.options.head_timeout)
         .max_buf_size(HEAD_LIMIT);
     let service = service_fn(|request: hyper::Request<Incoming>| {
@@ -62,12 +73,19 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         }
     });
     let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
+    let interruption = pin!(async {
+        tokio::select! {
+            biased;
+            () = keep_alive::may_close(&state) => Interruption::Stop,
+            () = state.permit.close_asked() => Interruption::Asked,
+        }
+    });
     let ended = tokio::select! {
         biased;
         ended = &mut conversation => Some(ended),
-        () = keep_alive::may_close(&state) => None,
-        () = state.permit.close_asked() => {
-            if shadow_parser::lock(&state.parser).is_in_head() {
+        interruption = Seldom::new(interruption) => {
+            if interruption == Interruption::Asked
+                && shadow_parser::lock(&state.parser).is_in_head() {
                 log_refusal(&state, "its head is not waited for any longer");
                 let transport = conversation.into_parts().io.into_inner();
                 return transport.refuse_at_once(late().as_bytes());
@@ -115,21 +133,25 @@ fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
     );
 }
 
-/// Answers one request.
+/// Answers one request. The future is moved for each request: what a body needs is in a box of its own.
 async fn answer(
     state: Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
 ) -> hyper::Response<ReplyBody> {
     let gateway = &state.gateway;
-    let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::new(&state, &parts);
+    let mut exchange = Exchange::new(&state, &request);
     if gateway.options.access_log {
-        exchange.log_line = Some(Box::new(LogLine::new(&state.connection, &parts)));
+        let line = LogLine::new(&state.connection, &request, hidden.as_ref());
+        exchange.log_line = Some(Box::new(line));
     }
-    let response = match receive(&state, parts, hidden, body).await {
-        Ok(request) => {
-            let response = gateway.application.respond(request).await;
+    let answered = match begin(&state, request, hidden) {
+        Ok(Answering::Whole(response)) => Ok(response.await),
+        Ok(Answering::Receiving(response)) => response.await,
+        Err(refusal) => Err(refusal),
+    };
+    let response = match answered {
+        Ok(response) => {
             // At the limit, other clients wait for this connection to end.
             let permit = &state.permit;
             exchange.close = gateway.stop.manner().is_some()
@@ -147,35 +169,54 @@ async fn answer(
     hyper_response::convert(response, exchange)
 }
 
-/// The request, once all of it is there.
-async fn receive(
+/// A request whose head is good.
+enum Answering<'a> {
+    /// All of it is there: the application answers.
+    Whole(Pending<'a, Response>),
+    /// Its body comes first.
+    Receiving(Pending<'a, Result<Response, Refusal>>),
+}
+
+/// Checks the head of a request, and passes the request on once all of it is there.
+fn begin(
     state: &ConnectionState,
-    parts: http::request::Parts,
+    request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
-    body: Incoming,
+) -> Result<Answering<'_>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
+    let head = request_head::check(parts, hidden, has_body)?;
+    let application = &state.gateway.application;
+    if !has_body {
+        let request = whole(state, head, RequestBody::Empty)?;
+        return Ok(Answering::Whole(application.respond(request)));
+    }
+    Ok(Answering::Receiving(Box::pin(async move {
+        let body = upload::receive(body, state).await?;
+        let request = whole(state, head, body)?;
+        Ok(application.respond(request).await)
+    })))
+}
+
+/// The request, all of which is there.
+fn whole(
+    state: &ConnectionState,
+    head: CheckedHead,
+    body: RequestBody,
 ) -> Result<Request, Refusal> {
-    let CheckedHead {
-        method,
-        target,
-        path_info,
-        query,
-        version,
-        headers,
-    } = request_head::check(parts, hidden, !body.is_end_stream())?;
-    let body = upload::receive(body, state).await?;
     // hyper may have read beyond the end of a body in which the shadow parser has found a fault.
     upload::check(state)?;
     if !shadow_parser::lock(&state.parser).is_in_step() {
         return Err(request_head::unclear_end());
     }
     Ok(Request {
-        method,
-        target,
+        method: head.method,
+        target: head.target,
         script_name: Bytes::new(),
-        path_info,
-        query,
-        version,
-        headers,
+        path_info: head.path_info,
+        query: head.query,
+        version: head.version,
+        headers: head.headers,
         body,
         connection: Arc::clone(&state.connection),
         variables: Vec::new(),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
@@ -37,11 +37,11 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// The exchange that a request begins.
-    pub(super) fn new(state: &Arc<ConnectionState>, parts: &request::Parts) -> Self {
+    pub(super) fn new<B>(state: &Arc<ConnectionState>, request: &Request<B>) -> Self {
         Self {
             state: Arc::clone(state),
-            method: parts.method.clone(),
-            version: parts.version,
+            method: request.method().clone(),
+            version: request.version(),
             close: false,
             log_line: None,
         }

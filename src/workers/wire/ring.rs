@@ -58,7 +58,7 @@ impl Ring {
             let header = if room < HEADER {
                 None
             } else {
-                let bytes = self.memory.copy(RING_START + position, HEADER);
+                let bytes = self.memory.copy_few::<HEADER>(RING_START + position);
                 Header::read(&bytes.ok_or(Malformed)?)?.filter(|header| header.kind != Kind::Wake)
             };
             let Some(header) = header else {
