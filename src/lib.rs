@@ -84,11 +84,11 @@
 //! | [`clock`] | the time of day as text, made once a second | | `httpdate` `humantime` |
 //! | [`current_folder`] | the current folder, by the name that it was entered with | `own_file` | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
-//! | [`memory_release`] | memory that is given back to the system | `unix` | |
+//! | [`memory_release`] | the allocator, and when it gives memory back to the system | `unix` | `mimalloc` |
 //! | [`children`] | child processes and how they end | `unix` | |
 //! | [`descriptor_limit`] | how many files may be open | | |
 //! | [`unix_socket`] | Unix sockets by path | | |
-//! | [`unix`] | system calls: the only file with `unsafe` code | | `memmap2` |
+//! | [`unix`] | system calls: the only file with `unsafe` code | | `libmimalloc_sys` `memmap2` |
 //!
 //! The modules, in reading order:
 

@@ -1,10 +1,16 @@
-//! When memory is given back to the system: after a peak, the C library keeps what lies between pieces in use.
+//! The allocator, and when it gives memory back to the system: after a peak it would keep what is free.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mimalloc::MiMalloc;
 use tokio::runtime::Handle;
 
 use crate::unix;
+
+/// A request takes some twenty pieces of memory, a fifth of its instructions with glibc's allocator, and half as many with
+/// this one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The smallest peak after which it is worthwhile.
 const MANY: usize = 16;

@@ -237,6 +237,18 @@ fn requests_that_never_end_are_given_up_in_the_end() {
     assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
 }
 
+/// hyper gets another target where it would refuse this one.
+#[test]
+fn the_access_log_shows_a_target_as_it_was_sent() {
+    let server = Folder::new().runner(["launch", "demo"]).start();
+    let mut client = support::http::Connection::open(server.address());
+    client.send(b"GET /<a>?q=\"` HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.reply("GET").status, 200);
+    let says = r#""GET /<a>?q=\"` HTTP/1.1" 200 "#;
+    server.wait_for_log(|log| log.contains(says));
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn launch_opens_the_browser_on_the_address() {
     // The access log shows the browser's request.
