@@ -152,6 +152,49 @@ fn the_socket_file_is_the_users_own() {
     );
 }
 
+/// The user, the group and the permissions of a socket.
+fn rights(folder: &Folder) -> (u32, u32, u32) {
+    let made = fs::metadata(folder.path("run/socket")).expect("a socket");
+    (made.uid(), made.gid(), made.mode() & 0o777)
+}
+
+#[test]
+fn the_socket_lets_a_web_servers_group_in() {
+    const SOCKET: &str = "url = 'unix:run/socket'\nrunner.status.url = 'unix:control'\n";
+    if !geteuid().is_root() {
+        return;
+    }
+    let settings = format!("{SOCKET}runner.socket.mode = '660'\nrunner.socket.group = 'nogroup'\n");
+    let folder = folder(&settings).file("run/keep", "");
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    assert_eq!(rights(&folder), (0, NOBODY, 0o660));
+    // A reload changes them, though the socket stays.
+    let changed = folder.read("app.ini").replace("'660'", "'666'");
+    fs::write(folder.path("app.ini"), changed).expect("our own file");
+    let reload = folder.runner(["reload", "unix:control"]).run();
+    reload.is(0, "unix:control serves the new version\n", "");
+    assert_eq!(rights(&folder), (0, NOBODY, 0o666));
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn only_a_member_gives_a_socket_to_a_group() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let settings =
+        "url = 'unix:run/socket'\nrunner.user = 'nobody'\nrunner.socket.group = 'daemon'\n";
+    let folder = folder(settings).file("run/keep", "");
+    chown(folder.path("run"), Some(NOBODY), Some(NOBODY)).expect("we are root");
+    folder.runner(["runIni", "app.ini"]).run().is(
+        1,
+        "",
+        "error: cannot listen on `unix:[folder]/run/socket`: the server's user is not in the group `daemon`\n \
+         = hint: add it to that group, or let all users connect: `runner.socket.mode = '666'`\n",
+    );
+    assert!(!folder.path("run/socket").exists());
+}
+
 #[test]
 fn a_reload_is_done_with_the_rights_that_are_left() {
     if !geteuid().is_root() {

@@ -104,6 +104,9 @@ fn the_examples_work() {
 /// Has systemd read a unit.
 #[track_caller]
 fn verify_unit(text: &str) {
+    // The application's user must not be able to change its code.
+    assert!(text.contains("\nRuntimeDirectory=hello\n"), "{text}");
+    assert!(!text.contains("ReadWritePaths="), "{text}");
     let unit = text.replace("/usr/local/bin/runner", env!("CARGO_BIN_EXE_runner"));
     Folder::new()
         .file("hello.service", unit)

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
+use rustix::process::geteuid;
 use support::http::{self, Address};
 use support::nginx::start_nginx;
 use support::{Folder, Server, free_port};
@@ -130,6 +131,38 @@ fn nginx_in_front_of_fastcgi_on_a_unix_socket() {
         nginx.stop();
         let outcome = application.stop();
         assert_eq!(outcome.status, 0, "{outcome:#?}");
+    }
+}
+
+/// The settings that the example names let in an nginx that is another user.
+#[test]
+fn nginx_as_another_user() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let example = installed().read("servers/nginx.conf");
+    let lines = example
+        .lines()
+        .map(|line| line.trim_start_matches(['#', ' ']));
+    let lines = lines.skip_while(|line| *line != "[runner.socket]");
+    let settings: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    assert_eq!(settings.len(), 3);
+    for (settings, status) in [(String::new(), 502), (settings.join("\n"), 200)] {
+        let folder = installed().file("settings.ini", settings);
+        let socket = folder.path("run/socket");
+        let url = format!("unix:{}", socket.display());
+        let application = folder
+            .runner(["-c", "settings.ini", "FastCGI", &url, "demo"])
+            .start_at(Address::Unix(socket));
+        let port = free_port();
+        let of_root = nginx(&folder, port);
+        let configuration =
+            of_root.replace("master_process off;", "user www-data; worker_processes 1;");
+        let nginx = start_nginx(&folder, configuration, port);
+        let reply = http::get(nginx.address(), "/");
+        assert_eq!(reply.status, status, "{}", nginx.log());
+        nginx.stop();
+        assert_eq!(application.stop().status, 0);
     }
 }
 

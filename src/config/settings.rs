@@ -63,6 +63,14 @@ pub const SETTINGS: &[Setting] = settings! {
         "Bytes of a response kept for a slow client",
         "The bytes of a response that are kept, in a file without a name in `runner.tmp`, while the client reads more slowly than the application writes. The worker is free meanwhile. Beyond this size, the worker waits for the client. With 0, only a little is kept, in memory.",
         "runner.response.max_buffer = '100M'";
+    "runner.socket.group" SettingKind::Account, DefaultValue::Unset,
+        "Group of the Unix socket that is listened on",
+        "The group of the file of a `unix:` socket that the server listens on, so that a web server in that group can connect; `runner.socket.mode` must allow it. The user of the server must be in the group, too. By default, it is the group of the server.",
+        "runner.socket.group = 'www-data'";
+    "runner.socket.mode" SettingKind::Rights, DefaultValue::Unset,
+        "Permissions of the Unix socket listened on",
+        "The permissions of the file of a `unix:` socket that the server listens on. A user needs the permission to write to connect. By default, they are what `runner.umask` leaves of `'777'`: with the usual `'022'`, only the user of the server and root can connect.",
+        "runner.socket.mode = '660'";
     "runner.start_timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Time for the application to be imported",
         "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. Raise it for applications that load much data.",

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::gateway::socket::file_rights::FileRights;
 use crate::gateway::socket::url::SocketUrl;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -11,7 +12,7 @@ use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Endpoint, Gateway};
 use crate::plan::seating::Seating;
 use crate::plan::temporary::Temporary;
-use crate::plan::user::identity;
+use crate::plan::user::{identity, socket_rights};
 use crate::supervisor::identity::Identity;
 use crate::supervisor::lifetime::Lifetime;
 use crate::supervisor::programs::side_program::SideProgram;
@@ -35,6 +36,8 @@ pub mod worker_options;
 pub struct Plan {
     /// Where to listen.
     pub url: SocketUrl,
+    /// Who may connect there, if that is a Unix socket.
+    pub socket_rights: FileRights,
     /// The user of the server.
     pub identity: Identity,
     /// The protocol.
@@ -76,6 +79,7 @@ impl Plan {
             .unwrap_or_default();
         Ok(Self {
             url,
+            socket_rights: socket_rights(scope)?,
             identity: identity(scope)?,
             gateway,
             audience,

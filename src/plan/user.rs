@@ -1,7 +1,9 @@
-//! Settings (`runner.user`, `runner.group`, `runner.umask`) to the identity of a server.
+//! Settings to the identity of a server (`runner.user`, `runner.group`, `runner.umask`), and to the rights of its socket
+//! (`runner.socket.*`).
 
 use rustix::fs::{Mode, RawMode};
 
+use crate::gateway::socket::file_rights::FileRights;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
@@ -11,6 +13,8 @@ use crate::supervisor::privileges::{self, Account};
 const USER: &str = "runner.user";
 const GROUP: &str = "runner.group";
 const UMASK: &str = "runner.umask";
+const SOCKET_GROUP: &str = "runner.socket.group";
+const SOCKET_MODE: &str = "runner.socket.mode";
 
 /// The identity that the settings give.
 ///
@@ -32,6 +36,26 @@ pub fn identity(scope: &Scope) -> Result<Identity, Failure> {
     Ok(Identity {
         account,
         umask: umask.map(Mode::from_raw_mode),
+    })
+}
+
+/// Who may connect to the Unix socket of a server.
+///
+/// # Errors
+/// There is no such group.
+pub fn socket_rights(scope: &Scope) -> Result<FileRights, Failure> {
+    let settings = &scope.configuration;
+    let group = settings.text(SOCKET_GROUP).map(|name| {
+        let number = privileges::group_number(&name).map_err(|error| {
+            let origin = Origin::Property(SOCKET_GROUP.into());
+            scope.mistake(&origin, error.message, error.hint)
+        });
+        Ok::<_, Failure>((name, number?))
+    });
+    let mode = settings.optional_integer(SOCKET_MODE);
+    Ok(FileRights {
+        group: group.transpose()?,
+        mode: mode.and_then(|mode| u32::try_from(mode).ok()),
     })
 }
 

@@ -23,7 +23,6 @@ use crate::server::once::runtime;
 use crate::server::running::{Running, Version};
 use crate::server::signals::{SignalMeaning, Signals};
 use crate::server::waiting_clients::WaitingClients;
-
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::{Answer, Handover, Order};
 use crate::supervisor::lifecycle::{MasterAction, Phase, Shutdown, StartResult, Trigger, step};
@@ -112,6 +111,7 @@ impl Master {
             claim::when_free(url, || claim::listen_as(identity, url))
         })?;
         identity.assume()?;
+        plan.socket_rights.apply(&plan.url)?;
         unix::forbid_tracing();
         plan.find_folder()?;
         if claim.is_succession() {

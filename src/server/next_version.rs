@@ -71,6 +71,7 @@ impl Preparation {
             }
             plan.find_programs()?;
             let listener = neighbour.listen(&plan, || listen_as(&plan.identity, &plan.url))?;
+            plan.socket_rights.apply(&plan.url)?;
             let version = running::start(plan, listener, Readiness::All).await?;
             Ok(version.with(programs, within).await?)
         }))

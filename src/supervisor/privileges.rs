@@ -245,6 +245,14 @@ pub fn user_number(text: &str) -> Option<u32> {
     find_user(text).ok().map(|(uid, _)| uid.as_raw())
 }
 
+/// The number of a group, by its name or number.
+///
+/// # Errors
+/// There is no such group.
+pub fn group_number(text: &str) -> Result<u32, AccountError> {
+    find_group(text).map(Gid::as_raw)
+}
+
 /// A group by its name or number.
 fn find_group(text: &str) -> Result<Gid, AccountError> {
     let found = Group::from_name(text).map_err(|error| {

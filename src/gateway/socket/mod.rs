@@ -3,6 +3,7 @@
 pub mod activation;
 mod binding;
 pub mod connection_handover;
+pub mod file_rights;
 pub mod listener;
 pub mod stream;
 pub mod url;
