@@ -66,6 +66,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
                     master::run(*plan, reread)
                 }
                 Job::Answer(request) => once::run(*request),
+                Job::Import(applications, report) => Ok(report(once::import(applications)?)),
                 Job::Run(run) => run(),
             }
         }
@@ -83,7 +84,7 @@ fn reread() -> Result<Option<Plan>, Failure> {
                 warn(&plan.warnings);
                 Ok(Some(*plan))
             }
-            Job::Answer(_) | Job::Run(_) => Ok(None),
+            Job::Answer(_) | Job::Import(..) | Job::Run(_) => Ok(None),
         },
         // They never reach a server.
         Wish::Help(_) | Wish::Usage(_) => Ok(None),

@@ -77,12 +77,20 @@ fn check_finds_no_problems() {
         .run();
     let files: Vec<&str> = found.success().lines().collect();
     assert!(files.len() >= 4, "{files:?}");
-    Folder::new()
-        .runner(["check"])
-        .arguments(&files)
-        .current_folder(project(""))
-        .run()
-        .is(0, &format!("{} files: no problems\n", files.len()), "");
+    let none = format!("{} files: no problems; ", files.len());
+    for (words, rest) in [
+        (&["check"][..], "4 applications not imported (--import)\n"),
+        (&["check", "--import"], "4 applications imported\n"),
+    ] {
+        Folder::new()
+            .runner(words)
+            .arguments(&files)
+            .current_folder(project(""))
+            .env("VIRTUAL_ENV", project("target/venv"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .run()
+            .is(0, &format!("{none}{rest}"), "");
+    }
 }
 
 /// Each executable file is named in a test.

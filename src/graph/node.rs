@@ -1,5 +1,6 @@
 //! The result of a command line: a node of the graph, which can be run, drawn and supervised.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use crate::plan::application::ApplicationName;
 use crate::plan::one_request::OneRequest;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
+use crate::syntax::Diagnostic;
 
 /// A command with all that it needs, resolved but not started.
 pub trait Node {
@@ -33,6 +35,11 @@ pub trait Node {
         None
     }
 
+    /// The application that it serves, if it serves one.
+    fn served(&self) -> Option<Served> {
+        None
+    }
+
     /// What it keeps running, if it is `supervise` itself.
     fn supervised(&self) -> Option<&Supervised> {
         None
@@ -45,8 +52,34 @@ pub enum Job<'a> {
     Serve(Box<Plan>),
     /// Answer one CGI request.
     Answer(Box<OneRequest>),
+    /// Import applications, in this order, and report the outcome.
+    Import(Vec<Result<OneRequest, Failure>>, Report<'a>),
     /// Run a command that ends by itself.
     Run(Box<dyn FnOnce() -> Result<ExitCode, Failure> + 'a>),
+}
+
+/// Reports the outcome of imports.
+pub type Report<'a> = Box<dyn FnOnce(Vec<Result<(), Failure>>) -> ExitCode + 'a>;
+
+/// An application that a command serves.
+#[derive(Clone)]
+pub struct Served {
+    /// The settings.
+    pub scope: Scope,
+    /// Its name.
+    pub application: ApplicationName,
+    /// Its own arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl Served {
+    /// A mistake in its name, without a message.
+    #[must_use]
+    pub fn mistake(&self) -> Diagnostic {
+        let (ApplicationName::Demo { origin } | ApplicationName::Wsgi { origin, .. }) =
+            &self.application;
+        self.scope.diagnose(origin, String::new(), None)
+    }
 }
 
 /// A command that ends by itself.

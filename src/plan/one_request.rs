@@ -1,5 +1,6 @@
 //! What a process that answers one CGI request is to do.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,13 +30,17 @@ pub struct OneRequest {
 }
 
 impl OneRequest {
-    /// The identity that the settings give.
+    /// One request to an application with arguments of its own.
     ///
     /// # Errors
     /// There is no Python for the application, or no such user.
-    pub fn new(scope: &Scope, application: &ApplicationName) -> Result<Self, Failure> {
+    pub fn new(
+        scope: &Scope,
+        application: &ApplicationName,
+        arguments: Vec<OsString>,
+    ) -> Result<Self, Failure> {
         Ok(Self {
-            recipe: Recipe::of(scope, application, Vec::new())?.for_one_request(),
+            recipe: Recipe::of(scope, application, arguments)?.for_one_request(),
             gateway: gateway_options::cgi(&scope.configuration),
             identity: identity(scope)?,
             patience: scope.configuration.duration("runner.stop_timeout"),

@@ -1,4 +1,4 @@
-//! Answers one CGI request.
+//! Answers one CGI request, or only imports what would answer it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +27,34 @@ pub fn run(mut request: OneRequest) -> Result<ExitCode, Failure> {
         served?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Imports applications, one after the other, as they would be for one request. They write to standard error; nothing of
+/// them is left running.
+///
+/// # Errors
+/// The process has no descriptors left.
+pub fn import(
+    applications: Vec<Result<OneRequest, Failure>>,
+) -> Result<Vec<Result<(), Failure>>, Failure> {
+    runtime()?.block_on(async {
+        outlive_full_files()?;
+        let mut imported = Vec::new();
+        for application in applications {
+            imported.push(match application {
+                Ok(request) => import_one(request).await,
+                Err(failure) => Err(failure),
+            });
+        }
+        Ok(imported)
+    })
+}
+
+async fn import_one(request: OneRequest) -> Result<(), Failure> {
+    request.identity.assume()?;
+    let application = request.recipe.start(Readiness::First).await?;
+    application.stop(request.patience).await;
+    Ok(())
 }
 
 /// The event loop: one thread owns all connections, the workers do the work.

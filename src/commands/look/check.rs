@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use clap::{Arg, ArgAction};
 use serde_json::{Value as Json, json};
 
 use crate::commands::json;
+use crate::commands::look::imports::Imports;
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
-use crate::graph::node::action;
+use crate::graph::node::{Branch, Job, Node, Served};
 use crate::graph::report::print;
 use crate::graph::resolve;
 use crate::graph::shortcuts::{self, SHORTCUTS};
@@ -22,12 +24,13 @@ use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::configured_url;
 use crate::plan::{seating, supervised};
+use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
     name: "check",
-    usage: "[--format FORMAT] FILE...",
+    usage: "[--import] [--format FORMAT] FILE...",
     summary: "Finds mistakes in files, without running them",
     help: "\
 Prints all problems of all files: wrong syntax, values that cannot be computed,
@@ -44,18 +47,30 @@ setting (`ulr`, `[workers] min`). The exit status is 1 if there are errors.
 A file is one for `supervise` if its first line says so, or if its first line
 that is no comment is a key with its value.
 
+With `--import`, each application that the files name is imported, in its own
+Python and with its own settings, as for one CGI request; it has
+`runner.start_timeout` for that. Thus modules that are missing, errors in them,
+and objects that are no WSGI applications are found, too. What applications
+write goes to standard error.
+
 With `--format json`, each problem has a stable code, the severity, the file,
 lines and columns (counted from 1, in characters), a message, a hint, and
 related places.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
-        arguments: |command| command.arg(format_option(&["text", "json"])),
-        resolve: |scope, arguments| {
-            let check = resolve(scope, arguments)?;
-            Ok(action(ENTRY.name, move || Ok(check.run())))
+        arguments: |command| {
+            command.arg(format_option(&["text", "json"])).arg(
+                Arg::new(IMPORT)
+                    .long(IMPORT)
+                    .help("Import the applications that the files name")
+                    .action(ArgAction::SetTrue),
+            )
         },
+        resolve: |scope, arguments| Ok(Box::new(resolve(scope, arguments)?)),
     },
 };
+
+const IMPORT: &str = "import";
 
 /// Errors in a file after which its further commands are not checked.
 const MOST_ERRORS: usize = 1000;
@@ -66,6 +81,14 @@ struct Check {
     scope: Scope,
     files: Vec<Word>,
     as_json: bool,
+    imports: bool,
+}
+
+/// What was found.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Diagnostic>,
+    imports: Imports,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
@@ -74,24 +97,52 @@ fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
     files.append(&mut arguments.line.words);
     Ok(Check {
         as_json: arguments.format() == "json",
+        imports: arguments.options.get_flag(IMPORT),
         commands: arguments.commands,
         scope,
         files,
     })
 }
 
+impl Node for Check {
+    fn job(&self, _: Option<&Supervision>) -> Result<Job<'_>, Failure> {
+        let mut found = self.look();
+        if !self.imports {
+            return Ok(Job::Run(Box::new(move || Ok(self.report(&found)))));
+        }
+        let requests = found.imports.requests();
+        let report = move |imported| {
+            found.problems.extend(found.imports.problems(imported));
+            sort_by_place(&mut found.problems);
+            self.report(&found)
+        };
+        Ok(Job::Import(requests, Box::new(report)))
+    }
+
+    fn draw(&self, depth: usize, tree: &mut Vec<Branch>) {
+        tree.push(Branch::new(depth, ENTRY.name));
+    }
+}
+
 impl Check {
-    /// Checks the files and prints their problems.
-    fn run(&self) -> ExitCode {
-        let mut problems: Vec<Diagnostic> = Vec::new();
+    /// Checks the files, without running them.
+    fn look(&self) -> Findings {
+        let mut all = Findings::default();
         // A problem in a lower layer, or in a file that several files include, is printed once.
         let mut known = HashSet::new();
         for file in &self.files {
-            let found = problems_of(self.commands, &self.scope, file);
-            problems.extend(found.into_iter().filter(|one| known.insert(identity(one))));
+            let found = problems_of(self.commands, &self.scope, file, &mut all.imports);
+            let new = found.into_iter().filter(|one| known.insert(identity(one)));
+            all.problems.extend(new);
         }
+        all
+    }
+
+    /// Prints the problems.
+    fn report(&self, found: &Findings) -> ExitCode {
+        let problems = &found.problems;
         let text = match self.as_json {
-            false => self.text(&problems),
+            false => self.text(found),
             true => {
                 let mut lines = Lines::default();
                 let object = |one| object(one, &mut lines);
@@ -100,22 +151,30 @@ impl Check {
             }
         };
         let status = print(&text);
-        match count(&problems, Severity::Error) {
+        match count(problems, Severity::Error) {
             0 => status,
             _ => ExitCode::FAILURE,
         }
     }
 
     /// The problems as diagnostics, and how many there are.
-    fn text(&self, problems: &[Diagnostic]) -> String {
+    fn text(&self, found: &Findings) -> String {
         let files = number(self.files.len(), "file");
+        let applications = number(found.imports.count(), "application");
+        let problems = &found.problems;
+        let imported = match (found.imports.count(), self.imports) {
+            (0, _) => String::new(),
+            (_, false) => format!("; {applications} not imported (--import)"),
+            (_, true) if problems.is_empty() => format!("; {applications} imported"),
+            (_, true) => String::new(),
+        };
         if problems.is_empty() {
-            return format!("{files}: no problems\n");
+            return format!("{files}: no problems{imported}\n");
         }
         let drawn = render_all(problems, log::colour_on(&std::io::stdout()));
         let errors = number(count(problems, Severity::Error), "error");
         let warnings = number(count(problems, Severity::Warning), "warning");
-        format!("{drawn}\n{files}: {errors}, {warnings}\n")
+        format!("{drawn}\n{files}: {errors}, {warnings}{imported}\n")
     }
 }
 
@@ -138,7 +197,12 @@ fn identity(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
 }
 
 /// All problems of a file over the layers below it.
-fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic> {
+fn problems_of(
+    commands: Commands,
+    scope: &Scope,
+    word: &Word,
+    imports: &mut Imports,
+) -> Vec<Diagnostic> {
     let file = run_file::run_file(scope, word);
     let keys = config::format(&file.path) == Some(config::FileFormat::Keys);
     let mut layers = scope.layers.clone();
@@ -164,7 +228,15 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
         if errors >= MOST_ERRORS {
             break;
         }
-        let found = shortcut(commands, &scope, &name, complete);
+        let found = match shortcut(commands, &scope, &name, complete) {
+            Ok(node) => {
+                node.and_then(|node| node.served())
+                    .into_iter()
+                    .for_each(|served| imports.add(served));
+                Vec::new()
+            }
+            Err(found) => found,
+        };
         errors += count(&found, Severity::Error);
         problems.extend(found);
     }
@@ -173,8 +245,9 @@ fn problems_of(commands: Commands, scope: &Scope, word: &Word) -> Vec<Diagnostic
             true => (COMMAND, resolve_supervised(commands, &scope)),
             false => (run_ini::APP, resolve_app(commands, &scope)),
         };
-        if let Err(failure) = resolved {
-            problems.extend(unresolved(&scope, property, failure));
+        match resolved {
+            Ok(served) => served.into_iter().for_each(|served| imports.add(served)),
+            Err(failure) => problems.extend(unresolved(&scope, property, failure)),
         }
     }
     sort_by_place(&mut problems);
@@ -222,12 +295,17 @@ fn unread(scope: &Scope) -> Vec<Diagnostic> {
     problems
 }
 
-/// Problems of a name that files define.
-fn shortcut(commands: Commands, scope: &Scope, name: &str, complete: bool) -> Vec<Diagnostic> {
+/// What a name that files define runs, if that is complete, or its problems.
+fn shortcut(
+    commands: Commands,
+    scope: &Scope,
+    name: &str,
+    complete: bool,
+) -> Result<Option<Box<dyn Node>>, Vec<Diagnostic>> {
     let property = format!("{SHORTCUTS}{name}");
     // A name that is switched off has no problems; those of its value are known already.
     let Ok(Some(_)) = scope.get(&property) else {
-        return Vec::new();
+        return Ok(None);
     };
     let line = || Line {
         words: vec![Word {
@@ -238,31 +316,33 @@ fn shortcut(commands: Commands, scope: &Scope, name: &str, complete: bool) -> Ve
         ..Line::default()
     };
     if let Err(failure) = resolve::expands(commands, scope, line()) {
-        return unresolved(scope, &property, failure);
+        return Err(unresolved(scope, &property, failure));
     }
     match complete.then(|| resolve::command(commands, scope.clone(), line())) {
         // The user can type the missing words after the name.
-        Some(Err(failure)) if is_incomplete(&failure) => Vec::new(),
-        Some(Err(failure)) => unresolved(scope, &property, failure),
-        Some(Ok(_)) | None => Vec::new(),
+        Some(Err(failure)) if is_incomplete(&failure) => Ok(None),
+        Some(Err(failure)) => Err(unresolved(scope, &property, failure)),
+        Some(Ok(node)) => Ok(Some(node)),
+        None => Ok(None),
     }
 }
 
 /// Resolves the command that an INI file runs, if it runs one.
-fn resolve_app(commands: Commands, scope: &Scope) -> Result<(), Failure> {
+fn resolve_app(commands: Commands, scope: &Scope) -> Result<Option<Served>, Failure> {
     let Ok(Some(value)) = scope.get(run_ini::APP) else {
-        return Ok(());
+        return Ok(None);
     };
     let line = run_file::line(scope);
-    resolve::run_value(commands, scope.clone(), run_ini::APP, value, line).map(|_| ())
+    resolve::run_value(commands, scope.clone(), run_ini::APP, value, line).map(|node| node.served())
 }
 
 /// Resolves the command that a file for `supervise` keeps running. Missing keys are reported elsewhere.
-fn resolve_supervised(commands: Commands, scope: &Scope) -> Result<(), Failure> {
+fn resolve_supervised(commands: Commands, scope: &Scope) -> Result<Option<Served>, Failure> {
     let settings = &scope.configuration;
     match settings.text(COMMAND).is_some() && settings.path(PID_FILE).is_some() {
-        true => supervise::of_keys(commands, scope.clone(), run_file::line(scope)).map(|_| ()),
-        false => Ok(()),
+        true => supervise::of_keys(commands, scope.clone(), run_file::line(scope))
+            .map(|node| node.served()),
+        false => Ok(None),
     }
 }
 

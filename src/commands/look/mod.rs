@@ -1,4 +1,5 @@
-//! Commands that read and print. They start nothing and change nothing.
+//! Commands that read and print. They start nothing and change nothing; for `check --import` the server imports
+//! applications.
 
 pub mod check;
 pub mod completions;
@@ -7,5 +8,6 @@ pub mod explain;
 pub mod graph;
 pub mod graph_formats;
 pub mod help;
+pub mod imports;
 pub mod redact;
 pub mod show;

@@ -4,7 +4,7 @@ use crate::commands::run::application_words::take_application;
 use crate::commands::run::fastcgi::{FastCgi, STANDARD_INPUT};
 use crate::gateway::socket::listener::is_listening;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Job, Node, draw_application};
+use crate::graph::node::{Branch, Job, Node, Served, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::application::ApplicationName;
@@ -45,7 +45,7 @@ impl Node for Cgi {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         // If the system cannot tell, standard input is not a listening socket.
         if !is_listening(std::io::stdin()).unwrap_or(false) {
-            let request = OneRequest::new(&self.scope, &self.application)?;
+            let request = OneRequest::new(&self.scope, &self.application, Vec::new())?;
             return Ok(Job::Answer(Box::new(request)));
         }
         let server = FastCgi {
@@ -62,5 +62,13 @@ impl Node for Cgi {
         let gateway = "CGI on the environment and standard input";
         tree.push(Branch::new(depth + 1, gateway));
         draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+
+    fn served(&self) -> Option<Served> {
+        Some(Served {
+            scope: self.scope.clone(),
+            application: self.application.clone(),
+            arguments: Vec::new(),
+        })
     }
 }

@@ -4,7 +4,7 @@ use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::activation;
 use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Job, Node, draw_application};
+use crate::graph::node::{Branch, Job, Node, Served, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::{DEFAULT, Scope};
 use crate::line::word::Origin;
@@ -109,6 +109,14 @@ impl Node for FastCgi {
             origin,
         ));
         draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+
+    fn served(&self) -> Option<Served> {
+        Some(Served {
+            scope: self.scope.clone(),
+            application: self.application.clone(),
+            arguments: Vec::new(),
+        })
     }
 
     fn supervisable(&self) -> Option<&Scope> {

@@ -2,7 +2,7 @@
 
 use crate::config::{self, FileFormat};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Job, Node, Supervised};
+use crate::graph::node::{Branch, Job, Node, Served, Supervised};
 use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::run_file::{enter, read, run_file};
@@ -97,6 +97,10 @@ impl Node for RunIni {
 
     fn supervisable(&self) -> Option<&Scope> {
         self.node.supervisable()
+    }
+
+    fn served(&self) -> Option<Served> {
+        self.node.served()
     }
 
     fn supervised(&self) -> Option<&Supervised> {

@@ -7,7 +7,7 @@ use clap::Arg;
 use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
-use crate::graph::node::{Branch, Job, Node, draw_application};
+use crate::graph::node::{Branch, Job, Node, Served, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
@@ -166,6 +166,14 @@ impl Node for Serve {
             origin,
         ));
         draw_application(&self.scope, &self.application, depth + 2, tree);
+    }
+
+    fn served(&self) -> Option<Served> {
+        Some(Served {
+            scope: self.scope.clone(),
+            application: self.application.clone(),
+            arguments: self.arguments.clone(),
+        })
     }
 
     fn supervisable(&self) -> Option<&Scope> {

@@ -6,7 +6,7 @@ use crate::commands::run::run_ini;
 use crate::config::{self, COMMAND, FileFormat, Layer, PID_FILE};
 use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_options};
-use crate::graph::node::{Branch, Job, KeptRunning, Node, Supervised};
+use crate::graph::node::{Branch, Job, KeptRunning, Node, Served, Supervised};
 use crate::graph::resolve;
 use crate::graph::shortcuts::{self, Wanted};
 use crate::line::failure::Failure;
@@ -272,6 +272,13 @@ impl Node for Supervise {
 
     fn draw_file(&self, depth: usize, tree: &mut Vec<Branch>) {
         self.draw_below([self.file_name(), Some(ENTRY.name)], depth, tree);
+    }
+
+    fn served(&self) -> Option<Served> {
+        match &self.supervised.what {
+            KeptRunning::Application(node) => node.served(),
+            KeptRunning::Program(..) => None,
+        }
     }
 
     fn supervised(&self) -> Option<&Supervised> {

@@ -1,0 +1,79 @@
+//! The applications that files name, which `check --import` imports as a server would.
+
+use std::collections::HashSet;
+
+use crate::graph::node::Served;
+use crate::line::failure::Failure;
+use crate::log;
+use crate::plan::application::ApplicationName;
+use crate::plan::one_request::OneRequest;
+use crate::syntax::{Diagnostic, Diagnostics};
+
+/// The applications of all files, each once.
+#[derive(Default)]
+pub struct Imports {
+    applications: Vec<Served>,
+    known: HashSet<String>,
+}
+
+impl Imports {
+    /// Adds an application.
+    pub fn add(&mut self, served: Served) {
+        if let ApplicationName::Wsgi { target, origin, .. } = &served.application {
+            let folders = served.scope.search_path(origin);
+            let python = served.scope.configuration.text("runner.python");
+            // Another file may name the same.
+            let identity = format!("{target} {folders:?} {python:?}");
+            if self.known.insert(identity) {
+                self.applications.push(served);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.applications.len()
+    }
+
+    /// What is needed to import each.
+    pub fn requests(&self) -> Vec<Result<OneRequest, Failure>> {
+        let request =
+            |one: &Served| OneRequest::new(&one.scope, &one.application, one.arguments.clone());
+        self.applications.iter().map(request).collect()
+    }
+
+    /// The problems of imports, which were made in this order, where the applications are named. What has further lines is
+    /// for standard error, as is what applications write.
+    pub fn problems(&self, imported: Vec<Result<(), Failure>>) -> Vec<Diagnostic> {
+        let pairs = self.applications.iter().zip(imported);
+        pairs
+            .filter_map(|(served, result)| Some((served, result.err()?)))
+            .flat_map(|(served, failure)| problems_of(served, failure))
+            .collect()
+    }
+}
+
+fn problems_of(served: &Served, failure: Failure) -> Vec<Diagnostic> {
+    let mut problems = match failure {
+        Failure::Mistakes(Diagnostics(mistakes)) => mistakes,
+        Failure::World(_) | Failure::Usage(_) | Failure::Help(_) => {
+            let text = failure.text();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            let (message, further) = text.split_once('\n').unwrap_or((text, ""));
+            if !further.is_empty() {
+                log::text(text.to_owned());
+            }
+            vec![Diagnostic::new("command/line", message)]
+        }
+    };
+    for problem in &mut problems {
+        if problem.labels.is_empty() {
+            let placed = served.mistake();
+            problem.labels = placed.labels;
+        }
+        if ["setting/value", "command/line"].contains(&problem.code) {
+            problem.code = "name/import";
+        }
+    }
+    problems
+}

@@ -1,0 +1,136 @@
+//! `check --import`: applications are imported as a server would, and what is wrong is shown where they are named.
+
+mod support;
+
+use support::{Folder, project, version};
+
+/// A file that serves an application.
+fn file(name: &str) -> String {
+    format!("app = commands.Alias(command=['serve', 'WSGI', 'import:{name}'])\n")
+}
+
+/// A module that can be imported, and says in which process and with what that happens.
+fn told() -> String {
+    let tells = "import os, sys\nprint('imported', sys.argv, sys.prefix != sys.base_prefix, os.environ.get('STAGE'))\n";
+    format!("{tells}{}", version(1))
+}
+
+#[test]
+fn a_name_that_leads_to_no_application_is_shown_where_it_is_written() {
+    let cases = [
+        (
+            "nope.application",
+            "cannot import `nope.application`: ModuleNotFoundError: No module named 'nope'",
+            "",
+        ),
+        (
+            "shop.aplication",
+            "cannot use `import:shop.aplication`: `shop` has no attribute `aplication`",
+            "  │\n  = hint: write `import:shop.application` or `import:shop.create_app()`\n",
+        ),
+        (
+            "shop.create_app",
+            "cannot use `import:shop.create_app`: `shop.create_app` makes an application, as its name says, and is none itself",
+            "  │\n  = hint: write `import:shop.create_app()`\n",
+        ),
+    ];
+    let factory = "def create_app(config=None, *more):\n    return application\n";
+    for (name, message, hint) in cases {
+        let folder = Folder::new()
+            .file("shop.py", format!("{}{factory}", version(1)))
+            .file("app.ini", file(name));
+        let carets = "^".repeat(name.len() + "'import:'".len());
+        let report = format!(
+            "\
+error: {message}
+  ┌─ app.ini:1:48
+  │
+1 │ app = commands.Alias(command=['serve', 'WSGI', 'import:{name}'])
+  │                                                {carets}
+{hint}
+1 file: 1 error, 0 warnings
+"
+        );
+        let outcome = folder.runner(["check", "--import", "app.ini"]).run();
+        outcome.is(1, &report, "");
+        // Without the option nothing is imported, and the summary says so.
+        let outcome = folder.runner(["check", "app.ini"]).run();
+        let summary = "1 file: no problems; 1 application not imported (--import)\n";
+        outcome.is(0, summary, "");
+    }
+}
+
+#[test]
+fn an_application_is_imported_once_as_a_server_would() {
+    let settings = "[runner]\npython = '.venv'\n";
+    let folder = Folder::new()
+        .file("site/shop.py", told())
+        .file(
+            "site/app.ini",
+            format!("{}{settings}", file("shop.application")),
+        )
+        .file(
+            "site/again.ini",
+            format!("{}{settings}", file("shop.application")),
+        )
+        .file(
+            "site/app.conf",
+            "Command serve WSGI import:shop.application -- --fast\nPidFile app.pid\n",
+        );
+    std::os::unix::fs::symlink(project("target/venv"), folder.path("site/.venv")).expect("a link");
+    let check = |files: &[&str]| {
+        let program = folder.runner(["check", "--import"]).arguments(files);
+        program.env("STAGE", "test").run()
+    };
+    check(&["site/app.ini", "site/again.ini"]).is(
+        0,
+        "2 files: no problems; 1 application imported\n",
+        "imported ['site/app.ini'] True test\n",
+    );
+    let outcome = check(&["site/app.conf"]);
+    assert!(outcome.stdout.contains("imported\n"), "{outcome:#?}");
+    let told = "imported ['site/app.conf', '--fast'] True test\n";
+    assert_eq!(outcome.stderr, told, "{outcome:#?}");
+}
+
+#[test]
+fn an_error_in_a_module_keeps_its_traceback_out_of_the_report() {
+    let folder = Folder::new()
+        .file("shop.py", "print('begins')\nimport nosuchmodule\n")
+        .file("app.ini", file("shop.application"));
+    let outcome = folder
+        .runner(["check", "--import", "--format", "json", "app.ini"])
+        .run();
+    assert_eq!(outcome.status, 1, "{outcome:#?}");
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    let problem = &report["problems"][0];
+    let message =
+        "cannot import `shop.application`: ModuleNotFoundError: No module named 'nosuchmodule'";
+    assert_eq!(problem["message"], message);
+    assert_eq!(problem["code"], "name/import");
+    assert_eq!(
+        (&problem["line"], &problem["column"]),
+        (&1.into(), &48.into())
+    );
+    assert_eq!(
+        outcome.stderr,
+        format!(
+            "begins\n{message}\nTraceback (most recent call last):\n  File \"[folder]/shop.py\", line 2, in <module>\n    \
+             import nosuchmodule\nModuleNotFoundError: No module named 'nosuchmodule'\n"
+        )
+    );
+}
+
+#[test]
+fn an_import_has_a_time_limit_and_leaves_nothing() {
+    let hangs = "import subprocess, threading\nsubprocess.Popen(['cat'], stdin=subprocess.PIPE)\nthreading.Event().wait()\n";
+    let settings = "[runner]\nstart_timeout = '500ms'\n";
+    let folder = Folder::new()
+        .file("shop.py", hangs)
+        .file("app.ini", format!("{}{settings}", file("shop.application")));
+    let outcome = folder.runner(["check", "--import", "app.ini"]).run();
+    assert_eq!(outcome.status, 1, "{outcome:#?}");
+    let message = "error: `shop.application` was not imported within 0.5 s (runner.start_timeout)";
+    assert!(outcome.stdout.starts_with(message), "{outcome:#?}");
+    assert!(outcome.stdout.contains("app.ini:1:48"), "{outcome:#?}");
+}
