@@ -7,7 +7,7 @@
 pub use checks::inspect::{Inspection, inspect};
 pub use checks::validate::sort_by_place;
 pub use configuration::{Configuration, Layer};
-pub use files::file_format::{FileFormat, format, format_of};
+pub use files::file_format::{FileFormat, format, format_of, is_program};
 pub use files::ini_file::SHORT;
 pub use files::read_bounded::{LARGEST, forget_pipes, source};
 pub use files::section::{SPECIAL, Special};

@@ -136,6 +136,14 @@ fn side_programs(scope: &Scope) -> Vec<Result<SideProgram, Diagnostic>> {
     programs.collect()
 }
 
+/// The programs that run beside a server, and where each was written; those with mistakes are left out.
+pub fn programs(scope: &Scope) -> Vec<(Origin, SideProgram)> {
+    let programs = side_programs(scope).into_iter().enumerate();
+    let right =
+        programs.filter_map(|(number, program)| Some((program_origin(number), program.ok()?)));
+    right.collect()
+}
+
 /// A program with its arguments; `None` if it has no name.
 pub fn program(scope: &Scope, words: Vec<Word>) -> Option<SideProgram> {
     let mut words = words.into_iter();

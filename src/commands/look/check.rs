@@ -1,6 +1,7 @@
 //! `check FILE…`: every mistake in files that can be found without running them.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -8,11 +9,12 @@ use clap::{Arg, ArgAction};
 use serde_json::{Value as Json, json};
 
 use crate::commands::json;
+use crate::commands::look::check_programs::{self, CheckedFile};
 use crate::commands::look::imports::Imports;
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
-use crate::graph::node::{Branch, Job, Node, Served};
+use crate::graph::node::{Branch, Job, Node};
 use crate::graph::report::print;
 use crate::graph::resolve;
 use crate::graph::shortcuts::{self, SHORTCUTS};
@@ -43,6 +45,10 @@ Warnings are for a doubled `=`, a setting that the same file overrides, a
 default (`name?`) that never applies in its file, a setting that is read but
 never set, and a name that nothing reads and that is nearly the name of a
 setting (`ulr`, `[workers] min`). The exit status is 1 if there are errors.
+
+Programs that a file keeps running must exist and be executable. Those that are
+configuration files, by their first line or as in `runner runIni FILE`, are
+checked too.
 
 A file is one for `supervise` if its first line says so, or if its first line
 that is no comment is a key with its value.
@@ -89,6 +95,8 @@ struct Check {
 struct Findings {
     problems: Vec<Diagnostic>,
     imports: Imports,
+    /// How many files were checked.
+    files: usize,
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Check, Failure> {
@@ -130,10 +138,20 @@ impl Check {
         let mut all = Findings::default();
         // A problem in a lower layer, or in a file that several files include, is printed once.
         let mut known = HashSet::new();
-        for file in &self.files {
-            let found = problems_of(self.commands, &self.scope, file, &mut all.imports);
+        let given = |word: &Word| CheckedFile {
+            scope: self.scope.clone(),
+            word: word.clone(),
+        };
+        let mut files: Vec<CheckedFile> = self.files.iter().map(given).collect();
+        // Programs that run one another end here.
+        let mut seen: HashSet<PathBuf> = files.iter().map(identity_of).collect();
+        while let Some(file) = files.get(all.files) {
+            all.files += 1;
+            let (found, programs) = problems_of(self.commands, file, &mut all.imports);
             let new = found.into_iter().filter(|one| known.insert(identity(one)));
             all.problems.extend(new);
+            let programs = programs.into_iter();
+            files.extend(programs.filter(|file| seen.insert(identity_of(file))));
         }
         all
     }
@@ -159,7 +177,7 @@ impl Check {
 
     /// The problems as diagnostics, and how many there are.
     fn text(&self, found: &Findings) -> String {
-        let files = number(self.files.len(), "file");
+        let files = number(found.files, "file");
         let applications = number(found.imports.count(), "application");
         let problems = &found.problems;
         let imported = match (found.imports.count(), self.imports) {
@@ -196,13 +214,18 @@ fn identity(problem: &Diagnostic) -> (String, Option<(String, u32)>) {
     (problem.message.clone(), place)
 }
 
-/// All problems of a file over the layers below it.
+/// The file itself, whatever its name is.
+fn identity_of(file: &CheckedFile) -> PathBuf {
+    let path = file.scope.path(&file.word);
+    path.canonicalize().unwrap_or(path)
+}
+
+/// All problems of a file over the layers below it, and the files of ours that it keeps running as programs.
 fn problems_of(
     commands: Commands,
-    scope: &Scope,
-    word: &Word,
+    CheckedFile { scope, word }: &CheckedFile,
     imports: &mut Imports,
-) -> Vec<Diagnostic> {
+) -> (Vec<Diagnostic>, Vec<CheckedFile>) {
     let file = run_file::run_file(scope, word);
     let keys = config::format(&file.path) == Some(config::FileFormat::Keys);
     let mut layers = scope.layers.clone();
@@ -240,18 +263,24 @@ fn problems_of(
         errors += count(&found, Severity::Error);
         problems.extend(found);
     }
+    let mut node = None;
     if complete {
         let (property, resolved) = match keys {
             true => (COMMAND, resolve_supervised(commands, &scope)),
             false => (run_ini::APP, resolve_app(commands, &scope)),
         };
         match resolved {
-            Ok(served) => served.into_iter().for_each(|served| imports.add(served)),
+            Ok(resolved) => node = resolved,
             Err(failure) => problems.extend(unresolved(&scope, property, failure)),
         }
     }
+    let served = node.as_ref().and_then(|node| node.served());
+    served.into_iter().for_each(|served| imports.add(served));
+    let supervised = node.as_ref().and_then(|node| node.supervised());
+    let (found, files) = check_programs::check(&scope, supervised);
+    problems.extend(found);
     sort_by_place(&mut problems);
-    problems
+    (problems, files)
 }
 
 /// Settings that name a file which does not exist.
@@ -328,22 +357,22 @@ fn shortcut(
 }
 
 /// Resolves the command that an INI file runs, if it runs one.
-fn resolve_app(commands: Commands, scope: &Scope) -> Result<Option<Served>, Failure> {
+fn resolve_app(commands: Commands, scope: &Scope) -> Result<Option<Box<dyn Node>>, Failure> {
     let Ok(Some(value)) = scope.get(run_ini::APP) else {
         return Ok(None);
     };
     let line = run_file::line(scope);
-    resolve::run_value(commands, scope.clone(), run_ini::APP, value, line).map(|node| node.served())
+    resolve::run_value(commands, scope.clone(), run_ini::APP, value, line).map(Some)
 }
 
 /// Resolves the command that a file for `supervise` keeps running. Missing keys are reported elsewhere.
-fn resolve_supervised(commands: Commands, scope: &Scope) -> Result<Option<Served>, Failure> {
+fn resolve_supervised(commands: Commands, scope: &Scope) -> Result<Option<Box<dyn Node>>, Failure> {
     let settings = &scope.configuration;
-    match settings.text(COMMAND).is_some() && settings.path(PID_FILE).is_some() {
-        true => supervise::of_keys(commands, scope.clone(), run_file::line(scope))
-            .map(|node| node.served()),
-        false => Ok(None),
+    if settings.text(COMMAND).is_none() || settings.path(PID_FILE).is_none() {
+        return Ok(None);
     }
+    let supervise = supervise::of_keys(commands, scope.clone(), run_file::line(scope))?;
+    Ok(Some(Box::new(supervise)))
 }
 
 /// Whether the only problem of a command is that words are missing.

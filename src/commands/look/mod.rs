@@ -2,6 +2,7 @@
 //! applications.
 
 pub mod check;
+pub mod check_programs;
 pub mod completions;
 pub mod eval;
 pub mod explain;

@@ -12,7 +12,7 @@ use crate::config::rules::Rules;
 use crate::config::setting::{Checked, Setting};
 use crate::config::settings::{SETTINGS, find};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, did_you_mean, quoted};
+use crate::syntax::{Diagnostic, Source, did_you_mean, quoted};
 
 /// The prefix of the settings that are checked.
 const OWN: &str = "runner.";
@@ -63,16 +63,19 @@ pub(in crate::config) fn settings(
 pub fn sort_by_place(mistakes: &mut [Diagnostic]) {
     let place = |mistake: &Diagnostic| {
         let place = &mistake.labels.first()?.place;
-        Some((Arc::as_ptr(&place.source), place.span.start))
+        // A file may have been read more than once.
+        Some((Arc::clone(&place.source), place.span.start))
     };
-    let mut files = Vec::new();
+    let mut files: Vec<Arc<Source>> = Vec::new();
+    let is =
+        |one: &Arc<Source>, file: &Arc<Source>| Arc::ptr_eq(one, file) || one.name == file.name;
     for (file, _) in mistakes.iter().filter_map(place) {
-        if !files.contains(&file) {
+        if !files.iter().any(|one| is(one, &file)) {
             files.push(file);
         }
     }
-    mistakes.sort_by_key(|mistake| match place(mistake) {
-        Some((file, start)) => (files.iter().position(|one| *one == file), start),
+    mistakes.sort_by_cached_key(|mistake| match place(mistake) {
+        Some((file, start)) => (files.iter().position(|one| is(one, &file)), start),
         // After all files.
         None => (Some(files.len()), 0),
     });

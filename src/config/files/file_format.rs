@@ -9,6 +9,12 @@ use crate::syntax::Source;
 use crate::syntax::ini_lines::{IniLine, parse};
 use crate::syntax::key_lines::numbered;
 
+/// The command that runs files of settings.
+const INI_COMMAND: &str = "runIni";
+
+/// The command that runs files of keys.
+const KEYS_COMMAND: &str = "supervise";
+
 /// The format of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
@@ -25,6 +31,20 @@ pub fn format(path: &Path) -> Option<FileFormat> {
     format_of(&source(path).ok()?)
 }
 
+/// Whether a file is a program that `runner` runs as a configuration file, by its `#!` line.
+#[must_use]
+pub fn is_program(path: &Path) -> bool {
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    let Some(source) = is_file.then(|| source(path).ok()).flatten() else {
+        return false;
+    };
+    let first = source.text.lines().next().unwrap_or_default();
+    let interpreter = first.strip_prefix("#!").unwrap_or_default();
+    let mut words = interpreter.split_whitespace();
+    words.any(|word| Path::new(word).file_name() == Some("runner".as_ref()))
+        && words.any(|word| [INI_COMMAND, KEYS_COMMAND].contains(&word))
+}
+
 /// The format of a text: that of the command in its `#!` line; or else the only format in which the first line that is
 /// not a comment is valid.
 #[must_use]
@@ -34,8 +54,8 @@ pub fn format_of(source: &Arc<Source>) -> Option<FileFormat> {
     if let Some(interpreter) = first.strip_prefix("#!") {
         for word in interpreter.split_whitespace() {
             match word {
-                "supervise" => return Some(FileFormat::Keys),
-                "runIni" => return Some(FileFormat::Ini),
+                KEYS_COMMAND => return Some(FileFormat::Keys),
+                INI_COMMAND => return Some(FileFormat::Ini),
                 _ => {}
             }
         }

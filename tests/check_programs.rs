@@ -1,0 +1,122 @@
+//! `check` and the programs that a file keeps running: whether they can be run, and the files of ours among them.
+
+mod support;
+
+use support::Folder;
+
+const KEYS: &str = "Command serve demo\nPidFile app.pid\n";
+const OURS: &str =
+    "#!/usr/bin/env -S runner runIni\napp = commands.Alias(command=['serve', 'demo'])\n";
+
+/// The places of problems, with their messages.
+fn problems(folder: &Folder, files: &[&str]) -> (Vec<String>, String) {
+    let check = folder.runner(["check"]).arguments(files).run();
+    let here = format!("{}/", folder.path("").display());
+    let text = check.stdout.replace(&here, "").replace("[folder]/", "");
+    let mut found = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for pair in lines.windows(2) {
+        if let Some((_, place)) = pair[1].split_once("┌─ ") {
+            found.push(format!("{place}: {}", pair[0]));
+        }
+    }
+    (found, lines.last().copied().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn programs_that_cannot_be_run_are_problems_at_their_places() {
+    let folder = Folder::new()
+        .executable("good", "#!/bin/sh\n")
+        .file("text", "no program\n")
+        .file("folder/x", "")
+        .file(
+            "app.conf",
+            format!(
+                "{KEYS}Program ./good\nProgram ./gone --x\nProgram ./text\nProgram ./folder\n\
+                 Program sh -c true\nProgram no-such-program-here\n"
+            ),
+        )
+        .file(
+            "app.ini",
+            "app = commands.Alias(command=['supervise', 'exec:', './gone'])\n[runner.supervise]\n\
+             pid_file = 'x'\nprograms = ['./good', './missing']\n",
+        );
+    let (found, last) = problems(&folder, &["app.conf", "app.ini"]);
+    assert_eq!(
+        found,
+        [
+            "app.conf:4:9: error: there is no program `gone`",
+            "app.conf:5:9: error: `text` is not executable",
+            "app.conf:6:9: error: `folder` is not a file",
+            "app.conf:8:9: warning: there is no program `no-such-program-here` in `PATH`",
+            "app.ini:1:44: error: there is no program `gone`",
+            "app.ini:4:23: error: there is no program `missing`",
+        ]
+    );
+    assert_eq!(last, "2 files: 5 errors, 1 warning");
+}
+
+/// Each file once, though programs run one another.
+#[test]
+fn programs_that_are_files_of_ours_are_checked_once() {
+    let circle = "#!/usr/bin/env -S runner supervise\n".to_owned() + KEYS;
+    let folder = Folder::new()
+        .executable(
+            "app.conf",
+            format!("{circle}Program ./web.ini\nProgram ./web.ini -p 1\nProgram ./other.conf\n"),
+        )
+        .executable(
+            "other.conf",
+            format!(
+                "{circle}Program ./app.conf\nProgram ./script.py\nProgram runner runIni plain.ini\n"
+            ),
+        )
+        .executable("web.ini", format!("{OURS}[runner.workers]\nmni = 2\n"))
+        .executable(
+            "script.py",
+            "#!/usr/bin/env python3\nulr = 'tcp://localhost:80'\n",
+        )
+        .file("plain.ini", format!("{OURS}ulr = 'tcp://localhost:80'\n"));
+    let (found, last) = problems(&folder, &["app.conf"]);
+    assert_eq!(
+        found,
+        [
+            "web.ini:4:1: error: there is no setting `runner.workers.mni`",
+            "plain.ini:3:1: warning: nothing reads `ulr`",
+        ]
+    );
+    assert_eq!(last, "4 files: 1 error, 1 warning");
+    // A file that is named as well is not checked twice.
+    let (found, last) = problems(&folder, &["app.conf", "web.ini"]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(last, "4 files: 1 error, 1 warning");
+}
+
+/// A process of its own does not read the files that `-c` names for its parent.
+#[test]
+fn a_program_has_the_layers_of_its_own_process() {
+    let folder = Folder::new()
+        .file("named.ini", "b.x = 1\n")
+        .file("listed.ini", "c.x = 1\n")
+        .executable(
+            "web.ini",
+            format!(
+                "{OURS}b = config.lookup(targetObj, 'b.x')\nc = config.lookup(targetObj, 'c.x')\n"
+            ),
+        )
+        .file("app.conf", format!("{KEYS}Program ./web.ini\n"));
+    let check = folder
+        .runner(["-c", "named.ini", "check", "app.conf"])
+        .env("PEAK_CONFIG", "listed.ini")
+        .run();
+    assert!(
+        check.stdout.contains("setting `b.x` is not set"),
+        "{}",
+        check.stdout
+    );
+    assert!(
+        check.stdout.ends_with("2 files: 0 errors, 1 warning\n"),
+        "{}",
+        check.stdout
+    );
+}
