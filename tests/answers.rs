@@ -153,7 +153,9 @@ async fn large_bodies_go_both_ways() {
     let mut small = request("/echo");
     small.body = RequestBody::Bytes("some bytes".into());
     assert_eq!(
-        body(pool.wsgi.respond(small).await).await.expect("whole"),
+        body(pool.wsgi.clone().respond(small).await)
+            .await
+            .expect("whole"),
         "some bytes"
     );
     for (path, wanted) in [("/echo", "from a file"), ("/input", "BufferedReader")] {
@@ -166,7 +168,9 @@ async fn large_bodies_go_both_ways() {
             length: 11,
         };
         assert_eq!(
-            body(pool.wsgi.respond(large).await).await.expect("whole"),
+            body(pool.wsgi.clone().respond(large).await)
+                .await
+                .expect("whole"),
             wanted
         );
     }
@@ -231,7 +235,9 @@ async fn data_larger_than_a_frame_costs_no_worker() {
     let (sender, mut receiver) = mpsc::channel(1000);
     let mut request = request("/errors/1000000");
     request.errors = Errors::Gateway(sender);
-    let written = body(pool.wsgi.respond(request).await).await.expect("whole");
+    let written = body(pool.wsgi.clone().respond(request).await)
+        .await
+        .expect("whole");
     assert_eq!(written, "1000000");
     let mut told = Vec::new();
     while told.len() < 3_000_000 {
@@ -242,7 +248,9 @@ async fn data_larger_than_a_frame_costs_no_worker() {
     let (sender, _receiver) = mpsc::channel(1);
     let mut request = self::request("/errors/1000000");
     request.errors = Errors::Gateway(sender);
-    let written = body(pool.wsgi.respond(request).await).await.expect("whole");
+    let written = body(pool.wsgi.clone().respond(request).await)
+        .await
+        .expect("whole");
     assert_eq!(written, "1000000");
     assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
     pool.wsgi.stop(GRACE).await;
@@ -315,13 +323,13 @@ async fn an_application_without_a_descriptor_left_fails_where_it_reads() {
     for _ in 0..2 {
         assert_eq!(pool.text("/exhaust").await, "exhausted");
         for _ in 0..3 {
-            let refused = pool.wsgi.respond(with_file("/echo")).await;
+            let refused = pool.wsgi.clone().respond(with_file("/echo")).await;
             assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR);
-            let unread = pool.wsgi.respond(with_file("/pid")).await;
+            let unread = pool.wsgi.clone().respond(with_file("/pid")).await;
             assert_eq!(body(unread).await.expect("whole"), pid);
         }
         assert_eq!(pool.text("/release").await, "released");
-        let echo = pool.wsgi.respond(with_file("/echo")).await;
+        let echo = pool.wsgi.clone().respond(with_file("/echo")).await;
         assert_eq!(body(echo).await.expect("whole"), "from a file");
     }
     assert_eq!(pool.text("/pid").await, pid, "the worker goes on");
@@ -353,7 +361,9 @@ async fn an_idle_worker_holds_nothing_of_the_last_request() {
                 file: BodyFile::of_application(file),
                 length: 11,
             };
-            let text = body(pool.wsgi.respond(large).await).await.expect("whole");
+            let text = body(pool.wsgi.clone().respond(large).await)
+                .await
+                .expect("whole");
             assert!(!text.is_empty(), "{path}");
             // That happens after the response.
             let closed = async {
@@ -380,7 +390,9 @@ async fn error_output_goes_where_the_gateway_wants_it() {
     let mut request = request("/errors");
     request.errors = Errors::Gateway(sender);
     assert_eq!(
-        body(pool.wsgi.respond(request).await).await.expect("whole"),
+        body(pool.wsgi.clone().respond(request).await)
+            .await
+            .expect("whole"),
         "ok"
     );
     assert_eq!(receiver.recv().await, Some("told\n".into()));

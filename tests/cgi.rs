@@ -91,7 +91,7 @@ async fn answer(request: Request) -> Response {
 }
 
 impl Application for Sample {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(answer(request))
     }
 }
@@ -158,7 +158,14 @@ async fn exchange_with(
         .chain(variables)
         .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
         .collect();
-    let ended = exchange(environment, input, output.clone(), &Sample, options).await;
+    let ended = exchange(
+        environment,
+        input,
+        output.clone(),
+        Arc::new(Sample),
+        options,
+    )
+    .await;
     let writes = output.writes.lock().unwrap();
     Run {
         writes: writes

@@ -40,8 +40,8 @@ impl Version {
 }
 
 impl Application for Version {
-    fn respond(&self, _: Request) -> Pending<'_, Response> {
-        Box::pin(async {
+    fn respond(self: Arc<Self>, _: Request) -> Pending<'static, Response> {
+        Box::pin(async move {
             // Other requests arrive in between.
             tokio::task::yield_now().await;
             Response {

@@ -1,6 +1,7 @@
 //! The built-in application: shows the variables of a request.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -12,7 +13,7 @@ use crate::protocol::cgi::environ;
 pub struct Demo;
 
 impl Application for Demo {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(std::future::ready(respond(&request)))
     }
 }

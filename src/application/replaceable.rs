@@ -81,12 +81,12 @@ impl Replaceable {
 
 /// A request whose response has not begun. Its time counts also if its client gives up: a client that waits no longer
 /// than so long would hide the slowest requests.
-struct Timed<'a> {
-    replaceable: &'a Replaceable,
+struct Timed {
+    replaceable: Arc<Replaceable>,
     began: Instant,
 }
 
-impl Drop for Timed<'_> {
+impl Drop for Timed {
     fn drop(&mut self) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.began);
@@ -108,16 +108,16 @@ impl Versions {
 }
 
 impl Application for Replaceable {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
-        // The version is chosen when the future is first polled: between this call and the first poll, the version could be
-        // told to accept no more requests.
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
+        let began = Instant::now();
+        let answer = self.get().respond(request);
+        let timed = Timed {
+            replaceable: self,
+            began,
+        };
         Box::pin(async move {
-            let _timed = Timed {
-                replaceable: self,
-                began: Instant::now(),
-            };
-            let application = self.get();
-            application.respond(request).await
+            let _timed = timed;
+            answer.await
         })
     }
 

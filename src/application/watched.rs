@@ -21,7 +21,7 @@ struct Work {
 }
 
 /// A request whose response has not begun.
-struct Unanswered<'a>(&'a Watched);
+struct Unanswered(Arc<Watched>);
 
 impl Watched {
     /// Begins to watch.
@@ -52,7 +52,7 @@ impl Watched {
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for Unanswered {
     fn drop(&mut self) {
         let mut work = self.0.work();
         work.waiting = work.waiting.saturating_sub(1);
@@ -61,11 +61,13 @@ impl Drop for Unanswered<'_> {
 }
 
 impl Application for Watched {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
+        self.work().waiting += 1;
+        let answer = Arc::clone(&self.application).respond(request);
+        let waiting = Unanswered(self);
         Box::pin(async move {
-            self.work().waiting += 1;
-            let _waiting = Unanswered(self);
-            self.application.respond(request).await
+            let _waiting = waiting;
+            answer.await
         })
     }
 
@@ -100,7 +102,7 @@ mod tests {
     struct Endless;
 
     impl Application for Endless {
-        fn respond(&self, _: Request) -> Pending<'_, Response> {
+        fn respond(self: Arc<Self>, _: Request) -> Pending<'static, Response> {
             Box::pin(pending())
         }
     }
@@ -109,7 +111,7 @@ mod tests {
     struct Streaming;
 
     impl Application for Streaming {
-        fn respond(&self, _: Request) -> Pending<'_, Response> {
+        fn respond(self: Arc<Self>, _: Request) -> Pending<'static, Response> {
             Box::pin(pending())
         }
 
@@ -126,10 +128,9 @@ mod tests {
 
     #[test]
     fn nothing_is_idle_while_a_request_waits_even_if_its_client_goes_away() {
-        let watched = Watched::new(Arc::new(Endless));
+        let watched = Arc::new(Watched::new(Arc::new(Endless)));
         let began = watched.idle_since().expect("no request has come");
-        let mut answer = watched.respond(Request::default());
-        assert_eq!(watched.idle_since(), Some(began));
+        let mut answer = Arc::clone(&watched).respond(Request::default());
         let mut context = Context::from_waker(Waker::noop());
         assert!(matches!(answer.as_mut().poll(&mut context), Poll::Pending));
         assert_eq!(watched.idle_since(), None);

@@ -1,5 +1,6 @@
 //! A WSGI application (PEP 3333), which runs in Python processes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::interface::master_status::Status;
@@ -33,7 +34,7 @@ impl Wsgi {
 }
 
 impl Application for Wsgi {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(self.workers.respond(request))
     }
 

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::interface::master_status::Status;
@@ -21,12 +22,12 @@ mod response;
 
 /// An application: it answers requests.
 pub trait Application: Send + Sync {
-    /// Answers one request. Never fails: a failure inside is logged there and answered with a status (`500`, `502`,
+    /// Accepts one request. The future is the answer; it holds no more of the request than it needs. Never fails: a failure inside is logged there and answered with a status (`500`, `502`,
     /// `503`, `504`).
     ///
     /// The future is dropped when the client has gone away; the application then stops working for
     /// it as far as it can.
-    fn respond(&self, request: Request) -> Pending<'_, Response>;
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response>;
 
     /// Ends the processes of the application: accepts no more requests, answers those that it has, also in its queue, and
     /// lets each process leave when no request is left for it. Kills those that are not done after the time `within`.

@@ -98,8 +98,8 @@ impl Workers {
         Ok(Self { hub, _tasks: tasks })
     }
 
-    /// Answers a request.
-    pub async fn respond(&self, request: Request) -> Response {
+    /// Accepts a request. The future, which is small since some thousand of them may wait, is the answer.
+    pub fn respond(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
         let (pending, answer) = PendingRequest::new(request);
         let dirty = {
             let mut pool = lock(&self.hub.pool);
@@ -110,12 +110,14 @@ impl Workers {
             self.hub.written.notify_one();
         }
         self.hub.busy.notify_one();
-        let mut unwanted = CancelOnDrop(Some(&self.hub.pool));
-        // A request is dropped without an answer if its worker broke the protocol.
-        let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
-        let response = answer.await.unwrap_or_else(lost);
-        unwanted.0 = None;
-        response
+        let unwanted = CancelOnDrop(Some(Arc::clone(&self.hub)));
+        async move {
+            // A request is dropped without an answer if its worker broke the protocol.
+            let lost = |_| Response::plain(StatusCode::BAD_GATEWAY);
+            let response = answer.await.unwrap_or_else(lost);
+            unwanted.disarm();
+            response
+        }
     }
 
     /// Logs the requests that all workers are on, with their stacks.
@@ -161,12 +163,18 @@ impl Workers {
 }
 
 /// Tells the application if the client of a request goes away.
-struct CancelOnDrop<'a>(Option<&'a Mutex<Pool>>);
+struct CancelOnDrop(Option<Arc<Hub>>);
 
-impl Drop for CancelOnDrop<'_> {
+impl CancelOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some(pool) = self.0 {
-            lock(pool).workers.cancel_unwanted();
+        if let Some(hub) = &self.0 {
+            lock(&hub.pool).workers.cancel_unwanted();
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A request on its way to a worker, and the promise of its answer.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::Method;
 use tokio::sync::oneshot;
 
@@ -44,11 +44,12 @@ enum Progress {
 /// The characters of a target that a line of the log shows.
 const LONGEST_TARGET: usize = 200;
 
-/// A request's method and target.
+/// A request's method and target. The latter is a copy, so that the buffer in which the request came is free for the next
+/// one.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
     method: Method,
-    target: Bytes,
+    target: Arc<[u8]>,
 }
 
 impl fmt::Display for About {
@@ -94,7 +95,7 @@ impl PendingRequest {
             entered: Instant::now(),
             about: About {
                 method: request.method,
-                target: request.target,
+                target: Arc::from(&*request.target),
             },
             slow_since: None,
             progress: Progress::Waiting(reply),

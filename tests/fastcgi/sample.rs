@@ -157,8 +157,8 @@ pub fn stream_of(blocks: Blocks) -> Response {
 }
 
 impl Application for Sample {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
-        Box::pin(self.answer(request))
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
+        Box::pin(async move { self.answer(request).await })
     }
 }
 

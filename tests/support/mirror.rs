@@ -43,12 +43,12 @@ pub struct Mirror {
 }
 
 impl Application for Mirror {
-    fn respond(&self, request: Request) -> Pending<'_, Response> {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(async move {
             let path = String::from_utf8_lossy(&request.path_info).into_owned();
             match path.as_str() {
                 "/wait" => {
-                    let guard = Guard(Some(self));
+                    let guard = Guard(Some(&self));
                     self.waiting.notify_one();
                     self.go_on.notified().await;
                     guard.disarm();

@@ -121,7 +121,7 @@ impl Pool {
     }
 
     pub async fn get(&self, path: &str) -> Response {
-        self.wsgi.respond(request(path)).await
+        self.wsgi.clone().respond(request(path)).await
     }
 
     pub async fn text(&self, path: &str) -> String {
@@ -132,7 +132,7 @@ impl Pool {
     pub fn begin(&self, path: &str) -> tokio::task::JoinHandle<Response> {
         let wsgi = Arc::clone(&self.wsgi);
         let request = request(path);
-        tokio::spawn(async move { wsgi.respond(request).await })
+        tokio::spawn(async move { wsgi.clone().respond(request).await })
     }
 
     /// Waits until the application has written a line.

@@ -47,7 +47,7 @@ pub async fn serve(application: Arc<dyn Application>, options: CgiOptions) -> an
         environment,
         io::stdin(),
         File::from(output),
-        &*application,
+        application,
         options,
     )
     .await
@@ -61,7 +61,7 @@ pub async fn exchange(
     environment: Environ,
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    application: &dyn Application,
+    application: Arc<dyn Application>,
     options: CgiOptions,
 ) -> anyhow::Result<()> {
     if !environment

@@ -308,7 +308,7 @@ impl<'a> Conversation<'a> {
         let application = Arc::clone(&self.gateway.application);
         let outbox = Arc::clone(&self.outbox);
         let answer = self.answers.spawn(async move {
-            let end = respond(&*application, request, reports, id, &outbox).await;
+            let end = respond(application, request, reports, id, &outbox).await;
             (id, end)
         });
         self.running.insert(id, answer);

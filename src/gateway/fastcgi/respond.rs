@@ -2,6 +2,7 @@
 //! `FCGI_STDERR`.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::Receiver;
@@ -43,7 +44,7 @@ impl Reports<'_> {
 
 /// Has the application answer a request and sends the answer, all but the `FCGI_END_REQUEST`.
 pub(super) async fn respond(
-    application: &dyn Application,
+    application: Arc<dyn Application>,
     request: Request,
     reports: Receiver<Bytes>,
     id: u16,

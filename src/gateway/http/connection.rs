@@ -172,7 +172,7 @@ async fn answer(
 /// A request whose head is good.
 enum Answering<'a> {
     /// All of it is there: the application answers.
-    Whole(Pending<'a, Response>),
+    Whole(Pending<'static, Response>),
     /// Its body comes first.
     Receiving(Pending<'a, Result<Response, Refusal>>),
 }
@@ -186,7 +186,7 @@ fn begin(
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let head = request_head::check(parts, hidden, has_body)?;
-    let application = &state.gateway.application;
+    let application = Arc::clone(&state.gateway.application);
     if !has_body {
         let request = whole(state, head, RequestBody::Empty)?;
         return Ok(Answering::Whole(application.respond(request)));
