@@ -2,11 +2,12 @@
 //! closed with its worker, a task that can be restarted is. If the server cannot go on without the task, it ends gracefully
 //! with status 1, so that the supervisor that has started it starts another.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -22,26 +23,46 @@ static VITAL: Notify = Notify::const_new();
 /// How often a task is restarted: one that panics each time would be restarted for ever.
 const ATTEMPTS: u32 = 10;
 
-/// Polls a future to its end, or to its first panic.
+pin_project! {
+    /// A future up to its end, or to its first panic.
+    pub struct Caught<F> {
+        what: &'static str,
+        #[pin]
+        future: F,
+    }
+}
+
+/// Polls a future to its end, or to its first panic: the result is [`Panicked`] then. It takes no more room than the future.
+pub fn caught<F: Future>(what: &'static str, future: F) -> Caught<F> {
+    Caught { what, future }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let poll = || this.future.poll(context);
+        // After a panic the future is not polled again.
+        match caught_call(this.what, poll) {
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(Panicked) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}
+
+/// Calls a function.
 ///
 /// # Errors
 /// [`Panicked`].
-pub async fn caught<F: Future>(what: &'static str, future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let poll = || {
-            stumble(what);
-            future.as_mut().poll(context)
-        };
-        // After a panic the future is dropped and not polled again. What it shares with other tasks is behind locks, whose
-        // contents are still the best that there is.
-        match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Panicked)),
-        }
-    })
-    .await
+pub fn caught_call<T>(what: &'static str, call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // What it shares with other tasks is behind locks, whose contents are still the best that there is.
+    let call = AssertUnwindSafe(|| {
+        stumble(what);
+        call()
+    });
+    catch_unwind(call).map_err(|_| Panicked)
 }
 
 /// Starts a task without which the server cannot go on.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 
 use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
@@ -29,7 +31,7 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::Stream;
 use crate::interface::{Errors, Pending, Request, RequestBody, Response};
 use crate::log::LogKind;
-use crate::panics::{Panicked, caught};
+use crate::panics::{Caught, Panicked, caught, caught_call};
 
 /// The largest head of a request, in bytes: hyper answers 431 beyond it. Also the most of a body that is read at once.
 const HEAD_LIMIT: usize = 128 * 1024;
@@ -65,11 +67,9 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
         let hidden = shadow_parser::lock(&state.parser).head_ended(framing);
-        let response = answer(Arc::clone(&state), request, hidden);
-        async {
-            // The panic itself is in the log.
-            let response = caught("a request", response).await;
-            Ok::<_, Infallible>(response.unwrap_or_else(|Panicked| hyper_response::failed()))
+        let begun = caught_call("a request", || begin(&state, request, hidden));
+        Reply {
+            answer: caught("a request", answer(Arc::clone(&state), begun)),
         }
     });
     let mut conversation = builder.serve_connection(TokioIo::new(transport), service);
@@ -100,6 +100,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
             (&mut conversation).await
         }
     };
+    // How a connection ends is in boxes: the future of each connection has room for it otherwise, from its beginning.
     let parts = conversation.into_parts();
     let transport = parts.io.into_inner();
     let mut unread = state.unread.load(Ordering::Relaxed);
@@ -109,7 +110,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
             log_refusal(&state, error);
         } else if error.is_timeout() && !parts.read_buf.is_empty() {
             log_refusal(&state, "its head took too long");
-            return transport.refuse(late().as_bytes()).await;
+            return Box::pin(transport.refuse(late().as_bytes())).await;
         }
     }
     let is_stopping = state.gateway.stop.manner().is_some();
@@ -118,10 +119,10 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     } else if state.permit.should_close() && !is_stopping {
         // Another connection waits for the permit.
     } else if unread || !parts.read_buf.is_empty() || transport.has_unread() {
-        transport.linger(transport::LINGER).await;
+        Box::pin(transport.linger(transport::LINGER)).await;
     } else if is_stopping {
         // The client's next request may have crossed with the answer that announced the end of the connection.
-        transport.linger(CROSSED).await;
+        Box::pin(transport.linger(CROSSED)).await;
     }
 }
 
@@ -133,19 +134,92 @@ fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
     );
 }
 
-/// Answers one request. The future is moved for each request: what a body needs is in a box of its own.
-async fn answer(
-    state: Arc<ConnectionState>,
+pin_project! {
+    /// The answer to a request, also if the code that makes it panics: the panic itself is in the log. It is moved for each
+    /// request, so that it holds no more than is needed while the application answers.
+    struct Reply<F> {
+        #[pin]
+        answer: Caught<F>,
+    }
+}
+
+impl<F: Future<Output = hyper::Response<ReplyBody>>> Future for Reply<F> {
+    type Output = Result<hyper::Response<ReplyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.project().answer.poll(context));
+        Poll::Ready(Ok(
+            answer.unwrap_or_else(|Panicked| hyper_response::failed())
+        ))
+    }
+}
+
+/// A request that has come in.
+struct Begun {
+    exchange: Exchange,
+    answering: Result<Answering, Refusal>,
+}
+
+/// A request whose head is good.
+enum Answering {
+    /// All of it is there: the application answers.
+    Whole(Pending<'static, Response>),
+    /// Its body comes first.
+    Receiving(Pending<'static, Result<Response, Refusal>>),
+}
+
+/// Checks the head of a request, and passes the request on if that is all of it.
+fn begin(
+    state: &Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
-) -> hyper::Response<ReplyBody> {
-    let gateway = &state.gateway;
-    let mut exchange = Exchange::new(&state, &request);
-    if gateway.options.access_log {
+) -> Begun {
+    let mut exchange = Exchange::new(state, &request);
+    if state.gateway.options.access_log {
         let line = LogLine::new(&state.connection, &request, hidden.as_ref());
         exchange.log_line = Some(Box::new(line));
     }
-    let answered = match begin(&state, request, hidden) {
+    let answering = pass_on(state, request, hidden);
+    Begun {
+        exchange,
+        answering,
+    }
+}
+
+fn pass_on(
+    state: &Arc<ConnectionState>,
+    request: hyper::Request<Incoming>,
+    hidden: Option<Hidden>,
+) -> Result<Answering, Refusal> {
+    let (parts, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
+    let head = request_head::check(parts, hidden, has_body)?;
+    let application = Arc::clone(&state.gateway.application);
+    if !has_body {
+        let request = whole(state, head, RequestBody::Empty)?;
+        return Ok(Answering::Whole(application.respond(request)));
+    }
+    let state = Arc::clone(state);
+    Ok(Answering::Receiving(Box::pin(async move {
+        let body = upload::receive(body, &state).await?;
+        let request = whole(&state, head, body)?;
+        Ok(application.respond(request).await)
+    })))
+}
+
+/// Answers one request.
+async fn answer(
+    state: Arc<ConnectionState>,
+    begun: Result<Begun, Panicked>,
+) -> hyper::Response<ReplyBody> {
+    let Ok(Begun {
+        mut exchange,
+        answering,
+    }) = begun
+    else {
+        return hyper_response::failed();
+    };
+    let answered = match answering {
         Ok(Answering::Whole(response)) => Ok(response.await),
         Ok(Answering::Receiving(response)) => response.await,
         Err(refusal) => Err(refusal),
@@ -154,7 +228,7 @@ async fn answer(
         Ok(response) => {
             // At the limit, other clients wait for this connection to end.
             let permit = &state.permit;
-            exchange.close = gateway.stop.manner().is_some()
+            exchange.close = state.gateway.stop.manner().is_some()
                 || permit.should_close()
                 || permit.is_limit_reached();
             response
@@ -167,35 +241,6 @@ async fn answer(
         }
     };
     hyper_response::convert(response, exchange)
-}
-
-/// A request whose head is good.
-enum Answering<'a> {
-    /// All of it is there: the application answers.
-    Whole(Pending<'static, Response>),
-    /// Its body comes first.
-    Receiving(Pending<'a, Result<Response, Refusal>>),
-}
-
-/// Checks the head of a request, and passes the request on once all of it is there.
-fn begin(
-    state: &ConnectionState,
-    request: hyper::Request<Incoming>,
-    hidden: Option<Hidden>,
-) -> Result<Answering<'_>, Refusal> {
-    let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
-    let head = request_head::check(parts, hidden, has_body)?;
-    let application = Arc::clone(&state.gateway.application);
-    if !has_body {
-        let request = whole(state, head, RequestBody::Empty)?;
-        return Ok(Answering::Whole(application.respond(request)));
-    }
-    Ok(Answering::Receiving(Box::pin(async move {
-        let body = upload::receive(body, state).await?;
-        let request = whole(state, head, body)?;
-        Ok(application.respond(request).await)
-    })))
 }
 
 /// The request, all of which is there.
