@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::log;
+use crate::log::{self, Level};
 
 /// A task has panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub fn spawn_again<F: Future<Output = ()> + Send + 'static>(
         for _ in 0..ATTEMPTS {
             match caught(what, begin()).await {
                 Ok(()) => return,
-                Err(Panicked) => log!("{what} is restarted"),
+                Err(Panicked) => log::write(Level::Error, format_args!("{what} is restarted")),
             }
         }
         give_up(what);
@@ -99,7 +99,10 @@ pub async fn vital() {
 }
 
 fn give_up(what: &str) {
-    log!("{what} has failed: the server ends");
+    log::write(
+        Level::Error,
+        format_args!("{what} has failed: the server ends"),
+    );
     VITAL.notify_one();
 }
 

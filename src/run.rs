@@ -62,10 +62,14 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
             match job {
                 Job::Serve(plan) => {
                     config::forget_pipes();
+                    log::set_form(plan.line_form.clone());
                     warn(&plan.warnings);
                     master::run(*plan, reread)
                 }
-                Job::Answer(request) => once::run(*request),
+                Job::Answer(request) => {
+                    log::set_form(request.line_form.clone());
+                    once::run(*request)
+                }
                 Job::Import(applications, report) => Ok(report(once::import(applications)?)),
                 Job::Run(run) => run(),
             }

@@ -10,7 +10,7 @@ use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::http::{self, Waits};
-use support::{Address, Folder, Server, free_port, project, serve};
+use support::{Address, Folder, Server, free_port, project, serve, without_times};
 
 /// The number of servers at a time: they mostly wait.
 const SIDE_BY_SIDE: usize = 3;
@@ -192,7 +192,7 @@ fn missing_log_lines_are_counted_and_reported() {
     let pid = server.get("/room").ok();
     assert_eq!(server.get("/say").status, 200);
     assert_eq!(server.get("/raise").status, 500);
-    let log = server.folder().read("log");
+    let log = without_times(&server.folder().read("log"));
     let lost: u32 = log
         .lines()
         .filter_map(|line| {

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 
 use rustix::fs::{Mode, OFlags};
 use support::http::Connection;
-use support::{Address, Folder, Server, Waits};
+use support::{Address, Folder, Server, Waits, without_times};
 
 mod support;
 
@@ -62,9 +62,9 @@ impl Pipe {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => panic!("{error}"),
             }
-            let so_far = String::from_utf8_lossy(&read);
+            let so_far = without_times(&String::from_utf8_lossy(&read));
             if so_far.contains(text) {
-                return so_far.into_owned();
+                return so_far;
             }
             waits.wait(|| format!("{text:?} never came, but {} bytes", read.len()));
         }
@@ -214,7 +214,7 @@ fn a_log_at_the_file_size_limit_delays_nothing_and_continues_once_emptied() {
     );
     // The last line was not written completely.
     let is_whole = |line: &&str| line.contains("GET /") && line.ends_with('s');
-    let after = folder.read("log");
+    let after = without_times(&folder.read("log"));
     let next = before.lines().filter(is_whole).count() + missing(&after);
     assert!(next <= 100, "{before}{after}");
     if let Some(first) = numbers(&after).first() {

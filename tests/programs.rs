@@ -172,10 +172,16 @@ fn a_version_with_a_program_that_cannot_be_run_changes_nothing() {
         ),
     ] {
         folder = folder.file("app.conf", format!("{keys}\nPidFile app.pid\n"));
-        let error = format!("error: cannot run `{reason}\n").replace("[folder]", &here);
-        for command in ["reload", "supervise"] {
+        // With programs, the server has a name in the log.
+        let name = if keys.contains("Program") {
+            "app: "
+        } else {
+            ""
+        };
+        for (command, name) in [("reload", ""), ("supervise", name)] {
             let said = folder.runner([command, "app.conf"]).run();
             assert_eq!(said.status, 1, "{said:?}");
+            let error = format!("{name}error: cannot run `{reason}\n").replace("[folder]", &here);
             assert_eq!(said.stderr.replace("[folder]", &here), error, "{command}");
         }
         assert!(server.processes().iter().any(|(pid, _)| *pid == first));

@@ -20,6 +20,8 @@ pub enum SettingKind {
     Boolean,
     /// `True`, `False`, or `'auto'`, which leaves the choice to `runner`.
     Automatic,
+    /// One of these strings.
+    Choice(&'static [&'static str]),
     /// Seconds as a number, or a string with a unit, as in `'1.5s'`.
     Duration,
     /// Bytes as a number, or a string with a unit, as in `'10M'`.
@@ -54,6 +56,7 @@ impl SettingKind {
             Self::Integer { min, max } => return format!("a whole number from {min} to {max}"),
             Self::Boolean => "`True` or `False`",
             Self::Automatic => "`'auto'`, `True` or `False`",
+            Self::Choice(texts) => return format!("one of `'{}'`", texts.join("'`, `'")),
             Self::Duration => "a duration",
             Self::Size => "a size",
             Self::Text => "a string",
@@ -89,6 +92,7 @@ impl SettingKind {
             Self::Integer { .. }
             | Self::Boolean
             | Self::Automatic
+            | Self::Choice(_)
             | Self::Text
             | Self::Program
             | Self::Account => "",

@@ -35,6 +35,14 @@ pub const SETTINGS: &[Setting] = settings! {
         "Whether each request is logged",
         "Whether each request is written to the log. By default, `launch` does it and other commands do not.",
         "runner.log.access = True";
+    "runner.log.format" SettingKind::Choice(&["auto", "time", "journal", "plain"]), DefaultValue::Text("auto"),
+        "What stands before the lines of the log",
+        "What stands before each line that `runner` writes to the log. With `'time'`, the time (RFC 3339, UTC) and the level (`error`, `warning` or `info`); with `'journal'`, the level as a priority that the journal of systemd takes away (`<3>`, `<4>`, `<6>`); with `'plain'`, neither, for a reader that adds the time. By default, it is `'journal'` where standard error is the journal (`JOURNAL_STREAM`), `'plain'` for CGI and for FastCGI on standard input, since web servers add the time, and `'time'` elsewhere. Lines of the access log have a time in any case. What the application writes is passed on as it is.",
+        "runner.log.format = 'plain'";
+    "runner.log.name" SettingKind::Text, DefaultValue::Unset,
+        "Name before the lines of the log",
+        "The name that stands before each line that `runner` writes to the log, the access log included. By default, there is one where `supervise` keeps several programs running, which share a log: that of the file without its ending, or of the application.",
+        "runner.log.name = 'shop'";
     "runner.python" SettingKind::Program, DefaultValue::Unset,
         "Python interpreter of applications",
         "The Python interpreter that applications run in. By default, it is that of the active virtual environment, else that of one beside the file (`.venv`, `venv`), else `python3`.",

@@ -288,7 +288,9 @@ impl Registry {
             .is_none_or(|then| now - then >= micros(LOG_INTERVAL))
         {
             self.logged = Some(now);
-            crate::log!("all {limit} connections are in use (runner.http.max_connections), {what}");
+            crate::log_warning!(
+                "all {limit} connections are in use (runner.http.max_connections), {what}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::line::usage::Usage;
 use crate::line::word::Word;
-use crate::log;
+use crate::log::{self, Level};
 use crate::syntax::{Diagnostic, Diagnostics, render};
 
 /// The exit status of wrong usage.
@@ -62,15 +62,15 @@ impl Failure {
                 ExitCode::SUCCESS
             }
             Self::Usage(usage) => {
-                log::text(usage.text(log::colour()));
+                log::drawn(Level::Error, &usage.text(log::colour()));
                 ExitCode::from(WRONG_USAGE)
             }
             Self::Mistakes(Diagnostics(mistakes)) => {
-                log::text(render(mistakes, log::colour()));
+                log::drawn(Level::Error, &render(mistakes, log::colour()));
                 ExitCode::FAILURE
             }
             Self::World(error) => {
-                log::text(format!("error: {}\n", reasons(error)));
+                log::drawn(Level::Error, &format!("error: {}", reasons(error)));
                 ExitCode::FAILURE
             }
         }
@@ -80,7 +80,7 @@ impl Failure {
 /// Writes warnings to the log.
 pub fn warn(warnings: &[Diagnostic]) {
     if !warnings.is_empty() {
-        log::text(render(warnings, log::colour()));
+        log::drawn(Level::Warning, &render(warnings, log::colour()));
     }
 }
 

@@ -13,12 +13,14 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use form::{LineKind, formed, message};
 use queue::LineQueue;
-use text::prefixed;
 
+pub use form::{Level, LineForm, Stamp, set_form};
 pub use rate_limit::LogKind;
 pub use text::without_numbers;
 
+mod form;
 mod queue;
 mod rate_limit;
 mod text;
@@ -57,16 +59,16 @@ impl Drop for FlushAtExit {
     }
 }
 
-/// Writes one message, `runner: ` before each of its lines, in a single write so that lines of several processes do not
-/// mix. If that fails, the program goes on.
-pub fn write(message: Arguments<'_>) {
-    text(prefixed(&message.to_string()));
+/// Writes one message, in a single write so that lines of several processes do not mix. Each of its lines has the same
+/// beginning: see [`LineForm`]. If that fails, the program goes on.
+pub fn write(level: Level, text: Arguments<'_>) {
+    put(message(level, &text.to_string()));
 }
 
 /// The same for messages that clients can cause as often as they like: some of each kind are written in a second, the rest
 /// is counted.
-pub fn write_of(kind: LogKind, message: Arguments<'_>) {
-    let message = prefixed(&message.to_string());
+pub fn write_of(kind: LogKind, text: Arguments<'_>) {
+    let message = message(kind.level(), &text.to_string());
     match QUEUE.get() {
         Some(queue) => queue.put_of(kind, message),
         None => now(&message),
@@ -80,16 +82,20 @@ pub fn lost(lines: u64) {
     }
 }
 
-/// Writes one line as it is, in a single write.
-pub fn line(line: &str) {
-    text(format!("{line}\n"));
+/// Writes a line of the access log, in a single write.
+pub fn access(line: &str) {
+    put(formed(LineKind::Access, line));
 }
 
-/// Writes whole lines as they are.
-pub fn text(text: String) {
+/// Writes mistakes and the like, which say themselves how serious they are: whole lines.
+pub fn drawn(level: Level, text: &str) {
+    put(formed(LineKind::Drawn(level), text));
+}
+
+fn put(lines: String) {
     match QUEUE.get() {
-        Some(queue) => queue.put(text),
-        None => now(&text),
+        Some(queue) => queue.put(lines),
+        None => now(&lines),
     }
 }
 
@@ -117,7 +123,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     if trace.status() == BacktraceStatus::Captured {
         let _ = write!(message, "\n{trace}");
     }
-    write(format_args!("{message}"));
+    write(Level::Error, format_args!("{message}"));
 }
 
 /// Standard error without the lock of the standard library: waiting for it blocks no other thread.
@@ -156,11 +162,27 @@ pub fn colour_on(stream: &impl IsTerminal) -> bool {
     !refused && stream.is_terminal()
 }
 
-/// Writes a message to the log: `log!("worker {pid} died")`.
+/// Writes to the log what happens: `log!("serving {url}")`.
 #[macro_export]
 macro_rules! log {
     ($($part:tt)*) => {
-        $crate::log::write(format_args!($($part)*))
+        $crate::log::write($crate::log::Level::Info, format_args!($($part)*))
+    };
+}
+
+/// Writes to the log what is not as it should be, where the server goes on: `log_warning!("the pid file is stale")`.
+#[macro_export]
+macro_rules! log_warning {
+    ($($part:tt)*) => {
+        $crate::log::write($crate::log::Level::Warning, format_args!($($part)*))
+    };
+}
+
+/// Writes to the log what has failed: `log_error!("worker {pid} died")`.
+#[macro_export]
+macro_rules! log_error {
+    ($($part:tt)*) => {
+        $crate::log::write($crate::log::Level::Error, format_args!($($part)*))
     };
 }
 

@@ -7,8 +7,9 @@ use std::mem::take;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::form::{Level, message};
 use super::rate_limit::{LogKind, RateLimit};
-use super::text::{prefixed, without_numbers};
+use super::text::without_numbers;
 
 /// The size of the queue, in bytes.
 const ROOM: usize = 1024 * 1024;
@@ -66,7 +67,7 @@ impl Buffered {
     /// Adds the counts of lines that were left out, where they are due.
     fn put_due(&mut self, now: Instant) {
         for text in self.rates.due(now) {
-            self.put(prefixed(&text));
+            self.put(message(Level::Warning, &text));
         }
     }
 }
@@ -104,7 +105,7 @@ impl LineQueue {
         let mut state = self.lock();
         state.ending = Flush::Wanted;
         for text in state.rates.rest() {
-            state.put(prefixed(&text));
+            state.put(message(Level::Warning, &text));
         }
         self.wanted.notify_one();
         let unfinished = |state: &mut Buffered| state.ending != Flush::No;
@@ -226,7 +227,7 @@ impl<W: Write> Output<W> {
             1 => "a line is missing here".to_owned(),
             number => format!("{number} lines are missing here"),
         };
-        let text = prefixed(&format!("{missing}: {}", self.why));
+        let text = message(Level::Warning, &format!("{missing}: {}", self.why));
         match self.put_now(text.as_bytes()) {
             // A line break that was not taken comes with the next write.
             Ok(()) | Err(1) => self.missing = 0,

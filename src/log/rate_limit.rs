@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::form::Level;
+
 /// A kind of line that clients can cause as often as they like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogKind {
@@ -23,6 +25,14 @@ impl LogKind {
         Self::InvalidAnswer,
         Self::NotStored,
     ];
+
+    /// How serious these lines are.
+    pub(super) fn level(self) -> Level {
+        match self {
+            Self::Refused | Self::Closed => Level::Warning,
+            Self::InvalidAnswer | Self::NotStored => Level::Error,
+        }
+    }
 
     /// The subject of these lines, in the plural.
     fn name(self) -> &'static str {

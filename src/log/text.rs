@@ -1,15 +1,4 @@
-//! The form of a message in the log: `runner: ` before each line, and system errors without their numbers.
-
-/// A message as it is written, with `runner: ` before each of its lines.
-pub(super) fn prefixed(message: &str) -> String {
-    let mut text = String::new();
-    for line in without_numbers(message).lines() {
-        text.push_str("runner: ");
-        text.push_str(line);
-        text.push('\n');
-    }
-    text
-}
+//! System errors without their numbers.
 
 /// A text without the numbers that the standard library adds to system errors: `(os error 2)` tells users nothing that
 /// the words before it do not.

@@ -12,6 +12,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
+use crate::log::LineForm;
 use crate::plan::worker_options;
 use crate::syntax::Diagnostic;
 use crate::workers::options::WorkerOptions;
@@ -64,6 +65,25 @@ pub enum Readiness {
 }
 
 impl Recipe {
+    /// The application's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Demo => "demo",
+            Self::Wsgi(imported) => &imported.options.target,
+        }
+    }
+
+    /// The same, with lines of this form in the log.
+    #[must_use]
+    pub fn logging(mut self, form: &LineForm) -> Self {
+        match &mut self {
+            Self::Wsgi(imported) => imported.options.line_form.clone_from(form),
+            Self::Demo => {}
+        }
+        self
+    }
+
     /// Sets the folder for responses that are too large for memory.
     pub fn keep_in(&mut self, folder: PathBuf) {
         match self {

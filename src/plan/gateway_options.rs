@@ -40,28 +40,39 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> 
     })
 }
 
+const CONNECTIONS: &str = "runner.http.max_connections";
+
 /// The default for `runner.http.max_connections`.
 const MOST_CONNECTIONS: u64 = 10_000;
 
 /// The limit on connections: the setting, or the default, within the limit on open files.
 fn connections(configuration: &Configuration) -> usize {
-    let threads = configuration.integer("runner.workers.threads");
-    let workers = configuration.integer("runner.workers.max");
-    let room = match descriptor_limit::most() {
-        Some(limit) => room_for_connections(limit, workers, threads),
-        None => u64::MAX,
-    };
-    let count = match configuration.optional_integer("runner.http.max_connections") {
-        Some(wanted) if wanted > room => {
-            crate::log!(
-                "runner.http.max_connections is {wanted}, but the limit on open files leaves room for {room}"
-            );
-            room
-        }
-        Some(wanted) => wanted,
+    let room = room(configuration);
+    let count = match configuration.optional_integer(CONNECTIONS) {
+        Some(wanted) => wanted.min(room),
         None => MOST_CONNECTIONS.min(room),
     };
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// A warning if there is no room for as many connections as are wanted.
+#[must_use]
+pub fn warning(configuration: &Configuration) -> Option<String> {
+    let wanted = configuration.optional_integer(CONNECTIONS)?;
+    let room = room(configuration);
+    (wanted > room).then(|| {
+        format!("{CONNECTIONS} is {wanted}, but the limit on open files leaves room for {room}")
+    })
+}
+
+/// How many connections the limit on open files leaves room for.
+fn room(configuration: &Configuration) -> u64 {
+    let threads = configuration.integer("runner.workers.threads");
+    let workers = configuration.integer("runner.workers.max");
+    match descriptor_limit::most() {
+        Some(limit) => room_for_connections(limit, workers, threads),
+        None => u64::MAX,
+    }
 }
 
 /// How many connections a limit on open files leaves room for. Each may need a second descriptor, for the body of its

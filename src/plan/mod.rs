@@ -4,17 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Layer;
 use crate::gateway::socket::file_rights::FileRights;
 use crate::gateway::socket::url::SocketUrl;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::log::{LineForm, Stamp};
 use crate::plan::application::Recipe;
-use crate::plan::gateway::{Audience, Endpoint, Gateway};
+use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::seating::Seating;
 use crate::plan::temporary::Temporary;
 use crate::plan::user::{identity, socket_rights};
 use crate::supervisor::identity::Identity;
 use crate::supervisor::lifetime::Lifetime;
+use crate::supervisor::programs::parent_link;
 use crate::supervisor::programs::side_program::SideProgram;
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::Diagnostic;
@@ -58,6 +61,10 @@ pub struct Plan {
     pub temporary: Temporary,
     /// What the settings are probably meant to say and do not: shown at the start.
     pub warnings: Vec<Diagnostic>,
+    /// The form of the lines in the log.
+    pub line_form: LineForm,
+    /// What is to be logged of a limit of the system.
+    pub limit_warning: Option<String>,
 }
 
 impl Plan {
@@ -77,6 +84,12 @@ impl Plan {
         let (lifetime, programs) = supervision
             .map(|how| (how.lifetime, how.programs.clone()))
             .unwrap_or_default();
+        let is_given = matches!(&url, SocketUrl::Descriptor(socket) if socket.number == 0);
+        let log = LogSurroundings {
+            adds_time: is_given && gateway.protocol() == Protocol::FastCgi,
+            is_shared: parent_link::is_there() || programs.iter().any(|program| !program.is_served),
+        };
+        let line_form = log.line_form(scope, &recipe);
         Ok(Self {
             url,
             socket_rights: socket_rights(scope)?,
@@ -84,12 +97,14 @@ impl Plan {
             gateway,
             audience,
             seating,
-            recipe,
             patience: scope.configuration.duration("runner.stop_timeout"),
             lifetime,
             programs,
             temporary: Temporary::of(&scope.configuration),
             warnings: scope.configuration.unread().to_vec(),
+            recipe: recipe.logging(&line_form),
+            line_form,
+            limit_warning: gateway_options::warning(&scope.configuration),
         })
     }
 
@@ -122,6 +137,46 @@ impl Plan {
         Endpoint {
             url: self.url.clone(),
             protocol: self.gateway.protocol(),
+        }
+    }
+}
+
+/// What the lines of a process have to do with others in the same log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSurroundings {
+    /// A web server has started the process, and adds the time to what it writes.
+    pub adds_time: bool,
+    /// Other programs write to it, too.
+    pub is_shared: bool,
+}
+
+impl LogSurroundings {
+    /// The form of the lines that the settings give.
+    #[must_use]
+    pub fn line_form(self, scope: &Scope, recipe: &Recipe) -> LineForm {
+        let settings = &scope.configuration;
+        let stamp = match settings.text("runner.log.format").as_deref() {
+            Some("time") => Stamp::Time,
+            Some("journal") => Stamp::Priority,
+            Some("plain") => Stamp::Nothing,
+            Some(_) | None if self.adds_time => Stamp::automatic(Stamp::Nothing),
+            Some(_) | None => Stamp::automatic(Stamp::Time),
+        };
+        let mut layers = scope.layers.iter().rev();
+        let file = layers.find_map(|layer| match layer {
+            Layer::File(path) | Layer::Keys(path) => path.file_stem(),
+            Layer::Own(_) | Layer::Listed(_) | Layer::Named(_) | Layer::Option { .. } => None,
+        });
+        let own = || match file {
+            Some(stem) => stem.to_string_lossy().into_owned(),
+            None => recipe.name().to_owned(),
+        };
+        let name = settings.text("runner.log.name");
+        let name = name.or_else(|| self.is_shared.then(own));
+        LineForm {
+            stamp,
+            // It must not begin another line.
+            name: name.map(|name| name.replace(char::is_control, " ")),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::gateway::cgi::CgiOptions;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::log::LineForm;
+use crate::plan::LogSurroundings;
 use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
 use crate::plan::gateway_options;
@@ -25,6 +27,8 @@ pub struct OneRequest {
     pub identity: Identity,
     /// How long the application has to end after its response.
     pub patience: Duration,
+    /// The form of the lines in the log.
+    pub line_form: LineForm,
     /// Where bodies are kept that are too large for memory.
     temporary: Temporary,
 }
@@ -39,8 +43,15 @@ impl OneRequest {
         application: &ApplicationName,
         arguments: Vec<OsString>,
     ) -> Result<Self, Failure> {
+        let recipe = Recipe::of(scope, application, arguments)?.for_one_request();
+        let log = LogSurroundings {
+            adds_time: true,
+            is_shared: false,
+        };
+        let line_form = log.line_form(scope, &recipe);
         Ok(Self {
-            recipe: Recipe::of(scope, application, arguments)?.for_one_request(),
+            recipe: recipe.logging(&line_form),
+            line_form,
             gateway: gateway_options::cgi(&scope.configuration),
             identity: identity(scope)?,
             patience: scope.configuration.duration("runner.stop_timeout"),

@@ -70,7 +70,7 @@ impl Temporary {
                     .iter()
                     .map(|folder| format!("`{}`", folder.display()))
                     .collect();
-                crate::log!(
+                crate::log_error!(
                     "none of {} can be written: there is no place for large bodies ({TMP})",
                     listed.join(", ")
                 );

@@ -10,6 +10,7 @@ use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
+use crate::log::LineForm;
 use crate::plan::python::{python, python_arguments};
 use crate::plan::user::identity;
 use crate::workers::options::Limits;
@@ -65,6 +66,7 @@ pub fn workers(
         resources: resources(settings),
         // Replaced later, as for request bodies.
         folder: env::temp_dir(),
+        line_form: LineForm::default(),
         max_buffer: settings.integer("runner.response.max_buffer"),
     })
 }

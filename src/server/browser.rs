@@ -12,7 +12,7 @@ pub fn open(url: &str) {
         return;
     }
     if let Some(named) = browsers_that_are_none() {
-        crate::log!(
+        crate::log_warning!(
             "cannot open a browser (BROWSER names no program that exists: `{named}`); open {url} in a browser"
         );
         return;
@@ -22,11 +22,11 @@ pub fn open(url: &str) {
     let thread = std::thread::Builder::new().name("browser".to_owned());
     let opened = thread.spawn(move || {
         if let Err(error) = webbrowser::open(&url) {
-            crate::log!("cannot open a browser ({error}); open {url} yourself");
+            crate::log_warning!("cannot open a browser ({error}); open {url} yourself");
         }
     });
     if let Err(error) = opened {
-        crate::log!("cannot open a browser: {error}");
+        crate::log_warning!("cannot open a browser: {error}");
     }
 }
 

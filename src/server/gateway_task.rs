@@ -145,7 +145,7 @@ impl GatewayTask {
     /// Waits until it has ended. Cancel-safe; dropping the task itself breaks off all requests.
     pub async fn ended(&mut self) {
         if let Err(error) = (&mut self.task).await {
-            crate::log!("a gateway failed: {error}");
+            crate::log_error!("a gateway failed: {error}");
         }
     }
 }

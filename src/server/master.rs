@@ -212,7 +212,7 @@ impl Master {
                 }
                 Some(ended) = self.leaving.join_next(), if !self.leaving.is_empty() => {
                     if let Err(error) = ended {
-                        crate::log!("what was to end failed: {error}");
+                        crate::log_error!("what was to end failed: {error}");
                     }
                     if self.leaving.is_empty() {
                         return Trigger::Finished;
@@ -299,7 +299,7 @@ impl Master {
         self.notifier.reloading();
         if let Some(Err(error)) = self.seat.as_mut().map(Seat::restore) {
             // The current version serves without its pid file.
-            crate::log!("{error:#}");
+            crate::log_error!("{error:#}");
         }
         let program = self.executable.as_ref().and_then(Executable::replacement);
         self.preparing = Some(match program {
@@ -360,7 +360,7 @@ impl Master {
                 }
             },
             Some(text) => {
-                crate::log!(
+                crate::log_error!(
                     "the reload failed; everything that is not named here goes on:\n{text}"
                 );
                 self.notifier.reload_failed(text);

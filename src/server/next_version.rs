@@ -67,7 +67,9 @@ impl Preparation {
             });
             let plan = plan.await.context("the configuration was not read")??;
             if plan.seating != seating {
-                crate::log!("a new pid file or control socket holds from the next start on");
+                crate::log_warning!(
+                    "a new pid file or control socket holds from the next start on"
+                );
             }
             plan.find_programs()?;
             let listener = neighbour.listen(&plan, || listen_as(&plan.identity, &plan.url))?;

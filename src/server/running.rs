@@ -17,6 +17,7 @@ use crate::gateway::socket::url::SocketUrl;
 use crate::interface::Application;
 use crate::interface::master_status::{ConnectionCounts, ProgramStatus, Status};
 use crate::line::failure::Failure;
+use crate::log;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::gateway::{Audience, Endpoint};
@@ -78,6 +79,9 @@ pub async fn start(
     listener: Option<Listener>,
     readiness: Readiness,
 ) -> Result<Version, Failure> {
+    if let Some(warning) = &plan.limit_warning {
+        crate::log_warning!("{warning}");
+    }
     let mut application = plan.recipe.start(readiness).await?;
     let watched = (!plan.lifetime.idle_timeout.is_zero())
         .then(|| Arc::new(Watched::new(Arc::clone(&application))));
@@ -232,6 +236,7 @@ impl Running {
                 });
             }
         }
+        log::set_form(plan.line_form);
         self.lifetime = plan.lifetime;
         self.watched = watched;
         let patience = std::mem::replace(&mut self.patience, plan.patience);
@@ -345,7 +350,9 @@ fn finish(
         let passing_on = async {
             if !ended && timeout(LAST_WORDS, gateway.ended()).await.is_err() {
                 let patience = patience.as_secs_f64();
-                crate::log!("some connections did not end in {patience} s (runner.stop_timeout)");
+                crate::log_warning!(
+                    "some connections did not end in {patience} s (runner.stop_timeout)"
+                );
             }
             drop(gateway);
         };

@@ -137,7 +137,7 @@ fn ignore_others() -> anyhow::Result<()> {
 }
 
 fn say_meaningless(name: &str) {
-    crate::log!("{name} has no meaning here: it is ignored from now on");
+    crate::log_warning!("{name} has no meaning here: it is ignored from now on");
 }
 
 /// Has a write beyond the largest file size (setrlimit(2)) fail, rather than SIGXFSZ end the process. To be called

@@ -15,8 +15,6 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 
-use crate::log;
-
 /// The variables that a service manager sets for the process that it starts. The processes that this one starts must not
 /// inherit them.
 pub const VARIABLES: [&str; 6] = [
@@ -200,9 +198,9 @@ impl Notifier {
     }
 
     fn log_error(&self, error: &io::Error) {
-        self.0
-            .error_logged
-            .call_once(|| log!("cannot reach the service manager ({SOCKET}): {error}"));
+        self.0.error_logged.call_once(|| {
+            crate::log_warning!("cannot reach the service manager ({SOCKET}): {error}");
+        });
     }
 }
 

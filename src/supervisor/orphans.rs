@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::children;
-use crate::log;
 
 /// Waits for orphans that end, for as long as it is polled; does nothing in any other process than number 1. Must be called
 /// within a tokio runtime.
@@ -21,7 +20,7 @@ pub async fn bury() -> Infallible {
             children.recv().await;
         },
         Err(error) => {
-            log!("cannot watch processes: {error}");
+            crate::log_error!("cannot watch processes: {error}");
             std::future::pending().await
         }
     }

@@ -71,9 +71,11 @@ pub(super) fn warn_of_folder(file: &Path) {
     };
     let (folder, file) = (folder.display(), file.display());
     if found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0 {
-        crate::log!("every user can write to the folder `{folder}`, and replace `{file}` there");
+        crate::log_warning!(
+            "every user can write to the folder `{folder}`, and replace `{file}` there"
+        );
     } else if !Trust::own().holds_file(&found) {
-        crate::log!(
+        crate::log_warning!(
             "the folder `{folder}` belongs to another user ({}), who can replace `{file}` there",
             found.uid()
         );

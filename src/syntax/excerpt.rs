@@ -255,7 +255,7 @@ fn line_end(text: &str, line: &Range<usize>) -> usize {
 }
 
 /// `str::floor_char_boundary`, which Rust has since 1.91.
-fn floor_boundary(text: &str, offset: usize) -> usize {
+pub(super) fn floor_boundary(text: &str, offset: usize) -> usize {
     let boundary = |at: &usize| text.is_char_boundary(*at);
     let offset = offset.min(text.len());
     (0..=offset).rev().find(boundary).unwrap_or_default()

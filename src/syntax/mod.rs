@@ -11,12 +11,14 @@ pub use expression::ast;
 pub use expression::keywords::{KEYWORDS, Keyword, meant_word};
 pub use format::key_layout::key_layout;
 pub use format::layout::layout;
+pub use masked_sources::MaskedSources;
 pub use render::{render, render_all};
 pub use source::{Fragment, Lines, Place, Source, Span};
 
 pub mod expression;
 pub mod ini_lines;
 pub mod key_lines;
+mod masked_sources;
 
 mod diagnostic;
 mod excerpt;

@@ -9,6 +9,7 @@ use codespan_reporting::term::{Config, emit_to_write_style};
 use super::diagnostic::{Diagnostic, Severity};
 use super::excerpt::{Excerpt, Excerpts};
 use super::harmless::harmless;
+use super::masked_sources::MaskedSources;
 use super::source::Lines;
 
 /// Diagnostics that are drawn; the rest are only counted.
@@ -34,8 +35,9 @@ pub fn render_all(diagnostics: &[Diagnostic], colour: bool) -> String {
         Buffer::no_color()
     };
     let mut lines = Lines::default();
+    let mut sources = MaskedSources::default();
     for one in diagnostics {
-        draw(one, &mut lines, &mut buffer);
+        draw(&sources.without_secrets(one), &mut lines, &mut buffer);
     }
     let mut text = String::from_utf8_lossy(buffer.as_slice()).into_owned();
     text.truncate(text.trim_end_matches('\n').len());
@@ -211,6 +213,32 @@ mod tests {
                 prop_assert!(line.chars().count() < 4 * 4 * 140, "{}", drawn);
             }
         }
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_lines_and_messages() {
+        let source =
+            source("db.password = 'hunter2'\nurl = 'a://b:longer-than-a-message-quotes@c'\n");
+        let first = Diagnostic::new("type/x", "cannot add `'hunter2'` and `5`")
+            .at(&source, Span::new(14, 23))
+            .with_hint("write `str('hunter2')`");
+        let second = Diagnostic::new("type/x", "bad `longer-than-a-message-quo…`")
+            .at(&source, Span::new(24, 27));
+        assert_eq!(
+            render(&[first, second], false),
+            "error: cannot add `'********'` and `5`\n  \
+             ┌─ app.ini:1:15\n  \
+             │\n\
+             1 │ db.password = '*******'\n  \
+             │               ^^^^^^^^^\n  \
+             │\n  \
+             = hint: write `str('********')`\n\n\
+             error: bad `********…`\n  \
+             ┌─ app.ini:2:1\n  \
+             │\n\
+             2 │ url = 'a://b:****************************@c'\n  \
+             │ ^^^\n"
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::LineForm;
+
 /// How long a process that has nothing left to do may take to end.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
@@ -49,6 +51,8 @@ pub struct WorkerOptions {
     pub limits: Limits,
     /// The limits that the system enforces on each worker.
     pub resources: Resources,
+    /// The form of the lines that workers write of their own.
+    pub line_form: LineForm,
     /// The folder for responses that clients receive slowly.
     pub folder: PathBuf,
     /// How much of one response is stored there, in bytes.

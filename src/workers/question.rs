@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::log::Level;
 use crate::workers::id::LaneId;
 use crate::workers::pending_request::{About, seconds};
 
@@ -43,6 +44,15 @@ impl Reason {
         match self {
             Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => true,
             Self::Slow | Self::Asked => false,
+        }
+    }
+
+    /// How serious it is.
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => Level::Error,
+            Self::Slow => Level::Warning,
+            Self::Asked => Level::Info,
         }
     }
 }

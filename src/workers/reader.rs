@@ -250,7 +250,9 @@ impl LaneReader<'_> {
             .map(|pending| &pending.errors)
         {
             Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
-            Ok(_) | Err(Violation) => log!("{}", String::from_utf8_lossy(text).trim_end()),
+            Ok(_) | Err(Violation) => {
+                crate::log_error!("{}", String::from_utf8_lossy(text).trim_end());
+            }
         }
     }
 }

@@ -148,11 +148,13 @@ impl Attendant {
             for question in questions {
                 let heading = question.heading(&worker);
                 let stack = stacks::of_thread(&dump, question.thread);
+                let level = question.reason.level();
                 if stack.calls.is_empty() {
-                    log!("{heading}");
+                    log::write(level, format_args!("{heading}"));
                 } else {
                     let stack = stacks::shown(&stack);
-                    log!("{heading}. Stack (most recent call last):\n{stack}");
+                    let text = format_args!("{heading}. Stack (most recent call last):\n{stack}");
+                    log::write(level, text);
                 }
             }
         };

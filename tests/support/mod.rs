@@ -33,11 +33,13 @@ use tempfile::TempDir;
 
 pub use http::{Address, Reply, Waits};
 pub use load::{Load, Report};
+pub use output::without_times;
 pub use process::{Outcome, Program, Server};
 
 pub mod http;
 pub mod load;
 pub mod nginx;
+pub mod output;
 pub mod process;
 pub mod usage;
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use runner::application::wsgi::Wsgi;
 use runner::interface::master_status::Status;
 use runner::interface::{Application, Blocks, Request, Response, ResponseBody};
+use runner::log::LineForm;
 use runner::workers::options::Limits;
 use runner::workers::options::Resources;
 use runner::workers::options::RetireAfter;
@@ -39,6 +40,7 @@ pub struct Pool {
 
 pub fn options(folder: &Path) -> WorkerOptions {
     WorkerOptions {
+        line_form: LineForm::default(),
         python: "python3".into(),
         target: "app.application".to_owned(),
         search_path: vec![folder.to_owned()],

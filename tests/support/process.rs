@@ -2,14 +2,12 @@
 //! left.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -17,8 +15,9 @@ use rustix::process::{
     Pid, Resource, Signal, geteuid, getrlimit, kill_process, kill_process_group, setrlimit,
 };
 
+use super::Folder;
 use super::http::{self, Address, Reply, Waits};
-use super::{DEADLINE, Folder};
+use super::output::Output;
 
 /// The variable that identifies the processes of one program.
 const MARK: &str = "RUNNER_TEST";
@@ -321,60 +320,6 @@ fn marked(mark: &str) -> Vec<(Pid, String)> {
         .collect()
 }
 
-/// The output of a program, as it arrives.
-struct Output {
-    text: Arc<(Mutex<String>, Condvar)>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Output {
-    fn read(mut pipe: impl Read + Send + 'static) -> Self {
-        let text = Arc::new((Mutex::new(String::new()), Condvar::new()));
-        let shared = Arc::clone(&text);
-        let reader = thread::spawn(move || {
-            let mut buffer = [0; 8192];
-            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                let (text, changed) = &*shared;
-                text.lock()
-                    .expect("no reader panics")
-                    .push_str(&String::from_utf8_lossy(&buffer[..count]));
-                changed.notify_all();
-            }
-        });
-        Self {
-            text,
-            reader: Some(reader),
-        }
-    }
-
-    fn so_far(&self) -> String {
-        self.text.0.lock().expect("no reader panics").clone()
-    }
-
-    /// Everything, once no process can write any more.
-    fn whole(&mut self) -> String {
-        if let Some(reader) = self.reader.take() {
-            reader.join().expect("no reader panics");
-        }
-        self.so_far()
-    }
-
-    /// Waits until the text meets a condition; after [`DEADLINE`] returns the text as an error.
-    fn wait(&self, until: impl Fn(&str) -> bool) -> Result<String, String> {
-        let (text, changed) = &*self.text;
-        let text = text.lock().expect("no reader panics");
-        let (text, _) = changed
-            .wait_timeout_while(text, DEADLINE, |text| {
-                !until(text) && !self.reader.as_ref().is_none_or(JoinHandle::is_finished)
-            })
-            .expect("no reader panics");
-        match until(&text) {
-            true => Ok(text.clone()),
-            false => Err(text.clone()),
-        }
-    }
-}
-
 /// A server that runs until it ends or the test ends it.
 pub struct Server {
     folder: Folder,
@@ -392,12 +337,16 @@ impl Server {
     #[track_caller]
     pub fn serving(mut self) -> Self {
         const SAYS: &str = "runner: serving ";
-        let log = self.wait_for_log(|log| {
-            log.lines()
-                .any(|line| line.starts_with(SAYS) && log.contains(&format!("{line}\n")))
-        });
-        let line = log.lines().find_map(|line| line.strip_prefix(SAYS));
-        self.url = line.expect("just seen").trim().to_owned();
+        // Programs that share a log have their names before that.
+        let said = |line: &str| match line.split_once(SAYS) {
+            Some((name, url)) if name.is_empty() || name.ends_with(": ") => Some(url.to_owned()),
+            Some(_) | None => None,
+        };
+        let is_whole = |log: &str, line: &str| log.contains(&format!("{line}\n"));
+        let is_said = |log: &str, line: &str| said(line).is_some() && is_whole(log, line);
+        let log = self.wait_for_log(|log| log.lines().any(|line| is_said(log, line)));
+        let url = log.lines().find_map(said);
+        self.url = url.expect("just seen").trim().to_owned();
         self.address = Address::of_url(&self.url);
         self
     }

@@ -27,7 +27,7 @@ use crate::log;
 use crate::plan::address::configured_url;
 use crate::plan::{seating, supervised};
 use crate::supervisor::supervision::Supervision;
-use crate::syntax::{Diagnostic, Diagnostics, Lines, Severity, render_all};
+use crate::syntax::{Diagnostic, Diagnostics, Lines, MaskedSources, Severity, render_all};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -163,7 +163,8 @@ impl Check {
             false => self.text(found),
             true => {
                 let mut lines = Lines::default();
-                let object = |one| object(one, &mut lines);
+                let mut sources = MaskedSources::default();
+                let object = |one| object(&sources.without_secrets(one), &mut lines);
                 let problems: Vec<Json> = problems.iter().map(object).collect();
                 json::document(&json!({ "problems": problems }))
             }

@@ -21,7 +21,8 @@ pub const ENTRY: Entry = Entry {
     help: "\
 EXPR is what may stand after the `=` of a setting. It reads other settings with
 `config.lookup('NAME')`. Paths in it are relative to the current directory. An
-expression that begins with a dash needs `--` before it: `runner eval -- -7//2`.",
+expression that begins with a dash needs `--` before it: `runner eval -- -7//2`.
+Unlike `show`, it hides no secrets.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,

@@ -8,6 +8,7 @@ use crate::graph::node::{Branch, Job, Node};
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::secrets::hidden;
 use crate::supervisor::supervision::Supervision;
 
 /// The table's row.
@@ -88,6 +89,9 @@ impl Node for Graph {
         Ok(Job::Run(Box::new(|| {
             let mut tree = Vec::new();
             self.node.draw_file(0, &mut tree);
+            for branch in &mut tree {
+                branch.text = hidden(&branch.text);
+            }
             Ok(print(&(self.format)(&tree)))
         })))
     }

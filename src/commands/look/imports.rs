@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::graph::node::Served;
 use crate::line::failure::Failure;
-use crate::log;
+use crate::log::{self, Level};
 use crate::plan::application::ApplicationName;
 use crate::plan::one_request::OneRequest;
 use crate::syntax::{Diagnostic, Diagnostics};
@@ -61,7 +61,7 @@ fn problems_of(served: &Served, failure: Failure) -> Vec<Diagnostic> {
             let text = text.strip_prefix("error: ").unwrap_or(&text);
             let (message, further) = text.split_once('\n').unwrap_or((text, ""));
             if !further.is_empty() {
-                log::text(text.to_owned());
+                log::drawn(Level::Error, text);
             }
             vec![Diagnostic::new("command/line", message)]
         }

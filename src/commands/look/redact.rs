@@ -1,25 +1,13 @@
-//! Hides secrets in values that are shown: the values of settings whose names say so, passwords in URLs, and each
-//! repetition of these in another value.
+//! Hides secrets in values that are shown: the values of settings whose names say so, those of keys in dicts and options in
+//! words, passwords in URLs, and each repetition of these in another value.
 
 use std::sync::Arc;
 
 use crate::eval::{Budget, Items, Repr, Table, Value};
-
-/// Replaces a secret.
-pub const HIDDEN: &str = "********";
-
-/// Parts of the names of secrets, in any case.
-const WORDS: &[&str] = &["password", "secret", "token", "key"];
+use crate::secrets::{HIDDEN, hidden, hidden_words, is_option, is_secret, spans};
 
 /// Characters of the shortest secret that is searched for in other values; shorter ones may be ordinary words.
 const SHORTEST: usize = 6;
-
-/// Whether a name or an expression mentions a secret.
-#[must_use]
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    WORDS.iter().any(|word| name.contains(word))
-}
 
 /// The secrets that other values may repeat.
 #[derive(Debug, Default)]
@@ -28,12 +16,12 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Knows the texts of these secret values.
+    /// Knows the secrets among these settings.
     #[must_use]
-    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Value>) -> Self {
+    pub fn new<'a>(settings: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
         let mut redactor = Self::default();
-        for value in secrets {
-            redactor.learn(value);
+        for (name, value) in settings {
+            redactor.learn_within(Some(name), value);
         }
         // A secret may contain another one, so the longer one is replaced first.
         redactor
@@ -41,6 +29,49 @@ impl Redactor {
             .sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         redactor.secrets.dedup();
         redactor
+    }
+
+    /// Learns a value with the name of a secret, or the secrets within another.
+    fn learn_within(&mut self, name: Option<&str>, value: &Value) {
+        if name.is_some_and(is_secret) {
+            return self.learn(value);
+        }
+        match value {
+            Value::Dict(table) => {
+                for (key, value) in table.entries() {
+                    self.learn_within(key.as_str(), value);
+                }
+            }
+            Value::Str(text) | Value::Link(text) => self.learn_parts(text),
+            Value::Bytes(bytes) => self.learn_parts(&String::from_utf8_lossy(bytes)),
+            Value::Alias(words) => {
+                for (at, word) in words.iter().enumerate() {
+                    match at
+                        .checked_sub(1)
+                        .is_some_and(|before| is_option(&words[before]))
+                    {
+                        true => self.learn_text(word),
+                        false => self.learn_parts(word),
+                    }
+                }
+            }
+            other => {
+                let items = other.as_items();
+                let items = items.as_ref().map_or(&[][..], |items| &items[..]);
+                for (at, item) in items.iter().enumerate() {
+                    match is_named(items, at) {
+                        true => self.learn(item),
+                        false => self.learn_within(None, item),
+                    }
+                }
+            }
+        }
+    }
+
+    fn learn_parts(&mut self, text: &str) {
+        for span in spans(text) {
+            self.learn_text(&text[span]);
+        }
     }
 
     fn learn(&mut self, value: &Value) {
@@ -84,7 +115,11 @@ impl Redactor {
     #[must_use]
     pub fn over(&self, value: &Value) -> Value {
         let several = |items: &Items| {
-            let items = items.iter().map(|item| self.over(item)).collect();
+            let over = |(at, item)| match is_named(items, at) {
+                true => Value::text(HIDDEN),
+                false => self.over(item),
+            };
+            let items = items.iter().enumerate().map(over).collect();
             Items::new(items, &mut Budget::default())
         };
         // A value that equals only itself is shown whole or not at all.
@@ -96,6 +131,7 @@ impl Redactor {
             Value::Str(text) => return Value::from(self.text(text)),
             Value::Link(url) => return Value::Link(self.text(url).into()),
             Value::Alias(words) => {
+                let words = hidden_words(words.iter().map(String::as_str));
                 let words: Vec<String> = words.iter().map(|word| self.text(word)).collect();
                 return Value::Alias(words.into());
             }
@@ -117,7 +153,8 @@ impl Redactor {
         let mut budget = Budget::default();
         for (key, value) in table.entries() {
             let value = match key {
-                Value::Str(name) if is_secret(name) => Value::text(HIDDEN),
+                Value::Str(name) if is_secret(name) => concealed(value),
+                Value::Bytes(name) if is_secret(&String::from_utf8_lossy(name)) => concealed(value),
                 _ => self.over(value),
             };
             shown.insert(self.over(key), value, &mut budget)?;
@@ -134,7 +171,7 @@ impl Redactor {
     /// A text without secrets.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
-        let mut text = without_passwords(text);
+        let mut text = hidden(text);
         for secret in &self.secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), HIDDEN);
@@ -144,71 +181,42 @@ impl Redactor {
     }
 }
 
-/// `scheme://user:password@host` without the password.
-fn without_passwords(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        shown.push_str(before);
-        shown.push_str("://");
-        let end = after
-            .find(|c: char| c.is_whitespace() || "/?#'\"".contains(c))
-            .unwrap_or(after.len());
-        let (authority, others) = after.split_at(end);
-        // A password may contain `@`; the last one ends it.
-        match authority
-            .rsplit_once('@')
-            .map(|(user, host)| (user.split_once(':'), host))
-        {
-            Some((Some((user, _)), host)) => {
-                shown.push_str(&format!("{user}:{HIDDEN}@{host}"));
-            }
-            Some((None, _)) | None => shown.push_str(authority),
-        }
-        rest = others;
+/// What is shown of a secret. Truth values are none, whatever their names: `auth.enabled = True`.
+#[must_use]
+pub fn concealed(secret: &Value) -> Value {
+    match secret {
+        Value::None | Value::Bool(_) => secret.clone(),
+        _ => Value::text(HIDDEN),
     }
-    shown.push_str(rest);
-    shown
+}
+
+/// Whether the item before this one says that this is a secret: an option in a list of words, or the name in a pair.
+fn is_named(items: &[Value], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| items[before].as_str());
+    let is_pair = items.len() == 2;
+    before.is_some_and(|name| {
+        is_option(name) || is_pair && !name.contains(char::is_whitespace) && is_secret(name)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Redactor, is_secret, without_passwords};
+    use super::Redactor;
     use crate::eval::{Repr, Value};
 
-    #[test]
-    fn names_of_secrets() {
-        for name in ["db.password", "SECRET_KEY", "api.Token", "a.keys"] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in ["runner.workers.max", "user", ""] {
-            assert!(!is_secret(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn passwords_in_urls() {
-        let cases = [
-            ("postgres://me:pw@host/db", "postgres://me:********@host/db"),
-            ("a://b:c@d@e f://g:h@i", "a://b:********@e f://g:********@i"),
-            ("tcp://localhost:80", "tcp://localhost:80"),
-            ("http://me@host:1/x:y@z", "http://me@host:1/x:y@z"),
-            ("://", "://"),
-        ];
-        for (text, shown) in cases {
-            assert_eq!(without_passwords(text), shown);
-        }
+    fn redactor(values: &[Value]) -> Redactor {
+        Redactor::new(values.iter().map(|value| ("password", value)))
     }
 
     #[test]
     fn secrets_that_other_values_repeat() {
-        let redactor = Redactor::new(&["hunter2!", "abc"].map(Value::text));
+        let redactor = redactor(&["hunter2!", "abc"].map(Value::text));
         assert_eq!(redactor.text("x=hunter2!, abc"), "x=********, abc");
     }
 
     #[test]
     fn secrets_of_other_types() {
-        let redactor = Redactor::new(&[
+        let redactor = redactor(&[
             Value::from(12_345_678_i64),
             Value::Bytes((*b"it's \xff secret").into()),
             Value::text("back\\slash"),

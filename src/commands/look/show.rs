@@ -5,16 +5,17 @@ use std::slice;
 use serde_json::{Value as Json, json};
 
 use crate::commands::json;
-use crate::commands::look::redact::{HIDDEN, Redactor, is_secret};
+use crate::commands::look::redact::{Redactor, concealed};
 use crate::commands::run::supervise;
 use crate::config::{self, Gives, Layer, Listed, SETTINGS, SHORT, Whence};
-use crate::eval::{Repr, Value};
+use crate::eval::Repr;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
 use crate::graph::node::action;
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::syntax::{Diagnostic, Diagnostics, Lines, did_you_mean, quoted, render};
+use crate::secrets::{HIDDEN, is_secret, mentions};
+use crate::syntax::{Diagnostic, Diagnostics, Lines, MaskedSources, did_you_mean, quoted, render};
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -30,8 +31,12 @@ built-in default. For a rule for several names (`a.*`), the expression is shown.
 With PREFIX, only the settings below it are shown; it is an error if there are
 none. The prefix `environ` shows the environment.
 
-Secrets are hidden: values of settings whose names contain `password`, `secret`,
-`token` or `key`, passwords in URLs, and other values that repeat them.",
+Secrets are hidden, and other values that repeat them: values of settings,
+variables and keys in whose names a word is `password`, `passwd`, `pass`, `pwd`,
+`passphrase`, `secret`, `token`, `key`, `credentials`, `auth`, `authorization`,
+`bearer`, `private`, `salt`, `signature` or the like (`db_pass` and `dbPass`,
+but not `passenger`); what follows such a name in a text (`--password=…`); and
+passwords in URLs. `True`, `False` and `None` are shown.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,
         arguments: options,
@@ -74,11 +79,11 @@ fn listing(scope: Scope, mut arguments: Arguments) -> Result<(String, Option<Fai
     if listing.is_empty() && matches!(scope.configuration.get(&prefix), Ok(None)) {
         return Err(nothing(&prefix, &settings));
     }
-    let secrets = settings.iter().filter_map(|listed| match &listed.gives {
-        Gives::Value(value) if is_secret(&listed.name) => Some(value),
-        Gives::Value(_) | Gives::Expression(_) | Gives::Mistake(_) => None,
+    let values = settings.iter().filter_map(|listed| match &listed.gives {
+        Gives::Value(value) => Some((listed.name.as_str(), value)),
+        Gives::Expression(_) | Gives::Mistake(_) => None,
     });
-    let redactor = Redactor::new(secrets);
+    let redactor = Redactor::new(values);
     let shown: Vec<Shown> = listing
         .into_iter()
         .map(|listed| conceal(listed, &redactor))
@@ -142,13 +147,14 @@ fn and_above(name: &str) -> impl Iterator<Item = &str> {
 fn conceal(listed: Listed, redactor: &Redactor) -> Shown {
     let secret = is_secret(&listed.name);
     let redacted = match &listed.gives {
-        Gives::Value(Value::None) => None,
-        Gives::Value(_) if secret => Some(Gives::Value(Value::text(HIDDEN))),
         Gives::Value(value) => {
-            let shown = redactor.over(value);
+            let shown = match secret {
+                true => concealed(value),
+                false => redactor.over(value),
+            };
             (shown != *value).then_some(Gives::Value(shown))
         }
-        Gives::Expression(text) if secret || is_secret(text) => {
+        Gives::Expression(text) if secret || mentions(text) && text.contains(['\'', '"']) => {
             Some(Gives::Expression(format!("'{HIDDEN}'")))
         }
         Gives::Expression(text) => {
@@ -158,10 +164,16 @@ fn conceal(listed: Listed, redactor: &Redactor) -> Shown {
         Gives::Mistake(mistake) => {
             // The message, or the source line that is drawn with it, may hold a secret.
             let drawn = || render(slice::from_ref(mistake), false);
-            (secret || redactor.hides(&drawn())).then(|| {
-                let message = format!("the value of `{}` cannot be computed", listed.name);
-                Gives::Mistake(Diagnostic::new("setting/value", message))
-            })
+            match secret || redactor.hides(&drawn()) {
+                true => {
+                    let message = format!("the value of `{}` cannot be computed", listed.name);
+                    Some(Gives::Mistake(Diagnostic::new("setting/value", message)))
+                }
+                false => {
+                    let shown = MaskedSources::default().without_secrets(mistake);
+                    (shown.message != mistake.message).then_some(Gives::Mistake(shown))
+                }
+            }
         }
     };
     Shown {

@@ -8,7 +8,7 @@ use num_traits::ToPrimitive;
 use super::quantities::{DURATION_FORMS, DURATIONS, SIZE_FORMS, SIZES, with_unit};
 use crate::config::setting::{Checked, Setting, SettingKind};
 use crate::eval::{Repr, Value};
-use crate::syntax::Diagnostic;
+use crate::syntax::{Diagnostic, did_you_mean};
 
 /// The text that leaves the choice of a truth value to `runner`.
 pub(in crate::config) const AUTO: &str = "auto";
@@ -46,6 +46,11 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         (SettingKind::Automatic, Value::Str(text)) if text.as_ref() == AUTO => {
             Ok(Checked::Text(AUTO.to_owned()))
         }
+        (SettingKind::Choice(texts), Value::Str(text)) => match texts.contains(&text.as_ref()) {
+            true => Ok(Checked::Text(text.as_ref().to_owned())),
+            false => out_of_range(&setting.kind.wanted())
+                .map_err(|mistake| mistake.with_hint_if(did_you_mean(text, texts.iter().copied()))),
+        },
         (SettingKind::Duration, _) => {
             let seconds = match value {
                 Value::Str(text) => with_unit(text, DURATIONS),

@@ -77,7 +77,7 @@ pub async fn exchange(
             (method, application.respond(request).await)
         }
         Err(refusal) => {
-            crate::log!("refused a CGI request: {refusal}");
+            crate::log_warning!("refused a CGI request: {refusal}");
             (Method::GET, Response::plain(refusal.status))
         }
     };

@@ -93,7 +93,7 @@ impl LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        crate::log::line(&self.line());
+        crate::log::access(&self.line());
     }
 }
 

@@ -84,7 +84,9 @@ pub(super) fn bind_host(host: &Host, port: u16) -> anyhow::Result<(Vec<OwnedFd>,
             Some(address)
                 if !address.ip().is_loopback() && !address.ip().is_unspecified() && !taken =>
             {
-                crate::log!("not listening on {address}, which is not an address of this machine");
+                crate::log_warning!(
+                    "not listening on {address}, which is not an address of this machine"
+                );
             }
             _ => {}
         }

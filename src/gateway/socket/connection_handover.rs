@@ -72,7 +72,7 @@ impl HandoverReceiver {
             match open(connection) {
                 Ok(accepted) => return Some(accepted),
                 Err(error) => {
-                    crate::log!("lost a connection that a predecessor handed over: {error}");
+                    crate::log_error!("lost a connection that a predecessor handed over: {error}");
                 }
             }
         }

@@ -183,7 +183,7 @@ impl Listener {
             SocketUrl::Passed(_) | SocketUrl::Nowhere => false,
         };
         if lost {
-            crate::log!("listening anew on `{url}`, which was removed");
+            crate::log_warning!("listening anew on `{url}`, which was removed");
         }
         lost
     }
@@ -351,7 +351,7 @@ impl Listener {
             .is_none_or(|last| now.duration_since(last) >= ACCEPT_LOG_INTERVAL)
         {
             self.logged = Some(now);
-            crate::log!("cannot accept a connection, trying again: {error}");
+            crate::log_error!("cannot accept a connection, trying again: {error}");
         }
     }
 

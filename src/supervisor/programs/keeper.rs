@@ -16,7 +16,6 @@ use super::parent_link;
 use super::side_program::SideProgram;
 use crate::children::{self, LONGEST_DELAY, restart_delay};
 use crate::descriptor_limit;
-use crate::log;
 use crate::supervisor::control::order::Order;
 use crate::supervisor::file_version::FileVersion;
 use crate::unix;
@@ -144,7 +143,7 @@ impl Keeper {
     pub(super) async fn keep(mut self) {
         let mut children = match signal(SignalKind::child()) {
             Ok(children) => children,
-            Err(error) => return log!("cannot watch processes: {error}"),
+            Err(error) => return crate::log_error!("cannot watch processes: {error}"),
         };
         let mut early_ends = 0;
         while self.end.borrow().is_none() {
@@ -158,7 +157,7 @@ impl Keeper {
             };
             early_ends = after(early_ends, started.elapsed());
             let delay = restart_delay(early_ends);
-            log!(
+            crate::log_warning!(
                 "program `{}` {end}; it is started again in {:.1} s",
                 self.program,
                 delay.as_secs_f64()
@@ -271,7 +270,7 @@ impl Keeper {
     ) {
         group.signal(Signal::TERM);
         if !is_gone(&group, children, deadline).await {
-            log!(
+            crate::log_warning!(
                 "program `{}` did not end in time; it is killed",
                 self.program
             );
@@ -280,7 +279,7 @@ impl Keeper {
         group.signal(Signal::KILL);
         match is_gone(&group, children, Instant::now() + LAST_MOMENTS).await {
             true => drop(group.reap()),
-            false => log!(
+            false => crate::log_error!(
                 "program `{}` does not end though it was killed",
                 self.program
             ),

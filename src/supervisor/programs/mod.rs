@@ -327,7 +327,7 @@ impl Programs {
             }
             for kept in &mut programs {
                 if let Err(error) = (&mut kept.task).await {
-                    crate::log!("what kept `{}` running failed: {error}", kept.program);
+                    crate::log_error!("what kept `{}` running failed: {error}", kept.program);
                 }
             }
         }

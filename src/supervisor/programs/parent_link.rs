@@ -103,6 +103,12 @@ pub fn inherit() {
     report(&json!({ "state": "here" }));
 }
 
+/// Whether a master keeps this process running.
+#[must_use]
+pub fn is_there() -> bool {
+    end().is_some()
+}
+
 /// Reports that this process serves.
 pub fn report_serving() {
     report(&json!({ "state": "serving" }));

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{Access, access};
 
 use crate::children;
+use crate::secrets::hidden_words;
 
 /// A program that is kept running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +62,12 @@ impl SideProgram {
     }
 }
 
-/// As it could be typed.
+/// As it could be typed, without its secrets.
 impl fmt::Display for SideProgram {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = std::iter::once(&self.program).chain(&self.arguments);
         let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-        formatter.write_str(&shell_words::join(words))
+        let words = words.iter().map(AsRef::as_ref);
+        formatter.write_str(&shell_words::join(hidden_words(words)))
     }
 }

@@ -191,7 +191,7 @@ impl Claim {
             && let Err(error) = predecessor.retire(old)
         {
             // No reason not to serve.
-            crate::log!("cannot tell the old master to retire: {error:#}");
+            crate::log_error!("cannot tell the old master to retire: {error:#}");
         }
         Ok(Seat {
             control,
@@ -223,7 +223,7 @@ fn holder(options: &SeatOptions) -> anyhow::Result<Holder> {
         PidFileState::Missing => {}
         PidFileState::Running(pid) => return Ok(Holder::Mute(pid)),
         PidFileState::Stale(why) => {
-            crate::log!("the pid file `{}` is stale: {why}", path.display());
+            crate::log_warning!("the pid file `{}` is stale: {why}", path.display());
         }
     }
     Ok(Holder::None)
@@ -294,14 +294,14 @@ impl Seat {
         if socket_is_lost {
             let path = self.control.path().to_owned();
             self.control = Control::open(&path, BindMode::Free)?;
-            crate::log!("made `{}` anew, which was removed", path.display());
+            crate::log_warning!("made `{}` anew, which was removed", path.display());
         }
         if let Some(pid_file) = pid_file {
             let path = pid_file.path().to_owned();
             let mut new = PidFile::prepare(&path)?;
             new.publish(&path)?;
             *pid_file = new;
-            crate::log!("made `{}` anew, which was removed", path.display());
+            crate::log_warning!("made `{}` anew, which was removed", path.display());
         }
         Ok(())
     }
@@ -330,7 +330,7 @@ impl Drop for Seat {
         match self.pid_lock.lock(PATIENCE) {
             Ok(lock) => self._given_up = Some(lock),
             Err(error) => {
-                crate::log!("cannot remove the pid file: {error:#}");
+                crate::log_error!("cannot remove the pid file: {error:#}");
                 if let Some(pid_file) = &mut self.pid_file {
                     pid_file.leave();
                 }

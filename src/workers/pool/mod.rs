@@ -204,7 +204,7 @@ impl<W: Wire> Pool<W> {
                 return self.queue.put_back(pending);
             }
             Err(Unsent::Body(error)) => {
-                log!(
+                crate::log_error!(
                     "500 for {}: its body cannot be passed on: {error}",
                     pending.about
                 );

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::log::LogKind;
+use crate::log_of;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::pending_request::{PendingRequest, seconds};
 use crate::workers::pool::checkup::{deadline, is_over};
-use crate::{log, log_of};
 
 /// First come, first served.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl RequestQueue {
     pub(crate) fn refuse_all(&mut self, errors: &mut GatewayErrors) {
         for mut pending in self.0.drain(..) {
             if pending.is_wanted() {
-                log!(
+                crate::log_error!(
                     "503 for {}: it had not begun when the time to stop was over (runner.stop_timeout)",
                     pending.about
                 );

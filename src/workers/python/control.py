@@ -262,7 +262,7 @@ def keep_limits(limits):
         except (OSError, ValueError):
             _, most = resource.getrlimit(kind)
             resource.setrlimit(kind, (most, most))
-            say("runner.workers.limits.%s is %d, but %d is the most that the system allows" % (name, value, most))
+            say("runner.workers.limits.%s is %d, but %d is the most that the system allows" % (name, value, most), "warning")
 
 
 RESOURCES = {

@@ -7,9 +7,10 @@ gone or stopped. The output of the application is its log, and so is `wsgi.error
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
-from runner_kept import os, select, stat
+from runner_kept import os, select, stat, time
 
 ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF)
+PRIORITIES = {"error": "<3>", "warning": "<4>"}  # as the journal reads them
 PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made room the last time
 
 
@@ -58,8 +59,7 @@ class Output(FileIO):
     def apology(self):
         start = "\n" if self.is_torn else ""
         missing = "a line is" if self.lost == 1 else "%d lines are" % self.lost
-        text = "%srunner worker %d: %s missing here: %s\n" % (start, os.getpid(), missing, self.why)
-        return text.encode("utf-8", "backslashreplace")
+        return start.encode() + own_lines("%s missing here: %s" % (missing, self.why), "warning")
 
     def put(self, data):
         """Writes data. Returns whether all of it was written."""
@@ -126,11 +126,34 @@ def adopt_standard_streams():
         setattr(sys, "__%s__" % name, stream)
 
 
-def say(text):
+class Form:
+    """What stands before each line of runner's own, as in src/log/form.rs."""
+
+    stamp = "plain"
+    name = ""
+
+
+def form_lines(stamp, name):
+    Form.stamp, Form.name = stamp, name + ": " if name else ""
+
+
+def own_lines(text, level):
+    """Lines of runner's own, each with what belongs before it."""
+    before = Form.name
+    if Form.stamp == "journal":
+        before = PRIORITIES[level] + before
+    elif Form.stamp == "time":
+        now = time.time()
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        before = "%s.%03dZ %s %s" % (second, now % 1 * 1000, level, before)
+    lines = ("runner worker %d: %s" % (os.getpid(), text.rstrip("\n"))).split("\n")
+    return "".join("%s%s\n" % (before, line) for line in lines).encode("utf-8", "backslashreplace")
+
+
+def say(text, level="error"):
     """Writes lines of runner's own to the log."""
-    line = "runner worker %d: %s\n" % (os.getpid(), text.rstrip("\n"))
     try:
         output = OWN if is_still(OWN.fileno(), OWN.identity) else Output(2, "<stderr>")
-        output.write(line.encode("utf-8", "backslashreplace"))
+        output.write(own_lines(text, level))
     except OSError:
         pass  # there is no log left

@@ -16,7 +16,7 @@ from runner_control import IGNORED, MOMENT, Forks, Importing, Room, no_action, u
 from runner_examine import application_of
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
-from runner_output import adopt_standard_streams, identity, is_still, say
+from runner_output import adopt_standard_streams, form_lines, identity, is_still, say
 from runner_resolve import explained
 from runner_sharing import Sharing
 from runner_title import entitle, let_setproctitle_begin
@@ -99,6 +99,7 @@ class Template:
             signal.signal(number, no_action)
         for number in OF_TERMINAL:
             signal.signal(number, signal.SIG_IGN)
+        form_lines(*options["log"])
         stacks = self.control.take_descriptors(1)[0]
         line = self.control.socket.fileno(), identity(self.control.socket.fileno())
         sys.argv[:] = [os.fsdecode(argument) for argument in options["arguments"]]

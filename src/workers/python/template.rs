@@ -28,6 +28,7 @@ use tokio::process::{Child, Command};
 
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
+use crate::log::Stamp;
 use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
 use crate::unix;
@@ -327,6 +328,14 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     }
     writer.string("mark");
     writer.string(&mark.of(None));
+    writer.string("log");
+    writer.tuple(2);
+    writer.string(match options.line_form.stamp {
+        Stamp::Nothing => "plain",
+        Stamp::Time => "time",
+        Stamp::Priority => "journal",
+    });
+    writer.string(options.line_form.name.as_deref().unwrap_or_default());
     writer.string("forks");
     writer.boolean(becomes.is_none());
     writer.string("stop_timeout");

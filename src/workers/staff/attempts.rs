@@ -8,7 +8,6 @@ use anyhow::anyhow;
 use tokio::sync::oneshot;
 
 use crate::children::{FIRST_DELAY, restart_delay};
-use crate::log;
 use crate::workers::hub::{Hub, lock};
 
 /// The delay after the first worker that could not be started. It doubles each time. Workers that end without having
@@ -73,7 +72,7 @@ impl Attempts {
     ) -> Option<oneshot::Sender<()>> {
         let Some(starting) = self.starting.take() else {
             let delay = self.back_off(&format!("{error:#}"), ordered);
-            log!(
+            crate::log_error!(
                 "{error:#}\nthe next attempt is in {:.1} s",
                 delay.as_secs_f64()
             );

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, getpgid};
 
 use crate::children;
-use crate::log;
 use crate::workers::options::GRACE;
 use crate::workers::python::mark::Mark;
 
@@ -96,7 +95,9 @@ impl Leftover {
         let found = children::orphans(|pid| self.by.has_left(pid));
         if now >= self.kill_at + GRACE {
             for pid in &found {
-                log!("process {pid}, which the application has started, does not end");
+                crate::log_warning!(
+                    "process {pid}, which the application has started, does not end"
+                );
             }
             return false;
         }

@@ -9,7 +9,6 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::children::Process;
-use crate::log;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::resident_memory;
@@ -153,7 +152,7 @@ impl LiveWorker {
         {
             // To replace it would not help: the next one would be as large.
             self.began_large = true;
-            log!(
+            crate::log_warning!(
                 "worker {} takes {} MiB of memory before its first request, more than it may \
                  (runner.workers.max_memory): it is not replaced for that",
                 self.pid(),
@@ -173,7 +172,7 @@ impl LiveWorker {
     /// Kills it because it had time to leave.
     pub(crate) fn kill_late(&mut self) {
         if self.stage == LifeStage::Released && !self.killed {
-            log!(
+            crate::log_warning!(
                 "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
                 self.pid()
             );

@@ -200,7 +200,7 @@ impl Staff {
         match finding {
             Finding::Rejected(worker) => {
                 if let Some(live) = members.live(worker) {
-                    log!(
+                    crate::log_error!(
                         "worker {} broke the worker protocol; it is killed",
                         live.pid()
                     );
@@ -215,7 +215,7 @@ impl Staff {
                         live.pid()
                     );
                     lock(&self.hub.roster).failed(&what);
-                    log!("{what}\n{state}");
+                    crate::log_error!("{what}\n{state}");
                 }
             }
             Finding::Stuck(question) => self.stuck(question),
@@ -343,7 +343,10 @@ impl Staff {
     /// Logs the stack of a request.
     fn stuck(&mut self, question: Question) {
         let Some(live) = self.workforce.members.live(question.lane.0) else {
-            log!("{}", question.heading(""));
+            log::write(
+                question.reason.level(),
+                format_args!("{}", question.heading("")),
+            );
             return;
         };
         if question.reason.ends_worker() {

@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 
 use crate::children::{Awaited, Process};
 use crate::descriptor_limit;
-use crate::log;
 use crate::panics;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::Hub;
@@ -182,9 +181,13 @@ impl Templates {
         );
         let is_forced = self.options.preload == Preload::Always;
         if !is_forced {
-            log!("{said}; each worker imports it itself (as with runner.workers.preload = False)");
+            crate::log_warning!(
+                "{said}; each worker imports it itself (as with runner.workers.preload = False)"
+            );
         } else if !std::mem::replace(&mut self.warned, true) {
-            log!("{said}; workers are forked all the same (runner.workers.preload = True)");
+            crate::log_warning!(
+                "{said}; workers are forked all the same (runner.workers.preload = True)"
+            );
         }
         is_forced
     }

@@ -271,7 +271,7 @@ impl Workforce {
         let limit = self.options.start_timeout;
         for worker in self.members.late_beginners(limit, now) {
             if let Some(live) = self.members.live(worker) {
-                log!(
+                crate::log_error!(
                     "worker {} has not begun to serve within {} s (runner.start_timeout); it is ended",
                     live.pid(),
                     limit.as_secs_f64()
@@ -305,7 +305,9 @@ impl Workforce {
         } else if process.state == TemplateState::Ready && self.stopping.is_none() {
             let failure = format!("the template {}", self.cause(status, false));
             if let Some(delay) = self.ended_early(&failure, Instant::now()) {
-                log!("{failure}; its workers go on, and it is started anew in {delay:.1} s");
+                crate::log_error!(
+                    "{failure}; its workers go on, and it is started anew in {delay:.1} s"
+                );
             }
         }
         if let Some(pid) = process.pid {
@@ -394,7 +396,7 @@ impl Workforce {
             Meaning::Early(failure) => self.died_early(&failure, &member),
             Meaning::Unasked(failure) | Meaning::Failed(failure) => {
                 self.attempts.ended_serving(&failure, is_unasked);
-                log!("{failure}; it is replaced");
+                crate::log_error!("{failure}; it is replaced");
             }
         }
     }
@@ -404,7 +406,7 @@ impl Workforce {
         let Some(delay) = self.ended_early(failure, member.since) else {
             return;
         };
-        log!("{failure}; it is replaced in {delay:.1} s");
+        crate::log_error!("{failure}; it is replaced in {delay:.1} s");
         let sound = |other: &Member| other.template == member.template && other.serves();
         if !self.members.any(sound)
             && let Some((template, _)) = self.templates.forking()
