@@ -4,6 +4,10 @@
 //! demands ([`request_head`]), receiving bodies before an application sees them ([`upload`]), time limits for each thing
 //! that a client may be slow with, and ends of connections by which no client takes half a response for whole
 //! ([`hyper_response`]).
+//!
+//! Thousands of requests may wait at a time, and what is touched for each of them decides the speed then, more than the
+//! number of instructions: the futures of connections and requests are small (2 KiB and 300 bytes), and a web framework's
+//! handlers, which would box each request's future and body, are not used.
 
 use std::pin::pin;
 use std::sync::Arc;
