@@ -88,7 +88,7 @@ const OWN: &[&str] = &[
     "[users]\nadmin = 'root'\n[groups]\nadmin = ['a']\n[processes]\nweb = 2\n[limits]\ncpus = 2\n",
     "[runner_up]\nprize = 5\n[running]\nshoes = 'blue'\n[burner]\ntemperature = 200\n[winner]\nuser = 5\n",
     "[peak.running]\nmainLoop = 'x'\n[peak.events]\nx = 1\n[peak.naming.schemes]\nftp = 'x'\n",
-    "[apple]\napp = 'cider'\n[app]\nurl = 'https://x'\nname = 'y'\n",
+    "[*]\napp = 2\nurl = 'https://x'\n[apple]\napp = 'cider'\n[app]\nurl = 'https://x'\nname = 'y'\n",
     "[http]\nproxy = 'http://proxy:3128'\ntimeout = 5\n[supervise]\nnothing = 1\n",
     // What an expression reads.
     "min = 2\n[runner.workers]\nmin = config.lookup(targetObj, 'min')\n",

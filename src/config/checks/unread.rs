@@ -7,7 +7,8 @@
 //! - at least two of its parts are those of a setting, and the others nearly (`peak.runing.app`, `runers.workers.min`);
 //! - its first parts are nearly those of a section, and at least one is the same (`runers.workers.x`);
 //! - fewer parts fit, or the first parts are missing (`ulr`, `workers.min`, `min`), and its value is one that the
-//!   setting takes: `[server] port = 80` and `uri = 'https://…'` are the user's own.
+//!   setting takes: `[server] port = 80` and `uri = 'https://…'` are the user's own, as is any string where the setting
+//!   takes any (`name = 'shop'`).
 //!
 //! Nothing is reported that an expression may read: one that contains the name, its beginning or its end in a string or
 //! behind a dot.
@@ -110,6 +111,10 @@ impl Suspicion {
         let hint = match self {
             Self::Section(section) => format!("did you mean `{section}`?"),
             Self::Misplaced(long) => {
+                let value = rules.get(name).ok().flatten()?;
+                if !suits(long, &value) {
+                    return None;
+                }
                 let short = quoted(name);
                 format!("{short} is short for `{long}` only before the first section")
             }
@@ -143,6 +148,11 @@ fn suits(setting: &str, value: &Value) -> bool {
     match (setting.kind, value) {
         (SettingKind::Command, Value::Alias(_) | Value::Link(_) | Value::Import(_)) => true,
         (SettingKind::Url, Value::Str(url)) => SCHEMES.iter().any(|one| url.starts_with(one)),
+        // Any string would do, so it is no sign.
+        (
+            SettingKind::Text | SettingKind::Path | SettingKind::Program | SettingKind::Account,
+            Value::Str(_),
+        ) => false,
         (_, value) => check(setting, value).is_ok(),
     }
 }
