@@ -7,14 +7,15 @@ use std::os::unix::fs::FileExt;
 
 use runner::eval::Repr;
 use runner::protocol::worker::answer_head;
-use runner::protocol::worker::frame::Kind;
+use runner::protocol::worker::frame::{Kind, STREAM_CAPACITY, STREAM_HEAD, STREAM_START};
 use runner::syntax::ini_lines::IniLine;
 use runner::syntax::{
     Diagnostic, Fragment, Source, expression as expressions, ini_lines as files, key_layout,
     key_lines, layout, render_all,
 };
 use runner::workers::python::stacks;
-use runner::workers::wire::frames::{FramePart, Frames};
+use runner::workers::wire::body_stream::{BodyStream, Reading, StreamPart};
+use runner::workers::wire::frames::Frames;
 use runner::workers::wire::ring::Ring;
 
 mod alone;
@@ -120,24 +121,57 @@ pub fn evaluator(bytes: &[u8]) {
     }
 }
 
-/// Bytes from a worker: frames on its lane, cut anywhere; its ring with its counters; stacks as text.
+/// Bytes as the stream of a lane.
+fn stream(ring: &Ring, bytes: &[u8]) {
+    let descriptor = ring.descriptor().try_clone_to_owned();
+    let (Ok(memory), Ok(null)) = (
+        descriptor.map(std::fs::File::from),
+        std::fs::File::create("/dev/null"),
+    ) else {
+        return;
+    };
+    let bytes = &bytes[..bytes.len().min(STREAM_CAPACITY)];
+    let memory = memory
+        .write_all_at(bytes, STREAM_START as u64)
+        .map(|()| ring.memory());
+    let Ok(memory) = memory else { return };
+    memory.store(STREAM_HEAD, bytes.len() as u64);
+    let mut stream = BodyStream::new(memory, null.into());
+    let number = bytes
+        .get(4..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(1, |number| u32::from_le_bytes(*number));
+    let mut reading = Reading::Begins(number);
+    let mut taken = 0;
+    while let Ok(Some(part)) = stream.take(reading) {
+        reading = match part {
+            StreamPart::Head(header, payload) => {
+                drop(answer_head::begun(header, &payload));
+                Reading::Takes(number, 1000)
+            }
+            StreamPart::Bytes(bytes) => {
+                assert!((1..=1000).contains(&bytes.len()));
+                Reading::Takes(number, 1000)
+            }
+            StreamPart::End(_) => Reading::Begins(number),
+        };
+        taken += 1;
+        assert!(taken <= bytes.len(), "more than there is");
+    }
+}
+
+/// Bytes from a worker: frames on its lane, cut anywhere; its ring and its stream with their counters; stacks as text.
 pub fn worker(bytes: &[u8]) {
     let step = bytes.first().map_or(1, |&first| 1 + usize::from(first));
     let mut frames = Frames::default();
     for cut in bytes.chunks(step) {
         frames.space().extend_from_slice(cut);
-        while let Ok(Some(part)) = frames.take() {
-            match part {
-                FramePart::Whole(header, payload) => {
-                    // Each malformed message is described in words.
-                    match header.kind {
-                        Kind::Answer => drop(answer_head::answer(header, &payload)),
-                        Kind::File => drop(answer_head::file(header, &payload)),
-                        _ => drop(answer_head::head(header, &payload)),
-                    }
-                }
-                FramePart::Begin(header, head) => drop(answer_head::head(header, &head)),
-                FramePart::Piece { bytes, last, .. } => assert!(last || !bytes.is_empty()),
+        while let Ok(Some((header, payload))) = frames.take() {
+            // Each malformed message is described in words.
+            match header.kind {
+                Kind::Answer => drop(answer_head::answer(header, &payload)),
+                Kind::File => drop(answer_head::file(header, &payload)),
+                _ => drop(answer_head::head(header, &payload)),
             }
         }
     }
@@ -156,6 +190,7 @@ pub fn worker(bytes: &[u8]) {
             assert!(taken < 1 << 14, "more than fits the ring");
         }
         let _ = (ring.last_read(), ring.is_waiting(), ring.thread());
+        stream(&ring, bytes);
     }
     let text = String::from_utf8_lossy(bytes);
     for stack in [stacks::of_one(&text), stacks::of_thread(&text, 1)] {

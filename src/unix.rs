@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::BytesMut;
 use memmap2::MmapRaw;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -70,14 +71,11 @@ impl SharedMemory {
     /// A copy of a range, which the other process cannot change any more; `None` if the range is not inside.
     #[must_use]
     pub fn copy(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        if offset.checked_add(length)? > self.size() {
-            return None;
-        }
+        let source = self.range(offset, length)?;
         let mut bytes: Vec<u8> = Vec::with_capacity(length);
         // SAFETY: source and target are `length` bytes each and do not overlap. The other process may write at the same
         // time: any bytes are a valid `[u8]`, and the caller checks what they mean.
         unsafe {
-            let source = self.map.as_ptr().add(offset);
             std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), length);
             bytes.set_len(length);
         }
@@ -87,16 +85,32 @@ impl SharedMemory {
     /// The same for a few bytes, whose number is known.
     #[must_use]
     pub fn copy_few<const LENGTH: usize>(&self, offset: usize) -> Option<[u8; LENGTH]> {
-        if offset.checked_add(LENGTH)? > self.size() {
-            return None;
-        }
+        let source = self.range(offset, LENGTH)?;
         let mut bytes = [0; LENGTH];
         // SAFETY: as in `copy`.
         unsafe {
-            let source = self.map.as_ptr().add(offset);
             std::ptr::copy_nonoverlapping(source, bytes.as_mut_ptr(), LENGTH);
         }
         Some(bytes)
+    }
+
+    /// Appends such a copy to other bytes. `None` if the range is not inside.
+    #[must_use]
+    pub fn append_to(&self, bytes: &mut BytesMut, offset: usize, length: usize) -> Option<()> {
+        let source = self.range(offset, length)?;
+        bytes.reserve(length);
+        // SAFETY: as in `copy`; there is room for `length` bytes behind those that are there.
+        unsafe {
+            let target = bytes.spare_capacity_mut().as_mut_ptr().cast();
+            std::ptr::copy_nonoverlapping(source, target, length);
+            bytes.set_len(bytes.len() + length);
+        }
+        Some(())
+    }
+
+    /// The address of a range; `None` if it is not inside.
+    fn range(&self, offset: usize, length: usize) -> Option<*const u8> {
+        (offset.checked_add(length)? <= self.size()).then(|| self.map.as_ptr().wrapping_add(offset))
     }
 }
 

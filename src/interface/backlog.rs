@@ -14,8 +14,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::interface::body_file::BodyFile;
 
-/// How many bytes of a response may be ready in memory, and how many may wait to be written to its file.
-pub(super) const IN_MEMORY: usize = 256 * 1024;
+/// How many bytes of a response may be ready in memory. So many at once keep a fast client busy while the application makes
+/// the next ones.
+pub(super) const IN_MEMORY: usize = 384 * 1024;
+/// How many bytes may wait to be written to its file.
+const IN_TRANSIT: usize = 128 * 1024;
 /// Smaller blocks are joined: each may keep a buffer of four times this size from being freed.
 const SMALL: usize = 16 * 1024;
 /// The most bytes that are joined, and the least that are written to the file at once.
@@ -151,7 +154,7 @@ impl Backlog {
             return BacklogRoom::Yes;
         }
         if self.overflowing {
-            return match self.waiting.length < IN_MEMORY {
+            return match self.waiting.length < IN_TRANSIT {
                 true => BacklogRoom::Yes,
                 false => BacklogRoom::Full(None),
             };
@@ -173,15 +176,28 @@ impl Backlog {
         }
     }
 
+    /// How many bytes there is room for in memory.
+    pub(super) fn space(&self) -> usize {
+        match (self.recipient, self.overflowing) {
+            (Recipient::Satisfied | Recipient::Gone, _) => IN_MEMORY,
+            (Recipient::Listening, true) => IN_TRANSIT.saturating_sub(self.waiting.length),
+            (Recipient::Listening, false) => IN_MEMORY.saturating_sub(self.ready.length),
+        }
+    }
+
     /// The next piece to write to the file, and its offset.
     pub(super) fn next_to_write(&mut self, limit: u64) -> Option<(Bytes, u64)> {
         if self.unwritable || self.waiting.length < PIECE {
             return None;
         }
-        let piece = self.waiting.pop()?;
-        if self.kept.end.saturating_add(piece.len() as u64) > limit {
+        let mut piece = self.waiting.pop()?;
+        let left = usize::try_from(limit.saturating_sub(self.kept.end)).unwrap_or(usize::MAX);
+        if piece.len() > left {
             // The file is used from its start again when all of it was received.
-            self.waiting.put_back(piece);
+            let fits = if left < PIECE { 0 } else { left };
+            self.waiting.put_back(piece.split_off(fits));
+        }
+        if piece.is_empty() {
             return None;
         }
         Some((piece, self.kept.end))

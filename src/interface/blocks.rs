@@ -204,6 +204,12 @@ impl BlockSender {
         }
     }
 
+    /// How many bytes there is room for now.
+    #[must_use]
+    pub fn space(&self) -> usize {
+        lock(&self.0.backlog).space()
+    }
+
     /// Hands over a block, whether there is room or not.
     ///
     /// # Errors

@@ -76,10 +76,10 @@ fn room(configuration: &Configuration) -> u64 {
 }
 
 /// How many connections a limit on open files leaves room for. Each may need a second descriptor, for the body of its
-/// request or response. Reserved are four descriptors and five a thread for each worker and for its replacement in a
+/// request or response. Reserved are four descriptors and six a thread for each worker and for its replacement in a
 /// reload, and 64 for logs, sockets, configuration files and watched processes.
 fn room_for_connections(limit: u64, workers: u64, threads: u64) -> u64 {
-    let worker = threads.saturating_mul(5).saturating_add(4);
+    let worker = threads.saturating_mul(6).saturating_add(4);
     let reserve = workers
         .saturating_mul(2)
         .saturating_mul(worker)
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn there_is_a_reserve_for_ourselves() {
         for (limit, workers, threads, expected) in [
-            (1024, 4, 1, 444),
-            (1024, 4, 4, 384),
+            (1024, 4, 1, 440),
+            (1024, 4, 4, 368),
             (256, 4, 1, 64),
-            (1_048_576, 64, 100, 492_000),
+            (1_048_576, 64, 100, 485_600),
             (64, 10_000, 1000, 16),
             (1, 1, 1, 1),
             (u64::MAX, u64::MAX, u64::MAX, u64::MAX / 4 + 1),

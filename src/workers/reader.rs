@@ -1,4 +1,4 @@
-//! What comes back from a lane: answers from the ring and from the socket become responses.
+//! What comes back from a lane: answers from the ring, the stream and the socket become responses.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -19,14 +19,28 @@ use crate::workers::id::LaneId;
 use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
 use crate::workers::pool::in_flight::Violation;
-use crate::workers::wire::frames::{FramePart, Frames};
+use crate::workers::wire::body_stream::{BodyStream, Reading, StreamPart};
+use crate::workers::wire::frames::Frames;
+use crate::workers::wire::link::Link;
 use crate::{log, log_of};
 
 /// Reads what a lane sends to the end, and settles what is left then.
 pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken) {
-    let body = None;
-    let hub = &hub;
-    let read = caught("a lane", LaneReader { hub, lane, body }.read(&ended)).await;
+    let link = lock(&hub.pool).link(lane).and_then(Link::reading_end);
+    let read = match link {
+        Some((socket, stream)) => {
+            let reader = LaneReader {
+                hub: &hub,
+                lane,
+                socket: &socket,
+                ended: &ended,
+                stream,
+                answer: None,
+            };
+            caught("a lane", reader.read()).await
+        }
+        None => Ok(Ok(())),
+    };
     let mut pool = lock(&hub.pool);
     // Whichever side is at fault: nothing more of the worker is understood.
     if !matches!(read, Ok(Ok(()))) {
@@ -41,42 +55,71 @@ pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken
 struct LaneReader<'a> {
     hub: &'a Arc<Hub>,
     lane: LaneId,
-    /// The body of an answer that has begun: the number of its request, and where it goes. Dropped before its end, it cuts
-    /// the answer off.
-    body: Option<(u32, BlockSender)>,
+    socket: &'a UnixStream,
+    /// The worker's process has ended.
+    ended: &'a CancellationToken,
+    stream: BodyStream,
+    /// The answer that is coming through the stream. Dropped before its end, it is cut off.
+    answer: Option<PartialAnswer>,
+}
+
+/// An answer that has begun.
+struct PartialAnswer {
+    number: u32,
+    /// Where its body goes; `None` if its client has gone away.
+    body: Option<BlockSender>,
+}
+
+/// Why a lane's reader no longer waits.
+enum WaitEnd {
+    /// There is something to read, or room for what was read.
+    Progress,
+    /// The client has gone away that the answer is for.
+    Gone,
+    /// The worker's process has ended.
+    Ended,
+    /// The lane has closed.
+    Closed,
 }
 
 impl LaneReader<'_> {
-    /// Reads until the lane closes, or until the worker's process has `ended` and all that it sent is read: a process that
+    /// Reads until the lane closes, or until the worker's process has ended and all that it sent is read: a process that
     /// the application has forked may hold the lane open.
     ///
     /// Nothing here waits for a client, unless so much of an answer is stored for it already that the worker has to wait.
     ///
     /// # Errors
     /// [`Violation`] if no worker of runner's would send what came.
-    async fn read(mut self, ended: &CancellationToken) -> Result<(), Violation> {
-        let socket = lock(&self.hub.pool).link(self.lane).map(|it| it.socket());
-        let Some(socket) = socket else {
-            return Ok(());
-        };
+    async fn read(mut self) -> Result<(), Violation> {
         let mut frames = Frames::default();
         // The main thread of a worker is the last to begin.
         let mut begins = self.lane.1 == 0;
         loop {
-            let last = tokio::select! {
-                biased;
-                ready = self.readable(&socket) => match ready {
-                    Ok(()) => false,
-                    Err(_) => break,
-                },
-                () = ended.cancelled() => true,
-                number = self.unwanted() => {
-                    cancel(&mut lock(&self.hub.pool), self.lane, number);
-                    self.body = None;
+            let any = self.pass_on(false)?;
+            if !self.is_full() {
+                if any && self.answer.is_some() {
+                    // While the client gets this, the worker makes more, and need not wake anybody up.
+                    tokio::task::yield_now().await;
                     continue;
                 }
+                self.stream.expect_wake_up();
+                if self.pass_on(false)? {
+                    self.stream.expect_none();
+                    continue;
+                }
+            }
+            let end = self.wait().await;
+            self.stream.expect_none();
+            let last = match end {
+                WaitEnd::Progress => false,
+                WaitEnd::Gone => {
+                    self.give_up();
+                    continue;
+                }
+                WaitEnd::Ended => true,
+                WaitEnd::Closed => break,
             };
-            match socket.try_read_buf(frames.space()) {
+            match self.socket.try_read_buf(frames.space()) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && !last => continue,
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
@@ -85,34 +128,48 @@ impl LaneReader<'_> {
                 self.hub.tell(WorkerEvent::Begun(self.lane.0));
             }
             self.collect()?;
-            while let Some(part) = frames.take()? {
-                self.take(part)?;
-            }
-            if frames.is_within() && self.body.is_none() {
-                // The rest of this answer is dropped as fast as it comes: other requests get their turn.
-                tokio::task::yield_now().await;
+            while let Some((header, payload)) = frames.take()? {
+                self.take_frame(header, payload).await?;
             }
         }
+        self.pass_on(true)?;
         self.collect()
     }
 
-    /// Waits until there is something to read, and room for it.
-    async fn readable(&self, socket: &UnixStream) -> std::io::Result<()> {
-        if let Some((_, body)) = &self.body {
-            body.room().await;
-        }
-        socket.readable().await
+    /// Where the body goes that is coming through the stream.
+    fn body(&self) -> Option<&BlockSender> {
+        self.answer.as_ref()?.body.as_ref()
     }
 
-    /// Waits until the client has gone away that the body is for. Returns the number of the request, so that the
-    /// application can be told.
-    async fn unwanted(&self) -> u32 {
-        match &self.body {
-            Some((number, sender)) => {
-                sender.gone().await;
-                *number
+    /// Whether the client has to take some of a body before more of it can be passed on.
+    fn is_full(&self) -> bool {
+        self.body().is_some() && self.stream.has_more()
+    }
+
+    /// Waits until there is something to read, and room for it.
+    async fn wait(&self) -> WaitEnd {
+        let (body, is_full) = (self.body(), self.is_full());
+        let gone = async {
+            match body {
+                Some(body) => body.gone().await,
+                None => std::future::pending().await,
             }
-            None => std::future::pending().await,
+        };
+        let room = async {
+            match body {
+                Some(body) if is_full => body.room().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = room => WaitEnd::Progress,
+            ready = self.socket.readable(), if !is_full => match ready {
+                Ok(()) => WaitEnd::Progress,
+                Err(_) => WaitEnd::Closed,
+            },
+            () = self.ended.cancelled() => WaitEnd::Ended,
+            () = gone => WaitEnd::Gone,
         }
     }
 
@@ -120,111 +177,140 @@ impl LaneReader<'_> {
         collect(self.hub, self.lane)
     }
 
-    fn take(&mut self, part: FramePart) -> Result<(), Violation> {
-        match part {
-            FramePart::Whole(header, payload) => self.take_frame(header, payload),
-            FramePart::Begin(header, head) => {
-                if header.kind == Kind::File
-                    && let Some(link) = lock(&self.hub.pool).link(self.lane)
-                {
-                    // Its head is too long. The files of later answers are behind this one.
-                    drop(link.receive_file());
-                }
-                self.begin(header, answer_head::head(header, &head))
-            }
-            FramePart::Piece {
-                header,
-                bytes,
-                last,
-            } => {
-                self.take_bytes(header, bytes);
-                match header.kind {
-                    Kind::Answer | Kind::File if last => self.end(header),
-                    Kind::Answer | Kind::File | Kind::Wake | Kind::Head => Ok(()),
-                    Kind::Block | Kind::End { .. } | Kind::Errors => Ok(()),
-                }
-            }
-        }
+    /// The number of the request that the lane is to answer next.
+    fn current(&self) -> Option<u32> {
+        let mut pool = lock(&self.hub.pool);
+        pool.workers.lane(self.lane)?.in_flight.oldest_number()
     }
 
-    fn take_frame(&mut self, header: Header, payload: Bytes) -> Result<(), Violation> {
+    /// Passes on what is in the stream: as much as there is room for, or `all`. Returns whether that was anything.
+    fn pass_on(&mut self, all: bool) -> Result<bool, Violation> {
+        let mut any = false;
+        while let Some(reading) = self.reading(all)?
+            && let Some(part) = self.stream.take(reading)?
+        {
+            match part {
+                StreamPart::Head(header, payload) => self.begin(header, &payload)?,
+                StreamPart::Bytes(bytes) => self.push(bytes),
+                StreamPart::End(header) => self.end(header)?,
+            }
+            any = true;
+        }
+        if any {
+            self.hub.wake();
+        }
+        Ok(any)
+    }
+
+    /// What to do with what is in the stream; `None` if nothing is.
+    fn reading(&self, all: bool) -> Result<Option<Reading>, Violation> {
+        if !self.stream.has_more() {
+            return Ok(None);
+        }
+        let Some(PartialAnswer { number, body }) = &self.answer else {
+            // Answers in the ring may be to earlier requests.
+            self.collect()?;
+            return Ok(self.current().map(Reading::Begins));
+        };
+        Ok(Some(match body {
+            Some(_) if all => Reading::Takes(*number, usize::MAX),
+            Some(body) => Reading::Takes(*number, body.space()),
+            None => Reading::Drops(*number),
+        }))
+    }
+
+    async fn take_frame(&mut self, header: Header, payload: Bytes) -> Result<(), Violation> {
         match header.kind {
             Kind::Wake => {
                 let mut pool = lock(&self.hub.pool);
                 pool.note_read(self.lane);
                 pool.dispatch();
             }
-            Kind::Answer => {
+            Kind::Answer | Kind::File => {
+                self.catch_up(header.number).await?;
                 let mut pool = lock(&self.hub.pool);
-                answer(&mut pool, self.lane, header, &payload)?;
-                pool.dispatch();
-            }
-            Kind::File => {
-                let mut pool = lock(&self.hub.pool);
-                answer_file(&mut pool, self.lane, header, &payload)?;
-                pool.dispatch();
-            }
-            Kind::Head => self.begin(header, answer_head::head(header, &payload))?,
-            Kind::Block | Kind::Errors => self.take_bytes(header, payload),
-            Kind::End { truncated } => {
-                if truncated {
-                    self.body = None;
+                match header.kind {
+                    Kind::File => answer_file(&mut pool, self.lane, header, &payload)?,
+                    _ => answer(&mut pool, self.lane, header, &payload)?,
                 }
-                return self.end(header);
+                pool.dispatch();
+                drop(pool);
+                // Answers in the ring to later requests were waiting for their turn.
+                self.collect()?;
             }
-        }
-        if matches!(header.kind, Kind::Answer | Kind::File) {
-            // Answers in the ring to later requests were waiting for their turn.
-            self.collect()?;
+            Kind::Errors => self.write_error(header.number, &payload),
+            Kind::Head | Kind::Block | Kind::End { .. } => return Err(Violation),
         }
         self.hub.wake();
         Ok(())
     }
 
+    /// Passes on all answers in the stream that come before the answer to a request.
+    async fn catch_up(&mut self, number: u32) -> Result<(), Violation> {
+        while self.answer.is_some() || self.current() != Some(number) {
+            if self.pass_on(false)? {
+                continue;
+            }
+            // The worker has written all of them before.
+            if !self.stream.has_more() || self.answer.is_none() {
+                return Err(Violation);
+            }
+            if !self.is_full() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            match self.wait().await {
+                WaitEnd::Progress => {}
+                WaitEnd::Gone => self.give_up(),
+                WaitEnd::Ended | WaitEnd::Closed => {
+                    self.pass_on(true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Begins an answer whose body follows.
-    fn begin(
-        &mut self,
-        header: Header,
-        head: Result<AnswerHead, BadAnswer>,
-    ) -> Result<(), Violation> {
+    fn begin(&mut self, header: Header, payload: &Bytes) -> Result<(), Violation> {
         let mut pool = lock(&self.hub.pool);
         let pending = pool.current(self.lane, header.number)?;
         let (sender, mut blocks) = self.hub.depot.blocks();
-        let response = match head {
-            Ok(head) => {
-                if header.kind == Kind::Answer {
-                    let length = header.length - header.head;
-                    blocks = blocks.with_length(length as u64);
+        let response = match answer_head::begun(header, payload) {
+            Ok((head, length)) => {
+                if let Some(length) = length {
+                    blocks = blocks.with_length(length);
                 }
                 response(head, ResponseBody::Stream(blocks))
             }
             Err(error) => bad_answer(pending, &error),
         };
-        self.body = match pending.answer(response) {
-            Ok(()) => Some((header.number, sender)),
-            Err(_) => {
-                cancel(&mut pool, self.lane, header.number);
-                None
-            }
-        };
+        let is_wanted = pending.answer(response).is_ok();
+        if !is_wanted {
+            cancel(&mut pool, self.lane, header.number);
+        }
+        self.answer = Some(PartialAnswer {
+            number: header.number,
+            body: is_wanted.then_some(sender),
+        });
         Ok(())
     }
 
-    /// Passes on a part of a body, or text for `wsgi.errors`.
-    fn take_bytes(&mut self, header: Header, bytes: Bytes) {
-        match header.kind {
-            Kind::Errors => self.write_error(header.number, &bytes),
-            Kind::Block | Kind::Answer => {
-                if let Some((number, sender)) = &self.body
-                    && *number == header.number
-                    && !bytes.is_empty()
-                    && sender.push(bytes).is_err()
-                {
-                    self.body = None;
-                    cancel(&mut lock(&self.hub.pool), self.lane, header.number);
-                }
-            }
-            Kind::Wake | Kind::Head | Kind::End { .. } | Kind::File => {}
+    /// Passes on a part of a body.
+    fn push(&mut self, bytes: Bytes) {
+        if let Some(PartialAnswer {
+            body: Some(body), ..
+        }) = &self.answer
+            && body.push(bytes).is_err()
+        {
+            self.give_up();
+        }
+    }
+
+    /// Tells the application that the client has gone away for which it makes a body.
+    fn give_up(&mut self) {
+        if let Some(answer) = &mut self.answer {
+            answer.body = None;
+            cancel(&mut lock(&self.hub.pool), self.lane, answer.number);
         }
     }
 
@@ -232,8 +318,9 @@ impl LaneReader<'_> {
     fn end(&mut self, header: Header) -> Result<(), Violation> {
         let mut pool = lock(&self.hub.pool);
         pool.answered(self.lane, header.number, header.service)?;
-        if let Some((_, sender)) = self.body.take_if(|(its, _)| *its == header.number) {
-            sender.end();
+        let body = self.answer.take().and_then(|answer| answer.body);
+        if let (Some(body), Kind::End { truncated: false }) = (body, header.kind) {
+            body.end();
         }
         pool.dispatch();
         drop(pool);

@@ -18,7 +18,15 @@ def write(data):
 
 
 def ring(start, data):
-    lane().ring[64 + start : 64 + start + len(data)] = data
+    lane().ring[128 + start : 128 + start + len(data)] = data
+
+
+def stream(data, claimed=None):
+    it = lane().stream
+    written = it.counters[8]
+    start = written % len(it.area)
+    it.area[start : start + len(data)] = data
+    it.publish(written + (len(data) if claimed is None else claimed))
 
 
 def record(length=0, number=1, service=0, kind=1, flags=0, fields=0, head=0):
@@ -61,6 +69,21 @@ HABITS = {
     "many-wake-ups": lambda: write(record(kind=0) * 10000),
     "a-block-of-nothing": lambda: write(record(number=number(), kind=3, length=5) + b"block"),
     "an-end-of-nothing": lambda: write(record(number=number() + 5, kind=4)),
+    "a-stream-of-nonsense": lambda: stream(b"\xff" * 200),
+    "a-stream-that-goes-far": lambda: stream(b"", 2**62),
+    "a-stream-that-goes-back": lambda: stream(b"", 2**64 - 1 - lane().counters[8]),
+    "half-a-header-in-the-stream": lambda: stream(b"\0" * 7),
+    "a-block-without-a-head": lambda: stream(record(number=number(), kind=3, length=5) + b"block"),
+    "an-end-without-a-head": lambda: stream(record(number=number(), kind=4)),
+    "an-answer-in-the-stream": lambda: stream(record(number=number(), kind=1)),
+    "another-head": lambda: stream(record(number=number() + 7, kind=2)),
+    "a-head-and-no-more": lambda: stream(record(number=number(), kind=2)),
+    "two-heads": lambda: stream(record(number=number(), kind=2) * 2),
+    "a-block-of-another": lambda: stream(record(number=number(), kind=2) + record(number=77, kind=3)),
+    "a-block-longer-than-the-stream": lambda: stream(record(number=number(), kind=3, length=2**31)),
+    "a-head-in-the-stream-and-an-answer": lambda: [stream(record(number=number(), kind=2)), write(record(number=number()))],
+    "full-for-ever": lambda: lane().counters.__setitem__(11, 2**64 - 1),
+    "awake-for-ever": lambda: lane().counters.__setitem__(10, 2**64 - 1),
     "takes-all-tokens": lambda: take_tokens(),
     "makes-tokens": lambda: make_tokens(),
 }

@@ -1,7 +1,7 @@
 //! The frames that the server and a worker exchange.
 //!
 //! A **lane** is one thread of a worker. It has
-//! - a stream socket: requests go out, and answers that do not fit the ring come back;
+//! - a stream socket: requests go out; what wakes the server comes back, and answers that find no room in the ring;
 //! - a pipe of one-byte **tokens**, one for each request sent, written *before* the request. A token is the low byte of the
 //!   request's number. The worker begins a request only if the next token in the pipe is its own; otherwise it drops the
 //!   request. So reading a token decides who has a request: the worker claims the oldest one not begun, and the server takes
@@ -9,12 +9,19 @@
 //! - a **ring** in shared memory for answers: its counters ([`RING_HEAD`] to [`RING_LOST`]), then records. A record is never
 //!   split: where it does not fit before the end, a [`Kind::Wake`] header (or too little room for one) says to go on at the
 //!   beginning;
+//! - a **stream** in the same memory for answers that come in parts, because the application makes them in blocks or because
+//!   they do not fit the ring. Its payloads may go on at the beginning, its headers are never split;
+//! - a pipe of **room**: while the stream is full, the worker waits for a byte there;
 //! - a datagram-like socket for descriptors in both directions, in the order of the frames that announce them.
 //!
 //! A frame and a record are a header of [`HEADER`] bytes, little-endian: length of the payload, number of the request,
 //! service time in nanoseconds (answers), kind, flags, 16 bits for a known head (requests) or the number of header fields
 //! (answers), length of the head (answers); then the payload. The head of an answer is the status, and name and value of each
 //! field, separated by zero bytes: if one of them contains a zero byte itself, the number of fields is wrong.
+//!
+//! Neither side of the stream wakes the other needlessly, and no wake-up is missed: it says that it waits
+//! ([`STREAM_AWAKE`], [`STREAM_FULL`]) before it looks whether it has to, and the other looks at that after each change. So
+//! blocks that are made quickly cost no system call of the worker.
 //!
 //! Requests of one client mostly differ in little more than their path, while decoding all variables is the largest part
 //! of the cost of a small request in the worker. So a request is sent in two parts, the variables that requests of a
@@ -36,8 +43,10 @@ use crate::protocol::worker::marshal::{Malformed, Writer};
 /// The size of a header in bytes.
 pub const HEADER: usize = 20;
 
-/// The position of the first record of a ring, in bytes; before it are its counters, of 64 bits each.
-pub const RING_START: usize = 64;
+/// The position of the first record of a ring, in bytes; before it are the counters, of 64 bits each.
+pub const RING_START: usize = 128;
+/// The bytes of records in a ring: some 25 answers of 10 KB, and small enough to stay in a processor's cache.
+pub const RING_CAPACITY: usize = 256 * 1024;
 /// The counter of bytes that the worker has written.
 pub const RING_HEAD: usize = 0;
 /// The counter of bytes that the server has read.
@@ -53,6 +62,21 @@ pub const RING_READ: usize = 4;
 pub const RING_WAITING: usize = 5;
 /// The number of lines that the worker could not write to the log and has not reported; in the ring of its first lane.
 pub const RING_LOST: usize = 6;
+
+/// The position of the stream in the shared memory, in bytes.
+pub const STREAM_START: usize = RING_START + RING_CAPACITY;
+/// The bytes of records in a stream: enough for the worker to go on while the server passes on what is there, so that they
+/// seldom wait for each other. With the ring it takes 1 MiB, which limits of the size of files leave.
+pub const STREAM_CAPACITY: usize = 1024 * 1024 - STREAM_START;
+/// The counter of bytes that the worker has written to the stream.
+pub const STREAM_HEAD: usize = 8;
+/// The counter of bytes that the server has read from the stream.
+pub const STREAM_TAIL: usize = 9;
+/// 0 when the server will not look at the stream again until it is woken up. The worker then sets it to 1 and sends a
+/// [`Kind::Wake`].
+pub const STREAM_AWAKE: usize = 10;
+/// 1 while the worker waits for room in the stream. The server then sets it to 0 and writes a byte to the pipe of room.
+pub const STREAM_FULL: usize = 11;
 
 /// Request flag: the body is a file, sent over the socket for descriptors.
 const BODY_IN_FILE: u8 = 1;
@@ -75,11 +99,11 @@ pub enum Kind {
     Wake,
     /// A whole answer.
     Answer,
-    /// The head of an answer whose body follows in blocks.
+    /// In the stream: the head of an answer whose body follows in blocks; behind it the length of the body if it is known.
     Head,
-    /// A block of a body.
+    /// In the stream: a block of a body.
     Block,
-    /// The end of a body.
+    /// In the stream: the end of a body.
     End {
         /// The application failed: the body is not whole.
         truncated: bool,

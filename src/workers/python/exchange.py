@@ -14,9 +14,9 @@ from runner_resolve import described, traceback_of
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker/frame.rs
 TRUNCATED = 1
 MOST_FIELDS = 65535  # that a frame can count
-LONGEST_HEAD = 1 << 20  # bytes of a head that are sent at most
-LARGEST_WHOLE = 64 << 20  # bytes of a body that is sent in one frame
-PIECE = 1 << 20  # bytes of a frame of a larger body
+LONGEST_HEAD = (1 << 18) + 1  # bytes of a head that are sent at most, as in src/protocol/worker/answer_head.rs
+LARGEST_WHOLE = (1 << 18) - 64  # bytes of an answer that fits the ring
+LONGEST_TEXT = 1 << 16  # bytes of a text for `wsgi.errors` in one frame
 
 
 class Gone(BaseException):
@@ -61,9 +61,9 @@ class Errors:
 
     def write(self, text):
         data = text.encode("utf-8", "backslashreplace")
-        for start in range(0, len(data), PIECE):
+        for start in range(0, len(data), LONGEST_TEXT):
             self.lane.spoken = self.number
-            self.lane.send(ERRORS, self.number, data[start : start + PIECE])
+            self.lane.send(ERRORS, self.number, data[start : start + LONGEST_TEXT])
         return len(text)
 
     def writelines(self, lines):
@@ -108,40 +108,30 @@ class Exchange:
             raise Abandoned
         if block:
             check_block(block)
-        if not self.begun:
-            head = self.encoded_head()
-            self.lane.send(HEAD, self.number, head, None, 0, len(self.headers), len(head))
-            self.begun = True
-        self.pieces(block)
+        self.part(block)
 
-    def pieces(self, block):
-        """Sends a block, in several frames if it is large."""
-        if len(block) <= PIECE:
-            if block:
-                self.lane.send(BLOCK, self.number, bytes(block))
-            return
-        view = memoryview(block)
-        for start in range(0, len(view), PIECE):
-            if self.lane.cancelled(self.number):
-                raise Abandoned
-            self.lane.send(BLOCK, self.number, bytes(view[start : start + PIECE]))
+    def part(self, block, behind=b""):
+        """Sends a block, in front of the first one the head of the answer."""
+        if block and type(block) is not bytes:
+            block = bytes(block)
+        stream = self.lane.stream
+        if not self.begun:
+            block = stream.begin(self.number, self.encoded_head(), len(self.headers), behind, block)
+            self.begun = True
+        if block:
+            stream.put(self.number, block, self.lane.cancelled)
 
     def whole(self, body):
         """Answers with all of the body."""
         if type(body) is not bytes:
             check_block(body)
             body = bytes(body)
-        if len(body) > LARGEST_WHOLE:
-            return self.large(body)
-        self.lane.publish(self.number, self.begin, self.encoded_head(), len(self.headers), body)
+        head = self.encoded_head()
+        if len(head) + len(body) > LARGEST_WHOLE:
+            self.part(body, pack("<Q", len(body)))
+            return self.end()
+        self.lane.publish(self.number, self.begin, head, len(self.headers), body)
         self.begun = self.ended = True
-
-    def large(self, body):
-        """Answers with a body that is too large for one frame, with the `Content-Length` that runner would add."""
-        if self.announced_length() is None:
-            self.headers = [*self.headers, ("Content-Length", str(len(body)))]
-        self.write(body)
-        self.end()
 
     def encoded_head(self):
         """The status and the header fields in the format that runner reads."""
@@ -162,7 +152,7 @@ class Exchange:
     def end(self, flags=0):
         """Ends a body that was sent in blocks."""
         self.ended = True
-        self.lane.send(END, self.number, b"", self.begin, flags)
+        self.lane.stream.end(self.number, self.lane.service(self.begin), flags)
 
     def announced_length(self):
         for name, value in self.headers:
@@ -193,16 +183,10 @@ class Exchange:
             check_block(block)
         if self.status is None:
             raise AssertionError("the application gave a block before it called start_response")
-        if self.begun:
-            self.pieces(block)
-        elif self.announced_length() == len(block):
+        if not self.begun and self.announced_length() == len(block):
             self.whole(block)
-        elif len(block) > PIECE:
-            self.write(block)
         else:
-            # Head and block in one message, one wake-up.
-            self.lane.send_pair(self.number, self.encoded_head(), len(self.headers), block)
-            self.begun = True
+            self.part(block)
 
     def file(self, wrapper):
         """Hands the file over if it is a regular file. Returns whether it was."""

@@ -57,13 +57,14 @@ macro_rules! module {
 }
 
 /// The modules that run in a template, in the order in which they import each other.
-const MODULES: [(&str, &str, &str); 11] = [
+const MODULES: [(&str, &str, &str); 12] = [
     module!("kept"),
     module!("output"),
     module!("title"),
     module!("resolve"),
     module!("examine"),
     module!("exchange"),
+    module!("body_stream"),
     module!("control"),
     module!("worker"),
     module!("sharing"),
@@ -208,7 +209,10 @@ impl Template {
             self.send(&message("descriptors", 0, 0), &lane.descriptors())?;
         }
         let kind = if fork { "fork" } else { "serve" };
-        self.send(&message(kind, worker, 1 + 4 * lanes.len()), &[])
+        self.send(
+            &message(kind, worker, 1 + FarEnd::DESCRIPTORS * lanes.len()),
+            &[],
+        )
     }
 
     /// Tells it to end in good order: exit handlers run. Workers that it has forked go on.

@@ -11,11 +11,11 @@ import threading
 from functools import partial
 from io import BytesIO, FileIO
 
+from runner_body_stream import CAPACITY as STREAM_CAPACITY
+from runner_body_stream import HEADER, HEADER_SIZE, BodyStream, Fence
 from runner_control import THREAD, Control, Room, keep_limits, start_thread
 from runner_exchange import (
     ANSWER,
-    BLOCK,
-    HEAD,
     WAKE,
     Abandoned,
     BodyFile,
@@ -29,14 +29,12 @@ from runner_exchange import (
 from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, time
 from runner_output import identity, is_still, new_log, report_losses, say
 
-# Length, number, service time, kind, flags, slot of a known head or number of fields, length of the head.
-HEADER = struct.Struct("<IIIBBHI")
 BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP, ANNOUNCE = 1, 2, 4, 8, 16
 HEADS = 512  # that a lane keeps
-HEADER_SIZE = HEADER.size
 CAPACITY = 256 * 1024  # bytes of records in a ring
-COUNTERS = 64  # bytes at the start of the ring: head, tail, cancelled request, thread, last request read, waiting
+COUNTERS = 128  # bytes at the start of the ring: head, tail, cancelled request, thread, last request read, waiting
 READ, WAITING, LOST = 4, 5, 6
+LANE = 5  # descriptors of a lane
 RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
@@ -48,20 +46,7 @@ pack_descriptor, unpack_descriptor = struct.Struct("i").pack, struct.Struct("i")
 DESCRIPTOR = socket.CMSG_SPACE(struct.calcsize("i"))
 CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
-
-class Fence:
-    """Orders writes to shared memory. x86 never reorders them; elsewhere an uncontended lock's
-    release and acquire do what a barrier would."""
-
-    def __init__(self):
-        self.lock = thread.allocate_lock()
-        self.lock.acquire()
-
-    def __call__(self):
-        self.lock.release()
-        self.lock.acquire()
-
-
+# x86 never reorders writes.
 NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i386")
 
 
@@ -69,13 +54,16 @@ class Lane:
     """One stream of requests, answered in order by one thread."""
 
     def __init__(self, descriptors, application, constants):
-        requests, self.tokens, ring, files = descriptors
+        requests, self.tokens, ring, files, room = descriptors
         self.socket = system_socket(requests)
         self.files = system_socket(files)
-        self.own = [(descriptor, identity(descriptor)) for descriptor in (requests, self.tokens, files)]
+        self.own = [(descriptor, identity(descriptor)) for descriptor in (requests, self.tokens, files, room)]
         self.ring = mmap.mmap(ring, 0)
         os.close(ring)
-        self.counters = memoryview(self.ring)[:COUNTERS].cast("Q")
+        memory = memoryview(self.ring)
+        self.counters = memory[:COUNTERS].cast("Q")
+        area = memory[COUNTERS + CAPACITY : COUNTERS + CAPACITY + STREAM_CAPACITY]
+        self.stream = BodyStream(self.counters, area, room, self.announce)
         self.limit = CAPACITY  # how far the ring may be written without looking at what runner has read
         self.head = 0
         self.fence = Fence() if NEEDS_FENCE else None
@@ -93,7 +81,7 @@ class Lane:
         """Closes the lane in a process that is no worker: sending fails from then on."""
         self.limit = -1
         self.sending = thread.allocate_lock()  # another thread may have held the old one
-        for close in (self.socket.close, self.files.close, partial(os.close, self.tokens)):
+        for close in (self.socket.close, self.files.close, partial(os.close, self.tokens), self.stream.disown):
             try:
                 close()
             except OSError:
@@ -153,18 +141,13 @@ class Lane:
         self.announced = now()
         self.transmit(WAKE_UP)
 
-    def send(self, kind, number, payload, begin=None, flags=0, fields=0, size=0):
-        service = 0 if begin is None else min(now() - begin, LONGEST)
-        self.transmit(pack(len(payload), number, service, kind, flags, fields, size) + payload)
+    def service(self, begin):
+        """The time since the worker has begun a request."""
+        return min(now() - begin, LONGEST)
 
-    def send_pair(self, number, head, fields, block):
-        size = len(head)
-        self.transmit(
-            pack(size, number, 0, HEAD, 0, fields, size)
-            + head
-            + pack(len(block), number, 0, BLOCK, 0, 0, 0)
-            + block
-        )
+    def send(self, kind, number, payload, begin=None, flags=0, fields=0, size=0):
+        service = 0 if begin is None else self.service(begin)
+        self.transmit(pack(len(payload), number, service, kind, flags, fields, size) + payload)
 
     def transmit(self, data):
         with self.sending:
@@ -394,15 +377,15 @@ def run_worker(application, options, descriptors):
         **options["variables"],
         "wsgi.version": (1, 0),
         "wsgi.errors": new_log(),
-        "wsgi.multithread": len(descriptors) > 4,
+        "wsgi.multithread": len(descriptors) > LANE,
         "wsgi.multiprocess": options["multiprocess"],
         "wsgi.run_once": options["run_once"],
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
     lanes = [
-        Lane(descriptors[index : index + 4], application, constants)
-        for index in range(0, len(descriptors), 4)
+        Lane(descriptors[index : index + LANE], application, constants)
+        for index in range(0, len(descriptors), LANE)
     ]
     report_losses(lanes[0].counters, LOST)
     control = Control(watch, options, lanes)

@@ -1,4 +1,5 @@
-//! The connection with one lane of a worker: a socket, a pipe of tokens, a ring, and a socket for descriptors. The protocol is in [`crate::protocol::worker::frame`].
+//! The connection with one lane of a worker: a socket, a pipe of tokens, a socket for descriptors, a ring, a stream and its
+//! pipe of room. The protocol is in [`crate::protocol::worker::frame`].
 
 use std::fs::File;
 use std::io;
@@ -14,6 +15,7 @@ use crate::protocol::worker::frame::token;
 use crate::protocol::worker::known_heads::KnownHeads;
 use crate::unix;
 use crate::workers::pending_request::PendingRequest;
+use crate::workers::wire::body_stream::{self, BodyStream};
 use crate::workers::wire::ring::Ring;
 use crate::workers::wire::{Unsent, Wire};
 
@@ -26,6 +28,8 @@ pub(crate) struct Link {
     files: StdUnixStream,
     /// Answers.
     pub(crate) ring: Ring,
+    /// Answers in parts, until their reader begins.
+    stream: Option<BodyStream>,
     /// Tokens and frames that are not written yet.
     tokens: Vec<u8>,
     frames: Vec<u8>,
@@ -34,12 +38,15 @@ pub(crate) struct Link {
 
 /// The worker's end of a lane: the descriptors to give to it, in this order.
 #[derive(Debug)]
-pub(crate) struct FarEnd([OwnedFd; 4]);
+pub(crate) struct FarEnd([OwnedFd; FarEnd::DESCRIPTORS]);
 
 impl FarEnd {
+    /// How many there are.
+    pub(crate) const DESCRIPTORS: usize = 5;
+
     /// The descriptors.
     #[must_use]
-    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 4] {
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; Self::DESCRIPTORS] {
         self.0.each_ref().map(AsFd::as_fd)
     }
 }
@@ -64,12 +71,15 @@ impl Link {
         let (files, their_files) = StdUnixStream::pair()?;
         files.set_nonblocking(true)?;
         let (token_reader, token_writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (room_reader, room_writer) = body_stream::room_pipe()?;
         let ring = Ring::new()?;
+        let stream = BodyStream::new(ring.memory(), room_writer);
         let far_end = FarEnd([
             theirs.into(),
             token_reader.try_clone()?,
             ring.descriptor().try_clone_to_owned()?,
             their_files.into(),
+            room_reader,
         ]);
         let link = Self {
             socket: Arc::new(UnixStream::from_std(ours)?),
@@ -77,11 +87,18 @@ impl Link {
             token_reader,
             files,
             ring,
+            stream: Some(stream),
             tokens: Vec::new(),
             frames: Vec::new(),
             heads: KnownHeads::default(),
         };
         Ok((link, far_end))
+    }
+
+    /// The socket, to wait for, and the stream. `None` if the lane has a reader already.
+    #[must_use]
+    pub(crate) fn reading_end(&mut self) -> Option<(Arc<UnixStream>, BodyStream)> {
+        Some((self.socket(), self.stream.take()?))
     }
 
     /// The socket, to wait for.

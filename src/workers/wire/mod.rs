@@ -1,10 +1,11 @@
-//! The connection with a lane of a worker: [`link`] is runner's end, [`ring`] the shared memory for answers, [`frames`] what
-//! comes over the socket.
+//! The connection with a lane of a worker: [`link`] is runner's end, [`ring`] the shared memory for whole answers,
+//! [`body_stream`] that for answers in parts, [`frames`] what comes over the socket.
 
 use std::io;
 
 use crate::workers::pending_request::PendingRequest;
 
+pub mod body_stream;
 pub mod frames;
 pub(crate) mod link;
 pub mod ring;

@@ -3,34 +3,32 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::protocol::worker::frame::{
-    HEADER, Header, Kind, RING_CANCELLED, RING_HEAD, RING_LOST, RING_READ, RING_START, RING_TAIL,
-    RING_THREAD, RING_WAITING,
+    HEADER, Header, Kind, RING_CANCELLED, RING_CAPACITY, RING_HEAD, RING_LOST, RING_READ,
+    RING_START, RING_TAIL, RING_THREAD, RING_WAITING, STREAM_CAPACITY, STREAM_START,
 };
 use crate::protocol::worker::marshal::Malformed;
 use crate::unix::SharedMemory;
 
-/// Bytes of records in a ring: some 25 answers of 10 KB, and small enough to stay in a processor's cache.
-const CAPACITY: usize = 256 * 1024;
-
 /// The answers of a lane.
 #[derive(Debug)]
 pub struct Ring {
-    memory: SharedMemory,
+    memory: Arc<SharedMemory>,
     tail: u64,
 }
 
 impl Ring {
-    /// An empty ring.
+    /// An empty ring, in memory that has room for the stream, too.
     ///
     /// # Errors
     /// If the system has no memory or descriptors left.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            memory: SharedMemory::new(RING_START + CAPACITY)?,
+            memory: Arc::new(SharedMemory::new(STREAM_START + STREAM_CAPACITY)?),
             tail: 0,
         })
     }
@@ -41,6 +39,12 @@ impl Ring {
         self.memory.descriptor()
     }
 
+    /// The memory that it shares with the stream.
+    #[must_use]
+    pub fn memory(&self) -> Arc<SharedMemory> {
+        Arc::clone(&self.memory)
+    }
+
     /// The next record if it is about request `number`. `None` if there is none, or if data about an earlier request has to
     /// be read from the socket first.
     ///
@@ -49,12 +53,13 @@ impl Ring {
     pub fn take(&mut self, number: u32) -> Result<Option<(Header, Bytes)>, Malformed> {
         let head = self.memory.load(RING_HEAD);
         // However far the worker moves it, no more than one turn of the ring is read.
-        if head.wrapping_sub(self.tail) > CAPACITY as u64 {
+        if head.wrapping_sub(self.tail) > RING_CAPACITY as u64 {
             return Err(Malformed);
         }
         while self.tail != head {
-            let position = usize::try_from(self.tail % CAPACITY as u64).map_err(|_| Malformed)?;
-            let room = CAPACITY - position;
+            let position =
+                usize::try_from(self.tail % RING_CAPACITY as u64).map_err(|_| Malformed)?;
+            let room = RING_CAPACITY - position;
             let header = if room < HEADER {
                 None
             } else {
@@ -69,7 +74,7 @@ impl Ring {
                 return Ok(None);
             }
             let start = position + HEADER;
-            if header.length > CAPACITY - start {
+            if header.length > RING_CAPACITY - start {
                 return Err(Malformed);
             }
             let payload = self.memory.copy(RING_START + start, header.length);
