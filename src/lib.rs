@@ -65,15 +65,15 @@
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
-//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `panics` `log` `children` `descriptor_limit` `current_folder` `unix` | `webbrowser` |
-//! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` | `clap` `clap_complete` `similar` `textwrap` |
+//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
+//! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
-//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` | |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | `hdrhistogram` |
-//! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `unix` | |
+//! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `hyper` `hyper_util` `http_body` |
-//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `unix` `unix_socket` | |
+//! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | |
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `foldhash` `percent_encoding` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` |
@@ -85,6 +85,7 @@
 //! | [`clock`] | the time of day as text, made once a second | | `httpdate` `humantime` |
 //! | [`current_folder`] | the current folder, by the name that it was entered with | `own_file` | |
 //! | [`own_file`] | files and sockets that are removed in the end, if they are still ours | | |
+//! | [`permission`] | who this process is to the system, and what keeps it from a file | | |
 //! | [`memory_release`] | the allocator, and when it gives memory back to the system | `unix` | `mimalloc` |
 //! | [`children`] | child processes and how they end | `unix` | |
 //! | [`descriptor_limit`] | how many files may be open | | |
@@ -141,6 +142,8 @@ pub mod descriptor_limit;
 pub mod children;
 
 pub mod own_file;
+
+pub mod permission;
 
 pub mod panics;
 

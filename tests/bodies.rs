@@ -79,7 +79,8 @@ fn it_is_looked_for_as_the_user_that_the_server_is_to_be() {
     assert_eq!(post(&server), "3000000");
     assert_eq!(server.stop().status, 0);
     let set = format!("{settings}runner.tmp = 'of_root'\n");
-    let refused = "cannot write in the folder `[folder]/of_root` (runner.tmp): Permission denied\n";
+    let refused = "user `nobody` (runner.user) cannot write in the folder `[folder]/of_root` (runner.tmp): \
+                   Permission denied\n";
     let started = serve(&folder, &set).run();
     started.is(1, "", &format!("error: {refused}"));
 }

@@ -343,12 +343,12 @@ async fn a_stranger_is_not_a_successor() {
         let refused = Client::connect(path, Trust::own()).expect_err("a stranger");
         format!("{refused:#}")
     };
-    let theirs = "it belongs to another user (65534)";
+    let theirs = "it belongs to another user (`nobody`, 65534)";
     assert!(refusal(&path).ends_with(theirs), "{}", refusal(&path));
     assert!(!control.has_successor());
     // The socket's file is not the only thing that counts.
     std::os::unix::fs::chown(&path, Some(0), Some(0)).expect("we are root");
-    let theirs = "the process that listens there belongs to another user (65534)";
+    let theirs = "the process that listens there belongs to another user (`nobody`, 65534)";
     assert!(refusal(&path).ends_with(theirs), "{}", refusal(&path));
     assert!(!control.has_successor());
     // Nor is a symbolic link followed.

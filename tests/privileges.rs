@@ -148,7 +148,8 @@ fn the_socket_file_is_the_users_own() {
     folder.runner(["runIni", "app.ini"]).run().is(
         1,
         "",
-        "error: cannot listen on `unix:[folder]/run/socket`: Permission denied\n",
+        "error: cannot listen on `unix:[folder]/run/socket`: user `nobody` (runner.user) may not write to the folder \
+         `[folder]/run`\n",
     );
 }
 
@@ -190,7 +191,8 @@ fn only_a_member_gives_a_socket_to_a_group() {
         1,
         "",
         "error: cannot listen on `unix:[folder]/run/socket`: the server's user is not in the group `daemon`\n \
-         = hint: add it to that group, or let all users connect: `runner.socket.mode = '666'`\n",
+         = hint: add it to that group, and start the server again (a reload keeps the groups of the start); \
+         or let all users connect: `runner.socket.mode = '666'`\n",
     );
     assert!(!folder.path("run/socket").exists());
 }
@@ -289,7 +291,7 @@ fn root_gives_orders_to_the_master_of_the_user_that_is_set() {
     folder.runner(["reload", "app.ini"]).run().success();
     let said = folder.runner(["stop", "run/app.pid"]).run();
     let error = format!(
-        "error: cannot connect to the control socket `run/app.pid.socket`: it belongs to another user ({NOBODY})\n"
+        "error: cannot connect to the control socket `run/app.pid.socket`: it belongs to another user (`nobody`, {NOBODY})\n"
     );
     said.is(1, "", &error);
     let second = folder.runner(["supervise", "app.ini"]).start();
@@ -331,7 +333,7 @@ fn root_gives_nothing_to_another_users_master() {
     let impostor = folder.program("python3", ["-c", IMPOSTOR]).begin();
     impostor.wait_for_log(|log| log.contains("listens"));
     let socket = "cannot connect to the control socket `[folder]/run/app.pid.socket`";
-    let error = format!("error: {socket}: it belongs to another user ({NOBODY})\n");
+    let error = format!("error: {socket}: it belongs to another user (`nobody`, {NOBODY})\n");
     for command in ["supervise", "reload", "stop", "status"] {
         let said = folder.runner([command, "app.ini"]).run();
         assert_eq!(said.status, 1, "{command}: {said:?}");
@@ -347,10 +349,12 @@ fn root_gives_nothing_to_another_users_master() {
     let said = folder.runner(["supervise", "app.ini"]).run();
     assert!(said.stderr.ends_with(&error), "{said:?}");
     let warned = format!(
-        "runner: the folder `[folder]/run` belongs to another user ({NOBODY}), who can replace \
+        "runner: the folder `[folder]/run` belongs to another user (`nobody`, {NOBODY}), who can replace \
          `[folder]/run/app.pid` there\n"
     );
     assert!(said.stderr.starts_with(&warned), "{said:?}");
+    let hint = " = hint: run the server as that user (`runner.user`), or `chown 0 [folder]/run`\n";
+    assert!(said.stderr.contains(hint), "{said:?}");
     assert!(!impostor.log().contains("told"), "{}", impostor.log());
     folder.runner(["reload", "app.ini"]).run();
     impostor.wait_for_log(|log| log.contains("told b'{\"order\":\"reload\"}"));

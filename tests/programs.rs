@@ -163,7 +163,7 @@ fn a_version_with_a_program_that_cannot_be_run_changes_nothing() {
         ),
         (
             "Command exec: ./plain",
-            "[folder]/plain`: Permission denied",
+            "[folder]/plain`: it is not executable",
         ),
         ("Command exec: ./.", "[folder]`: it is not a file"),
         (

@@ -357,9 +357,23 @@ fn a_python_that_cannot_run_is_reported_once() {
         .executable("python", "#!/nowhere/python3\n")
         .file("python.ini", "runner.python = './python'\n");
     let serve = ["-c", "python.ini", "serve", "WSGI", "import:a.b"];
-    let why = "cannot run `[folder]/./python` (runner.python): No such file or directory";
+    let why =
+        "cannot run `[folder]/./python` (runner.python, python.ini:1): No such file or directory";
     let outcome = folder.runner(serve).run();
     outcome.is(1, "", &format!("error: {why}\n"));
+}
+
+#[test]
+fn a_virtual_environment_whose_python_may_not_be_run() {
+    let folder = Folder::new()
+        .file(".venv/pyvenv.cfg", "")
+        .file(".venv/bin/python3", "");
+    folder.runner(["serve", "import:a.b"]).run().is(
+        1,
+        "",
+        "error: cannot run `[folder]/.venv/bin/python3`, the Python of the virtual environment: it is not executable\n \
+         = hint: let the server's user run it, or set `runner.python`\n",
+    );
 }
 
 #[test]

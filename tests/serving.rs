@@ -332,6 +332,23 @@ fn cgi_ignores_arguments_which_come_from_the_client() {
     }
 }
 
+/// A socket that a process manager passes is not announced.
+#[test]
+fn fastcgi_says_where_it_serves() {
+    let file = "Command FastCGI unix:app.sock demo\nPidFile app.pid\n";
+    let folder = Folder::new().file("app.conf", file);
+    let socket = folder.path("app.sock");
+    for words in [
+        &["FastCGI", "unix:app.sock", "demo"][..],
+        &["supervise", "app.conf"],
+    ] {
+        let server = folder.runner(words).begin();
+        let line = format!("runner: serving unix:{}\n", socket.display());
+        server.wait_for_log(|log| log.contains(&line));
+        assert_eq!(server.stop().status, 0);
+    }
+}
+
 #[test]
 fn fastcgi_without_a_socket_says_so() {
     Folder::new().runner(["FastCGI", "demo"]).run().is(

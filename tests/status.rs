@@ -155,10 +155,16 @@ fn a_server_that_is_not_there() {
     for command in ["status", "stop", "reload"] {
         for (file, said) in [
             ("app.ini", "error: `app.ini` is not running\n"),
-            ("unix:nowhere", "error: `unix:nowhere` is not running\n"),
+            (
+                "unix:nowhere",
+                "error: there is no file `unix:nowhere`\n = hint: a server has it as long as it runs\n",
+            ),
             // Process 1 runs, but is no master.
             ("app.pid", "error: `app.pid` is not running\n"),
-            ("gone.pid", "error: `gone.pid` is not running\n"),
+            (
+                "gone.pid",
+                "error: there is no file `gone.pid`\n = hint: a server has it as long as it runs\n",
+            ),
             (
                 "other.ini",
                 "error: `other.ini` does not say how its master can be reached\n \

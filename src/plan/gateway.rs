@@ -45,10 +45,10 @@ impl Gateway {
 /// Who is told that a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// The log: `serve`.
+    /// The log: `serve` and `FastCGI`.
     Log,
     /// The log, and a person for whom a browser is opened: `launch`.
     Browser,
-    /// Not announced: the web server in front knows the address, or there is none.
+    /// Not announced: the process manager that passed the socket knows it, or there is none.
     Nobody,
 }

@@ -4,12 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Layer;
+use anyhow::anyhow;
+
+use crate::config::{Layer, PID_FILE};
 use crate::gateway::socket::file_rights::FileRights;
 use crate::gateway::socket::url::SocketUrl;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::line::word::Origin;
 use crate::log::{LineForm, Stamp};
+use crate::own_file::folder_of;
+use crate::permission;
 use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::seating::Seating;
@@ -49,6 +54,8 @@ pub struct Plan {
     pub audience: Audience,
     /// Whether it is a master.
     pub seating: Seating,
+    /// Where its pid file is set, for messages.
+    pub pid_file_place: String,
     /// What answers.
     pub recipe: Recipe,
     /// How long running requests have to finish at the end.
@@ -97,6 +104,7 @@ impl Plan {
             gateway,
             audience,
             seating,
+            pid_file_place: scope.place(&Origin::Property(PID_FILE.into())),
             patience: scope.configuration.duration("runner.stop_timeout"),
             lifetime,
             programs,
@@ -121,6 +129,25 @@ impl Plan {
         Arc::make_mut(spool).folder.clone_from(&folder);
         self.recipe.keep_in(folder);
         Ok(())
+    }
+
+    /// Checks that a master can make its pid file. To be called as the user of the server.
+    ///
+    /// # Errors
+    /// That user may not write to the folder.
+    pub fn check_pid_folder(&self) -> anyhow::Result<()> {
+        let Seating::Supervised(options) = &self.seating else {
+            return Ok(());
+        };
+        match permission::no_writing(folder_of(&options.pid_file)) {
+            Some(refusal) => Err(anyhow!(
+                "{} cannot make the pid file `{}` ({PID_FILE}, {}): it {refusal}",
+                permission::present_user(),
+                options.pid_file.display(),
+                self.pid_file_place
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Checks that the programs beside it can be run.

@@ -33,6 +33,20 @@ pub fn python(scope: &Scope, origin: &Origin) -> Result<PathBuf, Failure> {
     })
 }
 
+/// Where a Python comes from, for messages: the setting with its place, or what names it instead.
+#[must_use]
+pub fn python_origin(scope: &Scope, python: &Path) -> String {
+    if scope.configuration.text(PYTHON).is_some() {
+        let place = scope.place(&Origin::Property(PYTHON.into()));
+        return format!("{PYTHON}, {place}");
+    }
+    let environment = python.parent().and_then(Path::parent);
+    match environment.is_some_and(|folder| folder.join("pyvenv.cfg").is_file()) {
+        true => "the Python of the virtual environment".to_owned(),
+        false => "the Python on `PATH`".to_owned(),
+    }
+}
+
 /// A Python that can read the source files of a folder: the one that would run an application there, or the first one
 /// on `PATH`.
 ///

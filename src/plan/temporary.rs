@@ -10,6 +10,7 @@ use anyhow::anyhow;
 use crate::config::Configuration;
 use crate::interface::body_file;
 use crate::log::without_numbers;
+use crate::permission;
 
 /// The setting.
 const TMP: &str = "runner.tmp";
@@ -55,11 +56,17 @@ impl Temporary {
         match self {
             Self::Named(folder) => match attempt(folder) {
                 // There may be room again when it is needed.
-                Err(error) if !is_full(&error) => Err(anyhow!(
-                    "cannot write in the folder `{}` ({TMP}): {}",
-                    folder.display(),
-                    without_numbers(&error.to_string())
-                )),
+                Err(error) if !is_full(&error) => {
+                    let user = match error.kind() {
+                        ErrorKind::PermissionDenied => permission::present_user() + " ",
+                        _ => String::new(),
+                    };
+                    Err(anyhow!(
+                        "{user}cannot write in the folder `{}` ({TMP}): {}",
+                        folder.display(),
+                        without_numbers(&error.to_string())
+                    ))
+                }
                 Ok(()) | Err(_) => Ok(folder.clone()),
             },
             Self::FirstOf(folders) => {
@@ -93,6 +100,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::Temporary;
+    use crate::permission::present_user;
 
     /// The folder that is found if these fail with these errors.
     fn found(temporary: &Temporary, failing: &[(&str, ErrorKind)]) -> Result<PathBuf, String> {
@@ -126,7 +134,10 @@ mod tests {
             (
                 &named,
                 &[("/a", denied)],
-                Err("cannot write in the folder `/a` (runner.tmp): permission denied".to_owned()),
+                Err(format!(
+                    "{} cannot write in the folder `/a` (runner.tmp): permission denied",
+                    present_user()
+                )),
             ),
         ];
         for (temporary, failing, wanted) in cases {

@@ -9,6 +9,7 @@ use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::supervisor::identity::Identity;
 use crate::supervisor::privileges::{self, Account};
+use crate::syntax::Diagnostic;
 
 const USER: &str = "runner.user";
 const GROUP: &str = "runner.group";
@@ -37,6 +38,30 @@ pub fn identity(scope: &Scope) -> Result<Identity, Failure> {
         account,
         umask: umask.map(Mode::from_raw_mode),
     })
+}
+
+/// Users and groups in the settings that this machine does not have: warnings, since the server may run on another one.
+#[must_use]
+pub fn unknown_accounts(scope: &Scope) -> Vec<Diagnostic> {
+    let settings = &scope.configuration;
+    let (user, group) = (settings.text(USER), settings.text(GROUP));
+    let account = Account::look_up(user.as_deref(), group.as_deref()).err();
+    let account = account.map(|error| match error.of_group {
+        true => (GROUP, error),
+        false => (USER, error),
+    });
+    let socket_group = settings.text(SOCKET_GROUP);
+    let socket_group = socket_group.and_then(|name| privileges::group_number(&name).err());
+    let unknown = account
+        .into_iter()
+        .chain(socket_group.map(|error| (SOCKET_GROUP, error)));
+    unknown
+        .map(|(name, error)| {
+            let mut problem = settings.complain(name, error.message, error.hint);
+            problem.code = "setting/missing";
+            problem.warning()
+        })
+        .collect()
 }
 
 /// Who may connect to the Unix socket of a server.

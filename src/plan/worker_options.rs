@@ -11,7 +11,7 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::log::LineForm;
-use crate::plan::python::{python, python_arguments};
+use crate::plan::python::{python, python_arguments, python_origin};
 use crate::plan::user::identity;
 use crate::workers::options::Limits;
 use crate::workers::options::Resources;
@@ -30,8 +30,10 @@ pub fn workers(
 ) -> Result<WorkerOptions, Failure> {
     let settings = &scope.configuration;
     let count = |name| usize::try_from(settings.integer(name)).unwrap_or(usize::MAX);
+    let python = python(scope, origin)?;
     Ok(WorkerOptions {
-        python: python(scope, origin)?,
+        python_origin: python_origin(scope, &python),
+        python,
         target: target.as_str().to_owned(),
         search_path: scope.search_path(origin),
         arguments: python_arguments(scope, target, arguments),

@@ -8,11 +8,13 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::gateway::socket::listener::{InUse, Listener};
 use crate::gateway::socket::url::{ALL_PASSED, SocketUrl};
+use crate::own_file::folder_of;
+use crate::permission;
+use crate::plan::Plan;
 use crate::plan::seating::Seating;
 use crate::supervisor::control::BindMode;
 use crate::supervisor::control::order::{HandedSocket, Handover};
 use crate::supervisor::identity::Identity;
-use crate::supervisor::privileges;
 use crate::supervisor::programs::parent_link;
 use crate::supervisor::seat::predecessor_link;
 use crate::supervisor::seat::{Claim, Seat};
@@ -47,9 +49,10 @@ impl Claimed {
     /// Claims the seat. The present master goes on as before. May wait for some seconds.
     ///
     /// # Errors
-    /// Another process is about to become the master, or the present master does not answer.
-    pub fn new(seating: Seating) -> anyhow::Result<Self> {
-        Ok(match seating {
+    /// The pid file cannot be made, another process is about to become the master, or the present master does not answer.
+    pub fn new(plan: &Plan) -> anyhow::Result<Self> {
+        plan.check_pid_folder()?;
+        Ok(match plan.seating.clone() {
             Seating::Nowhere => Self::Nowhere,
             Seating::Reachable(path) => Self::Reachable(path),
             Seating::Supervised(options) => Self::Supervised(Box::new(Claim::new(options)?)),
@@ -111,17 +114,26 @@ pub fn listen_as(identity: &Identity, url: &SocketUrl) -> anyhow::Result<Listene
         }
         SocketUrl::Unix(_) | SocketUrl::Nowhere => {
             identity.assume()?;
-            Listener::bind(url)
+            Listener::bind(url).map_err(|error| explained(error, url))
         }
     }
 }
 
-/// The error, with a hint if the port may need the rights that were given up.
+/// The error, with a hint if the port may need the rights that were given up, or with what refuses to hold a socket.
 fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
     match url {
-        SocketUrl::Tcp { port: 1..1024, .. } if privileges::are_dropped() => anyhow!(
+        SocketUrl::Tcp { port: 1..1024, .. } if permission::has_changed() => anyhow!(
             "{error:#}\n = hint: it may need root's rights, which were given up (runner.user): start it again"
         ),
+        SocketUrl::Unix(path) if !error.is::<InUse>() => {
+            match permission::no_writing(folder_of(path)) {
+                Some(refusal) => anyhow!(
+                    "cannot listen on `{url}`: {} {refusal}",
+                    permission::present_user()
+                ),
+                None => error,
+            }
+        }
         SocketUrl::Tcp { .. }
         | SocketUrl::Unix(_)
         | SocketUrl::Descriptor(_)

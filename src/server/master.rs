@@ -105,7 +105,7 @@ impl Master {
         let seating = plan.seating.clone();
         let identity = &plan.identity;
         // Locks and sockets belong to the user that has to remove them.
-        let mut claim = identity.act(|| Claimed::new(seating.clone()))?;
+        let mut claim = identity.act(|| Claimed::new(&plan))?;
         let handover = claim.handover()?;
         let listener = claim::listen(handover.sockets, &plan.url, |url| {
             claim::when_free(url, || claim::listen_as(identity, url))

@@ -1,10 +1,11 @@
 //! The user that a server becomes once it listens: one with few rights, and for good.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use nix::unistd::{self, Gid, Group, Uid, User};
+
+use crate::permission;
 
 /// A user and a group that this process can become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +44,20 @@ impl AccountError {
             ..Self::user(message)
         }
     }
-}
 
-/// Whether this process has become another user.
-static BECOME: AtomicBool = AtomicBool::new(false);
-
-/// Whether this process has become another user, who may not be able to read what the first one could.
-#[must_use]
-pub fn are_dropped() -> bool {
-    BECOME.load(Ordering::Relaxed)
+    fn refused(of_group: bool) -> AccountError {
+        let present = match User::from_uid(Uid::effective()) {
+            Ok(Some(present)) => format!("`{}`", present.name),
+            Ok(None) | Err(_) => format!("user {}", Uid::effective()),
+        };
+        AccountError {
+            of_group,
+            message: "only root can become another user or group".to_owned(),
+            hint: Some(format!(
+                "this is {present}: start it as root, or do without it"
+            )),
+        }
+    }
 }
 
 impl Account {
@@ -61,6 +67,22 @@ impl Account {
     /// # Errors
     /// There is no such user or group, or only root can become it.
     pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, AccountError> {
+        let account = Self::look_up(user, group)?;
+        let is_refused = |account: &Self| !account.is_present() && !Uid::effective().is_root();
+        match account {
+            Some(account) if is_refused(&account) => {
+                let of_group = user.is_none() || account.uid == Uid::current();
+                Err(AccountError::refused(of_group))
+            }
+            account => Ok(account),
+        }
+    }
+
+    /// The same, whether this process can become it or not.
+    ///
+    /// # Errors
+    /// There is no such user or group.
+    pub fn look_up(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, AccountError> {
         let found = user.map(find_user).transpose()?;
         let (uid, entry) = found.unwrap_or((Uid::current(), None));
         let own = entry.as_ref().map(|entry| entry.gid);
@@ -76,26 +98,12 @@ impl Account {
             }
         };
         let home = entry.as_ref().map(|entry| entry.dir.to_string_lossy());
-        let account = Self {
+        Ok(Some(Self {
             uid,
             gid,
             home: home.map(std::borrow::Cow::into_owned),
             name: entry.map(|entry| entry.name),
-        };
-        if !account.is_present() && !Uid::effective().is_root() {
-            let present = match User::from_uid(Uid::effective()) {
-                Ok(Some(present)) => format!("`{}`", present.name),
-                Ok(None) | Err(_) => format!("user {}", Uid::effective()),
-            };
-            return Err(AccountError {
-                of_group: user.is_none() || uid == Uid::current(),
-                message: "only root can become another user or group".to_owned(),
-                hint: Some(format!(
-                    "this is {present}: start it as root, or do without it"
-                )),
-            });
-        }
-        Ok(Some(account))
+        }))
     }
 
     /// Whether this process has this account already.
@@ -114,7 +122,7 @@ impl Account {
         }
         self.take_on()
             .with_context(|| format!("cannot become {self}"))?;
-        BECOME.store(true, Ordering::Relaxed);
+        permission::note_change();
         Ok(())
     }
 

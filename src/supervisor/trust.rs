@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::process::{Uid, geteuid};
 
 use crate::own_file::folder_of;
+use crate::permission::user_shown;
 
 /// The sticky bit: only their owners can remove the files of a folder (`unlink(2)`).
 const STICKY: u32 = 0o1000;
@@ -72,12 +73,15 @@ pub(super) fn warn_of_folder(file: &Path) {
     let (folder, file) = (folder.display(), file.display());
     if found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0 {
         crate::log_warning!(
-            "every user can write to the folder `{folder}`, and replace `{file}` there"
+            "every user can write to the folder `{folder}`, and replace `{file}` there\n \
+             = hint: `chmod o-w {folder}`, or use a folder of the server's own"
         );
     } else if !Trust::own().holds_file(&found) {
         crate::log_warning!(
-            "the folder `{folder}` belongs to another user ({}), who can replace `{file}` there",
-            found.uid()
+            "the folder `{folder}` belongs to another user ({}), who can replace `{file}` there\n \
+             = hint: run the server as that user (`runner.user`), or `chown {} {folder}`",
+            user_shown(found.uid()),
+            geteuid()
         );
     }
 }

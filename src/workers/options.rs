@@ -16,6 +16,8 @@ pub(crate) const GRACE: Duration = Duration::from_millis(500);
 pub struct WorkerOptions {
     /// The Python interpreter.
     pub python: PathBuf,
+    /// Where that comes from, for messages.
+    pub python_origin: String,
     /// What to import: `pkg.mod.attr`, `pkg.mod:attr` or `module:factory()`.
     pub target: String,
     /// The first folders in which modules are looked for.

@@ -42,6 +42,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
     WorkerOptions {
         line_form: LineForm::default(),
         python: "python3".into(),
+        python_origin: "runner.python".to_owned(),
         target: "app.application".to_owned(),
         search_path: vec![folder.to_owned()],
         arguments: vec!["test".into()],

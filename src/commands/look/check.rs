@@ -25,6 +25,7 @@ use crate::line::usage::{INCOMPLETE, Usage};
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::configured_url;
+use crate::plan::user::unknown_accounts;
 use crate::plan::{seating, supervised};
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, MaskedSources, Severity, render_all};
@@ -43,8 +44,9 @@ same for all of them.
 
 Warnings are for a doubled `=`, a setting that the same file overrides, a
 default (`name?`) that never applies in its file, a setting that is read but
-never set, and a name that nothing reads and that is nearly the name of a
-setting (`ulr`, `[workers] min`). The exit status is 1 if there are errors.
+never set, a name that nothing reads and that is nearly the name of a setting
+(`ulr`, `[workers] min`), and a user or group that this machine does not have.
+The exit status is 1 if there are errors.
 
 Programs that a file keeps running must exist and be executable. Those that are
 configuration files, by their first line or as in `runner runIni FILE`, are
@@ -247,6 +249,7 @@ fn problems_of(
     };
     problems.extend(missing(&scope.configuration));
     problems.extend(unread(&scope));
+    problems.extend(unknown_accounts(&scope));
     let mut errors = count(&problems, Severity::Error);
     for name in shortcuts::defined(&scope.configuration) {
         if errors >= MOST_ERRORS {
@@ -358,7 +361,10 @@ fn shortcut(
 }
 
 /// Resolves the command that an INI file runs, if it runs one.
-fn resolve_app(commands: Commands, scope: &Scope) -> Result<Option<Box<dyn Node>>, Failure> {
+pub(super) fn resolve_app(
+    commands: Commands,
+    scope: &Scope,
+) -> Result<Option<Box<dyn Node>>, Failure> {
     let Ok(Some(value)) = scope.get(run_ini::APP) else {
         return Ok(None);
     };
@@ -367,7 +373,10 @@ fn resolve_app(commands: Commands, scope: &Scope) -> Result<Option<Box<dyn Node>
 }
 
 /// Resolves the command that a file for `supervise` keeps running. Missing keys are reported elsewhere.
-fn resolve_supervised(commands: Commands, scope: &Scope) -> Result<Option<Box<dyn Node>>, Failure> {
+pub(super) fn resolve_supervised(
+    commands: Commands,
+    scope: &Scope,
+) -> Result<Option<Box<dyn Node>>, Failure> {
     let settings = &scope.configuration;
     if settings.text(COMMAND).is_none() || settings.path(PID_FILE).is_none() {
         return Ok(None);

@@ -5,12 +5,13 @@ use std::slice;
 use serde_json::{Value as Json, json};
 
 use crate::commands::json;
+use crate::commands::look::check::{resolve_app, resolve_supervised};
 use crate::commands::look::redact::{Redactor, concealed};
 use crate::commands::run::supervise;
-use crate::config::{self, Gives, Layer, Listed, SETTINGS, SHORT, Whence};
+use crate::config::{self, FileFormat, Gives, Layer, Listed, SETTINGS, SHORT, Setting, Whence};
 use crate::eval::Repr;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
-use crate::graph::node::action;
+use crate::graph::node::{Node, action};
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -24,12 +25,13 @@ pub const ENTRY: Entry = Entry {
     summary: "Shows every setting in force, its value, and where it comes from",
     help: "\
 Reads FILE over the configuration layers below it, as `runIni` or `supervise`
-does. Each setting is shown with its value, the file and line that set it, and
-its layer: the file itself, `-c`, `PEAK_CONFIG`, the user's own file, or the
-built-in default. For a rule for several names (`a.*`), the expression is shown.
+does, and the files that its command names, as `graph` does. Each setting is
+shown with its value, the file and line that set it, and its layer: the file
+itself, `-c`, `PEAK_CONFIG`, the user's own file, or the built-in default. For a
+rule for several names (`a.*`), the expression is shown.
 
-With PREFIX, only the settings below it are shown; it is an error if there are
-none. The prefix `environ` shows the environment.
+With PREFIX, only the settings below it are shown; it is an error if none of
+them is set. The prefix `environ` shows the environment.
 
 Secrets are hidden, and other values that repeat them: values of settings,
 variables and keys in whose names a word is `password`, `passwd`, `pass`, `pwd`,
@@ -72,7 +74,15 @@ fn listing(scope: Scope, mut arguments: Arguments) -> Result<(String, Option<Fai
     if let Some(word) = arguments.line.words.first() {
         return Err(arguments.unexpected(word, None));
     }
+    let keys = config::format(&scope.path(&file)) == Some(FileFormat::Keys);
     let scope = supervise::read_settings(scope, &file)?;
+    let resolved = match keys {
+        true => resolve_supervised(arguments.commands, &scope),
+        false => resolve_app(arguments.commands, &scope),
+    };
+    // A command that cannot be run has no settings of its own; `check` says why.
+    let node = resolved.ok().flatten();
+    let scope = node.as_deref().and_then(in_force).unwrap_or(scope);
     let mut settings = config::list(&scope.configuration, "");
     settings.extend(config::list(&scope.configuration, "environ"));
     let listing = config::list(&scope.configuration, &prefix);
@@ -117,6 +127,12 @@ fn listing(scope: Scope, mut arguments: Arguments) -> Result<(String, Option<Fai
     Ok((text, failure))
 }
 
+/// The settings that hold for what a file runs: those of files that its command names are among them.
+fn in_force(node: &dyn Node) -> Option<Scope> {
+    let served = node.served().map(|served| served.scope);
+    served.or_else(|| Some(node.supervised()?.scope.clone()))
+}
+
 /// A prefix without `.` or `.*` at its end, and a short name in full.
 fn plain_prefix(word: &str) -> String {
     let plain = word.strip_suffix('*').unwrap_or(word).trim_end_matches('.');
@@ -126,17 +142,36 @@ fn plain_prefix(word: &str) -> String {
 
 /// The error if no setting has this name or stands below it.
 fn nothing(prefix: &str, settings: &[Listed]) -> Failure {
-    let hint = if SETTINGS.iter().any(|setting| setting.name == prefix) {
-        Some(format!("`runner explain {prefix}` says what it is"))
-    } else {
-        let known = SETTINGS.iter().map(|setting| setting.name);
-        let names = settings.iter().map(|listed| listed.name.as_str());
-        did_you_mean(prefix, known.chain(names).flat_map(and_above))
-    };
+    if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == prefix) {
+        let hint = match by_default(setting) {
+            Some(default) => format!("by default, {default}"),
+            None => format!("it has no default; `runner explain {prefix}` says what it is"),
+        };
+        return Failure::mistake(format!("`{prefix}` is not set"), Some(hint));
+    }
+    let below = SETTINGS.iter().filter(|setting| {
+        let rest = setting.name.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    });
+    let below: Vec<String> = below.map(|setting| format!("`{}`", setting.name)).collect();
+    if !below.is_empty() {
+        let hint = format!("its settings are {}", below.join(", "));
+        return Failure::mistake(format!("nothing below `{prefix}` is set"), Some(hint));
+    }
+    let known = SETTINGS.iter().map(|setting| setting.name);
+    let names = settings.iter().map(|listed| listed.name.as_str());
+    let hint = did_you_mean(prefix, known.chain(names).flat_map(and_above));
     Failure::mistake(
         format!("no setting is called {} or stands below it", quoted(prefix)),
         hint,
     )
+}
+
+/// What holds where a setting has no value, as its help says it.
+fn by_default(setting: &Setting) -> Option<&'static str> {
+    let mut sentences = setting.help.split_inclusive(". ");
+    let told = sentences.find_map(|sentence| sentence.strip_prefix("By default"))?;
+    Some(told.trim_matches([',', ' ', '.']))
 }
 
 /// A name and its prefixes, the longest first.

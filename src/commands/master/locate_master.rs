@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,8 @@ pub struct NamedMaster {
     shown: String,
     /// Where its control socket may be: beside a pid file, or where `runner.status.url` says.
     sockets: Vec<SocketCandidate>,
+    /// The pid file or socket that the user wrote, if that is what names the master.
+    file: Option<PathBuf>,
 }
 
 /// The master does not run; the message.
@@ -72,32 +74,45 @@ pub fn locate(scope: Scope, mut arguments: Arguments) -> Result<NamedMaster, Fai
             Some(first) => Ok(NamedMaster {
                 shown: first.socket.display().to_string(),
                 sockets,
+                file: None,
             }),
             None => Err(arguments.missing("FILE")),
         };
     }
     let word = arguments.first("FILE")?;
     arguments.finish()?;
+    let shown = word.text.clone();
+    if let Some((file, socket)) = named_file(&scope, &word) {
+        return Ok(NamedMaster {
+            shown,
+            sockets: vec![SocketCandidate::new(socket, user_number(&scope))],
+            file: Some(file),
+        });
+    }
     Ok(NamedMaster {
-        shown: word.text.clone(),
+        shown,
         sockets: sockets_of(scope, word, arguments)?,
+        file: None,
     })
 }
 
-/// The possible control sockets of the master that a word means.
+/// The pid file or control socket that a word names, and the control socket that belongs to it.
+fn named_file(scope: &Scope, word: &Word) -> Option<(PathBuf, PathBuf)> {
+    if let Some(path) = word.text.strip_prefix("unix:") {
+        let socket = scope.folder(&word.origin).join(path);
+        return Some((socket.clone(), socket));
+    }
+    let path = scope.path(word);
+    let socket = at(&path)?;
+    Some((path, socket))
+}
+
+/// The possible control sockets of the master that a configuration file means.
 fn sockets_of(
     scope: Scope,
     word: Word,
     mut arguments: Arguments,
 ) -> Result<Vec<SocketCandidate>, Failure> {
-    if let Some(path) = word.text.strip_prefix("unix:") {
-        let socket = scope.folder(&word.origin).join(path);
-        return Ok(vec![SocketCandidate::new(socket, user_number(&scope))]);
-    }
-    let path = scope.path(&word);
-    if let Some(socket) = at(&path) {
-        return Ok(vec![SocketCandidate::new(socket, user_number(&scope))]);
-    }
     let found = sockets(&supervise::read_settings(scope.clone(), &word)?)?;
     if !found.is_empty() {
         return Ok(found);
@@ -169,7 +184,19 @@ impl NamedMaster {
         }
         let mut sockets = self.sockets.iter().map(|place| &place.socket);
         let why = sockets.find_map(|socket| why_unreachable(socket));
-        Err(why.unwrap_or_else(|| NotRunning(format!("`{}` is not running", self.shown)).into()))
+        Err(why.unwrap_or_else(|| self.not_running().into()))
+    }
+
+    /// That it does not run. A path that leads nowhere may be a mistake.
+    fn not_running(&self) -> NotRunning {
+        let shown = &self.shown;
+        let found = self.file.as_ref().map(|file| file.symlink_metadata());
+        NotRunning(match found {
+            Some(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                format!("there is no file `{shown}`\n = hint: a server has it as long as it runs")
+            }
+            Some(_) | None => format!("`{shown}` is not running"),
+        })
     }
 
     /// Gives an order, waits until it is carried out, and returns the answer.

@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use anyhow::anyhow;
-
 use crate::graph::node::{Branch, Job, Node};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
-use crate::plan::python::{python, python_arguments};
+use crate::permission;
+use crate::plan::python::{python, python_arguments, python_origin};
 use crate::supervisor::supervision::Supervision;
 
 /// The program of the Python process.
@@ -63,7 +62,12 @@ impl Call {
             .args(folders)
             .args(arguments)
             .exec();
-        Err(anyhow!("cannot run `{}`: {error}", python.display()).into())
+        let shown = format!(
+            "`{}` ({})",
+            python.display(),
+            python_origin(&self.scope, &python)
+        );
+        Err(permission::cannot_run(&shown, &python, error).into())
     }
 }
 

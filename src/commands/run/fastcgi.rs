@@ -80,11 +80,16 @@ impl FastCgi {
     /// The application's Python or the user to run as does not exist, or `FCGI_WEB_SERVER_ADDRS` is malformed.
     pub fn plan(&self, supervision: Option<&Supervision>) -> Result<Job<'static>, Failure> {
         let gateway = Gateway::FastCgi(gateway_options::fastcgi(&self.scope.configuration)?);
+        let audience = match self.url == STANDARD_INPUT {
+            // The process manager that made the socket starts it again and again, and has a log of its own.
+            true => Audience::Nobody,
+            false => Audience::Log,
+        };
         let plan = Plan::new(
             &self.scope,
             self.url.clone(),
             gateway,
-            Audience::Nobody,
+            audience,
             Recipe::of(&self.scope, &self.application, Vec::new())?,
             supervision,
         )?;

@@ -41,6 +41,7 @@ impl FileRights {
             chown(path, None, Some(*number)).map_err(|error| match error.kind() {
                 ErrorKind::PermissionDenied => anyhow!(
                     "the server's user is not in the group `{group}`\n = hint: add it to that group, \
+                     and start the server again (a reload keeps the groups of the start); \
                      or let all users connect: `runner.socket.mode = '666'`"
                 ),
                 _ => error.into(),

@@ -13,6 +13,7 @@ use rustix::net::{self, AddressFamily};
 
 use super::order::HEARTBEAT;
 use super::peer::PeerProcess;
+use crate::permission::user_shown;
 use crate::supervisor::trust::Trust;
 use crate::unix_socket::{UnixAddress, stream_socket};
 
@@ -52,7 +53,7 @@ pub(super) fn is_socket(path: &Path, trust: Trust) -> anyhow::Result<bool> {
         return Ok(false);
     }
     if !trust.holds_file(&found) {
-        bail!("it belongs to another user ({})", found.uid());
+        bail!("it belongs to another user ({})", user_shown(found.uid()));
     }
     Ok(true)
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use crate::children;
+#[cfg(target_os = "linux")]
+use crate::permission::user_shown;
 use crate::supervisor::trust::Trust;
 
 /// The process at the other end of a socket.
@@ -23,7 +25,7 @@ impl PeerProcess {
     pub(super) fn of(socket: &OwnedFd, trust: Trust) -> anyhow::Result<Option<Self>> {
         let credentials = rustix::net::sockopt::socket_peercred(socket)?;
         if !trust.holds(credentials.uid) {
-            let user = credentials.uid;
+            let user = user_shown(credentials.uid.as_raw());
             anyhow::bail!("the process that listens there belongs to another user ({user})");
         }
         let pid = credentials.pid;

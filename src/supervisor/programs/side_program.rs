@@ -5,10 +5,11 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use rustix::fs::{Access, access};
 
 use crate::children;
+use crate::permission;
 use crate::secrets::hidden_words;
 
 /// A program that is kept running.
@@ -54,7 +55,8 @@ impl SideProgram {
             };
         }
         let path = Path::new(&self.program);
-        access(path, Access::EXEC_OK).with_context(|| format!("cannot run `{self}`"))?;
+        access(path, Access::EXEC_OK)
+            .map_err(|error| permission::cannot_run(&format!("`{self}`"), path, error.into()))?;
         if !path.is_file() {
             bail!("cannot run `{self}`: it is not a file");
         }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid, test_kill_process};
 
 use crate::own_file::{FileId, OwnFile, folder_of, make_beside};
+use crate::permission::user_shown;
 use crate::supervisor::trust::Trust;
 
 /// The pause before a lock is tried again.
@@ -174,7 +175,7 @@ fn check(path: &Path, file: &File) -> anyhow::Result<()> {
         bail!("it is something else than a file");
     }
     if !Trust::of_folder(path).holds_file(&found) {
-        bail!("it belongs to another user ({})", found.uid());
+        bail!("it belongs to another user ({})", user_shown(found.uid()));
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use rustix::process::Pid;
 
 use super::lock::{is_running, no_follow};
 use crate::own_file::{OwnFile, folder_of, make_beside};
+use crate::permission::user_shown;
 use crate::supervisor::trust::Trust;
 
 /// The largest pid file, in bytes.
@@ -123,7 +124,7 @@ pub fn find(path: &Path) -> anyhow::Result<PidFileState> {
         bail!(
             "the pid file `{}` belongs to another user ({}), who is not trusted",
             path.display(),
-            owner.uid()
+            user_shown(owner.uid())
         );
     }
     let mut bytes = Vec::new();

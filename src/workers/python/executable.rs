@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::children;
+use crate::permission;
 
 /// Names of an interpreter, the preferred one first.
 const NAMES: [&str; 2] = ["python3", "python"];
@@ -70,13 +71,7 @@ pub fn nearest(folders: &[PathBuf]) -> Result<PathBuf, NoPython> {
         .chain(neighbours)
         .next()
     {
-        return inside(&environment).ok_or_else(|| NoPython {
-            message: format!(
-                "the virtual environment `{}` has no Python",
-                environment.display()
-            ),
-            hint: Some("make it anew, or set `runner.python`".to_owned()),
-        });
+        return inside(&environment).ok_or_else(|| none_inside(&environment));
     }
     NAMES.into_iter().find_map(on_path).ok_or_else(|| NoPython {
         message: "there is no Python: neither a virtual environment nor `python3` on PATH"
@@ -91,6 +86,33 @@ fn inside(environment: &Path) -> Option<PathBuf> {
         .into_iter()
         .map(|name| environment.join("bin").join(name))
         .find(|path| children::is_program(path))
+}
+
+/// Why a virtual environment has no Python that this process can run.
+fn none_inside(environment: &Path) -> NoPython {
+    let mut paths = NAMES
+        .map(|name| environment.join("bin").join(name))
+        .into_iter();
+    let refused = paths.find_map(|path| {
+        let shown = format!(
+            "`{}`, the Python of the virtual environment",
+            path.display()
+        );
+        permission::no_running(&shown, &path)
+    });
+    match refused {
+        Some(message) => NoPython {
+            message,
+            hint: Some("let the server's user run it, or set `runner.python`".to_owned()),
+        },
+        None => NoPython {
+            message: format!(
+                "the virtual environment `{}` has no Python",
+                environment.display()
+            ),
+            hint: Some("make it anew, or set `runner.python`".to_owned()),
+        },
+    }
 }
 
 /// A command on `PATH`.

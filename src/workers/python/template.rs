@@ -29,6 +29,7 @@ use tokio::process::{Child, Command};
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
 use crate::log::Stamp;
+use crate::permission;
 use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
 use crate::unix;
@@ -170,8 +171,9 @@ impl Template {
             .stderr(Stdio::inherit())
             // However runner ends, it does not stay behind.
             .kill_on_drop(true);
-        let child = children::start(|| command.spawn(), Child::id).with_context(|| {
-            format!("cannot run `{}` (runner.python)", options.python.display())
+        let child = children::start(|| command.spawn(), Child::id).map_err(|error| {
+            let shown = format!("`{}` ({})", options.python.display(), options.python_origin);
+            permission::cannot_run(&shown, &options.python, error)
         })?;
         let socket = OwnedFd::from(ours.try_clone().context("cannot duplicate a socket")?);
         let template = Self {
