@@ -2,7 +2,20 @@
 
 mod support;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use support::{Folder, project, version};
+
+/// Checks a file as JSON.
+const CHECK: [&str; 6] = ["runner", "check", "--import", "--format", "json", "app.ini"];
+
+/// The message and the hint of the first problem in a report.
+fn first(report: &str) -> (String, Option<String>) {
+    let report: serde_json::Value = serde_json::from_str(report).expect("JSON");
+    let text = |name: &str| report["problems"][0][name].as_str().map(str::to_owned);
+    (text("message").expect("a message"), text("hint"))
+}
 
 /// A file that serves an application.
 fn file(name: &str) -> String {
@@ -57,6 +70,95 @@ error: {message}
         let outcome = folder.runner(["check", "app.ini"]).run();
         let summary = "1 file: no problems; 1 application not imported (--import)\n";
         outcome.is(0, summary, "");
+    }
+}
+
+/// A package without a module, and what is said instead of the attribute that it lacks.
+#[test]
+fn a_module_that_a_package_lacks_is_named_with_the_one_that_is_near() {
+    let cases = [
+        (
+            "shop.wsgii.application",
+            "cannot use `import:shop.wsgii.application`: there is no module or attribute `shop.wsgii`",
+            Some("did you mean `shop.wsgi`?"),
+        ),
+        (
+            "shop.wigs.application",
+            "cannot use `import:shop.wigs.application`: there is no module or attribute `shop.wigs`",
+            None,
+        ),
+        (
+            "shop.sit.application",
+            "cannot use `import:shop.sit.application`: there is no module or attribute `shop.sit`",
+            Some("did you mean `shop.site`?"),
+        ),
+        (
+            "shop.wsgii:application",
+            "cannot import `shop.wsgii:application`: ModuleNotFoundError: No module named 'shop.wsgii'",
+            Some("did you mean `shop.wsgi`?"),
+        ),
+        (
+            "hsop.wsgi.application",
+            "cannot import `hsop.wsgi.application`: ModuleNotFoundError: No module named 'hsop'",
+            Some("did you mean `shop`?"),
+        ),
+        (
+            "shop.absent",
+            "cannot use `import:shop.absent`: `shop` has no attribute `absent`",
+            None,
+        ),
+    ];
+    for (name, message, hint) in cases {
+        let folder = Folder::new()
+            .file("shop/__init__.py", "class site:\n    pass\n")
+            .file("shop/wsgi.py", version(1))
+            .file("app.ini", file(name));
+        let outcome = folder.runner(&CHECK[1..]).run();
+        let expected = (message.to_owned(), hint.map(str::to_owned));
+        assert_eq!(first(&outcome.stdout), expected, "{outcome:#?}");
+    }
+}
+
+/// Python passes over a folder that it may not read, as if nothing were there.
+#[test]
+fn a_folder_that_cannot_be_read_is_named() {
+    let cases = [
+        (
+            "shop.wsgi.application",
+            "shop",
+            "cannot use `import:shop.wsgi.application`: `[folder]/shop` cannot be read: permission denied",
+            None,
+        ),
+        (
+            "shop.inner.wsgi:application",
+            "shop/inner",
+            "cannot import `shop.inner.wsgi:application`: ModuleNotFoundError: No module named 'shop.inner.wsgi'",
+            Some("`[folder]/shop/inner` cannot be read: permission denied"),
+        ),
+    ];
+    for (name, closed, message, hint) in cases {
+        let folder = Folder::new()
+            .file("shop/__init__.py", "")
+            .file("shop/wsgi.py", version(1))
+            .file("shop/inner/__init__.py", "")
+            .file("shop/inner/wsgi.py", version(1))
+            .file("app.ini", file(name));
+        let allow = |mode| {
+            let rights = Permissions::from_mode(mode);
+            fs::set_permissions(folder.path(closed), rights).expect("an owned folder");
+        };
+        allow(0o000);
+        // Even root, which may read all folders, loses that right here.
+        let outcome = match rustix::process::geteuid().is_root() {
+            true => {
+                let less = "--bounding-set=-dac_override,-dac_read_search";
+                folder.program("setpriv", [less]).arguments(CHECK).run()
+            }
+            false => folder.runner(&CHECK[1..]).run(),
+        };
+        allow(0o755);
+        let expected = (message.to_owned(), hint.map(str::to_owned));
+        assert_eq!(first(&outcome.stdout), expected, "{outcome:#?}");
     }
 }
 

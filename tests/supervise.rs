@@ -115,6 +115,71 @@ fn modules_are_imported_once_before_the_workers_are_forked() {
     assert!(!answer.starts_with(imported.trim()), "{answer}");
 }
 
+/// They may need what the application sets up, as Django's models do.
+#[test]
+fn modules_are_imported_after_the_application() {
+    let folder = folder(&format!("{SERVE}Import late\n"))
+        .file(
+            "my_app.py",
+            format!("{MY_APP}os.environ['SET_UP'] = 'yes'\n"),
+        )
+        .file("late.py", "import os\nos.environ['SET_UP']\n");
+    let server = start(&folder);
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+#[test]
+fn a_module_that_cannot_be_imported_is_shown_where_it_is_named() {
+    let files = folder(&format!("{SERVE}Import views\nImport veiws\n"))
+        .file("broken.py", "import nosuchmodule\n");
+    let missing = "\
+error: cannot import `veiws`: ModuleNotFoundError: No module named 'veiws'
+  ┌─ my_app.conf:5:8
+  │
+5 │ Import veiws
+  │        ^^^^^
+  │
+  = hint: did you mean `views`?
+";
+    let start = ["supervise", "my_app.conf"];
+    files.runner(start).run().is(1, "", missing);
+
+    let broken = |place: &str| {
+        format!(
+            "\
+error: {place}: cannot import `broken`: ModuleNotFoundError: No module named 'nosuchmodule'
+Traceback (most recent call last):
+  File \"[folder]/broken.py\", line 1, in <module>
+    import nosuchmodule
+ModuleNotFoundError: No module named 'nosuchmodule'
+"
+        )
+    };
+    let keys = format!("{SERVE}Import views\nImport broken\n");
+    let files = files.file("my_app.conf", &keys);
+    let said = broken("my_app.conf:4: `Import`");
+    files.runner(start).run().is(1, "", &said);
+    let ini = "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])\n\
+               runner.workers.imports = [\n    'views',\n    'broken',\n  ]\n";
+    let said = broken("app.ini:4: `runner.workers.imports`");
+    let files = files.file("app.ini", ini);
+    files.runner(["runIni", "app.ini"]).run().is(1, "", &said);
+
+    let report = "\
+error: cannot import `broken`: ModuleNotFoundError: No module named 'nosuchmodule'
+  ┌─ my_app.conf:4:8
+  │
+4 │ Import broken
+  │        ^^^^^^
+
+1 file: 1 error, 0 warnings
+";
+    let said = broken("").replace("error: : ", "");
+    let check = files.runner(["check", "--import", "my_app.conf"]).run();
+    check.is(1, report, &said);
+}
+
 #[test]
 fn an_ini_file_behind_a_command_and_one_that_says_it_itself() {
     let ini = "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])\n";

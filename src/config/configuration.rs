@@ -8,14 +8,16 @@ use std::time::Duration;
 use super::checks::checked_value::AUTO;
 use super::checks::unread::unread;
 use super::checks::validate;
+use super::files::file_format::{FileFormat, format_of};
 use super::files::load::{Inclusion, Loader};
 use super::files::{ini_file, key_file};
+use super::keys::KEYS;
 use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::rules::Rules;
 use super::setting::Checked;
 use crate::current_folder;
 use crate::eval::{Budget, Home, Properties, Value};
-use crate::syntax::{Diagnostic, Diagnostics, Fragment, Source, expression};
+use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
 
 /// One layer of configuration. Its file must exist.
 #[derive(Clone, Debug)]
@@ -209,6 +211,16 @@ impl Configuration {
     pub fn place(&self, name: &str, element: Option<usize>) -> Option<String> {
         let place = self.origin(name, element)?.place()?;
         Some(format!("{}:{}", place.source.name, place.line()))
+    }
+
+    /// The name by which a property is set: that of a key, if a file for `supervise` sets it, or else its own.
+    #[must_use]
+    pub fn written_name<'a>(&self, name: &'a str) -> &'a str {
+        let place = self.rules.origin(name).and_then(|rule| rule.origin.place());
+        let of_keys = |place: Place| format_of(&place.source) == Some(FileFormat::Keys);
+        let by_key = place.is_some_and(of_keys);
+        let key = KEYS.iter().find(|key| by_key && key.setting == name);
+        key.map_or(name, |key| key.name)
     }
 
     /// The folder of the file with a property's rule, or with an element of its value: relative paths in it start there.

@@ -141,7 +141,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.workers.idle_timeout = '5m'";
     "runner.workers.imports" SettingKind::Texts, DefaultValue::Unset,
         "Modules imported with the application",
-        "Modules that are imported with the application, before the workers are forked, so that workers start with them.",
+        "Modules that are imported after the application, before the workers are forked, so that workers start with them. A mistake in one of them is found at the start or reload rather than by the first request: name what the application imports late, such as the `urls` of a Django project.",
         "runner.workers.imports = ['my_app.views']";
     "runner.workers.limits.core" SettingKind::Size, DefaultValue::Unset,
         "Largest core file of a worker, in bytes",

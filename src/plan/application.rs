@@ -53,6 +53,8 @@ pub struct Imported {
     pub options: WorkerOptions,
     /// A mistake in its name, without a message.
     mistake: Diagnostic,
+    /// The same for each of the modules that are imported after it; the message is the key or setting that names it.
+    imports: Vec<Diagnostic>,
 }
 
 /// How much of an application must run before it counts as started.
@@ -106,6 +108,7 @@ impl Recipe {
             ApplicationName::Wsgi { target, origin, .. } => Ok(Self::Wsgi(Box::new(Imported {
                 options: worker_options::workers(scope, target, origin, arguments)?,
                 mistake: scope.diagnose(origin, String::new(), None),
+                imports: worker_options::imports(scope),
             }))),
         }
     }
@@ -118,6 +121,7 @@ impl Recipe {
             Self::Wsgi(imported) => Self::Wsgi(Box::new(Imported {
                 options: worker_options::for_one_request(imported.options),
                 mistake: imported.mistake,
+                imports: imported.imports,
             })),
         }
     }
@@ -161,17 +165,26 @@ impl Imported {
         Ok(wsgi)
     }
 
-    /// A mistake in the name is shown where the name was written.
+    /// A mistake in a name is shown where the name was written. A traceback needs room of its own, so it has the place of
+    /// the line that names the module alone, unless that is the application.
     fn failure(&self, error: anyhow::Error) -> Failure {
-        match error.downcast::<ImportFailure>() {
-            Ok(failure) if failure.traceback.is_empty() => Diagnostic {
+        let failure = match error.downcast::<ImportFailure>() {
+            Ok(failure) => failure,
+            Err(error) => return Failure::World(error),
+        };
+        let import = failure.import.and_then(|number| self.imports.get(number));
+        if failure.traceback.is_empty() {
+            return Diagnostic {
                 message: failure.reason,
                 hint: failure.hint,
-                ..self.mistake.clone()
+                ..import.unwrap_or(&self.mistake).clone()
             }
-            .into(),
-            Ok(failure) => Failure::World(failure.into()),
-            Err(error) => Failure::World(error),
+            .into();
         }
+        let error = anyhow::Error::from(failure);
+        Failure::World(match import {
+            Some(named) => error.context(named.clone()),
+            None => error,
+        })
     }
 }

@@ -13,10 +13,14 @@ use crate::line::word::Origin;
 use crate::log::LineForm;
 use crate::plan::python::{python, python_arguments, python_origin};
 use crate::plan::user::identity;
+use crate::syntax::Diagnostic;
 use crate::workers::options::Limits;
 use crate::workers::options::Resources;
 use crate::workers::options::RetireAfter;
 use crate::workers::options::{Preload, WorkerOptions};
+
+/// The setting with the modules that are imported after the application.
+const IMPORTS: &str = "runner.workers.imports";
 
 /// The options for the workers of a Python application.
 ///
@@ -40,7 +44,7 @@ pub fn workers(
         environment: identity(scope)?.environment(),
         // If the folder cannot be opened, workers begin in the current folder.
         begins_in: current_folder::hold().ok().map(Arc::new),
-        imports: settings.texts("runner.workers.imports"),
+        imports: settings.texts(IMPORTS),
         min: count("runner.workers.min"),
         max: count("runner.workers.max"),
         retire_after: RetireAfter {
@@ -71,6 +75,18 @@ pub fn workers(
         line_form: LineForm::default(),
         max_buffer: settings.integer("runner.response.max_buffer"),
     })
+}
+
+/// Where each of the modules that are imported after the application is named: the key or setting, and its place.
+pub(super) fn imports(scope: &Scope) -> Vec<Diagnostic> {
+    let settings = &scope.configuration;
+    let name = format!("`{}`", settings.written_name(IMPORTS));
+    let numbers = 0..settings.texts(IMPORTS).len();
+    let named = numbers.map(|number| {
+        let origin = Origin::Element(IMPORTS.into(), number);
+        scope.diagnose(&origin, name.clone(), None)
+    });
+    named.collect()
 }
 
 /// The resource limits of workers. 0 means no limit, except for core files.

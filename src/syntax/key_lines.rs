@@ -179,7 +179,8 @@ impl KeyLineReader<'_> {
             return Ok(());
         };
         let delimiter = text.split([' ', '\t']).next().unwrap_or_default();
-        if !["=", ":", "=="].contains(&delimiter) {
+        // No key has a dot, and that is the greater mistake.
+        if !["=", ":", "=="].contains(&delimiter) || key.text.contains('.') {
             return Ok(());
         }
         let message = format!("there is no `{delimiter}` between a key and its value");

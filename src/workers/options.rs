@@ -26,7 +26,7 @@ pub struct WorkerOptions {
     pub arguments: Vec<OsString>,
     /// The current folder of the workers; that of runner if there is none.
     pub begins_in: Option<Arc<File>>,
-    /// Modules to import before the application.
+    /// Modules to import after the application.
     pub imports: Vec<String>,
     /// Variables that differ from runner's environment: a name, and its value, or `None` to remove it.
     pub environment: Vec<(String, Option<String>)>,

@@ -22,8 +22,9 @@ impl Imports {
         if let ApplicationName::Wsgi { target, origin, .. } = &served.application {
             let folders = served.scope.search_path(origin);
             let python = served.scope.configuration.text("runner.python");
+            let modules = served.scope.configuration.texts("runner.workers.imports");
             // Another file may name the same.
-            let identity = format!("{target} {folders:?} {python:?}");
+            let identity = format!("{target} {folders:?} {python:?} {modules:?}");
             if self.known.insert(identity) {
                 self.applications.push(served);
             }
@@ -57,13 +58,24 @@ fn problems_of(served: &Served, failure: Failure) -> Vec<Diagnostic> {
     let mut problems = match failure {
         Failure::Mistakes(Diagnostics(mistakes)) => mistakes,
         Failure::World(_) | Failure::Usage(_) | Failure::Help(_) => {
+            // A module that is imported after the application is named elsewhere.
+            let named = match &failure {
+                Failure::World(error) => error.downcast_ref::<Diagnostic>(),
+                Failure::Mistakes(_) | Failure::Usage(_) | Failure::Help(_) => None,
+            };
             let text = failure.text();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
+            let place = named.map(|named| format!("{named}: "));
+            let text = text
+                .strip_prefix(&place.unwrap_or_default())
+                .unwrap_or(text);
             let (message, further) = text.split_once('\n').unwrap_or((text, ""));
             if !further.is_empty() {
                 log::drawn(Level::Error, text);
             }
-            vec![Diagnostic::new("command/line", message)]
+            let mut problem = Diagnostic::new("command/line", message);
+            problem.labels = named.map(|named| named.labels.clone()).unwrap_or_default();
+            vec![problem]
         }
     };
     for problem in &mut problems {

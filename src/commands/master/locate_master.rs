@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::anyhow;
 use serde_json::Value as Json;
 
 use crate::commands::run::{run_ini, supervise};
-use crate::config::PID_FILE;
+use crate::config::{self, FileFormat, Layer, PID_FILE};
 use crate::graph::entry::Arguments;
 use crate::graph::node::Supervised;
 use crate::line::failure::Failure;
@@ -23,6 +24,7 @@ use crate::supervisor::control::client::Client;
 use crate::supervisor::control::order::{Answer, Order};
 use crate::supervisor::seat::why_unreachable;
 use crate::supervisor::trust::Trust;
+use crate::syntax::{Diagnostic, Diagnostics, quoted};
 
 /// A master, running or not.
 #[derive(Clone, Debug)]
@@ -113,7 +115,13 @@ fn sockets_of(
     word: Word,
     mut arguments: Arguments,
 ) -> Result<Vec<SocketCandidate>, Failure> {
-    let found = sockets(&supervise::read_settings(scope.clone(), &word)?)?;
+    let settings = supervise::read_settings(scope.clone(), &word);
+    let settings = settings.map_err(|failure| match arguments.entry.name {
+        // A reload reads the file, however it is named.
+        "reload" => failure,
+        command => unread(&scope, &word, command, failure),
+    });
+    let found = sockets(&settings?)?;
     if !found.is_empty() {
         return Ok(found);
     }
@@ -135,6 +143,37 @@ fn sockets_of(
             )),
         )),
     }
+}
+
+/// The mistakes in a file, and how its master is reached all the same. A name that is read among mistakes may not be the
+/// last word, so the user decides.
+fn unread(scope: &Scope, word: &Word, command: &str, failure: Failure) -> Failure {
+    let path = scope.path(word);
+    let Failure::Mistakes(Diagnostics(mut mistakes)) = failure else {
+        return failure;
+    };
+    if path.is_file() {
+        let mut layers = scope.layers.clone();
+        layers.push(match config::format(&path) {
+            Some(FileFormat::Keys) => Layer::Keys(path),
+            Some(FileFormat::Ini) | None => Layer::File(path),
+        });
+        let read = Scope {
+            configuration: Rc::new(config::inspect(&layers).configuration),
+            layers,
+            file: None,
+        };
+        let pid_file = read.configuration.path(PID_FILE);
+        let known = pid_file.or_else(|| socket(&read).ok().flatten());
+        let known = known.map_or_else(|| "PIDFILE".to_owned(), |path| path.display().to_string());
+        let message = format!(
+            "{} has mistakes; its pid file or control socket names the server, too",
+            quoted(&word.text)
+        );
+        let hint = format!("write `runner {command} {known}`");
+        mistakes.push(Diagnostic::new("command/line", message).with_hint(hint));
+    }
+    Failure::Mistakes(Diagnostics(mistakes))
 }
 
 /// The possible control sockets of a master with these settings.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::checked_value::check;
 use super::conversion;
 use crate::config::files::file_format::{FileFormat, format_of};
+use crate::config::files::ini_file::SHORT;
 use crate::config::keys::KEYS;
 use crate::config::rule::{Rule, RuleOrigin};
 use crate::config::rules::Rules;
@@ -114,14 +115,28 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
         // Perhaps only the part before the last dot is wrong.
         let last = name.rsplit('.').next();
         let mut same = own.clone().filter(|known| known.rsplit('.').next() == last);
-        let hint = match (same.next(), same.next()) {
+        let hint = misplaced(name).or_else(|| match (same.next(), same.next()) {
             (Some(only), None) => Some(format!("did you mean `{only}`?")),
             _ => did_you_mean(name, own),
-        };
+        });
         let message = format!("there is no setting {}", quoted(name));
         let mistake = Diagnostic::new("setting/unknown", message).with_hint_if(hint);
         mistakes.push(rule.origin.label(mistake, ""));
     }
+}
+
+/// The hint for a short name that stands in a section of `runner`.
+fn misplaced(name: &str) -> Option<String> {
+    let (section, last) = name.rsplit_once('.')?;
+    let (short, long) = SHORT.iter().find(|(short, _)| *short == last)?;
+    let is_below = |setting: &Setting| {
+        let rest = setting.name.strip_prefix(section);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    let exists = own_settings().any(is_below);
+    exists.then(|| {
+        format!("move it before the first section; only there, `{short}` is short for `{long}`")
+    })
 }
 
 fn known(rule: &str) -> bool {

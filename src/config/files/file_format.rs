@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::read_bounded::source;
 use crate::config::keys::Key;
-use crate::syntax::Source;
+use crate::syntax::ast::ExpressionKind;
 use crate::syntax::ini_lines::{IniLine, parse};
 use crate::syntax::key_lines::numbered;
+use crate::syntax::{Source, expression};
 
 /// The command that runs files of settings.
 const INI_COMMAND: &str = "runIni";
@@ -46,7 +47,7 @@ pub fn is_program(path: &Path) -> bool {
 }
 
 /// The format of a text: that of the command in its `#!` line; or else the only format in which the first line that is
-/// not a comment is valid.
+/// not a comment is valid; or else keys, if that line is a key with a `=` and a value that would need quotes.
 #[must_use]
 pub fn format_of(source: &Arc<Source>) -> Option<FileFormat> {
     let mut lines = numbered(&source.text).map(|(_, line)| line.trim());
@@ -78,7 +79,28 @@ pub fn format_of(source: &Arc<Source>) -> Option<FileFormat> {
     match &parse(&alone).0[..] {
         [IniLine::Section { .. }] => Some(FileFormat::Ini),
         [IniLine::Setting { name, .. }] if Key::find(name).is_none() => Some(FileFormat::Ini),
+        [IniLine::Setting { .. }] if is_bare(source) => Some(FileFormat::Keys),
         _ => None,
+    }
+}
+
+/// Whether the first setting is the name of a key with a text without quotes, which is no expression. An expression with a
+/// mistake in it has quotes or brackets where it begins.
+fn is_bare(source: &Arc<Source>) -> bool {
+    let (lines, _) = parse(source);
+    let Some(IniLine::Setting { name, value, .. }) = lines.first() else {
+        return false;
+    };
+    let begin = value.text().split_whitespace().next().unwrap_or_default();
+    if begin.contains(['\'', '"', '(', '[', '{']) {
+        return false;
+    }
+    match expression::parse(source, value) {
+        Err(_) => true,
+        Ok(parsed) => {
+            let is_word = matches!(parsed.kind, ExpressionKind::Name(_));
+            is_word && Key::find(name).is_some_and(|key| key.name == name)
+        }
     }
 }
 
@@ -100,7 +122,15 @@ mod tests {
             ("[section]\nCommand x", ini),
             ("app = 1\nCommand x", ini),
             ("import.x: 1", ini),
-            ("Command = serve", None),
+            ("Command = serve", keys),
+            ("command = serve", None),
+            ("command=./app.ini", keys),
+            ("Command : serve WSGI 'import:app.application'", keys),
+            ("StopAfter = 1d", keys),
+            ("Command = 'serve", None),
+            ("Command = 1 +\n  2", None),
+            ("import = [\n  'a',\n  ]", None),
+            ("MaxProcesses = 4", None),
             ("nothing of both", None),
             ("", None),
         ];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::load::{Inclusion, Loader, beside};
 use crate::config::keys::{COMMAND, KEYS, Key, PID_FILE};
 use crate::config::rule::{Rule, RuleBody, RuleOrigin};
+use crate::config::settings::SETTINGS;
 use crate::eval::{Budget, Home, Items, Value};
 use crate::syntax::key_lines::{CONTINUED, Identifier, Statement, Text, TextPiece, parse};
 use crate::syntax::{Diagnostic, Place, Span, did_you_mean, quoted};
@@ -147,7 +148,7 @@ impl KeyFiles<'_> {
             let message = format!("there is no key {}", quoted(&word.text));
             return Err(Diagnostic::new("name/key", message)
                 .at(&home.source, word.span)
-                .with_hint_if(did_you_mean(&word.text, KEYS.iter().map(|key| key.name))));
+                .with_hint_if(hint_for_unknown(&word.text)));
         };
         if text.pieces.is_empty() {
             let message = format!("key `{}` has no value", key.name);
@@ -249,6 +250,29 @@ impl KeyFiles<'_> {
             .at(&home.source, name.span)
             .with_hint(hint)
     }
+}
+
+/// The hint for a word that is no key: the key that is near or has this setting, or where settings belong.
+fn hint_for_unknown(word: &str) -> Option<String> {
+    if let Some(near) = did_you_mean(word, KEYS.iter().map(|key| key.name)) {
+        return Some(near);
+    }
+    let is_it = |name: &&str| {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        [name, last]
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(word))
+    };
+    let setting = SETTINGS.iter().map(|setting| setting.name).find(is_it);
+    if let Some(key) = KEYS.iter().find(|key| setting == Some(key.setting)) {
+        return Some(format!("did you mean `{}`?", key.name));
+    }
+    // No key has a dot.
+    let meant = setting.or(word.contains('.').then_some(word))?;
+    Some(format!(
+        "settings such as {} belong in an INI file that `Command` runs: `Command ./my_app.ini`",
+        quoted(meant)
+    ))
 }
 
 /// Errors for the keys that `supervise` needs, where neither the files nor a layer below gives them.

@@ -27,6 +27,8 @@ def application_of(name):
     try:
         found, seen = locate(path)
     except BadName as error:
+        if error.within is None:
+            raise
         raise BadName(error.message, hint_near(error.within, error.seen)) from None
     if is_made:
         found, seen = made(found, seen), seen + "()"

@@ -1,4 +1,4 @@
-//! Why an application cannot be imported, or is no application.
+//! Why an application, or a module that is imported with it, cannot be imported, or is no application.
 
 use std::fmt;
 
@@ -11,6 +11,8 @@ pub struct ImportFailure {
     pub traceback: String,
     /// What to write instead.
     pub hint: Option<String>,
+    /// Which of the modules that are imported after the application failed, counted from 0; `None` if it is the application.
+    pub import: Option<usize>,
 }
 
 impl fmt::Display for ImportFailure {

@@ -4,6 +4,8 @@ Plain Python 3.8 and later, standard library only. Used by templates, and by pro
 """
 
 import importlib
+import posix  # what `os` has in C
+import sys
 import traceback
 
 OURS = ("runner/", "<string>", "<frozen")  # beginnings of the file names of runner's frames
@@ -41,6 +43,7 @@ def locate(path):
         found = importlib.import_module(seen)
     else:
         found, seen, attributes = import_longest(path)
+        check_module(found, seen, *attributes.split("."))
     for attribute in filter(None, attributes.split(".")):
         if not hasattr(found, attribute):
             message = "`%s` has no attribute `%s`" % (seen, attribute)
@@ -48,6 +51,59 @@ def locate(path):
         found = getattr(found, attribute)
         seen += "." + attribute
     return found, seen
+
+
+def check_module(found, seen, attribute, *further):
+    """If a package lacks a name, it may be a module that lacks: surely if a further name follows."""
+    folders = getattr(found, "__path__", None)
+    if sys.modules.get(seen) is not found or not folders or not attribute or hasattr(found, attribute):
+        return
+    folder = unreadable(folders)
+    if folder:
+        raise BadName("`%s` cannot be read: permission denied" % folder)
+    if further:
+        near = near_name(attribute, list(vars(found)) + modules_in(folders))
+        meant = "did you mean `%s.%s`?" % (seen, near) if near else None
+        raise BadName("there is no module or attribute `%s.%s`" % (seen, attribute), meant)
+
+
+def unreadable(folders):
+    """The first folder in which modules cannot be looked for, for lack of permission: Python passes over it."""
+    for folder in folders:
+        try:
+            posix.listdir(folder)
+            posix.stat(folder + "/.")
+        except PermissionError:
+            return folder
+        except OSError:
+            pass  # Python passes over it, too, and rightly so
+    return None
+
+
+def modules_in(folders):
+    """The names of the modules and folders in some folders."""
+    names = []
+    for folder in folders:
+        try:
+            entries = posix.listdir(folder)
+        except OSError:
+            continue
+        names += sorted(entry.partition(".")[0] for entry in entries if entry.endswith(".py") or "." not in entry)
+    return names
+
+
+def near_name(word, names):
+    """The first name that differs in one letter more, less or other, or in two letters that changed places."""
+    return next((name for name in names if is_near(word, name)), None) if len(word) > 2 else None
+
+
+def is_near(word, name):
+    while word and name and word[0] == name[0]:
+        word, name = word[1:], name[1:]
+    while word and name and word[-1] == name[-1]:
+        word, name = word[:-1], name[:-1]
+    is_one = len(word) < 2 and len(name) < 2 and word != name
+    return is_one or len(word) == 2 and word == name[::-1]
 
 
 def check_callable(found, seen):
@@ -89,7 +145,21 @@ def explained(name, error):
     reason = "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
     trace = traceback_of(error).rstrip()
     # Without frames of the application, the traceback says no more than the reason.
-    return "cannot import `%s`: %s" % (name, reason), trace if "\n" in trace else "", ""
+    if "\n" in trace:
+        return "cannot import `%s`: %s" % (name, reason), trace, ""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return "cannot import `%s`: %s" % (name, reason), "", hint_for_missing(missing or "") or ""
+
+
+def hint_for_missing(module):
+    """Why a module may be missing, or what was meant: a module beside it in its package, or in the first folder."""
+    package, _, own = module.rpartition(".")
+    folders = list(getattr(sys.modules.get(package), "__path__", [])) if package else sys.path[:1]
+    folder = unreadable(folders) if own else None
+    if folder:
+        return "`%s` cannot be read: permission denied" % folder
+    near = near_name(own, modules_in(folders))
+    return "did you mean `%s`?" % (package + "." + near if package else near) if near else None
 
 
 def traceback_of(error):

@@ -115,13 +115,15 @@ class Template:
         sharing = Sharing(own) if options["forks"] else None
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in self.paths if entry not in first]
+        name, number = options["application"], -1
         try:
             with Importing(options["stack_signal"], stacks):
-                for name in options["imports"]:
+                application = application_of(name)
+                # They may need what the application sets up: Django's models, for one.
+                for number, name in enumerate(options["imports"]):
                     importlib.import_module(name)
-                application = application_of(options["application"])
         except BaseException as error:
-            failure = explained(options["application"], error)
+            failure = (*explained(name, error), number)
         else:
             failure = None
         if Forks.is_foreign:

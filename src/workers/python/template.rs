@@ -11,7 +11,7 @@
 //! | `("serve", worker, count)` | become this worker |
 //! | `("end", 0, 0)` | end; workers that were forked go on |
 //!
-//! The template sends `("loaded", version, hindrances)`, `("failed", reason, (traceback, hint))` or
+//! The template sends `("loaded", version, hindrances)`, `("failed", reason, (traceback, hint, import))` or
 //! `("outdated", version, 0)` after the import, where the hindrances keep it from being forked, then `("forked", worker, pid)`, `("unforked", worker, reason)`
 //! and `("died", pid, status)`.
 
@@ -406,11 +406,12 @@ fn parse(bytes: &[u8]) -> Result<TemplateMessage, Malformed> {
         }
         b"failed" => {
             let reason = text(reader.string()?);
-            reader.tuple(2)?;
+            reader.tuple(3)?;
             Ok(TemplateMessage::Failed(ImportFailure {
                 reason,
                 traceback: text(reader.string()?),
                 hint: Some(text(reader.string()?)).filter(|hint| !hint.is_empty()),
+                import: usize::try_from(reader.integer()?).ok(),
             }))
         }
         b"outdated" => Ok(TemplateMessage::Outdated {
