@@ -133,7 +133,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.umask = '027'";
     "runner.user" SettingKind::Account, DefaultValue::Unset,
         "User that the server and its workers run as",
-        "The user that the server and its workers run as, with its groups, once the server listens. That user creates and removes all files, the sockets of `unix:` included. Only root can become another user, and there is no way back: for a reload, that user must be able to read the configuration files. A group that the user has joined since the start counts from the next start on.",
+        "The user that the server and its workers run as, with its groups, once the server listens. That user creates and removes all files, the sockets of `unix:` included. Only root can become another user, and there is no way back: for a reload, that user must be able to read the configuration files. A group that the user was added to later counts from the next start on.",
         "runner.user = 'www-data'";
     "runner.workers.idle_timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Idle time after which an extra worker ends",
