@@ -60,6 +60,9 @@ fn the_django_example_works_for_guests_and_its_administrator() {
         "--email",
         "admin@example.org",
     ]);
+    // For a web server: see examples/servers/nginx-http.conf.
+    manage(&["collectstatic", "--noinput", "--verbosity", "0"]);
+    assert!(site.join("static/admin/css/base.css").exists());
     let server = folder
         .program(site.join("guestbook.ini"), [] as [&str; 0])
         .env("VIRTUAL_ENV", project("target/venv"))

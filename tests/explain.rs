@@ -157,6 +157,15 @@ fn words_are_searched_in_names_and_texts() {
     assert!(place("MaxProcesses") < place("status"));
     assert_eq!(workers.iter().filter(|one| *one == "Settings:").count(), 1);
     assert_eq!(workers, listed("WORKER"));
+    // What people look for behind another name.
+    for (word, name) in [
+        ("nginx", "FastCGI"),
+        ("nginx", "serve"),
+        ("static", "serve"),
+        ("django", "WSGI"),
+    ] {
+        assert!(listed(word).contains(&name.to_owned()), "{word}");
+    }
     let log = listed("log");
     assert!(log.contains(&"runner.log.access".to_owned()), "{log:?}");
     assert!(log.contains(&"runner.request.slow".to_owned()), "{log:?}");

@@ -117,6 +117,10 @@ fn the_examples_are_right() {
         for file in files.filter(is_file) {
             let file = file.replace("\\-", "-");
             Folder::new()
+                .file(
+                    "my_app.ini",
+                    "app = commands.Alias(command=['serve', 'demo'])\n",
+                )
                 .file("app.ini", file)
                 .runner(["graph", "app.ini"])
                 .run()

@@ -106,7 +106,7 @@ fn the_examples_work() {
 fn verify_unit(text: &str) {
     // The application's user must not be able to change its code.
     assert!(text.contains("\nRuntimeDirectory=hello\n"), "{text}");
-    assert!(!text.contains("ReadWritePaths="), "{text}");
+    assert!(!text.contains("\nReadWritePaths="), "{text}");
     let unit = text.replace("/usr/local/bin/runner", env!("CARGO_BIN_EXE_runner"));
     Folder::new()
         .file("hello.service", unit)

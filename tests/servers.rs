@@ -1,5 +1,5 @@
-//! Real web servers in front of `runner`, with the configurations of `examples/servers`: nginx by FastCGI over a Unix
-//! socket; Apache and lighttpd, which start the `.cgi` and `.fcgi` examples; `cgi-fcgi` as a client.
+//! Real web servers in front of `runner`, with the configurations of `examples/servers`: nginx by FastCGI and by HTTP over
+//! a Unix socket; Apache and lighttpd, which start the `.cgi` and `.fcgi` examples; `cgi-fcgi` as a client.
 //!
 //! Each server runs in the foreground as a child of the test, on a free port, and uses only its folder.
 
@@ -107,26 +107,49 @@ fn reports(server: &Server, mount: &str) {
 
 #[test]
 fn nginx_in_front_of_fastcgi_on_a_unix_socket() {
+    in_front_of("FastCGI", "nginx.conf", &[]);
+}
+
+#[test]
+fn nginx_in_front_of_http_on_a_unix_socket() {
+    // The client's own field does not replace what nginx knows.
+    let fields = [
+        "HTTP_X_FORWARDED_FOR=192.0.2.1, 127.0.0.1",
+        "HTTP_X_FORWARDED_PROTO=http",
+        "REMOTE_ADDR=",
+    ];
+    in_front_of("serve", "nginx-http.conf", &fields);
+}
+
+/// Tries nginx with one of the examples in front of a command. The application must report these lines, too.
+#[track_caller]
+fn in_front_of(command: &str, example: &str, lines: &[&str]) {
     for (app, check) in [
         ("hello", greets as fn(&Server, &str)),
         ("report", reports as fn(&Server, &str)),
     ] {
-        let folder = installed();
+        let folder = installed().file("hello/static/style.css", "body {}\n");
         let socket = folder.path("run/socket");
         let url = format!("unix:{}", socket.display());
         let name = format!("import:{app}.application");
         let application = folder
-            .runner(["FastCGI", &url, "WSGI", &name])
+            .runner([command, &url, "WSGI", &name])
             .env("PYTHONPATH", folder.path("hello"))
             .start_at(Address::Unix(socket));
 
         let port = free_port();
-        let nginx = start_nginx(&folder, nginx(&folder, port), port);
+        let nginx = start_nginx(&folder, nginx(&folder, example, port), port);
         check(&nginx, "");
+        assert_eq!(nginx.get("/static/style.css").ok(), "body {}\n");
         if app == "report" {
-            let report = http::get(nginx.address(), "/").ok();
+            let sent = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https"];
+            let reply = http::request(nginx.address(), "GET", "/", &sent, b"");
+            let report = reply.ok();
             let host = format!("HTTP_HOST=localhost:{port}");
-            assert!(report.lines().any(|line| line == host), "{report}");
+            for line in lines.iter().copied().chain([host.as_str()]) {
+                let found = report.lines().any(|found| found == line);
+                assert!(found, "no {line:?} in\n{report}");
+            }
         }
         nginx.stop();
         let outcome = application.stop();
@@ -155,7 +178,7 @@ fn nginx_as_another_user() {
             .runner(["-c", "settings.ini", "FastCGI", &url, "demo"])
             .start_at(Address::Unix(socket));
         let port = free_port();
-        let of_root = nginx(&folder, port);
+        let of_root = nginx(&folder, "nginx.conf", port);
         let configuration =
             of_root.replace("master_process off;", "user www-data; worker_processes 1;");
         let nginx = start_nginx(&folder, configuration, port);
@@ -166,8 +189,9 @@ fn nginx_as_another_user() {
     }
 }
 
-fn nginx(folder: &Folder, port: u16) -> String {
-    let example = configuration(folder, "nginx.conf", port);
+/// A whole configuration with one of the examples.
+fn nginx(folder: &Folder, example: &str, port: u16) -> String {
+    let example = configuration(folder, example, port);
     format!(
         "daemon off; master_process off; pid run/nginx.pid; error_log stderr;\n\
          events {{}}\n\

@@ -50,7 +50,7 @@ fn the_pid_file_is_there_as_long_as_the_master_serves() {
         let server = start(&folder);
         assert_eq!(pid(&folder), server.pid().to_string());
         assert!(server.get("/").ok().contains("['my_app.conf']"));
-        let says = format!("runner: serving {}\n", server.url());
+        let says = format!("runner: serving {}\nrunner: stopped\n", server.url());
         server.signal(signal);
         server.wait().is(0, "", &says);
         for name in ["my_app.pid", "my_app.pid.socket"] {
@@ -97,7 +97,7 @@ fn the_file_of_the_document() {
         || format!("no pid file\n{}", server.log()),
     );
     assert_eq!(pid(&folder), server.pid().to_string());
-    server.stop().is(0, "", "");
+    server.stop().is(0, "", "runner: stopped\n");
     assert_eq!(folder.read("imported").lines().count(), 1);
 }
 
@@ -279,7 +279,7 @@ fn it_stops_by_itself() {
         let folder = folder(&format!("{SERVE}{key}\n"));
         let server = start(&folder);
         let says = format!(
-            "runner: serving {}\nrunner: stopping: its time to serve, or to be idle, is over\n",
+            "runner: serving {}\nrunner: stopping: its time to serve, or to be idle, is over\nrunner: stopped\n",
             server.url()
         );
         server.wait().is(0, "", &says);

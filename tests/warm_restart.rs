@@ -68,10 +68,12 @@ fn the_second_master_takes_the_place_of_the_first() {
                 .url()
                 .replace(&*folder.path("").to_string_lossy(), "[folder]")
         );
-        first.wait().is(0, "", &says);
+        let heir = number(&second);
+        let taken = format!("{says}runner: stopped: process {heir} has taken over\n");
+        first.wait().is(0, "", &taken);
         assert_eq!(second.get("/").ok(), "version 2");
         assert_eq!(pid(&folder), number(&second));
-        second.stop().is(0, "", &says);
+        second.stop().is(0, "", &format!("{says}runner: stopped\n"));
         for left in ["app.pid", "app.pid.socket", "app.sock"] {
             assert!(!folder.path(left).exists(), "{left}");
         }
@@ -157,7 +159,7 @@ fn a_second_master_that_cannot_serve_changes_nothing() {
         assert_eq!(first.get("/").ok(), "version 1");
         assert_eq!(pid(&folder), number(&first));
     }
-    let says = format!("runner: serving {}\n", first.url());
+    let says = format!("runner: serving {}\nrunner: stopped\n", first.url());
     first.stop().is(0, "", &says);
 }
 

@@ -33,7 +33,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.min_rate = '1k'";
     "runner.log.access" SettingKind::Boolean, DefaultValue::Unset,
         "Whether each request is logged",
-        "Whether each request is written to the log. By default, `launch` does it and other commands do not.",
+        "Whether each request is written to the log. By default, `launch` does it and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",
         "runner.log.access = True";
     "runner.log.format" SettingKind::Choice(&["auto", "time", "journal", "plain"]), DefaultValue::Text("auto"),
         "What stands before the lines of the log",
@@ -73,7 +73,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.response.max_buffer = '100M'";
     "runner.socket.group" SettingKind::Account, DefaultValue::Unset,
         "Group of the Unix socket that is listened on",
-        "The group of the file of a `unix:` socket that the server listens on, so that a web server in that group can connect; `runner.socket.mode` must allow it. The user of the server must be in the group, too. By default, it is the group of the server.",
+        "The group of the file of a `unix:` socket that the server listens on, so that a web server (nginx) in that group can connect; `runner.socket.mode` must allow it. The user of the server must be in the group, too. By default, it is the group of the server.",
         "runner.socket.group = 'www-data'";
     "runner.socket.mode" SettingKind::Rights, DefaultValue::Unset,
         "Permissions of the Unix socket listened on",

@@ -70,6 +70,8 @@ pub struct Served {
     pub application: ApplicationName,
     /// Its own arguments.
     pub arguments: Vec<OsString>,
+    /// Whether a web server before it passes requests on, and logs them.
+    pub is_behind_web_server: bool,
 }
 
 impl Served {

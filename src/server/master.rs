@@ -122,8 +122,7 @@ impl Master {
             Seating::Nowhere | Seating::Reachable(_) if !predecessor_link::is_successor() => {
                 Readiness::First
             }
-            Seating::Nowhere | Seating::Reachable(_) => Readiness::All,
-            Seating::Supervised(_) => Readiness::All,
+            Seating::Nowhere | Seating::Reachable(_) | Seating::Supervised(_) => Readiness::All,
         };
         Ok(Self {
             claim: Some(claim),
@@ -168,14 +167,16 @@ impl Master {
     /// Ends the process. If a successor has taken over and no service manager can be told, this process stays as a
     /// stand-in until the successor ends.
     async fn leave(&mut self, exit: ExitCode) -> ExitCode {
-        let successor = self.successor.take();
-        match successor.filter(|_| !self.notifier.is_there()) {
+        match self.successor.take().filter(|_| !self.notifier.is_there()) {
             Some(successor) => {
                 self.seat = None;
                 self.waiting_clients.end();
                 stand_in(&mut self.signals, successor).await
             }
-            None => exit,
+            None => {
+                self.seat.iter().for_each(Seat::report_end);
+                exit
+            }
         }
     }
 
@@ -434,8 +435,7 @@ impl Master {
 
     /// What a successor gets: the sockets and the connection to the service manager.
     fn handover(&self) -> anyhow::Result<Handover> {
-        let service = self.service.as_ref();
-        let service = service.context("it is still starting")?;
+        let service = self.service.as_ref().context("it is still starting")?;
         Ok(Handover {
             sockets: vec![service.handed()?],
             manager: self.notifier.manager(),

@@ -43,6 +43,9 @@ TEMPLATES = [
 ]
 ROOT_URLCONF = "guestbook.urls"
 STATIC_URL = "/static/"
+# `manage.py collectstatic` copies all static files into this folder, for a web server: `location /static/` in
+# examples/servers/nginx-http.conf.
+STATIC_ROOT = FOLDER / "static"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "guestbook.sqlite3"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

@@ -1,4 +1,4 @@
-"""The WSGI application; it also serves the admin site's style sheets."""
+"""The WSGI application; it also serves the admin site's style sheets, if no web server does (STATIC_ROOT)."""
 
 import os
 

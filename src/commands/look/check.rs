@@ -14,7 +14,7 @@ use crate::commands::look::imports::Imports;
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
-use crate::graph::node::{Branch, Job, Node};
+use crate::graph::node::{Branch, Job, Node, Served};
 use crate::graph::report::print;
 use crate::graph::resolve;
 use crate::graph::shortcuts::{self, SHORTCUTS};
@@ -44,8 +44,9 @@ same for all of them.
 
 Warnings are for a doubled `=`, a setting that the same file overrides, a
 default (`name?`) that never applies in its file, a setting that is read but
-never set, a name that nothing reads and that is nearly the name of a setting
-(`ulr`, `[workers] min`), and a user or group that this machine does not have.
+never set, `runner.log.access` where a web server logs requests, a name that
+nothing reads and that is nearly the name of a setting (`ulr`, `[workers] min`),
+and a user or group that this machine does not have.
 The exit status is 1 if there are errors.
 
 Programs that a file keeps running must exist and be executable. Those that are
@@ -279,6 +280,7 @@ fn problems_of(
         }
     }
     let served = node.as_ref().and_then(|node| node.served());
+    problems.extend(served.as_ref().and_then(unlogged));
     served.into_iter().for_each(|served| imports.add(served));
     let supervised = node.as_ref().and_then(|node| node.supervised());
     let (found, files) = check_programs::check(&scope, supervised);
@@ -312,6 +314,19 @@ fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
             Some(mistake)
         })
         .collect()
+}
+
+/// A warning for an access log that there will not be.
+fn unlogged(served: &Served) -> Option<Diagnostic> {
+    const ACCESS: &str = "runner.log.access";
+    let settings = &served.scope.configuration;
+    let is_wanted = settings.optional_boolean(ACCESS) == Some(true);
+    (is_wanted && served.is_behind_web_server).then(|| {
+        let message = "nothing logs requests here: the web server does".to_owned();
+        let mut warning = settings.complain(ACCESS, message, None).warning();
+        warning.code = "setting/ignored";
+        warning
+    })
 }
 
 /// Mistakes in settings that the command of the file may never read.

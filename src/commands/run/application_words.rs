@@ -14,7 +14,8 @@ pub const WSGI: Entry = Entry {
     help: "\
 It stands behind a gateway: `serve WSGI import:my_app.application`. The object
 is named `import:package.module.object`, `import:package.module:object` or, if a
-function creates the application, `import:package.module:function()`.
+function creates the application, `import:package.module:function()`. For a
+Django project `mysite`, it is `import:mysite.wsgi.application`.
 
 Python looks for modules next to the file that is run, then in its own search
 path. It also looks in the current folder if no file is run, or if the name was

@@ -69,6 +69,7 @@ impl Node for Cgi {
             scope: self.scope.clone(),
             application: self.application.clone(),
             arguments: Vec::new(),
+            is_behind_web_server: true,
         })
     }
 }

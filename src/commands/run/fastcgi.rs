@@ -26,7 +26,10 @@ SOCKET_URL is `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:NUMBER`, or
 `fd.socket:NAME` for a socket that systemd passes. Without it, requests are
 accepted on all sockets that systemd passes, or else on standard input
 (`fd.socket:stdin`): the socket that mod_fcgid, lighttpd and spawn-fcgi hand to
-the programs that they start.
+the programs that they start. nginx connects to `unix:PATH` (`fastcgi_pass`).
+
+The web server logs requests, serves static files, and sends the address of the
+client (`REMOTE_ADDR`). `runner.log.access` has no effect.
 
 SIGTERM, SIGUSR1 and SIGINT stop the server once it has finished its requests.
 SIGHUP reads the files and the application again, as for `serve`. SIGQUIT writes
@@ -121,6 +124,7 @@ impl Node for FastCgi {
             scope: self.scope.clone(),
             application: self.application.clone(),
             arguments: Vec::new(),
+            is_behind_web_server: true,
         })
     }
 

@@ -38,9 +38,16 @@ are used. Options may stand anywhere before `--`, so `./app.ini -p 9000` works.
 The address is printed on standard error once the application answers. ARGS are
 the application's own arguments (Python's `sys.argv`).
 
-Behind a reverse proxy, what it adds to requests (`X-Forwarded-For`) reaches the
-application as `HTTP_X_FORWARDED_FOR`; `runner` itself trusts no such field. The
-application decides which proxies it trusts.
+Behind a reverse proxy such as nginx, `REMOTE_ADDR` is the proxy's address, or
+empty on a `unix:` socket. What the proxy adds to requests (`X-Forwarded-For`,
+`X-Forwarded-Proto`) reaches the application as `HTTP_X_FORWARDED_FOR` and
+`HTTP_X_FORWARDED_PROTO`. `runner` itself trusts no such field, since clients
+can send it too. The application decides which proxies it trusts: in Django with
+`SECURE_PROXY_SSL_HEADER`, in Flask with `ProxyFix` of werkzeug. The last
+address in `HTTP_X_FORWARDED_FOR` is the one that the nearest proxy has added.
+
+Static files are served by the application, or by nginx (`location /static/`),
+which is faster.
 
 SIGTERM and SIGINT stop the server once it has finished its requests, after
 `runner.stop_timeout` at the latest; a second SIGINT stops it at once. SIGQUIT
@@ -173,6 +180,7 @@ impl Node for Serve {
             scope: self.scope.clone(),
             application: self.application.clone(),
             arguments: self.arguments.clone(),
+            is_behind_web_server: false,
         })
     }
 

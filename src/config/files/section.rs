@@ -53,7 +53,7 @@ pub const SPECIAL: &[Special] = sections! {
         "models = 'my_app.models'";
     "Load Settings From":
         "Reads other settings, in place and in order"
-        "`file` reads a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is a prefix of all names. All of them are settings, also those of `env`: the application's environment is the one that `runner` is started with.",
+        "`file` reads a file, `files` several (empty names are skipped), `ini` a plain INI file of another program, `env` a file of environment variables, `mapping` a dict or a namespace. A second value is a prefix of all names. All of them are settings, also those of `env`: the application's environment is the one that `runner` is started with, which a reload keeps.",
         "file = 'more.ini', 'prefix.*'";
     "Load on Demand":
         "Computes properties when one of them is first needed"

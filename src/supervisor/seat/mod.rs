@@ -312,6 +312,17 @@ impl Seat {
         self.control.has_successor()
     }
 
+    /// Logs that a supervised master ends, and which process goes on after a warm restart.
+    pub fn report_end(&self) {
+        if self.pid_file.is_none() {
+            return;
+        }
+        match self.successor() {
+            Some(pid) => crate::log!("stopped: process {pid} has taken over"),
+            None => crate::log!("stopped"),
+        }
+    }
+
     /// The process of the successor; `None` if there is none, or it is not visible from here.
     #[must_use]
     pub fn successor(&self) -> Option<i32> {
