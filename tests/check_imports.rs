@@ -42,6 +42,16 @@ fn a_name_that_leads_to_no_application_is_shown_where_it_is_written() {
             "  │\n  = hint: write `import:shop.application` or `import:shop.create_app()`\n",
         ),
         (
+            "shop.py",
+            "cannot use `import:shop.py`: `shop` has no attribute `py`",
+            "  │\n  = hint: write `import:shop.application` or `import:shop.create_app()`\n",
+        ),
+        (
+            "bare.py",
+            "cannot use `import:bare.py`: `bare` has no attribute `py`",
+            "  │\n  = hint: write `import:bare.NAME`, with the application's name\n",
+        ),
+        (
             "shop.create_app",
             "cannot use `import:shop.create_app`: `shop.create_app` makes an application, as its name says, and is none itself",
             "  │\n  = hint: write `import:shop.create_app()`\n",
@@ -51,6 +61,7 @@ fn a_name_that_leads_to_no_application_is_shown_where_it_is_written() {
     for (name, message, hint) in cases {
         let folder = Folder::new()
             .file("shop.py", format!("{}{factory}", version(1)))
+            .file("bare.py", "def site(*arguments): ...\n")
             .file("app.ini", file(name));
         let carets = "^".repeat(name.len() + "'import:'".len());
         let report = format!(
@@ -221,6 +232,24 @@ fn an_error_in_a_module_keeps_its_traceback_out_of_the_report() {
              import nosuchmodule\nModuleNotFoundError: No module named 'nosuchmodule'\n"
         )
     );
+}
+
+/// It ends without the application's leave, and what it has written is there.
+#[test]
+fn an_import_does_not_wait_for_threads_and_exit_handlers() {
+    let waits = "\
+import atexit, threading
+threading.Thread(target=threading.Event().wait).start()
+atexit.register(threading.Event().wait)
+print('begins', end='')
+";
+    let settings = "[runner]\nstop_timeout = '1h'\n";
+    let folder = Folder::new()
+        .file("shop.py", format!("{waits}{}", version(1)))
+        .file("app.ini", format!("{}{settings}", file("shop.application")));
+    let outcome = folder.runner(["check", "--import", "app.ini"]).run();
+    let report = "1 file: no problems; 1 application imported\n";
+    outcome.is(0, report, "begins");
 }
 
 #[test]

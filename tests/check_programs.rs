@@ -56,6 +56,36 @@ fn programs_that_cannot_be_run_are_problems_at_their_places() {
     assert_eq!(last, "2 files: 5 errors, 1 warning");
 }
 
+/// The place of a command that `runner` is to run is that of the program, whatever it runs.
+#[test]
+fn commands_of_programs_are_checked_where_they_are_written() {
+    let folder = Folder::new()
+        .file("wrong.ini", "app = commands.Alias(command=['serv'])\n")
+        .file("empty.ini", "x = 1\n")
+        .file(
+            "app.conf",
+            format!(
+                "{KEYS}Program runner runIni nofile.ini\nProgram runner supervise nofile.conf\n\
+                 Program runner frobnicate\nProgram runner serve demo -p 0\n\
+                 Program runner runIni wrong.ini\nProgram runner runIni empty.ini\n\
+                 Program runner serve\n"
+            ),
+        );
+    let (found, last) = problems(&folder, &["app.conf"]);
+    assert_eq!(
+        found,
+        [
+            "app.conf:3:9: error: cannot read `nofile.ini`: there is no such file",
+            "app.conf:4:9: error: cannot read `nofile.conf`: there is no such file",
+            "app.conf:5:9: error: unknown name `frobnicate`",
+            "app.conf:8:9: error: `empty.ini` does not say what to run",
+            "app.conf:9:9: error: NAME_OR_URL is missing",
+            "wrong.ini:1:31: error: unknown name `serv`",
+        ]
+    );
+    assert_eq!(last, "3 files: 6 errors, 0 warnings");
+}
+
 /// Each file once, though programs run one another.
 #[test]
 fn programs_that_are_files_of_ours_are_checked_once() {

@@ -113,3 +113,96 @@ fn other_words_are_still_mistakes() {
             .starts_with("error: unexpected argument `other`\n")
     );
 }
+
+/// `check` and `graph` resolve the command as the process would that runs the file.
+#[test]
+fn the_command_can_be_checked_and_drawn() {
+    let said = |line: &str, words: &[&str]| {
+        let folder = folder(line);
+        let folder = folder.file("named.ini", "[runner.workers]\nmni = 2\n");
+        folder.runner(words).run()
+    };
+    said("FastCG WSGI import:app.application", &["check", "it"]).is(
+        1,
+        "\
+error: unknown name `FastCG`
+  ┌─ it:1:26
+  │
+1 │ #!/usr/bin/env -S runner FastCG WSGI import:app.application
+  │                          ^^^^^^
+  │
+  = hint: did you mean `FastCGI`?
+
+1 file: 1 error, 0 warnings
+",
+        "",
+    );
+    for (line, place, message) in [
+        (
+            "FastCGI WSGI import:app",
+            "it:1:39",
+            "`import:app` names a module",
+        ),
+        (
+            "serve demo --prot 1",
+            "it:1:37",
+            "there is no option `--prot`",
+        ),
+        ("serve demo x", "it:1:37", "unexpected argument `x`"),
+        (
+            "-c named.ini serve demo",
+            "named.ini:2:1",
+            "there is no setting `runner.workers.mni`",
+        ),
+        (
+            "-c none.ini serve demo",
+            "it:1:38",
+            "cannot read `none.ini`",
+        ),
+        (
+            "supervise serve demo",
+            "it:1:26",
+            "`supervise` needs a pid file",
+        ),
+        ("graph", "it:1:26", "`it` runs itself"),
+    ] {
+        let check = said(line, &["check", "it"]);
+        assert_eq!(check.status, 1, "{line}: {check:?}");
+        assert!(check.stdout.contains(message), "{line}: {check:?}");
+        assert!(
+            check.stdout.contains(&format!("┌─ {place}\n")),
+            "{line}: {check:?}"
+        );
+    }
+    let line = "FastCGI unix:socket WSGI import:nope.x";
+    let check = said(line, &["check", "--import", "it"]);
+    assert_eq!(check.status, 1, "{check:?}");
+    assert!(
+        check.stdout.starts_with("error: cannot import `nope.x`"),
+        "{check:?}"
+    );
+    assert!(check.stdout.contains("┌─ it:1:51\n"), "{check:?}");
+    let summary = "1 file: no problems; 1 application imported\n";
+    let line = "FastCGI WSGI import:app.application";
+    said(line, &["check", "--import", "it"]).is(0, summary, "");
+    said(
+        "-c app.ini FastCGI tcp://localhost:80 WSGI import:app.application",
+        &["graph", "it"],
+    )
+    .is(
+        0,
+        "\
+it
+  FastCGI
+    FastCGI on tcp://localhost:80  it:1
+      WSGI                         it:1
+        import:app.application     it:1
+",
+        "",
+    );
+    said("graph", &["graph", "it"]).is(
+        1,
+        "",
+        "error: `it` runs itself: `[folder]/it` → `[folder]/it`\n",
+    );
+}

@@ -148,7 +148,13 @@ fn units() {
     ] {
         assert_eq!(size(text), bytes, "{text}");
     }
-    for (text, rights) in [("'027'", 0o27), ("'7'", 7), ("'0'", 0)] {
+    for (text, rights) in [
+        ("'027'", 0o27),
+        ("'7'", 7),
+        ("'0'", 0),
+        ("'0027'", 0o27),
+        ("'0660'", 0o660),
+    ] {
         let settings = load(&format!("runner.umask = {text}"));
         assert_eq!(settings.optional_integer("runner.umask"), Some(rights));
     }

@@ -77,7 +77,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.socket.group = 'www-data'";
     "runner.socket.mode" SettingKind::Rights, DefaultValue::Unset,
         "Permissions of the Unix socket listened on",
-        "The permissions of the file of a `unix:` socket that the server listens on. A user needs the permission to write to connect. By default, they are what `runner.umask` leaves of `'777'`: with the usual `'022'`, only the user of the server and root can connect.",
+        "The permissions of the file of a `unix:` socket that the server listens on. A user needs the permission to write to connect. By default, they are what `runner.umask` leaves of `'777'`: with the usual `'022'`, only the user of the server and root can connect. `'0660'` is the same as `'660'`.",
         "runner.socket.mode = '660'";
     "runner.start_timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Time for the application to be imported",
@@ -129,7 +129,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.tmp = '/var/tmp'";
     "runner.umask" SettingKind::Rights, DefaultValue::Unset,
         "Permission bits cleared on new files (umask)",
-        "Permission bits that are cleared on files that the server and its workers create, the sockets that it listens on included (umask). By default, they are those that `runner` was started with.",
+        "Permission bits that are cleared on files that the server and its workers create, the sockets that it listens on included (umask). By default, they are those that `runner` was started with. `'0027'` is the same as `'027'`.",
         "runner.umask = '027'";
     "runner.user" SettingKind::Account, DefaultValue::Unset,
         "User that the server and its workers run as",

@@ -2,6 +2,7 @@
 //! [`node::Node`]. The table of commands is handed in ([`entry::Commands`]); nothing here names a command.
 
 pub mod entry;
+pub mod first_line;
 pub mod node;
 mod python_habits;
 pub mod report;

@@ -7,7 +7,7 @@ use crate::graph::python_habits;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
-use crate::syntax::all_nearest;
+use crate::syntax::{all_nearest, quoted};
 
 /// The prefix of the properties that define names.
 pub const SHORTCUTS: &str = "peak.running.shortcuts.";
@@ -92,8 +92,12 @@ impl Wanted {
 pub fn unknown(commands: Commands, scope: &Scope, word: &Word, wanted: Wanted) -> Failure {
     let text = word.text.as_str();
     let folder = scope.folder(&word.origin);
+    let (file, _) = text.split_once(':').unwrap_or((text, ""));
+    let is_missing = file.ends_with(".py") && !folder.join(file).exists();
     let hint = if is_defined(&scope.configuration, text) {
         Some("a configuration file switches it off".to_owned())
+    } else if is_missing {
+        Some(format!("there is no file {}", quoted(file)))
     } else {
         // A file that is here, and a misspelt name, are likelier than a module that is not here.
         let may_be_elsewhere =

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::line::usage::Usage;
+use crate::line::usage::{INCOMPLETE, Usage};
 use crate::line::word::Word;
 use crate::log::{self, Level};
 use crate::syntax::{Diagnostic, Diagnostics, render};
@@ -38,6 +38,58 @@ impl Failure {
         match error.use_stderr() {
             true => Usage::of_options(&error, words, usage).into(),
             false => Self::Help(error),
+        }
+    }
+
+    /// Whether the only problem is that words are missing.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        match self {
+            Self::Usage(usage) => usage.mistake.code == INCOMPLETE,
+            Self::Mistakes(Diagnostics(mistakes)) => {
+                mistakes.iter().all(|mistake| mistake.code == INCOMPLETE)
+            }
+            Self::Help(_) | Self::World(_) => false,
+        }
+    }
+
+    /// The problems of a command that is written in a file, for `check`. What has no place is shown where `place` puts a
+    /// message. That words are missing is a warning: the user can type them.
+    #[must_use]
+    pub fn problems(self, place: impl Fn(String) -> Diagnostic) -> Vec<Diagnostic> {
+        let placed = |code: &'static str, message: String| Diagnostic {
+            code,
+            ..place(message)
+        };
+        let incomplete = self.is_incomplete();
+        match self {
+            Self::Mistakes(Diagnostics(mistakes)) if incomplete => {
+                mistakes.into_iter().map(Diagnostic::warning).collect()
+            }
+            Self::Mistakes(Diagnostics(mistakes)) => mistakes
+                .into_iter()
+                .map(|mut mistake| {
+                    if mistake.labels.is_empty() {
+                        let hint = mistake.hint.take();
+                        mistake = placed(mistake.code, mistake.message).with_hint_if(hint);
+                    }
+                    if ["setting/value", "command/line"].contains(&mistake.code) {
+                        mistake.code = "name/command";
+                    }
+                    mistake
+                })
+                .collect(),
+            Self::Usage(usage) => {
+                let Usage { mistake, .. } = *usage;
+                let placed = placed("type/command", mistake.message).with_hint_if(mistake.hint);
+                match incomplete {
+                    true => vec![placed.warning()],
+                    false => vec![placed],
+                }
+            }
+            // An alias for help works.
+            Self::Help(_) => Vec::new(),
+            Self::World(error) => vec![placed("name/command", format!("{error:#}"))],
         }
     }
 

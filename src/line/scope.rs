@@ -72,6 +72,9 @@ impl Scope {
             Origin::CommandLine | Origin::Script => {
                 Diagnostic::new("command/line", message).with_hint_if(hint)
             }
+            Origin::Place(place) => Diagnostic::new("command/line", message)
+                .at(&place.source, place.span)
+                .with_hint_if(hint),
             Origin::Property(name) => self.configuration.complain(name, message, hint),
             Origin::Element(name, word) => {
                 let mistake = self.configuration.complain_of_element(name, *word, message);
@@ -96,7 +99,7 @@ impl Scope {
     #[must_use]
     pub fn path(&self, word: &Word) -> PathBuf {
         match word.origin {
-            Origin::CommandLine | Origin::Script => PathBuf::from(&word.exact),
+            Origin::CommandLine | Origin::Script | Origin::Place(_) => PathBuf::from(&word.exact),
             Origin::Property(_) | Origin::Element(..) => {
                 self.folder(&word.origin).join(&word.exact)
             }
@@ -115,7 +118,8 @@ impl Scope {
         let parents = beside
             .into_iter()
             .chain(target.map(|target| folder_of(&target).to_owned()));
-        let was_asked_for = file.is_none() || *origin == Origin::CommandLine;
+        let is_typed = matches!(origin, Origin::CommandLine | Origin::Place(_));
+        let was_asked_for = file.is_none() || is_typed;
         let here = was_asked_for.then(current_folder::folder).flatten();
         // The name of the current folder can mean another folder later.
         let here = here.and_then(|folder| folder.canonicalize().ok());
@@ -159,9 +163,10 @@ impl Scope {
     /// The file and the line where something was written, for people.
     #[must_use]
     pub fn place(&self, origin: &Origin) -> String {
-        match origin.property() {
-            None => "(the command line)".to_owned(),
-            Some(name) => {
+        match origin {
+            Origin::CommandLine | Origin::Script => "(the command line)".to_owned(),
+            Origin::Place(place) => format!("{}:{}", place.source.name, place.line()),
+            Origin::Property(name) | Origin::Element(name, _) => {
                 let place = self.configuration.place(name, origin.element());
                 place.unwrap_or_else(|| DEFAULT.to_owned())
             }

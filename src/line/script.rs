@@ -1,14 +1,69 @@
 //! The file that the system adds to a command line: an executable file whose `#!` line names a command runs as
 //! `runner COMMAND WORDS… FILE ARGS…`.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::config;
+use crate::line::program_options::{self, Wish};
 use crate::line::word::{Line, Origin, Word};
+use crate::syntax::{Place, Span};
 
 /// Bytes of a first line that are read. Kernels read less.
 const LONGEST: u64 = 4096;
+
+/// The whole command that the `#!` line of a file has.
+pub struct FirstLine {
+    /// The files that its `-c` name.
+    pub files: Vec<PathBuf>,
+    /// Its words, which know their places in the file, and the file itself, which the system adds.
+    pub words: Vec<Word>,
+}
+
+/// The command in the `#!` line of a file; `None` if the line only says what kind of configuration the file is
+/// (`runner runIni`), or has no command.
+#[must_use]
+pub fn command(file: &Path) -> Option<FirstLine> {
+    if !file.metadata().ok()?.is_file() || config::is_program(file) {
+        return None;
+    }
+    let source = config::source(file).ok()?;
+    let line = source.text.lines().next()?;
+    let mut end = "#!".len();
+    let mut words = Vec::new();
+    for text in line.strip_prefix("#!")?.split_ascii_whitespace() {
+        let start = end + line.get(end..)?.find(text)?;
+        end = start + text.len();
+        let source = Arc::clone(&source);
+        let span = Span::new(start, end);
+        words.push(Word {
+            text: text.to_owned(),
+            exact: text.into(),
+            origin: Origin::Place(Place { source, span }),
+        });
+    }
+    let is_ours = |word: &Word| Path::new(&word.text).file_name() == Some("runner".as_ref());
+    let ours = words.iter().position(is_ours)?;
+    let arguments = words.iter().skip(ours).map(|word| word.exact.clone());
+    let Ok(Wish::Run(line)) = program_options::parse(arguments) else {
+        return None;
+    };
+    // The words of the command are the last ones.
+    let mut words = words.split_off(words.len().checked_sub(line.words.len())?);
+    let exact = OsString::from(file);
+    words.push(Word {
+        text: exact.to_string_lossy().into_owned(),
+        exact,
+        origin: Origin::Script,
+    });
+    Some(FirstLine {
+        files: line.files,
+        words,
+    })
+}
 
 /// Marks the word that names the file whose first line consists of the typed words before it, if there is one.
 pub fn mark(line: &mut Line) {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::syntax::Place;
+
 /// Where a word was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -11,6 +13,9 @@ pub enum Origin {
     CommandLine,
     /// On the command line, by the system: the file that is run, whose `#!` line has the words before it.
     Script,
+    /// In a file, as a part of a command line that another process is to get: in the `#!` line of a file, or in the name of
+    /// a program.
+    Place(Place),
     /// In the value of this property.
     Property(Arc<str>),
     /// In the value of this property: the word of its alias, or the element of its list, with this number, counted from 0.
@@ -18,11 +23,11 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The property whose value contains it; `None` for a typed word.
+    /// The property whose value contains it; `None` for a word of a command line.
     #[must_use]
     pub fn property(&self) -> Option<&str> {
         match self {
-            Self::CommandLine | Self::Script => None,
+            Self::CommandLine | Self::Script | Self::Place(_) => None,
             Self::Property(name) | Self::Element(name, _) => Some(name),
         }
     }
@@ -32,7 +37,7 @@ impl Origin {
     pub fn element(&self) -> Option<usize> {
         match self {
             Self::Element(_, number) => Some(*number),
-            Self::CommandLine | Self::Script | Self::Property(_) => None,
+            Self::CommandLine | Self::Script | Self::Place(_) | Self::Property(_) => None,
         }
     }
 }

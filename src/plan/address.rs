@@ -41,7 +41,7 @@ pub fn take_socket_url(
 #[must_use]
 pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
     match (&url, origin) {
-        (_, Origin::CommandLine | Origin::Script)
+        (_, Origin::CommandLine | Origin::Script | Origin::Place(_))
         | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere, _) => url,
         (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_) | Origin::Element(..)) => {
             match activation::is_there() {

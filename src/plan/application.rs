@@ -94,6 +94,16 @@ impl Recipe {
         }
     }
 
+    /// The same where nothing but the import is wanted.
+    #[must_use]
+    pub fn only_imported(mut self) -> Self {
+        match &mut self {
+            Self::Wsgi(imported) => imported.options.only_imported = true,
+            Self::Demo => {}
+        }
+        self
+    }
+
     /// What is needed to start an application.
     ///
     /// # Errors

@@ -61,6 +61,7 @@ pub fn workers(
             Some(false) => Preload::Never,
         },
         run_once: false,
+        only_imported: false,
         start_timeout: settings.duration("runner.start_timeout"),
         stop_timeout: settings.duration("runner.stop_timeout"),
         limits: Limits {

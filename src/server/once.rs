@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
@@ -50,10 +51,16 @@ pub fn import(
     })
 }
 
+/// The import and the end of the process share the time limit for a start.
 async fn import_one(request: OneRequest) -> Result<(), Failure> {
+    let begun = Instant::now();
     request.identity.assume()?;
-    let application = request.recipe.start(Readiness::First).await?;
-    application.stop(request.patience).await;
+    let recipe = request.recipe.only_imported();
+    let application = recipe.start(Readiness::First).await?;
+    let left = recipe.start_timeout().map_or(request.patience, |limit| {
+        limit.saturating_sub(begun.elapsed())
+    });
+    application.stop(left.min(request.patience)).await;
     Ok(())
 }
 

@@ -52,6 +52,15 @@ pub struct Place {
     pub span: Span,
 }
 
+/// The same bytes of the same text.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source) && self.span == other.span
+    }
+}
+
+impl Eq for Place {}
+
 impl Place {
     /// The line in which the place begins, counted from 1.
     #[must_use]

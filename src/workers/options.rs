@@ -45,6 +45,8 @@ pub struct WorkerOptions {
     pub preload: Preload,
     /// `wsgi.run_once`: the process answers one request.
     pub run_once: bool,
+    /// Nothing but its import is wanted: the process ends without waiting for threads and exit handlers.
+    pub only_imported: bool,
     /// How long the import, and then the beginning of a worker, may take; zero for no limit.
     pub start_timeout: Duration,
     /// How long workers may take to leave.

@@ -56,6 +56,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         start_interval: Duration::ZERO,
         preload: Preload::Auto,
         run_once: false,
+        only_imported: false,
         start_timeout: Duration::from_secs(60),
         stop_timeout: Duration::from_secs(30),
         limits: Limits {

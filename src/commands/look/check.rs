@@ -14,6 +14,7 @@ use crate::commands::look::imports::Imports;
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
+use crate::graph::first_line;
 use crate::graph::node::{Branch, Job, Node, Served};
 use crate::graph::report::print;
 use crate::graph::resolve;
@@ -21,7 +22,7 @@ use crate::graph::shortcuts::{self, SHORTCUTS};
 use crate::line::failure::Failure;
 use crate::line::run_file;
 use crate::line::scope::Scope;
-use crate::line::usage::{INCOMPLETE, Usage};
+use crate::line::script;
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::configured_url;
@@ -51,7 +52,8 @@ The exit status is 1 if there are errors.
 
 Programs that a file keeps running must exist and be executable. Those that are
 configuration files, by their first line or as in `runner runIni FILE`, are
-checked too.
+checked too. So are commands in them, as in `runner serve NAME_OR_URL`, and the
+command in the first line of a file: `#!/usr/bin/env -S runner FastCGI …`.
 
 A file is one for `supervise` if its first line says so, or if its first line
 that is no comment is a key with its value.
@@ -60,7 +62,8 @@ With `--import`, each application that the files name is imported, in its own
 Python and with its own settings, as for one CGI request; it has
 `runner.start_timeout` for that. Thus modules that are missing, errors in them,
 and objects that are no WSGI applications are found, too. What applications
-write goes to standard error.
+write goes to standard error. Threads and exit handlers that they leave are not
+waited for.
 
 With `--format json`, each problem has a stable code, the severity, the file,
 lines and columns (counted from 1, in characters), a message, a hint, and
@@ -230,7 +233,9 @@ fn problems_of(
     CheckedFile { scope, word }: &CheckedFile,
     imports: &mut Imports,
 ) -> (Vec<Diagnostic>, Vec<CheckedFile>) {
+    let below = scope;
     let file = run_file::run_file(scope, word);
+    let first_line = script::command(&file.path);
     let keys = config::format(&file.path) == Some(config::FileFormat::Keys);
     let mut layers = scope.layers.clone();
     if keys {
@@ -279,11 +284,20 @@ fn problems_of(
             Err(failure) => problems.extend(unresolved(&scope, property, failure)),
         }
     }
+    if let Some(first) = first_line {
+        let origin = first.words.first().map(|word| word.origin.clone());
+        let place =
+            |message| scope.diagnose(origin.as_ref().unwrap_or(&word.origin), message, None);
+        match first_line::resolve(commands, below, word, first, Line::default()) {
+            Ok(resolved) => node = Some(resolved),
+            Err(failure) => problems.extend(failure.problems(place)),
+        }
+    }
     let served = node.as_ref().and_then(|node| node.served());
     problems.extend(served.as_ref().and_then(unlogged));
     served.into_iter().for_each(|served| imports.add(served));
     let supervised = node.as_ref().and_then(|node| node.supervised());
-    let (found, files) = check_programs::check(&scope, supervised);
+    let (found, files) = check_programs::check(commands, &scope, supervised);
     problems.extend(found);
     sort_by_place(&mut problems);
     (problems, files)
@@ -368,7 +382,7 @@ fn shortcut(
     }
     match complete.then(|| resolve::command(commands, scope.clone(), line())) {
         // The user can type the missing words after the name.
-        Some(Err(failure)) if is_incomplete(&failure) => Ok(None),
+        Some(Err(failure)) if failure.is_incomplete() => Ok(None),
         Some(Err(failure)) => Err(unresolved(scope, &property, failure)),
         Some(Ok(node)) => Ok(Some(node)),
         None => Ok(None),
@@ -400,54 +414,9 @@ pub(super) fn resolve_supervised(
     Ok(Some(Box::new(supervise)))
 }
 
-/// Whether the only problem of a command is that words are missing.
-fn is_incomplete(failure: &Failure) -> bool {
-    match failure {
-        Failure::Usage(usage) => usage.mistake.code == INCOMPLETE,
-        Failure::Mistakes(Diagnostics(mistakes)) => {
-            mistakes.iter().all(|mistake| mistake.code == INCOMPLETE)
-        }
-        Failure::Help(_) | Failure::World(_) => false,
-    }
-}
-
 /// Problems of a command, at the property that holds it.
 fn unresolved(scope: &Scope, property: &str, failure: Failure) -> Vec<Diagnostic> {
-    let at_property = |code: &'static str, message: String| {
-        let mut mistake = scope.configuration.complain(property, message, None);
-        mistake.code = code;
-        mistake
-    };
-    let incomplete = is_incomplete(&failure);
-    match failure {
-        Failure::Mistakes(Diagnostics(mistakes)) if incomplete => {
-            mistakes.into_iter().map(Diagnostic::warning).collect()
-        }
-        Failure::Mistakes(Diagnostics(mistakes)) => mistakes
-            .into_iter()
-            .map(|mut mistake| {
-                if mistake.labels.is_empty() {
-                    let hint = mistake.hint.take();
-                    mistake = at_property(mistake.code, mistake.message).with_hint_if(hint);
-                }
-                if ["setting/value", "command/line"].contains(&mistake.code) {
-                    mistake.code = "name/command";
-                }
-                mistake
-            })
-            .collect(),
-        Failure::Usage(usage) => {
-            let Usage { mistake, .. } = *usage;
-            let placed = at_property("type/command", mistake.message).with_hint_if(mistake.hint);
-            match incomplete {
-                true => vec![placed.warning()],
-                false => vec![placed],
-            }
-        }
-        // An alias for help works.
-        Failure::Help(_) => Vec::new(),
-        Failure::World(error) => vec![at_property("name/command", format!("{error:#}"))],
-    }
+    failure.problems(|message| scope.configuration.complain(property, message, None))
 }
 
 /// A problem as JSON.

@@ -7,13 +7,15 @@ use std::rc::Rc;
 
 use crate::commands::run::{run_ini, supervise};
 use crate::config::{self, Layer};
+use crate::graph::entry::Commands;
 use crate::graph::node::{KeptRunning, Supervised};
-use crate::line::program_options::{self, Wish};
+use crate::graph::resolve;
+use crate::line::program_options::{self, CommandLine, Wish};
 use crate::line::scope::Scope;
-use crate::line::word::{Origin, Word};
+use crate::line::word::{Line, Origin, Word};
 use crate::plan::supervised::programs;
 use crate::supervisor::programs::side_program::SideProgram;
-use crate::syntax::Diagnostic;
+use crate::syntax::{Diagnostic, Severity};
 
 /// A file that a program runs, and the settings below it.
 pub struct CheckedFile {
@@ -26,6 +28,7 @@ pub struct CheckedFile {
 /// The problems of the programs that a file keeps running, and the files of ours among them. `supervised` is what the
 /// file's command supervises.
 pub fn check(
+    commands: Commands,
     scope: &Scope,
     supervised: Option<&Supervised>,
 ) -> (Vec<Diagnostic>, Vec<CheckedFile>) {
@@ -33,7 +36,9 @@ pub fn check(
     let mut files = Vec::new();
     let mut look = |scope: &Scope, origin: &Origin, program: &SideProgram| {
         problems.extend(problem(scope, origin, program));
-        files.extend(file_of(scope, program));
+        let file = file_of(scope, program);
+        problems.extend(mistakes(commands, scope, origin, program, file.is_some()));
+        files.extend(file);
     };
     for (origin, program) in programs(scope) {
         look(scope, &origin, &program);
@@ -81,13 +86,7 @@ fn file_of(scope: &Scope, program: &SideProgram) -> Option<CheckedFile> {
     if config::is_program(path) {
         return Some(below(scope, Vec::new(), program.program.clone()));
     }
-    if path.file_name()? != "runner" {
-        return None;
-    }
-    let words = std::iter::once(&program.program).chain(&program.arguments);
-    let Ok(Wish::Run(line)) = program_options::parse(words.cloned()) else {
-        return None;
-    };
+    let line = own_line(program)?;
     let [command, file, ..] = &line.words[..] else {
         return None;
     };
@@ -97,13 +96,75 @@ fn file_of(scope: &Scope, program: &SideProgram) -> Option<CheckedFile> {
     (runs_file && Path::new(file).is_file()).then(|| below(scope, layers.collect(), file.clone()))
 }
 
-/// A file over the layers that a process of its own reads: those of the environment, and what its own `-c` names.
-fn below(scope: &Scope, named: Vec<Layer>, file: OsString) -> CheckedFile {
+/// The command line of a program that is `runner`.
+fn own_line(program: &SideProgram) -> Option<CommandLine> {
+    if Path::new(&program.program).file_name()? != "runner" {
+        return None;
+    }
+    let words = std::iter::once(&program.program).chain(&program.arguments);
+    match program_options::parse(words.cloned()) {
+        Ok(Wish::Run(line)) => Some(line),
+        Ok(Wish::Help(_) | Wish::Usage(_)) | Err(_) => None,
+    }
+}
+
+/// Why the command of a program that is `runner` cannot be run, where the program is written. If the file that it runs is
+/// checked for itself, mistakes in that are left to this check.
+fn mistakes(
+    commands: Commands,
+    scope: &Scope,
+    origin: &Origin,
+    program: &SideProgram,
+    is_checked: bool,
+) -> Vec<Diagnostic> {
+    let Some(line) = own_line(program) else {
+        return Vec::new();
+    };
+    let written = scope.diagnose(origin, String::new(), None).labels;
+    let written = written.into_iter().next();
+    let origin = written.map_or_else(|| origin.clone(), |label| Origin::Place(label.place));
+    let words = line.words.into_iter().map(|exact| Word {
+        text: exact.to_string_lossy().into_owned(),
+        exact,
+        origin: origin.clone(),
+    });
+    let words = Line {
+        words: words.collect(),
+        ..Line::default()
+    };
+    let named = line.files.into_iter().map(Layer::Named).collect();
+    let resolved = Scope::load(layers(scope, named), None)
+        .and_then(|own| resolve::command(commands, own, words));
+    let found = resolved.map_or_else(
+        |failure| failure.problems(|message| scope.diagnose(&origin, message, None)),
+        |_| Vec::new(),
+    );
+    let is_here = |one: &Diagnostic| {
+        let mut labels = one.labels.iter().map(|label| label.place.clone());
+        labels.next().map(Origin::Place).as_ref() == Some(&origin)
+    };
+    let found = found.into_iter();
+    let found = found.filter(|one| !is_checked || is_here(one));
+    // Nobody types words that are missing.
+    let error = |one| Diagnostic {
+        severity: Severity::Error,
+        ..one
+    };
+    found.map(error).collect()
+}
+
+/// The layers that a process of its own reads: those of the environment, and what its own `-c` names.
+fn layers(scope: &Scope, named: Vec<Layer>) -> Vec<Layer> {
     let inherited = scope.layers.iter();
     let inherited = inherited.filter(|layer| matches!(layer, Layer::Own(_) | Layer::Listed(_)));
+    inherited.cloned().chain(named).collect()
+}
+
+/// A file over the layers that a process of its own reads.
+fn below(scope: &Scope, named: Vec<Layer>, file: OsString) -> CheckedFile {
     CheckedFile {
         scope: Scope {
-            layers: inherited.cloned().chain(named).collect(),
+            layers: layers(scope, named),
             configuration: Rc::clone(&scope.configuration),
             file: None,
         },

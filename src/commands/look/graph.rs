@@ -4,10 +4,12 @@ use crate::commands::look::graph_formats;
 use crate::commands::run::{run_ini, supervise};
 use crate::config;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, format_option};
+use crate::graph::first_line;
 use crate::graph::node::{Branch, Job, Node};
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::line::script;
 use crate::secrets::hidden;
 use crate::supervisor::supervision::Supervision;
 
@@ -33,6 +35,13 @@ application, each with the file and line that it comes from. FORMAT is `tree`,
 
 /// Resolves the file that the first word names.
 fn resolve(scope: Scope, arguments: Arguments) -> Result<Box<dyn Node>, Failure> {
+    let mut line = arguments.line.clone();
+    if let Some(word) = line.words.first().cloned()
+        && let Some(first) = script::command(&scope.path(&word))
+    {
+        line.words.remove(0);
+        return first_line::resolve(arguments.commands, &scope, &word, first, line);
+    }
     let file = arguments.line.words.first().map(|word| scope.path(word));
     match file.and_then(|file| config::format(&file)) {
         Some(config::FileFormat::Keys) => Ok(Box::new(supervise::resolve(scope, arguments)?)),

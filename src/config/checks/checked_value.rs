@@ -91,7 +91,10 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
             _ => out_of_range("a name, or a number from 0 to 4294967294"),
         },
         (SettingKind::Rights, Value::Str(text)) => {
-            let octal = text.len() <= 3 && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+            // Users of chmod(1) write `0660`.
+            let digits = text.strip_prefix('0').unwrap_or(text);
+            let octal =
+                digits.len() <= 3 && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
             match u64::from_str_radix(text, 8) {
                 Ok(rights) if octal => Ok(Checked::Integer(rights)),
                 _ => out_of_range("up to three octal digits, as in `'027'`,"),

@@ -41,9 +41,18 @@ pub fn is_program(path: &Path) -> bool {
     };
     let first = source.text.lines().next().unwrap_or_default();
     let interpreter = first.strip_prefix("#!").unwrap_or_default();
-    let mut words = interpreter.split_whitespace();
-    words.any(|word| Path::new(word).file_name() == Some("runner".as_ref()))
-        && words.any(|word| [INI_COMMAND, KEYS_COMMAND].contains(&word))
+    let is_ours = |word| Path::new(word).file_name() == Some("runner".as_ref());
+    interpreter.split_whitespace().any(is_ours) && of_interpreter(interpreter).is_some()
+}
+
+/// The format for the command in a `#!` line. The system adds the name of the file behind the command's words: if there are
+/// others, the file is not what the command reads.
+fn of_interpreter(interpreter: &str) -> Option<FileFormat> {
+    match interpreter.split_whitespace().next_back()? {
+        KEYS_COMMAND => Some(FileFormat::Keys),
+        INI_COMMAND => Some(FileFormat::Ini),
+        _ => None,
+    }
 }
 
 /// The format of a text: that of the command in its `#!` line; or else the only format in which the first line that is
@@ -52,14 +61,8 @@ pub fn is_program(path: &Path) -> bool {
 pub fn format_of(source: &Arc<Source>) -> Option<FileFormat> {
     let mut lines = numbered(&source.text).map(|(_, line)| line.trim());
     let first = lines.next().unwrap_or_default();
-    if let Some(interpreter) = first.strip_prefix("#!") {
-        for word in interpreter.split_whitespace() {
-            match word {
-                KEYS_COMMAND => return Some(FileFormat::Keys),
-                INI_COMMAND => return Some(FileFormat::Ini),
-                _ => {}
-            }
-        }
+    if let Some(format) = first.strip_prefix("#!").and_then(of_interpreter) {
+        return Some(format);
     }
     let line = std::iter::once(first)
         .chain(lines)
@@ -116,6 +119,7 @@ mod tests {
             ("#!invoke runner supervise\napp = 1", keys),
             ("#!/usr/bin/env -S runner supervise", keys),
             ("#!/usr/bin/env -S runner runIni\nCommand x", ini),
+            ("#!/usr/bin/env -S runner supervise serve demo\na = 1", ini),
             ("# c\n\n  pidfile /x\n", keys),
             ("\u{feff}%define x 1\r\n", keys),
             ("<section>\n", keys),

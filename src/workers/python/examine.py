@@ -29,7 +29,10 @@ def application_of(name):
     except BadName as error:
         if error.within is None:
             raise
-        raise BadName(error.message, hint_near(error.within, error.seen)) from None
+        hint = hint_near(error.within, error.seen)
+        if hint is None and path == "%s.py" % error.seen:
+            hint = "write `import:%s.NAME`, with the application's name" % error.seen
+        raise BadName(error.message, hint) from None
     if is_made:
         found, seen = made(found, seen), seen + "()"
     examine(found, seen)

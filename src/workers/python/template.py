@@ -147,6 +147,10 @@ class Template:
         work = self.await_orders(options)
         if work is not None:
             run_worker(application, options, work)
+            if options["only_imported"] and not Forks.is_foreign:
+                # Threads and exit handlers of the application could take for ever.
+                flush()
+                os._exit(0)
         elif hasattr(gc, "unfreeze"):
             gc.unfreeze()  # so that the collector finds the objects to finalize
 
@@ -202,11 +206,7 @@ class Template:
 
     def fork(self, worker, descriptors):
         """Makes a worker. Returns true in the worker itself."""
-        for name in ("stdout", "stderr"):
-            try:
-                getattr(sys, name).flush()
-            except BaseException:
-                pass  # the application has replaced or removed it
+        flush()
         Forks.makes_worker = True
         try:
             pid = os.fork()
@@ -249,6 +249,14 @@ class Template:
             self.reap()
         for group in groups:
             signal_group(group, signal.SIGKILL)
+
+
+def flush():
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:
+            pass  # the application has replaced or removed it
 
 
 def lead_group(pid):

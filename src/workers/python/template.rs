@@ -325,6 +325,8 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     writer.boolean(!options.run_once && options.max > 1);
     writer.string("run_once");
     writer.boolean(options.run_once);
+    writer.string("only_imported");
+    writer.boolean(options.only_imported);
     writer.string("descriptors");
     // Each lane needs some, besides those of the application.
     let wanted = descriptor_limit::at_start().map(|limit| limit.max(8 * options.threads as u64));
