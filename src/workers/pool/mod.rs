@@ -28,7 +28,7 @@ use crate::workers::pool::crew::Crew;
 use crate::workers::pool::in_flight::Violation;
 use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::request_queue::RequestQueue;
-use crate::workers::pool::stall::{STALL, usual_stall};
+use crate::workers::pool::stall::{STALL, is_long, usual_stall};
 use crate::workers::pool::worker::{Duty, Remains, Worker};
 use crate::workers::question::Question;
 use crate::workers::wire::link::Link;
@@ -172,7 +172,7 @@ impl<W: Wire> Pool<W> {
 
     /// Whether the clock ticks less often because requests take long.
     fn ticks_slowly(&self) -> bool {
-        usual_stall(self.service.typical()) > TICK
+        is_long(self.service.typical())
     }
 
     /// When [`Pool::clock`] is to be called at the latest, while requests are under way.

@@ -15,15 +15,23 @@ const STUCK_AFTER: f64 = 4.0;
 /// seconds. The clock ticks as often. Each tick takes a processor from a worker for a moment, so that it ticks no more often
 /// than requests end.
 pub(crate) fn usual_stall(typical: f64) -> Duration {
+    if !is_long(typical) {
+        return STALL;
+    }
     let seconds = typical * STUCK_AFTER;
     Duration::from_secs_f64(seconds.clamp(STALL.as_secs_f64(), HOLD.as_secs_f64()))
+}
+
+/// Whether requests take so long that this is more than the least time. Asked for each request.
+pub(crate) fn is_long(typical: f64) -> bool {
+    typical * STUCK_AFTER > STALL.as_secs_f64()
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::usual_stall;
+    use super::{STALL, is_long, usual_stall};
 
     #[test]
     fn a_stall_follows_the_usual_time_of_a_request_within_limits() {
@@ -39,6 +47,7 @@ mod tests {
                 Duration::from_micros(micros),
                 "{typical}"
             );
+            assert_eq!(is_long(typical), usual_stall(typical) > STALL);
         }
     }
 }
