@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::interface::backlog::{Backlog, BacklogRoom, BodyEnd, Recipient};
 use crate::interface::body_file::BodyFile;
+use crate::interface::conversation::Correspondent;
 use crate::log::LogKind;
 use crate::log_of;
 use crate::memory_release::Occupancy;
@@ -48,11 +49,30 @@ impl Depot {
     /// Both ends of a response's body.
     #[must_use]
     pub fn blocks(self: &Arc<Self>) -> (BlockSender, Blocks) {
+        self.blocks_told_to(None)
+    }
+
+    /// The same, where the application's side is told of each block that the gateway has taken, and when the client has gone
+    /// away, instead of waiting for that: nothing is stored in a file, as long as the application does not send more than
+    /// it has room for.
+    #[must_use]
+    pub fn blocks_with_credit(
+        self: &Arc<Self>,
+        correspondent: Arc<dyn Correspondent>,
+    ) -> (BlockSender, Blocks) {
+        self.blocks_told_to(Some(correspondent))
+    }
+
+    fn blocks_told_to(
+        self: &Arc<Self>,
+        correspondent: Option<Arc<dyn Correspondent>>,
+    ) -> (BlockSender, Blocks) {
         let delivery = Arc::new(Delivery {
             depot: Arc::clone(self),
             backlog: Mutex::default(),
             taken: Notify::new(),
             gone: Notify::new(),
+            correspondent,
         });
         let blocks = Blocks {
             delivery: Arc::clone(&delivery),
@@ -82,7 +102,6 @@ pub struct BlockSender(Arc<Delivery>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-#[derive(Debug)]
 struct Delivery {
     depot: Arc<Depot>,
     backlog: Mutex<Backlog>,
@@ -90,6 +109,13 @@ struct Delivery {
     taken: Notify,
     /// The client has gone away.
     gone: Notify,
+    correspondent: Option<Arc<dyn Correspondent>>,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Delivery").finish_non_exhaustive()
+    }
 }
 
 fn lock<T>(delivery: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,6 +199,9 @@ impl Delivery {
         self.delivered(backlog);
         self.gone.notify_one();
         self.taken.notify_one();
+        if let Some(correspondent) = &self.correspondent {
+            correspondent.left(None);
+        }
     }
 }
 
@@ -326,6 +355,9 @@ impl Blocks {
     fn take(&self, backlog: &mut Backlog, piece: Bytes) -> Bytes {
         backlog.taken += piece.len() as u64;
         self.delivery.taken.notify_one();
+        if let Some(correspondent) = &self.delivery.correspondent {
+            correspondent.taken(piece.len());
+        }
         piece
     }
 

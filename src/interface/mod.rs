@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use crate::interface::master_status::Status;
 pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
+pub use conversation::{
+    CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
+};
 pub use request::{Connection, Errors, Request, RequestBody, Scheme};
 pub use response::{Response, ResponseBody};
 
 mod backlog;
 mod blocks;
 pub mod body_file;
+mod conversation;
 pub mod master_status;
 mod request;
 mod response;
@@ -35,6 +39,14 @@ pub trait Application: Send + Sync {
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         let _ = within;
         Box::pin(std::future::ready(()))
+    }
+
+    /// Asks what does not end by itself to end: WebSockets and responses that have begun, once they have had the time that
+    /// the application's settings give them (`runner.asgi.drain`). `returns` if clients may come back at once, because
+    /// another version or process serves. Returns at once; what has not begun a response is not touched. The first call
+    /// decides.
+    fn drain(&self, returns: bool) {
+        let _ = returns;
     }
 
     /// The state of the application. Answers at once, however busy it is.

@@ -35,6 +35,9 @@ pub struct Request {
     pub variables: Vec<(Bytes, Bytes)>,
     /// Where `wsgi.errors` goes for this request.
     pub errors: Errors,
+    /// The client asks for a WebSocket, correctly, and the gateway can speak its protocol (RFC 6455 §4.2.1): a response
+    /// whose body is [`ResponseBody::WebSocket`](crate::interface::ResponseBody::WebSocket) is possible.
+    pub offers_web_socket: bool,
 }
 
 /// The body of a request.

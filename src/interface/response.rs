@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::interface::blocks::Blocks;
 use crate::interface::body_file::BodyFile;
+use crate::interface::conversation::WebSocket;
 
 /// The answer to a request. Gateways add what their protocol needs (`Date`, `Connection`, chunks) and
 /// leave out parts that it forbids (the body of an answer to `HEAD`, of a 204 or a 304).
@@ -36,6 +37,10 @@ pub enum ResponseBody {
         /// How many bytes to send.
         length: u64,
     },
+    /// No body: the client's offer of a WebSocket is accepted ([`offers_web_socket`](crate::interface::Request)). The
+    /// status is 101; the header fields are the application's, `Sec-WebSocket-Protocol` for the subprotocol among them. The
+    /// gateway adds those of the handshake.
+    WebSocket(WebSocket),
 }
 
 impl Response {

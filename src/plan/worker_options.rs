@@ -75,6 +75,7 @@ pub fn workers(
         folder: env::temp_dir(),
         line_form: LineForm::default(),
         max_buffer: settings.integer("runner.response.max_buffer"),
+        asgi: None,
     })
 }
 

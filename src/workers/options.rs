@@ -61,6 +61,35 @@ pub struct WorkerOptions {
     pub folder: PathBuf,
     /// How much of one response is stored there, in bytes.
     pub max_buffer: u64,
+    /// How the application is called: by ASGI with these options, or by WSGI.
+    pub asgi: Option<AsgiOptions>,
+}
+
+/// How an ASGI application is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsgiOptions {
+    /// Whether it is told of the beginning and the end of its worker.
+    pub lifespan: Lifespan,
+    /// `auto`, `asyncio`, `uvloop`, or `module:factory` for what makes an event loop.
+    pub event_loop: String,
+    /// How many requests a worker works on at a time, WebSockets not counted.
+    pub concurrency: usize,
+    /// How long the application may go on for a client that has left, before its task is cancelled.
+    pub disconnect_grace: Duration,
+    /// How long WebSockets and responses that have begun may go on when their worker is to leave.
+    pub drain: Duration,
+}
+
+/// `runner.asgi.lifespan`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifespan {
+    /// It is, if it takes part.
+    #[default]
+    Auto,
+    /// It is, and an exception there is a failure.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Whether the application is imported once, before its workers are forked.

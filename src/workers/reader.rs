@@ -239,7 +239,7 @@ impl LaneReader<'_> {
                 self.collect()?;
             }
             Kind::Errors => self.write_error(header.number, &payload),
-            Kind::Head | Kind::Block | Kind::End { .. } => return Err(Violation),
+            _ => return Err(Violation),
         }
         self.hub.wake();
         Ok(())

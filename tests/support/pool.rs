@@ -68,6 +68,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         resources: Resources::default(),
         folder: folder.to_owned(),
         max_buffer: 1 << 30,
+        asgi: None,
     }
 }
 
@@ -246,6 +247,7 @@ pub async fn body(response: Response) -> Result<String, String> {
             offset,
             length,
         } => bytes.extend_from_slice(&file.read(offset, length).await.expect("read")),
+        ResponseBody::WebSocket(_) => return Err("a WebSocket".to_owned()),
     }
     Ok(String::from_utf8(bytes).expect("UTF-8"))
 }

@@ -54,6 +54,7 @@ pub(crate) fn known_length(body: &ResponseBody) -> Option<u64> {
         ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
         ResponseBody::File { length, .. } => Some(*length),
         ResponseBody::Stream(blocks) => blocks.length(),
+        ResponseBody::WebSocket(_) => None,
     }
 }
 
@@ -108,6 +109,8 @@ impl Body {
                 left: length,
                 reading: None,
             },
+            // Only the gateway that has made an offer gets one, and does not come here with it.
+            ResponseBody::WebSocket(_) => PieceSource::Bytes(Bytes::new()),
         };
         Self {
             pieces,

@@ -266,5 +266,6 @@ fn whole(
         connection: Arc::clone(&state.connection),
         variables: Vec::new(),
         errors: Errors::Log,
+        offers_web_socket: false,
     })
 }

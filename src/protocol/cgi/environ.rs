@@ -243,6 +243,7 @@ pub fn request<'a>(
         None => made_up_target(&script_name, &path_info, query),
     };
     Ok(Request {
+        offers_web_socket: false,
         method,
         target,
         query: Bytes::copy_from_slice(query),

@@ -89,6 +89,14 @@ const HEAD_TO_KEEP: u8 = 8;
 /// Request flag: the answer is to be announced as soon as it is in the ring.
 const ANNOUNCE: u8 = 16;
 
+/// Request flag, ASGI: the client offers a WebSocket.
+pub const WEB_SOCKET: u8 = 32;
+
+/// ASGI: how many bytes of a response or of the messages of a WebSocket may be on their way to the client.
+pub const RESPONSE_WINDOW: usize = 256 * 1024;
+/// ASGI: how many bytes of messages of a WebSocket may be on their way to the application.
+pub const MESSAGE_WINDOW: usize = 64 * 1024;
+
 /// The usual size of a request at most, in bytes: a size that the allocator has at hand.
 const USUAL_REQUEST: usize = 1024;
 
@@ -112,6 +120,46 @@ pub enum Kind {
     File,
     /// Text that the application wrote to `wsgi.errors`.
     Errors,
+    /// ASGI: the offer of a WebSocket is accepted. The head has the status 101 and the application's header fields.
+    Accept,
+    /// ASGI: a message of a WebSocket, or a part of one.
+    Message {
+        /// UTF-8, which runner checks.
+        text: bool,
+        /// The next frame of this number goes on with the message: one that is larger than the stream comes in parts.
+        more: bool,
+    },
+    /// ASGI: the end of a WebSocket. The payload is the code, of 16 bits, then the reason in UTF-8.
+    Close,
+    /// ASGI: the application has room for more messages of a WebSocket. The payload is the number of bytes, of 32 bits.
+    Credit,
+    /// ASGI: the application's code for this request has ended. Follows each request, behind its last other frame.
+    Done,
+    /// ASGI: the worker cannot serve. The payload says why, in UTF-8; the number is 0.
+    Unable,
+    /// ASGI: how late the event loop was at its worst since the last report, in microseconds, of 32 bits; the number is 0.
+    Lag,
+}
+
+/// The kind of a frame to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LaneOrder {
+    /// A request.
+    Request = 0,
+    /// ASGI: a text message of a WebSocket.
+    Text = 1,
+    /// ASGI: a binary message of a WebSocket.
+    Binary = 2,
+    /// ASGI: the client has left. The payload is empty, or for a WebSocket the code, of 16 bits, then the reason in UTF-8.
+    Left = 3,
+    /// ASGI: the client has taken so much of a response or of messages. The payload is the number of bytes, of 32 bits.
+    Credit = 4,
+    /// ASGI: the request has run out of time and is answered. The worker logs the payload, a text, with the stack of the
+    /// request's task, and cancels the task.
+    Cancel = 5,
+    /// ASGI: the worker logs the payload with the stack of the request's task, which goes on.
+    Show = 6,
 }
 
 /// The header of a frame from a worker.
@@ -153,6 +201,16 @@ impl Header {
             },
             5 => Kind::File,
             6 => Kind::Errors,
+            7 => Kind::Accept,
+            kind @ (8 | 9) => Kind::Message {
+                text: kind == 8,
+                more: bytes[13] != 0,
+            },
+            10 => Kind::Close,
+            11 => Kind::Credit,
+            12 => Kind::Done,
+            13 => Kind::Unable,
+            14 => Kind::Lag,
             _ => return Err(Malformed),
         };
         let size = |field: u32| usize::try_from(field).map_err(|_| Malformed);
@@ -251,6 +309,15 @@ impl RequestFrame {
             frames.extend_from_slice(part);
         }
     }
+}
+
+/// Appends a frame that is no request to what is to be written to a lane.
+pub fn write_order(order: LaneOrder, number: u32, payload: &[u8], frames: &mut Vec<u8>) {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    frames.extend_from_slice(&length.to_le_bytes());
+    frames.extend_from_slice(&number.to_le_bytes());
+    frames.extend_from_slice(&[0, 0, 0, 0, order as u8, 0, 0, 0, 0, 0, 0, 0]);
+    frames.extend_from_slice(payload);
 }
 
 /// The token of a request.

@@ -40,7 +40,7 @@ impl Frames {
             Kind::Answer => RING_CAPACITY,
             Kind::File => LONGEST_HEAD + FILE_RANGE,
             Kind::Errors => LONGEST_TEXT,
-            Kind::Head | Kind::Block | Kind::End { .. } => return Err(Malformed),
+            _ => return Err(Malformed),
         };
         if header.length > most {
             return Err(Malformed);

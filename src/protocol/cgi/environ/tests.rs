@@ -38,6 +38,7 @@ fn get(headers: &[(&str, &str)]) -> Request {
         map.append(name, HeaderValue::from_str(value).unwrap());
     }
     Request {
+        offers_web_socket: false,
         method: Method::GET,
         target: Bytes::from_static(b"/a%20b?q=1"),
         script_name: Bytes::new(),
