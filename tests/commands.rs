@@ -37,6 +37,7 @@ Names:
   eval         Prints the value of an expression, as Python would print it
   explain      Explains a setting, function, section or command, or lists all
   WSGI         Says that a Python object is a WSGI application
+  ASGI         Says that a Python object is an ASGI application
   demo         An application that shows each request; needs no Python
   true         Does nothing, with exit status 0
   false        Does nothing, with exit status 1

@@ -14,10 +14,12 @@ fn explain_says_what_a_name_is() {
 setting `runner.request.timeout`
 
 The time that the application may take to begin its response. After it, the
-request is answered with status 504 and its worker is replaced; the log shows
-where the application was. The limit also covers code that runs after the
-response, when it delays the next request. 0 is no limit. Raise it for requests
-that take long by design.
+request is answered with status 504, and the log shows where the application
+was. The worker of a WSGI application is replaced; the limit also covers code
+that runs after the response, when it delays the next request. The worker of an
+ASGI application cancels the task of the request and goes on with the others; it
+is replaced only if its event loop does not run either. 0 is no limit. Raise it
+for requests that take long by design.
 
 takes:   a duration: seconds as a number, or `'1.5s'`, `'500ms'`, `'2 min'`,
          `'1h 30m'`, `'1d'`

@@ -88,7 +88,7 @@ fn settings_have_the_accessor_of_their_kind() {
             SettingKind::Automatic => {
                 assert_eq!(configuration.optional_boolean(setting.name), None);
             }
-            SettingKind::Choice(texts) => {
+            SettingKind::Choice(texts) | SettingKind::ChoiceOrFunction(texts) => {
                 assert!(texts.contains(&configuration.text(setting.name).unwrap().as_str()));
             }
             SettingKind::Path => assert_eq!(configuration.path(setting.name), None),

@@ -33,6 +33,7 @@ pub static ENTRIES: &[Entry] = &[
     eval::ENTRY,
     explain::ENTRY,
     application_words::WSGI,
+    application_words::ASGI,
     application_words::DEMO,
     true_false::TRUE,
     true_false::FALSE,

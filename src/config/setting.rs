@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checks::quantities::{DURATION_FORMS, SIZE_FORMS};
-use crate::eval::Value;
+use crate::eval::{Repr, Value};
 
 /// The type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum SettingKind {
     Automatic,
     /// One of these strings.
     Choice(&'static [&'static str]),
+    /// One of these strings, or `'module:function'`.
+    ChoiceOrFunction(&'static [&'static str]),
     /// Seconds as a number, or a string with a unit, as in `'1.5s'`.
     Duration,
     /// Bytes as a number, or a string with a unit, as in `'10M'`.
@@ -57,6 +59,9 @@ impl SettingKind {
             Self::Boolean => "`True` or `False`",
             Self::Automatic => "`'auto'`, `True` or `False`",
             Self::Choice(texts) => return format!("one of `'{}'`", texts.join("'`, `'")),
+            Self::ChoiceOrFunction(texts) => {
+                return format!("`'{}'` or `'module:function'`", texts.join("'`, `'"));
+            }
             Self::Duration => "a duration",
             Self::Size => "a size",
             Self::Text => "a string",
@@ -93,6 +98,7 @@ impl SettingKind {
             | Self::Boolean
             | Self::Automatic
             | Self::Choice(_)
+            | Self::ChoiceOrFunction(_)
             | Self::Text
             | Self::Program
             | Self::Account => "",
@@ -108,6 +114,8 @@ pub enum DefaultValue {
     Unset,
     /// A whole number; seconds for a duration, bytes for a size.
     Number(u64),
+    /// A truth value.
+    Boolean(bool),
     /// A string.
     Text(&'static str),
 }
@@ -119,6 +127,7 @@ impl DefaultValue {
         match self {
             Self::Unset => None,
             Self::Number(number) => Some(Value::from(number)),
+            Self::Boolean(truth) => Some(Value::Bool(truth)),
             Self::Text(text) => Some(Value::text(text)),
         }
     }
@@ -152,8 +161,12 @@ impl Setting {
                 SettingKind::Size if number > 0 && number % (1 << 30) == 0 => {
                     format!("{}G", number >> 30)
                 }
+                SettingKind::Size if number > 0 && number % (1 << 20) == 0 => {
+                    format!("{}M", number >> 20)
+                }
                 _ => number.to_string(),
             },
+            DefaultValue::Boolean(truth) => format!("`{}`", Value::Bool(truth).repr()),
             DefaultValue::Text(text) => format!("`'{text}'`"),
         })
     }

@@ -19,6 +19,26 @@ pub const SETTINGS: &[Setting] = settings! {
         "Address that `serve` and `launch` listen on",
         "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 takes any free port. Sockets that systemd passes are used instead. In the root namespace, `url` is short for this name.",
         "url = 'tcp://localhost:8000'";
+    "runner.asgi.concurrency" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Number(1000),
+        "Requests of an ASGI worker at a time",
+        "The number of requests that a worker of an ASGI application works on at a time. Further requests wait for a worker. Open WebSockets do not count. Lower it if each request takes much memory, or a connection of a small pool.",
+        "runner.asgi.concurrency = 100";
+    "runner.asgi.disconnect_grace" SettingKind::Duration, DefaultValue::Number(10),
+        "Time to end after a client has left (ASGI)",
+        "The time that an ASGI application may go on with a request after the client has left, which it is told at once (`http.disconnect`, `websocket.disconnect`). After it, the task of the request is cancelled. With 0, it is cancelled at once.",
+        "runner.asgi.disconnect_grace = '1m'";
+    "runner.asgi.drain" SettingKind::Duration, DefaultValue::Number(5),
+        "Time for WebSockets and streams at a reload",
+        "The time that open WebSockets, and responses that have begun, may go on when their worker is to end: at a reload, a stop, or when it is replaced. After it, WebSockets are closed (code 1012 where the client may connect again at once, 1001 at a stop), and the application is told that the clients have left. Requests whose response has not begun have `runner.stop_timeout`.",
+        "runner.asgi.drain = '30s'";
+    "runner.asgi.lifespan" SettingKind::Choice(&["auto", "on", "off"]), DefaultValue::Text("auto"),
+        "Whether ASGI applications see start and stop",
+        "Whether an ASGI application is told that its worker begins and ends (`lifespan`). With `'auto'`, an application that raises an exception when it is asked is taken for one that does not use it; with `'on'`, the start fails then. `'off'` does not ask. A start that the application itself calls failed (`lifespan.startup.failed`) fails in any case.",
+        "runner.asgi.lifespan = 'on'";
+    "runner.asgi.loop" SettingKind::ChoiceOrFunction(&["auto", "asyncio", "uvloop"]), DefaultValue::Text("auto"),
+        "Event loop of ASGI applications",
+        "The event loop that ASGI applications run in: that of `asyncio`, that of `uvloop`, or what a function returns, as in `'my_app.loops:new_loop'`. `'auto'` is `uvloop` where it is installed, else `asyncio`.",
+        "runner.asgi.loop = 'asyncio'";
     "runner.group" SettingKind::Account, DefaultValue::Unset,
         "Group that the server and its workers run as",
         "The group that the server and its workers run as, once the server listens. By default, it is the group of `runner.user`. Only root can change it.",
@@ -65,7 +85,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.request.slow = '5s'";
     "runner.request.timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Time for the application to begin a response",
-        "The time that the application may take to begin its response. After it, the request is answered with status 504 and its worker is replaced; the log shows where the application was. The limit also covers code that runs after the response, when it delays the next request. 0 is no limit. Raise it for requests that take long by design.",
+        "The time that the application may take to begin its response. After it, the request is answered with status 504, and the log shows where the application was. The worker of a WSGI application is replaced; the limit also covers code that runs after the response, when it delays the next request. The worker of an ASGI application cancels the task of the request and goes on with the others; it is replaced only if its event loop does not run either. 0 is no limit. Raise it for requests that take long by design.",
         "runner.request.timeout = '2m'";
     "runner.response.max_buffer" SettingKind::Size, DefaultValue::Number(1 << 30),
         "Bytes of a response kept for a slow client",
@@ -135,6 +155,22 @@ pub const SETTINGS: &[Setting] = settings! {
         "User that the server and its workers run as",
         "The user that the server and its workers run as, with its groups, once the server listens. That user creates and removes all files, the sockets of `unix:` included. Only root can become another user, and there is no way back: for a reload, that user must be able to read the configuration files. A group that the user was added to later counts from the next start on.",
         "runner.user = 'www-data'";
+    "runner.websocket.compression" SettingKind::Boolean, DefaultValue::Boolean(true),
+        "Whether WebSocket messages are compressed",
+        "Whether the messages of a WebSocket are compressed if the client offers it (`permessage-deflate`, RFC 7692). Browsers do. `False` saves memory and CPU time where messages are short, or compressed already.",
+        "runner.websocket.compression = False";
+    "runner.websocket.max_message" SettingKind::Size, DefaultValue::Number(16 << 20),
+        "Largest message from a WebSocket, in bytes",
+        "The largest message that is accepted from the client of a WebSocket, in bytes, after decompression. A larger one closes the WebSocket with code 1009. 0 is no limit.",
+        "runner.websocket.max_message = '1M'";
+    "runner.websocket.ping_interval" SettingKind::Duration, DefaultValue::Number(20),
+        "Time between pings to a WebSocket client",
+        "The time between the pings that are sent to the client of a WebSocket. They keep proxies from closing a quiet connection, and find clients that are gone. 0 is never.",
+        "runner.websocket.ping_interval = '1m'";
+    "runner.websocket.ping_timeout" SettingKind::Duration, DefaultValue::Number(20),
+        "Time for a WebSocket client to answer a ping",
+        "The time in which the client of a WebSocket must answer a ping. After it, the connection is closed, and the application sees code 1006. 0 is no limit.",
+        "runner.websocket.ping_timeout = '5s'";
     "runner.workers.idle_timeout" SettingKind::Duration, DefaultValue::Number(60),
         "Idle time after which an extra worker ends",
         "The time that a worker beyond `runner.workers.min` may be idle. After it, the worker ends. 0 keeps every worker that was ever needed.",
@@ -193,7 +229,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.workers.start_interval = '15s'";
     "runner.workers.threads" SettingKind::Integer { min: 1, max: 1000 }, DefaultValue::Number(1),
         "Threads of each worker",
-        "The number of threads of each worker, which is the number of requests that it handles at a time. Raise it if the application is safe for threads and waits for other servers.",
+        "The number of threads of each worker, which is the number of requests that it handles at a time. Raise it if the application is safe for threads and waits for other servers. An ASGI application has one thread, and `runner.asgi.concurrency` instead.",
         "runner.workers.threads = 4";
 };
 

@@ -12,6 +12,7 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::usage::Usage;
 use crate::line::word::{Line, Origin, Word};
+use crate::plan::application::PythonInterface;
 
 /// A built-in name. Any layer of configuration can redefine it (`peak.running.shortcuts.NAME`).
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub enum EntryKind {
         resolve: fn(Scope, Arguments) -> Result<Box<dyn Node>, Failure>,
     },
     /// It says what kind of application the name behind it is.
-    Adapter,
+    Adapter(PythonInterface),
     /// It is an application.
     Application,
 }
@@ -124,7 +125,7 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
         );
     match entry.kind {
         EntryKind::Command { arguments, .. } => arguments(command),
-        EntryKind::Adapter | EntryKind::Application => command,
+        EntryKind::Adapter(_) | EntryKind::Application => command,
     }
 }
 
@@ -137,7 +138,7 @@ fn usage(entry: &Entry) -> String {
 fn options(entry: &Entry) -> Options {
     match entry.kind {
         EntryKind::Command { options, .. } => options,
-        EntryKind::Adapter | EntryKind::Application => Options::BeforeWords,
+        EntryKind::Adapter(_) | EntryKind::Application => Options::BeforeWords,
     }
 }
 

@@ -78,7 +78,7 @@ impl Served {
     /// A mistake in its name, without a message.
     #[must_use]
     pub fn mistake(&self) -> Diagnostic {
-        let (ApplicationName::Demo { origin } | ApplicationName::Wsgi { origin, .. }) =
+        let (ApplicationName::Demo { origin } | ApplicationName::Python { origin, .. }) =
             &self.application;
         self.scope.diagnose(origin, String::new(), None)
     }
@@ -152,13 +152,14 @@ pub fn draw_application(
         ApplicationName::Demo { origin } => {
             tree.push(Branch::written(depth, "demo", scope.place(origin)));
         }
-        ApplicationName::Wsgi {
+        ApplicationName::Python {
+            interface,
             target,
             origin,
             adapter,
         } => {
             let adapter = scope.place(adapter.as_ref().unwrap_or(origin));
-            tree.push(Branch::written(depth, "WSGI", adapter));
+            tree.push(Branch::written(depth, interface.word(), adapter));
             tree.push(Branch::written(
                 depth + 1,
                 target.to_string(),

@@ -11,7 +11,7 @@ use crate::line::run_file::run_file;
 use crate::line::scope::Scope;
 use crate::line::target::{InvalidTarget, SCHEME, Target};
 use crate::line::word::{Line, Origin, Step, Word};
-use crate::plan::application::ApplicationName;
+use crate::plan::application::{ApplicationName, PythonInterface};
 
 /// How deep aliases may be nested.
 const DEEPEST: usize = 100;
@@ -23,6 +23,14 @@ enum Named {
     Entry(&'static Entry, Word),
     /// A Python object.
     Import(Target, Origin),
+}
+
+/// The word that says how the Python object behind it is called.
+struct Adapter {
+    entry: &'static Entry,
+    interface: PythonInterface,
+    /// Where it was written.
+    origin: Origin,
 }
 
 /// Resolves a command line.
@@ -78,7 +86,7 @@ fn node(
                     false => resolved.map_err(in_alias),
                 }
             }
-            EntryKind::Adapter | EntryKind::Application => {
+            EntryKind::Adapter(_) | EntryKind::Application => {
                 Err(not_a_command(&scope, entry, &word, &line))
             }
         },
@@ -102,11 +110,11 @@ fn of_script(mut scope: Scope, script: Option<&Word>) -> Scope {
 fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Failure {
     let mut words = vec![entry.name.to_owned()];
     words.extend(line.words.iter().map(|word| word.text.clone()));
-    if matches!(entry.kind, EntryKind::Adapter) && words.len() == 1 {
+    if matches!(entry.kind, EntryKind::Adapter(_)) && words.len() == 1 {
         words.push("NAME_OR_URL".to_owned());
     }
     let message = match entry.kind {
-        EntryKind::Adapter => format!(
+        EntryKind::Adapter(_) => format!(
             "`{}` is not a command: it names an application for a gateway",
             entry.name
         ),
@@ -147,7 +155,8 @@ fn named_application(
     let (named, line) = expand(commands, scope, line, wanted)?;
     match named {
         Named::Import(target, origin) => Ok((
-            ApplicationName::Wsgi {
+            ApplicationName::Python {
+                interface: PythonInterface::Wsgi,
                 target,
                 origin,
                 adapter: None,
@@ -161,7 +170,14 @@ fn named_application(
                 },
                 line,
             )),
-            EntryKind::Adapter => adapted(commands, scope, entry, word.origin, line),
+            EntryKind::Adapter(interface) => {
+                let adapter = Adapter {
+                    entry,
+                    interface,
+                    origin: word.origin,
+                };
+                adapted(commands, scope, adapter, line)
+            }
             EntryKind::Command { .. } => Err(scope.mistake(
                 &word.origin,
                 format!(
@@ -187,51 +203,65 @@ pub fn built_in(commands: Commands, scope: &Scope, line: Line) -> Result<&'stati
     }
 }
 
-/// The application behind the word `WSGI`.
+/// The application behind the word `WSGI` or `ASGI`.
 fn adapted(
     commands: Commands,
     scope: &Scope,
-    entry: &'static Entry,
-    adapter: Origin,
+    adapter: Adapter,
     line: Line,
 ) -> Result<(ApplicationName, Line), Failure> {
+    let entry = adapter.entry;
+    let word = entry.name;
     if line.words.is_empty() {
-        let hint = format!("write `{} {}`", entry.name, entry.usage);
-        let message = format!("`{}` lacks the name of an application", entry.name);
-        return Err(scope.mistake(&adapter, message, Some(hint)));
+        let hint = format!("write `{word} {}`", entry.usage);
+        let message = format!("`{word}` lacks the name of an application");
+        return Err(scope.mistake(&adapter.origin, message, Some(hint)));
     }
     if let [next, ..] = &line.words[..]
-        && next.text == entry.name
-        && next.origin.property() == adapter.property()
+        && next.text == word
+        && next.origin.property() == adapter.origin.property()
     {
-        let message = format!("`{0} {0}`: one `{0}` is enough", entry.name);
-        let hint = format!("write `{}` once", entry.name);
-        return Err(scope.mistake(&adapter, message, Some(hint)));
+        let message = format!("`{word} {word}`: one `{word}` is enough");
+        let hint = format!("write `{word}` once");
+        return Err(scope.mistake(&adapter.origin, message, Some(hint)));
     }
     match named_application(commands, scope, line, Wanted::Object)? {
         (
-            ApplicationName::Wsgi {
-                adapter: Some(_), ..
+            ApplicationName::Python {
+                interface,
+                adapter: Some(_),
+                ..
             },
             _,
         ) => {
-            let message = format!("`{0}` stands before a name that includes `{0}`", entry.name);
-            let hint = format!("write `{}` once", entry.name);
-            Err(scope.mistake(&adapter, message, Some(hint)))
+            let inner = interface.word();
+            let message = format!("`{word}` stands before a name that includes `{inner}`");
+            let hint = match inner == word {
+                true => format!("write `{word}` once"),
+                false => "write one of the two, that which the application is".to_owned(),
+            };
+            Err(scope.mistake(&adapter.origin, message, Some(hint)))
         }
-        (ApplicationName::Wsgi { target, origin, .. }, line) => Ok((
-            ApplicationName::Wsgi {
+        (ApplicationName::Python { target, origin, .. }, line) => Ok((
+            ApplicationName::Python {
+                interface: adapter.interface,
                 target,
                 origin,
-                adapter: Some(adapter),
+                adapter: Some(adapter.origin),
             },
             line,
         )),
-        (ApplicationName::Demo { origin }, _) => Err(scope.mistake(
-            &origin,
-            "`demo` is not a WSGI application".to_owned(),
-            Some("leave out `WSGI`".to_owned()),
-        )),
+        (ApplicationName::Demo { origin }, _) => {
+            let article = match adapter.interface {
+                PythonInterface::Wsgi => "a",
+                PythonInterface::Asgi => "an",
+            };
+            Err(scope.mistake(
+                &origin,
+                format!("`demo` is not {article} {word} application"),
+                Some(format!("leave out `{word}`")),
+            ))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::application::demo::Demo;
 use crate::application::wsgi::Wsgi;
+use crate::config::Configuration;
 use crate::interface::Application;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -27,14 +28,56 @@ pub enum ApplicationName {
         origin: Origin,
     },
     /// A Python object.
-    Wsgi {
+    Python {
+        /// How it is called.
+        interface: PythonInterface,
         /// The object.
         target: Target,
         /// Where its name was written.
         origin: Origin,
-        /// Where the word `WSGI` was written, if it was.
+        /// Where the word `WSGI` or `ASGI` was written, if it was.
         adapter: Option<Origin>,
     },
+}
+
+impl ApplicationName {
+    /// A setting that does not go with such an application.
+    #[must_use]
+    pub fn misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
+        const THREADS: &str = "runner.workers.threads";
+        let one_thread = match self {
+            Self::Demo { .. } => false,
+            Self::Python { interface, .. } => *interface == PythonInterface::Asgi,
+        };
+        let threads = settings.integer(THREADS);
+        (one_thread && threads > 1).then(|| {
+            let message = format!(
+                "setting `{THREADS}` is {threads}, but each worker of an ASGI application has one thread"
+            );
+            let hint = "`runner.asgi.concurrency` is the number of requests that a worker handles at a time";
+            settings.complain(THREADS, message, Some(hint.to_owned()))
+        })
+    }
+}
+
+/// How a Python application is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PythonInterface {
+    /// By WSGI (PEP 3333).
+    Wsgi,
+    /// By ASGI 3.
+    Asgi,
+}
+
+impl PythonInterface {
+    /// The word that stands before the name of such an application.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Wsgi => "WSGI",
+            Self::Asgi => "ASGI",
+        }
+    }
 }
 
 /// What is needed to start an application.
@@ -42,8 +85,8 @@ pub enum ApplicationName {
 pub enum Recipe {
     /// The built-in demonstration.
     Demo,
-    /// A WSGI application.
-    Wsgi(Box<Imported>),
+    /// A Python application.
+    Python(Box<Imported>),
 }
 
 /// What is needed to import an application.
@@ -72,7 +115,7 @@ impl Recipe {
     pub fn name(&self) -> &str {
         match self {
             Self::Demo => "demo",
-            Self::Wsgi(imported) => &imported.options.target,
+            Self::Python(imported) => &imported.options.target,
         }
     }
 
@@ -80,7 +123,7 @@ impl Recipe {
     #[must_use]
     pub fn logging(mut self, form: &LineForm) -> Self {
         match &mut self {
-            Self::Wsgi(imported) => imported.options.line_form.clone_from(form),
+            Self::Python(imported) => imported.options.line_form.clone_from(form),
             Self::Demo => {}
         }
         self
@@ -89,7 +132,7 @@ impl Recipe {
     /// Sets the folder for responses that are too large for memory.
     pub fn keep_in(&mut self, folder: PathBuf) {
         match self {
-            Self::Wsgi(imported) => imported.options.folder = folder,
+            Self::Python(imported) => imported.options.folder = folder,
             Self::Demo => {}
         }
     }
@@ -98,7 +141,7 @@ impl Recipe {
     #[must_use]
     pub fn only_imported(mut self) -> Self {
         match &mut self {
-            Self::Wsgi(imported) => imported.options.only_imported = true,
+            Self::Python(imported) => imported.options.only_imported = true,
             Self::Demo => {}
         }
         self
@@ -107,16 +150,30 @@ impl Recipe {
     /// What is needed to start an application.
     ///
     /// # Errors
-    /// There is no Python for it.
+    /// There is no Python for it, or a setting does not go with it.
     pub fn of(
         scope: &Scope,
         application: &ApplicationName,
         arguments: Vec<OsString>,
     ) -> Result<Self, Failure> {
+        if let Some(misfit) = application.misfit(&scope.configuration) {
+            return Err(misfit.into());
+        }
         match application {
             ApplicationName::Demo { .. } => Ok(Self::Demo),
-            ApplicationName::Wsgi { target, origin, .. } => Ok(Self::Wsgi(Box::new(Imported {
-                options: worker_options::workers(scope, target, origin, arguments)?,
+            ApplicationName::Python {
+                interface,
+                target,
+                origin,
+                ..
+            } => Ok(Self::Python(Box::new(Imported {
+                options: WorkerOptions {
+                    asgi: match interface {
+                        PythonInterface::Wsgi => None,
+                        PythonInterface::Asgi => Some(worker_options::asgi(&scope.configuration)),
+                    },
+                    ..worker_options::workers(scope, target, origin, arguments)?
+                },
                 mistake: scope.diagnose(origin, String::new(), None),
                 imports: worker_options::imports(scope),
             }))),
@@ -128,7 +185,7 @@ impl Recipe {
     pub fn for_one_request(self) -> Self {
         match self {
             Self::Demo => Self::Demo,
-            Self::Wsgi(imported) => Self::Wsgi(Box::new(Imported {
+            Self::Python(imported) => Self::Python(Box::new(Imported {
                 options: worker_options::for_one_request(imported.options),
                 mistake: imported.mistake,
                 imports: imported.imports,
@@ -141,7 +198,7 @@ impl Recipe {
     pub fn start_timeout(&self) -> Option<Duration> {
         match self {
             Self::Demo => None,
-            Self::Wsgi(imported) => {
+            Self::Python(imported) => {
                 Some(imported.options.start_timeout).filter(|limit| !limit.is_zero())
             }
         }
@@ -154,7 +211,7 @@ impl Recipe {
     pub async fn start(&self, readiness: Readiness) -> Result<Arc<dyn Application>, Failure> {
         match self {
             Self::Demo => Ok(Arc::new(Demo)),
-            Self::Wsgi(imported) => Ok(Arc::new(imported.start(readiness).await?)),
+            Self::Python(imported) => Ok(Arc::new(imported.start(readiness).await?)),
         }
     }
 }

@@ -14,15 +14,13 @@ use crate::log::LineForm;
 use crate::plan::python::{python, python_arguments, python_origin};
 use crate::plan::user::identity;
 use crate::syntax::Diagnostic;
-use crate::workers::options::Limits;
-use crate::workers::options::Resources;
-use crate::workers::options::RetireAfter;
-use crate::workers::options::{Preload, WorkerOptions};
+use crate::workers::options::{AsgiOptions, Lifespan, Preload, WorkerOptions};
+use crate::workers::options::{Limits, Resources, RetireAfter};
 
 /// The setting with the modules that are imported after the application.
 const IMPORTS: &str = "runner.workers.imports";
 
-/// The options for the workers of a Python application.
+/// The options for the workers of a WSGI application.
 ///
 /// # Errors
 /// There is no Python, or no such user.
@@ -77,6 +75,23 @@ pub fn workers(
         max_buffer: settings.integer("runner.response.max_buffer"),
         asgi: None,
     })
+}
+
+/// What else there is to say of an ASGI application.
+#[must_use]
+pub fn asgi(settings: &Configuration) -> AsgiOptions {
+    AsgiOptions {
+        lifespan: match settings.text("runner.asgi.lifespan").as_deref() {
+            Some("on") => Lifespan::On,
+            Some("off") => Lifespan::Off,
+            Some(_) | None => Lifespan::Auto,
+        },
+        event_loop: settings.text("runner.asgi.loop").unwrap_or_default(),
+        concurrency: usize::try_from(settings.integer("runner.asgi.concurrency"))
+            .unwrap_or(usize::MAX),
+        disconnect_grace: settings.duration("runner.asgi.disconnect_grace"),
+        drain: settings.duration("runner.asgi.drain"),
+    }
 }
 
 /// Where each of the modules that are imported after the application is named: the key or setting, and its place.

@@ -61,7 +61,7 @@ that is no comment is a key with its value.
 With `--import`, each application that the files name is imported, in its own
 Python and with its own settings, as for one CGI request; it has
 `runner.start_timeout` for that. Thus modules that are missing, errors in them,
-and objects that are no WSGI applications are found, too. What applications
+and objects that are no such applications are found, too. What applications
 write goes to standard error. Threads and exit handlers that they leave are not
 waited for.
 
@@ -295,7 +295,12 @@ fn problems_of(
     }
     let served = node.as_ref().and_then(|node| node.served());
     problems.extend(served.as_ref().and_then(unlogged));
-    served.into_iter().for_each(|served| imports.add(served));
+    if let Some(served) = served {
+        match served.application.misfit(&served.scope.configuration) {
+            Some(misfit) => problems.push(misfit),
+            None => imports.add(served),
+        }
+    }
     let supervised = node.as_ref().and_then(|node| node.supervised());
     let (found, files) = check_programs::check(commands, &scope, supervised);
     problems.extend(found);

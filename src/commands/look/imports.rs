@@ -19,12 +19,18 @@ pub struct Imports {
 impl Imports {
     /// Adds an application.
     pub fn add(&mut self, served: Served) {
-        if let ApplicationName::Wsgi { target, origin, .. } = &served.application {
+        if let ApplicationName::Python {
+            interface,
+            target,
+            origin,
+            ..
+        } = &served.application
+        {
             let folders = served.scope.search_path(origin);
             let python = served.scope.configuration.text("runner.python");
             let modules = served.scope.configuration.texts("runner.workers.imports");
             // Another file may name the same.
-            let identity = format!("{target} {folders:?} {python:?} {modules:?}");
+            let identity = format!("{interface:?} {target} {folders:?} {python:?} {modules:?}");
             if self.known.insert(identity) {
                 self.applications.push(served);
             }

@@ -1,10 +1,10 @@
-//! `WSGI NAME_OR_URL` and `demo`: not commands, but the words that name an application behind a gateway.
+//! `WSGI NAME_OR_URL`, `ASGI NAME_OR_URL` and `demo`: not commands, but the words that name an application behind a gateway.
 
 use crate::graph::entry::{Arguments, Entry, EntryKind};
 use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::plan::application::ApplicationName;
+use crate::plan::application::{ApplicationName, PythonInterface};
 
 /// The row of `WSGI`.
 pub const WSGI: Entry = Entry {
@@ -21,7 +21,25 @@ Python looks for modules next to the file that is run, then in its own search
 path. It also looks in the current folder if no file is run, or if the name was
 typed. The application runs in worker processes; the settings `runner.python`
 and `runner.workers.*` in runner.ini(5) control them.",
-    kind: EntryKind::Adapter,
+    kind: EntryKind::Adapter(PythonInterface::Wsgi),
+};
+
+/// The row of `ASGI`.
+pub const ASGI: Entry = Entry {
+    name: "ASGI",
+    usage: "NAME_OR_URL",
+    summary: "Says that a Python object is an ASGI application",
+    help: "\
+It stands behind a gateway: `serve ASGI import:main.app`. FastAPI, Starlette,
+Quart, Litestar and Django (`import:mysite.asgi.application`) make such objects.
+The name is written as behind `WSGI`, and modules are looked for in the same
+places.
+
+Each worker process has one event loop, in which any number of requests are
+handled at a time, WebSockets too; the settings `runner.asgi.*`,
+`runner.websocket.*` and `runner.workers.*` in runner.ini(5) control it. Behind
+`CGI` and `FastCGI` there are no WebSockets.",
+    kind: EntryKind::Adapter(PythonInterface::Asgi),
 };
 
 /// The row of `demo`.

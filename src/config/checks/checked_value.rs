@@ -51,6 +51,14 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
             false => out_of_range(&setting.kind.wanted())
                 .map_err(|mistake| mistake.with_hint_if(did_you_mean(text, texts.iter().copied()))),
         },
+        (SettingKind::ChoiceOrFunction(texts), Value::Str(text)) => {
+            match texts.contains(&text.as_ref()) || is_function(text) {
+                true => Ok(Checked::Text(text.as_ref().to_owned())),
+                false => out_of_range(&setting.kind.wanted()).map_err(|mistake| {
+                    mistake.with_hint_if(did_you_mean(text, texts.iter().copied()))
+                }),
+            }
+        }
         (SettingKind::Duration, _) => {
             let seconds = match value {
                 Value::Str(text) => with_unit(text, DURATIONS),
@@ -115,6 +123,18 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         }
         _ => wrong_type(None),
     }
+}
+
+/// Whether a text has the form of `module:function`.
+fn is_function(text: &str) -> bool {
+    let is_letter = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let is_name = |name: &str| {
+        !name.is_empty() && !name.starts_with(char::is_numeric) && name.chars().all(is_letter)
+    };
+    let parts = text.split_once(':');
+    parts.is_some_and(|(module, name)| {
+        module.split('.').all(is_name) && name.split('.').all(is_name)
+    })
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -115,6 +115,8 @@ impl<'a> Written<'a> {
         let default = match setting.default {
             DefaultValue::Unset => return None,
             DefaultValue::Number(number) => number.to_string(),
+            // `or` would replace a `False`, too.
+            DefaultValue::Boolean(_) => return None,
             DefaultValue::Text(text) => format!("'{text}'"),
         };
         let either = format!("{} or {default}", self.operand());
