@@ -1,7 +1,7 @@
 //! The applications. Each file implements [`Application`](crate::interface::Application), or wraps one that does.
 
 pub mod demo;
+pub mod python_application;
 pub mod replaceable;
 mod traffic;
 pub mod watched;
-pub mod wsgi;

@@ -46,8 +46,8 @@ impl Replaceable {
         Arc::clone(&self.versions().current)
     }
 
-    /// Replaces the current version. The old one finishes its requests, for which it has the time `within`; the future
-    /// returns when it is gone.
+    /// Replaces the current version. The old one finishes its requests, for which it has the time `within`, and asks what
+    /// does not end by itself to end: its clients may come back at once. The future returns when it is gone.
     pub fn replace(
         self: &Arc<Self>,
         application: Arc<dyn Application>,
@@ -60,6 +60,7 @@ impl Replaceable {
             old
         };
         let all = Arc::clone(self);
+        old.drain(true);
         async move {
             old.stop(within).await;
             let mut versions = all.versions();
@@ -126,6 +127,10 @@ impl Application for Replaceable {
             let application = self.get();
             application.stop(within).await;
         })
+    }
+
+    fn drain(&self, returns: bool) {
+        self.get().drain(returns);
     }
 
     fn status(&self) -> Status {

@@ -75,6 +75,10 @@ impl Application for Watched {
         self.application.stop(within)
     }
 
+    fn drain(&self, returns: bool) {
+        self.application.drain(returns);
+    }
+
     fn status(&self) -> Status {
         self.application.status()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::application::demo::Demo;
-use crate::application::wsgi::Wsgi;
+use crate::application::python_application::PythonApplication;
 use crate::config::Configuration;
 use crate::interface::Application;
 use crate::line::failure::Failure;
@@ -217,8 +217,8 @@ impl Recipe {
 }
 
 impl Imported {
-    async fn start(&self, readiness: Readiness) -> Result<Wsgi, Failure> {
-        let started = Wsgi::start(self.options.clone()).await;
+    async fn start(&self, readiness: Readiness) -> Result<PythonApplication, Failure> {
+        let started = PythonApplication::start(self.options.clone()).await;
         let wsgi = started.map_err(|error| self.failure(error))?;
         match readiness {
             Readiness::First => {}

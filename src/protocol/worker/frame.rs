@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use crate::interface::{Errors, Request, RequestBody};
 use crate::protocol::cgi::environ;
+use crate::protocol::worker::asgi_scope;
 use crate::protocol::worker::known_heads::{KnownHeads, Sight};
 use crate::protocol::worker::marshal::{Malformed, Writer};
 
@@ -232,7 +233,7 @@ impl Header {
 /// A request as it is sent to a worker, without what depends on the lane.
 #[derive(Debug)]
 pub struct RequestFrame {
-    /// The dictionary of common variables, then the tuple of its own variables and its body.
+    /// What it has in common with others, then the tuple of what is its own, its body among it.
     payload: Vec<u8>,
     /// The position of the tuple.
     own: usize,
@@ -243,7 +244,7 @@ pub struct RequestFrame {
 const PAIR: [u8; 2] = [b')', 2];
 
 impl RequestFrame {
-    /// A request's frame.
+    /// A request's frame for WSGI.
     pub fn new(request: &Request) -> Self {
         let mut writer = Writer::with_capacity(USUAL_REQUEST);
         writer.dict();
@@ -266,15 +267,12 @@ impl RequestFrame {
             Some(length) => writer.string(&length.to_string()),
             None => writer.none(),
         }
-        let mut flags = 0;
         match &request.body {
             RequestBody::Empty => writer.bytes(b""),
             RequestBody::Bytes(bytes) => writer.bytes(bytes),
-            RequestBody::File { .. } => {
-                flags |= BODY_IN_FILE;
-                writer.none();
-            }
+            RequestBody::File { .. } => writer.none(),
         }
+        let mut flags = body_flag(request);
         if matches!(request.errors, Errors::Gateway(_)) {
             flags |= ERRORS_TO_GATEWAY;
         }
@@ -283,6 +281,28 @@ impl RequestFrame {
             own,
             flags,
         }
+    }
+
+    /// The same for ASGI.
+    pub fn asgi(request: &Request) -> Self {
+        let mut writer = Writer::with_capacity(USUAL_REQUEST);
+        let announced = asgi_scope::write_common(request, &mut writer);
+        let own = writer.length();
+        asgi_scope::write_own(request, announced, &mut writer);
+        let mut flags = body_flag(request);
+        if request.offers_web_socket {
+            flags |= WEB_SOCKET;
+        }
+        Self {
+            payload: writer.into_bytes(),
+            own,
+            flags,
+        }
+    }
+
+    /// Frees its memory: it will not be sent again.
+    pub fn forget(&mut self) {
+        self.payload = Vec::new();
     }
 
     /// Appends the request to what is to be written to a lane. `announce` if the worker is to say at once that it has answered.
@@ -308,6 +328,13 @@ impl RequestFrame {
         for part in parts {
             frames.extend_from_slice(part);
         }
+    }
+}
+
+fn body_flag(request: &Request) -> u8 {
+    match request.body {
+        RequestBody::File { .. } => BODY_IN_FILE,
+        RequestBody::Empty | RequestBody::Bytes(_) => 0,
     }
 }
 

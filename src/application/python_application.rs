@@ -1,4 +1,4 @@
-//! A WSGI application (PEP 3333), which runs in Python processes.
+//! An application that is imported: it runs in Python processes, and speaks WSGI (PEP 3333) or ASGI.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use crate::interface::{Application, Pending, Request, Response};
 use crate::workers::Workers;
 use crate::workers::options::WorkerOptions;
 
-/// A WSGI application and its workers.
+/// The application and its workers.
 #[derive(Debug)]
-pub struct Wsgi {
+pub struct PythonApplication {
     workers: Workers,
 }
 
-impl Wsgi {
+impl PythonApplication {
     /// Imports the application and starts its workers. Returns when the first of them is ready.
     ///
     /// # Errors
@@ -33,13 +33,17 @@ impl Wsgi {
     }
 }
 
-impl Application for Wsgi {
+impl Application for PythonApplication {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(self.workers.respond(request))
     }
 
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         Box::pin(self.workers.stop(within))
+    }
+
+    fn drain(&self, returns: bool) {
+        self.workers.drain(returns);
     }
 
     fn status(&self) -> Status {
