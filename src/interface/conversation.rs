@@ -67,14 +67,26 @@ impl CloseReason {
     pub const NORMAL: u16 = 1000;
     /// The server ends.
     pub const GOING_AWAY: u16 = 1001;
+    /// The other side breaks the protocol.
+    pub const PROTOCOL: u16 = 1002;
     /// A close frame without a code.
     pub const NO_CODE: u16 = 1005;
     /// The connection broke.
     pub const BROKEN: u16 = 1006;
+    /// A text that is not UTF-8, or a message that cannot be decompressed.
+    pub const BAD_DATA: u16 = 1007;
+    /// A message that is too big.
+    pub const TOO_BIG: u16 = 1009;
     /// The application failed.
     pub const FAILED: u16 = 1011;
     /// The server begins anew: the client may come back at once.
     pub const RESTART: u16 = 1012;
+
+    /// Whether a code may stand in a close frame (RFC 6455 §7.4, and IANA's registry, which added 1012 to 1014).
+    #[must_use]
+    pub fn may_be_sent(code: u16) -> bool {
+        matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
 
     /// A reason without words.
     #[must_use]

@@ -3,4 +3,5 @@
 pub mod cgi;
 pub mod fastcgi;
 pub mod hop_by_hop;
+pub mod websocket;
 pub mod worker;

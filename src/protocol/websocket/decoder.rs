@@ -1,0 +1,201 @@
+//! What a client sends, as messages and control frames (RFC 6455 §5 and §6.2), however the bytes come.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::interface::{CloseReason, WebSocketMessage};
+
+use super::frame_head::{self, FrameHead, Opcode, WebSocketFault};
+use super::partial_message::PartialMessage;
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebSocketEvent {
+    /// A message, complete.
+    Message(WebSocketMessage),
+    /// To be answered with a pong of the same payload.
+    Ping(Bytes),
+    /// The answer to a ping of this payload, or unasked.
+    Pong(Bytes),
+    /// The last frame, with the code 1005 if it had none.
+    Close(CloseReason),
+}
+
+/// Decodes the frames of a client. Between messages it holds nothing.
+pub struct Decoder {
+    takes_compressed: bool,
+    max_message: usize,
+    position: FramePosition,
+    message: Option<PartialMessage>,
+}
+
+/// Where in the frames the decoder is.
+enum FramePosition {
+    /// Before a head.
+    Head,
+    /// In the payload of a frame that is no control frame.
+    Payload {
+        mask: [u8; 4],
+        remaining: u64,
+        is_final: bool,
+    },
+    /// Behind a close frame or a fault: what follows is ignored (RFC 6455 §1.4).
+    End,
+}
+
+impl Decoder {
+    /// A decoder for messages of at most so many bytes, decompressed. `takes_compressed` if permessage-deflate was
+    /// negotiated.
+    #[must_use]
+    pub fn new(max_message: usize, takes_compressed: bool) -> Self {
+        Self {
+            takes_compressed,
+            max_message,
+            position: FramePosition::Head,
+            message: None,
+        }
+    }
+
+    /// Takes the next event off the bytes that have come in. `None` if more have to come: then at most the 13 bytes of an
+    /// incomplete head, or an incomplete control frame, are left of `input`.
+    ///
+    /// # Errors
+    /// The client has done something wrong. Whatever it sends afterwards is ignored.
+    pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<WebSocketEvent>, WebSocketFault> {
+        let next = self.step(input);
+        match next {
+            Err(_) | Ok(Some(WebSocketEvent::Close(_))) => {
+                self.position = FramePosition::End;
+                self.message = None;
+            }
+            Ok(_) => {}
+        }
+        next
+    }
+
+    fn step(&mut self, input: &mut BytesMut) -> Result<Option<WebSocketEvent>, WebSocketFault> {
+        loop {
+            match &mut self.position {
+                FramePosition::Head => {
+                    let Some((head, length)) = FrameHead::read(input)? else {
+                        return Ok(None);
+                    };
+                    let Some(mut mask) = head.mask else {
+                        return Err(WebSocketFault::protocol("a frame without a mask"));
+                    };
+                    if !head.opcode.is_control() {
+                        self.begin(head)?;
+                        input.advance(length);
+                        self.position = FramePosition::Payload {
+                            mask,
+                            remaining: head.length,
+                            is_final: head.is_final,
+                        };
+                        continue;
+                    }
+                    if head.is_compressed {
+                        return Err(WebSocketFault::protocol("a compressed control frame"));
+                    }
+                    let end = length + usize::try_from(head.length).unwrap_or(usize::MAX);
+                    let Some(payload) = input.get_mut(length..end) else {
+                        return Ok(None);
+                    };
+                    frame_head::mask(payload, &mut mask);
+                    let event = control(head.opcode, payload);
+                    input.advance(end);
+                    return event.map(Some);
+                }
+                FramePosition::Payload {
+                    mask,
+                    remaining,
+                    is_final,
+                } => {
+                    let count = usize::try_from(*remaining)
+                        .map_or(input.len(), |remaining| remaining.min(input.len()));
+                    if let Some(message) = &mut self.message {
+                        frame_head::mask(&mut input[..count], mask);
+                        message.add(&input[..count])?;
+                    }
+                    input.advance(count);
+                    *remaining -= count as u64;
+                    if *remaining > 0 {
+                        return Ok(None);
+                    }
+                    let is_final = *is_final;
+                    self.position = FramePosition::Head;
+                    if is_final && let Some(message) = self.message.take() {
+                        return message.finish().map(WebSocketEvent::Message).map(Some);
+                    }
+                }
+                FramePosition::End => {
+                    input.clear();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// A frame that is no control frame begins.
+    fn begin(&mut self, head: FrameHead) -> Result<(), WebSocketFault> {
+        let is_first = head.opcode != Opcode::Continuation;
+        if is_first && self.message.is_some() {
+            return Err(WebSocketFault::protocol(
+                "a message before the end of the last one",
+            ));
+        }
+        if head.is_compressed && !(is_first && self.takes_compressed) {
+            return Err(WebSocketFault::protocol(
+                "a frame with the bit of a compression that was not agreed on",
+            ));
+        }
+        if is_first {
+            let is_text = head.opcode == Opcode::Text;
+            let message = PartialMessage::new(is_text, head.is_compressed, self.max_message);
+            self.message = Some(message);
+        }
+        let Some(message) = &mut self.message else {
+            return Err(WebSocketFault::protocol(
+                "a fragment of a message that has not begun",
+            ));
+        };
+        message.announce(head.length)
+    }
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Decoder").finish_non_exhaustive()
+    }
+}
+
+fn control(opcode: Opcode, payload: &[u8]) -> Result<WebSocketEvent, WebSocketFault> {
+    Ok(match opcode {
+        Opcode::Ping => WebSocketEvent::Ping(Bytes::copy_from_slice(payload)),
+        Opcode::Pong => WebSocketEvent::Pong(Bytes::copy_from_slice(payload)),
+        Opcode::Close | Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+            WebSocketEvent::Close(close_reason(payload)?)
+        }
+    })
+}
+
+/// What a close frame says (RFC 6455 §5.5.1).
+fn close_reason(payload: &[u8]) -> Result<CloseReason, WebSocketFault> {
+    let (code, text) = match payload {
+        [] => return Ok(CloseReason::of(CloseReason::NO_CODE)),
+        [_] => return Err(WebSocketFault::protocol("a close frame of one byte")),
+        [high, low, text @ ..] => (u16::from_be_bytes([*high, *low]), text),
+    };
+    if !CloseReason::may_be_sent(code) {
+        return Err(WebSocketFault::protocol(
+            "a close frame with a code that is not sent",
+        ));
+    }
+    match std::str::from_utf8(text) {
+        Ok(text) => Ok(CloseReason {
+            code,
+            text: text.to_owned(),
+        }),
+        Err(_) => Err(WebSocketFault::data(
+            "a close frame whose reason is not UTF-8",
+        )),
+    }
+}

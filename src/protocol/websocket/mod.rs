@@ -1,0 +1,19 @@
+//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692): what a handshake offers, and the frames of both directions.
+//!
+//! Our own codec, since the maintained crates leave out what is needed here: tungstenite and fastwebsockets have no
+//! permessage-deflate, and those that have it own the socket, check text only when all of it is there, or keep a compressor
+//! for each connection. Here a connection that is idle has nothing but a [`decoder::Decoder`] of some hundred bytes.
+//!
+//! A gateway asks [`handshake::check`] about a request; feeds a [`decoder::Decoder`] with what the client sends; and writes
+//! the frames that an [`encoder::Encoder`] makes of messages. Frames of clients are masked, those of servers are not.
+
+pub mod decoder;
+mod deflater;
+pub mod encoder;
+pub mod frame_head;
+pub mod handshake;
+mod inflater;
+mod partial_message;
+pub mod permessage_deflate;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! What is agreed on about compression (RFC 7692 §7.1), from the field `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
+//!
+//! No context takeover in either direction, whatever is offered: a context costs hundreds of KiB for each connection.
+
+use std::ops::RangeInclusive;
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// The values of window bits in offers (RFC 7692 §7.1.2).
+const WINDOW_BITS: RangeInclusive<u8> = 8..=15;
+
+/// The smallest window of the compressor.
+const SMALLEST: u8 = 9;
+
+/// The largest window, which is used unless the client asks for a smaller one.
+const LARGEST: u8 = 15;
+
+/// What was agreed on about compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeflateParameters {
+    /// The window bits that the client asks of the server's messages.
+    server_max_window_bits: Option<u8>,
+}
+
+/// The field does not have the form that RFC 6455 §9.1 demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MalformedExtensions;
+
+impl DeflateParameters {
+    #[cfg(test)]
+    pub(super) fn with_window_bits(bits: u8) -> Self {
+        Self {
+            server_max_window_bits: Some(bits),
+        }
+    }
+
+    pub(super) fn window_bits(self) -> u8 {
+        self.server_max_window_bits.unwrap_or(LARGEST)
+    }
+
+    /// The value of `Sec-WebSocket-Extensions` in the response.
+    #[must_use]
+    pub fn answer(self) -> HeaderValue {
+        const ANSWER: &str =
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        let plain = HeaderValue::from_static(ANSWER);
+        match self.server_max_window_bits {
+            None => plain,
+            Some(bits) => {
+                let answer = format!("{ANSWER}; server_max_window_bits={bits}");
+                HeaderValue::try_from(answer).unwrap_or(plain)
+            }
+        }
+    }
+
+    /// The first offer of permessage-deflate that can be met, among those of all fields.
+    pub(super) fn negotiated(headers: &HeaderMap) -> Result<Option<Self>, MalformedExtensions> {
+        let mut found = None;
+        for field in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
+            let field = field.to_str().map_err(|_| MalformedExtensions)?;
+            for offer in ExtensionField(field).offers()? {
+                found = found.or_else(|| Self::meeting(&offer));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Meets an offer; `None` declines it (RFC 7692 §7.1).
+    fn meeting(offer: &ExtensionOffer<'_>) -> Option<Self> {
+        if offer.name != "permessage-deflate" {
+            return None;
+        }
+        let mut parameters = Self::default();
+        let mut seen = Vec::new();
+        for (name, value) in &offer.parameters {
+            let value = value.as_deref();
+            match (*name, value) {
+                (
+                    "server_no_context_takeover"
+                    | "client_no_context_takeover"
+                    | "client_max_window_bits",
+                    None,
+                ) => {}
+                ("client_max_window_bits", Some(value)) => {
+                    window_bits(value)?;
+                }
+                ("server_max_window_bits", Some(value)) => {
+                    let bits = window_bits(value).filter(|bits| *bits >= SMALLEST)?;
+                    parameters.server_max_window_bits = Some(bits);
+                }
+                _ => return None,
+            }
+            if seen.contains(name) {
+                return None;
+            }
+            seen.push(*name);
+        }
+        Some(parameters)
+    }
+}
+
+/// Decimal without leading zeros.
+fn window_bits(value: &str) -> Option<u8> {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit()) && !value.starts_with('0');
+    let bits = value.parse().ok().filter(|_| is_plain)?;
+    WINDOW_BITS.contains(&bits).then_some(bits)
+}
+
+/// An extension that is offered, with its parameters.
+struct ExtensionOffer<'a> {
+    name: &'a str,
+    parameters: Vec<(&'a str, Option<String>)>,
+}
+
+/// What is left to read of a field.
+struct ExtensionField<'a>(&'a str);
+
+impl<'a> ExtensionField<'a> {
+    /// `1#( token *( ";" token [ "=" ( token | quoted-string ) ] ) )`, with empty elements (RFC 9110 §5.6.1.2).
+    fn offers(mut self) -> Result<Vec<ExtensionOffer<'a>>, MalformedExtensions> {
+        let mut offers = Vec::new();
+        loop {
+            while self.takes(',') {}
+            if self.0.is_empty() {
+                return Ok(offers);
+            }
+            let name = self.token()?;
+            let mut parameters = Vec::new();
+            while self.takes(';') {
+                let name = self.token()?;
+                let value = if self.takes('=') {
+                    Some(self.value()?)
+                } else {
+                    None
+                };
+                parameters.push((name, value));
+            }
+            if !self.0.is_empty() && !self.0.starts_with(',') {
+                return Err(MalformedExtensions);
+            }
+            offers.push(ExtensionOffer { name, parameters });
+        }
+    }
+
+    fn skip_space(&mut self) {
+        self.0 = self.0.trim_start_matches([' ', '\t']);
+    }
+
+    /// Takes a sign and the white space around it, if it is next.
+    fn takes(&mut self, sign: char) -> bool {
+        self.skip_space();
+        let Some(rest) = self.0.strip_prefix(sign) else {
+            return false;
+        };
+        self.0 = rest;
+        self.skip_space();
+        true
+    }
+
+    fn token(&mut self) -> Result<&'a str, MalformedExtensions> {
+        let end = self.0.find(|sign| !is_token(sign));
+        let (token, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+        self.0 = rest;
+        self.skip_space();
+        if token.is_empty() {
+            return Err(MalformedExtensions);
+        }
+        Ok(token)
+    }
+
+    /// A value. What is in quotes has to be a token, too (RFC 6455 §9.1).
+    fn value(&mut self) -> Result<String, MalformedExtensions> {
+        let Some(mut rest) = self.0.strip_prefix('"') else {
+            return self.token().map(str::to_owned);
+        };
+        let mut value = String::new();
+        loop {
+            let mut signs = rest.chars();
+            match signs.next() {
+                Some('"') if !value.is_empty() => {
+                    self.0 = signs.as_str();
+                    self.skip_space();
+                    return Ok(value);
+                }
+                Some('\\') => value.extend(signs.next().filter(|sign| is_token(*sign))),
+                Some(sign) if is_token(sign) => value.push(sign),
+                Some(_) | None => return Err(MalformedExtensions),
+            }
+            rest = signs.as_str();
+        }
+    }
+}
+
+/// A character of a token (RFC 9110 §5.6.2).
+fn is_token(sign: char) -> bool {
+    sign.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(sign)
+}
