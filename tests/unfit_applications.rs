@@ -1,5 +1,5 @@
-//! An application that is no WSGI application is found out when it is imported, before anything is served; an application
-//! that is one is never refused.
+//! An application that is not of the kind that the word before its name says is found out when it is imported, before
+//! anything is served; an application that is one is never refused.
 
 mod support;
 
@@ -7,23 +7,31 @@ use std::fs;
 
 use support::{Folder, project, python, version};
 
-/// Each object of `tests/apps/callables.py` that is refused, with what to write.
+/// Each object of `tests/apps/callables.py` that is refused behind `WSGI`, with what to write, and each behind `ASGI`.
 const REFUSED: &str = "\
 `shop.coroutine` is a coroutine function (`async def`), but WSGI calls plain functions
   = hint: write `def` instead of `async def`
 `shop.generator` is a coroutine function (`async def`), but WSGI calls plain functions
   = hint: write `def` instead of `async def`
-`shop.asgi` is an ASGI application, but only WSGI applications can be run
-  = hint: `a2wsgi.ASGIMiddleware(asgi)` makes a WSGI application of it
-`shop.asgi_by_name` is an ASGI application, but only WSGI applications can be run
-  = hint: `a2wsgi.ASGIMiddleware(asgi_by_name)` makes a WSGI application of it
-`shop.Asgi` is an ASGI application, but only WSGI applications can be run
-  = hint: `a2wsgi.ASGIMiddleware(Asgi())` makes a WSGI application of it
-`shop.asgi_instance`, an Asgi, is an ASGI application, but only WSGI applications can be run
-  = hint: `a2wsgi.ASGIMiddleware(asgi_instance)` makes a WSGI application of it
-`shop.AsgiTwo` is an ASGI application, but only WSGI applications can be run
-  = hint: `a2wsgi.ASGIMiddleware(AsgiTwo())` makes a WSGI application of it
+`shop.asgi` is an ASGI application, not a WSGI application
+  = hint: write `ASGI import:shop.asgi`
+`shop.asgi_by_name` is an ASGI application, not a WSGI application
+  = hint: write `ASGI import:shop.asgi_by_name`
+`shop.Asgi` is a class whose instances are ASGI applications
+  = hint: write `ASGI import:shop.Asgi()`
+`shop.asgi_instance`, an Asgi, is an ASGI application, not a WSGI application
+  = hint: write `ASGI import:shop.asgi_instance`
+`shop.AsgiTwo` is an ASGI application, not a WSGI application
+  = hint: write `ASGI import:shop.AsgiTwo`
+`shop.function_two` is an ASGI application, not a WSGI application
+  = hint: write `ASGI import:shop.function_two`
+`shop.Endpoint` is an ASGI application, not a WSGI application
+  = hint: write `ASGI import:shop.Endpoint`
+`shop.Middleware` is a class whose instances are ASGI applications
+  = hint: write `app = Middleware(…)` in `shop`, and `ASGI import:shop.app` here
 `shop.async_instance`, an Async, has `async def __call__`, but WSGI calls plain functions
+  = hint: write `def` instead of `async def`, or `ASGI import:shop.async_instance` if it is an ASGI application
+`shop.stream` is a coroutine function (`async def`), but WSGI calls plain functions
   = hint: write `def` instead of `async def`
 `shop.create_app` makes an application, as its name says, and is none itself
   = hint: write `import:shop.create_app()`
@@ -55,10 +63,50 @@ const REFUSED: &str = "\
   = hint: None
 `shop.number` is not callable, it is an int
   = hint: None
+\n`shop.function` is a WSGI application, not an ASGI application
+  = hint: write `WSGI import:shop.function`
+`shop.instance`, a Site, is a WSGI application, not an ASGI application
+  = hint: write `WSGI import:shop.instance`
+`shop.Response` is a WSGI application, not an ASGI application
+  = hint: write `WSGI import:shop.Response`
+`shop.Site` is a class whose instances are WSGI applications
+  = hint: write `WSGI import:shop.Site()`
+`shop.Configured` is a class whose instances are WSGI applications
+  = hint: write `app = Configured(…)` in `shop`, and `WSGI import:shop.app` here
+`shop.coroutine` takes 2 arguments (environ, start_response), but an ASGI application takes three (scope, receive, send)
+  = hint: None
+`shop.stream` is an async generator (it has `yield`), but ASGI awaits what it calls
+  = hint: None
+`shop.scope_alone` takes 1 argument (scope), but an ASGI application takes three (scope, receive, send)
+  = hint: None
+`shop.two` takes 2 arguments (one, two), but an ASGI application takes three (scope, receive, send)
+  = hint: if it is a WSGI application, write `WSGI import:shop.two`
+`shop.lambda` takes 2 arguments (e, s), but an ASGI application takes three (scope, receive, send)
+  = hint: if it is a WSGI application, write `WSGI import:shop.lambda`
+`shop.Asgi` is a class whose instances cannot be awaited, as what ASGI calls must be
+  = hint: write `import:shop.Asgi()`
+`shop.Middleware` is a class whose instances cannot be awaited, as what ASGI calls must be
+  = hint: write `app = Middleware(…)` in `shop`, and `import:shop.app` here
+`shop.ConfiguredEndpoint` is a class whose constructor takes 1 argument (config), but an ASGI application takes three (scope, receive, send)
+  = hint: None
+`shop.Async` is a class whose instances cannot be awaited, as what ASGI calls must be
+  = hint: write `import:shop.Async()`
+`shop.create_app` takes at most 2 arguments (config, debug), but an ASGI application takes three (scope, receive, send)
+  = hint: if it makes the application, write `import:shop.create_app()`
+`shop.make_app` takes 1 argument (config), but an ASGI application takes three (scope, receive, send)
+  = hint: if it makes the application, write `app = make_app(…)` in `shop`, and `import:shop.app` here
+`shop.plain` takes no arguments, but an ASGI application takes three (scope, receive, send)
+  = hint: if it makes the application, write `import:shop.plain()`
+`shop.partial`, a partial, has `receive` set by name, but ASGI passes arguments by position
+  = hint: None
+`shop.request`, a Request, takes 1 argument (request), but an ASGI application takes three (scope, receive, send)
+  = hint: None
+`shop.number` is not callable, it is an int
+  = hint: None
 ";
 
 #[test]
-fn what_cannot_be_a_wsgi_application_is_refused_and_nothing_else() {
+fn what_cannot_be_such_an_application_is_refused_and_nothing_else() {
     let script = project("tests/apps/callables.py");
     let modules = project("src/workers/python");
     for python in [python(), "python3".into(), "pypy3".into()] {
@@ -127,8 +175,8 @@ const NAMES: &[(&str, &str)] = &[
     ),
     (
         "asgi_site",
-        "`shop.asgi_site`, an ASGIHandler, is an ASGI application, but only WSGI applications can be run\n\
-         \x20= hint: Django has a WSGI application, too\n",
+        "`shop.asgi_site`, an ASGIHandler, is an ASGI application, not a WSGI application\n\
+         \x20= hint: write `ASGI import:shop.asgi_site`\n",
     ),
     (
         "application",

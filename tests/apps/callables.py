@@ -142,25 +142,80 @@ async def asgi(scope, receive, send):
 
 
 def asgi_by_name(scope, receive, send):
-    pass
+    return asgi(scope, receive, send)
 
 
 class Asgi:
     async def __call__(self, scope, receive, send):
         pass
 
+    def method(self, scope, receive, send):
+        return asgi(scope, receive, send)
+
 
 class AsgiTwo:
     def __init__(self, scope):
-        pass
+        self.scope = scope
 
     async def __call__(self, receive, send):
+        await send(self.scope["asgi"])
+
+
+class PlainTwo:
+    def __init__(self, scope):
+        self.second = AsgiTwo(scope)
+
+    def __call__(self, receive, send):
+        return self.second(receive, send)
+
+
+def function_two(scope):
+    return AsgiTwo(scope)
+
+
+class InstanceTwo:
+    def __call__(self, scope):
+        return AsgiTwo(scope)
+
+
+class Endpoint:
+    """As those of Starlette: its instances are what ASGI awaits."""
+
+    def __init__(self, scope, receive, send):
+        pass
+
+    def __await__(self):
+        yield
+
+
+class ConfiguredEndpoint(Endpoint):
+    def __init__(self, config):
+        pass
+
+
+class Middleware:
+    def __init__(self, app):
+        pass
+
+    async def __call__(self, scope, receive, send):
         pass
 
 
 class Async:
     async def __call__(self, *arguments):
         pass
+
+
+async def stream(scope, receive, send):
+    yield b""
+
+
+async def scope_alone(scope):
+    pass
+
+
+def two(one, two):
+    pass
 
 
 def create_app(config=None, debug=False):
@@ -205,6 +260,29 @@ class Request:
         return []
 
 
+LEGAL_ASGI = {
+    "coroutine function": asgi,
+    "plain function": asgi_by_name,
+    "lambda": lambda s, r, w: asgi(s, r, w),
+    "any arguments": any_arguments,
+    "instance": Asgi(),
+    "bound method": Asgi().method,
+    "any arguments, async": Async(),
+    "proxy": Proxy(),
+    "cached": functools.lru_cache()(asgi),
+    "class that is awaited": Endpoint,
+    "class with a class of its own": OfMeta,
+    "a wrong signature": adapter(asgi),
+    "written in C": len,
+}
+
+LEGACY = {
+    "class": AsgiTwo,
+    "class with a plain call": PlainTwo,
+    "function": function_two,
+    "instance": InstanceTwo(),
+}
+
 UNFIT = {
     "coroutine": coroutine,
     "generator": generator,
@@ -213,7 +291,11 @@ UNFIT = {
     "Asgi": Asgi,
     "asgi_instance": Asgi(),
     "AsgiTwo": AsgiTwo,
+    "function_two": function_two,
+    "Endpoint": Endpoint,
+    "Middleware": Middleware,
     "async_instance": Async(),
+    "stream": stream,
     "create_app": create_app,
     "cached.create_app": functools.lru_cache()(create_app),
     "make_app": make_app,
@@ -232,22 +314,71 @@ UNFIT = {
 }
 
 
+UNFIT_ASGI = {
+    "function": app_function,
+    "instance": Site(),
+    "Response": Response,
+    "Site": Site,
+    "Configured": Configured,
+    "coroutine": coroutine,
+    "stream": stream,
+    "scope_alone": scope_alone,
+    "two": two,
+    "lambda": lambda e, s: [],
+    "Asgi": Asgi,
+    "Middleware": Middleware,
+    "ConfiguredEndpoint": ConfiguredEndpoint,
+    "Async": Async,
+    "create_app": create_app,
+    "make_app": make_app,
+    "plain": plain,
+    "partial": functools.partial(asgi, receive=None),
+    "request": Request(),
+    "number": 3,
+}
+
+
 def examine():
     """`examine.py` as a template has it."""
-    for name in "resolve", "examine":
+    for name in "resolve", "call_shape", "examine":
         module = sys.modules["runner_" + name] = types.ModuleType("runner_" + name)
         with open("%s/%s.py" % (sys.argv[1], name)) as file:
             exec(compile(file.read(), name, "exec"), vars(module))
-    return module.examine, sys.modules["runner_resolve"].BadName
+    return module, sys.modules["runner_resolve"].BadName
 
 
-if __name__ == "__main__":
-    examine, BadName = examine()
-    for name, thing in LEGAL.items():
-        examine(thing, name)
-    for name, thing in UNFIT.items():
+def called(application):
+    """What an application sends of a scope."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    try:
+        application({"asgi": {"version": "3.0"}}, None, send).send(None)
+    except StopIteration:
+        return sent
+
+
+def refused(kind, things):
+    for name, thing in things.items():
         try:
-            examine(thing, "shop." + name)
+            examiner.examine(thing, "shop." + name, kind)
             print("%s: passed" % name)
         except BadName as error:
             print("%s\n  = hint: %s" % (error.message, error.hint))
+
+
+if __name__ == "__main__":
+    examiner, BadName = examine()
+    for kind, things in [(examiner.WSGI, LEGAL), (examiner.ASGI, LEGAL_ASGI)]:
+        for name, thing in things.items():
+            examiner.examine(thing, name, kind)
+            assert not examiner.is_legacy(thing), name
+    for name, thing in LEGACY.items():
+        examiner.examine(thing, name, examiner.ASGI)
+        assert examiner.is_legacy(thing), name
+        assert called(examiner.legacy_adapter(thing)) == [{"version": "2.0"}], name
+    refused(examiner.WSGI, UNFIT)
+    print()
+    refused(examiner.ASGI, UNFIT_ASGI)

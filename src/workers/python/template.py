@@ -118,7 +118,7 @@ class Template:
         name, number = options["application"], -1
         try:
             with Importing(options["stack_signal"], stacks):
-                application = application_of(name)
+                application = application_of(name, options.get("asgi") is not None)
                 # They may need what the application sets up: Django's models, for one.
                 for number, name in enumerate(options["imports"]):
                     importlib.import_module(name)

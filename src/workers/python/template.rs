@@ -58,11 +58,12 @@ macro_rules! module {
 }
 
 /// The modules that run in a template, in the order in which they import each other.
-const MODULES: [(&str, &str, &str); 12] = [
+const MODULES: [(&str, &str, &str); 13] = [
     module!("kept"),
     module!("output"),
     module!("title"),
     module!("resolve"),
+    module!("call_shape"),
     module!("examine"),
     module!("exchange"),
     module!("body_stream"),
