@@ -19,7 +19,7 @@ const FILE: &str = r#"#!/usr/bin/env -S runner runIni
 # Run it: ./app.ini                 on a port of your choice: ./app.ini -p 8000
 # See what it would run: runner graph app.ini
 
-# Also found: import:site:create_app()
+# Also found: WSGI import:site:create_app()
 app = commands.Alias(command=['serve', 'WSGI', 'import:hello.application'])
 
 # Any free port, reachable from this machine only. From everywhere, on port 8000: "tcp://*:8000"
@@ -36,7 +36,7 @@ threads = 1
 /// The file for a folder without an application.
 const DEMO: &str = r#"#!/usr/bin/env -S runner runIni
 #
-# Shows each request, since no WSGI application was found here. Put the name of yours into `app`:
+# Shows each request, since no application was found here. Put the name of yours into `app`, behind 'WSGI' or 'ASGI':
 #
 #   app = commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])
 #
@@ -68,8 +68,8 @@ fn an_application_is_found_and_runs() {
         .file("tests/test_app.py", "app = 1\n")
         .file("not-a-module.py", "app = 1\n");
     let said = "\
-wrote `app.ini`, which serves `import:hello.application`
-also found `import:site:create_app()`
+wrote `app.ini`, which serves `WSGI import:hello.application`
+also found `WSGI import:site:create_app()`
 run it: ./app.ini
 ";
     folder.runner(["init"]).run().is(0, said, "");
@@ -84,7 +84,7 @@ run it: ./app.ini
 fn without_an_application_the_demo_is_served() {
     let folder = Folder::new().file("a folder/notes.txt", "");
     let said = "\
-wrote `a folder/app.ini`, which serves `demo`: no WSGI application was found
+wrote `a folder/app.ini`, which serves `demo`: no application was found
 run it: './a folder/app.ini'
 ";
     folder.runner(["init", "a folder"]).run().is(0, said, "");
@@ -94,11 +94,7 @@ run it: './a folder/app.ini'
 }
 
 /// Files, what is served, and what the written file must contain.
-type Case = (
-    &'static [(&'static str, &'static str)],
-    &'static str,
-    &'static [&'static str],
-);
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
 
 #[test]
 fn the_likeliest_application_is_served() {
@@ -106,6 +102,8 @@ fn the_likeliest_application_is_served() {
         "os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", 'shop.settings.local')\n";
     const WSGI: &str =
         "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n";
+    const DJANGO_ASGI: &str = "\
+        from channels.routing import ProtocolTypeRouter\napplication = ProtocolTypeRouter({})\n";
     let cases: &[Case] = &[
         (
             &[
@@ -114,8 +112,8 @@ fn the_likeliest_application_is_served() {
                 ("shop/__init__.py", ""),
                 ("shop/wsgi.py", WSGI),
             ],
-            "shop.wsgi.application",
-            &["Also found: import:app.app\n", "threads = 4\n"],
+            "WSGI import:shop.wsgi.application",
+            &["Also found: WSGI import:app.app\n", "threads = 4\n"],
         ),
         (
             &[
@@ -126,8 +124,11 @@ fn the_likeliest_application_is_served() {
                 ),
                 ("wsgi.py", "# from app import app\n"),
             ],
-            "app.app",
-            &["Also found: import:main.app\n", "Flask supports several"],
+            "WSGI import:app.app",
+            &[
+                "Also found: WSGI import:main.app\n",
+                "Flask supports several",
+            ],
         ),
         (
             &[
@@ -137,7 +138,7 @@ fn the_likeliest_application_is_served() {
                 ),
                 ("pages/app.py", "app = FastAPI()\n"),
             ],
-            "pages:create_app()",
+            "WSGI import:pages:create_app()",
             &["threads = 4\n"],
         ),
         (
@@ -146,7 +147,7 @@ fn the_likeliest_application_is_served() {
                 ("it's/pyvenv.cfg", ""),
                 ("it's/app.py", "app = 1\n"),
             ],
-            "wsgi.application",
+            "WSGI import:wsgi.application",
             &["\n[runner]\n# The virtual environment beside this file.\npython = 'it\\'s'\n"],
         ),
         (
@@ -155,25 +156,65 @@ fn the_likeliest_application_is_served() {
                 ("env/pyvenv.cfg", ""),
                 ("venv/pyvenv.cfg", ""),
             ],
-            "wsgi.application",
+            "WSGI import:wsgi.application",
             &["local"],
         ),
     ];
-    for (files, served, says) in cases {
+    let django = |settings: &'static str, asgi: &'static str| {
+        [
+            ("manage.py", DJANGO),
+            ("shop/__init__.py", ""),
+            ("shop/settings/local.py", "from .base import *\n"),
+            ("shop/settings/base.py", settings),
+            ("shop/asgi.py", asgi),
+            ("shop/wsgi.py", WSGI),
+        ]
+    };
+    let unused = django("INSTALLED_APPS = []  # 'channels'\n", DJANGO_ASGI);
+    let used = django("INSTALLED_APPS = ['channels']\n", DJANGO_ASGI);
+    let named = django("ASGI_APPLICATION = 'shop.asgi.application'\n", DJANGO_ASGI);
+    let by_asgi: &[Case] = &[
+        (
+            &unused,
+            "WSGI import:shop.wsgi.application",
+            &["Also found: ASGI import:shop.asgi.application\n"],
+        ),
+        (
+            &used,
+            "ASGI import:shop.asgi.application",
+            &["Also found: WSGI import:shop.wsgi.application\n"],
+        ),
+        (&named, "ASGI import:shop.asgi.application", &["max = 4\n"]),
+        (
+            &[
+                ("main.py", "from shop.api import app\n"),
+                ("shop/__init__.py", ""),
+                (
+                    "shop/api.py",
+                    "from fastapi import FastAPI\napp = FastAPI()\n",
+                ),
+            ],
+            "ASGI import:main.app",
+            &["'serve', 'ASGI', 'import:main.app'", "[runner.workers]"],
+        ),
+    ];
+    for (files, served, says) in cases.iter().chain(by_asgi) {
         let folder = files.iter().fold(Folder::new(), |folder, (name, text)| {
             folder.file(name, text)
         });
         let outcome = folder.runner(["init"]).run();
-        let first = format!("wrote `app.ini`, which serves `import:{served}`\n");
+        let first = format!("wrote `app.ini`, which serves `{served}`\n");
         assert!(outcome.success().starts_with(&first), "{outcome:#?}");
         let text = folder.read("app.ini");
         for part in *says {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         assert_eq!(text.contains("python = "), files[1].0.starts_with("it's"));
+        assert_eq!(text.contains("threads = "), served.starts_with("WSGI"));
         let graph = folder.runner(["graph", "app.ini"]).run();
-        let target = format!("import:{served}");
-        assert!(graph.success().contains(&target), "{graph:#?}");
+        for word in served.split(' ') {
+            assert!(graph.success().contains(word), "{graph:#?}");
+        }
         let check = ["fmt", "--check", "app.ini"];
         folder.runner(check).run().is(0, "", "");
     }
@@ -235,7 +276,7 @@ fn files_that_cannot_be_read_are_skipped() {
     fs::write(&secret, HELLO).expect("a file");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("a mode");
     let outcome = folder.runner(["init"]).run();
-    let first = "wrote `app.ini`, which serves `import:";
+    let first = "wrote `app.ini`, which serves `WSGI import:";
     assert!(outcome.success().starts_with(first), "{outcome:#?}");
     assert!(
         outcome.stdout.contains("import:z.application"),
@@ -275,7 +316,7 @@ fn nothing_in_the_folder_runs() {
     assert!(!folder.path("ran").exists());
 }
 
-/// Sources of modules, and the application that each defines, if any.
+/// Sources of modules, and the application that each defines, if any; one without a word is a WSGI application.
 const SOURCES: &[(&str, &str)] = &[
     (
         ".application",
@@ -299,10 +340,52 @@ const SOURCES: &[(&str, &str)] = &[
     ("", "def create_app(config, test=1): pass"),
     ("", "def create_app(config: Dict[str, int]) -> X: pass"),
     (":make_app()", "def make_app(a: Dict[str, int] = {}): pass"),
-    ("", "app = FastAPI()"),
-    ("", "app = fastapi.FastAPI(title='x')"),
+    ("ASGI .app", "app = FastAPI()"),
+    ("ASGI .app", "app = fastapi.FastAPI(title='x')"),
+    ("ASGI .app", "app: FastAPI = made()"),
+    (
+        "ASGI .app",
+        "from starlette.applications import Starlette as Site\napp = Site()",
+    ),
+    (
+        "ASGI .application",
+        "from blacksheep import Application\napplication = Application()",
+    ),
+    (
+        ".application",
+        "from tornado.web import Application\napplication = Application()",
+    ),
+    (
+        "ASGI .app",
+        "from quart import Quart\nsite = Quart(__name__)\napp = site",
+    ),
+    ("ASGI .app", "import litestar\napp = litestar.Litestar([])"),
+    ("ASGI .app", "app = FastAPI()\napp = Traced(app, 1)"),
+    ("ASGI .app", "app = Traced(site=FastAPI())"),
+    (
+        "ASGI .app",
+        "from a2wsgi import WSGIMiddleware\napp = WSGIMiddleware(flask)",
+    ),
+    (".app", "app = FastAPI()\napp = Flask(__name__)"),
+    ("ASGI .app", "from asgi_m00 import site as app"),
+    ("ASGI .app", "from .asgi_m00 import site as app"),
+    (".app", "from .asgi_m00 import other as app"),
+    (
+        "ASGI :create_app()",
+        "def create_app():\n    app = FastAPI()\n    return app",
+    ),
+    (
+        "ASGI :create_app()",
+        "def create_app() -> Starlette: return made()",
+    ),
+    (
+        "ASGI .app",
+        "def app(scope, receive, send): return site(scope, receive, send)",
+    ),
+    ("", "app = Celery()"),
     (".app", "app = FastAPI()\napp = a2wsgi.ASGIMiddleware(app)"),
-    ("", "async def app(scope, receive, send): pass"),
+    ("ASGI .app", "async def app(scope, receive, send): pass"),
+    ("", "async def app(): pass"),
     (
         ".application",
         "class application:\n    def __iter__(self): pass",
@@ -329,16 +412,20 @@ fn applications_are_found_by_their_definition() {
         .clone()
         .fold(Folder::new(), |folder, (number, (_, text))| {
             folder.file(format!("{}.py", module(number)), text)
-        });
+        })
+        .file("asgi_m00.py", "site = FastAPI()\nother = 1\n");
     let outcome = folder.runner(["init"]).run();
     let names = outcome
         .success()
         .split('`')
-        .filter(|part| part.starts_with("import:"));
+        .filter(|part| part.contains("import:"));
     let found: Vec<&str> = names.collect();
     let expected: Vec<String> = files
         .filter(|(_, (name, _))| !name.is_empty())
-        .map(|(number, (name, _))| format!("import:{}{name}", module(number)))
+        .map(|(number, (name, _))| {
+            let (word, name) = name.split_once(' ').unwrap_or(("WSGI", name));
+            format!("{word} import:{}{name}", module(number))
+        })
         .collect();
     assert_eq!(found, expected);
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::application::demo::Demo;
 use crate::application::python_application::PythonApplication;
 use crate::config::Configuration;
@@ -61,7 +63,8 @@ impl ApplicationName {
 }
 
 /// How a Python application is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum PythonInterface {
     /// By WSGI (PEP 3333).
     Wsgi,

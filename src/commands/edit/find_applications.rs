@@ -1,6 +1,7 @@
-//! The WSGI applications of a folder, found by a Python script in the syntax trees of its files. Nothing of the
+//! The applications of a folder, found by a Python script in the syntax trees of its files. Nothing of the
 //! application is imported, so none of its code runs.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +11,8 @@ use serde::Deserialize;
 
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::line::target::SCHEME;
+use crate::plan::application::PythonInterface;
 use crate::plan::python::python_for_sources;
 
 /// It limits its time, the bytes of a file, the entries of a folder and its output.
@@ -18,12 +21,28 @@ const SCRIPT: &str = include_str!("find_applications.py");
 /// What a folder holds that can be served.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Applications {
-    /// Names of applications, without `import:`, the likeliest first.
-    pub applications: Vec<String>,
+    /// The likeliest first.
+    pub applications: Vec<FoundApplication>,
     /// The framework of the likeliest one.
     pub framework: Option<Framework>,
     /// A virtual environment that `serve` does not find by itself.
     pub environment: Option<String>,
+}
+
+/// An application.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct FoundApplication {
+    /// Its name, without `import:`.
+    pub name: String,
+    /// How it is called, as far as its source shows.
+    pub interface: PythonInterface,
+}
+
+impl fmt::Display for FoundApplication {
+    /// As it is written behind a gateway.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {SCHEME}{}", self.interface.word(), self.name)
+    }
 }
 
 /// The library that a web application is built on.

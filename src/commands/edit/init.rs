@@ -8,13 +8,16 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
-use crate::commands::edit::find_applications::{Applications, Framework, find_applications};
+use crate::commands::edit::find_applications::{
+    Applications, FoundApplication, Framework, find_applications,
+};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::action;
 use crate::graph::report::print;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::target::SCHEME;
+use crate::plan::application::PythonInterface;
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -27,7 +30,10 @@ already is never overwritten. The comments in the file say what to change.
 
 Finds the application by reading the Python files in DIR and its packages. It
 looks for `application`, `app` and `create_app`, and for Django's `manage.py`.
-A Python interpreter parses the files, but none of their code runs.",
+Applications that FastAPI, Starlette, Quart, Litestar or BlackSheep makes are
+served by `ASGI`, others by `WSGI`; those of Django by `ASGI` if its settings
+have `ASGI_APPLICATION` or use Channels. A Python interpreter parses the files,
+but none of their code runs.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,
@@ -52,7 +58,7 @@ const MOST_OTHERS: usize = 8;
 
 /// The file's introduction if no application was found.
 const NO_APPLICATION: &str = "\
-# Shows each request, since no WSGI application was found here. Put the name of yours into `app`:
+# Shows each request, since no application was found here. Put the name of yours into `app`, behind 'WSGI' or 'ASGI':
 #
 #   app = commands.Alias(command=['serve', 'WSGI', 'import:package.module.object'])
 #
@@ -135,13 +141,15 @@ fn text(first_line: &str, found: &Applications) -> String {
             let others: Vec<String> = others
                 .iter()
                 .take(MOST_OTHERS)
-                .map(|name| format!("{SCHEME}{name}"))
+                .map(FoundApplication::to_string)
                 .collect();
             let others = match others.is_empty() {
                 true => String::new(),
                 false => format!("# Also found: {}\n", others.join(", ")),
             };
-            ("", format!("'serve', 'WSGI', '{SCHEME}{first}'"), others)
+            let word = first.interface.word();
+            let command = format!("'serve', '{word}', '{SCHEME}{}'", first.name);
+            ("", command, others)
         }
     };
     let mut text = format!(
@@ -157,26 +165,32 @@ fn text(first_line: &str, found: &Applications) -> String {
 url = \"tcp://localhost:0\"
 "
     );
-    if found.applications.is_empty() {
+    let Some(first) = found.applications.first() else {
         return text;
-    }
+    };
     if let Some(environment) = &found.environment {
         let quoted = environment.replace('\\', "\\\\").replace('\'', "\\'");
         text.push_str(&format!(
             "\n[runner]\n# The virtual environment beside this file.\npython = '{quoted}'\n"
         ));
     }
-    let (why, threads) = match found.framework {
-        Some(Framework::Django) => ("Django supports several.", 4),
-        Some(Framework::Flask) => ("Flask supports several.", 4),
-        None => ("Use 1 unless the application is thread-safe.", 1),
-    };
-    text.push_str(&format!(
+    text.push_str(
         "
 [runner.workers]
 # Worker processes: `min` are always ready, and up to `max` run under load.
 min = 1
 max = 4
+",
+    );
+    let (why, threads) = match (first.interface, found.framework) {
+        // One thread handles many requests at the same time.
+        (PythonInterface::Asgi, _) => return text,
+        (PythonInterface::Wsgi, Some(Framework::Django)) => ("Django supports several.", 4),
+        (PythonInterface::Wsgi, Some(Framework::Flask)) => ("Flask supports several.", 4),
+        (PythonInterface::Wsgi, None) => ("Use 1 unless the application is thread-safe.", 1),
+    };
+    text.push_str(&format!(
+        "\
 # Requests that one process handles at the same time. {why}
 threads = {threads}
 "
@@ -188,12 +202,12 @@ threads = {threads}
 fn report(path: &Path, found: &Applications) -> String {
     let shown = path.display();
     let (served, others) = match &found.applications[..] {
-        [] => ("`demo`: no WSGI application was found".to_owned(), &[][..]),
-        [first, others @ ..] => (format!("`{SCHEME}{first}`"), others),
+        [] => ("`demo`: no application was found".to_owned(), &[][..]),
+        [first, others @ ..] => (format!("`{first}`"), others),
     };
     let mut text = format!("wrote `{shown}`, which serves {served}\n");
     for other in others {
-        text.push_str(&format!("also found `{SCHEME}{other}`\n"));
+        text.push_str(&format!("also found `{other}`\n"));
     }
     let program = match path.is_absolute() || path.starts_with("..") {
         true => shown.to_string(),
