@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::config::source;
 use crate::line::target::{SCHEME, Target};
+use crate::plan::application::PythonInterface;
 
 /// The names that applications have, the likelier first, and those of functions that make one.
 const NAMES: [&str; 2] = ["application", "app"];
@@ -12,26 +13,37 @@ const FACTORIES: [&str; 2] = ["create_app", "make_app"];
 /// Stands for the object where the file does not show its name.
 const UNKNOWN: &str = "NAME";
 
-/// What to write in place of a word that names a Python file, a module of a folder, or an object. `before` are the words
-/// that are missing before the name of the object. `None` if the word is none of these. A module that is not in the folder
+/// Packages whose applications speak ASGI.
+const ASGI_PACKAGES: [&str; 6] = [
+    "fastapi",
+    "starlette",
+    "quart",
+    "litestar",
+    "blacksheep",
+    "channels",
+];
+
+/// What to write in place of a word that names a Python file, a module of a folder, or an object. `before` gives the words
+/// that are missing before the name of an object. `None` if the word is none of these. A module that is not in the folder
 /// may be installed elsewhere, if the word `may_be_elsewhere`.
 pub(super) fn hint(
     word: &str,
     folder: &Path,
-    before: &str,
+    before: &dyn Fn(PythonInterface) -> String,
     may_be_elsewhere: bool,
 ) -> Option<String> {
     let (place, object) = match word.split_once(':') {
         Some((place, object)) => (place, Some(object)),
         None => (word, None),
     };
-    let write = |name: &str| {
-        let is_name = name.parse::<Target>().is_ok();
-        is_name.then(|| format!("write `{before}{SCHEME}{name}`"))
-    };
     let file = match place.strip_suffix(".py") {
         Some(_) => Some(folder.join(place)).filter(|file| file.is_file()),
         None => module_file(place, folder),
+    };
+    let before = before(interface(file.as_deref(), place));
+    let write = |name: &str| {
+        let is_name = name.parse::<Target>().is_ok();
+        is_name.then(|| format!("write `{before}{SCHEME}{name}`"))
     };
     let Some(file) = file else {
         let may_be_one = may_be_elsewhere && (object.is_some() || place.contains('.'));
@@ -62,6 +74,23 @@ pub(super) fn hint(
             let folder = Path::new(place).parent()?.display();
             Some(explained(format!("go to `{folder}`, and {hint}")))
         }
+    }
+}
+
+/// How an application is called, as far as the imports in its file, or the name of its module, show it.
+fn interface(file: Option<&Path>, module: &str) -> PythonInterface {
+    let text = file.and_then(|file| Some(source(file).ok()?.text.clone()));
+    let imports = |line: &str| {
+        let rest = ["from ", "import "].iter();
+        let package = rest.filter_map(|word| line.strip_prefix(word)).next();
+        let package = package.and_then(|package| package.split([' ', '.', ',']).next());
+        package.is_some_and(|package| ASGI_PACKAGES.contains(&package))
+    };
+    let is_asgi = text.is_some_and(|text| text.lines().any(imports));
+    let stem = module.strip_suffix(".py").unwrap_or(module);
+    match is_asgi || stem.rsplit(['.', '/']).next() == Some("asgi") {
+        true => PythonInterface::Asgi,
+        false => PythonInterface::Wsgi,
     }
 }
 

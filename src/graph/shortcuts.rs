@@ -7,6 +7,7 @@ use crate::graph::python_habits;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Word;
+use crate::plan::application::PythonInterface;
 use crate::syntax::{all_nearest, quoted};
 
 /// The prefix of the properties that define names.
@@ -72,17 +73,17 @@ pub enum Wanted {
     Command,
     /// An application behind a gateway.
     Application,
-    /// An object behind `WSGI`.
+    /// An object behind `WSGI` or `ASGI`.
     Object,
 }
 
 impl Wanted {
     /// The words that an object needs before it to be what is wanted.
-    fn before_object(self) -> &'static str {
+    fn before_object(self, interface: PythonInterface) -> String {
         match self {
-            Self::Command => "serve WSGI ",
-            Self::Application => "WSGI ",
-            Self::Object => "",
+            Self::Command => format!("serve {} ", interface.word()),
+            Self::Application => format!("{} ", interface.word()),
+            Self::Object => String::new(),
         }
     }
 }
@@ -102,7 +103,8 @@ pub fn unknown(commands: Commands, scope: &Scope, word: &Word, wanted: Wanted) -
         // A file that is here, and a misspelt name, are likelier than a module that is not here.
         let may_be_elsewhere =
             !folder.join(text).is_file() && !is_nearly_one(commands, scope, text);
-        python_habits::hint(text, &folder, wanted.before_object(), may_be_elsewhere)
+        let before = |interface| wanted.before_object(interface);
+        python_habits::hint(text, &folder, &before, may_be_elsewhere)
     };
     let hint = hint.or_else(|| {
         if folder.join(text).is_file() {
