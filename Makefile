@@ -36,8 +36,8 @@ test: target/venv/installed
 	$(CARGO) test --locked --no-fail-fast
 	$(MAKE) fuzz
 
-# 200 000 cases for each of the parsers, the evaluator, the formatter and the reader of workers' messages. Only `runner` itself
-# is compiled again, with little optimisation and all checks of a debug build. fuzz/Cargo.toml says how to run libFuzzer.
+# 200 000 cases for each of the parsers, the evaluator, the formatter and the readers of what workers and clients of WebSockets
+# send. Only `runner` itself is compiled again, with little optimisation and all checks of a debug build. fuzz/Cargo.toml says how to run libFuzzer.
 fuzz:
 	RUNNER_FUZZ=200000 $(CARGO) test --locked --config profile.dev.package.runner.opt-level=1 --test fuzz
 

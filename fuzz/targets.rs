@@ -19,6 +19,7 @@ use runner::workers::wire::frames::Frames;
 use runner::workers::wire::ring::Ring;
 
 mod alone;
+mod frames_of_clients;
 
 /// The most bytes that a file may have to be formatted here.
 const LARGEST: usize = 1 << 24;
@@ -196,4 +197,14 @@ pub fn worker(bytes: &[u8]) {
     for stack in [stacks::of_one(&text), stacks::of_thread(&text, 1)] {
         assert!(stack.calls.len() <= bytes.len());
     }
+}
+
+/// Bytes from the client of a WebSocket: fields of its handshake, then its frames, cut anywhere.
+pub fn websocket(bytes: &[u8]) {
+    let (fields, frames) = match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&bytes[..end], &bytes[end + 1..]),
+        None => (bytes, bytes),
+    };
+    let deflate = frames_of_clients::handshake(fields);
+    frames_of_clients::decode(frames, deflate);
 }

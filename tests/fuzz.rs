@@ -123,6 +123,11 @@ fn messages_of_workers() {
 }
 
 #[test]
+fn clients_of_web_sockets() {
+    replay("websocket", targets::websocket);
+}
+
+#[test]
 fn expressions() {
     replay("expression", targets::expression);
 }

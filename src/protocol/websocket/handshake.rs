@@ -73,7 +73,7 @@ impl WebSocketOffer {
     #[must_use]
     pub fn has_protocol(&self, name: &[u8]) -> bool {
         let mut offered = self.protocols.iter().flat_map(elements);
-        offered.any(|offered| offered == name)
+        !name.is_empty() && offered.any(|offered| offered == name)
     }
 
     /// Makes the header fields of an application those of the response 101 that accepts the WebSocket: its own fields about
@@ -199,4 +199,211 @@ fn is_key(key: &[u8]) -> bool {
 fn accept(key: &[u8]) -> String {
     let hash = Sha1::new().chain_update(key).chain_update(SUFFIX);
     BASE_64.encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+
+    use super::{Handshake, WebSocketOffer, check};
+
+    /// RFC 6455 §1.2.
+    const STANDARD: &str = "Host: server.example.com
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+Origin: http://example.com
+Sec-WebSocket-Protocol: chat, superchat
+Sec-WebSocket-Version: 13";
+
+    fn headers(fields: &str) -> HeaderMap {
+        let fields = fields.lines().map(|field| {
+            let (name, value) = field.split_once(": ").expect("a field");
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            (name, HeaderValue::from_str(value).expect("a value"))
+        });
+        fields.collect()
+    }
+
+    fn checked(fields: &str) -> Handshake {
+        check(&Method::GET, Version::HTTP_11, &headers(fields), true)
+    }
+
+    fn offer(fields: &str) -> Box<WebSocketOffer> {
+        match checked(fields) {
+            Handshake::Offer(offer) => offer,
+            other @ (Handshake::NotAnOffer | Handshake::Wrong(_)) => {
+                panic!("{other:?}: {fields}")
+            }
+        }
+    }
+
+    fn wrong(handshake: Handshake) -> (u16, &'static str) {
+        match handshake {
+            Handshake::Wrong(wrong) => (wrong.status.as_u16(), wrong.what),
+            other @ (Handshake::NotAnOffer | Handshake::Offer(_)) => panic!("{other:?}"),
+        }
+    }
+
+    /// The standard's handshake, with something in place of something else.
+    fn with(from: &str, to: &str) -> String {
+        assert!(STANDARD.contains(from));
+        STANDARD.replace(from, to)
+    }
+
+    /// RFC 6455 §1.3 has the value.
+    #[test]
+    fn the_answer_to_the_standards_handshake() {
+        let offer = offer(STANDARD);
+        assert_eq!(offer.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(offer.deflate, None);
+        for (name, is_offered) in [
+            ("chat", true),
+            ("superchat", true),
+            ("Chat", false),
+            ("", false),
+            ("chat, superchat", false),
+        ] {
+            assert_eq!(offer.has_protocol(name.as_bytes()), is_offered, "{name}");
+        }
+        let mut fields = headers(
+            "Content-Length: 5\nTransfer-Encoding: chunked\nConnection: close\nUpgrade: h2c\nSet-Cookie: a=b\n\
+             Sec-WebSocket-Accept: mine\nSec-WebSocket-Extensions: x\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: k\n\
+             Sec-WebSocket-Protocol: chat",
+        );
+        offer.accept_with(&mut fields);
+        let expected = headers(
+            "Connection: Upgrade\nUpgrade: websocket\nSet-Cookie: a=b\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\nSec-WebSocket-Protocol: chat",
+        );
+        assert_eq!(fields, expected);
+    }
+
+    /// Tokens in any case, in any element of any of the fields, and keys with white space around them.
+    #[test]
+    fn correct_handshakes() {
+        for fields in [
+            with("Upgrade: websocket", "Upgrade: WebSocket"),
+            with("Upgrade: websocket", "Upgrade: h2c, websocket"),
+            with("Upgrade: websocket", "Upgrade: h2c\nUpgrade: websocket"),
+            // Firefox.
+            with("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+            with("Connection: Upgrade", "Connection: close,,\tUPGRADE "),
+            with(
+                "Connection: Upgrade",
+                "Connection: keep-alive\nConnection: upgrade",
+            ),
+            with("Key: ", "Key:   "),
+            with("Host: server", "Content-Length: 0\nHost: server"),
+            // RFC 6455 §4.1 has this key, whose last character has bits too many.
+            with("dGhlIHNhbXBsZSBub25jZQ==", "AQIDBAUGBwgJCgsMDQ4PEC=="),
+        ] {
+            drop(offer(&fields));
+        }
+        let several = with(
+            "chat, superchat",
+            "chat,,\nSec-WebSocket-Protocol: mqtt , wamp.2.json",
+        );
+        let several = offer(&several);
+        for name in ["chat", "mqtt", "wamp.2.json"] {
+            assert!(several.has_protocol(name.as_bytes()), "{name}");
+        }
+        assert!(!several.has_protocol(b"superchat"));
+        assert!(!several.has_protocol(b""));
+    }
+
+    #[test]
+    fn requests_without_offer() {
+        for fields in [
+            with("Upgrade: websocket\n", ""),
+            with("Connection: Upgrade\n", ""),
+            with("Upgrade: websocket", "Upgrade: websockets"),
+            with("Upgrade: websocket", "Upgrade: websocket/13"),
+            with("Connection: Upgrade", "Connection: upgraded"),
+            with("Connection: Upgrade", "Connection: no-upgrade, close"),
+        ] {
+            assert_eq!(checked(&fields), Handshake::NotAnOffer, "{fields}");
+        }
+    }
+
+    #[test]
+    fn wrong_handshakes() {
+        let key = "a WebSocket handshake whose key is not 16 bytes in Base64";
+        for value in [
+            "",
+            "short",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZTE=",
+            "dGhlIHNhbXBsZSBub25j",
+            "dGhlIHNhbXBsZSBub25jZTEyMw==",
+            "dGhlIHNhbXBsZSBub25j-_==",
+            "dGhlIHNh bXBsZSBub25jZQ==",
+        ] {
+            let fields = with("dGhlIHNhbXBsZSBub25jZQ==", value);
+            assert_eq!(wrong(checked(&fields)), (400, key), "{value}");
+        }
+        let line = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        assert_eq!(wrong(checked(&with(&format!("{line}\n"), ""))), (400, key));
+        let twice = with(line, &format!("{line}\n{line}"));
+        assert_eq!(wrong(checked(&twice)), (400, key));
+
+        let version = "a WebSocket handshake whose version is not 13";
+        let line = "Sec-WebSocket-Version: 13";
+        for fields in [
+            with(line, "Sec-WebSocket-Version: 8"),
+            with(line, "Sec-WebSocket-Version: 013"),
+            with(line, "Sec-WebSocket-Version: 13, 8"),
+            with(line, &format!("{line}\n{line}")),
+            with(&format!("\n{line}"), ""),
+        ] {
+            assert_eq!(wrong(checked(&fields)), (426, version), "{fields}");
+        }
+        let Handshake::Wrong(wrong_version) = checked(&with("Version: 13", "Version: 14")) else {
+            panic!("a version of the future");
+        };
+        let wanted = ("sec-websocket-version", "13");
+        assert!(wrong_version.fields().contains(&wanted));
+
+        let body = "a WebSocket handshake with a body";
+        for field in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+            let fields = format!("{STANDARD}\n{field}");
+            assert_eq!(wrong(checked(&fields)), (400, body), "{field}");
+        }
+        let malformed = format!("{STANDARD}\nSec-WebSocket-Extensions: a b");
+        let malformed = checked(&malformed);
+        let what = "a WebSocket handshake with malformed extensions";
+        assert_eq!(wrong(malformed.clone()), (400, what));
+        if let Handshake::Wrong(malformed) = malformed {
+            assert!(malformed.fields().is_empty());
+        }
+
+        let fields = headers(STANDARD);
+        for method in [Method::POST, Method::HEAD, Method::CONNECT] {
+            let checked = check(&method, Version::HTTP_11, &fields, true);
+            let what = "a WebSocket handshake whose method is not GET";
+            assert_eq!(wrong(checked), (400, what), "{method}");
+        }
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            let checked = check(&Method::GET, version, &fields, true);
+            let what = "a WebSocket handshake that is not HTTP/1.1";
+            assert_eq!(wrong(checked), (400, what), "{version:?}");
+        }
+    }
+
+    /// Compression is answered where it is offered and wanted.
+    #[test]
+    fn compression() {
+        let fields = format!("{STANDARD}\nSec-WebSocket-Extensions: permessage-deflate");
+        let mut answer = HeaderMap::new();
+        offer(&fields).accept_with(&mut answer);
+        assert_eq!(
+            answer["sec-websocket-extensions"],
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        );
+        let unwanted = check(&Method::GET, Version::HTTP_11, &headers(&fields), false);
+        let Handshake::Offer(unwanted) = unwanted else {
+            panic!("{unwanted:?}");
+        };
+        assert_eq!(unwanted.deflate, None);
+    }
 }

@@ -195,3 +195,133 @@ impl<'a> ExtensionField<'a> {
 fn is_token(sign: char) -> bool {
     sign.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(sign)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::{DeflateParameters, MalformedExtensions};
+
+    /// What is answered to these fields, but for what is always answered.
+    fn answer(fields: &[&str]) -> Result<Option<String>, MalformedExtensions> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            let field = HeaderValue::from_str(field).expect("a value");
+            headers.append(header::SEC_WEBSOCKET_EXTENSIONS, field);
+        }
+        let parameters = DeflateParameters::negotiated(&headers)?;
+        Ok(parameters.map(|parameters| {
+            let answer = parameters.answer();
+            let answer = answer.to_str().expect("a text");
+            let always =
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+            answer.strip_prefix(always).expect("no contexts").to_owned()
+        }))
+    }
+
+    /// RFC 7692 §7.1, with its examples.
+    #[test]
+    fn offers() {
+        for (field, expected) in [
+            ("permessage-deflate", Some("")),
+            ("permessage-deflate; client_max_window_bits", Some("")),
+            (
+                "permessage-deflate; client_max_window_bits; server_max_window_bits=10",
+                Some("; server_max_window_bits=10"),
+            ),
+            // Compressors do not have 8 bits.
+            (
+                "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=9",
+                Some("; server_max_window_bits=9"),
+            ),
+            (
+                "permessage-deflate;server_max_window_bits=\"15\"",
+                Some("; server_max_window_bits=15"),
+            ),
+            (
+                "permessage-deflate; server_max_window_bits=\"1\\0\"",
+                Some("; server_max_window_bits=10"),
+            ),
+            ("permessage-deflate; client_max_window_bits=8", Some("")),
+            (
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+                Some(""),
+            ),
+            (
+                "bzip2; best, , permessage-deflate ;\tclient_max_window_bits = 12 ,",
+                Some(""),
+            ),
+            // What is declined.
+            ("", None),
+            (", ,", None),
+            ("x-webkit-deflate-frame", None),
+            ("Permessage-Deflate", None),
+            ("permessage-deflate; unknown", None),
+            ("permessage-deflate; unknown=1", None),
+            ("permessage-deflate; server_max_window_bits", None),
+            ("permessage-deflate; server_max_window_bits=7", None),
+            ("permessage-deflate; server_max_window_bits=8", None),
+            ("permessage-deflate; server_max_window_bits=16", None),
+            ("permessage-deflate; server_max_window_bits=09", None),
+            ("permessage-deflate; server_max_window_bits=+9", None),
+            ("permessage-deflate; server_max_window_bits=265", None),
+            ("permessage-deflate; server_max_window_bits=ten", None),
+            ("permessage-deflate; client_max_window_bits=7", None),
+            ("permessage-deflate; client_max_window_bits=010", None),
+            ("permessage-deflate; client_no_context_takeover=1", None),
+            ("permessage-deflate; server_no_context_takeover=true", None),
+            (
+                "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+                None,
+            ),
+            (
+                "permessage-deflate; client_max_window_bits; client_max_window_bits=9",
+                None,
+            ),
+            (
+                "permessage-deflate; server_max_window_bits=9; server_max_window_bits=9",
+                None,
+            ),
+        ] {
+            let expected = expected.map(str::to_owned);
+            assert_eq!(answer(&[field]), Ok(expected), "{field}");
+        }
+        let two = ["permessage-deflate; unknown", "x, permessage-deflate"];
+        assert_eq!(answer(&two), Ok(Some(String::new())));
+        let order = [
+            "permessage-deflate; server_max_window_bits=11",
+            "permessage-deflate",
+        ];
+        assert_eq!(
+            answer(&order),
+            Ok(Some("; server_max_window_bits=11".to_owned()))
+        );
+    }
+
+    #[test]
+    fn malformed_fields() {
+        for field in [
+            "permessage-deflate foo",
+            "permessage-deflate;",
+            "permessage-deflate; ;",
+            "permessage-deflate; a=",
+            "permessage-deflate; a=\"b",
+            "permessage-deflate; a=\"\"",
+            "permessage-deflate; a=\"b\\\"",
+            "permessage-deflate; a=\"b c\"",
+            "permessage-deflate; a=\"b;c\"",
+            "permessage-deflate; a=b=c",
+            "permessage-deflate; a=\"b\"c",
+            "permessage-deflate; a(b)",
+            "; permessage-deflate",
+            "=1",
+            "permessage/deflate",
+            "\u{e4}",
+        ] {
+            assert_eq!(answer(&[field]), Err(MalformedExtensions), "{field}");
+            // In whatever field it stands.
+            let both = ["permessage-deflate", field];
+            assert_eq!(answer(&both), Err(MalformedExtensions), "{field}");
+        }
+    }
+}

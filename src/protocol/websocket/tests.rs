@@ -12,19 +12,23 @@ use super::frame_head::{FrameHead, Opcode, WebSocketFault, mask};
 use super::inflater::Inflater;
 use super::permessage_deflate::DeflateParameters;
 
+mod outcome;
+mod tricky_frames;
+mod tricky_messages;
+
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMIT: usize = 1 << 20;
 
 /// A frame of a client.
-pub(super) struct ClientFrame {
-    pub(super) is_final: bool,
-    pub(super) is_compressed: bool,
-    pub(super) opcode: Opcode,
-    pub(super) payload: Vec<u8>,
+struct ClientFrame {
+    is_final: bool,
+    is_compressed: bool,
+    opcode: Opcode,
+    payload: Vec<u8>,
 }
 
 impl ClientFrame {
-    pub(super) fn new(opcode: Opcode, payload: &[u8]) -> Self {
+    fn new(opcode: Opcode, payload: &[u8]) -> Self {
         Self {
             is_final: true,
             is_compressed: false,
@@ -33,21 +37,21 @@ impl ClientFrame {
         }
     }
 
-    pub(super) fn unfinished(self) -> Self {
+    fn unfinished(self) -> Self {
         Self {
             is_final: false,
             ..self
         }
     }
 
-    pub(super) fn compressed(self) -> Self {
+    fn compressed(self) -> Self {
         Self {
             is_compressed: true,
             ..self
         }
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let head = FrameHead {
             is_final: self.is_final,
             is_compressed: self.is_compressed,
@@ -64,7 +68,7 @@ impl ClientFrame {
 }
 
 /// What a decoder makes of bytes that come in these parts.
-pub(super) fn decoded<'a>(
+fn decoded<'a>(
     decoder: &mut Decoder,
     parts: impl IntoIterator<Item = &'a [u8]>,
 ) -> Vec<Result<WebSocketEvent, WebSocketFault>> {
@@ -274,7 +278,7 @@ fn fragments(message: &WebSocketMessage, compressed: Option<Vec<u8>>, cuts: &[us
 }
 
 /// As a compressor without context makes it.
-pub(super) fn compressed(payload: &[u8], window_bits: u8) -> Vec<u8> {
+fn compressed(payload: &[u8], window_bits: u8) -> Vec<u8> {
     super::deflater::deflate(payload, window_bits, true)
 }
 
@@ -289,7 +293,7 @@ fn messages() -> impl Strategy<Value = WebSocketMessage> {
 }
 
 /// The bytes in parts.
-pub(super) fn parts<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+fn parts<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
     cuts.extend([0, bytes.len()]);
     cuts.sort_unstable();

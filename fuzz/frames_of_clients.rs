@@ -1,0 +1,113 @@
+//! What a client of a WebSocket sends: its handshake and its frames.
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+
+use runner::interface::WebSocketMessage;
+use runner::protocol::websocket::decoder::{Decoder, WebSocketEvent};
+use runner::protocol::websocket::encoder::{Encoder, WebSocketFrame};
+use runner::protocol::websocket::frame_head::{FrameHead, WebSocketFault, mask};
+use runner::protocol::websocket::handshake::{Handshake, check};
+use runner::protocol::websocket::permessage_deflate::DeflateParameters;
+
+type Events = Vec<Result<WebSocketEvent, WebSocketFault>>;
+
+/// A handshake with this value of some fields, and with a correct key if the value is none. What it agrees on about
+/// compression.
+pub fn handshake(field: &[u8]) -> Option<DeflateParameters> {
+    let field = HeaderValue::from_bytes(field).ok()?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(
+        header::SEC_WEBSOCKET_VERSION,
+        HeaderValue::from_static("13"),
+    );
+    headers.insert(header::SEC_WEBSOCKET_KEY, field.clone());
+    let asked = |headers: &HeaderMap| check(&Method::GET, Version::HTTP_11, headers, true);
+    assert_ne!(asked(&headers), Handshake::NotAnOffer);
+    let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+    headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, field.clone());
+    headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, field.clone());
+    let Handshake::Offer(offer) = asked(&headers) else {
+        return None;
+    };
+    let mut names = field.as_bytes().split(|byte| *byte == b',');
+    assert!(
+        names.all(|name| name.trim_ascii().is_empty() || offer.has_protocol(name.trim_ascii()))
+    );
+    let mut answer = HeaderMap::new();
+    offer.accept_with(&mut answer);
+    assert_eq!(answer[header::SEC_WEBSOCKET_ACCEPT].len(), 28);
+    offer.deflate
+}
+
+fn events<'a>(mut decoder: Decoder, parts: impl Iterator<Item = &'a [u8]>) -> Events {
+    let mut input = BytesMut::new();
+    let mut events = Vec::new();
+    for part in parts {
+        input.extend_from_slice(part);
+        while let Some(event) = decoder.next(&mut input).transpose() {
+            events.push(event);
+        }
+        assert!(input.len() < 131, "more is left than a control frame");
+    }
+    events
+}
+
+/// A frame of a server as a client would send it.
+fn masked(frame: &WebSocketFrame) -> Vec<u8> {
+    let read = FrameHead::read(&frame.head).expect("a correct head");
+    let (head, _) = read.expect("a whole head");
+    let key = [1, 2, 3, 254];
+    let head = FrameHead {
+        mask: Some(key),
+        ..head
+    };
+    let mut payload = frame.payload.to_vec();
+    mask(&mut payload, &mut key.clone());
+    [&*head.written(), &payload].concat()
+}
+
+/// Frames, whole and cut: the events are the same. The first two bytes say how large a message may be and where to cut.
+/// What is a message is sent back and comes again.
+pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
+    let [size, cut, frames @ ..] = bytes else {
+        return;
+    };
+    let limit = usize::from(*size) * usize::from(*size) * 8;
+    let decoder = || Decoder::new(limit, deflate.is_some());
+    let whole = events(decoder(), [frames].into_iter());
+    let cut = events(decoder(), frames.chunks(1 + usize::from(*cut)));
+    assert_eq!(whole, cut);
+    let encoder = Encoder::new(deflate);
+    for event in whole.into_iter().flatten() {
+        let (sent, kept): (Vec<_>, _) = match event {
+            WebSocketEvent::Message(message) => {
+                assert!(message.payload().len() <= limit);
+                if let WebSocketMessage::Text(text) = &message {
+                    assert!(std::str::from_utf8(text).is_ok());
+                }
+                (
+                    encoder.message(message.clone()).collect(),
+                    WebSocketEvent::Message(message),
+                )
+            }
+            WebSocketEvent::Ping(payload) => (
+                vec![WebSocketFrame::ping(payload.clone())],
+                WebSocketEvent::Ping(payload),
+            ),
+            WebSocketEvent::Pong(payload) => (
+                vec![WebSocketFrame::pong(payload.clone())],
+                WebSocketEvent::Pong(payload),
+            ),
+            WebSocketEvent::Close(reason) => (
+                vec![WebSocketFrame::close(&reason)],
+                WebSocketEvent::Close(reason),
+            ),
+        };
+        let back: Vec<u8> = sent.iter().flat_map(masked).collect();
+        assert_eq!(events(decoder(), [back.as_slice()].into_iter()), [Ok(kept)]);
+    }
+}

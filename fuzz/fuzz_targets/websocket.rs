@@ -1,0 +1,7 @@
+//! What a client of a WebSocket sends.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::websocket(bytes));
