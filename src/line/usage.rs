@@ -24,12 +24,13 @@ pub struct Usage {
     pub usage: String,
 }
 
-/// Options of gunicorn, uWSGI and Granian that are something else here, and what to write.
-const OPTIONS_ELSEWHERE: [(&str, &str); 11] = [
+/// Options of gunicorn, uWSGI, Granian and uvicorn that are something else here, and what to write.
+const OPTIONS_ELSEWHERE: [(&str, &str); 18] = [
     ("-b", LISTEN),
     ("--bind", LISTEN),
     ("--http", LISTEN),
     ("--http-socket", LISTEN),
+    ("--uds", LISTEN),
     ("-w", WORKERS),
     ("--workers", WORKERS),
     ("--processes", WORKERS),
@@ -37,11 +38,19 @@ const OPTIONS_ELSEWHERE: [(&str, &str); 11] = [
     ("--wsgi-file", NAME),
     ("-m", NAME),
     ("--module", NAME),
+    ("--factory", FACTORY),
+    ("-k", INTERFACE),
+    ("--worker-class", INTERFACE),
+    ("--interface", INTERFACE),
+    ("--loop", "set `runner.asgi.loop` in a file"),
+    ("--lifespan", "set `runner.asgi.lifespan` in a file"),
 ];
 
 const LISTEN: &str = "write `--host HOST -p PORT`, or a URL: `tcp://HOST:PORT`, `unix:PATH`";
 const WORKERS: &str = "set `runner.workers.max` in a file";
 const NAME: &str = "name the application without an option: `WSGI import:my_app.application`";
+const FACTORY: &str = "write `()` behind the name of the function: `ASGI import:main:create_app()`";
+const INTERFACE: &str = "write `WSGI` or `ASGI` before the name of the application";
 
 impl Usage {
     /// Wrong usage of any kind.

@@ -1,0 +1,47 @@
+//! The settings `runner.asgi.*` and `runner.websocket.*` reach what runs applications and speaks to clients.
+
+use std::fs;
+use std::time::Duration;
+
+use runner::config::{Configuration, Layer};
+use runner::plan::worker_options;
+use runner::workers::options::{AsgiOptions, Lifespan};
+
+/// Reads a file with this text.
+fn load(text: &str) -> Configuration {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("x.ini");
+    fs::write(&path, text).expect("the file");
+    Configuration::load(&[Layer::File(path)]).expect("no mistakes")
+}
+
+#[test]
+fn settings_of_asgi_reach_the_workers() {
+    let defaults = AsgiOptions {
+        lifespan: Lifespan::Auto,
+        event_loop: "auto".to_owned(),
+        concurrency: 1000,
+        disconnect_grace: Duration::from_secs(10),
+        drain: Duration::from_secs(5),
+    };
+    assert_eq!(worker_options::asgi(&load("")), defaults);
+    let all = load(
+        "[runner.asgi]\nlifespan = 'on'\nloop = 'shop.loops:new'\nconcurrency = 7\n\
+         disconnect_grace = '1m'\ndrain = '1.5s'\n",
+    );
+    let expected = AsgiOptions {
+        lifespan: Lifespan::On,
+        event_loop: "shop.loops:new".to_owned(),
+        concurrency: 7,
+        disconnect_grace: Duration::from_secs(60),
+        drain: Duration::from_millis(1500),
+    };
+    assert_eq!(worker_options::asgi(&all), expected);
+    let off = load("runner.asgi.lifespan = 'off'\nrunner.asgi.loop = 'asyncio'\n");
+    let expected = AsgiOptions {
+        lifespan: Lifespan::Off,
+        event_loop: "asyncio".to_owned(),
+        ..defaults
+    };
+    assert_eq!(worker_options::asgi(&off), expected);
+}
