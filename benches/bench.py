@@ -9,6 +9,10 @@ busy-N     64 connections ask for an answer that takes N microseconds of Python
 mixed      as hello-64, while four more connections ask for a path that waits 100 ms (2 processes x 4 threads)
 stream     four connections ask for 64 MiB in blocks of 64 KiB
 flask      64 connections ask for a Flask page with a template and a session
+asgi-N     as hello-N, of an ASGI application, and with other peers; all have uvloop
+fastapi-N  N connections ask for an answer in JSON by FastAPI
+websocket  64 clients send a short text, wait for it to come back, and send the next
+asgi-stream  as stream, of an ASGI application
 slow       as hello-64, with and without 200 clients that send a byte per second (2 processes x 4 threads)
 reload     16 clients with a new connection for each request and 16 that keep theirs; SIGHUP every three seconds
 kill       the same clients; a random worker is killed every second
@@ -35,7 +39,7 @@ import figures
 import losses
 import machine
 from servers import FOLDER, RUNNER, NoAnswer, Server, variants
-from workloads import POINTS, WORKLOADS
+from workloads import ASGI_WORKLOADS, POINTS, WORKLOADS
 
 RESULTS = FOLDER.parent / "target" / "bench.json"
 
@@ -56,12 +60,13 @@ def main():
         "losses": {},
     }
     began = time.monotonic()
-    for name in options.workloads or [*WORKLOADS, *POINTS, *losses.WORKLOADS]:
+    known = WORKLOADS | ASGI_WORKLOADS | POINTS
+    for name in options.workloads or [*known, *losses.WORKLOADS]:
         progress(f"{name}, after {time.monotonic() - began:.0f} s")
         if name in losses.WORKLOADS:
             found["losses"][name] = losses.run(name, options)
         else:
-            found["workloads"][name] = compare(name, (WORKLOADS | POINTS)[name], options, found["workloads"])
+            found["workloads"][name] = compare(name, known[name], options, found["workloads"])
         # What is there remains if a later workload fails.
         options.output.parent.mkdir(exist_ok=True)
         options.output.write_text(json.dumps(found, indent=1))
@@ -71,7 +76,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*WORKLOADS, *POINTS, *losses.WORKLOADS]
+    names = [*WORKLOADS, *ASGI_WORKLOADS, *POINTS, *losses.WORKLOADS]
     parser.add_argument("workloads", nargs="*", choices=[*names, []], metavar="WORKLOAD", help="default: all")
     parser.add_argument("--seconds", type=int, default=3, help="of each round (default: 3)")
     parser.add_argument("--rounds", type=int, default=5, help="default: 5; points in the plot have 3 at most")
@@ -96,7 +101,7 @@ def compare(name, workload, options, others):
     for server in workload.servers:
         if server in options.without:
             continue
-        possible = variants(server, workload.threads, workload.connections, workload.kept)
+        possible = variants(server, workload.threads, workload.connections, workload.kept, workload.interface)
         known = others.get(workload.options_of, {}).get("servers", {}).get(server)
         if known:
             best = known["options"]
@@ -138,7 +143,7 @@ def measure(name, workload, options, seconds):
 
 
 def measure_once(name, workload, options, seconds):
-    with Server(name, workload.threads, options, workload.module) as server:
+    with Server(name, workload.threads, options, workload.module, workload.interface) as server:
         return workload.measure(server, workload, seconds)
 
 

@@ -21,6 +21,9 @@ END = "<!-- The end of the figures. -->\n"
 PEERS = ["Granian", "bjoern", "uWSGI", "gunicorn"]
 COLUMNS = ["runner", *PEERS]
 WORKLOADS = ["hello-64", "hello-256", "hello-1024", "busy-100", "busy-1000", "mixed", "stream", "flask"]
+ASGI_PEERS = ["Granian", "uvicorn", "Hypercorn", "gunicorn"]
+ASGI_COLUMNS = ["runner", *ASGI_PEERS]
+ASGI_WORKLOADS = ["asgi-64", "asgi-512", "fastapi-64", "fastapi-512", "websocket", "asgi-stream"]
 # A difference of two medians that is worth a word.
 NEAR = 1.02
 
@@ -165,18 +168,19 @@ def for_readme(found):
         f" machine: {machine(found)}, so only ratios count. [All figures](benches/results.md), with their spread, memory,"
         " errors and options."
     )
-    tables = [
-        figures_table("answers per second", "rate", max, workloads),
-        figures_table("CPU µs per answer", "cpu", min, workloads),
-        figures_table("99th percentile of the response time, ms", "p99", min, workloads),
-    ]
+    tables = all_tables(workloads, COLUMNS)
     picture = f"![{plot.TITLE}](benches/results.svg)"
-    parts = [about, tables[0], ahead(workloads), picture, *tables[1:], memory_table(workloads)]
+    parts = [about, tables[0], ahead(workloads, PEERS), picture, *tables[1:], memory_table(workloads)]
+    if asgi := {name: found["workloads"][name] for name in ASGI_WORKLOADS if name in found["workloads"]}:
+        tables = all_tables(asgi, ASGI_COLUMNS)
+        about = "ASGI applications, in the same run; all servers use uvloop, and uvicorn httptools."
+        parts += [about, tables[0], ahead(asgi, ASGI_PEERS), *tables[1:]]
     parts.append(losses_in_readme(found["losses"]))
     failed = [
         f"{name} {count(errors)} ({workload['title']})"
-        for workload in workloads.values()
-        for name, entry in at_best(workload).items()
+        for of, columns in ((workloads, COLUMNS), (asgi, ASGI_COLUMNS))
+        for workload in of.values()
+        for name, entry in at_best(workload, columns).items()
         if (errors := sum(once["errors"] for once in entry["rounds"]))
     ]
     if failed:
@@ -184,10 +188,18 @@ def for_readme(found):
     return "\n\n".join(parts) + "\n"
 
 
-def figures_table(title, what, better, workloads):
-    lines = [f"| {title} | {' | '.join(COLUMNS)} | runner ÷ Granian |", "|---" + "|--:" * (len(COLUMNS) + 1) + "|"]
+def all_tables(workloads, columns):
+    return [
+        figures_table("answers per second", "rate", max, workloads, columns),
+        figures_table("CPU µs per answer", "cpu", min, workloads, columns),
+        figures_table("99th percentile of the response time, ms", "p99", min, workloads, columns),
+    ]
+
+
+def figures_table(title, what, better, workloads, columns):
+    lines = [f"| {title} | {' | '.join(columns)} | runner ÷ Granian |", "|---" + "|--:" * (len(columns) + 1) + "|"]
     for workload in workloads.values():
-        entries = at_best(workload)
+        entries = at_best(workload, columns)
         values = [median(entry, what) for entry in entries.values()]
         cells = [f"**{number(value)}**" if value == better(values) else number(value) for value in values]
         pairs = ratios(entries["runner"], entries["Granian"], what)
@@ -198,15 +210,15 @@ def figures_table(title, what, better, workloads):
 def memory_table(workloads):
     lines = [f"| memory, MiB | {' | '.join(COLUMNS)} |", "|---" + "|--:" * len(COLUMNS) + "|"]
     for name in ("hello-64", "hello-1024", "flask"):
-        cells = map(memory, at_best(workloads[name]).values())
+        cells = map(memory, at_best(workloads[name], COLUMNS).values())
         lines.append(f"| {workloads[name]['title']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def at_best(workload):
+def at_best(workload, columns):
     """The entries for README's columns."""
     servers = workload["servers"]
-    return {name: servers[reference(servers) if name == "Granian" else name] for name in COLUMNS}
+    return {name: servers[reference(servers) if name == "Granian" else name] for name in columns}
 
 
 def losses_in_readme(losses):
@@ -226,14 +238,14 @@ def slowed(rates):
     return [b / a for a, b in zip(rates["without"], rates["with"]) if a]
 
 
-def ahead(workloads):
+def ahead(workloads, peers):
     """In words, the rows whose best figure is another server's."""
     rows = []
     for workload in workloads.values():
-        entries = at_best(workload)
+        entries = at_best(workload, ["runner", *peers])
         own = entries["runner"]
         leads = []
-        for name in PEERS:
+        for name in peers:
             of = []
             for what, word, more in (("rate", "rate", True), ("cpu", "CPU time", False), ("p99", "p99", False)):
                 theirs, ours = median(entries[name], what), median(own, what)
@@ -252,11 +264,12 @@ def incomplete(found):
     """Why figures should not be published; None if they may be."""
     if found["options"]["quick"] or found["options"]["rounds"] < 5:
         return "the run had fewer than five rounds"
-    missing = {*WORKLOADS, *plot.WORKLOADS} - set(found["workloads"]) | {"slow", "reload", "kill"} - set(found["losses"])
+    missing = {*WORKLOADS, *ASGI_WORKLOADS, *plot.WORKLOADS} - set(found["workloads"]) | {"slow", "reload", "kill"} - set(found["losses"])
     if missing:
         return f"the run lacks {', '.join(sorted(missing))}"
-    for workload in found["workloads"].values():
-        if lacking := {"runner", *PEERS} - set(workload["servers"]):
+    for name, workload in found["workloads"].items():
+        wanted = ASGI_COLUMNS if name in ASGI_WORKLOADS else COLUMNS
+        if lacking := set(wanted) - set(workload["servers"]):
             return f"the run lacks {', '.join(sorted(lacking))} in `{workload['title']}`"
     return None
 
@@ -299,8 +312,9 @@ def main():
         written = {options.project / "README.md": ""}
     else:
         found = rounded(json.loads((options.results or kept).read_text()))
-        if why := incomplete(found):
-            sys.exit(f"{options.results or kept}: {why}")
+        # Those that are published were complete when they were.
+        if options.results and (why := incomplete(found)):
+            sys.exit(f"{options.results}: {why}")
         written = {
             options.project / "README.md": f"\n{for_readme(found)}\n",
             kept: stored(found),

@@ -42,6 +42,8 @@ def describe(runner):
             "bjoern": version("bjoern"),
             "uWSGI": version("uwsgi"),
             "gunicorn": version("gunicorn"),
+            "uvicorn": version("uvicorn"),
+            "Hypercorn": version("hypercorn"),
         },
         "revision": said(["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"]) or None,
         "wrk": (re.search(r"wrk (\S+)", said(["wrk", "-v"])) or [None, None])[1],

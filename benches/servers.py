@@ -20,14 +20,18 @@ PROCESSES = 2
 
 # The command of each server, with places for what is in `Server.__init__`.
 COMMANDS = {
-    "runner": "{runner} -c {settings} serve WSGI import:{module}.application",
-    "Granian": "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers {processes}"
+    "runner": "{runner} -c {settings} serve {word} import:{module}.application",
+    "Granian": "{bin}/granian --interface {interface} --host 127.0.0.1 --port {port} --workers {processes}"
     " --log-level error {module}:application",
     "bjoern": "{bin}/python bjoern_server.py {module}:application {port} {processes}",
     "uWSGI": "{bin}/uwsgi --master --processes {processes} --module {module}:application --disable-logging"
     " --listen {backlog} --die-on-term",
     "gunicorn": "{bin}/gunicorn --bind 127.0.0.1:{port} --workers {processes} --keep-alive 60 --no-control-socket"
     " --backlog {backlog} --log-level error {module}:application",
+    "uvicorn": "{bin}/uvicorn --host 127.0.0.1 --port {port} --workers {processes} --timeout-keep-alive 60"
+    " --backlog {backlog} --no-access-log --log-level error {module}:application",
+    "Hypercorn": "{bin}/hypercorn --bind 127.0.0.1:{port} --workers {processes} --keep-alive 60 --backlog {backlog}"
+    " --log-level error {module}:application",
 }
 
 # What is added to a command: a search finds the best for a workload. The first is the server's default, if it has one.
@@ -53,6 +57,20 @@ VARIANTS = {
     "uWSGI http11-socket": ["--http11-socket 127.0.0.1:{port}", "--http11-socket 127.0.0.1:{port} --thunder-lock"],
     "gunicorn": ["--worker-class gthread --threads 4", "--worker-class gthread --threads 1", "--worker-class sync"],
 }
+# For ASGI applications: all have uvloop, which `runner` finds by itself.
+ASGI_VARIANTS = {
+    "runner": [""],
+    "Granian": [
+        "--loop uvloop",
+        "--loop uvloop --runtime-mode st",
+        "--loop uvloop --runtime-mode mt",
+        "--loop uvloop --no-ws",
+        "--loop uvloop --runtime-mode st --no-ws",
+    ],
+    "uvicorn": ["--loop uvloop --http httptools"],
+    "Hypercorn": ["--worker-class uvloop"],
+    "gunicorn": ["--worker-class asgi --asgi-loop uvloop"],
+}
 # With threads, as a workload may ask for.
 THREADED = {
     "uWSGI": " --threads {threads}",
@@ -68,13 +86,14 @@ url = "tcp://127.0.0.1:{port}"
 [runner.workers]
 min = {processes}
 max = {processes}
-threads = {threads}
 """
+# It means nothing to ASGI.
+THREADS = "threads = {threads}\n"
 
 
-def variants(name, threads=1, connections=1, kept=True):
+def variants(name, threads=1, connections=1, kept=True, interface="wsgi"):
     """What may be added to a server's command for a workload."""
-    found = VARIANTS[name]
+    found = (ASGI_VARIANTS if interface == "asgi" else VARIANTS)[name]
     if name == "gunicorn" and threads > 1:
         found = ["--worker-class gthread --threads {threads}"]
     if name == "uWSGI" and not kept:
@@ -101,7 +120,7 @@ class Server:
     environment = {}
     runner = RUNNER
 
-    def __init__(self, name, threads=1, options=None, module="app"):
+    def __init__(self, name, threads=1, options=None, module="app", interface="wsgi"):
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.port = free_port()
         self.scratch = tempfile.mkdtemp(prefix="runner-bench-")
@@ -110,14 +129,17 @@ class Server:
             "processes": PROCESSES,
             "threads": threads,
             "module": module,
+            "interface": interface,
+            "word": interface.upper(),
             "bin": VENV / "bin",
             "runner": self.runner,
             "backlog": Path("/proc/sys/net/core/somaxconn").read_text().strip(),
             "settings": Path(self.scratch) / "settings.ini",
         }
-        values["settings"].write_text(SETTINGS.format(**values))
+        settings = SETTINGS + (THREADS if interface == "wsgi" else "")
+        values["settings"].write_text(settings.format(**values))
         if options is None:
-            options = variants(name, threads)[0]
+            options = variants(name, threads, interface=interface)[0]
         self.command = f"{COMMANDS[name.partition(' http11')[0]]} {options}".format(**values).split()
         self.log = open(Path(self.scratch) / "log", "w+b")
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field, replace
 
 import load
+import web_sockets
 
 ALL = ["runner", "Granian", "bjoern", "uWSGI", "gunicorn"]
+ALL_ASGI = ["runner", "Granian", "uvicorn", "Hypercorn", "gunicorn"]
 
 
 @dataclass
@@ -15,6 +17,7 @@ class Workload:
     connections: int = 64
     path: str = "/"
     module: str = "app"
+    interface: str = "wsgi"
     threads: int = 1
     # Connections that ask for a page that waits 100 ms, while the others are counted.
     beside: int = 0
@@ -48,6 +51,22 @@ WORKLOADS = {
         "64 MiB in blocks of 64 KiB, 4 connections", connections=4, path="/stream", kept=False, mebibytes=load.STREAMED >> 20, measure=load.streams
     ),
     "flask": Workload("Flask page with template and session, 64 connections", module="page", session=True),
+}
+HELLO_ASGI = Workload("ASGI hello, 64 connections", module="asgi_app", interface="asgi", servers=ALL_ASGI)
+API = replace(HELLO_ASGI, title="FastAPI with an answer in JSON, 64 connections", module="api")
+ASGI_WORKLOADS = {
+    "asgi-64": HELLO_ASGI,
+    "asgi-512": replace(HELLO_ASGI, title="ASGI hello, 512 connections", connections=512),
+    "fastapi-64": API,
+    "fastapi-512": replace(API, title="FastAPI with an answer in JSON, 512 connections", connections=512),
+    "websocket": replace(HELLO_ASGI, title="WebSocket messages that go back, 64 clients", measure=web_sockets.echoes),
+    "asgi-stream": replace(
+        WORKLOADS["stream"],
+        title="ASGI: 64 MiB in blocks of 64 KiB, 4 connections",
+        module="asgi_app",
+        interface="asgi",
+        servers=ALL_ASGI,
+    ),
 }
 POINTS = {
     f"hello-{connections}": replace(

@@ -52,6 +52,15 @@ fn run() -> Value {
             "gunicorn": rounds("gunicorn", [500.0; 5]),
         }});
     }
+    for name in "asgi-64 asgi-512 fastapi-64 fastapi-512 websocket asgi-stream".split(' ') {
+        workloads[name] = json!({"title": name, "connections": 64, "mebibytes": null, "servers": {
+            "runner": rounds("runner", [3000.0; 5]),
+            "Granian": rounds("Granian", [2000.0; 5]),
+            "uvicorn": rounds("uvicorn", [1000.0; 5]),
+            "Hypercorn": rounds("Hypercorn", [100.0; 5]),
+            "gunicorn": rounds("gunicorn", [500.0; 5]),
+        }});
+    }
     let counts = json!({"seconds": 12, "answered": 40000, "lost": 7, "how": {"503": 7}});
     let rates = json!({"without": [1000.0, 2000.0, 1000.0], "with": [900.0, 1600.0, 1000.0]});
     let losses = json!({
@@ -86,6 +95,10 @@ fn a_ratio_is_that_of_two_servers_in_one_round() {
     // The median of each, but the ratio round by round: 2 4 times, and 2.2.
     let row = "| hello-64 | **4 000** | 2 000 | 1 500 | 1 000 | 500 | 2.00 [2.00–2.20] |";
     assert!(readme.contains(row), "{readme}");
+    let head = "| answers per second | runner | Granian | uvicorn | Hypercorn | gunicorn | runner ÷ Granian |\n";
+    assert!(readme.contains(head), "{readme}");
+    let row = "| websocket | **3 000** | 2 000 | 1 000 | 100 | 500 | 1.50 [1.50–1.50] |";
+    assert!(readme.contains(row), "{readme}");
     let row = "÷ without them | 0.90 [0.80–1.00] | 0.90 [0.80–1.00] |\n";
     assert!(readme.contains(row), "{readme}");
     assert!(readme.contains("No other server is ahead"), "{readme}");
@@ -100,9 +113,12 @@ fn the_rows_in_which_another_server_is_ahead_are_named() {
     let mut run = run();
     run["workloads"]["stream"]["servers"]["bjoern"] = rounds("bjoern", [8000.0; 5]);
     run["workloads"]["flask"]["servers"]["uWSGI"]["rounds"][1]["errors"] = json!(1234);
+    run["workloads"]["websocket"]["servers"]["uvicorn"] = rounds("uvicorn", [6000.0; 5]);
     let folder = with(&run);
     figures(&folder, &["run.json"]).is(0, "", "");
     let readme = folder.read("README.md");
+    let lines = "Ahead of `runner` are:\n\n- websocket: uvicorn (2.00 × the rate, 0.50 × the CPU time, 0.50 × the p99)\n\n";
+    assert!(readme.contains(lines), "{readme}");
     let lines = "Ahead of `runner` are:\n\n- stream: bjoern (2.00 × the rate, 0.50 × the CPU time, 0.50 × the p99)\n\n";
     assert!(readme.contains(lines), "{readme}");
     let errors = "Errors in all rounds: uWSGI 1 234 (flask).\n";
@@ -116,12 +132,16 @@ fn a_run_that_lacks_something_is_not_published() {
     let mut partial = run();
     let workloads = partial["workloads"].as_object_mut().expect("an object");
     workloads.remove("mixed");
+    let mut wsgi = run();
+    let workloads = wsgi["workloads"].as_object_mut().expect("an object");
+    workloads.remove("websocket");
     let mut alone = run();
     let servers = alone["workloads"]["flask"]["servers"].as_object_mut();
     servers.expect("an object").remove("bjoern");
     for (run, why) in [
         (short, "the run had fewer than five rounds"),
         (partial, "the run lacks mixed"),
+        (wsgi, "the run lacks websocket"),
         (alone, "the run lacks bjoern in `flask`"),
     ] {
         let folder = with(&run);
