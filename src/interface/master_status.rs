@@ -103,9 +103,15 @@ pub struct WorkerStatus {
     pub age: f64,
     /// How many requests it has answered.
     pub requests: u64,
+    /// ASGI: how many requests it works on, WebSockets not counted. WSGI: how many it has to answer.
+    pub in_flight: usize,
+    /// How many WebSockets are open.
+    pub web_sockets: usize,
+    /// ASGI: how late its event loop is, or for how long it has been blocked; `None` where it has none.
+    pub lag: Option<f64>,
     /// Its memory (resident set) in bytes; `None` where the system does not tell.
     pub rss: Option<u64>,
-    /// The request that each of its threads works on.
+    /// The request that each of its threads works on; ASGI: the one that it has worked on longest.
     pub current: Vec<Option<CurrentRequest>>,
 }
 
@@ -287,7 +293,8 @@ mod tests {
   "sockets": ["http://localhost:8000/"],
   "connections": {"open": 3, "idle": 1, "most": 1000},
   "workers": [
-    {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9, "rss": 1048576,
+    {"id": 7, "pid": 4712, "state": "busy", "age": 60.0, "requests": 9,
+      "in_flight": 2, "web_sockets": 1, "lag": 0.25, "rss": 1048576,
       "current": [null, {"method": "GET", "path": "/", "age": 0.5}]}
   ],
   "programs": [

@@ -20,6 +20,8 @@ pub(crate) enum WorkerEvent {
     Hanging(TemplateId, String),
     /// A worker has begun to serve.
     Begun(WorkerId),
+    /// A worker cannot serve, and ends. The text says why.
+    Unable(WorkerId, String),
     /// All that a lane sent is read.
     LaneClosed(WorkerId),
     /// A worker does not answer on its control socket: one of its threads holds the interpreter's lock.

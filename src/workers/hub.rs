@@ -6,6 +6,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::interface::Depot;
+use crate::workers::client_notes::ClientNotes;
 use crate::workers::event::WorkerEvent;
 use crate::workers::pool::Pool;
 use crate::workers::roster::Roster;
@@ -15,8 +16,10 @@ use crate::workers::roster::Roster;
 pub(crate) struct Hub {
     pub(crate) pool: Mutex<Pool>,
     pub(crate) roster: Mutex<Roster>,
-    /// Requests are to be written to a worker.
-    pub(crate) written: Notify,
+    /// Requests are to be written to a worker, or what clients did.
+    pub(crate) written: Arc<Notify>,
+    /// What clients did after their responses began.
+    pub(crate) clients: Arc<ClientNotes>,
     /// Requests are under way: the clock is to tick.
     pub(crate) busy: Notify,
     pub(crate) events: mpsc::UnboundedSender<WorkerEvent>,

@@ -8,7 +8,7 @@
 //! - `pool`: which worker answers which request, and for how long;
 //! - [`python`]: the interpreter, the template, and the code that runs there;
 //! - `event`: what happens to workers; `roster`: what the status shows of them; `hub`: what all tasks share;
-//! - `reader`: answers from a lane; `worker_control`: a worker's stacks, and the order to leave;
+//! - `client_notes`: what clients do after their responses have begun; `answers`: what comes from a lane; `worker_control`: a worker's stacks, and the order to leave;
 //! - `staff`: how many workers there are, from their start to their end.
 //!
 //! A worker's requests and answers are described in [`crate::protocol::worker::frame`].
@@ -24,12 +24,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::interface::master_status::Status;
 use crate::interface::{Depot, Request, Response};
 use crate::panics;
+use crate::workers::client_notes::ClientNotes;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::options::WorkerOptions;
 use crate::workers::pending_request::PendingRequest;
-use crate::workers::pool::Pool;
 use crate::workers::pool::checkup::TICK;
+use crate::workers::pool::{Pool, conversations, upkeep};
 use crate::workers::roster::Roster;
 
 pub mod options;
@@ -55,7 +56,9 @@ mod roster;
 mod gateway_errors;
 mod hub;
 
-mod reader;
+mod answers;
+
+mod client_notes;
 
 mod worker_control;
 
@@ -65,6 +68,8 @@ mod staff;
 #[derive(Debug)]
 pub struct Workers {
     hub: Arc<Hub>,
+    /// How a request is made ready for a worker.
+    pending: fn(Request) -> (PendingRequest, oneshot::Receiver<Response>),
     /// Tasks in the background, which end with this.
     _tasks: [AbortOnDropHandle<()>; 2],
 }
@@ -77,10 +82,17 @@ impl Workers {
     /// If Python cannot be run, or the application cannot be imported; no process is left then.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let (events, inbox) = mpsc::unbounded_channel();
+        let written = Arc::new(Notify::new());
+        let loop_limits = options.loop_limits();
+        let pending = match loop_limits {
+            Some(_) => PendingRequest::asgi,
+            None => PendingRequest::new,
+        };
         let hub = Arc::new(Hub {
-            pool: Mutex::new(Pool::new(options.limits, Instant::now)),
+            pool: Mutex::new(Pool::new(options.limits, loop_limits, Instant::now)),
             roster: Mutex::new(Roster::new()),
-            written: Notify::new(),
+            clients: ClientNotes::new(Arc::clone(&written)),
+            written,
             busy: Notify::new(),
             events,
             depot: Arc::new(Depot::new(options.folder.clone(), options.max_buffer)),
@@ -95,12 +107,16 @@ impl Workers {
             AbortOnDropHandle::new(again("the clock", &hub, tick)),
         ];
         staff::start(Arc::clone(&hub), options, inbox).await?;
-        Ok(Self { hub, _tasks: tasks })
+        Ok(Self {
+            hub,
+            pending,
+            _tasks: tasks,
+        })
     }
 
     /// Accepts a request. The future, which is small since some thousand of them may wait, is the answer.
     pub fn respond(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
-        let (pending, answer) = PendingRequest::new(request);
+        let (pending, answer) = (self.pending)(request);
         let dirty = {
             let mut pool = lock(&self.hub.pool);
             pool.accept(pending);
@@ -122,7 +138,8 @@ impl Workers {
 
     /// Asks what does not end by itself to end: see [`Application::drain`](crate::interface::Application::drain).
     pub fn drain(&self, returns: bool) {
-        let _ = returns;
+        lock(&self.hub.pool).drain(returns);
+        self.hub.wake();
     }
 
     /// Logs the requests that all workers are on, with their stacks.
@@ -179,7 +196,8 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(hub) = &self.0 {
-            lock(&hub.pool).workers.cancel_unwanted();
+            lock(&hub.pool).lose_client();
+            hub.wake();
         }
     }
 }
@@ -200,10 +218,11 @@ async fn write_batches(hub: Arc<Hub>) {
         hub.written.notified().await;
         let blocked = {
             let mut pool = lock(&hub.pool);
+            conversations::pass_on(&mut pool, hub.clients.take());
             let mut blocked = pool.flush();
             // Answers that are ready by now need no wake-up of their own.
-            reader::collect_all(&mut pool);
-            pool.unstick();
+            answers::collect_all(&mut pool);
+            upkeep::unstick(&mut pool);
             blocked.append(&mut pool.flush());
             if pool.is_curious() {
                 hub.busy.notify_one();
@@ -236,8 +255,8 @@ async fn tick(hub: Arc<Hub>) {
             let checkup = {
                 let mut pool = lock(&hub.pool);
                 // Answers may be in the rings that were not announced.
-                reader::collect_all(&mut pool);
-                pool.clock()
+                answers::collect_all(&mut pool);
+                upkeep::clock(&mut pool)
             };
             next = checkup.next;
             for finding in checkup.findings {

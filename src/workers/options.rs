@@ -65,6 +65,28 @@ pub struct WorkerOptions {
     pub asgi: Option<AsgiOptions>,
 }
 
+/// The limits of ASGI workers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoopLimits {
+    /// How many requests a worker works on at a time, WebSockets not counted.
+    pub(crate) concurrency: usize,
+    /// How long WebSockets and responses that have begun may go on when their worker is to leave.
+    pub(crate) drain: Duration,
+    /// How long the worker may take to end what was told to end.
+    pub(crate) grace: Duration,
+}
+
+impl WorkerOptions {
+    /// The limits of workers that answer in any order; `None` if they speak WSGI.
+    pub(crate) fn loop_limits(&self) -> Option<LoopLimits> {
+        self.asgi.as_ref().map(|asgi| LoopLimits {
+            concurrency: asgi.concurrency.max(1),
+            drain: asgi.drain,
+            grace: asgi.disconnect_grace + self.stop_timeout.max(GRACE),
+        })
+    }
+}
+
 /// How an ASGI application is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AsgiOptions {

@@ -23,6 +23,8 @@ pub(crate) struct PendingRequest {
     pub(crate) errors: Errors,
     /// When it came in.
     pub(crate) entered: Instant,
+    /// Its client offers a WebSocket.
+    pub(crate) offers_web_socket: bool,
     /// Its method and target, for the log.
     pub(crate) about: About,
     /// Since when it has been running, if the log has reported it as slow (`runner.request.slow`).
@@ -46,7 +48,7 @@ const LONGEST_TARGET: usize = 200;
 
 /// A request's method and target. The latter is a copy, so that the buffer in which the request came is free for the next
 /// one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     method: Method,
     target: Arc<[u8]>,
@@ -79,11 +81,20 @@ impl About {
 }
 
 impl PendingRequest {
-    /// A request, and the receiver of its answer.
+    /// A request for WSGI, and the receiver of its answer.
     #[must_use]
     pub(crate) fn new(request: Request) -> (Self, oneshot::Receiver<Response>) {
+        Self::with_frame(RequestFrame::new(&request), request)
+    }
+
+    /// The same for ASGI.
+    #[must_use]
+    pub(crate) fn asgi(request: Request) -> (Self, oneshot::Receiver<Response>) {
+        Self::with_frame(RequestFrame::asgi(&request), request)
+    }
+
+    fn with_frame(frame: RequestFrame, request: Request) -> (Self, oneshot::Receiver<Response>) {
         let (reply, answer) = oneshot::channel();
-        let frame = RequestFrame::new(&request);
         let file = match request.body {
             RequestBody::File { file, .. } => Some(file),
             RequestBody::Empty | RequestBody::Bytes(_) => None,
@@ -93,6 +104,7 @@ impl PendingRequest {
             file,
             errors: request.errors,
             entered: Instant::now(),
+            offers_web_socket: request.offers_web_socket,
             about: About {
                 method: request.method,
                 target: Arc::from(&*request.target),
@@ -101,6 +113,12 @@ impl PendingRequest {
             progress: Progress::Waiting(reply),
         };
         (pending, answer)
+    }
+
+    /// Frees what is needed only until a worker has begun it.
+    pub(crate) fn begin(&mut self) {
+        self.frame.forget();
+        self.file = None;
     }
 
     /// Whether its client still waits.

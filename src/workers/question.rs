@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::log::Level;
+use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::id::LaneId;
 use crate::workers::pending_request::{About, seconds};
 
@@ -11,9 +12,9 @@ use crate::workers::pending_request::{About, seconds};
 pub(crate) struct Question {
     /// The lane that it runs on.
     pub(crate) lane: LaneId,
-    /// Its number there.
+    /// Its number there; 0 if it has none.
     pub(crate) number: u32,
-    /// The lane's thread.
+    /// The lane's thread, if the stack is that of a thread.
     pub(crate) thread: u64,
     pub(crate) about: About,
     /// How long it has been running.
@@ -36,14 +37,49 @@ pub(crate) enum Reason {
     Slow,
     /// A signal asked for the stacks of all requests.
     Asked,
+    /// The task of an ASGI request is overdue: the request was answered 504, and the task is cancelled.
+    Cancelled,
+    /// The same, where the event loop is blocked, so that the task cannot be reached.
+    Unheard,
+    /// The task of an ASGI request takes long.
+    SlowTask,
+    /// The time to stop is over. The request of a task was answered 504.
+    StoppedTask,
+    /// The time to stop is over, and the response of a task is cut off.
+    CutTask,
+    /// A signal asked for the stacks of all requests, and this one is a task.
+    AskedTask,
+    /// The event loop of a worker is blocked.
+    Blocked,
+    /// The event loop of a worker was blocked for too long. The worker ends.
+    BlockedTooLong,
+    /// A signal asked for the stacks of all requests of a worker whose event loop is blocked.
+    AskedLoop,
 }
 
 impl Reason {
     /// Whether the worker ends because of it: then the stack is urgent, and nothing is spoilt by asking for it.
     pub(crate) fn ends_worker(self) -> bool {
         match self {
-            Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => true,
-            Self::Slow | Self::Asked => false,
+            Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut | Self::BlockedTooLong => {
+                true
+            }
+            Self::Slow | Self::Asked | Self::Blocked | Self::AskedLoop => false,
+            Self::Cancelled | Self::Unheard | Self::SlowTask | Self::AskedTask => false,
+            Self::StoppedTask | Self::CutTask => false,
+        }
+    }
+
+    /// How the event loop of the worker is told to log the stack of a task. `None` if the stack is that of a thread, or is
+    /// not shown.
+    pub(crate) fn order(self) -> Option<LaneOrder> {
+        match self {
+            Self::Cancelled | Self::StoppedTask | Self::CutTask => Some(LaneOrder::Cancel),
+            Self::SlowTask | Self::AskedTask => Some(LaneOrder::Show),
+            Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut | Self::BlockedTooLong => {
+                None
+            }
+            Self::Slow | Self::Asked | Self::Blocked | Self::AskedLoop | Self::Unheard => None,
         }
     }
 
@@ -51,8 +87,10 @@ impl Reason {
     pub(crate) fn level(self) -> Level {
         match self {
             Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => Level::Error,
-            Self::Slow => Level::Warning,
-            Self::Asked => Level::Info,
+            Self::Cancelled | Self::Unheard | Self::StoppedTask | Self::CutTask => Level::Error,
+            Self::BlockedTooLong => Level::Error,
+            Self::Slow | Self::SlowTask | Self::Blocked => Level::Warning,
+            Self::Asked | Self::AskedTask | Self::AskedLoop => Level::Info,
         }
     }
 }
@@ -75,10 +113,32 @@ impl Question {
             Reason::Cut => format!(
                 "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
             ),
-            Reason::Slow => {
+            Reason::Slow | Reason::SlowTask => {
                 format!(
                     "{about} has been running for {age} (runner.request.slow) in worker{worker}"
                 )
+            }
+            Reason::Cancelled => format!(
+                "504 for {about}: no answer for {age} (runner.request.timeout); its task in worker{worker} is cancelled"
+            ),
+            Reason::Unheard => format!(
+                "504 for {about}: no answer for {age} (runner.request.timeout); the event loop of worker{worker} is blocked"
+            ),
+            Reason::StoppedTask => format!(
+                "504 for {about}: no answer for {age} when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
+            ),
+            Reason::CutTask => format!(
+                "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
+            ),
+            Reason::AskedTask => format!("worker{worker}: {about} for {age}"),
+            Reason::Blocked => format!(
+                "the event loop of worker{worker} has been blocked for {age} (runner.request.slow)"
+            ),
+            Reason::BlockedTooLong => format!(
+                "the event loop of worker{worker} has been blocked for {age} (runner.request.timeout): its requests are answered 504, and it is ended"
+            ),
+            Reason::AskedLoop => {
+                format!("worker{worker}: its event loop has been blocked for {age}")
             }
             Reason::Asked => format!("worker{worker}, lane {}: {about} for {age}", lane.1 + 1),
         }

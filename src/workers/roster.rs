@@ -12,6 +12,7 @@ use crate::workers::id::WorkerId;
 use crate::workers::memory::resident_memory;
 use crate::workers::pool::Pool;
 use crate::workers::pool::lane::Lane;
+use crate::workers::pool::lane::begun_requests::BegunRequests;
 use crate::workers::pool::worker::{Duty, Worker};
 
 /// The longest description of a failure that is kept, in characters.
@@ -91,6 +92,9 @@ impl Roster {
                 state: state(entry, worker),
                 age: age(entry.since),
                 requests: worker.map_or(0, |worker| worker.answered),
+                in_flight: worker.map_or(0, |worker| worker.counts().0),
+                web_sockets: worker.map_or(0, |worker| worker.counts().1),
+                lag: worker.and_then(|worker| worker.lag(now)).map(seconds),
                 rss: entry.pid.and_then(resident_memory),
                 current: worker.map_or_else(Vec::new, |worker| currents(worker, now)),
             }
@@ -124,9 +128,10 @@ fn state(entry: &RosterEntry, worker: Option<&Worker>) -> WorkerState {
     match worker.map(|worker| worker.duty) {
         None if entry.lost => WorkerState::Leaving,
         None => WorkerState::Starting,
-        Some(Duty::Serving) if entry.lost => WorkerState::Leaving,
+        Some(Duty::Beginning) if !entry.lost => WorkerState::Starting,
+        Some(Duty::Beginning | Duty::Serving) if entry.lost => WorkerState::Leaving,
         Some(Duty::Serving) if worker.is_some_and(Worker::is_busy) => WorkerState::Busy,
-        Some(Duty::Serving) => WorkerState::Idle,
+        Some(Duty::Serving | Duty::Beginning) => WorkerState::Idle,
         Some(Duty::Doomed) => WorkerState::Doomed,
         Some(Duty::Retiring | Duty::Leaving | Duty::Rejected) => WorkerState::Leaving,
     }
@@ -135,10 +140,13 @@ fn state(entry: &RosterEntry, worker: Option<&Worker>) -> WorkerState {
 /// The requests that the lanes of a worker are on.
 fn currents(worker: &Worker, now: Instant) -> Vec<Option<CurrentRequest>> {
     let current = |lane: &Lane| {
-        lane.in_flight.oldest().map(|task| CurrentRequest {
-            method: task.about.method().to_owned(),
-            path: task.about.target(),
-            age: seconds(now.saturating_duration_since(lane.progress)),
+        let begun = lane.running.as_ref().and_then(BegunRequests::oldest);
+        let begun = begun.map(|begun| (&begun.pending, begun.since));
+        let oldest = lane.in_flight.oldest().map(|it| (it, lane.progress));
+        begun.or(oldest).map(|(pending, since)| CurrentRequest {
+            method: pending.about.method().to_owned(),
+            path: pending.about.target(),
+            age: seconds(now.saturating_duration_since(since)),
         })
     };
     worker.lanes.iter().map(current).collect()

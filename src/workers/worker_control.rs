@@ -15,13 +15,13 @@ use tokio::time::timeout;
 
 use crate::children::Process;
 use crate::log;
+use crate::workers::answers;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
-use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::id::WorkerId;
 use crate::workers::options::GRACE;
 use crate::workers::python::stacks;
 use crate::workers::question::Question;
-use crate::workers::reader;
 
 /// The byte that tells a worker to leave.
 const LEAVE: u8 = 0;
@@ -140,9 +140,7 @@ impl Attendant {
 
     /// Logs the stacks of the requests that still run.
     async fn tell(&self, mut questions: Vec<Question>, dump: String) {
-        questions.retain(|question| {
-            question.reason.ends_worker() || self.is_at(question.lane, question.number)
-        });
+        questions.retain(|question| question.reason.ends_worker() || self.is_at(question));
         let worker = format!(" {}", self.process.id());
         let render = move || {
             for question in questions {
@@ -163,10 +161,13 @@ impl Attendant {
     }
 
     /// Whether a lane is still on a request.
-    fn is_at(&self, lane: LaneId, number: u32) -> bool {
-        // A violation of the protocol is found by the lane's reader, too.
-        let _ = reader::collect(&self.hub, lane);
-        lock(&self.hub.pool).current(lane, number).is_ok()
+    fn is_at(&self, question: &Question) -> bool {
+        let mut pool = lock(&self.hub.pool);
+        answers::collect(&mut pool, question.lane);
+        let is_at = pool.is_at(question);
+        drop(pool);
+        self.hub.wake();
+        is_at
     }
 }
 

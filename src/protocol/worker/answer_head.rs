@@ -90,6 +90,16 @@ pub fn begun(header: Header, payload: &Bytes) -> Result<(AnswerHead, Option<u64>
     Ok((head, number_at(payload, header.head)))
 }
 
+/// Reads the head with which an offer of a WebSocket is accepted.
+///
+/// # Errors
+/// [`BadAnswer`] if it is not what HTTP allows.
+pub fn accepted(header: Header, payload: &Bytes) -> Result<AnswerHead, BadAnswer> {
+    head_with(header, payload, |status| {
+        status == StatusCode::SWITCHING_PROTOCOLS
+    })
+}
+
 /// Reads an answer whose body is a file: head, offset and length.
 ///
 /// # Errors
@@ -110,6 +120,15 @@ fn number_at(payload: &Bytes, at: usize) -> Option<u64> {
 /// # Errors
 /// [`BadAnswer`] if it is not what HTTP allows.
 pub fn head(header: Header, payload: &Bytes) -> Result<AnswerHead, BadAnswer> {
+    head_with(header, payload, |status| !status.is_informational())
+}
+
+/// The same, with a status that is allowed.
+fn head_with(
+    header: Header,
+    payload: &Bytes,
+    is_allowed: fn(StatusCode) -> bool,
+) -> Result<AnswerHead, BadAnswer> {
     if header.fields > FIELDS_LIMIT {
         return Err(too_large("header fields", header.fields, FIELDS_LIMIT));
     }
@@ -123,7 +142,7 @@ pub fn head(header: Header, payload: &Bytes) -> Result<AnswerHead, BadAnswer> {
         rest: 0..text.len(),
         missing: 1 + 2 * header.fields,
     };
-    let (status, reason) = read_status(&text.slice(parts.next()?))?;
+    let (status, reason) = read_status(&text.slice(parts.next()?), is_allowed)?;
     let full = |_| too_large("header fields", header.fields, FIELDS_LIMIT);
     let mut headers: HeaderMap = HeaderMap::try_with_capacity(header.fields).map_err(full)?;
     for _ in 0..header.fields {
@@ -184,7 +203,10 @@ impl HeadParts<'_> {
 }
 
 /// `200 OK`: three digits, then a reason phrase, which PEP 3333 demands, but which may be missing here.
-fn read_status(text: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
+fn read_status(
+    text: &Bytes,
+    is_allowed: fn(StatusCode) -> bool,
+) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
     let bad = || BadAnswer::Malformed(format!("{} is not a status", quoted(text)));
     let code = &text[..text.len().min(3)];
     let reason = match text.get(3) {
@@ -193,7 +215,7 @@ fn read_status(text: &Bytes) -> Result<(StatusCode, Option<Bytes>), BadAnswer> {
         Some(_) => return Err(bad()),
     };
     let status = StatusCode::from_bytes(code).map_err(|_| bad())?;
-    if status.is_informational() {
+    if !is_allowed(status) {
         let reason = format!("{} is not a final status", quoted(text));
         return Err(BadAnswer::Malformed(reason));
     }

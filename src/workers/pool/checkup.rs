@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::workers::id::WorkerId;
+use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
 use crate::workers::question::Question;
 
@@ -24,6 +24,8 @@ pub(crate) enum Finding {
     Spent(WorkerId, u64),
     /// The worker had nothing left to do, and its lanes are closed: it leaves.
     Released(WorkerId),
+    /// A task of the worker was cancelled long ago and has not ended. The worker is to be replaced.
+    Clinging(WorkerId),
     /// A request was answered since [`crate::workers::pool::Pool::watch`].
     Active,
     /// Requests wait, and no lane is free.
@@ -38,6 +40,8 @@ pub(crate) struct Checkup {
     pub(crate) stall: Duration,
     pub(crate) now: Instant,
     pub(crate) findings: Vec<Finding>,
+    /// Lanes with something to write.
+    pub(crate) touched: Vec<LaneId>,
     /// When to look again; `None` if nothing is under way.
     pub(crate) next: Option<Instant>,
 }
@@ -49,6 +53,7 @@ impl Checkup {
             stall,
             now,
             findings: Vec::new(),
+            touched: Vec::new(),
             next: None,
         }
     }

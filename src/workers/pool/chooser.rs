@@ -14,7 +14,10 @@
 //! 5. the busy lane again if no request waits there, so that the worker need not wait for runner when it is done.
 //!
 //! Otherwise the request waits. If a lane is idle and free, some lane always gets the request.
+//!
+//! An ASGI worker works on many requests at a time: there the lane with the fewest is chosen.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::workers::id::{LaneId, WorkerId};
@@ -59,8 +62,10 @@ impl ServiceTime {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneView {
     pub(crate) id: LaneId,
-    /// How many requests it has to answer.
+    /// How many requests it has to answer; ASGI: to end, WebSockets not counted.
     pub(crate) load: usize,
+    /// ASGI: how many WebSockets it has.
+    pub(crate) web_sockets: usize,
     /// Whether it can be sent another request, and is not stuck.
     pub(crate) free: bool,
     /// Whether it makes no progress.
@@ -87,6 +92,15 @@ pub(crate) fn choose(lanes: impl IntoIterator<Item = LaneView>, typical: f64) ->
     }
     found.add(&worker);
     found.choice(typical)
+}
+
+/// The lane for the next request where workers answer in any order: the one with the fewest requests, then with the fewest
+/// WebSockets, then the one that was used last.
+#[must_use]
+pub(crate) fn choose_least(lanes: impl IntoIterator<Item = LaneView>) -> Option<LaneId> {
+    let free = lanes.into_iter().filter(|lane| lane.free);
+    let rank = |lane: &LaneView| (lane.load, lane.web_sockets, Reverse(lane.idle_since));
+    free.min_by_key(rank).map(|lane| lane.id)
 }
 
 /// The lanes of one worker that come into question.
@@ -163,6 +177,7 @@ mod tests {
         LaneView {
             id: (worker, index),
             load,
+            web_sockets: 0,
             free: !flags.contains('f') && !flags.contains('s'),
             stuck: flags.contains('s'),
             idle_since: flags.matches('+').count() as u64,

@@ -36,13 +36,13 @@ impl<W: Wire> Crew<W> {
         lanes.map(|(id, lane)| lane.view(id))
     }
 
-    /// Every lane that has requests.
+    /// Every lane that is to be looked at for what its worker has read or answered.
     pub(crate) fn busy(&self) -> Vec<LaneId> {
         let sound = |(_, worker): &(&WorkerId, &Worker<W>)| worker.duty != Duty::Rejected;
         let lanes = self.all.iter().filter(sound);
         lanes
             .flat_map(|(&id, worker)| worker.named_lanes(id))
-            .filter(|(_, lane)| lane.load() > 0)
+            .filter(|(_, lane)| lane.is_pending())
             .map(|(id, _)| id)
             .collect()
     }
@@ -123,8 +123,8 @@ impl<W: Wire> Crew<W> {
         for (&id, worker) in &mut self.all {
             let serves = worker.serves();
             for (index, lane) in worker.lanes.iter_mut().enumerate() {
-                let held = lane.load() > 0 && lane.is_held_up(stall, now);
-                if held || !serves && lane.load() > 1 {
+                let held = lane.in_flight.load() > 0 && lane.is_held_up(stall, now);
+                if held || !serves && lane.ahead() > 0 {
                     found.push((id, index));
                 }
             }

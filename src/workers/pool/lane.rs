@@ -4,18 +4,31 @@ use std::time::{Duration, Instant};
 
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
+use crate::workers::options::LoopLimits;
 use crate::workers::pending_request::{About, PendingRequest};
 use crate::workers::pool::checkup::{Checkup, Finding, TICK, deadline, is_over};
 use crate::workers::pool::chooser::LaneView;
-use crate::workers::pool::in_flight::{InFlight, Violation};
-use crate::workers::pool::neglect::Vigil;
+use crate::workers::pool::lane::begun_requests::{BegunRequest, BegunRequests};
+use crate::workers::pool::lane::in_flight::{InFlight, Violation};
+use crate::workers::pool::lane::neglect::Vigil;
 use crate::workers::pool::stall::{HOLD, STALL};
 use crate::workers::question::{Question, Reason};
 use crate::workers::wire::Wire;
 use crate::workers::wire::link::{Flushed, Link};
 
+pub(crate) mod begun_requests;
+pub(crate) mod event_loop;
+pub(crate) mod in_flight;
+mod neglect;
+
 /// The longest time before a lane is stuck, where [`STALL`] has turned out to be too short.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A loop that has not read on for this long is blocked, and not only late.
+pub(crate) const BLOCKED: Duration = Duration::from_millis(200);
+
+/// How old a report of how late the loop was may be: workers that are late report once a second.
+const LAG_COUNTS: Duration = Duration::from_secs(3);
 
 /// Whether a lane that has requests makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,31 +55,40 @@ pub(crate) enum Timing {
 /// One lane and its connection.
 #[derive(Debug)]
 pub(crate) struct Lane<W = Link> {
+    /// What was sent and not answered; of an ASGI worker, what it is not known to have begun.
     pub(crate) in_flight: InFlight<PendingRequest>,
+    /// What an ASGI worker has begun. `None` for WSGI: its workers answer in order, and begin one request at a time.
+    pub(crate) running: Option<BegunRequests>,
     pub(crate) link: W,
     /// The pool's list of lanes with unwritten requests contains it.
     pub(crate) dirty: bool,
     /// The worker has to read before more can be written.
     pub(crate) blocked: bool,
-    /// When it last finished a request, or got one while it was idle.
+    /// When it last finished a request, or got one while it was idle. ASGI: when the worker last read on, or was sent
+    /// something while it had read everything.
     pub(crate) progress: Instant,
     pub(crate) flow: Flow,
     /// How long it may make no progress before it is stuck. Doubled each time that the worker reads its requests only after
     /// they were taken back: on a machine that is slow to wake processes up, they would be taken back for ever. Halved
     /// by each answer.
-    patience: Duration,
+    pub(crate) patience: Duration,
     vigil: Vigil,
     /// Counts the answers of the pool: of idle lanes, the one with the highest count was used last.
     pub(crate) idle_since: u64,
-    /// The last request that it answered.
-    last: Option<About>,
+    /// The last request that it answered; ASGI: that it began.
+    pub(crate) last: Option<About>,
+    /// ASGI: the log has said that its event loop is blocked.
+    pub(crate) is_reported: bool,
+    /// ASGI: how late the event loop was, as it said last, and when.
+    lag: Option<(Duration, Instant)>,
 }
 
 impl<W: Wire> Lane<W> {
-    /// A lane that has had no request yet.
-    pub(crate) fn new(link: W, now: Instant) -> Self {
+    /// A lane that has had no request yet. ASGI workers have `loop_limits`.
+    pub(crate) fn new(link: W, loop_limits: Option<LoopLimits>, now: Instant) -> Self {
         Self {
             in_flight: InFlight::default(),
+            running: loop_limits.map(BegunRequests::new),
             link,
             dirty: false,
             blocked: false,
@@ -76,16 +98,43 @@ impl<W: Wire> Lane<W> {
             vigil: Vigil::default(),
             idle_since: 0,
             last: None,
+            is_reported: false,
+            lag: None,
         }
     }
 
-    /// How many requests it has to answer.
+    /// How many requests it has to answer, or to end.
     pub(crate) fn load(&self) -> usize {
-        self.in_flight.load()
+        self.in_flight.load() + self.running.as_ref().map_or(0, BegunRequests::len)
+    }
+
+    /// How many requests it has that it may not begin soon.
+    pub(crate) fn ahead(&self) -> usize {
+        match self.running {
+            // The oldest one has begun.
+            None => self.load().saturating_sub(1),
+            Some(_) => self.in_flight.load(),
+        }
+    }
+
+    /// Whether its worker is to be looked at for what it has read or answered.
+    pub(crate) fn is_pending(&self) -> bool {
+        match self.running {
+            None => self.load() > 0,
+            Some(_) => self.in_flight.has_unread(),
+        }
+    }
+
+    /// Notes that a request is sent.
+    pub(crate) fn send(&mut self, pending: PendingRequest, now: Instant) {
+        if !self.is_pending() {
+            self.progress = now;
+        }
+        self.in_flight.send(pending);
     }
 
     /// How long it has made no progress.
-    fn quiet(&self, now: Instant) -> Duration {
+    pub(crate) fn quiet(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.progress)
     }
 
@@ -94,7 +143,10 @@ impl<W: Wire> Lane<W> {
     pub(crate) fn is_held_up(&mut self, stall: Duration, now: Instant) -> bool {
         let quiet = self.quiet(now);
         // A single request can be stuck, too, before the worker has begun it: behind code that runs after a response.
-        if self.flow == Flow::Steady && self.load() > 0 && quiet >= self.patience.max(stall) {
+        if self.flow == Flow::Steady
+            && self.in_flight.load() > 0
+            && quiet >= self.patience.max(stall)
+        {
             self.flow = Flow::Stuck;
         }
         self.flow == Flow::Stuck && quiet >= HOLD.max(self.patience)
@@ -104,12 +156,14 @@ impl<W: Wire> Lane<W> {
     ///
     /// # Errors
     /// [`Violation`] if the tokens in the pipe are not those of the requests.
-    pub(crate) fn take_back(&mut self) -> Result<Vec<PendingRequest>, Violation> {
+    pub(crate) fn take_back(&mut self, now: Instant) -> Result<Vec<PendingRequest>, Violation> {
         if self.flow == Flow::Stuck {
             self.flow = Flow::Emptied;
         }
         let tokens = self.link.take_tokens();
-        self.in_flight.taken_back(&tokens)
+        let taken = self.in_flight.taken_back(&tokens)?;
+        self.begin_claimed(now);
+        Ok(taken)
     }
 
     /// Removes the oldest request, which was answered.
@@ -130,9 +184,13 @@ impl<W: Wire> Lane<W> {
     }
 
     /// Notes how far the worker has read. If it has read everything and has nothing to answer, the lane is free again.
-    pub(crate) fn note_read(&mut self) {
-        self.in_flight.has_read(self.link.last_read());
-        if self.in_flight.is_drained() {
+    pub(crate) fn note_read(&mut self, now: Instant) {
+        let is_news = self.in_flight.has_read(self.link.last_read());
+        if self.running.is_some() {
+            if is_news {
+                self.reads_on(now);
+            }
+        } else if self.in_flight.is_drained() {
             if self.flow == Flow::Emptied {
                 self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
             }
@@ -140,13 +198,111 @@ impl<W: Wire> Lane<W> {
         }
     }
 
+    /// How many WebSockets it has.
+    pub(crate) fn web_sockets(&self) -> usize {
+        self.running.as_ref().map_or(0, BegunRequests::web_sockets)
+    }
+
+    /// Whether one more request is within the worker's concurrency.
+    pub(crate) fn has_place(&self) -> bool {
+        self.running
+            .as_ref()
+            .is_none_or(|it| self.in_flight.load() + it.counted() < it.limits.concurrency)
+    }
+
+    /// The worker has read on: what it has read and had a token for it has begun.
+    fn reads_on(&mut self, now: Instant) {
+        while let Some((number, pending)) = self.in_flight.take_read() {
+            self.begin(number, pending, now);
+        }
+        self.patience = match self.flow {
+            Flow::Emptied => (self.patience * 2).min(LONGEST_PATIENCE),
+            Flow::Steady | Flow::Stuck => (self.patience / 2).max(STALL),
+        };
+        self.flow = Flow::Steady;
+        self.progress = now;
+        self.is_reported = false;
+    }
+
+    /// What could not be taken back the worker has claimed, and begins.
+    fn begin_claimed(&mut self, now: Instant) {
+        if self.running.is_some() {
+            for (number, pending) in self.in_flight.take_claimed() {
+                self.begin(number, pending, now);
+            }
+        }
+    }
+
+    fn begin(&mut self, number: u32, pending: PendingRequest, now: Instant) {
+        self.last = Some(pending.about.clone());
+        if let Some(running) = &mut self.running {
+            running.begin(number, pending, now);
+        }
+    }
+
+    /// A request of which the worker has sent something: it has begun it, and all before it.
+    ///
+    /// # Errors
+    /// [`Violation`] if it has no such request.
+    pub(crate) fn begun(
+        &mut self,
+        number: u32,
+        now: Instant,
+    ) -> Result<&mut BegunRequest, Violation> {
+        if self
+            .running
+            .as_mut()
+            .ok_or(Violation)?
+            .get(number)
+            .is_none()
+            && self.in_flight.has_read(number)
+        {
+            self.reads_on(now);
+        }
+        let running = self.running.as_mut().ok_or(Violation)?;
+        running.get(number).ok_or(Violation)
+    }
+
+    /// Removes a request that has ended.
+    ///
+    /// # Errors
+    /// [`Violation`] if the worker has no such request.
+    pub(crate) fn ended(&mut self, number: u32, now: Instant) -> Result<BegunRequest, Violation> {
+        self.begun(number, now)?;
+        if !self.in_flight.has_unread() {
+            self.progress = now;
+        }
+        let running = self.running.as_mut().ok_or(Violation)?;
+        running.end(number).ok_or(Violation)
+    }
+
+    /// How long the loop has been blocked, if it is.
+    pub(crate) fn blocked_for(&self, now: Instant) -> Option<Duration> {
+        let blocked = self.running.is_some() && self.in_flight.has_unread();
+        Some(self.quiet(now)).filter(|&time| blocked && time >= BLOCKED)
+    }
+
+    /// The worker says how late its loop was.
+    pub(crate) fn is_late_by(&mut self, lag: Duration, now: Instant) {
+        self.lag = Some((lag, now));
+    }
+
+    /// How late the loop is.
+    pub(crate) fn lag(&self, now: Instant) -> Duration {
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < LAG_COUNTS;
+        let said = self.lag.filter(|(_, at)| recent(at));
+        let said = said.map_or(Duration::ZERO, |(lag, _)| lag);
+        said.max(self.blocked_for(now).unwrap_or_default())
+    }
+
     /// The lane as the chooser sees it.
     pub(crate) fn view(&self, id: LaneId) -> LaneView {
         let stuck = self.flow != Flow::Steady;
         LaneView {
             id,
-            load: self.load(),
-            free: !stuck && self.in_flight.has_room(),
+            load: self.load() - self.web_sockets(),
+            web_sockets: self.web_sockets(),
+            free: !stuck && self.in_flight.has_room() && self.has_place(),
             stuck,
             idle_since: self.idle_since,
         }
@@ -242,6 +398,8 @@ impl<W: Wire> Lane<W> {
             .in_flight
             .oldest()
             .is_some_and(PendingRequest::is_wanted);
+        // Those that wait in the queue may do so because all places are taken.
+        let queued = queued.filter(|_| self.has_place());
         let waits = queued.is_some() || has_own;
         if waits {
             checkup.again_by(Some(now + Vigil::STEP));

@@ -20,12 +20,13 @@ use crate::interface::Response;
 use crate::protocol::worker::frame::Header;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
-use crate::workers::options::Limits;
+use crate::workers::options::{Limits, LoopLimits};
 use crate::workers::pending_request::PendingRequest;
-use crate::workers::pool::checkup::{Checkup, Finding, TICK};
+use crate::workers::pool::checkup::TICK;
 use crate::workers::pool::chooser::ServiceTime;
 use crate::workers::pool::crew::Crew;
-use crate::workers::pool::in_flight::Violation;
+use crate::workers::pool::lane::event_loop::Drain;
+use crate::workers::pool::lane::in_flight::Violation;
 use crate::workers::pool::lane::{Flow, Lane};
 use crate::workers::pool::request_queue::RequestQueue;
 use crate::workers::pool::stall::{STALL, is_long, usual_stall};
@@ -37,21 +38,20 @@ use crate::{log, log_of};
 
 pub(crate) mod checkup;
 mod chooser;
+pub(crate) mod conversations;
 mod crew;
-pub(crate) mod in_flight;
 pub(crate) mod lane;
-mod neglect;
 mod request_queue;
 mod stall;
+pub(crate) mod upkeep;
 pub(crate) mod worker;
-
-/// A worker that is late by so little is not busy, but was not woken up in time: more workers would not help.
-const HICCUP: Duration = Duration::from_millis(10);
 
 /// All lanes of all workers, and the queue before them.
 #[derive(Debug)]
 pub(crate) struct Pool<W = Link> {
     limits: Limits,
+    /// ASGI: workers answer in any order, with these limits. `None` for WSGI.
+    pub(crate) loop_limits: Option<LoopLimits>,
     pub(crate) workers: Crew<W>,
     pub(crate) queue: RequestQueue,
     /// Lanes with unwritten requests.
@@ -64,6 +64,10 @@ pub(crate) struct Pool<W = Link> {
     pub(crate) errors: GatewayErrors,
     /// No more requests are accepted; those that are not answered by then are given up.
     closed: Option<Instant>,
+    /// ASGI: since when what does not end by itself is to end, in all workers.
+    drain: Option<Drain>,
+    /// ASGI: clients have left before they had a response, and workers are to be told.
+    any_unwanted: bool,
     /// Something has happened that [`Pool::clock`] is to look at.
     curious: bool,
     /// [`Pool::clock`] reports when more requests than this have been answered.
@@ -75,10 +79,15 @@ pub(crate) struct Pool<W = Link> {
 }
 
 impl<W: Wire> Pool<W> {
-    /// A pool without workers. `now` gives the time.
-    pub(crate) fn new(limits: Limits, now: fn() -> Instant) -> Self {
+    /// A pool without workers; for ASGI if there are `loop_limits`. `now` gives the time.
+    pub(crate) fn new(
+        limits: Limits,
+        loop_limits: Option<LoopLimits>,
+        now: fn() -> Instant,
+    ) -> Self {
         Self {
             limits,
+            loop_limits,
             workers: Crew {
                 all: BTreeMap::new(),
             },
@@ -89,6 +98,8 @@ impl<W: Wire> Pool<W> {
             answered: 0,
             errors: GatewayErrors::default(),
             closed: None,
+            drain: None,
+            any_unwanted: false,
             curious: false,
             watched: None,
             rejected: Vec::new(),
@@ -98,15 +109,48 @@ impl<W: Wire> Pool<W> {
 
     /// Adds a worker, which is to be replaced after `quota` requests, and gives it requests that wait.
     pub(crate) fn add(&mut self, id: WorkerId, links: Vec<W>, quota: u64) {
-        let worker = Worker::new(links, quota, (self.now)());
+        let mut worker = Worker::new(links, quota, self.loop_limits, (self.now)());
+        if let Some(drain) = self.drain {
+            worker.drain(drain.returns, drain.since);
+        }
         self.workers.all.insert(id, worker);
         self.curious = true;
         self.dispatch();
     }
 
+    /// A worker has begun to serve: it gets requests.
+    pub(crate) fn begin(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.all.get_mut(&id)
+            && worker.duty == Duty::Beginning
+        {
+            worker.duty = Duty::Serving;
+            self.curious = true;
+            self.dispatch();
+        }
+    }
+
+    /// Asks what does not end by itself to end, in a while. The first call decides.
+    pub(crate) fn drain(&mut self, returns: bool) {
+        let since = (self.now)();
+        let drain = *self.drain.get_or_insert(Drain { since, returns });
+        for worker in self.workers.all.values_mut() {
+            worker.drain(drain.returns, drain.since);
+        }
+        self.curious = true;
+    }
+
+    /// A client has left before it had a response, perhaps.
+    pub(crate) fn lose_client(&mut self) {
+        match self.loop_limits {
+            None => self.workers.cancel_unwanted(),
+            Some(_) => self.any_unwanted = true,
+        }
+    }
+
     /// Accepts no more requests. Those that are here, in the queue too, are answered until `by`. Each worker leaves when
     /// no request is left for it.
     pub(crate) fn close(&mut self, by: Instant) {
+        self.drain(false);
         self.closed = Some(by);
         self.curious = true;
     }
@@ -120,7 +164,7 @@ impl<W: Wire> Pool<W> {
         };
         let begins = lane
             .and_then(|id| self.workers.lane(id))
-            .is_some_and(|lane| lane.load() == 0);
+            .is_some_and(|lane| lane.load() == 0 || lane.running.is_some());
         if self.closed.is_some() {
             self.errors.unavailable(&mut pending);
         } else if !begins && !self.has_room() {
@@ -146,7 +190,7 @@ impl<W: Wire> Pool<W> {
     fn has_room(&mut self) -> bool {
         let limit = self.limits.queue_length;
         let ahead = self.workers.lanes();
-        let ahead: usize = ahead.map(|(_, lane)| lane.load().saturating_sub(1)).sum();
+        let ahead: usize = ahead.map(|(_, lane)| lane.ahead()).sum();
         if self.queue.len() + ahead < limit {
             return true;
         }
@@ -159,7 +203,10 @@ impl<W: Wire> Pool<W> {
 
     /// The lane for the next request, if there is one.
     fn choose(&self) -> Option<LaneId> {
-        chooser::choose(self.workers.views(), self.service.typical())
+        match self.loop_limits {
+            None => chooser::choose(self.workers.views(), self.service.typical()),
+            Some(_) => chooser::choose_least(self.workers.views()),
+        }
     }
 
     /// How long a lane may finish nothing before it is stuck.
@@ -212,11 +259,15 @@ impl<W: Wire> Pool<W> {
                 return;
             }
         }
-        if lane.load() == 0 {
-            lane.progress = now;
-        }
-        lane.in_flight.send(pending);
-        if !lane.dirty {
+        lane.send(pending, now);
+        self.touch(id);
+    }
+
+    /// Has a lane written to.
+    fn touch(&mut self, id: LaneId) {
+        if let Some(lane) = self.workers.lane(id)
+            && !lane.dirty
+        {
             lane.dirty = true;
             self.dirty.push(id);
         }
@@ -244,7 +295,7 @@ impl<W: Wire> Pool<W> {
 
     /// Whether requests are to be written.
     pub(crate) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.any_unwanted
     }
 
     /// Removes the oldest request of a lane, which was answered, and returns it.
@@ -276,8 +327,19 @@ impl<W: Wire> Pool<W> {
 
     /// Notes how far the worker has read on a lane. If it has read everything and has nothing to answer, the lane is free.
     pub(crate) fn note_read(&mut self, id: LaneId) {
+        let now = (self.now)();
         if let Some(lane) = self.workers.lane(id) {
-            lane.note_read();
+            lane.note_read(now);
+        }
+    }
+
+    /// Whether a question is still to be asked.
+    pub(crate) fn is_at(&mut self, question: &Question) -> bool {
+        let now = (self.now)();
+        match self.workers.lane(question.lane) {
+            None => false,
+            Some(lane) if lane.running.is_some() => lane.blocked_for(now).is_some(),
+            Some(lane) => lane.in_flight.current(question.number).is_ok(),
         }
     }
 
@@ -297,7 +359,8 @@ impl<W: Wire> Pool<W> {
     /// Takes back the requests that a lane has not begun. The queue may then be longer than its limit, by one request for
     /// each lane that seemed free and was not: those requests were let in, and are not refused later.
     fn take_back(&mut self, id: LaneId) {
-        match self.workers.lane(id).map(Lane::take_back) {
+        let now = (self.now)();
+        match self.workers.lane(id).map(|lane| lane.take_back(now)) {
             Some(Ok(requests)) => {
                 for pending in requests.into_iter().rev() {
                     self.queue.put_back(pending);
@@ -333,11 +396,17 @@ impl<W: Wire> Pool<W> {
 
     /// Lets a worker leave when it has answered the requests that it has.
     pub(crate) fn retire(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.all.get_mut(&id)
-            && worker.serves()
-        {
-            worker.duty = Duty::Retiring;
+        let now = (self.now)();
+        if let Some(worker) = self.workers.all.get_mut(&id) {
+            worker.retire(now);
             self.curious = true;
+        }
+    }
+
+    /// Lets a worker leave at once: it has begun nothing.
+    pub(crate) fn leave(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.all.get_mut(&id) {
+            worker.close();
         }
     }
 
@@ -360,97 +429,6 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn questions(&self, id: WorkerId) -> Vec<Question> {
         let worker = self.workers.all.get(&id);
         worker.map_or_else(Vec::new, |worker| worker.questions(id, (self.now)()))
-    }
-
-    /// Finds the lanes that are stuck, and gives the requests that they have not begun to others. To be called after the
-    /// rings were emptied: an answer there is progress.
-    pub(crate) fn unstick(&mut self) {
-        let now = (self.now)();
-        for id in self.workers.held_up(self.stall(), now) {
-            self.take_back(id);
-        }
-        self.dispatch();
-    }
-
-    /// Looks at the time: [`Pool::unstick`], and answers requests that have waited or run for too long.
-    pub(crate) fn clock(&mut self) -> Checkup {
-        self.unstick();
-        let now = (self.now)();
-        let mut checkup = Checkup::new(self.limits, self.stall(), now);
-        match self.closed {
-            Some(by) if now >= by => self.give_up(&mut checkup),
-            by => checkup.next = by,
-        }
-        self.workers.check(&mut self.errors, &mut checkup);
-        let limit = self.limits.queue_timeout;
-        checkup.again_by(self.queue.expire(limit, now, &mut self.errors));
-        if let Some(first) = self.queue.front() {
-            let late = first.entered + HICCUP;
-            if now >= late || !self.workers.all.values().any(Worker::serves) {
-                checkup.found(Finding::Crowded);
-            } else {
-                checkup.again_by(Some(late));
-            }
-        }
-        self.find_neglected(&mut checkup);
-        let rejected = self.rejected.drain(..).map(Finding::Rejected);
-        checkup.findings.extend(rejected);
-        self.release(&mut checkup);
-        if self.watched.take_if(|seen| self.answered > *seen).is_some() {
-            checkup.found(Finding::Active);
-        }
-        self.curious = false;
-        checkup
-    }
-
-    /// The time to stop is over: requests that have not begun are answered 503, those that have 504; where the response
-    /// has begun, it is cut off.
-    fn give_up(&mut self, checkup: &mut Checkup) {
-        for id in self.workers.busy() {
-            self.take_back(id);
-        }
-        self.queue.refuse_all(&mut self.errors);
-        self.workers.give_up(&mut self.errors, checkup);
-    }
-
-    /// Finds the workers that are idle though requests have waited for too long.
-    fn find_neglected(&mut self, checkup: &mut Checkup) {
-        let first = self.queue.front().filter(|pending| pending.is_wanted());
-        let queued = first.map(|pending| pending.entered);
-        let found = self.workers.neglected(queued, checkup);
-        if found.is_empty() {
-            return;
-        }
-        let state = self.described(checkup.now);
-        for id in found {
-            if let Some(worker) = self.workers.all.get_mut(&id) {
-                worker.duty = Duty::Doomed;
-            }
-            checkup.found(Finding::Neglected(id, state.clone()));
-        }
-    }
-
-    /// Closes the lanes of the workers that are to leave and have no requests left.
-    fn release(&mut self, checkup: &mut Checkup) {
-        let closed = self.closed.is_some();
-        if closed {
-            self.queue.prune();
-        }
-        // Requests that were sent ahead may come back, and need a worker then.
-        let all_leave =
-            closed && self.queue.is_empty() && !self.workers.all.values().any(Worker::has_ahead);
-        self.workers.release(all_leave, checkup);
-    }
-
-    /// How the queue and all lanes are, for the report of neglect.
-    fn described(&self, now: Instant) -> String {
-        format!(
-            "{} in the queue, {:.0} µs a request, {} lanes to be written{}",
-            self.queue.len(),
-            self.service.typical() * 1e6,
-            self.dirty.len(),
-            self.workers.described(now)
-        )
     }
 }
 

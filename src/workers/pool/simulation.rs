@@ -10,13 +10,13 @@ use http::StatusCode;
 use tokio::sync::oneshot;
 
 use crate::interface::{Request, Response};
-use crate::protocol::worker::frame::token;
+use crate::protocol::worker::frame::{LaneOrder, token};
 use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
 use crate::workers::pending_request::PendingRequest;
-use crate::workers::pool::Pool;
 use crate::workers::pool::checkup::Finding;
 use crate::workers::pool::worker::Worker;
+use crate::workers::pool::{Pool, upkeep};
 use crate::workers::wire::{Unsent, Wire};
 
 /// The most requests that are under way at the same time.
@@ -154,6 +154,9 @@ impl Wire for SimulatedWire {
         Ok(())
     }
 
+    fn order(&mut self, _: LaneOrder, _: u32, _: &[u8]) {}
+    fn probe(&mut self, _: u32) {}
+
     fn take_tokens(&mut self) -> Vec<u8> {
         let mut lane = self.0.borrow_mut();
         let mut tokens: Vec<u8> = lane.pipe.drain(..).collect();
@@ -176,7 +179,6 @@ impl Wire for SimulatedWire {
     fn lost_lines(&self) -> u64 {
         0
     }
-
     fn thread(&self) -> u64 {
         0
     }
@@ -227,7 +229,7 @@ impl Simulation {
             ..Limits::default()
         };
         let mut simulation = Self {
-            pool: Pool::new(limits, now),
+            pool: Pool::new(limits, None, now),
             workers: BTreeMap::new(),
             dead: BTreeSet::new(),
             threads,
@@ -366,7 +368,7 @@ impl Simulation {
         for lane_id in self.pool.workers.busy() {
             self.collect(lane_id);
         }
-        self.pool.unstick();
+        upkeep::unstick(&mut self.pool);
         self.flush();
     }
 
@@ -384,7 +386,7 @@ impl Simulation {
         for lane_id in self.pool.workers.busy() {
             self.collect(lane_id);
         }
-        for finding in self.pool.clock().findings {
+        for finding in upkeep::clock(&mut self.pool).findings {
             match finding {
                 Finding::Neglected(id, _) => self.neglected.push(id),
                 Finding::Hopeless(id) => self.kill(id),
@@ -394,7 +396,8 @@ impl Simulation {
                     self.kill(id);
                 }
                 Finding::Rejected(id) => panic!("worker {id} broke the protocol"),
-                Finding::Stuck(_) | Finding::Spent(..) | Finding::Active | Finding::Crowded => {}
+                Finding::Stuck(_) | Finding::Spent(..) | Finding::Clinging(_) => {}
+                Finding::Active | Finding::Crowded => {}
             }
         }
         self.hear_of_deaths();
@@ -484,7 +487,7 @@ impl Simulation {
                 break;
             }
         }
-        let lanes = self.pool.described(now());
+        let lanes = upkeep::described(&self.pool, now());
         assert!(
             self.waiting.is_empty(),
             "{} wait; {lanes}",

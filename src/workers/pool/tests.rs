@@ -212,7 +212,7 @@ async fn a_body_that_a_dead_worker_does_not_take_goes_to_another() {
         queue_length,
         ..Limits::default()
     };
-    let mut pool: Pool = Pool::new(limits, Instant::now);
+    let mut pool: Pool = Pool::new(limits, None, Instant::now);
     let (dies, far_end) = Link::pair().expect("a lane");
     let (lives, _far_end) = Link::pair().expect("a lane");
     pool.add(1, vec![dies], u64::MAX);

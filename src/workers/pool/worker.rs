@@ -1,11 +1,13 @@
 //! One worker as the pool sees it: its lanes, and whether it gets requests.
 
 use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::{LaneId, WorkerId};
+use crate::workers::options::LoopLimits;
 use crate::workers::pool::checkup::{Checkup, Finding, TICK};
+use crate::workers::pool::lane::event_loop::{self, Drain};
 use crate::workers::pool::lane::{Flow, Lane, Timing};
 use crate::workers::question::{Question, Reason};
 use crate::workers::wire::Wire;
@@ -14,6 +16,8 @@ use crate::workers::wire::link::Link;
 /// Whether a worker gets requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duty {
+    /// It will, when its application is ready (ASGI's lifespan).
+    Beginning,
     /// It does.
     Serving,
     /// It gets no more requests, and leaves when it has answered those that it has.
@@ -35,6 +39,8 @@ pub(crate) struct Worker<W = Link> {
     /// It is replaced after this many.
     quota: u64,
     pub(crate) duty: Duty,
+    /// ASGI: since when what does not end by itself is to end.
+    drain: Option<Drain>,
     /// What became of the requests that it was on when it died.
     losses: Vec<String>,
 }
@@ -51,13 +57,23 @@ pub(crate) struct Remains {
 }
 
 impl<W: Wire> Worker<W> {
-    pub(crate) fn new(links: Vec<W>, quota: u64, now: Instant) -> Self {
-        let lane = |link| Lane::new(link, now);
+    /// A worker that has had no requests. ASGI workers have `loop_limits`, and get none before they have begun.
+    pub(crate) fn new(
+        links: Vec<W>,
+        quota: u64,
+        loop_limits: Option<LoopLimits>,
+        now: Instant,
+    ) -> Self {
+        let lane = |link| Lane::new(link, loop_limits, now);
         Self {
             lanes: links.into_iter().map(lane).collect(),
             answered: 0,
             quota,
-            duty: Duty::Serving,
+            duty: match loop_limits {
+                Some(_) => Duty::Beginning,
+                None => Duty::Serving,
+            },
+            drain: None,
             losses: Vec::new(),
         }
     }
@@ -89,7 +105,33 @@ impl<W: Wire> Worker<W> {
 
     /// Whether a request was sent ahead: it may come back from there.
     pub(crate) fn has_ahead(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.load() > 1)
+        self.lanes.iter().any(|lane| lane.ahead() > 0)
+    }
+
+    /// Lets it leave when it has answered the requests that it has.
+    pub(crate) fn retire(&mut self, now: Instant) {
+        if matches!(self.duty, Duty::Serving | Duty::Beginning) {
+            self.duty = Duty::Retiring;
+            self.drain(true, now);
+        }
+    }
+
+    /// Asks what does not end by itself to end, in a while. The first call decides.
+    pub(crate) fn drain(&mut self, returns: bool, since: Instant) {
+        self.drain.get_or_insert(Drain { since, returns });
+    }
+
+    /// How many requests it has begun, WebSockets not counted, and how many WebSockets it has.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let web_sockets = self.lanes.iter().map(Lane::web_sockets).sum();
+        let all: usize = self.lanes.iter().map(Lane::load).sum();
+        (all - web_sockets, web_sockets)
+    }
+
+    /// How late its event loop is; `None` if it has none.
+    pub(crate) fn lag(&self, now: Instant) -> Option<Duration> {
+        let lane = self.lanes.first()?;
+        lane.running.as_ref().map(|_| lane.lag(now))
     }
 
     /// Its lanes with their names.
@@ -100,8 +142,12 @@ impl<W: Wire> Worker<W> {
 
     /// Questions about all requests that it is on.
     pub(crate) fn questions(&self, id: WorkerId, now: Instant) -> Vec<Question> {
-        let busy = self.named_lanes(id).filter(|(_, lane)| lane.load() > 0);
-        busy.filter_map(|(id, lane)| lane.question(id, Reason::Asked, now))
+        self.named_lanes(id)
+            .flat_map(|(id, lane)| match lane.running {
+                Some(_) => event_loop::questions(lane, id, now),
+                None if lane.load() == 0 => Vec::new(),
+                None => Vec::from_iter(lane.question(id, Reason::Asked, now)),
+            })
             .collect()
     }
 
@@ -119,7 +165,7 @@ impl<W: Wire> Worker<W> {
     /// did.
     pub(crate) fn release(&mut self, all_leave: bool) -> bool {
         let leaves = match self.duty {
-            Duty::Serving => all_leave,
+            Duty::Beginning | Duty::Serving => all_leave,
             Duty::Retiring => true,
             Duty::Doomed | Duty::Leaving | Duty::Rejected => false,
         };
@@ -140,13 +186,28 @@ impl<W: Wire> Worker<W> {
         let mut runs = false;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             let serves = self.duty == Duty::Serving;
-            match lane.check((id, index), serves, errors, checkup) {
+            let timing = match lane.running {
+                None => lane.check((id, index), serves, errors, checkup),
+                Some(_) => event_loop::check(lane, (id, index), errors, checkup),
+            };
+            match timing {
                 Timing::Overdue => match self.duty {
-                    Duty::Serving | Duty::Retiring => self.duty = Duty::Doomed,
+                    Duty::Beginning | Duty::Serving | Duty::Retiring => self.duty = Duty::Doomed,
                     Duty::Doomed | Duty::Leaving | Duty::Rejected => {}
                 },
                 Timing::Running => runs = true,
                 Timing::Quiet => {}
+            }
+        }
+        if let Some(drain) = self.drain {
+            for (index, lane) in self.lanes.iter_mut().enumerate() {
+                if event_loop::drain(lane, (id, index), drain, checkup)
+                    && self.duty == Duty::Retiring
+                {
+                    // It had the time to end what is left.
+                    self.duty = Duty::Doomed;
+                    runs = false;
+                }
             }
         }
         if self.answered >= self.quota {
@@ -174,7 +235,10 @@ impl<W: Wire> Worker<W> {
         }
         self.close();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            lane.give_up((id, index), errors, checkup);
+            match lane.running {
+                None => lane.give_up((id, index), errors, checkup),
+                Some(_) => event_loop::give_up(lane, (id, index), errors, checkup),
+            }
         }
         checkup.found(Finding::Hopeless(id));
     }
@@ -204,6 +268,7 @@ impl<W: Wire> Worker<W> {
             }
             errors.bad_gateway(&mut pending);
         }
+        event_loop::lose(lane, errors, &mut self.losses);
     }
 
     /// What is left when it is gone.

@@ -9,10 +9,10 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::children::Process;
+use crate::workers::answers;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::resident_memory;
-use crate::workers::reader;
 use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::Due;
 use crate::workers::wire::link::Link;
@@ -109,7 +109,7 @@ impl Member {
         });
         lock(&hub.pool).add(id, order.links, quota);
         for lane in 0..open_lanes {
-            tokio::spawn(reader::attend(Arc::clone(hub), (id, lane), ended.clone()));
+            tokio::spawn(answers::attend(Arc::clone(hub), (id, lane), ended.clone()));
         }
         hub.wake();
         true

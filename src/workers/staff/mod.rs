@@ -18,12 +18,14 @@ use anyhow::{Context, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::WorkerId;
 use crate::workers::options::{GRACE, WorkerOptions};
 use crate::workers::pool::checkup::Finding;
-use crate::workers::question::Question;
+use crate::workers::pool::conversations;
+use crate::workers::question::{Question, Reason};
 use crate::workers::staff::growth::Growth;
 use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::{Due, MemoryCheck};
@@ -167,6 +169,7 @@ impl Staff {
             WorkerEvent::Exited(template, status) => workforce.exited(template, status),
             WorkerEvent::Hanging(id, stack) => workforce.kill_slow_template(id, &stack),
             WorkerEvent::Begun(worker) => self.begun(worker),
+            WorkerEvent::Unable(worker, reason) => workforce.unable(worker, reason),
             WorkerEvent::LaneClosed(worker) => workforce.lane_closed(worker),
             WorkerEvent::Frozen(worker) => {
                 // Requests beside the overdue one cannot go on, either. Without an overdue one, it may be over soon.
@@ -227,6 +230,11 @@ impl Staff {
             Finding::Spent(worker, answered) => {
                 if let Some(live) = members.live(worker) {
                     live.due.get_or_insert(Due::Requests(answered));
+                }
+            }
+            Finding::Clinging(worker) => {
+                if let Some(live) = members.live(worker) {
+                    live.due.get_or_insert(Due::Clinging);
                 }
             }
             Finding::Released(worker) => self.workforce.leaves(worker, Change::IsReleased),
@@ -354,7 +362,28 @@ impl Staff {
             let heading = question.heading(&format!(" {}", live.pid()));
             lock(&self.hub.roster).failed(&heading);
         }
-        live.control.show(question);
+        if let Some(order) = question.reason.order() {
+            let heading = question.heading(&format!(" {}", live.pid()));
+            let mut pool = lock(&self.hub.pool);
+            conversations::order(&mut pool, question.lane, question.number, order, &heading);
+            drop(pool);
+            self.hub.wake();
+        } else if question.reason == Reason::Unheard {
+            let heading = question.heading(&format!(" {}", live.pid()));
+            log::write(question.reason.level(), format_args!("{heading}"));
+            let mut pool = lock(&self.hub.pool);
+            conversations::order(
+                &mut pool,
+                question.lane,
+                question.number,
+                LaneOrder::Left,
+                "",
+            );
+            drop(pool);
+            self.hub.wake();
+        } else {
+            live.control.show(question);
+        }
     }
 
     /// Logs the stacks of all requests.

@@ -15,6 +15,8 @@ pub(crate) enum Due {
     Lifetime(Duration),
     /// It takes this many bytes.
     Memory(u64),
+    /// A task was cancelled and does not end.
+    Clinging,
 }
 
 impl Due {
@@ -41,6 +43,8 @@ impl fmt::Display for Due {
                 "it is {:.1} s old (runner.workers.max_lifetime)",
                 age.as_secs_f64()
             ),
+            Self::Clinging => formatter
+                .write_str("a task that was cancelled does not end (runner.request.timeout)"),
             Self::Memory(bytes) => write!(
                 formatter,
                 "it takes {} MiB of memory (runner.workers.max_memory)",

@@ -202,6 +202,16 @@ impl Workforce {
 
     // Starts that fail.
 
+    /// A worker cannot serve, and ends.
+    pub(crate) fn unable(&mut self, id: WorkerId, reason: String) {
+        if let Some(since) = self.members.all.get(&id).map(|member| member.since) {
+            // Its end is no news.
+            self.leaves(id, Change::IsReleased);
+            lock(&self.hub.pool).leave(id);
+            self.failed(anyhow!(reason), since);
+        }
+    }
+
     /// A template could not import the application, which it began at some time.
     fn import_failed(&mut self, id: TemplateId, begun: Instant, error: anyhow::Error) {
         for worker in self.members.planned(id) {

@@ -153,6 +153,24 @@ impl BodyStream {
         Ok(Some(StreamPart::Bytes(piece)))
     }
 
+    /// The next record as a whole, of whatever request; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Malformed`] if no worker of runner's would write this.
+    pub fn record(&mut self) -> Result<Option<(Header, Bytes)>, Malformed> {
+        let head = self.memory.load(STREAM_HEAD);
+        let Some(header) = self.header(head)? else {
+            return Ok(None);
+        };
+        self.tail += HEADER as u64;
+        let mut payload = BytesMut::with_capacity(header.length);
+        self.copy_to(&mut payload, header.length)?;
+        self.tail += header.length as u64;
+        self.memory.store(STREAM_TAIL, self.tail);
+        self.tell_of_room();
+        Ok(Some((header, payload.freeze())))
+    }
+
     /// A buffer with room for a piece.
     fn buffer(&mut self, size: usize) -> BytesMut {
         if size < LARGE {

@@ -11,13 +11,16 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::UnixStream;
 
-use crate::protocol::worker::frame::token;
+use crate::protocol::worker::frame::{LaneOrder, token, write_order};
 use crate::protocol::worker::known_heads::KnownHeads;
 use crate::unix;
 use crate::workers::pending_request::PendingRequest;
 use crate::workers::wire::body_stream::{self, BodyStream};
 use crate::workers::wire::ring::Ring;
 use crate::workers::wire::{Unsent, Wire};
+
+/// How much memory a lane keeps for the next frames, in bytes.
+const USUAL_FRAMES: usize = 256 * 1024;
 
 /// Runner's end of a lane.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Link {
     /// Tokens and frames that are not written yet.
     tokens: Vec<u8>,
     frames: Vec<u8>,
+    /// How many bytes of the frames are written.
+    written: usize,
     heads: KnownHeads,
 }
 
@@ -90,6 +95,7 @@ impl Link {
             stream: Some(stream),
             tokens: Vec::new(),
             frames: Vec::new(),
+            written: 0,
             heads: KnownHeads::default(),
         };
         Ok((link, far_end))
@@ -121,17 +127,29 @@ impl Link {
             }
             self.tokens.clear();
         }
-        while !self.frames.is_empty() {
-            match self.socket.try_write(&self.frames) {
-                Ok(written) if written == self.frames.len() => self.frames.clear(),
-                Ok(written) => drop(self.frames.drain(..written)),
+        while self.written < self.frames.len() {
+            match self.socket.try_write(&self.frames[self.written..]) {
+                Ok(written) => self.has_written(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Flushed::Blocked);
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.frames.clear();
+        self.written = 0;
+        // Large messages of WebSockets are rare.
+        self.frames.shrink_to(USUAL_FRAMES);
         Ok(Flushed::All)
+    }
+
+    fn has_written(&mut self, bytes: usize) {
+        self.written += bytes;
+        // What is written is dropped when it is most of what there is: each byte is moved once at most.
+        if self.written > USUAL_FRAMES && self.written > self.frames.len() / 2 {
+            self.frames.drain(..self.written);
+            self.written = 0;
+        }
     }
 
     /// The file that the worker has sent.
@@ -158,6 +176,14 @@ impl Wire for Link {
             .frame
             .write(number, announce, &mut self.heads, &mut self.frames);
         Ok(())
+    }
+
+    fn order(&mut self, order: LaneOrder, number: u32, payload: &[u8]) {
+        write_order(order, number, payload, &mut self.frames);
+    }
+
+    fn probe(&mut self, number: u32) {
+        write_order(LaneOrder::Request, number, &[], &mut self.frames);
     }
 
     fn take_tokens(&mut self) -> Vec<u8> {

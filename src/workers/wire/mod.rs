@@ -1,13 +1,15 @@
 //! The connection with a lane of a worker: [`link`] is runner's end, [`ring`] the shared memory for whole answers,
-//! [`body_stream`] that for answers in parts, [`frames`] what comes over the socket.
+//! [`body_stream`] that for answers in parts, [`frames`] what comes over the socket, `responses` makes responses of it.
 
 use std::io;
 
+use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::pending_request::PendingRequest;
 
 pub mod body_stream;
 pub mod frames;
 pub(crate) mod link;
+pub(crate) mod responses;
 pub mod ring;
 
 /// The connection with a lane, as the pool uses it: a [`link::Link`], except in simulations.
@@ -19,6 +21,12 @@ pub(crate) trait Wire {
     /// [`Unsent`].
     fn push(&mut self, number: u32, pending: &PendingRequest, announce: bool)
     -> Result<(), Unsent>;
+
+    /// Adds a frame that is no request to what is to be written.
+    fn order(&mut self, order: LaneOrder, number: u32, payload: &[u8]);
+
+    /// Adds a request without a token: the worker drops it, and says that it has read it.
+    fn probe(&mut self, number: u32);
 
     /// Takes back the tokens of all requests that have not begun, including those that are not written yet.
     fn take_tokens(&mut self) -> Vec<u8>;

@@ -1,55 +1,44 @@
-//! What comes back from a lane: answers from the ring, the stream and the socket become responses.
+//! What comes back from a lane of a WSGI worker, which answers in order: answers from the ring, the stream and the socket
+//! become responses.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::interface::body_file::BodyFile;
-use crate::interface::{BlockSender, Errors, Response, ResponseBody};
-use crate::panics::caught;
-use crate::protocol::worker::answer_head::{self, AnswerHead, BadAnswer};
+use crate::interface::{BlockSender, Errors, ResponseBody};
+use crate::protocol::worker::answer_head;
 use crate::protocol::worker::frame::{Header, Kind};
 use crate::workers::event::WorkerEvent;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::LaneId;
-use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
-use crate::workers::pool::in_flight::Violation;
+use crate::workers::pool::lane::in_flight::Violation;
 use crate::workers::wire::body_stream::{BodyStream, Reading, StreamPart};
 use crate::workers::wire::frames::Frames;
-use crate::workers::wire::link::Link;
-use crate::{log, log_of};
+use crate::workers::wire::responses;
 
-/// Reads what a lane sends to the end, and settles what is left then.
-pub(crate) async fn attend(hub: Arc<Hub>, lane: LaneId, ended: CancellationToken) {
-    let link = lock(&hub.pool).link(lane).and_then(Link::reading_end);
-    let read = match link {
-        Some((socket, stream)) => {
-            let reader = LaneReader {
-                hub: &hub,
-                lane,
-                socket: &socket,
-                ended: &ended,
-                stream,
-                answer: None,
-            };
-            caught("a lane", reader.read()).await
-        }
-        None => Ok(Ok(())),
+/// Reads what a lane sends to the end.
+///
+/// # Errors
+/// [`Violation`] if no worker of runner's would send what came.
+pub(super) async fn read(
+    hub: &Arc<Hub>,
+    lane: LaneId,
+    (socket, stream): (Arc<UnixStream>, BodyStream),
+    ended: &CancellationToken,
+) -> Result<(), Violation> {
+    let reader = LaneReader {
+        hub,
+        lane,
+        socket: &socket,
+        ended,
+        stream,
+        answer: None,
     };
-    let mut pool = lock(&hub.pool);
-    // Whichever side is at fault: nothing more of the worker is understood.
-    if !matches!(read, Ok(Ok(()))) {
-        pool.reject(lane.0);
-    }
-    pool.lane_closed(lane);
-    drop(pool);
-    hub.wake();
-    hub.tell(WorkerEvent::LaneClosed(lane.0));
+    reader.read().await
 }
 
 struct LaneReader<'a> {
@@ -280,9 +269,9 @@ impl LaneReader<'_> {
                 if let Some(length) = length {
                     blocks = blocks.with_length(length);
                 }
-                response(head, ResponseBody::Stream(blocks))
+                responses::of(head, ResponseBody::Stream(blocks))
             }
-            Err(error) => bad_answer(pending, &error),
+            Err(error) => responses::bad(pending, &error),
         };
         let is_wanted = pending.answer(response).is_ok();
         if !is_wanted {
@@ -344,23 +333,15 @@ impl LaneReader<'_> {
     }
 }
 
-/// Takes all answers from a lane's ring.
-pub(crate) fn collect(hub: &Arc<Hub>, lane: LaneId) -> Result<(), Violation> {
+/// The same, with the pool not locked yet.
+fn collect(hub: &Arc<Hub>, lane: LaneId) -> Result<(), Violation> {
     collect_locked(&mut lock(&hub.pool), lane)?;
     hub.wake();
     Ok(())
 }
 
-/// Takes all answers from the rings of all lanes that have requests.
-pub(crate) fn collect_all(pool: &mut Pool) {
-    for lane in pool.workers.busy() {
-        if collect_locked(pool, lane).is_err() {
-            pool.reject(lane.0);
-        }
-    }
-}
-
-fn collect_locked(pool: &mut Pool, lane: LaneId) -> Result<(), Violation> {
+/// Takes all answers from a lane's ring.
+pub(super) fn collect_locked(pool: &mut Pool, lane: LaneId) -> Result<(), Violation> {
     let mut any = false;
     while let Some((header, payload)) = pool.ring(lane)? {
         answer(pool, lane, header, &payload)?;
@@ -379,8 +360,8 @@ fn answer(pool: &mut Pool, lane: LaneId, header: Header, payload: &Bytes) -> Res
     }
     let mut pending = pool.answered(lane, header.number, header.service)?;
     let response = match answer_head::answer(header, payload) {
-        Ok((head, body)) => response(head, ResponseBody::Bytes(body)),
-        Err(error) => bad_answer(&pending, &error),
+        Ok((head, body)) => responses::of(head, ResponseBody::Bytes(body)),
+        Err(error) => responses::bad(&pending, &error),
     };
     // If its client has gone away, the answer is dropped.
     let _ = pending.answer(response);
@@ -395,56 +376,10 @@ fn answer_file(
 ) -> Result<(), Violation> {
     let file = pool.link(lane).ok_or(Violation)?.receive_file();
     let mut pending = pool.answered(lane, header.number, header.service)?;
-    let response = match (answer_head::file(header, payload), file) {
-        (Ok((mut head, offset, length)), Ok(file)) => {
-            let announced = head
-                .headers
-                .get(header::CONTENT_LENGTH)
-                .and_then(|value| value.to_str().ok())
-                // The parser knows a sign, HTTP does not.
-                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-                .and_then(|text| text.parse::<u64>().ok());
-            let length = announced.map_or(length, |announced| announced.min(length));
-            if announced.is_none() {
-                let value = HeaderValue::from(length);
-                head.headers.insert(header::CONTENT_LENGTH, value);
-            }
-            let body = ResponseBody::File {
-                file: BodyFile::of_application(file),
-                offset,
-                length,
-            };
-            response(head, body)
-        }
-        (Err(error), _) => bad_answer(&pending, &error),
-        (_, Err(error)) => {
-            let reason = format!("the file did not come: {error}");
-            bad_answer(&pending, &BadAnswer::Malformed(reason))
-        }
-    };
+    let response = responses::of_file(&pending, header, payload, file);
     // If its client has gone away, the answer is dropped.
     let _ = pending.answer(response);
     Ok(())
-}
-
-fn response(head: AnswerHead, body: ResponseBody) -> Response {
-    Response {
-        status: head.status,
-        reason: head.reason,
-        headers: head.headers,
-        body,
-    }
-}
-
-fn bad_answer(pending: &PendingRequest, error: &BadAnswer) -> Response {
-    let status = error.status();
-    log_of!(
-        log::LogKind::InvalidAnswer,
-        "{} for {}: the application's answer cannot be sent: {error}",
-        status.as_u16(),
-        pending.about
-    );
-    Response::plain(status)
 }
 
 fn cancel(pool: &mut Pool, lane: LaneId, number: u32) {

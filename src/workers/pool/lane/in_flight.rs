@@ -61,6 +61,12 @@ impl<T> InFlight<T> {
         self.in_sight() < IN_SIGHT && self.held.len() < IN_SIGHT as usize
     }
 
+    /// Whether anything was sent that the worker is not known to have read.
+    #[must_use]
+    pub(crate) fn has_unread(&self) -> bool {
+        self.in_sight() > 0
+    }
+
     /// How many requests were sent that the worker is not known to have read.
     fn in_sight(&self) -> u32 {
         self.sent.wrapping_sub(self.passed)
@@ -73,11 +79,13 @@ impl<T> InFlight<T> {
     }
 
     /// Notes that the worker has read everything up to a request. A number that it has read before, or that was never sent,
-    /// is ignored.
-    pub(crate) fn has_read(&mut self, number: u32) {
-        if self.sent.wrapping_sub(number) < self.in_sight() {
+    /// is ignored. Returns whether that is news.
+    pub(crate) fn has_read(&mut self, number: u32) -> bool {
+        let is_news = self.sent.wrapping_sub(number) < self.in_sight();
+        if is_news {
             self.passed = number;
         }
+        is_news
     }
 
     /// The number of the request to be sent next.
@@ -85,6 +93,13 @@ impl<T> InFlight<T> {
     pub(crate) fn next_number(&self) -> u32 {
         // 0 is "no request".
         self.sent.wrapping_add(1).max(1)
+    }
+
+    /// Notes that something is sent which the worker reads and drops, and returns its number: that number tells when the worker
+    /// has read it.
+    pub(crate) fn send_probe(&mut self) -> u32 {
+        self.sent = self.next_number();
+        self.sent
     }
 
     /// Notes that a request is sent, and returns its number. Only while there is room.
@@ -158,6 +173,18 @@ impl<T> InFlight<T> {
     #[must_use]
     pub(crate) fn marks(&self) -> (u32, u32) {
         (self.sent, self.passed)
+    }
+
+    /// Removes the oldest request if the worker has read it, where workers begin what they read.
+    pub(crate) fn take_read(&mut self) -> Option<(u32, T)> {
+        let (number, _) = self.held.front()?;
+        let is_read = self.sent.wrapping_sub(*number) >= self.in_sight();
+        is_read.then(|| self.held.pop_front()).flatten()
+    }
+
+    /// Removes all requests, where those that were not begun have been taken back.
+    pub(crate) fn take_claimed(&mut self) -> impl Iterator<Item = (u32, T)> + use<T> {
+        std::mem::take(&mut self.held).into_iter()
     }
 
     /// Removes the request that a dead worker had begun, once its answers were read and the remaining tokens taken back.

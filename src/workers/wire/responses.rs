@@ -1,0 +1,75 @@
+//! Answers of workers as responses.
+
+use std::fs::File;
+use std::io;
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+
+use crate::interface::body_file::BodyFile;
+use crate::interface::{Response, ResponseBody};
+use crate::log;
+use crate::log_of;
+use crate::protocol::worker::answer_head::{self, AnswerHead, BadAnswer};
+use crate::protocol::worker::frame::Header;
+use crate::workers::pending_request::PendingRequest;
+
+/// A response.
+pub(crate) fn of(head: AnswerHead, body: ResponseBody) -> Response {
+    Response {
+        status: head.status,
+        reason: head.reason,
+        headers: head.headers,
+        body,
+    }
+}
+
+/// A response whose body is a file that the worker has sent.
+pub(crate) fn of_file(
+    pending: &PendingRequest,
+    header: Header,
+    payload: &Bytes,
+    file: io::Result<File>,
+) -> Response {
+    let (mut head, offset, length) = match answer_head::file(header, payload) {
+        Ok(parts) => parts,
+        Err(error) => return bad(pending, &error),
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(error) => {
+            let reason = format!("the file did not come: {error}");
+            return bad(pending, &BadAnswer::Malformed(reason));
+        }
+    };
+    let announced = head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        // The parser knows a sign, HTTP does not.
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse::<u64>().ok());
+    let length = announced.map_or(length, |announced| announced.min(length));
+    if announced.is_none() {
+        let value = HeaderValue::from(length);
+        head.headers.insert(header::CONTENT_LENGTH, value);
+    }
+    let body = ResponseBody::File {
+        file: BodyFile::of_application(file),
+        offset,
+        length,
+    };
+    of(head, body)
+}
+
+/// What the client gets in place of an answer that cannot be sent.
+pub(crate) fn bad(pending: &PendingRequest, error: &BadAnswer) -> Response {
+    let status = error.status();
+    log_of!(
+        log::LogKind::InvalidAnswer,
+        "{} for {}: the application's answer cannot be sent: {error}",
+        status.as_u16(),
+        pending.about
+    );
+    Response::plain(status)
+}
