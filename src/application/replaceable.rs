@@ -159,3 +159,57 @@ impl std::fmt::Debug for Replaceable {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::{Application, Pending, Replaceable, Request, Response};
+    use crate::application::watched::Watched;
+
+    /// Drained what is asked of it.
+    #[derive(Default)]
+    struct Drained(Mutex<Vec<String>>);
+
+    impl Drained {
+        fn note(&self, what: String) {
+            self.0.lock().unwrap().push(what);
+        }
+
+        fn taken(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl Application for Drained {
+        fn respond(self: Arc<Self>, _: Request) -> Pending<'static, Response> {
+            Box::pin(std::future::pending())
+        }
+
+        fn stop(&self, within: Duration) -> Pending<'_, ()> {
+            self.note(format!("stop within {within:?}"));
+            Box::pin(std::future::ready(()))
+        }
+
+        fn drain(&self, returns: bool) {
+            self.note(format!("drain, clients may return: {returns}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_old_version_is_drained_at_once_and_the_present_one_when_that_is_asked_for() {
+        let (old, new) = (Arc::new(Drained::default()), Arc::new(Drained::default()));
+        let watched = Watched::new(Arc::clone(&old) as _);
+        let replaceable = Arc::new(Replaceable::new(Arc::new(watched)));
+        let second = Duration::from_secs(1);
+        let leaving = replaceable.replace(Arc::clone(&new) as _, second);
+        assert_eq!(old.taken(), ["drain, clients may return: true"]);
+        leaving.await;
+        assert_eq!(old.taken(), ["stop within 1s"]);
+        assert_eq!(new.taken(), [""; 0]);
+        replaceable.drain(false);
+        assert_eq!(new.taken(), ["drain, clients may return: false"]);
+        assert_eq!(old.taken(), [""; 0]);
+    }
+}

@@ -251,6 +251,11 @@ impl Running {
             Gate::Open(gateway) => gateway,
         };
         let stop = gateway.end(manner).await;
+        // No gateway makes an offer of a WebSocket any more.
+        self.current.drain(match manner {
+            Manner::Drain => false,
+            Manner::Retire | Manner::HandOver => true,
+        });
         if let Gate::Open(gateway) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
             leaving.spawn(finish(gateway, Arc::clone(&self.current), self.patience));
             leaving.spawn(self.programs.stop(self.patience));

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,12 +27,14 @@ use crate::gateway::http::seldom::Seldom;
 use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::transport::{self, Transport};
+use crate::gateway::http::websocket::{self, acceptance};
 use crate::gateway::http::{keep_alive, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::Stream;
 use crate::interface::{Errors, Pending, Request, RequestBody, Response};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
+use crate::protocol::websocket::handshake::WebSocketOffer;
 
 /// The largest head of a request, in bytes: hyper answers 431 beyond it. Also the most of a body that is read at once.
 const HEAD_LIMIT: usize = 128 * 1024;
@@ -66,8 +69,11 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         state.permit.set_working();
         let framing = request.body().size_hint().exact();
         let framing = framing.map_or(Framing::Chunked, Framing::Length);
-        let hidden = shadow_parser::lock(&state.parser).head_ended(framing);
-        let begun = caught_call("a request", || begin(&state, request, hidden));
+        let (hidden, is_upgrade) = {
+            let mut parser = shadow_parser::lock(&state.parser);
+            (parser.head_ended(framing), parser.is_at_upgrade())
+        };
+        let begun = caught_call("a request", || begin(&state, request, hidden, is_upgrade));
         Reply {
             answer: caught("a request", answer(Arc::clone(&state), begun)),
         }
@@ -103,6 +109,12 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     // How a connection ends is in boxes: the future of each connection has room for it otherwise, from its beginning.
     let parts = conversation.into_parts();
     let transport = parts.io.into_inner();
+    if let Some(accepted) = state.take_accepted()
+        && ended.is_ok()
+    {
+        let serving = websocket::serve(transport, parts.read_buf, *accepted, &state);
+        return Box::pin(serving).await;
+    }
     let mut unread = state.unread.load(Ordering::Relaxed);
     if let Err(error) = ended {
         if error.is_parse() {
@@ -168,18 +180,22 @@ enum Answering {
     Receiving(Pending<'static, Result<Response, Refusal>>),
 }
 
-/// Checks the head of a request, and passes the request on if that is all of it.
+/// Checks the head of a request, and passes the request on if that is all of it. `is_upgrade` if a WebSocket may follow.
 fn begin(
     state: &Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
+    is_upgrade: bool,
 ) -> Begun {
     let mut exchange = Exchange::new(state, &request);
     if state.gateway.options.access_log {
         let line = LogLine::new(&state.connection, &request, hidden.as_ref());
         exchange.log_line = Some(Box::new(line));
     }
-    let answering = pass_on(state, request, hidden);
+    // Where no WebSocket follows, the end does.
+    exchange.close = is_upgrade;
+    let offer = is_upgrade.then_some(&mut exchange.offer);
+    let answering = pass_on(state, request, hidden, offer);
     Begun {
         exchange,
         answering,
@@ -190,13 +206,19 @@ fn pass_on(
     state: &Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
+    offer: Option<&mut Option<Box<WebSocketOffer>>>,
 ) -> Result<Answering, Refusal> {
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let head = request_head::check(parts, hidden, has_body)?;
     let application = Arc::clone(&state.gateway.application);
     if !has_body {
-        let request = whole(state, head, RequestBody::Empty)?;
+        let mut request = whole(state, head, RequestBody::Empty)?;
+        if let Some(offer) = offer {
+            let compression = state.gateway.options.web_sockets.compression;
+            *offer = acceptance::offered(&request, compression, state.is_ending())?;
+            request.offers_web_socket = offer.is_some();
+        }
         return Ok(Answering::Whole(application.respond(request)));
     }
     let state = Arc::clone(state);
@@ -227,17 +249,18 @@ async fn answer(
     let response = match answered {
         Ok(response) => {
             // At the limit, other clients wait for this connection to end.
-            let permit = &state.permit;
-            exchange.close = state.gateway.stop.manner().is_some()
-                || permit.should_close()
-                || permit.is_limit_reached();
+            exchange.close |= state.is_ending() || state.permit.is_limit_reached();
             response
         }
         Err(refusal) => {
             exchange.close = true;
             state.unread.store(true, Ordering::Relaxed);
             log_refusal(&state, &refusal);
-            Response::plain(refusal.status)
+            let mut reply = hyper_response::convert(Response::plain(refusal.status), exchange);
+            if refusal.status == StatusCode::UPGRADE_REQUIRED {
+                acceptance::demand_version(reply.headers_mut());
+            }
+            return reply;
         }
     };
     hyper_response::convert(response, exchange)

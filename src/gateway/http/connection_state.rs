@@ -3,12 +3,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::graceful_stop::Stop;
 use crate::gateway::http::http_options::HttpOptions;
 use crate::gateway::http::shadow_parser::ShadowParser;
+use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Scheme};
@@ -33,6 +34,8 @@ pub(super) struct ConnectionState {
     pub unread: AtomicBool,
     /// A response without a length has ended early.
     pub broken: AtomicBool,
+    /// What follows the response 101 that hyper is writing.
+    accepted: Mutex<Option<Box<AcceptedWebSocket>>>,
 }
 
 impl ConnectionState {
@@ -50,7 +53,30 @@ impl ConnectionState {
             permit,
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            accepted: Mutex::default(),
         }
+    }
+
+    /// Whether the connection is to end after the request that is under way.
+    pub(super) fn is_ending(&self) -> bool {
+        self.gateway.stop.manner().is_some() || self.permit.should_close()
+    }
+
+    /// The connection becomes a WebSocket when hyper has ended.
+    pub(super) fn accept(&self, web_socket: Box<AcceptedWebSocket>) {
+        // A client that is not waited for has no reason to close.
+        self.permit.set_working();
+        *self.accepted() = Some(web_socket);
+    }
+
+    /// What the connection is to be, if it is a WebSocket.
+    pub(super) fn take_accepted(&self) -> Option<Box<AcceptedWebSocket>> {
+        self.accepted().take()
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, Option<Box<AcceptedWebSocket>>> {
+        // No operation under the lock leaves it half done.
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client, as log lines name it.

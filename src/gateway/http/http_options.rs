@@ -24,6 +24,32 @@ pub struct HttpOptions {
     /// The most open connections. Beyond it, the connection that was idle for the longest time is closed for each new
     /// one; where none is idle, new ones wait in the system's queue.
     pub connections: usize,
+    /// What WebSockets may do.
+    pub web_sockets: WebSocketOptions,
+}
+
+/// Options of WebSockets.
+#[derive(Clone, Copy, Debug)]
+pub struct WebSocketOptions {
+    /// The largest message of a client, in bytes (close code 1009).
+    pub max_message: usize,
+    /// The time between two pings; 0 for none.
+    pub ping_interval: Duration,
+    /// The longest time in which a client sends nothing after a ping.
+    pub ping_timeout: Duration,
+    /// Whether messages are compressed if the client can do so (RFC 7692).
+    pub compression: bool,
+}
+
+impl Default for WebSocketOptions {
+    fn default() -> Self {
+        Self {
+            max_message: 16 * 1024 * 1024,
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
+            compression: true,
+        }
+    }
 }
 
 impl Default for HttpOptions {
@@ -36,6 +62,7 @@ impl Default for HttpOptions {
             write_timeout: Duration::from_secs(60),
             min_rate: 500,
             connections: 10_000,
+            web_sockets: WebSocketOptions::default(),
         }
     }
 }

@@ -20,9 +20,11 @@ use crate::gateway::body::response_body::{
 };
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::interface::{Response, ResponseBody, Truncated};
+use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket};
+use crate::interface::{Response, ResponseBody, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
+use crate::protocol::websocket::handshake::WebSocketOffer;
 
 /// A request and its response: what the latter depends on.
 pub(super) struct Exchange {
@@ -31,6 +33,8 @@ pub(super) struct Exchange {
     version: Version,
     /// Whether the connection ends with this response.
     pub close: bool,
+    /// The WebSocket that the request offers.
+    pub offer: Option<Box<WebSocketOffer>>,
     /// The line in the access log.
     pub log_line: Option<Box<LogLine>>,
 }
@@ -43,6 +47,7 @@ impl Exchange {
             method: request.method().clone(),
             version: request.version(),
             close: false,
+            offer: None,
             log_line: None,
         }
     }
@@ -74,13 +79,31 @@ pub(super) fn convert(
     mut response: Response,
     mut exchange: Exchange,
 ) -> hyper::Response<ReplyBody> {
-    if response.status.is_informational() {
-        // PEP 3333 knows final responses only; 101 would end HTTP on this connection.
-        crate::log_of!(
-            LogKind::InvalidAnswer,
-            "the application answered with the status {}, which is not final",
-            response.status.as_u16()
-        );
+    if response.status.is_informational() || matches!(response.body, ResponseBody::WebSocket(_)) {
+        response = match (response, exchange.offer.take()) {
+            (
+                Response {
+                    status: StatusCode::SWITCHING_PROTOCOLS,
+                    headers,
+                    body: ResponseBody::WebSocket(socket),
+                    ..
+                },
+                Some(offer),
+            ) => return accept(socket, headers, &offer, exchange),
+            (response, _) => response,
+        };
+        // PEP 3333 knows final responses only; another 101 would end HTTP on this connection.
+        let status = response.status.as_u16();
+        match response.body {
+            ResponseBody::WebSocket(_) => crate::log_of!(
+                LogKind::InvalidAnswer,
+                "the application accepted a WebSocket that its client does not offer, with the status {status}"
+            ),
+            _ => crate::log_of!(
+                LogKind::InvalidAnswer,
+                "the application answered with the status {status}, which is not final"
+            ),
+        }
         response = Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
     }
     let Response {
@@ -89,11 +112,7 @@ pub(super) fn convert(
         mut headers,
         body,
     } = response;
-    // PEP 3333, Other HTTP Features: the connection is the server's. Almost no response has such a field.
-    let names = headers.keys().filter(|name| is_hop_by_hop(name.as_str()));
-    for name in names.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
-    }
+    remove_hop_by_hop(&mut headers);
     if let Some(line) = &mut exchange.log_line {
         line.status = Some(status);
     }
@@ -138,6 +157,41 @@ pub(super) fn convert(
         reply.extensions_mut().insert(reason);
     }
     reply
+}
+
+/// The response 101: the connection becomes a WebSocket.
+fn accept(
+    socket: WebSocket,
+    mut headers: HeaderMap,
+    offer: &WebSocketOffer,
+    mut exchange: Exchange,
+) -> hyper::Response<ReplyBody> {
+    remove_hop_by_hop(&mut headers);
+    acceptance::complete(&mut headers, offer);
+    add_date(&mut headers);
+    let status = StatusCode::SWITCHING_PROTOCOLS;
+    if let Some(line) = &mut exchange.log_line {
+        line.status = Some(status);
+    }
+    let state = Arc::clone(&exchange.state);
+    let max_message = state.gateway.options.web_sockets.max_message;
+    let log_line = exchange.log_line.take();
+    let accepted = AcceptedWebSocket::new(socket, offer, max_message, log_line);
+    // The client would be taken for one that is waited for, if the exchange ended later.
+    drop(exchange);
+    state.accept(accepted);
+    let mut reply = hyper::Response::new(ReplyBody::whole(ResponseBody::Bytes(Bytes::new())));
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    reply
+}
+
+/// PEP 3333, Other HTTP Features: the connection is the server's. Almost no response has such a field.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let names = headers.keys().filter(|name| is_hop_by_hop(name.as_str()));
+    for name in names.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
 }
 
 /// The answer to a request in whose handling the gateway panicked. The rest of what the client sends may be unread.

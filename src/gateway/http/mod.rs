@@ -21,7 +21,7 @@ use crate::gateway::socket::listener::Listener;
 use crate::interface::Application;
 use crate::log::LogKind;
 
-pub use http_options::HttpOptions;
+pub use http_options::{HttpOptions, WebSocketOptions};
 
 mod access_log;
 mod connection;
@@ -35,6 +35,7 @@ mod seldom;
 mod shadow_parser;
 mod transport;
 mod upload;
+mod websocket;
 
 /// Serves HTTP until it is stopped, then finishes the requests under way and closes idle connections as the
 /// [`Manner`](crate::gateway::graceful_stop::Manner) says. Returns when no connection is left. Dropping the future breaks

@@ -54,7 +54,7 @@ pub(super) struct Transport {
 
 /// What the system knows of the client's end of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PeerEnd {
+pub(super) enum PeerEnd {
     /// It may send more.
     Open,
     /// It sends nothing more, and may still receive.
@@ -122,7 +122,7 @@ impl Transport {
     }
 
     /// Whether the client has ended its side, even if what it sent is not all read.
-    fn peer_end(&self) -> PeerEnd {
+    pub(super) fn peer_end(&self) -> PeerEnd {
         // Systems without `POLLRDHUP` tell only of a connection that is closed on both sides.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let half = PollFlags::RDHUP;

@@ -55,6 +55,12 @@ impl Decoder {
         }
     }
 
+    /// Whether the client owes nothing of a frame, apart from what is left of the input.
+    #[must_use]
+    pub fn is_between_frames(&self) -> bool {
+        matches!(self.position, FramePosition::Head)
+    }
+
     /// Takes the next event off the bytes that have come in. `None` if more have to come: then at most the 13 bytes of an
     /// incomplete head, or an incomplete control frame, are left of `input`.
     ///

@@ -5,6 +5,8 @@ pub(crate) const LINE_LIMIT: usize = 256 * 1024;
 
 const LENGTH: &[u8] = b"content-length:";
 
+const WEB_SOCKET: &[u8] = b"websocket";
+
 /// The largest length that hyper reads as one. The two larger ones it uses as marks, and answers with 431 as if the head
 /// were too large.
 const LARGEST: u64 = u64::MAX - 2;
@@ -31,6 +33,8 @@ pub(crate) struct FramingFields {
     codings: usize,
     /// A coding is not `chunked`.
     bad_coding: bool,
+    /// An `Upgrade` field names WebSockets.
+    web_socket: bool,
 }
 
 impl FramingFields {
@@ -71,6 +75,12 @@ impl FramingFields {
         self.bad_length || self.bad_coding || self.codings > 1
     }
 
+    /// Whether the client may be asking for a WebSocket, so that no HTTP follows. Any mention of the name is enough here;
+    /// whether the request is correct (RFC 6455 §4.2.1) is found out when hyper has read the head.
+    pub(crate) fn may_offer_web_socket(&self) -> bool {
+        self.web_socket
+    }
+
     /// Reads a whole line; true for the empty one at the end.
     fn read(&mut self, line: &[u8]) -> bool {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -89,6 +99,12 @@ impl FramingFields {
                 if let Some(value) = value_of(b"transfer-encoding:", line) {
                     self.codings += 1;
                     self.bad_coding |= !value.eq_ignore_ascii_case(b"chunked");
+                }
+            }
+            Some(b'u' | b'U') => {
+                if let Some(value) = value_of(b"upgrade:", line) {
+                    let mut parts = value.windows(WEB_SOCKET.len());
+                    self.web_socket |= parts.any(|part| part.eq_ignore_ascii_case(WEB_SOCKET));
                 }
             }
             Some(_) => {}

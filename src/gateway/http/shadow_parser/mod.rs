@@ -68,6 +68,8 @@ enum Position {
     Body(u64),
     /// In a chunked body.
     Chunks(Chunks),
+    /// Behind a request for a WebSocket: either its frames follow, or the connection ends with the answer.
+    Upgrade,
     /// Behind a message without a clear end: hyper or the gateway refuses it and closes the connection.
     Lost,
 }
@@ -112,7 +114,7 @@ impl ShadowParser {
                         rest.len()
                     }
                 },
-                Position::Lost => rest.len(),
+                Position::Upgrade | Position::Lost => rest.len(),
             };
         }
         end
@@ -161,7 +163,10 @@ impl ShadowParser {
             _ if is_refused || fields.is_unclear() => Position::Lost,
             Framing::Length(0) => {
                 self.ended += 1;
-                Position::FirstLine
+                match fields.may_offer_web_socket() {
+                    true => Position::Upgrade,
+                    false => Position::FirstLine,
+                }
             }
             Framing::Length(length) => Position::Body(length),
             Framing::Chunked => Position::Chunks(Chunks::default()),
@@ -188,6 +193,11 @@ impl ShadowParser {
         self.ended >= self.begun
     }
 
+    /// Whether the message that hyper has begun to read last may ask for a WebSocket: what follows it is that, or nothing.
+    pub(super) fn is_at_upgrade(&self) -> bool {
+        self.heads.is_empty() && matches!(self.position, Position::Upgrade)
+    }
+
     /// The fault in the body that hyper is reading.
     pub(super) fn fault(&self) -> Option<&'static str> {
         self.malformed.filter(|_| !self.is_in_step())
@@ -210,7 +220,7 @@ impl ShadowParser {
         let begun = match self.position {
             Position::FirstLine => !self.line.is_empty(),
             Position::Fields => true,
-            Position::Body(_) | Position::Chunks(_) | Position::Lost => false,
+            Position::Body(_) | Position::Chunks(_) | Position::Upgrade | Position::Lost => false,
         };
         begun && self.heads.is_empty()
     }
@@ -330,6 +340,37 @@ mod tests {
                         parser.head_ended(Framing::Length(0)),
                         Some(Hidden::UnclearEnd)
                     );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_request_for_a_web_socket_is_left_as_it_is() {
+        let start = "GET / HTTP/1.1\r\nHost: a\r\n";
+        for (field, is_upgrade) in [
+            ("Upgrade: websocket", true),
+            ("upgrade:h2c ,\tWebSocket/13", true),
+            ("Upgrade: h2c", false),
+            ("X-Upgrade: websocket", false),
+        ] {
+            for size in [1, 7, 1000] {
+                let head = format!("{start}{field}\r\n\r\n");
+                let behind = "\r\n\r\nGET /\" HTTP/1.1\r\nContent-Length: x\r\n\r\n";
+                let mut parser = ShadowParser::default();
+                let mut got = Vec::new();
+                for part in format!("{head}{behind}").into_bytes().chunks_mut(size) {
+                    let left = parser.received(part);
+                    got.extend_from_slice(&part[..left]);
+                }
+                assert_eq!(parser.head_ended(Framing::Length(0)), None);
+                assert!(parser.is_in_step() || !is_upgrade);
+                assert_eq!(parser.is_at_upgrade(), is_upgrade, "{field}");
+                assert!(parser.between_requests().is_none());
+                assert_eq!(got.ends_with(behind.as_bytes()), is_upgrade, "{field}");
+                if is_upgrade {
+                    let next = parser.head_ended(Framing::Length(0));
+                    assert_eq!(next, Some(Hidden::UnclearEnd));
                 }
             }
         }

@@ -1,0 +1,94 @@
+//! The opening handshake (RFC 6455 §4.2): whether a request offers a WebSocket, and the response 101 to a client whose
+//! offer the application has accepted.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::gateway::http::access_log::LogLine;
+use crate::gateway::refusal::Refusal;
+use crate::interface::{Request, WebSocket};
+use crate::log::LogKind;
+use crate::protocol::websocket::decoder::Decoder;
+use crate::protocol::websocket::encoder::Encoder;
+use crate::protocol::websocket::handshake::{self, Handshake, WebSocketOffer};
+
+/// A WebSocket that is open once the response 101 is written.
+pub(in crate::gateway::http) struct AcceptedWebSocket {
+    pub socket: WebSocket,
+    pub decoder: Decoder,
+    pub encoder: Encoder,
+    /// Its line is written when the WebSocket is closed, as for any response.
+    pub log_line: Option<Box<LogLine>>,
+}
+
+impl AcceptedWebSocket {
+    /// A WebSocket, as it was offered, for messages of at most so many bytes.
+    pub(in crate::gateway::http) fn new(
+        socket: WebSocket,
+        offer: &WebSocketOffer,
+        max_message: usize,
+        log_line: Option<Box<LogLine>>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            socket,
+            decoder: Decoder::new(max_message, offer.deflate.is_some()),
+            encoder: Encoder::new(offer.deflate),
+            log_line,
+        })
+    }
+}
+
+/// The WebSocket that a request offers. `is_ending` if its connection is to end: then none is opened, since it would have
+/// to be closed at once.
+///
+/// # Errors
+/// The offer is wrong (400, or 426 where another version may be tried), or comes at the end (503).
+pub(in crate::gateway::http) fn offered(
+    request: &Request,
+    compression: bool,
+    is_ending: bool,
+) -> Result<Option<Box<WebSocketOffer>>, Refusal> {
+    let checked = handshake::check(
+        &request.method,
+        request.version,
+        &request.headers,
+        compression,
+    );
+    match checked {
+        Handshake::NotAnOffer => Ok(None),
+        Handshake::Wrong(wrong) => Err(Refusal::new(wrong.status, wrong.what)),
+        Handshake::Offer(_) if is_ending => {
+            let reason = "a WebSocket handshake on a connection that is about to end";
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason))
+        }
+        Handshake::Offer(offer) => Ok(Some(offer)),
+    }
+}
+
+/// Completes the response to an offer of another version (RFC 6455 §4.4, RFC 9110 §15.5.22).
+pub(in crate::gateway::http) fn demand_version(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::UPGRADE, "websocket"),
+        (header::CONNECTION, "upgrade, close"),
+        (header::SEC_WEBSOCKET_VERSION, "13"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// Makes the header fields of an application those of the response 101.
+pub(in crate::gateway::http) fn complete(headers: &mut HeaderMap, offer: &WebSocketOffer) {
+    let name = header::SEC_WEBSOCKET_PROTOCOL;
+    let mut chosen = headers.get_all(&name).iter();
+    let (first, second) = (chosen.next(), chosen.next());
+    // Clients refuse a subprotocol that they have not offered, and several of them (RFC 6455 §4.1).
+    if let Some(protocol) = first
+        && (second.is_some() || !offer.has_protocol(protocol.as_bytes()))
+    {
+        crate::log_of!(
+            LogKind::InvalidAnswer,
+            "the application accepted a WebSocket with the subprotocol {protocol:?}, which the client does not offer: it is left out"
+        );
+        headers.remove(name);
+    }
+    offer.accept_with(headers);
+}
