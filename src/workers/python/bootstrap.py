@@ -29,4 +29,4 @@ for name, file, source in marshal.loads(take(int.from_bytes(take(4), "little")))
 # Code that patches or purges all modules does not find these.
 for name in ours:
     del sys.modules[name]
-ours["runner_template"].main(control, paths)
+ours["runner_template"].main(control, paths, ours)

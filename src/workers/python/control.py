@@ -160,12 +160,14 @@ def start_thread(run):
 class Control:
     """The thread that obeys runner."""
 
-    def __init__(self, descriptor, options, lanes):
+    def __init__(self, descriptor, options, lanes, leave=None):
+        """`leave` ends requests, called in this thread; without it, an exception in the main thread does."""
         self.descriptor = descriptor
         self.grace = options["stop_timeout"]
         self.signal = options["stack_signal"]
         self.lanes = lanes
         self.main = thread.get_ident()
+        self.leave = leave or self.interrupt
 
     def start(self):
         if self.signal:
@@ -188,13 +190,16 @@ class Control:
             if not order:
                 break
             if order[0] == LEAVE:
-                Leaving.told = True
-                if hasattr(signal, "pthread_kill"):
-                    signal.pthread_kill(self.main, signal.SIGTERM)
+                self.leave()
             else:
                 self.send(self.stacks() + "reply %d\n" % order[0])
         time.sleep(min(self.grace, MOMENT))
         os._exit(1)
+
+    def interrupt(self):
+        Leaving.told = True
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(self.main, signal.SIGTERM)
 
     def receive(self):
         try:
@@ -216,7 +221,7 @@ class Control:
         frames.pop(thread.get_ident(), None)  # refers to the dictionary, and would keep all frames alive
         lines = []
         for lane in self.lanes:
-            ident = lane.counters[THREAD]
+            ident = lane.counters[THREAD] or self.main  # a lane that has not begun
             lines.append("Thread 0x%016x (most recent call first):" % ident)
             frame, depth = frames.get(ident), 0
             while frame is not None and depth < DEEPEST:

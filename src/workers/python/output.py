@@ -10,7 +10,7 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from runner_kept import os, select, stat, time
 
 ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF)
-PRIORITIES = {"error": "<3>", "warning": "<4>"}  # as the journal reads them
+PRIORITIES = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # as the journal reads them
 PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made room the last time
 
 

@@ -13,6 +13,7 @@ from marshal import dumps, loads
 from struct import pack, unpack, unpack_from
 
 from runner_control import IGNORED, MOMENT, Forks, Importing, Room, no_action, unblock
+from runner_descriptors import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE
 from runner_examine import application_of
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
@@ -20,7 +21,6 @@ from runner_output import adopt_standard_streams, form_lines, identity, is_still
 from runner_resolve import explained
 from runner_sharing import Sharing
 from runner_title import entitle, let_setproctitle_begin
-from runner_worker import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE, run_worker
 
 VERSION = platform.python_version()
 # A process that is not in the foreground of its terminal is stopped when it uses the terminal. Workers are not in the
@@ -80,8 +80,9 @@ class Control:
 class Template:
     """Imports the application once and forks workers, each time that it is told to."""
 
-    def __init__(self, control, paths):
+    def __init__(self, control, paths, modules):
         self.control = control
+        self.modules = modules  # runner's own, by name
         self.paths = paths  # where Python looks for modules
         self.children = set()
         self.finalizers = None
@@ -118,10 +119,12 @@ class Template:
         name, number = options["application"], -1
         try:
             with Importing(options["stack_signal"], stacks):
-                application = application_of(name, options.get("asgi") is not None)
+                application = application_of(name, options["asgi"] is not None)
                 # They may need what the application sets up: Django's models, for one.
                 for number, name in enumerate(options["imports"]):
                     importlib.import_module(name)
+                if options["asgi"] is not None:
+                    importlib.import_module("asyncio")  # once for all workers
         except BaseException as error:
             failure = (*explained(name, error), number)
         else:
@@ -146,7 +149,8 @@ class Template:
         self.control.send("loaded", VERSION, hindrances)
         work = self.await_orders(options)
         if work is not None:
-            run_worker(application, options, work)
+            worker = "runner_worker" if options["asgi"] is None else "runner_asgi_worker"
+            self.modules[worker].run_worker(application, options, work)
             if options["only_imported"] and not Forks.is_foreign:
                 # Threads and exit handlers of the application could take for ever.
                 flush()
@@ -274,8 +278,8 @@ def signal_group(leader, number):
         pass  # nothing is left of it
 
 
-def main(connection, paths):
+def main(connection, paths, modules):
     try:
-        Template(Control(connection), paths).run()
+        Template(Control(connection), paths, modules).run()
     finally:
         connection.detach()  # it stays open to the very end: when it closes, runner takes this process for ended

@@ -34,7 +34,7 @@ use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
 use crate::unix;
 use crate::workers::id::WorkerId;
-use crate::workers::options::WorkerOptions;
+use crate::workers::options::{AsgiOptions, Lifespan, WorkerOptions};
 use crate::workers::python::import_failure::ImportFailure;
 use crate::workers::python::mark::Mark;
 use crate::workers::wire::link::FarEnd;
@@ -55,10 +55,20 @@ macro_rules! module {
             include_str!(concat!($name, ".py")),
         )
     };
+    ($folder:literal, $name:literal) => {
+        (
+            concat!("runner_", $name),
+            concat!("runner/", $folder, "/", $name, ".py"),
+            include_str!(concat!($folder, "/", $name, ".py")),
+        )
+    };
 }
 
-/// The modules that run in a template, in the order in which they import each other.
-const MODULES: [(&str, &str, &str); 13] = [
+/// A module's name, its file name in tracebacks, and its source.
+type Module = (&'static str, &'static str, &'static str);
+
+/// The modules that run in every template, in the order in which they import each other.
+const MODULES: [Module; 13] = [
     module!("kept"),
     module!("output"),
     module!("title"),
@@ -68,15 +78,31 @@ const MODULES: [(&str, &str, &str); 13] = [
     module!("exchange"),
     module!("body_stream"),
     module!("control"),
-    module!("worker"),
+    module!("descriptors"),
     module!("sharing"),
     module!("forked"),
     module!("template"),
 ];
 
+/// The modules of WSGI workers, behind those.
+const WSGI_MODULES: [Module; 1] = [module!("worker")];
+
+/// The modules of ASGI workers, behind those.
+const ASGI_MODULES: [Module; 8] = [
+    module!("asgi", "asgi_loop"),
+    module!("asgi", "asgi_outbox"),
+    module!("asgi", "asgi_response"),
+    module!("asgi", "asgi_http"),
+    module!("asgi", "asgi_websocket"),
+    module!("asgi", "asgi_lane"),
+    module!("asgi", "asgi_lifespan"),
+    module!("asgi", "asgi_worker"),
+];
+
 /// Whether a file in a stack is one of runner's modules.
 pub(crate) fn is_ours(file: &str) -> bool {
-    MODULES.iter().any(|&(_, ours, _)| ours == file)
+    let all = [&MODULES[..], &WSGI_MODULES, &ASGI_MODULES];
+    all.into_iter().flatten().any(|&(_, ours, _)| ours == file)
 }
 
 /// Runner's end of a template's socket.
@@ -184,7 +210,7 @@ impl Template {
         // If it has ended already, how it ended says more than an error here.
         let _ = template
             .send_bytes(BOOTSTRAP.as_bytes(), &[])
-            .and_then(|()| template.send(&modules(), &[]))
+            .and_then(|()| template.send(&modules(options), &[]))
             .and_then(|()| {
                 let description = description(options, mark, becomes);
                 template.send(&description, &[told.as_fd()])
@@ -275,10 +301,14 @@ fn message(kind: &str, worker: WorkerId, count: usize) -> Vec<u8> {
     writer.into_bytes()
 }
 
-fn modules() -> Vec<u8> {
+fn modules(options: &WorkerOptions) -> Vec<u8> {
+    let own = match options.asgi {
+        None => &WSGI_MODULES[..],
+        Some(_) => &ASGI_MODULES,
+    };
     let mut writer = Writer::default();
-    writer.list(MODULES.len());
-    for (name, file, source) in MODULES {
+    writer.list(MODULES.len() + own.len());
+    for (name, file, source) in MODULES.iter().chain(own) {
         writer.tuple(3);
         writer.string(name);
         writer.string(file);
@@ -360,8 +390,28 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
         writer.float(limit);
     }
     writer.end_dict();
+    writer.string("asgi");
+    describe_asgi(options.asgi.as_ref(), &mut writer);
     writer.end_dict();
     writer.into_bytes()
+}
+
+fn describe_asgi(options: Option<&AsgiOptions>, writer: &mut Writer) {
+    let Some(options) = options else {
+        return writer.none();
+    };
+    writer.dict();
+    writer.string("lifespan");
+    writer.string(match options.lifespan {
+        Lifespan::Auto => "auto",
+        Lifespan::On => "on",
+        Lifespan::Off => "off",
+    });
+    writer.string("loop");
+    writer.string(&options.event_loop);
+    writer.string("disconnect_grace");
+    writer.float(options.disconnect_grace.as_secs_f64());
+    writer.end_dict();
 }
 
 /// The messages of a template.

@@ -6,14 +6,14 @@ src/protocol/worker/frame.rs; the process is made by template.py.
 
 import marshal
 import platform
-import struct
 import threading
 from functools import partial
 from io import BytesIO, FileIO
 
 from runner_body_stream import CAPACITY as STREAM_CAPACITY
 from runner_body_stream import HEADER, HEADER_SIZE, BodyStream, Fence
-from runner_control import THREAD, Control, Room, keep_limits, start_thread
+from runner_control import THREAD, Control, keep_limits, start_thread
+from runner_descriptors import RECEIVE, receive_descriptor, send_descriptor
 from runner_exchange import (
     ANSWER,
     WAKE,
@@ -35,16 +35,12 @@ CAPACITY = 256 * 1024  # bytes of records in a ring
 COUNTERS = 128  # bytes at the start of the ring: head, tail, cancelled request, thread, last request read, waiting
 READ, WAITING, LOST = 4, 5, 6
 LANE = 5  # descriptors of a lane
-RECEIVE = 1 << 16
 MILLISECOND = 1_000_000
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
 now = time.perf_counter_ns
 pack_into, unpack_from, pack = HEADER.pack_into, HEADER.unpack_from, HEADER.pack
 loads = marshal.loads
-pack_descriptor, unpack_descriptor = struct.Struct("i").pack, struct.Struct("i").unpack
-DESCRIPTOR = socket.CMSG_SPACE(struct.calcsize("i"))
-CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 # x86 never reorders writes.
 NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i386")
@@ -157,19 +153,12 @@ class Lane:
                 raise Gone from None
 
     def hand_over(self, descriptor):
-        rights = pack_descriptor(descriptor)
-        self.files.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        send_descriptor(self.files, descriptor)
 
     def receive_file(self):
         """A body that is a file. If no descriptor is left for it, reading it fails in the application."""
-        with Room():
-            sent, ancillary, _, _ = self.files.recvmsg(1, DESCRIPTOR, CLOSE_ON_EXEC)
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                return BodyFile(FileIO(unpack_descriptor(data[:4])[0]))
-        if sent:
-            return Unreadable()
-        raise Gone
+        descriptor = receive_descriptor(self.files)
+        return Unreadable() if descriptor is None else BodyFile(FileIO(descriptor))
 
     def cancelled(self, number):
         """Whether the client of the request has gone away."""

@@ -1,0 +1,89 @@
+"""A request over HTTP and its response, by ASGI.
+
+Plain Python 3.8 and later, standard library only. The rules are those of the ASGI specification, `specs/www.rst`; of its
+versions 2.3 is announced, by which `send` does nothing when the client has left: what an application does not expect
+cannot fail there.
+"""
+
+from runner_asgi_loop import turn
+from runner_asgi_response import COMPLETE, Response, get_ident, kind_of_message
+from runner_kept import errno, os
+
+PIECE = 64 * 1024  # bytes of a body that is a file, in one message
+DISCONNECT = "http.disconnect"
+
+
+class HttpExchange(Response):
+    """`receive` and `send` of a request."""
+
+    __slots__ = ("content", "upload")
+
+    def __init__(self, lane, number, begin, method, target, content, upload):
+        Response.__init__(self, lane, number, begin, method, target)
+        self.content = content  # the body, until the application has taken it
+        self.upload = upload  # or the file that it is in
+
+    async def receive(self):
+        if get_ident() != self.lane.thread:
+            self.check_thread()
+        if self.state == COMPLETE or self.is_left:
+            return {"type": DISCONNECT}
+        content = self.content
+        if content is not None:
+            self.content = None
+            return {"type": "http.request", "body": content, "more_body": False}
+        if self.upload is not None:
+            piece, more = self.upload.read()
+            if not more:
+                self.close_upload()
+            return {"type": "http.request", "body": piece, "more_body": more}
+        while self.state != COMPLETE and not self.is_left:
+            await self.wait()
+        return {"type": DISCONNECT}
+
+    async def send(self, message):
+        if get_ident() != self.lane.thread:
+            self.check_thread()
+        if self.is_left:
+            kind_of_message(message)
+            return await turn()
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            kind = kind_of_message(message)
+        waits = self.respond(kind, message)
+        if waits is not None:
+            await waits
+
+    def close_upload(self):
+        upload, self.upload = self.upload, None
+        upload.close()
+
+    def close(self):
+        self.content = None
+        if self.upload is not None:
+            self.close_upload()
+        Response.close(self)
+
+
+class Upload:
+    """The body of a request that is a file, read in pieces."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+        self.place = 0
+
+    def read(self):
+        """The next piece, and whether there are more."""
+        if self.descriptor is None:
+            raise OSError(errno.EMFILE, "Too many open files: the body of the request could not be opened")
+        piece = os.pread(self.descriptor, PIECE, self.place)
+        self.place += len(piece)
+        return piece, bool(piece) and self.place < os.fstat(self.descriptor).st_size
+
+    def close(self):
+        if self.descriptor is not None:
+            try:
+                os.close(self.descriptor)
+            except OSError:
+                pass  # the application has done it

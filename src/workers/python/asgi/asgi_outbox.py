@@ -1,0 +1,184 @@
+"""What an ASGI worker sends to runner: frames go into the shared memory of its lane, or wait in a queue for room there.
+
+Plain Python 3.8 and later, standard library only. The protocol is described in runner's
+src/protocol/worker/frame.rs. Nothing here ever waits: `until_room` is for those who can.
+"""
+
+from collections import deque
+
+from runner_body_stream import BodyStream, FULL, HEADER, WRITTEN
+from runner_descriptors import send_descriptor
+from runner_exchange import WAKE, Gone
+from runner_kept import os, time
+
+ANSWER, HEAD, BLOCK, END, FILE = 1, 2, 3, 4, 5  # kinds of frames, as in src/protocol/worker/frame.rs
+ACCEPT, TEXT, BINARY, CLOSE, CREDIT, DONE, UNABLE, LAG = 7, 8, 9, 10, 11, 12, 13, 14
+MORE = 1  # flag of a message: the next frame of its number goes on with it
+HEAD_DELAY = 0.005  # seconds after which a head is sent, though no part of its body is there
+RETRY = 0.001  # seconds until a socket for descriptors that is full is tried again
+WAKE_UP = HEADER.pack(0, 0, 0, WAKE, 0, 0, 0)
+
+now = time.perf_counter_ns
+
+
+class Outbox:
+    """All frames of one turn of the loop are announced together."""
+
+    def __init__(self, loop, counters, area, socket, files, room):
+        self.loop = loop
+        self.call_soon = loop.call_soon
+        self.counters = counters
+        self.stream = BodyStream(counters, area, room, self.wake)
+        self.socket = socket
+        self.files = files
+        self.end = 0  # of what is in the stream, shown to runner or not
+        self.queue = deque()  # frames for which there was no room
+        self.waiters = []  # those who wait until there is
+        self.held = []  # responses whose heads wait for the first part of a body
+        self.is_due = False  # a flush will come
+        self.is_timed = False  # heads that are held will be looked at
+        self.told = 0  # up to here runner is told of the stream
+        self.announced = now()
+        self.is_gone = False  # runner reads no more
+
+    def disown(self):
+        """Closes it in a process that is no worker."""
+        self.stream.disown()
+
+    def put(self, number, kind, payload, service=0, flags=0, fields=0, size=0):
+        """Sends a frame."""
+        stream = self.stream
+        if self.queue or not stream.has_room(len(payload), self.end):
+            self.put_off((number, kind, payload, service, flags, fields, size), None)
+        else:
+            self.end = stream.place(self.end, number, kind, payload, service, flags, fields, size)
+        if not self.is_due:
+            self.is_due = True
+            self.call_soon(self.flush)
+
+    def put_file(self, descriptor, number, payload, service, fields, size):
+        """Sends a frame that belongs to a descriptor, which is closed."""
+        self.put_off((number, FILE, payload, service, 0, fields, size), descriptor)
+        if not self.is_due:
+            self.is_due = True
+            self.call_soon(self.flush)
+
+    def put_off(self, frame, descriptor):
+        if self.stream.limit < 0:
+            raise Gone
+        if self.is_gone:
+            if descriptor is not None:
+                os.close(descriptor)
+            return
+        self.queue.append((frame, descriptor))
+        if len(self.queue) == 1:
+            self.drain()
+
+    def drain(self):
+        """Sends what is in the queue as far as there is room."""
+        stream, queue, counters = self.stream, self.queue, self.counters
+        while queue:
+            frame, descriptor = queue[0]
+            if not stream.has_room(len(frame[2]), self.end):
+                self.publish()
+                # Runner looks at this after it has made room, and so this side looks at the room after that.
+                counters[FULL] = 1
+                stream.fence()
+                if not stream.has_room(len(frame[2]), self.end):
+                    return
+                counters[FULL] = 0
+            if descriptor is not None:
+                try:
+                    send_descriptor(self.files, descriptor)
+                except BlockingIOError:
+                    # Runner takes descriptors when it comes to the frames that they belong to.
+                    self.publish()
+                    self.loop.call_later(RETRY, self.drain)
+                    return
+                except OSError:
+                    pass  # runner is gone
+                os.close(descriptor)
+            self.end = stream.place(self.end, *frame)
+            queue.popleft()
+        if self.waiters:
+            self.wake_waiters()
+
+    def wake_waiters(self):
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def has_room(self):
+        """Called when runner tells of room."""
+        try:
+            told = os.read(self.stream.room, 4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            told = b""
+        if not told:
+            self.give_up()
+        self.drain()
+        self.publish()
+
+    def give_up(self):
+        """Runner reads no more."""
+        self.is_gone = True
+        self.loop.remove_reader(self.stream.room)
+        for _, descriptor in self.queue:
+            if descriptor is not None:
+                os.close(descriptor)
+        self.queue.clear()
+
+    async def until_room(self):
+        while self.queue:
+            waiter = self.loop.create_future()
+            self.waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self.waiters.remove(waiter)
+
+    def hold(self, response):
+        """Remembers a response whose head is to be sent soon, even if no part of its body comes."""
+        self.held.append(response)
+        if not self.is_due:
+            self.is_due = True
+            self.call_soon(self.flush)
+
+    def flush(self):
+        """Announces all frames that were put."""
+        self.is_due = False
+        self.publish()
+        if self.held:
+            self.held = [response for response in self.held if response.is_held()]
+            if self.held and not self.is_timed:
+                self.is_timed = True
+                self.loop.call_later(HEAD_DELAY, self.show_heads)
+
+    def show_heads(self):
+        self.is_timed = False
+        held, self.held = self.held, []
+        for response in held:
+            if response.is_held():
+                response.show_head()
+
+    def secure(self):
+        """Puts what is in the stream where runner finds it, even if this worker dies or blocks, without a wake-up."""
+        self.stream.fence()
+        self.counters[WRITTEN] = self.end
+
+    def publish(self):
+        if self.end != self.told:
+            self.told = self.end
+            self.announced = now()
+            self.stream.publish(self.end)
+
+    def wake(self):
+        """Wakes runner up."""
+        try:
+            self.socket.send(WAKE_UP)
+        except BlockingIOError:
+            pass  # there are wake-ups that runner has not read
+        except OSError:
+            pass  # runner is gone, which the reading end notices

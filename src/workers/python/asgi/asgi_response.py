@@ -1,0 +1,423 @@
+"""The response of an ASGI application: each message is checked where it is sent, and becomes frames.
+
+Plain Python 3.8 and later, standard library only. The rules are those of the ASGI specification, `specs/www.rst`. Shared
+by requests (asgi_http.py) and by WebSockets that are refused with a response (asgi_websocket.py).
+"""
+
+import re
+from struct import pack
+
+from runner_asgi_outbox import ANSWER, BLOCK, END, HEAD
+from runner_control import Forks
+from runner_exchange import MOST_FIELDS, TRUNCATED, Gone, log_exception
+from runner_kept import os, stat, thread, time
+from runner_output import say
+from runner_resolve import described
+
+NOTHING, HELD, BEGUN, COMPLETE = range(4)  # states: no head yet, one that is not sent yet, one that is sent, the end
+LARGEST_WHOLE = 128 * 1024  # bytes of a response that is sent at once
+LARGEST_BLOCK = 64 * 1024
+WINDOW = 256 * 1024  # bytes that may be on their way, as in src/protocol/worker/frame.rs
+LONGEST_SERVICE = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
+MOST_NAMES = 1000  # that are remembered
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+LINES = {number: b"%d" % number for number in range(200, 1000)}
+BODILESS = (204, 304)
+PLAIN = set()  # names of header fields that are fine, and nothing to look at
+
+now = time.perf_counter_ns
+get_ident = thread.get_ident
+
+
+class Response:
+    """One request of a client and the response to it."""
+
+    __slots__ = (
+        "lane",
+        "outbox",
+        "number",
+        "begin",
+        "method",
+        "target",
+        "state",
+        "head",
+        "fields",
+        "expected",  # the length of the body, if the application has announced it and it is to be checked
+        "sent",
+        "window",
+        "waiters",
+        "task",
+        "timer",
+        "is_left",  # the client has left, or is answered by runner: nothing more is sent
+        "is_cancelled",  # by runner
+        "is_over",  # the application's code has ended
+    )
+
+    def __init__(self, lane, number, begin, method, target):
+        self.lane = lane
+        self.outbox = lane.outbox
+        self.number = number
+        self.begin = begin
+        self.method = method
+        self.target = target
+        self.state = NOTHING
+        self.window = WINDOW
+        self.waiters = self.task = self.timer = None
+        self.is_left = self.is_cancelled = self.is_over = False
+
+    # The life of the application's code
+
+    async def run(self, scope):
+        """The task of the request."""
+        try:
+            result = await self.lane.application(scope, self.receive, self.send)
+        except BaseException as error:
+            scope = None
+            self.failed(error)
+        else:
+            if result is not None:
+                self.say("the application returned %s, which is ignored", described(result))
+            if self.state != COMPLETE:
+                self.returned()
+        self.close()
+
+    def failed(self, error):
+        """The application raised an exception."""
+        if isinstance(error, GeneratorExit):
+            raise error
+        if type(error) is Gone or Forks.is_foreign:
+            os._exit(0)  # the application has forked this process, which is no worker
+        is_ours = self.is_cancelled and isinstance(error, self.lane.cancelled_error)
+        if not is_ours and not self.is_expected(error):
+            log_exception(error, self.request(), None)
+        self.break_off(is_ours)
+
+    def returned(self):
+        """The application returned before the end of its response."""
+        if Forks.is_foreign:
+            os._exit(0)
+        if not self.is_left:
+            what = "response" if self.state == NOTHING else "end of its response"
+            self.say("the application returned without the %s", what)
+        self.break_off(False)
+
+    def is_expected(self, _):
+        """Whether an exception tells the application only what happens to clients."""
+        return False
+
+    def break_off(self, is_ours):
+        """Ends a response that the application has not ended."""
+        if self.state == COMPLETE or self.is_left:
+            return
+        if self.state == BEGUN:
+            self.outbox.put(self.number, END, b"", self.service(), TRUNCATED)
+            self.state = COMPLETE
+        else:
+            self.answer(b"503 Service Unavailable" if is_ours else b"500 Internal Server Error")
+
+    def answer(self, line):
+        """Answers in place of the application."""
+        body = line + b"\n"
+        head = b"%s\0content-type\0text/plain; charset=utf-8\0content-length\0%d" % (line[:3], len(body))
+        self.outbox.put(self.number, ANSWER, head + body, self.service(), 0, 2, len(head))
+        self.state = COMPLETE
+
+    def close(self):
+        """The application's code has ended."""
+        self.is_over = True
+        self.state = COMPLETE
+        self.task = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.waiters:
+            self.wake()
+        self.lane.done(self)
+
+    def cancel(self):
+        self.is_cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def leave(self, _):
+        """The client has left. The application is told, and has some time to end by itself."""
+        if self.state == COMPLETE or self.is_left:
+            return
+        self.is_left = True
+        self.timer = self.lane.loop.call_later(self.lane.grace, self.cancel)
+        if self.waiters:
+            self.wake()
+
+    def give_up(self):
+        """Runner has answered in place of the application, which is cancelled."""
+        self.is_left = True
+        if self.waiters:
+            self.wake()
+        self.cancel()
+
+    # Waiting
+
+    async def wait(self):
+        """Waits until something has changed."""
+        future = self.lane.loop.create_future()
+        if self.waiters is None:
+            self.waiters = [future]
+        else:
+            self.waiters.append(future)
+        try:
+            await future
+        finally:
+            self.waiters.remove(future)
+
+    def wake(self):
+        for future in self.waiters:
+            if not future.done():
+                future.set_result(None)
+
+    def credit(self, amount):
+        """The client has taken so many bytes."""
+        self.window += amount
+        if self.waiters:
+            self.wake()
+
+    # Messages of the application
+
+    def respond(self, kind, message):
+        """Takes a message of a response. Returns what to wait for, if anything."""
+        if kind == "http.response.body":
+            return self.body(message)
+        if kind == "http.response.start":
+            return self.start(message)
+        if kind == "http.response.pathsend":
+            return self.file(message)
+        raise unknown(message)
+
+    def start(self, message):
+        if self.state != NOTHING:
+            raise RuntimeError("`http.response.start` was sent, but the response has begun already")
+        status = wanted(message, "status")
+        if not isinstance(status, int):
+            raise TypeError("`status` of `http.response.start` must be an integer, but is %s" % described(status))
+        line = LINES.get(status)
+        if line is None:
+            raise ValueError("`status` of `http.response.start` must be from 200 to 999, but is %d" % status)
+        head, fields, length = encoded(line, message.get("headers", ()))
+        self.expected = None if self.method == "HEAD" or status in BODILESS else length
+        self.head, self.fields, self.sent = head, fields, 0
+        self.state = HELD
+        self.outbox.hold(self)
+
+    def body(self, message):
+        state = self.state
+        if state != HELD and state != BEGUN:
+            raise self.untimely("http.response.body")
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            body = as_bytes(body, "`body` of `http.response.body`")
+        more = message.get("more_body", False)
+        if self.expected is not None:
+            self.count(len(body), more)
+        if state == HELD and not more:
+            head = self.head
+            if len(head) + len(body) <= LARGEST_WHOLE:
+                outbox = self.outbox
+                outbox.put(self.number, ANSWER, head + body, self.service(), 0, self.fields, len(head))
+                self.complete()
+                return outbox.until_room() if outbox.queue else None
+        return self.pass_on(body, more)
+
+    def count(self, length, more):
+        sent = self.sent + length
+        if sent > self.expected:
+            raise RuntimeError("the body has more than the %d bytes of its Content-Length" % self.expected)
+        if sent < self.expected and not more:
+            text = "the body ends after %d bytes, but its Content-Length is %d"
+            raise RuntimeError(text % (sent, self.expected))
+        self.sent = sent
+
+    async def pass_on(self, body, more):
+        """Sends a part of a body as the client takes it."""
+        outbox = self.outbox
+        if self.state == HELD:
+            self.show_head(b"" if more else pack("<Q", len(body)))
+        parts = [body] if 0 < len(body) <= LARGEST_BLOCK else split(body, LARGEST_BLOCK)
+        for part in parts:
+            while self.window <= 0 or outbox.queue:
+                await (outbox.until_room() if outbox.queue else self.wait())
+                if self.is_left or self.state != BEGUN:
+                    return
+            self.window -= len(part)
+            outbox.put(self.number, BLOCK, part)
+        if not more:
+            outbox.put(self.number, END, b"", self.service())
+            self.complete()
+        if outbox.queue:
+            await outbox.until_room()
+
+    def is_held(self):
+        """Whether there is a head that is not sent yet."""
+        return self.state == HELD and not self.is_left
+
+    def show_head(self, behind=b""):
+        """Sends the head, before its body."""
+        self.outbox.put(self.number, HEAD, self.head + behind, 0, 0, self.fields, len(self.head))
+        self.head = None
+        self.state = BEGUN
+
+    def file(self, message):
+        """Sends a file as the body (`http.response.pathsend`). An error is the application's before anything is sent."""
+        if self.state != HELD:
+            raise self.untimely("http.response.pathsend")
+        path = wanted(message, "path")
+        if not isinstance(path, str):
+            raise TypeError("`path` of `http.response.pathsend` must be a string, but is %s" % described(path))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
+        try:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise OSError("`%s` cannot be sent: it is no regular file" % path)
+            if self.expected is not None and self.expected > about.st_size:
+                text = "`%s` has %d bytes, but its Content-Length is %d"
+                raise RuntimeError(text % (path, about.st_size, self.expected))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        head = self.head
+        payload = head + pack("<QQ", 0, about.st_size)
+        self.outbox.put_file(descriptor, self.number, payload, self.service(), self.fields, len(head))
+        self.complete()
+        return self.outbox.until_room() if self.outbox.queue else None
+
+    def complete(self):
+        self.state = COMPLETE
+        self.head = None
+        if self.waiters:
+            self.wake()
+
+    def untimely(self, kind):
+        """An exception: a message at the wrong time."""
+        if self.state == NOTHING:
+            why = "`http.response.start` was not sent yet"
+        elif self.is_over:
+            why = "the application has returned"
+        else:
+            why = "the response %s" % ("is complete" if self.state == COMPLETE else "has a part of its body already")
+        return RuntimeError("`%s` was sent, but %s" % (kind, why))
+
+    # About the request
+
+    def request(self):
+        return self.method, self.target.decode("latin-1")
+
+    def service(self):
+        """The time since the request has begun."""
+        return min(now() - self.begin, LONGEST_SERVICE)
+
+    def say(self, text, *details):
+        say("%s %s: " % self.request() + text % details)
+
+    def check_thread(self):
+        if get_ident() != self.lane.thread:
+            raise RuntimeError("`receive` and `send` were called in another thread than that of the event loop")
+
+
+def encoded(line, headers):
+    """A head in the format that runner reads, the number of its fields, and the length of the body if it is announced."""
+    parts = [line]
+    length = None
+    name = None
+    try:
+        for name, value in headers:
+            if name not in PLAIN:
+                kind = kind_of(name)
+                if kind == b"transfer-encoding":
+                    continue  # that is for the server to decide
+                if kind == b"content-length":
+                    announced = length_of(value)
+                    if length is not None and length != announced:
+                        raise ValueError("`Content-Length` is both %d and %d" % (length, announced))
+                    if length is not None:
+                        continue
+                    length = announced
+            parts.append(name)
+            parts.append(value)
+        head = b"\0".join(parts)
+    except TypeError:
+        raise TypeError(fault_of(headers)) from None
+    fields = len(parts) // 2
+    if fields > MOST_FIELDS:
+        raise ValueError("`headers` has %d fields, and %d are the most" % (fields, MOST_FIELDS))
+    if b"\n" in head or b"\r" in head or head.count(b"\0") != len(parts) - 1:
+        for name, value in zip(parts[1::2], parts[2::2]):
+            if any(sign in value for sign in (b"\n", b"\r", b"\0")):
+                text = "the value of the header `%s` contains a line break or a zero byte: %r"
+                raise ValueError(text % (name.decode("latin-1"), bytes(value[:200])))
+    return head, fields, length
+
+
+def kind_of(name):
+    """What a name is that was not seen before: itself in lower case."""
+    if not isinstance(name, bytes):
+        raise TypeError
+    if not TOKEN.fullmatch(name):
+        raise ValueError("%r is not a header name" % name[:200])
+    kind = name.lower()
+    if kind != b"content-length" and kind != b"transfer-encoding" and len(PLAIN) < MOST_NAMES:
+        PLAIN.add(name)
+    return kind
+
+
+def length_of(value):
+    if not isinstance(value, bytes):
+        raise TypeError
+    if not value.isdigit() or len(value) > 18:
+        raise ValueError("`Content-Length` must be a number, but is %r" % value[:200])
+    return int(value)
+
+
+def fault_of(headers):
+    """What is wrong with header fields."""
+    wrong = headers
+    try:
+        for wrong in headers:
+            name, value = wrong
+            if not isinstance(name, bytes) or not isinstance(value, bytes):
+                break
+    except (TypeError, ValueError):
+        pass
+    if wrong is headers:
+        return "`headers` must be pairs of bytes, but are %s" % described(headers)
+    return "each header must be a pair of bytes, but one is %.200r" % (wrong,)
+
+
+def wanted(message, key):
+    try:
+        return message[key]
+    except KeyError:
+        raise KeyError("`%s` lacks `%s`" % (message["type"], key)) from None
+
+
+def kind_of_message(message):
+    """The type of a message that was found to be no usual one."""
+    try:
+        return message["type"]
+    except KeyError:
+        raise KeyError("the message lacks `type`: %.200r" % (message,)) from None
+    except TypeError:
+        raise TypeError("a message must be a dict, but this is %s" % described(message)) from None
+
+
+def unknown(message):
+    return ValueError("`%s` is not a message that can be sent here" % (message["type"],))
+
+
+def as_bytes(value, what):
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError("%s must be bytes, but is %s" % (what, described(value)))
+
+
+def split(body, size):
+    """The parts of a body that is larger."""
+    view = memoryview(body)
+    return [view[start : start + size] for start in range(0, len(body), size)]

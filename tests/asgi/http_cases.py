@@ -1,0 +1,768 @@
+"""What an ASGI application does with a request over HTTP, and which frames runner gets."""
+
+import asyncio
+import contextvars
+import os
+import sys
+import tempfile
+import threading
+
+from stand_in import (
+    ANSWER,
+    BLOCK,
+    CANCEL,
+    DONE,
+    END,
+    FILE,
+    FULL,
+    HEAD,
+    LEFT,
+    READ,
+    SEND_CREDIT,
+    SHOW,
+    TRUNCATED,
+    WAITING,
+    Mark,
+    Worker,
+    amount,
+    received_file,
+    takes,
+    turn,
+)
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
+HEADERS = [(b"content-type", b"text/plain")]
+log = sys.stderr
+WINDOW = 256 * 1024
+FAILURE = b"500 Internal Server Error\n"
+
+
+def body(data, more=False):
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def start(status=200, headers=()):
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def says(text):
+    """An application that answers with what a function makes of its scope."""
+
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(repr(text(scope)).encode()))
+
+    return application
+
+
+def test_a_scope_has_each_key_with_its_type():
+    headers = [(b"host", b"example.org"), (b"x", b"1"), (b"x", b"2")]
+    with Worker(says(lambda scope: sorted(scope.items()))) as worker:
+        answer = worker.answer("/a/\xe9", query=b"b=%20", root_path="/a", headers=headers, method="PUT", length=b"0")
+        got = dict(eval(answer.body))
+        assert got == {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": ("example.org", 80),
+            "client": ("127.0.0.1", 50000),
+            "scheme": "http",
+            "method": "PUT",
+            "root_path": "/a",
+            "path": "/a/\xe9",
+            "raw_path": b"/a/\xe9",
+            "query_string": b"b=%20",
+            "headers": headers + [(b"content-length", b"0")],
+            "extensions": {"http.response.pathsend": {}},
+        }, got
+        other = dict(eval(worker.answer(version="1.0", scheme="https", server=("/run/x", None), client=None).body))
+        wanted = {"http_version": "1.0", "scheme": "https", "server": ("/run/x", None), "client": None}
+        assert {key: other[key] for key in wanted} == wanted, other
+
+
+def test_requests_share_nothing_of_their_scopes():
+    def spoil(scope):
+        seen = repr(scope)
+        scope["state"]["leak"] = scope["asgi"]["leak"] = scope["extensions"]["leak"] = scope["leak"] = 1
+        scope["extensions"]["http.response.pathsend"]["leak"] = 1
+        scope["headers"].append((b"leak", b"1"))
+        scope["state"]["shared"].append(1)
+        return seen
+
+    async def application(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            scope["state"]["shared"] = []
+            await send({"type": "lifespan.startup.complete"})
+            return
+        await send(START)
+        await send(body(spoil(scope).encode()))
+
+    with Worker(application, lifespan="on") as worker:
+        for number in range(4):
+            answer = worker.answer(slot=7, headers=[(b"a", b"b")])
+            assert b"leak" not in answer.body, answer.body
+            # The copy is shallow.
+            assert (b"'shared': [%s]" % b", ".join([b"1"] * number)) in answer.body, answer.body
+
+
+def test_a_head_that_was_kept_serves_other_requests_even_if_the_first_was_taken_back():
+    with Worker(says(lambda scope: (scope["path"], scope["headers"]))) as worker:
+        frame = worker.made("/dropped", slot=3, headers=[(b"a", b"b")])
+        worker.socket.sendall(frame)  # without a token
+        answer = worker.answer("/known", slot=3)
+        assert answer.body == b"('/known', [(b'a', b'b')])", answer.body
+
+
+def test_a_whole_answer_is_one_frame_and_the_end_another():
+    async def application(scope, receive, send):
+        assert await receive() == {"type": "http.request", "body": b"sent", "more_body": False}
+        await send(start(201, [(b"a", b"1"), [b"A", bytearray(b"2")]]))
+        await send({"type": "http.response.body", "body": b"x" * 1000})
+
+    with Worker(application) as worker:
+        answer = worker.answer(body=b"sent", method="POST")
+        assert (answer.status, answer.headers) == (b"201", [(b"a", b"1"), (b"A", b"2")])
+        assert answer.body == b"x" * 1000
+
+
+def test_an_answer_without_headers_and_body():
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    with Worker(application) as worker:
+        answer = worker.answer()
+        assert (answer.status, answer.headers, answer.body) == (b"204", [], b"")
+
+
+def test_parts_of_a_body_are_frames_and_large_ones_are_divided():
+    async def application(scope, receive, send):
+        await send(START)
+        if scope["path"] == "/parts":
+            await send(body(b"a", True))
+            await send(body(b"", True))
+            await send(body(b"b" * 100000, True))
+            await send(body(b"c"))
+        else:
+            await send(body(memoryview(b"d" * 140000)))
+
+    with Worker(application) as worker:
+        worker.request("/parts")
+        head, *blocks, end, _ = worker.frames(HEAD, BLOCK, BLOCK, BLOCK, BLOCK, END, DONE)
+        assert head.headers == HEADERS and head.body == b"", head
+        assert [block.body for block in blocks] == [b"a", b"b" * 65536, b"b" * 34464, b"c"]
+        assert end.flags == 0
+        worker.request("/whole")
+        head, *blocks, end, _ = worker.frames(HEAD, BLOCK, BLOCK, BLOCK, END, DONE)
+        assert head.body == (140000).to_bytes(8, "little"), head  # its length is known
+        assert b"".join(block.body for block in blocks) == b"d" * 140000
+
+
+def test_a_head_waits_for_the_body_but_not_for_long():
+    async def application(scope, receive, send):
+        await send(START)
+        if scope["path"] == "/fails":
+            await turn()
+            raise KeyError("after the start")
+        await asyncio.Event().wait() if scope["path"] == "/waits" else None
+        await send(body(b"x"))
+
+    with Worker(application, disconnect_grace=0) as worker:
+        number = worker.request("/waits")
+        assert worker.frames(HEAD).headers == HEADERS
+        worker.send(LEFT, number, b"")
+        worker.frames(DONE)
+        # What is not sent yet can still become a 500.
+        answer = worker.answer("/fails")
+        assert (answer.status, answer.body) == (b"500", FAILURE)
+        assert "KeyError: 'after the start'" in worker.logged("KeyError")
+
+
+def test_a_body_that_is_a_file_comes_in_pieces():
+    async def application(scope, receive, send):
+        pieces = []
+        while True:
+            message = await receive()
+            pieces.append((len(message["body"]), message["more_body"]))
+            if not message["more_body"]:
+                break
+        await send(START)
+        await send(body(repr(pieces).encode()))
+
+    with Worker(application) as worker, tempfile.TemporaryFile() as file:
+        file.write(b"x" * 150000)
+        file.flush()
+        answer = worker.answer(method="POST", file=file.fileno(), length=b"150000")
+        assert answer.body == b"[(65536, True), (65536, True), (18928, False)]", answer.body
+
+
+def test_a_disconnect_is_told_also_before_the_body_is_read():
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(b"first", True))
+        if scope["path"] == "/read":
+            assert (await receive())["body"] == b"unread"
+            print((await receive())["type"], file=log)
+        else:
+            await left.wait()
+            print((await receive())["type"], (await receive())["type"], file=log)
+
+    left = Mark()
+    with Worker(application) as worker:
+        for path, wanted in (("/read", "http.disconnect\n"), ("/", "http.disconnect http.disconnect\n")):
+            left.unset()
+            number = worker.request(path, body=b"unread")
+            worker.frames(HEAD, BLOCK)
+            worker.send(LEFT, number, b"")
+            worker.until_read()
+            left.set()
+            assert worker.frames(DONE).number == number
+            worker.logged(wanted)
+
+
+def test_after_a_response_receive_gives_the_disconnect_each_time():
+    async def application(scope, receive, send):
+        waiting = asyncio.ensure_future(receive_all(receive))
+        await turn()
+        await send(START)
+        await send(body(b"x"))
+        assert await receive() == {"type": "http.disconnect"}
+        assert await receive() == {"type": "http.disconnect"}
+        assert (await waiting)["type"] == "http.disconnect"
+        raise KeyError("seen all")
+
+    async def receive_all(receive):
+        await receive()
+        return await receive()
+
+    with Worker(application) as worker:
+        worker.answer()
+        worker.logged("KeyError: 'seen all'")
+
+
+def test_receive_does_not_suspend_if_there_is_a_message():
+    async def application(scope, receive, send):
+        for wanted in ("http.request", None):
+            waits = receive()
+            try:
+                waits.send(None)
+            except StopIteration as stop:
+                assert stop.value["type"] == wanted
+            else:
+                assert wanted is None
+                waits.close()
+        await send(START)
+        await send(body(b"fine"))
+
+    with Worker(application) as worker:
+        assert worker.answer().body == b"fine"
+
+
+def test_receive_lets_a_cancellation_out_and_can_be_called_again():
+    async def application(scope, receive, send):
+        await receive()
+        for _ in range(3):
+            try:
+                await asyncio.wait_for(receive(), 0.001)
+            except asyncio.TimeoutError:
+                pass
+            else:
+                raise AssertionError("there is no message")
+        task = asyncio.ensure_future(receive())
+        await turn()
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            await send(START)
+            await send(body(b"cancelled"))
+
+    with Worker(application) as worker:
+        assert worker.answer().body == b"cancelled"
+
+
+def test_wrong_messages_are_refused_where_they_are_sent():
+    cases = [
+        ([body(b"x")], "RuntimeError: `http.response.body` was sent, but `http.response.start` was not sent yet"),
+        ([START, START], "RuntimeError: `http.response.start` was sent, but the response has begun already"),
+        ([START, body(b"x"), body(b"y")], "RuntimeError: `http.response.body` was sent, but the response is complete"),
+        ([START, body(b"x"), START], "RuntimeError: `http.response.start` was sent, but the response has begun already"),
+        ([{"type": "http.response.push"}], "ValueError: `http.response.push` is not a message that can be sent here"),
+        ([{"type": "websocket.send"}], "ValueError: `websocket.send` is not a message that can be sent here"),
+        ([{"status": 200}], "KeyError: \"the message lacks `type`: {'status': 200}\""),
+        (["text"], "TypeError: a message must be a dict, but this is a str"),
+        ([None], "TypeError: a message must be a dict, but this is a NoneType"),
+        ([{"type": "http.response.start"}], "KeyError: '`http.response.start` lacks `status`'"),
+        ([start("200")], "TypeError: `status` of `http.response.start` must be an integer, but is a str"),
+        ([start(100)], "ValueError: `status` of `http.response.start` must be from 200 to 999, but is 100"),
+        ([start(headers=[("a", "b")])], "TypeError: each header must be a pair of bytes, but one is ('a', 'b')"),
+        ([start(headers=[(b"a", "b")])], "TypeError: each header must be a pair of bytes, but one is (b'a', 'b')"),
+        ([start(headers=[(b"a", 1)])], "TypeError: each header must be a pair of bytes, but one is (b'a', 1)"),
+        ([start(headers=[b"a"])], "ValueError"),
+        ([start(headers=7)], "TypeError: `headers` must be pairs of bytes, but are an int"),
+        ([start(headers=None)], "TypeError: `headers` must be pairs of bytes, but are a NoneType"),
+        ([start(headers=[(b"a b", b"c")])], "ValueError: b'a b' is not a header name"),
+        ([start(headers=[(b"", b"c")])], "ValueError: b'' is not a header name"),
+        ([start(headers=[(b"a", b"b\r\nc: d")])], "ValueError: the value of the header `a` contains a line break"),
+        ([start(headers=[(b"a", b"b\0c")])], "ValueError: the value of the header `a` contains a line break or a zero"),
+        ([start(headers=[(b"Content-Length", b"x")])], "ValueError: `Content-Length` must be a number, but is b'x'"),
+        ([start(headers=[(b"content-length", b"1"), (b"content-length", b"2")])], "`Content-Length` is both 1 and 2"),
+        ([START, body("text")], "TypeError: `body` of `http.response.body` must be bytes, but is a str"),
+        ([START, body(None)], "TypeError: `body` of `http.response.body` must be bytes, but is a NoneType"),
+        ([START, {"type": "http.response.pathsend"}], "KeyError: '`http.response.pathsend` lacks `path`'"),
+        ([START, {"type": "http.response.pathsend", "path": b"/"}], "TypeError: `path` of `http.response.pathsend`"),
+        ([START, {"type": "http.response.pathsend", "path": "/nowhere"}], "FileNotFoundError"),
+        ([START, {"type": "http.response.pathsend", "path": "/dev/null"}], "OSError: `/dev/null` cannot be sent"),
+    ]
+
+    async def application(scope, receive, send):
+        for message in cases[int(scope["path"][1:])][0]:
+            await send(message)
+
+    with Worker(application) as worker:
+        for number, (messages, wanted) in enumerate(cases):
+            answer = worker.answer("/%d" % number)
+            is_complete = body(b"x") in messages[1:]
+            assert answer.status == (b"200" if is_complete else b"500"), (messages, answer)
+            log = worker.logged("exception while answering GET /%d\n" % number)
+            worker.logged(wanted)
+            assert "Traceback" in log
+
+
+def test_an_application_may_go_on_after_a_message_was_refused():
+    async def application(scope, receive, send):
+        try:
+            await send(body(b"too early"))
+        except RuntimeError:
+            await send(START)
+        try:
+            await send(body("text"))
+        except TypeError:
+            await send(body(b"fine"))
+
+    with Worker(application) as worker:
+        assert worker.answer().body == b"fine"
+
+
+def test_exceptions_and_returns_before_and_after_the_head():
+    class Odd(BaseException):
+        pass
+
+    async def application(scope, receive, send):
+        if "begun" in scope["path"]:
+            await send(START)
+            await send(body(b"part", True))
+        if "raises" in scope["path"]:
+            raise {"a": KeyError, "b": SystemExit, "c": Odd, "d": asyncio.CancelledError}[scope["path"][-1]]("why")
+
+    with Worker(application) as worker:
+        for name in "abcd":
+            assert worker.answer("/raises/%s" % name, query=b"q=1").status == b"500"
+            worker.logged("exception while answering GET /raises/%s?q=1\n" % name)
+            worker.request("/begun/raises/%s" % name)
+            end = worker.frames(HEAD, BLOCK, END, DONE)[2]
+            assert end.flags == TRUNCATED
+            worker.logged("exception while answering GET /begun/raises/%s\n" % name)
+        for name in ("KeyError: 'why'", "SystemExit: why", "Odd: why", "CancelledError"):
+            assert name in worker.log.decode()
+        assert worker.answer("/nothing").status == b"500"
+        worker.logged("GET /nothing: the application returned without the response")
+        worker.request("/begun")
+        assert worker.frames(HEAD, BLOCK, END, DONE)[2].flags == TRUNCATED
+        worker.logged("GET /begun: the application returned without the end of its response")
+
+
+def test_a_result_is_ignored_and_an_application_that_is_no_coroutine_fails():
+    async def result(scope, receive, send):
+        await send(START)
+        await send(body(b"x"))
+        return 7
+
+    def plain(scope, receive, send):
+        return result(scope, receive, send)
+
+    with Worker(plain) as worker:
+        assert worker.answer("/result").body == b"x"
+        worker.logged("GET /result: the application returned an int, which is ignored")
+    with Worker(lambda scope, receive, send: None) as worker:
+        assert worker.answer().status == b"500"
+        worker.logged("TypeError: object NoneType can't be used in 'await' expression")
+
+
+def test_content_length_and_body_have_to_agree():
+    def of(length, *parts):
+        headers = [(b"Content-Length", b"%d" % length), (b"content-length", b"%d" % length)]
+        return [start(headers=headers), *(body(part, True) for part in parts[:-1]), body(parts[-1])]
+
+    cases = [
+        ("GET", of(3, b"abc"), None),
+        ("GET", of(3, b"a", b"bc"), None),
+        ("GET", of(3, b"abcd"), "the body has more than the 3 bytes of its Content-Length"),
+        ("GET", of(3, b"ab", b"cd"), "the body has more than the 3 bytes of its Content-Length"),
+        ("GET", of(3, b"ab"), "the body ends after 2 bytes, but its Content-Length is 3"),
+        ("GET", of(3, b"a", b"b"), "the body ends after 2 bytes, but its Content-Length is 3"),
+        ("HEAD", of(3, b""), None),
+        ("GET", [start(304, [(b"content-length", b"7")]), body(b"")], None),
+    ]
+
+    async def application(scope, receive, send):
+        for message in cases[int(scope["path"][1:])][1]:
+            await send(message)
+
+    with Worker(application) as worker:
+        for number, (method, messages, why) in enumerate(cases):
+            worker.request("/%d" % number, method=method)
+            first = worker.frame()
+            is_whole = len(messages) == 2
+            assert first.kind == (ANSWER if is_whole else HEAD), first
+            lengths = [value for name, value in first.headers if name.lower() == b"content-length"]
+            if is_whole:
+                assert first.status == (b"500" if why else b"%d" % messages[0]["status"]), first
+            else:
+                got = b""
+                last = worker.frame()
+                while last.kind == BLOCK:
+                    got, last = got + last.body, worker.frame()
+                assert last.kind == END and last.flags == (TRUNCATED if why else 0), last
+                assert len(got) <= 3 and (got == b"abc" or why), got
+            assert len(lengths) == 1, first
+            worker.frames(DONE)
+            if why:
+                worker.logged(why)
+
+
+def test_transfer_encoding_is_for_the_server_to_decide():
+    async def application(scope, receive, send):
+        await send(start(headers=[(b"Transfer-Encoding", b"chunked"), (b"a", b"b")]))
+        await send(body(b"x"))
+
+    with Worker(application) as worker:
+        assert worker.answer().headers == [(b"a", b"b")]
+
+
+def test_send_waits_for_credit_and_nobody_else_does():
+    async def application(scope, receive, send):
+        if scope["path"] == "/quick":
+            await send(START)
+            return await send(body(b"quick"))
+        await send(START)
+        for number in range(100):
+            await send(body(b"x" * 10000, True))
+        await send(body(b"end"))
+
+    with Worker(application) as worker:
+        number = worker.request("/slow")
+        worker.frames(HEAD)
+        got = 0
+        while got < WINDOW:
+            got += len(worker.frames(BLOCK).body)
+        assert got < WINDOW + 10000, got
+        assert worker.answer("/quick").body == b"quick"
+        assert worker.peek() is None
+        while got < 1000003:
+            taken = 100000
+            worker.send(SEND_CREDIT, number, amount(taken))
+            limit = min(got + taken, 1000003)
+            while got < limit:
+                got += len(worker.frames(BLOCK).body)
+            assert got < limit + 10000
+        worker.frames(END, DONE)
+
+
+def test_a_stream_without_room_holds_nothing_back_but_what_goes_there():
+    """Many large answers at once: frames wait for room, in order, and none is lost."""
+    count = 40
+
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(scope["path"].encode() * 10000))
+
+    with Worker(application) as worker:
+        paths = ["/%05d" % number for number in range(count)]
+        frames = []
+        for path in paths:
+            frames.append(worker.made(path))
+            worker.token(worker.number)
+        worker.socket.sendall(b"".join(frames))
+        worker.until(lambda: worker.counters[FULL])  # it says that it waits
+        got = []
+        for _ in range(2 * count):
+            frame = worker.frame()
+            if frame.kind == ANSWER:
+                got.append(frame.body)
+        assert got == [path.encode() * 10000 for path in paths]
+
+
+def test_after_the_client_has_left_send_does_nothing_and_lets_others_run():
+    async def application(scope, receive, send):
+        if scope["path"] == "/other":
+            await send(START)
+            return await send(body(b"other"))
+        await send(START)
+        while True:
+            await send(body(b"x" * 1000, True))
+
+    with Worker(application, disconnect_grace=0.2) as worker:
+        number = worker.request("/endless")
+        worker.frames(HEAD)
+        got = 0
+        while got < WINDOW:
+            got += len(worker.frames(BLOCK).body)
+        worker.send(LEFT, number, b"")
+        # Its task sends without end until the grace is over.
+        assert worker.answer("/other").body == b"other"
+        assert worker.frames(DONE).number == number
+
+
+def test_the_task_of_a_client_that_has_left_is_cancelled_after_the_grace():
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(b"x", True))
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            log.write("cancelled\n")
+            raise
+
+    with Worker(application, disconnect_grace=0.05) as worker:
+        number = worker.request()
+        worker.frames(HEAD, BLOCK)
+        worker.send(LEFT, number, b"")
+        assert worker.frames(DONE).number == number
+        assert "exception" not in worker.logged("cancelled\n")
+
+
+def test_a_background_task_runs_on_although_the_client_leaves():
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(b"x"))
+        await mark.wait()
+        log.write("done in the background\n")
+
+    mark = Mark()
+    with Worker(application, disconnect_grace=0) as worker:
+        number = worker.request()
+        worker.frames(ANSWER)
+        worker.send(LEFT, number, b"")
+        worker.until_read()
+        mark.set()
+        worker.frames(DONE)
+        worker.logged("done in the background")
+
+
+def test_a_request_that_is_too_late_is_cancelled_with_its_stack_and_no_other():
+    async def inner(what):
+        await what
+
+    async def generator():
+        await inner(asyncio.Event().wait())
+        yield 1
+
+    async def through():
+        async for _ in generator():
+            pass
+
+    async def application(scope, receive, send):
+        if scope["path"] == "/hangs":
+            await asyncio.ensure_future(through())
+        elif scope["path"] == "/stubborn":
+            while not mark.is_set():
+                try:
+                    await takes(0.01)
+                except asyncio.CancelledError:
+                    await send(START)
+        await send(START)
+        await send(body(b"x"))
+
+    mark = Mark()
+    with Worker(application) as worker:
+        number = worker.request("/hangs")
+        worker.answer("/other")
+        worker.send(SHOW, number, "this is slow".encode())
+        worker.answer("/other")
+        log = worker.logged("this is slow\n")
+        for name in ("application", "through", "generator", "inner", "wait"):
+            assert ", in %s\n" % name in log, log
+        assert "await inner(asyncio.Event().wait())" in log, log
+        assert "runner/" not in log, log
+        worker.send(CANCEL, number, "this is too late".encode())
+        assert worker.frames(DONE).number == number
+        assert "goes on" not in worker.logged("this is too late\n")
+        number = worker.request("/stubborn")
+        worker.answer("/other")
+        worker.send(CANCEL, number, "this is too late, too".encode())
+        log = worker.logged("GET /stubborn goes on 1 s after it was cancelled\n")
+        assert "too late, too\n" in log
+        mark.set()
+        assert worker.frames(DONE).number == number
+
+
+def test_what_stands_behind_a_request_that_blocks_the_loop_is_not_claimed():
+    async def application(scope, receive, send):
+        if scope["path"] == "/blocks":
+            begun.set()
+            mark.block()
+        await send(START)
+        await send(body(scope["path"].encode()))
+
+    begun, mark = Mark(), Mark()
+    with Worker(application) as worker:
+        frames = [worker.made(path) for path in ("/before", "/blocks", "/behind", "/further")]
+        for number in range(1, 5):
+            worker.token(number)
+        worker.socket.sendall(b"".join(frames))
+        worker.until(begun.is_set)
+        # What is answered before is in the memory, what has begun is told, the rest can be taken back.
+        assert worker.peek().body == b"/before"
+        assert worker.peek().kind == DONE
+        assert worker.counters[READ] == 2
+        assert os.read(worker.unclaimed, 10) == b"\3\4"
+        mark.set()
+        assert worker.frames(ANSWER, DONE)[0].body == b"/blocks"
+        worker.until(lambda: worker.counters[READ] == 4 and worker.counters[WAITING] == 1)
+        assert worker.answer("/after").body == b"/after"
+
+
+def test_a_request_that_was_taken_back_is_dropped_with_its_file():
+    with Worker(says(lambda scope: scope["path"])) as worker:
+        for _ in range(3):
+            with tempfile.TemporaryFile() as file:
+                worker.socket.sendall(worker.made("/dropped", file=file.fileno()))
+            with tempfile.TemporaryFile() as file:
+                file.write(b"x")
+                file.flush()
+                assert worker.answer("/begun", file=file.fileno()).body == b"'/begun'"
+
+
+def test_frames_may_come_in_any_pieces():
+    with Worker(says(lambda scope: scope["path"])) as worker:
+        frame = worker.made("/slowly", headers=[(b"a", b"b" * 100000)])
+        worker.token(worker.number)
+        for start in range(0, len(frame), 30001):
+            worker.socket.sendall(frame[start : start + 30001])
+        assert worker.frames(ANSWER, DONE)[0].body == b"'/slowly'"
+        frame = worker.made("/bytewise") + worker.made("/next")
+        worker.token(worker.number - 1)
+        worker.token(worker.number)
+        for start in range(len(frame)):
+            worker.socket.sendall(frame[start : start + 1])
+        assert [frame.body for frame in worker.frames(ANSWER, DONE, ANSWER, DONE)][::2] == [b"'/bytewise'", b"'/next'"]
+
+
+def test_requests_begin_in_a_clean_context():
+    variable = contextvars.ContextVar("variable", default="clean")
+
+    async def application(scope, receive, send):
+        if scope["type"] == "lifespan":
+            variable.set("lifespan")
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            return
+        seen = variable.get()
+        variable.set(scope["path"])
+        await turn()
+        assert variable.get() == scope["path"]
+        await send(START)
+        await send(body(seen.encode()))
+
+    with Worker(application, lifespan="on") as worker:
+        for path in ("/a", "/b", "/c"):
+            assert worker.answer(path).body == b"clean"
+
+
+def test_each_request_has_a_task_of_its_own():
+    tasks = []
+
+    async def application(scope, receive, send):
+        tasks.append(asyncio.current_task())
+        assert asyncio.current_task() is not None and len(set(map(id, tasks))) == len(tasks)
+        await send(START)
+        await send(body(b"x"))
+        await turn()
+        assert asyncio.current_task() is tasks[-1]
+
+    with Worker(application) as worker:
+        for _ in range(3):
+            worker.answer()
+        assert worker.leave() == (0, "")
+
+
+def test_receive_and_send_are_refused_in_other_threads():
+    async def application(scope, receive, send):
+        errors = []
+
+        def run():
+            for call in (receive, lambda: send(START)):
+                try:
+                    call().send(None)
+                except BaseException as error:
+                    errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        await send(START)
+        await send(body(repr([type(error).__name__ for error in errors]).encode()))
+
+    with Worker(application) as worker:
+        assert worker.answer().body == b"['RuntimeError', 'RuntimeError']"
+
+
+def test_a_file_is_opened_by_the_worker_and_handed_over():
+    async def application(scope, receive, send):
+        length = [(b"content-length", scope["query_string"])] if scope["query_string"] else []
+        await send(start(headers=length))
+        await send({"type": "http.response.pathsend", "path": scope["path"]})
+        try:
+            await send(body(b"x"))
+        except RuntimeError:
+            return
+
+    with Worker(application) as worker, tempfile.NamedTemporaryFile() as file:
+        file.write(b"0123456789")
+        file.flush()
+        for query in (b"", b"10", b"4"):
+            worker.request(file.name, query=query)
+            frame, _ = worker.frames(FILE, DONE)
+            assert frame.body == (0).to_bytes(8, "little") + (10).to_bytes(8, "little")
+            assert received_file(worker) == b"0123456789"
+        assert worker.answer(file.name, query=b"11").status == b"500"
+        worker.logged("has 10 bytes, but its Content-Length is 11")
+        # More files than the socket for descriptors has room for.
+        frames = [worker.made(file.name) for _ in range(600)]
+        sent = 0
+        while sent < 600:
+            for number in range(200):
+                worker.token(worker.number - 599 + sent + number)
+            worker.socket.sendall(b"".join(frames[sent : sent + 200]))
+            sent += 200
+        for _ in range(600):
+            worker.frames(FILE)
+            assert received_file(worker) == b"0123456789"
+            worker.frames(DONE)
+
+
+def test_a_client_that_left_frees_what_waits_for_it():
+    """Neither the task nor the body is kept when an exchange is over."""
+    import gc
+    import weakref
+
+    seen = []
+
+    class Thing:
+        pass
+
+    async def application(scope, receive, send):
+        thing = Thing()
+        seen.append(weakref.ref(thing))
+        scope["thing"] = thing
+        await receive()
+        await send(START)
+        await send(body(b"%d" % sum(reference() is not None for reference in seen)))
+
+    with Worker(application) as worker:
+        gc_counts = [worker.answer().body for _ in range(5)]
+        if gc.isenabled() and hasattr(gc, "freeze"):  # PyPy frees later
+            assert gc_counts == [b"1"] * 5, gc_counts
