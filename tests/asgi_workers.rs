@@ -21,23 +21,27 @@ fn hold(module: &str) {
         ("python3.8", "asyncio"),
         ("python3.14", "asyncio"),
     ] {
-        let program = project("tests/asgi/run.py");
-        let run = Command::new(python)
-            .arg(program)
+        // Not each machine has each Python; those of the suite are needed.
+        if python.starts_with("python3.") && !is_there(python) {
+            continue;
+        }
+        let outcome = Command::new(python)
+            .arg(project("tests/asgi/run.py"))
             .args([module, event_loop])
             .stdin(Stdio::null())
-            .output();
-        // Not each machine has each Python; those of the suite are needed.
-        let Ok(outcome) = run else {
-            assert!(python.starts_with("python3."), "{python} is missing");
-            continue;
-        };
+            .output()
+            .expect("a Python");
         let shown = [outcome.stdout, outcome.stderr].concat();
         let shown = String::from_utf8_lossy(&shown);
         assert!(outcome.status.success(), "{python}: {shown}");
         any |= shown.contains("ok test_");
     }
     assert!(any, "no case has run");
+}
+
+fn is_there(python: &str) -> bool {
+    let version = Command::new(python).arg("--version").output();
+    version.is_ok_and(|outcome| outcome.status.success())
 }
 
 #[test]
