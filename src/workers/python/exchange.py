@@ -4,7 +4,6 @@ Plain Python 3.8 and later, standard library only. worker.py makes an exchange f
 """
 
 from io import BufferedRandom, BufferedReader, FileIO
-from itertools import chain
 from struct import pack
 
 from runner_kept import os, stat
@@ -122,7 +121,7 @@ class Exchange:
             stream.put(self.number, block, self.lane.cancelled)
 
     def whole(self, body):
-        """Answers with all of the body."""
+        """Answers with all of the body. Returns the time if nothing is left to do."""
         if type(body) is not bytes:
             check_block(body)
             body = bytes(body)
@@ -130,17 +129,20 @@ class Exchange:
         if len(head) + len(body) > LARGEST_WHOLE:
             self.part(body, pack("<Q", len(body)))
             return self.end()
-        self.lane.publish(self.number, self.begin, head, len(self.headers), body)
+        ended = self.lane.publish(self.number, self.begin, head, len(self.headers), body)
         self.begun = self.ended = True
+        return ended
 
     def encoded_head(self):
         """The status and the header fields in the format that runner reads."""
         try:
             if len(self.headers) > MOST_FIELDS:
                 self.headers = self.headers[:MOST_FIELDS]
-            head = "\0".join([self.status, *chain.from_iterable(self.headers)])
+            parts = [self.status]
+            for field in self.headers:
+                parts += field
             # Runner refuses a longer head, and logs that.
-            return head[:LONGEST_HEAD].encode("latin-1")
+            return "\0".join(parts)[:LONGEST_HEAD].encode("latin-1")
         except (TypeError, ValueError):
             if self.status is None:
                 raise AssertionError("write() was called before start_response") from None
@@ -253,8 +255,9 @@ def trace(error):
         return "%s, and it cannot be said where\n" % type(error).__name__
 
 
-def log_exception(error, request, errors):
-    about = "exception while answering %s %s\n%s" % (*request, trace(error))
+def log_exception(error, own, errors):
+    """Says that the application failed, on `errors`. `own` has what runner sent of the request itself."""
+    about = "exception while answering %s %s\n%s" % (own[0], own[4], trace(error))
     if type(errors) is Errors:
         errors.write("runner worker %d: %s" % (os.getpid(), about))
     else:

@@ -30,12 +30,14 @@ from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, tim
 from runner_output import identity, is_still, new_log, report_losses, say
 
 BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP, ANNOUNCE = 1, 2, 4, 8, 16
+SELDOM = ERRORS_TO_GATEWAY | ANNOUNCE
 HEADS = 512  # that a lane keeps
 CAPACITY = 256 * 1024  # bytes of records in a ring
 COUNTERS = 128  # bytes at the start of the ring: head, tail, cancelled request, thread, last request read, waiting
 READ, WAITING, LOST = 4, 5, 6
 LANE = 5  # descriptors of a lane
 MILLISECOND = 1_000_000
+SMALL = 1 << 14  # bytes of an answer
 LONGEST = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
 
 now = time.perf_counter_ns
@@ -85,36 +87,38 @@ class Lane:
 
     def publish(self, number, begin, head, fields, body):
         """Puts an answer into the ring, where it is safe even if this worker dies. An answer that does not fit goes over the
-        socket, and so does one that must not overtake data there."""
+        socket, and so does one that must not overtake data there. Returns the time."""
         size = len(head)
         length = size + len(body)
         need = HEADER_SIZE + length
-        start = self.head % CAPACITY
-        if number == self.spoken:
-            return self.send(ANSWER, number, head + body, begin, 0, fields, size)
-        # A record is never split: where it would be, the rest is skipped.
-        if start + need > CAPACITY or self.head + need > self.limit:
-            if not self.make_room(need):
-                return self.send(ANSWER, number, head + body, begin, 0, fields, size)
-            start = self.head % CAPACITY
-        start += COUNTERS
+        at = self.head
+        start = at % CAPACITY
         ended = now()
+        # A record is never split: where it would be, the rest is skipped.
+        if start + need > CAPACITY or at + need > self.limit or number == self.spoken:
+            if number == self.spoken or not self.make_room(need):
+                self.send(ANSWER, number, head + body, begin, 0, fields, size)
+                return ended
+            at = self.head
+            start = at % CAPACITY
+        start += COUNTERS
         service = ended - begin
-        ring = self.ring
-        pack_into(
-            ring, start, length, number, service if service < LONGEST else LONGEST, ANSWER, 0, fields, size
-        )
-        start += HEADER_SIZE
-        end = start + size
-        ring[start:end] = head
-        ring[end : end + len(body)] = body
-        self.head += need
+        header = pack(length, number, service if service < LONGEST else LONGEST, ANSWER, 0, fields, size)
+        # Joining small parts takes less time than storing each, and copying large ones again takes more.
+        if length < SMALL:
+            self.ring[start : start + need] = b"".join((header, head, body))
+        else:
+            middle = start + HEADER_SIZE + size
+            self.ring[start:middle] = header + head
+            self.ring[middle : start + need] = body
+        self.head = at = at + need
         if self.fence:
             self.fence()
-        self.counters[0] = self.head
+        self.counters[0] = at
         self.unannounced = True
         if ended - self.announced > MILLISECOND:
             self.announce()
+        return ended
 
     def make_room(self, need):
         """Returns whether a record fits into the ring now that runner has read more, at its beginning if need be."""
@@ -257,17 +261,14 @@ class Lane:
                     environ["REMOTE_PORT"] = port
                 if length is not None:
                     environ["CONTENT_LENGTH"] = length
-                if flags & BODY_IN_FILE:
-                    environ["wsgi.input"] = self.receive_file()
-                else:
-                    environ["wsgi.input"] = BytesIO(body)
-                if flags & ANNOUNCE:
-                    self.announced = 0
-                if flags & ERRORS_TO_GATEWAY:
-                    environ["wsgi.errors"] = Errors(self, number)
-                self.answer(environ, Exchange(self, number, begin))
+                environ["wsgi.input"] = BytesIO(body) if body is not None else self.receive_file()
+                if flags & SELDOM:
+                    if flags & ANNOUNCE:
+                        self.announced = 0
+                    if flags & ERRORS_TO_GATEWAY:
+                        environ["wsgi.errors"] = Errors(self, number)
+                begin = self.answer(environ, Exchange(self, number, begin), own) or now()
                 environ = common = own = body = None  # an idle worker holds nothing of the last request
-                begin = now()
             # Before the announcement: runner looks at it then.
             counters[READ] = number
             if self.unannounced:
@@ -304,9 +305,9 @@ class Lane:
                     raise
                 say("exception between requests\n" + trace(error))
 
-    def answer(self, environ, exchange):
+    def answer(self, environ, exchange, own):
+        """Calls the application and sends what it gives. Returns the time if nothing was done since the answer was sent."""
         # The application may change environ.
-        request = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
         body, errors = environ["wsgi.input"], environ["wsgi.errors"]
         result = None
         try:
@@ -314,24 +315,26 @@ class Lane:
             kind = type(result)
             if (kind is list or kind is tuple) and exchange.status is not None and not exchange.begun:
                 # The usual answer: complete, and without a close().
-                exchange.whole(result[0] if len(result) == 1 else b"".join(result))
-            elif kind is not FileWrapper or not exchange.file(result):
+                whole = result[0] if len(result) == 1 else b"".join(result)
+                result = None
+                return exchange.whole(whole)
+            if kind is not FileWrapper or not exchange.file(result):
                 exchange.blocks(result)
         except Gone:
             raise
         except Abandoned:
             exchange.failed()
         except BaseException as error:
-            log_exception(error, request, errors)
+            log_exception(error, own, errors)
             exchange.failed()
         finally:
             try:
-                if hasattr(result, "close"):
+                if result is not None and hasattr(result, "close"):
                     result.close()
             except Gone:
                 raise
             except BaseException as error:
-                log_exception(error, request, errors)
+                log_exception(error, own, errors)
             try:
                 body.close()
             except (OSError, ValueError):
