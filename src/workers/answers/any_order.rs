@@ -16,6 +16,7 @@ use crate::workers::pool::lane::in_flight::Violation;
 use crate::workers::wire::Wire;
 use crate::workers::wire::body_stream::BodyStream;
 use crate::workers::wire::frames::Frames;
+use crate::workers::wire::link;
 
 /// How many records are taken before other tasks have their turn.
 const BATCH: usize = 512;
@@ -53,7 +54,7 @@ pub(super) async fn read(
             () = ended.cancelled() => true,
         };
         stream.expect_none();
-        match socket.try_read_buf(frames.space()) {
+        match link::read(&socket, frames.space()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && !last => continue,
             Ok(0) | Err(_) => break,
             Ok(_) => {}

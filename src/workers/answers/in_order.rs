@@ -18,6 +18,7 @@ use crate::workers::pool::Pool;
 use crate::workers::pool::lane::in_flight::Violation;
 use crate::workers::wire::body_stream::{BodyStream, Reading, StreamPart};
 use crate::workers::wire::frames::Frames;
+use crate::workers::wire::link;
 use crate::workers::wire::responses;
 
 /// Reads what a lane sends to the end.
@@ -108,7 +109,7 @@ impl LaneReader<'_> {
                 WaitEnd::Ended => true,
                 WaitEnd::Closed => break,
             };
-            match self.socket.try_read_buf(frames.space()) {
+            match link::read(self.socket, frames.space()) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && !last => continue,
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}

@@ -7,8 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use crate::protocol::worker::frame::{LaneOrder, token, write_order};
@@ -159,6 +161,21 @@ impl Link {
     pub(crate) fn receive_file(&self) -> io::Result<File> {
         unix::receive_descriptor(self.files.as_fd()).map(File::from)
     }
+}
+
+/// Reads what has come, without waiting.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] if nothing has come; or the worker is gone.
+pub(crate) fn read(socket: &UnixStream, buffer: &mut BytesMut) -> io::Result<usize> {
+    let room = buffer.capacity() - buffer.len();
+    let count = socket.try_read_buf(buffer)?;
+    if count < room {
+        // That was all, or there would have been more. tokio would find that out with another system call only.
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = socket.try_io(Interest::READABLE, nothing);
+    }
+    Ok(count)
 }
 
 impl Wire for Link {
