@@ -49,7 +49,10 @@ fn events<'a>(mut decoder: Decoder, parts: impl Iterator<Item = &'a [u8]>) -> Ev
     for part in parts {
         input.extend_from_slice(part);
         while let Some(event) = decoder.next(&mut input).transpose() {
-            events.push(event);
+            // Where it comes depends on the parts.
+            if event != Ok(WebSocketEvent::Progress) {
+                events.push(event);
+            }
         }
         assert!(input.len() < 131, "more is left than a control frame");
     }
@@ -94,6 +97,7 @@ pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
                     WebSocketEvent::Message(message),
                 )
             }
+            WebSocketEvent::Progress => continue,
             WebSocketEvent::Ping(payload) => (
                 vec![WebSocketFrame::ping(payload.clone())],
                 WebSocketEvent::Ping(payload),

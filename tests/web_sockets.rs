@@ -307,6 +307,32 @@ async fn messages_are_compressed_where_the_client_can_do_so() {
     }
 }
 
+/// A few KiB become megabytes: whole, though other connections have their turns meanwhile.
+#[tokio::test]
+async fn messages_that_were_much_compressed_arrive() {
+    let mut server = Server::start(HttpOptions::default());
+    let mut client = Client::connect(&server.address).await;
+    let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    client.send(offer("/", fields).as_bytes()).await;
+    client.head().await;
+    let mut accepted = server.accepted().await;
+    let zeros = Bytes::from(vec![0; 8 << 20]);
+    accepted
+        .sender
+        .send(WebSocketMessage::Binary(zeros.clone()));
+    let mut sent = Vec::new();
+    loop {
+        let (first, payload) = client.next().await.unwrap();
+        sent.extend(frame(first, &payload));
+        if first & 0x80 != 0 {
+            break;
+        }
+    }
+    assert!(sent.len() < 1 << 16);
+    client.send(&sent).await;
+    assert!(accepted.heard().await == News::Binary(zeros));
+}
+
 #[tokio::test]
 async fn the_client_closes() {
     for (payload, echo, code, text) in [

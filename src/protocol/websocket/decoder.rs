@@ -7,11 +7,16 @@ use crate::interface::{CloseReason, WebSocketMessage};
 use super::frame_head::{self, FrameHead, Opcode, WebSocketFault};
 use super::partial_message::PartialMessage;
 
+/// How much a message may grow until other connections have their turn.
+const TURN: usize = 256 * 1024;
+
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebSocketEvent {
     /// A message, complete.
     Message(WebSocketMessage),
+    /// Part of a compressed message, so much that other connections are to have their turn before the next event is taken.
+    Progress,
     /// To be answered with a pong of the same payload.
     Ping(Bytes),
     /// The answer to a ping of this payload, or unasked.
@@ -79,6 +84,7 @@ impl Decoder {
     }
 
     fn step(&mut self, input: &mut BytesMut) -> Result<Option<WebSocketEvent>, WebSocketFault> {
+        let mut turn = TURN;
         loop {
             match &mut self.position {
                 FramePosition::Head => {
@@ -115,21 +121,28 @@ impl Decoder {
                     remaining,
                     is_final,
                 } => {
-                    let count = usize::try_from(*remaining)
-                        .map_or(input.len(), |remaining| remaining.min(input.len()));
-                    if let Some(message) = &mut self.message {
-                        frame_head::mask(&mut input[..count], mask);
-                        message.add(&input[..count])?;
-                    }
+                    let Some(message) = &mut self.message else {
+                        return Err(NOT_BEGUN);
+                    };
+                    let count = usize::try_from(*remaining).unwrap_or(usize::MAX);
+                    let count = count.min(input.len()).min(message.step());
+                    frame_head::mask(&mut input[..count], mask);
+                    let grown = message.add(&input[..count])?;
                     input.advance(count);
                     *remaining -= count as u64;
-                    if *remaining > 0 {
+                    if *remaining > 0 && input.is_empty() {
                         return Ok(None);
                     }
-                    let is_final = *is_final;
-                    self.position = FramePosition::Head;
-                    if is_final && let Some(message) = self.message.take() {
-                        return message.finish().map(WebSocketEvent::Message).map(Some);
+                    if *remaining == 0 {
+                        let is_final = *is_final;
+                        self.position = FramePosition::Head;
+                        if is_final && let Some(message) = self.message.take() {
+                            return message.finish().map(WebSocketEvent::Message).map(Some);
+                        }
+                    }
+                    turn = turn.saturating_sub(grown);
+                    if turn == 0 {
+                        return Ok(Some(WebSocketEvent::Progress));
                     }
                 }
                 FramePosition::End => {
@@ -159,13 +172,14 @@ impl Decoder {
             self.message = Some(message);
         }
         let Some(message) = &mut self.message else {
-            return Err(WebSocketFault::protocol(
-                "a fragment of a message that has not begun",
-            ));
+            return Err(NOT_BEGUN);
         };
         message.announce(head.length)
     }
 }
+
+const NOT_BEGUN: WebSocketFault =
+    WebSocketFault::protocol("a fragment of a message that has not begun");
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

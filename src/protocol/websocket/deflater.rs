@@ -8,7 +8,7 @@ use flate2::{Compress, Compression, FlushCompress};
 /// How a flush ends; a message does not have it at its end.
 const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// How hard to try: much above, it costs more time than a network is worth.
+/// How hard to try: texts become nearly as small as with level 6, in half the time.
 const LEVEL: u32 = 2;
 
 thread_local! {

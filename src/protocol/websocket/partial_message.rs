@@ -62,15 +62,24 @@ impl PartialMessage {
         Ok(())
     }
 
-    /// Bytes of a frame, without mask.
-    pub(super) fn add(&mut self, payload: &[u8]) -> Result<(), WebSocketFault> {
-        if !self.is_compressed {
+    /// The most bytes that are to be added at once: each may become a thousand.
+    pub(super) fn step(&self) -> usize {
+        if self.is_compressed { 512 } else { usize::MAX }
+    }
+
+    /// Bytes of a frame, without mask. By how many bytes the message has grown.
+    pub(super) fn add(&mut self, payload: &[u8]) -> Result<usize, WebSocketFault> {
+        let before = self.bytes.len();
+        if self.is_compressed && !payload.is_empty() {
+            self.inflate(payload)?;
+        } else {
             self.bytes.extend_from_slice(payload);
-            return self.check();
+            self.check()?;
         }
-        if payload.is_empty() {
-            return Ok(());
-        }
+        Ok(self.bytes.len() - before)
+    }
+
+    fn inflate(&mut self, payload: &[u8]) -> Result<(), WebSocketFault> {
         let inflater = self
             .inflater
             .get_or_insert_with(|| Box::new(Inflater::new()));

@@ -74,6 +74,11 @@ impl Inflow {
     ) -> Poll<Result<WebSocketEvent, Interrupted>> {
         loop {
             match self.decoder.next(&mut self.bytes) {
+                // Decompressing takes its time.
+                Ok(Some(WebSocketEvent::Progress)) => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Ok(Some(event)) => return Poll::Ready(Ok(event)),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(Interrupted::Fault(fault))),

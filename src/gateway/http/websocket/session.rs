@@ -205,7 +205,10 @@ impl<'a> Session<'a> {
             WebSocketEvent::Message(message) if is_open => self.held = Some(message),
             WebSocketEvent::Ping(payload) if is_open => self.push(WebSocketFrame::pong(payload)),
             // Nothing may follow a close frame (RFC 6455 §5.5.1).
-            WebSocketEvent::Message(_) | WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_) => {}
+            WebSocketEvent::Message(_)
+            | WebSocketEvent::Ping(_)
+            | WebSocketEvent::Pong(_)
+            | WebSocketEvent::Progress => {}
             WebSocketEvent::Close(reason) => {
                 if is_open {
                     let code = CloseReason::of(reason.code);

@@ -51,6 +51,7 @@ pub(super) fn words(events: &[Result<WebSocketEvent, WebSocketFault>]) -> String
         Ok(WebSocketEvent::Ping(bytes)) => format!("ping of {}", bytes.len()),
         Ok(WebSocketEvent::Pong(bytes)) => format!("pong of {}", bytes.len()),
         Ok(WebSocketEvent::Close(CloseReason { code, text })) => format!("close {code} {text}"),
+        Ok(WebSocketEvent::Progress) => "progress".to_owned(),
         Err(fault) => format!("{}: {}", fault.code, fault.what),
     };
     let words: Vec<String> = events.iter().map(word).collect();
