@@ -16,7 +16,7 @@
 //! [`application`] answer, and a [`supervisor`] see to it that there is one master.
 //!
 //! - **One process of ours, many of theirs.** This process owns every client connection: it parses, limits, times, buffers
-//!   and logs. An application runs in worker processes that see complete requests only. A slow client costs no worker, and
+//!   and logs. An application, WSGI or ASGI, runs in worker processes that see complete requests only. A slow client costs no worker, and
 //!   a worker that crashes or hangs costs no connection.
 //! - **N gateways + M applications, never N × M.** They meet in [`server`] and know nothing of each other but
 //!   [`interface::Request`] and [`interface::Response`].
