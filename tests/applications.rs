@@ -1,5 +1,5 @@
 //! Real applications from PyPI, driven by a real client: all of httpbin, and a Django project with its admin site
-//! (CSRF, sessions, SQLite, static files).
+//! (CSRF, sessions, SQLite, static files), and a chat of FastAPI in a browser.
 
 mod support;
 
@@ -40,6 +40,32 @@ fn httpbin_answers_all_that_it_has() {
 
 #[test]
 fn the_django_example_works_for_guests_and_its_administrator() {
+    the_guestbook_works("guestbook.ini");
+}
+
+#[test]
+fn it_works_by_asgi_too() {
+    the_guestbook_works("guestbook-asgi.ini");
+}
+
+#[test]
+fn the_fastapi_example_is_a_chat_in_a_browser() {
+    let folder = Folder::new()
+        .copy("examples/fastapi")
+        .executable("browser", "#!/bin/sh\n");
+    let server = folder
+        .program("fastapi/chat.ini", [] as [&str; 0])
+        .env("VIRTUAL_ENV", project("target/venv"))
+        .env("BROWSER", folder.path("browser"))
+        .start();
+    assert_eq!(drive(&server, "drive_chat.py"), "the browser is welcome\n");
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+    assert!(!outcome.stderr.contains("Traceback"), "{}", outcome.stderr);
+}
+
+#[track_caller]
+fn the_guestbook_works(file: &str) {
     let folder = Folder::new().copy("examples/django");
     let site = folder.path("django");
     let manage = |arguments: &[&str]| {
@@ -64,9 +90,11 @@ fn the_django_example_works_for_guests_and_its_administrator() {
     manage(&["collectstatic", "--noinput", "--verbosity", "0"]);
     assert!(site.join("static/admin/css/base.css").exists());
     let server = folder
-        .program(site.join("guestbook.ini"), [] as [&str; 0])
+        .program(site.join(file), [] as [&str; 0])
         .env("VIRTUAL_ENV", project("target/venv"))
         .start();
     assert_eq!(drive(&server, "drive_django.py"), "the guestbook works\n");
-    assert_eq!(server.stop().status, 0);
+    let outcome = server.stop();
+    assert_eq!(outcome.status, 0, "{outcome:#?}");
+    assert!(!outcome.stderr.contains("Traceback"), "{}", outcome.stderr);
 }

@@ -1,7 +1,7 @@
 //! The examples are programs: each runs as its first line says, with options after its name.
 //!
 //! `servers.rs` tests the `.cgi` and `.fcgi` files under web servers, `applications.rs` the visitors of the Django
-//! project, and `seed.rs` has `myserver.conf`.
+//! project and of the chat, and `seed.rs` has `myserver.conf`.
 
 mod support;
 
@@ -79,8 +79,8 @@ fn check_finds_no_problems() {
     assert!(files.len() >= 4, "{files:?}");
     let none = format!("{} files: no problems; ", files.len());
     for (words, rest) in [
-        (&["check"][..], "4 applications not imported (--import)\n"),
-        (&["check", "--import"], "4 applications imported\n"),
+        (&["check"][..], "6 applications not imported (--import)\n"),
+        (&["check", "--import"], "6 applications imported\n"),
     ] {
         Folder::new()
             .runner(words)
@@ -97,8 +97,10 @@ fn check_finds_no_problems() {
 #[test]
 fn none_is_forgotten() {
     let known = [
+        "examples/django/guestbook-asgi.ini",
         "examples/django/guestbook.ini",
         "examples/django/manage.py",
+        "examples/fastapi/chat.ini",
         "examples/flask/pages.ini",
         "examples/hello/hello.cgi",
         "examples/hello/hello.fcgi",
