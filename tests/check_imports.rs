@@ -84,6 +84,55 @@ error: {message}
     }
 }
 
+/// An ASGI application that prints what it is called for.
+const ASGI: &str = "\
+async def app(scope, receive, send):
+    print('called for', scope['type'])
+";
+
+#[test]
+fn an_asgi_application_is_imported_and_not_called() {
+    let folder = Folder::new()
+        .file("shop.py", ASGI)
+        .file("app.ini", file("shop.app").replace("WSGI", "ASGI"));
+    let outcome = folder.runner(["check", "--import", "app.ini"]).run();
+    outcome.is(0, "1 file: no problems; 1 application imported\n", "");
+}
+
+#[test]
+fn an_application_behind_the_wrong_word_is_shown_with_the_right_one() {
+    let folder = Folder::new().file("shop.py", format!("{ASGI}{}", version(1)));
+    for (word, name, kinds, right) in [
+        (
+            "'WSGI', ",
+            "app",
+            "an ASGI application, not a WSGI application",
+            "ASGI",
+        ),
+        (
+            "'ASGI', ",
+            "application",
+            "a WSGI application, not an ASGI application",
+            "WSGI",
+        ),
+        (
+            "",
+            "app",
+            "an ASGI application, not a WSGI application",
+            "ASGI",
+        ),
+    ] {
+        let text = file(&format!("shop.{name}")).replace("'WSGI', ", word);
+        fs::write(folder.path("app.ini"), text).expect("a file");
+        let report = folder.runner(CHECK.iter().skip(1)).run();
+        let (message, hint) = first(&report.stdout);
+        let said = format!("cannot use `import:shop.{name}`: `shop.{name}` is {kinds}");
+        assert_eq!(message, said);
+        assert_eq!(hint, Some(format!("write `{right} import:shop.{name}`")));
+        assert_eq!(report.status, 1);
+    }
+}
+
 /// A package without a module, and what is said instead of the attribute that it lacks.
 #[test]
 fn a_module_that_a_package_lacks_is_named_with_the_one_that_is_near() {

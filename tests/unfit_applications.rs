@@ -204,6 +204,91 @@ fn frameworks_are_known_for_what_they_are() {
     }
 }
 
+/// ASGI applications of frameworks, and what wraps them.
+const ASGI_FRAMEWORKS: &str = "\
+import django.conf
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from asgiref.wsgi import WsgiToAsgi
+from fastapi import FastAPI
+from flask import Flask
+from litestar import Litestar
+from quart import Quart
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+
+django.conf.settings.configure()
+fastapi = FastAPI()
+starlette = Starlette()
+quart = Quart('shop')
+litestar = Litestar([])
+site = get_asgi_application()
+wsgi_site = get_wsgi_application()
+flask = Flask('shop')
+adapted = WsgiToAsgi(flask)
+consumer = AsyncWebsocketConsumer.as_asgi()
+routed = ProtocolTypeRouter({'http': site, 'websocket': URLRouter([])})
+wrapped = CORSMiddleware(fastapi)
+response = PlainTextResponse('hello')
+
+class Endpoint(HTTPEndpoint):
+    pass
+
+def create_app():
+    return fastapi
+";
+
+/// Says of names in that module what is said of them behind `ASGI`.
+const ASGI_NAMES: &str = "\
+import callables
+import shop
+
+callables.examiner, callables.BadName = callables.examine()
+names = 'fastapi starlette quart litestar site adapted consumer routed wrapped response Endpoint'.split()
+names += 'create_app get_asgi_application FastAPI wsgi_site flask'.split()
+callables.refused(callables.examiner.ASGI, {name: getattr(shop, name) for name in names})
+";
+
+/// The first ones are applications.
+const ASGI_SAID: &str = "\
+fastapi: passed
+starlette: passed
+quart: passed
+litestar: passed
+site: passed
+adapted: passed
+consumer: passed
+routed: passed
+wrapped: passed
+response: passed
+Endpoint: passed
+`shop.create_app` takes no arguments, but an ASGI application takes three (scope, receive, send)
+  = hint: if it makes the application, write `import:shop.create_app()`
+`shop.get_asgi_application` takes no arguments, but an ASGI application takes three (scope, receive, send)
+  = hint: if it makes the application, write `import:shop.get_asgi_application()`
+`shop.FastAPI` is a class whose instances cannot be awaited, as what ASGI calls must be
+  = hint: write `import:shop.FastAPI()`
+`shop.wsgi_site`, a WSGIHandler, is a WSGI application, not an ASGI application
+  = hint: write `WSGI import:shop.wsgi_site`
+`shop.flask`, a Flask, is a WSGI application, not an ASGI application
+  = hint: write `WSGI import:shop.flask`
+";
+
+#[test]
+fn asgi_frameworks_are_known_for_what_they_are() {
+    let folder = Folder::new()
+        .copy("tests/apps/callables.py")
+        .file("shop.py", ASGI_FRAMEWORKS)
+        .file("names.py", ASGI_NAMES);
+    let modules = project("src/workers/python");
+    let outcome = folder.program(python(), ["names.py".into(), modules]).run();
+    outcome.is(0, ASGI_SAID, "");
+}
+
 /// One CGI request.
 const CGI_REQUEST: &str = "\
 export GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET SCRIPT_NAME= PATH_INFO=/ QUERY_STRING= \\

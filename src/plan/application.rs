@@ -18,7 +18,7 @@ use crate::line::word::Origin;
 use crate::log::LineForm;
 use crate::plan::worker_options;
 use crate::syntax::Diagnostic;
-use crate::workers::options::WorkerOptions;
+use crate::workers::options::{Lifespan, WorkerOptions};
 use crate::workers::python::import_failure::ImportFailure;
 
 /// An application by its name.
@@ -144,7 +144,12 @@ impl Recipe {
     #[must_use]
     pub fn only_imported(mut self) -> Self {
         match &mut self {
-            Self::Python(imported) => imported.options.only_imported = true,
+            Self::Python(imported) => {
+                imported.options.only_imported = true;
+                if let Some(asgi) = &mut imported.options.asgi {
+                    asgi.lifespan = Lifespan::Off;
+                }
+            }
             Self::Demo => {}
         }
         self
