@@ -1,4 +1,5 @@
-//! One application behind every gateway: the same bodies, and the same environ where CGI defines it.
+//! One application behind every gateway, by WSGI and by ASGI: the same bodies, and the same environ and scope where CGI
+//! defines them.
 //!
 //! `cgi-fcgi` sends the FastCGI requests, so that the codec is not tested against itself.
 
@@ -57,22 +58,25 @@ fn get(path: &'static str, decoded: &'static str) -> Request {
     }
 }
 
+/// The words that name an application.
+type Words = [&'static str; 2];
+
 /// An application behind a gateway, ready for requests.
 struct Behind {
     folder: Folder,
-    application: &'static str,
+    application: Words,
     gateway: Gateway,
     server: Option<Server>,
 }
 
 impl Gateway {
-    fn in_front_of(self, folder: &Folder, application: &'static str) -> Behind {
+    fn in_front_of(self, folder: &Folder, application: Words) -> Behind {
         let port = free_port();
-        let socket = folder.path(format!("{self:?}.socket"));
+        let socket = folder.path(format!("{self:?}-{}.socket", application[0]));
         let unix = format!("unix:{}", socket.display());
         let tcp = format!("tcp://127.0.0.1:{port}");
         let run = |words: &[&str]| {
-            let words = words.iter().copied().chain(["WSGI", application]);
+            let words = words.iter().copied().chain(application);
             runner(folder, &words.collect::<Vec<_>>())
         };
         let tcp_listener =
@@ -118,8 +122,8 @@ impl Behind {
     fn ask(&self, request: &Request) -> Reply {
         match (self.gateway, &self.server) {
             (Gateway::Cgi, _) => {
-                let program = runner(&self.folder, &["CGI", "WSGI", self.application]);
-                as_cgi(program, request)
+                let [word, name] = self.application;
+                as_cgi(runner(&self.folder, &["CGI", word, name]), request)
             }
             (Gateway::HttpTcp | Gateway::HttpUnix | Gateway::HttpDescriptor, Some(server)) => {
                 let headers: Vec<String> = request
@@ -267,13 +271,24 @@ fn the_flask_example_gives_the_same_pages() {
             found(200, ""),
         ),
     ];
-    let folder = Folder::new().copy("examples/flask/pages.py");
-    for gateway in GATEWAYS {
-        let behind = gateway.in_front_of(&folder, "import:pages.application");
+    let by_asgi = "\
+        import pages\nfrom asgiref.wsgi import WsgiToAsgi\napplication = WsgiToAsgi(pages.application)\n";
+    let folder = Folder::new()
+        .copy("examples/flask/pages.py")
+        .file("adapted.py", by_asgi);
+    let both = [
+        ["WSGI", "import:pages.application"],
+        ["ASGI", "import:adapted.application"],
+    ];
+    for (gateway, application) in GATEWAYS
+        .iter()
+        .flat_map(|one| both.map(|both| (*one, both)))
+    {
+        let behind = gateway.in_front_of(&folder, application);
         for (request, (status, body, cookie, location)) in &cases {
             let reply = behind.ask(request);
             let context = format!(
-                "{gateway:?} {} {}: {reply:#?}",
+                "{gateway:?} {application:?} {} {}: {reply:#?}",
                 request.method, request.path
             );
             assert_eq!(reply.status, *status, "{context}");
@@ -318,21 +333,25 @@ const INHERITED: [&str; 8] = [
     "SHLVL",
 ];
 
-#[test]
-fn the_environ_is_the_same() {
-    let headers = &[
-        ("Content-Type", "text/x-test"),
-        ("Cookie", "a=1; b=2"),
-        ("X-Some-Thing", "with, commas; and \"quotes\""),
-        ("Accept-Language", "de"),
-    ];
-    let request = Request {
+/// A request with something of everything.
+fn put() -> Request {
+    Request {
         method: "PUT",
         query: "a=%20b&c=%26&empty",
-        headers,
+        headers: &[
+            ("Content-Type", "text/x-test"),
+            ("Cookie", "a=1; b=2"),
+            ("X-Some-Thing", "with, commas; and \"quotes\""),
+            ("Accept-Language", "de"),
+        ],
         body: b"some bytes".to_vec(),
         ..get("/a%20b/%E2%82%AC/c", "/a b/€/c")
-    };
+    }
+}
+
+#[test]
+fn the_environ_is_the_same() {
+    let request = put();
     let expected = "\
 CONTENT_LENGTH=10
 CONTENT_TYPE=text/x-test
@@ -353,7 +372,7 @@ wsgi.version=(1, 0)
 ";
     let folder = Folder::new().copy("tests/apps/report.py");
     for gateway in GATEWAYS {
-        let behind = gateway.in_front_of(&folder, "import:report.application");
+        let behind = gateway.in_front_of(&folder, ["WSGI", "import:report.application"]);
         let report = behind.ask(&request).ok();
         let mut lines: Vec<&str> = report
             .lines()
@@ -373,6 +392,33 @@ wsgi.version=(1, 0)
                 "{gateway:?}: {name} must not be empty (PEP 3333)\n{report}"
             );
         }
+        behind.stop();
+    }
+}
+
+#[test]
+fn the_scope_is_the_same() {
+    let expected = "\
+http_version='1.1'
+method='PUT'
+path='/a b/€/c'
+query_string=b'a=%20b&c=%26&empty'
+raw_path=b'/a%20b/%E2%82%AC/c'
+root_path=''
+scheme='http'
+type='http'
+header (b'accept-language', b'de')
+header (b'content-length', b'10')
+header (b'content-type', b'text/x-test')
+header (b'cookie', b'a=1; b=2')
+header (b'host', b'localhost')
+header (b'x-some-thing', b'with, commas; and \"quotes\"')
+body=b'some bytes'
+";
+    let folder = Folder::new().copy("tests/apps/asgi_report.py");
+    for gateway in GATEWAYS {
+        let behind = gateway.in_front_of(&folder, ["ASGI", "import:asgi_report.application"]);
+        assert_eq!(behind.ask(&put()).ok(), expected, "{gateway:?}");
         behind.stop();
     }
 }
