@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use runner::config::{Configuration, Layer};
-use runner::plan::worker_options;
+use runner::plan::gateway::Audience;
+use runner::plan::{gateway_options, worker_options};
 use runner::workers::options::{AsgiOptions, Lifespan};
 
 /// Reads a file with this text.
@@ -44,4 +45,27 @@ fn settings_of_asgi_reach_the_workers() {
         ..defaults
     };
     assert_eq!(worker_options::asgi(&off), expected);
+}
+
+#[test]
+fn settings_of_web_sockets_reach_the_gateway() {
+    let found = |text: &str| gateway_options::http(&load(text), Audience::Log).web_sockets;
+    let seconds = Duration::from_secs;
+    let defaults = found("");
+    assert_eq!(defaults.max_message, 16 << 20);
+    assert_eq!(defaults.ping_interval, seconds(20));
+    assert_eq!(defaults.ping_timeout, seconds(20));
+    assert!(defaults.compression);
+    let all = found(
+        "[runner.websocket]\nmax_message = '64k'\nping_interval = '1m'\nping_timeout = 5\ncompression = False\n",
+    );
+    assert_eq!(all.max_message, 64 << 10);
+    assert_eq!(all.ping_interval, seconds(60));
+    assert_eq!(all.ping_timeout, seconds(5));
+    assert!(!all.compression);
+    // 0 is no limit, and no ping.
+    let none = found("[runner.websocket]\nmax_message = 0\nping_interval = 0\nping_timeout = 0\n");
+    assert!(none.max_message > 1 << 50);
+    assert_eq!(none.ping_interval, Duration::ZERO);
+    assert!(none.ping_timeout > seconds(1 << 30));
 }

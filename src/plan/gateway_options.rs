@@ -2,13 +2,14 @@
 
 use std::env;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Configuration;
 use crate::descriptor_limit;
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
-use crate::gateway::http::HttpOptions;
+use crate::gateway::http::{HttpOptions, WebSocketOptions};
 use crate::plan::gateway::Audience;
 
 /// The options of the HTTP gateway.
@@ -21,9 +22,31 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
             .optional_boolean("runner.log.access")
             .unwrap_or(audience == Audience::Browser),
         min_rate: configuration.integer("runner.http.min_rate"),
+        web_sockets: web_sockets(configuration),
         ..HttpOptions::default()
     }
 }
+
+fn web_sockets(configuration: &Configuration) -> WebSocketOptions {
+    WebSocketOptions {
+        max_message: match configuration.integer("runner.websocket.max_message") {
+            0 => NO_LIMIT,
+            limit => usize::try_from(limit).map_or(NO_LIMIT, |limit| limit.min(NO_LIMIT)),
+        },
+        ping_interval: configuration.duration("runner.websocket.ping_interval"),
+        ping_timeout: match configuration.duration("runner.websocket.ping_timeout") {
+            Duration::ZERO => FOR_EVER,
+            limit => limit,
+        },
+        compression: configuration.boolean("runner.websocket.compression"),
+    }
+}
+
+/// More bytes than any message can have.
+const NO_LIMIT: usize = isize::MAX.unsigned_abs();
+
+/// Longer than any connection lasts, and short enough to be added to a time.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The options of the FastCGI gateway. Process managers set in the environment which web servers may connect (FastCGI
 /// specification, section 3.2).
