@@ -101,6 +101,32 @@ impl BodyFile {
             .work(move |file| file.write_all_at(&bytes, offset))
     }
 
+    /// Writes pieces one behind the other from an offset on, until there are no `next` ones.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the program ends.
+    pub fn write_all<N>(
+        &self,
+        mut offset: u64,
+        mut next: N,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<N>
+    where
+        N: FnMut() -> Vec<Bytes> + Send + 'static,
+    {
+        self.clone().work(move |file| {
+            loop {
+                let pieces = next();
+                if pieces.is_empty() {
+                    return Ok(());
+                }
+                for piece in pieces {
+                    file.write_all_at(&piece, offset)?;
+                    offset += piece.len() as u64;
+                }
+            }
+        })
+    }
+
     /// Some bytes from an offset on, at most `length` of them and [`PIECE`].
     ///
     /// # Errors

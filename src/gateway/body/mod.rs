@@ -3,3 +3,4 @@
 pub(super) mod cgi_response;
 pub(super) mod response_body;
 pub mod spool;
+mod write_queue;

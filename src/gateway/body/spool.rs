@@ -1,5 +1,6 @@
 //! Where request bodies are kept while they come in: small ones in memory, larger ones in a memory file, large ones in an
-//! unlinked file. So an application always gets a complete body, and a slow upload costs little.
+//! unlinked file. So an application always gets a complete body, and a slow upload costs little. While some of a body is
+//! written to the disk, the next parts are received.
 
 use std::fmt;
 use std::io;
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
 
+use crate::gateway::body::write_queue::WriteQueue;
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
 
@@ -47,8 +50,12 @@ pub struct Spool {
     unwritten: BytesMut,
     /// The parts before them, if the body is larger than [`IN_MEMORY`].
     file: Option<BodyFile>,
-    /// The size of the file, in bytes.
+    /// The size of the file, in bytes, when the queue is written.
     written: u64,
+    /// What is to be written to a file on the disk.
+    queue: Arc<WriteQueue>,
+    /// The writer that was started last.
+    writer: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// Why a body cannot be received.
@@ -68,6 +75,8 @@ impl Spool {
             unwritten: BytesMut::new(),
             file: None,
             written: 0,
+            queue: Arc::default(),
+            writer: None,
         }
     }
 
@@ -89,13 +98,12 @@ impl Spool {
             return Ok(());
         }
         let gathered = std::mem::take(&mut self.unwritten).freeze();
-        self.write(gathered).await?;
-        match part.len() > IN_MEMORY {
-            true => self.write(part).await?,
-            // As a slice it would keep the whole read buffer in memory.
-            false => self.gather(&part),
+        if part.len() > IN_MEMORY {
+            return self.write(vec![gathered, part]).await;
         }
-        Ok(())
+        // As a slice it would keep the whole read buffer in memory.
+        self.gather(&part);
+        self.write(vec![gathered]).await
     }
 
     /// Appends a part to what is not written yet, in a buffer of at most [`IN_MEMORY`] bytes.
@@ -110,33 +118,40 @@ impl Spool {
         self.unwritten.extend_from_slice(part);
     }
 
-    /// Appends bytes to the file.
-    async fn write(&mut self, bytes: Bytes) -> Result<(), SpoolError> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let length = self.written + bytes.len() as u64;
+    /// Appends pieces to the file, or to what is written to it meanwhile.
+    async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), SpoolError> {
+        let offset = self.written;
+        self.written += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         let folder = &self.options.folder;
         let file = match self.file.take() {
-            Some(file) if file.is_in_memory() && length > IN_MEMORY_FILE => {
-                match move_to(folder, &file, self.written).await {
+            Some(file) if file.is_in_memory() && self.written > IN_MEMORY_FILE => {
+                match move_to(folder, &file, offset).await {
                     Ok(moved) => moved,
-                    Err(_) if length <= WITHOUT_FOLDER => file,
+                    Err(_) if self.written <= WITHOUT_FOLDER => file,
                     Err(error) => return Err(not_in(folder, error)),
                 }
             }
             Some(file) => file,
             None => BodyFile::in_memory().map_err(not_in_memory)?,
         };
-        let in_memory = file.is_in_memory();
-        let written = file.write(self.written, bytes).await;
-        written.map_err(|error| match in_memory {
-            true => not_in_memory(error),
-            false => not_in(folder, error),
-        })?;
+        if file.is_in_memory() {
+            let mut pieces = Some(pieces);
+            let write = file.write_all(offset, move || pieces.take().unwrap_or_default());
+            write.await.map_err(not_in_memory)?;
+        } else if self.queue.push(pieces) {
+            // The writer before it has written all that was before these pieces.
+            let queue = Arc::clone(&self.queue);
+            let write = file.write_all(offset, move || queue.take());
+            self.writer = Some(tokio::spawn(write));
+        }
         self.file = Some(file);
-        self.written = length;
-        Ok(())
+        let failed = tokio::select! {
+            biased;
+            () = self.queue.room() => return Ok(()),
+            failed = ended(&mut self.writer) => failed,
+        };
+        self.writer = None;
+        failed.map_err(|error| not_in(&self.options.folder, error))
     }
 
     /// The whole body.
@@ -145,14 +160,26 @@ impl Spool {
     /// [`SpoolError::Unwritable`].
     pub async fn finish(mut self) -> Result<RequestBody, SpoolError> {
         let rest = self.unwritten.split().freeze();
-        if self.file.is_some() {
-            self.write(rest.clone()).await?;
+        if self.file.is_some() && !rest.is_empty() {
+            self.write(vec![rest.clone()]).await?;
+        }
+        if self.queue.has_writer() {
+            let written = ended(&mut self.writer).await;
+            written.map_err(|error| not_in(&self.options.folder, error))?;
         }
         let length = self.written;
         Ok(match self.file {
             Some(file) => RequestBody::File { file, length },
             None => from_bytes(rest),
         })
+    }
+}
+
+/// What came of a writer, when it has ended.
+async fn ended(writer: &mut Option<JoinHandle<io::Result<()>>>) -> io::Result<()> {
+    match writer {
+        Some(writer) => writer.await.map_err(io::Error::other).flatten(),
+        None => Ok(()),
     }
 }
 
@@ -234,7 +261,7 @@ mod tests {
             (1_048_577, true),
             (3_000_000, true),
         ] {
-            for part in [size.max(1), 8_191, 5_000] {
+            for part in [size.max(1), 131_072, 8_191, 5_000] {
                 let mut spool = Spool::new(&options);
                 for part in everything[..size].chunks(part) {
                     spool.push(Bytes::copy_from_slice(part)).await.unwrap();
