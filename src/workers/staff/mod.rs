@@ -169,7 +169,7 @@ impl Staff {
             WorkerEvent::Exited(template, status) => workforce.exited(template, status),
             WorkerEvent::Hanging(id, stack) => workforce.kill_slow_template(id, &stack),
             WorkerEvent::Begun(worker) => self.begun(worker),
-            WorkerEvent::Unable(worker, reason) => workforce.unable(worker, reason),
+            WorkerEvent::Unable(worker, reason) => workforce.unable(worker, &reason),
             WorkerEvent::LaneClosed(worker) => workforce.lane_closed(worker),
             WorkerEvent::Frozen(worker) => {
                 // Requests beside the overdue one cannot go on, either. Without an overdue one, it may be over soon.

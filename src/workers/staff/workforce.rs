@@ -203,12 +203,13 @@ impl Workforce {
     // Starts that fail.
 
     /// A worker cannot serve, and ends.
-    pub(crate) fn unable(&mut self, id: WorkerId, reason: String) {
+    pub(crate) fn unable(&mut self, id: WorkerId, reason: &str) {
         if let Some(since) = self.members.all.get(&id).map(|member| member.since) {
             // Its end is no news.
             self.leaves(id, Change::IsReleased);
             lock(&self.hub.pool).leave(id);
-            self.failed(anyhow!(reason), since);
+            let target = &self.options.target;
+            self.failed(anyhow!("cannot start `import:{target}`: {reason}"), since);
         }
     }
 
