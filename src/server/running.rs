@@ -250,6 +250,8 @@ impl Running {
             Gate::Closing(stop) => return stop.begin(manner),
             Gate::Open(gateway) => gateway,
         };
+        // What does not end by itself would hold up the gateway. Where another process serves, clients may come back at once.
+        self.current.drain(manner == Manner::HandOver);
         let stop = gateway.end(manner).await;
         // No gateway makes an offer of a WebSocket any more.
         self.current.drain(match manner {

@@ -16,11 +16,14 @@ const FAILURES: usize = 5;
 const WIDTH: usize = 120;
 
 /// The columns of the table of workers, and whether they are aligned to the right.
-const COLUMNS: [(&str, bool); 7] = [
+const COLUMNS: [(&str, bool); 10] = [
     ("PID", true),
     ("STATE", false),
     ("AGE", true),
     ("REQUESTS", true),
+    ("IN FLIGHT", true),
+    ("WEBSOCKETS", true),
+    ("LAG", true),
     ("MEMORY", true),
     ("FOR", true),
     ("REQUEST", false),
@@ -199,16 +202,33 @@ fn table(workers: &[WorkerStatus]) -> Vec<String> {
             worker.state.as_str().to_owned(),
             time(worker.age),
             worker.requests.to_string(),
+            worker.in_flight.to_string(),
+            worker.web_sockets.to_string(),
+            worker.lag.map_or("-".to_owned(), short),
             worker.rss.map_or("-".to_owned(), size),
             age,
             request,
         ]);
         for [age, request] in current {
-            let none = String::new;
-            rows.push([none(), none(), none(), none(), none(), age, request]);
+            let mut row = COLUMNS.map(|_| String::new());
+            [row[8], row[9]] = [age, request];
+            rows.push(row);
         }
     }
-    aligned(&rows, COLUMNS.map(|(_, right)| right))
+    let right = COLUMNS.map(|(_, right)| right);
+    match workers.iter().any(|worker| worker.lag.is_some()) {
+        true => aligned(&rows, right),
+        false => {
+            let rows: Vec<_> = rows.into_iter().map(without_loops).collect();
+            aligned(&rows, without_loops(right))
+        }
+    }
+}
+
+/// A row without the columns of event loops.
+fn without_loops<T>(row: [T; 10]) -> [T; 7] {
+    let [pid, state, age, requests, _, _, _, memory, since, request] = row;
+    [pid, state, age, requests, memory, since, request]
 }
 
 /// The age of a request, and its method and path.
@@ -342,6 +362,34 @@ last failures
             expected,
             "{found}"
         );
+    }
+
+    #[test]
+    fn event_loops_have_columns_of_their_own() {
+        let status = Status {
+            workers: vec![
+                WorkerStatus {
+                    in_flight: 12,
+                    web_sockets: 340,
+                    lag: Some(0.0125),
+                    ..worker(4713, WorkerState::Busy, vec![on("GET", "/slow", 12.34)])
+                },
+                worker(4714, WorkerState::Starting, vec![None]),
+            ],
+            ..Status::default()
+        };
+        let found = text(&status, 0.0, None);
+        let lines: Vec<Vec<&str>> = found
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let has = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert!(lines.contains(&words), "{line}: {found}");
+        };
+        has("PID STATE AGE REQUESTS IN FLIGHT WEBSOCKETS LAG MEMORY FOR REQUEST");
+        has("4713 busy 2 h 05 m 12345 12 340 12 ms 23.4 MiB 12 s GET /slow");
+        has("4714 starting 2 h 05 m 12345 0 0 - 23.4 MiB");
     }
 
     #[test]

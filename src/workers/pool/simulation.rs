@@ -1,6 +1,6 @@
 //! A pool with simulated workers, which behave like worker.py, without sockets and with simulated time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,27 +15,17 @@ use crate::workers::id::{LaneId, WorkerId};
 use crate::workers::options::Limits;
 use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::checkup::Finding;
+use crate::workers::pool::simulation::simulated_time::{MILLISECOND, elapsed, now, pass, restart};
 use crate::workers::pool::worker::Worker;
 use crate::workers::pool::{Pool, upkeep};
 use crate::workers::wire::{Unsent, Wire};
+
+pub(super) mod simulated_time;
 
 /// The most requests that are under way at the same time.
 pub(super) const IN_FLIGHT: usize = 5000;
 /// How many frames a worker receives at once: about 64 KiB.
 const BATCH: usize = 100;
-/// A worker that has worked on a batch for this long announces the answers in its ring.
-pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
-
-thread_local! {
-    static START: Instant = Instant::now();
-    static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
-/// The simulated time.
-fn now() -> Instant {
-    START.with(|start| *start) + TIME.get()
-}
-
 /// A request, by its place in the order of arrival.
 type Id = usize;
 
@@ -222,7 +212,7 @@ pub(super) struct Simulation {
 
 impl Simulation {
     pub(super) fn new(workers: usize, threads: usize, service: Duration) -> Self {
-        TIME.set(Duration::ZERO);
+        restart();
         let queue_length = usize::MAX;
         let limits = Limits {
             queue_length,
@@ -273,7 +263,7 @@ impl Simulation {
             let (mut pending, answer) = PendingRequest::new(request(self.accepted));
             pending.entered = now();
             self.waiting.insert(self.accepted, answer);
-            self.entered.push(TIME.get());
+            self.entered.push(elapsed());
             self.accepted += 1;
             self.pool.accept(pending);
         }
@@ -382,7 +372,7 @@ impl Simulation {
     }
 
     pub(super) fn tick(&mut self, passed: Duration) {
-        TIME.set(TIME.get() + passed);
+        pass(passed);
         for lane_id in self.pool.workers.busy() {
             self.collect(lane_id);
         }

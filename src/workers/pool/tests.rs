@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 
-use super::simulation::{IN_FLIGHT, MILLISECOND, Simulation, request};
+use super::simulation::simulated_time::MILLISECOND;
+use super::simulation::{IN_FLIGHT, Simulation, request};
 use crate::interface::RequestBody;
 use crate::interface::body_file::BodyFile;
 use crate::workers::options::Limits;
@@ -15,6 +16,10 @@ use crate::workers::pending_request::PendingRequest;
 use crate::workers::pool::Pool;
 use crate::workers::pool::worker::Duty;
 use crate::workers::wire::link::Link;
+
+mod event_loops;
+mod loop_lane;
+mod loops;
 
 /// No request is begun after one that came in this much later. In practice it is a quarter of it: requests of a lane that
 /// makes no progress go to others within milliseconds.
