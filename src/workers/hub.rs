@@ -33,7 +33,11 @@ impl Hub {
     /// Has requests written at the end of this turn of the event loop: all that are ready by then leave in one write. The
     /// clock ticks from then on, since an answer may come without an announcement.
     pub(crate) fn wake(&self) {
-        let pool = lock(&self.pool);
+        self.wake_for(&lock(&self.pool));
+    }
+
+    /// The same where the pool is locked.
+    pub(crate) fn wake_for(&self, pool: &Pool) {
         if pool.is_dirty() {
             self.written.notify_one();
         }

@@ -114,7 +114,6 @@ fn take_records(hub: &Hub, lane: LaneId, stream: &mut BodyStream) -> Result<bool
     }
     pool.note_read(lane);
     pool.dispatch();
-    drop(pool);
-    hub.wake();
+    hub.wake_for(&pool);
     Ok(any)
 }

@@ -142,6 +142,14 @@ pub(crate) fn hear<W: Wire>(
             return Err(Violation);
         }
     }
+    let begins = matches!(
+        header.kind,
+        Kind::Answer | Kind::Head | Kind::File | Kind::Accept
+    );
+    if begins && let Some(worker) = pool.workers.all.get_mut(&id.0) {
+        worker.answered += 1;
+        pool.answered += 1;
+    }
     Ok(())
 }
 
@@ -156,9 +164,7 @@ fn hear_of_end<W: Wire>(pool: &mut Pool<W>, id: LaneId, number: u32) -> Result<(
         pool.errors.bad_gateway(&mut ended.pending);
         return Err(Violation);
     }
-    pool.answered += 1;
     lane.idle_since = pool.answered;
-    worker.answered += 1;
     // A worker that is to leave may do so now.
     pool.curious |= !worker.serves() || pool.closed.is_some();
     Ok(())

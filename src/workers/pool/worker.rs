@@ -30,6 +30,16 @@ pub(crate) enum Duty {
     Rejected,
 }
 
+impl Duty {
+    /// Whether it gets requests, or finishes those that it has.
+    fn works(self) -> bool {
+        match self {
+            Self::Beginning | Self::Serving | Self::Retiring => true,
+            Self::Doomed | Self::Leaving | Self::Rejected => false,
+        }
+    }
+}
+
 /// A worker that answers requests.
 #[derive(Debug)]
 pub(crate) struct Worker<W = Link> {
@@ -188,7 +198,11 @@ impl<W: Wire> Worker<W> {
             let serves = self.duty == Duty::Serving;
             let timing = match lane.running {
                 None => lane.check((id, index), serves, errors, checkup),
-                Some(_) => event_loop::check(lane, (id, index), errors, checkup),
+                Some(_) if self.duty.works() => {
+                    event_loop::check(lane, (id, index), errors, checkup)
+                }
+                // What it had begun is given up.
+                Some(_) => Timing::Quiet,
             };
             match timing {
                 Timing::Overdue => match self.duty {
@@ -199,7 +213,7 @@ impl<W: Wire> Worker<W> {
                 Timing::Quiet => {}
             }
         }
-        if let Some(drain) = self.drain {
+        if let Some(drain) = self.drain.filter(|_| self.duty.works()) {
             for (index, lane) in self.lanes.iter_mut().enumerate() {
                 if event_loop::drain(lane, (id, index), drain, checkup)
                     && self.duty == Duty::Retiring

@@ -73,8 +73,12 @@ fn of_lines<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Stack {
     calls.retain(|call| !call.file.contains("frozen importlib."));
     calls.reverse();
     let ours = |call: &StackCall| template::is_ours(&call.file);
-    // Runner imports the application by this module.
-    let leads = |call: &StackCall| ours(call) || call.file.ends_with("/importlib/__init__.py");
+    // Runner imports the application by the first of these, and its event loop calls the application by the second.
+    let leads = |call: &StackCall| {
+        ours(call)
+            || call.file.ends_with("/importlib/__init__.py")
+            || call.file.contains("/asyncio/")
+    };
     if let Some(first) = calls.iter().position(ours) {
         let led = calls[first..].iter().take_while(|call| leads(call)).count();
         calls.drain(..first + led);
@@ -230,6 +234,25 @@ Thread 0x00007f0000000003 (most recent call first):
 ";
         let files: Vec<String> = of_one(dump).calls.into_iter().map(|it| it.file).collect();
         assert_eq!(files, ["/srv/first.py", "/srv/app.py"]);
+    }
+
+    #[test]
+    fn the_stack_of_an_event_loop_is_that_of_the_application() {
+        let dump = "Thread 0x1 (most recent call first):
+  File \"/usr/lib/python3.11/asyncio/locks.py\", line 3 in acquire
+  File \"/srv/app.py\", line 20 in application
+  File \"runner/worker.py\", line 94 in begin
+  File \"/usr/lib/python3.11/asyncio/events.py\", line 80 in _run
+  File \"/usr/lib/python3.11/asyncio/base_events.py\", line 607 in run_forever
+  File \"runner/worker.py\", line 50 in serve
+  File \"<string>\", line 1 in <module>
+";
+        let stack = of_thread(dump, 1);
+        let files: Vec<String> = stack.calls.into_iter().map(|it| it.file).collect();
+        assert_eq!(
+            files,
+            ["/srv/app.py", "/usr/lib/python3.11/asyncio/locks.py"]
+        );
     }
 
     #[test]

@@ -352,7 +352,9 @@ pub(crate) fn lose<W: Wire>(
             "in all {unanswered} requests are answered 502, and {cut} answers are cut off"
         ));
     }
-    if web_sockets > 0 {
+    if web_sockets == 1 {
+        losses.push("1 WebSocket is closed with code 1011".to_owned());
+    } else if web_sockets > 0 {
         losses.push(format!(
             "{web_sockets} WebSockets are closed with code 1011"
         ));

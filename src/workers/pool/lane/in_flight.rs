@@ -297,6 +297,71 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// The same where a worker begins what it reads and answers in any order: each request is taken back, or known to have
+        /// begun, or not known yet; and what is known to have begun has begun.
+        #[test]
+        fn what_has_begun_is_known_in_any_order(
+            events in proptest::collection::vec((event(), any::<u8>()), 0..2000),
+            start in any::<u32>(),
+        ) {
+            let mut lane = InFlight { sent: start, passed: start, ..InFlight::default() };
+            let mut worker = FakeWorker { read: start, ..FakeWorker::default() };
+            let mut sent = 0_u32;
+            let mut settled = Vec::new();
+            // What the worker runs, and what runner knows of that.
+            let mut tasks = Vec::new();
+            let mut known = std::collections::BTreeMap::new();
+            for (event, draw) in events {
+                match event {
+                    Event::Send if draw % 8 == 0 => if lane.has_room() {
+                        worker.frames.push_back(lane.send_probe());
+                    },
+                    Event::Send => if lane.has_room() {
+                        let number = lane.send(sent);
+                        sent += 1;
+                        worker.pipe.push_back(token(number));
+                        worker.frames.push_back(number);
+                    },
+                    Event::Step => {
+                        worker.step();
+                        tasks.extend(worker.begun.take());
+                    }
+                    Event::Answer => if !tasks.is_empty() {
+                        let number = tasks.swap_remove(usize::from(draw) % tasks.len());
+                        if !known.contains_key(&number) {
+                            assert!(lane.has_read(number));
+                            known.extend(std::iter::from_fn(|| lane.take_read()));
+                        }
+                        settled.push(known.remove(&number).expect("it has begun"));
+                    },
+                    Event::TakeBack => {
+                        let tokens: Vec<u8> = worker.pipe.drain(..).collect();
+                        settled.extend(lane.taken_back(&tokens).expect("ours"));
+                        known.extend(lane.take_claimed());
+                    }
+                    Event::Read => {
+                        lane.has_read(worker.read);
+                        known.extend(std::iter::from_fn(|| lane.take_read()));
+                        if worker.frames.is_empty() {
+                            assert!(!lane.has_unread() && lane.load() == 0);
+                        }
+                    }
+                }
+                // The token in its hand is claimed.
+                let begun = |number: &u32| tasks.contains(number) || worker.in_hand == Some(token(*number));
+                assert!(known.keys().all(begun));
+            }
+            // It dies: what it had not claimed is taken back, the rest is lost.
+            let tokens: Vec<u8> = worker.pipe.drain(..).collect();
+            settled.extend(lane.taken_back(&tokens).expect("ours"));
+            known.extend(lane.take_claimed());
+            settled.extend(known.into_values());
+            settled.sort_unstable();
+            assert!(settled.into_iter().eq(0..sent));
+        }
+    }
+
     #[test]
     fn what_was_taken_back_takes_room_until_it_is_read() {
         let mut lane = InFlight::default();

@@ -220,8 +220,8 @@ fn a_loop_that_is_blocked_for_too_long_is_ended() {
     assert_eq!(loops.outcomes[&blocks], Outcome::Status(504));
     assert_eq!(loops.found(Reason::Blocked), 1);
     assert_eq!(loops.found(Reason::BlockedTooLong), 1);
-    let hopeless = |finding: &Finding| matches!(finding, Finding::Hopeless(1));
-    assert!(loops.findings.iter().any(hopeless));
+    let hopeless = |finding: &&Finding| matches!(finding, Finding::Hopeless(1));
+    assert_eq!(loops.findings.iter().filter(hopeless).count(), 1);
 }
 
 /// A loop that is late now and then, but reads on, is not ended, however long that goes on.
