@@ -224,8 +224,8 @@ async fn write_batches(hub: Arc<Hub>) {
             answers::collect_all(&mut pool);
             upkeep::unstick(&mut pool);
             blocked.append(&mut pool.flush());
-            if pool.is_curious() {
-                hub.busy.notify_one();
+            if pool.is_curious() || pool.is_dirty() {
+                hub.wake_for(&pool);
             }
             blocked
         };

@@ -79,6 +79,8 @@ pub(crate) struct Lane<W = Link> {
     pub(crate) last: Option<About>,
     /// ASGI: the log has said that its event loop is blocked.
     pub(crate) is_reported: bool,
+    /// ASGI: a request has begun whose client had left before.
+    pub(crate) begins_unwanted: bool,
     /// ASGI: how late the event loop was, as it said last, and when.
     lag: Option<(Duration, Instant)>,
 }
@@ -99,6 +101,7 @@ impl<W: Wire> Lane<W> {
             idle_since: 0,
             last: None,
             is_reported: false,
+            begins_unwanted: false,
             lag: None,
         }
     }
@@ -234,6 +237,7 @@ impl<W: Wire> Lane<W> {
     }
 
     fn begin(&mut self, number: u32, pending: PendingRequest, now: Instant) {
+        self.begins_unwanted |= !pending.is_wanted();
         self.last = Some(pending.about.clone());
         if let Some(running) = &mut self.running {
             running.begin(number, pending, now);

@@ -331,6 +331,14 @@ impl<W: Wire> Pool<W> {
         if let Some(lane) = self.workers.lane(id) {
             lane.note_read(now);
         }
+        self.note_unwanted(id);
+    }
+
+    /// Notes that a lane has begun requests whose clients had left before: its worker is to be told.
+    fn note_unwanted(&mut self, id: LaneId) {
+        if let Some(lane) = self.workers.lane(id) {
+            self.any_unwanted |= std::mem::take(&mut lane.begins_unwanted);
+        }
     }
 
     /// Whether a question is still to be asked.
@@ -369,6 +377,7 @@ impl<W: Wire> Pool<W> {
             Some(Err(Violation)) => self.reject(id.0),
             None => {}
         }
+        self.note_unwanted(id);
     }
 
     /// The worker broke the protocol. It is killed, and the requests that it had begun are answered 502 then.

@@ -303,6 +303,29 @@ fn a_client_that_leaves_early_is_told_of_once() {
     assert_eq!(orders, [(LaneOrder::Left, 1)]);
 }
 
+/// A client that leaves when its request is sent and not known to have begun: the worker hears of it all the same, if it
+/// begins it.
+#[test]
+fn a_client_that_leaves_before_its_request_is_known_to_have_begun() {
+    for writes_first in [false, true] {
+        let mut loops = Loops::new(1, limits());
+        let hangs = loops.accept(Habit::Hangs);
+        loops.write();
+        if writes_first {
+            loops.run(1);
+        }
+        loops.clients.remove(&hangs);
+        loops.pool.lose_client();
+        loops.write();
+        for _ in 0..3 {
+            loops.round();
+        }
+        let wire = loops.workers[&1].clone();
+        let orders = wire.0.borrow().orders.clone();
+        assert_eq!(orders, [(LaneOrder::Left, 1)], "{writes_first}");
+    }
+}
+
 /// A worker that is beginning gets no requests.
 #[test]
 fn a_worker_gets_nothing_before_it_has_begun() {
