@@ -63,7 +63,7 @@ async def http(scope, receive, send):
     elif path == "/hang":
         note("waiting")
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             note("closed")
             raise

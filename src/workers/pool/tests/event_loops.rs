@@ -12,7 +12,7 @@ use crate::workers::options::Limits;
 use crate::workers::pool::checkup::Finding;
 use crate::workers::pool::simulation::simulated_time::MILLISECOND;
 use crate::workers::pool::tests::loop_lane::Habit;
-use crate::workers::pool::tests::loops::{Loops, Outcome, limits};
+use crate::workers::pool::tests::loops::{LoopOutcome, Loops, limits};
 use crate::workers::pool::worker::Duty;
 use crate::workers::question::Reason;
 
@@ -173,8 +173,8 @@ fn a_task_that_is_overdue_is_cancelled() {
     for _ in 0..450 {
         loops.round();
     }
-    assert_eq!(loops.outcomes[&overdue], Outcome::Status(504));
-    assert_eq!(loops.outcomes[&neighbour], Outcome::Status(200));
+    assert_eq!(loops.outcomes[&overdue], LoopOutcome::Status(504));
+    assert_eq!(loops.outcomes[&neighbour], LoopOutcome::Status(200));
     assert_eq!(loops.found(Reason::Cancelled), 1);
     assert_eq!(
         loops.found(Reason::Blocked) + loops.found(Reason::BlockedTooLong),
@@ -216,8 +216,8 @@ fn a_loop_that_is_blocked_for_too_long_is_ended() {
     for _ in 0..2100 {
         loops.round();
     }
-    assert_eq!(loops.outcomes[&waits], Outcome::Status(504));
-    assert_eq!(loops.outcomes[&blocks], Outcome::Status(504));
+    assert_eq!(loops.outcomes[&waits], LoopOutcome::Status(504));
+    assert_eq!(loops.outcomes[&blocks], LoopOutcome::Status(504));
     assert_eq!(loops.found(Reason::Blocked), 1);
     assert_eq!(loops.found(Reason::BlockedTooLong), 1);
     let hopeless = |finding: &&Finding| matches!(finding, Finding::Hopeless(1));
@@ -268,7 +268,7 @@ fn what_does_not_end_by_itself_is_drained() {
         for _ in 0..4900 {
             loops.round();
         }
-        assert_eq!(loops.outcomes.get(&waits), Some(&Outcome::Status(200)));
+        assert_eq!(loops.outcomes.get(&waits), Some(&LoopOutcome::Status(200)));
         assert_eq!(loops.outcomes.get(&socket), None);
         let duty = loops.pool.workers.all[&1].duty;
         assert!(matches!(duty, Duty::Serving | Duty::Retiring), "{duty:?}");
@@ -279,7 +279,10 @@ fn what_does_not_end_by_itself_is_drained() {
             true => CloseReason::GOING_AWAY,
             false => CloseReason::RESTART,
         };
-        assert_eq!(loops.outcomes.get(&socket), Some(&Outcome::Closed(code)));
+        assert_eq!(
+            loops.outcomes.get(&socket),
+            Some(&LoopOutcome::Closed(code))
+        );
         let released = |finding: &Finding| matches!(finding, Finding::Released(1));
         assert!(loops.findings.iter().any(released), "{:?}", loops.findings);
     }

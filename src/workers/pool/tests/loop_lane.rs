@@ -14,7 +14,7 @@ use crate::workers::pool::simulation::simulated_time::{MILLISECOND, now};
 use crate::workers::wire::{Unsent, Wire};
 
 /// A request, by its place in the order of arrival.
-pub(super) type Id = usize;
+pub(super) type LoopRequest = usize;
 
 /// What the application does.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Habit {
 #[derive(Debug)]
 pub(super) enum LoopFrame {
     /// A request; a probe has no id.
-    Request(u32, Option<Id>),
+    Request(u32, Option<LoopRequest>),
     Order(LaneOrder, u32, Vec<u8>),
 }
 
@@ -67,7 +67,7 @@ pub(super) struct LoopLane {
     pub(super) tasks: BTreeMap<u32, LoopTask>,
     pub(super) out: VecDeque<(Header, Bytes)>,
     pub(super) habits: Rc<RefCell<Vec<Habit>>>,
-    pub(super) begun: Vec<Id>,
+    pub(super) begun: Vec<LoopRequest>,
     pub(super) orders: Vec<(LaneOrder, u32)>,
     pub(super) is_closed: bool,
 }
@@ -125,7 +125,7 @@ impl LoopLane {
         }
     }
 
-    fn begin(&mut self, number: u32, id: Id) {
+    fn begin(&mut self, number: u32, id: LoopRequest) {
         let habit = self.habits.borrow()[id];
         self.begun.push(id);
         let wait = match habit {
@@ -236,7 +236,7 @@ pub(super) struct LoopWire(pub(super) Rc<RefCell<LoopLane>>);
 
 impl Wire for LoopWire {
     fn push(&mut self, number: u32, pending: &PendingRequest, _: bool) -> Result<(), Unsent> {
-        let id: Id = pending.about.target().parse().expect("a number");
+        let id: LoopRequest = pending.about.target().parse().expect("a number");
         let mut lane = self.0.borrow_mut();
         lane.unwritten_tokens.push(token(number));
         lane.unwritten.push(LoopFrame::Request(number, Some(id)));

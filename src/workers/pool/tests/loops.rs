@@ -24,7 +24,7 @@ use crate::workers::pool::conversations::{self, ResponseMeans};
 use crate::workers::pool::lane::Lane;
 use crate::workers::pool::simulation::request;
 use crate::workers::pool::simulation::simulated_time::{MILLISECOND, now, pass, restart};
-use crate::workers::pool::tests::loop_lane::{Habit, Id, LoopWire};
+use crate::workers::pool::tests::loop_lane::{Habit, LoopRequest, LoopWire};
 use crate::workers::pool::{Pool, upkeep};
 use crate::workers::question::Reason;
 
@@ -39,7 +39,7 @@ pub(super) enum LoopClient {
 
 /// How a client's request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum LoopOutcome {
     Status(u16),
     Whole,
     Truncated,
@@ -52,12 +52,12 @@ pub(super) struct Loops {
     pub(super) dead: BTreeSet<WorkerId>,
     pub(super) last_worker: WorkerId,
     pub(super) habits: Rc<RefCell<Vec<Habit>>>,
-    pub(super) clients: BTreeMap<Id, LoopClient>,
+    pub(super) clients: BTreeMap<LoopRequest, LoopClient>,
     pub(super) entered: Vec<Instant>,
-    pub(super) begun: BTreeSet<Id>,
+    pub(super) begun: BTreeSet<LoopRequest>,
     /// Requests that a worker had begun when it died.
-    pub(super) lost: BTreeSet<Id>,
-    pub(super) outcomes: BTreeMap<Id, Outcome>,
+    pub(super) lost: BTreeSet<LoopRequest>,
+    pub(super) outcomes: BTreeMap<LoopRequest, LoopOutcome>,
     pub(super) findings: Vec<Finding>,
     /// The longest time that a request has waited to be begun.
     pub(super) waited: Duration,
@@ -123,7 +123,7 @@ impl Loops {
         ids[draw % ids.len()]
     }
 
-    pub(super) fn accept(&mut self, habit: Habit) -> Id {
+    pub(super) fn accept(&mut self, habit: Habit) -> LoopRequest {
         let id = self.entered.len();
         self.habits.borrow_mut().push(habit);
         let mut request = request(id);
@@ -138,7 +138,7 @@ impl Loops {
 
     /// A client goes away.
     pub(super) fn vanish(&mut self, draw: usize) {
-        let ids: Vec<Id> = self.clients.keys().copied().collect();
+        let ids: Vec<LoopRequest> = self.clients.keys().copied().collect();
         if !ids.is_empty() {
             self.clients.remove(&ids[draw % ids.len()]);
             self.pool.lose_client();
@@ -247,11 +247,11 @@ impl Loops {
 
     fn received(
         &self,
-        id: Id,
+        id: LoopRequest,
         client: LoopClient,
         most: usize,
         context: &mut Context<'_>,
-    ) -> Result<Outcome, LoopClient> {
+    ) -> Result<LoopOutcome, LoopClient> {
         match client {
             LoopClient::Waits(mut answer) => match answer.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => Err(LoopClient::Waits(answer)),
@@ -262,14 +262,14 @@ impl Loops {
                         let talks = matches!(self.habits.borrow()[id], Habit::Echoes);
                         Err(LoopClient::Talks(socket, talks.then_some(20)))
                     }
-                    _ => Ok(Outcome::Status(response.status.as_u16())),
+                    _ => Ok(LoopOutcome::Status(response.status.as_u16())),
                 },
             },
             LoopClient::Receives(mut blocks) => {
                 for _ in 0..most {
                     match blocks.poll_next(context) {
-                        Poll::Ready(None) => return Ok(Outcome::Whole),
-                        Poll::Ready(Some(Err(_))) => return Ok(Outcome::Truncated),
+                        Poll::Ready(None) => return Ok(LoopOutcome::Whole),
+                        Poll::Ready(Some(Err(_))) => return Ok(LoopOutcome::Truncated),
                         Poll::Ready(Some(Ok(_))) => {}
                         Poll::Pending => break,
                     }
@@ -292,12 +292,12 @@ impl Loops {
                         }
                         Poll::Ready(Some(Outgoing::Close(reason))) => {
                             socket.left(reason.clone());
-                            return Ok(Outcome::Closed(reason.code));
+                            return Ok(LoopOutcome::Closed(reason.code));
                         }
                         Poll::Ready(None) => panic!("nothing follows a close"),
                         Poll::Pending if left == Some(0) => {
                             socket.left(CloseReason::of(CloseReason::NORMAL));
-                            return Ok(Outcome::Closed(CloseReason::NORMAL));
+                            return Ok(LoopOutcome::Closed(CloseReason::NORMAL));
                         }
                         Poll::Pending => break,
                     }
@@ -349,14 +349,14 @@ impl Loops {
         }
         for (id, outcome) in &self.outcomes {
             let expected = match self.habits.borrow()[*id] {
-                Habit::Streams(_) => Outcome::Whole,
-                Habit::Echoes => Outcome::Closed(CloseReason::NORMAL),
-                _ => Outcome::Status(200),
+                Habit::Streams(_) => LoopOutcome::Whole,
+                Habit::Echoes => LoopOutcome::Closed(CloseReason::NORMAL),
+                _ => LoopOutcome::Status(200),
             };
             let lost = [
-                Outcome::Status(StatusCode::BAD_GATEWAY.as_u16()),
-                Outcome::Truncated,
-                Outcome::Closed(CloseReason::FAILED),
+                LoopOutcome::Status(StatusCode::BAD_GATEWAY.as_u16()),
+                LoopOutcome::Truncated,
+                LoopOutcome::Closed(CloseReason::FAILED),
             ];
             let is_lost = self.lost.contains(id) && lost.contains(outcome);
             assert!(*outcome == expected || is_lost, "{id}: {outcome:?}");
