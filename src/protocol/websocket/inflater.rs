@@ -60,7 +60,7 @@ impl Inflater {
             }
             if output.len() == output.capacity() {
                 let more = output.len().max(input.len().saturating_mul(4)).max(256);
-                output.reserve_exact(more.min(limit - output.len() + 1));
+                output.reserve_exact(more.min((limit - output.len()).saturating_add(1)));
             }
             let before = (decompress.total_in(), output.len());
             let status = decompress.decompress_vec(input, output, FlushDecompress::None);

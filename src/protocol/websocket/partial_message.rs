@@ -8,7 +8,7 @@ use super::frame_head::WebSocketFault;
 use super::inflater::Inflater;
 
 /// The most bytes that are allocated on the word of a client, before they come in.
-const MOST_AHEAD: u64 = 1 << 16;
+const MOST_AHEAD: u64 = 1 << 14;
 
 const TOO_BIG: WebSocketFault = WebSocketFault::too_big("a message that is too big");
 
@@ -54,7 +54,8 @@ impl PartialMessage {
         if self.announced > limit.saturating_add(allowance) {
             return Err(TOO_BIG);
         }
-        if !self.is_compressed {
+        // Most messages are one frame and get what they need; what is longer grows by doubling.
+        if !self.is_compressed && self.bytes.is_empty() {
             let ahead = length.min(MOST_AHEAD);
             self.bytes
                 .reserve_exact(usize::try_from(ahead).unwrap_or_default());
@@ -95,8 +96,9 @@ impl PartialMessage {
             let finished = inflater.finish(&mut self.bytes, self.limit);
             self.check()?;
             finished.map_err(|_| NOT_DEFLATED)?;
-            self.bytes.shrink_to_fit();
         }
+        // It may wait for the application for long.
+        self.bytes.shrink_to_fit();
         let is_whole = !self.is_text || self.checked == self.bytes.len();
         let bytes = Bytes::from(self.bytes);
         match (self.is_text, is_whole) {
@@ -108,10 +110,9 @@ impl PartialMessage {
 
     /// Checks what is new. The first fault of the bytes decides, so that it does not matter in what parts they came.
     fn check(&mut self) -> Result<(), WebSocketFault> {
-        let end = self.bytes.len().min(self.limit);
         if self.is_text {
-            match std::str::from_utf8(&self.bytes[self.checked..end]) {
-                Ok(_) => self.checked = end,
+            match std::str::from_utf8(&self.bytes[self.checked..]) {
+                Ok(_) => self.checked = self.bytes.len(),
                 Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
                 Err(_) => return Err(NOT_UTF_8),
             }
@@ -125,3 +126,58 @@ impl PartialMessage {
 
 const NOT_UTF_8: WebSocketFault = WebSocketFault::data("a text that is not UTF-8");
 const NOT_DEFLATED: WebSocketFault = WebSocketFault::data("a message that cannot be decompressed");
+
+#[cfg(test)]
+mod tests {
+    use super::{PartialMessage, WebSocketMessage};
+
+    /// Else each fragment would cost as much as the whole message.
+    #[test]
+    fn many_fragments_move_the_message_a_few_times() {
+        let mut message = PartialMessage::new(true, false, 1 << 20);
+        let mut moves = 0;
+        for _ in 0..1 << 20 {
+            let before = message.bytes.capacity();
+            message.announce(1).expect("within the limit");
+            message.add(b"a").expect("a text");
+            moves += usize::from(message.bytes.capacity() != before);
+        }
+        assert!(moves <= 24, "{moves}");
+        let message = message.finish().expect("a text");
+        assert_eq!(message.payload().len(), 1 << 20);
+    }
+
+    /// A message that is complete holds no more than it is; one that is announced holds little.
+    #[test]
+    fn messages_hold_what_they_are() {
+        let mut announced = PartialMessage::new(false, false, 1 << 30);
+        announced.announce(1 << 30).expect("within the limit");
+        assert_eq!(announced.bytes.capacity(), 1 << 14);
+        let fragments: [&[&[u8]]; 3] = [
+            &[b"Hello"],
+            &[&[0; 20_000], &[0; 20_000], b"!"],
+            &[b"a", b"b", b"c"],
+        ];
+        for (fragments, is_compressed) in fragments
+            .into_iter()
+            .flat_map(|it| [(it, false), (it, true)])
+        {
+            let whole = fragments.concat();
+            let mut message = PartialMessage::new(false, is_compressed, usize::MAX);
+            let compressed = super::super::deflater::deflate(&whole, 15, true);
+            let parts = if is_compressed {
+                &[compressed.as_slice()]
+            } else {
+                fragments
+            };
+            for part in parts {
+                message.announce(part.len() as u64).expect("no limit");
+                message.add(part).expect("no fault");
+            }
+            let (WebSocketMessage::Text(bytes) | WebSocketMessage::Binary(bytes)) =
+                message.finish().expect("no fault");
+            let bytes = bytes.try_into_mut().expect("nobody else has them");
+            assert_eq!((bytes.len(), bytes.capacity()), (whole.len(), whole.len()));
+        }
+    }
+}
