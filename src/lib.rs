@@ -37,7 +37,7 @@
 //! | a diagnostic | `Diagnostic::new("family/name", …)` where the mistake is found | a case in `tests/diagnostics/` |
 //! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
 //! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
-//! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` |
+//! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` and `workers/python/asgi/asgi_lane.py` |
 //! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` |
 //! | a signal | `server/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
 //! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables |
@@ -49,7 +49,8 @@
 //! | 502, 503 with `Retry-After`, 504 | `workers/gateway_errors.rs` says which part decides each |
 //! | which worker gets a request | `workers/pool/chooser.rs` |
 //! | when workers are added, replaced, or started again | `workers/staff/{growth,retirement,attempts}.rs` |
-//! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs` |
+//! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs`; ASGI's scope in `protocol/worker/asgi_scope.rs` |
+//! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
 //! | which user the server is | `plan/user.rs` reads the settings, `supervisor/identity.rs` applies them |
 //! | what an event makes of the server | `supervisor/lifecycle.rs`, a table; `server/master.rs` obeys it |
 //!

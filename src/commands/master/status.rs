@@ -43,8 +43,10 @@ With `--format json`, durations are in seconds, and points in time (`started`,
 `most` that may be open.
 
 Each of the `workers` has `id`, `pid`, `state`, `age`, `requests` (answered so
-far), `rss` (memory in bytes) and `current`: the `method`, `path` and `age` of
-the request in each of its threads. Its state is `starting`, `idle`, `busy`,
+far), `rss` (memory in bytes), `in_flight` (requests that it has to answer),
+`web_sockets` (open ones), `lag` (how late its event loop is, by ASGI) and
+`current`: the `method`, `path` and `age` of the request in each of its threads,
+by ASGI of the oldest one. Its state is `starting`, `idle`, `busy`,
 `doomed` (its request is overdue) or `leaving`. Each of the `programs` that are
 kept running has `command`, `state` (`starting`, `running`, `waiting`), `pid`
 and `age` while it runs, `wait` and `early_ends` while it waits for its next
