@@ -184,6 +184,16 @@ impl WebSocket {
         }
     }
 
+    /// Ready when the application has closed the WebSocket, also if there are messages before that.
+    pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// Tells the application that so many bytes ([`WebSocketMessage::cost`]) of what it has sent are written.
     pub fn taken(&self, bytes: usize) {
         self.correspondent.taken(bytes);
@@ -313,9 +323,11 @@ mod tests {
         assert_eq!(socket.poll_room(&mut context), Poll::Ready(()));
         assert_eq!(socket.poll_next(&mut context), Poll::Pending);
         sender.send(message.clone());
+        assert_eq!(socket.poll_closed(&mut context), Poll::Pending);
         sender.close(CloseReason::of(CloseReason::RESTART));
         sender.send(message.clone());
         drop(sender);
+        assert_eq!(socket.poll_closed(&mut context), Poll::Ready(()));
         let sent = Some(Outgoing::Message(message));
         assert_eq!(socket.poll_next(&mut context), Poll::Ready(sent));
         let close = Some(Outgoing::Close(CloseReason::of(1012)));

@@ -285,6 +285,12 @@ impl Client {
         (one, two)
     }
 
+    /// Gives its buffer back.
+    pub fn forget(&mut self) {
+        assert_eq!(self.received, b"");
+        self.received = Vec::new();
+    }
+
     pub async fn send(&mut self, bytes: &[u8]) {
         in_time(self.stream.write_all(bytes)).await.unwrap();
     }
@@ -319,6 +325,18 @@ impl Client {
             }
             if !self.receive().await {
                 assert_eq!(self.received, b"");
+                return None;
+            }
+        }
+    }
+
+    /// The same where the connection may be cut in the middle of a frame.
+    pub async fn next_whole(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some(frame) = self.take() {
+                return Some(frame);
+            }
+            if !self.receive().await {
                 return None;
             }
         }

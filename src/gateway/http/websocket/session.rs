@@ -50,6 +50,8 @@ pub(super) struct Session<'a> {
     held: Option<WebSocketMessage>,
     look: StallTimer,
     heartbeat: Option<Heartbeat>,
+    /// Once only the client is waited for, renewed with each part that it takes.
+    patience: Option<Patience>,
     /// The bytes that the heartbeat knows of.
     heard: u64,
     /// More could be read or taken if more had been written.
@@ -70,9 +72,9 @@ enum Closing {
     /// Messages go both ways.
     Open(WebSocket),
     /// The application has closed the WebSocket, and the client has not yet.
-    Closed(WebSocket, Patience),
+    Closed(WebSocket),
     /// The application knows that the client has left. What there is for the client is written, and nothing is read.
-    Left(Patience),
+    Left,
 }
 
 /// How the connection ends.
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             held: None,
             look: StallTimer::new(LOOK),
             heartbeat: Heartbeat::new(&options.web_sockets),
+            patience: None,
             heard: 0,
             is_held_up: false,
             log_line: accepted.log_line,
@@ -173,7 +176,7 @@ impl<'a> Session<'a> {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.phase, Closing::Left(_)) && self.outflow.is_empty()
+        matches!(self.phase, Closing::Left) && self.outflow.is_empty()
     }
 
     /// Whether the client is to be read. The application gets the last message as soon as it has room.
@@ -190,8 +193,8 @@ impl<'a> Session<'a> {
                 self.is_held_up |= !has_room;
                 self.held.is_none() && has_room
             }
-            Closing::Closed(..) => true,
-            Closing::Left(_) => false,
+            Closing::Closed(_) => true,
+            Closing::Left => false,
         };
         if !may_read {
             self.inflow.pause();
@@ -241,11 +244,11 @@ impl<'a> Session<'a> {
 
     /// Tells the application that the client has left.
     fn leave(&mut self, reason: CloseReason) {
-        let left = Closing::Left(Patience::new(&self.state.gateway.stop));
-        match std::mem::replace(&mut self.phase, left) {
-            Closing::Open(socket) | Closing::Closed(socket, _) => socket.left(reason),
-            Closing::Left(_) => {}
+        match std::mem::replace(&mut self.phase, Closing::Left) {
+            Closing::Open(socket) | Closing::Closed(socket) => socket.left(reason),
+            Closing::Left => {}
         }
+        self.patience = None;
         self.sending = None;
     }
 
@@ -295,11 +298,10 @@ impl<'a> Session<'a> {
     fn close(&mut self, reason: &CloseReason) {
         self.push(WebSocketFrame::close(reason));
         self.held = None;
-        let patience = || Patience::new(&self.state.gateway.stop);
-        let left = Closing::Left(patience());
-        self.phase = match std::mem::replace(&mut self.phase, left) {
-            Closing::Open(socket) => Closing::Closed(socket, patience()),
-            other @ (Closing::Closed(..) | Closing::Left(_)) => other,
+        self.patience = None;
+        self.phase = match std::mem::replace(&mut self.phase, Closing::Left) {
+            Closing::Open(socket) => Closing::Closed(socket),
+            other @ (Closing::Closed(_) | Closing::Left) => other,
         };
     }
 
@@ -308,20 +310,20 @@ impl<'a> Session<'a> {
         let before = self.outflow.written();
         let phase = &self.phase;
         let taken = |cost| match phase {
-            Closing::Open(socket) | Closing::Closed(socket, _) => socket.taken(cost),
-            Closing::Left(_) => {}
+            Closing::Open(socket) | Closing::Closed(socket) => socket.taken(cost),
+            Closing::Left => {}
         };
         let written = self.outflow.poll_write(&mut self.transport, context, taken);
-        if self.outflow.written() > before
-            && let Closing::Closed(_, patience) | Closing::Left(patience) = &mut self.phase
-        {
-            *patience = Patience::new(&self.state.gateway.stop);
+        if self.outflow.written() > before {
+            self.patience = None;
         }
         written
     }
 
     fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        if let Closing::Closed(_, patience) | Closing::Left(patience) = &mut self.phase {
+        if self.is_ending(context) {
+            let stop = &self.state.gateway.stop;
+            let patience = self.patience.get_or_insert_with(|| Patience::new(stop));
             ready!(patience.poll_over(context));
             return Poll::Ready(match self.outflow.is_empty() {
                 true => Ending::Gone,
@@ -339,6 +341,17 @@ impl<'a> Session<'a> {
             self.look.renew();
         }
         self.poll_heartbeat(context)
+    }
+
+    /// Whether only the client is waited for.
+    fn is_ending(&mut self, context: &mut Context<'_>) -> bool {
+        match &mut self.phase {
+            // Otherwise nothing stands before what the application sends next.
+            Closing::Open(socket) => {
+                !self.outflow.is_empty() && socket.poll_closed(context).is_ready()
+            }
+            Closing::Closed(_) | Closing::Left => true,
+        }
     }
 
     fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
