@@ -255,9 +255,9 @@ def trace(error):
         return "%s, and it cannot be said where\n" % type(error).__name__
 
 
-def log_exception(error, own, errors):
-    """Says that the application failed, on `errors`. `own` has what runner sent of the request itself."""
-    about = "exception while answering %s %s\n%s" % (own[0], own[4], trace(error))
+def log_exception(error, method, target, errors):
+    """Says that the application failed, on `errors` of WSGI if there are such."""
+    about = "exception while answering %s %s\n%s" % (method, target, trace(error))
     if type(errors) is Errors:
         errors.write("runner worker %d: %s" % (os.getpid(), about))
     else:

@@ -325,7 +325,7 @@ class Lane:
         except Abandoned:
             exchange.failed()
         except BaseException as error:
-            log_exception(error, own, errors)
+            log_exception(error, own[0], own[4], errors)
             exchange.failed()
         finally:
             try:
@@ -334,7 +334,7 @@ class Lane:
             except Gone:
                 raise
             except BaseException as error:
-                log_exception(error, own, errors)
+                log_exception(error, own[0], own[4], errors)
             try:
                 body.close()
             except (OSError, ValueError):

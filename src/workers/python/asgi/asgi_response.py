@@ -89,7 +89,7 @@ class Response:
             os._exit(0)  # the application has forked this process, which is no worker
         is_ours = self.is_cancelled and isinstance(error, self.lane.cancelled_error)
         if not is_ours and not self.is_expected(error):
-            log_exception(error, self.request(), None)
+            log_exception(error, *self.request(), None)
         self.break_off(is_ours)
 
     def returned(self):
