@@ -345,6 +345,32 @@ def test_an_application_may_go_on_after_a_message_was_refused():
         assert worker.answer().body == b"fine"
 
 
+def test_a_return_after_all_that_was_announced_breaks_nothing_off():
+    async def application(scope, receive, send):
+        headers = [(b"content-length", scope["query_string"])] if scope["query_string"] else []
+        await send(start(int(scope["path"][1:]), headers))
+        if scope["query_string"] == b"4":
+            await send(body(b"four", True))
+
+    with Worker(application) as worker:
+        for method, path, query in [
+            ("GET", "/200", b"0"),
+            ("GET", "/200", b"4"),
+            ("GET", "/204", b""),
+            ("GET", "/304", b"9"),
+            ("HEAD", "/200", b"9"),
+        ]:
+            worker.request(path, method=method, query=query)
+            kinds = (HEAD, BLOCK, END, DONE) if query == b"4" else (HEAD, END, DONE)
+            end = worker.frames(*kinds)[-2]
+            assert end.flags == 0, (method, path, query)
+            worker.logged("%s %s" % (method, path))
+        assert worker.log.decode().count("the application returned without the end of its response") == 5
+        # Less than was announced, or nobody knows how much.
+        for query in (b"9", b""):
+            assert worker.answer("/200", query=query).status == b"500"
+
+
 def test_exceptions_and_returns_before_and_after_the_head():
     class Odd(BaseException):
         pass

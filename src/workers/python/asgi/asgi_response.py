@@ -99,7 +99,19 @@ class Response:
         if not self.is_left:
             what = "response" if self.state == NOTHING else "end of its response"
             self.say("the application returned without the %s", what)
+            if self.lacks_nothing():
+                self.outbox.put(self.number, END, b"", self.service())
+                self.complete()
         self.break_off(False)
+
+    def lacks_nothing(self):
+        """Whether only the message with the end is missing: the client has, or gets, all that was announced to it."""
+        if self.state == HELD:
+            no_body = self.expected == 0 or self.method == "HEAD" or self.head[:3] in (b"204", b"304")
+            if no_body:
+                self.show_head(pack("<Q", 0))
+            return no_body
+        return self.state == BEGUN and self.expected is not None and self.sent == self.expected
 
     def is_expected(self, _):
         """Whether an exception tells the application only what happens to clients."""
