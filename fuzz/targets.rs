@@ -137,6 +137,15 @@ fn stream(ring: &Ring, bytes: &[u8]) {
         .map(|()| ring.memory());
     let Ok(memory) = memory else { return };
     memory.store(STREAM_HEAD, bytes.len() as u64);
+    if let Ok(null) = null.try_clone() {
+        let mut records = BodyStream::new(ring.memory(), null.into());
+        let mut taken = 0;
+        while let Ok(Some((header, payload))) = records.record() {
+            assert_eq!(payload.len(), header.length);
+            taken += payload.len();
+            assert!(taken <= bytes.len(), "more than was written");
+        }
+    }
     let mut stream = BodyStream::new(memory, null.into());
     let number = bytes
         .get(4..)
@@ -172,6 +181,7 @@ pub fn worker(bytes: &[u8]) {
             match header.kind {
                 Kind::Answer => drop(answer_head::answer(header, &payload)),
                 Kind::File => drop(answer_head::file(header, &payload)),
+                Kind::Accept => drop(answer_head::accepted(header, &payload)),
                 _ => drop(answer_head::head(header, &payload)),
             }
         }

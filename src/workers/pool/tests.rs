@@ -18,6 +18,7 @@ use crate::workers::pool::worker::Duty;
 use crate::workers::wire::link::Link;
 
 mod event_loops;
+mod hostile_loops;
 mod loop_lane;
 mod loops;
 

@@ -37,6 +37,16 @@ pub(super) enum LoopClient {
     Talks(WebSocket, Option<usize>),
 }
 
+impl LoopClient {
+    /// The response, if it has come.
+    pub(super) fn response(self) -> Option<Response> {
+        match self {
+            Self::Waits(mut answer) => answer.try_recv().ok(),
+            Self::Receives(_) | Self::Talks(..) => None,
+        }
+    }
+}
+
 /// How a client's request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoopOutcome {
