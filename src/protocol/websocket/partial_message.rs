@@ -180,4 +180,15 @@ mod tests {
             assert_eq!((bytes.len(), bytes.capacity()), (whole.len(), whole.len()));
         }
     }
+
+    /// All that can be decompressed is there at once, however full the buffer was in between.
+    #[test]
+    fn nothing_is_held_back() {
+        for length in 1..1200 {
+            let compressed = super::super::deflater::deflate(&vec![b'a'; length], 15, false);
+            let mut message = PartialMessage::new(true, true, 1 << 20);
+            message.add(&compressed).expect("a text");
+            assert_eq!((message.bytes.len(), message.checked), (length, length));
+        }
+    }
 }

@@ -216,6 +216,45 @@ fn close_frames() {
     }
 }
 
+/// Bytes without any repetition.
+fn noise(length: usize) -> Vec<u8> {
+    let mut random = 1_u32;
+    let next = |_| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        random.to_be_bytes()[0]
+    };
+    (0..length).map(next).collect()
+}
+
+/// How the beginning fares decides for the message.
+#[test]
+fn messages_are_compressed_if_their_beginning_is_worth_it() {
+    let encoder = Encoder::new(Some(DeflateParameters::default()));
+    let (zeros, noise) = (vec![0; 1 << 16], noise(100_000));
+    for (parts, is_compressed) in [
+        ([&zeros, &noise], true),
+        ([&noise, &zeros], false),
+        ([&zeros, &zeros], true),
+    ] {
+        let sent = binary(&parts.map(Vec::as_slice).concat());
+        let bytes = mirrored(encoder.message(sent.clone()));
+        assert_eq!(bytes[0] & 0x40 != 0, is_compressed);
+        assert_eq!(all(&bytes, true), [message(sent)]);
+    }
+    let tiny = mirrored(encoder.message(text(&"a".repeat(1023))));
+    assert_eq!(tiny[0] & 0x40, 0);
+}
+
+/// The window that the client asked for is kept to, whichever was used before.
+#[test]
+fn windows() {
+    let twice = noise(1000).repeat(2);
+    for _ in 0..2 {
+        assert!(compressed(&twice, 15).len() < 1100);
+        assert!(compressed(&twice, 9).len() > 1900);
+    }
+}
+
 /// The most that a connection holds while nothing is on its way.
 #[test]
 fn an_idle_connection_holds_little() {
