@@ -23,7 +23,7 @@ fn settings_of_asgi_reach_the_workers() {
         event_loop: "auto".to_owned(),
         concurrency: 1000,
         disconnect_grace: Duration::from_secs(10),
-        drain: Duration::from_secs(5),
+        drain: Duration::ZERO,
     };
     assert_eq!(worker_options::asgi(&load("")), defaults);
     let all = load(

@@ -146,6 +146,9 @@ async fn a_stop_ends_what_does_not_end_by_itself() {
         let mut socket = web_socket(&pool).await;
         let mut stream = blocks(bounded(pool.get("/endless")).await);
         assert_eq!(bounded(stream.next()).await, Some(Ok("begun".into())));
+        let mut download = blocks(bounded(pool.get("/stream")).await);
+        assert_eq!(bounded(download.next()).await, Some(Ok("begun".into())));
+        pool.noted("waiting").await;
         let waits = pool.begin("/wait");
         pool.noted("waiting").await;
         if returns {
@@ -161,10 +164,13 @@ async fn a_stop_ends_what_does_not_end_by_itself() {
             // Both are told that their clients have left.
             pool.noted("closed").await;
             pool.noted("closed").await;
-            // What has not begun a response is an ordinary request.
+            // What has not begun a response is an ordinary request, and what ends by itself may end.
             assert!(!waits.is_finished());
             pool.allow("go").await;
+            pool.allow("go").await;
             assert_eq!(status_of(waits).await, 200);
+            assert_eq!(bounded(download.next()).await, Some(Ok(", ended".into())));
+            assert_eq!(bounded(download.next()).await, None);
         };
         bounded(async { tokio::join!(stop, others) }).await;
         assert_eq!(pool.wsgi.status().totals.gateway_timeout, 0);

@@ -27,9 +27,9 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time to end after a client has left (ASGI)",
         "The time that an ASGI application may go on with a request after the client has left, which it is told at once (`http.disconnect`, `websocket.disconnect`). After it, the task of the request is cancelled. With 0, it is cancelled at once.",
         "runner.asgi.disconnect_grace = '1m'";
-    "runner.asgi.drain" SettingKind::Duration, DefaultValue::Number(5),
+    "runner.asgi.drain" SettingKind::Duration, DefaultValue::Number(0),
         "Time for WebSockets and streams at a reload",
-        "The time that open WebSockets, and responses that have begun, may go on when their worker is to end: at a reload, a stop, or when it is replaced. After it, WebSockets are closed (code 1012 where the client may connect again at once, 1001 at a stop), and the application is told that the clients have left. Requests whose response has not begun have `runner.stop_timeout`.",
+        "The time that open WebSockets and streams of events (`text/event-stream`, `multipart/x-mixed-replace`) may go on when their worker is to end: at a reload, a stop, or when it is replaced. After it, WebSockets are closed (code 1012 where the client may connect again at once, 1001 at a stop), and the application is told that the clients have left. By default, that is at once, since such clients connect again. Other requests finish, at a reload and a stop within `runner.stop_timeout`.",
         "runner.asgi.drain = '30s'";
     "runner.asgi.lifespan" SettingKind::Choice(&["auto", "on", "off"]), DefaultValue::Text("auto"),
         "Whether ASGI applications see start and stop",

@@ -70,8 +70,10 @@ pub struct WorkerOptions {
 pub(crate) struct LoopLimits {
     /// How many requests a worker works on at a time, WebSockets not counted.
     pub(crate) concurrency: usize,
-    /// How long WebSockets and responses that have begun may go on when their worker is to leave.
+    /// How long WebSockets and streams of events may go on when their worker is to leave.
     pub(crate) drain: Duration,
+    /// How long responses that end by themselves may go on when all workers are to leave.
+    pub(crate) finish: Duration,
     /// How long the worker may take to end what was told to end.
     pub(crate) grace: Duration,
 }
@@ -82,6 +84,8 @@ impl WorkerOptions {
         self.asgi.as_ref().map(|asgi| LoopLimits {
             concurrency: asgi.concurrency.max(1),
             drain: asgi.drain,
+            // The application has the rest of the time to end what it is then told to end.
+            finish: self.stop_timeout / 4 * 3,
             grace: asgi.disconnect_grace + self.stop_timeout.max(GRACE),
         })
     }
@@ -98,7 +102,7 @@ pub struct AsgiOptions {
     pub concurrency: usize,
     /// How long the application may go on for a client that has left, before its task is cancelled.
     pub disconnect_grace: Duration,
-    /// How long WebSockets and responses that have begun may go on when their worker is to leave.
+    /// How long WebSockets and streams of events may go on when their worker is to leave.
     pub drain: Duration,
 }
 

@@ -47,7 +47,8 @@ async def http(scope, receive, send):
         await wait()
         await send({"type": "http.response.body", "body": b", ended"})
     elif path == "/endless":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         await disconnected(receive)
     elif path == "/large":

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderMap, header};
 
 use crate::interface::{CloseReason, Depot, ResponseBody, WebSocketMessage, web_socket};
 use crate::log;
@@ -43,6 +44,18 @@ fn close_reason(payload: &[u8]) -> Result<CloseReason, Violation> {
         text.pop();
     }
     Ok(CloseReason { code, text })
+}
+
+/// Whether a response is of a kind that goes on until its client leaves: events (HTML, server-sent events), or parts of
+/// which each replaces the one before. Their clients connect again.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.as_bytes().split(|&it| it == b';').next());
+    kind.is_some_and(|kind| {
+        let kinds = [&b"text/event-stream"[..], b"multipart/x-mixed-replace"];
+        let kind = kind.trim_ascii();
+        kinds.iter().any(|it| kind.eq_ignore_ascii_case(it))
+    })
 }
 
 fn number(payload: &[u8]) -> Result<usize, Violation> {
@@ -88,6 +101,7 @@ pub(crate) fn hear<W: Wire>(
             let (sender, mut blocks) = means.depot.blocks_with_credit(client);
             let response = match answer_head::begun(header, payload) {
                 Ok((head, length)) => {
+                    begun.is_endless = is_endless(&head.headers);
                     if let Some(length) = length {
                         blocks = blocks.with_length(length);
                     }

@@ -111,7 +111,7 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn add(&mut self, id: WorkerId, links: Vec<W>, quota: u64) {
         let mut worker = Worker::new(links, quota, self.loop_limits, (self.now)());
         if let Some(drain) = self.drain {
-            worker.drain(drain.returns, drain.since);
+            worker.drain(drain);
         }
         self.workers.all.insert(id, worker);
         self.curious = true;
@@ -132,9 +132,13 @@ impl<W: Wire> Pool<W> {
     /// Asks what does not end by itself to end, in a while. The first call decides.
     pub(crate) fn drain(&mut self, returns: bool) {
         let since = (self.now)();
-        let drain = *self.drain.get_or_insert(Drain { since, returns });
+        let drain = *self.drain.get_or_insert(Drain {
+            since,
+            returns,
+            all_by: self.loop_limits.map(|limits| since + limits.finish),
+        });
         for worker in self.workers.all.values_mut() {
-            worker.drain(drain.returns, drain.since);
+            worker.drain(drain);
         }
         self.curious = true;
     }

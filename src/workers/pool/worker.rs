@@ -122,13 +122,22 @@ impl<W: Wire> Worker<W> {
     pub(crate) fn retire(&mut self, now: Instant) {
         if matches!(self.duty, Duty::Serving | Duty::Beginning) {
             self.duty = Duty::Retiring;
-            self.drain(true, now);
+            self.drain(Drain {
+                since: now,
+                returns: true,
+                all_by: None,
+            });
         }
     }
 
-    /// Asks what does not end by itself to end, in a while. The first call decides.
-    pub(crate) fn drain(&mut self, returns: bool, since: Instant) {
-        self.drain.get_or_insert(Drain { since, returns });
+    /// Asks what does not end by itself to end, in a while. The first call decides; a worker that was to be replaced may
+    /// have to leave sooner.
+    pub(crate) fn drain(&mut self, drain: Drain) {
+        let drain = Drain {
+            all_by: drain.all_by,
+            ..self.drain.unwrap_or(drain)
+        };
+        self.drain = Some(drain);
     }
 
     /// How many requests it has begun, WebSockets not counted, and how many WebSockets it has.

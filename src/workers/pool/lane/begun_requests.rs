@@ -41,6 +41,8 @@ pub(crate) struct BegunRequest {
     pub(crate) answered_at: Option<Instant>,
     /// When the application was told that the client has left, or that the task is cancelled.
     pub(crate) dismissed: Option<Instant>,
+    /// Its response is of a kind that does not end by itself: the client is to connect again.
+    pub(crate) is_endless: bool,
     pub(crate) stage: ResponseStage,
 }
 
@@ -192,6 +194,7 @@ impl BegunRequest {
             since,
             answered_at: None,
             dismissed: None,
+            is_endless: false,
             stage: ResponseStage::Unanswered,
         }
     }
@@ -267,7 +270,7 @@ impl BegunRequest {
         matches!(self.stage, ResponseStage::Unanswered) && self.pending.is_wanted()
     }
 
-    /// Whether its response goes on, and may do so for ever.
+    /// Whether its response goes on.
     pub(crate) fn goes_on(&self) -> bool {
         matches!(
             self.stage,

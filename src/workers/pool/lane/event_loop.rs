@@ -33,6 +33,9 @@ pub(crate) struct Drain {
     pub(crate) since: Instant,
     /// The clients may come back at once.
     pub(crate) returns: bool,
+    /// When responses have to end that would end by themselves, too, since all is to be over soon; `None` if there is no
+    /// such time.
+    pub(crate) all_by: Option<Instant>,
 }
 
 impl Drain {
@@ -223,12 +226,16 @@ pub(crate) fn drain<W: Wire>(
         all = false;
         // A response that begins late has the same time.
         let since = begun.answered_at.map(|at| at.max(drain.since));
-        let patience = match begun.goes_on() {
-            true => limits.drain,
+        let due = match &begun.stage {
+            ResponseStage::Unanswered => None,
+            ResponseStage::WebSocket(_) => since.map(|since| since + limits.drain),
+            ResponseStage::Body(..) if begun.is_endless => since.map(|since| since + limits.drain),
+            // A download is not broken off as long as there is time for it.
+            ResponseStage::Body(..) => drain.all_by,
             // Code that runs after a response ends by itself, as a rule.
-            false => limits.drain + limits.grace,
+            ResponseStage::Complete => since.map(|since| since + limits.drain + limits.grace),
         };
-        let Some(due) = since.map(|since| since + patience) else {
+        let Some(due) = due else {
             continue;
         };
         if now < due {

@@ -83,6 +83,7 @@ pub(super) fn limits() -> (Limits, LoopLimits) {
     let loop_limits = LoopLimits {
         concurrency: 100,
         drain: Duration::from_secs(5),
+        finish: Duration::from_secs(20),
         grace: Duration::from_secs(10),
     };
     (limits, loop_limits)
