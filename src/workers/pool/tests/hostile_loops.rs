@@ -107,7 +107,7 @@ proptest! {
         stranger.loops.pool.lane_closed((1, 0));
         stranger.loops.pool.remove(1);
         for id in 0..REQUESTS as usize {
-            if stranger.loops.pool.queue.len() == 0 {
+            if stranger.loops.pool.queue.is_empty() {
                 stranger.body(id);
             }
         }
