@@ -50,6 +50,11 @@ fn http() {
 }
 
 #[test]
+fn requests_beside_each_other() {
+    hold("request_cases");
+}
+
+#[test]
 fn web_sockets() {
     hold("websocket_cases");
 }

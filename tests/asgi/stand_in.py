@@ -394,3 +394,26 @@ class Mark:
         """Waits without letting the loop go on."""
         while not self.is_set():
             pass
+
+
+# What applications send
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
+
+
+def body(data, more=False):
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def start(status=200, headers=()):
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def says(text):
+    """An application that answers with what a function makes of its scope."""
+
+    async def application(scope, receive, send):
+        await send(START)
+        await send(body(repr(text(scope)).encode()))
+
+    return application
