@@ -379,3 +379,32 @@ def test_a_loop_that_was_late_is_reported():
         late = worker.lateness()
         assert 45000 <= late < 20000000, late
         worker.frames(ANSWER, DONE)
+
+
+def test_a_loop_from_before_the_fork_is_not_used():
+    early = asyncio.new_event_loop()
+    asyncio.set_event_loop(early)
+
+    async def application(scope, receive, send):
+        assert asyncio.get_running_loop() is not early
+        assert asyncio.get_event_loop_policy().get_event_loop() is asyncio.get_running_loop()
+        await answer(scope, send)
+
+    with Worker(application) as worker:
+        assert worker.answer().status == b"200"
+    asyncio.set_event_loop(None)
+    early.close()
+
+
+def test_processes_threads_and_streams_work_as_in_any_loop():
+    async def application(scope, receive, send):
+        process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+        output, _ = await process.communicate(b"through a process")
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, len, output) == 17 and process.returncode == 0
+        await answer({"state": output}, send)
+
+    with Worker(application) as worker:
+        for _ in range(3):
+            assert worker.answer().body == b"b'through a process'"
+        assert worker.leave() == (0, "")

@@ -6,7 +6,7 @@ cannot fail there.
 """
 
 from runner_asgi_loop import turn
-from runner_asgi_response import COMPLETE, Response, get_ident, kind_of_message
+from runner_asgi_response import COMPLETE, Response, get_ident, kind_of_message, unknown
 from runner_kept import errno, os
 
 PIECE = 64 * 1024  # bytes of a body that is a file, in one message
@@ -15,13 +15,6 @@ DISCONNECT = "http.disconnect"
 
 class HttpExchange(Response):
     """`receive` and `send` of a request."""
-
-    __slots__ = ("content", "upload")
-
-    def __init__(self, lane, number, begin, method, target, content, upload):
-        Response.__init__(self, lane, number, begin, method, target)
-        self.content = content  # the body, until the application has taken it
-        self.upload = upload  # or the file that it is in
 
     async def receive(self):
         if get_ident() != self.lane.thread:
@@ -51,19 +44,16 @@ class HttpExchange(Response):
             kind = message["type"]
         except (KeyError, TypeError):
             kind = kind_of_message(message)
-        waits = self.respond(kind, message)
+        if kind == "http.response.start":
+            return self.start(message)
+        if kind == "http.response.body":
+            waits = self.body(message)
+        elif kind == "http.response.pathsend":
+            waits = self.file(message)
+        else:
+            raise unknown(message)
         if waits is not None:
             await waits
-
-    def close_upload(self):
-        upload, self.upload = self.upload, None
-        upload.close()
-
-    def close(self):
-        self.content = None
-        if self.upload is not None:
-            self.close_upload()
-        Response.close(self)
 
 
 class Upload:

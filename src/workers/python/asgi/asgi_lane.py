@@ -6,13 +6,12 @@ so a request begins in the context that they had then, and sees no variable of a
 """
 
 import marshal
-import platform
 from struct import Struct
 
 from runner_asgi_http import HttpExchange, Upload
 from runner_asgi_loop import Starter, stack_of
-from runner_asgi_outbox import DONE, LAG, Outbox
-from runner_asgi_response import now
+from runner_asgi_outbox import LAG, Outbox
+from runner_asgi_response import HELD, now
 from runner_asgi_websocket import PROTOCOL, WebSocketExchange
 from runner_body_stream import CAPACITY as STREAM_CAPACITY
 from runner_body_stream import HEADER, HEADER_SIZE
@@ -39,9 +38,6 @@ LARGEST_READ = 1 << 20
 unpack_from = HEADER.unpack_from
 loads = marshal.loads
 amount = Struct("<I")
-
-# x86 never reorders writes.
-NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i386")
 
 
 class AsgiLane:
@@ -260,12 +256,15 @@ class AsgiLane:
             scope["method"] = method
             if length is not None:
                 headers.append((b"content-length", length))
-            upload = Upload(self.receive_file()) if flags & BODY_IN_FILE else None
-            exchange = HttpExchange(self, number, begin, method, target, content, upload)
+            exchange = HttpExchange(self, number, begin, method, target, content)
+            if flags & BODY_IN_FILE:
+                exchange.upload = Upload(self.receive_file())
         self.running[number] = exchange
         task = self.starter.begin(exchange.run(scope))
         if not exchange.is_over:
             exchange.task = task
+            if exchange.state == HELD:
+                self.outbox.hold(exchange)
             if not self.due:
                 self.watch()
 
@@ -284,7 +283,8 @@ class AsgiLane:
         elif order == LEFT:
             exchange.leave(payload)
         elif order == SHOW or order == CANCEL:
-            say("%s\n%s" % (payload.decode("utf-8", "replace"), stack_of(exchange.task)))
+            text = "%s\n%s" % (payload.decode("utf-8", "replace"), stack_of(exchange.task))
+            say(text, "error" if order == CANCEL else "warning")
             if order == CANCEL:
                 exchange.give_up()
                 self.loop.call_later(MOMENT, self.look_again, exchange)
@@ -296,13 +296,6 @@ class AsgiLane:
             say("%s %s goes on %g s after it was cancelled\n%s" % (*exchange.request(), MOMENT, stack))
 
     # The end of requests, and of this worker
-
-    def done(self, exchange):
-        """The application's code for a request has ended."""
-        del self.running[exchange.number]
-        self.outbox.put(exchange.number, DONE, b"")
-        if self.is_leaving:
-            self.look_for_end()
 
     def leave(self):
         """Runner sends no more. All clients are gone, or their requests are answered."""

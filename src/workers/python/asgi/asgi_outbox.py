@@ -4,9 +4,10 @@ Plain Python 3.8 and later, standard library only. The protocol is described in 
 src/protocol/worker/frame.rs. Nothing here ever waits: `until_room` is for those who can.
 """
 
+import platform
 from collections import deque
 
-from runner_body_stream import BodyStream, FULL, HEADER, WRITTEN
+from runner_body_stream import BESIDES, CAPACITY, FULL, HEADER, HEADER_SIZE, WRITTEN, BodyStream
 from runner_descriptors import send_descriptor
 from runner_exchange import WAKE, Gone
 from runner_kept import os, time
@@ -18,7 +19,11 @@ HEAD_DELAY = 0.005  # seconds after which a head is sent, though no part of its 
 RETRY = 0.001  # seconds until a socket for descriptors that is full is tried again
 WAKE_UP = HEADER.pack(0, 0, 0, WAKE, 0, 0, 0)
 
+# x86 never reorders writes.
+NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i386")
+
 now = time.perf_counter_ns
+pack_into = HEADER.pack_into
 
 
 class Outbox:
@@ -28,6 +33,7 @@ class Outbox:
         self.loop = loop
         self.call_soon = loop.call_soon
         self.counters = counters
+        self.area = area
         self.stream = BodyStream(counters, area, room, self.wake)
         self.socket = socket
         self.files = files
@@ -47,11 +53,19 @@ class Outbox:
 
     def put(self, number, kind, payload, service=0, flags=0, fields=0, size=0):
         """Sends a frame."""
-        stream = self.stream
-        if self.queue or not stream.has_room(len(payload), self.end):
+        at, length = self.end, len(payload)
+        start = at % CAPACITY
+        stop = start + HEADER_SIZE + length
+        if stop <= CAPACITY and at + BESIDES + length <= self.stream.limit and not self.queue:
+            # The usual case of what `BodyStream.place` does.
+            pack_into(self.area, start, length, number, service, kind, flags, fields, size)
+            if length:
+                self.area[start + HEADER_SIZE : stop] = payload
+            self.end = at + HEADER_SIZE + length
+        elif self.queue or not self.stream.has_room(length, at):
             self.put_off((number, kind, payload, service, flags, fields, size), None)
         else:
-            self.end = stream.place(self.end, number, kind, payload, service, flags, fields, size)
+            self.end = self.stream.place(at, number, kind, payload, service, flags, fields, size)
         if not self.is_due:
             self.is_due = True
             self.call_soon(self.flush)
@@ -165,7 +179,8 @@ class Outbox:
 
     def secure(self):
         """Puts what is in the stream where runner finds it, even if this worker dies or blocks, without a wake-up."""
-        self.stream.fence()
+        if NEEDS_FENCE:
+            self.stream.fence()
         self.counters[WRITTEN] = self.end
 
     def publish(self):

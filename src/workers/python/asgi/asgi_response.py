@@ -7,7 +7,7 @@ by requests (asgi_http.py) and by WebSockets that are refused with a response (a
 import re
 from struct import pack
 
-from runner_asgi_outbox import ANSWER, BLOCK, END, HEAD
+from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD
 from runner_control import Forks
 from runner_exchange import MOST_FIELDS, TRUNCATED, Gone, log_exception
 from runner_kept import os, stat, thread, time
@@ -32,38 +32,28 @@ get_ident = thread.get_ident
 class Response:
     """One request of a client and the response to it."""
 
-    __slots__ = (
-        "lane",
-        "outbox",
-        "number",
-        "begin",
-        "method",
-        "target",
-        "state",
-        "head",
-        "fields",
-        "expected",  # the length of the body, if the application has announced it and it is to be checked
-        "sent",
-        "window",
-        "waiters",
-        "task",
-        "timer",
-        "is_left",  # the client has left, or is answered by runner: nothing more is sent
-        "is_cancelled",  # by runner
-        "is_over",  # the application's code has ended
-    )
+    # What an exchange begins with; most end before they need more.
+    state = NOTHING
+    window = WINDOW
+    head = None
+    fields = sent = 0
+    expected = None  # the length of the body, if the application has announced it and it is to be checked
+    waiters = None  # futures
+    task = None  # as soon as it waits
+    timer = None
+    upload = None  # the file that the body of the request is in
+    is_left = False  # the client has left, or is answered by runner: nothing more is sent
+    is_cancelled = False  # by runner
+    is_over = False  # the application's code has ended
 
-    def __init__(self, lane, number, begin, method, target):
+    def __init__(self, lane, number, begin, method, target, content):
         self.lane = lane
         self.outbox = lane.outbox
         self.number = number
         self.begin = begin
         self.method = method
         self.target = target
-        self.state = NOTHING
-        self.window = WINDOW
-        self.waiters = self.task = self.timer = None
-        self.is_left = self.is_cancelled = self.is_over = False
+        self.content = content  # the body of the request, until the application has taken it
 
     # The life of the application's code
 
@@ -138,13 +128,23 @@ class Response:
         """The application's code has ended."""
         self.is_over = True
         self.state = COMPLETE
-        self.task = None
+        self.task = self.content = None
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        if self.upload is not None:
+            self.close_upload()
         if self.waiters:
             self.wake()
-        self.lane.done(self)
+        lane = self.lane
+        del lane.running[self.number]
+        self.outbox.put(self.number, DONE, b"")
+        if lane.is_leaving:
+            lane.look_for_end()
+
+    def close_upload(self):
+        upload, self.upload = self.upload, None
+        upload.close()
 
     def cancel(self):
         self.is_cancelled = True
@@ -194,16 +194,6 @@ class Response:
 
     # Messages of the application
 
-    def respond(self, kind, message):
-        """Takes a message of a response. Returns what to wait for, if anything."""
-        if kind == "http.response.body":
-            return self.body(message)
-        if kind == "http.response.start":
-            return self.start(message)
-        if kind == "http.response.pathsend":
-            return self.file(message)
-        raise unknown(message)
-
     def start(self, message):
         if self.state != NOTHING:
             raise RuntimeError("`http.response.start` was sent, but the response has begun already")
@@ -214,10 +204,13 @@ class Response:
         if line is None:
             raise ValueError("`status` of `http.response.start` must be from 200 to 999, but is %d" % status)
         head, fields, length = encoded(line, message.get("headers", ()))
-        self.expected = None if self.method == "HEAD" or status in BODILESS else length
-        self.head, self.fields, self.sent = head, fields, 0
+        if length is not None and self.method != "HEAD" and status not in BODILESS:
+            self.expected = length
+        self.head = head
+        self.fields = fields
         self.state = HELD
-        self.outbox.hold(self)
+        if self.task is not None:
+            self.outbox.hold(self)  # else runner's code looks at it when the task waits for the first time
 
     def body(self, message):
         state = self.state
@@ -233,8 +226,14 @@ class Response:
             head = self.head
             if len(head) + len(body) <= LARGEST_WHOLE:
                 outbox = self.outbox
-                outbox.put(self.number, ANSWER, head + body, self.service(), 0, self.fields, len(head))
-                self.complete()
+                service = now() - self.begin
+                if service > LONGEST_SERVICE:
+                    service = LONGEST_SERVICE
+                outbox.put(self.number, ANSWER, head + body, service, 0, self.fields, len(head))
+                self.state = COMPLETE
+                self.head = None
+                if self.waiters:
+                    self.wake()
                 return outbox.until_room() if outbox.queue else None
         return self.pass_on(body, more)
 

@@ -39,15 +39,14 @@ class ClientDisconnected(OSError):
 class WebSocketExchange(Response):
     """`receive` and `send` of a WebSocket."""
 
-    __slots__ = ("phase", "incoming", "owed", "code", "reason", "is_greeted")
+    phase = OFFERED
+    owed = 0  # bytes that the application has taken, and runner does not know of
+    code = reason = None  # of the end
+    is_greeted = False
 
     def __init__(self, lane, number, begin, target):
-        Response.__init__(self, lane, number, begin, "GET", target)
-        self.phase = OFFERED
+        Response.__init__(self, lane, number, begin, "GET", target, None)
         self.incoming = deque()  # messages of the client: whether it is a text, and the payload
-        self.owed = 0  # bytes that the application has taken, and runner does not know of
-        self.code = self.reason = None  # of the end
-        self.is_greeted = False
 
     # From the client
 
@@ -116,12 +115,11 @@ class WebSocketExchange(Response):
                 raise self.wrong(kind)
             if self.is_left:
                 return await turn()
-            if kind == "websocket.http.response.pathsend":
-                raise unknown(message)
-            waits = self.respond(kind[len("websocket.") :], message)
-            if waits is not None:
-                await waits
-            return None
+            if kind == "websocket.http.response.start":
+                return self.start(message)
+            if kind == "websocket.http.response.body":
+                waits = self.body(message)
+                return None if waits is None else await waits
         raise unknown(message)
 
     async def message(self, message):
