@@ -194,6 +194,8 @@ class AsgiLane:
             if self.have >= HEADER_SIZE:
                 self.need = HEADER_SIZE + unpack_from(rest)[0]
             self.counters[WAITING] = 1
+        if self.worst > LATE and not self.due:
+            self.watch()  # which reports it
         outbox.flush()
 
     def claim(self, number):
