@@ -69,7 +69,8 @@ class Response:
                 self.say("the application returned %s, which is ignored", described(result))
             if self.state != COMPLETE:
                 self.returned()
-        self.close()
+        finally:
+            self.close()  # whatever fails above, runner is not left waiting
 
     def failed(self, error):
         """The application raised an exception."""
@@ -78,9 +79,11 @@ class Response:
         if type(error) is Gone or Forks.is_foreign:
             os._exit(0)  # the application has forked this process, which is no worker
         is_ours = self.is_cancelled and isinstance(error, self.lane.cancelled_error)
-        if not is_ours and not self.is_expected(error):
-            log_exception(error, *self.request(), None)
-        self.break_off(is_ours)
+        try:
+            if not is_ours and not self.is_expected(error):
+                log_exception(error, *self.request(), None)
+        finally:
+            self.break_off(is_ours)
 
     def returned(self):
         """The application returned before the end of its response."""

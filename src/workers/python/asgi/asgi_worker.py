@@ -50,6 +50,7 @@ def run_worker(application, options, descriptors):
     is_unfit = work.result()
     end_tasks(loop, asyncio, options["stop_timeout"])
     lane.outbox.flush()
+    lane.outbox.is_due = True  # nothing more is sent, even by a task that ends with the loop
     lane.close()
     loop.close()
     if is_unfit:
