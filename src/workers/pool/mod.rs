@@ -68,9 +68,9 @@ pub(crate) struct Pool<W = Link> {
     drain: Option<Drain>,
     /// ASGI: clients have left before they had a response, and workers are to be told.
     any_unwanted: bool,
-    /// Something has happened that [`Pool::clock`] is to look at.
+    /// Something has happened that [`upkeep::clock`] is to look at.
     curious: bool,
-    /// [`Pool::clock`] reports when more requests than this have been answered.
+    /// [`upkeep::clock`] reports when more requests than this have been answered.
     watched: Option<u64>,
     /// Workers that broke the protocol and are not reported yet.
     rejected: Vec<WorkerId>,
@@ -226,7 +226,7 @@ impl<W: Wire> Pool<W> {
         is_long(self.service.typical())
     }
 
-    /// When [`Pool::clock`] is to be called at the latest, while requests are under way.
+    /// When [`upkeep::clock`] is to be called at the latest, while requests are under way.
     pub(crate) fn pause(&self) -> Duration {
         match self.curious {
             true => TICK,
@@ -292,7 +292,7 @@ impl<W: Wire> Pool<W> {
         }
     }
 
-    /// Whether [`Pool::clock`] is to look at something that has happened.
+    /// Whether [`upkeep::clock`] is to look at something that has happened.
     pub(crate) fn is_curious(&self) -> bool {
         self.curious
     }
@@ -433,7 +433,7 @@ impl<W: Wire> Pool<W> {
         self.queue.wanted().next().is_some()
     }
 
-    /// Has [`Pool::clock`] report when a request is answered.
+    /// Has [`upkeep::clock`] report when a request is answered.
     pub(crate) fn watch(&mut self) {
         self.watched = Some(self.answered);
     }

@@ -21,7 +21,7 @@ pub(crate) fn unstick<W: Wire>(pool: &mut Pool<W>) {
     pool.dispatch();
 }
 
-/// Looks at the time: [`Pool::unstick`], and answers requests that have waited or run for too long.
+/// Looks at the time: [`unstick`], and answers requests that have waited or run for too long.
 pub(crate) fn clock<W: Wire>(pool: &mut Pool<W>) -> Checkup {
     unstick(pool);
     let now = (pool.now)();
