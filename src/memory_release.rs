@@ -1,6 +1,6 @@
 //! The allocator, and when it gives memory back to the system: after a peak it would keep what is free.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mimalloc::MiMalloc;
 use tokio::runtime::Handle;
@@ -20,6 +20,8 @@ const MANY: usize = 16;
 pub struct Occupancy {
     now: AtomicUsize,
     peak: AtomicUsize,
+    /// Memory was given back before the last had gone.
+    has_more: AtomicBool,
 }
 
 impl Occupancy {
@@ -35,23 +37,34 @@ impl Occupancy {
         self.peak.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// Counts one less. When half of many have gone, memory is given back, on another thread.
+    /// Counts one less. When half of many have gone, other threads give memory back. When all have gone, this one does, too:
+    /// it takes up to some ten milliseconds after thousands, and nobody waits for them now.
     pub fn leave(&self) {
-        if self.has_halved()
-            && let Ok(runtime) = Handle::try_current()
-        {
+        if !self.should_give_back() {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
             runtime.spawn_blocking(unix::give_memory_back);
+        }
+        if self.now() == 0 {
+            unix::give_memory_back();
         }
     }
 
-    fn has_halved(&self) -> bool {
+    fn should_give_back(&self) -> bool {
         let now = self.now.fetch_sub(1, Ordering::Relaxed) - 1;
         let peak = self.peak.load(Ordering::Relaxed);
         let has_halved = peak >= MANY && now <= peak / 2;
         if has_halved {
             self.peak.store(now, Ordering::Relaxed);
         }
-        has_halved
+        match now {
+            0 => self.has_more.swap(false, Ordering::Relaxed) || has_halved,
+            _ => {
+                self.has_more.fetch_or(has_halved, Ordering::Relaxed);
+                has_halved
+            }
+        }
     }
 }
 
@@ -65,14 +78,14 @@ mod tests {
         (0..count).for_each(|_| occupancy.enter());
         (0..count)
             .rev()
-            .filter(|_| occupancy.has_halved())
+            .filter(|_| occupancy.should_give_back())
             .collect()
     }
 
     #[test]
-    fn memory_is_given_back_at_each_half_of_many() {
+    fn memory_is_given_back_at_each_half_of_many_and_at_the_end() {
         assert!(given_back(15).is_empty());
-        assert_eq!(given_back(16), [8]);
-        assert_eq!(given_back(3000), [1500, 750, 375, 187, 93, 46, 23, 11]);
+        assert_eq!(given_back(16), [8, 0]);
+        assert_eq!(given_back(3000), [1500, 750, 375, 187, 93, 46, 23, 11, 0]);
     }
 }

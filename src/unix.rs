@@ -199,7 +199,7 @@ pub fn receive_descriptor(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-/// Gives free memory that the allocator would keep back to the system.
+/// Gives the free memory of this thread, which the allocator would keep, back to the system.
 pub fn give_memory_back() {
     // SAFETY: it only touches memory that is free.
     unsafe {
