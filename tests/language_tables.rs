@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runner::config::{Checked, Configuration, DefaultValue, Layer, SETTINGS, SPECIAL, SettingKind};
+use runner::config::{
+    BooleanOrText, Checked, Configuration, DefaultValue, Layer, SETTINGS, SPECIAL, SettingKind,
+};
 use runner::eval::{CONSTANTS, FUNCTIONS, Repr};
 use runner::syntax::{KEYWORDS, render};
 
@@ -84,6 +86,9 @@ fn settings_have_the_accessor_of_their_kind() {
                     configuration.optional_boolean(setting.name).is_none(),
                     unset
                 );
+            }
+            SettingKind::BooleanOr(_) => {
+                assert_eq!(configuration.boolean_or_text(setting.name), None);
             }
             SettingKind::Automatic => {
                 assert_eq!(configuration.optional_boolean(setting.name), None);
@@ -169,9 +174,16 @@ fn units() {
         path.display()
     );
     assert_eq!(
-        load("runner.log.access = True").optional_boolean("runner.log.access"),
+        load("runner.workers.preload = True").optional_boolean("runner.workers.preload"),
         Some(true)
     );
+    for (text, value) in [
+        ("True", BooleanOrText::Boolean(true)),
+        ("'json'", BooleanOrText::Text("json".to_owned())),
+    ] {
+        let settings = load(&format!("runner.log.access = {text}"));
+        assert_eq!(settings.boolean_or_text("runner.log.access"), Some(value));
+    }
     assert_ne!(Checked::Integer(1), Checked::Boolean(true));
 }
 

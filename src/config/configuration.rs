@@ -14,7 +14,7 @@ use super::files::{ini_file, key_file};
 use super::keys::KEYS;
 use super::rule::{Rule, RuleBody, RuleOrigin};
 use super::rules::Rules;
-use super::setting::Checked;
+use super::setting::{BooleanOrText, Checked};
 use crate::current_folder;
 use crate::eval::{Budget, Home, Properties, Value};
 use crate::syntax::{Diagnostic, Diagnostics, Fragment, Place, Source, expression};
@@ -273,6 +273,16 @@ impl Configuration {
             Checked::Text(text) if text == AUTO => Some(None),
             _ => None,
         })?
+    }
+
+    /// A setting that is a truth value or one of some strings; `None` if it is not set.
+    #[must_use]
+    pub fn boolean_or_text(&self, name: &'static str) -> Option<BooleanOrText> {
+        self.setting(name, |value| match value {
+            Checked::Boolean(truth) => Some(BooleanOrText::Boolean(*truth)),
+            Checked::Text(text) => Some(BooleanOrText::Text(text.clone())),
+            _ => None,
+        })
     }
 
     /// A setting that is a duration.

@@ -13,7 +13,7 @@ pub use files::read_bounded::{LARGEST, forget_pipes, source};
 pub use files::section::{SPECIAL, Special};
 pub use keys::{COMMAND, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence, list};
-pub use setting::{Checked, DefaultValue, Setting, SettingKind};
+pub use setting::{BooleanOrText, Checked, DefaultValue, Setting, SettingKind};
 pub use settings::SETTINGS;
 
 mod allowance;

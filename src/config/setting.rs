@@ -20,6 +20,8 @@ pub enum SettingKind {
     Boolean,
     /// `True`, `False`, or `'auto'`, which leaves the choice to `runner`.
     Automatic,
+    /// `True`, `False`, or one of these strings.
+    BooleanOr(&'static [&'static str]),
     /// One of these strings.
     Choice(&'static [&'static str]),
     /// One of these strings, or `'module:function'`.
@@ -58,6 +60,9 @@ impl SettingKind {
             Self::Integer { min, max } => return format!("a whole number from {min} to {max}"),
             Self::Boolean => "`True` or `False`",
             Self::Automatic => "`'auto'`, `True` or `False`",
+            Self::BooleanOr(texts) => {
+                return format!("`True`, `False` or one of `'{}'`", texts.join("'`, `'"));
+            }
             Self::Choice(texts) => return format!("one of `'{}'`", texts.join("'`, `'")),
             Self::ChoiceOrFunction(texts) => {
                 return format!("`'{}'` or `'module:function'`", texts.join("'`, `'"));
@@ -97,6 +102,7 @@ impl SettingKind {
             Self::Integer { .. }
             | Self::Boolean
             | Self::Automatic
+            | Self::BooleanOr(_)
             | Self::Choice(_)
             | Self::ChoiceOrFunction(_)
             | Self::Text
@@ -170,6 +176,15 @@ impl Setting {
             DefaultValue::Text(text) => format!("`'{text}'`"),
         })
     }
+}
+
+/// The value of a setting that is a truth value or a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BooleanOrText {
+    /// A truth value.
+    Boolean(bool),
+    /// One of the strings of [`SettingKind::BooleanOr`].
+    Text(String),
 }
 
 /// The value of a setting, checked.

@@ -51,10 +51,18 @@ pub const SETTINGS: &[Setting] = settings! {
         "Slowest client accepted, in bytes per second",
         "The bytes per second that a client must send of a request's body, and read of a response. A client that is behind by a minute of waiting is given up: its request is answered with status 408 and its connection is closed. Time in which the application itself sends nothing does not count. 0 accepts any rate, but not a minute without a byte. Lower it for clients with very slow links.",
         "runner.http.min_rate = '1k'";
-    "runner.log.access" SettingKind::Boolean, DefaultValue::Unset,
-        "Whether each request is logged",
-        "Whether each request is written to the log. By default, `launch` does it and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",
-        "runner.log.access = True";
+    "runner.log.access" SettingKind::BooleanOr(&["common", "combined", "json"]), DefaultValue::Unset,
+        "Whether each request is logged, and how",
+        "Whether each request is written to the log, and in which form. A line is written when the response has ended; for a client that left before it, with status 499; for a WebSocket, when it is closed, with status 101. `'common'` and `'combined'` are the forms of NCSA and Apache, for programs that read the logs of web servers; `True` is `'combined'` with the duration behind it, or `'json'` if `runner.log.format` is that. `'json'` writes an object a line, whose members runner(1) describes. By default, `launch` logs requests and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",
+        "runner.log.access = 'combined'";
+    "runner.log.access_from" SettingKind::Integer { min: 100, max: 599 }, DefaultValue::Number(100),
+        "Least status that the access log has",
+        "The least status of a response that the access log has a line for. With 400, it has the requests that failed: refused ones, and those whose clients left before a response (499).",
+        "runner.log.access_from = 400";
+    "runner.log.access_without" SettingKind::Texts, DefaultValue::Unset,
+        "Paths that the access log leaves out",
+        "Paths for which the access log has no line, unless the request fails (a status from 400 on), such as those that a load balancer asks for every second. A path is compared as the client sent it, without the part behind a `?`.",
+        "runner.log.access_without = ['/healthz']";
     "runner.log.format" SettingKind::Choice(&["auto", "time", "journal", "plain"]), DefaultValue::Text("auto"),
         "What stands before the lines of the log",
         "What stands before each line that `runner` writes to the log. With `'time'`, the time (RFC 3339, UTC) and the level (`error`, `warning` or `info`); with `'journal'`, the level as a priority that the journal of systemd takes away (`<3>`, `<4>`, `<6>`); with `'plain'`, neither, for a reader that adds the time. By default, it is `'journal'` where standard error is the journal (`JOURNAL_STREAM`), `'plain'` for CGI and for FastCGI on standard input, since web servers add the time, and `'time'` elsewhere. Lines of the access log have a time in any case. What the application writes is passed on as it is.",

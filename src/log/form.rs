@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use rustix::fs::fstat;
 
+use super::json_object::JsonObject;
 use super::text::without_numbers;
 use crate::clock::{self, PerSecond};
 
@@ -111,6 +112,8 @@ pub(super) enum LineKind {
     Drawn(Level),
     /// Lines of the access log, which have a time of their own, in a format that programs read.
     Access,
+    /// The same as objects of JSON, which have a name of their own, too.
+    Object,
 }
 
 /// A text with what belongs before each of its lines.
@@ -123,6 +126,23 @@ pub(super) fn formed(kind: LineKind, text: &str) -> String {
     });
     let now = SystemTime::now();
     put_before(&before(kind, form, now, seconds), text)
+}
+
+/// An object of JSON: the time (RFC 3339, UTC), the level, the name of the program, and these members.
+pub(super) fn object(time: SystemTime, level: Level, members: &str) -> String {
+    let mut current = current();
+    let Current { form, seconds } = &mut *current;
+    let second = seconds.at(time);
+    let name = form.as_ref().and_then(|form| form.name.as_deref());
+    JsonObject::default()
+        .text(
+            "time",
+            Some(&format!("{second}.{:03}Z", clock::millisecond(time))),
+        )
+        .text("level", Some(level.word()))
+        .text("name", name)
+        .members(members)
+        .finish()
 }
 
 /// A message of ours with what belongs before each of its lines.
@@ -138,19 +158,21 @@ fn before(
 ) -> String {
     let level = match kind {
         LineKind::Message(level) | LineKind::Drawn(level) => level,
-        LineKind::Access => Level::Info,
+        LineKind::Access | LineKind::Object => Level::Info,
     };
     let mut before = match form.stamp {
         Stamp::Nothing => String::new(),
         Stamp::Priority => level.priority().to_owned(),
-        Stamp::Time if kind == LineKind::Access => String::new(),
+        Stamp::Time if matches!(kind, LineKind::Access | LineKind::Object) => String::new(),
         Stamp::Time => format!("{}.{:03}Z ", seconds.at(now), clock::millisecond(now)),
     };
     if form.stamp == Stamp::Time && matches!(kind, LineKind::Message(_)) {
         before.push_str(level.word());
         before.push(' ');
     }
-    if let Some(name) = &form.name {
+    if let Some(name) = &form.name
+        && kind != LineKind::Object
+    {
         before.push_str(name);
         before.push_str(": ");
     }

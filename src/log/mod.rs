@@ -8,19 +8,21 @@ use std::fmt::{Arguments, Write as _};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use form::{LineKind, formed, message};
+use form::{LineKind, formed, message, object};
 use queue::LineQueue;
 
 pub use form::{Level, LineForm, Stamp, set_form};
+pub use json_object::JsonObject;
 pub use rate_limit::LogKind;
 pub use text::without_numbers;
 
 mod form;
+mod json_object;
 mod queue;
 mod rate_limit;
 mod text;
@@ -85,6 +87,15 @@ pub fn lost(lines: u64) {
 /// Writes a line of the access log, in a single write.
 pub fn access(line: &str) {
     put(formed(LineKind::Access, line));
+}
+
+/// Writes a line of the access log that is an object of JSON. `members` are those that it has beside `time`, `level` and
+/// `name`.
+pub fn access_object(time: SystemTime, members: &str) {
+    put(formed(
+        LineKind::Object,
+        &object(time, Level::Info, members),
+    ));
 }
 
 /// Writes mistakes and the like, which say themselves how serious they are: whole lines.

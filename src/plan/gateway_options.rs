@@ -1,15 +1,15 @@
-//! Settings (`runner.http.*`, `runner.request.*`, `runner.log.access`) to the options of gateways.
+//! Settings (`runner.http.*`, `runner.request.*`, `runner.log.access*`) to the options of gateways.
 
 use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Configuration;
+use crate::config::{BooleanOrText, Configuration};
 use crate::descriptor_limit;
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
-use crate::gateway::http::{HttpOptions, WebSocketOptions};
+use crate::gateway::http::{AccessForm, AccessLogOptions, HttpOptions, WebSocketOptions};
 use crate::plan::gateway::Audience;
 
 /// The options of the HTTP gateway.
@@ -18,13 +18,31 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
     HttpOptions {
         connections: connections(configuration),
         spool: spool(configuration),
-        access_log: configuration
-            .optional_boolean("runner.log.access")
-            .unwrap_or(audience == Audience::Browser),
+        access_log: access_log(configuration, audience).map(Arc::new),
         min_rate: configuration.integer("runner.http.min_rate"),
         web_sockets: web_sockets(configuration),
         ..HttpOptions::default()
     }
+}
+
+/// The access log, if there is one.
+fn access_log(configuration: &Configuration, audience: Audience) -> Option<AccessLogOptions> {
+    let form = match configuration.boolean_or_text("runner.log.access") {
+        Some(BooleanOrText::Boolean(false)) => return None,
+        None if audience != Audience::Browser => return None,
+        None | Some(BooleanOrText::Boolean(true)) => AccessForm::Timed,
+        Some(BooleanOrText::Text(form)) => match form.as_str() {
+            "common" => AccessForm::Common,
+            "combined" => AccessForm::Combined,
+            _ => AccessForm::Json,
+        },
+    };
+    let from = configuration.integer("runner.log.access_from");
+    Some(AccessLogOptions {
+        form,
+        from: u16::try_from(from).unwrap_or(u16::MAX),
+        without: configuration.texts("runner.log.access_without"),
+    })
 }
 
 fn web_sockets(configuration: &Configuration) -> WebSocketOptions {

@@ -12,7 +12,7 @@ use crate::commands::json;
 use crate::commands::look::check_programs::{self, CheckedFile};
 use crate::commands::look::imports::Imports;
 use crate::commands::run::{run_ini, supervise};
-use crate::config::{self, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
+use crate::config::{self, BooleanOrText, COMMAND, Configuration, Layer, PID_FILE, sort_by_place};
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, format_option};
 use crate::graph::first_line;
 use crate::graph::node::{Branch, Job, Node, Served};
@@ -339,7 +339,11 @@ fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
 fn unlogged(served: &Served) -> Option<Diagnostic> {
     const ACCESS: &str = "runner.log.access";
     let settings = &served.scope.configuration;
-    let is_wanted = settings.optional_boolean(ACCESS) == Some(true);
+    let is_wanted = match settings.boolean_or_text(ACCESS) {
+        Some(BooleanOrText::Boolean(is_wanted)) => is_wanted,
+        Some(BooleanOrText::Text(_)) => true,
+        None => false,
+    };
     (is_wanted && served.is_behind_web_server).then(|| {
         let message = "nothing logs requests here: the web server does".to_owned();
         let mut warning = settings.complain(ACCESS, message, None).warning();

@@ -40,8 +40,15 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
             Some(number) if (min..=max).contains(&number) => Ok(Checked::Integer(number)),
             _ => out_of_range(&setting.kind.wanted()),
         },
-        (SettingKind::Boolean | SettingKind::Automatic, Value::Bool(truth)) => {
-            Ok(Checked::Boolean(*truth))
+        (
+            SettingKind::Boolean | SettingKind::Automatic | SettingKind::BooleanOr(_),
+            Value::Bool(truth),
+        ) => Ok(Checked::Boolean(*truth)),
+        (SettingKind::BooleanOr(texts), Value::Str(text)) if texts.contains(&text.as_ref()) => {
+            Ok(Checked::Text(text.as_ref().to_owned()))
+        }
+        (SettingKind::BooleanOr(texts), Value::Str(text)) => {
+            wrong_type(did_you_mean(text, texts.iter().copied()))
         }
         (SettingKind::Automatic, Value::Str(text)) if text.as_ref() == AUTO => {
             Ok(Checked::Text(AUTO.to_owned()))

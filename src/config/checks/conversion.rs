@@ -37,13 +37,17 @@ pub(super) fn hint(setting: &Setting, value: &Value, rule: &Rule) -> Option<Stri
                 false => written.called("int"),
             }
         }
-        (SettingKind::Boolean | SettingKind::Automatic, Value::Int(_)) => {
-            match written.is_literal {
-                true => truth(value.truth()).to_owned(),
-                false => written.called("bool"),
-            }
-        }
-        (SettingKind::Boolean | SettingKind::Automatic, Value::Str(text)) => {
+        (
+            SettingKind::Boolean | SettingKind::Automatic | SettingKind::BooleanOr(_),
+            Value::Int(_),
+        ) => match written.is_literal {
+            true => truth(value.truth()).to_owned(),
+            false => written.called("bool"),
+        },
+        (
+            SettingKind::Boolean | SettingKind::Automatic | SettingKind::BooleanOr(_),
+            Value::Str(text),
+        ) => {
             let pair = TRUTHS
                 .iter()
                 .find(|(yes, no)| text.eq_ignore_ascii_case(yes) || text.eq_ignore_ascii_case(no));

@@ -93,6 +93,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
             if interruption == Interruption::Asked
                 && shadow_parser::lock(&state.parser).is_in_head() {
                 log_refusal(&state, "its head is not waited for any longer");
+                log_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
                 return transport.refuse_at_once(late().as_bytes());
             }
@@ -119,9 +120,16 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     if let Err(error) = ended {
         if error.is_parse() {
             unread = true;
+            // hyper has answered so.
+            let status = match error.is_parse_too_large() {
+                true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                false => StatusCode::BAD_REQUEST,
+            };
+            log_unread(&state, status);
             log_refusal(&state, error);
         } else if error.is_timeout() && !parts.read_buf.is_empty() {
             log_refusal(&state, "its head took too long");
+            log_unread(&state, StatusCode::REQUEST_TIMEOUT);
             return Box::pin(transport.refuse(late().as_bytes())).await;
         }
     }
@@ -135,6 +143,13 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     } else if is_stopping {
         // The client's next request may have crossed with the answer that announced the end of the connection.
         Box::pin(transport.linger(CROSSED)).await;
+    }
+}
+
+/// Writes the line in the access log about a request that was not understood.
+fn log_unread(state: &ConnectionState, status: StatusCode) {
+    if let Some(access_log) = &state.gateway.options.access_log {
+        access_log.write_unread(&state.connection.remote_addr, status);
     }
 }
 
@@ -188,8 +203,8 @@ fn begin(
     is_upgrade: bool,
 ) -> Begun {
     let mut exchange = Exchange::new(state, &request);
-    if state.gateway.options.access_log {
-        let line = LogLine::new(&state.connection, &request, hidden.as_ref());
+    if let Some(options) = &state.gateway.options.access_log {
+        let line = LogLine::new(options, &state.connection, &request, hidden.as_ref());
         exchange.log_line = Some(Box::new(line));
     }
     // Where no WebSocket follows, the end does.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::body::spool::SpoolOptions;
+use crate::gateway::http::access_log::AccessLogOptions;
 
 /// Options of the HTTP gateway.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
     /// Where request bodies are kept, and the largest one that is accepted (413).
     pub spool: Arc<SpoolOptions>,
-    /// Whether each response is logged.
-    pub access_log: bool,
+    /// Which responses are logged, and how; `None` if there is no access log.
+    pub access_log: Option<Arc<AccessLogOptions>>,
     /// The longest time for the head of a request, idle time before it included (408).
     pub head_timeout: Duration,
     /// The longest time in which a client sends nothing of a request body (408).
@@ -56,7 +57,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             spool: Arc::default(),
-            access_log: false,
+            access_log: None,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

@@ -114,7 +114,7 @@ pub(super) fn convert(
     } = response;
     remove_hop_by_hop(&mut headers);
     if let Some(line) = &mut exchange.log_line {
-        line.status = Some(status);
+        line.answer(status);
     }
     let announced = announced(&mut headers);
     let has_body = exchange.method != Method::HEAD && may_have_body(status);
@@ -171,7 +171,7 @@ fn accept(
     add_date(&mut headers);
     let status = StatusCode::SWITCHING_PROTOCOLS;
     if let Some(line) = &mut exchange.log_line {
-        line.status = Some(status);
+        line.answer(status);
     }
     let state = Arc::clone(&exchange.state);
     let max_message = state.gateway.options.web_sockets.max_message;

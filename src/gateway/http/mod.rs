@@ -21,6 +21,7 @@ use crate::gateway::socket::listener::Listener;
 use crate::interface::Application;
 use crate::log::LogKind;
 
+pub use access_log::{AccessForm, AccessLogOptions};
 pub use http_options::{HttpOptions, WebSocketOptions};
 
 mod access_log;
