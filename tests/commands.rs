@@ -48,7 +48,7 @@ Names:
 ";
 
 const SERVE_USAGE: &str =
-    "Usage: runner serve [-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
+    "Usage: runner serve [-p PORT] [--host HOST] [SOCKET_URL...] NAME_OR_URL [-- ARGS...]";
 
 const FASTCGI_USAGE: &str = "Usage: runner FastCGI [SOCKET_URL] NAME_OR_URL";
 
@@ -468,7 +468,7 @@ fn misspelt_names_have_suggestions() {
              `tcp://localhost:0` for any free port\n",
         ),
         (
-            &["serve", "http://localhost:0", "demo"],
+            &["FastCGI", "http://localhost:0", "demo"],
             "error: `http://localhost:0` is not a socket URL\n = hint: write `tcp://localhost:0`\n",
         ),
     ];

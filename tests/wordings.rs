@@ -95,6 +95,10 @@ const INNER: &[(&str, &str)] = &[
     ("{} has ended", "good news"),
     ("{} serves the new version", "good news"),
     ("load on demand {}", "a key of a table"),
+    (
+        "a URL or a list of URLs",
+        "`plan/address.rs` checks the only such setting",
+    ),
     ("there is nothing to run", "every caller has a word"),
     (
         "this cannot be read",

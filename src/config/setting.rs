@@ -44,6 +44,8 @@ pub enum SettingKind {
     Rights,
     /// The URL of a socket.
     Url,
+    /// The URL of a socket, or a list of them.
+    Urls,
     /// A command, or the name of one.
     Command,
 }
@@ -76,6 +78,7 @@ impl SettingKind {
             Self::Account => "a name (a string) or a number",
             Self::Rights => "a string of up to three octal digits",
             Self::Url => "a URL",
+            Self::Urls => "a URL or a list of URLs",
             Self::Command => "a command",
         };
         noun.to_owned()
@@ -84,8 +87,24 @@ impl SettingKind {
     /// The type in words, for expressions: paths and URLs are strings there.
     #[must_use]
     pub fn wanted(self) -> String {
-        let is_string = matches!(self, Self::Path | Self::Program | Self::Url);
-        self.noun() + if is_string { " (a string)" } else { "" }
+        let more = match self {
+            Self::Path | Self::Program | Self::Url => " (a string)",
+            Self::Urls => " (strings)",
+            Self::Integer { .. }
+            | Self::Boolean
+            | Self::BooleanOr(_)
+            | Self::Automatic
+            | Self::Choice(_)
+            | Self::ChoiceOrFunction(_)
+            | Self::Duration
+            | Self::Size
+            | Self::Text
+            | Self::Texts
+            | Self::Account
+            | Self::Rights
+            | Self::Command => "",
+        };
+        self.noun() + more
     }
 
     /// The type in words, with the ways to write a value.
@@ -95,6 +114,9 @@ impl SettingKind {
             Self::Duration => return format!("{}: {DURATION_FORMS}", self.noun()),
             Self::Size => return format!("{}: {SIZE_FORMS}", self.noun()),
             Self::Url => ": `tcp://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`",
+            Self::Urls => {
+                ": `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`"
+            }
             Self::Path => ", relative to the file with the setting",
             Self::Command => ": `commands.Alias(command=[…])`",
             Self::Rights => ", as in `'027'`",

@@ -15,10 +15,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Command that the file runs",
         "The command that the file runs, with its words. In the root namespace, `app` is short for this name.",
         "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])";
-    "peak.tools.server.url" SettingKind::Url, DefaultValue::Text("tcp://localhost:0"),
-        "Address that `serve` and `launch` listen on",
-        "The address that `serve` and `launch` listen on: `tcp://HOST:PORT`, `unix:PATH` or `fd.socket:N`. Port 0 takes any free port. Sockets that systemd passes are used instead. In the root namespace, `url` is short for this name.",
-        "url = 'tcp://localhost:8000'";
+    "peak.tools.server.url" SettingKind::Urls, DefaultValue::Text("tcp://localhost:0"),
+        "Addresses that `serve` and `launch` listen on",
+        "The address that `serve` and `launch` listen on, or a list of them: `http://HOST:PORT` (or `tcp:`), `unix:PATH` or `fd.socket:N`. Port 0 takes any free port; without a port, it is 80. Sockets that systemd passes are used instead: all of them for one address; of several addresses, each takes the sockets that listen there. In the root namespace, `url` is short for this name.",
+        "url = ['http://localhost:8000', 'unix:/run/my_app.socket']";
     "runner.asgi.concurrency" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Number(1000),
         "Requests of an ASGI worker at a time",
         "The number of requests that a worker of an ASGI application works on at a time. Further requests wait for a worker. Open WebSockets do not count. Lower it if each request takes much memory, or a connection of a small pool.",

@@ -1,4 +1,4 @@
-//! The most connections that a gateway has open at a time, and which one is closed for a new one: the one whose client has
+//! The most connections that a server has open at a time, and which one is closed for a new one: the one whose client has
 //! been waited for the longest. Without a limit, idle connections would use up the process's descriptors, and none would
 //! be left for workers, request bodies and reloads.
 
@@ -31,7 +31,7 @@ const CLOSE_TIME: Duration = Duration::from_millis(100);
 /// The shortest time between two log lines about the limit.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The connections of a gateway and their limit. Clones share both.
+/// The connections of a server and their limit. Clones share both: each listener has one.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimit(Arc<LimitState>);
 
@@ -104,7 +104,7 @@ impl ConnectionLimit {
     /// Sets the most connections that may be open from now on.
     pub fn set(&self, limit: usize) {
         self.0.limit.store(limit.max(1), Ordering::Relaxed);
-        self.0.changed.notify_one();
+        self.0.changed.notify_waiters();
     }
 
     fn get(&self) -> usize {
@@ -376,7 +376,7 @@ impl Drop for Permit {
         self.limit.0.connections.leave();
         // A connection that has ended is never the one that has waited the longest.
         self.set_working();
-        self.limit.0.changed.notify_one();
+        self.limit.0.changed.notify_waiters();
     }
 }
 

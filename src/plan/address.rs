@@ -1,29 +1,58 @@
 //! Where a server listens: as typed, as set, or as a service manager passes it.
 
+use std::path::Path;
+use std::str::FromStr;
+
 use crate::eval::Value;
 use crate::gateway::socket::activation;
+use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::{ALL_PASSED, Host, InvalidSocketUrl, SocketUrl};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::{Line, Origin, Word};
+use crate::syntax::{Diagnostic, Diagnostics};
 
-/// The property with the URL of a server.
+/// The property with the URLs of a server.
 const URL: &str = "peak.tools.server.url";
 
-/// Takes the first word of a line if it is a socket URL.
+/// A URL as a word of a command line.
+pub trait ListenUrl: FromStr<Err = InvalidSocketUrl> {
+    /// The same URL, with a relative path made relative to a folder.
+    #[must_use]
+    fn relative_to(self, folder: &Path) -> Self;
+}
+
+impl ListenUrl for SocketUrl {
+    fn relative_to(self, folder: &Path) -> Self {
+        self.relative_to(folder)
+    }
+}
+
+impl ListenUrl for ServerUrl {
+    fn relative_to(self, folder: &Path) -> Self {
+        self.relative_to(folder)
+    }
+}
+
+/// A URL that a server listens on, and where it was written.
+#[derive(Clone, Debug)]
+pub struct PlacedUrl {
+    /// The URL.
+    pub url: ServerUrl,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// Takes the first word of a line if it is the URL of a socket. A server's own URL may have a scheme, that of a plain socket
+/// may not.
 ///
 /// # Errors
-/// It begins like a socket URL but is not valid.
-pub fn take_socket_url(
+/// It begins like one but is not valid.
+pub fn take_socket_url<T: ListenUrl>(
     scope: &Scope,
     line: &mut Line,
-) -> Result<Option<(SocketUrl, Origin)>, Failure> {
-    let is_url = |word: &Word| {
-        let text = word.text.to_ascii_lowercase();
-        ["http://", "tcp:", "udp:", "unix:", "unix.dg:", "fd.socket:"]
-            .iter()
-            .any(|scheme| text.starts_with(scheme))
-    };
+) -> Result<Option<(T, Origin)>, Failure> {
+    let is_url = |word: &Word| ServerUrl::is_begun_by(&word.text);
     if !line.words.first().is_some_and(is_url) {
         return Ok(None);
     }
@@ -36,44 +65,106 @@ pub fn take_socket_url(
     Ok(Some((url, word.origin)))
 }
 
+/// Takes the words at the beginning of a line that are URLs of sockets.
+///
+/// # Errors
+/// One begins like a socket URL but is not valid, or two have an address in common.
+pub fn take_urls(scope: &Scope, line: &mut Line) -> Result<Vec<PlacedUrl>, Failure> {
+    let mut urls = Vec::new();
+    while let Some((url, origin)) = take_socket_url(scope, line)? {
+        urls.push(PlacedUrl { url, origin });
+    }
+    match collisions(scope, &urls).into_iter().next() {
+        Some(collision) => Err(collision.into()),
+        None => Ok(urls),
+    }
+}
+
 /// The sockets that a service manager passes, if it passes any, in place of a configured URL: the manager has opened
 /// what the URL says, or its replacement. A typed URL, and one that names passed sockets, stays.
 #[must_use]
-pub fn unless_passed(url: SocketUrl, origin: &Origin) -> SocketUrl {
-    match (&url, origin) {
+pub fn unless_passed(socket: SocketUrl, origin: &Origin) -> SocketUrl {
+    match is_replaced_by_passed(&socket, origin) && activation::is_there() {
+        true => ALL_PASSED,
+        false => socket,
+    }
+}
+
+fn is_replaced_by_passed(socket: &SocketUrl, origin: &Origin) -> bool {
+    match (socket, origin) {
         (_, Origin::CommandLine | Origin::Script | Origin::Place(_))
-        | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_) | SocketUrl::Nowhere, _) => url,
+        | (SocketUrl::Descriptor(_) | SocketUrl::Passed(_), _) => false,
         (SocketUrl::Tcp { .. } | SocketUrl::Unix(_), Origin::Property(_) | Origin::Element(..)) => {
-            match activation::is_there() {
-                true => ALL_PASSED,
-                false => url,
-            }
+            true
         }
     }
 }
 
-fn parse_url(scope: &Scope, text: &str, origin: &Origin) -> Result<SocketUrl, Failure> {
-    let url: SocketUrl = text.parse().map_err(|invalid: InvalidSocketUrl| {
-        scope.mistake(origin, invalid.message, invalid.hint)
+fn parse_url<T: ListenUrl>(scope: &Scope, text: &str, origin: &Origin) -> Result<T, Diagnostic> {
+    let url: T = text.parse().map_err(|invalid: InvalidSocketUrl| {
+        scope.diagnose(origin, invalid.message, invalid.hint)
     })?;
     Ok(url.relative_to(&scope.folder(origin)))
 }
 
-/// The configured URL. There is always one, unless a file sets it to `None`.
+/// Each URL that has an address in common with one before it.
+fn collisions(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
+    let numbered = urls.iter().enumerate();
+    let collisions = numbered.filter_map(|(number, second)| {
+        let first = urls[..number]
+            .iter()
+            .find(|first| first.url.collides_with(&second.url))?;
+        let message = match first.url == second.url {
+            true => format!("`{}` is listened on twice", second.url),
+            false => format!(
+                "`{}` and `{}` have an address in common",
+                first.url, second.url
+            ),
+        };
+        Some(scope.diagnose(&second.origin, message, None))
+    });
+    collisions.collect()
+}
+
+/// The configured URLs, at least one. There is always one, unless a file sets it to `None`.
 ///
 /// # Errors
-/// It is not a valid URL.
-pub fn configured_url(scope: &Scope) -> Result<(SocketUrl, Origin), Failure> {
-    let origin = Origin::Property(URL.into());
-    match scope.get(URL)? {
-        Some(Value::Str(text) | Value::Link(text)) => {
-            Ok((parse_url(scope, &text, &origin)?, origin))
-        }
-        Some(_) | None => Err(scope.mistake(
-            &origin,
-            format!("the value of `{URL}` is not a string"),
+/// All that is wrong with them: one is not valid, or two have an address in common.
+pub fn configured_urls(scope: &Scope) -> Result<Vec<PlacedUrl>, Failure> {
+    let all = Origin::Property(URL.into());
+    let value = scope.get(URL)?;
+    let text = |value: &Value| match value {
+        Value::Str(text) | Value::Link(text) => Some(text.to_string()),
+        _ => None,
+    };
+    let texts = match value.as_ref().map(|value| (value, value.as_items())) {
+        Some((_, Some(items))) => items
+            .iter()
+            .enumerate()
+            .map(|(number, item)| Some((text(item)?, Origin::Element(URL.into(), number))))
+            .collect(),
+        Some((value, None)) => text(value).map(|text| vec![(text, all.clone())]),
+        None => None,
+    };
+    let Some(texts) = texts.filter(|texts: &Vec<_>| !texts.is_empty()) else {
+        return Err(scope.mistake(
+            &all,
+            format!("the value of `{URL}` is neither a string nor a list of strings"),
             Some("write `url = 'tcp://localhost:8000'`".to_owned()),
-        )),
+        ));
+    };
+    let mut urls = Vec::new();
+    let mut wrong = Vec::new();
+    for (text, origin) in texts {
+        match parse_url(scope, &text, &origin) {
+            Ok(url) => urls.push(PlacedUrl { url, origin }),
+            Err(mistake) => wrong.push(mistake),
+        }
+    }
+    wrong.extend(collisions(scope, &urls));
+    match wrong.is_empty() {
+        true => Ok(urls),
+        false => Err(Diagnostics(wrong).into()),
     }
 }
 
@@ -87,39 +178,44 @@ pub fn parse_port(text: &str) -> Result<u16, String> {
 }
 
 /// A URL with another port or host. Only TCP has these, so the result is a TCP URL.
+///
+/// # Errors
+/// The host is none.
 pub fn override_url(
-    url: SocketUrl,
+    url: ServerUrl,
     port: Option<u16>,
     host: Option<String>,
-) -> Result<SocketUrl, InvalidSocketUrl> {
-    let (old_host, old_port) = match url {
+) -> Result<ServerUrl, InvalidSocketUrl> {
+    let (old_host, old_port) = match url.socket {
         SocketUrl::Tcp { host, port } => (host, port),
-        SocketUrl::Unix(_)
-        | SocketUrl::Descriptor(_)
-        | SocketUrl::Passed(_)
-        | SocketUrl::Nowhere => (Host::Name("localhost".to_owned()), 0),
+        SocketUrl::Unix(_) | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
+            (Host::Name("localhost".to_owned()), 0)
+        }
     };
     let port = port.unwrap_or(old_port);
+    let scheme = url.scheme;
     let Some(host) = host else {
-        return Ok(SocketUrl::Tcp {
-            host: old_host,
-            port,
-        });
+        let host = old_host;
+        let socket = SocketUrl::Tcp { host, port };
+        return Ok(ServerUrl { scheme, socket });
     };
     let needs_brackets = host.contains(':') && !host.starts_with('[');
-    let url = match needs_brackets {
+    let socket = match needs_brackets {
         true => format!("tcp://[{host}]:{port}"),
         false => format!("tcp://{host}:{port}"),
     };
-    url.parse().map_err(|_: InvalidSocketUrl| InvalidSocketUrl {
-        message: format!("`{host}` is not a host"),
-        hint: match host.rsplit_once(':') {
-            Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
-                Some(format!("write `--host {name} -p {port}`"))
-            }
-            Some(_) | None => None,
-        },
-    })
+    let socket = socket.parse();
+    socket
+        .map(|socket| ServerUrl { scheme, socket })
+        .map_err(|_: InvalidSocketUrl| InvalidSocketUrl {
+            message: format!("`{host}` is not a host"),
+            hint: match host.rsplit_once(':') {
+                Some((name, port)) if port.parse::<u16>().is_ok() && !name.contains(':') => {
+                    Some(format!("write `--host {name} -p {port}`"))
+                }
+                Some(_) | None => None,
+            },
+        })
 }
 
 #[cfg(test)]
@@ -137,6 +233,7 @@ mod tests {
             ("tcp://h:1", None, Some("*"), "tcp://*:1"),
             ("unix:/s", Some(2), None, "tcp://localhost:2"),
             ("fd.socket:3", None, Some("g"), "tcp://g:0"),
+            ("https://h", Some(2), None, "https://h:2"),
         ];
         for (url, port, host, expected) in cases {
             let url = url.parse().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::gateway::fastcgi::FastCgiOptions;
 use crate::gateway::http::HttpOptions;
-use crate::gateway::socket::url::SocketUrl;
+use crate::gateway::socket::server_url::ServerUrl;
 
 /// A gateway with its options.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub enum Gateway {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The URL as it was configured.
-    pub url: SocketUrl,
+    pub url: ServerUrl,
     /// The protocol.
     pub protocol: Protocol,
 }
@@ -38,6 +38,15 @@ impl Gateway {
         match self {
             Self::Http(_) => Protocol::Http,
             Self::FastCgi(_) => Protocol::FastCgi,
+        }
+    }
+
+    /// The most open connections.
+    #[must_use]
+    pub fn most_connections(&self) -> usize {
+        match self {
+            Self::Http(options) => options.connections,
+            Self::FastCgi(options) => options.connections,
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 
 use crate::config::{Layer, PID_FILE};
 use crate::gateway::socket::file_rights::FileRights;
+use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::SocketUrl;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
@@ -42,9 +43,9 @@ pub mod worker_options;
 /// All that a server is to do.
 #[derive(Debug)]
 pub struct Plan {
-    /// Where to listen.
-    pub url: SocketUrl,
-    /// Who may connect there, if that is a Unix socket.
+    /// Where to listen; nowhere, for programs that are only kept running.
+    pub urls: Vec<ServerUrl>,
+    /// Who may connect to those that are Unix sockets.
     pub socket_rights: FileRights,
     /// The user of the server.
     pub identity: Identity,
@@ -81,7 +82,7 @@ impl Plan {
     /// There is no such user, or the control socket has no valid URL.
     pub fn new(
         scope: &Scope,
-        url: SocketUrl,
+        urls: Vec<ServerUrl>,
         gateway: Gateway,
         audience: Audience,
         recipe: Recipe,
@@ -91,14 +92,16 @@ impl Plan {
         let (lifetime, programs) = supervision
             .map(|how| (how.lifetime, how.programs.clone()))
             .unwrap_or_default();
-        let is_given = matches!(&url, SocketUrl::Descriptor(socket) if socket.number == 0);
+        let is_given = urls
+            .iter()
+            .any(|url| matches!(&url.socket, SocketUrl::Descriptor(socket) if socket.number == 0));
         let log = LogSurroundings {
             adds_time: is_given && gateway.protocol() == Protocol::FastCgi,
             is_shared: parent_link::is_there() || programs.iter().any(|program| !program.is_served),
         };
         let line_form = log.line_form(scope, &recipe);
         Ok(Self {
-            url,
+            urls,
             socket_rights: socket_rights(scope)?,
             identity: identity(scope)?,
             gateway,
@@ -158,13 +161,20 @@ impl Plan {
         self.programs.iter().try_for_each(SideProgram::find)
     }
 
-    /// Its socket and protocol.
-    #[must_use]
-    pub fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            url: self.url.clone(),
-            protocol: self.gateway.protocol(),
-        }
+    /// Gives the files of Unix sockets their group and permissions.
+    ///
+    /// # Errors
+    /// The user of this process does not belong to the group, or does not own a file.
+    pub fn apply_socket_rights(&self) -> anyhow::Result<()> {
+        let mut urls = self.urls.iter();
+        urls.try_for_each(|url| self.socket_rights.apply(&url.socket))
+    }
+
+    /// Its sockets and the protocol on them.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        let protocol = self.gateway.protocol();
+        let urls = self.urls.iter().cloned();
+        urls.map(move |url| Endpoint { url, protocol })
     }
 }
 

@@ -50,13 +50,11 @@ pub fn socket(scope: &Scope) -> Result<Option<PathBuf>, Failure> {
     })?;
     match url.relative_to(&scope.folder(&origin)) {
         SocketUrl::Unix(path) => Ok(Some(path)),
-        SocketUrl::Tcp { .. }
-        | SocketUrl::Descriptor(_)
-        | SocketUrl::Passed(_)
-        | SocketUrl::Nowhere => Err(scope.mistake(
-            &origin,
-            format!("`{text}` cannot be a control socket"),
-            Some(format!("write `{STATUS_URL} = 'unix:PATH'`")),
-        )),
+        SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => Err(scope
+            .mistake(
+                &origin,
+                format!("`{text}` cannot be a control socket"),
+                Some(format!("write `{STATUS_URL} = 'unix:PATH'`")),
+            )),
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 
 use crate::gateway::socket::listener::{InUse, Listener};
+use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::{ALL_PASSED, SocketUrl};
 use crate::own_file::folder_of;
 use crate::permission;
@@ -34,15 +35,35 @@ pub enum Claimed {
     Supervised(Box<Claim>),
 }
 
-/// The handed-over socket that belongs to a URL.
-fn meant(mut handed: Vec<HandedSocket>, url: &SocketUrl) -> Option<HandedSocket> {
-    let find = |url: &SocketUrl| {
-        let name = url.to_string();
-        handed.iter().position(|handed| handed.url == name)
-    };
+/// The handed-over socket that belongs to a URL, which may be the only one.
+fn meant(
+    handed: &mut Vec<HandedSocket>,
+    url: &SocketUrl,
+    is_only: bool,
+) -> anyhow::Result<Option<HandedSocket>> {
+    let name = url.to_string();
+    if let Some(place) = handed.iter().position(|handed| handed.url == name) {
+        return Ok(Some(handed.swap_remove(place)));
+    }
     // Sockets that a service manager passed to the process before this one take the place of the URL.
-    let place = find(url).or_else(|| find(&ALL_PASSED))?;
-    Some(handed.swap_remove(place))
+    let passed = ALL_PASSED.to_string();
+    let Some(place) = handed.iter().position(|handed| handed.url == passed) else {
+        return Ok(None);
+    };
+    if is_only {
+        return Ok(Some(handed.swap_remove(place)));
+    }
+    let mut descriptors = Vec::new();
+    for socket in &handed[place].descriptors {
+        let socket = socket.try_clone()?;
+        if Listener::check(url, std::slice::from_ref(&socket)).is_ok() {
+            descriptors.push(socket);
+        }
+    }
+    Ok((!descriptors.is_empty()).then_some(HandedSocket {
+        url: name,
+        descriptors,
+    }))
 }
 
 impl Claimed {
@@ -100,23 +121,50 @@ impl Claimed {
     }
 }
 
-/// Listens, and becomes the user for good. A port below 1024 may need root, so it is bound first; the file of a
-/// Unix socket is made by the user that has to remove it.
+/// Listens on each of the sockets, and becomes the user for good. A port below 1024 may need root, so ports are bound first;
+/// the file of a Unix socket is made by the user that has to remove it.
 ///
 /// # Errors
-/// The address cannot be bound, or the system refuses the identity.
-pub fn listen_as(identity: &Identity, url: &SocketUrl) -> anyhow::Result<Listener> {
-    match url {
-        SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {
-            let listener = Listener::bind(url).map_err(|error| explained(error, url))?;
+/// An address cannot be bound, or the system refuses the identity.
+pub fn in_turn<T>(
+    identity: &Identity,
+    urls: &[ServerUrl],
+    mut listen: impl FnMut(&ServerUrl) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    let is_file = |url: &ServerUrl| matches!(url.socket, SocketUrl::Unix(_));
+    let mut listeners = Vec::new();
+    for files in [false, true] {
+        if files {
             identity.assume()?;
-            Ok(listener)
         }
-        SocketUrl::Unix(_) | SocketUrl::Nowhere => {
-            identity.assume()?;
-            Listener::bind(url).map_err(|error| explained(error, url))
+        let numbered = urls.iter().enumerate();
+        for (number, url) in numbered.filter(|(_, url)| is_file(url) == files) {
+            listeners.push((number, listen(url)?));
         }
     }
+    listeners.sort_by_key(|(number, _)| *number);
+    Ok(listeners
+        .into_iter()
+        .map(|(_, listener)| listener)
+        .collect())
+}
+
+/// Binds the address of one of the URLs. Of the sockets that a service manager passes, each of several URLs gets those that
+/// listen there.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn bind(url: &SocketUrl, urls: &[ServerUrl]) -> anyhow::Result<Listener> {
+    match url {
+        SocketUrl::Tcp { .. } | SocketUrl::Unix(_) if urls.len() > 1 => {
+            if let Some(passed) = Listener::passed_at(url)? {
+                return Ok(passed);
+            }
+        }
+        SocketUrl::Tcp { .. } | SocketUrl::Unix(_) => {}
+        SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => {}
+    }
+    Listener::bind(url).map_err(|error| explained(error, url))
 }
 
 /// The error, with a hint if the port may need the rights that were given up, or with what refuses to hold a socket.
@@ -137,8 +185,7 @@ fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
         SocketUrl::Tcp { .. }
         | SocketUrl::Unix(_)
         | SocketUrl::Descriptor(_)
-        | SocketUrl::Passed(_)
-        | SocketUrl::Nowhere => error,
+        | SocketUrl::Passed(_) => error,
     }
 }
 
@@ -147,7 +194,7 @@ fn explained(error: anyhow::Error, url: &SocketUrl) -> anyhow::Error {
 ///
 /// # Errors
 /// The address cannot be bound, or a signal told this process to end while it waited.
-pub fn when_free(
+fn when_free(
     url: &SocketUrl,
     bind: impl Fn() -> anyhow::Result<Listener>,
 ) -> anyhow::Result<Listener> {
@@ -180,11 +227,12 @@ pub fn when_free(
 /// # Errors
 /// The address cannot be bound.
 pub fn listen(
-    handed: Vec<HandedSocket>,
+    handed: &mut Vec<HandedSocket>,
     url: &SocketUrl,
-    bind: impl FnOnce(&SocketUrl) -> anyhow::Result<Listener>,
+    urls: &[ServerUrl],
 ) -> anyhow::Result<Listener> {
-    let Some(handed) = meant(handed, url) else {
+    let bind = |url| when_free(url, || bind(url, urls));
+    let Some(handed) = meant(handed, url, urls.len() == 1)? else {
         return bind(url);
     };
     // Checks that the sockets are what the process before this one says.
@@ -204,6 +252,5 @@ pub fn listen(
             Ok(listener) => listener.with_connections_of(handed.descriptors),
             Err(_) => Listener::take_over(url, handed.descriptors),
         },
-        SocketUrl::Nowhere => bind(url),
     }
 }

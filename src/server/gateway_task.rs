@@ -8,12 +8,11 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::socket::listener::Listener;
-use crate::gateway::socket::url::SocketUrl;
+use crate::gateway::socket::server_url::ServerUrl;
 use crate::interface::Application;
 use crate::panics::spawn_vital;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
@@ -30,7 +29,6 @@ pub struct GatewayTask {
     sockets: Vec<OwnedFd>,
     tuning: Tuning,
     stop: Stop,
-    connections: ConnectionLimit,
     /// Resolves when nothing is accepted any more; `None` once it has.
     closing: Option<oneshot::Receiver<Infallible>>,
     task: AbortOnDropHandle<()>,
@@ -49,7 +47,7 @@ impl GatewayTask {
     /// # Errors
     /// The process has no descriptors left.
     pub fn open(
-        url: SocketUrl,
+        url: &ServerUrl,
         mut listener: Listener,
         gateway: Gateway,
         application: Arc<dyn Application>,
@@ -60,13 +58,12 @@ impl GatewayTask {
             .collect::<io::Result<_>>()?;
         let protocol = gateway.protocol();
         let shown = match protocol {
-            Protocol::Http => listener.http_url(),
+            Protocol::Http => listener.web_url(url.scheme),
             Protocol::FastCgi => listener.tcp_url(),
         };
         let shown = shown.unwrap_or_else(|| url.to_string());
         let stop = Stop::new();
         let closing = Some(listener.closing());
-        let connections = listener.connection_limit();
         let (tuning, task) = match gateway {
             Gateway::Http(options) => {
                 let (sender, options) = watch::channel(options);
@@ -80,12 +77,14 @@ impl GatewayTask {
             }
         };
         Ok(Self {
-            endpoint: Endpoint { url, protocol },
+            endpoint: Endpoint {
+                url: url.clone(),
+                protocol,
+            },
             shown,
             sockets,
             tuning,
             stop,
-            connections,
             closing,
             task: AbortOnDropHandle::new(task),
         })
@@ -97,16 +96,16 @@ impl GatewayTask {
         &self.shown
     }
 
+    /// The URL as configured.
+    #[must_use]
+    pub fn url(&self) -> &ServerUrl {
+        &self.endpoint.url
+    }
+
     /// The URL as configured, and the protocol.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
-    }
-
-    /// Its connections.
-    #[must_use]
-    pub fn connections(&self) -> ConnectionLimit {
-        self.connections.clone()
     }
 
     /// Changes the options for new connections. Options of another protocol are ignored.

@@ -106,12 +106,11 @@ impl Master {
         let identity = &plan.identity;
         // Locks and sockets belong to the user that has to remove them.
         let mut claim = identity.act(|| Claimed::new(&plan))?;
-        let handover = claim.handover()?;
-        let listener = claim::listen(handover.sockets, &plan.url, |url| {
-            claim::when_free(url, || claim::listen_as(identity, url))
+        let mut handover = claim.handover()?;
+        let listeners = claim::in_turn(identity, &plan.urls, |url| {
+            claim::listen(&mut handover.sockets, &url.socket, &plan.urls)
         })?;
-        identity.assume()?;
-        plan.socket_rights.apply(&plan.url)?;
+        plan.apply_socket_rights()?;
         unix::forbid_tracing();
         plan.find_folder()?;
         if claim.is_succession() {
@@ -139,7 +138,7 @@ impl Master {
             signals,
             notifier: Notifier::new(handover.manager),
             start_timeout: plan.recipe.start_timeout(),
-            preparing: Some(Preparation::first(plan, listener, readiness)),
+            preparing: Some(Preparation::first(plan, listeners, readiness)),
             executable: Executable::of_this_process(),
             successor: None,
             prepared: None,
@@ -437,7 +436,7 @@ impl Master {
     fn handover(&self) -> anyhow::Result<Handover> {
         let service = self.service.as_ref().context("it is still starting")?;
         Ok(Handover {
-            sockets: vec![service.handed()?],
+            sockets: service.handed()?,
             manager: self.notifier.manager(),
         })
     }
@@ -473,8 +472,8 @@ impl Master {
 /// The state in words, for the service manager.
 fn status(service: &Running) -> String {
     match service.shown() {
-        Some(place) => format!("serving {place}"),
-        None => "running".to_owned(),
+        [] => "running".to_owned(),
+        places => format!("serving {}", places.join(", ")),
     }
 }
 

@@ -15,7 +15,6 @@ use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::seating::Seating;
-use crate::server::claim::listen_as;
 use crate::server::running::{self, Running, Version};
 use crate::server::signals::Signals;
 use crate::supervisor::control::order::Handover;
@@ -41,19 +40,20 @@ pub enum Prepared {
 }
 
 impl Preparation {
-    /// The first version, which gets this socket.
+    /// The first version, which gets these sockets.
     #[must_use]
-    pub fn first(plan: Plan, listener: Listener, readiness: Readiness) -> Self {
-        Self::Version(Box::pin(running::start(plan, Some(listener), readiness)))
+    pub fn first(plan: Plan, listeners: Vec<Listener>, readiness: Readiness) -> Self {
+        let listeners = listeners.into_iter().map(Some).collect();
+        Self::Version(Box::pin(running::start(plan, listeners, readiness)))
     }
 
     /// A version with all settings read again, beside the running one.
     #[must_use]
     pub fn anew(running: &Running, seating: Seating, reread: Reread) -> Self {
-        let neighbour = running.neighbour();
+        let neighbours = running.neighbours();
         let (programs, within) = running.beside();
         Self::Version(Box::pin(async move {
-            let neighbour = neighbour?;
+            let neighbours = neighbours?;
             let plan = tokio::task::spawn_blocking(move || {
                 current_folder::follow();
                 let mut plan = reread()?.ok_or_else(|| {
@@ -72,9 +72,9 @@ impl Preparation {
                 );
             }
             plan.find_programs()?;
-            let listener = neighbour.listen(&plan, || listen_as(&plan.identity, &plan.url))?;
-            plan.socket_rights.apply(&plan.url)?;
-            let version = running::start(plan, listener, Readiness::All).await?;
+            let listeners = neighbours.listen(&plan)?;
+            plan.apply_socket_rights()?;
+            let version = running::start(plan, listeners, Readiness::All).await?;
             Ok(version.with(programs, within).await?)
         }))
     }

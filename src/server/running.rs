@@ -1,6 +1,8 @@
 //! The version that serves: an application and the gateway before it. A reload replaces either.
 
 use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use crate::application::watched::Watched;
 use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::socket::listener::Listener;
-use crate::gateway::socket::url::SocketUrl;
+use crate::gateway::socket::server_url::ServerUrl;
 use crate::interface::Application;
 use crate::interface::master_status::{ConnectionCounts, ProgramStatus, Status};
 use crate::line::failure::Failure;
@@ -22,6 +24,7 @@ use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::gateway::{Audience, Endpoint};
 use crate::server::browser;
+use crate::server::claim::{bind, in_turn};
 use crate::server::gateway_task::GatewayTask;
 use crate::supervisor::control::order::HandedSocket;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
@@ -34,8 +37,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct Version {
     plan: Plan,
     application: Arc<dyn Application>,
-    /// `None` where the gateway of the old version goes on.
-    listener: Option<Listener>,
+    /// For each URL of the plan; `None` where the gateway of the old version goes on.
+    listeners: Vec<Option<Listener>>,
     /// Knows when the application was last used, if there is an idle timeout.
     watched: Option<Arc<Watched>>,
 }
@@ -43,8 +46,8 @@ pub struct Version {
 /// The version that serves.
 pub struct Running {
     current: Arc<Replaceable>,
-    /// Its address, for people.
-    shown: String,
+    /// Its addresses, for people.
+    shown: Vec<String>,
     connections: ConnectionLimit,
     gate: Gate,
     /// How long running requests have to finish at the end.
@@ -59,15 +62,18 @@ pub struct Running {
 
 /// Whether requests are accepted.
 enum Gate {
-    Open(GatewayTask),
-    /// Not any more; this speeds up the end.
-    Closing(Stop),
+    /// A gateway for each URL.
+    Open(Vec<GatewayTask>),
+    /// Not any more; these speed up the end.
+    Closing(Vec<Stop>),
 }
 
-/// What the gateway of the next version needs for the same address.
-pub struct Neighbour {
+/// What the gateways of the next version need for addresses that are served already.
+pub struct Neighbours(Vec<Neighbour>);
+
+struct Neighbour {
     endpoint: Endpoint,
-    sockets: Vec<std::os::fd::OwnedFd>,
+    sockets: Vec<OwnedFd>,
 }
 
 /// Starts an application, as the next version.
@@ -76,7 +82,7 @@ pub struct Neighbour {
 /// The application does not start.
 pub async fn start(
     plan: Plan,
-    listener: Option<Listener>,
+    listeners: Vec<Option<Listener>>,
     readiness: Readiness,
 ) -> Result<Version, Failure> {
     if let Some(warning) = &plan.limit_warning {
@@ -91,7 +97,7 @@ pub async fn start(
     Ok(Version {
         plan,
         application,
-        listener,
+        listeners,
         watched,
     })
 }
@@ -120,24 +126,46 @@ impl Version {
     }
 }
 
-impl Neighbour {
-    /// The listener for this plan; `None` if the present gateway can stay.
+impl Neighbours {
+    /// The listeners for the URLs of a plan; `None` where the present gateway can stay.
     ///
     /// # Errors
-    /// The address cannot be bound.
-    pub fn listen(
-        self,
-        plan: &Plan,
-        bind: impl FnOnce() -> anyhow::Result<Listener>,
+    /// An address cannot be bound.
+    pub fn listen(mut self, plan: &Plan) -> anyhow::Result<Vec<Option<Listener>>> {
+        let protocol = plan.gateway.protocol();
+        let is_new = |url: &ServerUrl| self.place_of(url).is_none();
+        let is_any_new = plan.urls.iter().any(is_new);
+        let mut listen = |url: &ServerUrl| {
+            let url = url.clone();
+            self.listen_on(&Endpoint { url, protocol }, &plan.urls)
+        };
+        match is_any_new {
+            true => in_turn(&plan.identity, &plan.urls, listen),
+            false => plan.urls.iter().map(&mut listen).collect(),
+        }
+    }
+
+    fn place_of(&self, url: &ServerUrl) -> Option<usize> {
+        let mut all = self.0.iter();
+        all.position(|one| one.endpoint.url.socket == url.socket)
+    }
+
+    fn listen_on(
+        &mut self,
+        wanted: &Endpoint,
+        urls: &[ServerUrl],
     ) -> anyhow::Result<Option<Listener>> {
-        let wanted = plan.endpoint();
+        let socket = &wanted.url.socket;
+        let Some(place) = self.place_of(&wanted.url) else {
+            return bind(socket, urls).map(Some);
+        };
+        let Neighbour { endpoint, sockets } = self.0.swap_remove(place);
         Ok(match () {
-            () if wanted.url != self.endpoint.url => Some(bind()?),
-            () if Listener::is_lost(&wanted.url, &self.sockets) => {
-                Some(bind()?.with_connections_of(self.sockets)?)
+            () if Listener::is_lost(socket, &sockets) => {
+                Some(bind(socket, urls)?.with_connections_of(sockets)?)
             }
-            () if wanted.protocol == self.endpoint.protocol => None,
-            () => Some(Listener::take_over(&wanted.url, self.sockets)?),
+            () if *wanted == endpoint => None,
+            () => Some(Listener::take_over(socket, sockets)?),
         })
     }
 }
@@ -151,26 +179,34 @@ impl Running {
     pub fn open(version: Version, is_succession: bool) -> anyhow::Result<Self> {
         let plan = version.plan;
         let current = Arc::new(Replaceable::new(version.application));
-        let listener = version.listener.context("there is no socket to serve")?;
-        let is_tcp = listener.http_url().is_some();
-        let application: Arc<dyn Application> = Arc::clone(&current) as _;
-        let gateway = GatewayTask::open(plan.url, listener, plan.gateway, application)?;
-        match plan.audience {
-            Audience::Nobody => {}
-            Audience::Log => crate::log!("serving {}", gateway.shown()),
-            Audience::Browser => {
+        let connections = ConnectionLimit::default();
+        connections.set(plan.gateway.most_connections());
+        let mut gateways = Vec::new();
+        let mut for_browsers = None;
+        for (url, listener) in plan.urls.iter().zip(version.listeners) {
+            let mut listener = listener.context("there is no socket to serve")?;
+            if for_browsers.is_none() {
+                for_browsers = listener.web_url(url.scheme);
+            }
+            listener.share_limit(connections.clone());
+            let application: Arc<dyn Application> = Arc::clone(&current) as _;
+            let gateway = GatewayTask::open(url, listener, plan.gateway.clone(), application)?;
+            if plan.audience != Audience::Nobody {
                 crate::log!("serving {}", gateway.shown());
-                match is_tcp {
-                    true => browser::open(gateway.shown()),
-                    false => crate::log!("a browser cannot open a Unix socket"),
-                }
+            }
+            gateways.push(gateway);
+        }
+        if plan.audience == Audience::Browser {
+            match for_browsers {
+                Some(url) => browser::open(&url),
+                None => crate::log!("a browser cannot open a Unix socket"),
             }
         }
         Ok(Self {
             current,
-            shown: gateway.shown().to_owned(),
-            connections: gateway.connections(),
-            gate: Gate::Open(gateway),
+            shown: shown(&gateways),
+            connections,
+            gate: Gate::Open(gateways),
             patience: plan.patience,
             started: Instant::now(),
             lifetime: plan.lifetime,
@@ -196,45 +232,63 @@ impl Running {
         let Version {
             plan,
             application,
-            listener,
+            listeners,
             watched,
         } = version;
-        let Gate::Open(gateway) = &mut self.gate else {
+        let Gate::Open(gateways) = &mut self.gate else {
             // The server is ending: no request would reach the new version.
             leaving.spawn(async move { application.stop(Duration::ZERO).await });
             return Ok(());
         };
-        match listener {
-            None => gateway.tune(plan.gateway),
-            Some(listener) => {
-                let moved = gateway.endpoint().url != plan.url;
-                let current: Arc<dyn Application> = Arc::clone(&self.current) as _;
-                let opened = GatewayTask::open(plan.url, listener, plan.gateway, current);
-                let new = match opened {
-                    Ok(new) => new,
-                    Err(error) => {
-                        leaving.spawn(async move { application.stop(Duration::ZERO).await });
-                        return Err(error).context("cannot duplicate a socket");
-                    }
-                };
-                let manner = match moved {
-                    true => {
-                        crate::log!("serving {}", new.shown());
-                        Manner::Retire
-                    }
-                    // The new gateway owns the sockets, and the file of a Unix socket.
-                    false => Manner::HandOver,
-                };
-                new.shown().clone_into(&mut self.shown);
-                self.connections = new.connections();
-                let mut old = std::mem::replace(gateway, new);
-                old.end(manner).await;
-                let patience = self.patience;
-                leaving.spawn(async move {
-                    // Requests that are still running after this time are broken off.
-                    let _ = timeout(patience + LAST_WORDS, old.ended()).await;
-                });
+        let open = |(url, listener): (&ServerUrl, Option<Listener>)| {
+            let Some(mut listener) = listener else {
+                return Ok(None);
+            };
+            listener.share_limit(self.connections.clone());
+            let current: Arc<dyn Application> = Arc::clone(&self.current) as _;
+            GatewayTask::open(url, listener, plan.gateway.clone(), current).map(Some)
+        };
+        let opened = plan.urls.iter().zip(listeners).map(open);
+        let opened: Vec<Option<GatewayTask>> = match opened.collect::<io::Result<_>>() {
+            Ok(opened) => opened,
+            Err(error) => {
+                leaving.spawn(async move { application.stop(Duration::ZERO).await });
+                return Err(error).context("cannot duplicate a socket");
             }
+        };
+        let mut present = std::mem::take(gateways);
+        let mut old = Vec::new();
+        for (url, new) in plan.urls.iter().zip(opened) {
+            let place = present.iter().position(|it| it.url().socket == url.socket);
+            let before = place.map(|place| present.swap_remove(place));
+            match new {
+                None => {
+                    before.iter().for_each(|it| it.tune(plan.gateway.clone()));
+                    gateways.extend(before);
+                }
+                Some(new) => {
+                    if !self.shown.iter().any(|shown| shown == new.shown()) {
+                        crate::log!("serving {}", new.shown());
+                    }
+                    gateways.push(new);
+                    // The new gateway owns the sockets, and the file of a Unix socket.
+                    old.extend(before.map(|before| (before, Manner::HandOver)));
+                }
+            }
+        }
+        old.extend(
+            present
+                .into_iter()
+                .map(|given_up| (given_up, Manner::Retire)),
+        );
+        self.shown = shown(gateways);
+        for (mut old, manner) in old {
+            old.end(manner).await;
+            let patience = self.patience;
+            leaving.spawn(async move {
+                // Requests that are still running after this time are broken off.
+                let _ = timeout(patience + LAST_WORDS, old.ended()).await;
+            });
         }
         log::set_form(plan.line_form);
         self.lifetime = plan.lifetime;
@@ -246,20 +300,23 @@ impl Running {
 
     /// Ends, in a task of `leaving`; the second time, more quickly. Returns when nothing is accepted any more.
     pub async fn end(&mut self, manner: Manner, leaving: &mut JoinSet<()>) {
-        let gateway = match &mut self.gate {
-            Gate::Closing(stop) => return stop.begin(manner),
-            Gate::Open(gateway) => gateway,
+        let gateways = match &mut self.gate {
+            Gate::Closing(stops) => return stops.iter().for_each(|stop| stop.begin(manner)),
+            Gate::Open(gateways) => gateways,
         };
         // What does not end by itself would hold up the gateway. Where another process serves, clients may come back at once.
         self.current.drain(manner == Manner::HandOver);
-        let stop = gateway.end(manner).await;
+        let mut stops = Vec::new();
+        for gateway in gateways {
+            stops.push(gateway.end(manner).await);
+        }
         // No gateway makes an offer of a WebSocket any more.
         self.current.drain(match manner {
             Manner::Drain => false,
             Manner::Retire | Manner::HandOver => true,
         });
-        if let Gate::Open(gateway) = std::mem::replace(&mut self.gate, Gate::Closing(stop)) {
-            leaving.spawn(finish(gateway, Arc::clone(&self.current), self.patience));
+        if let Gate::Open(gateways) = std::mem::replace(&mut self.gate, Gate::Closing(stops)) {
+            leaving.spawn(finish(gateways, Arc::clone(&self.current), self.patience));
             leaving.spawn(self.programs.stop(self.patience));
         }
     }
@@ -286,43 +343,47 @@ impl Running {
         (self.programs.clone(), self.patience)
     }
 
-    /// What the gateway of the next version needs for the same address.
+    /// What the gateways of the next version need for addresses that are served already.
     ///
     /// # Errors
     /// The server is ending, or the process has no descriptors left.
-    pub fn neighbour(&self) -> anyhow::Result<Neighbour> {
-        match &self.gate {
-            Gate::Open(gateway) => Ok(Neighbour {
+    pub fn neighbours(&self) -> anyhow::Result<Neighbours> {
+        let Gate::Open(gateways) = &self.gate else {
+            anyhow::bail!("it is being stopped");
+        };
+        let neighbour = |gateway: &GatewayTask| {
+            Ok(Neighbour {
                 endpoint: gateway.endpoint().clone(),
                 sockets: gateway.sockets().context("cannot duplicate a socket")?,
-            }),
-            Gate::Closing(_) => anyhow::bail!("it is being stopped"),
-        }
+            })
+        };
+        let all: anyhow::Result<_> = gateways.iter().map(neighbour).collect();
+        all.map(Neighbours)
     }
 
     /// The sockets, for a successor.
     ///
     /// # Errors
-    /// As with [`Running::neighbour`].
-    pub fn handed(&self) -> anyhow::Result<HandedSocket> {
-        let Neighbour { endpoint, sockets } = self.neighbour()?;
-        Ok(HandedSocket {
-            url: endpoint.url.to_string(),
+    /// As with [`Running::neighbours`].
+    pub fn handed(&self) -> anyhow::Result<Vec<HandedSocket>> {
+        let handed = |Neighbour { endpoint, sockets }| HandedSocket {
+            // The successor decides what is spoken there.
+            url: endpoint.url.socket.to_string(),
             descriptors: sockets,
-        })
+        };
+        Ok(self.neighbours()?.0.into_iter().map(handed).collect())
     }
 
-    /// Its address, unless it listens nowhere.
+    /// Its addresses.
     #[must_use]
-    pub fn shown(&self) -> Option<&str> {
-        (self.shown != SocketUrl::Nowhere.to_string()).then_some(&self.shown)
+    pub fn shown(&self) -> &[String] {
+        &self.shown
     }
 
     /// Its addresses, and the number of connections.
     #[must_use]
     pub fn connections(&self) -> (Vec<String>, ConnectionCounts) {
-        let shown = self.shown().map(str::to_owned);
-        (shown.into_iter().collect(), self.connections.count())
+        (self.shown.clone(), self.connections.count())
     }
 
     /// The state of the programs beside it.
@@ -343,25 +404,39 @@ impl Running {
     }
 }
 
-/// Waits for the end of a gateway, then ends the application. When time is over, the application ends first: it
+fn shown(gateways: &[GatewayTask]) -> Vec<String> {
+    let shown = gateways.iter().map(GatewayTask::shown);
+    shown.map(str::to_owned).collect()
+}
+
+/// Waits until no gateway is left. Nothing is lost if the future is dropped.
+async fn all_ended(gateways: &mut Vec<GatewayTask>) {
+    while let Some(last) = gateways.last_mut() {
+        last.ended().await;
+        gateways.pop();
+    }
+}
+
+/// Waits for the end of the gateways, then ends the application. When time is over, the application ends first: it
 /// answers what it has, and the gateway passes these answers on before it breaks off the rest.
 fn finish(
-    mut gateway: GatewayTask,
+    mut gateways: Vec<GatewayTask>,
     application: Arc<Replaceable>,
     patience: Duration,
 ) -> impl Future<Output = ()> + Send {
     let deadline = Instant::now() + patience;
     async move {
-        let ended = timeout_at(deadline.into(), gateway.ended()).await.is_ok();
+        let ended = timeout_at(deadline.into(), all_ended(&mut gateways));
+        let ended = ended.await.is_ok();
         let left = deadline.saturating_duration_since(Instant::now());
         let passing_on = async {
-            if !ended && timeout(LAST_WORDS, gateway.ended()).await.is_err() {
+            if !ended && timeout(LAST_WORDS, all_ended(&mut gateways)).await.is_err() {
                 let patience = patience.as_secs_f64();
                 crate::log_warning!(
                     "some connections did not end in {patience} s (runner.stop_timeout)"
                 );
             }
-            drop(gateway);
+            drop(gateways);
         };
         tokio::join!(application.stop(left), passing_on);
     }

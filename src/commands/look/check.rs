@@ -25,7 +25,7 @@ use crate::line::scope::Scope;
 use crate::line::script;
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
-use crate::plan::address::configured_url;
+use crate::plan::address::configured_urls;
 use crate::plan::user::unknown_accounts;
 use crate::plan::{seating, supervised};
 use crate::supervisor::supervision::Supervision;
@@ -354,7 +354,7 @@ fn unlogged(served: &Served) -> Option<Diagnostic> {
 
 /// Mistakes in settings that the command of the file may never read.
 fn unread(scope: &Scope) -> Vec<Diagnostic> {
-    let url = configured_url(scope).err();
+    let url = configured_urls(scope).err();
     let status = seating::socket(scope).err();
     let mut problems = supervised::mistakes(scope);
     problems.extend(supervised::command(scope).err());

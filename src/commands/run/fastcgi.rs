@@ -2,6 +2,7 @@
 
 use crate::commands::run::application_words::take_application;
 use crate::gateway::socket::activation;
+use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Job, Node, Served, draw_application};
@@ -90,7 +91,7 @@ impl FastCgi {
         };
         let plan = Plan::new(
             &self.scope,
-            self.url.clone(),
+            vec![ServerUrl::clear(self.url.clone())],
             gateway,
             audience,
             Recipe::of(&self.scope, &self.application, Vec::new())?,

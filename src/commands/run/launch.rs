@@ -11,8 +11,8 @@ pub const ENTRY: Entry = Entry {
     summary: "Serves an application by HTTP and opens a web browser on it",
     help: "\
 The same as `serve`, with an access log and a web browser. Once the application
-answers, its address is opened in the browser that BROWSER names, or else in the
-default browser. Without a display and without BROWSER, the address is only
+answers, its address (the first, if there are several) is opened in the browser
+that BROWSER names, or else in the default browser. Without a display and without BROWSER, the address is only
 printed.",
     kind: EntryKind::Command {
         options: Options::BeforeDashes,

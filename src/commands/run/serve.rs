@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use clap::Arg;
 
 use crate::commands::run::application_words::take_application;
-use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::{Branch, Job, Node, Served, draw_application};
 use crate::line::failure::Failure;
@@ -13,7 +12,7 @@ use crate::line::scope::Scope;
 use crate::line::word::Origin;
 use crate::plan::Plan;
 use crate::plan::address::{
-    configured_url, override_url, parse_port, take_socket_url, unless_passed,
+    PlacedUrl, configured_urls, override_url, parse_port, take_urls, unless_passed,
 };
 use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
@@ -22,7 +21,7 @@ use crate::plan::gateway_options;
 use crate::supervisor::supervision::Supervision;
 
 /// The usage of `serve` and `launch`.
-pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL] NAME_OR_URL [-- ARGS...]";
+pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL...] NAME_OR_URL [-- ARGS...]";
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -30,11 +29,13 @@ pub const ENTRY: Entry = Entry {
     usage: USAGE,
     summary: "Serves an application by HTTP",
     help: "\
-Listens on SOCKET_URL, or else on `peak.tools.server.url` (`url` for short),
-which is any free port of localhost by default. SOCKET_URL is `tcp://HOST:PORT`,
-`unix:PATH`, `fd.socket:NUMBER`, or `fd.socket:NAME` for a socket that systemd
-passes. If systemd passes sockets and the command line has no URL, all of them
-are used. Options may stand anywhere before `--`, so `./app.ini -p 9000` works.
+Listens on each SOCKET_URL, or else on `peak.tools.server.url` (`url` for
+short), which is any free port of localhost by default. SOCKET_URL is
+`http://HOST:PORT` (or `tcp:`), `unix:PATH`, `fd.socket:NUMBER`, or
+`fd.socket:NAME` for a socket that systemd passes. If systemd passes sockets and
+the command line has no URL, all of them are used; of several URLs in a file,
+each gets those that listen there. Options may stand anywhere before `--`, so
+`./app.ini -p 9000` works; `-p` and `--host` leave one address.
 The address is printed on standard error once the application answers. ARGS are
 the application's own arguments (Python's `sys.argv`).
 
@@ -75,9 +76,7 @@ one.",
 pub struct Serve {
     scope: Scope,
     audience: Audience,
-    url: SocketUrl,
-    /// Where the URL was written.
-    url_origin: Origin,
+    urls: Vec<PlacedUrl>,
     application: ApplicationName,
     /// The application's own arguments.
     arguments: Vec<OsString>,
@@ -103,7 +102,7 @@ pub fn options(command: clap::Command) -> clap::Command {
         )
 }
 
-/// Resolves the application and its socket URL.
+/// Resolves the application and where it is served.
 ///
 /// # Errors
 /// Wrong usage, an unknown application, or a malformed socket URL.
@@ -112,28 +111,30 @@ pub fn resolve(
     mut arguments: Arguments,
     audience: Audience,
 ) -> Result<Serve, Failure> {
-    let written = take_socket_url(&scope, &mut arguments.line)?;
-    let (url, url_origin) = match written {
-        Some(written) => written,
-        None => configured_url(&scope)?,
-    };
+    let mut urls = take_urls(&scope, &mut arguments.line)?;
+    if urls.is_empty() {
+        urls = configured_urls(&scope)?;
+    }
     let port = arguments.options.get_one::<u16>("port").copied();
     let host = arguments.options.get_one::<String>("host").cloned();
-    let (url, url_origin) = match port.is_some() || host.is_some() {
-        true => (
-            override_url(url, port, host)
-                .map_err(|invalid| arguments.wrong(invalid.message, invalid.hint))?,
-            Origin::CommandLine,
-        ),
-        false => (unless_passed(url, &url_origin), url_origin),
-    };
+    if port.is_some() || host.is_some() {
+        // One address is asked for: where there are several, the first counts.
+        let first = urls.swap_remove(0).url;
+        let url = override_url(first, port, host)
+            .map_err(|invalid| arguments.wrong(invalid.message, invalid.hint))?;
+        let origin = Origin::CommandLine;
+        urls = vec![PlacedUrl { url, origin }];
+    }
+    // Several URLs stay, and each gets those of the passed sockets that listen there.
+    if let [PlacedUrl { url, origin }] = &mut *urls {
+        url.socket = unless_passed(url.socket.clone(), origin);
+    }
     let application = take_application(&scope, &mut arguments)?;
     arguments.finish()?;
     Ok(Serve {
         scope,
         audience,
-        url,
-        url_origin,
+        urls,
         application,
         arguments: arguments
             .behind
@@ -151,7 +152,7 @@ impl Node for Serve {
         ));
         let plan = Plan::new(
             &self.scope,
-            self.url.clone(),
+            self.urls.iter().map(|placed| placed.url.clone()).collect(),
             gateway,
             self.audience,
             Recipe::of(&self.scope, &self.application, self.arguments.clone())?,
@@ -166,11 +167,15 @@ impl Node for Serve {
             Audience::Log | Audience::Nobody => ENTRY.name,
         };
         tree.push(Branch::new(depth, name));
-        let origin = self.scope.place(&self.url_origin);
+        let urls: Vec<String> = self.urls.iter().map(|it| it.url.to_string()).collect();
+        let origin = self
+            .urls
+            .first()
+            .map(|first| self.scope.place(&first.origin));
         tree.push(Branch::written(
             depth + 1,
-            format!("HTTP on {}", self.url),
-            origin,
+            format!("HTTP on {}", urls.join(", ")),
+            origin.unwrap_or_default(),
         ));
         draw_application(&self.scope, &self.application, depth + 2, tree);
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::commands::run::run_ini;
 use crate::config::{self, COMMAND, FileFormat, Layer, PID_FILE};
-use crate::gateway::socket::url::SocketUrl;
 use crate::graph::entry::{Arguments, Commands, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Job, KeptRunning, Node, Served, Supervised};
 use crate::graph::resolve;
@@ -302,7 +301,7 @@ fn alone(
     let options = gateway_options::http(&scope.configuration, Audience::Nobody);
     Plan::new(
         scope,
-        SocketUrl::Nowhere,
+        Vec::new(),
         Gateway::Http(options),
         Audience::Nobody,
         Recipe::Demo,

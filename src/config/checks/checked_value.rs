@@ -119,7 +119,10 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         (SettingKind::Rights, Value::Int(_)) => wrong_type(Some(
             "write the octal digits in quotes, as in `'027'`".to_owned(),
         )),
-        (SettingKind::Texts, list) => {
+        (SettingKind::Urls, Value::Str(text)) if !text.is_empty() => {
+            Ok(Checked::Texts(vec![text.to_string()]))
+        }
+        (SettingKind::Texts | SettingKind::Urls, list) => {
             let text = |item: &Value| match item {
                 Value::Str(text) if !text.is_empty() => Some(text.to_string()),
                 _ => None,

@@ -69,7 +69,8 @@ pub(super) fn hint(setting: &Setting, value: &Value, rule: &Rule) -> Option<Stri
             | SettingKind::Path
             | SettingKind::Program
             | SettingKind::Account
-            | SettingKind::Url,
+            | SettingKind::Url
+            | SettingKind::Urls,
             Value::Int(_) | Value::Float(_),
         ) => match written.is_literal {
             true => format!("'{}'", value.repr()),

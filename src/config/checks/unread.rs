@@ -21,7 +21,7 @@ use crate::config::files::ini_file::SHORT;
 use crate::config::files::load::ForeignNames;
 use crate::config::rule::{Rule, RuleBody, RuleOrigin};
 use crate::config::rules::Rules;
-use crate::config::setting::{Setting, SettingKind};
+use crate::config::setting::{Checked, Setting, SettingKind};
 use crate::config::settings::SETTINGS;
 use crate::eval::Value;
 use crate::syntax::{Diagnostic, nearest, quoted};
@@ -140,6 +140,10 @@ impl Suspicion {
     }
 }
 
+fn is_url(text: &str) -> bool {
+    SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+}
+
 /// Whether a value was probably meant for a setting.
 fn suits(setting: &str, value: &Value) -> bool {
     let Some(setting) = SETTINGS.iter().find(|one| one.name == setting) else {
@@ -147,7 +151,11 @@ fn suits(setting: &str, value: &Value) -> bool {
     };
     match (setting.kind, value) {
         (SettingKind::Command, Value::Alias(_) | Value::Link(_) | Value::Import(_)) => true,
-        (SettingKind::Url, Value::Str(url)) => SCHEMES.iter().any(|one| url.starts_with(one)),
+        (SettingKind::Url, Value::Str(url)) => is_url(url),
+        (SettingKind::Urls, value) => match check(setting, value) {
+            Ok(Checked::Texts(urls)) => !urls.is_empty() && urls.iter().all(|url| is_url(url)),
+            _ => false,
+        },
         // Any string would do, so it is no sign.
         (
             SettingKind::Text | SettingKind::Path | SettingKind::Program | SettingKind::Account,

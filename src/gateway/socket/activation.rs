@@ -12,14 +12,31 @@ pub fn is_there() -> bool {
     sd_notify::listen_fds().map_or(true, |sockets| sockets.len() > 0)
 }
 
+fn named() -> anyhow::Result<Vec<(RawFd, String)>> {
+    let named = sd_notify::listen_fds_with_names()
+        .context("the sockets of the service manager cannot be used (LISTEN_FDS)")?;
+    Ok(named.collect())
+}
+
+/// All passed sockets, as descriptors of this process.
+///
+/// # Errors
+/// The variables of the service manager are malformed.
+pub fn all() -> anyhow::Result<Vec<Descriptor>> {
+    let of = |(number, _)| Descriptor {
+        number,
+        family: None,
+        protocol: None,
+    };
+    Ok(named()?.into_iter().map(of).collect())
+}
+
 /// The passed sockets with the wanted name, as descriptors of this process; at least one.
 ///
 /// # Errors
 /// There is none of that name, or none at all; the variables of the service manager are malformed.
 pub fn descriptors(passed: &Passed) -> anyhow::Result<Vec<Descriptor>> {
-    let all: Vec<(RawFd, String)> = sd_notify::listen_fds_with_names()
-        .context("the sockets of the service manager cannot be used (LISTEN_FDS)")?
-        .collect();
+    let all = named()?;
     if all.is_empty() {
         bail!("no service manager has passed a socket to this process (LISTEN_FDS)");
     }

@@ -285,7 +285,6 @@ pub(super) fn check_handed(url: &SocketUrl, socket: &OwnedFd) -> anyhow::Result<
         SocketUrl::Unix(path) => is_bound_to(socket, path),
         SocketUrl::Descriptor(Descriptor { family: said, .. })
         | SocketUrl::Passed(Passed { family: said, .. }) => said.is_none_or(|said| said == family),
-        SocketUrl::Nowhere => false,
     };
     match fits {
         true => Ok(()),

@@ -28,10 +28,7 @@ impl FileRights {
             SocketUrl::Unix(path) => self
                 .apply_to(path)
                 .with_context(|| format!("cannot listen on `{url}`")),
-            SocketUrl::Tcp { .. }
-            | SocketUrl::Descriptor(_)
-            | SocketUrl::Passed(_)
-            | SocketUrl::Nowhere => Ok(()),
+            SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => Ok(()),
         }
     }
 

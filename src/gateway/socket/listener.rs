@@ -23,6 +23,7 @@ pub use crate::gateway::socket::binding::{InUse, is_listening};
 use crate::gateway::socket::connection_handover::{self, HandoverReceiver, HandoverSender};
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::{Descriptor, Host, SocketUrl};
+use crate::interface::Scheme;
 use crate::own_file::OwnFile;
 use crate::unix;
 
@@ -90,13 +91,31 @@ impl Listener {
         match url {
             SocketUrl::Tcp { host, port } => Self::bind_tcp(host, *port).with_context(context),
             SocketUrl::Unix(path) => Self::bind_unix(path).with_context(context),
-            SocketUrl::Nowhere => Ok(Self::default()),
             SocketUrl::Passed(passed) => activation::descriptors(passed)
                 .and_then(|descriptors| Self::inherit(&descriptors))
                 .with_context(context),
             SocketUrl::Descriptor(descriptor) => {
                 Self::inherit(std::slice::from_ref(descriptor)).with_context(context)
             }
+        }
+    }
+
+    /// Listens on those sockets of a service manager that listen at a URL; `None` if there is none. Must be called within a
+    /// tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// The variables of the service manager are malformed.
+    pub fn passed_at(url: &SocketUrl) -> anyhow::Result<Option<Self>> {
+        if !activation::is_there() {
+            return Ok(None);
+        }
+        let mut descriptors = activation::all()?;
+        descriptors.retain(|one| {
+            binding::inherit(one).is_ok_and(|socket| binding::check_handed(url, &socket).is_ok())
+        });
+        match descriptors.is_empty() {
+            true => Ok(None),
+            false => Self::inherit(&descriptors).map(Some),
         }
     }
 
@@ -145,7 +164,6 @@ impl Listener {
                 let descriptors = activation::descriptors(passed).unwrap_or_default();
                 taken.inherited = descriptors.iter().map(|one| one.number).collect();
             }
-            SocketUrl::Nowhere => {}
         }
         Ok(taken)
     }
@@ -179,8 +197,7 @@ impl Listener {
     pub fn is_lost(url: &SocketUrl, sockets: &[OwnedFd]) -> bool {
         let lost = match url {
             SocketUrl::Unix(path) => binding::is_lost(path, sockets),
-            SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) => false,
-            SocketUrl::Passed(_) | SocketUrl::Nowhere => false,
+            SocketUrl::Tcp { .. } | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => false,
         };
         if lost {
             crate::log_warning!("listening anew on `{url}`, which was removed");
@@ -241,6 +258,11 @@ impl Listener {
     /// Counts the connections that are accepted here, each of which needs a permit.
     pub fn connection_limit(&self) -> ConnectionLimit {
         self.connections.clone()
+    }
+
+    /// Counts connections together with other listeners.
+    pub fn share_limit(&mut self, connections: ConnectionLimit) {
+        self.connections = connections;
     }
 
     /// Ends when the listener is closed or dropped: from then on no connection comes in here. Only the last receiver counts.
@@ -355,13 +377,13 @@ impl Listener {
         }
     }
 
-    /// `http://HOST:PORT/` with the host as it was configured and the real port; `None` for a Unix
+    /// `http://HOST:PORT/` or `https://…` with the host as it was configured and the real port; `None` for a Unix
     /// socket. Where every address was asked for, the host is `localhost`.
-    pub fn http_url(&self) -> Option<String> {
-        let port = self.port?;
+    pub fn web_url(&self, scheme: Scheme) -> Option<String> {
+        let (scheme, port) = (scheme.as_str(), self.port?);
         match self.host.as_ref()? {
-            Host::Any => Some(format!("http://localhost:{port}/")),
-            host => Some(format!("http://{host}:{port}/")),
+            Host::Any => Some(format!("{scheme}://localhost:{port}/")),
+            host => Some(format!("{scheme}://{host}:{port}/")),
         }
     }
 

@@ -5,5 +5,6 @@ mod binding;
 pub mod connection_handover;
 pub mod file_rights;
 pub mod listener;
+pub mod server_url;
 pub mod stream;
 pub mod url;

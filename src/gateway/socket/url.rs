@@ -24,8 +24,6 @@ pub enum SocketUrl {
     Descriptor(Descriptor),
     /// `fd.socket:NAME[/family[/kind[/protocol]]]`, or `*` for every name
     Passed(Passed),
-    /// No socket, for programs that are only kept running. It has no text.
-    Nowhere,
 }
 
 /// The host part of a `tcp:` URL.
@@ -84,7 +82,7 @@ impl SocketUrl {
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(folder.join(path)),
-            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) | Self::Nowhere => self,
+            Self::Tcp { .. } | Self::Descriptor(_) | Self::Passed(_) => self,
         }
     }
 }
@@ -100,7 +98,7 @@ impl FromStr for SocketUrl {
             ));
         };
         match scheme.to_ascii_lowercase().as_str() {
-            "tcp" => parse_tcp(text, rest),
+            "tcp" => parse_address(text, rest, "tcp", None),
             "unix" => parse_unix(text, rest),
             "fd.socket" => parse_descriptor(text, rest),
             "udp" => Err(invalid(
@@ -112,7 +110,7 @@ impl FromStr for SocketUrl {
                 format!("`{text}` is a datagram socket, which cannot serve"),
                 Some(format!("write `unix:{rest}`")),
             )),
-            "http" if !rest.is_empty() => Err(invalid(
+            "http" | "https" if !rest.is_empty() => Err(invalid(
                 format!("`{text}` is not a socket URL"),
                 Some(format!("write `tcp:{}`", rest.trim_end_matches('/'))),
             )),
@@ -151,11 +149,20 @@ fn unknown_scheme(text: &str, written: &str, scheme: &str) -> InvalidSocketUrl {
     )
 }
 
-fn parse_tcp(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUrl> {
+/// The rest of a URL behind `scheme:`. Without a port in it, the default port counts if there is one.
+pub(super) fn parse_address(
+    text: &str,
+    rest: &str,
+    scheme: &str,
+    default_port: Option<u16>,
+) -> Result<SocketUrl, InvalidSocketUrl> {
     let Some(address) = rest.strip_prefix("//") else {
         return Err(invalid(
             format!("`{text}` lacks the `//` before the host"),
-            Some(format!("write `tcp://{}`", rest.trim_start_matches('/'))),
+            Some(format!(
+                "write `{scheme}://{}`",
+                rest.trim_start_matches('/')
+            )),
         ));
     };
     let address = address.strip_suffix('/').unwrap_or(address);
@@ -168,14 +175,14 @@ fn parse_tcp(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUrl> {
                 "`{}` has no place in the socket URL `{text}`",
                 stranger.escape_default()
             ),
-            Some("write `tcp://host:port` and nothing else".to_owned()),
+            Some(format!("write `{scheme}://host:port` and nothing else")),
         ));
     }
     let no_port = |host: &str| {
         invalid(
             format!("`{text}` has no port"),
             Some(format!(
-                "write `tcp://{host}:8000`, or `tcp://{host}:0` for any free port"
+                "write `{scheme}://{host}:8000`, or `{scheme}://{host}:0` for any free port"
             )),
         )
     };
@@ -190,21 +197,29 @@ fn parse_tcp(text: &str, rest: &str) -> Result<SocketUrl, InvalidSocketUrl> {
                 None,
             ));
         }
-        let Some(port) = port.strip_prefix(':') else {
-            return Err(no_port(&format!("[{host}]")));
+        let port = match port.strip_prefix(':') {
+            None if !port.is_empty() => return Err(no_port(&format!("[{host}]"))),
+            port => port,
         };
         (Host::Ipv6(host.to_owned()), port)
     } else {
         if Ipv6Addr::from_str(address).is_ok() || address.matches(':').count() > 1 {
             return Err(invalid(
                 format!("the IPv6 address in `{text}` has no brackets"),
-                Some("write `tcp://[::1]:8000`".to_owned()),
+                Some(format!("write `{scheme}://[::1]:8000`")),
             ));
         }
-        let Some((host, port)) = address.rsplit_once(':') else {
-            return Err(no_port(address));
+        match address.rsplit_once(':') {
+            Some((host, port)) => (parse_host(text, host)?, Some(port)),
+            None if address.is_empty() => return Err(no_port("localhost")),
+            None => (parse_host(text, address)?, None),
+        }
+    };
+    let Some(port) = port else {
+        return match default_port {
+            Some(port) => Ok(SocketUrl::Tcp { host, port }),
+            None => Err(no_port(&host.to_string())),
         };
-        (parse_host(text, host)?, port)
     };
     match port.parse::<u16>() {
         // Rust's numbers may begin with `+`.
@@ -400,7 +415,6 @@ impl fmt::Display for SocketUrl {
             Self::Passed(Passed { name, .. }) => {
                 write!(formatter, "fd.socket:{}", name.as_deref().unwrap_or("*"))
             }
-            Self::Nowhere => formatter.write_str("nowhere"),
         }
     }
 }
