@@ -50,6 +50,11 @@ fn http() {
 }
 
 #[test]
+fn faults() {
+    hold("fault_cases");
+}
+
+#[test]
 fn requests_beside_each_other() {
     hold("request_cases");
 }

@@ -96,7 +96,8 @@ impl Reason {
 }
 
 impl Question {
-    /// The line before the stack. `worker` is the process id behind a space, or empty if it is not known.
+    /// The line before the stack. `worker` is the process id behind a space, or empty if it is not known. About a task it is
+    /// the worker that writes the line, with its process id before it.
     pub(crate) fn heading(&self, worker: &str) -> String {
         let Self { about, lane, .. } = self;
         let age = seconds(self.age);
@@ -113,24 +114,27 @@ impl Question {
             Reason::Cut => format!(
                 "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
             ),
-            Reason::Slow | Reason::SlowTask => {
+            Reason::Slow => {
                 format!(
                     "{about} has been running for {age} (runner.request.slow) in worker{worker}"
                 )
             }
+            Reason::SlowTask => {
+                format!("{about} has been running for {age} (runner.request.slow)")
+            }
             Reason::Cancelled => format!(
-                "504 for {about}: no answer for {age} (runner.request.timeout); its task in worker{worker} is cancelled"
+                "504 for {about}: no answer for {age} (runner.request.timeout); its task is cancelled"
             ),
             Reason::Unheard => format!(
                 "504 for {about}: no answer for {age} (runner.request.timeout); the event loop of worker{worker} is blocked"
             ),
             Reason::StoppedTask => format!(
-                "504 for {about}: no answer for {age} when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
+                "504 for {about}: no answer for {age} when the time to stop was over (runner.stop_timeout); its worker is ended"
             ),
             Reason::CutTask => format!(
-                "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
+                "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); its worker is ended"
             ),
-            Reason::AskedTask => format!("worker{worker}: {about} for {age}"),
+            Reason::AskedTask => format!("{about} for {age}"),
             Reason::Blocked => format!(
                 "the event loop of worker{worker} has been blocked for {age} (runner.request.slow)"
             ),

@@ -24,6 +24,7 @@ from stand_in import (
 HEADERS = [(b"content-type", b"text/plain")]
 log = sys.stderr
 FAILURE = b"500 Internal Server Error\n"
+FIELD = "each of the `headers` of `http.response.start` must be a pair of bytes, but one is"
 
 
 def test_a_scope_has_each_key_with_its_type():
@@ -266,12 +267,20 @@ def test_wrong_messages_are_refused_where_they_are_sent():
         ([{"type": "http.response.start"}], "KeyError: '`http.response.start` lacks `status`'"),
         ([start("200")], "TypeError: `status` of `http.response.start` must be an integer, but is a str"),
         ([start(100)], "ValueError: `status` of `http.response.start` must be from 200 to 999, but is 100"),
-        ([start(headers=[("a", "b")])], "TypeError: each header must be a pair of bytes, but one is ('a', 'b')"),
-        ([start(headers=[(b"a", "b")])], "TypeError: each header must be a pair of bytes, but one is (b'a', 'b')"),
-        ([start(headers=[(b"a", 1)])], "TypeError: each header must be a pair of bytes, but one is (b'a', 1)"),
-        ([start(headers=[b"a"])], "ValueError"),
-        ([start(headers=7)], "TypeError: `headers` must be pairs of bytes, but are an int"),
-        ([start(headers=None)], "TypeError: `headers` must be pairs of bytes, but are a NoneType"),
+        ([start(headers=[("a", "b")])], "TypeError: " + FIELD + " ('a', 'b')"),
+        ([start(headers=[(b"a", "b")])], "TypeError: " + FIELD + " (b'a', 'b')"),
+        ([start(headers=[(b"a", 1)])], "TypeError: " + FIELD + " (b'a', 1)"),
+        ([start(headers=[b"a"])], "TypeError: " + FIELD + " b'a'"),
+        ([start(headers=[b"ab"])], "TypeError: " + FIELD + " b'ab'"),
+        ([start(headers=[(b"a", b"b"), (b"c",)])], "TypeError: " + FIELD + " (b'c',)"),
+        ([start(headers=[(b"a", b"b", b"c")])], "TypeError: " + FIELD + " (b'a', b'b', b'c')"),
+        ([start(headers=(field for field in [(b"a", None)]))], "TypeError: " + FIELD + " (b'a', None)"),
+        ([start(headers=[(bytearray(b"a"), b"b")])], "TypeError: " + FIELD + " (bytearray(b'a'), b'b')"),
+        ([start(headers=[None])], "TypeError: " + FIELD + " None"),
+        ([start(headers={b"a": b"b"})], "TypeError: " + FIELD + " b'a'"),
+        ([start(headers="a: b")], "TypeError: " + FIELD + " 'a'"),
+        ([start(headers=7)], "TypeError: `headers` of `http.response.start` must be pairs of bytes, but are an int"),
+        ([start(headers=None)], "TypeError: `headers` of `http.response.start` must be pairs of bytes, but are a"),
         ([start(headers=[(b"a b", b"c")])], "ValueError: b'a b' is not a header name"),
         ([start(headers=[(b"", b"c")])], "ValueError: b'' is not a header name"),
         ([start(headers=[(b"a", b"b\r\nc: d")])], "ValueError: the value of the header `a` contains a line break"),

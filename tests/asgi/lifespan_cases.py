@@ -106,6 +106,10 @@ def test_an_application_that_takes_no_part():
             status, log_of_worker = worker.leave()
             assert status == 0 and said in log_of_worker, log_of_worker
             assert ("Traceback" in log_of_worker) == (lifespan is late)
+        # What is so in each worker is said by one of them.
+        with Worker(with_lifespan(lifespan), lifespan="auto", is_first=False) as worker:
+            assert worker.answer().body == b"None"
+            assert (said in worker.leave()[1]) == (lifespan is late)
         text, log_of_worker = unable(lifespan, "on")
         assert text.startswith("its lifespan r") and text.endswith("before `lifespan.startup.complete`"), text
         assert ("Traceback" in log_of_worker) == (lifespan is not returns), log_of_worker
@@ -305,6 +309,10 @@ def test_closed_descriptors_end_the_worker():
     worker.__exit__(None)
 
 
+async def waits():
+    pass
+
+
 def test_the_loop_is_the_one_that_was_asked_for():
     async def application(scope, receive, send):
         await send(START)
@@ -326,13 +334,19 @@ def test_the_loop_is_the_one_that_was_asked_for():
     for loop, why in (
         ("nowhere:loop", "`runner.asgi.loop` is `nowhere:loop`, which cannot be used: ModuleNotFoundError: No module named"),
         ("asyncio:nothing", "which cannot be used: `asyncio` has no attribute `nothing`"),
-        ("builtins:dict", "`runner.asgi.loop` is `builtins:dict`, which makes no event loop, but {}"),
+        ("builtins:dict", "`runner.asgi.loop` is `builtins:dict`, which makes no event loop, but a dict: a loop factory"),
+        (
+            "lifespan_cases:waits",
+            "`lifespan_cases:waits`, which makes no event loop, but a coroutine: a loop factory is a plain function without "
+            "arguments that returns a new event loop, as `asyncio:SelectorEventLoop` does",
+        ),
         ("asyncio:Future.cancel", "which cannot be used: TypeError"),
     ):
         worker = Worker(application, loop=loop, begins=False)
         text = worker.frames(UNABLE).body.decode()
         assert why in text, text
-        assert worker.ended()[0] == 1
+        status, said = worker.ended()
+        assert status == 1 and "never awaited" not in said, said
         worker.__exit__(None)
 
 

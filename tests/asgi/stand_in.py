@@ -79,7 +79,7 @@ class Frame:
 class Worker:
     """A worker and its lane."""
 
-    def __init__(self, application, lifespan="off", loop=None, disconnect_grace=PATIENCE, begins=True):
+    def __init__(self, application, lifespan="off", loop=None, disconnect_grace=PATIENCE, begins=True, is_first=True):
         self.socket, requests = socket.socketpair()
         self.files, files = socket.socketpair()
         self.control, watch = socket.socketpair()
@@ -103,6 +103,7 @@ class Worker:
             "stop_timeout": float(PATIENCE),
             "stack_signal": 0,
             "limits": {},
+            "is_first": is_first,
         }
         descriptors = [watch.detach(), requests.detach(), tokens, os.dup(memory.fileno()), files.detach(), room]
         memory.close()

@@ -274,6 +274,7 @@ def test_a_denial_response_has_any_status_and_several_bodies():
 def test_wrong_messages_are_refused_where_they_are_sent():
     send = {"type": "websocket.send", "text": "x"}
     start = {"type": "websocket.http.response.start", "status": 401}
+    end = {"type": "websocket.http.response.body"}
     cases = [
         ([send], "RuntimeError: `websocket.send` was sent, but the WebSocket is not accepted yet"),
         ([ACCEPTS, ACCEPTS], "RuntimeError: `websocket.accept` was sent, but the WebSocket is accepted already"),
@@ -292,7 +293,16 @@ def test_wrong_messages_are_refused_where_they_are_sent():
         ([ACCEPTS, {"type": "websocket.send", "text": "\ud800"}], "UnicodeEncodeError"),
         ([{"type": "websocket.accept", "subprotocol": "a b"}], "ValueError: `subprotocol` of `websocket.accept`"),
         ([{"type": "websocket.accept", "subprotocol": b"a"}], "ValueError: `subprotocol` of `websocket.accept`"),
-        ([{"type": "websocket.accept", "headers": [("a", "b")]}], "TypeError: each header must be a pair of bytes"),
+        ([{"type": "websocket.accept", "headers": [("a", "b")]}], "TypeError: each of the `headers` of `websocket.accept`"),
+        ([{"type": "websocket.accept", "headers": [b"a"]}], "TypeError: each of the `headers` of `websocket.accept`"),
+        ([{"type": "websocket.accept", "headers": 7}], "TypeError: `headers` of `websocket.accept` must be pairs of bytes"),
+        ([{**start, "headers": [()]}], "TypeError: each of the `headers` of `websocket.http.response.start`"),
+        ([{**start, "status": None}], "TypeError: `status` of `websocket.http.response.start`"),
+        ([{**start, "status": 7}], "ValueError: `status` of `websocket.http.response.start`"),
+        ([{"type": "websocket.http.response.start"}], "KeyError: '`websocket.http.response.start` lacks `status`'"),
+        ([start, start], "RuntimeError: `websocket.http.response.start` was sent, but the response has begun already"),
+        ([end], "`websocket.http.response.body` was sent, but `websocket.http.response.start` was not sent yet"),
+        ([start, {**end, "body": "x"}], "TypeError: `body` of `websocket.http.response.body` must be bytes"),
         (
             [{"type": "websocket.accept", "headers": [(b"Sec-WebSocket-Protocol", b"a")]}],
             "ValueError: `sec-websocket-protocol` is set by `subprotocol` of `websocket.accept`, not by a header",
@@ -390,4 +400,4 @@ def test_an_offer_that_is_not_answered_is_cancelled():
         number = worker.request(web_socket=True)
         worker.send(CANCEL, number, b"this is too late")
         assert worker.frames(DONE).number == number
-        assert "exception" not in worker.logged("this is too late\n")
+        assert "exception" not in worker.logged("this is too late. Stack (most recent call last):\n")

@@ -13,7 +13,9 @@ from runner_resolve import described, traceback_of
 WAKE, ANSWER, HEAD, BLOCK, END, FILE, ERRORS = range(7)  # kinds of frames, as in src/protocol/worker/frame.rs
 TRUNCATED = 1
 MOST_FIELDS = 65535  # that a frame can count
-LONGEST_HEAD = (1 << 18) + 1  # bytes of a head that are sent at most, as in src/protocol/worker/answer_head.rs
+HEAD_LIMIT = 256 * 1024  # bytes of a head, as in src/protocol/worker/answer_head.rs
+FIELDS_LIMIT = 1000  # header fields of it, as there
+LONGEST_HEAD = HEAD_LIMIT + 1  # bytes of a head that are sent at most: enough to see that it is larger
 LARGEST_WHOLE = (1 << 18) - 64  # bytes of an answer that fits the ring
 LONGEST_TEXT = 1 << 16  # bytes of a text for `wsgi.errors` in one frame
 

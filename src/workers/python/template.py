@@ -147,6 +147,7 @@ class Template:
             if hasattr(gc, "freeze"):
                 gc.freeze()  # keeps the collector from writing to pages that workers share
         self.control.send("loaded", VERSION, hindrances)
+        options["is_first"] = True
         work = self.await_orders(options)
         if work is not None:
             worker = "runner_worker" if options["asgi"] is None else "runner_asgi_worker"
@@ -207,6 +208,7 @@ class Template:
                     for other in self.control.descriptors:  # those of the next worker
                         os.close(other)
                     return descriptors
+                options["is_first"] = options["is_first"] and not self.children
 
     def fork(self, worker, descriptors):
         """Makes a worker. Returns true in the worker itself."""

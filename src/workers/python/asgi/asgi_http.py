@@ -2,10 +2,9 @@
 
 Plain Python 3.8 and later, standard library only. The rules are those of the ASGI specification, `specs/www.rst`; of its
 versions 2.3 is announced, by which `send` does nothing when the client has left: what an application does not expect
-cannot fail there.
+cannot fail there. It takes about a millisecond then, so that an application that sends for ever leaves time for others.
 """
 
-from runner_asgi_loop import turn
 from runner_asgi_response import COMPLETE, Response, get_ident, kind_of_message, unknown
 from runner_kept import errno, os
 
@@ -20,6 +19,7 @@ class HttpExchange(Response):
         if get_ident() != self.lane.thread:
             self.check_thread()
         if self.state == COMPLETE or self.is_left:
+            await self.told()
             return {"type": DISCONNECT}
         content = self.content
         if content is not None:
@@ -39,7 +39,7 @@ class HttpExchange(Response):
             self.check_thread()
         if self.is_left:
             kind_of_message(message)
-            return await turn()
+            return await self.pause()
         try:
             kind = message["type"]
         except (KeyError, TypeError):

@@ -285,8 +285,7 @@ class AsgiLane:
         elif order == LEFT:
             exchange.leave(payload)
         elif order == SHOW or order == CANCEL:
-            text = "%s\n%s" % (payload.decode("utf-8", "replace"), stack_of(exchange.task))
-            say(text, "error" if order == CANCEL else "warning")
+            say(with_stack(payload.decode("utf-8", "replace"), exchange.task), "error" if order == CANCEL else "warning")
             if order == CANCEL:
                 exchange.give_up()
                 self.loop.call_later(MOMENT, self.look_again, exchange)
@@ -294,8 +293,8 @@ class AsgiLane:
     def look_again(self, exchange):
         """Says so if a request has not ended though it was cancelled."""
         if not exchange.is_over:
-            stack = stack_of(exchange.task)
-            say("%s %s goes on %g s after it was cancelled\n%s" % (*exchange.request(), MOMENT, stack))
+            heading = "%s %s goes on %g s after it was cancelled" % (*exchange.request(), MOMENT)
+            say(with_stack(heading, exchange.task))
 
     # The end of requests, and of this worker
 
@@ -354,6 +353,12 @@ class AsgiLane:
             self.watch()
         else:
             self.due = 0
+
+
+def with_stack(heading, task):
+    """A line of the log, and the stack of a task below it, as runner shows that of a thread."""
+    stack = stack_of(task)
+    return "%s. Stack (most recent call last):\n%s" % (heading, stack) if stack else heading
 
 
 def scope_of(common):

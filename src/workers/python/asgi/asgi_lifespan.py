@@ -19,10 +19,11 @@ class Unfit(Exception):
 class Lifespan:
     """The application's task beside its requests. It has a context of its own, which requests do not see."""
 
-    def __init__(self, loop, application, mode):
+    def __init__(self, loop, application, mode, is_first):
         self.loop = loop
         self.application = application
         self.mode = mode  # `auto`, `on` or `off`, as in `runner.asgi.lifespan`
+        self.is_first = is_first  # of the workers of its version: what is so in each of them is said once
         self.phase = STARTING
         self.state = {}
         self.task = None
@@ -58,7 +59,7 @@ class Lifespan:
             raise Unfit("its lifespan %s before `lifespan.startup.complete`" % what)
         if error is not None and self.told:
             say("exception in lifespan, without which the application is served\n" + trace(error), "warning")
-        else:
+        elif self.is_first:
             say("the application takes no part in lifespan: it %s" % what, "info")
         return None
 
@@ -70,9 +71,9 @@ class Lifespan:
         }
         try:
             await self.application(scope, self.receive, self.send)
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not self.loop.is_running():
+                raise  # Python closes the coroutine of a task that the end of the loop has left
             self.error = error
             if self.phase == STARTED or self.phase == STOPPING:
                 say("exception in lifespan\n" + trace(error))

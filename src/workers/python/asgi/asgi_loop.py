@@ -11,7 +11,7 @@ import platform
 import traceback
 from types import coroutine
 
-from runner_resolve import BadName, resolve
+from runner_resolve import BadName, described, resolve
 
 DEEPEST = 100  # calls of a stack that are shown
 # Coroutines, generators and asynchronous generators: the attributes of their frame, and of what they await.
@@ -28,7 +28,13 @@ def new_loop(name):
     asyncio = importlib.import_module("asyncio")
     loop = made(name, asyncio)
     if not callable(getattr(loop, "add_reader", None)) or not callable(getattr(loop, "run_until_complete", None)):
-        raise BadLoop("`runner.asgi.loop` is `%s`, which makes no event loop, but %r" % (name, loop))
+        if hasattr(loop, "cr_frame"):
+            loop.close()  # or Python would warn that it was never awaited
+        text = (
+            "`runner.asgi.loop` is `%s`, which makes no event loop, but %s: a loop factory is a plain function without "
+            "arguments that returns a new event loop, as `asyncio:SelectorEventLoop` does"
+        )
+        raise BadLoop(text % (name, described(loop)))
     asyncio.set_event_loop(loop)
     return loop
 

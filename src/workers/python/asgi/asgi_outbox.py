@@ -15,6 +15,7 @@ from runner_kept import os, time
 ANSWER, HEAD, BLOCK, END, FILE = 1, 2, 3, 4, 5  # kinds of frames, as in src/protocol/worker/frame.rs
 ACCEPT, TEXT, BINARY, CLOSE, CREDIT, DONE, UNABLE, LAG = 7, 8, 9, 10, 11, 12, 13, 14
 MORE = 1  # flag of a message: the next frame of its number goes on with it
+LARGEST_FRAME = CAPACITY - BESIDES  # bytes of a payload for which there is room in an empty stream
 HEAD_DELAY = 0.005  # seconds after which a head is sent, though no part of its body is there
 RETRY = 0.001  # seconds until a socket for descriptors that is full is tried again
 WAKE_UP = HEADER.pack(0, 0, 0, WAKE, 0, 0, 0)
@@ -80,6 +81,9 @@ class Outbox:
     def put_off(self, frame, descriptor):
         if self.stream.limit < 0:
             raise Gone
+        if len(frame[2]) > LARGEST_FRAME:
+            # It would wait for ever, and with it whatever comes behind it. Who puts frames keeps them small.
+            raise AssertionError("a frame of %d bytes never fits the stream" % len(frame[2]))
         if self.is_gone:
             if descriptor is not None:
                 os.close(descriptor)

@@ -7,9 +7,10 @@ by requests (asgi_http.py) and by WebSockets that are refused with a response (a
 import re
 from struct import pack
 
+from runner_asgi_loop import turn
 from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD
 from runner_control import Forks
-from runner_exchange import MOST_FIELDS, TRUNCATED, Gone, log_exception
+from runner_exchange import FIELDS_LIMIT, HEAD_LIMIT, TRUNCATED, Gone, log_exception
 from runner_kept import os, stat, thread, time
 from runner_output import say
 from runner_resolve import described
@@ -19,6 +20,8 @@ LARGEST_WHOLE = 128 * 1024  # bytes of a response that is sent at once
 LARGEST_BLOCK = 64 * 1024
 WINDOW = 256 * 1024  # bytes that may be on their way, as in src/protocol/worker/frame.rs
 LONGEST_SERVICE = 0xFFFFFFFF  # what the field for the service time holds, in nanoseconds
+PAUSE = 0.001  # seconds that a message takes that is not sent, since the client has left
+OFTEN = 100  # times that an application is told at once that the client has left
 MOST_NAMES = 1000  # that are remembered
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 LINES = {number: b"%d" % number for number in range(200, 1000)}
@@ -45,6 +48,9 @@ class Response:
     is_left = False  # the client has left, or is answered by runner: nothing more is sent
     is_cancelled = False  # by runner
     is_over = False  # the application's code has ended
+    times_told = 0  # that the client has left
+    start_type = "http.response.start"
+    body_type = "http.response.body"
 
     def __init__(self, lane, number, begin, method, target, content):
         self.lane = lane
@@ -73,9 +79,10 @@ class Response:
             self.close()  # whatever fails above, runner is not left waiting
 
     def failed(self, error):
-        """The application raised an exception."""
-        if isinstance(error, GeneratorExit):
-            raise error
+        """The application raised an exception, of whatever kind: `SystemExit` and `KeyboardInterrupt` end the request as well,
+        and not the worker, which has others."""
+        if isinstance(error, GeneratorExit) and not self.lane.loop.is_running():
+            raise error  # Python closes the coroutine of a task that the end of the loop has left
         if type(error) is Gone or Forks.is_foreign:
             os._exit(0)  # the application has forked this process, which is no worker
         is_ours = self.is_cancelled and isinstance(error, self.lane.cancelled_error)
@@ -184,6 +191,23 @@ class Response:
         finally:
             self.waiters.remove(future)
 
+    async def pause(self):
+        """Does nothing for a moment, in which the loop is free for others: an application may send for ever to a client that
+        has left."""
+        future = self.lane.loop.create_future()
+        timer = self.lane.loop.call_later(PAUSE, settle, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    async def told(self):
+        """Called when the application is told that the client has left. It may not suspend, since frameworks look at this in
+        a scope that is cancelled. But an application that asks for ever must not keep the loop from others."""
+        self.times_told += 1
+        if self.times_told > OFTEN:
+            await self.pause()
+
     def wake(self):
         for future in self.waiters:
             if not future.done():
@@ -199,14 +223,14 @@ class Response:
 
     def start(self, message):
         if self.state != NOTHING:
-            raise RuntimeError("`http.response.start` was sent, but the response has begun already")
+            raise RuntimeError("`%s` was sent, but the response has begun already" % self.start_type)
         status = wanted(message, "status")
         if not isinstance(status, int):
-            raise TypeError("`status` of `http.response.start` must be an integer, but is %s" % described(status))
+            raise TypeError("`status` of `%s` must be an integer, but is %s" % (self.start_type, described(status)))
         line = LINES.get(status)
         if line is None:
-            raise ValueError("`status` of `http.response.start` must be from 200 to 999, but is %d" % status)
-        head, fields, length = encoded(line, message.get("headers", ()))
+            raise ValueError("`status` of `%s` must be from 200 to 999, but is %d" % (self.start_type, status))
+        head, fields, length = encoded(self.start_type, line, message.get("headers", ()))
         if length is not None and self.method != "HEAD" and status not in BODILESS:
             self.expected = length
         self.head = head
@@ -218,10 +242,10 @@ class Response:
     def body(self, message):
         state = self.state
         if state != HELD and state != BEGUN:
-            raise self.untimely("http.response.body")
+            raise self.untimely(self.body_type)
         body = message.get("body", b"")
         if type(body) is not bytes:
-            body = as_bytes(body, "`body` of `http.response.body`")
+            body = as_bytes(body, "`body` of `%s`" % self.body_type)
         more = message.get("more_body", False)
         if self.expected is not None:
             self.count(len(body), more)
@@ -267,6 +291,8 @@ class Response:
             self.complete()
         if outbox.queue:
             await outbox.until_room()
+        elif not parts and more:
+            await turn()  # what takes no credit must not keep the loop from others
 
     def is_held(self):
         """Whether there is a head that is not sent yet."""
@@ -311,7 +337,7 @@ class Response:
     def untimely(self, kind):
         """An exception: a message at the wrong time."""
         if self.state == NOTHING:
-            why = "`http.response.start` was not sent yet"
+            why = "`%s` was not sent yet" % self.start_type
         elif self.is_over:
             why = "the application has returned"
         else:
@@ -335,8 +361,15 @@ class Response:
             raise RuntimeError("`receive` and `send` were called in another thread than that of the event loop")
 
 
-def encoded(line, headers):
+def settle(future):
+    if not future.done():
+        future.set_result(None)
+
+
+def encoded(message_type, line, headers):
     """A head in the format that runner reads, the number of its fields, and the length of the body if it is announced."""
+    if type(headers) is not list:
+        headers = listed(message_type, headers)
     parts = [line]
     length = None
     name = None
@@ -356,16 +389,24 @@ def encoded(line, headers):
             parts.append(name)
             parts.append(value)
         head = b"\0".join(parts)
-    except TypeError:
-        raise TypeError(fault_of(headers)) from None
+    except (TypeError, ValueError):
+        for field in headers:
+            if not is_field(field):
+                text = "each of the `headers` of `%s` must be a pair of bytes, but one is %.200r"
+                raise TypeError(text % (message_type, field)) from None
+        raise
     fields = len(parts) // 2
-    if fields > MOST_FIELDS:
-        raise ValueError("`headers` has %d fields, and %d are the most" % (fields, MOST_FIELDS))
+    # Runner would refuse it, and what is larger than the stream could never be sent.
+    if fields > FIELDS_LIMIT:
+        raise ValueError("`headers` of `%s` has %d fields, and %d are the most" % (message_type, fields, FIELDS_LIMIT))
+    if len(head) > HEAD_LIMIT:
+        raise ValueError("`headers` of `%s` has %d bytes, and %d are the most" % (message_type, len(head), HEAD_LIMIT))
     if b"\n" in head or b"\r" in head or head.count(b"\0") != len(parts) - 1:
         for name, value in zip(parts[1::2], parts[2::2]):
+            value = bytes(value)
             if any(sign in value for sign in (b"\n", b"\r", b"\0")):
                 text = "the value of the header `%s` contains a line break or a zero byte: %r"
-                raise ValueError(text % (name.decode("latin-1"), bytes(value[:200])))
+                raise ValueError(text % (name.decode("latin-1"), value[:200]))
     return head, fields, length
 
 
@@ -389,19 +430,22 @@ def length_of(value):
     return int(value)
 
 
-def fault_of(headers):
-    """What is wrong with header fields."""
-    wrong = headers
+def listed(message_type, headers):
+    """The header fields as a list: they are looked at twice if something is wrong."""
     try:
-        for wrong in headers:
-            name, value = wrong
-            if not isinstance(name, bytes) or not isinstance(value, bytes):
-                break
+        return list(headers)
+    except TypeError:
+        text = "`headers` of `%s` must be pairs of bytes, but are %s"
+        raise TypeError(text % (message_type, described(headers))) from None
+
+
+def is_field(field):
+    """Whether it is a pair of bytes."""
+    try:
+        name, value = field
     except (TypeError, ValueError):
-        pass
-    if wrong is headers:
-        return "`headers` must be pairs of bytes, but are %s" % described(headers)
-    return "each header must be a pair of bytes, but one is %.200r" % (wrong,)
+        return False
+    return isinstance(name, bytes) and isinstance(value, (bytes, bytearray, memoryview))
 
 
 def wanted(message, key):
@@ -422,7 +466,7 @@ def kind_of_message(message):
 
 
 def unknown(message):
-    return ValueError("`%s` is not a message that can be sent here" % (message["type"],))
+    return ValueError("`%.200s` is not a message that can be sent here" % (message["type"],))
 
 
 def as_bytes(value, what):

@@ -7,7 +7,6 @@ Plain Python 3.8 and later, standard library only. The rules are those of the AS
 from collections import deque
 from struct import pack, unpack_from
 
-from runner_asgi_loop import turn
 from runner_asgi_outbox import ACCEPT, BINARY, CLOSE, CREDIT, MORE, TEXT
 from runner_asgi_response import (
     COMPLETE,
@@ -18,6 +17,7 @@ from runner_asgi_response import (
     encoded,
     get_ident,
     kind_of_message,
+    listed,
     split,
     unknown,
 )
@@ -43,6 +43,8 @@ class WebSocketExchange(Response):
     owed = 0  # bytes that the application has taken, and runner does not know of
     code = reason = None  # of the end
     is_greeted = False
+    start_type = "websocket.http.response.start"
+    body_type = "websocket.http.response.body"
 
     def __init__(self, lane, number, begin, target):
         Response.__init__(self, lane, number, begin, "GET", target, None)
@@ -92,6 +94,7 @@ class WebSocketExchange(Response):
             if self.code is None and (self.is_left or (self.phase, self.state) == (OFFERED, COMPLETE)):
                 self.end(BROKEN, "")  # it was refused, by the application or by runner
             if self.code is not None:
+                await self.told()
                 return {"type": "websocket.disconnect", "code": self.code, "reason": self.reason}
             await self.wait()
 
@@ -114,7 +117,7 @@ class WebSocketExchange(Response):
             if self.phase != OFFERED:
                 raise self.wrong(kind)
             if self.is_left:
-                return await turn()
+                return await self.pause()
             if kind == "websocket.http.response.start":
                 return self.start(message)
             if kind == "websocket.http.response.body":
@@ -138,6 +141,7 @@ class WebSocketExchange(Response):
         outbox = self.outbox
         while self.window <= 0 or outbox.queue or self.is_left:
             if self.is_left:
+                await self.pause()  # an application may catch the exception, and send for ever
                 raise ClientDisconnected("the client of the WebSocket has left")
             await (outbox.until_room() if outbox.queue else self.wait())
             if self.phase != OPEN:
@@ -160,13 +164,16 @@ class WebSocketExchange(Response):
         if protocol is not None and not (isinstance(protocol, str) and TOKEN.fullmatch(protocol.encode())):
             text = "`subprotocol` of `websocket.accept` must be one that the client offers, but is %.200r"
             raise ValueError(text % (protocol,))
-        headers = list(message.get("headers") or ())
-        head, fields, _ = encoded(b"101 Switching Protocols", headers)
-        if any(bytes(name).lower() == PROTOCOL for name, _ in headers):
-            raise ValueError("`sec-websocket-protocol` is set by `subprotocol` of `websocket.accept`, not by a header")
+        headers = message.get("headers")
+        if headers is None:
+            headers = []
+        elif type(headers) is not list:
+            headers = listed("websocket.accept", headers)
         if protocol is not None:
-            head += b"\0%s\0%s" % (PROTOCOL, protocol.encode())
-            fields += 1
+            headers = headers + [(PROTOCOL, protocol.encode())]
+        head, fields, _ = encoded("websocket.accept", b"101 Switching Protocols", headers)
+        if sum(name.lower() == PROTOCOL for name, _ in headers) > (protocol is not None):
+            raise ValueError("`sec-websocket-protocol` is set by `subprotocol` of `websocket.accept`, not by a header")
         self.phase = OPEN
         self.state = COMPLETE
         if not self.is_left:

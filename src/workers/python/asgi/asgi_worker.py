@@ -42,7 +42,7 @@ def run_worker(application, options, descriptors):
     control.keep_to_ourselves()
     control.start()
     keep_limits(options["limits"])
-    lifespan = Lifespan(loop, application, asgi["lifespan"])
+    lifespan = Lifespan(loop, application, asgi["lifespan"], options["is_first"])
     work = loop.create_task(serve(lane, lifespan, why, options["stop_timeout"], asyncio.wait))
     run(loop, work)
     if Forks.is_foreign:
