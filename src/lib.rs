@@ -75,7 +75,7 @@
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `hyper` `hyper_util` `http_body` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | |
-//! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `flate2` `foldhash` `percent_encoding` `sha1` |
+//! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `percent_encoding` `sha1` `zstd` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` |
 //! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |

@@ -34,6 +34,8 @@ pub enum SettingKind {
     Text,
     /// A list of strings.
     Texts,
+    /// A list of some of these strings.
+    Choices(&'static [&'static str]),
     /// A path, relative to the file with the setting.
     Path,
     /// A program: a path if it has a `/`, else a command that is looked for in `PATH`.
@@ -73,6 +75,9 @@ impl SettingKind {
             Self::Size => "a size",
             Self::Text => "a string",
             Self::Texts => "a list of strings",
+            Self::Choices(texts) => {
+                return format!("a list of some of `'{}'`", texts.join("'`, `'"));
+            }
             Self::Path => "a path",
             Self::Program => "a path or the name of a program",
             Self::Account => "a name (a string) or a number",
@@ -121,6 +126,9 @@ impl SettingKind {
             Self::Command => ": `commands.Alias(command=[…])`",
             Self::Rights => ", as in `'027'`",
             Self::Texts => ": `['…', '…']`",
+            Self::Choices(texts) => {
+                return format!("{}: `['{}']`", self.noun(), texts.join("', '"));
+            }
             Self::Integer { .. }
             | Self::Boolean
             | Self::Automatic

@@ -43,6 +43,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Group that the server and its workers run as",
         "The group that the server and its workers run as, once the server listens. By default, it is the group of `runner.user`. Only root can change it.",
         "runner.group = 'www-data'";
+    "runner.http.compress" SettingKind::Choices(&["br", "zstd", "gzip"]), DefaultValue::Unset,
+        "How responses are compressed",
+        "The codings that responses are compressed by for clients that accept them; of those that a client likes equally, the first. By default, no response is compressed. Texts of at least 1 KiB are (HTML, CSS, JavaScript, JSON, XML, SVG), unless they have a `Content-Encoding`, `Content-Range` or `Cache-Control: no-transform`; event streams are not. They get `Vary: accept-encoding` and a weak `ETag`. Do not compress pages that show both a secret, such as a token against CSRF, and what somebody else may have written, such as a parameter of the URL: their length can tell the secret (BREACH). Django masks its token.",
+        "runner.http.compress = ['br', 'zstd', 'gzip']";
     "runner.http.max_connections" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Unset,
         "Open connections, by HTTP or FastCGI, at most",
         "The largest number of connections that are open at a time, by HTTP or FastCGI. At the limit, each new connection closes the one that has been idle longest; while none is idle, new connections wait. By default, it is what the limit on open files (`ulimit -Hn`) leaves after the share of the workers, at one file a connection, and at most 10000.",

@@ -9,7 +9,9 @@ use crate::descriptor_limit;
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
-use crate::gateway::http::{AccessForm, AccessLogOptions, HttpOptions, WebSocketOptions};
+use crate::gateway::http::{
+    AccessForm, AccessLogOptions, ContentCoding, HttpOptions, WebSocketOptions,
+};
 use crate::plan::gateway::Audience;
 
 /// The options of the HTTP gateway.
@@ -20,6 +22,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         spool: spool(configuration),
         access_log: access_log(configuration, audience).map(Arc::new),
         min_rate: configuration.integer("runner.http.min_rate"),
+        compression: compression(configuration),
         web_sockets: web_sockets(configuration),
         ..HttpOptions::default()
     }
@@ -43,6 +46,13 @@ fn access_log(configuration: &Configuration, audience: Audience) -> Option<Acces
         from: u16::try_from(from).unwrap_or(u16::MAX),
         without: configuration.texts("runner.log.access_without"),
     })
+}
+
+/// The codings that are named, in their order.
+fn compression(configuration: &Configuration) -> Vec<ContentCoding> {
+    let names = configuration.texts("runner.http.compress");
+    let codings = names.iter().filter_map(|name| ContentCoding::named(name));
+    codings.collect()
 }
 
 fn web_sockets(configuration: &Configuration) -> WebSocketOptions {
@@ -153,6 +163,22 @@ fn spool(configuration: &Configuration) -> Arc<SpoolOptions> {
 #[cfg(test)]
 mod tests {
     use super::room_for_connections;
+    use crate::config::{SETTINGS, SettingKind};
+    use crate::gateway::http::ContentCoding;
+
+    #[test]
+    fn each_name_of_a_coding_has_one() {
+        let setting = SETTINGS
+            .iter()
+            .find(|setting| setting.name == "runner.http.compress");
+        let Some(SettingKind::Choices(names)) = setting.map(|setting| setting.kind) else {
+            panic!("there is no such setting");
+        };
+        for name in names {
+            let coding = ContentCoding::named(name);
+            assert_eq!(coding.map(ContentCoding::name), Some(*name));
+        }
+    }
 
     #[test]
     fn there_is_a_reserve_for_ourselves() {

@@ -349,27 +349,44 @@ impl Connection {
     fn chunks(&mut self) -> (Vec<u8>, bool) {
         let mut body = Vec::new();
         loop {
-            while find(&self.received, b"\r\n").is_none() {
-                if !self.receive() {
+            match self.chunk() {
+                Ok(chunk) if chunk.is_empty() => return (body, true),
+                Ok(chunk) => body.extend(chunk),
+                Err(rest) => {
+                    body.extend(rest);
                     return (body, false);
                 }
             }
-            let line = self.until("\r\n");
-            let size = line.trim_end().split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(size, 16)
-                .unwrap_or_else(|_| panic!("a broken chunk size: {line:?}"));
-            while self.received.len() < size + 2 && self.receive() {}
-            if self.received.len() < size + 2 {
-                body.append(&mut self.received);
-                return (body, false);
-            }
-            body.extend(self.received.drain(..size));
-            let end: Vec<u8> = self.received.drain(..2).collect();
-            assert_eq!(end, b"\r\n", "a chunk that is longer than it says");
-            if size == 0 {
-                return (body, true);
+        }
+    }
+
+    /// Receives one chunk, of which the last is empty.
+    ///
+    /// # Errors
+    /// What has arrived of one that is cut off.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Result<Vec<u8>, Vec<u8>> {
+        while find(&self.received, b"\r\n").is_none() {
+            if !self.receive() {
+                return Err(Vec::new());
             }
         }
+        let line = self.until("\r\n");
+        let size = line.trim_end().split(';').next().unwrap_or_default();
+        let size = usize::from_str_radix(size, 16)
+            .unwrap_or_else(|_| panic!("a broken chunk size: {line:?}"));
+        while self.received.len() < size + 2 && self.receive() {}
+        if self.received.len() < size + 2 {
+            return Err(std::mem::take(&mut self.received));
+        }
+        let rest = self.received.split_off(size + 2);
+        let mut chunk = std::mem::replace(&mut self.received, rest);
+        assert!(
+            chunk.ends_with(b"\r\n"),
+            "a chunk that is longer than it says"
+        );
+        chunk.truncate(size);
+        Ok(chunk)
     }
 }
 

@@ -122,14 +122,25 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         (SettingKind::Urls, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Texts(vec![text.to_string()]))
         }
-        (SettingKind::Texts | SettingKind::Urls, list) => {
+        (SettingKind::Texts | SettingKind::Urls | SettingKind::Choices(_), list) => {
             let text = |item: &Value| match item {
                 Value::Str(text) if !text.is_empty() => Some(text.to_string()),
                 _ => None,
             };
             let texts = list.as_items();
-            let texts = texts.and_then(|items| items.iter().map(text).collect());
-            texts.map_or_else(|| wrong_type(None), |texts| Ok(Checked::Texts(texts)))
+            let texts: Option<Vec<String>> =
+                texts.and_then(|items| items.iter().map(text).collect());
+            let Some(texts) = texts else {
+                return wrong_type(None);
+            };
+            if let SettingKind::Choices(choices) = setting.kind
+                && let Some(wrong) = texts.iter().find(|text| !choices.contains(&text.as_str()))
+            {
+                let hint = did_you_mean(wrong, choices.iter().copied());
+                return out_of_range(&setting.kind.wanted())
+                    .map_err(|mistake| mistake.with_hint_if(hint));
+            }
+            Ok(Checked::Texts(texts))
         }
         _ => wrong_type(None),
     }

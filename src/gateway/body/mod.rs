@@ -1,6 +1,7 @@
 //! Bodies of requests on their way in, and of responses on their way out, the same for every protocol.
 
 pub(super) mod cgi_response;
+pub(super) mod compression;
 pub(super) mod response_body;
 pub mod spool;
 mod write_queue;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::http::access_log::AccessLogOptions;
+use crate::protocol::content_coding::ContentCoding;
 
 /// Options of the HTTP gateway.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct HttpOptions {
     /// The most open connections. Beyond it, the connection that was idle for the longest time is closed for each new
     /// one; where none is idle, new ones wait in the system's queue.
     pub connections: usize,
+    /// The codings that responses may be compressed by, the preferred one first; none to leave all of them as they are.
+    pub compression: Vec<ContentCoding>,
     /// What WebSockets may do.
     pub web_sockets: WebSocketOptions,
 }
@@ -63,6 +66,7 @@ impl Default for HttpOptions {
             write_timeout: Duration::from_secs(60),
             min_rate: 500,
             connections: 10_000,
+            compression: Vec::new(),
             web_sockets: WebSocketOptions::default(),
         }
     }

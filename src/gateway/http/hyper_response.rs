@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
 use crate::clock::{PerSecond, http_date};
+use crate::gateway::body::compression;
 use crate::gateway::body::response_body::{
     Body as OutgoingBody, announced, known_length, may_have_body,
 };
@@ -23,6 +24,7 @@ use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket};
 use crate::interface::{Response, ResponseBody, Truncated, WebSocket};
 use crate::log::LogKind;
+use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
 use crate::protocol::websocket::handshake::WebSocketOffer;
 
@@ -35,6 +37,8 @@ pub(super) struct Exchange {
     pub close: bool,
     /// The WebSocket that the request offers.
     pub offer: Option<Box<WebSocketOffer>>,
+    /// The coding that the response is compressed by.
+    pub coding: Option<ContentCoding>,
     /// The line in the access log.
     pub log_line: Option<Box<LogLine>>,
 }
@@ -48,6 +52,7 @@ impl Exchange {
             version: request.version(),
             close: false,
             offer: None,
+            coding: compression::negotiated(request.headers(), &state.gateway.options.compression),
             log_line: None,
         }
     }
@@ -116,18 +121,33 @@ pub(super) fn convert(
     if let Some(line) = &mut exchange.log_line {
         line.answer(status);
     }
-    let announced = announced(&mut headers);
     let has_body = exchange.method != Method::HEAD && may_have_body(status);
+    let mut announced = announced(&mut headers);
+    let compresses = !exchange.state.gateway.options.compression.is_empty();
+    let (body, compressor) = match compresses && may_have_body(status) {
+        true => {
+            let coding = exchange.coding;
+            compression::encode(coding, &mut headers, &mut announced, body, has_body)
+        }
+        false => (body, None),
+    };
     // RFC 9112 §9.3: without a length, and without chunks, a body ends with the connection.
     let is_old = exchange.version == Version::HTTP_10;
-    let ends_connection = announced.is_none() && known_length(&body).is_none();
-    let close = exchange.close || is_old && ends_connection && has_body;
+    let length = match compressor {
+        Some(_) => None,
+        None => announced.or_else(|| known_length(&body)),
+    };
+    let close = exchange.close || is_old && length.is_none() && has_body;
     if close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if has_body {
+        let body = OutgoingBody::new(body, announced);
         ReplyBody {
-            body: OutgoingBody::new(body, announced),
+            body: match compressor {
+                Some(compressor) => body.compressed(compressor),
+                None => body,
+            },
             exchange: Some(exchange),
             flushed: false,
         }
@@ -137,7 +157,7 @@ pub(super) fn convert(
         if !may_have_body(status) {
             // RFC 9110 §8.6 forbids a length in a 204 and makes it optional in a 304.
             headers.remove(header::CONTENT_LENGTH);
-        } else if let (None, false, Some(length)) = (announced, is_left_out, known_length(&body)) {
+        } else if let (None, false, Some(length)) = (announced, is_left_out, length) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
         ReplyBody::whole(ResponseBody::Bytes(Bytes::new()))

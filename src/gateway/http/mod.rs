@@ -24,6 +24,8 @@ use crate::log::LogKind;
 pub use access_log::{AccessForm, AccessLogOptions};
 pub use http_options::{HttpOptions, WebSocketOptions};
 
+pub use crate::protocol::content_coding::ContentCoding;
+
 mod access_log;
 mod connection;
 mod connection_state;
