@@ -94,12 +94,12 @@ fn weight_of(text: &str) -> Option<u16> {
 }
 
 /// Compresses one body.
-pub struct Compressor(Encoder);
+pub struct Compressor(CodingEncoder);
 
-enum Encoder {
+enum CodingEncoder {
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Zstandard(zstd::stream::write::Encoder<'static, Vec<u8>>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 /// Of 11. The higher ones take ten times as long, for bodies that are a tenth smaller.
@@ -124,21 +124,18 @@ impl Compressor {
     /// There is no memory.
     pub fn new(coding: ContentCoding) -> io::Result<Self> {
         Ok(Self(match coding {
-            ContentCoding::Brotli => Encoder::Brotli(Box::new(brotli::CompressorWriter::new(
-                Vec::new(),
-                4096,
-                BROTLI_QUALITY,
-                BROTLI_WINDOW,
-            ))),
+            ContentCoding::Brotli => CodingEncoder::Brotli(Box::new(
+                brotli::CompressorWriter::new(Vec::new(), 4096, BROTLI_QUALITY, BROTLI_WINDOW),
+            )),
             ContentCoding::Zstandard => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTANDARD_LEVEL)?;
                 encoder.window_log(ZSTANDARD_WINDOW)?;
-                Encoder::Zstandard(encoder)
+                CodingEncoder::Zstandard(encoder)
             }
-            ContentCoding::Gzip => Encoder::Gzip(GzEncoder::new(
+            ContentCoding::Gzip => CodingEncoder::Gzip(Box::new(GzEncoder::new(
                 Vec::new(),
                 flate2::Compression::new(GZIP_LEVEL),
-            )),
+            ))),
         }))
     }
 
@@ -166,26 +163,26 @@ impl Compressor {
     /// There is no memory.
     pub fn finish(self) -> io::Result<Bytes> {
         let rest = match self.0 {
-            Encoder::Brotli(encoder) => encoder.into_inner(),
-            Encoder::Zstandard(encoder) => encoder.finish()?,
-            Encoder::Gzip(encoder) => encoder.finish()?,
+            CodingEncoder::Brotli(encoder) => encoder.into_inner(),
+            CodingEncoder::Zstandard(encoder) => encoder.finish()?,
+            CodingEncoder::Gzip(encoder) => encoder.finish()?,
         };
         Ok(rest.into())
     }
 
     fn writer(&mut self) -> &mut dyn Write {
         match &mut self.0 {
-            Encoder::Brotli(encoder) => encoder,
-            Encoder::Zstandard(encoder) => encoder,
-            Encoder::Gzip(encoder) => encoder,
+            CodingEncoder::Brotli(encoder) => encoder,
+            CodingEncoder::Zstandard(encoder) => encoder,
+            CodingEncoder::Gzip(encoder) => encoder,
         }
     }
 
     fn take(&mut self) -> Bytes {
         let made = match &mut self.0 {
-            Encoder::Brotli(encoder) => encoder.get_mut(),
-            Encoder::Zstandard(encoder) => encoder.get_mut(),
-            Encoder::Gzip(encoder) => encoder.get_mut(),
+            CodingEncoder::Brotli(encoder) => encoder.get_mut(),
+            CodingEncoder::Zstandard(encoder) => encoder.get_mut(),
+            CodingEncoder::Gzip(encoder) => encoder.get_mut(),
         };
         std::mem::take(made).into()
     }

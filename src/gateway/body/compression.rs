@@ -166,15 +166,56 @@ static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(processors))
 });
 
+/// A body on its way out, which may be compressed there.
+pub(crate) enum EncodedBody {
+    /// As it is.
+    Plain(Body),
+    /// While it is sent.
+    Compressed(Box<CompressedBody>),
+}
+
+impl EncodedBody {
+    /// The body, with what compresses it.
+    pub(crate) fn new(body: Body, compressor: Option<Compressor>) -> Self {
+        match compressor {
+            None => Self::Plain(body),
+            Some(compressor) => Self::Compressed(Box::new(CompressedBody {
+                source: body,
+                stage: CompressionStage::Ready(compressor),
+                held: 0,
+            })),
+        }
+    }
+
+    /// The number of bytes still to come, where it is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        match self {
+            Self::Plain(body) => body.left(),
+            Self::Compressed(_) => None,
+        }
+    }
+
+    /// The next piece, never empty; `None` at the end.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+        match self {
+            Self::Plain(body) => body.poll_next(context),
+            Self::Compressed(body) => body.poll_next(context),
+        }
+    }
+}
+
 /// A body that is compressed while it is sent.
 pub(crate) struct CompressedBody {
     source: Body,
-    stage: Stage,
+    stage: CompressionStage,
     /// How many bytes of the source may not have been given on.
     held: usize,
 }
 
-enum Stage {
+enum CompressionStage {
     Ready(Compressor),
     Working(JoinHandle<Stepped>),
     Ended,
@@ -211,31 +252,22 @@ impl Step {
 }
 
 impl CompressedBody {
-    pub(crate) fn new(source: Body, compressor: Compressor) -> Self {
-        Self {
-            source,
-            stage: Stage::Ready(compressor),
-            held: 0,
-        }
-    }
-
     /// The next piece, never empty; `None` at the end. When the source is waited for, all that it has given so far is given
     /// on: a client sees each part of a stream as soon as it is there.
-    pub(crate) fn poll_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
         loop {
-            let stepped = match std::mem::replace(&mut self.stage, Stage::Ended) {
-                Stage::Ended => return Poll::Ready(None),
-                Stage::Working(mut working) => match Pin::new(&mut working).poll(context) {
-                    Poll::Pending => {
-                        self.stage = Stage::Working(working);
-                        return Poll::Pending;
+            let stepped = match std::mem::replace(&mut self.stage, CompressionStage::Ended) {
+                CompressionStage::Ended => return Poll::Ready(None),
+                CompressionStage::Working(mut working) => {
+                    match Pin::new(&mut working).poll(context) {
+                        Poll::Pending => {
+                            self.stage = CompressionStage::Working(working);
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(stepped) => stepped.unwrap_or_else(|failed| Err(failed.into())),
                     }
-                    Poll::Ready(stepped) => stepped.unwrap_or_else(|failed| Err(failed.into())),
-                },
-                Stage::Ready(compressor) => {
+                }
+                CompressionStage::Ready(compressor) => {
                     let step = match self.source.poll_next(context) {
                         Poll::Ready(Some(Ok(piece))) => Step::Add(piece),
                         Poll::Ready(Some(Err(Truncated))) => {
@@ -244,7 +276,7 @@ impl CompressedBody {
                         Poll::Ready(None) => Step::Finish,
                         Poll::Pending if self.held > 0 => Step::Flush,
                         Poll::Pending => {
-                            self.stage = Stage::Ready(compressor);
+                            self.stage = CompressionStage::Ready(compressor);
                             return Poll::Pending;
                         }
                     };
@@ -255,7 +287,7 @@ impl CompressedBody {
                         Step::Flush | Step::Finish => 0,
                     };
                     if work.max(self.held) > SMALL {
-                        self.stage = Stage::Working(step.take_elsewhere(compressor));
+                        self.stage = CompressionStage::Working(step.take_elsewhere(compressor));
                         continue;
                     }
                     step.take(compressor)
@@ -263,7 +295,8 @@ impl CompressedBody {
             };
             match stepped {
                 Ok((made, compressor)) => {
-                    self.stage = compressor.map_or(Stage::Ended, Stage::Ready);
+                    self.stage =
+                        compressor.map_or(CompressionStage::Ended, CompressionStage::Ready);
                     if !made.is_empty() {
                         return Poll::Ready(Some(Ok(made)));
                     }

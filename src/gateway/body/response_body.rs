@@ -8,11 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::gateway::body::compression::CompressedBody;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Blocks, ResponseBody, Truncated};
 use crate::log::LogKind;
-use crate::protocol::content_coding::Compressor;
 
 /// Whether a response with this status may have a body (RFC 9110 §15.3.5, §15.4.5).
 pub(crate) fn may_have_body(status: StatusCode) -> bool {
@@ -82,7 +80,6 @@ enum PieceSource {
         left: u64,
         reading: Option<PieceRead>,
     },
-    Compressed(Box<CompressedBody>),
     Ended,
 }
 
@@ -119,16 +116,6 @@ impl Body {
             pieces,
             left: announced.or(known),
             logged: known.is_some(),
-        }
-    }
-
-    /// The same body, compressed on its way.
-    pub(crate) fn compressed(self, compressor: Compressor) -> Self {
-        let body = CompressedBody::new(self, compressor);
-        Self {
-            pieces: PieceSource::Compressed(Box::new(body)),
-            left: None,
-            logged: false,
         }
     }
 
@@ -194,7 +181,6 @@ impl PieceSource {
             Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Self::Stream(blocks) => blocks.poll_next(context),
-            Self::Compressed(body) => body.poll_next(context),
             Self::File {
                 file,
                 offset,

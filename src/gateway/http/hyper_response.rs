@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
 use crate::clock::{PerSecond, http_date};
-use crate::gateway::body::compression;
+use crate::gateway::body::compression::{self, EncodedBody};
 use crate::gateway::body::response_body::{
     Body as OutgoingBody, announced, known_length, may_have_body,
 };
@@ -142,12 +142,8 @@ pub(super) fn convert(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if has_body {
-        let body = OutgoingBody::new(body, announced);
         ReplyBody {
-            body: match compressor {
-                Some(compressor) => body.compressed(compressor),
-                None => body,
-            },
+            body: EncodedBody::new(OutgoingBody::new(body, announced), compressor),
             exchange: Some(exchange),
             flushed: false,
         }
@@ -229,7 +225,7 @@ pub(super) fn failed() -> hyper::Response<ReplyBody> {
 
 /// The body of a response as hyper asks for it.
 pub(super) struct ReplyBody {
-    body: OutgoingBody,
+    body: EncodedBody,
     /// Ends with the body; `None` where it has ended before.
     exchange: Option<Exchange>,
     /// hyper has had a turn to write what it has of a truncated body.
@@ -240,7 +236,7 @@ impl ReplyBody {
     /// A body of runner's own.
     fn whole(body: ResponseBody) -> Self {
         Self {
-            body: OutgoingBody::new(body, None),
+            body: EncodedBody::Plain(OutgoingBody::new(body, None)),
             exchange: None,
             flushed: false,
         }
