@@ -105,6 +105,7 @@ impl SettingKind {
             | Self::Size
             | Self::Text
             | Self::Texts
+            | Self::Choices(_)
             | Self::Account
             | Self::Rights
             | Self::Command => "",
