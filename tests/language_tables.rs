@@ -88,7 +88,11 @@ fn settings_have_the_accessor_of_their_kind() {
                 );
             }
             SettingKind::BooleanOr(_) => {
-                assert_eq!(configuration.boolean_or_text(setting.name), None);
+                let default = match setting.default {
+                    DefaultValue::Boolean(truth) => Some(BooleanOrText::Boolean(truth)),
+                    _ => None,
+                };
+                assert_eq!(configuration.boolean_or_text(setting.name), default);
             }
             SettingKind::Automatic => {
                 assert_eq!(configuration.optional_boolean(setting.name), None);

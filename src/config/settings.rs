@@ -59,10 +59,18 @@ pub const SETTINGS: &[Setting] = settings! {
         "Whether each request is logged, and how",
         "Whether each request is written to the log, and in which form. A line is written when the response has ended; for a client that left before it, with status 499; for a WebSocket, when it is closed, with status 101. `'common'` and `'combined'` are the forms of NCSA and Apache, for programs that read the logs of web servers; `True` is `'combined'` with the duration behind it, or `'json'` if `runner.log.format` is that. `'json'` writes an object a line, whose members runner(1) describes. By default, `launch` logs requests and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",
         "runner.log.access = 'combined'";
+    "runner.log.access_file" SettingKind::Path, DefaultValue::Unset,
+        "File that the access log goes to",
+        "The file that the lines of the access log are appended to, instead of the log. It is opened before `runner.user` takes effect, and given to that user if it is new; a reload, SIGUSR2 and SIGUSR1 open it again by its name, for logrotate. If it cannot be written, the server goes on, and the log says once a minute how many lines are missing. `/dev/stdout` is standard output. With a file, there is an access log even if `runner.log.access` is not set.",
+        "runner.log.access_file = '/var/log/shop/access.log'";
     "runner.log.access_from" SettingKind::Integer { min: 100, max: 599 }, DefaultValue::Number(100),
         "Least status that the access log has",
         "The least status of a response that the access log has a line for. With 400, it has the requests that failed: refused ones, and those whose clients left before a response (499).",
         "runner.log.access_from = 400";
+    "runner.log.access_syslog" SettingKind::BooleanOr(&["user", "daemon", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), DefaultValue::Boolean(false),
+        "Whether the access log goes to syslog",
+        "Whether the lines of the access log go to the system's log, through the socket `/dev/log`, and under which facility; `True` is `'daemon'`. Lines longer than 8 KiB are cut. The server does not wait for it: lines that it does not take are counted. There is an access log then even if `runner.log.access` is not set.",
+        "runner.log.access_syslog = 'local0'";
     "runner.log.access_without" SettingKind::Texts, DefaultValue::Unset,
         "Paths that the access log leaves out",
         "Paths for which the access log has no line, unless the request fails (a status from 400 on), such as those that a load balancer asks for every second. A path is compared as the client sent it, without the part behind a `?`.",

@@ -16,15 +16,21 @@ use rustix::event::{PollFd, PollFlags, poll};
 use form::{LineKind, formed, message, object};
 use queue::LineQueue;
 
+pub use access_file::AccessFile;
+pub use access_sink::{AccessDestination, direct_access, has_access_file, reopen_access};
 pub use form::{Level, LineForm, Stamp, set_form};
 pub use json_object::JsonObject;
 pub use rate_limit::LogKind;
+pub use syslog::Facility;
 pub use text::without_numbers;
 
+mod access_file;
+mod access_sink;
 mod form;
 mod json_object;
 mod queue;
 mod rate_limit;
+mod syslog;
 mod text;
 
 /// Set by [`begin`].
@@ -55,6 +61,8 @@ pub struct FlushAtExit;
 
 impl Drop for FlushAtExit {
     fn drop(&mut self) {
+        // The files first: what is missing in them is said in the log.
+        access_sink::finish();
         if let Some(queue) = QUEUE.get() {
             queue.finish(PATIENCE);
         }
@@ -84,18 +92,19 @@ pub fn lost(lines: u64) {
     }
 }
 
-/// Writes a line of the access log, in a single write.
-pub fn access(line: &str) {
-    put(formed(LineKind::Access, line));
+/// Writes a line of the access log, in a single write, to its destination: see [`direct_access`].
+pub fn access(line: String) {
+    if let Some(line) = access_sink::put(line) {
+        put(formed(LineKind::Access, &line));
+    }
 }
 
 /// Writes a line of the access log that is an object of JSON. `members` are those that it has beside `time`, `level` and
 /// `name`.
 pub fn access_object(time: SystemTime, members: &str) {
-    put(formed(
-        LineKind::Object,
-        &object(time, Level::Info, members),
-    ));
+    if let Some(object) = access_sink::put(object(time, Level::Info, members)) {
+        put(formed(LineKind::Object, &object));
+    }
 }
 
 /// Writes mistakes and the like, which say themselves how serious they are: whole lines.

@@ -27,6 +27,12 @@ pub fn has_changed() -> bool {
     BECOME.load(Ordering::Relaxed)
 }
 
+/// Whether this process has root's rights.
+#[must_use]
+pub fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
 /// A user by its name, if it has one, and its number.
 #[must_use]
 pub fn user_shown(number: u32) -> String {

@@ -12,7 +12,11 @@ use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::{
     AccessForm, AccessLogOptions, ContentCoding, HttpOptions, WebSocketOptions,
 };
+use crate::log::{AccessDestination, AccessFile, Facility};
 use crate::plan::gateway::Audience;
+
+/// The setting with the file of the access log.
+pub const ACCESS_FILE: &str = "runner.log.access_file";
 
 /// The options of the HTTP gateway.
 #[must_use]
@@ -32,7 +36,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
 fn access_log(configuration: &Configuration, audience: Audience) -> Option<AccessLogOptions> {
     let form = match configuration.boolean_or_text("runner.log.access") {
         Some(BooleanOrText::Boolean(false)) => return None,
-        None if audience != Audience::Browser => return None,
+        None if audience != Audience::Browser && !is_directed(configuration) => return None,
         None | Some(BooleanOrText::Boolean(true)) => AccessForm::Timed,
         Some(BooleanOrText::Text(form)) => match form.as_str() {
             "common" => AccessForm::Common,
@@ -53,6 +57,27 @@ fn compression(configuration: &Configuration) -> Vec<ContentCoding> {
     let names = configuration.texts("runner.http.compress");
     let codings = names.iter().filter_map(|name| ContentCoding::named(name));
     codings.collect()
+}
+
+/// Whether the access log has a destination of its own.
+fn is_directed(configuration: &Configuration) -> bool {
+    configuration.path(ACCESS_FILE).is_some() || facility(configuration).is_some()
+}
+
+/// Where the access log goes. `name` is that of the program in the system's log.
+#[must_use]
+pub fn access_destination(configuration: &Configuration, name: &str) -> AccessDestination {
+    AccessDestination {
+        file: configuration.path(ACCESS_FILE).map(AccessFile::new),
+        syslog: facility(configuration).map(|facility| (facility, name.to_owned())),
+    }
+}
+
+fn facility(configuration: &Configuration) -> Option<Facility> {
+    match configuration.boolean_or_text("runner.log.access_syslog")? {
+        BooleanOrText::Boolean(is_wanted) => is_wanted.then(Facility::default),
+        BooleanOrText::Text(name) => Facility::named(&name),
+    }
 }
 
 fn web_sockets(configuration: &Configuration) -> WebSocketOptions {

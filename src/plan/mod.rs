@@ -4,16 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 
 use crate::config::{Layer, PID_FILE};
+use crate::gateway::http::HttpOptions;
 use crate::gateway::socket::file_rights::FileRights;
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::SocketUrl;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
-use crate::log::{LineForm, Stamp};
+use crate::log::{AccessDestination, LineForm, Stamp};
 use crate::own_file::folder_of;
 use crate::permission;
 use crate::plan::application::Recipe;
@@ -71,6 +72,8 @@ pub struct Plan {
     pub warnings: Vec<Diagnostic>,
     /// The form of the lines in the log.
     pub line_form: LineForm,
+    /// Where the access log goes.
+    pub access: AccessDestination,
     /// What is to be logged of a limit of the system.
     pub limit_warning: Option<String>,
 }
@@ -100,6 +103,16 @@ impl Plan {
             is_shared: parent_link::is_there() || programs.iter().any(|program| !program.is_served),
         };
         let line_form = log.line_form(scope, &recipe);
+        let access = match &gateway {
+            Gateway::Http(HttpOptions {
+                access_log: Some(_),
+                ..
+            }) => {
+                let name = program_name(scope, &recipe);
+                gateway_options::access_destination(&scope.configuration, &name)
+            }
+            Gateway::Http(_) | Gateway::FastCgi(_) => AccessDestination::default(),
+        };
         Ok(Self {
             urls,
             socket_rights: socket_rights(scope)?,
@@ -115,15 +128,40 @@ impl Plan {
             warnings: scope.configuration.unread().to_vec(),
             recipe: recipe.logging(&line_form),
             line_form,
+            access,
             limit_warning: gateway_options::warning(&scope.configuration),
         })
     }
 
-    /// Finds a folder for temporary files. To be called as the user of the server. Blocks.
+    /// Opens the file of the access log, if there is one and it is not open yet. To be called before the process becomes the
+    /// user of the server: that user may have no right to make the file. Blocks.
     ///
     /// # Errors
-    /// The configured folder cannot be written.
+    /// Neither that user nor root can open it.
+    pub fn open_access_log(&mut self) -> anyhow::Result<()> {
+        let Some(file) = &mut self.access.file else {
+            return Ok(());
+        };
+        let opened = self.identity.act(|| Ok(file.open()?));
+        let opened = match (&self.identity.account, opened) {
+            (Some(account), Err(_)) if permission::is_root() => file
+                .open_as_root(|file| account.give(file))
+                .map_err(Into::into),
+            (_, opened) => opened,
+        };
+        opened.with_context(|| {
+            let (path, setting) = (file.path().display(), gateway_options::ACCESS_FILE);
+            format!("cannot open the access log `{path}` ({setting})")
+        })
+    }
+
+    /// Finds a folder for temporary files, and opens the access log if it is not open yet. To be called as the user of the
+    /// server. Blocks.
+    ///
+    /// # Errors
+    /// The configured folder cannot be written, or the access log not opened.
     pub fn find_folder(&mut self) -> anyhow::Result<()> {
+        self.open_access_log()?;
         let folder = self.temporary.find()?;
         let spool = match &mut self.gateway {
             Gateway::Http(options) => &mut options.spool,
@@ -199,21 +237,29 @@ impl LogSurroundings {
             Some(_) | None if self.adds_time => Stamp::automatic(Stamp::Nothing),
             Some(_) | None => Stamp::automatic(Stamp::Time),
         };
-        let mut layers = scope.layers.iter().rev();
-        let file = layers.find_map(|layer| match layer {
-            Layer::File(path) | Layer::Keys(path) => path.file_stem(),
-            Layer::Own(_) | Layer::Listed(_) | Layer::Named(_) | Layer::Option { .. } => None,
-        });
-        let own = || match file {
-            Some(stem) => stem.to_string_lossy().into_owned(),
-            None => recipe.name().to_owned(),
-        };
-        let name = settings.text("runner.log.name");
-        let name = name.or_else(|| self.is_shared.then(own));
+        let is_named = self.is_shared || settings.text(NAME).is_some();
         LineForm {
             stamp,
-            // It must not begin another line.
-            name: name.map(|name| name.replace(char::is_control, " ")),
+            name: is_named.then(|| program_name(scope, recipe)),
         }
     }
+}
+
+/// The setting with the name of the program in the log.
+const NAME: &str = "runner.log.name";
+
+/// The name of the program in the log: the one that is set, or that of the file or of the application.
+fn program_name(scope: &Scope, recipe: &Recipe) -> String {
+    let mut layers = scope.layers.iter().rev();
+    let file = layers.find_map(|layer| match layer {
+        Layer::File(path) | Layer::Keys(path) => path.file_stem(),
+        Layer::Own(_) | Layer::Listed(_) | Layer::Named(_) | Layer::Option { .. } => None,
+    });
+    let name = match (scope.configuration.text(NAME), file) {
+        (Some(name), _) => name,
+        (None, Some(stem)) => stem.to_string_lossy().into_owned(),
+        (None, None) => recipe.name().to_owned(),
+    };
+    // It must not begin another line.
+    name.replace(char::is_control, " ")
 }

@@ -22,7 +22,7 @@ use crate::server::next_version::{Preparation, Prepared, Reread, prepared, stand
 use crate::server::once::runtime;
 use crate::server::running::{Running, Version};
 use crate::server::signals::{SignalMeaning, Signals};
-use crate::server::waiting_clients::WaitingClients;
+use crate::server::waiting_clients::{WaitingClients, next_order};
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::{Answer, Handover, Order};
 use crate::supervisor::lifecycle::{MasterAction, Phase, Shutdown, StartResult, Trigger, step};
@@ -103,6 +103,8 @@ impl Master {
         }
         let signals = Signals::receive(plan.gateway.protocol())?;
         let seating = plan.seating.clone();
+        // Root's rights may be needed, and listening gives them up.
+        plan.open_access_log()?;
         let identity = &plan.identity;
         // Locks and sockets belong to the user that has to remove them.
         let mut claim = identity.act(|| Claimed::new(&plan))?;
@@ -189,6 +191,7 @@ impl Master {
                         SignalMeaning::Stop => return self.told(),
                         SignalMeaning::Interrupt => return Trigger::Interrupted,
                         SignalMeaning::Reload => return Trigger::ReloadWanted,
+                        SignalMeaning::Reopen => log::reopen_access(),
                         SignalMeaning::Stacks => {
                             if let Some(service) = &self.service {
                                 service.write_stacks();
@@ -200,7 +203,7 @@ impl Master {
                     self.broken = true;
                     return Trigger::Told(Shutdown::Stop);
                 }
-                asked = order(&mut self.seat, &mut self.parent_orders) => if let Some(event) = self.ordered(asked) {
+                asked = next_order(&mut self.seat, &mut self.parent_orders) => if let Some(event) = self.ordered(asked) {
                     return event;
                 },
                 () = over(self.service.as_ref()), if self.state == Phase::Serving => {
@@ -474,19 +477,6 @@ fn status(service: &Running) -> String {
     match service.shown() {
         [] => "running".to_owned(),
         places => format!("serving {}", places.join(", ")),
-    }
-}
-
-/// The next order from the control socket or the parent; never, if there is neither.
-async fn order(seat: &mut Option<Seat>, parent_orders: &mut Option<ParentOrders>) -> ReceivedOrder {
-    match (seat, parent_orders) {
-        (Some(seat), Some(parent_orders)) => tokio::select! {
-            asked = seat.next() => asked,
-            asked = parent_orders.next() => asked,
-        },
-        (Some(seat), None) => seat.next().await,
-        (None, Some(parent_orders)) => parent_orders.next().await,
-        (None, None) => std::future::pending().await,
     }
 }
 

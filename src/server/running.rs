@@ -181,6 +181,7 @@ impl Running {
         let current = Arc::new(Replaceable::new(version.application));
         let connections = ConnectionLimit::default();
         connections.set(plan.gateway.most_connections());
+        log::direct_access(plan.access);
         let mut gateways = Vec::new();
         let mut for_browsers = None;
         for (url, listener) in plan.urls.iter().zip(version.listeners) {
@@ -291,6 +292,7 @@ impl Running {
             });
         }
         log::set_form(plan.line_form);
+        log::direct_access(plan.access);
         self.lifetime = plan.lifetime;
         self.watched = watched;
         let patience = std::mem::replace(&mut self.patience, plan.patience);

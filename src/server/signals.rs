@@ -8,6 +8,7 @@ use rustix::process::Signal as Number;
 use rustix::termios::{isatty, tcgetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::log;
 use crate::plan::gateway::Protocol;
 use crate::unix;
 
@@ -22,6 +23,8 @@ pub enum SignalMeaning {
     Reload,
     /// Log what the application is doing.
     Stacks,
+    /// Open the file of the access log again.
+    Reopen,
 }
 
 impl SignalMeaning {
@@ -34,6 +37,7 @@ impl SignalMeaning {
             Self::Interrupt => Signal::INT,
             Self::Reload => Signal::HUP,
             Self::Stacks => Signal::QUIT,
+            Self::Reopen => Signal::USR2,
         }
     }
 }
@@ -42,12 +46,16 @@ impl SignalMeaning {
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
-    /// SIGUSR1, which process managers send to end a FastCGI program. It has no meaning for HTTP.
+    /// SIGUSR1, which process managers send to end a FastCGI program. For HTTP it means the same as `reopen`.
     retire: Signal,
     /// The protocol that is served.
     protocol: Protocol,
+    /// SIGUSR2; `None` if it is to be ignored.
+    reopen: Option<Signal>,
     /// Whether the log has told that `retire` is ignored.
     said: bool,
+    /// The same for `reopen`.
+    said_reopen: bool,
     interrupt: Signal,
     hang_up: Signal,
     quit: Signal,
@@ -67,7 +75,9 @@ impl Signals {
             terminate: of(SignalKind::terminate())?,
             retire: of(SignalKind::user_defined1())?,
             protocol,
+            reopen: receive_unless_ignored(Number::USR2.as_raw())?,
             said: false,
+            said_reopen: false,
             interrupt: of(SignalKind::interrupt())?,
             hang_up: of(SignalKind::hangup())?,
             quit: of(SignalKind::quit())?,
@@ -87,11 +97,15 @@ impl Signals {
                 _ = self.terminate.recv() => SignalMeaning::Stop,
                 _ = self.retire.recv() => match self.protocol {
                     Protocol::FastCgi => SignalMeaning::Stop,
-                    Protocol::Http => {
-                        if !std::mem::replace(&mut self.said, true) {
-                            say_meaningless("SIGUSR1");
-                        }
-                        continue;
+                    Protocol::Http => match reopening("SIGUSR1", &mut self.said) {
+                        Some(meaning) => meaning,
+                        None => continue,
+                    },
+                },
+                () = received(self.reopen.as_mut()) => {
+                    match reopening("SIGUSR2", &mut self.said_reopen) {
+                        Some(meaning) => meaning,
+                        None => continue,
                     }
                 },
                 _ = self.interrupt.recv() => SignalMeaning::Interrupt,
@@ -107,7 +121,6 @@ impl Signals {
 
 /// Signals without a meaning here, whose default action ends a process.
 const MEANINGLESS: &[(Number, &str)] = &[
-    (Number::USR2, "SIGUSR2"),
     (Number::ALARM, "SIGALRM"),
     (Number::VTALARM, "SIGVTALRM"),
     (Number::PROF, "SIGPROF"),
@@ -117,6 +130,25 @@ const MEANINGLESS: &[(Number, &str)] = &[
     #[cfg(target_os = "linux")]
     (Number::STKFLT, "SIGSTKFLT"),
 ];
+
+/// The meaning of a signal that opens the access log again. Where that is no file, it has none, and the log says so once.
+fn reopening(name: &str, said: &mut bool) -> Option<SignalMeaning> {
+    if log::has_access_file() {
+        return Some(SignalMeaning::Reopen);
+    }
+    if !std::mem::replace(said, true) {
+        say_meaningless(name);
+    }
+    None
+}
+
+/// Waits for a signal; for ever, if it is ignored.
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
 
 /// Receives the signals without a meaning and does nothing. They are not set to be ignored, because child processes
 /// would inherit that; signals that were ignored before stay ignored.

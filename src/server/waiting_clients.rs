@@ -1,9 +1,13 @@
-//! The clients of the control socket that wait for the result of a reload, or for the end of the server.
+//! The clients of the control socket: their orders, and those that wait for the result of a reload, or for the end of the
+//! server.
 
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::Answer;
+use crate::supervisor::programs::parent_link::ParentOrders;
+use crate::supervisor::seat::Seat;
 
 /// Where a waiting client gets its answer.
 type Reply = oneshot::Sender<Answer>;
@@ -59,5 +63,21 @@ impl WaitingClients {
     /// Closes the connections of the clients that wait for the end.
     pub fn end(&mut self) {
         self.end.clear();
+    }
+}
+
+/// The next order from the control socket or the parent; never, if there is neither.
+pub async fn next_order(
+    seat: &mut Option<Seat>,
+    parent_orders: &mut Option<ParentOrders>,
+) -> ReceivedOrder {
+    match (seat, parent_orders) {
+        (Some(seat), Some(parent_orders)) => tokio::select! {
+            asked = seat.next() => asked,
+            asked = parent_orders.next() => asked,
+        },
+        (Some(seat), None) => seat.next().await,
+        (None, Some(parent_orders)) => parent_orders.next().await,
+        (None, None) => std::future::pending().await,
     }
 }

@@ -1,6 +1,8 @@
 //! The user that a server becomes once it listens: one with few rights, and for good.
 
 use std::ffi::CString;
+use std::io;
+use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, bail};
 use nix::unistd::{self, Gid, Group, Uid, User};
@@ -164,6 +166,19 @@ impl Account {
             .and_then(|()| act());
         before.restore().context("cannot be root again")?;
         acted
+    }
+
+    /// Gives a file of root to the user.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn give(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+        let (uid, gid) = (self.uid.as_raw(), self.gid.as_raw());
+        let (uid, gid) = (
+            rustix::fs::Uid::from_raw(uid),
+            rustix::fs::Gid::from_raw(gid),
+        );
+        Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
     }
 
     #[cfg(not(target_vendor = "apple"))]

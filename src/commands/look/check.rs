@@ -26,6 +26,7 @@ use crate::line::script;
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::configured_urls;
+use crate::plan::gateway_options::ACCESS_FILE;
 use crate::plan::user::unknown_accounts;
 use crate::plan::{seating, supervised};
 use crate::supervisor::supervision::Supervision;
@@ -337,16 +338,20 @@ fn missing(configuration: &Configuration) -> Vec<Diagnostic> {
 
 /// A warning for an access log that there will not be.
 fn unlogged(served: &Served) -> Option<Diagnostic> {
-    const ACCESS: &str = "runner.log.access";
     let settings = &served.scope.configuration;
-    let is_wanted = match settings.boolean_or_text(ACCESS) {
+    let is_wanted = |name: &&'static str| match settings.boolean_or_text(name) {
         Some(BooleanOrText::Boolean(is_wanted)) => is_wanted,
         Some(BooleanOrText::Text(_)) => true,
         None => false,
     };
-    (is_wanted && served.is_behind_web_server).then(|| {
+    let wanted = ["runner.log.access", "runner.log.access_syslog"]
+        .iter()
+        .find(|name| is_wanted(name));
+    let file = settings.path(ACCESS_FILE).map(|_| ACCESS_FILE);
+    let name = wanted.copied().or(file)?;
+    served.is_behind_web_server.then(|| {
         let message = "nothing logs requests here: the web server does".to_owned();
-        let mut warning = settings.complain(ACCESS, message, None).warning();
+        let mut warning = settings.complain(name, message, None).warning();
         warning.code = "setting/ignored";
         warning
     })

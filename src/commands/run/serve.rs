@@ -52,8 +52,9 @@ which is faster.
 
 SIGTERM and SIGINT stop the server once it has finished its requests, after
 `runner.stop_timeout` at the latest; a second SIGINT stops it at once. SIGQUIT
-writes to the log what the application is doing for each request. Signals that
-have no meaning here, such as SIGUSR1, are ignored.
+writes to the log what the application is doing for each request. SIGUSR2 and
+SIGUSR1 open `runner.log.access_file` again by its name, where there is one.
+Signals that have no meaning here, such as SIGALRM, are ignored.
 
 SIGHUP reads the configuration files and the application again. The new version
 starts beside the old one and takes over once its workers are ready. Connections

@@ -70,7 +70,7 @@ impl AccessForm {
     /// Writes a line to the access log.
     pub(super) fn write(self, record: &AccessRecord<'_>) {
         match self {
-            Self::Timed | Self::Common | Self::Combined => log::access(&self.line(record)),
+            Self::Timed | Self::Common | Self::Combined => log::access(self.line(record)),
             Self::Json => log::access_object(record.time, &Self::members(record)),
         }
     }
