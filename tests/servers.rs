@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use rustix::process::geteuid;
-use support::http::{self, Address};
+use support::http::{self, Address, Connection};
 use support::nginx::start_nginx;
 use support::{Folder, Server, free_port};
 
@@ -155,6 +155,45 @@ fn in_front_of(command: &str, example: &str, lines: &[&str]) {
         let outcome = application.stop();
         assert_eq!(outcome.status, 0, "{outcome:#?}");
     }
+}
+
+/// An application that sends each message back.
+const ECHO: &str = "\
+async def application(scope, receive, send):
+    assert scope['type'] == 'websocket', scope
+    await receive()
+    await send({'type': 'websocket.accept'})
+    while True:
+        message = await receive()
+        if message['type'] == 'websocket.disconnect':
+            return
+        await send({'type': 'websocket.send', 'text': message['text']})
+";
+
+#[test]
+fn nginx_passes_web_sockets_on() {
+    let folder = installed().file("echo.py", ECHO);
+    let socket = folder.path("run/socket");
+    let url = format!("unix:{}", socket.display());
+    let application = folder
+        .runner(["serve", &url, "ASGI", "import:echo.application"])
+        .start_at(Address::Unix(socket));
+    let port = free_port();
+    let nginx = start_nginx(&folder, nginx(&folder, "nginx-http.conf", port), port);
+    let mut connection = Connection::open(nginx.address());
+    connection.send(
+        b"GET /chat HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+    let head = connection.until("\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}\n{}", nginx.log());
+    // A text, masked with zeros (RFC 6455 §5.2).
+    connection.send(b"\x81\x85\0\0\0\0hello");
+    let echo = connection.until("hello");
+    assert!(echo.ends_with("\u{5}hello"), "{echo:?}");
+    drop(connection);
+    nginx.stop();
+    assert_eq!(application.stop().status, 0);
 }
 
 /// The settings that the example names let in an nginx that is another user.
