@@ -191,6 +191,11 @@ fn named(path: &str, request: &Request) -> Response {
             reason: Some(Bytes::from_static(b"Sehr gut \xfc")),
             ..with_status(299, answer(&[], bytes("")))
         },
+        "/reason/none" => with_status(599, answer(&[], bytes(""))),
+        "/reason/invalid" => Response {
+            reason: Some(Bytes::from_static(b"A\r\nB: C")),
+            ..with_status(299, answer(&[], bytes("")))
+        },
         "/reason/usual" => Response {
             reason: Some(Bytes::from_static(b"Fine")),
             ..answer(&[], bytes(""))

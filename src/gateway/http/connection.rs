@@ -27,14 +27,13 @@ use crate::gateway::http::seldom::Seldom;
 use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::transport::{self, Transport};
-use crate::gateway::http::websocket::{self, acceptance};
+use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSocket};
 use crate::gateway::http::{keep_alive, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::Stream;
 use crate::interface::{Errors, Pending, Request, RequestBody, Response};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
-use crate::protocol::websocket::handshake::WebSocketOffer;
 
 /// The largest head of a request, in bytes: hyper answers 431 beyond it. Also the most of a body that is read at once.
 const HEAD_LIMIT: usize = 128 * 1024;
@@ -221,7 +220,7 @@ fn pass_on(
     state: &Arc<ConnectionState>,
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
-    offer: Option<&mut Option<Box<WebSocketOffer>>>,
+    offer: Option<&mut Option<Box<OfferedWebSocket>>>,
 ) -> Result<Answering, Refusal> {
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();

@@ -21,12 +21,11 @@ use crate::gateway::body::response_body::{
 };
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket};
+use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
 use crate::interface::{Response, ResponseBody, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
-use crate::protocol::websocket::handshake::WebSocketOffer;
 
 /// A request and its response: what the latter depends on.
 pub(super) struct Exchange {
@@ -36,7 +35,7 @@ pub(super) struct Exchange {
     /// Whether the connection ends with this response.
     pub close: bool,
     /// The WebSocket that the request offers.
-    pub offer: Option<Box<WebSocketOffer>>,
+    pub offer: Option<Box<OfferedWebSocket>>,
     /// The coding that the response is compressed by.
     pub coding: Option<ContentCoding>,
     /// The line in the access log.
@@ -94,7 +93,7 @@ pub(super) fn convert(
                     ..
                 },
                 Some(offer),
-            ) => return accept(socket, headers, &offer, exchange),
+            ) => return accept(socket, headers, *offer, exchange),
             (response, _) => response,
         };
         // PEP 3333 knows final responses only; another 101 would end HTTP on this connection.
@@ -166,24 +165,34 @@ pub(super) fn convert(
         // In a response of version 1.1 hyper would announce that the connection stays open, where the client asks for it.
         *reply.version_mut() = Version::HTTP_10;
     }
-    if let Some(reason) = reason
-        && status.canonical_reason().map(str::as_bytes) != Some(&reason)
-        && let Ok(reason) = ReasonPhrase::try_from(reason)
-    {
+    if let Some(reason) = reason_phrase(status, reason) {
         reply.extensions_mut().insert(reason);
     }
     reply
+}
+
+/// The reason phrase, where hyper would not write it itself.
+fn reason_phrase(status: StatusCode, reason: Option<Bytes>) -> Option<ReasonPhrase> {
+    let standard = status.canonical_reason();
+    if let Some(reason) = reason
+        && standard.map(str::as_bytes) != Some(&reason)
+        && let Ok(reason) = ReasonPhrase::try_from(reason)
+    {
+        return Some(reason);
+    }
+    // RFC 9112 §4: a status that has none gets an empty one. hyper would write `<none>`.
+    standard.is_none().then(|| ReasonPhrase::from_static(b""))
 }
 
 /// The response 101: the connection becomes a WebSocket.
 fn accept(
     socket: WebSocket,
     mut headers: HeaderMap,
-    offer: &WebSocketOffer,
+    offered: OfferedWebSocket,
     mut exchange: Exchange,
 ) -> hyper::Response<ReplyBody> {
     remove_hop_by_hop(&mut headers);
-    acceptance::complete(&mut headers, offer);
+    acceptance::complete(&mut headers, &offered.offer);
     add_date(&mut headers);
     let status = StatusCode::SWITCHING_PROTOCOLS;
     if let Some(line) = &mut exchange.log_line {
@@ -192,7 +201,7 @@ fn accept(
     let state = Arc::clone(&exchange.state);
     let max_message = state.gateway.options.web_sockets.max_message;
     let log_line = exchange.log_line.take();
-    let accepted = AcceptedWebSocket::new(socket, offer, max_message, log_line);
+    let accepted = AcceptedWebSocket::new(socket, offered, max_message, log_line);
     // The client would be taken for one that is waited for, if the exchange ended later.
     drop(exchange);
     state.accept(accepted);

@@ -11,11 +11,23 @@ use crate::protocol::websocket::decoder::Decoder;
 use crate::protocol::websocket::encoder::Encoder;
 use crate::protocol::websocket::handshake::{self, Handshake, WebSocketOffer};
 
+/// The characters of a path that a line of the log shows.
+const LONGEST_PATH: usize = 200;
+
+/// A WebSocket that a request offers.
+pub(in crate::gateway::http) struct OfferedWebSocket {
+    pub offer: WebSocketOffer,
+    /// The path of the request, for the log: without the query, which may hold secrets, and escaped.
+    pub path: Box<str>,
+}
+
 /// A WebSocket that is open once the response 101 is written.
 pub(in crate::gateway::http) struct AcceptedWebSocket {
     pub socket: WebSocket,
     pub decoder: Decoder,
     pub encoder: Encoder,
+    /// The path of its request, for the log.
+    pub path: Box<str>,
     /// Its line is written when the WebSocket is closed, as for any response.
     pub log_line: Option<Box<LogLine>>,
 }
@@ -24,14 +36,16 @@ impl AcceptedWebSocket {
     /// A WebSocket, as it was offered, for messages of at most so many bytes.
     pub(in crate::gateway::http) fn new(
         socket: WebSocket,
-        offer: &WebSocketOffer,
+        offered: OfferedWebSocket,
         max_message: usize,
         log_line: Option<Box<LogLine>>,
     ) -> Box<Self> {
+        let OfferedWebSocket { offer, path } = offered;
         Box::new(Self {
             socket,
             decoder: Decoder::new(max_message, offer.deflate.is_some()),
             encoder: Encoder::new(offer.deflate),
+            path,
             log_line,
         })
     }
@@ -46,7 +60,7 @@ pub(in crate::gateway::http) fn offered(
     request: &Request,
     compression: bool,
     is_ending: bool,
-) -> Result<Option<Box<WebSocketOffer>>, Refusal> {
+) -> Result<Option<Box<OfferedWebSocket>>, Refusal> {
     let checked = handshake::check(
         &request.method,
         request.version,
@@ -60,8 +74,22 @@ pub(in crate::gateway::http) fn offered(
             let reason = "a WebSocket handshake on a connection that is about to end";
             Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason))
         }
-        Handshake::Offer(offer) => Ok(Some(offer)),
+        Handshake::Offer(offer) => Ok(Some(Box::new(OfferedWebSocket {
+            offer: *offer,
+            path: shown_path(&request.target),
+        }))),
     }
+}
+
+/// The path of a request target as the log shows it.
+fn shown_path(target: &[u8]) -> Box<str> {
+    let path = target.split(|byte| *byte == b'?').next();
+    let path = String::from_utf8_lossy(path.unwrap_or_default());
+    let mut shown: String = path.chars().take(LONGEST_PATH).collect();
+    if shown.len() < path.len() {
+        shown.push('…');
+    }
+    shown.escape_debug().to_string().into_boxed_str()
 }
 
 /// Completes the response to an offer of another version (RFC 6455 §4.4, RFC 9110 §15.5.22).

@@ -3,6 +3,7 @@
 //! Nothing waits for anything else here: what the client sends is read while the application has room and answers to pings
 //! are taken; what the application sends is taken while the client takes what is there.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -24,6 +25,7 @@ use crate::interface::{CloseReason, Outgoing, WebSocket, WebSocketMessage};
 use crate::log::LogKind;
 use crate::protocol::websocket::decoder::WebSocketEvent;
 use crate::protocol::websocket::encoder::{Encoder, MessageFrames, WebSocketFrame};
+use crate::protocol::websocket::frame_head::WebSocketFault;
 
 /// How often a client is looked for of which nothing is read, since the application has no room.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,6 +37,13 @@ const TURN: u64 = 256 * 1024;
 const POLICY: u16 = 1008;
 
 const TOO_SLOW: &str = "the rest of a frame comes too slowly";
+
+const MIN_RATE: &str = "runner.http.min_rate";
+
+/// The setting that a client came up against which did something wrong.
+fn limit_of(fault: &WebSocketFault) -> Option<&'static str> {
+    (fault.code == CloseReason::TOO_BIG).then_some("runner.websocket.max_message")
+}
 
 /// An open WebSocket.
 pub(super) struct Session<'a> {
@@ -56,6 +65,8 @@ pub(super) struct Session<'a> {
     heard: u64,
     /// More could be read or taken if more had been written.
     is_held_up: bool,
+    /// The path of its request, for the log.
+    path: Box<str>,
     log_line: Option<Box<LogLine>>,
 }
 
@@ -111,6 +122,7 @@ impl<'a> Session<'a> {
             patience: None,
             heard: 0,
             is_held_up: false,
+            path: accepted.path,
             log_line: accepted.log_line,
         }
     }
@@ -145,9 +157,12 @@ impl<'a> Session<'a> {
                 match self.inflow.poll_next(&mut self.transport, context) {
                     Poll::Ready(Ok(event)) => self.receive(event),
                     Poll::Ready(Err(Interrupted::Broken)) => return Poll::Ready(Ending::Gone),
-                    Poll::Ready(Err(Interrupted::TooSlow)) => self.fail(POLICY, TOO_SLOW),
+                    Poll::Ready(Err(Interrupted::TooSlow)) => {
+                        let has_rate = self.state.gateway.options.min_rate > 0;
+                        self.fail(POLICY, TOO_SLOW, has_rate.then_some(MIN_RATE));
+                    }
                     Poll::Ready(Err(Interrupted::Fault(fault))) => {
-                        self.fail(fault.code, fault.what);
+                        self.fail(fault.code, fault.what, limit_of(&fault));
                     }
                     Poll::Pending => break,
                 }
@@ -226,13 +241,12 @@ impl<'a> Session<'a> {
         self.outflow.push(&frame.head, frame.payload);
     }
 
-    /// Fails the WebSocket (RFC 6455 §7.1.7).
-    fn fail(&mut self, code: u16, what: &str) {
-        let client = self.state.client_name();
-        crate::log_of!(
-            LogKind::Closed,
-            "closed the WebSocket of {client}: {what} ({code})"
-        );
+    /// Fails the WebSocket (RFC 6455 §7.1.7). `limits` are the settings that the client came up against.
+    fn fail(&mut self, code: u16, what: &str, limits: Option<&str>) {
+        match limits {
+            Some(limits) => self.log_closed(format_args!("{what} (code {code}; {limits})")),
+            None => self.log_closed(format_args!("{what} (code {code})")),
+        }
         let text = what.to_owned();
         if matches!(self.phase, Closing::Open(_)) {
             self.push(WebSocketFrame::close(&CloseReason { code, text }));
@@ -240,6 +254,15 @@ impl<'a> Session<'a> {
         let code = CloseReason::BROKEN;
         let text = what.to_owned();
         self.leave(CloseReason { code, text });
+    }
+
+    fn log_closed(&self, why: fmt::Arguments<'_>) {
+        let client = self.state.client_name();
+        crate::log_of!(
+            LogKind::Closed,
+            "closed the WebSocket of {client} at {}: {why}",
+            self.path
+        );
     }
 
     /// Tells the application that the client has left.
@@ -369,11 +392,8 @@ impl<'a> Session<'a> {
                 self.push(WebSocketFrame::ping(Bytes::new()));
             }
             Beat::GiveUp if is_heard => {
-                let client = self.state.client_name();
-                crate::log_of!(
-                    LogKind::Closed,
-                    "closed the WebSocket of {client}: no answer to a ping (runner.websocket.ping_timeout)"
-                );
+                let why = "no answer to a ping (runner.websocket.ping_timeout)";
+                self.log_closed(format_args!("{why}"));
                 return Poll::Ready(Ending::Gone);
             }
             Beat::Ask | Beat::GiveUp => heartbeat.put_off(),
