@@ -50,7 +50,7 @@ pub struct Configuration {
     /// The values of the settings under `runner.`.
     pub(super) settings: HashMap<&'static str, Checked>,
     pub(super) warnings: Vec<Diagnostic>,
-    pub(super) unread: Vec<Diagnostic>,
+    pub(super) at_start: Vec<Diagnostic>,
     /// `[Component Factories]`, which only `check` evaluates.
     pub(super) factories: Vec<Rule>,
 }
@@ -96,14 +96,15 @@ impl Configuration {
             }
         }
         let mut mistakes = loader.mistakes;
-        let mut unread = unread(&loader.rules, &loader.foreign);
-        validate::sort_by_place(&mut unread);
+        let mut at_start = unread(&loader.rules, &loader.foreign);
         let settings = validate::settings(&loader.rules, &mut mistakes);
+        at_start.extend(validate::long_drain(&loader.rules, &settings));
+        validate::sort_by_place(&mut at_start);
         let configuration = Self {
             rules: loader.rules,
             settings,
             warnings: loader.warnings,
-            unread,
+            at_start,
             factories: loader.factories,
         };
         (configuration, mistakes)
@@ -167,10 +168,11 @@ impl Configuration {
         &self.warnings
     }
 
-    /// Warnings about names that nothing reads, and that are nearly names that something reads.
+    /// Warnings that a server shows when it starts, too: about names that nothing reads and that are nearly names that
+    /// something reads, and settings that contradict each other.
     #[must_use]
-    pub fn unread(&self) -> &[Diagnostic] {
-        &self.unread
+    pub fn warnings_at_start(&self) -> &[Diagnostic] {
+        &self.at_start
     }
 
     /// An error about a property's value, at the place of its rule.

@@ -125,7 +125,7 @@ impl Plan {
             lifetime,
             programs,
             temporary: Temporary::of(&scope.configuration),
-            warnings: scope.configuration.unread().to_vec(),
+            warnings: scope.configuration.warnings_at_start().to_vec(),
             recipe: recipe.logging(&line_form),
             line_form,
             access,

@@ -63,7 +63,7 @@ pub fn inspect(layers: &[Layer]) -> Inspection {
         _ => mistake,
     }));
     problems.extend(configuration.warnings.iter().cloned());
-    problems.extend(configuration.unread.iter().cloned());
+    problems.extend(configuration.at_start.iter().cloned());
     let mut known = HashSet::new();
     problems.retain(|problem| known.insert(identity(problem)));
     sort_by_place(&mut problems);

@@ -13,7 +13,7 @@ use crate::config::rules::Rules;
 use crate::config::setting::{Checked, Setting};
 use crate::config::settings::{SETTINGS, find};
 use crate::eval::Value;
-use crate::syntax::{Diagnostic, Source, did_you_mean, quoted};
+use crate::syntax::{Diagnostic, Source, did_you_mean, nearest, quoted};
 
 /// The prefix of the settings that are checked.
 const OWN: &str = "runner.";
@@ -117,7 +117,7 @@ fn unknown(rules: &Rules, mistakes: &mut Vec<Diagnostic>) {
         let mut same = own.clone().filter(|known| known.rsplit('.').next() == last);
         let hint = misplaced(name).or_else(|| match (same.next(), same.next()) {
             (Some(only), None) => Some(format!("did you mean `{only}`?")),
-            _ => did_you_mean(name, own),
+            _ => within_section(name).or_else(|| did_you_mean(name, own)),
         });
         let message = format!("there is no setting {}", quoted(name));
         let mistake = Diagnostic::new("setting/unknown", message).with_hint_if(hint);
@@ -139,6 +139,31 @@ fn misplaced(name: &str) -> Option<String> {
     })
 }
 
+/// The hint for a name in a section that exists: the nearest of its settings, or all of them if they are few.
+fn within_section(name: &str) -> Option<String> {
+    /// The settings that a hint can name.
+    const FEW: usize = 6;
+    let (section, last) = name.rsplit_once('.')?;
+    if !section.starts_with(OWN) {
+        return None;
+    }
+    let rest = |setting: &Setting| setting.name.strip_prefix(section)?.strip_prefix('.');
+    let inside: Vec<&'static str> = own_settings().filter_map(rest).collect();
+    if inside.is_empty() {
+        return None;
+    }
+    if let Some(near) = nearest(last, inside.iter().copied()) {
+        return Some(format!("did you mean `{section}.{near}`?"));
+    }
+    match inside.len() {
+        ..=FEW => Some(format!("`{section}` has `{}`", inside.join("`, `"))),
+        _ => {
+            let names = own_settings().map(|setting| setting.name);
+            did_you_mean(name, names.filter(|known| known.starts_with(section)))
+        }
+    }
+}
+
 fn known(rule: &str) -> bool {
     match rule.strip_suffix('*') {
         Some(prefix) => SETTINGS
@@ -146,6 +171,33 @@ fn known(rule: &str) -> bool {
             .any(|setting| setting.name.starts_with(prefix)),
         None => find(rule.strip_suffix('?').unwrap_or(rule)).is_some(),
     }
+}
+
+/// The warning about clients that may stay for longer than the server does.
+pub(in crate::config) fn long_drain(
+    rules: &Rules,
+    checked: &HashMap<&'static str, Checked>,
+) -> Option<Diagnostic> {
+    const DRAIN: &str = "runner.asgi.drain";
+    const STOP: &str = "runner.stop_timeout";
+    let (Some(Checked::Duration(drain)), Some(Checked::Duration(stop))) =
+        (checked.get(DRAIN), checked.get(STOP))
+    else {
+        return None;
+    };
+    if drain <= stop {
+        return None;
+    }
+    let (drain, stop) = (drain.as_secs_f64(), stop.as_secs_f64());
+    let message = format!("`{DRAIN}` is {drain} s, more than `{STOP}`, which is {stop} s");
+    let mut warning = Diagnostic::new("setting/drain", message).warning();
+    for (name, seen) in [(DRAIN, String::new()), (STOP, format!("{stop} s here"))] {
+        if let Some(rule) = rules.origin(name) {
+            warning = rule.origin.label(warning, &seen);
+        }
+    }
+    let hint = format!("raise `{STOP}`: a reload or a stop waits no longer for what is open");
+    Some(warning.with_hint(hint))
 }
 
 /// Checks that the least number of workers is not larger than the largest.
