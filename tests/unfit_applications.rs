@@ -37,8 +37,8 @@ const REFUSED: &str = "\
   = hint: write `import:shop.create_app()`
 `shop.cached.create_app` makes an application, as its name says, and is none itself
   = hint: write `import:shop.cached.create_app()`
-`shop.make_app` takes 1 argument (config), but a WSGI application takes two (environ, start_response)
-  = hint: if it makes the application, write `app = make_app(…)` in `shop`, and `import:shop.app` here
+`shop.make_app` makes an application, as its name says, and is none itself
+  = hint: write `app = make_app(…)` in `shop`, and `import:shop.app` here
 `shop.plain` takes no arguments, but a WSGI application takes two (environ, start_response)
   = hint: if it makes the application, write `import:shop.plain()`
 `shop.main` takes 1 argument (global_config), but a WSGI application takes two (environ, start_response)
@@ -51,9 +51,9 @@ const REFUSED: &str = "\
   = hint: None
 `shop.whole_partial`, a partial, takes no arguments, but a WSGI application takes two (environ, start_response)
   = hint: None
-`shop.Site` is a class whose constructor takes no arguments, but a WSGI application takes two (environ, start_response)
+`shop.Site` is a class whose instances are WSGI applications, and is none itself
   = hint: write `import:shop.Site()`
-`shop.Configured` is a class whose constructor takes 1 argument (config), but a WSGI application takes two (environ, start_response)
+`shop.Configured` is a class whose instances are WSGI applications, and is none itself
   = hint: write `app = Configured(…)` in `shop`, and `import:shop.app` here
 `shop.Endless` is a class whose instances cannot be iterated, as the body of a response must be
   = hint: None
@@ -76,25 +76,25 @@ const REFUSED: &str = "\
 `shop.coroutine` takes 2 arguments (environ, start_response), but an ASGI application takes three (scope, receive, send)
   = hint: None
 `shop.stream` is an async generator (it has `yield`), but ASGI awaits what it calls
-  = hint: None
+  = hint: write `await send({'type': 'http.response.body', 'body': part, 'more_body': True})` instead of `yield part`
 `shop.scope_alone` takes 1 argument (scope), but an ASGI application takes three (scope, receive, send)
   = hint: None
 `shop.two` takes 2 arguments (one, two), but an ASGI application takes three (scope, receive, send)
   = hint: if it is a WSGI application, write `WSGI import:shop.two`
 `shop.lambda` takes 2 arguments (e, s), but an ASGI application takes three (scope, receive, send)
   = hint: if it is a WSGI application, write `WSGI import:shop.lambda`
-`shop.Asgi` is a class whose instances cannot be awaited, as what ASGI calls must be
+`shop.Asgi` is a class whose instances are ASGI applications, and is none itself
   = hint: write `import:shop.Asgi()`
-`shop.Middleware` is a class whose instances cannot be awaited, as what ASGI calls must be
+`shop.Middleware` is a class whose instances are ASGI applications, and is none itself
   = hint: write `app = Middleware(…)` in `shop`, and `import:shop.app` here
 `shop.ConfiguredEndpoint` is a class whose constructor takes 1 argument (config), but an ASGI application takes three (scope, receive, send)
   = hint: None
 `shop.Async` is a class whose instances cannot be awaited, as what ASGI calls must be
   = hint: write `import:shop.Async()`
-`shop.create_app` takes at most 2 arguments (config, debug), but an ASGI application takes three (scope, receive, send)
-  = hint: if it makes the application, write `import:shop.create_app()`
-`shop.make_app` takes 1 argument (config), but an ASGI application takes three (scope, receive, send)
-  = hint: if it makes the application, write `app = make_app(…)` in `shop`, and `import:shop.app` here
+`shop.create_app` makes an application, as its name says, and is none itself
+  = hint: write `import:shop.create_app()`
+`shop.make_app` makes an application, as its name says, and is none itself
+  = hint: write `app = make_app(…)` in `shop`, and `import:shop.app` here
 `shop.plain` takes no arguments, but an ASGI application takes three (scope, receive, send)
   = hint: if it makes the application, write `import:shop.plain()`
 `shop.partial`, a partial, has `receive` set by name, but ASGI passes arguments by position
@@ -165,12 +165,21 @@ const NAMES: &[(&str, &str)] = &[
     ("get_wsgi_application()", ""),
     (
         "create_app",
-        "`shop.create_app` takes at most 1 argument (test_config), but a WSGI application takes two (environ, \
-         start_response)\n = hint: if it makes the application, write `import:shop.create_app()`\n",
+        "`shop.create_app` makes an application, as its name says, and is none itself\n\
+         \x20= hint: write `import:shop.create_app()`\n",
+    ),
+    (
+        "flask()",
+        "`shop.flask` is a WSGI application, and makes none\n = hint: write `import:shop.flask`\n",
+    ),
+    (
+        "asgi_site()",
+        "`shop.asgi_site` is an ASGI application, and makes none\n\
+         \x20= hint: write `ASGI import:shop.asgi_site`\n",
     ),
     (
         "Flask",
-        "`shop.Flask` is a class whose instances cannot be iterated, as the body of a response must be\n\
+        "`shop.Flask` is a class whose instances are WSGI applications, and is none itself\n\
          \x20= hint: write `app = Flask(…)` in `shop`, and `import:shop.app` here\n",
     ),
     (
@@ -266,11 +275,11 @@ routed: passed
 wrapped: passed
 response: passed
 Endpoint: passed
-`shop.create_app` takes no arguments, but an ASGI application takes three (scope, receive, send)
-  = hint: if it makes the application, write `import:shop.create_app()`
-`shop.get_asgi_application` takes no arguments, but an ASGI application takes three (scope, receive, send)
-  = hint: if it makes the application, write `import:shop.get_asgi_application()`
-`shop.FastAPI` is a class whose instances cannot be awaited, as what ASGI calls must be
+`shop.create_app` makes an application, as its name says, and is none itself
+  = hint: write `import:shop.create_app()`
+`shop.get_asgi_application` makes an application, as its name says, and is none itself
+  = hint: write `import:shop.get_asgi_application()`
+`shop.FastAPI` is a class whose instances are ASGI applications, and is none itself
   = hint: write `import:shop.FastAPI()`
 `shop.wsgi_site`, a WSGIHandler, is a WSGI application, not an ASGI application
   = hint: write `WSGI import:shop.wsgi_site`
@@ -310,13 +319,13 @@ fn said(file: &str, before: &str) -> String {
     let bar = " ".repeat(before.len());
     format!(
         "\
-error: cannot use `import:shop.create_app`: `shop.create_app` takes no arguments, but a WSGI application takes two (environ, start_response)
+error: cannot use `import:shop.create_app`: `shop.create_app` makes an application, as its name says, and is none itself
   ┌─ {file}:1:{}
   │
 1 │ {before}'import:shop.create_app'])
   │ {bar}^^^^^^^^^^^^^^^^^^^^^^^^
   │
-  = hint: if it makes the application, write `import:shop.create_app()`
+  = hint: write `import:shop.create_app()`
 ",
         before.chars().count() + 1
     )

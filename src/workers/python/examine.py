@@ -38,6 +38,11 @@ WSGI = Kind("WSGI", "a WSGI application", ("environ", "start_response"), USUAL)
 USUAL = ("application", "app", "asgi_app", "asgi", "api")
 ASGI = Kind("ASGI", "an ASGI application", ("scope", "receive", "send"), USUAL)
 PLAIN = "write `def` instead of `async def`"
+PLAIN_SEND = "write `await send({'type': 'http.response.body', 'body': part, 'more_body': True})` instead of `yield part`"
+
+
+def other_than(kind):
+    return WSGI if kind is ASGI else ASGI
 
 
 def application_of(name, is_asgi):
@@ -54,15 +59,19 @@ def application_of(name, is_asgi):
             hint = "write `import:%s.NAME`, with the application's name" % error.seen
         raise BadName(error.message, hint) from None
     if is_made:
-        found, seen = made(found, seen), seen + "()"
+        found, seen = made(found, seen, kind), seen + "()"
     examine(found, seen, kind)
     return legacy_adapter(found) if is_asgi and is_legacy(found) else found
 
 
-def made(factory, seen):
+def made(factory, seen, kind):
     """What a factory returns."""
     check_callable(factory, seen)
     run = Call.of(factory)
+    for known in (kind, other_than(kind)):
+        if known.calls(run) and not is_class(factory):
+            word = "" if known is kind else known.word + " "
+            raise BadName("`%s` is %s, and makes none" % (seen, known.noun), "write `%simport:%s`" % (word, written(seen)))
     if run is not None:
         if run.is_async:
             raise BadName("%s, but a plain function must make the application" % asynchronous(factory, seen), PLAIN)
@@ -86,11 +95,10 @@ def examine(found, seen, kind):
 
 def fault_of(found, seen, kind):
     """Why a callable cannot be an application of a kind, and what to write, if that is known; else `None`."""
-    fault = (fault_of_wsgi if kind is WSGI else fault_of_asgi)(found, seen)
-    if fault is None and is_factory(found):
+    if is_factory(found):
         message = "`%s` makes an application, as its name says, and is none itself" % seen
         return message, in_module(seen, found)
-    return fault
+    return (fault_of_wsgi if kind is WSGI else fault_of_asgi)(found, seen)
 
 
 def fault_of_wsgi(found, seen):
@@ -122,7 +130,7 @@ def fault_of_wsgi_class(found, seen):
         why = "whose constructor takes %s, but %s" % (run.arguments(), WSGI.needs)
     elif makes_instances(found) and not is_iterable(found):
         why = "whose instances cannot be iterated, as the body of a response must be"
-    return None if why is None else ("`%s` is a class %s" % (seen, why), with_instances(found, seen, WSGI))
+    return None if why is None else unfit_class(found, seen, why, WSGI)
 
 
 def fault_of_asgi(found, seen):
@@ -137,7 +145,7 @@ def fault_of_asgi(found, seen):
     if run.is_wsgi():
         return other_kind(found, seen, WSGI)
     if run.is_generator:
-        return "`%s` is an async generator (it has `yield`), but ASGI awaits what it calls" % seen, None
+        return "`%s` is an async generator (it has `yield`), but ASGI awaits what it calls" % seen, PLAIN_SEND
     return unwanted(found, seen, run, ASGI) if run.refuses(3) else None
 
 
@@ -155,13 +163,20 @@ def fault_of_asgi_class(found, seen):
         why = "whose instances cannot be awaited, as what ASGI calls must be"
     elif run is not None and run.refuses(3):
         why = "whose constructor takes %s, but %s" % (run.arguments(), ASGI.needs)
-    return None if why is None else ("`%s` is a class %s" % (seen, why), with_instances(found, seen, ASGI))
+    return None if why is None else unfit_class(found, seen, why, ASGI)
+
+
+def unfit_class(found, seen, why, kind):
+    """A fault: it is a class, and no application because of something that matters only if its instances are none."""
+    if kind.calls(Call.of_instances(found)):
+        why = "whose instances are %s applications, and is none itself" % kind.word
+    return "`%s` is a class %s" % (seen, why), with_instances(found, seen, kind)
 
 
 def with_instances(found, seen, kind):
     """What to write for a class whose instances are applications, of the kind that is wanted or of the other."""
     run = Call.of_instances(found)
-    other = WSGI if kind is ASGI else ASGI
+    other = other_than(kind)
     if other.calls(run):
         return in_module(seen, found, word=other.word + " ")
     return None if run is None or run.refuses(kind.count) else in_module(seen, found)
@@ -193,7 +208,7 @@ def legacy_adapter(application):
 def other_kind(found, seen, kind):
     """A fault: it is of the other kind."""
     what = "" if is_class(found) or type(found) is FunctionType else ", %s," % described(found)
-    message = "`%s`%s is %s, not %s" % (seen, what, kind.noun, (WSGI if kind is ASGI else ASGI).noun)
+    message = "`%s`%s is %s, not %s" % (seen, what, kind.noun, other_than(kind).noun)
     return message, "write `%s import:%s`" % (kind.word, written(seen))
 
 
@@ -254,7 +269,7 @@ def hint_near(thing, seen, kind, but=None):
     separator = ":" if "__path__" in names else "."
     if near:
         return "write " + " or ".join(["`import:%s%s%s`" % (seen, separator, name) for name in near[:3]])
-    other = WSGI if kind is ASGI else ASGI
+    other = other_than(kind)
     for name in other.usual:
         if name in names and not is_class(names[name]) and other.calls(Call.of(names[name])):
             return "write `%s import:%s%s%s`" % (other.word, seen, separator, name)
@@ -281,4 +296,4 @@ def is_factory(found, count=1):
         run = Call.of(innermost(found))
     except Exception:
         return False  # the object is stranger than a factory
-    return run is not None and not run.missing(count)
+    return run is not None and not (run.missing(count) or run.is_async)
