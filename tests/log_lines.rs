@@ -253,3 +253,128 @@ fn a_fastcgi_server_of_a_process_manager_writes_no_times() {
     server.stop();
     assert_before(&folder.read("log"), "leaves room for", "");
 }
+
+/// Writes what clears a screen to wherever it can.
+const HARMFUL: &str = "\
+import sys, logging
+CLEAR = '\\x1b[2J\\x9b2J\\r'
+def application(environ, start_response):
+    print('to stdout ' + CLEAR)
+    print('in colour \\x1b[31mred\\x1b[m', file=sys.stderr)
+    environ['wsgi.errors'].write('to wsgi.errors ' + CLEAR + '\\n')
+    logging.warning('from logging %s', CLEAR)
+    sys.stderr.buffer.write(b'in pieces \\xc2')
+    sys.stderr.flush()
+    sys.stderr.buffer.write(b'\\x9b2J\\n')
+    sys.stderr.flush()
+    if environ['PATH_INFO'] == '/bad':
+        start_response('200 ' + CLEAR, [('X', CLEAR)])
+    raise ValueError('in an exception ' + CLEAR)
+if CLEAR in sys.argv:
+    application({}, None)
+";
+
+/// What a terminal obeys: all control characters but the ends of lines and tabs.
+fn obeyed(text: &str) -> Vec<&str> {
+    let is_obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.lines()
+        .filter(|line| line.contains(is_obeyed))
+        .collect()
+}
+
+#[test]
+fn no_line_of_the_log_is_obeyed_by_a_terminal() {
+    let name = "name = 'sh\\x1bop'\n";
+    let settings = format!("{name}\n[runner.status]\nurl = 'unix:control'\n");
+    let folder = folder(&settings).file("failing.py", HARMFUL);
+    let server = serve(&folder, TO_FILE);
+    for target in ["/%1b[2J%c2%9b", "/bad"] {
+        let fields = ["User-Agent: \u{9b}2J", "Referer: http://a/\u{9b}2J"];
+        let reply = support::http::request(server.address(), "GET", target, &fields, b"");
+        assert_eq!(reply.status, 500);
+    }
+    // What is no HTTP at all.
+    let mut connection = support::http::Connection::open(server.address());
+    connection.send(b"GET \x1b[2J HTTP/1.1\r\nHost: a\x1b[2J\r\n\x1b: b\r\n\r\n");
+    connection.rest();
+    let status = folder.runner(["status", "shop.ini"]).run();
+    assert_eq!(server.stop().status, 0);
+    let log = folder.read("log");
+    assert_eq!(obeyed(&log), [""; 0]);
+    assert_eq!(obeyed(&status.stdout), [""; 0]);
+    for shown in [
+        "to stdout \\x1b[2J\\x9b2J\\r\n",
+        "in colour \\x1b[31mred\\x1b[m\n",
+        "to wsgi.errors \\x1b[2J\\x9b2J",
+        "from logging \\x1b[2J\\x9b2J",
+        "ValueError: in an exception \\x1b[2J\\x9b2J\\r\n",
+        "in pieces ",
+        "\\xc2\\x9b2J",
+    ] {
+        assert!(log.contains(shown), "no {shown:?} in\n{log}");
+    }
+}
+
+/// `FORCE_COLOR` asks for colours, and for nothing else.
+#[test]
+fn colours_that_are_asked_for_stay() {
+    let folder = folder("").file("failing.py", HARMFUL);
+    let log = log(&folder, &format!("export FORCE_COLOR=1; {TO_FILE}"));
+    assert_eq!(obeyed(&log), ["in colour \u{1b}[31mred\u{1b}[m"], "{log}");
+}
+
+#[test]
+fn a_failed_import_is_not_obeyed_by_a_terminal() {
+    let text = "raise ValueError('an import \\x1b[2J\\x9b2J')";
+    let folder = folder("").file("failing.py", text);
+    let start = folder.runner(["runIni", "shop.ini"]).run();
+    let check = folder.runner(["check", "--import", "shop.ini"]).run();
+    for text in [start.stderr, check.stdout] {
+        assert_eq!(obeyed(&text), [""; 0]);
+        assert!(text.contains("an import "), "{text}");
+    }
+}
+
+/// The line about a WebSocket that is closed says which one it is, and the setting that decides.
+#[test]
+fn the_end_of_a_web_socket_names_its_path_and_the_setting() {
+    const ECHO: &str = "\
+async def application(scope, receive, send):
+    while (await receive())['type'] != 'websocket.disconnect':
+        await send({'type': 'websocket.accept'})
+";
+    const SETTINGS: &str = "\
+app = commands.Alias(command=['serve', 'unix:socket', 'ASGI', 'import:echo.application'])
+
+[runner.websocket]
+max_message = 5
+ping_interval = '0.1s'
+ping_timeout = '0.1s'
+";
+    let folder = Folder::new()
+        .file("echo.py", ECHO)
+        .file("echo.ini", SETTINGS);
+    let server = folder.runner(["runIni", "echo.ini"]);
+    let server = server.start_at(Address::Unix(folder.path("socket")));
+    // Masked with zeros (RFC 6455 §5.2); the second is not masked.
+    for (frames, line) in [
+        (
+            &b"\x81\x86\0\0\0\0hello!"[..],
+            "a message that is too big (code 1009; runner.websocket.max_message)\n",
+        ),
+        (b"\x81\x05hello", "a frame without a mask (code 1002)\n"),
+        (b"", "no answer to a ping (runner.websocket.ping_timeout)\n"),
+    ] {
+        let mut connection = support::http::Connection::open(server.address());
+        connection.send(
+            b"GET /ro%0aom?key=secret HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        );
+        connection.until("\r\n\r\n");
+        connection.send(frames);
+        let line = format!("closed the WebSocket of a local process at /ro%0aom: {line}");
+        server.wait_for_log(|log| log.contains(&line));
+        connection.rest();
+    }
+    assert_eq!(server.stop().status, 0);
+}

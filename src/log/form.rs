@@ -1,12 +1,14 @@
 //! What stands before each line: the time and the level, or what the journal takes for the level, and the name of the
 //! program where several share a log.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use rustix::fs::fstat;
 
+use super::control_characters::{escaped, escaped_but_colours};
 use super::json_object::JsonObject;
 use super::text::without_numbers;
 use crate::clock::{self, PerSecond};
@@ -125,7 +127,21 @@ pub(super) fn formed(kind: LineKind, text: &str) -> String {
         name: None,
     });
     let now = SystemTime::now();
-    put_before(&before(kind, form, now, seconds), text)
+    put_before(
+        &before(kind, form, now, seconds),
+        &without_controls(kind, text),
+    )
+}
+
+/// A text that a terminal shows and does not obey, whatever clients and applications have put into it. What is drawn has
+/// colours.
+fn without_controls(kind: LineKind, text: &str) -> Cow<'_, str> {
+    match kind {
+        LineKind::Message(_) | LineKind::Access => escaped(text),
+        LineKind::Drawn(_) => escaped_but_colours(text),
+        // JSON has its own escapes.
+        LineKind::Object => Cow::Borrowed(text),
+    }
 }
 
 /// An object of JSON: the time (RFC 3339, UTC), the level, the name of the program, and these members.
@@ -243,6 +259,19 @@ mod tests {
         ] {
             let expected = format!("{before}one\n{before}\n{before}two\n");
             assert_eq!(shown(stamp, name, kind), expected);
+        }
+    }
+
+    #[test]
+    fn no_line_of_any_kind_clears_the_screen() {
+        for (kind, colour) in [
+            (LineKind::Message(Level::Error), "\\x1b[31m"),
+            (LineKind::Access, "\\x1b[31m"),
+            (LineKind::Drawn(Level::Error), "\x1b[31m"),
+        ] {
+            let text = "a\x1b[2J\rb\u{9b}\n\tc\x1b[31m";
+            let shown = without_controls(kind, text).into_owned();
+            assert_eq!(shown, format!("a\\x1b[2J\\rb\\x9b\n\tc{colour}"));
         }
     }
 

@@ -18,6 +18,7 @@ use queue::LineQueue;
 
 pub use access_file::AccessFile;
 pub use access_sink::{AccessDestination, direct_access, has_access_file, reopen_access};
+pub use control_characters::escaped;
 pub use form::{Level, LineForm, Stamp, set_form};
 pub use json_object::JsonObject;
 pub use rate_limit::LogKind;
@@ -26,6 +27,7 @@ pub use text::without_numbers;
 
 mod access_file;
 mod access_sink;
+mod control_characters;
 mod form;
 mod json_object;
 mod queue;

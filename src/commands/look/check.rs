@@ -64,7 +64,8 @@ Python and with its own settings, as for one CGI request; it has
 `runner.start_timeout` for that. Thus modules that are missing, errors in them,
 and objects that are no such applications are found, too. What applications
 write goes to standard error. Threads and exit handlers that they leave are not
-waited for.
+waited for. No event loop runs, and no `lifespan` begins: what an ASGI
+application connects to at its start is not tried.
 
 With `--format json`, each problem has a stable code, the severity, the file,
 lines and columns (counted from 1, in characters), a message, a hint, and

@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::interface::{BlockSender, Errors, ResponseBody};
+use crate::log::escaped;
 use crate::protocol::worker::answer_head;
 use crate::protocol::worker::frame::{Header, Kind};
 use crate::workers::event::WorkerEvent;
@@ -320,16 +321,19 @@ impl LaneReader<'_> {
 
     /// Passes on text that the application wrote to `wsgi.errors`.
     fn write_error(&self, number: u32, text: &Bytes) {
+        let written = String::from_utf8_lossy(text);
+        let shown = escaped(&written);
         let mut pool = lock(&self.hub.pool);
         // A thread that the application has left behind may write for a request that is over.
         match pool
             .current(self.lane, number)
             .map(|pending| &pending.errors)
         {
-            Ok(Errors::Gateway(sender)) if sender.try_send(text.clone()).is_ok() => {}
-            Ok(_) | Err(Violation) => {
-                crate::log_error!("{}", String::from_utf8_lossy(text).trim_end());
-            }
+            Ok(Errors::Gateway(sender))
+                if sender
+                    .try_send(Bytes::copy_from_slice(shown.as_bytes()))
+                    .is_ok() => {}
+            Ok(_) | Err(Violation) => crate::log_error!("{}", shown.trim_end()),
         }
     }
 }

@@ -1,9 +1,11 @@
 """The log, as a worker writes it: a line that cannot be written never costs a request. It is counted and reported later.
 
 Plain Python 3.8 and later, standard library only. A disk may be full, a file may have reached its size limit, a reader may be
-gone or stopped. The output of the application is its log, and so is `wsgi.errors`.
+gone or stopped. The output of the application is its log, and so is `wsgi.errors`. A terminal shows what is written and does
+not obey it: control characters, which may come from a client, are escaped as in src/log/control_characters.rs.
 """
 
+import re
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
@@ -12,6 +14,14 @@ from runner_kept import os, select, stat, time
 ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF)
 PRIORITIES = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # as the journal reads them
 PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made room the last time
+
+
+# Control characters without tabs and line ends, in UTF-8, and those that change the order of a line's text.
+HARMFUL = re.compile(
+    rb"\r\n|\x1b\[[0-9;:]*m|[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"
+)
+# The beginning of one, where a write may end.
+CUT = re.compile(rb"(?:\xc2|\xe2[\x80\x81]?)\Z")
 
 
 class Losses:
@@ -44,17 +54,39 @@ class Output(FileIO):
         self.lost = 0  # lines that could not be written since the last report
         self.why = ""  # the last of them could not be written
         self.is_torn = False  # the last line was written only in part
+        self.cut = b""  # the last bytes, if they may begin a character that is to be escaped
+        # https://force-color.org: whoever sets it wants colours in files, too.
+        self.has_colours = os.isatty(descriptor) or bool(os.environ.get("FORCE_COLOR"))
 
     def write(self, data):
         data = bytes(data)
+        shown = self.visible(data)
         before = self.lost
         if before and self.put(self.apology()):
             self.lost = 0
-        if self.lost or not self.put(data):
+        if self.lost or not self.put(shown):
             self.lost += max(1, data.count(b"\n"))
         if self.lost != before:
             Losses.changed()
         return len(data)
+
+    def visible(self, data):
+        """Data as a terminal can get it: colours stay where they are seen."""
+        whole = HARMFUL.match(self.cut + data) if self.cut else None
+        start, after = b"", 0
+        if whole and whole.end() > len(self.cut):
+            start, after = self.escape(whole), whole.end() - len(self.cut)
+        cut = CUT.search((self.cut + data)[-2:])
+        self.cut = cut.group() if cut else b""
+        return start + HARMFUL.sub(self.escape, data[after:])
+
+    def escape(self, found):
+        harmful = found.group()
+        if harmful == b"\r\n":
+            return harmful
+        if harmful[-1:] == b"m":
+            return harmful if self.has_colours else b"\\x1b" + harmful[1:]
+        return harmful.decode().encode("unicode_escape")
 
     def apology(self):
         start = "\n" if self.is_torn else ""
@@ -126,6 +158,10 @@ def adopt_standard_streams():
         setattr(sys, "__%s__" % name, stream)
 
 
+ESCAPED = [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+CONTROLS = {code: chr(code).encode("unicode_escape").decode() for code in ESCAPED}
+
+
 class Form:
     """What stands before each line of runner's own, as in src/log/form.rs."""
 
@@ -138,7 +174,8 @@ def form_lines(stamp, name):
 
 
 def own_lines(text, level):
-    """Lines of runner's own, each with what belongs before it."""
+    """Lines of runner's own, each with what belongs before it. They have no colours."""
+    text = text.translate(CONTROLS)
     before = Form.name
     if Form.stamp == "journal":
         before = PRIORITIES[level] + before
