@@ -55,6 +55,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Slowest client accepted, in bytes per second",
         "The bytes per second that a client must send of a request's body, and read of a response. A client that is behind by a minute of waiting is given up: its request is answered with status 408 and its connection is closed. Time in which the application itself sends nothing does not count. 0 accepts any rate, but not a minute without a byte. Lower it for clients with very slow links.",
         "runner.http.min_rate = '1k'";
+    "runner.http.request_id" SettingKind::Boolean, DefaultValue::Boolean(false),
+        "Whether each request has an id",
+        "Whether each request has an id: 128 random bits in hexadecimal digits. It is in the header field `X-Request-Id` that the application sees (`HTTP_X_REQUEST_ID`) and in that of the response, in the access log and in each line of the log about the request, tracebacks included. One that a client sends is replaced. The trace id of `traceparent`, which is passed on as it is, stands beside it.",
+        "runner.http.request_id = True";
     "runner.log.access" SettingKind::BooleanOr(&["common", "combined", "json"]), DefaultValue::Unset,
         "Whether each request is logged, and how",
         "Whether each request is written to the log, and in which form. A line is written when the response has ended; for a client that left before it, with status 499; for a WebSocket, when it is closed, with status 101. `'common'` and `'combined'` are the forms of NCSA and Apache, for programs that read the logs of web servers; `True` is `'combined'` with the duration behind it, or `'json'` if `runner.log.format` is that. `'json'` writes an object a line, whose members runner(1) describes. By default, `launch` logs requests and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",

@@ -13,7 +13,7 @@ pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
 pub use conversation::{
     CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
 };
-pub use request::{Connection, Errors, Request, RequestBody, Scheme};
+pub use request::{Connection, Errors, Request, RequestBody, RequestIds, Scheme};
 pub use response::{Response, ResponseBody};
 
 mod backlog;

@@ -1,9 +1,10 @@
 //! A request as an application sees it, complete, from any gateway.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use tokio::sync::mpsc::Sender;
 
 use crate::interface::body_file::BodyFile;
@@ -35,9 +36,39 @@ pub struct Request {
     pub variables: Vec<(Bytes, Bytes)>,
     /// Where `wsgi.errors` goes for this request.
     pub errors: Errors,
+    /// What lines of the log about it name, if they are to.
+    pub ids: Option<Arc<RequestIds>>,
     /// The client asks for a WebSocket, correctly, and the gateway can speak its protocol (RFC 6455 §4.2.1): a response
     /// whose body is [`ResponseBody::WebSocket`](crate::interface::ResponseBody::WebSocket) is possible.
     pub offers_web_socket: bool,
+}
+
+/// What a request is known by in the log, here and in other systems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestIds {
+    /// `X-Request-Id`: visible ASCII, at most 128 bytes.
+    pub request: HeaderValue,
+    /// The trace id of `traceparent`, if the client has sent one (W3C Trace Context, §3.2.2.3): 32 hexadecimal digits.
+    pub trace: Option<String>,
+}
+
+impl RequestIds {
+    /// The request id as text.
+    #[must_use]
+    pub fn request(&self) -> &str {
+        self.request.to_str().unwrap_or_default()
+    }
+}
+
+/// How a line of the log names them.
+impl fmt::Display for RequestIds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "request {}", self.request())?;
+        match &self.trace {
+            Some(trace) => write!(formatter, ", trace {trace}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The body of a request.

@@ -25,6 +25,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         connections: connections(configuration),
         spool: spool(configuration),
         access_log: access_log(configuration, audience).map(Arc::new),
+        request_id: configuration.boolean("runner.http.request_id"),
         min_rate: configuration.integer("runner.http.min_rate"),
         compression: compression(configuration),
         web_sockets: web_sockets(configuration),

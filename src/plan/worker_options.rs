@@ -72,6 +72,7 @@ pub fn workers(
         // Replaced later, as for request bodies.
         folder: env::temp_dir(),
         line_form: LineForm::default(),
+        names_requests: settings.boolean("runner.http.request_id"),
         max_buffer: settings.integer("runner.response.max_buffer"),
         asgi: None,
     })

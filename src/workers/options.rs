@@ -57,6 +57,8 @@ pub struct WorkerOptions {
     pub resources: Resources,
     /// The form of the lines that workers write of their own.
     pub line_form: LineForm,
+    /// Whether these lines name a request by its `X-Request-Id`, which is one of runner's.
+    pub names_requests: bool,
     /// The folder for responses that clients receive slowly.
     pub folder: PathBuf,
     /// How much of one response is stored there, in bytes.

@@ -8,7 +8,7 @@ use http::Method;
 use tokio::sync::oneshot;
 
 use crate::interface::body_file::BodyFile;
-use crate::interface::{Errors, Request, RequestBody, Response};
+use crate::interface::{Errors, Request, RequestBody, RequestIds, Response};
 use crate::log;
 use crate::protocol::worker::frame::RequestFrame;
 
@@ -46,12 +46,13 @@ enum Progress {
 /// The characters of a target that a line of the log shows.
 const LONGEST_TARGET: usize = 200;
 
-/// A request's method and target. The latter is a copy, so that the buffer in which the request came is free for the next
+/// A request's method, target and ids. The target is a copy, so that the buffer in which the request came is free for the next
 /// one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     method: Method,
     target: Arc<[u8]>,
+    ids: Option<Arc<RequestIds>>,
 }
 
 impl fmt::Display for About {
@@ -59,8 +60,12 @@ impl fmt::Display for About {
         let target = self.target();
         write!(formatter, "{} ", self.method)?;
         match target.char_indices().nth(LONGEST_TARGET) {
-            Some((end, _)) => write!(formatter, "{}…", &target[..end]),
-            None => formatter.write_str(&target),
+            Some((end, _)) => write!(formatter, "{}…", &target[..end])?,
+            None => formatter.write_str(&target)?,
+        }
+        match &self.ids {
+            Some(ids) => write!(formatter, " ({ids})"),
+            None => Ok(()),
         }
     }
 }
@@ -108,6 +113,7 @@ impl PendingRequest {
             about: About {
                 method: request.method,
                 target: Arc::from(&*request.target),
+                ids: request.ids,
             },
             slow_since: None,
             progress: Progress::Waiting(reply),

@@ -40,6 +40,7 @@ pub struct Pool {
 
 pub fn options(folder: &Path) -> WorkerOptions {
     WorkerOptions {
+        names_requests: false,
         line_form: LineForm::default(),
         python: "python3".into(),
         python_origin: "runner.python".to_owned(),

@@ -28,10 +28,10 @@ use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::transport::{self, Transport};
 use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSocket};
-use crate::gateway::http::{keep_alive, shadow_parser, upload};
+use crate::gateway::http::{keep_alive, request_ids, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::Stream;
-use crate::interface::{Errors, Pending, Request, RequestBody, Response};
+use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
 
@@ -197,19 +197,24 @@ enum Answering {
 /// Checks the head of a request, and passes the request on if that is all of it. `is_upgrade` if a WebSocket may follow.
 fn begin(
     state: &Arc<ConnectionState>,
-    request: hyper::Request<Incoming>,
+    mut request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
     is_upgrade: bool,
 ) -> Begun {
     let mut exchange = Exchange::new(state, &request);
+    if state.gateway.options.request_id {
+        let ids = request_ids::assign(request.headers_mut(), state.is_peer_trusted());
+        exchange.ids = Some(ids);
+    }
     if let Some(options) = &state.gateway.options.access_log {
-        let line = LogLine::new(options, &state.connection, &request, hidden.as_ref());
+        let mut line = LogLine::new(options, &state.connection, &request, hidden.as_ref());
+        line.ids.clone_from(&exchange.ids);
         exchange.log_line = Some(Box::new(line));
     }
     // Where no WebSocket follows, the end does.
     exchange.close = is_upgrade;
     let offer = is_upgrade.then_some(&mut exchange.offer);
-    let answering = pass_on(state, request, hidden, offer);
+    let answering = pass_on(state, request, hidden, offer, exchange.ids.clone());
     Begun {
         exchange,
         answering,
@@ -221,6 +226,7 @@ fn pass_on(
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
+    ids: Option<Arc<RequestIds>>,
 ) -> Result<Answering, Refusal> {
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
@@ -228,6 +234,7 @@ fn pass_on(
     let application = Arc::clone(&state.gateway.application);
     if !has_body {
         let mut request = whole(state, head, RequestBody::Empty)?;
+        request.ids = ids;
         if let Some(offer) = offer {
             let compression = state.gateway.options.web_sockets.compression;
             *offer = acceptance::offered(&request, compression, state.is_ending())?;
@@ -238,7 +245,8 @@ fn pass_on(
     let state = Arc::clone(state);
     Ok(Answering::Receiving(Box::pin(async move {
         let body = upload::receive(body, &state).await?;
-        let request = whole(&state, head, body)?;
+        let mut request = whole(&state, head, body)?;
+        request.ids = ids;
         Ok(application.respond(request).await)
     })))
 }
@@ -269,7 +277,10 @@ async fn answer(
         Err(refusal) => {
             exchange.close = true;
             state.unread.store(true, Ordering::Relaxed);
-            log_refusal(&state, &refusal);
+            match &exchange.ids {
+                Some(ids) => log_refusal(&state, format_args!("{refusal} ({ids})")),
+                None => log_refusal(&state, &refusal),
+            }
             let mut reply = hyper_response::convert(Response::plain(refusal.status), exchange);
             if refusal.status == StatusCode::UPGRADE_REQUIRED {
                 acceptance::demand_version(reply.headers_mut());
@@ -303,6 +314,7 @@ fn whole(
         connection: Arc::clone(&state.connection),
         variables: Vec::new(),
         errors: Errors::Log,
+        ids: None,
         offers_web_socket: false,
     })
 }

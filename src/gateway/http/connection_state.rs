@@ -79,6 +79,11 @@ impl ConnectionState {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the client is a proxy whose header fields about requests are believed. No setting names such proxies.
+    pub(super) fn is_peer_trusted(&self) -> bool {
+        false
+    }
+
     /// The client, as log lines name it.
     pub(super) fn client_name(&self) -> &str {
         match self.connection.remote_addr.as_str() {

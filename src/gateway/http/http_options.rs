@@ -14,6 +14,8 @@ pub struct HttpOptions {
     pub spool: Arc<SpoolOptions>,
     /// Which responses are logged, and how; `None` if there is no access log.
     pub access_log: Option<Arc<AccessLogOptions>>,
+    /// Whether each request has an id, in the environ, the response and the log.
+    pub request_id: bool,
     /// The longest time for the head of a request, idle time before it included (408).
     pub head_timeout: Duration,
     /// The longest time in which a client sends nothing of a request body (408).
@@ -61,6 +63,7 @@ impl Default for HttpOptions {
         Self {
             spool: Arc::default(),
             access_log: None,
+            request_id: false,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

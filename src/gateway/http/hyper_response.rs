@@ -21,8 +21,9 @@ use crate::gateway::body::response_body::{
 };
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::request_ids::X_REQUEST_ID;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
-use crate::interface::{Response, ResponseBody, Truncated, WebSocket};
+use crate::interface::{RequestIds, Response, ResponseBody, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
@@ -38,6 +39,8 @@ pub(super) struct Exchange {
     pub offer: Option<Box<OfferedWebSocket>>,
     /// The coding that the response is compressed by.
     pub coding: Option<ContentCoding>,
+    /// What the request is known by, if that is to be seen.
+    pub ids: Option<Arc<RequestIds>>,
     /// The line in the access log.
     pub log_line: Option<Box<LogLine>>,
 }
@@ -52,6 +55,7 @@ impl Exchange {
             close: false,
             offer: None,
             coding: compression::negotiated(request.headers(), &state.gateway.options.compression),
+            ids: None,
             log_line: None,
         }
     }
@@ -67,6 +71,14 @@ impl Drop for Exchange {
 thread_local! {
     static DATE: RefCell<PerSecond<Option<HeaderValue>>> =
         const { RefCell::new(PerSecond::new(|time| HeaderValue::try_from(http_date(time)).ok())) };
+}
+
+/// Adds the id of the request, for the client to name it.
+fn add_request_id(headers: &mut HeaderMap, ids: Option<&RequestIds>) {
+    if let Some(ids) = ids {
+        // Where there is no room for a field, there is none.
+        let _ = headers.try_insert(X_REQUEST_ID, ids.request.clone());
+    }
 }
 
 /// Adds `Date` (RFC 9110 §6.6.1), unless the application has. The one that hyper would add does not follow a clock that
@@ -117,6 +129,7 @@ pub(super) fn convert(
         body,
     } = response;
     remove_hop_by_hop(&mut headers);
+    add_request_id(&mut headers, exchange.ids.as_deref());
     if let Some(line) = &mut exchange.log_line {
         line.answer(status);
     }
@@ -192,6 +205,7 @@ fn accept(
     mut exchange: Exchange,
 ) -> hyper::Response<ReplyBody> {
     remove_hop_by_hop(&mut headers);
+    add_request_id(&mut headers, exchange.ids.as_deref());
     acceptance::complete(&mut headers, &offered.offer);
     add_date(&mut headers);
     let status = StatusCode::SWITCHING_PROTOCOLS;

@@ -34,6 +34,7 @@ mod http_options;
 mod hyper_response;
 mod keep_alive;
 mod request_head;
+mod request_ids;
 mod seldom;
 mod shadow_parser;
 mod transport;

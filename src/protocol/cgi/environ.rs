@@ -244,6 +244,7 @@ pub fn request<'a>(
     };
     Ok(Request {
         offers_web_socket: false,
+        ids: None,
         method,
         target,
         query: Bytes::copy_from_slice(query),

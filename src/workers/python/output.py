@@ -167,10 +167,27 @@ class Form:
 
     stamp = "plain"
     name = ""
+    names_requests = False  # by their ids
 
 
-def form_lines(stamp, name):
+def form_lines(stamp, name, names_requests):
     Form.stamp, Form.name = stamp, name + ": " if name else ""
+    Form.names_requests = names_requests
+
+
+def named(request_id):
+    """How lines about a request name it, if it has an id and they do."""
+    return " (request %s)" % request_id if Form.names_requests and request_id else ""
+
+
+def named_in(scope):
+    """The same by the scope of ASGI, which the application may have changed."""
+    if not Form.names_requests:
+        return ""
+    try:
+        return named(dict(scope["headers"])[b"x-request-id"].decode("latin-1"))
+    except Exception:
+        return ""
 
 
 def own_lines(text, level):

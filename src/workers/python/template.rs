@@ -368,13 +368,14 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     writer.string("mark");
     writer.string(&mark.of(None));
     writer.string("log");
-    writer.tuple(2);
+    writer.tuple(3);
     writer.string(match options.line_form.stamp {
         Stamp::Nothing => "plain",
         Stamp::Time => "time",
         Stamp::Priority => "journal",
     });
     writer.string(options.line_form.name.as_deref().unwrap_or_default());
+    writer.boolean(options.names_requests);
     writer.string("forks");
     writer.boolean(becomes.is_none());
     writer.string("stop_timeout");

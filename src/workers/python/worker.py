@@ -27,7 +27,7 @@ from runner_exchange import (
     trace,
 )
 from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, time
-from runner_output import identity, is_still, new_log, report_losses, say
+from runner_output import identity, is_still, named, new_log, report_losses, say
 
 BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP, ANNOUNCE = 1, 2, 4, 8, 16
 SELDOM = ERRORS_TO_GATEWAY | ANNOUNCE
@@ -325,7 +325,7 @@ class Lane:
         except Abandoned:
             exchange.failed()
         except BaseException as error:
-            log_exception(error, own[0], own[4], errors)
+            log_exception(error, own[0], own[4] + named(environ.get("HTTP_X_REQUEST_ID")), errors)
             exchange.failed()
         finally:
             try:
@@ -334,7 +334,7 @@ class Lane:
             except Gone:
                 raise
             except BaseException as error:
-                log_exception(error, own[0], own[4], errors)
+                log_exception(error, own[0], own[4] + named(environ.get("HTTP_X_REQUEST_ID")), errors)
             try:
                 body.close()
             except (OSError, ValueError):

@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 use http::{StatusCode, Version};
 
 use crate::clock::{PerSecond, access_log_date};
+use crate::interface::RequestIds;
 use crate::log::{self, JsonObject};
 
 /// The form of the lines of the access log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessForm {
-    /// The combined form, and the duration behind it.
+    /// The combined form, and behind it the duration and the request id, if there is one.
     #[default]
     Timed,
     /// The common log format (of NCSA's server): `CLIENT - - [TIME] "REQUEST LINE" STATUS BYTES`.
@@ -42,6 +43,7 @@ pub(super) struct AccessRecord<'a> {
     pub host: Option<&'a [u8]>,
     pub referer: Option<&'a [u8]>,
     pub agent: Option<&'a [u8]>,
+    pub ids: Option<&'a RequestIds>,
 }
 
 impl<'a> AccessRecord<'a> {
@@ -58,6 +60,7 @@ impl<'a> AccessRecord<'a> {
             host: None,
             referer: None,
             agent: None,
+            ids: None,
         }
     }
 }
@@ -109,6 +112,9 @@ impl AccessForm {
         }
         if self == Self::Timed {
             let _ = write!(line, " {:.4}s", record.duration.as_secs_f64());
+            if let Some(ids) = record.ids {
+                let _ = write!(line, " {}", ids.request());
+            }
         }
         line
     }
@@ -132,6 +138,7 @@ impl AccessForm {
         let [host, referer, agent] =
             [record.host, record.referer, record.agent].map(|value| value.map(text));
         let seconds = |time: Duration| format!("{:.6}", time.as_secs_f64());
+        let trace = record.ids.and_then(|ids| ids.trace.as_deref());
         let start = record.answered.map(seconds);
         JsonObject::default()
             .text("message", Some(&message))
@@ -146,6 +153,8 @@ impl AccessForm {
             .text("host", host.as_deref())
             .text("referer", referer.as_deref())
             .text("user_agent", agent.as_deref())
+            .text("request_id", record.ids.map(RequestIds::request))
+            .text("trace_id", trace)
             .into_members()
     }
 }
@@ -214,7 +223,7 @@ mod tests {
         );
         assert_eq!(
             AccessForm::members(&unread),
-            r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"host":null,"referer":null,"user_agent":null"#
+            r#""message":"- 400","client":null,"method":null,"target":null,"protocol":null,"status":400,"bytes":0,"duration":0.000000,"start":null,"host":null,"referer":null,"user_agent":null,"request_id":null,"trace_id":null"#
         );
     }
 
@@ -222,7 +231,7 @@ mod tests {
     fn an_object_has_all_members() {
         assert_eq!(
             AccessForm::members(&record()),
-            r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\""#
+            r#""message":"GET /a%20\"b\"?c=d 200","client":"127.0.0.1","method":"GET","target":"/a%20\"b\"?c=d","protocol":"HTTP/1.1","status":200,"bytes":42,"duration":0.012345,"start":0.012000,"host":"localhost","referer":"http://localhost/","user_agent":"a\"\t�\\","request_id":null,"trace_id":null"#
         );
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
 use crate::gateway::http::shadow_parser::Hidden;
-use crate::interface::Connection;
+use crate::interface::{Connection, RequestIds};
 
 use access_form::AccessRecord;
 
@@ -71,6 +71,8 @@ pub(super) struct LogLine {
     agent: Option<HeaderValue>,
     /// The status of the response, and when it was known.
     answered: Option<(StatusCode, Instant)>,
+    /// What the request is known by, if it has an id.
+    pub ids: Option<Arc<RequestIds>>,
     /// How many bytes of the body were given to the connection.
     pub bytes: u64,
 }
@@ -99,6 +101,7 @@ impl LogLine {
             referer: headers.get(header::REFERER).cloned(),
             agent: headers.get(header::USER_AGENT).cloned(),
             answered: None,
+            ids: None,
             bytes: 0,
         }
     }
@@ -139,6 +142,7 @@ impl LogLine {
             host: bytes_of(self.host.as_ref()),
             referer: bytes_of(self.referer.as_ref()),
             agent: bytes_of(self.agent.as_ref()),
+            ids: self.ids.as_deref(),
         });
     }
 }

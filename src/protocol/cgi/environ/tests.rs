@@ -39,6 +39,7 @@ fn get(headers: &[(&str, &str)]) -> Request {
     }
     Request {
         offers_web_socket: false,
+        ids: None,
         method: Method::GET,
         target: Bytes::from_static(b"/a%20b?q=1"),
         script_name: Bytes::new(),

@@ -12,7 +12,7 @@ from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD
 from runner_control import Forks
 from runner_exchange import FIELDS_LIMIT, HEAD_LIMIT, TRUNCATED, Gone, log_exception
 from runner_kept import os, stat, thread, time
-from runner_output import say
+from runner_output import named_in, say
 from runner_resolve import described
 
 NOTHING, HELD, BEGUN, COMPLETE = range(4)  # states: no head yet, one that is not sent yet, one that is sent, the end
@@ -49,6 +49,7 @@ class Response:
     is_cancelled = False  # by runner
     is_over = False  # the application's code has ended
     times_told = 0  # that the client has left
+    named = ""  # how the log names it beside method and target
     start_type = "http.response.start"
     body_type = "http.response.body"
 
@@ -68,9 +69,12 @@ class Response:
         try:
             result = await self.lane.application(scope, self.receive, self.send)
         except BaseException as error:
+            self.named = named_in(scope)
             scope = None
             self.failed(error)
         else:
+            if result is not None or self.state != COMPLETE:
+                self.named = named_in(scope)
             if result is not None:
                 self.say("the application returned %s, which is ignored", described(result))
             if self.state != COMPLETE:
@@ -347,7 +351,7 @@ class Response:
     # About the request
 
     def request(self):
-        return self.method, self.target.decode("latin-1")
+        return self.method, self.target.decode("latin-1") + self.named
 
     def service(self):
         """The time since the request has begun."""
