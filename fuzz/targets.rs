@@ -20,6 +20,7 @@ use runner::workers::wire::ring::Ring;
 
 mod alone;
 mod frames_of_clients;
+mod proxies;
 
 /// The most bytes that a file may have to be formatted here.
 const LARGEST: usize = 1 << 24;
@@ -217,4 +218,14 @@ pub fn websocket(bytes: &[u8]) {
     };
     let deflate = frames_of_clients::handshake(fields);
     frames_of_clients::decode(frames, deflate);
+}
+
+/// The first bytes of a connection from a proxy (PROXY protocol).
+pub fn proxy_head(bytes: &[u8]) {
+    proxies::head(bytes);
+}
+
+/// Lines of header fields from a proxy.
+pub fn forwarded(bytes: &[u8]) {
+    proxies::fields(bytes);
 }

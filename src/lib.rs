@@ -50,6 +50,7 @@
 //! | which worker gets a request | `workers/pool/chooser.rs` |
 //! | when workers are added, replaced, or started again | `workers/staff/{growth,retirement,attempts}.rs` |
 //! | what the environ of a request holds | `protocol/cgi/environ.rs`, the path in `protocol/cgi/path_info.rs`; ASGI's scope in `protocol/worker/asgi_scope.rs` |
+//! | who a request comes from behind a proxy | `protocol/proxy/forwarded.rs` for each request, `protocol/proxy/proxy_head.rs` for a connection; `gateway/http/proxies/` applies them |
 //! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
 //! | which user the server is | `plan/user.rs` reads the settings, `supervisor/identity.rs` applies them |
 //! | what an event makes of the server | `supervisor/lifecycle.rs`, a table; `server/master.rs` obeys it |
@@ -75,9 +76,9 @@
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `hyper` `hyper_util` `http_body` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | |
-//! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `percent_encoding` `sha1` `zstd` |
+//! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `ipnet` `percent_encoding` `sha1` `zstd` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
-//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` |
+//! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` `ipnet` |
 //! | [`eval`] | rules → values; pure, lazy, bounded; asks for files through a trait | `syntax` | `icu_casemap` `icu_locale_core` `icu_properties` |
 //! | [`syntax`] | text → tree, diagnostics; pure | `secrets` | `pest` `pest_derive` `codespan_reporting` |
 //! | [`panics`] | what becomes of a panic | `log` | |

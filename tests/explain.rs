@@ -147,7 +147,17 @@ fn listed(word: &str) -> Vec<String> {
 
 #[test]
 fn words_are_searched_in_names_and_texts() {
-    assert_eq!(listed("proxy"), ["Commands:", "serve"]);
+    assert_eq!(
+        listed("proxy"),
+        [
+            "Settings:",
+            "runner.http.proxy_protocol",
+            "runner.http.forwarded",
+            "runner.http.trusted_proxies",
+            "Commands:",
+            "serve"
+        ]
+    );
     // Names first, then texts: a worker is mentioned where requests wait.
     let workers = listed("workers");
     let place = |name: &str| {

@@ -128,6 +128,16 @@ fn clients_of_web_sockets() {
 }
 
 #[test]
+fn heads_of_proxied_connections() {
+    replay("proxy_head", targets::proxy_head);
+}
+
+#[test]
+fn fields_of_proxies() {
+    replay("forwarded", targets::forwarded);
+}
+
+#[test]
 fn expressions() {
     replay("expression", targets::expression);
 }

@@ -12,6 +12,8 @@ nginx                                  nginx
 apache2                                apache2-bin
 /usr/lib/apache2/modules/mod_fcgid.so  libapache2-mod-fcgid
 lighttpd                               lighttpd
+haproxy                                haproxy
+caddy                                  caddy
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
 /usr/bin/python3                       python3
@@ -75,9 +77,10 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 
 # A service that the installation has enabled would start at the next boot.
-for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service; do
+for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service haproxy.service caddy.service; do
     if [ -e "$services/$unit" ] && ! echo "$enabled" | grep -qx "$unit"; then
-        update-rc.d "${unit%.service}" disable
+        # One without a script for the older init has only the link.
+        update-rc.d "${unit%.service}" disable 2>/dev/null || rm -f "$services/$unit"
     fi
 done
 ROOT

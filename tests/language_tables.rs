@@ -39,7 +39,9 @@ fn settings_are_documented() {
         assert!(is_help(setting.help), "{}", setting.name);
         let short = setting.name.rsplit('.').next().unwrap_or_default();
         assert!(setting.example.contains(short), "{}", setting.name);
-        let configuration = load(setting.example);
+        // The PROXY protocol needs a proxy.
+        let proxies = "runner.http.trusted_proxies? = ['unix']";
+        let configuration = load(&format!("{proxies}\n{}\n", setting.example));
         assert!(
             configuration
                 .get(setting.name)
@@ -103,6 +105,9 @@ fn settings_have_the_accessor_of_their_kind() {
             SettingKind::Path => assert_eq!(configuration.path(setting.name), None),
             SettingKind::Texts | SettingKind::Urls | SettingKind::Choices(_) => {
                 assert!(configuration.texts(setting.name).is_empty());
+            }
+            SettingKind::Networks => {
+                assert_eq!(configuration.optional_texts(setting.name), None);
             }
             SettingKind::Rights => assert_eq!(configuration.optional_integer(setting.name), None),
             SettingKind::Text

@@ -132,8 +132,10 @@ fn the_examples_are_right() {
         let full = format!("{}={value}", setting.name);
         assert!(setting.name.ends_with(name.trim()), "{}", setting.example);
         for text in [setting.example, &full] {
+            // The PROXY protocol needs a proxy.
+            let proxies = "runner.http.trusted_proxies? = ['unix']";
             Folder::new()
-                .file("app.ini", format!("{text}\n"))
+                .file("app.ini", format!("{proxies}\n{text}\n"))
                 .runner(["-c", "app.ini", "true"])
                 .run()
                 .is(0, "", "");

@@ -114,12 +114,19 @@ fn nginx_in_front_of_fastcgi_on_a_unix_socket() {
 fn nginx_in_front_of_http_on_a_unix_socket() {
     // The client's own field does not replace what nginx knows.
     let fields = [
-        "HTTP_X_FORWARDED_FOR=192.0.2.1, 127.0.0.1",
+        "HTTP_X_FORWARDED_FOR=127.0.0.1",
         "HTTP_X_FORWARDED_PROTO=http",
-        "REMOTE_ADDR=",
+        "REMOTE_ADDR=127.0.0.1",
     ];
+    assert!(
+        installed().read("servers/nginx-http.conf").contains(TRUST),
+        "the setting that this test uses"
+    );
     in_front_of("serve", "nginx-http.conf", &fields);
 }
+
+/// What the example for HTTP names.
+const TRUST: &str = "runner.http.trusted_proxies = ['unix']\n";
 
 /// Tries nginx with one of the examples in front of a command. The application must report these lines, too.
 #[track_caller]
@@ -128,12 +135,14 @@ fn in_front_of(command: &str, example: &str, lines: &[&str]) {
         ("hello", greets as fn(&Server, &str)),
         ("report", reports as fn(&Server, &str)),
     ] {
-        let folder = installed().file("hello/static/style.css", "body {}\n");
+        let folder = installed()
+            .file("hello/static/style.css", "body {}\n")
+            .file("settings.ini", TRUST);
         let socket = folder.path("run/socket");
         let url = format!("unix:{}", socket.display());
         let name = format!("import:{app}.application");
         let application = folder
-            .runner([command, &url, "WSGI", &name])
+            .runner(["-c", "settings.ini", command, &url, "WSGI", &name])
             .env("PYTHONPATH", folder.path("hello"))
             .start_at(Address::Unix(socket));
 

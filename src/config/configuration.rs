@@ -309,11 +309,17 @@ impl Configuration {
     /// A setting that is a list of strings; empty if it is not set.
     #[must_use]
     pub fn texts(&self, name: &'static str) -> Vec<String> {
-        let texts = self.setting(name, |value| match value {
+        self.optional_texts(name).unwrap_or_default()
+    }
+
+    /// A setting that is a list of strings, of networks with the lengths of their prefixes (`10.0.0.0/8`), or of choices;
+    /// `None` if it is not set.
+    #[must_use]
+    pub fn optional_texts(&self, name: &'static str) -> Option<Vec<String>> {
+        self.setting(name, |value| match value {
             Checked::Texts(texts) => Some(texts.clone()),
             _ => None,
-        });
-        texts.unwrap_or_default()
+        })
     }
 
     /// A setting that is a path, made absolute; `None` if it is not set.

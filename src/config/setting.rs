@@ -36,6 +36,8 @@ pub enum SettingKind {
     Texts,
     /// A list of some of these strings.
     Choices(&'static [&'static str]),
+    /// A list of addresses, networks, `'unix'` and `'*'`.
+    Networks,
     /// A path, relative to the file with the setting.
     Path,
     /// A program: a path if it has a `/`, else a command that is looked for in `PATH`.
@@ -78,6 +80,7 @@ impl SettingKind {
             Self::Choices(texts) => {
                 return format!("a list of some of `'{}'`", texts.join("'`, `'"));
             }
+            Self::Networks => "a list of addresses and networks",
             Self::Path => "a path",
             Self::Program => "a path or the name of a program",
             Self::Account => "a name (a string) or a number",
@@ -106,6 +109,7 @@ impl SettingKind {
             | Self::Text
             | Self::Texts
             | Self::Choices(_)
+            | Self::Networks
             | Self::Account
             | Self::Rights
             | Self::Command => "",
@@ -130,6 +134,7 @@ impl SettingKind {
             Self::Choices(texts) => {
                 return format!("{}: `['{}']`", self.noun(), texts.join("', '"));
             }
+            Self::Networks => ": `['127.0.0.1', '10.0.0.0/8', 'unix']`",
             Self::Integer { .. }
             | Self::Boolean
             | Self::Automatic

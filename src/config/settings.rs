@@ -47,6 +47,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "How responses are compressed",
         "The codings that responses are compressed by for clients that accept them; of those that a client likes equally, the first. By default, no response is compressed. Texts of at least 1 KiB are (HTML, CSS, JavaScript, JSON, XML, SVG), unless they have a `Content-Encoding`, `Content-Range` or `Cache-Control: no-transform`; event streams are not. They get `Vary: accept-encoding` and a weak `ETag`. Do not compress pages that show both a secret, such as a token against CSRF, and what somebody else may have written, such as a parameter of the URL: their length can tell the secret (BREACH). Django masks its token.",
         "runner.http.compress = ['br', 'zstd', 'gzip']";
+    "runner.http.forwarded" SettingKind::Choices(&["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded"]), DefaultValue::Unset,
+        "Fields that trusted proxies set",
+        "The fields by which the proxies of `runner.http.trusted_proxies` tell about their clients. A proxy passes on a field that it does not set, as the client has sent it: name only those that it sets or removes. The others of these five are removed. `X-Forwarded-Host` replaces `Host`; `X-Forwarded-Prefix` is the beginning of the path, which the proxy has taken away, and becomes `SCRIPT_NAME` (`root_path`). `Forwarded` (RFC 7239) stands in place of the first three. By default, they are `X-Forwarded-For` and `X-Forwarded-Proto`.",
+        "runner.http.forwarded = ['Forwarded']";
     "runner.http.max_connections" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Unset,
         "Open connections, by HTTP or FastCGI, at most",
         "The largest number of connections that are open at a time, by HTTP or FastCGI. At the limit, each new connection closes the one that has been idle longest; while none is idle, new connections wait. By default, it is what the limit on open files (`ulimit -Hn`) leaves after the share of the workers, at one file a connection, and at most 10000.",
@@ -55,10 +59,18 @@ pub const SETTINGS: &[Setting] = settings! {
         "Slowest client accepted, in bytes per second",
         "The bytes per second that a client must send of a request's body, and read of a response. A client that is behind by a minute of waiting is given up: its request is answered with status 408 and its connection is closed. Time in which the application itself sends nothing does not count. 0 accepts any rate, but not a minute without a byte. Lower it for clients with very slow links.",
         "runner.http.min_rate = '1k'";
+    "runner.http.proxy_protocol" SettingKind::Boolean, DefaultValue::Boolean(false),
+        "Whether connections begin with a PROXY head",
+        "Whether each connection begins with a head of the PROXY protocol, version 1 or 2, by which a proxy such as HAProxy tells the address of its client, and by version 2 also whether that has used TLS. Then a connection without such a head is closed, as is one that does not come from `runner.http.trusted_proxies`.",
+        "runner.http.proxy_protocol = True";
     "runner.http.request_id" SettingKind::Boolean, DefaultValue::Boolean(false),
         "Whether each request has an id",
         "Whether each request has an id: 128 random bits in hexadecimal digits. It is in the header field `X-Request-Id` that the application sees (`HTTP_X_REQUEST_ID`) and in that of the response, in the access log and in each line of the log about the request, tracebacks included. One that a client sends is replaced. The trace id of `traceparent`, which is passed on as it is, stands beside it.",
         "runner.http.request_id = True";
+    "runner.http.trusted_proxies" SettingKind::Networks, DefaultValue::Unset,
+        "Proxies that tell the client's address",
+        "The proxies in front of the server whose fields about their clients are believed (`runner.http.forwarded`): addresses, networks, `'unix'` for whatever connects to a Unix socket, `'*'` for everything. The client's address is then `REMOTE_ADDR`, its scheme `wsgi.url_scheme`, for ASGI `client` and `scheme`. The address is found from the end of the list: proxies of this setting are stepped over. From other peers, and with `[]` from all, every `X-Forwarded-…` field, `X-Real-IP` and `Forwarded` are removed. By default, no proxy is trusted, and the application gets the fields as they were sent. The setting is for HTTP: by CGI and FastCGI, the web server says who the client is.",
+        "runner.http.trusted_proxies = ['127.0.0.1', '10.0.0.0/8']";
     "runner.log.access" SettingKind::BooleanOr(&["common", "combined", "json"]), DefaultValue::Unset,
         "Whether each request is logged, and how",
         "Whether each request is written to the log, and in which form. A line is written when the response has ended; for a client that left before it, with status 499; for a WebSocket, when it is closed, with status 101. `'common'` and `'combined'` are the forms of NCSA and Apache, for programs that read the logs of web servers; `True` is `'combined'` with the duration behind it, and the request id (`runner.http.request_id`), if there is one. `'json'` writes an object a line, whose members runner(1) describes. By default, `launch` logs requests and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",

@@ -122,7 +122,7 @@ impl Scheme {
 }
 
 /// The variables that all requests of a connection have in common, as CGI has them.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     /// The scheme that the client used.
     pub scheme: Scheme,

@@ -10,10 +10,11 @@ use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::{
-    AccessForm, AccessLogOptions, ContentCoding, HttpOptions, WebSocketOptions,
+    AccessForm, AccessLogOptions, ContentCoding, HttpOptions, ProxyOptions, WebSocketOptions,
 };
 use crate::log::{AccessDestination, AccessFile, Facility};
 use crate::plan::gateway::Audience;
+use crate::syntax::Diagnostic;
 
 /// The setting with the file of the access log.
 pub const ACCESS_FILE: &str = "runner.log.access_file";
@@ -28,6 +29,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         request_id: configuration.boolean("runner.http.request_id"),
         min_rate: configuration.integer("runner.http.min_rate"),
         compression: compression(configuration),
+        proxies: proxies(configuration),
         web_sockets: web_sockets(configuration),
         ..HttpOptions::default()
     }
@@ -79,6 +81,40 @@ fn facility(configuration: &Configuration) -> Option<Facility> {
         BooleanOrText::Boolean(is_wanted) => is_wanted.then(Facility::default),
         BooleanOrText::Text(name) => Facility::named(&name),
     }
+}
+
+const TRUSTED_PROXIES: &str = "runner.http.trusted_proxies";
+
+/// What is believed of proxies in front.
+fn proxies(configuration: &Configuration) -> ProxyOptions {
+    let Some(proxies) = configuration.optional_texts(TRUSTED_PROXIES) else {
+        return ProxyOptions::default();
+    };
+    let fields = configuration.optional_texts("runner.http.forwarded");
+    // Any proxy sets these; what else a request says of its host and path may be the client's.
+    let fields = fields.unwrap_or_else(|| {
+        ["X-Forwarded-For", "X-Forwarded-Proto"]
+            .map(str::to_owned)
+            .into()
+    });
+    let begin_connections = configuration.boolean("runner.http.proxy_protocol");
+    ProxyOptions::new(&proxies, &fields, begin_connections)
+}
+
+/// The warning if every address is a trusted proxy: each client can then choose its own.
+#[must_use]
+pub fn trusts_every_address(configuration: &Configuration) -> Option<Diagnostic> {
+    let proxies = configuration.optional_texts(TRUSTED_PROXIES)?;
+    if !proxies.iter().any(|network| network.ends_with("/0")) {
+        return None;
+    }
+    let message = format!(
+        "setting `{TRUSTED_PROXIES}` trusts every address: a client that reaches the server directly chooses its own"
+    );
+    let hint = "name the addresses of the proxies";
+    let mut problem = configuration.complain(TRUSTED_PROXIES, message, Some(hint.to_owned()));
+    problem.code = "setting/open";
+    Some(problem.warning())
 }
 
 fn web_sockets(configuration: &Configuration) -> WebSocketOptions {

@@ -113,6 +113,7 @@ impl Plan {
             }
             Gateway::Http(_) | Gateway::FastCgi(_) => AccessDestination::default(),
         };
+        let open = gateway_options::trusts_every_address(&scope.configuration);
         Ok(Self {
             urls,
             socket_rights: socket_rights(scope)?,
@@ -125,7 +126,13 @@ impl Plan {
             lifetime,
             programs,
             temporary: Temporary::of(&scope.configuration),
-            warnings: scope.configuration.warnings_at_start().to_vec(),
+            warnings: scope
+                .configuration
+                .warnings_at_start()
+                .iter()
+                .cloned()
+                .chain(open)
+                .collect(),
             recipe: recipe.logging(&line_form),
             line_form,
             access,

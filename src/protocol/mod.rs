@@ -4,5 +4,6 @@ pub mod cgi;
 pub mod content_coding;
 pub mod fastcgi;
 pub mod hop_by_hop;
+pub mod proxy;
 pub mod websocket;
 pub mod worker;

@@ -26,7 +26,7 @@ use crate::line::script;
 use crate::line::word::{Line, Origin, Word};
 use crate::log;
 use crate::plan::address::configured_urls;
-use crate::plan::gateway_options::ACCESS_FILE;
+use crate::plan::gateway_options::{ACCESS_FILE, trusts_every_address};
 use crate::plan::user::unknown_accounts;
 use crate::plan::{seating, supervised};
 use crate::supervisor::supervision::Supervision;
@@ -258,6 +258,7 @@ fn problems_of(
     problems.extend(missing(&scope.configuration));
     problems.extend(unread(&scope));
     problems.extend(unknown_accounts(&scope));
+    problems.extend(trusts_every_address(&scope.configuration));
     let mut errors = count(&problems, Severity::Error);
     for name in shortcuts::defined(&scope.configuration) {
         if errors >= MOST_ERRORS {

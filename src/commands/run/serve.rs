@@ -40,12 +40,12 @@ The address is printed on standard error once the application answers. ARGS are
 the application's own arguments (Python's `sys.argv`).
 
 Behind a reverse proxy such as nginx, `REMOTE_ADDR` is the proxy's address, or
-empty on a `unix:` socket. What the proxy adds to requests (`X-Forwarded-For`,
-`X-Forwarded-Proto`) reaches the application as `HTTP_X_FORWARDED_FOR` and
-`HTTP_X_FORWARDED_PROTO`. `runner` itself trusts no such field, since clients
-can send it too. The application decides which proxies it trusts: in Django with
-`SECURE_PROXY_SSL_HEADER`, in Flask with `ProxyFix` of werkzeug. The last
-address in `HTTP_X_FORWARDED_FOR` is the one that the nearest proxy has added.
+empty on a `unix:` socket, until `runner.http.trusted_proxies` names the proxy:
+`['unix']` for one that connects to a Unix socket. Then the address and scheme
+of the client come from its fields (`X-Forwarded-For`, `X-Forwarded-Proto`).
+Without the setting, such fields reach the application as they were sent, and it
+decides what it trusts (`ProxyFix` of werkzeug). runner(1) has more about this
+in BEHIND A PROXY.
 
 Static files are served by the application, or by nginx (`location /static/`),
 which is faster.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use num_traits::ToPrimitive;
 
 use super::quantities::{DURATION_FORMS, DURATIONS, SIZE_FORMS, SIZES, with_unit};
+use super::trusted_networks::networks;
 use crate::config::setting::{Checked, Setting, SettingKind};
 use crate::eval::{Repr, Value};
 use crate::syntax::{Diagnostic, did_you_mean};
@@ -122,7 +123,13 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         (SettingKind::Urls, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Texts(vec![text.to_string()]))
         }
-        (SettingKind::Texts | SettingKind::Urls | SettingKind::Choices(_), list) => {
+        (
+            SettingKind::Texts
+            | SettingKind::Urls
+            | SettingKind::Networks
+            | SettingKind::Choices(_),
+            list,
+        ) => {
             let text = |item: &Value| match item {
                 Value::Str(text) if !text.is_empty() => Some(text.to_string()),
                 _ => None,
@@ -140,7 +147,10 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
                 return out_of_range(&setting.kind.wanted())
                     .map_err(|mistake| mistake.with_hint_if(hint));
             }
-            Ok(Checked::Texts(texts))
+            match setting.kind {
+                SettingKind::Networks => networks(name, &texts).map(Checked::Texts),
+                _ => Ok(Checked::Texts(texts)),
+            }
         }
         _ => wrong_type(None),
     }

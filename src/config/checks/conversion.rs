@@ -59,13 +59,14 @@ pub(super) fn hint(setting: &Setting, value: &Value, rule: &Rule) -> Option<Stri
                 false => format!("str({}).lower() == '{yes}'", written.text),
             }
         }
-        (SettingKind::Texts | SettingKind::Choices(_), Value::Str(text)) => {
-            match (written.is_literal, text.contains(',')) {
-                (true, _) => format!("[{}]", value.repr()),
-                (false, true) => format!("{}.split(',')", written.operand()),
-                (false, false) => format!("[{}]", written.text),
-            }
-        }
+        (
+            SettingKind::Texts | SettingKind::Networks | SettingKind::Choices(_),
+            Value::Str(text),
+        ) => match (written.is_literal, text.contains(',')) {
+            (true, _) => format!("[{}]", value.repr()),
+            (false, true) => format!("{}.split(',')", written.operand()),
+            (false, false) => format!("[{}]", written.text),
+        },
         (
             SettingKind::Text
             | SettingKind::Path

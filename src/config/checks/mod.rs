@@ -4,6 +4,7 @@
 pub(super) mod checked_value;
 pub(super) mod inspect;
 pub(super) mod quantities;
+pub(super) mod trusted_networks;
 pub(super) mod unread;
 pub(super) mod validate;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::checked_value::check;
 use super::conversion;
+use super::trusted_networks;
 use crate::config::files::file_format::{FileFormat, format_of};
 use crate::config::files::ini_file::SHORT;
 use crate::config::keys::KEYS;
@@ -57,6 +58,7 @@ pub(in crate::config) fn settings(
         }
     }
     order(rules, &checked, mistakes);
+    mistakes.extend(trusted_networks::contradictions(rules, &checked));
     checked
 }
 

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -22,6 +21,7 @@ use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::head_timer::HeadTimer;
 use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
+use crate::gateway::http::proxies::original_request::{Mount, OriginalRequest};
 use crate::gateway::http::request_head::{self, CheckedHead};
 use crate::gateway::http::seldom::Seldom;
 use crate::gateway::http::shadow_parser::Hidden;
@@ -203,36 +203,50 @@ fn begin(
 ) -> Begun {
     let mut exchange = Exchange::new(state, &request);
     if state.gateway.options.request_id {
-        let ids = request_ids::assign(request.headers_mut(), state.is_peer_trusted());
+        let ids = request_ids::assign(request.headers_mut(), state.is_from_proxy);
         exchange.ids = Some(ids);
     }
+    let original = OriginalRequest::read(state, request.headers_mut());
     if let Some(options) = &state.gateway.options.access_log {
-        let mut line = LogLine::new(options, &state.connection, &request, hidden.as_ref());
+        let connection = original.as_ref().map(|original| &original.connection);
+        let connection = connection.unwrap_or(&state.connection);
+        let mut line = LogLine::new(options, connection, &request, hidden.as_ref());
         line.ids.clone_from(&exchange.ids);
         exchange.log_line = Some(Box::new(line));
     }
     // Where no WebSocket follows, the end does.
     exchange.close = is_upgrade;
     let offer = is_upgrade.then_some(&mut exchange.offer);
-    let answering = pass_on(state, request, hidden, offer, exchange.ids.clone());
+    let ids = exchange.ids.clone();
+    let checked = original.and_then(|original| check(request, hidden, original));
+    let answering = checked.and_then(|(head, body)| pass_on(state, head, body, offer, ids));
     Begun {
         exchange,
         answering,
     }
 }
 
-fn pass_on(
-    state: &Arc<ConnectionState>,
+/// Checks the head of a request, and takes it for that of the client.
+fn check(
     request: hyper::Request<Incoming>,
     hidden: Option<Hidden>,
+    original: OriginalRequest,
+) -> Result<((CheckedHead, Mount), Incoming), Refusal> {
+    let (parts, body) = request.into_parts();
+    let mut head = request_head::check(parts, hidden, !body.is_end_stream())?;
+    let mount = original.apply(&mut head)?;
+    Ok(((head, mount), body))
+}
+
+fn pass_on(
+    state: &Arc<ConnectionState>,
+    head: (CheckedHead, Mount),
+    body: Incoming,
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
     ids: Option<Arc<RequestIds>>,
 ) -> Result<Answering, Refusal> {
-    let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
-    let head = request_head::check(parts, hidden, has_body)?;
     let application = Arc::clone(&state.gateway.application);
-    if !has_body {
+    if body.is_end_stream() {
         let mut request = whole(state, head, RequestBody::Empty)?;
         request.ids = ids;
         if let Some(offer) = offer {
@@ -294,7 +308,7 @@ async fn answer(
 /// The request, all of which is there.
 fn whole(
     state: &ConnectionState,
-    head: CheckedHead,
+    (head, mount): (CheckedHead, Mount),
     body: RequestBody,
 ) -> Result<Request, Refusal> {
     // hyper may have read beyond the end of a body in which the shadow parser has found a fault.
@@ -305,13 +319,13 @@ fn whole(
     Ok(Request {
         method: head.method,
         target: head.target,
-        script_name: Bytes::new(),
+        script_name: mount.script_name,
         path_info: head.path_info,
         query: head.query,
         version: head.version,
         headers: head.headers,
         body,
-        connection: Arc::clone(&state.connection),
+        connection: mount.connection,
         variables: Vec::new(),
         errors: Errors::Log,
         ids: None,

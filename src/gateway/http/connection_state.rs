@@ -13,6 +13,7 @@ use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Scheme};
+use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 
 /// What all connections of a gateway share.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub(super) struct GatewayState {
 pub(super) struct ConnectionState {
     pub gateway: Arc<GatewayState>,
     pub connection: Arc<Connection>,
+    /// The peer is a trusted proxy.
+    pub is_from_proxy: bool,
     pub parser: Arc<Mutex<ShadowParser>>,
     pub permit: Permit,
     /// The client may be sending something that the gateway will not read.
@@ -46,8 +49,48 @@ impl ConnectionState {
         peer: Peer,
         permit: Permit,
     ) -> Self {
+        let connection = gateway.connection(stream, peer);
+        Self::of(gateway, connection, peer, permit)
+    }
+
+    /// The state of a new connection whose client is another one than its peer.
+    pub(super) fn announced(
+        gateway: Arc<GatewayState>,
+        stream: &Stream,
+        peer: Peer,
+        permit: Permit,
+        head: ProxyHead,
+    ) -> Self {
+        let (client, reached) = match head.addresses {
+            ProxiedAddresses::Own => (peer, None),
+            ProxiedAddresses::Unix => (Peer::Unix, None),
+            ProxiedAddresses::Tcp {
+                source,
+                destination,
+            } => (Peer::Tcp(source), Some(destination)),
+        };
+        let mut connection = gateway.connection(stream, client);
+        if let Some(reached) = reached {
+            connection.server_port = reached.port().to_string();
+            if matches!(gateway.host, Some(Host::Any)) {
+                connection.server_name = bracketed(reached);
+            }
+        }
+        if head.is_tls {
+            connection.scheme = Scheme::Https;
+        }
+        Self::of(gateway, connection, client, permit)
+    }
+
+    fn of(
+        gateway: Arc<GatewayState>,
+        connection: Connection,
+        client: Peer,
+        permit: Permit,
+    ) -> Self {
         Self {
-            connection: Arc::new(gateway.connection(stream, peer)),
+            connection: Arc::new(connection),
+            is_from_proxy: gateway.options.proxies.trusts(client),
             gateway,
             parser: Arc::default(),
             permit,
@@ -77,11 +120,6 @@ impl ConnectionState {
     fn accepted(&self) -> MutexGuard<'_, Option<Box<AcceptedWebSocket>>> {
         // No operation under the lock leaves it half done.
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the client is a proxy whose header fields about requests are believed. No setting names such proxies.
-    pub(super) fn is_peer_trusted(&self) -> bool {
-        false
     }
 
     /// The client, as log lines name it.

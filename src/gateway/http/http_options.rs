@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::http::access_log::AccessLogOptions;
+use crate::gateway::socket::stream::Peer;
 use crate::protocol::content_coding::ContentCoding;
+use crate::protocol::proxy::forwarded::{ForwardedField, ProxyTrust};
+use crate::protocol::proxy::trusted_proxies::TrustedProxies;
 
 /// Options of the HTTP gateway.
 #[derive(Clone, Debug)]
@@ -30,8 +33,40 @@ pub struct HttpOptions {
     pub connections: usize,
     /// The codings that responses may be compressed by, the preferred one first; none to leave all of them as they are.
     pub compression: Vec<ContentCoding>,
+    /// The proxies in front.
+    pub proxies: ProxyOptions,
     /// What WebSockets may do.
     pub web_sockets: WebSocketOptions,
+}
+
+/// What is believed of proxies.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyOptions {
+    /// The trusted proxies, and the fields that they set; `None` if the application decides what it believes.
+    pub(super) trust: Option<Arc<ProxyTrust>>,
+    /// Whether they begin each connection with a head of the PROXY protocol.
+    pub(super) begin_connections: bool,
+}
+
+impl ProxyOptions {
+    /// Trusts the proxies in a list of networks (`10.0.0.0/8`) and `unix`; the names of the fields that they set, and
+    /// whether they speak the PROXY protocol.
+    #[must_use]
+    pub fn new(proxies: &[String], fields: &[String], begin_connections: bool) -> Self {
+        let is_set = |field: &ForwardedField| fields.iter().any(|name| field.name() == **name);
+        let fields = ForwardedField::ALL.into_iter().filter(is_set).collect();
+        let proxies = TrustedProxies::new(proxies);
+        Self {
+            trust: Some(Arc::new(ProxyTrust { proxies, fields })),
+            begin_connections,
+        }
+    }
+
+    /// Whether a peer is a trusted proxy.
+    pub(super) fn trusts(&self, peer: Peer) -> bool {
+        let trust = self.trust.as_ref();
+        trust.is_some_and(|trust| trust.proxies.contains(peer.address()))
+    }
 }
 
 /// Options of WebSockets.
@@ -70,6 +105,7 @@ impl Default for HttpOptions {
             min_rate: 500,
             connections: 10_000,
             compression: Vec::new(),
+            proxies: ProxyOptions::default(),
             web_sockets: WebSocketOptions::default(),
         }
     }

@@ -17,12 +17,13 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::gateway::graceful_stop::Stop;
 use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
+use crate::gateway::http::proxies::announced_connection;
 use crate::gateway::socket::listener::Listener;
 use crate::interface::Application;
 use crate::log::LogKind;
 
 pub use access_log::{AccessForm, AccessLogOptions};
-pub use http_options::{HttpOptions, WebSocketOptions};
+pub use http_options::{HttpOptions, ProxyOptions, WebSocketOptions};
 
 pub use crate::protocol::content_coding::ContentCoding;
 
@@ -33,6 +34,7 @@ mod head_timer;
 mod http_options;
 mod hyper_response;
 mod keep_alive;
+mod proxies;
 mod request_head;
 mod request_ids;
 mod seldom;
@@ -66,8 +68,13 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let start = |(stream, peer), gateway: &Arc<GatewayState>, connections: &mut JoinSet<()>| {
         let permit = limit.admit();
-        let state = ConnectionState::new(Arc::clone(gateway), &stream, peer, permit);
-        connections.spawn(connection::serve(stream, state));
+        let gateway = Arc::clone(gateway);
+        if gateway.options.proxies.begin_connections {
+            connections.spawn(announced_connection::serve(stream, gateway, peer, permit));
+        } else {
+            let state = ConnectionState::new(gateway, &stream, peer, permit);
+            connections.spawn(connection::serve(stream, state));
+        }
     };
     let mut stopped = pin!(stop.begun());
     let manner = loop {

@@ -148,7 +148,7 @@ fn check_single(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// Whether this is `host[:port]` (RFC 3986 §3.2.2), without the punctuation that the standard allows in names, but that no
 /// name has, and that joins or separates names elsewhere.
-fn is_authority(text: &[u8]) -> bool {
+pub(super) fn is_authority(text: &[u8]) -> bool {
     let (host_is_good, rest) = match text.strip_prefix(b"[") {
         Some(text) => match memchr(b']', text) {
             Some(end) => (is_ipv6(&text[..end]), &text[end + 1..]),

@@ -1,7 +1,7 @@
 //! Connections of either kind and their peers. A further kind (TLS) is one more variant in this file.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,6 +21,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Its address; `None` for the peer of a Unix socket.
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+
     /// The peer at an address; without an Internet address it is a Unix socket's.
     pub fn at(address: Option<rustix::net::SocketAddrAny>) -> Self {
         match address.and_then(|address| SocketAddr::try_from(address).ok()) {

@@ -391,7 +391,7 @@ fn is_port(text: &[u8]) -> bool {
 
 /// The value of `Host` as host and port (RFC 9110 §7.2). An IPv6 address keeps its brackets, as
 /// RFC 3875 §4.1.14 wants it.
-fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
     match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) if is_port(&host[colon + 1..]) => (&host[..colon], Some(&host[colon + 1..])),
         Some(_) | None => (host, None),

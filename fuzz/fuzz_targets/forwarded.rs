@@ -1,0 +1,7 @@
+//! The header fields of a proxy.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::forwarded(bytes));

@@ -1,0 +1,88 @@
+//! Connections that begin with a head of the PROXY protocol, which says who the client is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
+
+use crate::gateway::connection_limit::Permit;
+use crate::gateway::http::connection;
+use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
+use crate::gateway::socket::stream::{Peer, Stream};
+use crate::log::LogKind;
+use crate::protocol::proxy::proxy_head::{BadProxyHead, HeadProgress, ProxyHead, parse};
+
+/// The longest time until the head is there. A proxy sends it at once; the protocol asks for at least 3 s, in which TCP
+/// sends again what was lost.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves a connection that must begin with a head, and must come from a trusted proxy.
+pub(in crate::gateway::http) async fn serve(
+    mut stream: Stream,
+    gateway: Arc<GatewayState>,
+    peer: Peer,
+    permit: Permit,
+) {
+    let received = async {
+        match gateway.options.proxies.trusts(peer) {
+            true => timeout(HEAD_TIMEOUT, receive(&mut stream))
+                .await
+                .unwrap_or(Err(Missing::Late)),
+            false => Err(Missing::Untrusted),
+        }
+    };
+    let received = tokio::select! {
+        biased;
+        received = received => received,
+        // Another connection waits for the permit.
+        () = permit.close_asked() => Err(Missing::Late),
+    };
+    let reason = match received {
+        Ok(head) => {
+            let state = ConnectionState::announced(gateway, &stream, peer, permit, head);
+            return Box::pin(connection::serve(stream, state)).await;
+        }
+        // Proxies and service managers look in this way whether a port is open.
+        Err(Missing::Ended) => return,
+        Err(Missing::Untrusted) => "it is not one of `runner.http.trusted_proxies`".to_owned(),
+        Err(Missing::Late) => "the head of the PROXY protocol took too long".to_owned(),
+        Err(Missing::Bad(reason)) => reason.to_string(),
+    };
+    let name = match peer.address() {
+        Some(address) => address.to_string(),
+        None => "a local process".to_owned(),
+    };
+    crate::log_of!(
+        LogKind::Refused,
+        "refused a connection from {name}: {reason} (runner.http.proxy_protocol)"
+    );
+}
+
+/// Why there is no head.
+enum Missing {
+    /// The peer is no trusted proxy.
+    Untrusted,
+    /// It does not come in time.
+    Late,
+    /// The connection has ended, or is broken.
+    Ended,
+    /// Something else has come.
+    Bad(BadProxyHead),
+}
+
+/// Reads the head and no byte of what follows it.
+async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Result<ProxyHead, Missing> {
+    let mut bytes = Vec::new();
+    loop {
+        match parse(&bytes).map_err(Missing::Bad)? {
+            HeadProgress::Whole(head, _) => return Ok(head),
+            HeadProgress::Needs(count) => {
+                let mut next = (&mut *stream).take(count as u64);
+                if !matches!(next.read_buf(&mut bytes).await, Ok(1..)) {
+                    return Err(Missing::Ended);
+                }
+            }
+        }
+    }
+}
