@@ -203,7 +203,7 @@ fn a_last_part_comes_before_what_is_found_elsewhere() {
         "{text}"
     );
     assert!(
-        text.contains("\n\nSettings:\n  runner.request.queue_timeout "),
+        text.contains("\n\nSettings:\n  runner.http.body_timeout "),
         "{text}"
     );
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The HTTP gateway over real sockets, by the case files of `tests/http/`.
+//! Responses of applications over real sockets, by the cases of `tests/http/responses.txt`. Requests: `http_requests.rs`.
 //!
 //! A case is `=== name`, the request, `---`, the response, and `--- open` or `--- closed` for the state of the
 //! connection afterwards. Lines end with CR LF on the wire, unless they end with `\`, which is removed.
@@ -107,21 +107,6 @@ async fn run_cases(file: &str) {
     }
     assert!(count > 0);
     assert!(failures.is_empty(), "{failures}");
-}
-
-#[tokio::test]
-async fn requests() {
-    run_cases("requests.txt").await;
-}
-
-#[tokio::test]
-async fn refusals() {
-    run_cases("refusals.txt").await;
-}
-
-#[tokio::test]
-async fn bodies() {
-    run_cases("bodies.txt").await;
 }
 
 #[tokio::test]

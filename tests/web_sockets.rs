@@ -75,7 +75,6 @@ async fn an_offer_that_is_wrong_does_not_reach_the_application() {
     let host = "Host: a\r\n";
     for (from, to, expected) in [
         ("GET", "POST", "400"),
-        ("HTTP/1.1", "HTTP/1.0", "400"),
         ("Version: 13", "Version: 8", "426"),
         ("Sec-WebSocket-Version: 13\r\n", "", "426"),
         ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ", "400"),

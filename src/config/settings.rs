@@ -43,6 +43,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Group that the server and its workers run as",
         "The group that the server and its workers run as, once the server listens. By default, it is the group of `runner.user`. Only root can change it.",
         "runner.group = 'www-data'";
+    "runner.http.body_timeout" SettingKind::Duration, DefaultValue::Number(60),
+        "Time without a byte of a request's body",
+        "The time in which a client may send no byte of a request's body, and how far it may be behind `runner.http.min_rate`. After it, the request is answered with status 408 and the connection is closed. 0 is no limit.",
+        "runner.http.body_timeout = '20s'";
     "runner.http.compress" SettingKind::Choices(&["br", "zstd", "gzip"]), DefaultValue::Unset,
         "How responses are compressed",
         "The codings that responses are compressed by for clients that accept them; of those that a client likes equally, the first. By default, no response is compressed. Texts of at least 1 KiB are (HTML, CSS, JavaScript, JSON, XML, SVG), unless they have a `Content-Encoding`, `Content-Range` or `Cache-Control: no-transform`; event streams are not. They get `Vary: accept-encoding` and a weak `ETag`. Do not compress pages that show both a secret, such as a token against CSRF, and what somebody else may have written, such as a parameter of the URL: their length can tell the secret (BREACH). Django masks its token.",
@@ -51,13 +55,45 @@ pub const SETTINGS: &[Setting] = settings! {
         "Fields that trusted proxies set",
         "The fields by which the proxies of `runner.http.trusted_proxies` tell about their clients. A proxy passes on a field that it does not set, as the client has sent it: name only those that it sets or removes. The others of these five are removed. `X-Forwarded-Host` replaces `Host`; `X-Forwarded-Prefix` is the beginning of the path, which the proxy has taken away, and becomes `SCRIPT_NAME` (`root_path`). `Forwarded` (RFC 7239) stands in place of the first three. By default, they are `X-Forwarded-For` and `X-Forwarded-Proto`.",
         "runner.http.forwarded = ['Forwarded']";
+    "runner.http.head_timeout" SettingKind::Duration, DefaultValue::Number(30),
+        "Time for a client to send a request's head",
+        "The time that a client may take for the head of a request, from its first byte on. After it, the request is answered with status 408 and the connection is closed. A new connection on which nothing comes for this time is closed, too. 0 is no limit.",
+        "runner.http.head_timeout = '10s'";
+    "runner.http.keep_alive" SettingKind::Duration, DefaultValue::Number(75),
+        "Time that a connection waits for a request",
+        "The time that a connection may wait for its next request. After it, the connection is closed. If a load balancer is in front, it should be longer than the time for which that keeps idle connections (often 60 s), so that it never sends a request on a connection that is just being closed. With 0, each connection is closed after its first response.",
+        "runner.http.keep_alive = '10s'";
+    "runner.http.keep_alive_requests" SettingKind::Integer { min: 0, max: u64::MAX }, DefaultValue::Number(0),
+        "Requests on one connection, at most",
+        "The largest number of requests on one connection. Its last response tells the client that the connection closes. Set it if a load balancer should spread long-lived connections again. 0 is no limit.",
+        "runner.http.keep_alive_requests = 1000";
     "runner.http.max_connections" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Unset,
         "Open connections, by HTTP or FastCGI, at most",
         "The largest number of connections that are open at a time, by HTTP or FastCGI. At the limit, each new connection closes the one that has been idle longest; while none is idle, new connections wait. By default, it is what the limit on open files (`ulimit -Hn`) leaves after the share of the workers, at one file a connection, and at most 10000.",
         "runner.http.max_connections = 1000";
+    "runner.http.max_field" SettingKind::Integer { min: 256, max: 65_000 }, DefaultValue::Number(16_384),
+        "Largest field of a request, in bytes",
+        "The largest field of a request, in bytes, with its name: cookies are one field. A larger one is answered with status 431.",
+        "runner.http.max_field = 32768";
+    "runner.http.max_fields" SettingKind::Integer { min: 10, max: 10_000 }, DefaultValue::Number(100),
+        "Fields of a request, at most",
+        "The largest number of fields of a request. More are answered with status 431.",
+        "runner.http.max_fields = 200";
+    "runner.http.max_head" SettingKind::Integer { min: 1024, max: 10_000_000 }, DefaultValue::Number(65_536),
+        "Largest head of a request, in bytes",
+        "The largest head of a request, in bytes: its first line and all fields. A larger one is answered with status 431. Each connection may take this much memory.",
+        "runner.http.max_head = 32768";
+    "runner.http.max_per_address" SettingKind::Integer { min: 0, max: 1_000_000 }, DefaultValue::Number(0),
+        "Open connections of one address, at most",
+        "The largest number of connections that one client address has open at a time; of IPv6, the first 64 bits of an address are one client. Further ones are answered with status 503 and closed. Behind a load balancer, all clients have its address. 0 is no limit but `runner.http.max_connections`.",
+        "runner.http.max_per_address = 100";
+    "runner.http.max_target" SettingKind::Integer { min: 256, max: 65_000 }, DefaultValue::Number(16_384),
+        "Longest target (path and query), in bytes",
+        "The longest target of a request, in bytes: its path and query, or all of an absolute address. A longer one is answered with status 414.",
+        "runner.http.max_target = 8192";
     "runner.http.min_rate" SettingKind::Size, DefaultValue::Number(500),
         "Slowest client accepted, in bytes per second",
-        "The bytes per second that a client must send of a request's body, and read of a response. A client that is behind by a minute of waiting is given up: its request is answered with status 408 and its connection is closed. Time in which the application itself sends nothing does not count. 0 accepts any rate, but not a minute without a byte. Lower it for clients with very slow links.",
+        "The bytes per second that a client must send of a request's body, and read of a response. A client that is behind by `runner.http.body_timeout` or `runner.http.write_timeout` of waiting is given up: its request is answered with status 408 and its connection is closed. Time in which the application itself sends nothing does not count. 0 accepts any rate, but not that time without a byte. Lower it for clients with very slow links.",
         "runner.http.min_rate = '1k'";
     "runner.http.proxy_protocol" SettingKind::Boolean, DefaultValue::Boolean(false),
         "Whether connections begin with a PROXY head",
@@ -71,6 +107,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Proxies that tell the client's address",
         "The proxies in front of the server whose fields about their clients are believed (`runner.http.forwarded`): addresses, networks, `'unix'` for whatever connects to a Unix socket, `'*'` for everything. The client's address is then `REMOTE_ADDR`, its scheme `wsgi.url_scheme`, for ASGI `client` and `scheme`. The address is found from the end of the list: proxies of this setting are stepped over. From other peers, and with `[]` from all, every `X-Forwarded-…` field, `X-Real-IP` and `Forwarded` are removed. By default, no proxy is trusted, and the application gets the fields as they were sent. The setting is for HTTP: by CGI and FastCGI, the web server says who the client is.",
         "runner.http.trusted_proxies = ['127.0.0.1', '10.0.0.0/8']";
+    "runner.http.write_timeout" SettingKind::Duration, DefaultValue::Number(60),
+        "Time in which a client takes no byte",
+        "The time in which a client may take no byte of a response, and how far it may be behind `runner.http.min_rate`. After it, the connection is closed with a reset. 0 is no limit.",
+        "runner.http.write_timeout = '20s'";
     "runner.log.access" SettingKind::BooleanOr(&["common", "combined", "json"]), DefaultValue::Unset,
         "Whether each request is logged, and how",
         "Whether each request is written to the log, and in which form. A line is written when the response has ended; for a client that left before it, with status 499; for a WebSocket, when it is closed, with status 101. `'common'` and `'combined'` are the forms of NCSA and Apache, for programs that read the logs of web servers; `True` is `'combined'` with the duration behind it, and the request id (`runner.http.request_id`), if there is one. `'json'` writes an object a line, whose members runner(1) describes. By default, `launch` logs requests and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",

@@ -3,7 +3,8 @@
 //! be left for workers, request bodies and reloads.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +39,8 @@ pub struct ConnectionLimit(Arc<LimitState>);
 #[derive(Debug)]
 struct LimitState {
     limit: AtomicUsize,
+    /// The most connections of one [`network`].
+    per_network: AtomicUsize,
     /// The beginning of time as [`OpenConnection::since`] counts it.
     began: Instant,
     registry: Mutex<Registry>,
@@ -51,6 +54,8 @@ struct LimitState {
 #[derive(Debug, Default)]
 struct Registry {
     all: HashMap<u64, Arc<OpenConnection>>,
+    /// The number of connections from each [`network`].
+    networks: HashMap<IpAddr, usize>,
     next: u64,
     /// Connections that were waiting for their clients at the last scan, longest first. A connection that began to wait
     /// later has waited for a shorter time than all of these.
@@ -66,6 +71,8 @@ struct Registry {
 #[derive(Debug, Default)]
 struct OpenConnection {
     number: u64,
+    /// Where it comes from, if that has been counted.
+    network: Option<IpAddr>,
     /// Since when its client has been waited for; 0 while a request is worked on, and once the connection has ended.
     since: AtomicU64,
     asked: AtomicBool,
@@ -92,6 +99,7 @@ impl Default for ConnectionLimit {
     fn default() -> Self {
         Self(Arc::new(LimitState {
             limit: AtomicUsize::new(usize::MAX),
+            per_network: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
             registry: Mutex::default(),
             connections: Occupancy::default(),
@@ -105,6 +113,11 @@ impl ConnectionLimit {
     pub fn set(&self, limit: usize) {
         self.0.limit.store(limit.max(1), Ordering::Relaxed);
         self.0.changed.notify_waiters();
+    }
+
+    /// Sets the most connections of one client address that may be open from now on.
+    pub fn set_per_address(&self, limit: usize) {
+        self.0.per_network.store(limit.max(1), Ordering::Relaxed);
     }
 
     fn get(&self) -> usize {
@@ -166,12 +179,30 @@ impl ConnectionLimit {
     #[must_use]
     pub fn admit(&self) -> Permit {
         let mut registry = self.registry();
+        self.enter(&mut registry, None)
+    }
+
+    /// The same for a connection from a client's address; `None` if too many are open from there.
+    #[must_use]
+    pub fn admit_from(&self, address: IpAddr) -> Option<Permit> {
+        let network = network(address);
+        let mut registry = self.registry();
+        let count = registry.networks.entry(network).or_default();
+        if *count >= self.0.per_network.load(Ordering::Relaxed) {
+            return None;
+        }
+        *count += 1;
+        Some(self.enter(&mut registry, Some(network)))
+    }
+
+    fn enter(&self, registry: &mut Registry, network: Option<IpAddr>) -> Permit {
         let (limit, now) = (self.get(), self.now());
         if registry.all.len() >= limit {
             registry.ask_longest_waiting(limit, now);
         }
         let connection = Arc::new(OpenConnection {
             number: registry.next,
+            network,
             since: AtomicU64::new(now),
             ..OpenConnection::default()
         });
@@ -196,12 +227,31 @@ impl ConnectionLimit {
     }
 }
 
+/// What counts as one client: an address, or of IPv6 the 64 bits that a site or a host is given (RFC 6177 §2), in which it
+/// chooses its addresses as it likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// 64 bits hold more than 500 000 years.
 fn micros(time: Duration) -> u64 {
     time.as_micros() as u64
 }
 
 impl Registry {
+    /// Counts the end of a connection from a network.
+    fn leave(&mut self, network: IpAddr) {
+        if let Entry::Occupied(mut entry) = self.networks.entry(network) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+
     /// Whether a connection in the system's queue may be accepted. If not, one is asked to close, or is about to.
     fn make_room(&mut self, limit: usize, now: u64) -> Admission {
         if self.all.len() < limit {
@@ -373,6 +423,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.limit.registry().all.remove(&self.connection.number);
+        if let Some(network) = self.connection.network {
+            self.limit.registry().leave(network);
+        }
         self.limit.0.connections.leave();
         // A connection that has ended is never the one that has waited the longest.
         self.set_working();

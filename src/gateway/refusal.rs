@@ -9,7 +9,7 @@ use crate::gateway::body::spool::SpoolError;
 use crate::protocol::cgi::environ::BadEnviron;
 
 /// Why a request is not passed on to the application.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// For the client.
     pub status: StatusCode,

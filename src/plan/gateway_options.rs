@@ -10,7 +10,8 @@ use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::cgi::CgiOptions;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::http::{
-    AccessForm, AccessLogOptions, ContentCoding, HttpOptions, ProxyOptions, WebSocketOptions,
+    AccessForm, AccessLogOptions, ContentCoding, HeadLimits, HttpOptions, ProxyOptions,
+    WebSocketOptions,
 };
 use crate::log::{AccessDestination, AccessFile, Facility};
 use crate::plan::gateway::Audience;
@@ -27,11 +28,28 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         spool: spool(configuration),
         access_log: access_log(configuration, audience).map(Arc::new),
         request_id: configuration.boolean("runner.http.request_id"),
+        head_limits: HeadLimits {
+            head: count(configuration, "runner.http.max_head"),
+            fields: count(configuration, "runner.http.max_fields"),
+            field: count(configuration, "runner.http.max_field"),
+            target: count(configuration, "runner.http.max_target"),
+        },
+        head_timeout: limit(configuration, "runner.http.head_timeout"),
+        keep_alive: configuration.duration("runner.http.keep_alive"),
+        keep_alive_requests: match configuration.integer("runner.http.keep_alive_requests") {
+            0 => u64::MAX,
+            limit => limit,
+        },
+        body_timeout: limit(configuration, "runner.http.body_timeout"),
+        write_timeout: limit(configuration, "runner.http.write_timeout"),
+        connections_per_address: match count(configuration, "runner.http.max_per_address") {
+            0 => usize::MAX,
+            limit => limit,
+        },
         min_rate: configuration.integer("runner.http.min_rate"),
         compression: compression(configuration),
         proxies: proxies(configuration),
         web_sockets: web_sockets(configuration),
-        ..HttpOptions::default()
     }
 }
 
@@ -124,12 +142,21 @@ fn web_sockets(configuration: &Configuration) -> WebSocketOptions {
             limit => usize::try_from(limit).map_or(NO_LIMIT, |limit| limit.min(NO_LIMIT)),
         },
         ping_interval: configuration.duration("runner.websocket.ping_interval"),
-        ping_timeout: match configuration.duration("runner.websocket.ping_timeout") {
-            Duration::ZERO => FOR_EVER,
-            limit => limit,
-        },
+        ping_timeout: limit(configuration, "runner.websocket.ping_timeout"),
         compression: configuration.boolean("runner.websocket.compression"),
     }
+}
+
+/// A time limit: 0 is none.
+fn limit(configuration: &Configuration, name: &'static str) -> Duration {
+    match configuration.duration(name) {
+        Duration::ZERO => FOR_EVER,
+        limit => limit.min(FOR_EVER),
+    }
+}
+
+fn count(configuration: &Configuration, name: &'static str) -> usize {
+    usize::try_from(configuration.integer(name)).unwrap_or(usize::MAX)
 }
 
 /// More bytes than any message can have.

@@ -335,3 +335,28 @@ fn connections_are_counted_for_the_memory_that_they_take() {
     permits.truncate(3);
     assert_eq!(limit.0.connections.now(), 3);
 }
+
+/// IPv6 clients choose among 2⁶⁴ addresses.
+#[test]
+fn each_client_has_its_share_whatever_addresses_it_has() {
+    let limit = ConnectionLimit::default();
+    limit.set_per_address(2);
+    let admit = |address: &str| limit.admit_from(address.parse().expect("an address"));
+    for (addresses, other) in [
+        (["192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"], "192.0.2.2"),
+        (
+            ["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:0:8000::"],
+            "2001:db8:0:1::1",
+        ),
+    ] {
+        let [first, second, third] = addresses;
+        let kept = (admit(first), admit(second));
+        assert!(kept.0.is_some() && kept.1.is_some(), "{addresses:?}");
+        assert!(admit(third).is_none(), "{addresses:?}");
+        assert!(admit(other).is_some(), "{other}");
+        drop(kept.1);
+        assert!(admit(third).is_some(), "{addresses:?}");
+    }
+    assert_eq!(limit.count().open, 0);
+    assert!(limit.registry().networks.is_empty());
+}

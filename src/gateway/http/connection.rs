@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use http_body::Body;
@@ -14,36 +14,55 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
+use rustix::net::SendFlags;
 
 use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::gateway::http::head_timer::HeadTimer;
 use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
 use crate::gateway::http::proxies::original_request::{Mount, OriginalRequest};
 use crate::gateway::http::request_head::{self, CheckedHead};
+use crate::gateway::http::request_timer::{NoTimer, Overdue, READ_ON};
 use crate::gateway::http::seldom::Seldom;
 use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
+use crate::gateway::http::shadow_parser::head_limits::USUAL_FIELDS;
 use crate::gateway::http::transport::{self, Transport};
 use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSocket};
 use crate::gateway::http::{keep_alive, request_ids, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
-use crate::gateway::socket::stream::Stream;
+use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
 
-/// The largest head of a request, in bytes: hyper answers 431 beyond it. Also the most of a body that is read at once.
-const HEAD_LIMIT: usize = 128 * 1024;
+/// The most of a body that is read at once, in bytes.
+const READ_LIMIT: usize = 128 * 1024;
 
-/// The answer to a head that takes too long, for which hyper has none.
-fn late() -> String {
+/// An answer to what hyper does not read: the same as that to a refused request.
+fn closing_answer(status: StatusCode) -> String {
     let date = http_date(SystemTime::now());
+    let body = format!("{status}\n");
+    let length = body.len();
     format!(
-        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n"
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\nconnection: close\r\ndate: {date}\r\n\r\n{body}"
     )
+}
+
+/// Refuses a connection of a client that has too many. The client gets what the system takes at once.
+pub(super) fn refuse(stream: &Stream, peer: Peer) {
+    let client = match peer {
+        Peer::Tcp(address) => address.ip().to_string(),
+        Peer::Unix => "a local process".to_owned(),
+    };
+    crate::log_of!(
+        LogKind::Refused,
+        "refused a connection from {client}: it has too many open (503, runner.http.max_per_address)"
+    );
+    let answer = closing_answer(StatusCode::SERVICE_UNAVAILABLE);
+    // A client that gets nothing of it sees the connection end all the same.
+    let _ = rustix::net::send(stream, answer.as_bytes(), SendFlags::NOSIGNAL);
 }
 
 /// Why a connection closes before its client closes it.
@@ -60,10 +79,15 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     let state = Arc::new(state);
     let transport = Transport::new(stream, &state);
     let mut builder = http1::Builder::new();
+    let limits = state.gateway.options.head_limits;
+    // The transport gives it whole heads, in time, and with no more than the allowed number of fields.
     builder
-        .timer(HeadTimer::default())
-        .header_read_timeout(state.gateway.options.head_timeout)
-        .max_buf_size(HEAD_LIMIT);
+        .timer(NoTimer(Instant::now()))
+        .header_read_timeout(READ_ON)
+        .max_buf_size(READ_LIMIT.max(2 * limits.head));
+    if limits.fields > USUAL_FIELDS {
+        builder.max_headers(limits.fields);
+    }
     let service = service_fn(|request: hyper::Request<Incoming>| {
         state.permit.set_working();
         let framing = request.body().size_hint().exact();
@@ -94,7 +118,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
                 log_refusal(&state, "its head is not waited for any longer");
                 log_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
-                return transport.refuse_at_once(late().as_bytes());
+                return transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
             }
             None
         }
@@ -116,21 +140,28 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         return Box::pin(serving).await;
     }
     let mut unread = state.unread.load(Ordering::Relaxed);
-    if let Err(error) = ended {
-        if error.is_parse() {
-            unread = true;
-            // hyper has answered so.
-            let status = match error.is_parse_too_large() {
-                true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                false => StatusCode::BAD_REQUEST,
-            };
-            log_unread(&state, status);
-            log_refusal(&state, error);
-        } else if error.is_timeout() && !parts.read_buf.is_empty() {
-            log_refusal(&state, "its head took too long");
+    if let Err(error) = ended
+        && error.is_parse()
+    {
+        // It has answered 400. The shadow parser, which is to refuse all that hyper would, has let it pass.
+        unread = true;
+        log_unread(&state, StatusCode::BAD_REQUEST);
+        log_refusal(&state, error);
+    }
+    match transport.overdue() {
+        Some(Overdue::Head) => {
+            log_refusal(
+                &state,
+                "its head took too long (408, runner.http.head_timeout)",
+            );
             log_unread(&state, StatusCode::REQUEST_TIMEOUT);
-            return Box::pin(transport.refuse(late().as_bytes())).await;
+            return Box::pin(
+                transport.refuse(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes()),
+            )
+            .await;
         }
+        Some(Overdue::Idle) => return,
+        None => {}
     }
     let is_stopping = state.gateway.stop.manner().is_some();
     if state.broken.load(Ordering::Relaxed) {
@@ -207,7 +238,9 @@ fn begin(
         exchange.ids = Some(ids);
     }
     let original = OriginalRequest::read(state, request.headers_mut());
-    if let Some(options) = &state.gateway.options.access_log {
+    if let Some(Hidden::Refused(refusal, None)) = &hidden {
+        log_unread(state, refusal.status);
+    } else if let Some(options) = &state.gateway.options.access_log {
         let connection = original.as_ref().map(|original| &original.connection);
         let connection = connection.unwrap_or(&state.connection);
         let mut line = LogLine::new(options, connection, &request, hidden.as_ref());
@@ -286,6 +319,7 @@ async fn answer(
         Ok(response) => {
             // At the limit, other clients wait for this connection to end.
             exchange.close |= state.is_ending() || state.permit.is_limit_reached();
+            exchange.close |= state.has_answered_enough();
             response
         }
         Err(refusal) => {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::graceful_stop::Stop;
 use crate::gateway::http::http_options::HttpOptions;
-use crate::gateway::http::shadow_parser::ShadowParser;
+use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::Host;
@@ -91,8 +91,8 @@ impl ConnectionState {
         Self {
             connection: Arc::new(connection),
             is_from_proxy: gateway.options.proxies.trusts(client),
+            parser: Arc::new(Mutex::new(ShadowParser::new(gateway.options.head_limits))),
             gateway,
-            parser: Arc::default(),
             permit,
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -103,6 +103,13 @@ impl ConnectionState {
     /// Whether the connection is to end after the request that is under way.
     pub(super) fn is_ending(&self) -> bool {
         self.gateway.stop.manner().is_some() || self.permit.should_close()
+    }
+
+    /// Whether the request that is under way is the last one that the connection may have.
+    pub(super) fn has_answered_enough(&self) -> bool {
+        let options = &self.gateway.options;
+        options.keep_alive.is_zero()
+            || shadow_parser::lock(&self.parser).begun() >= options.keep_alive_requests
     }
 
     /// The connection becomes a WebSocket when hyper has ended.

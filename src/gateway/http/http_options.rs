@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::http::access_log::AccessLogOptions;
+use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
 use crate::gateway::socket::stream::Peer;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::proxy::forwarded::{ForwardedField, ProxyTrust};
@@ -19,8 +20,14 @@ pub struct HttpOptions {
     pub access_log: Option<Arc<AccessLogOptions>>,
     /// Whether each request has an id, in the environ, the response and the log.
     pub request_id: bool,
-    /// The longest time for the head of a request, idle time before it included (408).
+    /// How large the head of a request may be (414, 431).
+    pub head_limits: HeadLimits,
+    /// The longest time from the first byte of a head, or from the beginning of a connection, to the end of the head (408).
     pub head_timeout: Duration,
+    /// The longest time in which a connection is idle between two requests; 0 closes it after each response.
+    pub keep_alive: Duration,
+    /// The most requests on a connection.
+    pub keep_alive_requests: u64,
     /// The longest time in which a client sends nothing of a request body (408).
     pub body_timeout: Duration,
     /// The longest time in which a client takes nothing of a response.
@@ -35,6 +42,8 @@ pub struct HttpOptions {
     pub compression: Vec<ContentCoding>,
     /// The proxies in front.
     pub proxies: ProxyOptions,
+    /// The most open connections of one client address (503).
+    pub connections_per_address: usize,
     /// What WebSockets may do.
     pub web_sockets: WebSocketOptions,
 }
@@ -99,13 +108,17 @@ impl Default for HttpOptions {
             spool: Arc::default(),
             access_log: None,
             request_id: false,
+            head_limits: HeadLimits::default(),
             head_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            keep_alive_requests: u64::MAX,
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             min_rate: 500,
             connections: 10_000,
             compression: Vec::new(),
             proxies: ProxyOptions::default(),
+            connections_per_address: usize::MAX,
             web_sockets: WebSocketOptions::default(),
         }
     }

@@ -19,24 +19,26 @@ use crate::gateway::graceful_stop::Stop;
 use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
 use crate::gateway::http::proxies::announced_connection;
 use crate::gateway::socket::listener::Listener;
+use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::Application;
 use crate::log::LogKind;
 
 pub use access_log::{AccessForm, AccessLogOptions};
 pub use http_options::{HttpOptions, ProxyOptions, WebSocketOptions};
+pub use shadow_parser::head_limits::HeadLimits;
 
 pub use crate::protocol::content_coding::ContentCoding;
 
 mod access_log;
 mod connection;
 mod connection_state;
-mod head_timer;
 mod http_options;
 mod hyper_response;
 mod keep_alive;
 mod proxies;
 mod request_head;
 mod request_ids;
+mod request_timer;
 mod seldom;
 mod shadow_parser;
 mod transport;
@@ -64,10 +66,22 @@ pub async fn serve(
     // HTTP tells clients that a connection will be closed, so that none need be handed over.
     drop(listener.take_handed_over());
     let limit = listener.connection_limit();
-    limit.set(gateway.options.connections);
+    let set_limits = |options: &HttpOptions| {
+        limit.set(options.connections);
+        limit.set_per_address(options.connections_per_address);
+    };
+    set_limits(&gateway.options);
     let mut connections = JoinSet::new();
-    let start = |(stream, peer), gateway: &Arc<GatewayState>, connections: &mut JoinSet<()>| {
-        let permit = limit.admit();
+    let start = |(stream, peer): (Stream, Peer),
+                 gateway: &Arc<GatewayState>,
+                 connections: &mut JoinSet<()>| {
+        let permit = match peer {
+            Peer::Unix => Some(limit.admit()),
+            Peer::Tcp(address) => limit.admit_from(address.ip()),
+        };
+        let Some(permit) = permit else {
+            return connection::refuse(&stream, peer);
+        };
         let gateway = Arc::clone(gateway);
         if gateway.options.proxies.begin_connections {
             connections.spawn(announced_connection::serve(stream, gateway, peer, permit));
@@ -88,7 +102,7 @@ pub async fn serve(
                     options: options.borrow_and_update().clone(),
                     ..GatewayState::clone(&gateway)
                 });
-                limit.set(gateway.options.connections);
+                set_limits(&gateway.options);
             }
             accepted = listener.accept() => start(accepted, &gateway, &mut connections),
         }

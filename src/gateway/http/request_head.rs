@@ -1,4 +1,5 @@
-//! The head of a request: checks that RFC 9112 demands and hyper does not make, and the target in its four forms.
+//! What the head of a request means, once its syntax is good ([`shadow_parser`](crate::gateway::http::shadow_parser)): checks of
+//! method, `Host` and other fields, and the target in its four forms.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -25,9 +26,6 @@ pub(super) fn unclear_end() -> Refusal {
     Refusal::malformed("it is not clear where the request ends")
 }
 
-/// The longest method, in bytes. The longest registered one has 17.
-const METHOD_LIMIT: usize = 32;
-
 /// Checks a head and takes it apart.
 ///
 /// # Errors
@@ -45,24 +43,15 @@ pub(super) fn check(
         ..
     } = parts;
     let sent = match hidden {
-        Some(Hidden::Version) => {
-            let reason = "the version of HTTP is not 1.0 or 1.1";
-            return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason));
-        }
-        Some(Hidden::TwoFramings) => {
-            let reason = "there is a `Content-Length` beside `Transfer-Encoding`";
-            return Err(Refusal::malformed(reason));
-        }
+        Some(Hidden::Refused(refusal, _)) => return Err(refusal),
         Some(Hidden::UnclearEnd) => return Err(unclear_end()),
         Some(Hidden::Target(target)) => Some(target),
         None => None,
     };
-    check_method(&method)?;
+    check_method(&method, has_body)?;
     check_host(&headers, version)?;
     check_single(&headers)?;
-    if has_body {
-        check_framing(&headers)?;
-    }
+    check_expect(&headers, version)?;
     let target = read_target(&method, uri, sent, &mut headers)?;
     let (path, query) = path_info::split_query(&target);
     let path_info = path_info::decode(target.slice_ref(path));
@@ -77,32 +66,37 @@ pub(super) fn check(
 }
 
 /// RFC 9110 §9.1 allows any token, but all methods are upper case, and other ones come from scanners.
-fn check_method(method: &Method) -> Result<(), Refusal> {
-    if matches!(
-        *method,
+fn check_method(method: &Method, has_body: bool) -> Result<(), Refusal> {
+    match *method {
         Method::GET
-            | Method::POST
-            | Method::HEAD
-            | Method::PUT
-            | Method::DELETE
-            | Method::PATCH
-            | Method::OPTIONS
-            | Method::TRACE
-    ) {
-        return Ok(());
+        | Method::POST
+        | Method::HEAD
+        | Method::PUT
+        | Method::DELETE
+        | Method::PATCH
+        | Method::OPTIONS => return Ok(()),
+        Method::TRACE => {
+            return match has_body {
+                // RFC 9110 §9.3.8
+                true => Err(Refusal::malformed(
+                    "there is a body with the method `TRACE`",
+                )),
+                false => Ok(()),
+            };
+        }
+        Method::CONNECT => {
+            // RFC 9110 §9.3.6: for proxies.
+            let reason = "the method `CONNECT` is for proxies";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+        }
+        _ => {}
     }
-    if *method == Method::CONNECT {
-        // RFC 9110 §9.3.6: for proxies.
-        let reason = "the method `CONNECT` is for proxies";
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
-    }
-    let method = method.as_str();
     let is_good = |byte: u8| {
         byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
     };
-    match method.len() <= METHOD_LIMIT && method.bytes().all(is_good) {
+    match method.as_str().bytes().all(is_good) {
         true => Ok(()),
-        false => Err(Refusal::malformed("the method is malformed")),
+        false => Err(Refusal::malformed("the method is not in upper case")),
     }
 }
 
@@ -175,28 +169,15 @@ fn is_ipv6(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// RFC 9112 §6: hyper takes any list of codings that ends in `chunked` and decodes only that.
-fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
-        (Some(_), None) => {
-            let reason = "the transfer coding is not `chunked`";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
-        }
-        (Some(_), Some(_)) => {
-            let reason = "there are several `Transfer-Encoding` fields";
-            return Err(Refusal::malformed(reason));
-        }
+/// RFC 9110 §10.1.1: a client of HTTP/1.0 has no expectations.
+fn check_expect(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    let mut wanted = headers.get_all(header::EXPECT).iter();
+    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if version == Version::HTTP_10 || wanted.all(is_known) {
+        return Ok(());
     }
-    match headers.get(header::EXPECT) {
-        Some(wanted) if !wanted.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            let reason = "the `Expect` field is not `100-continue`";
-            Err(Refusal::new(StatusCode::EXPECTATION_FAILED, reason))
-        }
-        _ => Ok(()),
-    }
+    let reason = "the `Expect` field is not `100-continue`";
+    Err(Refusal::new(StatusCode::EXPECTATION_FAILED, reason))
 }
 
 /// Path and query of the request's target (RFC 9112 §3.2), or `*`. `sent` is a target that hyper does not accept.
@@ -207,7 +188,7 @@ fn read_target(
     headers: &mut HeaderMap,
 ) -> Result<Bytes, Refusal> {
     let target = match sent {
-        Some(sent) => check_sent(&sent)?,
+        Some(sent) => without_fragment(&sent),
         None => match uri.into_parts() {
             Parts {
                 scheme: None,
@@ -225,37 +206,42 @@ fn read_target(
     }
 }
 
-/// A target that hyper does not accept, without its fragment. RFC 3986 allows none of `" < > \ ^ ` { | }`, but clients send
-/// them, and all servers take them. Some servers take bytes beyond ASCII too, but their encoding is unknown.
-fn check_sent(target: &Bytes) -> Result<Bytes, Refusal> {
-    if let Some(byte) = target.iter().find(|byte| !byte.is_ascii_graphic()) {
-        let reason = format!(
-            "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
-        );
-        return Err(Refusal::malformed(reason));
-    }
-    Ok(target.slice(..memchr(b'#', target).unwrap_or(target.len())))
+/// A target without its fragment, which clients are not to send, and some do: hyper cuts it off, too.
+fn without_fragment(target: &Bytes) -> Bytes {
+    target.slice(..memchr(b'#', target).unwrap_or(target.len()))
 }
 
-/// Path and query of an absolute target, whose host replaces that of the `Host` field.
+/// Path and query of an absolute target. RFC 9112 §3.2.2 has its host replace that of the `Host` field; since a proxy in front
+/// may go by the field, the two have to be the same.
 fn read_absolute(target: &[u8], headers: &mut HeaderMap) -> Result<Bytes, Refusal> {
     let Some(absolute) = path_info::absolute_form(target) else {
         return Err(Refusal::malformed("the target is not a path"));
     };
-    let known = ["http", "https"].map(str::as_bytes);
-    if !known
-        .iter()
-        .any(|one| one.eq_ignore_ascii_case(absolute.scheme))
-    {
-        return Err(Refusal::malformed(
-            "the scheme of the target is not `http` or `https`",
-        ));
-    }
-    let host = HeaderValue::from_bytes(absolute.authority).ok();
-    match host.filter(|_| is_authority(absolute.authority)) {
-        Some(host) => headers.insert(header::HOST, host),
-        None => return Err(Refusal::malformed("the target's host is malformed")),
+    let default_port = match absolute.scheme {
+        scheme if scheme.eq_ignore_ascii_case(b"http") => b":80".as_slice(),
+        scheme if scheme.eq_ignore_ascii_case(b"https") => b":443",
+        _ => {
+            let reason = "the scheme of the target is not `http` or `https`";
+            return Err(Refusal::malformed(reason));
+        }
     };
+    let host = HeaderValue::from_bytes(absolute.authority).ok();
+    let Some(host) = host.filter(|_| is_authority(absolute.authority)) else {
+        return Err(Refusal::malformed("the target's host is malformed"));
+    };
+    let without_port = |host: &[u8]| {
+        let end = [default_port, b":"]
+            .iter()
+            .find_map(|port| host.strip_suffix(*port));
+        end.unwrap_or(host).to_ascii_lowercase()
+    };
+    if let Some(field) = headers.get(header::HOST)
+        && without_port(field.as_bytes()) != without_port(absolute.authority)
+    {
+        let reason = "the target's host is not that of the `Host` field";
+        return Err(Refusal::malformed(reason));
+    }
+    headers.insert(header::HOST, host);
     Ok(absolute.origin_form.into_owned().into())
 }
 

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::request_timer::{Overdue, RequestTimer};
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
 use crate::gateway::socket::stream::Stream;
@@ -50,6 +51,8 @@ pub(super) struct Transport {
     has_ended: bool,
     /// Something was written since the last look.
     has_moved: bool,
+    /// Runs while the client is waited for, for a request or the rest of its head.
+    timer: RequestTimer,
 }
 
 /// What the system knows of the client's end of the connection.
@@ -77,6 +80,7 @@ impl Transport {
             look: StallTimer::new(HALF_CLOSED),
             has_ended: false,
             has_moved: false,
+            timer: RequestTimer::new(options.head_timeout, options.keep_alive),
         }
     }
 
@@ -119,6 +123,24 @@ impl Transport {
     /// Whether a request that was received whole is being answered.
     fn is_answering(&self) -> bool {
         self.state.strong_count() > 1 && shadow_parser::lock(&self.parser).is_in_step()
+    }
+
+    /// What the client is late with, if reading has failed for that.
+    pub(super) fn overdue(&self) -> Option<Overdue> {
+        self.timer.overdue()
+    }
+
+    /// Ready when the client is late with a request.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let awaited = shadow_parser::lock(&self.parser).awaited();
+        match awaited {
+            Some(awaited) if self.state.strong_count() <= 1 => self.timer.poll(awaited, context),
+            // A request is worked on, or it is no HTTP any more.
+            _ => {
+                self.timer.stop();
+                Poll::Pending
+            }
+        }
     }
 
     /// Whether the client has ended its side, even if what it sent is not all read.
@@ -223,6 +245,9 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         loop {
+            if shadow_parser::lock(&self.parser).take_queued(buffer) {
+                return Poll::Ready(Ok(()));
+            }
             let result = Pin::new(&mut self.paced).poll_read(context, buffer);
             let part = buffer.filled_mut().get_mut(before..).unwrap_or_default();
             if !part.is_empty() {
@@ -237,6 +262,9 @@ impl AsyncRead for Transport {
                 ready!(self.poll_given_up(context));
             }
             self.is_read = result.is_pending();
+            if result.is_pending() && self.poll_overdue(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
             return result;
         }
     }
@@ -282,6 +310,10 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.overdue().is_some() {
+            // What the client is late with is answered first.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.paced).poll_shutdown(context)
     }
 }

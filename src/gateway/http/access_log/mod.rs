@@ -94,7 +94,8 @@ impl LogLine {
             target: request.uri().clone(),
             sent: match hidden {
                 Some(Hidden::Target(target)) => Some(target.clone()),
-                Some(Hidden::Version | Hidden::TwoFramings | Hidden::UnclearEnd) | None => None,
+                Some(Hidden::Refused(_, Some(line))) => line.sent.clone(),
+                Some(Hidden::Refused(_, None) | Hidden::UnclearEnd) | None => None,
             },
             version: request.version(),
             host: headers.get(header::HOST).cloned(),

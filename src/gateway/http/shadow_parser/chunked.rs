@@ -1,5 +1,18 @@
 //! Where a chunked body ends (RFC 9112 §7.1). hyper decodes it; this parser is as strict or stricter, so that a doubt ends
-//! the connection. hyper takes anything that ends in CRLF for a trailer, and would swallow a request behind a bare LF.
+//! the connection. hyper takes anything that ends in CRLF for a trailer or an extension, and would swallow a request behind
+//! a bare LF.
+
+use crate::gateway::http::shadow_parser::field_text::{is_of_token, is_of_value};
+
+/// The most digits of a size, leading zeros included: as many as a `u64` has.
+const DIGITS: u8 = 16;
+
+/// The most bytes that all extensions of a body have: below the limit of hyper, whose refusal has no reason.
+const EXTENSIONS: u16 = 8 * 1024;
+
+/// The most bytes that all trailers have, likewise, and the most trailers.
+const TRAILER_BYTES: u16 = 8 * 1024;
+const TRAILERS: u16 = 64;
 
 /// The parser of one chunked body.
 #[derive(Debug, Default)]
@@ -7,6 +20,11 @@ pub(super) struct Chunks {
     position: ChunkPosition,
     /// The size of the chunk as far as it is read, then what is left of its data.
     size: u64,
+    digits: u8,
+    /// The bytes of extensions that have come.
+    extensions: u16,
+    /// The bytes of trailers that have come, and the number of trailers.
+    trailers: (u16, u16),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,9 +33,21 @@ enum ChunkPosition {
     #[default]
     Start,
     Size,
-    /// Blanks behind a size.
-    Blank,
-    Extension,
+    /// Blanks before the semicolon of an extension.
+    BeforeExtension,
+    /// Behind a semicolon.
+    ExtensionStart,
+    ExtensionName,
+    /// Blanks behind a name.
+    ExtensionNamed,
+    /// Behind an equals sign.
+    ExtensionEquals,
+    ExtensionToken,
+    ExtensionQuoted,
+    /// Behind a backslash.
+    ExtensionEscaped,
+    /// Behind the second quote.
+    ExtensionUnquoted,
     SizeEnd,
     Data,
     DataEnd,
@@ -52,12 +82,14 @@ impl Chunks {
                 at += taken;
                 self.size -= taken as u64;
                 if self.size == 0 {
+                    self.digits = 0;
                     self.position = ChunkPosition::DataEnd;
                 }
                 continue;
             }
             at += 1;
             self.position = self.step(byte)?;
+            self.count()?;
             if self.position == ChunkPosition::End {
                 return Ok(Some(at));
             }
@@ -66,38 +98,107 @@ impl Chunks {
     }
 
     fn step(&mut self, byte: u8) -> Result<ChunkPosition, MalformedChunk> {
+        use ChunkPosition as At;
         Ok(match (self.position, byte) {
-            (ChunkPosition::Start | ChunkPosition::Size, _) if byte.is_ascii_hexdigit() => {
+            (At::Start | At::Size, _) if byte.is_ascii_hexdigit() => {
                 let digit = match byte {
                     b'0'..=b'9' => byte - b'0',
                     _ => byte.to_ascii_lowercase() - b'a' + 10,
                 };
-                let size = self.size.checked_mul(16);
-                let size = size.ok_or(MalformedChunk("the size of a chunk is too large"))?;
-                self.size = size | u64::from(digit);
-                ChunkPosition::Size
+                self.digits += 1;
+                if self.digits > DIGITS {
+                    return Err(MalformedChunk("the size of a chunk has too many digits"));
+                }
+                self.size = self.size << 4 | u64::from(digit);
+                At::Size
             }
-            (ChunkPosition::Size | ChunkPosition::Blank, b'\t' | b' ') => ChunkPosition::Blank,
-            (ChunkPosition::Size | ChunkPosition::Blank, b';') => ChunkPosition::Extension,
-            (ChunkPosition::Size | ChunkPosition::Blank | ChunkPosition::Extension, b'\r') => {
-                ChunkPosition::SizeEnd
+            // §7.1.1: blanks belong to extensions, which have a name.
+            (
+                At::Size
+                | At::BeforeExtension
+                | At::ExtensionName
+                | At::ExtensionNamed
+                | At::ExtensionToken
+                | At::ExtensionUnquoted,
+                b';',
+            ) => At::ExtensionStart,
+            (
+                At::Size | At::BeforeExtension | At::ExtensionToken | At::ExtensionUnquoted,
+                b'\t' | b' ',
+            ) => At::BeforeExtension,
+            (At::Size | At::ExtensionName | At::ExtensionToken | At::ExtensionUnquoted, b'\r') => {
+                At::SizeEnd
             }
-            (ChunkPosition::Extension, _) if is_text(byte) => ChunkPosition::Extension,
-            (ChunkPosition::SizeEnd, b'\n') if self.size == 0 => ChunkPosition::Line,
-            (ChunkPosition::SizeEnd, b'\n') => ChunkPosition::Data,
-            (ChunkPosition::DataEnd, b'\r') => ChunkPosition::DataEndLine,
-            (ChunkPosition::DataEndLine, b'\n') => ChunkPosition::Start,
-            (ChunkPosition::Line, b'\r') => ChunkPosition::LastLine,
-            (ChunkPosition::LastLine, b'\n') => ChunkPosition::End,
-            (ChunkPosition::Line | ChunkPosition::Name, _) if is_of_name(byte) => {
-                ChunkPosition::Name
+            (At::ExtensionStart, b'\t' | b' ') => At::ExtensionStart,
+            (At::ExtensionStart | At::ExtensionName, _) if is_of_token(byte) => At::ExtensionName,
+            (At::ExtensionName | At::ExtensionNamed, b'\t' | b' ') => At::ExtensionNamed,
+            (At::ExtensionName | At::ExtensionNamed, b'=') => At::ExtensionEquals,
+            (At::ExtensionEquals, b'\t' | b' ') => At::ExtensionEquals,
+            (At::ExtensionEquals, b'"') => At::ExtensionQuoted,
+            (At::ExtensionEquals | At::ExtensionToken, _) if is_of_token(byte) => {
+                At::ExtensionToken
             }
-            (ChunkPosition::Name, b':') => ChunkPosition::Value,
-            (ChunkPosition::Value, b'\r') => ChunkPosition::ValueEnd,
-            (ChunkPosition::Value, _) if is_text(byte) => ChunkPosition::Value,
-            (ChunkPosition::ValueEnd, b'\n') => ChunkPosition::Line,
+            (At::ExtensionQuoted, b'"') => At::ExtensionUnquoted,
+            (At::ExtensionQuoted, b'\\') => At::ExtensionEscaped,
+            (At::ExtensionQuoted | At::ExtensionEscaped, _) if is_of_value(byte) => {
+                At::ExtensionQuoted
+            }
+            (At::SizeEnd, b'\n') if self.size == 0 => At::Line,
+            (At::SizeEnd, b'\n') => At::Data,
+            (At::DataEnd, b'\r') => At::DataEndLine,
+            (At::DataEndLine, b'\n') => At::Start,
+            (At::Line, b'\r') => At::LastLine,
+            (At::LastLine, b'\n') => At::End,
+            (At::Line | At::Name, _) if is_of_token(byte) => At::Name,
+            (At::Name, b':') => At::Value,
+            (At::Value, b'\r') => At::ValueEnd,
+            (At::Value, _) if is_of_value(byte) => At::Value,
+            (At::ValueEnd, b'\n') => At::Line,
             (position, _) => return Err(MalformedChunk(position.fault())),
         })
+    }
+
+    /// Counts a byte that has led to the position.
+    fn count(&mut self) -> Result<(), MalformedChunk> {
+        use ChunkPosition as At;
+        match self.position {
+            At::BeforeExtension
+            | At::ExtensionStart
+            | At::ExtensionName
+            | At::ExtensionNamed
+            | At::ExtensionEquals
+            | At::ExtensionToken
+            | At::ExtensionQuoted
+            | At::ExtensionEscaped
+            | At::ExtensionUnquoted => {
+                self.extensions += 1;
+                if self.extensions > EXTENSIONS {
+                    return Err(MalformedChunk(
+                        "the extensions of chunks have more than 8 KiB",
+                    ));
+                }
+            }
+            At::Name | At::Value | At::ValueEnd => {
+                let (bytes, count) = &mut self.trailers;
+                *bytes += 1;
+                *count += u16::from(self.position == At::ValueEnd);
+                if *bytes > TRAILER_BYTES || *count > TRAILERS {
+                    return Err(MalformedChunk(
+                        "there are more than 64 trailers, or 8 KiB of them",
+                    ));
+                }
+            }
+            At::Start
+            | At::Size
+            | At::SizeEnd
+            | At::Data
+            | At::DataEnd
+            | At::DataEndLine
+            | At::Line
+            | At::LastLine
+            | At::End => {}
+        }
+        Ok(())
     }
 }
 
@@ -105,10 +206,19 @@ impl ChunkPosition {
     /// What is wrong with a byte that is not allowed in this position.
     fn fault(self) -> &'static str {
         match self {
-            Self::Start | Self::Size | Self::Blank => "the size of a chunk is malformed",
-            Self::Extension | Self::SizeEnd => {
-                "the line of a chunk's size does not end in CRLF, or holds a control character"
+            Self::Start | Self::Size => "the size of a chunk is malformed",
+            Self::BeforeExtension
+            | Self::ExtensionStart
+            | Self::ExtensionName
+            | Self::ExtensionNamed
+            | Self::ExtensionEquals
+            | Self::ExtensionToken
+            | Self::ExtensionQuoted
+            | Self::ExtensionEscaped
+            | Self::ExtensionUnquoted => {
+                "an extension of a chunk is malformed, has no name, or contains a control character"
             }
+            Self::SizeEnd => "the line of a chunk's size does not end in CRLF",
             Self::Data | Self::DataEnd | Self::DataEndLine => {
                 "a chunk is longer than its size says, or does not end in CRLF"
             }
@@ -116,16 +226,6 @@ impl ChunkPosition {
             Self::LastLine | Self::End => "the trailers do not end in CRLF",
         }
     }
-}
-
-/// Whether a byte is allowed in an extension and in the value of a field (RFC 9110 §5.5): no control character.
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || !byte.is_ascii_control()
-}
-
-/// Whether a byte is allowed in the name of a field (RFC 9110 §5.6.2).
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -152,7 +252,8 @@ mod tests {
             "0\r\n\r\n",
             "3\r\none\r\n0003\r\n\r\n0\r\n0\r\n\r\n",
             "A ; a=\"b\"\r\n0123456789\r\n0 ;e\r\n\r\n",
-            "1\t\r\n\n\r\n0\r\nX: a\tb \r\nY:\r\n~z!: :e:\r\nContent-Length: 9\r\n\r\n",
+            "1\r\n\n\r\n0\r\nX: a\tb \r\nY:\r\n~z!: :e:\r\nContent-Length: 9\r\n\r\n",
+            "1;a=b\t; c ;d = e;f=\"\\\"\"\r\n\n\r\n0\r\n\r\n",
             &long,
         ] {
             for behind in ["", "\r\n", "0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
@@ -181,6 +282,18 @@ mod tests {
             "+1\r\na\r\n",
             "1 1\r\n",
             "1\na\n",
+            "1 \r\n",
+            "1;\r\n",
+            "1; \r\n",
+            "1;;a\r\n",
+            "1;=b\r\n",
+            "1;a=\r\n",
+            "1;a \r\n",
+            "1;a=b \r\n",
+            "1;a=\"b\r\n",
+            "1;a=\"b\"c\r\n",
+            "1;a b\r\n",
+            "00000000000000001\r\n",
             "1\rX",
             "1;a\nb",
             "1\r\nab",
@@ -202,6 +315,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn extensions_and_trailers_are_bounded() {
+        let extensions = |count| format!("1;{}\r\na\r\n", "e".repeat(count)).repeat(4);
+        let trailers = |count, length| {
+            format!(
+                "0\r\n{}\r\n",
+                format!("X: {}\r\n", "a".repeat(length)).repeat(count)
+            )
+        };
+        for (text, is_good) in [
+            (extensions(2047), true),
+            (extensions(2048), false),
+            (trailers(64, 90), true),
+            (trailers(65, 1), false),
+            (trailers(8, 1000), true),
+            (trailers(9, 1000), false),
+        ] {
+            assert_eq!(length(&text, 10_000).is_ok(), is_good, "{text}");
+        }
+    }
+
     /// The bytes that a trailer may have at each position are those of RFC 9110 §5.5 and §5.6.2: all others are found out,
     /// before what comes behind could be taken for a part of it.
     #[test]
@@ -217,7 +351,9 @@ mod tests {
                 ("0\r\nX: a\r", byte == b'\n'),
                 ("0\r\nX: a\r\n", of_name || byte == b'\r'),
                 ("0\r\nX: a\r\n\r", byte == b'\n'),
-                ("0;a", of_value || byte == b'\r'),
+                ("0;a", of_name || b"\r;= \t".contains(&byte)),
+                ("0;a=\"", of_value),
+                ("0;a=\"\\", of_value),
             ] {
                 let text = [before.as_bytes(), &[byte]].concat();
                 let followed = Chunks::default().follow(&text);

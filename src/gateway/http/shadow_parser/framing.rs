@@ -1,199 +1,161 @@
-//! Where the body of a request ends, as the fields of its head say (RFC 9112 §6.3).
+//! Where the body of a request ends, as the fields of its head say (RFC 9112 §6.3). The standard lets a recipient repair
+//! some of what is refused here; each repair is a place where two servers may find two ends.
 
-/// The longest line that is followed, in bytes; hyper refuses shorter ones already.
-pub(crate) const LINE_LIMIT: usize = 256 * 1024;
+use http::StatusCode;
 
-const LENGTH: &[u8] = b"content-length:";
+use crate::gateway::refusal::Refusal;
 
 const WEB_SOCKET: &[u8] = b"websocket";
 
-/// The largest length that hyper reads as one. The two larger ones it uses as marks, and answers with 431 as if the head
-/// were too large.
-const LARGEST: u64 = u64::MAX - 2;
-/// The length of a line with a larger one, with as many blanks as a sensible client sends.
-const TOO_LARGE_LINE: std::ops::Range<usize> = LENGTH.len() + 20..64;
-
 /// How a request tells where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(in crate::gateway::http) enum Framing {
     /// By the number of bytes, which may be 0.
     Length(u64),
     /// By chunks.
     Chunked,
 }
 
-/// The fields that tell where the body ends.
+/// The fields that tell where the body ends, and whether HTTP ends with the request.
 #[derive(Debug, Default)]
-pub(crate) struct FramingFields {
-    /// The part of a line that came in earlier reads.
-    line: Vec<u8>,
+pub(super) struct FramingFields {
     length: Option<u64>,
-    /// A length is malformed, or two differ.
-    bad_length: bool,
-    codings: usize,
-    /// A coding is not `chunked`.
-    bad_coding: bool,
+    is_chunked: bool,
     /// An `Upgrade` field names WebSockets.
     web_socket: bool,
 }
 
 impl FramingFields {
-    /// Parses the next part of a line, and changes it into what hyper gets; true at the end of the head.
-    pub(crate) fn receive(&mut self, part: &mut [u8], is_whole: bool) -> bool {
-        lower_length(&self.line, part);
-        if is_whole && self.line.is_empty() {
-            return self.read(part);
+    /// Reads one field, in the order in which they come.
+    ///
+    /// # Errors
+    /// The field leaves the end in doubt (400), its coding is not understood (501), or its length is no `u64` (413).
+    pub(super) fn read(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        match (name.first(), name.len()) {
+            (Some(b'c' | b'C'), 14) if name.eq_ignore_ascii_case(b"content-length") => {
+                if self.length.is_some() {
+                    let reason = "there are several `Content-Length` fields";
+                    return Err(Refusal::malformed(reason));
+                }
+                self.length = Some(read_length(value)?);
+            }
+            (Some(b't' | b'T'), 17) if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if self.is_chunked {
+                    let reason = "there are several `Transfer-Encoding` fields";
+                    return Err(Refusal::malformed(reason));
+                }
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    let reason = "the transfer coding is not `chunked`";
+                    return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+                }
+                self.is_chunked = true;
+            }
+            (Some(b'u' | b'U'), 7) if name.eq_ignore_ascii_case(b"upgrade") => {
+                let mut parts = value.windows(WEB_SOCKET.len());
+                self.web_socket |= parts.any(|part| part.eq_ignore_ascii_case(WEB_SOCKET));
+            }
+            _ => {}
         }
-        self.line.extend_from_slice(part);
-        if !is_whole {
-            return false;
+        Ok(())
+    }
+
+    /// Where the body ends, of a request of version 1.`minor`.
+    ///
+    /// # Errors
+    /// The end is in doubt (400).
+    pub(super) fn framing(&self, minor: u8) -> Result<Framing, Refusal> {
+        match (self.is_chunked, self.length) {
+            (false, length) => Ok(Framing::Length(length.unwrap_or_default())),
+            // RFC 9112 §6.1: hyper drops the length and closes the connection after the answer, which is allowed; but
+            // such a request is an attack.
+            (true, Some(_)) => Err(Refusal::malformed(
+                "there is a `Content-Length` beside `Transfer-Encoding`",
+            )),
+            // The same section: its framing is faulty.
+            (true, None) if minor == 0 => Err(Refusal::malformed(
+                "there is a `Transfer-Encoding` in a request of HTTP/1.0",
+            )),
+            (true, None) => Ok(Framing::Chunked),
         }
-        let line = std::mem::take(&mut self.line);
-        self.read(&line)
-    }
-
-    /// Whether a line is longer than [`LINE_LIMIT`].
-    pub(crate) fn is_too_long(&self) -> bool {
-        self.line.len() > LINE_LIMIT
-    }
-
-    /// Where the body ends.
-    pub(crate) fn framing(&self) -> Framing {
-        match (self.codings, self.length) {
-            (0, length) => Framing::Length(length.unwrap_or_default()),
-            _ => Framing::Chunked,
-        }
-    }
-
-    /// Whether there are a length and a coding.
-    pub(crate) fn is_ambiguous(&self) -> bool {
-        self.codings > 0 && self.length.is_some()
-    }
-
-    /// Whether another parser might find the end of the body elsewhere.
-    pub(crate) fn is_unclear(&self) -> bool {
-        self.bad_length || self.bad_coding || self.codings > 1
     }
 
     /// Whether the client may be asking for a WebSocket, so that no HTTP follows. Any mention of the name is enough here;
     /// whether the request is correct (RFC 6455 §4.2.1) is found out when hyper has read the head.
-    pub(crate) fn may_offer_web_socket(&self) -> bool {
+    pub(super) fn may_offer_web_socket(&self) -> bool {
         self.web_socket
     }
+}
 
-    /// Reads a whole line; true for the empty one at the end.
-    fn read(&mut self, line: &[u8]) -> bool {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match line.first() {
-            None => return true,
-            Some(b'c' | b'C') => {
-                if let Some(value) = value_of(LENGTH, line) {
-                    let length = read_length(value);
-                    self.bad_length |= length.is_none()
-                        || self.length.is_some_and(|earlier| Some(earlier) != length);
-                    self.length = self.length.or(length).or(Some(0));
-                }
-            }
-            Some(b't' | b'T') => {
-                if let Some(value) = value_of(b"transfer-encoding:", line) {
-                    self.codings += 1;
-                    self.bad_coding |= !value.eq_ignore_ascii_case(b"chunked");
-                }
-            }
-            Some(b'u' | b'U') => {
-                if let Some(value) = value_of(b"upgrade:", line) {
-                    let mut parts = value.windows(WEB_SOCKET.len());
-                    self.web_socket |= parts.any(|part| part.eq_ignore_ascii_case(WEB_SOCKET));
-                }
-            }
-            Some(_) => {}
-        }
-        false
+/// RFC 9110 §8.6: digits, and nothing else. It allows to read a list of equal numbers as one, which is not done.
+fn read_length(value: &[u8]) -> Result<u64, Refusal> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Refusal::malformed("the `Content-Length` is not a number"));
     }
+    // hyper uses the two largest numbers as marks, and everything above half of them is larger than any disk.
+    let length = text.parse().ok().filter(|length| *length <= LARGEST);
+    length.ok_or_else(|| {
+        let reason = "the `Content-Length` is larger than any body";
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
+    })
 }
 
-/// Replaces the two lengths that hyper does not read by the largest one that it does: all three are larger than any limit,
-/// and are refused for that. A still larger one is no number for hyper.
-fn lower_length(earlier: &[u8], part: &mut [u8]) {
-    let start = earlier.first().or(part.first());
-    let has_room = TOO_LARGE_LINE.contains(&(earlier.len() + part.len()));
-    if !has_room || !matches!(start, Some(b'c' | b'C')) {
-        return;
-    }
-    let line = [earlier, &*part].concat();
-    let Some(value) = value_of(LENGTH, &line) else {
-        return;
-    };
-    if read_length(value).is_some_and(|length| length > LARGEST) {
-        let last = part.iter().rposition(u8::is_ascii_digit);
-        if let Some(digit) = last.and_then(|at| part.get_mut(at)) {
-            *digit = b'3';
-        }
-    }
-}
-
-/// The value of a field in its line.
-fn value_of<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
-    let (start, value) = line.split_at_checked(name.len())?;
-    start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
-}
-
-fn read_length(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?;
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten()
-}
+const LARGEST: u64 = u64::MAX / 2;
 
 #[cfg(test)]
 mod tests {
-    use super::{Framing, FramingFields, LARGEST};
+    use http::StatusCode;
 
-    /// However it comes, hyper gets a length that it takes for one, and the same one is read here.
+    use super::{Framing, FramingFields};
+    use crate::gateway::refusal::Refusal;
+
+    /// The framing of a request of HTTP/1.1 with these fields.
+    fn framing(fields: &[(&str, &str)]) -> Result<Framing, StatusCode> {
+        let mut read = FramingFields::default();
+        let mut all = fields.iter();
+        all.try_for_each(|(name, value)| read.read(name.as_bytes(), value.as_bytes()))
+            .and_then(|()| read.framing(1))
+            .map_err(|Refusal { status, .. }| status)
+    }
+
     #[test]
-    fn no_length_is_larger_than_hyper_knows() {
-        for (sent, given, length) in [
-            (
-                "18446744073709551612",
-                "18446744073709551612",
-                Some(LARGEST - 1),
-            ),
-            (
-                "18446744073709551613",
-                "18446744073709551613",
-                Some(LARGEST),
-            ),
-            (
-                "18446744073709551614",
-                "18446744073709551613",
-                Some(LARGEST),
-            ),
-            (
-                "18446744073709551615 ",
-                "18446744073709551613 ",
-                Some(LARGEST),
-            ),
-            (
-                "0018446744073709551615",
-                "0018446744073709551613",
-                Some(LARGEST),
-            ),
-            ("18446744073709551616", "18446744073709551616", None),
-            ("-8446744073709551615", "-8446744073709551615", None),
+    fn a_body_has_one_end() {
+        let length = |text| framing(&[("Content-Length", text)]);
+        assert_eq!(framing(&[("Host", "a")]), Ok(Framing::Length(0)));
+        assert_eq!(length("007"), Ok(Framing::Length(7)));
+        for text in [
+            "", "+1", "-1", "1.0", "0x1", "1 1", "5, 5", "5,5", "\u{661}",
         ] {
-            for size in [1, 2, 3, 7, 100] {
-                let mut fields = FramingFields::default();
-                let mut line = format!("CONTENT-length: {sent}\r\n").into_bytes();
-                let end = line.len();
-                for (index, part) in line.chunks_mut(size).enumerate() {
-                    let is_whole = index * size + part.len() == end;
-                    assert!(!fields.receive(part, is_whole));
-                }
-                let expected = format!("CONTENT-length: {given}\r\n");
-                assert_eq!(String::from_utf8(line).unwrap(), expected, "by {size}");
-                assert_eq!(fields.framing(), Framing::Length(length.unwrap_or(0)));
-                assert_eq!(fields.is_unclear(), length.is_none(), "{sent}");
-            }
+            assert_eq!(length(text), Err(StatusCode::BAD_REQUEST), "{text}");
+        }
+        for text in [
+            "9223372036854775808",
+            "18446744073709551615",
+            &"9".repeat(99),
+        ] {
+            assert_eq!(length(text), Err(StatusCode::PAYLOAD_TOO_LARGE), "{text}");
+        }
+        let coding = |text| framing(&[("TRANSFER-encoding", text)]);
+        assert_eq!(coding("Chunked"), Ok(Framing::Chunked));
+        for text in [
+            "",
+            "gzip",
+            "chunked, chunked",
+            "chunked,",
+            "gzip, chunked",
+            "\"chunked\"",
+            "chunked;a",
+        ] {
+            assert_eq!(coding(text), Err(StatusCode::NOT_IMPLEMENTED), "{text}");
+        }
+        let (one, chunked) = (("content-length", "1"), ("transfer-encoding", "chunked"));
+        for fields in [
+            [one, one],
+            [one, chunked],
+            [chunked, one],
+            [chunked, chunked],
+        ] {
+            assert_eq!(framing(&fields), Err(StatusCode::BAD_REQUEST), "{fields:?}");
         }
     }
 }

@@ -1,32 +1,36 @@
-//! A second parser of what a client sends, beside hyper's, that sees what hyper hides. Of `Content-Length` beside
-//! `Transfer-Encoding`, hyper drops the former and closes the connection after the answer, which RFC 9112 §6.1 allows; but
-//! such a request is an attack, and is refused here. And hyper gets only those first lines that it accepts
-//! ([`RequestLine`]).
+//! The parser of what a client sends, before hyper's: it alone decides what is a request, and where that ends (RFC 9112).
+//! hyper gets only heads that this parser has found whole and without a fault; instead of one with a fault, it gets the first
+//! line alone ([`Hidden::Refused`]), so that the refusal is sent when its turn comes. So a client's mistake has the same
+//! status, body and log line, whatever is wrong.
 //!
 //! Two parsers that disagree about where a request ends would allow request smuggling. So each head that hyper reads is
 //! compared with the one that was seen here, and the connection ends where they differ.
 
 mod chunked;
+mod field_text;
 pub(super) mod framing;
+mod head;
+pub(super) mod head_limits;
 mod request_line;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use memchr::memchr;
+use bytes::{Buf, Bytes};
+use tokio::io::ReadBuf;
 
+use crate::gateway::http::request_timer::AwaitedRequest;
 use crate::gateway::http::shadow_parser::chunked::{Chunks, MalformedChunk};
-use crate::gateway::http::shadow_parser::framing::{Framing, FramingFields, LINE_LIMIT};
-use crate::gateway::http::shadow_parser::request_line::RequestLine;
+use crate::gateway::http::shadow_parser::framing::Framing;
+use crate::gateway::http::shadow_parser::head::{Head, StandIn, WholeHead};
+use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
+use crate::gateway::refusal::Refusal;
 
 /// What a head has that hyper hides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hidden {
-    /// Another major version of HTTP.
-    Version,
-    /// A `Content-Length` beside `Transfer-Encoding`.
-    TwoFramings,
+    /// A fault: hyper got the first line alone, or a line of ours where that has the fault.
+    Refused(Refusal, Option<StandIn>),
     /// An end that hyper and this parser do not agree on.
     UnclearEnd,
     /// A target for which hyper got another one.
@@ -43,11 +47,15 @@ struct SeenHead {
 /// The parser of one connection.
 #[derive(Debug, Default)]
 pub(super) struct ShadowParser {
+    limits: HeadLimits,
     /// The number of reads that brought something.
     reads: u64,
     position: Position,
-    line: RequestLine,
-    fields: FramingFields,
+    head: Head,
+    /// The head that is being read, as far as it has come.
+    held: Vec<u8>,
+    /// What hyper is to get before the next read.
+    queued: Bytes,
     heads: VecDeque<SeenHead>,
     /// The number of messages that have begun for hyper.
     begun: u64,
@@ -59,41 +67,114 @@ pub(super) struct ShadowParser {
 
 #[derive(Debug, Default)]
 enum Position {
-    /// In the first line of a head, or before it.
+    /// In a head, or before it.
     #[default]
-    FirstLine,
-    /// In the fields of a head.
-    Fields,
+    Head,
     /// In a body, before this number of bytes.
     Body(u64),
     /// In a chunked body.
     Chunks(Chunks),
     /// Behind a request for a WebSocket: either its frames follow, or the connection ends with the answer.
     Upgrade,
-    /// Behind a message without a clear end: hyper or the gateway refuses it and closes the connection.
+    /// Behind a fault. What follows is dropped: the gateway answers and closes the connection.
     Lost,
 }
 
+/// What becomes of a part that was read.
+#[derive(Debug, Default)]
+struct PassedBytes {
+    /// The number of bytes, from the beginning, for hyper.
+    for_hyper: usize,
+    /// The number of bytes behind them that are held back.
+    held: usize,
+    /// What hyper gets behind the former.
+    stand_in: Vec<u8>,
+}
+
 impl ShadowParser {
-    /// Parses what was read, and changes it into what hyper gets: the number of bytes that are left of it.
-    ///
-    /// Empty lines between requests, which do not count (RFC 9112 §2.2), are taken out: hyper would take a connection on
-    /// which only these have come for one in the middle of a head.
+    /// The parser of a new connection.
+    pub(super) fn new(limits: HeadLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Parses what was read, and changes it into what hyper gets: the number of bytes that are left of it. More may be there
+    /// for [`ShadowParser::take_queued`].
     pub(super) fn received(&mut self, part: &mut [u8]) -> usize {
         self.reads += 1;
+        if self.held.is_empty() && self.queued.is_empty() {
+            let passed = self.pass(part);
+            let held = part.get(passed.for_hyper..passed.for_hyper + passed.held);
+            self.held.extend_from_slice(held.unwrap_or_default());
+            self.queued = passed.stand_in.into();
+            return passed.for_hyper;
+        }
+        let mut text = std::mem::take(&mut self.held);
+        text.extend_from_slice(part);
+        let passed = self.pass(&mut text);
+        text.truncate(passed.for_hyper + passed.held);
+        if passed.for_hyper == 0 {
+            self.held = text;
+        } else {
+            self.held = text.split_off(passed.for_hyper);
+            self.queue(text);
+        }
+        self.queue(passed.stand_in);
+        0
+    }
+
+    fn queue(&mut self, text: Vec<u8>) {
+        match (self.queued.is_empty(), text.is_empty()) {
+            (_, true) => {}
+            (true, false) => self.queued = text.into(),
+            (false, false) => self.queued = [&self.queued[..], &text].concat().into(),
+        }
+    }
+
+    /// Moves what hyper is to get before the next read, as far as there is room; whether there was something.
+    pub(super) fn take_queued(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let length = self.queued.len().min(buffer.remaining());
+        buffer.put_slice(&self.queued[..length]);
+        self.queued.advance(length);
+        if self.queued.is_empty() {
+            self.queued = Bytes::new();
+        }
+        length > 0
+    }
+
+    /// Follows a text through the messages in it. Empty lines between requests do not count (RFC 9112 §2.2).
+    fn pass(&mut self, part: &mut [u8]) -> PassedBytes {
         let (mut at, mut end) = (0, part.len());
         while at < end {
             let rest = &mut part[at..end];
             at += match &mut self.position {
-                Position::FirstLine if self.line.is_empty() && matches!(rest[0], b'\r' | b'\n') => {
-                    let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-                    let blank = rest.iter().position(is_text).unwrap_or(rest.len());
+                Position::Head if self.head.is_new() && rest.starts_with(b"\r\n") => {
+                    let lines = rest.chunks_exact(2).take_while(|line| line == b"\r\n");
+                    let blank = 2 * lines.count();
                     rest.copy_within(blank.., 0);
                     end -= blank;
                     0
                 }
-                Position::FirstLine => self.first_line(rest),
-                Position::Fields => self.field(rest),
+                Position::Head if self.head.is_new() && rest == b"\r" => {
+                    return PassedBytes::held_from(at, end);
+                }
+                Position::Head => match self.head.advance(rest, &self.limits) {
+                    Ok(Some(head)) => {
+                        let length = head.length;
+                        self.head_seen(&head, &mut rest[..length]);
+                        length
+                    }
+                    Ok(None) => return PassedBytes::held_from(at, end),
+                    Err(refusal) => {
+                        return PassedBytes {
+                            for_hyper: at,
+                            stand_in: self.refuse(refusal, rest),
+                            ..PassedBytes::default()
+                        };
+                    }
+                },
                 Position::Body(left) => {
                     let used = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= used as u64;
@@ -111,67 +192,50 @@ impl ShadowParser {
                     Err(MalformedChunk(reason)) => {
                         self.malformed = Some(reason);
                         self.position = Position::Lost;
-                        rest.len()
+                        0
                     }
                 },
-                Position::Upgrade | Position::Lost => rest.len(),
+                Position::Upgrade => rest.len(),
+                Position::Lost => break,
             };
         }
-        end
+        PassedBytes::held_from(at, at)
     }
 
     fn end(&mut self) {
         self.ended += 1;
-        self.position = Position::FirstLine;
+        self.position = Position::Head;
     }
 
-    fn first_line(&mut self, rest: &mut [u8]) -> usize {
-        let (used, is_whole) = line_length(rest);
-        self.line.receive(&mut rest[..used]);
-        if is_whole {
-            self.position = Position::Fields;
-        } else if self.line.length() > LINE_LIMIT {
-            self.position = Position::Lost;
-        }
-        used
-    }
-
-    fn field(&mut self, rest: &mut [u8]) -> usize {
-        let (used, is_whole) = line_length(rest);
-        let is_last = self.fields.receive(&mut rest[..used], is_whole);
-        if self.fields.is_too_long() {
-            self.position = Position::Lost;
-        }
-        if is_last {
-            self.head_seen();
-        }
-        used
-    }
-
-    /// Called at the end of a head.
-    fn head_seen(&mut self) {
-        let fields = std::mem::take(&mut self.fields);
-        let hidden = match self.line.target() {
-            _ if self.line.is_other_version() => Some(Hidden::Version),
-            _ if fields.is_ambiguous() => Some(Hidden::TwoFramings),
-            target => target.map(|target| Hidden::Target(Bytes::copy_from_slice(target))),
-        };
-        self.line.clear();
-        let framing = fields.framing();
-        let is_refused = matches!(hidden, Some(Hidden::Version | Hidden::TwoFramings));
+    /// Called at the end of a head without a fault.
+    fn head_seen(&mut self, head: &WholeHead, text: &mut [u8]) {
+        let seen = std::mem::take(&mut self.head);
+        let hidden = seen.prepare(text).map(Hidden::Target);
+        let framing = head.framing;
         self.position = match framing {
-            _ if is_refused || fields.is_unclear() => Position::Lost,
             Framing::Length(0) => {
                 self.ended += 1;
-                match fields.may_offer_web_socket() {
+                match head.is_upgrade {
                     true => Position::Upgrade,
-                    false => Position::FirstLine,
+                    false => Position::Head,
                 }
             }
             Framing::Length(length) => Position::Body(length),
             Framing::Chunked => Position::Chunks(Chunks::default()),
         };
         self.heads.push_back(SeenHead { framing, hidden });
+    }
+
+    /// Called at the first fault of a head: what hyper gets instead.
+    fn refuse(&mut self, refusal: Refusal, text: &[u8]) -> Vec<u8> {
+        let (instead, line) = std::mem::take(&mut self.head).stand_in(text);
+        self.position = Position::Lost;
+        self.ended += 1;
+        self.heads.push_back(SeenHead {
+            framing: Framing::Length(0),
+            hidden: Some(Hidden::Refused(refusal, line)),
+        });
+        instead
     }
 
     /// Called when hyper has read a head: what it hides.
@@ -206,7 +270,7 @@ impl ShadowParser {
     /// The number of reads, if the last one ended a request that hyper has read, or there was none: neither side owes the
     /// other anything.
     pub(super) fn between_requests(&self) -> Option<u64> {
-        let nothing = matches!(self.position, Position::FirstLine) && self.line.is_empty();
+        let nothing = matches!(self.position, Position::Head) && !self.is_in_head();
         (nothing && self.heads.is_empty()).then_some(self.reads)
     }
 
@@ -215,22 +279,36 @@ impl ShadowParser {
         self.reads
     }
 
-    /// Whether hyper waits for the rest of a head.
+    /// Whether a head has begun to come, and not ended.
     pub(super) fn is_in_head(&self) -> bool {
-        let begun = match self.position {
-            Position::FirstLine => !self.line.is_empty(),
-            Position::Fields => true,
-            Position::Body(_) | Position::Chunks(_) | Position::Upgrade | Position::Lost => false,
-        };
-        begun && self.heads.is_empty()
+        // A carriage return may end an empty line before a request.
+        self.held.len() > 1 || self.held.first().is_some_and(|byte| *byte != b'\r')
+    }
+
+    /// What hyper waits for, if that is a head.
+    pub(super) fn awaited(&self) -> Option<AwaitedRequest> {
+        match self.position {
+            Position::Head => Some(AwaitedRequest {
+                begun: self.begun,
+                in_head: self.is_in_head(),
+            }),
+            Position::Body(_) | Position::Chunks(_) | Position::Upgrade | Position::Lost => None,
+        }
+    }
+
+    /// The number of requests that hyper has begun to read.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
     }
 }
 
-/// The length of the first line of a text, and whether the line ends in it.
-fn line_length(text: &[u8]) -> (usize, bool) {
-    match memchr(b'\n', text) {
-        Some(end) => (end + 1, true),
-        None => (text.len(), false),
+impl PassedBytes {
+    fn held_from(at: usize, end: usize) -> Self {
+        Self {
+            for_hyper: at,
+            held: end - at,
+            stand_in: Vec::new(),
+        }
     }
 }
 
@@ -240,218 +318,4 @@ pub(super) fn lock(parser: &Mutex<ShadowParser>) -> MutexGuard<'_, ShadowParser>
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    use super::{Framing, Hidden, Position, ShadowParser};
-
-    /// A message, how hyper reads where it ends, and what is hidden about it.
-    type Message = (&'static str, Framing, Option<Hidden>);
-
-    /// Messages behind which others may come.
-    fn messages() -> Vec<Message> {
-        let none = Framing::Length(0);
-        let target = Some(Hidden::Target(Bytes::from_static(b"/?q=\"<`>\"")));
-        vec![
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", none, None),
-            ("\r\n\r\nGET / HTTP/1.1\nHost: a\n\n", none, None),
-            (
-                "GET /?q=\"<`>\" HTTP/1.0\r\nX: \"<`>\"\r\n\r\n",
-                none,
-                target,
-            ),
-            (
-                "POST / HTTP/1.1\r\nContent-Length:  4 \r\n\r\nbody",
-                Framing::Length(4),
-                None,
-            ),
-            (
-                "POST / HTTP/1.1\r\ncontent-length: 3\r\nX:\r\nContent-Length: 03\r\n\r\n\r\n\"",
-                Framing::Length(3),
-                None,
-            ),
-            (
-                "POST / HTTP/1.1\r\nContent-Length: 41\r\n\r\nTransfer-Encoding: a\r\n\r\nContent-Length: 1",
-                Framing::Length(41),
-                None,
-            ),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5;\"\r\n<\r\n\r\n\r\n0\r\nContent-Length: 7\r\n\r\n",
-                Framing::Chunked,
-                None,
-            ),
-            (
-                "POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\n\r\n0\r\n\r\n",
-                Framing::Chunked,
-                None,
-            ),
-        ]
-    }
-
-    /// Messages behind which nothing comes: the connection ends with the answer.
-    fn last_messages() -> Vec<Message> {
-        let one = Framing::Length(1);
-        vec![
-            (
-                "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 1\r\n\r\n1\r\na\r\n0\r\n\r\n",
-                Framing::Chunked,
-                Some(Hidden::TwoFramings),
-            ),
-            (
-                "POST / HTTP/1.1\nContent-Length: x\nTransfer-Encoding: chunked\n\n0\r\n\r\n",
-                Framing::Chunked,
-                Some(Hidden::TwoFramings),
-            ),
-            (
-                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-                Framing::Length(0),
-                Some(Hidden::Version),
-            ),
-            (
-                "GET / HTTP/0.9\r\nContent-Length: 1\r\n\r\na",
-                one,
-                Some(Hidden::Version),
-            ),
-        ]
-    }
-
-    fn step(parser: &mut ShadowParser, (text, framing, hidden): &Message, size: usize) {
-        let mut bytes = text.as_bytes().to_vec();
-        for part in bytes.chunks_mut(size) {
-            let _ = parser.received(part);
-        }
-        assert_eq!(parser.head_ended(*framing), *hidden, "{text:?}");
-    }
-
-    #[test]
-    fn whatever_is_last_ends_the_connection() {
-        for size in [1, 7, 1000] {
-            for first in messages() {
-                for last in last_messages() {
-                    let mut parser = ShadowParser::default();
-                    step(&mut parser, &first, size);
-                    assert!(parser.is_in_step() && parser.between_requests().is_some());
-                    step(&mut parser, &last, size);
-                    assert!(matches!(parser.position, Position::Lost));
-                    assert!(parser.between_requests().is_none());
-                    // Whatever hyper might find behind it is refused.
-                    assert_eq!(
-                        parser.head_ended(Framing::Length(0)),
-                        Some(Hidden::UnclearEnd)
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_follows_a_request_for_a_web_socket_is_left_as_it_is() {
-        let start = "GET / HTTP/1.1\r\nHost: a\r\n";
-        for (field, is_upgrade) in [
-            ("Upgrade: websocket", true),
-            ("upgrade:h2c ,\tWebSocket/13", true),
-            ("Upgrade: h2c", false),
-            ("X-Upgrade: websocket", false),
-        ] {
-            for size in [1, 7, 1000] {
-                let head = format!("{start}{field}\r\n\r\n");
-                let behind = "\r\n\r\nGET /\" HTTP/1.1\r\nContent-Length: x\r\n\r\n";
-                let mut parser = ShadowParser::default();
-                let mut got = Vec::new();
-                for part in format!("{head}{behind}").into_bytes().chunks_mut(size) {
-                    let left = parser.received(part);
-                    got.extend_from_slice(&part[..left]);
-                }
-                assert_eq!(parser.head_ended(Framing::Length(0)), None);
-                assert!(parser.is_in_step() || !is_upgrade);
-                assert_eq!(parser.is_at_upgrade(), is_upgrade, "{field}");
-                assert!(parser.between_requests().is_none());
-                assert_eq!(got.ends_with(behind.as_bytes()), is_upgrade, "{field}");
-                if is_upgrade {
-                    let next = parser.head_ended(Framing::Length(0));
-                    assert_eq!(next, Some(Hidden::UnclearEnd));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_hyper_reads_otherwise_is_unclear() {
-        for (text, framing) in [
-            ("GET / HTTP/1.1\r\n\r\n", Framing::Length(1)),
-            ("GET / HTTP/1.1\r\n\r\n", Framing::Chunked),
-            (
-                "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
-                Framing::Length(3),
-            ),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n",
-                Framing::Chunked,
-            ),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-                Framing::Length(0),
-            ),
-            ("", Framing::Length(0)),
-            ("GET / HTTP/1.1\r\nHost: ", Framing::Length(0)),
-        ] {
-            let mut parser = ShadowParser::default();
-            step(
-                &mut parser,
-                &(text, framing, Some(Hidden::UnclearEnd)),
-                1000,
-            );
-        }
-        let mut parser = ShadowParser::default();
-        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n";
-        step(&mut parser, &(chunked, Framing::Chunked, None), 1000);
-        assert!(!parser.is_in_step());
-    }
-
-    proptest! {
-        /// However many messages come together, and however they are cut: each head is the one that was sent, and of all
-        /// bytes only those of hidden targets and versions change.
-        #[test]
-        fn messages_are_told_apart(
-            picks in prop::collection::vec(0..messages().len(), 1..12),
-            sizes in prop::collection::vec(1..200_usize, 1..20),
-        ) {
-            let messages = messages();
-            let picked: Vec<&Message> = picks.iter().map(|&pick| &messages[pick]).collect();
-            let sent: String = picked.iter().map(|(text, _, _)| *text).collect();
-            let mut bytes = sent.clone().into_bytes();
-            let mut got = Vec::new();
-            let mut parser = ShadowParser::default();
-            let mut rest = &mut bytes[..];
-            for size in sizes.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (part, behind) = rest.split_at_mut((*size).min(rest.len()));
-                let left = parser.received(part);
-                got.extend_from_slice(&part[..left]);
-                rest = behind;
-            }
-            for (text, framing, hidden) in &picked {
-                prop_assert!(parser.between_requests().is_none());
-                prop_assert_eq!(parser.head_ended(*framing), hidden.clone(), "{:?}", text);
-            }
-            prop_assert!(parser.is_in_step());
-            prop_assert!(parser.between_requests().is_some());
-            let expected: String = picked.iter().map(|(text, _, _)| text.trim_start()).collect();
-            let expected = expected.replace("GET /?q=\"<`>\"", "GET /?q=_____");
-            prop_assert_eq!(String::from_utf8(got).unwrap(), expected);
-        }
-
-        #[test]
-        fn any_bytes_are_heard(
-            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20),
-        ) {
-            let mut parser = ShadowParser::default();
-            for mut part in parts {
-                prop_assert!(parser.received(&mut part) <= part.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,170 +1,190 @@
-//! The first line of a request on its way to hyper. hyper refuses more than other servers do, and without telling the
-//! client why: the quotes and angle brackets that `curl` and other clients send as they are, and each version but 1.0 and
-//! 1.1. So hyper gets a line of the same length with other bytes in their places, and the original is kept here.
+//! The first line of a request (RFC 9112 §3): `method SP target SP version`.
+//!
+//! hyper refuses more than other servers do: the quotes and angle brackets that `curl` and other clients send as they are,
+//! each target that is no path, and each version but 1.0 and 1.1. So hyper gets a line of the same length with other bytes
+//! in their places, and the original target is kept here.
 
-/// The parser of one line.
-#[derive(Debug, Default)]
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::StatusCode;
+use memchr::memchr;
+
+use crate::gateway::http::shadow_parser::field_text::is_token;
+use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
+use crate::gateway::refusal::Refusal;
+
+/// The longest method, in bytes. The longest registered one has 17.
+pub(in crate::gateway::http) const METHOD_LIMIT: usize = 32;
+
+/// A first line without a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestLine {
-    position: LinePosition,
-    /// The line as it was sent.
-    bytes: Vec<u8>,
-    /// The start and end of the target.
-    target: (usize, usize),
-    /// hyper gets another target than the client sent.
-    altered: bool,
-    /// The major version is not 1.
-    other_version: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum LinePosition {
-    #[default]
-    Method,
-    Target,
-    /// In `HTTP/1.1`, behind this number of bytes.
-    Version(usize),
-    End,
+    /// Where the target stands in the line.
+    target: Range<usize>,
+    /// The minor version: 1 also for later ones (RFC 9110 §2.5).
+    pub minor: u8,
 }
 
 /// What hyper gets in the place of a byte that it does not accept.
 const STAND_IN: u8 = b'_';
 
 impl RequestLine {
-    /// Whether nothing of it has come yet.
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Parses a line without its end.
+    ///
+    /// # Errors
+    /// What is wrong with it: 400, 414 or 505.
+    pub(super) fn parse(line: &[u8], limits: &HeadLimits) -> Result<Self, Refusal> {
+        let malformed = |reason| Err(Refusal::malformed(reason));
+        let Some(method) = memchr(b' ', line) else {
+            return malformed("the first line is not that of an HTTP request");
+        };
+        if method > METHOD_LIMIT || !is_token(&line[..method]) {
+            return malformed("the method is malformed");
+        }
+        let start = method + 1;
+        let Some(length) = memchr(b' ', &line[start..]) else {
+            return malformed("the first line has no version of HTTP");
+        };
+        let target = start..start + length;
+        if length == 0 {
+            return malformed("there is no target, or more than one space before it");
+        }
+        if length > limits.target {
+            return Err(too_long(limits));
+        }
+        if let Some(byte) = line[target.clone()]
+            .iter()
+            .find(|byte| !byte.is_ascii_graphic())
+        {
+            return Err(Refusal::malformed(format!(
+                "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
+            )));
+        }
+        let version = &line[target.end + 1..];
+        let minor = match version {
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => 0,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => 1,
+            [
+                b'H',
+                b'T',
+                b'T',
+                b'P',
+                b'/',
+                b'0' | b'2'..=b'9',
+                b'.',
+                b'0'..=b'9',
+            ] => {
+                let reason = "the version of HTTP is not 1.0 or 1.1";
+                return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, reason));
+            }
+            version if version.ends_with(b" HTTP/1.1") || version.ends_with(b" HTTP/1.0") => {
+                return malformed("the target contains a space, which is to be encoded as %20");
+            }
+            _ => return malformed("the version of HTTP is malformed"),
+        };
+        Ok(Self { target, minor })
     }
 
-    /// The number of bytes that have come.
-    pub(super) fn length(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Parses the next part of the line, and changes it into what hyper gets.
-    pub(super) fn receive(&mut self, part: &mut [u8]) {
-        let before = self.bytes.len();
-        self.bytes.extend_from_slice(part);
-        for (at, byte) in part.iter_mut().enumerate() {
-            match (self.position, *byte) {
-                (LinePosition::End, _) => return,
-                (_, b'\r' | b'\n') => self.position = LinePosition::End,
-                (LinePosition::Method, b' ') => {
-                    self.position = LinePosition::Target;
-                    self.target = (before + at + 1, before + at + 1);
-                }
-                (LinePosition::Target, b' ') => {
-                    self.position = LinePosition::Version(0);
-                    self.target.1 = before + at;
-                }
-                (LinePosition::Target, b'"' | b'<' | b'>' | b'`' | 0x7f..) => {
-                    *byte = STAND_IN;
-                    self.altered = true;
-                }
-                (LinePosition::Version(at), _) => {
-                    match (at, *byte) {
-                        // The major version.
-                        (5, b'0' | b'2'..=b'9') => {
-                            self.other_version = true;
-                            *byte = b'1';
-                        }
-                        // RFC 9110 §2.5: a client of 1.2 understands an answer of 1.1.
-                        (7, b'2'..=b'9') => *byte = b'1',
-                        (7, b'0') if self.other_version => *byte = b'1',
-                        _ => {}
-                    }
-                    self.position = match at {
-                        0..7 => LinePosition::Version(at + 1),
-                        _ => LinePosition::End,
-                    };
-                }
-                (LinePosition::Method | LinePosition::Target, _) => {}
+    /// Changes the line into one that hyper accepts: the target as the client sent it, if hyper gets another one.
+    pub(super) fn prepare(&self, line: &mut [u8]) -> Option<Bytes> {
+        if self.minor > 0
+            && let Some(digit) = line.get_mut(self.target.end + " HTTP/1.".len())
+        {
+            *digit = b'1';
+        }
+        let target = line.get_mut(self.target.clone()).unwrap_or_default();
+        let is_path = matches!(&*target, [b'/', ..] | b"*");
+        if is_path && !target.iter().any(|byte| is_foreign(*byte)) {
+            return None;
+        }
+        let sent = Bytes::copy_from_slice(target);
+        for byte in target.iter_mut() {
+            if !is_path || is_foreign(*byte) {
+                *byte = STAND_IN;
             }
         }
+        if let Some(first) = target.first_mut()
+            && !is_path
+        {
+            *first = b'/';
+        }
+        Some(sent)
     }
+}
 
-    /// Whether the major version is not 1.
-    pub(super) fn is_other_version(&self) -> bool {
-        self.other_version
-    }
+/// The refusal of a target that is too long.
+pub(super) fn too_long(limits: &HeadLimits) -> Refusal {
+    let reason = format!(
+        "the target has more than {} bytes (runner.http.max_target)",
+        limits.target
+    );
+    Refusal::new(StatusCode::URI_TOO_LONG, reason)
+}
 
-    /// The target as the client sent it, if hyper gets another one.
-    pub(super) fn target(&self) -> Option<&[u8]> {
-        let (start, end) = self.target;
-        self.altered.then(|| self.bytes.get(start..end)).flatten()
-    }
-
-    /// Begins with the next line.
-    pub(super) fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        *self = Self {
-            bytes,
-            ..Self::default()
-        };
-    }
+/// Whether hyper accepts no such byte in a path, although clients send it.
+fn is_foreign(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RequestLine;
+    use http::StatusCode;
 
-    /// What hyper gets of a line that comes in parts of this size, the target where that is another one, and whether the
-    /// major version is not 1.
-    fn received(line: &[u8], size: usize) -> (Vec<u8>, Option<Vec<u8>>, bool) {
-        let mut reader = RequestLine::default();
+    use super::RequestLine;
+    use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
+
+    /// What hyper gets of a line, and the target where that is another one; or the status that it is refused with.
+    fn parsed(line: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StatusCode> {
+        let parsed = RequestLine::parse(line, &HeadLimits::default()).map_err(|it| it.status)?;
         let mut line = line.to_vec();
-        for part in line.chunks_mut(size) {
-            reader.receive(part);
-        }
-        let target = reader.target().map(<[u8]>::to_vec);
-        (line, target, reader.is_other_version())
+        let sent = parsed.prepare(&mut line);
+        Ok((line, sent.map(|sent| sent.to_vec())))
     }
 
     #[test]
     fn a_version_is_1_0_or_1_1() {
-        for (version, instead, foreign) in [
-            ("HTTP/1.0", "HTTP/1.0", false),
-            ("HTTP/1.1", "HTTP/1.1", false),
-            ("HTTP/1.2", "HTTP/1.1", false),
-            ("HTTP/1.9", "HTTP/1.1", false),
-            ("HTTP/0.9", "HTTP/1.1", true),
-            ("HTTP/2.0", "HTTP/1.1", true),
-            ("HTTP/3.1", "HTTP/1.1", true),
-            ("HTTP/1.1x", "HTTP/1.1x", false),
-            ("HTTP/x.2", "HTTP/x.1", false),
-            ("HTTQ/1.1", "HTTQ/1.1", false),
+        for (version, instead) in [
+            ("HTTP/1.0", Ok("HTTP/1.0")),
+            ("HTTP/1.1", Ok("HTTP/1.1")),
+            ("HTTP/1.2", Ok("HTTP/1.1")),
+            ("HTTP/1.9", Ok("HTTP/1.1")),
+            ("HTTP/0.9", Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED)),
+            ("HTTP/2.0", Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED)),
+            ("HTTP/3.1", Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED)),
+            ("HTTP/1.1x", Err(StatusCode::BAD_REQUEST)),
+            ("HTTP/x.2", Err(StatusCode::BAD_REQUEST)),
+            ("HTTP/1.", Err(StatusCode::BAD_REQUEST)),
+            ("http/1.1", Err(StatusCode::BAD_REQUEST)),
+            ("HTTQ/1.1", Err(StatusCode::BAD_REQUEST)),
+            ("", Err(StatusCode::BAD_REQUEST)),
         ] {
-            let line = format!("PUT /9.9/2.0?HTTP/2.0 {version}\r\nHost: \"\r\n");
-            let expected = line.replace(&format!(" {version}\r"), &format!(" {instead}\r"));
-            for size in [1, 5, 100] {
-                let found = received(line.as_bytes(), size);
-                assert_eq!(found, (expected.clone().into(), None, foreign), "{line:?}");
-            }
+            let line = format!("PUT /9.9/2.0?HTTP/2.0 {version}");
+            let instead = instead.map(|version| {
+                let line = format!("PUT /9.9/2.0?HTTP/2.0 {version}");
+                (line.into_bytes(), None)
+            });
+            assert_eq!(parsed(line.as_bytes()), instead, "{line:?}");
         }
     }
 
+    /// hyper is given no target that it refuses, and nothing but the target changes.
     #[test]
-    fn each_byte_that_hyper_does_not_accept_has_a_stand_in() {
-        for byte in 0x21..=u8::MAX {
-            for target in [
-                b"/a_b".to_vec(),
-                b"/?a_b".to_vec(),
-                b"http://h/a_b".to_vec(),
-            ] {
-                let odd: Vec<u8> = target
-                    .iter()
-                    .map(|&other| if other == b'_' { byte } else { other })
-                    .collect();
-                let line = [b"GET ", &*odd, b" HTTP/1.1\r\n"].concat();
-                let (instead, kept, foreign) = received(&line, 3);
-                assert!(!foreign);
-                match kept {
-                    Some(kept) => {
-                        assert_eq!(instead, [b"GET ", &*target, b" HTTP/1.1\r\n"].concat());
-                        assert_eq!(kept, odd);
-                    }
+    fn each_byte_of_a_target_is_refused_or_reaches_hyper_or_has_a_stand_in() {
+        for byte in 0..=u8::MAX {
+            for before in ["/a", "/?a", "http://h/a", "a", "*", "a:", "http://", "?"] {
+                let odd = [before.as_bytes(), &[byte], b"b"].concat();
+                let line = [b"GET ", &*odd, b" HTTP/1.1"].concat();
+                let Ok((instead, sent)) = parsed(&line) else {
+                    assert!(!byte.is_ascii_graphic(), "{byte:#x}");
+                    continue;
+                };
+                assert!(byte.is_ascii_graphic(), "{byte:#x}");
+                match sent {
+                    Some(sent) => assert_eq!(sent, odd),
                     None => assert_eq!(instead, line),
                 }
+                assert_eq!(instead.len(), line.len());
                 let text = String::from_utf8(instead).expect("ASCII");
                 let target = text.split(' ').nth(1).expect("three words");
                 assert!(target.parse::<http::Uri>().is_ok(), "{byte:#x}: {target}");
