@@ -6,7 +6,7 @@ use std::time::Duration;
 use runner::config::{Configuration, Layer};
 use runner::plan::gateway::Audience;
 use runner::plan::{gateway_options, worker_options};
-use runner::workers::options::{AsgiOptions, Lifespan};
+use runner::workers::options::{AsgiOptions, LINGERING, Lifespan};
 
 /// Reads a file with this text.
 fn load(text: &str) -> Configuration {
@@ -24,6 +24,7 @@ fn settings_of_asgi_reach_the_workers() {
         concurrency: 1000,
         disconnect_grace: Duration::from_secs(10),
         drain: Duration::ZERO,
+        lingering: LINGERING,
     };
     assert_eq!(worker_options::asgi(&load("")), defaults);
     let all = load(
@@ -36,6 +37,7 @@ fn settings_of_asgi_reach_the_workers() {
         concurrency: 7,
         disconnect_grace: Duration::from_secs(60),
         drain: Duration::from_millis(1500),
+        lingering: LINGERING,
     };
     assert_eq!(worker_options::asgi(&all), expected);
     let off = load("runner.asgi.lifespan = 'off'\nrunner.asgi.loop = 'asyncio'\n");

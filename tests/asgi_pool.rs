@@ -11,7 +11,7 @@ use runner::interface::{
     Application, CloseReason, Outgoing, Request, Response, ResponseBody, WebSocket,
     WebSocketMessage,
 };
-use runner::workers::options::{AsgiOptions, Lifespan, WorkerOptions};
+use runner::workers::options::{AsgiOptions, LINGERING, Lifespan, WorkerOptions};
 use support::{GRACE, Pool, blocks, body, bounded, kill, pool_of, request, watch};
 
 const APPLICATION: &str = include_str!("apps/asgi_pool.py");
@@ -23,6 +23,7 @@ fn asgi() -> AsgiOptions {
         concurrency: 100,
         disconnect_grace: Duration::from_secs(10),
         drain: Duration::ZERO,
+        lingering: LINGERING,
     }
 }
 
@@ -269,6 +270,28 @@ async fn what_takes_too_long_is_cancelled_alone() {
     assert_eq!(bounded(pool.text("/pid")).await, pid);
     assert_eq!(pool.wsgi.status().totals.gateway_timeout, 1);
     pool.wsgi.stop(GRACE).await;
+}
+
+/// A task that catches its cancellation for ever cannot be ended, but its worker can.
+#[tokio::test]
+async fn a_worker_whose_task_clings_to_life_is_replaced() {
+    let pool = asgi_pool(|options| {
+        options.limits.request_timeout = Duration::from_millis(300);
+        options.asgi = Some(AsgiOptions {
+            lingering: Duration::from_millis(200),
+            disconnect_grace: Duration::ZERO,
+            ..asgi()
+        });
+    })
+    .await;
+    let pid = pool.text("/pid").await;
+    let clings = pool.begin("/cling");
+    pool.noted("waiting").await;
+    assert_eq!(status_of(clings).await, 504);
+    pool.noted("closed").await;
+    pool.status_is(|status| status.totals.recycled == 1).await;
+    assert_ne!(bounded(pool.text("/pid")).await, pid);
+    pool.wsgi.stop(Duration::ZERO).await;
 }
 
 #[tokio::test]

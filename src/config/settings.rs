@@ -176,8 +176,8 @@ pub const SETTINGS: &[Setting] = settings! {
         "The permissions of the file of a `unix:` socket that the server listens on. A user needs the permission to write to connect. By default, they are what `runner.umask` leaves of `'777'`: with the usual `'022'`, only the user of the server and root can connect. `'0660'` is the same as `'660'`.",
         "runner.socket.mode = '660'";
     "runner.start_timeout" SettingKind::Duration, DefaultValue::Number(60),
-        "Time for the application to be imported",
-        "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. Raise it for applications that load much data.",
+        "Time for the application to be imported, and for lifespan startup",
+        "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. An ASGI application has as long for its lifespan startup, which each worker waits for (`runner.asgi.lifespan`): if that is not complete by then, the start or reload fails. Raise it for applications that load much data.",
         "runner.start_timeout = '5m'";
     "runner.status.url" SettingKind::Url, DefaultValue::Unset,
         "Control socket for `status`, `reload`, `stop`",

@@ -14,7 +14,7 @@ use crate::log::LineForm;
 use crate::plan::python::{python, python_arguments, python_origin};
 use crate::plan::user::identity;
 use crate::syntax::Diagnostic;
-use crate::workers::options::{AsgiOptions, Lifespan, Preload, WorkerOptions};
+use crate::workers::options::{AsgiOptions, LINGERING, Lifespan, Preload, WorkerOptions};
 use crate::workers::options::{Limits, Resources, RetireAfter};
 
 /// The setting with the modules that are imported after the application.
@@ -92,6 +92,7 @@ pub fn asgi(settings: &Configuration) -> AsgiOptions {
             .unwrap_or(usize::MAX),
         disconnect_grace: settings.duration("runner.asgi.disconnect_grace"),
         drain: settings.duration("runner.asgi.drain"),
+        lingering: LINGERING,
     }
 }
 

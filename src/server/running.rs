@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ use crate::supervisor::programs::Programs;
 
 /// How long a gateway has for the last responses (503, 504) of an application that has run out of time.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// A stop that takes longer is explained.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// A version that has started, but gets no requests yet.
 pub struct Version {
@@ -52,6 +55,8 @@ pub struct Running {
     gate: Gate,
     /// How long running requests have to finish at the end.
     patience: Duration,
+    /// A person watches the log, and is told what a stop waits for.
+    is_watched: bool,
     /// When the first version began to serve.
     started: Instant,
     lifetime: Lifetime,
@@ -209,6 +214,7 @@ impl Running {
             connections,
             gate: Gate::Open(gateways),
             patience: plan.patience,
+            is_watched: plan.audience == Audience::Browser,
             started: Instant::now(),
             lifetime: plan.lifetime,
             watched: version.watched,
@@ -318,7 +324,16 @@ impl Running {
             Manner::Retire | Manner::HandOver => true,
         });
         if let Gate::Open(gateways) = std::mem::replace(&mut self.gate, Gate::Closing(stops)) {
-            leaving.spawn(finish(gateways, Arc::clone(&self.current), self.patience));
+            let finished = finish(gateways, Arc::clone(&self.current), self.patience);
+            let (current, patience) = (Arc::clone(&self.current), self.patience);
+            let is_watched = self.is_watched;
+            leaving.spawn(async move {
+                let finished = pin!(finished);
+                match is_watched {
+                    true => explained(finished, &current, patience).await,
+                    false => finished.await,
+                }
+            });
             leaving.spawn(self.programs.stop(self.patience));
         }
     }
@@ -417,6 +432,37 @@ async fn all_ended(gateways: &mut Vec<GatewayTask>) {
         last.ended().await;
         gateways.pop();
     }
+}
+
+/// Waits for the end. If that takes a moment, the log says what it waits for.
+async fn explained(
+    mut end: Pin<&mut (impl Future<Output = ()> + Send)>,
+    application: &Replaceable,
+    patience: Duration,
+) {
+    if timeout(MOMENT, &mut end).await.is_ok() {
+        return;
+    }
+    let workers = application.status().workers;
+    let web_sockets: usize = workers.iter().map(|it| it.web_sockets).sum();
+    let requests: usize = workers.iter().map(|it| it.in_flight).sum();
+    let requests = requests.saturating_sub(web_sockets);
+    let count = |number: usize, what: &str| match number {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        _ => Some(format!("{number} {what}s")),
+    };
+    let waits = [count(requests, "request"), count(web_sockets, "WebSocket")];
+    let waits: Vec<String> = waits.into_iter().flatten().collect();
+    let waits = match waits.is_empty() {
+        true => "the application".to_owned(),
+        false => waits.join(" and "),
+    };
+    crate::log!(
+        "stopping: waiting for {waits}, for {} s at most (runner.stop_timeout); Ctrl-C again ends at once",
+        patience.as_secs_f64()
+    );
+    end.await;
 }
 
 /// Waits for the end of the gateways, then ends the application. When time is over, the application ends first: it

@@ -8,8 +8,14 @@ use std::time::Duration;
 
 use crate::log::LineForm;
 
+/// A task of an ASGI application that has not ended so long after it was cancelled is not going to.
+pub const LINGERING: Duration = Duration::from_secs(10);
+
 /// How long a process that has nothing left to do may take to end.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a worker may take to begin to serve when all are to leave.
+const LAST_START: Duration = Duration::from_secs(3);
 
 /// The application, how many workers it has, and their limits.
 #[derive(Clone, Debug)]
@@ -78,9 +84,27 @@ pub(crate) struct LoopLimits {
     pub(crate) finish: Duration,
     /// How long the worker may take to end what was told to end.
     pub(crate) grace: Duration,
+    /// A task that has not ended so long after it was cancelled is not going to.
+    pub(crate) lingering: Duration,
 }
 
 impl WorkerOptions {
+    /// How long a worker that exists may take to begin to serve; zero for no limit. Less if all are to leave, since requests
+    /// that wait for it hold that up.
+    pub(crate) fn begin_timeout(&self, is_stop: bool) -> Duration {
+        match (is_stop, self.start_timeout) {
+            (true, Duration::ZERO) => LAST_START,
+            (true, limit) => limit.min(LAST_START),
+            (false, limit) => limit,
+        }
+    }
+
+    /// Whether the application is told of the beginning of its worker.
+    pub(crate) fn has_lifespan(&self) -> bool {
+        let asgi = self.asgi.as_ref();
+        asgi.is_some_and(|asgi| asgi.lifespan != Lifespan::Off)
+    }
+
     /// The limits of workers that answer in any order; `None` if they speak WSGI.
     pub(crate) fn loop_limits(&self) -> Option<LoopLimits> {
         self.asgi.as_ref().map(|asgi| LoopLimits {
@@ -89,6 +113,7 @@ impl WorkerOptions {
             // The application has the rest of the time to end what it is then told to end.
             finish: self.stop_timeout / 4 * 3,
             grace: asgi.disconnect_grace + self.stop_timeout.max(GRACE),
+            lingering: asgi.lingering,
         })
     }
 }
@@ -106,6 +131,8 @@ pub struct AsgiOptions {
     pub disconnect_grace: Duration,
     /// How long WebSockets and streams of events may go on when their worker is to leave.
     pub drain: Duration,
+    /// How long a task may go on after it was cancelled, before its worker is replaced: [`LINGERING`], but in tests.
+    pub lingering: Duration,
 }
 
 /// `runner.asgi.lifespan`

@@ -20,6 +20,8 @@ pub(crate) struct Question {
     /// How long it has been running.
     pub(crate) age: Duration,
     pub(crate) reason: Reason,
+    /// The requests that a blocked event loop has begun, in words; otherwise empty.
+    pub(crate) begun: String,
 }
 
 /// Why the log is to show a stack.
@@ -47,6 +49,8 @@ pub(crate) enum Reason {
     StoppedTask,
     /// The time to stop is over, and the response of a task is cut off.
     CutTask,
+    /// The time to stop is over, and a WebSocket of the worker is still open.
+    StoppedWebSocket,
     /// A signal asked for the stacks of all requests, and this one is a task.
     AskedTask,
     /// The event loop of a worker is blocked.
@@ -66,7 +70,7 @@ impl Reason {
             }
             Self::Slow | Self::Asked | Self::Blocked | Self::AskedLoop => false,
             Self::Cancelled | Self::Unheard | Self::SlowTask | Self::AskedTask => false,
-            Self::StoppedTask | Self::CutTask => false,
+            Self::StoppedTask | Self::CutTask | Self::StoppedWebSocket => false,
         }
     }
 
@@ -74,12 +78,14 @@ impl Reason {
     /// not shown.
     pub(crate) fn order(self) -> Option<LaneOrder> {
         match self {
-            Self::Cancelled | Self::StoppedTask | Self::CutTask => Some(LaneOrder::Cancel),
+            Self::Cancelled => Some(LaneOrder::Cancel),
             Self::SlowTask | Self::AskedTask => Some(LaneOrder::Show),
             Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut | Self::BlockedTooLong => {
                 None
             }
             Self::Slow | Self::Asked | Self::Blocked | Self::AskedLoop | Self::Unheard => None,
+            // The worker is told to leave, and reads no more orders.
+            Self::StoppedTask | Self::CutTask | Self::StoppedWebSocket => None,
         }
     }
 
@@ -88,7 +94,7 @@ impl Reason {
         match self {
             Self::Overdue | Self::Lingering | Self::Stopped | Self::Cut => Level::Error,
             Self::Cancelled | Self::Unheard | Self::StoppedTask | Self::CutTask => Level::Error,
-            Self::BlockedTooLong => Level::Error,
+            Self::BlockedTooLong | Self::StoppedWebSocket => Level::Error,
             Self::Slow | Self::SlowTask | Self::Blocked => Level::Warning,
             Self::Asked | Self::AskedTask | Self::AskedLoop => Level::Info,
         }
@@ -101,6 +107,10 @@ impl Question {
     pub(crate) fn heading(&self, worker: &str) -> String {
         let Self { about, lane, .. } = self;
         let age = seconds(self.age);
+        let begun = match self.begun.as_str() {
+            "" => String::new(),
+            begun => format!("; it has begun {begun}"),
+        };
         match self.reason {
             Reason::Overdue => format!(
                 "504 for {about}: no answer for {age} (runner.request.timeout); worker{worker} is ended"
@@ -134,15 +144,18 @@ impl Question {
             Reason::CutTask => format!(
                 "the answer to {about} is cut off: it was not complete after {age}, when the time to stop was over (runner.stop_timeout); its worker is ended"
             ),
+            Reason::StoppedWebSocket => format!(
+                "the WebSocket of {about} is closed with code 1001: it was open for {age} when the time to stop was over (runner.stop_timeout); worker{worker} is ended"
+            ),
             Reason::AskedTask => format!("{about} for {age}"),
             Reason::Blocked => format!(
-                "the event loop of worker{worker} has been blocked for {age} (runner.request.slow)"
+                "the event loop of worker{worker} has been blocked for {age} (runner.request.slow){begun}"
             ),
             Reason::BlockedTooLong => format!(
-                "the event loop of worker{worker} has been blocked for {age} (runner.request.timeout): its requests are answered 504, and it is ended"
+                "the event loop of worker{worker} has been blocked for {age} (runner.request.timeout): its requests are answered 504, and it is ended{begun}"
             ),
             Reason::AskedLoop => {
-                format!("worker{worker}: its event loop has been blocked for {age}")
+                format!("worker{worker}: its event loop has been blocked for {age}{begun}")
             }
             Reason::Asked => format!("worker{worker}, lane {}: {about} for {age}", lane.1 + 1),
         }

@@ -61,6 +61,16 @@ async def http(scope, receive, send):
     elif path == "/left":
         note("waiting")
         await disconnected(receive)
+    elif path == "/cling":
+        note("waiting")
+        is_noted = False
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if not is_noted:
+                    is_noted = True
+                    note("closed")
     elif path == "/hang":
         note("waiting")
         try:

@@ -1,5 +1,6 @@
 //! What a look at the clock finds out about workers and their requests.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::workers::id::{LaneId, WorkerId};
@@ -18,6 +19,8 @@ pub(crate) enum Finding {
     Neglected(WorkerId, String),
     /// A request is overdue or slow: its stack is to be logged. If it is overdue, its worker gets no more requests.
     Stuck(Question),
+    /// The time to stop was over, and the worker still had so much, which was given up.
+    GivenUp(WorkerId, GivenUp),
     /// Only overdue requests are left to the worker. It is to be told to leave.
     Hopeless(WorkerId),
     /// The worker has answered this many requests, which is its quota.
@@ -30,6 +33,37 @@ pub(crate) enum Finding {
     Active,
     /// Requests wait, and no lane is free.
     Crowded,
+}
+
+/// How much a worker still had when the time to stop was over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GivenUp {
+    /// Requests without an answer.
+    pub(crate) unanswered: usize,
+    /// Answers that were not complete.
+    pub(crate) cut: usize,
+    pub(crate) web_sockets: usize,
+}
+
+impl GivenUp {
+    pub(crate) fn all(self) -> usize {
+        self.unanswered + self.cut + self.web_sockets
+    }
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            (self.unanswered, "without an answer"),
+            (self.cut, "with an answer that was not complete"),
+            (self.web_sockets, "with an open WebSocket"),
+        ];
+        let kinds = kinds.into_iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<String> = kinds
+            .map(|(number, kind)| format!("{number} {kind}"))
+            .collect();
+        formatter.write_str(&parts.join(", "))
+    }
 }
 
 /// One look at the clock.

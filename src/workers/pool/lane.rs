@@ -450,6 +450,7 @@ impl<W: Wire> Lane<W> {
             },
             age: self.quiet(now),
             reason,
+            begun: String::new(),
         })
     }
 

@@ -433,6 +433,11 @@ impl<W: Wire> Pool<W> {
         self.queue.wanted().next().is_some()
     }
 
+    /// How many requests wait in the queue whose clients have not gone away.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.wanted().count()
+    }
+
     /// Has [`upkeep::clock`] report when a request is answered.
     pub(crate) fn watch(&mut self) {
         self.watched = Some(self.answered);

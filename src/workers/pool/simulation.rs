@@ -387,7 +387,7 @@ impl Simulation {
                 }
                 Finding::Rejected(id) => panic!("worker {id} broke the protocol"),
                 Finding::Stuck(_) | Finding::Spent(..) | Finding::Clinging(_) => {}
-                Finding::Active | Finding::Crowded => {}
+                Finding::Active | Finding::Crowded | Finding::GivenUp(..) => {}
             }
         }
         self.hear_of_deaths();

@@ -258,9 +258,13 @@ impl<W: Wire> Worker<W> {
         }
         self.close();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            match lane.running {
-                None => lane.give_up((id, index), errors, checkup),
-                Some(_) => event_loop::give_up(lane, (id, index), errors, checkup),
+            if lane.running.is_none() {
+                lane.give_up((id, index), errors, checkup);
+                continue;
+            }
+            let given_up = event_loop::give_up(lane, (id, index), errors, checkup);
+            if given_up.all() > 0 {
+                checkup.found(Finding::GivenUp(id, given_up));
             }
         }
         checkup.found(Finding::Hopeless(id));

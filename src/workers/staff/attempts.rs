@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::children::{FIRST_DELAY, restart_delay};
 use crate::workers::hub::{Hub, lock};
+use crate::workers::options::WorkerOptions;
 
 /// The delay after the first worker that could not be started. It doubles each time. Workers that end without having
 /// A start has failed after this many attempts with an application that can be imported.
@@ -16,6 +17,21 @@ const ATTEMPTS: u32 = 3;
 
 /// Where the outcome of a start is sent.
 pub(crate) type Outcome = oneshot::Sender<anyhow::Result<()>>;
+
+/// The error of a worker that exists and has not begun to serve within `limit`. Perhaps all are to leave.
+pub(crate) fn not_begun(options: &WorkerOptions, limit: Duration, is_stop: bool) -> anyhow::Error {
+    let target = &options.target;
+    let limit = limit.as_secs_f64();
+    let what = match options.has_lifespan() {
+        true => "its lifespan startup was not complete",
+        false => "its worker has not begun to serve",
+    };
+    let when = match is_stop {
+        true => format!("after {limit} s, and the server stops"),
+        false => format!("within {limit} s (runner.start_timeout)"),
+    };
+    anyhow!("cannot start `import:{target}`: {what} {when}")
+}
 
 /// The attempts to start workers.
 #[derive(Debug)]
@@ -27,6 +43,8 @@ pub(crate) struct Attempts {
     pub(crate) not_before: Instant,
     /// When the last attempt failed.
     failed_at: Instant,
+    /// What the log says of the last attempt that failed.
+    last_failure: String,
     /// Waits for the start; `None` once it has succeeded or failed.
     pub(crate) starting: Option<Outcome>,
     /// Wait until all workers are ready.
@@ -40,6 +58,7 @@ impl Attempts {
             failures: 0,
             not_before: now,
             failed_at: now,
+            last_failure: String::new(),
             starting: Some(starting),
             awaiting: Vec::new(),
         }
@@ -48,6 +67,12 @@ impl Attempts {
     /// Whether workers may be started.
     pub(crate) fn is_allowed(&self, now: Instant) -> bool {
         now >= self.not_before
+    }
+
+    /// Whether the last attempt failed, and no worker has answered since.
+    pub(crate) fn has_failed(&self) -> bool {
+        let roster = lock(&self.hub.roster);
+        self.failures > 0 && !roster.has_recovered(&lock(&self.hub.pool))
     }
 
     /// The first worker is ready, or the application imported; perhaps all are ready.
@@ -71,11 +96,17 @@ impl Attempts {
         ordered: Instant,
     ) -> Option<oneshot::Sender<()>> {
         let Some(starting) = self.starting.take() else {
-            let delay = self.back_off(&format!("{error:#}"), ordered);
-            crate::log_error!(
-                "{error:#}\nthe next attempt is in {:.1} s",
-                delay.as_secs_f64()
-            );
+            let failure = format!("{error:#}");
+            // Workers that were ordered together fail together, for one reason.
+            let is_known = ordered < self.not_before && self.last_failure == failure;
+            let delay = self.back_off(&failure, ordered);
+            if !is_known {
+                crate::log_error!(
+                    "{failure}\nthe next attempt is in {:.1} s",
+                    delay.as_secs_f64()
+                );
+            }
+            self.last_failure = failure;
             return None;
         };
         lock(&self.hub.pool).close(Instant::now());

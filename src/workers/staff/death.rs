@@ -1,7 +1,36 @@
 //! What the end of a worker means: whether it was to be expected, what the log says, and what follows.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use crate::children;
+use crate::workers::memory::OutOfMemory;
 use crate::workers::pool::worker::Remains;
 use crate::workers::staff::life_stage::LifeStage;
+
+/// How a process has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Exit {
+    Known(ExitStatus),
+    /// The process that waited for it has ended without saying so.
+    Unknown,
+}
+
+impl Exit {
+    /// How the process ended, in words, with the reason where the kernel says so. Runner may have `killed` it.
+    pub(crate) fn cause(self, killed: bool, out_of_memory: &mut OutOfMemory) -> String {
+        let Self::Known(status) = self else {
+            return "ended in a way that is not known".to_owned();
+        };
+        let cause = children::cause(status);
+        // The kernel uses SIGKILL when it has no memory left.
+        let starved = out_of_memory.has_killed() && status.signal() == Some(9) && !killed;
+        match starved {
+            true => format!("{cause} (the kernel killed for lack of memory)"),
+            false => cause,
+        }
+    }
+}
 
 /// What is known of a worker that has ended.
 #[derive(Debug)]

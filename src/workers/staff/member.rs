@@ -13,6 +13,7 @@ use crate::workers::answers;
 use crate::workers::hub::{Hub, lock};
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::resident_memory;
+use crate::workers::staff::death::Exit;
 use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::retirement::Due;
 use crate::workers::wire::link::Link;
@@ -56,8 +57,8 @@ pub(crate) struct WorkerOrder {
 pub(crate) struct LiveWorker {
     pub(crate) stage: LifeStage,
     pub(crate) process: Arc<Process>,
-    /// The status of its process, once that has ended.
-    pub(crate) exit: Option<ExitStatus>,
+    /// How its process ended, once it has.
+    pub(crate) exit: Option<Exit>,
     pub(crate) control: WorkerControl,
     /// How many of its lanes are still read.
     pub(crate) open_lanes: usize,
@@ -181,8 +182,11 @@ impl LiveWorker {
     }
 
     /// How its process ended where the process that waited for it did not say.
-    pub(crate) fn presumed_exit(&self) -> ExitStatus {
-        ExitStatus::from_raw(if self.killed { 9 } else { 0 })
+    pub(crate) fn presumed_exit(&self) -> Exit {
+        match self.killed {
+            true => Exit::Known(ExitStatus::from_raw(9)),
+            false => Exit::Unknown,
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::workers::id::{TemplateId, WorkerId};
 use crate::workers::memory::resident_memory;
+use crate::workers::options::GRACE;
 use crate::workers::pool::Pool;
 use crate::workers::pool::worker::Worker;
 use crate::workers::roster::RosterEntry;
-use crate::workers::staff::life_stage::LifeStage;
+use crate::workers::staff::life_stage::{Change, LifeStage};
 use crate::workers::staff::member::{Life, LiveWorker, Member};
 use crate::workers::staff::retirement::Due;
 
@@ -78,6 +79,12 @@ impl Members {
         self.all.values().filter(counts).count()
     }
 
+    /// How many are about to serve, beside those that do.
+    pub(crate) fn beginning(&self) -> usize {
+        let counts = |member: &&Member| member.begins() && !self.is_successor(member);
+        self.all.values().filter(counts).count()
+    }
+
     pub(crate) fn serving(&self) -> usize {
         self.all.values().filter(|member| member.serves()).count()
     }
@@ -92,6 +99,19 @@ impl Members {
     pub(crate) fn late_beginners(&self, limit: Duration, now: Instant) -> Vec<WorkerId> {
         let is_late = |since| !limit.is_zero() && now - since >= limit;
         self.live_ids(|live| matches!(live.stage, LifeStage::Beginning(since) if is_late(since)))
+    }
+
+    /// Has those leave that have not begun to serve. Those that do not soon are killed.
+    pub(crate) fn dismiss_beginning(&mut self, now: Instant) {
+        for member in self.all.values_mut() {
+            if let Life::Live(live) = &mut member.life
+                && matches!(live.stage, LifeStage::Beginning(_))
+            {
+                live.change(Change::IsReleased);
+                live.leave_by.get_or_insert(now + GRACE);
+                live.control.leave();
+            }
+        }
     }
 
     /// Those that should have left by now.

@@ -189,6 +189,14 @@ impl Staff {
             WorkerEvent::Stop(deadline, done) => {
                 // The callers that wait are told that the workers were stopped.
                 workforce.attempts.awaiting.clear();
+                let is_hopeless =
+                    workforce.attempts.has_failed() && workforce.members.serving() == 0;
+                // Requests do not wait for attempts that would fail, too.
+                let deadline = if is_hopeless {
+                    Instant::now()
+                } else {
+                    deadline
+                };
                 let kill_at = deadline + GRACE;
                 workforce.stopping = Some(StaffStop { done, kill_at });
                 lock(&self.hub.pool).close(deadline);
@@ -222,6 +230,14 @@ impl Staff {
                 }
             }
             Finding::Stuck(question) => self.stuck(question),
+            Finding::GivenUp(worker, given_up) => {
+                if let Some(live) = members.live(worker) {
+                    crate::log_error!(
+                        "the time to stop is over (runner.stop_timeout); requests that worker {} still had: {given_up}",
+                        live.pid()
+                    );
+                }
+            }
             Finding::Hopeless(worker) => {
                 if let Some(live) = members.live(worker) {
                     live.control.leave();
@@ -287,13 +303,28 @@ impl Staff {
         let at_work = self.at_work();
         let not_before = self.workforce.attempts.not_before;
         let may_grow = self.growth.is_wanted && at_work < self.options.max;
-        if may_grow && now >= self.growth.next(at_work, not_before) {
-            self.growth.is_wanted = false;
-            if self.workforce.is_crowded() {
-                self.growth.added(at_work, now);
-                self.workforce.recruit(None);
-            }
+        if !may_grow || now < self.growth.next(at_work, not_before) {
+            return;
         }
+        let waiting = lock(&self.hub.pool).waiting();
+        if waiting > 0 && waiting <= self.coming() {
+            // The workers that are about to serve are enough. If they fail, more are wanted still.
+            return;
+        }
+        self.growth.is_wanted = false;
+        if waiting > 0 {
+            self.growth.added(at_work, now);
+            self.workforce.recruit(None);
+        }
+    }
+
+    /// How many requests the workers that are about to serve can begin at a time.
+    fn coming(&self) -> usize {
+        let each = match self.options.loop_limits() {
+            Some(limits) => limits.concurrency,
+            None => self.options.threads.max(1),
+        };
+        self.workforce.members.beginning().saturating_mul(each)
     }
 
     /// Until when the workers that serve may be idle before they leave.
@@ -368,6 +399,12 @@ impl Staff {
             conversations::order(&mut pool, question.lane, question.number, order, &heading);
             drop(pool);
             self.hub.wake();
+        } else if matches!(
+            question.reason,
+            Reason::StoppedTask | Reason::CutTask | Reason::StoppedWebSocket
+        ) {
+            let heading = question.heading(&format!(" {}", live.pid()));
+            log::write(question.reason.level(), format_args!("{heading}"));
         } else if question.reason == Reason::Unheard {
             let heading = question.heading(&format!(" {}", live.pid()));
             log::write(question.reason.level(), format_args!("{heading}"));

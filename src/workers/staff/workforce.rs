@@ -14,8 +14,8 @@ use crate::workers::memory::OutOfMemory;
 use crate::workers::options::{GRACE, WorkerOptions};
 use crate::workers::pool::worker::Worker;
 use crate::workers::python::template::TemplateMessage;
-use crate::workers::staff::attempts::{Attempts, Outcome};
-use crate::workers::staff::death::{Death, Meaning};
+use crate::workers::staff::attempts::{Attempts, Outcome, not_begun};
+use crate::workers::staff::death::{Death, Exit, Meaning};
 use crate::workers::staff::left_behind::{END_TIMEOUT, LeftBehind};
 use crate::workers::staff::life_stage::Change;
 use crate::workers::staff::member::{Life, Member};
@@ -90,7 +90,10 @@ impl Workforce {
         let stop = self.stopping.as_ref().map(|stopping| stopping.kill_at);
         self.templates
             .deadlines()
-            .chain(self.members.deadlines(self.options.start_timeout))
+            .chain(
+                self.members
+                    .deadlines(self.options.begin_timeout(self.stopping.is_some())),
+            )
             .chain(self.left_behind.deadlines(now))
             .chain(deaf)
             .chain(stop)
@@ -169,7 +172,7 @@ impl Workforce {
             }
             TemplateMessage::Died { pid, status } => {
                 if let Some(worker) = self.members.with_pid(pid) {
-                    self.ended(worker, ExitStatus::from_raw(status));
+                    self.ended(worker, Exit::Known(ExitStatus::from_raw(status)));
                 }
             }
         }
@@ -224,8 +227,13 @@ impl Workforce {
 
     /// A worker that was ordered at some time could not be started.
     fn failed(&mut self, error: anyhow::Error, ordered: Instant) {
-        if self.stopping.is_some() && self.attempts.starting.is_none() && !self.is_crowded() {
-            // No request waits for a worker: there is no next attempt.
+        if self.stopping.is_some() && self.attempts.starting.is_none() {
+            // There is no next attempt: it would fail, too. Requests that wait for a worker are refused now.
+            if self.is_crowded() && self.members.serving() == 0 {
+                crate::log_error!("{error:#}");
+                lock(&self.hub.pool).close(Instant::now());
+                self.hub.wake();
+            }
             return;
         }
         if let Some(done) = self.attempts.failed(error, ordered) {
@@ -278,17 +286,20 @@ impl Workforce {
         }
     }
 
+    /// Ends workers that have not begun to serve in time. That is a failed start, as an import that takes too long.
     fn kill_late_beginners(&mut self, now: Instant) {
-        let limit = self.options.start_timeout;
+        let limit = self.options.begin_timeout(self.stopping.is_some());
         for worker in self.members.late_beginners(limit, now) {
+            let Some(since) = self.members.all.get(&worker).map(|member| member.since) else {
+                continue;
+            };
             if let Some(live) = self.members.live(worker) {
-                crate::log_error!(
-                    "worker {} has not begun to serve within {} s (runner.start_timeout); it is ended",
-                    live.pid(),
-                    limit.as_secs_f64()
-                );
+                // Its end is no news.
+                live.change(Change::IsReleased);
                 live.kill();
             }
+            let error = not_begun(&self.options, limit, self.stopping.is_some());
+            self.failed(error, since);
         }
     }
 
@@ -305,16 +316,17 @@ impl Workforce {
                 // It was asked where it is before it could be asked anything.
                 Some(unix::STACK_SIGNAL) => self.templates.too_slow(""),
                 Some(_) | None => {
-                    let cause = self.cause(status, false);
+                    let cause = Exit::Known(status).cause(false, &mut self.out_of_memory);
                     anyhow!("Python {cause} while it imported `{}`", self.options.target)
                 }
             };
             self.import_failed(id, begun, error);
         }
         if let Some(worker) = process.becomes {
-            self.ended(worker, status);
+            self.ended(worker, Exit::Known(status));
         } else if process.state == TemplateState::Ready && self.stopping.is_none() {
-            let failure = format!("the template {}", self.cause(status, false));
+            let cause = Exit::Known(status).cause(false, &mut self.out_of_memory);
+            let failure = format!("the template {cause}");
             if let Some(delay) = self.ended_early(&failure, Instant::now()) {
                 crate::log_error!(
                     "{failure}; its workers go on, and it is started anew in {delay:.1} s"
@@ -331,9 +343,9 @@ impl Workforce {
     }
 
     /// A worker's process has ended.
-    fn ended(&mut self, id: WorkerId, status: ExitStatus) {
+    fn ended(&mut self, id: WorkerId, exit: Exit) {
         if let Some(live) = self.members.live(id) {
-            live.exit = Some(status);
+            live.exit = Some(exit);
             live.change(Change::IsLost);
             live.ended.cancel();
             let mark = self.templates.mark.of(Some(id));
@@ -352,7 +364,7 @@ impl Workforce {
                 continue;
             };
             let status = match live.process.reap() {
-                Ok(Some(status)) => ExitStatus::from_raw(status),
+                Ok(Some(status)) => Exit::Known(ExitStatus::from_raw(status)),
                 Err(_) if live.process.has_ended() => live.presumed_exit(),
                 Ok(None) | Err(_) => continue,
             };
@@ -373,7 +385,7 @@ impl Workforce {
     fn bury(&mut self, id: WorkerId) {
         let live = self.members.all.get(&id).and_then(Member::live);
         let live = live.filter(|live| live.open_lanes == 0);
-        let Some((live, status)) = live.and_then(|live| Some((live, live.exit?))) else {
+        let Some((live, exit)) = live.and_then(|live| Some((live, live.exit?))) else {
             return;
         };
         let (pid, stage, killed) = (live.pid(), live.stage, live.killed);
@@ -385,7 +397,7 @@ impl Workforce {
             return;
         };
         log::lost(remains.lost_lines);
-        let cause = &self.cause(status, killed);
+        let cause = &exit.cause(killed, &mut self.out_of_memory);
         let stopping = self.stopping.is_some();
         let remains = &remains;
         let death = Death {
@@ -428,17 +440,6 @@ impl Workforce {
         }
     }
 
-    /// How a process ended, in words, with the reason where the kernel says so. Runner may have `killed` a worker.
-    fn cause(&mut self, status: ExitStatus, killed: bool) -> String {
-        let cause = children::cause(status);
-        // The kernel uses SIGKILL when it has no memory left.
-        let starved = self.out_of_memory.has_killed() && status.signal() == Some(9) && !killed;
-        match starved {
-            true => format!("{cause} (the kernel killed for lack of memory)"),
-            false => cause,
-        }
-    }
-
     /// A worker leaves, for some reason. If it does not do so soon, it is killed.
     pub(crate) fn leaves(&mut self, id: WorkerId, change: Change) {
         let by = Instant::now() + self.options.stop_timeout.max(GRACE);
@@ -468,8 +469,9 @@ impl Workforce {
     pub(crate) fn wind_up(&mut self, now: Instant, kill_at: Instant) {
         let over = now >= kill_at;
         if !self.is_crowded() {
-            // Workers that do not exist yet need not begin to.
+            // Workers that do not exist yet need not begin to, nor go on with it.
             self.members.forget_unstarted(None);
+            self.members.dismiss_beginning(now);
         } else if self.members.at_work() == 0 && self.attempts.is_allowed(now) {
             // Requests that wait are answered even if the workers that were to do that have died.
             self.recruit(None);

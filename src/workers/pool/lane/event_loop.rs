@@ -10,9 +10,9 @@ use crate::interface::CloseReason;
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::gateway_errors::GatewayErrors;
 use crate::workers::id::LaneId;
-use crate::workers::pending_request::About;
-use crate::workers::pool::checkup::{Checkup, Finding, TICK, is_over};
-use crate::workers::pool::lane::begun_requests::{BegunRequests, ResponseStage};
+use crate::workers::pending_request::{About, seconds};
+use crate::workers::pool::checkup::{Checkup, Finding, GivenUp, TICK, is_over};
+use crate::workers::pool::lane::begun_requests::{BegunRequest, BegunRequests, ResponseStage};
 use crate::workers::pool::lane::{BLOCKED, Flow, Lane, Timing};
 use crate::workers::pool::stall::HOLD;
 use crate::workers::question::{Question, Reason};
@@ -20,12 +20,12 @@ use crate::workers::wire::Wire;
 
 /// The longest and the shortest time between two probes.
 const PROBES: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(50)];
-/// A task that has not ended so long after it was cancelled is not going to.
-const LINGERING: Duration = Duration::from_secs(10);
 /// A look at all requests that nothing asks for.
 const SELDOM: Duration = Duration::from_secs(3600);
-/// So many requests that were lost with their worker are named one by one.
+/// So many requests that were lost with their worker, or that a blocked loop has begun, are named one by one.
 const NAMED: usize = 5;
+/// So many requests of a worker that are given up at a stop have a line of their own.
+const NAMED_AT_STOP: usize = 20;
 
 /// Since when what does not end by itself is to end.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,7 @@ fn look<W: Wire>(
         checkup.again_by(Some(at));
         return false;
     }
+    let lingering = running.limits.lingering;
     // Those that are begun later have later limits than this.
     let soonest = [timeout, slow].into_iter().filter(|it| !it.is_zero()).min();
     let mut next = now + soonest.unwrap_or(SELDOM);
@@ -117,8 +118,8 @@ fn look<W: Wire>(
     let mut lingers = false;
     for (number, begun) in running.iter_mut() {
         if let (Some(since), true) = (begun.dismissed, begun.pending.is_refused()) {
-            lingers |= is_over(LINGERING, since, now);
-            next = next.min((since + LINGERING).max(now + TICK));
+            lingers |= is_over(lingering, since, now);
+            next = next.min((since + lingering).max(now + TICK));
         }
         if !begun.is_awaited() {
             continue;
@@ -131,11 +132,12 @@ fn look<W: Wire>(
             about: about.clone(),
             age,
             reason,
+            begun: String::new(),
         };
         if is_over(timeout, begun.since, now) {
             errors.gateway_timeout(&mut begun.pending);
             begun.dismissed = Some(now);
-            next = next.min(now + LINGERING);
+            next = next.min(now + lingering);
             let reason = match blocked {
                 true => Reason::Unheard,
                 false => Reason::Cancelled,
@@ -281,41 +283,52 @@ pub(crate) fn dismiss_unwanted<W: Wire>(lane: &mut Lane<W>, now: Instant) -> boo
     any
 }
 
-/// Gives up what the worker has begun, because the time to stop is over.
+/// Gives up what the worker has begun, because the time to stop is over. Returns how much that was.
 pub(crate) fn give_up<W: Wire>(
     lane: &mut Lane<W>,
     id: LaneId,
     errors: &mut GatewayErrors,
     checkup: &mut Checkup,
-) {
+) -> GivenUp {
     let now = checkup.now;
+    let mut given_up = GivenUp::default();
     for (number, begun) in lane.running.iter_mut().flat_map(BegunRequests::iter_mut) {
         let reason = match &mut begun.stage {
-            ResponseStage::Unanswered if begun.pending.is_wanted() => Reason::StoppedTask,
+            ResponseStage::Unanswered if begun.pending.is_wanted() => {
+                given_up.unanswered += 1;
+                Reason::StoppedTask
+            }
             ResponseStage::Body(sender @ Some(_), _) => {
                 *sender = None;
+                given_up.cut += 1;
                 Reason::CutTask
             }
             ResponseStage::WebSocket(conversation) => {
-                if let Some(sender) = conversation.sender.take() {
-                    sender.close(CloseReason::of(CloseReason::GOING_AWAY));
-                }
-                continue;
+                let Some(sender) = conversation.sender.take() else {
+                    continue;
+                };
+                sender.close(CloseReason::of(CloseReason::GOING_AWAY));
+                given_up.web_sockets += 1;
+                Reason::StoppedWebSocket
             }
             ResponseStage::Unanswered | ResponseStage::Body(..) | ResponseStage::Complete => {
                 continue;
             }
         };
         errors.gateway_timeout(&mut begun.pending);
-        checkup.found(Finding::Stuck(Question {
-            lane: id,
-            number,
-            thread: 0,
-            about: begun.pending.about.clone(),
-            age: now.saturating_duration_since(begun.since),
-            reason,
-        }));
+        if given_up.all() <= NAMED_AT_STOP {
+            checkup.found(Finding::Stuck(Question {
+                lane: id,
+                number,
+                thread: 0,
+                about: begun.pending.about.clone(),
+                age: now.saturating_duration_since(begun.since),
+                reason,
+                begun: String::new(),
+            }));
+        }
     }
+    given_up
 }
 
 /// Settles what a worker that is gone had begun. What became of the requests is added to `losses`, in words.
@@ -381,7 +394,23 @@ fn loop_question<W: Wire>(lane: &Lane<W>, id: LaneId, reason: Reason, now: Insta
         about: lane.last.clone().unwrap_or_default(),
         age: lane.quiet(now),
         reason,
+        begun: begun_in_words(lane, now),
     }
+}
+
+/// The requests that a loop has begun and not ended, those that it has begun last first: one of them blocks it, as a rule.
+fn begun_in_words<W: Wire>(lane: &Lane<W>, now: Instant) -> String {
+    let all: Vec<(u32, &BegunRequest)> =
+        lane.running.iter().flat_map(BegunRequests::iter).collect();
+    let named = all.iter().rev().take(NAMED).map(|(_, begun)| {
+        let age = now.saturating_duration_since(begun.since);
+        format!("{} ({})", begun.pending.about, seconds(age))
+    });
+    let mut words: Vec<String> = named.collect();
+    if all.len() > NAMED {
+        words.push(format!("and {} more", all.len() - NAMED));
+    }
+    words.join(", ")
 }
 
 /// Questions about all tasks, or about the thread if the loop cannot answer.
@@ -397,6 +426,7 @@ pub(crate) fn questions<W: Wire>(lane: &Lane<W>, id: LaneId, now: Instant) -> Ve
         about: begun.pending.about.clone(),
         age: now.saturating_duration_since(begun.since),
         reason: Reason::AskedTask,
+        begun: String::new(),
     })
     .collect()
 }

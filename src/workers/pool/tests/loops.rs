@@ -85,6 +85,7 @@ pub(super) fn limits() -> (Limits, LoopLimits) {
         drain: Duration::from_secs(5),
         finish: Duration::from_secs(20),
         grace: Duration::from_secs(10),
+        lingering: Duration::from_secs(10),
     };
     (limits, loop_limits)
 }

@@ -1,0 +1,104 @@
+//! What the log says of an ASGI application that does not end in time, or blocks its event loop.
+
+mod support;
+
+use rustix::process::Signal;
+use support::http::Connection;
+use support::{Folder, Server};
+
+const APPLICATION: &str = "\
+import asyncio
+import threading
+
+async def app(scope, receive, send):
+    if scope['type'] == 'lifespan':
+        return
+    if scope['path'] == '/stream':
+        await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+        await send({'type': 'http.response.body', 'body': b'begun', 'more_body': True})
+    print('has begun ' + scope['path'])
+    if scope['path'] == '/block':
+        threading.Event().wait()
+    await asyncio.Event().wait()
+";
+
+/// A server with requests that it has begun.
+fn busy(command: &str, url: &str, settings: &str, paths: &[&str]) -> (Server, Vec<Connection>) {
+    let file = format!(
+        "app = commands.Alias(command=['{command}', 'ASGI', 'import:stops.app'])\nurl = '{url}'\n[runner]\n{settings}"
+    );
+    let server = Folder::new()
+        .file("stops.py", APPLICATION)
+        .file("stops.ini", file)
+        .runner(["runIni", "stops.ini"])
+        .start();
+    let clients = paths.iter().map(|path| {
+        let mut client = Connection::open(server.address());
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        server.wait_for_log(|log| log.contains(&format!("has begun {path}\n")));
+        client
+    });
+    let clients = clients.collect();
+    (server, clients)
+}
+
+#[test]
+fn what_a_stop_cuts_off_is_counted_and_named() {
+    let paths = ["/wait?for=ever", "/stream"];
+    let (server, clients) = busy(
+        "serve",
+        "tcp://127.0.0.1:0",
+        "stop_timeout = '1s'\n",
+        &paths,
+    );
+    let said = server.stop().stderr;
+    for wanted in [
+        "504 for GET /wait?for=ever: no answer for ",
+        "the answer to GET /stream is cut off: it was not complete after ",
+        " still had: 1 without an answer, 1 with an answer that was not complete\n",
+    ] {
+        let line = said
+            .lines()
+            .find(|line| format!("{line}\n").contains(wanted));
+        let line = line.unwrap_or_else(|| panic!("{wanted}: {said}"));
+        assert!(line.contains("(runner.stop_timeout)"), "{line}");
+    }
+    drop(clients);
+}
+
+#[test]
+fn a_blocked_loop_is_reported_with_what_it_has_begun() {
+    let settings = "request.slow = '300ms'\nstop_timeout = '100ms'\n";
+    let (server, clients) = busy(
+        "serve",
+        "tcp://127.0.0.1:0",
+        settings,
+        &["/wait", "/block?it"],
+    );
+    let wanted = "(runner.request.slow); it has begun GET /block?it (";
+    let said =
+        server.wait_for_log(|log| log.contains(wanted) && log.contains("threading.Event().wait()"));
+    let line = said.lines().find(|line| line.contains(wanted));
+    assert!(
+        line.is_some_and(|line| line.contains(", GET /wait (")),
+        "{said}"
+    );
+    server.stop();
+    drop(clients);
+}
+
+#[test]
+fn launch_says_what_its_stop_waits_for_and_a_second_interrupt_ends_it() {
+    let (server, clients) = busy(
+        "launch",
+        "unix:app.sock",
+        "stop_timeout = '10m'\n",
+        &["/wait"],
+    );
+    server.signal(Signal::INT);
+    let wanted = "stopping: waiting for 1 request, for 600 s at most (runner.stop_timeout); Ctrl-C again ends at once\n";
+    server.wait_for_log(|log| log.contains(wanted));
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().status, 130);
+    drop(clients);
+}
