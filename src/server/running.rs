@@ -446,7 +446,6 @@ async fn explained(
     let workers = application.status().workers;
     let web_sockets: usize = workers.iter().map(|it| it.web_sockets).sum();
     let requests: usize = workers.iter().map(|it| it.in_flight).sum();
-    let requests = requests.saturating_sub(web_sockets);
     let count = |number: usize, what: &str| match number {
         0 => None,
         1 => Some(format!("1 {what}")),
