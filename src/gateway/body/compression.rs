@@ -222,7 +222,7 @@ enum CompressionStage {
 }
 
 /// What is to be done next.
-enum Step {
+enum CompressionStep {
     Add(Bytes),
     Flush,
     Finish,
@@ -231,7 +231,7 @@ enum Step {
 /// What it has made, and the compressor, if that was not the end.
 type Stepped = io::Result<(Bytes, Option<Compressor>)>;
 
-impl Step {
+impl CompressionStep {
     fn take(self, mut compressor: Compressor) -> Stepped {
         Ok(match self {
             Self::Add(piece) => (compressor.add(&piece)?, Some(compressor)),
@@ -269,12 +269,12 @@ impl CompressedBody {
                 }
                 CompressionStage::Ready(compressor) => {
                     let step = match self.source.poll_next(context) {
-                        Poll::Ready(Some(Ok(piece))) => Step::Add(piece),
+                        Poll::Ready(Some(Ok(piece))) => CompressionStep::Add(piece),
                         Poll::Ready(Some(Err(Truncated))) => {
                             return Poll::Ready(Some(Err(Truncated)));
                         }
-                        Poll::Ready(None) => Step::Finish,
-                        Poll::Pending if self.held > 0 => Step::Flush,
+                        Poll::Ready(None) => CompressionStep::Finish,
+                        Poll::Pending if self.held > 0 => CompressionStep::Flush,
                         Poll::Pending => {
                             self.stage = CompressionStage::Ready(compressor);
                             return Poll::Pending;
@@ -283,8 +283,8 @@ impl CompressedBody {
                     // What is held is compressed by a later step.
                     let work = self.held;
                     self.held = match &step {
-                        Step::Add(piece) => self.held.saturating_add(piece.len()),
-                        Step::Flush | Step::Finish => 0,
+                        CompressionStep::Add(piece) => self.held.saturating_add(piece.len()),
+                        CompressionStep::Flush | CompressionStep::Finish => 0,
                     };
                     if work.max(self.held) > SMALL {
                         self.stage = CompressionStage::Working(step.take_elsewhere(compressor));
