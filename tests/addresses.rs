@@ -162,11 +162,8 @@ fn each_gets_its_own_of_the_sockets_that_systemd_passes() {
             .start_at(Address::port(port));
         assert_eq!(server.get("/").ok(), "version 1");
         assert_eq!(get(&local(&folder, "socket"), "/").ok(), "version 1");
-        let log = server.log();
-        assert!(
-            log.contains(&format!("serving http://127.0.0.1:{port}/")),
-            "{urls}: {log}"
-        );
+        let line = format!("serving http://127.0.0.1:{port}/");
+        server.wait_for_log(|log| log.contains(&line));
         // A new version keeps them.
         reload(&server);
         assert_eq!(get(&local(&folder, "socket"), "/").ok(), "version 1");

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use runner::gateway::graceful_stop::Manner;
 use runner::gateway::http::HttpOptions;
-use runner::interface::Scheme;
 use support::{Server, in_time, say, until, until_end};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -448,7 +447,7 @@ async fn sockets_are_taken_over_with_their_address() {
         .map(|socket| socket.try_clone_to_owned().unwrap())
         .collect();
     let mut second = Listener::take_over(&url, sockets).unwrap();
-    assert_eq!(second.web_url(Scheme::Http), first.web_url(Scheme::Http));
+    assert_eq!(second.web_url(), first.web_url());
     drop(first);
     let address = ("127.0.0.1", second.port().unwrap());
     let (client, _) = tokio::join!(TcpStream::connect(address), in_time(second.accept()));

@@ -103,7 +103,10 @@ fn settings_have_the_accessor_of_their_kind() {
                 assert!(texts.contains(&configuration.text(setting.name).unwrap().as_str()));
             }
             SettingKind::Path => assert_eq!(configuration.path(setting.name), None),
-            SettingKind::Texts | SettingKind::Urls | SettingKind::Choices(_) => {
+            SettingKind::Texts
+            | SettingKind::Urls
+            | SettingKind::Paths
+            | SettingKind::Choices(_) => {
                 assert!(configuration.texts(setting.name).is_empty());
             }
             SettingKind::Networks => {

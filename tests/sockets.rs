@@ -13,7 +13,6 @@ use runner::gateway::graceful_stop::Manner;
 use runner::gateway::socket::listener::Listener;
 use runner::gateway::socket::stream::Peer;
 use runner::gateway::socket::url::{InvalidSocketUrl, SocketUrl};
-use runner::interface::Scheme;
 use rustix::net::{AddressFamily, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -251,7 +250,7 @@ async fn the_url_for_a_browser_has_the_host_as_configured_and_the_real_port() {
         let listener = Listener::bind(&url(socket_url)).unwrap();
         let port = listener.port().unwrap();
         let shown = format!("http://{host}:{port}/");
-        assert_eq!(listener.web_url(Scheme::Http), Some(shown));
+        assert_eq!(listener.web_url(), Some(shown));
     }
 }
 
@@ -285,7 +284,7 @@ async fn a_socket_file_appears_and_disappears_with_its_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let mut listener = Listener::bind(&url(&format!("unix:{}", path.display()))).unwrap();
-    assert_eq!(listener.web_url(Scheme::Http), None);
+    assert_eq!(listener.web_url(), None);
     let mut client = UnixStream::connect(&path).await.unwrap();
     let (mut stream, peer) = listener.accept().await;
     assert_eq!(peer, Peer::Unix);
@@ -431,7 +430,7 @@ async fn an_inherited_socket_serves_and_outlives_us() {
     let text = format!("fd.socket:{number}/inet/stream/tcp");
     let mut listener = Listener::bind(&url(&text)).unwrap();
     let shown = format!("http://{address}/");
-    assert_eq!(listener.web_url(Scheme::Http), Some(shown));
+    assert_eq!(listener.web_url(), Some(shown));
     let client = std::net::TcpStream::connect(address).unwrap();
     let (_, peer) = listener.accept().await;
     assert_eq!(peer, Peer::Tcp(client.local_addr().unwrap()));

@@ -62,6 +62,7 @@ const MAKERS: &[&str] = &[
 /// Diagnostics, and types that become one: all strings of a function that returns one of them are wordings.
 const BECOME: &[&str] = &[
     "AccountError",
+    "CertificateFault",
     "Diagnostic",
     "Diagnostics",
     "Failure",

@@ -322,6 +322,17 @@ impl Configuration {
         })
     }
 
+    /// A setting that is a list of paths, made absolute; empty if it is not set.
+    #[must_use]
+    pub fn paths(&self, name: &'static str) -> Vec<PathBuf> {
+        let texts = self.texts(name).into_iter().enumerate();
+        let path = |(number, text)| {
+            let folder = self.folder(name, Some(number)).unwrap_or_default();
+            current_folder::absolute(&folder.join::<String>(text))
+        };
+        texts.map(path).collect()
+    }
+
     /// A setting that is a path, made absolute; `None` if it is not set.
     #[must_use]
     pub fn path(&self, name: &'static str) -> Option<PathBuf> {

@@ -50,6 +50,8 @@ pub enum SettingKind {
     Url,
     /// The URL of a socket, or a list of them.
     Urls,
+    /// A path, or a list of them, each relative to the file with the setting.
+    Paths,
     /// A command, or the name of one.
     Command,
 }
@@ -87,6 +89,7 @@ impl SettingKind {
             Self::Rights => "a string of up to three octal digits",
             Self::Url => "a URL",
             Self::Urls => "a URL or a list of URLs",
+            Self::Paths => "a path or a list of paths",
             Self::Command => "a command",
         };
         noun.to_owned()
@@ -97,7 +100,7 @@ impl SettingKind {
     pub fn wanted(self) -> String {
         let more = match self {
             Self::Path | Self::Program | Self::Url => " (a string)",
-            Self::Urls => " (strings)",
+            Self::Paths | Self::Urls => " (strings)",
             Self::Integer { .. }
             | Self::Boolean
             | Self::BooleanOr(_)
@@ -127,7 +130,7 @@ impl SettingKind {
             Self::Urls => {
                 ": `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH`, `fd.socket:N` or `:NAME`"
             }
-            Self::Path => ", relative to the file with the setting",
+            Self::Path | Self::Paths => ", relative to the file with the setting",
             Self::Command => ": `commands.Alias(command=[…])`",
             Self::Rights => ", as in `'027'`",
             Self::Texts => ": `['…', '…']`",

@@ -17,8 +17,8 @@ pub const SETTINGS: &[Setting] = settings! {
         "app = commands.Alias(command=['serve', 'WSGI', 'import:my_app.application'])";
     "peak.tools.server.url" SettingKind::Urls, DefaultValue::Text("tcp://localhost:0"),
         "Addresses that `serve` and `launch` listen on",
-        "The address that `serve` and `launch` listen on, or a list of them: `http://HOST:PORT` (or `tcp:`), `unix:PATH` or `fd.socket:N`. Port 0 takes any free port; without a port, it is 80. Sockets that systemd passes are used instead: all of them for one address; of several addresses, each takes the sockets that listen there. In the root namespace, `url` is short for this name.",
-        "url = ['http://localhost:8000', 'unix:/run/my_app.socket']";
+        "The address that `serve` and `launch` listen on, or a list of them: `http://HOST:PORT` (or `tcp:`), `https://HOST:PORT` (see `runner.tls.cert`), `unix:PATH` or `fd.socket:N`. Port 0 takes any free port; without a port, it is 80 or 443. Sockets that systemd passes are used instead: all of them for one address; of several addresses, each takes the sockets that listen there. In the root namespace, `url` is short for this name.",
+        "url = ['http://*:80', 'https://*:443']";
     "runner.asgi.concurrency" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Number(1000),
         "Requests of an ASGI worker at a time",
         "The number of requests that a worker of an ASGI application works on at a time. Further requests wait for a worker. Open WebSockets do not count. Lower it if each request takes much memory, or a connection of a small pool.",
@@ -219,6 +219,14 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time after which `supervise` stops",
         "Stop after this time, as at SIGTERM. 0 is never.",
         "runner.supervise.stop_after = '1d'";
+    "runner.tls.cert" SettingKind::Paths, DefaultValue::Unset,
+        "Certificate for addresses with https",
+        "The file with the certificate for addresses that begin with `https:`, in PEM format: first that of the server, then those that vouch for it (`fullchain.pem`). In a list, each client gets the certificate for the name that it asks for (SNI), or else the first. A reload reads the files again; the user that the server runs as must be able to read them then. `check` finds certificates that have expired, or are for other names.",
+        "runner.tls.cert = '/etc/letsencrypt/live/example.com/fullchain.pem'";
+    "runner.tls.key" SettingKind::Paths, DefaultValue::Unset,
+        "Private key of the certificate",
+        "The file with the private key of the certificate in `runner.tls.cert`, in PEM format, without a passphrase. For a list of certificates it is a list in the same order. By default, the key is in the file of the certificate.",
+        "runner.tls.key = '/etc/letsencrypt/live/example.com/privkey.pem'";
     "runner.tmp" SettingKind::Path, DefaultValue::Unset,
         "Folder for large request and response bodies",
         "The folder for request bodies, and for responses that wait for their clients, where they are too large to be kept in memory. The server must be able to write in it. By default, it is the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which the server can create a file.",

@@ -190,6 +190,18 @@ impl PacedStream {
     }
 }
 
+impl PacedStream {
+    /// The same for what passes on bytes that were written before: TLS keeps some.
+    fn poll_passed_on(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        let result = self.poll_written(context, result.map_ok(|()| 0));
+        result.map_ok(|_| ())
+    }
+}
+
 impl AsyncRead for PacedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -211,11 +223,13 @@ impl AsyncWrite for PacedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.poll_passed_on(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut_down = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.poll_passed_on(context, shut_down)
     }
 }
 

@@ -20,6 +20,9 @@ use crate::syntax::Diagnostic;
 /// The setting with the file of the access log.
 pub const ACCESS_FILE: &str = "runner.log.access_file";
 
+/// The longest time for a handshake of TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The options of the HTTP gateway.
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
@@ -50,6 +53,9 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         compression: compression(configuration),
         proxies: proxies(configuration),
         web_sockets: web_sockets(configuration),
+        // Set where an address is for it: see [`crate::plan::tls`].
+        tls: None,
+        handshake_timeout: HANDSHAKE_TIMEOUT,
     }
 }
 

@@ -38,6 +38,7 @@ pub mod python;
 pub mod seating;
 pub mod supervised;
 pub mod temporary;
+pub mod tls;
 pub mod user;
 pub mod worker_options;
 

@@ -58,7 +58,7 @@ impl GatewayTask {
             .collect::<io::Result<_>>()?;
         let protocol = gateway.protocol();
         let shown = match protocol {
-            Protocol::Http => listener.web_url(url.scheme),
+            Protocol::Http => listener.web_url(),
             Protocol::FastCgi => listener.tcp_url(),
         };
         let shown = shown.unwrap_or_else(|| url.to_string());

@@ -191,9 +191,8 @@ impl Running {
         let mut for_browsers = None;
         for (url, listener) in plan.urls.iter().zip(version.listeners) {
             let mut listener = listener.context("there is no socket to serve")?;
-            if for_browsers.is_none() {
-                for_browsers = listener.web_url(url.scheme);
-            }
+            listener.speak(url.scheme);
+            for_browsers = for_browsers.or_else(|| listener.web_url());
             listener.share_limit(connections.clone());
             let application: Arc<dyn Application> = Arc::clone(&current) as _;
             let gateway = GatewayTask::open(url, listener, plan.gateway.clone(), application)?;
@@ -251,6 +250,7 @@ impl Running {
             let Some(mut listener) = listener else {
                 return Ok(None);
             };
+            listener.speak(url.scheme);
             listener.share_limit(self.connections.clone());
             let current: Arc<dyn Application> = Arc::clone(&self.current) as _;
             GatewayTask::open(url, listener, plan.gateway.clone(), current).map(Some)

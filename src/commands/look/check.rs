@@ -28,7 +28,7 @@ use crate::log;
 use crate::plan::address::configured_urls;
 use crate::plan::gateway_options::{ACCESS_FILE, trusts_every_address};
 use crate::plan::user::unknown_accounts;
-use crate::plan::{seating, supervised};
+use crate::plan::{seating, supervised, tls};
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, MaskedSources, Severity, render_all};
 
@@ -48,7 +48,8 @@ Warnings are for a doubled `=`, a setting that the same file overrides, a
 default (`name?`) that never applies in its file, a setting that is read but
 never set, `runner.log.access` where a web server logs requests, a name that
 nothing reads and that is nearly the name of a setting (`ulr`, `[workers] min`),
-and a user or group that this machine does not have.
+a certificate that clients do not accept (expired, or for other names), and a
+user or group that this machine does not have.
 The exit status is 1 if there are errors.
 
 Programs that a file keeps running must exist and be executable. Those that are
@@ -361,9 +362,12 @@ fn unlogged(served: &Served) -> Option<Diagnostic> {
 
 /// Mistakes in settings that the command of the file may never read.
 fn unread(scope: &Scope) -> Vec<Diagnostic> {
-    let url = configured_urls(scope).err();
+    let urls = configured_urls(scope);
+    let certificates = tls::problems(scope, urls.as_deref().unwrap_or_default());
+    let url = urls.err();
     let status = seating::socket(scope).err();
     let mut problems = supervised::mistakes(scope);
+    problems.extend(certificates);
     problems.extend(supervised::command(scope).err());
     for failure in url.into_iter().chain(status) {
         if let Failure::Mistakes(Diagnostics(mistakes)) = failure {

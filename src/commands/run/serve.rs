@@ -18,6 +18,7 @@ use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
+use crate::plan::tls;
 use crate::supervisor::supervision::Supervision;
 
 /// The usage of `serve` and `launch`.
@@ -31,11 +32,12 @@ pub const ENTRY: Entry = Entry {
     help: "\
 Listens on each SOCKET_URL, or else on `peak.tools.server.url` (`url` for
 short), which is any free port of localhost by default. SOCKET_URL is
-`http://HOST:PORT` (or `tcp:`), `unix:PATH`, `fd.socket:NUMBER`, or
-`fd.socket:NAME` for a socket that systemd passes. If systemd passes sockets and
-the command line has no URL, all of them are used; of several URLs in a file,
-each gets those that listen there. Options may stand anywhere before `--`, so
-`./app.ini -p 9000` works; `-p` and `--host` leave one address.
+`http://HOST:PORT` (or `tcp:`), `https://HOST:PORT` (with `runner.tls.cert`),
+`unix:PATH`, `fd.socket:NUMBER`, or `fd.socket:NAME` for a socket that systemd
+passes. If systemd passes sockets and the command line has no URL, all of them
+are used; of several URLs in a file, each gets those that listen there. Options
+may stand anywhere before `--`, so `./app.ini -p 9000` works; `-p` and `--host`
+leave one address.
 The address is printed on standard error once the application answers. ARGS are
 the application's own arguments (Python's `sys.argv`).
 
@@ -147,18 +149,21 @@ pub fn resolve(
 
 impl Node for Serve {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
-        let gateway = Gateway::Http(gateway_options::http(
-            &self.scope.configuration,
-            self.audience,
-        ));
-        let plan = Plan::new(
+        let mut options = gateway_options::http(&self.scope.configuration, self.audience);
+        let mut doubts = Vec::new();
+        if let Some((setup, found)) = tls::setup(&self.scope, &self.urls)? {
+            options.tls = Some(setup);
+            doubts = found;
+        }
+        let mut plan = Plan::new(
             &self.scope,
             self.urls.iter().map(|placed| placed.url.clone()).collect(),
-            gateway,
+            Gateway::Http(options),
             self.audience,
             Recipe::of(&self.scope, &self.application, self.arguments.clone())?,
             supervision,
         )?;
+        plan.warnings.extend(doubts);
         Ok(Job::Serve(Box::new(plan)))
     }
 

@@ -120,12 +120,13 @@ pub(in crate::config) fn check(setting: &Setting, value: &Value) -> Result<Check
         (SettingKind::Rights, Value::Int(_)) => wrong_type(Some(
             "write the octal digits in quotes, as in `'027'`".to_owned(),
         )),
-        (SettingKind::Urls, Value::Str(text)) if !text.is_empty() => {
+        (SettingKind::Urls | SettingKind::Paths, Value::Str(text)) if !text.is_empty() => {
             Ok(Checked::Texts(vec![text.to_string()]))
         }
         (
             SettingKind::Texts
             | SettingKind::Urls
+            | SettingKind::Paths
             | SettingKind::Networks
             | SettingKind::Choices(_),
             list,

@@ -73,7 +73,8 @@ pub(super) fn hint(setting: &Setting, value: &Value, rule: &Rule) -> Option<Stri
             | SettingKind::Program
             | SettingKind::Account
             | SettingKind::Url
-            | SettingKind::Urls,
+            | SettingKind::Urls
+            | SettingKind::Paths,
             Value::Int(_) | Value::Float(_),
         ) => match written.is_literal {
             true => format!("'{}'", value.repr()),

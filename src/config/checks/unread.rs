@@ -158,7 +158,11 @@ fn suits(setting: &str, value: &Value) -> bool {
         },
         // Any string would do, so it is no sign.
         (
-            SettingKind::Text | SettingKind::Path | SettingKind::Program | SettingKind::Account,
+            SettingKind::Text
+            | SettingKind::Path
+            | SettingKind::Paths
+            | SettingKind::Program
+            | SettingKind::Account,
             Value::Str(_),
         ) => false,
         (_, value) => check(setting, value).is_ok(),

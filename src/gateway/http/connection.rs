@@ -132,7 +132,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
     };
     // How a connection ends is in boxes: the future of each connection has room for it otherwise, from its beginning.
     let parts = conversation.into_parts();
-    let transport = parts.io.into_inner();
+    let mut transport = parts.io.into_inner();
     if let Some(accepted) = state.take_accepted()
         && ended.is_ok()
     {

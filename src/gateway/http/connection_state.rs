@@ -11,6 +11,7 @@ use crate::gateway::http::http_options::HttpOptions;
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
 use crate::gateway::socket::stream::{Peer, Stream};
+use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Scheme};
 use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
@@ -20,6 +21,9 @@ use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 pub(super) struct GatewayState {
     pub application: Arc<dyn Application>,
     pub options: HttpOptions,
+    pub scheme: Scheme,
+    /// Where the scheme is `https`.
+    pub handshakes: Option<Arc<Handshakes>>,
     pub host: Option<Host>,
     pub port: Option<String>,
     pub stop: Stop,
@@ -152,9 +156,12 @@ impl GatewayState {
             Peer::Unix => (String::new(), String::new()),
         };
         Connection {
-            scheme: Scheme::Http,
+            scheme: self.scheme,
             server_name,
-            server_port: self.port.clone().unwrap_or_else(|| "80".to_owned()),
+            server_port: self.port.clone().unwrap_or_else(|| match self.scheme {
+                Scheme::Http => "80".to_owned(),
+                Scheme::Https => "443".to_owned(),
+            }),
             remote_addr,
             remote_port,
         }

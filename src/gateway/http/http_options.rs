@@ -7,6 +7,7 @@ use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::http::access_log::AccessLogOptions;
 use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
 use crate::gateway::socket::stream::Peer;
+use crate::gateway::socket::tls::TlsSetup;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::proxy::forwarded::{ForwardedField, ProxyTrust};
 use crate::protocol::proxy::trusted_proxies::TrustedProxies;
@@ -46,6 +47,10 @@ pub struct HttpOptions {
     pub connections_per_address: usize,
     /// What WebSockets may do.
     pub web_sockets: WebSocketOptions,
+    /// How TLS is spoken where the listener speaks it.
+    pub tls: Option<TlsSetup>,
+    /// The longest time for a handshake of TLS.
+    pub handshake_timeout: Duration,
 }
 
 /// What is believed of proxies.
@@ -120,6 +125,8 @@ impl Default for HttpOptions {
             proxies: ProxyOptions::default(),
             connections_per_address: usize::MAX,
             web_sockets: WebSocketOptions::default(),
+            tls: None,
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
 use crate::gateway::http::proxies::announced_connection;
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::stream::{Peer, Stream};
-use crate::interface::Application;
+use crate::gateway::socket::tls::tls_handshake::Handshakes;
+use crate::interface::{Application, Scheme};
 use crate::log::LogKind;
 
 pub use access_log::{AccessForm, AccessLogOptions};
@@ -35,6 +36,7 @@ mod connection_state;
 mod http_options;
 mod hyper_response;
 mod keep_alive;
+mod opening;
 mod proxies;
 mod request_head;
 mod request_ids;
@@ -56,7 +58,16 @@ pub async fn serve(
     mut options: watch::Receiver<HttpOptions>,
     stop: Stop,
 ) {
+    let handshakes = match listener.scheme() {
+        Scheme::Http => None,
+        Scheme::Https => match Handshakes::start() {
+            Ok(handshakes) => Some(Arc::new(handshakes)),
+            Err(error) => return crate::log_error!("cannot start threads for TLS: {error}"),
+        },
+    };
     let mut gateway = Arc::new(GatewayState {
+        scheme: listener.scheme(),
+        handshakes,
         application,
         options: options.borrow_and_update().clone(),
         host: listener.host().cloned(),
@@ -85,6 +96,8 @@ pub async fn serve(
         let gateway = Arc::clone(gateway);
         if gateway.options.proxies.begin_connections {
             connections.spawn(announced_connection::serve(stream, gateway, peer, permit));
+        } else if gateway.handshakes.is_some() {
+            connections.spawn(opening::serve(stream, gateway, peer, permit, None));
         } else {
             let state = ConnectionState::new(gateway, &stream, peer, permit);
             connections.spawn(connection::serve(stream, state));

@@ -97,22 +97,36 @@ impl Transport {
     }
 
     /// Whether the client has sent something that is unread: closing would reset the connection.
-    pub(super) fn has_unread(&self) -> bool {
-        matches!(self.paced.stream.try_read(&mut [0]), Ok(1..))
+    pub(super) fn has_unread(&mut self) -> bool {
+        self.paced.stream.has_unread()
+    }
+
+    /// Ready when the system has all that was written: TLS keeps some.
+    pub(super) fn poll_passed_on(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let passed_on = Pin::new(&mut self.paced).poll_flush(context);
+        if let Poll::Ready(Err(error)) = &passed_on
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            self.log_slow_client();
+        }
+        passed_on
     }
 
     /// Ends the connection with a last answer.
     pub(super) async fn refuse(mut self, answer: &[u8]) {
-        let write = self.paced.stream.write_all(answer);
+        let write = async {
+            self.paced.stream.write_all(answer).await?;
+            self.paced.stream.flush().await
+        };
         if timeout(LINGER, write).await.is_ok() {
             self.linger(LINGER).await;
         }
     }
 
     /// The same without waiting for the client: it gets what the system takes at this moment.
-    pub(super) fn refuse_at_once(self, answer: &[u8]) {
+    pub(super) fn refuse_at_once(mut self, answer: &[u8]) {
         // A client that gets nothing of it sees the connection end all the same.
-        let _ = self.paced.stream.try_write(answer);
+        let _ = self.paced.stream.write_last(answer);
     }
 
     /// Ends the connection with a reset, so that the client knows that something went wrong.
@@ -305,7 +319,7 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.paced).poll_flush(context))?;
+        ready!(self.poll_passed_on(context))?;
         Poll::Ready(self.look_for_end(context))
     }
 

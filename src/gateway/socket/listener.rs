@@ -42,6 +42,7 @@ pub struct Listener {
     sockets: Vec<Socket>,
     /// The socket whose turn it is, so that a busy address does not starve another.
     turn: usize,
+    scheme: Scheme,
     host: Option<Host>,
     port: Option<u16>,
     /// The descriptors that this process was started with, if the sockets are duplicates of them.
@@ -66,6 +67,7 @@ impl Default for Listener {
         Self {
             sockets: Vec::new(),
             turn: 0,
+            scheme: Scheme::Http,
             host: None,
             port: None,
             file: None,
@@ -260,6 +262,16 @@ impl Listener {
         self.connections.clone()
     }
 
+    /// What is spoken on it; HTTP in clear text, if nothing is said.
+    pub fn speak(&mut self, scheme: Scheme) {
+        self.scheme = scheme;
+    }
+
+    /// What is spoken on it.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// Counts connections together with other listeners.
     pub fn share_limit(&mut self, connections: ConnectionLimit) {
         self.connections = connections;
@@ -379,8 +391,8 @@ impl Listener {
 
     /// `http://HOST:PORT/` or `https://…` with the host as it was configured and the real port; `None` for a Unix
     /// socket. Where every address was asked for, the host is `localhost`.
-    pub fn web_url(&self, scheme: Scheme) -> Option<String> {
-        let (scheme, port) = (scheme.as_str(), self.port?);
+    pub fn web_url(&self) -> Option<String> {
+        let (scheme, port) = (self.scheme.as_str(), self.port?);
         match self.host.as_ref()? {
             Host::Any => Some(format!("{scheme}://localhost:{port}/")),
             host => Some(format!("{scheme}://{host}:{port}/")),

@@ -7,4 +7,5 @@ pub mod file_rights;
 pub mod listener;
 pub mod server_url;
 pub mod stream;
+pub mod tls;
 pub mod url;

@@ -1,15 +1,17 @@
-//! Connections of either kind and their peers. A further kind (TLS) is one more variant in this file.
+//! Connections of each kind and their peers.
 
-use std::io;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_linger;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// TLS over one of the others, after the handshake. What is read and written is clear text.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -74,7 +78,54 @@ impl Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),
+            Self::Tls(stream) => Pin::new(&mut **stream),
         }
+    }
+
+    /// A duplicate of its descriptor, which no event loop watches.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn duplicate_descriptor(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
+    }
+
+    /// Has the event loop of this thread watch it instead of another's. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        let duplicate = self.duplicate_descriptor()?;
+        rustix::io::ioctl_fionbio(&duplicate, true)?;
+        match self {
+            Self::Tcp(stream) => *stream = TcpStream::from_std(duplicate.into())?,
+            Self::Unix(stream) => *stream = UnixStream::from_std(duplicate.into())?,
+            Self::Tls(stream) => stream.get_mut().0.move_here()?,
+        }
+        Ok(())
+    }
+
+    /// The first byte that comes, which stays unread.
+    ///
+    /// # Errors
+    /// The connection ends or breaks before.
+    pub async fn first_byte(&self) -> io::Result<u8> {
+        let mut byte = [0];
+        let mut peek = || self.peek(&mut byte);
+        let length = match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, peek).await?,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, peek).await?,
+            Self::Tls(_) => peek()?,
+        };
+        match length {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(byte[0]),
+        }
+    }
+
+    fn peek(&self, byte: &mut [u8; 1]) -> io::Result<usize> {
+        let (length, _) = rustix::net::recv(self, byte, RecvFlags::PEEK)?;
+        Ok(length)
     }
 
     /// The address that the client has reached; `None` for a Unix socket.
@@ -82,25 +133,39 @@ impl Stream {
         SocketAddr::try_from(rustix::net::getsockname(self).ok()?).ok()
     }
 
-    /// Reads what has come already.
-    ///
-    /// # Errors
-    /// Nothing has come, or the connection is broken.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
-            Self::Unix(stream) => stream.try_read(buffer),
+    /// Whether the peer has sent something that is unread.
+    pub fn has_unread(&mut self) -> bool {
+        if let Self::Tls(stream) = self {
+            let (_, session) = stream.get_mut();
+            if session
+                .reader()
+                .read(&mut [0])
+                .is_ok_and(|length| length > 0)
+            {
+                return true;
+            }
         }
+        self.peek(&mut [0]).is_ok_and(|length| length > 0)
     }
 
-    /// Writes what the system takes at once.
+    /// Writes what the system takes at once. The end of TLS (`close_notify`) follows.
     ///
     /// # Errors
     /// It takes nothing, or the connection is broken.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn write_last(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Tcp(stream) => stream.try_write(bytes).map(drop),
+            Self::Unix(stream) => stream.try_write(bytes).map(drop),
+            Self::Tls(stream) => {
+                let (inner, session) = stream.get_mut();
+                session.writer().write_all(bytes)?;
+                session.send_close_notify();
+                let mut records = Vec::new();
+                while session.wants_write() {
+                    session.write_tls(&mut records)?;
+                }
+                inner.write_last(&records)
+            }
         }
     }
 
@@ -117,6 +182,7 @@ impl AsFd for Stream {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
         }
     }
 }
@@ -127,7 +193,13 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.duplex().poll_read(context, buffer)
+        match self.duplex().poll_read(context, buffer) {
+            // TLS that ends without saying so. Requests have lengths of their own (RFC 9112 §9.8).
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                Poll::Ready(Ok(()))
+            }
+            read => read,
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 use crate::gateway::connection_limit::Permit;
-use crate::gateway::http::connection;
-use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
+use crate::gateway::http::connection_state::GatewayState;
+use crate::gateway::http::opening;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::log::LogKind;
 use crate::protocol::proxy::proxy_head::{BadProxyHead, HeadProgress, ProxyHead, parse};
@@ -40,8 +40,8 @@ pub(in crate::gateway::http) async fn serve(
     };
     let reason = match received {
         Ok(head) => {
-            let state = ConnectionState::announced(gateway, &stream, peer, permit, head);
-            return Box::pin(connection::serve(stream, state)).await;
+            let serving = opening::serve(stream, gateway, peer, permit, Some(head));
+            return Box::pin(serving).await;
         }
         // Proxies and service managers look in this way whether a port is open.
         Err(Missing::Ended) => return,

@@ -340,7 +340,8 @@ impl<'a> Session<'a> {
         if self.outflow.written() > before {
             self.patience = None;
         }
-        written
+        ready!(written)?;
+        self.transport.poll_passed_on(context)
     }
 
     fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<Ending> {

@@ -1,0 +1,135 @@
+//! Settings (`runner.tls.*`) to how a server speaks TLS.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::config::Configuration;
+use crate::gateway::socket::tls::TlsSetup;
+use crate::gateway::socket::tls::certificate::{Certificate, CertificateFile};
+use crate::gateway::socket::url::{Host, SocketUrl};
+use crate::interface::Scheme;
+use crate::line::failure::Failure;
+use crate::line::scope::Scope;
+use crate::plan::address::PlacedUrl;
+use crate::syntax::{Diagnostic, Diagnostics};
+
+const CERT: &str = "runner.tls.cert";
+const KEY: &str = "runner.tls.key";
+
+/// How TLS is spoken on the addresses of a server, and what clients will find wrong with it; `None` if no address is for it.
+///
+/// # Errors
+/// There is no certificate, or a file is not what it should be.
+pub fn setup(
+    scope: &Scope,
+    urls: &[PlacedUrl],
+) -> Result<Option<(TlsSetup, Vec<Diagnostic>)>, Failure> {
+    let Some(first) = encrypted(urls).next() else {
+        return Ok(None);
+    };
+    let certificates = certificates(&scope.configuration).map_err(Diagnostics)?;
+    if certificates.is_empty() {
+        return Err(lack(scope, first).into());
+    }
+    let doubts = doubts(scope, urls, &certificates);
+    let setup = TlsSetup::new(certificates)?;
+    Ok(Some((setup, doubts)))
+}
+
+/// All that is wrong with the certificates that the settings name, for a server with these addresses.
+#[must_use]
+pub fn problems(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
+    match certificates(&scope.configuration) {
+        Err(mistakes) => mistakes,
+        Ok(none) if none.is_empty() => {
+            let first = encrypted(urls).next();
+            first.map(|url| lack(scope, url)).into_iter().collect()
+        }
+        Ok(certificates) => doubts(scope, urls, &certificates),
+    }
+}
+
+fn encrypted(urls: &[PlacedUrl]) -> impl Iterator<Item = &PlacedUrl> {
+    urls.iter().filter(|one| one.url.scheme == Scheme::Https)
+}
+
+fn lack(scope: &Scope, PlacedUrl { url, origin }: &PlacedUrl) -> Diagnostic {
+    let message = format!("`{url}` needs a certificate");
+    let hint = format!("set `{CERT}` and `{KEY}` to the paths of its files");
+    scope.diagnose(origin, message, Some(hint))
+}
+
+/// The certificates that the settings name.
+fn certificates(settings: &Configuration) -> Result<Vec<Certificate>, Vec<Diagnostic>> {
+    let (chains, keys) = (settings.paths(CERT), settings.paths(KEY));
+    if !keys.is_empty() && keys.len() != chains.len() {
+        let message = format!(
+            "the number of private keys ({}) is not that of the certificates ({})",
+            keys.len(),
+            chains.len()
+        );
+        let hint = format!("each path of `{CERT}` has its key at the same place of `{KEY}`");
+        return Err(vec![settings.complain(KEY, message, Some(hint))]);
+    }
+    let mut certificates = Vec::new();
+    let mut mistakes = Vec::new();
+    for (number, chain) in chains.iter().enumerate() {
+        match Certificate::read(chain, keys.get(number).map(Path::new)) {
+            Ok(certificate) => certificates.push(certificate),
+            Err(fault) => {
+                let name = match fault.file {
+                    CertificateFile::Chain => CERT,
+                    CertificateFile::Key => KEY,
+                };
+                let mistake = settings.complain_of_element(name, number, fault.message);
+                mistakes.push(mistake.with_hint_if(fault.hint));
+            }
+        }
+    }
+    match mistakes.is_empty() {
+        true => Ok(certificates),
+        false => Err(mistakes),
+    }
+}
+
+/// Why clients will not accept certificates: warnings, since the server can run.
+fn doubts(scope: &Scope, urls: &[PlacedUrl], certificates: &[Certificate]) -> Vec<Diagnostic> {
+    let settings = &scope.configuration;
+    let chains = settings.paths(CERT);
+    let now = SystemTime::now();
+    let mut doubts = Vec::new();
+    for (number, (certificate, chain)) in certificates.iter().zip(&chains).enumerate() {
+        let shown = chain.display();
+        let message = if certificate.not_after <= now {
+            format!("the certificate in `{shown}` has expired")
+        } else if certificate.not_before > now {
+            format!("the certificate in `{shown}` is not valid yet")
+        } else {
+            continue;
+        };
+        doubts.push(settings.complain_of_element(CERT, number, message));
+    }
+    for PlacedUrl { url, origin } in encrypted(urls) {
+        let host = match &url.socket {
+            SocketUrl::Tcp { host, .. } => host,
+            SocketUrl::Unix(_) | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => &Host::Any,
+        };
+        if certificates
+            .iter()
+            .any(|certificate| certificate.is_for(host))
+        {
+            continue;
+        }
+        let message = match host {
+            Host::Any => "the certificate has no names, so clients do not accept it".to_owned(),
+            host => format!("clients do not accept the certificate for `{host}`"),
+        };
+        let hint = "its extension subjectAltName names the hosts that it is for".to_owned();
+        doubts.push(scope.diagnose(origin, message, Some(hint)));
+    }
+    let warning = |mut doubt: Diagnostic| {
+        doubt.code = "setting/certificate";
+        doubt.warning()
+    };
+    doubts.into_iter().map(warning).collect()
+}

@@ -1,0 +1,275 @@
+//! TLS on the addresses of a server: versions, names, sessions, reloads, and clients that speak something else or nothing.
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use support::http::{Connection, get};
+use support::{Address, DEADLINE, Folder, Server};
+
+const FILE: &str = "\
+app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
+url = 'https://localhost:0'
+[runner.tls]
+cert = 'cert.pem'
+key = 'key.pem'
+";
+
+/// Echoes a body, or says what it knows of the connection.
+const APP: &str = "\
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    body = environ['wsgi.input'].read()
+    names = 'wsgi.url_scheme', 'HTTPS', 'SERVER_NAME', 'SERVER_PORT'
+    return [body or ' '.join(environ.get(name, '-') for name in names).encode()]
+";
+
+/// A certificate for these names, and its key.
+fn certificate(names: &[&str]) -> (String, String) {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("names");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn folder(file: &str) -> Folder {
+    let (cert, key) = certificate(&["localhost"]);
+    Folder::new()
+        .file("app.py", APP)
+        .file("app.ini", file)
+        .file("cert.pem", cert)
+        .file("key.pem", key)
+}
+
+fn serving(file: &str) -> Server {
+    folder(file).runner(["runIni", "app.ini"]).start()
+}
+
+fn port(server: &Server) -> u16 {
+    match server.address() {
+        Address::Tcp(_, port) => *port,
+        Address::Unix(_) => panic!("a port was asked for"),
+    }
+}
+
+/// A client that trusts the certificate in a file.
+fn client(server: &Server, trusted: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let pem = server.folder().read(trusted);
+    let der = <CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(pem.as_bytes());
+    roots
+        .add(der.expect("a certificate"))
+        .expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let stream = TcpStream::connect(("localhost", port(server))).expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    StreamOwned::new(session, stream)
+}
+
+/// One request on a kept connection; the end of its response.
+fn ask(client: &mut StreamOwned<ClientConnection, TcpStream>) -> String {
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("a connection");
+    let mut got = String::new();
+    while !got.contains("https on") {
+        let mut part = [0; 4096];
+        let length = client.read(&mut part).expect("a response");
+        assert!(length > 0, "{got}");
+        got.push_str(std::str::from_utf8(&part[..length]).expect("text"));
+    }
+    got
+}
+
+#[test]
+fn an_application_learns_that_the_connection_is_encrypted() {
+    let server = serving(FILE);
+    let url = server.url().to_owned();
+    assert!(url.starts_with("https://localhost:"), "{url}");
+    let folder = server.folder();
+    let wanted = format!("https on localhost {}", port(&server));
+    assert_eq!(
+        folder.curl(["--cacert", "cert.pem", &url]).success(),
+        wanted
+    );
+    // A client that does not know the certificate does not trust it.
+    assert_eq!(folder.curl([&url]).status, 60);
+    server.stop();
+}
+
+#[test]
+fn an_asgi_application_learns_it_too() {
+    let app = "\
+async def application(scope, receive, send):
+    start = {'type': 'http.response.start', 'status': 200, 'headers': []}
+    await send(start)
+    await send({'type': 'http.response.body', 'body': scope['scheme'].encode()})
+";
+    let folder = folder(&FILE.replace("WSGI", "ASGI")).file("app.py", app);
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let said = folder.curl(["--cacert", "cert.pem", server.url()]);
+    assert_eq!(said.success(), "https");
+    server.stop();
+}
+
+#[test]
+fn each_version_is_spoken_and_sessions_are_resumed() {
+    let server = serving(FILE);
+    let address = format!("localhost:{}", port(&server));
+    for (version, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let say = |session: &str| {
+            let script = format!(
+                "printf 'GET / HTTP/1.1\\r\\nHost: here\\r\\nConnection: close\\r\\n\\r\\n' | \
+                 openssl s_client -connect {address} -servername localhost {version} -CAfile cert.pem \
+                 -alpn http/1.1 -ign_eof {session} 2>&1"
+            );
+            let said = server.folder().program("sh", ["-c", &script]).run();
+            assert!(said.stdout.contains("https on localhost"), "{said:#?}");
+            assert!(
+                said.stdout.contains("Verify return code: 0 (ok)"),
+                "{said:#?}"
+            );
+            assert!(said.stdout.contains("ALPN protocol: http/1.1"), "{said:#?}");
+            assert!(said.stdout.contains(name), "{said:#?}");
+            // The end was announced (close_notify).
+            assert!(!said.stdout.contains("unexpected eof"), "{said:#?}");
+            said.stdout
+        };
+        assert!(say("-sess_out session").contains("New, "), "{name}");
+        assert!(say("-sess_in session").contains("Reused, "), "{name}");
+    }
+    server.stop();
+}
+
+#[test]
+fn each_client_gets_the_certificate_for_the_name_that_it_asks_for() {
+    let file = "\
+app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
+url = 'https://*:0'
+[runner.tls]
+cert = ['first.pem', 'wild.pem', 'exact.pem']
+";
+    let mut folder = Folder::new().file("app.py", APP).file("app.ini", file);
+    for (name, names) in [
+        ("first.pem", &["first.test", "127.0.0.1"][..]),
+        ("wild.pem", &["*.second.test"]),
+        ("exact.pem", &["exact.second.test"]),
+    ] {
+        let (cert, key) = certificate(names);
+        folder = folder.file(name, cert + &key);
+    }
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let port = port(&server);
+    for (host, trusted, accepts) in [
+        ("first.test", "first.pem", true),
+        ("any.second.test", "wild.pem", true),
+        ("EXACT.second.test", "exact.pem", true),
+        ("exact.second.test", "wild.pem", false),
+        ("two.labels.second.test", "wild.pem", false),
+        // Without a name, the first.
+        ("127.0.0.1", "first.pem", true),
+    ] {
+        let resolve = format!("{host}:{port}:127.0.0.1");
+        let url = format!("https://{host}:{port}/");
+        let said = folder.curl(["--resolve", &resolve, "--cacert", trusted, &url]);
+        assert_eq!(said.status == 0, accepts, "{host}: {said:#?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_reload_reads_the_certificate_again_and_keeps_connections() {
+    let server = serving(FILE);
+    let mut kept = client(&server, "cert.pem");
+    ask(&mut kept);
+    let (cert, key) = certificate(&["localhost"]);
+    let write =
+        |name: &str, text: &str| fs::write(server.folder().path(name), text).expect("a file");
+    write("new.pem", &cert);
+    // A key that does not belong to the certificate changes nothing.
+    write("cert.pem", &cert);
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("is not that of the certificate"));
+    write("key.pem", &key);
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("runner: reloaded\n"));
+    ask(&mut kept);
+    ask(&mut client(&server, "new.pem"));
+    server.stop();
+}
+
+#[test]
+fn http_without_tls_gets_a_page_that_says_so() {
+    let server = serving(FILE);
+    let reply = get(server.address(), "/");
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("https://"), "{}", reply.text());
+    // What is neither ends.
+    let mut odd = Connection::open(server.address());
+    odd.send(b"\0\0\0\0\0\0");
+    odd.rest();
+    ask(&mut client(&server, "cert.pem"));
+    let outcome = server.stop();
+    assert!(
+        outcome.stderr.contains("it is not encrypted"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// Clients that begin a handshake and say nothing more take no room from the others.
+#[test]
+fn handshakes_that_stall_displace_one_another() {
+    let server = serving(&FILE.replace(
+        "[runner.tls]",
+        "[runner]\nhttp.max_connections = 8\n[runner.tls]",
+    ));
+    let mut kept = client(&server, "cert.pem");
+    ask(&mut kept);
+    let stall = || {
+        let mut stalled = Connection::open(server.address());
+        stalled.send(b"\x16\x03\x01");
+        stalled
+    };
+    let mut first = stall();
+    let others: Vec<Connection> = (0..4).map(|_| stall()).collect();
+    first.rest();
+    ask(&mut kept);
+    ask(&mut client(&server, "cert.pem"));
+    drop(others);
+    server.stop();
+}
+
+#[test]
+fn large_bodies_arrive_as_they_were_sent_in_both_directions() {
+    let server = serving(FILE);
+    let folder = server.folder();
+    let body: Vec<u8> = (0..40_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    fs::write(folder.path("body"), &body).expect("a file");
+    let send = [
+        "--cacert",
+        "cert.pem",
+        "--data-binary",
+        "@body",
+        "--output",
+        "back",
+        server.url(),
+    ];
+    folder.curl(send).success();
+    assert!(fs::read(folder.path("back")).expect("a file") == body);
+    server.stop();
+}
