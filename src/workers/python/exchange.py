@@ -18,6 +18,7 @@ FIELDS_LIMIT = 1000  # header fields of it, as there
 LONGEST_HEAD = HEAD_LIMIT + 1  # bytes of a head that are sent at most: enough to see that it is larger
 LARGEST_WHOLE = (1 << 18) - 64  # bytes of an answer that fits the ring
 LONGEST_TEXT = 1 << 16  # bytes of a text for `wsgi.errors` in one frame
+CHARACTERS = LONGEST_TEXT // 6  # whole characters that fit: one takes up to six bytes (`\udc80`)
 
 
 class Gone(BaseException):
@@ -61,10 +62,10 @@ class Errors:
         self.lane, self.number = lane, number
 
     def write(self, text):
-        data = text.encode("utf-8", "backslashreplace")
-        for start in range(0, len(data), LONGEST_TEXT):
+        for start in range(0, len(text), CHARACTERS):
+            data = text[start : start + CHARACTERS].encode("utf-8", "backslashreplace")
             self.lane.spoken = self.number
-            self.lane.send(ERRORS, self.number, data[start : start + LONGEST_TEXT])
+            self.lane.send(ERRORS, self.number, data)
         return len(text)
 
     def writelines(self, lines):
