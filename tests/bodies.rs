@@ -192,9 +192,9 @@ fn the_log_says_what_is_wrong_with_a_body() {
         ("x\r\n", "the size of a chunk is malformed"),
         (
             "5;\0",
-            "the line of a chunk's size does not end in CRLF, or holds a control character",
+            "an extension of a chunk is malformed, has no name, or contains a control character",
         ),
-        ("10000000000000000\r\n", "the size of a chunk is too large"),
+        ("10000000000000000\r\n", "the size of a chunk has too many digits"),
         (
             "1\r\nab",
             "a chunk is longer than its size says, or does not end in CRLF",
@@ -224,7 +224,7 @@ fn a_length_that_is_too_large_for_any_body_is_refused_as_such() {
         ("18446744073709551613", 413),
         ("18446744073709551614", 413),
         ("18446744073709551615", 413),
-        ("18446744073709551616", 400),
+        ("18446744073709551616", 413),
     ] {
         let mut connection = Connection::open(server.address());
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
