@@ -153,6 +153,7 @@ fn words_are_searched_in_names_and_texts() {
             "Settings:",
             "runner.http.proxy_protocol",
             "runner.http.forwarded",
+            "runner.http.request_id",
             "runner.http.trusted_proxies",
             "Commands:",
             "serve"

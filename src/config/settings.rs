@@ -101,7 +101,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.proxy_protocol = True";
     "runner.http.request_id" SettingKind::Boolean, DefaultValue::Boolean(false),
         "Whether each request has an id",
-        "Whether each request has an id: 128 random bits in hexadecimal digits. It is in the header field `X-Request-Id` that the application sees (`HTTP_X_REQUEST_ID`) and in that of the response, in the access log and in each line of the log about the request, tracebacks included. One that a client sends is replaced. The trace id of `traceparent`, which is passed on as it is, stands beside it.",
+        "Whether each request has an id: 128 random bits in hexadecimal digits. It is in the header field `X-Request-Id` that the application sees (`HTTP_X_REQUEST_ID`) and in that of the response, in the access log and in each line of the log about the request, tracebacks included. That of a trusted proxy (`runner.http.trusted_proxies`) is kept; one that another client sends is replaced. The trace id of `traceparent`, which is passed on as it is, stands beside it.",
         "runner.http.request_id = True";
     "runner.http.trusted_proxies" SettingKind::Networks, DefaultValue::Unset,
         "Proxies that tell the client's address",
@@ -176,7 +176,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "The permissions of the file of a `unix:` socket that the server listens on. A user needs the permission to write to connect. By default, they are what `runner.umask` leaves of `'777'`: with the usual `'022'`, only the user of the server and root can connect. `'0660'` is the same as `'660'`.",
         "runner.socket.mode = '660'";
     "runner.start_timeout" SettingKind::Duration, DefaultValue::Number(60),
-        "Time for the application to be imported, and for lifespan startup",
+        "Time for the import, and for lifespan startup",
         "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. An ASGI application has as long for its lifespan startup, which each worker waits for (`runner.asgi.lifespan`): if that is not complete by then, the start or reload fails. Raise it for applications that load much data.",
         "runner.start_timeout = '5m'";
     "runner.status.url" SettingKind::Url, DefaultValue::Unset,
