@@ -194,7 +194,10 @@ fn the_log_says_what_is_wrong_with_a_body() {
             "5;\0",
             "an extension of a chunk is malformed, has no name, or contains a control character",
         ),
-        ("10000000000000000\r\n", "the size of a chunk has too many digits"),
+        (
+            "10000000000000000\r\n",
+            "the size of a chunk has too many digits",
+        ),
         (
             "1\r\nab",
             "a chunk is longer than its size says, or does not end in CRLF",
