@@ -230,6 +230,18 @@ fn http_without_tls_gets_a_page_that_says_so() {
 }
 
 /// Clients that begin a handshake and say nothing more take no room from the others.
+/// It could read no answer before a handshake.
+#[test]
+fn a_client_with_too_many_connections_is_sent_nothing_in_clear_text() {
+    let server = serving(&format!("{FILE}[runner.http]\nmax_per_address = 1\n"));
+    let mut first = client(&server, "cert.pem");
+    ask(&mut first);
+    let mut second = Connection::open(server.address());
+    assert_eq!(second.rest(), b"");
+    ask(&mut first);
+    assert_eq!(server.stop().status, 0);
+}
+
 #[test]
 fn handshakes_that_stall_displace_one_another() {
     let server = serving(&FILE.replace(

@@ -33,7 +33,7 @@ use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSo
 use crate::gateway::http::{keep_alive, request_ids, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::socket::stream::{Peer, Stream};
-use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response};
+use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response, Scheme};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
 
@@ -50,8 +50,9 @@ fn closing_answer(status: StatusCode) -> String {
     )
 }
 
-/// Refuses a connection of a client that has too many. The client gets what the system takes at once.
-pub(super) fn refuse(stream: &Stream, peer: Peer) {
+/// Refuses a connection of a client that has too many. The client gets what the system takes at once, and nothing where it
+/// would have to be encrypted: a handshake costs more than what is refused.
+pub(super) fn refuse(stream: &Stream, peer: Peer, scheme: Scheme) {
     let client = match peer {
         Peer::Tcp(address) => address.ip().to_string(),
         Peer::Unix => "a local process".to_owned(),
@@ -60,6 +61,9 @@ pub(super) fn refuse(stream: &Stream, peer: Peer) {
         LogKind::Refused,
         "refused a connection from {client}: it has too many open (503, runner.http.max_per_address)"
     );
+    if scheme == Scheme::Https {
+        return;
+    }
     let answer = closing_answer(StatusCode::SERVICE_UNAVAILABLE);
     // A client that gets nothing of it sees the connection end all the same.
     let _ = rustix::net::send(stream, answer.as_bytes(), SendFlags::NOSIGNAL);

@@ -91,7 +91,7 @@ pub async fn serve(
             Peer::Tcp(address) => limit.admit_from(address.ip()),
         };
         let Some(permit) = permit else {
-            return connection::refuse(&stream, peer);
+            return connection::refuse(&stream, peer, gateway.scheme);
         };
         let gateway = Arc::clone(gateway);
         if gateway.options.proxies.begin_connections {
