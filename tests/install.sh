@@ -16,6 +16,7 @@ haproxy                                haproxy
 caddy                                  caddy
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
+openssl                                openssl
 /usr/bin/python3                       python3
 chromium                               chromium
 pypy3                                  pypy3

@@ -2,6 +2,7 @@
 
 mod support;
 
+use rustix::process::Signal;
 use support::{Folder, Server, Waits, project, python};
 
 /// A browser that takes a screenshot. It tells its arguments, and when it is done.
@@ -85,4 +86,50 @@ fn without_a_browser_the_address_is_printed() {
     assert_eq!(server.get("/").status, 200);
     server.wait_for_log(|log| log.contains("browser"));
     assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_certificate_is_made_for_a_run_and_stays_the_same_at_a_reload() {
+    let folder = Folder::new().file(
+        "app.ini",
+        "app = commands.Alias(command=['launch', 'demo'])\n",
+    );
+    let server = folder.runner(["runIni", "app.ini", "--tls"]).start();
+    let url = server.url().to_owned();
+    assert!(url.starts_with("https://localhost:"), "{url}");
+    server.wait_for_log(|log| log.contains("the certificate is made for this run"));
+    let address = url.trim_start_matches("https://").trim_end_matches('/');
+    let certificate = || {
+        let script = format!(
+            "openssl s_client -connect {address} </dev/null 2>/dev/null | \
+             openssl x509 -noout -fingerprint -ext subjectAltName -checkend 86400"
+        );
+        let said = server.folder().program("sh", ["-c", &script]).run();
+        said.success().to_owned()
+    };
+    let first = certificate();
+    for name in ["DNS:localhost", "IP Address:127.0.0.1", "will not expire"] {
+        assert!(first.contains(name), "{first}");
+    }
+    assert_eq!(server.folder().curl(["-k", &url]).status, 0);
+    server.signal(Signal::HUP);
+    server.wait_for_log(|log| log.contains("runner: reloaded\n"));
+    assert_eq!(certificate(), first);
+    assert_eq!(server.stop().status, 0);
+}
+
+#[test]
+fn a_certificate_of_the_settings_is_not_replaced() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("names");
+    let folder = Folder::new()
+        .file("app.ini", "runner.tls.cert = 'cert.pem'\napp = commands.Alias(command=['launch', '--tls', 'demo'])\n")
+        .file("cert.pem", made.cert.pem() + &made.signing_key.serialize_pem());
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let said = folder.curl(["--cacert", "cert.pem", server.url()]);
+    assert_eq!(said.status, 0, "{said:#?}");
+    let outcome = server.stop();
+    assert!(
+        !outcome.stderr.contains("made for this run"),
+        "{outcome:#?}"
+    );
 }

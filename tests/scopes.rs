@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use runner::interface::body_file::BodyFile;
-use runner::interface::{Connection, Request, RequestBody, Scheme};
+use runner::interface::{Connection, Request, RequestBody, Scheme, TlsClient, TlsConnection};
 use runner::protocol::worker::frame::{HEADER, RequestFrame};
 use runner::protocol::worker::known_heads::KnownHeads;
 
@@ -73,10 +73,19 @@ fn a_scope_has_its_types() {
             server_port: "81".to_owned(),
             remote_addr: "::1".to_owned(),
             remote_port: "65535".to_owned(),
+            tls: Some(Arc::new(TlsConnection {
+                version: 0x0304,
+                cipher_suite: 0x1302,
+                variables: Vec::new(),
+                client: Some(TlsClient {
+                    name: "CN=Ada".to_owned(),
+                    chain: vec!["first".to_owned(), "second".to_owned()],
+                }),
+            })),
         }),
         ..Request::default()
     };
-    let common = r"('https', '1.1', ('example.org', 81), [(b'host', b'example.org:81'), (b'x-twice', b'1'), (b'x-twice', b'\xe4'), (b'cookie', b'a=b; c=d'), (b'connection', b'keep-alive')])";
+    let common = r"('https', '1.1', ('example.org', 81), [(b'host', b'example.org:81'), (b'x-twice', b'1'), (b'x-twice', b'\xe4'), (b'cookie', b'a=b; c=d'), (b'connection', b'keep-alive')], (('first', 'second'), 'CN=Ada', 772, 4866))";
     let own = r"('GET', '/a b/ä�', b'/a%20b/%C3%A4%ff', b'x=%31&y', '', '::1', 65535, None, b'')";
     let copy = || Request {
         target: plain.target.clone(),
@@ -128,7 +137,7 @@ fn bodies_mounts_and_unknown_clients() {
     };
     offer.target = Bytes::from_static(b"/ws");
     offer.path_info = offer.target.clone();
-    let common = |fields: &str| format!("('http', '1.0', ('', 0), [{fields}])");
+    let common = |fields: &str| format!("('http', '1.0', ('', 0), [{fields}], None)");
     let own = |length: &str, body: &str| {
         format!("('POST', '/shop/~', b'/shop/%7e', b'', '/shop', None, 0, {length}, {body})")
     };
@@ -147,7 +156,7 @@ fn bodies_mounts_and_unknown_clients() {
             format!("3 0 4 {}", own("None", "b''")),
             format!("4 0 4 {}", own("b'3'", "b'abc'")),
             format!("5 0 5 {}", own("b'70000'", "None")),
-            "6 0 32 (('http', '1.1', ('', 0), [(b'upgrade', b'websocket')]), \
+            "6 0 32 (('http', '1.1', ('', 0), [(b'upgrade', b'websocket')], None), \
              ('GET', '/ws', b'/ws', b'', '', None, 0, None, b''))"
                 .to_owned(),
         ]

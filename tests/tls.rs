@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use support::http::{Connection, get};
-use support::{Address, DEADLINE, Folder, Server};
+use support::{Address, DEADLINE, Folder, Server, python};
 
 const FILE: &str = "\
 app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])
@@ -59,6 +59,15 @@ fn port(server: &Server) -> u16 {
 
 /// A client that trusts the certificate in a file.
 fn client(server: &Server, trusted: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    client_behind(server, trusted, b"")
+}
+
+/// The same, after a proxy has begun its connection with some bytes.
+fn client_behind(
+    server: &Server,
+    trusted: &str,
+    begin: &[u8],
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     let pem = server.folder().read(trusted);
     let der = <CertificateDer as rustls::pki_types::pem::PemObject>::from_pem_slice(pem.as_bytes());
@@ -73,7 +82,8 @@ fn client(server: &Server, trusted: &str) -> StreamOwned<ClientConnection, TcpSt
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
     let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-    let stream = TcpStream::connect(("localhost", port(server))).expect("a connection");
+    let mut stream = TcpStream::connect(("localhost", port(server))).expect("a connection");
+    stream.write_all(begin).expect("a connection");
     stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
     StreamOwned::new(session, stream)
 }
@@ -229,7 +239,6 @@ fn http_without_tls_gets_a_page_that_says_so() {
     );
 }
 
-/// Clients that begin a handshake and say nothing more take no room from the others.
 /// It could read no answer before a handshake.
 #[test]
 fn a_client_with_too_many_connections_is_sent_nothing_in_clear_text() {
@@ -242,12 +251,10 @@ fn a_client_with_too_many_connections_is_sent_nothing_in_clear_text() {
     assert_eq!(server.stop().status, 0);
 }
 
+/// Clients that begin a handshake and say nothing more take no room from the others.
 #[test]
 fn handshakes_that_stall_displace_one_another() {
-    let server = serving(&FILE.replace(
-        "[runner.tls]",
-        "[runner]\nhttp.max_connections = 8\n[runner.tls]",
-    ));
+    let server = serving(&format!("{FILE}max_handshakes = 4\n"));
     let mut kept = client(&server, "cert.pem");
     ask(&mut kept);
     let stall = || {
@@ -283,5 +290,102 @@ fn large_bodies_arrive_as_they_were_sent_in_both_directions() {
     ];
     folder.curl(send).success();
     assert!(fs::read(folder.path("back")).expect("a file") == body);
+    server.stop();
+}
+
+#[test]
+fn a_handshake_has_its_time() {
+    let server = serving(&format!("{FILE}handshake_timeout = '100ms'\n"));
+    let mut stalled = Connection::open(server.address());
+    stalled.send(b"\x16\x03\x01");
+    assert_eq!(stalled.rest(), b"");
+    server.wait_for_log(|log| log.contains("took too long (runner.tls.handshake_timeout)"));
+    ask(&mut client(&server, "cert.pem"));
+    server.stop();
+}
+
+#[test]
+fn the_proxy_protocol_stands_before_the_handshake() {
+    let server = serving(&format!(
+        "{FILE}[runner.http]\ntrusted_proxies = ['127.0.0.1', '::1']\nproxy_protocol = True\n"
+    ));
+    let head = b"PROXY TCP4 192.0.2.1 198.51.100.2 4711 4433\r\n";
+    let got = ask(&mut client_behind(&server, "cert.pem", head));
+    assert!(got.ends_with("https on localhost 4433"), "{got}");
+    // Without the head, it is no client.
+    let mut without = Connection::open(server.address());
+    without.send(b"\x16\x03\x01\0\xf0\x01\0\0\xec\x03\x03\0\0\0\0\0");
+    assert_eq!(without.rest(), b"");
+    server.stop();
+}
+
+#[test]
+fn a_slow_client_holds_no_worker_and_gets_a_file_whole() {
+    let app = "\
+import os
+def application(environ, start_response):
+    headers = [('Content-Type', 'text/plain')]
+    start_response('200 OK', headers)
+    if environ['PATH_INFO'] == '/file':
+        return environ['wsgi.file_wrapper'](open('large', 'rb'))
+    if environ['PATH_INFO'] == '/blocks':
+        return (b'%07d\\n' % n * 1000 for n in range(3000))
+    return [b'https on']
+";
+    let file = FILE.replace("[runner.tls]", "[runner.workers]\nmax = 1\n[runner.tls]");
+    let large: Vec<u8> = (0..24_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let folder = folder(&file).file("app.py", app).file("large", &large);
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let blocks: Vec<u8> = (0..3000)
+        .flat_map(|n| format!("{n:07}\n").repeat(1000).into_bytes())
+        .collect();
+    for (path, wanted) in [("/file", large), ("/blocks", blocks)] {
+        let mut slow = client(&server, "cert.pem");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        slow.write_all(request.as_bytes()).expect("a connection");
+        let mut got = vec![0; 1000];
+        slow.read_exact(&mut got).expect("the beginning");
+        // The only worker is free.
+        ask(&mut client(&server, "cert.pem"));
+        slow.read_to_end(&mut got).expect("the rest");
+        let head = memchr::memmem::find(&got, b"\r\n\r\n").expect("a head") + 4;
+        assert!(got[head..] == wanted, "{path}");
+    }
+    server.stop();
+}
+
+#[test]
+fn web_sockets_are_spoken_over_tls() {
+    let app = "\
+async def application(scope, receive, send):
+    assert scope['type'] == 'websocket' and scope['scheme'] == 'wss'
+    tls = scope['extensions']['tls']
+    await receive()
+    await send({'type': 'websocket.accept'})
+    await send({'type': 'websocket.send', 'text': str(tls['tls_version'])})
+    while True:
+        message = await receive()
+        if message['type'] == 'websocket.disconnect':
+            break
+        await send({'type': 'websocket.send', 'bytes': message['bytes']})
+";
+    let script = "\
+import ssl, sys
+from websockets.sync.client import connect
+context = ssl.create_default_context(cafile='cert.pem')
+with connect(sys.argv[1].replace('https', 'wss'), ssl=context, max_size=None) as socket:
+    print(socket.recv())
+    for size in 0, 1, 70_000, 3_000_000:
+        sent = bytes(range(251)) * (size // 251) + b'x' * (size % 251)
+        socket.send(sent)
+        assert socket.recv() == sent, size
+print('closed')
+";
+    let folder = folder(&FILE.replace("WSGI", "ASGI"))
+        .file("app.py", app)
+        .file("client.py", script);
+    let server = folder.runner(["runIni", "app.ini"]).start();
+    let said = folder.program(python(), ["client.py", server.url()]).run();
+    assert_eq!(said.success(), "772\nclosed\n", "{}", server.log());
     server.stop();
 }

@@ -290,11 +290,17 @@ impl Configuration {
     /// A setting that is a duration.
     #[must_use]
     pub fn duration(&self, name: &'static str) -> Duration {
-        let duration = self.setting(name, |value| match value {
+        let duration = self.optional_duration(name);
+        duration.unwrap_or_else(|| wrong_accessor(name, None))
+    }
+
+    /// A setting that is a duration; `None` if it is not set.
+    #[must_use]
+    pub fn optional_duration(&self, name: &'static str) -> Option<Duration> {
+        self.setting(name, |value| match value {
             Checked::Duration(duration) => Some(*duration),
             _ => None,
-        });
-        duration.unwrap_or_else(|| wrong_accessor(name, None))
+        })
     }
 
     /// A setting that is a string; `None` if it is not set.

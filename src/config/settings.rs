@@ -223,10 +223,54 @@ pub const SETTINGS: &[Setting] = settings! {
         "Certificate for addresses with https",
         "The file with the certificate for addresses that begin with `https:`, in PEM format: first that of the server, then those that vouch for it (`fullchain.pem`). In a list, each client gets the certificate for the name that it asks for (SNI), or else the first. A reload reads the files again; the user that the server runs as must be able to read them then. `check` finds certificates that have expired, or are for other names.",
         "runner.tls.cert = '/etc/letsencrypt/live/example.com/fullchain.pem'";
+    "runner.tls.client_auth" SettingKind::Choice(&["required", "optional"]), DefaultValue::Text("required"),
+        "Whether clients must have a certificate",
+        "Whether a client without a certificate is refused, where `runner.tls.client_ca` is set. With `'optional'`, the application decides: `SSL_CLIENT_VERIFY` is `SUCCESS` or `NONE`. A certificate that is not valid ends the connection in any case.",
+        "runner.tls.client_auth = 'optional'";
+    "runner.tls.client_ca" SettingKind::Paths, DefaultValue::Unset,
+        "Authorities that sign clients' certificates",
+        "A file with the certificates of the authorities that sign those of clients, in PEM format, or a list of such files. Each client of an https address then has to show a certificate (see `runner.tls.client_auth`). Applications see what it says in variables that have the names and forms of Apache's mod_ssl (`SSL_CLIENT_S_DN`, `SSL_CLIENT_M_SERIAL` and others; runner.ini(5) lists them), and by ASGI in the extension `tls`. No field of a request can set them. By default, clients are not asked for a certificate.",
+        "runner.tls.client_ca = '/etc/my_app/clients.pem'";
+    "runner.tls.client_crl" SettingKind::Paths, DefaultValue::Unset,
+        "Lists of clients' revoked certificates",
+        "A file with lists of revoked certificates (CRL), in PEM format, or a list of such files. A client whose certificate is in one of them is refused, and so is one whose authority has none here. A list is used beyond its date; a reload reads the files again.",
+        "runner.tls.client_crl = '/etc/my_app/revoked.pem'";
+    "runner.tls.export_cert" SettingKind::Boolean, DefaultValue::Boolean(false),
+        "Whether variables have clients' certificates",
+        "Whether the variables `SSL_CLIENT_CERT` and `SSL_CLIENT_CERT_CHAIN_n` hold the client's certificate and those that it has sent with it, in PEM format. They make each request a few kilobytes larger. ASGI's extension `tls` has them in any case.",
+        "runner.tls.export_cert = True";
+    "runner.tls.handshake_timeout" SettingKind::Duration, DefaultValue::Number(10),
+        "Time for the handshake of TLS",
+        "The time from the beginning of a connection to an https address to the end of its handshake. After it, the connection is closed. 0 is no limit.",
+        "runner.tls.handshake_timeout = '5s'";
+    "runner.tls.hsts" SettingKind::Duration, DefaultValue::Unset,
+        "Time for which browsers use https only (HSTS)",
+        "The time for which a browser that has reached the server by https asks it by https only, also for `http://` URLs, and lets its user accept no bad certificate. Responses by https get the field `Strict-Transport-Security` (RFC 6797), unless the application has set it; behind proxies, `runner.http.trusted_proxies` says which requests came by https. Begin with a short time: browsers keep to it. `0` makes them forget it. By default, there is no such field.",
+        "runner.tls.hsts = '365d'";
+    "runner.tls.hsts_flags" SettingKind::Choices(&["includeSubDomains", "preload"]), DefaultValue::Unset,
+        "What `Strict-Transport-Security` adds",
+        "What stands behind the time of `runner.tls.hsts` in the field `Strict-Transport-Security`. With `'includeSubDomains'`, it holds for all hosts below the server's, too. With `'preload'`, the owner of the host agrees that browsers come with it in their list; that list takes only hosts with both and a time of a year.",
+        "runner.tls.hsts_flags = ['includeSubDomains']";
     "runner.tls.key" SettingKind::Paths, DefaultValue::Unset,
         "Private key of the certificate",
         "The file with the private key of the certificate in `runner.tls.cert`, in PEM format, without a passphrase. For a list of certificates it is a list in the same order. By default, the key is in the file of the certificate.",
         "runner.tls.key = '/etc/letsencrypt/live/example.com/privkey.pem'";
+    "runner.tls.max_handshakes" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Unset,
+        "Handshakes of TLS that are under way at a time",
+        "The largest number of handshakes of TLS that are under way at a time. For each further one, the one that began first is given up: so clients that stall displace one another, and no others. By default, it is half of `runner.http.max_connections`.",
+        "runner.tls.max_handshakes = 500";
+    "runner.tls.redirect" SettingKind::Boolean, DefaultValue::Boolean(false),
+        "Whether http requests are redirected to https",
+        "Whether a request by http is answered with a redirect to the same host and path by https (status 301; for other methods than `GET` and `HEAD` 308, by which they stay the same). That holds for clients that reach the server itself if an address of `url` is for https, and for those whose proxy says that they came by http (`X-Forwarded-Proto`; see `runner.http.trusted_proxies`). What a trusted proxy sends without saying so, and what comes over a Unix socket, is not redirected. Paths of `runner.tls.redirect_without` and those by which an authority checks the host (`/.well-known/acme-challenge/TOKEN`) are not, either.",
+        "runner.tls.redirect = True";
+    "runner.tls.redirect_port" SettingKind::Integer { min: 1, max: 65_535 }, DefaultValue::Unset,
+        "Port of https that clients are redirected to",
+        "The port in the URLs that `runner.tls.redirect` sends clients to, where it is not the one that the server knows: such as 443 for a container whose port 8443 is published as 443. By default, it is the port of the first https address of `url`; behind proxies, 443.",
+        "runner.tls.redirect_port = 443";
+    "runner.tls.redirect_without" SettingKind::Texts, DefaultValue::Unset,
+        "Paths that are answered by http, too",
+        "Paths that `runner.tls.redirect` does not redirect, such as those by which a load balancer checks that the server answers. A path is compared as the client sent it, without the part behind a `?`.",
+        "runner.tls.redirect_without = ['/healthz']";
     "runner.tmp" SettingKind::Path, DefaultValue::Unset,
         "Folder for large request and response bodies",
         "The folder for request bodies, and for responses that wait for their clients, where they are too large to be kept in memory. The server must be able to write in it. By default, it is the first of `$TMPDIR`, `$TEMP`, `$TMP`, `/tmp`, `/var/tmp` and `/usr/tmp` in which the server can create a file.",

@@ -15,6 +15,7 @@ pub use conversation::{
 };
 pub use request::{Connection, Errors, Request, RequestBody, RequestIds, Scheme};
 pub use response::{Response, ResponseBody};
+pub use tls_connection::{TlsClient, TlsConnection};
 
 mod backlog;
 mod blocks;
@@ -23,6 +24,7 @@ mod conversation;
 pub mod master_status;
 mod request;
 mod response;
+mod tls_connection;
 
 /// An application: it answers requests.
 pub trait Application: Send + Sync {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use tokio::sync::mpsc::Sender;
 
 use crate::interface::body_file::BodyFile;
+use crate::interface::tls_connection::TlsConnection;
 
 /// One complete request. The gateway has received all of it, body included, before an application
 /// sees it.
@@ -134,6 +135,8 @@ pub struct Connection {
     pub remote_addr: String,
     /// `REMOTE_PORT`; empty where it is not known.
     pub remote_port: String,
+    /// What is known of the connection if it is over TLS.
+    pub tls: Option<Arc<TlsConnection>>,
 }
 
 /// Where an application's `wsgi.errors` goes for one request.

@@ -13,7 +13,7 @@ use crate::line::word::{Line, Origin, Word};
 use crate::syntax::{Diagnostic, Diagnostics};
 
 /// The property with the URLs of a server.
-const URL: &str = "peak.tools.server.url";
+pub const URL: &str = "peak.tools.server.url";
 
 /// A URL as a word of a command line.
 pub trait ListenUrl: FromStr<Err = InvalidSocketUrl> {

@@ -13,15 +13,13 @@ use crate::gateway::http::{
     AccessForm, AccessLogOptions, ContentCoding, HeadLimits, HttpOptions, ProxyOptions,
     WebSocketOptions,
 };
+use crate::gateway::socket::tls::tls_handshake::HandshakeLimits;
 use crate::log::{AccessDestination, AccessFile, Facility};
 use crate::plan::gateway::Audience;
 use crate::syntax::Diagnostic;
 
 /// The setting with the file of the access log.
 pub const ACCESS_FILE: &str = "runner.log.access_file";
-
-/// The longest time for a handshake of TLS.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options of the HTTP gateway.
 #[must_use]
@@ -55,7 +53,14 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         web_sockets: web_sockets(configuration),
         // Set where an address is for it: see [`crate::plan::tls`].
         tls: None,
-        handshake_timeout: HANDSHAKE_TIMEOUT,
+        handshakes: HandshakeLimits {
+            time: limit(configuration, "runner.tls.handshake_timeout"),
+            number: match configuration.optional_integer("runner.tls.max_handshakes") {
+                Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
+                None => connections(configuration) / 2,
+            },
+        },
+        https_only: Arc::default(),
     }
 }
 

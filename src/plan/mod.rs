@@ -77,6 +77,8 @@ pub struct Plan {
     pub access: AccessDestination,
     /// What is to be logged of a limit of the system.
     pub limit_warning: Option<String>,
+    /// What else the log says once the server answers.
+    pub note: Option<&'static str>,
 }
 
 impl Plan {
@@ -138,6 +140,7 @@ impl Plan {
             line_form,
             access,
             limit_warning: gateway_options::warning(&scope.configuration),
+            note: None,
         })
     }
 

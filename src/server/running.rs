@@ -201,6 +201,9 @@ impl Running {
             }
             gateways.push(gateway);
         }
+        if let Some(note) = plan.note {
+            crate::log!("{note}");
+        }
         if plan.audience == Audience::Browser {
             match for_browsers {
                 Some(url) => browser::open(&url),

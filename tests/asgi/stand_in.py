@@ -184,7 +184,7 @@ class Worker:
     ):
         """The frame of a request, which gets the next number. With a slot, what it has in common is kept there."""
         self.number += 1
-        common = (scheme, version, server, list(headers))
+        common = (scheme, version, server, list(headers), None)
         host, port = client or (None, 0)
         raw = path.encode("latin-1")
         own = (method, path, raw, query, root_path, host, port, length, None if file is not None else body)

@@ -1,12 +1,14 @@
 //! `serve`: serves an application by HTTP.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use clap::Arg;
 
 use crate::commands::run::application_words::take_application;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::{Branch, Job, Node, Served, draw_application};
+use crate::interface::Scheme;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
@@ -18,11 +20,18 @@ use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
-use crate::plan::tls;
+use crate::plan::tls::{self, https_settings};
 use crate::supervisor::supervision::Supervision;
 
 /// The usage of `serve` and `launch`.
 pub const USAGE: &str = "[-p PORT] [--host HOST] [SOCKET_URL...] NAME_OR_URL [-- ARGS...]";
+
+/// The option of `launch` for https.
+pub const TLS: &str = "tls";
+
+/// What is said of the certificate that `--tls` makes.
+const THROW_AWAY: &str = "the certificate is made for this run: a browser warns of it once, and `curl -k` takes it; \
+    `mkcert` makes one that they trust, for `runner.tls.cert`";
 
 /// The table's row.
 pub const ENTRY: Entry = Entry {
@@ -79,6 +88,8 @@ one.",
 pub struct Serve {
     scope: Scope,
     audience: Audience,
+    /// `--tls`: a certificate is made where the settings name none.
+    makes_certificate: bool,
     urls: Vec<PlacedUrl>,
     application: ApplicationName,
     /// The application's own arguments.
@@ -128,6 +139,14 @@ pub fn resolve(
         let origin = Origin::CommandLine;
         urls = vec![PlacedUrl { url, origin }];
     }
+    // Only `launch` has the option.
+    let tls = arguments.options.try_get_one::<bool>(TLS);
+    let makes_certificate = matches!(tls, Ok(Some(true)));
+    if makes_certificate {
+        for PlacedUrl { url, .. } in &mut urls {
+            url.scheme = Scheme::Https;
+        }
+    }
     // Several URLs stay, and each gets those of the passed sockets that listen there.
     if let [PlacedUrl { url, origin }] = &mut *urls {
         url.socket = unless_passed(url.socket.clone(), origin);
@@ -137,6 +156,7 @@ pub fn resolve(
     Ok(Serve {
         scope,
         audience,
+        makes_certificate,
         urls,
         application,
         arguments: arguments
@@ -151,10 +171,13 @@ impl Node for Serve {
     fn job(&self, supervision: Option<&Supervision>) -> Result<Job<'_>, Failure> {
         let mut options = gateway_options::http(&self.scope.configuration, self.audience);
         let mut doubts = Vec::new();
-        if let Some((setup, found)) = tls::setup(&self.scope, &self.urls)? {
+        if let Some((setup, found)) = tls::setup(&self.scope, &self.urls, self.makes_certificate)? {
             options.tls = Some(setup);
             doubts = found;
         }
+        let settings = &self.scope.configuration;
+        options.https_only = Arc::new(https_settings::https_only(settings, &self.urls));
+        doubts.extend(https_settings::doubts(settings, &self.urls));
         let mut plan = Plan::new(
             &self.scope,
             self.urls.iter().map(|placed| placed.url.clone()).collect(),
@@ -164,6 +187,9 @@ impl Node for Serve {
             supervision,
         )?;
         plan.warnings.extend(doubts);
+        if self.makes_certificate && !tls::has_certificate(&self.scope) {
+            plan.note = Some(THROW_AWAY);
+        }
         Ok(Job::Serve(Box::new(plan)))
     }
 

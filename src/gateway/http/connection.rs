@@ -20,6 +20,7 @@ use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::https_only::redirect::redirect;
 use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
 use crate::gateway::http::proxies::original_request::{Mount, OriginalRequest};
 use crate::gateway::http::request_head::{self, CheckedHead};
@@ -225,6 +226,8 @@ struct Begun {
 enum Answering {
     /// All of it is there: the application answers.
     Whole(Pending<'static, Response>),
+    /// It is to be made by https.
+    Redirected(Response),
     /// Its body comes first.
     Receiving(Pending<'static, Result<Response, Refusal>>),
 }
@@ -256,7 +259,10 @@ fn begin(
     let offer = is_upgrade.then_some(&mut exchange.offer);
     let ids = exchange.ids.clone();
     let checked = original.and_then(|original| check(request, hidden, original));
-    let answering = checked.and_then(|(head, body)| pass_on(state, head, body, offer, ids));
+    let answering = checked.and_then(|(head, body)| {
+        exchange.is_encrypted = head.1.connection.scheme == Scheme::Https;
+        pass_on(state, head, body, offer, ids)
+    });
     Begun {
         exchange,
         answering,
@@ -282,6 +288,12 @@ fn pass_on(
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
     ids: Option<Arc<RequestIds>>,
 ) -> Result<Answering, Refusal> {
+    if let Some(response) = redirect(state, &head.0, &head.1) {
+        state
+            .unread
+            .fetch_or(!body.is_end_stream(), Ordering::Relaxed);
+        return Ok(Answering::Redirected(response));
+    }
     let application = Arc::clone(&state.gateway.application);
     if body.is_end_stream() {
         let mut request = whole(state, head, RequestBody::Empty)?;
@@ -316,6 +328,11 @@ async fn answer(
     };
     let answered = match answering {
         Ok(Answering::Whole(response)) => Ok(response.await),
+        Ok(Answering::Redirected(response)) => {
+            // The client goes on elsewhere.
+            exchange.close = true;
+            Ok(response)
+        }
         Ok(Answering::Receiving(response)) => response.await,
         Err(refusal) => Err(refusal),
     };

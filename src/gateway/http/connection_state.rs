@@ -13,7 +13,7 @@ use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::gateway::socket::url::Host;
-use crate::interface::{Application, Connection, Scheme};
+use crate::interface::{Application, Connection, Scheme, TlsConnection};
 use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 
 /// What all connections of a gateway share.
@@ -84,6 +84,13 @@ impl ConnectionState {
             connection.scheme = Scheme::Https;
         }
         Self::of(gateway, connection, client, permit)
+    }
+
+    /// The same, over TLS.
+    #[must_use]
+    pub(super) fn over_tls(mut self, tls: Option<Arc<TlsConnection>>) -> Self {
+        Arc::make_mut(&mut self.connection).tls = tls;
+        self
     }
 
     fn of(
@@ -164,6 +171,7 @@ impl GatewayState {
             }),
             remote_addr,
             remote_port,
+            tls: None,
         }
     }
 }

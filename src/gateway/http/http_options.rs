@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::gateway::body::spool::SpoolOptions;
 use crate::gateway::http::access_log::AccessLogOptions;
+use crate::gateway::http::https_only::https_options::HttpsOnly;
 use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
 use crate::gateway::socket::stream::Peer;
 use crate::gateway::socket::tls::TlsSetup;
+use crate::gateway::socket::tls::tls_handshake::HandshakeLimits;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::proxy::forwarded::{ForwardedField, ProxyTrust};
 use crate::protocol::proxy::trusted_proxies::TrustedProxies;
@@ -49,8 +51,10 @@ pub struct HttpOptions {
     pub web_sockets: WebSocketOptions,
     /// How TLS is spoken where the listener speaks it.
     pub tls: Option<TlsSetup>,
-    /// The longest time for a handshake of TLS.
-    pub handshake_timeout: Duration,
+    /// The limits of handshakes of TLS.
+    pub handshakes: HandshakeLimits,
+    /// What brings clients from http to https.
+    pub https_only: Arc<HttpsOnly>,
 }
 
 /// What is believed of proxies.
@@ -126,7 +130,11 @@ impl Default for HttpOptions {
             connections_per_address: usize::MAX,
             web_sockets: WebSocketOptions::default(),
             tls: None,
-            handshake_timeout: Duration::from_secs(10),
+            handshakes: HandshakeLimits {
+                time: Duration::from_secs(10),
+                number: 5_000,
+            },
+            https_only: Arc::default(),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::request_ids::X_REQUEST_ID;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
-use crate::interface::{RequestIds, Response, ResponseBody, Truncated, WebSocket};
+use crate::interface::{RequestIds, Response, ResponseBody, Scheme, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::content_coding::ContentCoding;
 use crate::protocol::hop_by_hop::is_hop_by_hop;
@@ -35,6 +35,8 @@ pub(super) struct Exchange {
     version: Version,
     /// Whether the connection ends with this response.
     pub close: bool,
+    /// Whether the client has sent the request by https.
+    pub is_encrypted: bool,
     /// The WebSocket that the request offers.
     pub offer: Option<Box<OfferedWebSocket>>,
     /// The coding that the response is compressed by.
@@ -53,6 +55,7 @@ impl Exchange {
             method: request.method().clone(),
             version: request.version(),
             close: false,
+            is_encrypted: state.connection.scheme == Scheme::Https,
             offer: None,
             coding: compression::negotiated(request.headers(), &state.gateway.options.compression),
             ids: None,
@@ -130,6 +133,10 @@ pub(super) fn convert(
     } = response;
     remove_hop_by_hop(&mut headers);
     add_request_id(&mut headers, exchange.ids.as_deref());
+    if exchange.is_encrypted {
+        let https_only = &exchange.state.gateway.options.https_only;
+        https_only.add_strict_transport(&mut headers);
+    }
     if let Some(line) = &mut exchange.log_line {
         line.answer(status);
     }

@@ -26,6 +26,7 @@ use crate::log::LogKind;
 
 pub use access_log::{AccessForm, AccessLogOptions};
 pub use http_options::{HttpOptions, ProxyOptions, WebSocketOptions};
+pub use https_only::https_options::{HttpsOnly, Redirect};
 pub use shadow_parser::head_limits::HeadLimits;
 
 pub use crate::protocol::content_coding::ContentCoding;
@@ -34,6 +35,7 @@ mod access_log;
 mod connection;
 mod connection_state;
 mod http_options;
+mod https_only;
 mod hyper_response;
 mod keep_alive;
 mod opening;

@@ -6,51 +6,98 @@ use std::time::SystemTime;
 use crate::config::Configuration;
 use crate::gateway::socket::tls::TlsSetup;
 use crate::gateway::socket::tls::certificate::{Certificate, CertificateFile};
+use crate::gateway::socket::tls::throw_away::throw_away;
 use crate::gateway::socket::url::{Host, SocketUrl};
 use crate::interface::Scheme;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::plan::address::PlacedUrl;
+use crate::plan::address::{PlacedUrl, URL};
 use crate::syntax::{Diagnostic, Diagnostics};
+
+mod client_settings;
+pub mod https_settings;
 
 const CERT: &str = "runner.tls.cert";
 const KEY: &str = "runner.tls.key";
 
 /// How TLS is spoken on the addresses of a server, and what clients will find wrong with it; `None` if no address is for it.
+/// Without a certificate in the settings, one is made for this run if `makes_certificate`.
 ///
 /// # Errors
 /// There is no certificate, or a file is not what it should be.
 pub fn setup(
     scope: &Scope,
     urls: &[PlacedUrl],
+    makes_certificate: bool,
 ) -> Result<Option<(TlsSetup, Vec<Diagnostic>)>, Failure> {
     let Some(first) = encrypted(urls).next() else {
         return Ok(None);
     };
-    let certificates = certificates(&scope.configuration).map_err(Diagnostics)?;
+    let mut certificates = certificates(&scope.configuration).map_err(Diagnostics)?;
+    if makes_certificate && certificates.is_empty() {
+        certificates.push(throw_away(hosts(urls))?);
+    }
+    let clients = client_settings::options(&scope.configuration).map_err(Diagnostics)?;
     if certificates.is_empty() {
         return Err(lack(scope, first).into());
     }
-    let doubts = doubts(scope, urls, &certificates);
-    let setup = TlsSetup::new(certificates)?;
+    let mut doubts = doubts(scope, urls, &certificates);
+    doubts.extend(client_settings::doubts(scope, urls));
+    let setup = TlsSetup::new(certificates, clients)?;
     Ok(Some((setup, doubts)))
 }
 
 /// All that is wrong with the certificates that the settings name, for a server with these addresses.
 #[must_use]
 pub fn problems(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
-    match certificates(&scope.configuration) {
+    let mut problems = match certificates(&scope.configuration) {
         Err(mistakes) => mistakes,
         Ok(none) if none.is_empty() => {
             let first = encrypted(urls).next();
             first.map(|url| lack(scope, url)).into_iter().collect()
         }
         Ok(certificates) => doubts(scope, urls, &certificates),
+    };
+    problems.extend(
+        client_settings::options(&scope.configuration)
+            .err()
+            .into_iter()
+            .flatten(),
+    );
+    // The addresses may be in another file.
+    if scope.configuration.is_named(URL) {
+        problems.extend(client_settings::doubts(scope, urls));
+        problems.extend(https_settings::doubts(&scope.configuration, urls));
     }
+    problems
 }
 
 fn encrypted(urls: &[PlacedUrl]) -> impl Iterator<Item = &PlacedUrl> {
     urls.iter().filter(|one| one.url.scheme == Scheme::Https)
+}
+
+/// The hosts of a certificate for a run on this machine.
+fn hosts(urls: &[PlacedUrl]) -> Vec<String> {
+    let mut hosts = ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec();
+    for one in encrypted(urls) {
+        if let SocketUrl::Tcp {
+            host: Host::Name(host) | Host::Ipv6(host),
+            ..
+        } = &one.url.socket
+            && !hosts.contains(host)
+        {
+            hosts.push(host.clone());
+        }
+    }
+    hosts
+}
+
+/// Whether the settings name a certificate.
+#[must_use]
+pub fn has_certificate(scope: &Scope) -> bool {
+    !scope.configuration.paths(CERT).is_empty()
 }
 
 fn lack(scope: &Scope, PlacedUrl { url, origin }: &PlacedUrl) -> Diagnostic {

@@ -100,6 +100,11 @@ pub fn common_variables(request: &Request, each: &mut impl FnMut(&[u8], &[u8])) 
     if connection.scheme == Scheme::Https {
         each(b"HTTPS", b"on");
     }
+    if let Some(tls) = &connection.tls {
+        for (name, value) in &tls.variables {
+            each(name.as_bytes(), value.as_bytes());
+        }
+    }
     let announced = header_variables(&request.headers, each);
     for (name, value) in &request.variables {
         each(name, value);
@@ -382,6 +387,8 @@ fn connection(known: &Known<'_>, headers: &HeaderMap, request_scheme: Option<&[u
             None,
         ]),
         remote_port: first([known.remote_port, None, None]),
+        // The web server has set the variables, if it is to.
+        tls: None,
     }
 }
 

@@ -2,9 +2,11 @@
 //! connection scope (ASGI's `www.rst`, "HTTP Connection Scope") and its body.
 //!
 //! As for WSGI there is a common part, which a lane keeps, and the request's own. The first is the tuple
-//! `(scheme, http_version, (host, port), headers)`, the second `(method, path, raw_path, query_string, root_path, client host,
+//! `(scheme, http_version, (host, port), headers, tls)`, the second `(method, path, raw_path, query_string, root_path, client host,
 //! client port, content length, body)`: header names and values, `raw_path`, `query_string`, the content length and the body
-//! are bytes, ports are integers (0 if not known), the rest are strings. `None` stands for a client that is not known, for a
+//! are bytes, ports are integers (0 if not known), the rest are strings. `tls` is
+//! `(certificates, name, version, cipher_suite)`: those of the client in PEM format, the name in the first one, and the numbers of
+//! ASGI's extension `tls`; it is `None` for a connection in clear text. `None` stands for a client that is not known, for a
 //! content length that is not announced, and for a body that is a file.
 //!
 //! The header fields are the client's, in lower case, with two exceptions. `Content-Length` and `Transfer-Encoding` are
@@ -16,7 +18,7 @@ use std::borrow::Cow;
 
 use http::{HeaderName, Version, header};
 
-use crate::interface::{Request, RequestBody};
+use crate::interface::{Request, RequestBody, TlsConnection};
 use crate::protocol::cgi::environ;
 use crate::protocol::cgi::path_info::split_query;
 use crate::protocol::worker::marshal::Writer;
@@ -24,7 +26,7 @@ use crate::protocol::worker::marshal::Writer;
 /// Appends the common part. Returns whether the header fields announce a body.
 pub(super) fn write_common(request: &Request, writer: &mut Writer) -> bool {
     let connection = &*request.connection;
-    writer.tuple(4);
+    writer.tuple(5);
     writer.string(connection.scheme.as_str());
     writer.string(version(request.version));
     writer.tuple(2);
@@ -40,9 +42,31 @@ pub(super) fn write_common(request: &Request, writer: &mut Writer) -> bool {
         writer.bytes(name.as_str().as_bytes());
         writer.bytes(value.as_bytes());
     }
+    write_tls(connection.tls.as_deref(), writer);
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
         .iter()
         .any(|name| request.headers.contains_key(name))
+}
+
+/// Appends what ASGI's extension `tls` is made from (ASGI's `tls.rst`).
+fn write_tls(tls: Option<&TlsConnection>, writer: &mut Writer) {
+    let Some(tls) = tls else {
+        return writer.none();
+    };
+    writer.tuple(4);
+    let chain = tls.client.as_ref().map_or(&[][..], |client| &client.chain);
+    // More are not accepted in a handshake.
+    let chain = &chain[..chain.len().min(usize::from(u8::MAX))];
+    writer.tuple(chain.len() as u8);
+    for certificate in chain {
+        writer.string(certificate);
+    }
+    match &tls.client {
+        Some(client) => writer.string(&client.name),
+        None => writer.none(),
+    }
+    writer.integer(i32::from(tls.version));
+    writer.integer(i32::from(tls.cipher_suite));
 }
 
 /// Appends the request's own part. `announced` is the result of [`write_common`].

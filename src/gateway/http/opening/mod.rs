@@ -12,7 +12,7 @@ use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
 use crate::gateway::http::transport::Transport;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::TlsSetup;
-use crate::gateway::socket::tls::tls_handshake::{HandshakeLimits, Handshakes, Spoken};
+use crate::gateway::socket::tls::tls_handshake::{Handshakes, Spoken};
 use crate::interface::Scheme;
 use crate::log::LogKind;
 use crate::protocol::proxy::proxy_head::ProxyHead;
@@ -53,15 +53,15 @@ pub(super) async fn serve(
             .await
         }
         None if gateway.scheme == Scheme::Https => None,
-        None => Some(Spoken::Tls(stream)),
+        None => Some(Spoken::Tls(stream, None)),
     };
     let state = |stream: &Stream| match head {
         Some(head) => ConnectionState::announced(gateway, stream, peer, permit, head),
         None => ConnectionState::new(gateway, stream, peer, permit),
     };
     match spoken {
-        Some(Spoken::Tls(stream)) => {
-            let state = state(&stream);
+        Some(Spoken::Tls(stream, session)) => {
+            let state = state(&stream).over_tls(session);
             connection::serve(stream, state).await;
         }
         Some(Spoken::ClearText(stream)) => {
@@ -86,10 +86,7 @@ async fn negotiate(
     gateway: &GatewayState,
     (handshakes, setup): (&Handshakes, &TlsSetup),
 ) -> Option<Spoken> {
-    let limits = HandshakeLimits {
-        time: gateway.options.handshake_timeout,
-        number: gateway.options.connections / 2,
-    };
+    let limits = gateway.options.handshakes;
     let stopped = pin!(async {
         let manner = gateway.stop.begun().await;
         tokio::time::sleep(manner.linger()).await;

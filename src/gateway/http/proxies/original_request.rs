@@ -24,6 +24,8 @@ pub(in crate::gateway::http) struct OriginalRequest {
 pub(in crate::gateway::http) struct Mount {
     pub connection: Arc<Connection>,
     pub script_name: Bytes,
+    /// A trusted proxy has named the scheme.
+    pub names_scheme: bool,
 }
 
 impl OriginalRequest {
@@ -65,7 +67,8 @@ impl OriginalRequest {
             mut connection,
             original,
         } = self;
-        let says_where = original.host.is_some() || original.scheme.is_some();
+        let names_scheme = original.scheme.is_some();
+        let says_where = original.host.is_some() || names_scheme;
         if let Some(host) = original.host {
             if !is_authority(host.as_bytes()) {
                 let reason = "the host that a trusted proxy has named is malformed";
@@ -86,6 +89,7 @@ impl OriginalRequest {
         let reason = "the prefix that a trusted proxy has named contains a zero byte";
         Ok(Mount {
             connection,
+            names_scheme,
             script_name: script_name.ok_or(Refusal::malformed(reason))?,
         })
     }

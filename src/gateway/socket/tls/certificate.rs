@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use anyhow::anyhow;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -19,7 +20,7 @@ use crate::gateway::socket::tls::provider::provider;
 use crate::gateway::socket::url::Host;
 
 /// A certificate, those that vouch for it, and its private key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
     certified: Arc<CertifiedKey>,
     /// The DNS names that it is for, in lower case; the first label may be `*`.
@@ -91,7 +92,7 @@ impl Certificate {
             )
         };
         let parsed = x509_cert::Certificate::from_der(first).map_err(|_| malformed())?;
-        let (names, addresses) = subjects(&parsed).ok_or_else(malformed)?;
+        subjects(&parsed).ok_or_else(malformed)?;
         let key_path = key.unwrap_or(chain);
         let key_shown = key_path.display();
         let key_pem = match key {
@@ -122,7 +123,6 @@ impl Certificate {
                 Some(hint),
             )
         })?;
-        let validity = &parsed.tbs_certificate.validity;
         let certified = CertifiedKey::new(certificates, signing);
         let mismatch = Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
         // Not every kind of key can tell.
@@ -133,7 +133,28 @@ impl Certificate {
             let hint = "the certificate of the server itself comes first in its file";
             return Err(wrong_key(message, Some(hint)));
         }
-        Ok(Self {
+        Self::of(certified, &parsed).ok_or_else(malformed)
+    }
+
+    /// A chain, the certificate of the server first, and its key.
+    ///
+    /// # Errors
+    /// They are malformed.
+    pub(super) fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> anyhow::Result<Self> {
+        let malformed = || anyhow!("a malformed certificate");
+        let parsed = x509_cert::Certificate::from_der(chain.first().ok_or_else(malformed)?)?;
+        let signing = provider().key_provider.load_private_key(key)?;
+        Self::of(CertifiedKey::new(chain, signing), &parsed).ok_or_else(malformed)
+    }
+
+    /// `None` if the names are malformed.
+    fn of(certified: CertifiedKey, parsed: &x509_cert::Certificate) -> Option<Self> {
+        let (names, addresses) = subjects(parsed)?;
+        let validity = &parsed.tbs_certificate.validity;
+        Some(Self {
             certified: Arc::new(certified),
             names,
             addresses,

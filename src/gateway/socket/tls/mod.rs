@@ -7,10 +7,14 @@ use rustls::crypto::ring;
 use rustls::version::{TLS12, TLS13};
 
 use crate::gateway::socket::tls::certificate::{Certificate, Certificates};
+use crate::gateway::socket::tls::client_certificate::ClientVerifier;
 use crate::gateway::socket::tls::provider::provider;
 
 pub mod certificate;
+pub mod client_certificate;
 mod provider;
+mod session_variables;
+pub mod throw_away;
 pub mod tls_handshake;
 
 /// What a server speaks over TLS (ALPN, RFC 7301).
@@ -18,22 +22,39 @@ const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
 
 /// How a server speaks TLS. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct TlsSetup(Arc<ServerConfig>);
+pub struct TlsSetup {
+    config: Arc<ServerConfig>,
+    exports_certificates: bool,
+}
+
+/// What a server asks of its clients.
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// What checks the certificates of clients; `None` if they are not asked for one.
+    pub verifier: Option<ClientVerifier>,
+    /// Whether variables hold the certificates themselves (`SSL_CLIENT_CERT`).
+    pub exports_certificates: bool,
+}
 
 impl TlsSetup {
     /// TLS with these certificates, of which there is at least one. Sessions are resumed by tickets, whose keys are made here:
-    /// no session outlives a change of the certificates.
+    /// no session outlives a change of the certificates, or of those that clients may have.
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub fn new(certificates: Vec<Certificate>) -> anyhow::Result<Self> {
-        let builder = ServerConfig::builder_with_provider(provider());
-        let mut config = builder
-            .with_protocol_versions(&[&TLS13, &TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Certificates(certificates)));
+    pub fn new(certificates: Vec<Certificate>, clients: ClientOptions) -> anyhow::Result<Self> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])?;
+        let builder = match clients.verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier.0),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.ticketer = ring::Ticketer::new()?;
-        Ok(Self(Arc::new(config)))
+        Ok(Self {
+            config: Arc::new(config),
+            exports_certificates: clients.exports_certificates,
+        })
     }
 }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -16,7 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::gateway::socket::stream::{Peer, Stream};
-use crate::gateway::socket::tls::TlsSetup;
+use crate::gateway::socket::tls::{TlsSetup, session_variables};
+use crate::interface::TlsConnection;
 
 /// The threads for handshakes, and the handshakes that are under way.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct Handshakes {
 /// What a client speaks.
 #[derive(Debug)]
 pub enum Spoken {
-    /// TLS: a stream of clear text.
-    Tls(Stream),
+    /// TLS: a stream of clear text, and what is known of the session.
+    Tls(Stream, Option<Arc<TlsConnection>>),
     /// Something that begins like a request of HTTP in clear text. Nothing of it has been read.
     ClearText(Stream),
 }
@@ -79,11 +79,11 @@ impl Handshakes {
         let Some(runtime) = &self.runtime else {
             return Err(ErrorKind::ConnectionAborted.into());
         };
-        let config = Arc::clone(&setup.0);
+        let setup = setup.clone();
         let moved = stream.duplicate_descriptor()?;
         drop(stream);
         let task = runtime.spawn(timeout(limits.time, async move {
-            negotiate(Stream::new(moved, peer)?, config).await
+            negotiate(Stream::new(moved, peer)?, setup).await
         }));
         self.note(task.abort_handle(), limits.number);
         let spoken = match AbortOnDropHandle::new(task).await {
@@ -91,15 +91,19 @@ impl Handshakes {
             Ok(Err(_)) => {
                 return Err(io::Error::new(
                     ErrorKind::TimedOut,
-                    "the handshake took too long",
+                    "the handshake took too long (runner.tls.handshake_timeout)",
                 ));
             }
-            Err(_) => return Err(io::Error::other("there are too many handshakes")),
+            Err(_) => {
+                return Err(io::Error::other(
+                    "there are too many handshakes (runner.tls.max_handshakes)",
+                ));
+            }
         };
         Ok(match spoken {
-            Spoken::Tls(mut stream) => {
+            Spoken::Tls(mut stream, session) => {
                 stream.move_here()?;
-                Spoken::Tls(stream)
+                Spoken::Tls(stream, session)
             }
             Spoken::ClearText(mut stream) => {
                 stream.move_here()?;
@@ -132,11 +136,13 @@ impl Drop for Handshakes {
     }
 }
 
-async fn negotiate(stream: Stream, config: Arc<ServerConfig>) -> io::Result<Spoken> {
+async fn negotiate(stream: Stream, setup: TlsSetup) -> io::Result<Spoken> {
     // A record of TLS begins with 22 (RFC 8446 §5.1), a request of HTTP with its method.
     if stream.first_byte().await?.is_ascii_uppercase() {
         return Ok(Spoken::ClearText(stream));
     }
-    let accepted = TlsAcceptor::from(config).accept(stream).await?;
-    Ok(Spoken::Tls(Stream::Tls(Box::new(accepted))))
+    let accepted = TlsAcceptor::from(setup.config).accept(stream).await?;
+    let session = session_variables::describe(accepted.get_ref().1, setup.exports_certificates);
+    let stream = Stream::Tls(Box::new(accepted));
+    Ok(Spoken::Tls(stream, Some(Arc::new(session))))
 }

@@ -238,6 +238,7 @@ class AsgiLane:
         scope["query_string"] = query
         if host is not None:
             scope["client"] = (host, port)
+        tls = scope["extensions"]
         if self.state is not None:
             scope["state"] = self.state.copy()
         if query:
@@ -261,6 +262,8 @@ class AsgiLane:
             exchange = HttpExchange(self, number, begin, method, target, content)
             if flags & BODY_IN_FILE:
                 exchange.upload = Upload(self.receive_file())
+        if tls is not None:
+            scope["extensions"]["tls"] = tls_extension(*tls)
         self.running[number] = exchange
         task = self.starter.begin(exchange.run(scope))
         if not exchange.is_over:
@@ -363,7 +366,7 @@ def with_stack(heading, task):
 
 def scope_of(common):
     """What requests have in common, with a place for what they have not."""
-    scheme, version, server, headers = common
+    scheme, version, server, headers, tls = common
     return {
         "type": "http",
         "asgi": None,
@@ -377,7 +380,19 @@ def scope_of(common):
         "raw_path": b"",
         "query_string": b"",
         "headers": headers,
-        "extensions": None,
+        "extensions": tls,
+    }
+
+
+def tls_extension(chain, name, version, suite):
+    # A certificate that is not valid ends the handshake.
+    return {
+        "server_cert": None,
+        "client_cert_chain": chain,
+        "client_cert_name": name,
+        "client_cert_error": None,
+        "tls_version": version,
+        "cipher_suite": suite,
     }
 
 

@@ -1,0 +1,118 @@
+//! Certificates of clients: which authorities may have signed them, and which are revoked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+
+use crate::gateway::socket::tls::provider::provider;
+
+/// Checks the certificates of clients.
+#[derive(Clone, Debug)]
+pub struct ClientVerifier(pub(super) Arc<dyn ClientCertVerifier>);
+
+/// A file by which certificates of clients cannot be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierFault {
+    /// Which file.
+    pub file: VerifierFile,
+    /// What was found.
+    pub message: String,
+}
+
+/// A file for checks of certificates, by its place in the list of its kind, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifierFile {
+    /// Certificates of authorities.
+    Authorities(usize),
+    /// Lists of revoked certificates.
+    Revocations(usize),
+}
+
+impl ClientVerifier {
+    /// Believes the authorities whose certificates are in files, but for certificates in lists of revoked ones (RFC 5280 §5),
+    /// where there are such lists: a client's certificate is then refused if none is by its issuer. All files are in PEM
+    /// format, and may hold several.
+    ///
+    /// # Errors
+    /// All that is wrong with the files; there is at least one for authorities.
+    pub fn read(
+        authorities: &[PathBuf],
+        revocations: &[PathBuf],
+        is_optional: bool,
+    ) -> Result<Self, Vec<VerifierFault>> {
+        let mut faults = Vec::new();
+        let mut roots = RootCertStore::empty();
+        for (number, path) in authorities.iter().enumerate() {
+            let added = read_pem::<CertificateDer<'static>>(path, "certificate");
+            let added = added.and_then(|found| {
+                let mut found = found.into_iter();
+                found
+                    .try_for_each(|one| roots.add(one))
+                    .map_err(|_| format!("a certificate in `{}` is malformed", path.display()))
+            });
+            faults.extend(added.err().map(|message| VerifierFault {
+                file: VerifierFile::Authorities(number),
+                message,
+            }));
+        }
+        let roots = Arc::new(roots);
+        let mut lists = Vec::new();
+        for (number, path) in revocations.iter().enumerate() {
+            match read_revocations(path, &roots) {
+                Ok(found) => lists.extend(found),
+                Err(message) => faults.push(VerifierFault {
+                    file: VerifierFile::Revocations(number),
+                    message,
+                }),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let builder = builder.with_crls(lists).only_check_end_entity_revocation();
+        let builder = match is_optional {
+            true => builder.allow_unauthenticated(),
+            false => builder,
+        };
+        builder.build().map(Self).map_err(|error| {
+            vec![VerifierFault {
+                file: VerifierFile::Authorities(0),
+                message: error.to_string(),
+            }]
+        })
+    }
+}
+
+fn read_revocations(
+    path: &Path,
+    roots: &Arc<RootCertStore>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let lists =
+        read_pem::<CertificateRevocationListDer<'static>>(path, "list of revoked certificates")?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
+    // Each file by itself: so it is clear which one is at fault.
+    match builder.with_crls(lists.clone()).build() {
+        Err(VerifierBuilderError::InvalidCrl(error)) => Err(format!(
+            "a list of revoked certificates in `{}` is malformed: {error:?}",
+            path.display()
+        )),
+        _ => Ok(lists),
+    }
+}
+
+/// All that a file holds of a kind, at least one.
+fn read_pem<T: PemObject>(path: &Path, kind: &str) -> Result<Vec<T>, String> {
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+    let found: Result<Vec<T>, _> = T::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) | Err(_) => Err(format!("there is no {kind} in `{shown}`")),
+    }
+}
