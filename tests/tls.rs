@@ -119,6 +119,28 @@ fn an_application_learns_that_the_connection_is_encrypted() {
     server.stop();
 }
 
+/// Clients that ask for it get HTTP/2, unless it is turned off.
+#[test]
+fn http_2_is_agreed_on() {
+    let app = "\
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [(environ['SERVER_PROTOCOL'] + ' ' + environ['wsgi.url_scheme']).encode()]
+";
+    let off = format!("{FILE}[runner.http]\nhttp2 = False\n");
+    for (file, option, said) in [
+        (FILE, "--http2", "HTTP/2.0 https"),
+        (FILE, "--http1.1", "HTTP/1.1 https"),
+        (&off, "--http2", "HTTP/1.1 https"),
+    ] {
+        let folder = folder(file).file("app.py", app);
+        let server = folder.runner(["runIni", "app.ini"]).start();
+        let options = [option, "--cacert", "cert.pem", server.url()];
+        assert_eq!(server.folder().curl(options).success(), said, "{option}");
+        server.stop();
+    }
+}
+
 #[test]
 fn an_asgi_application_learns_it_too() {
     let app = "\

@@ -59,6 +59,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time for a client to send a request's head",
         "The time that a client may take for the head of a request, from its first byte on. After it, the request is answered with status 408 and the connection is closed. A new connection on which nothing comes for this time is closed, too. 0 is no limit.",
         "runner.http.head_timeout = '10s'";
+    "runner.http.http2" SettingKind::Boolean, DefaultValue::Boolean(true),
+        "Whether clients may speak HTTP/2",
+        "Whether clients may speak HTTP/2: over TLS those that ask for it (ALPN), as browsers do, and without TLS those that begin with it (`curl --http2-prior-knowledge`, `grpc`). An upgrade from HTTP/1.1 (`h2c`) is not offered, as RFC 9113 gave it up. HTTP/1.1 is spoken in any case.",
+        "runner.http.http2 = False";
     "runner.http.keep_alive" SettingKind::Duration, DefaultValue::Number(75),
         "Time that a connection waits for a request",
         "The time that a connection may wait for its next request. After it, the connection is closed. If a load balancer is in front, it should be longer than the time for which that keeps idle connections (often 60 s), so that it never sends a request on a connection that is just being closed. With 0, each connection is closed after its first response.",
@@ -87,6 +91,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Open connections of one address, at most",
         "The largest number of connections that one client address has open at a time; of IPv6, the first 64 bits of an address are one client. Further ones are answered with status 503 and closed. Behind a load balancer, all clients have its address. 0 is no limit but `runner.http.max_connections`.",
         "runner.http.max_per_address = 100";
+    "runner.http.max_streams" SettingKind::Integer { min: 1, max: 10_000 }, DefaultValue::Number(100),
+        "Requests at a time on one connection",
+        "The largest number of requests that a client has under way at a time on one connection by HTTP/2; further ones wait at the client. Each may take 128 KiB of memory for its response.",
+        "runner.http.max_streams = 250";
     "runner.http.max_target" SettingKind::Integer { min: 256, max: 65_000 }, DefaultValue::Number(16_384),
         "Longest target (path and query), in bytes",
         "The longest target of a request, in bytes: its path and query, or all of an absolute address. A longer one is answered with status 414.",

@@ -75,6 +75,8 @@ struct OpenConnection {
     network: Option<IpAddr>,
     /// Since when its client has been waited for; 0 while a request is worked on, and once the connection has ended.
     since: AtomicU64,
+    /// The number of its streams whose requests are worked on.
+    working_streams: AtomicUsize,
     asked: AtomicBool,
     close: Notify,
 }
@@ -84,6 +86,8 @@ struct OpenConnection {
 pub struct Permit {
     limit: ConnectionLimit,
     connection: Arc<OpenConnection>,
+    /// Of a stream: whether its request is worked on.
+    stream: Option<AtomicBool>,
 }
 
 /// Whether another connection may be accepted.
@@ -214,6 +218,7 @@ impl ConnectionLimit {
         Permit {
             limit: self.clone(),
             connection,
+            stream: None,
         }
     }
 
@@ -364,8 +369,28 @@ impl OpenConnection {
 }
 
 impl Permit {
+    /// The permit of one of several streams on the connection, which is worked on as long as one of them is.
+    #[must_use]
+    pub fn of_stream(&self) -> Permit {
+        Permit {
+            limit: self.limit.clone(),
+            connection: Arc::clone(&self.connection),
+            stream: Some(AtomicBool::new(false)),
+        }
+    }
+
     /// From now on the client is waited for.
     pub fn set_waiting(&self) {
+        if let Some(works) = &self.stream
+            && !(works.swap(false, Ordering::Relaxed)
+                && self
+                    .connection
+                    .working_streams
+                    .fetch_sub(1, Ordering::Relaxed)
+                    == 1)
+        {
+            return;
+        }
         self.connection
             .since
             .store(self.limit.now(), Ordering::Relaxed);
@@ -373,6 +398,13 @@ impl Permit {
 
     /// From now on a request is worked on.
     pub fn set_working(&self) {
+        if let Some(works) = &self.stream
+            && !works.swap(true, Ordering::Relaxed)
+        {
+            self.connection
+                .working_streams
+                .fetch_add(1, Ordering::Relaxed);
+        }
         self.connection.since.store(0, Ordering::Relaxed);
     }
 
@@ -422,6 +454,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if self.stream.is_some() {
+            return self.set_waiting();
+        }
         self.limit.registry().all.remove(&self.connection.number);
         if let Some(network) = self.connection.network {
             self.limit.registry().leave(network);

@@ -21,6 +21,9 @@ use crate::syntax::Diagnostic;
 /// The setting with the file of the access log.
 pub const ACCESS_FILE: &str = "runner.log.access_file";
 
+/// Whether HTTP/2 is spoken.
+pub const HTTP2: &str = "runner.http.http2";
+
 /// The options of the HTTP gateway.
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
@@ -61,6 +64,9 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
             },
         },
         https_only: Arc::default(),
+        http2: configuration.boolean(HTTP2),
+        max_streams: u32::try_from(configuration.integer("runner.http.max_streams"))
+            .unwrap_or(u32::MAX),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -30,6 +31,7 @@ use crate::gateway::http::shadow_parser::Hidden;
 use crate::gateway::http::shadow_parser::framing::Framing;
 use crate::gateway::http::shadow_parser::head_limits::USUAL_FIELDS;
 use crate::gateway::http::transport::{self, Transport};
+use crate::gateway::http::upload::ReceivedBody;
 use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSocket};
 use crate::gateway::http::{keep_alive, request_ids, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
@@ -79,8 +81,16 @@ enum Interruption {
     Asked,
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve(stream: Stream, state: ConnectionState) {
+/// A connection that its client has begun with HTTP/2.
+pub(super) struct BegunHttp2 {
+    pub stream: Stream,
+    /// What was read of it.
+    pub early: Bytes,
+    pub state: Arc<ConnectionState>,
+}
+
+/// Serves one connection to its end, unless its client begins with HTTP/2.
+pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<BegunHttp2> {
     let state = Arc::new(state);
     let transport = Transport::new(stream, &state);
     let mut builder = http1::Builder::new();
@@ -123,7 +133,8 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
                 log_refusal(&state, "its head is not waited for any longer");
                 log_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
-                return transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
+                transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
+                return None;
             }
             None
         }
@@ -142,7 +153,16 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         && ended.is_ok()
     {
         let serving = websocket::serve(transport, parts.read_buf, *accepted, &state);
-        return Box::pin(serving).await;
+        Box::pin(serving).await;
+        return None;
+    }
+    let http2 = shadow_parser::lock(&state.parser).take_http2();
+    if let Some(early) = http2 {
+        return Some(BegunHttp2 {
+            stream: transport.into_stream(),
+            early,
+            state: Arc::clone(&state),
+        });
     }
     let mut unread = state.unread.load(Ordering::Relaxed);
     if let Err(error) = ended
@@ -160,12 +180,11 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
                 "its head took too long (408, runner.http.head_timeout)",
             );
             log_unread(&state, StatusCode::REQUEST_TIMEOUT);
-            return Box::pin(
-                transport.refuse(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes()),
-            )
-            .await;
+            let answer = closing_answer(StatusCode::REQUEST_TIMEOUT);
+            Box::pin(transport.refuse(answer.as_bytes())).await;
+            return None;
         }
-        Some(Overdue::Idle) => return,
+        Some(Overdue::Idle) => return None,
         None => {}
     }
     let is_stopping = state.gateway.stop.manner().is_some();
@@ -179,16 +198,17 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) {
         // The client's next request may have crossed with the answer that announced the end of the connection.
         Box::pin(transport.linger(CROSSED)).await;
     }
+    None
 }
 
 /// Writes the line in the access log about a request that was not understood.
-fn log_unread(state: &ConnectionState, status: StatusCode) {
+pub(super) fn log_unread(state: &ConnectionState, status: StatusCode) {
     if let Some(access_log) = &state.gateway.options.access_log {
         access_log.write_unread(&state.connection.remote_addr, status);
     }
 }
 
-fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
+pub(super) fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
     let client = state.client_name();
     crate::log_of!(
         LogKind::Refused,
@@ -217,7 +237,7 @@ impl<F: Future<Output = hyper::Response<ReplyBody>>> Future for Reply<F> {
 }
 
 /// A request that has come in.
-struct Begun {
+pub(super) struct Begun {
     exchange: Exchange,
     answering: Result<Answering, Refusal>,
 }
@@ -233,9 +253,9 @@ enum Answering {
 }
 
 /// Checks the head of a request, and passes the request on if that is all of it. `is_upgrade` if a WebSocket may follow.
-fn begin(
+pub(super) fn begin<B: ReceivedBody>(
     state: &Arc<ConnectionState>,
-    mut request: hyper::Request<Incoming>,
+    mut request: hyper::Request<B>,
     hidden: Option<Hidden>,
     is_upgrade: bool,
 ) -> Begun {
@@ -270,21 +290,21 @@ fn begin(
 }
 
 /// Checks the head of a request, and takes it for that of the client.
-fn check(
-    request: hyper::Request<Incoming>,
+fn check<B: Body>(
+    request: hyper::Request<B>,
     hidden: Option<Hidden>,
     original: OriginalRequest,
-) -> Result<((CheckedHead, Mount), Incoming), Refusal> {
+) -> Result<((CheckedHead, Mount), B), Refusal> {
     let (parts, body) = request.into_parts();
     let mut head = request_head::check(parts, hidden, !body.is_end_stream())?;
     let mount = original.apply(&mut head)?;
     Ok(((head, mount), body))
 }
 
-fn pass_on(
+fn pass_on<B: ReceivedBody>(
     state: &Arc<ConnectionState>,
     head: (CheckedHead, Mount),
-    body: Incoming,
+    body: B,
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
     ids: Option<Arc<RequestIds>>,
 ) -> Result<Answering, Refusal> {
@@ -315,7 +335,7 @@ fn pass_on(
 }
 
 /// Answers one request.
-async fn answer(
+pub(super) async fn answer(
     state: Arc<ConnectionState>,
     begun: Result<Begun, Panicked>,
 ) -> hyper::Response<ReplyBody> {

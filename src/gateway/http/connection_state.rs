@@ -14,6 +14,7 @@ use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::tls_handshake::Handshakes;
 use crate::gateway::socket::url::Host;
 use crate::interface::{Application, Connection, Scheme, TlsConnection};
+use crate::log::LogKind;
 use crate::protocol::proxy::proxy_head::{ProxiedAddresses, ProxyHead};
 
 /// What all connections of a gateway share.
@@ -29,7 +30,8 @@ pub(super) struct GatewayState {
     pub stop: Stop,
 }
 
-/// What all parts of one connection share.
+/// What all parts of one connection share. Of HTTP/2, each stream has one of its own beside that of the connection: a stream is
+/// there what a connection is to HTTP/1.
 pub(super) struct ConnectionState {
     pub gateway: Arc<GatewayState>,
     pub connection: Arc<Connection>,
@@ -102,9 +104,27 @@ impl ConnectionState {
         Self {
             connection: Arc::new(connection),
             is_from_proxy: gateway.options.proxies.trusts(client),
-            parser: Arc::new(Mutex::new(ShadowParser::new(gateway.options.head_limits))),
+            parser: Arc::new(Mutex::new(ShadowParser::new(
+                gateway.options.head_limits,
+                gateway.options.http2,
+            ))),
             gateway,
             permit,
+            unread: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            accepted: Mutex::default(),
+        }
+    }
+
+    /// The state of a new stream of a connection.
+    pub(super) fn of_stream(&self) -> Self {
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            connection: Arc::clone(&self.connection),
+            is_from_proxy: self.is_from_proxy,
+            // Of HTTP/2 it sees nothing.
+            parser: Arc::clone(&self.parser),
+            permit: self.permit.of_stream(),
             unread: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             accepted: Mutex::default(),
@@ -138,6 +158,21 @@ impl ConnectionState {
     fn accepted(&self) -> MutexGuard<'_, Option<Box<AcceptedWebSocket>>> {
         // No operation under the lock leaves it half done.
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs that the connection was closed, or one of its streams, since the client takes a response too slowly.
+    pub(super) fn log_slow_client(&self, closed: &str) {
+        let name = self.client_name();
+        match self.gateway.options.min_rate {
+            0 => crate::log_of!(
+                LogKind::Closed,
+                "closed {closed} from {name}: it takes nothing of a response"
+            ),
+            rate => crate::log_of!(
+                LogKind::Closed,
+                "closed {closed} from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
+            ),
+        }
     }
 
     /// The client, as log lines name it.

@@ -55,6 +55,10 @@ pub struct HttpOptions {
     pub handshakes: HandshakeLimits,
     /// What brings clients from http to https.
     pub https_only: Arc<HttpsOnly>,
+    /// Whether a client in clear text may begin with HTTP/2. By TLS, [`TlsSetup`] decides.
+    pub http2: bool,
+    /// The most requests of a connection by HTTP/2 at a time.
+    pub max_streams: u32,
 }
 
 /// What is believed of proxies.
@@ -135,6 +139,8 @@ impl Default for HttpOptions {
                 number: 5_000,
             },
             https_only: Arc::default(),
+            http2: true,
+            max_streams: 100,
         }
     }
 }

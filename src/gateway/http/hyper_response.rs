@@ -156,13 +156,21 @@ pub(super) fn convert(
         Some(_) => None,
         None => announced.or_else(|| known_length(&body)),
     };
-    let close = exchange.close || is_old && length.is_none() && has_body;
+    let is_multiplexed = exchange.version == Version::HTTP_2;
+    let close = !is_multiplexed && (exchange.close || is_old && length.is_none() && has_body);
     if close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if has_body {
+        let body = EncodedBody::new(OutgoingBody::new(body, announced), compressor);
+        // Of HTTP/1, hyper writes it.
+        if let (true, Some(left)) = (is_multiplexed, body.left())
+            && let Ok(entry) = headers.try_entry(header::CONTENT_LENGTH)
+        {
+            let _ = entry.or_try_insert(HeaderValue::from(left));
+        }
         ReplyBody {
-            body: EncodedBody::new(OutgoingBody::new(body, announced), compressor),
+            body,
             exchange: Some(exchange),
             flushed: false,
         }

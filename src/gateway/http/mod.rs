@@ -1,4 +1,5 @@
-//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112) by hyper: connections, requests, responses.
+//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112) by hyper: connections, requests, responses. HTTP/2 has a folder of its own
+//! ([`http2`]), and shares what is about requests and responses.
 //!
 //! hyper parses, frames, and writes `Connection`. What it leaves to its users is here: checks that RFC 9112
 //! demands ([`request_head`]), receiving bodies before an application sees them ([`upload`]), time limits for each thing
@@ -34,6 +35,7 @@ pub use crate::protocol::content_coding::ContentCoding;
 mod access_log;
 mod connection;
 mod connection_state;
+mod http2;
 mod http_options;
 mod https_only;
 mod hyper_response;
@@ -102,7 +104,7 @@ pub async fn serve(
             connections.spawn(opening::serve(stream, gateway, peer, permit, None));
         } else {
             let state = ConnectionState::new(gateway, &stream, peer, permit);
-            connections.spawn(connection::serve(stream, state));
+            connections.spawn(http2::serve_either(stream, state));
         }
     };
     let mut stopped = pin!(stop.begun());

@@ -18,7 +18,6 @@ use crate::gateway::http::request_timer::{Overdue, RequestTimer};
 use crate::gateway::http::shadow_parser::{self, ShadowParser};
 use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
 use crate::gateway::socket::stream::Stream;
-use crate::log::LogKind;
 use crate::unix;
 
 /// The longest time in which the gateway reads what a refused client is still sending.
@@ -129,6 +128,11 @@ impl Transport {
         let _ = self.paced.stream.write_last(answer);
     }
 
+    /// What it is made of.
+    pub(super) fn into_stream(self) -> Stream {
+        self.paced.stream
+    }
+
     /// Ends the connection with a reset, so that the client knows that something went wrong.
     pub(super) fn reset(self) {
         self.paced.stream.end_with_reset();
@@ -234,19 +238,8 @@ impl Transport {
     }
 
     fn log_slow_client(&self) {
-        let Some(state) = self.state.upgrade() else {
-            return;
-        };
-        let name = state.client_name();
-        match state.gateway.options.min_rate {
-            0 => crate::log_of!(
-                LogKind::Closed,
-                "closed the connection from {name}: it takes nothing of a response"
-            ),
-            rate => crate::log_of!(
-                LogKind::Closed,
-                "closed the connection from {name}: it takes less than {rate} bytes a second of a response (runner.http.min_rate)"
-            ),
+        if let Some(state) = self.state.upgrade() {
+            state.log_slow_client("the connection");
         }
     }
 }
@@ -268,6 +261,9 @@ impl AsyncRead for Transport {
                 let left = shadow_parser::lock(&self.parser).received(part);
                 buffer.set_filled(before + left);
                 if left == 0 {
+                    if shadow_parser::lock(&self.parser).is_at_http2() {
+                        return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+                    }
                     // hyper would take a read of nothing for the end.
                     continue;
                 }
@@ -324,8 +320,8 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.overdue().is_some() {
-            // What the client is late with is answered first.
+        if self.overdue().is_some() || shadow_parser::lock(&self.parser).is_at_http2() {
+            // What the client is late with is answered first, and HTTP/2 goes on where HTTP/1 ends.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.paced).poll_shutdown(context)

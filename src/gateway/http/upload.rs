@@ -7,7 +7,6 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
-use hyper::body::Incoming;
 
 use crate::gateway::body::spool::{IN_MEMORY, Spool, SpoolError, from_bytes};
 use crate::gateway::http::connection_state::ConnectionState;
@@ -16,12 +15,20 @@ use crate::gateway::refusal::Refusal;
 use crate::gateway::slow_client::Pace;
 use crate::interface::RequestBody;
 
+/// The body of a request as it comes in.
+pub(super) trait ReceivedBody:
+    Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static
+{
+}
+
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static> ReceivedBody for B {}
+
 /// Receives a whole body. Trailers are dropped, which RFC 9110 §6.5.1 allows: CGI has no place for them.
 ///
 /// # Errors
 /// The body is malformed or cut off (400), comes too slowly (408), is too large (413) or cannot be kept (500).
 pub(super) async fn receive(
-    mut body: Incoming,
+    mut body: impl ReceivedBody,
     state: &ConnectionState,
 ) -> Result<RequestBody, Refusal> {
     let options = &state.gateway.options;
@@ -35,7 +42,8 @@ pub(super) async fn receive(
     let mut spool = None;
     let mut asked = pin!(state.permit.close_asked());
     while let Some(part) = next(&mut body, &mut pace, asked.as_mut(), state).await? {
-        if spool.is_none() && body.is_end_stream() && part.len() <= IN_MEMORY {
+        let is_small = part.len() <= IN_MEMORY && part.len() as u64 <= options.spool.limit;
+        if spool.is_none() && body.is_end_stream() && is_small {
             return Ok(from_bytes(part));
         }
         spool
@@ -62,7 +70,7 @@ pub(super) fn check(state: &ConnectionState) -> Result<(), Refusal> {
 
 /// The next part of a body; `None` at its end.
 async fn next(
-    body: &mut Incoming,
+    body: &mut impl ReceivedBody,
     pace: &mut Pace,
     mut asked: Pin<&mut impl Future<Output = ()>>,
     state: &ConnectionState,

@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::gateway::socket::tls::HTTP2;
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -126,6 +128,14 @@ impl Stream {
     fn peek(&self, byte: &mut [u8; 1]) -> io::Result<usize> {
         let (length, _) = rustix::net::recv(self, byte, RecvFlags::PEEK)?;
         Ok(length)
+    }
+
+    /// Whether the handshake of TLS has agreed on HTTP/2.
+    pub fn has_agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
     }
 
     /// The address that the client has reached; `None` for a Unix socket.

@@ -12,6 +12,7 @@ use crate::interface::Scheme;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::plan::address::{PlacedUrl, URL};
+use crate::plan::gateway_options::HTTP2;
 use crate::syntax::{Diagnostic, Diagnostics};
 
 mod client_settings;
@@ -43,7 +44,7 @@ pub fn setup(
     }
     let mut doubts = doubts(scope, urls, &certificates);
     doubts.extend(client_settings::doubts(scope, urls));
-    let setup = TlsSetup::new(certificates, clients)?;
+    let setup = TlsSetup::new(certificates, clients, scope.configuration.boolean(HTTP2))?;
     Ok(Some((setup, doubts)))
 }
 

@@ -5,10 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use crate::clock::http_date;
 use crate::gateway::connection_limit::Permit;
-use crate::gateway::http::connection;
 use crate::gateway::http::connection_state::{ConnectionState, GatewayState};
+use crate::gateway::http::http2;
 use crate::gateway::http::transport::Transport;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::tls::TlsSetup;
@@ -62,7 +64,10 @@ pub(super) async fn serve(
     match spoken {
         Some(Spoken::Tls(stream, session)) => {
             let state = state(&stream).over_tls(session);
-            connection::serve(stream, state).await;
+            if stream.has_agreed_on_http2() {
+                return Box::pin(http2::serve(stream, Bytes::new(), Arc::new(state))).await;
+            }
+            http2::serve_either(stream, state).await;
         }
         Some(Spoken::ClearText(stream)) => {
             let state = Arc::new(state(&stream));

@@ -2,7 +2,6 @@
 //! passed on before the empty line. What is wrong is found out as soon as the line with the fault has ended, or is too long.
 
 use bytes::Bytes;
-use http::StatusCode;
 use memchr::memchr;
 
 use crate::gateway::http::shadow_parser::field_text::{is_token, is_value};
@@ -108,29 +107,14 @@ impl Head {
 
     /// Checks the length of a line with its end, and of all up to it.
     fn check_size(&self, line: usize, all: usize, limits: &HeadLimits) -> Result<(), Refusal> {
-        let too_large = |what: String| {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            Err(Refusal::new(status, what))
-        };
         if self.first.is_none() {
             return match line > limits.target + AROUND_TARGET + 2 {
                 true => Err(request_line::too_long(limits)),
                 false => Ok(()),
             };
         }
-        if line > limits.field + 2 {
-            let limit = limits.field;
-            return too_large(format!(
-                "a field has more than {limit} bytes (runner.http.max_field)"
-            ));
-        }
-        if all > limits.head {
-            let limit = limits.head;
-            return too_large(format!(
-                "the head has more than {limit} bytes (runner.http.max_head)"
-            ));
-        }
-        Ok(())
+        limits.check_field(line.saturating_sub(2))?;
+        limits.check_head(all)
     }
 
     /// Finds out what is no HTTP at all before a line of it ends, which may be never.
@@ -159,12 +143,7 @@ impl Head {
     /// Checks a field (RFC 9112 §5).
     fn field(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), Refusal> {
         self.count += 1;
-        if self.count > limits.fields {
-            let limit = limits.fields;
-            let reason = format!("there are more than {limit} fields (runner.http.max_fields)");
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Err(Refusal::new(status, reason));
-        }
+        limits.check_count(self.count)?;
         let malformed = |reason| Err(Refusal::malformed(reason));
         if matches!(line.first(), Some(b' ' | b'\t')) {
             // §2.2 behind the first line, §5.2 elsewhere.

@@ -1,5 +1,9 @@
 //! How large the head of a request may be.
 
+use http::StatusCode;
+
+use crate::gateway::refusal::Refusal;
+
 /// How large the head of a request may be, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
@@ -11,6 +15,54 @@ pub struct HeadLimits {
     pub field: usize,
     /// The target (414).
     pub target: usize,
+}
+
+impl HeadLimits {
+    /// Checks the length of one field with its name, in bytes.
+    ///
+    /// # Errors
+    /// It is too long (431).
+    pub(in crate::gateway::http) fn check_field(&self, length: usize) -> Result<(), Refusal> {
+        let limit = self.field;
+        match length > limit {
+            true => Err(too_large(format!(
+                "a field has more than {limit} bytes (runner.http.max_field)"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks the length of the whole head, in bytes.
+    ///
+    /// # Errors
+    /// It is too long (431).
+    pub(in crate::gateway::http) fn check_head(&self, length: usize) -> Result<(), Refusal> {
+        let limit = self.head;
+        match length > limit {
+            true => Err(too_large(format!(
+                "the head has more than {limit} bytes (runner.http.max_head)"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks the number of fields.
+    ///
+    /// # Errors
+    /// There are too many (431).
+    pub(in crate::gateway::http) fn check_count(&self, count: usize) -> Result<(), Refusal> {
+        let limit = self.fields;
+        match count > limit {
+            true => Err(too_large(format!(
+                "there are more than {limit} fields (runner.http.max_fields)"
+            ))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn too_large(what: String) -> Refusal {
+    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, what)
 }
 
 /// The number of fields for which hyper needs no memory of its own.

@@ -11,7 +11,7 @@ mod field_text;
 pub(super) mod framing;
 mod head;
 pub(super) mod head_limits;
-mod request_line;
+pub(super) mod request_line;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,16 @@ pub(super) enum Hidden {
     Target(Bytes),
 }
 
+impl Hidden {
+    /// A fault that was found in a head which is whole for hyper.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self::Refused(refusal, Some(StandIn { sent: None }))
+    }
+}
+
+/// How a client of HTTP/2 begins (RFC 9113 §3.4): with the head of a request that HTTP/1 cannot have.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
 /// A head that hyper has not read yet.
 #[derive(Debug, PartialEq, Eq)]
 struct SeenHead {
@@ -48,6 +58,8 @@ struct SeenHead {
 #[derive(Debug, Default)]
 pub(super) struct ShadowParser {
     limits: HeadLimits,
+    /// Whether a connection may begin with HTTP/2.
+    takes_http2: bool,
     /// The number of reads that brought something.
     reads: u64,
     position: Position,
@@ -76,6 +88,8 @@ enum Position {
     Chunks(Chunks),
     /// Behind a request for a WebSocket: either its frames follow, or the connection ends with the answer.
     Upgrade,
+    /// In HTTP/2. All that has come is held.
+    Http2,
     /// Behind a fault. What follows is dropped: the gateway answers and closes the connection.
     Lost,
 }
@@ -92,10 +106,11 @@ struct PassedBytes {
 }
 
 impl ShadowParser {
-    /// The parser of a new connection.
-    pub(super) fn new(limits: HeadLimits) -> Self {
+    /// The parser of a new connection, which may begin with HTTP/2 if `takes_http2`.
+    pub(super) fn new(limits: HeadLimits, takes_http2: bool) -> Self {
         Self {
             limits,
+            takes_http2,
             ..Self::default()
         }
     }
@@ -167,6 +182,10 @@ impl ShadowParser {
                         length
                     }
                     Ok(None) => return PassedBytes::held_from(at, end),
+                    Err(_) if self.takes_http2 && self.begins_http2(rest) => {
+                        self.position = Position::Http2;
+                        return PassedBytes::held_from(at, end);
+                    }
                     Err(refusal) => {
                         return PassedBytes {
                             for_hyper: at,
@@ -196,10 +215,27 @@ impl ShadowParser {
                     }
                 },
                 Position::Upgrade => rest.len(),
+                Position::Http2 => return PassedBytes::held_from(at, end),
                 Position::Lost => break,
             };
         }
         PassedBytes::held_from(at, at)
+    }
+
+    /// Whether this is the beginning of a connection by HTTP/2.
+    fn begins_http2(&self, text: &[u8]) -> bool {
+        self.begun == 0 && self.heads.is_empty() && text.starts_with(HTTP2_PREFACE)
+    }
+
+    /// Whether the client speaks HTTP/2.
+    pub(super) fn is_at_http2(&self) -> bool {
+        matches!(self.position, Position::Http2)
+    }
+
+    /// What has come if the client speaks HTTP/2, from the beginning of the connection on.
+    pub(super) fn take_http2(&mut self) -> Option<Bytes> {
+        self.is_at_http2()
+            .then(|| std::mem::take(&mut self.held).into())
     }
 
     fn end(&mut self) {
@@ -292,7 +328,11 @@ impl ShadowParser {
                 begun: self.begun,
                 in_head: self.is_in_head(),
             }),
-            Position::Body(_) | Position::Chunks(_) | Position::Upgrade | Position::Lost => None,
+            Position::Body(_)
+            | Position::Chunks(_)
+            | Position::Upgrade
+            | Position::Http2
+            | Position::Lost => None,
         }
     }
 

@@ -50,17 +50,7 @@ impl RequestLine {
         if length == 0 {
             return malformed("there is no target, or more than one space before it");
         }
-        if length > limits.target {
-            return Err(too_long(limits));
-        }
-        if let Some(byte) = line[target.clone()]
-            .iter()
-            .find(|byte| !byte.is_ascii_graphic())
-        {
-            return Err(Refusal::malformed(format!(
-                "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
-            )));
-        }
+        check_target(&line[target.clone()], limits)?;
         let version = &line[target.end + 1..];
         let minor = match version {
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => 0,
@@ -110,6 +100,25 @@ impl RequestLine {
             *first = b'/';
         }
         Some(sent)
+    }
+}
+
+/// Checks the length and the bytes of a target.
+///
+/// # Errors
+/// What is wrong with it: 400 or 414.
+pub(in crate::gateway::http) fn check_target(
+    target: &[u8],
+    limits: &HeadLimits,
+) -> Result<(), Refusal> {
+    if target.len() > limits.target {
+        return Err(too_long(limits));
+    }
+    match target.iter().find(|byte| !byte.is_ascii_graphic()) {
+        Some(byte) => Err(Refusal::malformed(format!(
+            "the target contains the byte {byte:#04x}, which is to be encoded as %{byte:02X}"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -17,8 +17,11 @@ mod session_variables;
 pub mod throw_away;
 pub mod tls_handshake;
 
-/// What a server speaks over TLS (ALPN, RFC 7301).
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// HTTP/2 as a client asks for it (ALPN, RFC 7301; RFC 9113 §3.2).
+pub(super) const HTTP2: &[u8] = b"h2";
+
+/// What else a server speaks over TLS.
+const HTTP1: &[u8] = b"http/1.1";
 
 /// How a server speaks TLS. Clones are the same.
 #[derive(Clone, Debug)]
@@ -39,10 +42,15 @@ pub struct ClientOptions {
 impl TlsSetup {
     /// TLS with these certificates, of which there is at least one. Sessions are resumed by tickets, whose keys are made here:
     /// no session outlives a change of the certificates, or of those that clients may have.
+    /// `http2` if clients may ask for HTTP/2.
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub fn new(certificates: Vec<Certificate>, clients: ClientOptions) -> anyhow::Result<Self> {
+    pub fn new(
+        certificates: Vec<Certificate>,
+        clients: ClientOptions,
+        http2: bool,
+    ) -> anyhow::Result<Self> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13, &TLS12])?;
         let builder = match clients.verifier {
@@ -50,7 +58,8 @@ impl TlsSetup {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        let protocols = [HTTP2, HTTP1].map(<[u8]>::to_vec);
+        config.alpn_protocols = protocols.into_iter().skip(usize::from(!http2)).collect();
         config.ticketer = ring::Ticketer::new()?;
         Ok(Self {
             config: Arc::new(config),

@@ -1,0 +1,166 @@
+//! A connection as `h2` reads and writes it: what is read passes the meter, clients that take nothing are found out, and the
+//! connection ends so that the client gets its last frames.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
+use crate::gateway::http::transport::LINGER;
+use crate::gateway::slow_client::{Pace, PacedStream, StallTimer};
+use crate::gateway::socket::stream::Stream;
+
+/// How much is read until streams and other connections have their turn, in bytes: what is read is then received before more
+/// is.
+const TURN: usize = 64 * 1024;
+
+/// The most that is read of what a client still sends when its connection ends, in bytes.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// How much of that is read at once, in bytes.
+const LINGER_PART: usize = 4096;
+
+/// A paced stream between `h2` and a client.
+pub(super) struct MeteredTransport {
+    paced: PacedStream,
+    /// What was read before.
+    early: Bytes,
+    meter: Arc<Mutex<FrameMeter>>,
+    state: Arc<ConnectionState>,
+    /// The bytes that were read in this turn.
+    read: usize,
+    /// The end of what the server sends was sent.
+    is_shut_down: bool,
+    linger: StallTimer,
+    /// The bytes that were read since then.
+    lingered: usize,
+}
+
+impl MeteredTransport {
+    /// The transport of a connection, of which this was read.
+    pub(super) fn new(
+        stream: Stream,
+        early: Bytes,
+        state: &Arc<ConnectionState>,
+        meter: &Arc<Mutex<FrameMeter>>,
+    ) -> Self {
+        let options = &state.gateway.options;
+        let pace = Pace::new(options.write_timeout, options.min_rate);
+        frame_meter::lock(meter).received(&early);
+        Self {
+            paced: PacedStream::new(stream, pace),
+            early,
+            meter: Arc::clone(meter),
+            state: Arc::clone(state),
+            read: 0,
+            is_shut_down: false,
+            linger: StallTimer::new(LINGER),
+            lingered: 0,
+        }
+    }
+
+    fn logged<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &written
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            self.state.log_slow_client("the connection");
+        }
+        written
+    }
+
+    /// Reads on, so that the client gets the last frames although it is still sending: with something unread, the system
+    /// resets the connection.
+    fn poll_lingered(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.lingered < LINGER_BYTES {
+            let mut part = [0; LINGER_PART];
+            let mut part = ReadBuf::new(&mut part);
+            match Pin::new(&mut self.paced).poll_read(context, &mut part) {
+                Poll::Ready(Ok(())) if !part.filled().is_empty() => {
+                    self.lingered += part.filled().len();
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => return self.linger.poll_late(context),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for MeteredTransport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..count]);
+            self.early.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        if frame_meter::lock(&self.meter).is_exhausted() {
+            // The task of the connection, which looks for this whenever it was here, ends it.
+            return Poll::Pending;
+        }
+        if self.read >= TURN {
+            self.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.paced).poll_read(context, buffer);
+        let part = &buffer.filled()[before..];
+        if !part.is_empty() {
+            frame_meter::lock(&self.meter).received(part);
+        }
+        self.read = match read.is_pending() {
+            true => 0,
+            false => self.read + part.len(),
+        };
+        read
+    }
+}
+
+impl AsyncWrite for MeteredTransport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.paced).poll_write(context, bytes);
+        self.logged(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.paced.stream).poll_write_vectored(context, parts);
+        let written = this.paced.poll_written(context, written);
+        self.logged(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.paced).poll_flush(context);
+        self.logged(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_shut_down {
+            ready!(Pin::new(&mut self.paced).poll_shutdown(context))?;
+            self.is_shut_down = true;
+        }
+        self.poll_lingered(context).map(Ok)
+    }
+}
