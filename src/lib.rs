@@ -55,6 +55,7 @@
 //! | certificates of clients, and what applications see of them | `gateway/socket/tls/client_certificate.rs`, `gateway/socket/tls/session_variables.rs` |
 //! | redirects to https, HSTS | `gateway/http/https_only/`; for which addresses: `plan/tls/https_settings.rs` |
 //! | which user the server is | `plan/user.rs` reads the settings, `supervisor/identity.rs` applies them |
+//! | what `launch` watches, and what of it counts | `file_watch/relevance.rs`; `server/development.rs` reloads, `application/development/` is what browsers see of it |
 //! | what an event makes of the server | `supervisor/lifecycle.rs`, a table; `server/master.rs` obeys it |
 //!
 //! Tables feed the rest: help, man pages, completions, `explain` and `check` read SETTINGS, FUNCTIONS and COMMANDS.
@@ -69,7 +70,7 @@
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
-//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
+//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
@@ -77,6 +78,7 @@
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | `hdrhistogram` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
+//! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | |
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `ipnet` `percent_encoding` `sha1` `zstd` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
@@ -128,6 +130,8 @@ pub mod application;
 pub mod protocol;
 
 pub mod workers;
+
+pub mod file_watch;
 
 pub mod supervisor;
 

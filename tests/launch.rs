@@ -1,4 +1,5 @@
 //! `launch` shows the application in the web browser that `BROWSER` names, with or without a display.
+//! `launch_reloads.rs` has what happens when its files change.
 
 mod support;
 
@@ -132,4 +133,58 @@ fn a_certificate_of_the_settings_is_not_replaced() {
         !outcome.stderr.contains("made for this run"),
         "{outcome:#?}"
     );
+}
+
+/// A browser that stays open until a byte comes.
+const OPEN_BROWSER: &str = r#"#!/bin/sh
+chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run \
+    --disable-background-networking --disable-component-update --disable-sync --user-data-dir=profile \
+    --remote-debugging-port=0 "$1" >chromium.log 2>&1 &
+read end <gate
+kill $!
+wait
+"#;
+
+#[test]
+fn a_browser_shows_the_new_version_by_itself() {
+    let folder = Folder::new()
+        .file("app.py", page("one"))
+        .executable("browser", OPEN_BROWSER);
+    let server = folder
+        .gated([
+            "launch",
+            "--reload=browser",
+            "WSGI",
+            "import:app.application",
+        ])
+        .env("BROWSER", folder.path("browser"))
+        .start();
+    let loads = |count: usize| {
+        let log = server.wait_for_log(|log| log.matches("\"GET / HTTP/1.1\"").count() == count);
+        assert!(log.contains("HeadlessChrome"), "{log}");
+    };
+    loads(1);
+    save(&folder, &page("two"));
+    loads(2);
+    save(&folder, "mistake(\n");
+    loads(3);
+    save(&folder, &page("four"));
+    loads(4);
+    std::fs::write(folder.path("gate"), "\n").expect("a reader");
+    assert_eq!(server.stop().status, 0);
+}
+
+/// An application with a page.
+fn page(text: &str) -> String {
+    format!(
+        "def application(environ, start_response):\n    \
+             start_response('200 OK', [('Content-Type', 'text/html')])\n    \
+             return [b'<!doctype html><body>{text}</body>']\n"
+    )
+}
+
+/// Puts another file in the place of the code, as editors do.
+fn save(folder: &Folder, text: &str) {
+    std::fs::write(folder.path("new"), text).expect("a file");
+    std::fs::rename(folder.path("new"), folder.path("app.py")).expect("the same folder");
 }

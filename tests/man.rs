@@ -18,7 +18,13 @@ use runner::graph::entry::clap_command;
 use runner::line::program_options;
 use support::Folder;
 
-const PAGES: [&str; 4] = ["runner.1", "invoke.1", "runner.ini.5", "runner.supervise.5"];
+const PAGES: [&str; 5] = [
+    "runner.1",
+    "runner.launch.1",
+    "invoke.1",
+    "runner.ini.5",
+    "runner.supervise.5",
+];
 
 #[test]
 fn the_man_pages_are_up_to_date() {

@@ -1,6 +1,8 @@
 //! The applications. Each file implements [`Application`](crate::interface::Application), or wraps one that does.
 
 pub mod demo;
+pub mod development;
+mod own_page;
 pub mod python_application;
 pub mod replaceable;
 mod traffic;

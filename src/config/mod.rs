@@ -9,7 +9,7 @@ pub use checks::validate::sort_by_place;
 pub use configuration::{Configuration, Layer};
 pub use files::file_format::{FileFormat, format, format_of, is_program};
 pub use files::ini_file::SHORT;
-pub use files::read_bounded::{LARGEST, forget_pipes, source};
+pub use files::read_bounded::{LARGEST, files_read, forget_pipes, source};
 pub use files::section::{SPECIAL, Special};
 pub use keys::{COMMAND, KEYS, Key, PID_FILE, SUPERVISED};
 pub use listing::{Gives, Listed, Whence, list};

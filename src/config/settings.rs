@@ -119,6 +119,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time in which a client takes no byte",
         "The time in which a client may take no byte of a response, and how far it may be behind `runner.http.min_rate`. After it, the connection is closed with a reset. 0 is no limit.",
         "runner.http.write_timeout = '20s'";
+    "runner.launch.reload" SettingKind::BooleanOr(&["browser"]), DefaultValue::Boolean(true),
+        "What `launch` reloads when a file changes",
+        "Whether `launch` reloads the application when one of its files changes: Python code, templates (also style sheets and scripts) in the folder of the file that runs, or the current folder, and the configuration files. With `'browser'`, pages that the application shows are reloaded, too. `serve` does not watch files.",
+        "runner.launch.reload = 'browser'";
     "runner.log.access" SettingKind::BooleanOr(&["common", "combined", "json"]), DefaultValue::Unset,
         "Whether each request is logged, and how",
         "Whether each request is written to the log, and in which form. A line is written when the response has ended; for a client that left before it, with status 499; for a WebSocket, when it is closed, with status 101. `'common'` and `'combined'` are the forms of NCSA and Apache, for programs that read the logs of web servers; `True` is `'combined'` with the duration behind it, and the request id (`runner.http.request_id`), if there is one. `'json'` writes an object a line, whose members runner(1) describes. By default, `launch` logs requests and `serve` does not. It has no effect on `FastCGI` and `CGI`, where the web server logs requests.",

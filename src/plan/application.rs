@@ -20,6 +20,7 @@ use crate::plan::worker_options;
 use crate::syntax::Diagnostic;
 use crate::workers::options::{Lifespan, WorkerOptions};
 use crate::workers::python::import_failure::ImportFailure;
+use crate::workers::python::imported_folders::ImportedFolders;
 
 /// An application by its name.
 #[derive(Clone, Debug)]
@@ -136,6 +137,14 @@ impl Recipe {
     pub fn keep_in(&mut self, folder: PathBuf) {
         match self {
             Self::Python(imported) => imported.options.folder = folder,
+            Self::Demo => {}
+        }
+    }
+
+    /// Has its processes say which folders they import from, and show exceptions.
+    pub fn report_imports(&mut self, folders: &Arc<ImportedFolders>) {
+        match self {
+            Self::Python(imported) => imported.options.development = Some(Arc::clone(folders)),
             Self::Demo => {}
         }
     }

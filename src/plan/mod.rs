@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
+use crate::application::development::{EVENTS_PATH, SCRIPT_PATH};
 use crate::config::{Layer, PID_FILE};
 use crate::gateway::http::HttpOptions;
 use crate::gateway::socket::file_rights::FileRights;
@@ -18,6 +19,7 @@ use crate::log::{AccessDestination, LineForm, Stamp};
 use crate::own_file::folder_of;
 use crate::permission;
 use crate::plan::application::Recipe;
+use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Endpoint, Gateway, Protocol};
 use crate::plan::seating::Seating;
 use crate::plan::temporary::Temporary;
@@ -31,6 +33,7 @@ use crate::syntax::Diagnostic;
 
 pub mod address;
 pub mod application;
+pub mod development;
 pub mod gateway;
 pub mod gateway_options;
 pub mod one_request;
@@ -79,6 +82,8 @@ pub struct Plan {
     pub limit_warning: Option<String>,
     /// What else the log says once the server answers.
     pub note: Option<&'static str>,
+    /// What `launch` does for a developer.
+    pub development: Option<Development>,
 }
 
 impl Plan {
@@ -141,7 +146,24 @@ impl Plan {
             access,
             limit_warning: gateway_options::warning(&scope.configuration),
             note: None,
+            development: None,
         })
+    }
+
+    /// The same for a developer.
+    #[must_use]
+    pub fn developing(mut self, development: Development) -> Self {
+        self.recipe.report_imports(&development.imported);
+        if let Gateway::Http(options) = &mut self.gateway
+            && let Some(log) = &mut options.access_log
+            && development.reload != ReloadMode::Off
+        {
+            let log = Arc::make_mut(log);
+            log.without
+                .extend([SCRIPT_PATH, EVENTS_PATH].map(str::to_owned));
+        }
+        self.development = Some(development);
+        self
     }
 
     /// Opens the file of the access log, if there is one and it is not open yet. To be called before the process becomes the

@@ -75,6 +75,7 @@ pub fn workers(
         names_requests: settings.boolean("runner.http.request_id"),
         max_buffer: settings.integer("runner.response.max_buffer"),
         asgi: None,
+        development: None,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::plan::application::Readiness;
 use crate::plan::gateway::Audience;
 use crate::plan::seating::Seating;
 use crate::server::claim::{self, Claimed};
+use crate::server::development::{CodeReloads, ReloadResult, report_down};
 use crate::server::next_version::{Preparation, Prepared, Reread, prepared, stand_in};
 use crate::server::once::runtime;
 use crate::server::running::{Running, Version};
@@ -52,6 +53,7 @@ pub fn run(plan: Plan, reread: Reread) -> Result<ExitCode, Failure> {
         // The log thread starts only now: with a second thread, variables could not be removed from the environment
         // safely.
         log::begin()?;
+        master.code.watch();
         let alive = master.notifier.keep_alive();
         tokio::select! {
             ended = master.live() => ended,
@@ -92,6 +94,9 @@ struct Master {
     /// When it was started, by the clock of the day and by one that is never set.
     started: (SystemTime, Instant),
     waiting_clients: WaitingClients,
+    code: CodeReloads,
+    /// Why the application of the version that was switched to cannot be started.
+    down: Option<String>,
 }
 
 impl Master {
@@ -140,6 +145,8 @@ impl Master {
             signals,
             notifier: Notifier::new(handover.manager),
             start_timeout: plan.recipe.start_timeout(),
+            code: CodeReloads::of(&plan),
+            down: None,
             preparing: Some(Preparation::first(plan, listeners, readiness)),
             executable: Executable::of_this_process(),
             successor: None,
@@ -210,6 +217,7 @@ impl Master {
                     crate::log!("stopping: its time to serve, or to be idle, is over");
                     return self.told();
                 }
+                () = self.code.changed() => return Trigger::ReloadWanted,
                 prepared = prepared(&mut self.preparing) => {
                     return self.take_in(prepared);
                 }
@@ -242,6 +250,7 @@ impl Master {
         };
         self.preparing = None;
         self.failure = result.err();
+        self.code.follow(self.prepared.as_ref().map(Version::plan));
         Trigger::Prepared(match self.failure {
             None => StartResult::Ready,
             Some(_) => StartResult::Failed,
@@ -299,6 +308,7 @@ impl Master {
             return;
         };
         self.waiting_clients.begin();
+        self.code.begin();
         self.notifier.reloading();
         if let Some(Err(error)) = self.seat.as_mut().map(Seat::restore) {
             // The current version serves without its pid file.
@@ -316,9 +326,10 @@ impl Master {
 
     /// Has the prepared version answer from now on. The old one finishes its requests.
     async fn switch(&mut self) -> anyhow::Result<()> {
-        let Some(version) = self.prepared.take() else {
+        let Some(mut version) = self.prepared.take() else {
             return Ok(());
         };
+        self.down = version.failure.take().map(|failure| failure.text());
         self.start_timeout = version.plan().recipe.start_timeout();
         let protocol = version.plan().gateway.protocol();
         match &mut self.service {
@@ -336,8 +347,9 @@ impl Master {
                 if let Some(claim) = claim {
                     self.seat = claim.take()?;
                 }
-                let service = Running::open(version, is_succession)?;
-                self.notifier.ready(&status(&service));
+                let service = Running::open(version, is_succession, self.code.events.clone())?;
+                self.down.take().iter().for_each(|why| report_down("", why));
+                self.notifier.ready(&service.in_words());
                 self.service = Some(service);
                 predecessor_link::report_ready();
                 self.parent_orders = self.parent_orders.take().or_else(ParentOrders::listen);
@@ -351,25 +363,25 @@ impl Master {
     fn answer(&mut self) {
         // A successor tells the service manager itself.
         if let (None, Some(service)) = (&self.successor, &self.service) {
-            self.notifier.ready(&status(service));
+            self.notifier.ready(&service.in_words());
         }
         let failure = self.failure.take().map(|failure| failure.text());
-        match &failure {
-            None => match &self.successor {
-                None => crate::log!("reloaded"),
-                Some(successor) => {
-                    let id = successor.id().unwrap_or_default();
-                    crate::log!("the new program serves as process {id}");
-                }
-            },
-            Some(text) => {
-                crate::log_error!(
-                    "the reload failed; everything that is not named here goes on:\n{text}"
-                );
+        let down = self.down.take();
+        match (&failure, &self.successor) {
+            (Some(text), _) => {
+                self.code.report(ReloadResult::Kept(text));
                 self.notifier.reload_failed(text);
             }
+            (None, Some(successor)) => {
+                let id = successor.id().unwrap_or_default();
+                crate::log!("the new program serves as process {id}");
+            }
+            (None, None) => self.code.report(match &down {
+                Some(why) => ReloadResult::Down(why),
+                None => ReloadResult::Reloaded,
+            }),
         }
-        self.waiting_clients.answer(failure.as_deref());
+        self.waiting_clients.answer(failure.or(down).as_deref());
     }
 
     /// Refuses a reload because the process is ending.
@@ -469,14 +481,6 @@ impl Master {
             Some(successor) => successor.id(),
             None => self.seat.as_ref().and_then(Seat::successor),
         }
-    }
-}
-
-/// The state in words, for the service manager.
-fn status(service: &Running) -> String {
-    match service.shown() {
-        [] => "running".to_owned(),
-        places => format!("serving {}", places.join(", ")),
     }
 }
 

@@ -1,8 +1,10 @@
 //! A plan to a running server. [`master`] is the process: it hears what happens and does what the supervisor's state
-//! machine says. [`running`] is the version that serves; [`next_version`] prepares the one that takes its place.
+//! machine says. [`running`] is the version that serves; [`next_version`] prepares the one that takes its place. [`ending`] is how a version ends, [`development`] what `launch` adds.
 
 pub mod browser;
 pub mod claim;
+pub mod development;
+pub mod ending;
 pub mod gateway_task;
 pub mod master;
 pub mod next_version;

@@ -1,16 +1,16 @@
 //! The version that serves: an application and the gateway before it. A reload replaces either.
 
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
+use crate::application::development::{ReloadEvents, StartFailure};
 use crate::application::replaceable::Replaceable;
 use crate::application::watched::Watched;
 use crate::gateway::connection_limit::ConnectionLimit;
@@ -26,15 +26,12 @@ use crate::plan::application::Readiness;
 use crate::plan::gateway::{Audience, Endpoint};
 use crate::server::browser;
 use crate::server::claim::{bind, in_turn};
+use crate::server::development::front;
+use crate::server::ending::{LAST_WORDS, explained, finish};
 use crate::server::gateway_task::GatewayTask;
 use crate::supervisor::control::order::HandedSocket;
 use crate::supervisor::lifetime::{Activity, Lifetime, Next};
 use crate::supervisor::programs::Programs;
-
-/// How long a gateway has for the last responses (503, 504) of an application that has run out of time.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// A stop that takes longer is explained.
-const MOMENT: Duration = Duration::from_millis(500);
 
 /// A version that has started, but gets no requests yet.
 pub struct Version {
@@ -44,11 +41,16 @@ pub struct Version {
     listeners: Vec<Option<Listener>>,
     /// Knows when the application was last used, if there is an idle timeout.
     watched: Option<Arc<Watched>>,
+    /// Why the application could not be started, if that is what it answers.
+    pub failure: Option<Failure>,
 }
 
 /// The version that serves.
 pub struct Running {
     current: Arc<Replaceable>,
+    /// The same as gateways get it.
+    front: Arc<dyn Application>,
+    events: ReloadEvents,
     /// Its addresses, for people.
     shown: Vec<String>,
     connections: ConnectionLimit,
@@ -93,7 +95,16 @@ pub async fn start(
     if let Some(warning) = &plan.limit_warning {
         crate::log_warning!("{warning}");
     }
-    let mut application = plan.recipe.start(readiness).await?;
+    let (mut application, failure) = match plan.recipe.start(readiness).await {
+        Ok(application) => (application, None),
+        Err(failure) => match &plan.development {
+            Some(development) if development.outlives(&failure, readiness) => {
+                let shown: Arc<dyn Application> = Arc::new(StartFailure::new(&failure.text()));
+                (shown, Some(failure))
+            }
+            Some(_) | None => return Err(failure),
+        },
+    };
     let watched = (!plan.lifetime.idle_timeout.is_zero())
         .then(|| Arc::new(Watched::new(Arc::clone(&application))));
     if let Some(watched) = &watched {
@@ -104,6 +115,7 @@ pub async fn start(
         application,
         listeners,
         watched,
+        failure,
     })
 }
 
@@ -181,9 +193,14 @@ impl Running {
     ///
     /// # Errors
     /// The process has no descriptors left.
-    pub fn open(version: Version, is_succession: bool) -> anyhow::Result<Self> {
+    pub fn open(
+        version: Version,
+        is_succession: bool,
+        events: ReloadEvents,
+    ) -> anyhow::Result<Self> {
         let plan = version.plan;
         let current = Arc::new(Replaceable::new(version.application));
+        let front = front(&current, plan.development.as_ref(), &events);
         let connections = ConnectionLimit::default();
         connections.set(plan.gateway.most_connections());
         log::direct_access(plan.access);
@@ -194,7 +211,7 @@ impl Running {
             listener.speak(url.scheme);
             for_browsers = for_browsers.or_else(|| listener.web_url());
             listener.share_limit(connections.clone());
-            let application: Arc<dyn Application> = Arc::clone(&current) as _;
+            let application = Arc::clone(&front);
             let gateway = GatewayTask::open(url, listener, plan.gateway.clone(), application)?;
             if plan.audience != Audience::Nobody {
                 crate::log!("serving {}", gateway.shown());
@@ -212,6 +229,8 @@ impl Running {
         }
         Ok(Self {
             current,
+            front,
+            events,
             shown: shown(&gateways),
             connections,
             gate: Gate::Open(gateways),
@@ -243,6 +262,7 @@ impl Running {
             application,
             listeners,
             watched,
+            failure: _,
         } = version;
         let Gate::Open(gateways) = &mut self.gate else {
             // The server is ending: no request would reach the new version.
@@ -255,8 +275,8 @@ impl Running {
             };
             listener.speak(url.scheme);
             listener.share_limit(self.connections.clone());
-            let current: Arc<dyn Application> = Arc::clone(&self.current) as _;
-            GatewayTask::open(url, listener, plan.gateway.clone(), current).map(Some)
+            let front = Arc::clone(&self.front);
+            GatewayTask::open(url, listener, plan.gateway.clone(), front).map(Some)
         };
         let opened = plan.urls.iter().zip(listeners).map(open);
         let opened: Vec<Option<GatewayTask>> = match opened.collect::<io::Result<_>>() {
@@ -315,6 +335,7 @@ impl Running {
             Gate::Closing(stops) => return stops.iter().for_each(|stop| stop.begin(manner)),
             Gate::Open(gateways) => gateways,
         };
+        self.events.end();
         // What does not end by itself would hold up the gateway. Where another process serves, clients may come back at once.
         self.current.drain(manner == Manner::HandOver);
         let mut stops = Vec::new();
@@ -394,10 +415,13 @@ impl Running {
         Ok(self.neighbours()?.0.into_iter().map(handed).collect())
     }
 
-    /// Its addresses.
+    /// The state in words, for the service manager.
     #[must_use]
-    pub fn shown(&self) -> &[String] {
-        &self.shown
+    pub fn in_words(&self) -> String {
+        match &*self.shown {
+            [] => "running".to_owned(),
+            places => format!("serving {}", places.join(", ")),
+        }
     }
 
     /// Its addresses, and the number of connections.
@@ -427,67 +451,4 @@ impl Running {
 fn shown(gateways: &[GatewayTask]) -> Vec<String> {
     let shown = gateways.iter().map(GatewayTask::shown);
     shown.map(str::to_owned).collect()
-}
-
-/// Waits until no gateway is left. Nothing is lost if the future is dropped.
-async fn all_ended(gateways: &mut Vec<GatewayTask>) {
-    while let Some(last) = gateways.last_mut() {
-        last.ended().await;
-        gateways.pop();
-    }
-}
-
-/// Waits for the end. If that takes a moment, the log says what it waits for.
-async fn explained(
-    mut end: Pin<&mut (impl Future<Output = ()> + Send)>,
-    application: &Replaceable,
-    patience: Duration,
-) {
-    if timeout(MOMENT, &mut end).await.is_ok() {
-        return;
-    }
-    let workers = application.status().workers;
-    let web_sockets: usize = workers.iter().map(|it| it.web_sockets).sum();
-    let requests: usize = workers.iter().map(|it| it.in_flight).sum();
-    let count = |number: usize, what: &str| match number {
-        0 => None,
-        1 => Some(format!("1 {what}")),
-        _ => Some(format!("{number} {what}s")),
-    };
-    let waits = [count(requests, "request"), count(web_sockets, "WebSocket")];
-    let waits: Vec<String> = waits.into_iter().flatten().collect();
-    let waits = match waits.is_empty() {
-        true => "the application".to_owned(),
-        false => waits.join(" and "),
-    };
-    crate::log!(
-        "stopping: waiting for {waits}, for {} s at most (runner.stop_timeout); Ctrl-C again ends at once",
-        patience.as_secs_f64()
-    );
-    end.await;
-}
-
-/// Waits for the end of the gateways, then ends the application. When time is over, the application ends first: it
-/// answers what it has, and the gateway passes these answers on before it breaks off the rest.
-fn finish(
-    mut gateways: Vec<GatewayTask>,
-    application: Arc<Replaceable>,
-    patience: Duration,
-) -> impl Future<Output = ()> + Send {
-    let deadline = Instant::now() + patience;
-    async move {
-        let ended = timeout_at(deadline.into(), all_ended(&mut gateways));
-        let ended = ended.await.is_ok();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let passing_on = async {
-            if !ended && timeout(LAST_WORDS, all_ended(&mut gateways)).await.is_err() {
-                let patience = patience.as_secs_f64();
-                crate::log_warning!(
-                    "some connections did not end in {patience} s (runner.stop_timeout)"
-                );
-            }
-            drop(gateways);
-        };
-        tokio::join!(application.stop(left), passing_on);
-    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::log::LineForm;
+use crate::workers::python::imported_folders::ImportedFolders;
 
 /// A task of an ASGI application that has not ended so long after it was cancelled is not going to.
 pub const LINGERING: Duration = Duration::from_secs(10);
@@ -71,6 +72,8 @@ pub struct WorkerOptions {
     pub max_buffer: u64,
     /// How the application is called: by ASGI with these options, or by WSGI.
     pub asgi: Option<AsgiOptions>,
+    /// Where to say what was imported, and answer exceptions with pages that show them: `launch`.
+    pub development: Option<Arc<ImportedFolders>>,
 }
 
 /// The limits of ASGI workers.

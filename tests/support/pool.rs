@@ -70,6 +70,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         folder: folder.to_owned(),
         max_buffer: 1 << 30,
         asgi: None,
+        development: None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::plan::address::{
 };
 use crate::plan::application::ApplicationName;
 use crate::plan::application::Recipe;
+use crate::plan::development::{Development, ReloadMode};
 use crate::plan::gateway::{Audience, Gateway};
 use crate::plan::gateway_options;
 use crate::plan::tls::{self, https_settings};
@@ -94,6 +95,8 @@ pub struct Serve {
     application: ApplicationName,
     /// The application's own arguments.
     arguments: Vec<OsString>,
+    /// What `launch` was told to reload.
+    reload: Option<ReloadMode>,
 }
 
 /// Adds the options of `serve` and `launch`.
@@ -164,7 +167,17 @@ pub fn resolve(
             .into_iter()
             .map(|word| word.exact)
             .collect(),
+        reload: None,
     })
+}
+
+impl Serve {
+    /// The same with what the command line of `launch` has instead of a setting.
+    #[must_use]
+    pub fn reloading(mut self, typed: Option<ReloadMode>) -> Self {
+        self.reload = typed;
+        self
+    }
 }
 
 impl Node for Serve {
@@ -189,6 +202,10 @@ impl Node for Serve {
         plan.warnings.extend(doubts);
         if self.makes_certificate && !tls::has_certificate(&self.scope) {
             plan.note = Some(THROW_AWAY);
+        }
+        if self.audience == Audience::Browser {
+            let development = Development::of(&self.scope, &self.application, self.reload);
+            plan = plan.developing(development);
         }
         Ok(Job::Serve(Box::new(plan)))
     }

@@ -3,18 +3,19 @@
 //! A pipe (`runner -c <(program) …`) or a terminal can be read only once, and a command reads its files several times. Their
 //! texts are kept until [`forget_pipes`].
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use crate::current_folder;
 use crate::log;
 use crate::syntax::ini_lines::decode;
 use crate::syntax::{Diagnostic, Source, quoted};
@@ -67,6 +68,15 @@ pub fn forget_pipes() {
     pipes().values_mut().for_each(|text| *text = None);
 }
 
+/// The files that were to be read, whether they could be or not. A configuration with a mistake gives no other value that
+/// could have them.
+static READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// The absolute paths of the files that this process has tried to read as configuration.
+pub fn files_read() -> BTreeSet<PathBuf> {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// A pipe or a terminal was read before, and its text forgotten.
 #[derive(Debug)]
 struct ReadBefore;
@@ -81,6 +91,9 @@ impl Error for ReadBefore {}
 
 /// Reads a file, or gives the text that was read before if it can be read only once.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut files = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    files.insert(current_folder::absolute(path));
+    drop(files);
     let found = std::fs::metadata(path)?;
     if found.is_file() || found.is_dir() {
         return read_now(path);

@@ -217,20 +217,21 @@ class Exchange:
         self.lane.send(FILE, self.number, payload, self.begin, 0, len(self.headers), len(head))
         return True
 
-    def failed(self):
-        """The application raised an exception."""
+    def failed(self, answer=None):
+        """The application raised an exception. The answer, if there is one, shows it."""
         if self.ended:
             return  # the client has a complete answer
         if self.begun:
             self.end(TRUNCATED)
         else:
-            self.status = "500 Internal Server Error"
-            body = b"500 Internal Server Error\n"
-            self.headers = [
-                ("Content-Type", "text/plain; charset=utf-8"),
-                ("Content-Length", str(len(body))),
-            ]
+            self.status, self.headers, body = answer or plain_failure()
             self.whole(body)
+
+
+def plain_failure():
+    body = b"500 Internal Server Error\n"
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return "500 Internal Server Error", fields, body
 
 
 def check_block(block):

@@ -14,6 +14,7 @@ from struct import pack, unpack, unpack_from
 
 from runner_control import IGNORED, MOMENT, Forks, Importing, Room, no_action, unblock
 from runner_descriptors import CLOSE_ON_EXEC, DESCRIPTOR, RECEIVE
+from runner_development import imported_folders, keep_fresh_code_uncompiled
 from runner_examine import application_of
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
@@ -117,6 +118,9 @@ class Template:
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in self.paths if entry not in first]
         name, number = options["application"], -1
+        failure = cause = None
+        if options["development"]:
+            keep_fresh_code_uncompiled()
         try:
             with Importing(options["stack_signal"], stacks):
                 application = application_of(name, options["asgi"] is not None)
@@ -127,14 +131,16 @@ class Template:
                     importlib.import_module("asyncio")  # once for all workers
         except BaseException as error:
             failure = (*explained(name, error), number)
-        else:
-            failure = None
+            cause = error
         if Forks.is_foreign:
             return  # the application has forked this process, which is no second template
         if not is_still(*line):
             # The descriptor may belong to the application by now.
             say("the application closed descriptors that are not its own while it was imported")
             os._exit(1)
+        if options["development"]:
+            self.control.send("imported", imported_folders(cause), 0)
+        cause = None
         if failure is not None:
             reason, *details = failure
             self.control.send("failed", reason, tuple(details))

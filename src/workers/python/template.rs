@@ -11,7 +11,8 @@
 //! | `("serve", worker, count)` | become this worker |
 //! | `("end", 0, 0)` | end; workers that were forked go on |
 //!
-//! The template sends `("loaded", version, hindrances)`, `("failed", reason, (traceback, hint, import))` or
+//! In development, the template sends `("imported", paths, 0)` before anything else, the folders of the modules that it has
+//! imported with zero bytes between them. It sends `("loaded", version, hindrances)`, `("failed", reason, (traceback, hint, import))` or
 //! `("outdated", version, 0)` after the import, where the hindrances keep it from being forked, then `("forked", worker, pid)`, `("unforked", worker, reason)`
 //! and `("died", pid, status)`.
 
@@ -68,13 +69,14 @@ macro_rules! module {
 type Module = (&'static str, &'static str, &'static str);
 
 /// The modules that run in every template, in the order in which they import each other.
-const MODULES: [Module; 13] = [
+const MODULES: [Module; 14] = [
     module!("kept"),
     module!("output"),
     module!("title"),
     module!("resolve"),
     module!("call_shape"),
     module!("examine"),
+    module!("development"),
     module!("exchange"),
     module!("body_stream"),
     module!("control"),
@@ -121,6 +123,11 @@ pub(crate) enum TemplateMessage {
         /// What the template has that two processes cannot share, in words. Empty if it has no such thing, or becomes a
         /// worker itself.
         hindrances: String,
+    },
+    /// The folders of imported modules, with zero bytes between them.
+    Imported {
+        /// Their paths.
+        folders: Vec<u8>,
     },
     /// The application cannot be imported, or is none.
     Failed(ImportFailure),
@@ -376,6 +383,8 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     });
     writer.string(options.line_form.name.as_deref().unwrap_or_default());
     writer.boolean(options.names_requests);
+    writer.string("development");
+    writer.boolean(options.development.is_some());
     writer.string("forks");
     writer.boolean(becomes.is_none());
     writer.string("stop_timeout");
@@ -458,6 +467,9 @@ fn parse(bytes: &[u8]) -> Result<TemplateMessage, Malformed> {
                 hindrances: text(reader.string()?),
             })
         }
+        b"imported" => Ok(TemplateMessage::Imported {
+            folders: reader.string()?.to_vec(),
+        }),
         b"failed" => {
             let reason = text(reader.string()?);
             reader.tuple(3)?;

@@ -14,6 +14,7 @@ from runner_body_stream import CAPACITY as STREAM_CAPACITY
 from runner_body_stream import HEADER, HEADER_SIZE, BodyStream, Fence
 from runner_control import THREAD, Control, keep_limits, start_thread
 from runner_descriptors import RECEIVE, receive_descriptor, send_descriptor
+from runner_development import wsgi_answer
 from runner_exchange import (
     ANSWER,
     WAKE,
@@ -51,7 +52,7 @@ NEEDS_FENCE = platform.machine().lower() not in ("x86_64", "amd64", "i686", "i38
 class Lane:
     """One stream of requests, answered in order by one thread."""
 
-    def __init__(self, descriptors, application, constants):
+    def __init__(self, descriptors, application, constants, shows):
         requests, self.tokens, ring, files, room = descriptors
         self.socket = system_socket(requests)
         self.files = system_socket(files)
@@ -71,6 +72,7 @@ class Lane:
         self.sending = thread.allocate_lock()  # threads of the application may write to wsgi.errors
         self.application = application
         self.constants = constants
+        self.shows = shows  # makes an answer of an exception in development
         self.heads = [None] * HEADS  # common variables that runner said to keep
 
     # To runner
@@ -326,7 +328,7 @@ class Lane:
             exchange.failed()
         except BaseException as error:
             log_exception(error, own[0], own[4] + named(environ.get("HTTP_X_REQUEST_ID")), errors)
-            exchange.failed()
+            exchange.failed(self.shows and not exchange.begun and self.shows(error, own[0], own[4], environ))
         finally:
             try:
                 if result is not None and hasattr(result, "close"):
@@ -375,8 +377,9 @@ def run_worker(application, options, descriptors):
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+    shows = wsgi_answer if options["development"] else None
     lanes = [
-        Lane(descriptors[index : index + LANE], application, constants)
+        Lane(descriptors[index : index + LANE], application, constants, shows)
         for index in range(0, len(descriptors), LANE)
     ]
     report_losses(lanes[0].counters, LOST)

@@ -271,6 +271,15 @@ impl Templates {
         anyhow!("the template did not fork within {seconds} s{why}")
     }
 
+    /// The error of a template whose Python is too old.
+    pub(crate) fn outdated(&self, version: &str) -> anyhow::Error {
+        let python = self.options.python.display();
+        anyhow!(
+            "`{python}` is Python {version}, but 3.8 or later is needed\n\
+             \x20= hint: set `runner.python` to the interpreter to be used"
+        )
+    }
+
     /// The error of a template that takes too long to import the application.
     pub(crate) fn too_slow(&self, stack: &str) -> anyhow::Error {
         let target = &self.options.target;

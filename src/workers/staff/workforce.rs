@@ -154,15 +154,14 @@ impl Workforce {
         let begun = self.templates.importing_since(id);
         let begun = begun.unwrap_or_else(Instant::now);
         match message {
+            TemplateMessage::Imported { folders } => {
+                let development = self.options.development.iter();
+                development.for_each(|imported| imported.add(&folders));
+            }
             TemplateMessage::Loaded { hindrances } => self.loaded(id, &hindrances),
             TemplateMessage::Failed(failure) => self.import_failed(id, begun, failure.into()),
             TemplateMessage::Outdated { version } => {
-                let python = self.options.python.display();
-                let error = anyhow!(
-                    "`{python}` is Python {version}, but 3.8 or later is needed\n\
-                     \x20= hint: set `runner.python` to the interpreter to be used"
-                );
-                self.import_failed(id, begun, error);
+                self.import_failed(id, begun, self.templates.outdated(&version));
             }
             TemplateMessage::Forked { worker, pid } => self.started(worker, pid),
             TemplateMessage::Unforked { worker, reason } => {

@@ -43,7 +43,7 @@ amount = Struct("<I")
 class AsgiLane:
     """Requests come in one stream, and are answered in any order."""
 
-    def __init__(self, loop, descriptors, application, grace, cancelled_error):
+    def __init__(self, loop, descriptors, application, grace, cancelled_error, shows=None):
         requests, self.tokens, memory, files, room = descriptors
         self.loop = loop
         self.socket = system_socket(requests)
@@ -63,6 +63,7 @@ class AsgiLane:
         self.application = application
         self.grace = grace
         self.cancelled_error = cancelled_error
+        self.shows = shows  # makes an answer of an exception in development
         self.thread = thread.get_ident()
         self.starter = Starter(loop)
         self.state = None  # what lifespan has left for requests

@@ -70,8 +70,10 @@ class Response:
             result = await self.lane.application(scope, self.receive, self.send)
         except BaseException as error:
             self.named = named_in(scope)
+            shows = self.lane.shows
+            page = shows and self.state in (NOTHING, HELD) and shows(error, self.method, self.target, scope)
             scope = None
-            self.failed(error)
+            self.failed(error, page)
         else:
             if result is not None or self.state != COMPLETE:
                 self.named = named_in(scope)
@@ -82,9 +84,9 @@ class Response:
         finally:
             self.close()  # whatever fails above, runner is not left waiting
 
-    def failed(self, error):
+    def failed(self, error, page=None):
         """The application raised an exception, of whatever kind: `SystemExit` and `KeyboardInterrupt` end the request as well,
-        and not the worker, which has others."""
+        and not the worker, which has others. The page, if there is one, shows it."""
         if isinstance(error, GeneratorExit) and not self.lane.loop.is_running():
             raise error  # Python closes the coroutine of a task that the end of the loop has left
         if type(error) is Gone or Forks.is_foreign:
@@ -94,7 +96,7 @@ class Response:
             if not is_ours and not self.is_expected(error):
                 log_exception(error, *self.request(), None)
         finally:
-            self.break_off(is_ours)
+            self.break_off(is_ours, page)
 
     def returned(self):
         """The application returned before the end of its response."""
@@ -121,7 +123,7 @@ class Response:
         """Whether an exception tells the application only what happens to clients."""
         return False
 
-    def break_off(self, is_ours):
+    def break_off(self, is_ours, page=None):
         """Ends a response that the application has not ended."""
         if self.state == COMPLETE or self.is_left:
             return
@@ -129,13 +131,16 @@ class Response:
             self.outbox.put(self.number, END, b"", self.service(), TRUNCATED)
             self.state = COMPLETE
         else:
-            self.answer(b"503 Service Unavailable" if is_ours else b"500 Internal Server Error")
+            self.answer(b"503 Service Unavailable" if is_ours else b"500 Internal Server Error", page)
 
-    def answer(self, line):
+    def answer(self, line, page=None):
         """Answers in place of the application."""
         body = line + b"\n"
-        head = b"%s\0content-type\0text/plain; charset=utf-8\0content-length\0%d" % (line[:3], len(body))
-        self.outbox.put(self.number, ANSWER, head + body, self.service(), 0, 2, len(head))
+        fields = [b"content-type", b"text/plain; charset=utf-8", b"content-length", b"%d" % len(body)]
+        if page:
+            fields, body = page
+        head = b"\0".join([line[:3], *fields])
+        self.outbox.put(self.number, ANSWER, head + body, self.service(), 0, len(fields) // 2, len(head))
         self.state = COMPLETE
 
     def close(self):

@@ -232,7 +232,7 @@ class WebSocketExchange(Response):
     def is_expected(self, error):
         return self.is_left and isinstance(error, ClientDisconnected)
 
-    def break_off(self, is_ours):
+    def break_off(self, is_ours, page=None):
         if self.phase == OPEN:
             self.shut(GOING_AWAY if is_ours else FAILED)
         elif self.phase == OFFERED:

@@ -10,6 +10,7 @@ from runner_asgi_lifespan import Lifespan, Unfit
 from runner_asgi_loop import BadLoop, new_loop
 from runner_asgi_outbox import UNABLE
 from runner_control import Control, Forks, keep_limits
+from runner_development import asgi_answer
 from runner_exchange import trace
 from runner_kept import os, sys
 from runner_output import report_losses, say
@@ -29,7 +30,8 @@ def run_worker(application, options, descriptors):
         why = str(error)
         loop = asyncio.SelectorEventLoop()
     cancelled_error = asyncio.CancelledError
-    lane = AsgiLane(loop, descriptors[1:], application, asgi["disconnect_grace"], cancelled_error)
+    shows = asgi_answer if options["development"] else None
+    lane = AsgiLane(loop, descriptors[1:], application, asgi["disconnect_grace"], cancelled_error, shows)
     report_losses(lane.counters, LOST)
 
     def leave():

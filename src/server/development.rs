@@ -1,0 +1,165 @@
+//! What `launch` adds to a server: files are watched, a change is a reload, and browsers are told of it. For `serve`
+//! nothing is watched, and this only reports reloads.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::application::development::{DevelopmentPages, ReloadEvents};
+use crate::application::replaceable::Replaceable;
+use crate::current_folder;
+use crate::file_watch::{FileChanges, FileWatch, WatchedFiles};
+use crate::interface::Application;
+use crate::plan::Plan;
+use crate::plan::development::{Development, ReloadMode, configuration_files};
+
+/// Folders beside a module's file whose files belong to it.
+const BESIDE_MODULES: [&str; 3] = ["templates", "static", "jinja2"];
+
+/// The reloads of a server, and the files whose changes cause them.
+pub struct CodeReloads {
+    /// What pages in browsers are told.
+    pub events: ReloadEvents,
+    /// What is to be watched when the watch begins; `None` if nothing is.
+    wanted: Option<WatchedFiles>,
+    watch: Option<FileWatch>,
+    /// What has changed since the reload that is running has begun.
+    changed: FileChanges,
+    /// What the reload that is running is for, and when it has begun.
+    reload: (FileChanges, Instant),
+}
+
+/// How a reload went.
+#[derive(Clone, Copy, Debug)]
+pub enum ReloadResult<'a> {
+    /// A new version answers.
+    Reloaded,
+    /// The application of the new version cannot be started, for this reason, which is what the version answers.
+    Down(&'a str),
+    /// Nothing has changed, for this reason.
+    Kept(&'a str),
+}
+
+impl CodeReloads {
+    /// Those of a server with this plan. Watches nothing yet.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let is_watched = |it: &&Development| it.reload != ReloadMode::Off;
+        let development = plan.development.as_ref().filter(is_watched);
+        Self {
+            events: ReloadEvents::default(),
+            wanted: development.map(watched_files),
+            watch: None,
+            changed: FileChanges::default(),
+            reload: (FileChanges::default(), Instant::now()),
+        }
+    }
+
+    /// Begins to watch. Blocks until no change is missed any more.
+    pub fn watch(&mut self) {
+        if let Some(files) = self.wanted.take() {
+            match FileWatch::start(files) {
+                Ok(watch) => self.watch = Some(watch),
+                Err(error) => crate::log_warning!("cannot watch files: {error}"),
+            }
+        }
+    }
+
+    /// Watches what a version has read and imported, too.
+    pub fn follow(&self, plan: Option<&Plan>) {
+        let development = plan.and_then(|plan| plan.development.as_ref());
+        if let Some(watch) = &self.watch {
+            watch.add(match development {
+                Some(development) => watched_files(development),
+                None => WatchedFiles {
+                    files: configuration_files(),
+                    ..WatchedFiles::default()
+                },
+            });
+        }
+    }
+
+    /// Waits for a change, which is to be followed by a reload; for ever, if nothing is watched. Cancel-safe.
+    pub async fn changed(&mut self) {
+        match &mut self.watch {
+            Some(watch) => self.changed.merge(watch.changed().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A reload begins.
+    pub fn begin(&mut self) {
+        self.reload = (std::mem::take(&mut self.changed), Instant::now());
+        self.events.begin();
+    }
+
+    /// A reload is over: the log and browsers are told.
+    pub fn report(&mut self, result: ReloadResult<'_>) {
+        let (changes, begun) = &self.reload;
+        let seconds = begun.elapsed().as_secs_f64();
+        let changes = (!changes.is_empty()).then(|| changes.shown(current_folder::folder()));
+        let cause = changes.as_ref().map(|changes| format!("{changes}: "));
+        let cause = cause.unwrap_or_default();
+        match result {
+            ReloadResult::Reloaded => {
+                self.events.reloaded();
+                match changes {
+                    Some(changes) => crate::log!("reloaded in {seconds:.2} s: {changes}"),
+                    None => crate::log!("reloaded"),
+                }
+            }
+            ReloadResult::Down(why) => {
+                self.events.reloaded();
+                report_down(&cause, why);
+            }
+            ReloadResult::Kept(why) => {
+                self.events.failed(why);
+                crate::log_error!(
+                    "{cause}the reload failed; everything that is not named here goes on:\n{why}"
+                );
+            }
+        }
+    }
+}
+
+/// Logs that the application cannot be started, and why.
+pub fn report_down(cause: &str, why: &str) {
+    let why = why.strip_prefix("error: ").unwrap_or(why);
+    crate::log_error!(
+        "{cause}requests are answered 503 until the code has changed:\n{}",
+        why.trim_end()
+    );
+}
+
+/// An application as a gateway gets it: in development, with pages that reload themselves.
+#[must_use]
+pub fn front(
+    application: &Arc<Replaceable>,
+    development: Option<&Development>,
+    events: &ReloadEvents,
+) -> Arc<dyn Application> {
+    let application = Arc::clone(application);
+    match development {
+        Some(development) => Arc::new(DevelopmentPages::new(
+            application,
+            (development.reload != ReloadMode::Off).then(|| events.clone()),
+            development.reload == ReloadMode::Browser,
+        )),
+        None => application,
+    }
+}
+
+fn watched_files(development: &Development) -> WatchedFiles {
+    let folders = development.imported.all();
+    let beside = folders
+        .iter()
+        .flat_map(|folder| BESIDE_MODULES.map(|name| folder.join(name)));
+    let beside: Vec<PathBuf> = beside.filter(|folder| folder.is_dir()).collect();
+    let trees: BTreeSet<PathBuf> = development.trees.iter().cloned().chain(beside).collect();
+    WatchedFiles {
+        trees,
+        folders,
+        files: configuration_files(),
+    }
+}
