@@ -12,6 +12,7 @@ use crate::workers::options::WorkerOptions;
 #[derive(Debug)]
 pub struct PythonApplication {
     workers: Workers,
+    is_asgi: bool,
 }
 
 impl PythonApplication {
@@ -20,8 +21,9 @@ impl PythonApplication {
     /// # Errors
     /// If Python cannot be run, or the application cannot be imported; no process is left then.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
+        let is_asgi = options.asgi.is_some();
         let workers = Workers::start(options).await?;
-        Ok(Self { workers })
+        Ok(Self { workers, is_asgi })
     }
 
     /// Waits until the least number of workers is ready.
@@ -36,6 +38,10 @@ impl PythonApplication {
 impl Application for PythonApplication {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(self.workers.respond(request))
+    }
+
+    fn takes_web_sockets(&self) -> bool {
+        self.is_asgi
     }
 
     fn stop(&self, within: Duration) -> Pending<'_, ()> {

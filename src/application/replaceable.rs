@@ -122,6 +122,10 @@ impl Application for Replaceable {
         })
     }
 
+    fn takes_web_sockets(&self) -> bool {
+        self.get().takes_web_sockets()
+    }
+
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         Box::pin(async move {
             let application = self.get();

@@ -71,6 +71,10 @@ impl Application for Watched {
         })
     }
 
+    fn takes_web_sockets(&self) -> bool {
+        self.application.takes_web_sockets()
+    }
+
     fn stop(&self, within: Duration) -> Pending<'_, ()> {
         self.application.stop(within)
     }

@@ -35,6 +35,11 @@ pub trait Application: Send + Sync {
     /// it as far as it can.
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response>;
 
+    /// Whether it may accept WebSockets, so that clients are to know that they can offer them (RFC 8441 §3).
+    fn takes_web_sockets(&self) -> bool {
+        false
+    }
+
     /// Ends the processes of the application: accepts no more requests, answers those that it has, also in its queue, and
     /// lets each process leave when no request is left for it. Kills those that are not done after the time `within`.
     /// Returns when no process is left.

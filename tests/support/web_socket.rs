@@ -116,6 +116,10 @@ pub struct Acceptor {
 }
 
 impl Application for Acceptor {
+    fn takes_web_sockets(&self) -> bool {
+        true
+    }
+
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         Box::pin(async move {
             *self.last.lock().unwrap() = Some((request.headers, request.offers_web_socket));

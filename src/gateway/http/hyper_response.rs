@@ -212,7 +212,7 @@ fn reason_phrase(status: StatusCode, reason: Option<Bytes>) -> Option<ReasonPhra
     standard.is_none().then(|| ReasonPhrase::from_static(b""))
 }
 
-/// The response 101: the connection becomes a WebSocket.
+/// The response 101, or 200 by HTTP/2 (RFC 8441 §5): the connection or stream becomes a WebSocket.
 fn accept(
     socket: WebSocket,
     mut headers: HeaderMap,
@@ -223,7 +223,10 @@ fn accept(
     add_request_id(&mut headers, exchange.ids.as_deref());
     acceptance::complete(&mut headers, &offered.offer);
     add_date(&mut headers);
-    let status = StatusCode::SWITCHING_PROTOCOLS;
+    let status = match exchange.version {
+        Version::HTTP_2 => StatusCode::OK,
+        _ => StatusCode::SWITCHING_PROTOCOLS,
+    };
     if let Some(line) = &mut exchange.log_line {
         line.answer(status);
     }

@@ -31,8 +31,8 @@ pub enum Handshake {
 /// A WebSocket that a client offers, and the answer that accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocketOffer {
-    /// `Sec-WebSocket-Accept`.
-    pub accept: HeaderValue,
+    /// `Sec-WebSocket-Accept`; `None` by HTTP/2, which has none (RFC 8441 §5).
+    pub accept: Option<HeaderValue>,
     /// What to answer about compression, if it is offered and wanted.
     pub deflate: Option<DeflateParameters>,
     /// The fields `Sec-WebSocket-Protocol`.
@@ -63,12 +63,21 @@ impl WebSocketOffer {
         !name.is_empty() && offered.any(|offered| offered == name)
     }
 
-    /// Makes the header fields of an application those of the response 101 that accepts the WebSocket: its own fields about
-    /// the connection are replaced.
+    /// Makes the header fields of an application those of the response that accepts the WebSocket (101, or 200 by HTTP/2): its
+    /// own fields about the connection are replaced.
     pub fn accept_with(&self, headers: &mut HeaderMap) {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        for name in [
+            header::UPGRADE,
+            header::CONNECTION,
+            header::SEC_WEBSOCKET_ACCEPT,
+        ] {
+            headers.remove(name);
+        }
+        if let Some(accept) = &self.accept {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.clone());
+        }
         match self.deflate {
             Some(deflate) => headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, deflate.answer()),
             None => headers.remove(header::SEC_WEBSOCKET_EXTENSIONS),
@@ -88,7 +97,8 @@ impl WebSocketOffer {
 
 /// Reads the head of a request. `compression` if permessage-deflate is wanted.
 ///
-/// It offers a WebSocket if both `Upgrade` and `Connection` say so: either alone means nothing (RFC 9110 §7.8).
+/// It offers a WebSocket if both `Upgrade` and `Connection` say so: either alone means nothing (RFC 9110 §7.8). That of a
+/// stream of HTTP/2 is the head of an extended `CONNECT` for a WebSocket (RFC 8441 §5), with the method as if it were `GET`.
 #[must_use]
 pub fn check(
     method: &Method,
@@ -96,8 +106,10 @@ pub fn check(
     headers: &HeaderMap,
     compression: bool,
 ) -> Handshake {
-    if !has_token(headers, &header::UPGRADE, b"websocket")
-        || !has_token(headers, &header::CONNECTION, b"upgrade")
+    let is_stream = version == Version::HTTP_2;
+    if !is_stream
+        && (!has_token(headers, &header::UPGRADE, b"websocket")
+            || !has_token(headers, &header::CONNECTION, b"upgrade"))
     {
         return Handshake::NotAnOffer;
     }
@@ -118,7 +130,7 @@ fn offer(
             "a WebSocket handshake whose method is not GET",
         ));
     }
-    if version != Version::HTTP_11 {
+    if !matches!(version, Version::HTTP_11 | Version::HTTP_2) {
         return Err(WrongHandshake::bad(
             "a WebSocket handshake that is not HTTP/1.1",
         ));
@@ -136,19 +148,14 @@ fn offer(
             what: "a WebSocket handshake whose version is not 13",
         });
     }
-    let key = only(headers, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
-    let Some(key) = key else {
-        return Err(WrongHandshake::bad(
-            "a WebSocket handshake whose key is not 16 bytes in Base64",
-        ));
+    let accept = match version {
+        Version::HTTP_2 => None,
+        _ => Some(answer_to_key(headers)?),
     };
     let Ok(deflate) = DeflateParameters::negotiated(headers) else {
         return Err(WrongHandshake::bad(
             "a WebSocket handshake with malformed extensions",
         ));
-    };
-    let Ok(accept) = HeaderValue::try_from(accept(key)) else {
-        return Err(WrongHandshake::bad("a WebSocket handshake"));
     };
     let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     Ok(WebSocketOffer {
@@ -156,6 +163,17 @@ fn offer(
         deflate: deflate.filter(|_| compression),
         protocols: protocols.iter().cloned().collect(),
     })
+}
+
+/// The value of `Sec-WebSocket-Accept` for the key of a client.
+fn answer_to_key(headers: &HeaderMap) -> Result<HeaderValue, WrongHandshake> {
+    let key = only(headers, &header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
+    let Some(key) = key else {
+        return Err(WrongHandshake::bad(
+            "a WebSocket handshake whose key is not 16 bytes in Base64",
+        ));
+    };
+    HeaderValue::try_from(accept(key)).map_err(|_| WrongHandshake::bad("a WebSocket handshake"))
 }
 
 /// The value of a field that stands there once.
@@ -242,7 +260,8 @@ Sec-WebSocket-Version: 13";
     #[test]
     fn the_answer_to_the_standards_handshake() {
         let offer = offer(STANDARD);
-        assert_eq!(offer.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let accept = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(offer.accept, Some(accept));
         assert_eq!(offer.deflate, None);
         for (name, is_offered) in [
             ("chat", true),
@@ -360,11 +379,26 @@ Sec-WebSocket-Version: 13";
             let what = "a WebSocket handshake whose method is not GET";
             assert_eq!(wrong(checked), (400, what), "{method}");
         }
-        for version in [Version::HTTP_10, Version::HTTP_2] {
+        for version in [Version::HTTP_10, Version::HTTP_3] {
             let checked = check(&Method::GET, version, &fields, true);
             let what = "a WebSocket handshake that is not HTTP/1.1";
             assert_eq!(wrong(checked), (400, what), "{version:?}");
         }
+    }
+
+    /// RFC 8441 §5.1.
+    #[test]
+    fn a_stream_has_no_key_and_gets_no_answer_to_it() {
+        let fields = headers("Sec-WebSocket-Protocol: chat\nSec-WebSocket-Version: 13");
+        let Handshake::Offer(offer) = check(&Method::GET, Version::HTTP_2, &fields, true) else {
+            panic!("it offers a WebSocket");
+        };
+        let mut answer = headers("Sec-WebSocket-Accept: mine\nSec-WebSocket-Protocol: chat");
+        offer.accept_with(&mut answer);
+        assert_eq!(answer, headers("Sec-WebSocket-Protocol: chat"));
+        let old = headers("Sec-WebSocket-Version: 8");
+        let refused = check(&Method::GET, Version::HTTP_2, &old, true);
+        assert_eq!(wrong(refused).0, 426);
     }
 
     /// Compression is answered where it is offered and wanted.

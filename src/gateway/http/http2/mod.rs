@@ -3,7 +3,8 @@
 //! The crate `h2` reads and writes frames, compresses heads and keeps the windows of flow control. What a request means and
 //! what becomes of it is the same as by HTTP/1 ([`connection`]); here is what differs:
 //! a connection has many streams ([`streams`]), a head has other fields ([`stream_head`]), and a response is sent as the
-//! client opens its windows ([`stream_response`]).
+//! client opens its windows ([`stream_response`]). A stream may be a WebSocket (RFC 8441, [`tunnel`]), if the application takes
+//! any.
 //!
 //! Not by hyper, which is above `h2`, too: it hides the windows. A client that opens none would hold a response for ever,
 //! since hyper does not ask for its next part then; an early response could not be followed by `NO_ERROR`, and a stream
@@ -38,6 +39,7 @@ mod stream_body;
 mod stream_head;
 mod stream_response;
 mod streams;
+mod tunnel;
 
 /// How much of a request's body a client may send before it is received, in bytes: what comes is received at once, so that
 /// this is the most that is on the way.
@@ -69,7 +71,11 @@ pub(super) async fn serve(stream: Stream, early: Bytes, state: Arc<ConnectionSta
     let meter = Arc::new(Mutex::new(FrameMeter::default()));
     let transport = MeteredTransport::new(stream, early, &state, &meter);
     let options = &state.gateway.options;
-    let handshake = builder(options).handshake(transport);
+    let mut builder = builder(options);
+    if state.gateway.application.takes_web_sockets() {
+        builder.enable_connect_protocol();
+    }
+    let handshake = builder.handshake(transport);
     let stopped = pin!(async {
         let manner = state.gateway.stop.begun().await;
         sleep(manner.linger()).await;

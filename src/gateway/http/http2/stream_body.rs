@@ -12,7 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 
 /// A body, whose parts are received as soon as they are asked for: the client may then send as much again.
 pub(super) struct StreamBody {
-    stream: RecvStream,
+    /// `None` if there is no body.
+    stream: Option<RecvStream>,
     /// As announced, in bytes.
     length: Option<u64>,
     /// The client waits until its body is asked for (RFC 9110 §10.1.1): set when it is.
@@ -20,6 +21,15 @@ pub(super) struct StreamBody {
 }
 
 impl StreamBody {
+    /// No body.
+    pub(super) fn none() -> Self {
+        Self {
+            stream: None,
+            length: None,
+            asked_for: None,
+        }
+    }
+
     /// The body of a request with these fields; and whether it is asked for, if the client waits for that.
     pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> (Self, Option<Arc<AtomicBool>>) {
         let length = headers.get(header::CONTENT_LENGTH);
@@ -27,7 +37,7 @@ impl StreamBody {
         let waits = headers.contains_key(header::EXPECT) && !stream.is_end_stream();
         let asked_for = waits.then(Arc::default);
         let body = Self {
-            stream,
+            stream: Some(stream),
             length,
             asked_for: asked_for.clone(),
         };
@@ -43,8 +53,12 @@ impl Body for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let polled = self.stream.poll_data(context);
-        if let Some(asked_for) = &self.asked_for
+        let this = &mut *self;
+        let Some(stream) = &mut this.stream else {
+            return Poll::Ready(None);
+        };
+        let polled = stream.poll_data(context);
+        if let Some(asked_for) = &this.asked_for
             && polled.is_pending()
         {
             asked_for.store(true, Ordering::Relaxed);
@@ -52,7 +66,7 @@ impl Body for StreamBody {
         Poll::Ready(match ready!(polled) {
             Some(Ok(part)) => {
                 // Fails where the stream has ended.
-                let _ = self.stream.flow_control().release_capacity(part.len());
+                let _ = stream.flow_control().release_capacity(part.len());
                 Some(Ok(Frame::data(part)))
             }
             Some(Err(error)) => Some(Err(error)),
@@ -61,7 +75,7 @@ impl Body for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

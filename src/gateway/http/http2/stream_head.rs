@@ -1,8 +1,9 @@
 //! The head of a request on a stream, as the head of a request by HTTP/1 (RFC 9113 §8.3): what is checked and what becomes of it
 //! is the same from here on.
 
+use h2::ext::Protocol;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 
 use crate::gateway::http::request_head;
 use crate::gateway::http::shadow_parser::head_limits::HeadLimits;
@@ -16,10 +17,22 @@ const LINE_END: usize = 2;
 /// The bytes of a first line beside method and target.
 const AROUND_TARGET: usize = "  HTTP/1.1\r\n".len();
 
-/// Changes a head into that of HTTP/1: `:authority` is `Host`, the target is the path, and there is one field `Cookie`. The
-/// result is its first fault.
+/// Whether a request asks for a WebSocket: an extended `CONNECT` (RFC 8441 §4).
+pub(super) fn asks_for_web_socket<B>(request: &Request<B>) -> bool {
+    let protocol = request.extensions().get::<Protocol>();
+    protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Changes a head into that of HTTP/1: `:authority` is `Host`, the target is the path, and there is one field `Cookie`. One
+/// that asks for a WebSocket is that of a `GET`. The result is its first fault.
 pub(super) fn convert<B>(request: &mut Request<B>, limits: &HeadLimits) -> Option<Hidden> {
     let fault = check(request, limits).and_then(|()| {
+        if asks_for_web_socket(request) {
+            *request.method_mut() = Method::GET;
+        } else if request.extensions().get::<Protocol>().is_some() {
+            let reason = "the only protocol of an extended `CONNECT` is `websocket`";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+        }
         let authority = request.uri().authority().map(|authority| {
             let text = authority.as_str().as_bytes();
             HeaderValue::from_bytes(text).map_err(|_| malformed_authority())

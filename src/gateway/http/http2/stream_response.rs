@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use http_body::Body;
 
@@ -16,7 +16,9 @@ use crate::gateway::http::connection;
 use crate::gateway::http::connection::Begun;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
+use crate::gateway::http::http2::tunnel::Tunnel;
 use crate::gateway::http::hyper_response::{self, ReplyBody};
+use crate::gateway::http::websocket::{self, acceptance::AcceptedWebSocket};
 use crate::gateway::slow_client::Pace;
 use crate::interface::Truncated;
 use crate::panics::{Panicked, caught};
@@ -32,6 +34,8 @@ pub(super) struct StreamExchange {
     pub meter: Arc<Mutex<FrameMeter>>,
     /// How slowly the client may take the response.
     pub pace: Pace,
+    /// What the client sends behind a request for a WebSocket.
+    pub receive: Option<RecvStream>,
 }
 
 /// Why a response is not sent to its end.
@@ -90,6 +94,17 @@ impl StreamExchange {
         parts.version = Version::HTTP_2;
         parts.extensions.clear();
         remove_fields_of_connections(&mut parts.headers);
+        if let Some(accepted) = self.state.take_accepted()
+            && let Some(receive) = self.receive.take()
+        {
+            return self
+                .tunnel(Response::from_parts(parts, ()), receive, *accepted)
+                .await;
+        }
+        if self.receive.is_some() && parts.status.is_success() {
+            // Any such status would open the WebSocket (RFC 8441 §5).
+            parts.status = StatusCode::FORBIDDEN;
+        }
         let is_whole = body.is_end_stream();
         let head = Response::from_parts(parts, ());
         let Ok(mut stream) = self.respond.send_response(head, is_whole) else {
@@ -108,6 +123,34 @@ impl StreamExchange {
                 stream.send_reset(Reason::CANCEL);
             }
         }
+    }
+
+    /// Serves the WebSocket that the stream is from now on.
+    async fn tunnel(
+        mut self,
+        head: Response<()>,
+        receive: RecvStream,
+        accepted: AcceptedWebSocket,
+    ) {
+        let Ok(send) = self.respond.send_response(head, false) else {
+            return;
+        };
+        frame_meter::lock(&self.meter).responded();
+        let tunnel = Tunnel {
+            receive,
+            send,
+            rest: Bytes::new(),
+            pace: self.pace,
+            meter: self.meter,
+            state: Arc::clone(&self.state),
+        };
+        Box::pin(websocket::serve(
+            tunnel,
+            Bytes::new(),
+            accepted,
+            &self.state,
+        ))
+        .await;
     }
 
     async fn send_body(

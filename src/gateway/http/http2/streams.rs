@@ -188,12 +188,16 @@ impl Streams {
         let options = &self.state.gateway.options;
         let state = Arc::new(self.state.of_stream());
         state.permit.set_working();
+        let is_web_socket = stream_head::asks_for_web_socket(&request);
         let fault = stream_head::convert(&mut request, &options.head_limits);
         let (parts, stream) = request.into_parts();
-        let (body, asked_for) = StreamBody::new(stream, &parts.headers);
+        let (receive, (body, asked_for)) = match is_web_socket {
+            true => (Some(stream), (StreamBody::none(), None)),
+            false => (None, StreamBody::new(stream, &parts.headers)),
+        };
         let request = Request::from_parts(parts, body);
         let begun = caught_call("a request", || {
-            connection::begin(&state, request, fault, false)
+            connection::begin(&state, request, fault, is_web_socket)
         });
         self.begun += 1;
         let (is_last, limit) = (options.keep_alive.is_zero(), options.keep_alive_requests);
@@ -205,6 +209,7 @@ impl Streams {
             begun,
             respond,
             asked_for,
+            receive,
             meter: Arc::clone(&self.meter),
         };
         self.exchanges.spawn(exchange.answer());

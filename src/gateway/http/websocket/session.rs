@@ -14,8 +14,9 @@ use bytes::Bytes;
 use crate::gateway::graceful_stop::{CROSSED, Manner};
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::gateway::http::transport::{self, PeerEnd, Transport};
+use crate::gateway::http::transport::LINGER;
 use crate::gateway::http::websocket::acceptance::AcceptedWebSocket;
+use crate::gateway::http::websocket::carrier::Carrier;
 use crate::gateway::http::websocket::heartbeat::{Beat, Heartbeat};
 use crate::gateway::http::websocket::inflow::{Inflow, Interrupted};
 use crate::gateway::http::websocket::outflow::Outflow;
@@ -46,9 +47,9 @@ fn limit_of(fault: &WebSocketFault) -> Option<&'static str> {
 }
 
 /// An open WebSocket.
-pub(super) struct Session<'a> {
+pub(super) struct Session<'a, C> {
     state: &'a ConnectionState,
-    transport: Transport,
+    carrier: C,
     phase: Closing,
     encoder: Encoder,
     inflow: Inflow,
@@ -99,10 +100,10 @@ enum Ending {
     Cut,
 }
 
-impl<'a> Session<'a> {
+impl<'a, C: Carrier> Session<'a, C> {
     /// Begins to speak with a client that has sent these bytes already.
     pub(super) fn new(
-        transport: Transport,
+        carrier: C,
         early: &[u8],
         accepted: AcceptedWebSocket,
         state: &'a ConnectionState,
@@ -110,7 +111,7 @@ impl<'a> Session<'a> {
         let options = &state.gateway.options;
         Self {
             state,
-            transport,
+            carrier,
             phase: Closing::Open(accepted.socket),
             encoder: accepted.encoder,
             inflow: Inflow::new(accepted.decoder, early, options),
@@ -140,11 +141,11 @@ impl<'a> Session<'a> {
             Ending::Orderly => {
                 let time = match self.state.gateway.stop.manner() {
                     Some(Manner::Drain) => CROSSED,
-                    Some(Manner::Retire | Manner::HandOver) | None => transport::LINGER,
+                    Some(Manner::Retire | Manner::HandOver) | None => LINGER,
                 };
-                self.transport.linger(time).await;
+                self.carrier.linger(time).await;
             }
-            Ending::Cut => self.transport.reset(),
+            Ending::Cut => self.carrier.reset(),
             Ending::Gone => {}
         }
     }
@@ -154,7 +155,7 @@ impl<'a> Session<'a> {
         loop {
             self.is_held_up = false;
             while self.moved() < turn && self.may_read(context) {
-                match self.inflow.poll_next(&mut self.transport, context) {
+                match self.inflow.poll_next(&mut self.carrier, context) {
                     Poll::Ready(Ok(event)) => self.receive(event),
                     Poll::Ready(Err(Interrupted::Broken)) => return Poll::Ready(Ending::Gone),
                     Poll::Ready(Err(Interrupted::TooSlow)) => {
@@ -336,12 +337,12 @@ impl<'a> Session<'a> {
             Closing::Open(socket) | Closing::Closed(socket) => socket.taken(cost),
             Closing::Left => {}
         };
-        let written = self.outflow.poll_write(&mut self.transport, context, taken);
+        let written = self.outflow.poll_write(&mut self.carrier, context, taken);
         if self.outflow.written() > before {
             self.patience = None;
         }
         ready!(written)?;
-        self.transport.poll_passed_on(context)
+        self.carrier.poll_passed_on(context)
     }
 
     fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
@@ -357,7 +358,7 @@ impl<'a> Session<'a> {
         if self.held.is_some() {
             while self.look.poll_late(context).is_ready() {
                 self.look.renew();
-                if self.transport.peer_end() == PeerEnd::Closed {
+                if self.carrier.has_gone(context) {
                     return Poll::Ready(Ending::Gone);
                 }
             }
