@@ -70,8 +70,11 @@ impl FolderWatch {
         }
     }
 
-    /// Whether a file has another content than at its last change.
+    /// Whether a file has another content than at its last change. A folder stands for unknown files below it.
     pub(super) fn has_new_content(&mut self, file: &Path) -> bool {
+        if file.is_dir() {
+            return true;
+        }
         let mut bytes = Vec::new();
         let read = File::open(file).and_then(|it| it.take(COMPARED).read_to_end(&mut bytes));
         let content = read.ok().map(|_| self.hasher.hash_one(&bytes));

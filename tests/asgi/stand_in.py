@@ -100,6 +100,7 @@ class Worker:
         self.heads = set()
         options = {
             "asgi": {"lifespan": lifespan, "loop": loop or DEFAULT_LOOP, "disconnect_grace": disconnect_grace},
+            "development": False,
             "stop_timeout": float(PATIENCE),
             "stack_signal": 0,
             "limits": {},

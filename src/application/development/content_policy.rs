@@ -20,7 +20,8 @@ fn forbids_one(policy: &str) -> Option<&'static str> {
         let found = names.iter().find_map(|name| Some((*name, named(name)?.1)));
         let (name, sources) = found?;
         let sources: Vec<String> = sources.map(str::to_ascii_lowercase).collect();
-        let is_own = |source: &String| ["'self'", "*", "http:", "https:"].contains(&source.as_str());
+        let is_own =
+            |source: &String| ["'self'", "*", "http:", "https:"].contains(&source.as_str());
         // With this word, hosts count no more in favour of a script (§8.2).
         let is_strict = sources.iter().any(|source| source == "'strict-dynamic'");
         (!sources.iter().any(is_own) || is_strict && name != "connect-src").then_some(name)
