@@ -53,6 +53,7 @@
 //! | who a request comes from behind a proxy | `protocol/proxy/forwarded.rs` for each request, `protocol/proxy/proxy_head.rs` for a connection; `gateway/http/proxies/` applies them |
 //! | what cannot be a WSGI or ASGI application | `workers/python/examine.py` |
 //! | certificates of clients, and what applications see of them | `gateway/socket/tls/client_certificate.rs`, `gateway/socket/tls/session_variables.rs` |
+//! | when a certificate is asked for or renewed (ACME) | `acme/mod.rs`; the answers to the authority: `gateway/socket/tls/acme_store.rs`, `gateway/http/https_only/acme_challenge.rs` |
 //! | redirects to https, HSTS | `gateway/http/https_only/`; for which addresses: `plan/tls/https_settings.rs` |
 //! | which user the server is | `plan/user.rs` reads the settings, `supervisor/identity.rs` applies them |
 //! | what `launch` watches, and what of it counts | `file_watch/relevance.rs`; `server/development.rs` reloads, `application/development/` is what browsers see of it |
@@ -70,13 +71,14 @@
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
-//! | [`server`] | plan → a running server | `plan` `line` `application` `gateway` `supervisor` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
+//! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` | `hdrhistogram` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
+//! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
 //! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | |
@@ -122,6 +124,8 @@ pub mod commands;
 pub mod server;
 
 pub mod interface;
+
+pub mod acme;
 
 pub mod gateway;
 

@@ -17,6 +17,7 @@ caddy                                  caddy
 cgi-fcgi                               libfcgi-bin
 curl                                   curl
 openssl                                openssl
+pebble                                 pebble
 /usr/bin/python3                       python3
 chromium                               chromium
 pypy3                                  pypy3

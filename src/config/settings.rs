@@ -231,6 +231,26 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time after which `supervise` stops",
         "Stop after this time, as at SIGTERM. 0 is never.",
         "runner.supervise.stop_after = '1d'";
+    "runner.tls.acme" SettingKind::Texts, DefaultValue::Unset,
+        "Hosts to get a certificate for by ACME",
+        "Names of hosts that a certificate is asked for by ACME (RFC 8555), of Let's Encrypt or of the authority in `runner.tls.acme_directory`, whose terms of service you agree to by this setting. The names have to lead to this server: the authority checks them by http at port 80 if `url` has an address for http (HTTP-01), else by https at port 443 (TLS-ALPN-01). The certificate is renewed after two thirds of its life, without a restart; the log says until when it is valid, and why there is none. Until there is the first, handshakes for https are refused. It stands beside those of `runner.tls.cert`.",
+        "runner.tls.acme = ['example.org', 'www.example.org']";
+    "runner.tls.acme_ca" SettingKind::Path, DefaultValue::Unset,
+        "Authority that vouches for the ACME directory",
+        "The file with the certificate (PEM) that vouches for the server of `runner.tls.acme_directory`, where that is an authority of your own. By default, the certificates of the system are believed.",
+        "runner.tls.acme_ca = '/etc/my_app/acme_ca.pem'";
+    "runner.tls.acme_contact" SettingKind::Texts, DefaultValue::Unset,
+        "Addresses for letters of the ACME authority",
+        "Addresses that the authority of `runner.tls.acme` may write to, as `mailto:` URLs. They are told to it when the account is made.",
+        "runner.tls.acme_contact = ['mailto:ada@example.org']";
+    "runner.tls.acme_directory" SettingKind::Text, DefaultValue::Text("https://acme-v02.api.letsencrypt.org/directory"),
+        "URL of the ACME authority's directory",
+        "The URL of the directory of the authority that `runner.tls.acme` asks. Try a server with `https://acme-staging-v02.api.letsencrypt.org/directory` first, whose certificates no browser accepts: Let's Encrypt counts failures.",
+        "runner.tls.acme_directory = 'https://acme-staging-v02.api.letsencrypt.org/directory'";
+    "runner.tls.acme_folder" SettingKind::Path, DefaultValue::Unset,
+        "Folder for what ACME has issued",
+        "The folder in which the certificate of `runner.tls.acme`, its key and the account are kept, readable for their owner only. It is made if there is none, by the user of the server (`runner.user`). Several servers may share it: one asks at a time, and the others take what it gets.",
+        "runner.tls.acme_folder = '/var/lib/my_app/acme'";
     "runner.tls.cert" SettingKind::Paths, DefaultValue::Unset,
         "Certificate for addresses with https",
         "The file with the certificate for addresses that begin with `https:`, in PEM format: first that of the server, then those that vouch for it (`fullchain.pem`). In a list, each client gets the certificate for the name that it asks for (SNI), or else the first. A reload reads the files again; the user that the server runs as must be able to read them then. `check` finds certificates that have expired, or are for other names.",

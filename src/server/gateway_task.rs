@@ -8,11 +8,13 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::acme;
 use crate::gateway::fastcgi::{self, FastCgiOptions};
 use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::http::{self, HttpOptions};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::server_url::ServerUrl;
+use crate::gateway::socket::tls::TlsSetup;
 use crate::interface::Application;
 use crate::panics::spawn_vital;
 use crate::plan::gateway::{Endpoint, Gateway, Protocol};
@@ -66,6 +68,7 @@ impl GatewayTask {
         let closing = Some(listener.closing());
         let (tuning, task) = match gateway {
             Gateway::Http(options) => {
+                keep_certificate(&options);
                 let (sender, options) = watch::channel(options);
                 let serving = http::serve(listener, application, options, stop.clone());
                 (Tuning::Http(sender), spawn_vital(GATEWAY, serving))
@@ -112,6 +115,7 @@ impl GatewayTask {
     pub fn tune(&self, gateway: Gateway) {
         match (&self.tuning, gateway) {
             (Tuning::Http(sender), Gateway::Http(options)) => {
+                keep_certificate(&options);
                 sender.send_replace(options);
             }
             (Tuning::FastCgi(sender), Gateway::FastCgi(options)) => {
@@ -146,5 +150,12 @@ impl GatewayTask {
         if let Err(error) = (&mut self.task).await {
             crate::log_error!("a gateway failed: {error}");
         }
+    }
+}
+
+/// Has a certificate asked for, where the options say so.
+fn keep_certificate(options: &HttpOptions) {
+    if let Some(store) = options.tls.as_ref().and_then(TlsSetup::acme) {
+        acme::keep(store);
     }
 }

@@ -21,6 +21,7 @@ use crate::clock::http_date;
 use crate::gateway::graceful_stop::CROSSED;
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::https_only::acme_challenge;
 use crate::gateway::http::https_only::redirect::redirect;
 use crate::gateway::http::hyper_response::{self, Exchange, ReplyBody};
 use crate::gateway::http::proxies::original_request::{Mount, OriginalRequest};
@@ -246,8 +247,8 @@ pub(super) struct Begun {
 enum Answering {
     /// All of it is there: the application answers.
     Whole(Pending<'static, Response>),
-    /// It is to be made by https.
-    Redirected(Response),
+    /// It is for the server itself, or to be made by https.
+    Own(Response),
     /// Its body comes first.
     Receiving(Pending<'static, Result<Response, Refusal>>),
 }
@@ -308,11 +309,12 @@ fn pass_on<B: ReceivedBody>(
     offer: Option<&mut Option<Box<OfferedWebSocket>>>,
     ids: Option<Arc<RequestIds>>,
 ) -> Result<Answering, Refusal> {
-    if let Some(response) = redirect(state, &head.0, &head.1) {
+    let own = acme_challenge::answer(state, &head.0);
+    if let Some(response) = own.or_else(|| redirect(state, &head.0, &head.1)) {
         state
             .unread
             .fetch_or(!body.is_end_stream(), Ordering::Relaxed);
-        return Ok(Answering::Redirected(response));
+        return Ok(Answering::Own(response));
     }
     let application = Arc::clone(&state.gateway.application);
     if body.is_end_stream() {
@@ -348,8 +350,8 @@ pub(super) async fn answer(
     };
     let answered = match answering {
         Ok(Answering::Whole(response)) => Ok(response.await),
-        Ok(Answering::Redirected(response)) => {
-            // The client goes on elsewhere.
+        Ok(Answering::Own(response)) => {
+            // The client has no more to ask here.
             exchange.close = true;
             Ok(response)
         }

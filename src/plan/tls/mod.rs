@@ -15,6 +15,7 @@ use crate::plan::address::{PlacedUrl, URL};
 use crate::plan::gateway_options::HTTP2;
 use crate::syntax::{Diagnostic, Diagnostics};
 
+mod acme_settings;
 mod client_settings;
 pub mod https_settings;
 
@@ -35,16 +36,18 @@ pub fn setup(
         return Ok(None);
     };
     let mut certificates = certificates(&scope.configuration).map_err(Diagnostics)?;
-    if makes_certificate && certificates.is_empty() {
+    let acme = acme_settings::store(&scope.configuration, urls).map_err(Diagnostics)?;
+    if makes_certificate && certificates.is_empty() && acme.is_none() {
         certificates.push(throw_away(hosts(urls))?);
     }
     let clients = client_settings::options(&scope.configuration).map_err(Diagnostics)?;
-    if certificates.is_empty() {
+    if certificates.is_empty() && acme.is_none() {
         return Err(lack(scope, first).into());
     }
     let mut doubts = doubts(scope, urls, &certificates);
     doubts.extend(client_settings::doubts(scope, urls));
-    let setup = TlsSetup::new(certificates, clients, scope.configuration.boolean(HTTP2))?;
+    let http2 = scope.configuration.boolean(HTTP2);
+    let setup = TlsSetup::new(certificates, acme, clients, http2)?;
     Ok(Some((setup, doubts)))
 }
 
@@ -53,12 +56,14 @@ pub fn setup(
 pub fn problems(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
     let mut problems = match certificates(&scope.configuration) {
         Err(mistakes) => mistakes,
-        Ok(none) if none.is_empty() => {
+        Ok(none) if none.is_empty() && acme_settings::names(&scope.configuration).is_empty() => {
             let first = encrypted(urls).next();
             first.map(|url| lack(scope, url)).into_iter().collect()
         }
         Ok(certificates) => doubts(scope, urls, &certificates),
     };
+    let acme = acme_settings::options(&scope.configuration, urls);
+    problems.extend(acme.err().into_iter().flatten());
     problems.extend(
         client_settings::options(&scope.configuration)
             .err()
@@ -68,6 +73,7 @@ pub fn problems(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
     // The addresses may be in another file.
     if scope.configuration.is_named(URL) {
         problems.extend(client_settings::doubts(scope, urls));
+        problems.extend(acme_settings::doubts(&scope.configuration, urls));
         problems.extend(https_settings::doubts(&scope.configuration, urls));
     }
     problems
@@ -157,15 +163,18 @@ fn doubts(scope: &Scope, urls: &[PlacedUrl], certificates: &[Certificate]) -> Ve
         };
         doubts.push(settings.complain_of_element(CERT, number, message));
     }
+    let issued = acme_settings::names(settings);
     for PlacedUrl { url, origin } in encrypted(urls) {
         let host = match &url.socket {
             SocketUrl::Tcp { host, .. } => host,
             SocketUrl::Unix(_) | SocketUrl::Descriptor(_) | SocketUrl::Passed(_) => &Host::Any,
         };
-        if certificates
-            .iter()
-            .any(|certificate| certificate.is_for(host))
-        {
+        let is_issued = match host {
+            Host::Any => !issued.is_empty(),
+            host => issued.contains(&host.to_string().to_ascii_lowercase()),
+        };
+        let mut certificates = certificates.iter();
+        if is_issued || certificates.any(|certificate| certificate.is_for(host)) {
             continue;
         }
         let message = match host {

@@ -3,14 +3,12 @@
 use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::gateway::http::connection_state::ConnectionState;
+use crate::gateway::http::https_only::acme_challenge;
 use crate::gateway::http::proxies::original_request::Mount;
 use crate::gateway::http::request_head::CheckedHead;
 use crate::interface::{Response, Scheme};
 use crate::protocol::cgi::environ::split_port;
 use crate::protocol::cgi::path_info::split_query;
-
-/// The paths by which an authority checks a name, before there is a certificate for it (RFC 8555 §8.3). A token follows.
-const ACME: &[u8] = b"/.well-known/acme-challenge/";
 
 /// The response to a request by http that is to be made by https, at the same host with the same path. The method stays the
 /// same (308), but for `GET` and `HEAD` the status is the one that each client knows (301).
@@ -34,7 +32,8 @@ pub(in crate::gateway::http) fn redirect(
         (false, _) => redirect.port?,
     };
     let (path, _) = split_query(&head.target);
-    if is_challenge(path)
+    // An authority checks a name before there is a certificate for it.
+    if acme_challenge::token(path).is_some()
         || redirect
             .without
             .iter()
@@ -64,11 +63,4 @@ pub(in crate::gateway::http) fn redirect(
     let location = HeaderValue::from_maybe_shared(bytes::Bytes::from(location)).ok()?;
     response.headers.insert(header::LOCATION, location);
     Some(response)
-}
-
-/// Whether an authority checks a name by this path.
-fn is_challenge(path: &[u8]) -> bool {
-    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    path.strip_prefix(ACME)
-        .is_some_and(|token| !token.is_empty() && token.iter().all(is_of_token))
 }

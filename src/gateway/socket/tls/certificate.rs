@@ -1,5 +1,4 @@
-//! Certificates with their keys: read from PEM files (RFC 7468), checked, and chosen by the name that a client asks for (SNI,
-//! RFC 6066 §3).
+//! Certificates with their keys: read from PEM files (RFC 7468), and checked.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,7 +8,6 @@ use std::time::SystemTime;
 use anyhow::anyhow;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 use x509_cert::der::Decode;
@@ -181,12 +179,16 @@ impl Certificate {
         }
     }
 
-    fn has_name(&self, name: &str) -> bool {
+    pub(super) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+
+    pub(super) fn has_name(&self, name: &str) -> bool {
         self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
     /// `*` stands for one label (RFC 6125 §6.4.3).
-    fn has_wildcard_for(&self, name: &str) -> bool {
+    pub(super) fn has_wildcard_for(&self, name: &str) -> bool {
         let parent = name.split_once('.').map(|(_, parent)| parent);
         let parents = self.names.iter().filter_map(|own| own.strip_prefix("*."));
         parent.is_some_and(|parent| {
@@ -196,7 +198,7 @@ impl Certificate {
         })
     }
 
-    fn can_sign(&self, schemes: &[SignatureScheme]) -> bool {
+    pub(super) fn can_sign(&self, schemes: &[SignatureScheme]) -> bool {
         self.certified.key.choose_scheme(schemes).is_some()
     }
 }
@@ -220,26 +222,4 @@ fn subjects(certificate: &x509_cert::Certificate) -> Option<(Vec<String>, Vec<Ip
         }
     }
     Some((names, addresses))
-}
-
-/// The certificates of a server, in their order.
-#[derive(Debug)]
-pub(super) struct Certificates(pub Vec<Certificate>);
-
-impl ResolvesServerCert for Certificates {
-    /// That with the wanted name, else one with a wildcard for it, else the first. Of several, one whose key the client can
-    /// check counts.
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let usable = || {
-            self.0
-                .iter()
-                .filter(|one| one.can_sign(hello.signature_schemes()))
-        };
-        let named = hello.server_name().and_then(|name| {
-            let exact = usable().find(|one| one.has_name(name));
-            exact.or_else(|| usable().find(|one| one.has_wildcard_for(name)))
-        });
-        let chosen = named.or_else(|| usable().next()).or(self.0.first());
-        chosen.map(|one| Arc::clone(&one.certified))
-    }
 }

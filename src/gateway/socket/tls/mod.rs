@@ -6,11 +6,15 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::version::{TLS12, TLS13};
 
-use crate::gateway::socket::tls::certificate::{Certificate, Certificates};
+use crate::gateway::socket::tls::acme_store::{ACME_TLS, AcmeStore};
+use crate::gateway::socket::tls::certificate::Certificate;
+use crate::gateway::socket::tls::certificates::Certificates;
 use crate::gateway::socket::tls::client_certificate::ClientVerifier;
 use crate::gateway::socket::tls::provider::provider;
 
+pub mod acme_store;
 pub mod certificate;
+mod certificates;
 pub mod client_certificate;
 mod provider;
 mod session_variables;
@@ -25,9 +29,13 @@ const HTTP1: &[u8] = b"http/1.1";
 
 /// How a server speaks TLS. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct TlsSetup {
+pub struct TlsSetup(Arc<TlsParts>);
+
+#[derive(Debug)]
+struct TlsParts {
     config: Arc<ServerConfig>,
     exports_certificates: bool,
+    acme: Option<Arc<AcmeStore>>,
 }
 
 /// What a server asks of its clients.
@@ -40,14 +48,15 @@ pub struct ClientOptions {
 }
 
 impl TlsSetup {
-    /// TLS with these certificates, of which there is at least one. Sessions are resumed by tickets, whose keys are made here:
-    /// no session outlives a change of the certificates, or of those that clients may have.
+    /// TLS with these certificates and the one that an authority issues, of which there is at least one. Sessions are resumed
+    /// by tickets, whose keys are made here: no session outlives a change of the certificates, or of those that clients may have.
     /// `http2` if clients may ask for HTTP/2.
     ///
     /// # Errors
     /// The system has no random numbers.
     pub fn new(
         certificates: Vec<Certificate>,
+        acme: Option<Arc<AcmeStore>>,
         clients: ClientOptions,
         http2: bool,
     ) -> anyhow::Result<Self> {
@@ -57,13 +66,26 @@ impl TlsSetup {
             Some(verifier) => builder.with_client_cert_verifier(verifier.0),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
+        let mut config = builder.with_cert_resolver(Arc::new(Certificates {
+            configured: certificates,
+            acme: acme.clone(),
+        }));
         let protocols = [HTTP2, HTTP1].map(<[u8]>::to_vec);
         config.alpn_protocols = protocols.into_iter().skip(usize::from(!http2)).collect();
+        if acme.is_some() {
+            config.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         config.ticketer = ring::Ticketer::new()?;
-        Ok(Self {
+        Ok(Self(Arc::new(TlsParts {
             config: Arc::new(config),
             exports_certificates: clients.exports_certificates,
-        })
+            acme,
+        })))
+    }
+
+    /// The certificate that an authority issues, if one is asked for.
+    #[must_use]
+    pub fn acme(&self) -> Option<&Arc<AcmeStore>> {
+        self.0.acme.as_ref()
     }
 }

@@ -136,12 +136,14 @@ impl Drop for Handshakes {
     }
 }
 
-async fn negotiate(stream: Stream, setup: TlsSetup) -> io::Result<Spoken> {
+async fn negotiate(stream: Stream, TlsSetup(setup): TlsSetup) -> io::Result<Spoken> {
     // A record of TLS begins with 22 (RFC 8446 §5.1), a request of HTTP with its method.
     if stream.first_byte().await?.is_ascii_uppercase() {
         return Ok(Spoken::ClearText(stream));
     }
-    let accepted = TlsAcceptor::from(setup.config).accept(stream).await?;
+    let accepted = TlsAcceptor::from(Arc::clone(&setup.config))
+        .accept(stream)
+        .await?;
     let session = session_variables::describe(accepted.get_ref().1, setup.exports_certificates);
     let stream = Stream::Tls(Box::new(accepted));
     Ok(Spoken::Tls(stream, Some(Arc::new(session))))
