@@ -101,6 +101,14 @@ fn requests_by_http_are_redirected_to_the_same_path_at_the_port_of_https() {
     assert_eq!(location(&reply), (308, Some(wanted.as_str())));
     // One that is malformed is refused as ever.
     assert_eq!(send(&server, "GET /", &["Host: a/b"], b"").status, 400);
+    // So is HTTP/2 in clear text.
+    let url = format!("{}a", server.url());
+    let said = server
+        .folder()
+        .curl(["--http2-prior-knowledge", "-sD", "-", &url]);
+    assert!(said.success().starts_with("HTTP/2 301"), "{said:#?}");
+    let wanted = format!("\r\nlocation: https://127.0.0.1:{port}/a\r\n");
+    assert!(said.stdout.contains(&wanted), "{said:#?}");
     let url = format!("https://localhost:{port}/");
     let said = server.folder().curl(["--cacert", "cert.pem", &url]);
     assert_eq!(said.success(), "https");
