@@ -249,7 +249,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.tls.acme_directory = 'https://acme-staging-v02.api.letsencrypt.org/directory'";
     "runner.tls.acme_folder" SettingKind::Path, DefaultValue::Unset,
         "Folder for what ACME has issued",
-        "The folder in which the certificate of `runner.tls.acme`, its key and the account are kept, readable for their owner only. It is made if there is none, by the user of the server (`runner.user`). Several servers may share it: one asks at a time, and the others take what it gets.",
+        "The folder in which the certificate of `runner.tls.acme`, its key and the account are kept, readable for their owner only. It is made if there is none, by the user of the server (`runner.user`). A server that is started again has the certificate at once. Of several processes with the same folder, one asks at a time.",
         "runner.tls.acme_folder = '/var/lib/my_app/acme'";
     "runner.tls.cert" SettingKind::Paths, DefaultValue::Unset,
         "Certificate for addresses with https",
