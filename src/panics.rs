@@ -11,8 +11,6 @@ use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::log::{self, Level};
-
 /// A task has panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
@@ -86,7 +84,7 @@ pub fn spawn_again<F: Future<Output = ()> + Send + 'static>(
         for _ in 0..ATTEMPTS {
             match caught(what, begin()).await {
                 Ok(()) => return,
-                Err(Panicked) => log::write(Level::Error, format_args!("{what} is restarted")),
+                Err(Panicked) => crate::log_error!("{what} is restarted"),
             }
         }
         give_up(what);
@@ -99,10 +97,7 @@ pub async fn vital() {
 }
 
 fn give_up(what: &str) {
-    log::write(
-        Level::Error,
-        format_args!("{what} has failed: the server ends"),
-    );
+    crate::log_error!("{what} has failed: the server ends");
     VITAL.notify_one();
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::interface::body_file::BodyFile;
 use crate::interface::tls_connection::TlsConnection;
+use crate::log::LogSubject;
 
 /// One complete request. The gateway has received all of it, body included, before an application
 /// sees it.
@@ -58,6 +59,22 @@ impl RequestIds {
     #[must_use]
     pub fn request(&self) -> &str {
         self.request.to_str().unwrap_or_default()
+    }
+
+    /// The members of a line of the log about the request, where lines are objects.
+    #[must_use]
+    pub fn subject(&self) -> LogSubject<'_> {
+        LogSubject {
+            worker: None,
+            request_id: Some(self.request()),
+            trace_id: self.trace.as_deref(),
+        }
+    }
+
+    /// The same for a request that may have no id.
+    #[must_use]
+    pub fn subject_of(ids: Option<&Self>) -> LogSubject<'_> {
+        ids.map_or_else(LogSubject::default, Self::subject)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What stands before each line: the time and the level, or what the journal takes for the level, and the name of the
-//! program where several share a log.
+//! What a line is: a text, before which stand the time and the level, or what the journal takes for the level, and the name
+//! of the program where several share a log; or an object of JSON that has these as members.
 
 use std::borrow::Cow;
 use std::io;
@@ -48,23 +48,25 @@ impl Level {
 
 /// What tells when a line was written, and how serious it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stamp {
+pub enum LineStyle {
     /// Nothing: who reads the lines adds the time, or has just typed a command.
     #[default]
-    Nothing,
+    Plain,
     /// The time (RFC 3339, UTC) and the level.
     Time,
     /// The level as a priority, for the journal, which adds the time.
-    Priority,
+    Journal,
+    /// Members of an object, which each line is.
+    Json,
 }
 
-impl Stamp {
-    /// The stamp for standard error: the priority if that is the journal, else `otherwise`.
+impl LineStyle {
+    /// The style for standard error: that of the journal if it is the journal, else `otherwise`.
     #[must_use]
     pub fn automatic(otherwise: Self) -> Self {
         let stream = std::env::var("JOURNAL_STREAM");
         match stream.is_ok_and(|stream| is_standard_error(&stream)) {
-            true => Self::Priority,
+            true => Self::Journal,
             false => otherwise,
         }
     }
@@ -78,8 +80,8 @@ fn is_standard_error(stream: &str) -> bool {
 /// The form of the lines of this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineForm {
-    /// The time, the level, or neither.
-    pub stamp: Stamp,
+    /// The time, the level, neither, or objects.
+    pub style: LineStyle,
     /// The name of the program, where several share a log.
     pub name: Option<String>,
 }
@@ -105,6 +107,35 @@ fn current() -> MutexGuard<'static, Current> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether lines are objects now.
+pub(super) fn is_json() -> bool {
+    let form = &current().form;
+    form.as_ref()
+        .is_some_and(|form| form.style == LineStyle::Json)
+}
+
+/// What a message is about: members of its object, where lines are objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogSubject<'a> {
+    /// The process id of a worker.
+    pub worker: Option<i32>,
+    /// The id of a request.
+    pub request_id: Option<&'a str>,
+    /// The id of the trace that the request belongs to.
+    pub trace_id: Option<&'a str>,
+}
+
+impl LogSubject<'_> {
+    /// A worker, by its process id.
+    #[must_use]
+    pub fn worker(pid: i32) -> Self {
+        Self {
+            worker: Some(pid),
+            ..Self::default()
+        }
+    }
+}
+
 /// What a text is, for its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineKind {
@@ -118,15 +149,33 @@ pub(super) enum LineKind {
     Object,
 }
 
-/// A text with what belongs before each of its lines.
-pub(super) fn formed(kind: LineKind, text: &str) -> String {
+impl LineKind {
+    fn level(self) -> Level {
+        match self {
+            Self::Message(level) | Self::Drawn(level) => level,
+            Self::Access | Self::Object => Level::Info,
+        }
+    }
+}
+
+/// A text with what belongs before each of its lines, or as one object.
+pub(super) fn formed(kind: LineKind, subject: LogSubject<'_>, text: &str) -> String {
     let mut current = current();
     let Current { form, seconds } = &mut *current;
     let form = form.get_or_insert_with(|| LineForm {
-        stamp: Stamp::automatic(Stamp::Nothing),
+        style: LineStyle::automatic(LineStyle::Plain),
         name: None,
     });
     let now = SystemTime::now();
+    if form.style == LineStyle::Json {
+        let object = match kind {
+            LineKind::Object => text.to_owned(),
+            LineKind::Message(_) | LineKind::Drawn(_) | LineKind::Access => {
+                put_object(form, now, seconds, kind.level(), &members(text, subject))
+            }
+        };
+        return object + "\n";
+    }
     put_before(
         &before(kind, form, now, seconds),
         &without_controls(kind, text),
@@ -148,22 +197,54 @@ fn without_controls(kind: LineKind, text: &str) -> Cow<'_, str> {
 pub(super) fn object(time: SystemTime, level: Level, members: &str) -> String {
     let mut current = current();
     let Current { form, seconds } = &mut *current;
+    let form = form.get_or_insert_default();
+    put_object(form, time, seconds, level, members)
+}
+
+fn put_object(
+    form: &LineForm,
+    time: SystemTime,
+    seconds: &mut PerSecond<String>,
+    level: Level,
+    members: &str,
+) -> String {
     let second = seconds.at(time);
-    let name = form.as_ref().and_then(|form| form.name.as_deref());
     JsonObject::default()
         .text(
             "time",
             Some(&format!("{second}.{:03}Z", clock::millisecond(time))),
         )
         .text("level", Some(level.word()))
-        .text("name", name)
+        .text("name", form.name.as_deref())
         .members(members)
         .finish()
 }
 
-/// A message of ours with what belongs before each of its lines.
+/// The members of a message. Those about what it is about are there only if they are known.
+fn members(text: &str, subject: LogSubject<'_>) -> String {
+    let mut object = JsonObject::default().text("message", Some(text.trim_end_matches('\n')));
+    if let Some(worker) = subject.worker {
+        object = object.number("worker", worker);
+    }
+    for (name, id) in [
+        ("request_id", subject.request_id),
+        ("trace_id", subject.trace_id),
+    ] {
+        if id.is_some() {
+            object = object.text(name, id);
+        }
+    }
+    object.into_members()
+}
+
+/// A message of ours with what belongs before each of its lines, or as an object.
 pub(super) fn message(level: Level, text: &str) -> String {
-    formed(LineKind::Message(level), &without_numbers(text))
+    message_about(level, LogSubject::default(), text)
+}
+
+/// The same about something.
+pub(super) fn message_about(level: Level, subject: LogSubject<'_>, text: &str) -> String {
+    formed(LineKind::Message(level), subject, &without_numbers(text))
 }
 
 fn before(
@@ -172,17 +253,14 @@ fn before(
     now: SystemTime,
     seconds: &mut PerSecond<String>,
 ) -> String {
-    let level = match kind {
-        LineKind::Message(level) | LineKind::Drawn(level) => level,
-        LineKind::Access | LineKind::Object => Level::Info,
+    let level = kind.level();
+    let mut before = match form.style {
+        LineStyle::Plain | LineStyle::Json => String::new(),
+        LineStyle::Journal => level.priority().to_owned(),
+        LineStyle::Time if matches!(kind, LineKind::Access | LineKind::Object) => String::new(),
+        LineStyle::Time => format!("{}.{:03}Z ", seconds.at(now), clock::millisecond(now)),
     };
-    let mut before = match form.stamp {
-        Stamp::Nothing => String::new(),
-        Stamp::Priority => level.priority().to_owned(),
-        Stamp::Time if matches!(kind, LineKind::Access | LineKind::Object) => String::new(),
-        Stamp::Time => format!("{}.{:03}Z ", seconds.at(now), clock::millisecond(now)),
-    };
-    if form.stamp == Stamp::Time && matches!(kind, LineKind::Message(_)) {
+    if form.style == LineStyle::Time && matches!(kind, LineKind::Message(_)) {
         before.push_str(level.word());
         before.push(' ');
     }
@@ -214,9 +292,9 @@ mod tests {
 
     use super::*;
 
-    fn shown(stamp: Stamp, name: Option<&str>, kind: LineKind) -> String {
+    fn shown(style: LineStyle, name: Option<&str>, kind: LineKind) -> String {
         let form = LineForm {
-            stamp,
+            style,
             name: name.map(str::to_owned),
         };
         let now = UNIX_EPOCH + Duration::from_millis(971_186_136_042);
@@ -230,36 +308,50 @@ mod tests {
         let failure = Drawn(Level::Error);
         let error = Message(Level::Error);
         let info = Message(Level::Info);
-        for (stamp, name, kind, before) in [
-            (Stamp::Nothing, None, error, "runner: "),
-            (Stamp::Nothing, None, failure, ""),
-            (Stamp::Nothing, Some("shop"), Access, "shop: "),
+        for (style, name, kind, before) in [
+            (LineStyle::Plain, None, error, "runner: "),
+            (LineStyle::Plain, None, failure, ""),
+            (LineStyle::Plain, Some("shop"), Access, "shop: "),
             (
-                Stamp::Time,
+                LineStyle::Time,
                 None,
                 info,
                 "2000-10-10T13:55:36.042Z info runner: ",
             ),
             (
-                Stamp::Time,
+                LineStyle::Time,
                 Some("shop"),
                 Message(Level::Warning),
                 "2000-10-10T13:55:36.042Z warning shop: runner: ",
             ),
-            (Stamp::Time, None, failure, "2000-10-10T13:55:36.042Z "),
-            (Stamp::Time, None, Access, ""),
-            (Stamp::Priority, None, error, "<3>runner: "),
+            (LineStyle::Time, None, failure, "2000-10-10T13:55:36.042Z "),
+            (LineStyle::Time, None, Access, ""),
+            (LineStyle::Journal, None, error, "<3>runner: "),
             (
-                Stamp::Priority,
+                LineStyle::Journal,
                 Some("shop"),
                 Drawn(Level::Warning),
                 "<4>shop: ",
             ),
-            (Stamp::Priority, None, Access, "<6>"),
+            (LineStyle::Journal, None, Access, "<6>"),
         ] {
             let expected = format!("{before}one\n{before}\n{before}two\n");
-            assert_eq!(shown(stamp, name, kind), expected);
+            assert_eq!(shown(style, name, kind), expected);
         }
+    }
+
+    #[test]
+    fn an_object_has_the_text_in_one_piece_and_what_it_is_about() {
+        let subject = LogSubject {
+            worker: Some(7),
+            request_id: Some("a"),
+            trace_id: None,
+        };
+        assert_eq!(
+            members("one\n\x1b[2J\n", subject),
+            r#""message":"one\n\u001b[2J","worker":7,"request_id":"a""#
+        );
+        assert_eq!(members("one", LogSubject::default()), r#""message":"one""#);
     }
 
     #[test]

@@ -13,13 +13,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use form::{LineKind, formed, message, object};
+use form::{LineKind, formed, message_about, object};
 use queue::LineQueue;
 
 pub use access_file::AccessFile;
 pub use access_sink::{AccessDestination, direct_access, has_access_file, reopen_access};
+pub use application_output::{ApplicationOutput, application_output};
 pub use control_characters::escaped;
-pub use form::{Level, LineForm, Stamp, set_form};
+pub use form::{Level, LineForm, LineStyle, LogSubject, set_form};
 pub use json_object::JsonObject;
 pub use rate_limit::LogKind;
 pub use syslog::Facility;
@@ -27,6 +28,7 @@ pub use text::without_numbers;
 
 mod access_file;
 mod access_sink;
+mod application_output;
 mod control_characters;
 mod form;
 mod json_object;
@@ -63,6 +65,7 @@ pub struct FlushAtExit;
 
 impl Drop for FlushAtExit {
     fn drop(&mut self) {
+        application_output::finish();
         // The files first: what is missing in them is said in the log.
         access_sink::finish();
         if let Some(queue) = QUEUE.get() {
@@ -72,15 +75,15 @@ impl Drop for FlushAtExit {
 }
 
 /// Writes one message, in a single write so that lines of several processes do not mix. Each of its lines has the same
-/// beginning: see [`LineForm`]. If that fails, the program goes on.
-pub fn write(level: Level, text: Arguments<'_>) {
-    put(message(level, &text.to_string()));
+/// beginning, or all are one object: see [`LineForm`]. If that fails, the program goes on.
+pub fn write(level: Level, subject: LogSubject<'_>, text: Arguments<'_>) {
+    put(message_about(level, subject, &text.to_string()));
 }
 
 /// The same for messages that clients can cause as often as they like: some of each kind are written in a second, the rest
 /// is counted.
-pub fn write_of(kind: LogKind, text: Arguments<'_>) {
-    let message = message(kind.level(), &text.to_string());
+pub fn write_of(kind: LogKind, subject: LogSubject<'_>, text: Arguments<'_>) {
+    let message = message_about(kind.level(), subject, &text.to_string());
     match QUEUE.get() {
         Some(queue) => queue.put_of(kind, message),
         None => now(&message),
@@ -97,7 +100,7 @@ pub fn lost(lines: u64) {
 /// Writes a line of the access log, in a single write, to its destination: see [`direct_access`].
 pub fn access(line: String) {
     if let Some(line) = access_sink::put(line) {
-        put(formed(LineKind::Access, &line));
+        put(formed(LineKind::Access, LogSubject::default(), &line));
     }
 }
 
@@ -105,13 +108,13 @@ pub fn access(line: String) {
 /// `name`.
 pub fn access_object(time: SystemTime, members: &str) {
     if let Some(object) = access_sink::put(object(time, Level::Info, members)) {
-        put(formed(LineKind::Object, &object));
+        put(formed(LineKind::Object, LogSubject::default(), &object));
     }
 }
 
 /// Writes mistakes and the like, which say themselves how serious they are: whole lines.
 pub fn drawn(level: Level, text: &str) {
-    put(formed(LineKind::Drawn(level), text));
+    put(formed(LineKind::Drawn(level), LogSubject::default(), text));
 }
 
 fn put(lines: String) {
@@ -145,7 +148,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     if trace.status() == BacktraceStatus::Captured {
         let _ = write!(message, "\n{trace}");
     }
-    write(Level::Error, format_args!("{message}"));
+    crate::log_error!("{message}");
 }
 
 /// Standard error without the lock of the standard library: waiting for it blocks no other thread.
@@ -170,10 +173,10 @@ impl Write for StandardError {
     }
 }
 
-/// Whether standard error is written in colour.
+/// Whether standard error is written in colour: not where lines are objects.
 #[must_use]
 pub fn colour() -> bool {
-    colour_on(&std::io::stderr())
+    !form::is_json() && colour_on(&std::io::stderr())
 }
 
 /// Whether a stream is written in colour: if it is a terminal, unless `NO_COLOR` (<https://no-color.org>) is set.
@@ -184,11 +187,12 @@ pub fn colour_on(stream: &impl IsTerminal) -> bool {
     !refused && stream.is_terminal()
 }
 
-/// Writes to the log what happens: `log!("serving {url}")`.
+/// Writes to the log what happens: `log!("serving {url}")`. What it is about can stand before the text, here and below:
+/// `log!(about = LogSubject::worker(pid), "worker {pid} is replaced")`.
 #[macro_export]
 macro_rules! log {
     ($($part:tt)*) => {
-        $crate::log::write($crate::log::Level::Info, format_args!($($part)*))
+        $crate::log_at!($crate::log::Level::Info, $($part)*)
     };
 }
 
@@ -196,7 +200,7 @@ macro_rules! log {
 #[macro_export]
 macro_rules! log_warning {
     ($($part:tt)*) => {
-        $crate::log::write($crate::log::Level::Warning, format_args!($($part)*))
+        $crate::log_at!($crate::log::Level::Warning, $($part)*)
     };
 }
 
@@ -204,14 +208,28 @@ macro_rules! log_warning {
 #[macro_export]
 macro_rules! log_error {
     ($($part:tt)*) => {
-        $crate::log::write($crate::log::Level::Error, format_args!($($part)*))
+        $crate::log_at!($crate::log::Level::Error, $($part)*)
+    };
+}
+
+/// Writes to the log at a level; the other macros are for use.
+#[macro_export]
+macro_rules! log_at {
+    ($level:expr, about = $subject:expr, $($part:tt)*) => {
+        $crate::log::write($level, $subject, format_args!($($part)*))
+    };
+    ($level:expr, $($part:tt)*) => {
+        $crate::log::write($level, $crate::log::LogSubject::default(), format_args!($($part)*))
     };
 }
 
 /// The same for messages that clients can cause as often as they like: `log_of!(LogKind::Refused, "refused a request")`.
 #[macro_export]
 macro_rules! log_of {
+    ($kind:expr, about = $subject:expr, $($part:tt)*) => {
+        $crate::log::write_of($kind, $subject, format_args!($($part)*))
+    };
     ($kind:expr, $($part:tt)*) => {
-        $crate::log::write_of($kind, format_args!($($part)*))
+        $crate::log::write_of($kind, $crate::log::LogSubject::default(), format_args!($($part)*))
     };
 }

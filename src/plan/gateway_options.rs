@@ -75,7 +75,12 @@ fn access_log(configuration: &Configuration, audience: Audience) -> Option<Acces
     let form = match configuration.boolean_or_text("runner.log.access") {
         Some(BooleanOrText::Boolean(false)) => return None,
         None if audience != Audience::Browser && !is_directed(configuration) => return None,
-        None | Some(BooleanOrText::Boolean(true)) => AccessForm::Timed,
+        None | Some(BooleanOrText::Boolean(true)) => {
+            match configuration.text("runner.log.format").as_deref() {
+                Some("json") => AccessForm::Json,
+                Some(_) | None => AccessForm::Timed,
+            }
+        }
         Some(BooleanOrText::Text(form)) => match form.as_str() {
             "common" => AccessForm::Common,
             "combined" => AccessForm::Combined,

@@ -15,7 +15,7 @@ use crate::gateway::socket::url::SocketUrl;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
 use crate::line::word::Origin;
-use crate::log::{AccessDestination, LineForm, Stamp};
+use crate::log::{AccessDestination, LineForm, LineStyle};
 use crate::own_file::folder_of;
 use crate::permission;
 use crate::plan::application::Recipe;
@@ -263,16 +263,17 @@ impl LogSurroundings {
     #[must_use]
     pub fn line_form(self, scope: &Scope, recipe: &Recipe) -> LineForm {
         let settings = &scope.configuration;
-        let stamp = match settings.text("runner.log.format").as_deref() {
-            Some("time") => Stamp::Time,
-            Some("journal") => Stamp::Priority,
-            Some("plain") => Stamp::Nothing,
-            Some(_) | None if self.adds_time => Stamp::automatic(Stamp::Nothing),
-            Some(_) | None => Stamp::automatic(Stamp::Time),
+        let style = match settings.text("runner.log.format").as_deref() {
+            Some("time") => LineStyle::Time,
+            Some("journal") => LineStyle::Journal,
+            Some("plain") => LineStyle::Plain,
+            Some("json") => LineStyle::Json,
+            Some(_) | None if self.adds_time => LineStyle::automatic(LineStyle::Plain),
+            Some(_) | None => LineStyle::automatic(LineStyle::Time),
         };
         let is_named = self.is_shared || settings.text(NAME).is_some();
         LineForm {
-            stamp,
+            style,
             name: is_named.then(|| program_name(scope, recipe)),
         }
     }

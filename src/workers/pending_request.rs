@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::interface::body_file::BodyFile;
 use crate::interface::{Errors, Request, RequestBody, RequestIds, Response};
 use crate::log;
+use crate::log::LogSubject;
 use crate::protocol::worker::frame::RequestFrame;
 
 /// A request that waits for its answer.
@@ -82,6 +83,12 @@ impl About {
     pub(crate) fn target(&self) -> String {
         let target = String::from_utf8_lossy(&self.target);
         target.escape_debug().to_string()
+    }
+
+    /// What a line of the log is about that names the request.
+    #[must_use]
+    pub(crate) fn subject(&self) -> LogSubject<'_> {
+        RequestIds::subject_of(self.ids.as_deref())
     }
 }
 
@@ -156,6 +163,7 @@ impl PendingRequest {
         if let Some(since) = self.slow_since.take() {
             let (status, age) = (response.status.as_u16(), seconds(since.elapsed()));
             log!(
+                about = self.about.subject(),
                 "{status} for {} after {age} (runner.request.slow)",
                 self.about
             );

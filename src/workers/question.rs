@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::log::Level;
+use crate::log::{self, Level, LogSubject};
 use crate::protocol::worker::frame::LaneOrder;
 use crate::workers::id::LaneId;
 use crate::workers::pending_request::{About, seconds};
@@ -102,6 +102,25 @@ impl Reason {
 }
 
 impl Question {
+    /// Logs its heading alone.
+    pub(crate) fn log(&self, worker: Option<i32>) {
+        let shown = worker.map_or_else(String::new, |pid| format!(" {pid}"));
+        let heading = self.heading(&shown);
+        log::write(
+            self.reason.level(),
+            self.subject(worker),
+            format_args!("{heading}"),
+        );
+    }
+
+    /// What a line of the log about it is about.
+    pub(crate) fn subject(&self, worker: Option<i32>) -> LogSubject<'_> {
+        LogSubject {
+            worker,
+            ..self.about.subject()
+        }
+    }
+
     /// The line before the stack. `worker` is the process id behind a space, or empty if it is not known. About a task it is
     /// the worker that writes the line, with its process id before it.
     pub(crate) fn heading(&self, worker: &str) -> String {

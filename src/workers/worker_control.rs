@@ -141,18 +141,20 @@ impl Attendant {
     /// Logs the stacks of the requests that still run.
     async fn tell(&self, mut questions: Vec<Question>, dump: String) {
         questions.retain(|question| question.reason.ends_worker() || self.is_at(question));
-        let worker = format!(" {}", self.process.id());
+        let pid = self.process.id();
+        let worker = format!(" {pid}");
         let render = move || {
             for question in questions {
                 let heading = question.heading(&worker);
                 let stack = stacks::of_thread(&dump, question.thread);
                 let level = question.reason.level();
+                let subject = question.subject(Some(pid));
                 if stack.calls.is_empty() {
-                    log::write(level, format_args!("{heading}"));
+                    log::write(level, subject, format_args!("{heading}"));
                 } else {
                     let stack = stacks::shown(&stack);
                     let text = format_args!("{heading}. Stack (most recent call last):\n{stack}");
-                    log::write(level, text);
+                    log::write(level, subject, text);
                 }
             }
         };

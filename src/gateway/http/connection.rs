@@ -131,7 +131,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
         interruption = Seldom::new(interruption) => {
             if interruption == Interruption::Asked
                 && shadow_parser::lock(&state.parser).is_in_head() {
-                log_refusal(&state, "its head is not waited for any longer");
+                log_refusal(&state, None, "its head is not waited for any longer");
                 log_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
                 transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
@@ -172,12 +172,13 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
         // It has answered 400. The shadow parser, which is to refuse all that hyper would, has let it pass.
         unread = true;
         log_unread(&state, StatusCode::BAD_REQUEST);
-        log_refusal(&state, error);
+        log_refusal(&state, None, error);
     }
     match transport.overdue() {
         Some(Overdue::Head) => {
             log_refusal(
                 &state,
+                None,
                 "its head took too long (408, runner.http.head_timeout)",
             );
             log_unread(&state, StatusCode::REQUEST_TIMEOUT);
@@ -209,11 +210,13 @@ pub(super) fn log_unread(state: &ConnectionState, status: StatusCode) {
     }
 }
 
-pub(super) fn log_refusal(state: &ConnectionState, reason: impl std::fmt::Display) {
+pub(super) fn log_refusal(state: &ConnectionState, ids: Option<&RequestIds>, reason: impl std::fmt::Display) {
     let client = state.client_name();
+    let named = ids.map_or_else(String::new, |ids| format!(" ({ids})"));
     crate::log_of!(
         LogKind::Refused,
-        "refused a request from {client}: {reason}"
+        about = RequestIds::subject_of(ids),
+        "refused a request from {client}: {reason}{named}"
     );
 }
 
@@ -368,10 +371,7 @@ pub(super) async fn answer(
         Err(refusal) => {
             exchange.close = true;
             state.unread.store(true, Ordering::Relaxed);
-            match &exchange.ids {
-                Some(ids) => log_refusal(&state, format_args!("{refusal} ({ids})")),
-                None => log_refusal(&state, &refusal),
-            }
+            log_refusal(&state, exchange.ids.as_deref(), &refusal);
             let mut reply = hyper_response::convert(Response::plain(refusal.status), exchange);
             if refusal.status == StatusCode::UPGRADE_REQUIRED {
                 acceptance::demand_version(reply.headers_mut());

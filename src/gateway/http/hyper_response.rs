@@ -116,10 +116,12 @@ pub(super) fn convert(
         match response.body {
             ResponseBody::WebSocket(_) => crate::log_of!(
                 LogKind::InvalidAnswer,
+                about = RequestIds::subject_of(exchange.ids.as_deref()),
                 "the application accepted a WebSocket that its client does not offer, with the status {status}"
             ),
             _ => crate::log_of!(
                 LogKind::InvalidAnswer,
+                about = RequestIds::subject_of(exchange.ids.as_deref()),
                 "the application answered with the status {status}, which is not final"
             ),
         }

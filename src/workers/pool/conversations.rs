@@ -139,6 +139,7 @@ pub(crate) fn hear<W: Wire>(
             let conversation = begun.conversation()?;
             if conversation.take_message(text, more, payload.clone())? {
                 log!(
+                    about = begun.pending.about.subject(),
                     "the WebSocket of {} is closed with code 1011: the application sent a message of more than {} MiB",
                     begun.pending.about,
                     LONGEST_MESSAGE >> 20

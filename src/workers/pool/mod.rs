@@ -174,6 +174,7 @@ impl<W: Wire> Pool<W> {
         } else if !begins && !self.has_room() {
             log_of!(
                 log::LogKind::Refused,
+                about = pending.about.subject(),
                 "503 for {}: {} requests wait already (runner.request.queue_length)",
                 pending.about,
                 self.limits.queue_length
@@ -256,6 +257,7 @@ impl<W: Wire> Pool<W> {
             }
             Err(Unsent::Body(error)) => {
                 crate::log_error!(
+                    about = pending.about.subject(),
                     "500 for {}: its body cannot be passed on: {error}",
                     pending.about
                 );

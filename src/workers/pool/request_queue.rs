@@ -62,6 +62,7 @@ impl RequestQueue {
             if pending.is_wanted() && is_over(limit, pending.entered, now) {
                 log_of!(
                     LogKind::Refused,
+                    about = pending.about.subject(),
                     "503 for {}: no worker was free for {} (runner.request.queue_timeout)",
                     pending.about,
                     seconds(now - pending.entered)
@@ -81,6 +82,7 @@ impl RequestQueue {
         for mut pending in self.0.drain(..) {
             if pending.is_wanted() {
                 crate::log_error!(
+                    about = pending.about.subject(),
                     "503 for {}: it had not begun when the time to stop was over (runner.stop_timeout)",
                     pending.about
                 );

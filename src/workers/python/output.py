@@ -2,17 +2,20 @@
 
 Plain Python 3.8 and later, standard library only. A disk may be full, a file may have reached its size limit, a reader may be
 gone or stopped. The output of the application is its log, and so is `wsgi.errors`. A terminal shows what is written and does
-not obey it: control characters, which may come from a client, are escaped as in src/log/control_characters.rs.
+not obey it: control characters, which may come from a client, are escaped as in src/log/control_characters.rs. Where the log
+has objects, runner gets each as one packet of a socket: see src/log/application_output.rs.
 """
 
 import re
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 
+from runner_json_lines import REQUEST, object_line
 from runner_kept import os, select, stat, time
 
 ROOM = 4096  # bytes that a pipe takes without waiting if it takes any (PIPE_BUF)
 PRIORITIES = {"error": "<3>", "warning": "<4>", "info": "<6>"}  # as the journal reads them
+LONGEST = 1 << 15  # bytes of a message in an object: escaped, they fit into a packet
 PATIENCE = 1000  # milliseconds that a reader may take to make room, if it has made room the last time
 
 
@@ -35,7 +38,7 @@ class Losses:
     def changed(cls):
         # A process that the application has forked does not count for the worker.
         if cls.counters is not None and cls.pid == os.getpid():
-            cls.counters[cls.place] = sum([output.lost for output in cls.outputs])
+            cls.counters[cls.place] = sum([output.lost + bool(output.held) for output in cls.outputs])
 
 
 def report_losses(counters, place):
@@ -55,20 +58,45 @@ class Output(FileIO):
         self.why = ""  # the last of them could not be written
         self.is_torn = False  # the last line was written only in part
         self.cut = b""  # the last bytes, if they may begin a character that is to be escaped
+        self.held = b""  # the beginning of a line whose end is to come, where lines are objects
         # https://force-color.org: whoever sets it wants colours in files, too.
         self.has_colours = os.isatty(descriptor) or bool(os.environ.get("FORCE_COLOR"))
 
     def write(self, data):
         data = bytes(data)
-        shown = self.visible(data)
+        if Form.stamp == "json":
+            self.hold(data)
+        else:
+            self.deliver(self.visible(data), max(1, data.count(b"\n")))
+        return len(data)
+
+    def deliver(self, shown, lines):
+        """Writes lines in their form, or counts them."""
         before = self.lost
         if before and self.put(self.apology()):
             self.lost = 0
         if self.lost or not self.put(shown):
-            self.lost += max(1, data.count(b"\n"))
+            self.lost += lines
         if self.lost != before:
             Losses.changed()
-        return len(data)
+
+    def hold(self, data):
+        """Makes one object of what comes in one write, such as a traceback, if its last line is whole."""
+        had = bool(self.held)
+        self.held += data
+        if self.held.endswith(b"\n") or len(self.held) > LONGEST or Form.is_ending:
+            self.finish()
+        if bool(self.held) != had:
+            Losses.changed()
+
+    def finish(self):
+        """Delivers a line that has no end."""
+        whole, self.held = self.held, b""
+        for start in range(0, len(whole), LONGEST):
+            message = whole[start : start + LONGEST].decode("utf-8", "backslashreplace")
+            message = message[:-1] if message.endswith("\n") else message
+            stream = {"stream": STREAMS.get(self.name, self.name)}
+            self.deliver(object_of(message, "info", REQUEST.get(), stream), 1)
 
     def visible(self, data):
         """Data as a terminal can get it: colours stay where they are seen."""
@@ -96,12 +124,15 @@ class Output(FileIO):
     def put(self, data):
         """Writes data. Returns whether all of it was written."""
         rest = data
+        is_packet = Form.channel is not None and is_still(*Form.channel)
         try:
+            descriptor = Form.channel[0] if is_packet else self.fileno()
             while rest:
-                if not self.is_file and not self.has_room():
+                is_whole = is_packet or self.is_file
+                if (is_packet or not self.is_file) and not self.has_room(descriptor):
                     self.why = "the log was not read"
                     break
-                count = os.write(self.fileno(), rest if self.is_file else rest[:ROOM])
+                count = os.write(descriptor, rest if is_whole else rest[:ROOM])
                 rest = rest[count:]
         except (OSError, ValueError) as error:
             self.why = "the log could not be written: %s" % (getattr(error, "strerror", None) or error)
@@ -109,9 +140,9 @@ class Output(FileIO):
             self.is_torn = bool(rest)
         return not rest
 
-    def has_room(self):
+    def has_room(self, descriptor):
         poll = select.poll()
-        poll.register(self.fileno(), select.POLLOUT)
+        poll.register(descriptor, select.POLLOUT)
         return bool(poll.poll(0 if self.lost else PATIENCE))
 
 
@@ -141,6 +172,8 @@ def text_of(output, kind, encoding):
     return kind(BufferedWriter(output), encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 
+# The streams of the application by their names in objects.
+STREAMS = {"<stdout>": "stdout", "<stderr>": "stderr", "<log>": "wsgi.errors"}
 # The application may close or replace descriptor 2: this is another one.
 OWN = Output(os.dup(2), "<log>")
 
@@ -163,16 +196,35 @@ CONTROLS = {code: chr(code).encode("unicode_escape").decode() for code in ESCAPE
 
 
 class Form:
-    """What stands before each line of runner's own, as in src/log/form.rs."""
+    """What stands before each line of runner's own, as in src/log/form.rs; or that all lines are objects."""
 
     stamp = "plain"
     name = ""
     names_requests = False  # by their ids
+    marks_requests = False  # objects have members for the ids
+    channel = None  # the descriptor that takes objects, and its identity
+    is_ending = False  # lines need no end any more
 
 
-def form_lines(stamp, name, names_requests):
-    Form.stamp, Form.name = stamp, name + ": " if name else ""
+def form_lines(stamp, name, names_requests, channel):
+    Form.stamp, Form.name = stamp, name
     Form.names_requests = names_requests
+    if stamp == "json":
+        Form.marks_requests = names_requests
+        Form.channel = channel, identity(channel)
+
+
+def finish_lines():
+    """Delivers lines that have no end: a process that is forked would have them, too."""
+    for output in Losses.outputs:
+        output.finish()
+    Losses.changed()
+
+
+def end_lines():
+    """The same at the end of this process, when Python flushes its streams a last time."""
+    Form.is_ending = True
+    finish_lines()
 
 
 def named(request_id):
@@ -190,24 +242,37 @@ def named_in(scope):
         return ""
 
 
-def own_lines(text, level):
+def moment():
+    """The time, as all lines have it: RFC 3339, UTC, with milliseconds."""
+    now = time.time()
+    return "%s.%03dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)), now % 1 * 1000)
+
+
+def object_of(message, level, ids, more):
+    """A message as an object of JSON, on a line."""
+    first = {"time": moment(), "level": level, "name": Form.name or None, "message": message, "worker": os.getpid()}
+    return object_line({**first, **ids, **more})
+
+
+def own_lines(text, level, ids=None):
     """Lines of runner's own, each with what belongs before it. They have no colours."""
+    if Form.stamp == "json":
+        return object_of(text.rstrip("\n"), level, REQUEST.get() if ids is None else ids, {})
     text = text.translate(CONTROLS)
-    before = Form.name
+    before = Form.name + ": " if Form.name else ""
     if Form.stamp == "journal":
         before = PRIORITIES[level] + before
     elif Form.stamp == "time":
-        now = time.time()
-        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        before = "%s.%03dZ %s %s" % (second, now % 1 * 1000, level, before)
+        before = "%s %s %s" % (moment(), level, before)
     lines = ("runner worker %d: %s" % (os.getpid(), text.rstrip("\n"))).split("\n")
     return "".join("%s%s\n" % (before, line) for line in lines).encode("utf-8", "backslashreplace")
 
 
-def say(text, level="error"):
-    """Writes lines of runner's own to the log."""
+def say(text, level="error", ids=None):
+    """Writes lines of runner's own to the log: about the request that is answered here, or about the one with these ids."""
     try:
         output = OWN if is_still(OWN.fileno(), OWN.identity) else Output(2, "<stderr>")
-        output.write(own_lines(text, level))
+        lines = own_lines(text, level, ids)
+        output.deliver(lines, lines.count(b"\n"))
     except OSError:
         pass  # there is no log left

@@ -18,7 +18,7 @@ from runner_development import imported_folders, keep_fresh_code_uncompiled
 from runner_examine import application_of
 from runner_forked import Finalizers
 from runner_kept import os, resource, select, signal, socket, time
-from runner_output import adopt_standard_streams, form_lines, identity, is_still, say
+from runner_output import adopt_standard_streams, end_lines, finish_lines, form_lines, identity, is_still, say
 from runner_resolve import explained
 from runner_sharing import Sharing
 from runner_title import entitle, let_setproctitle_begin
@@ -101,8 +101,8 @@ class Template:
             signal.signal(number, no_action)
         for number in OF_TERMINAL:
             signal.signal(number, signal.SIG_IGN)
-        form_lines(*options["log"])
-        stacks = self.control.take_descriptors(1)[0]
+        stacks, *channels = self.control.take_descriptors(2 if options["log"][0] == "json" else 1)
+        form_lines(*options["log"], *channels or [None])
         line = self.control.socket.fileno(), identity(self.control.socket.fileno())
         sys.argv[:] = [os.fsdecode(argument) for argument in options["arguments"]]
         if options["descriptors"] is not None:
@@ -114,7 +114,8 @@ class Template:
         known = [(descriptor, identity(descriptor)) for descriptor in own]
         Forks.disown = lambda: [partial(os.close, descriptor) for descriptor, what in known if is_still(descriptor, what)]
         Forks.watch()
-        sharing = Sharing(own) if options["forks"] else None
+        # A process that the application forks may write to the log, too.
+        sharing = Sharing(own + channels) if options["forks"] else None
         first = [os.fsdecode(entry) for entry in options["path"]]
         sys.path[:] = first + [entry for entry in self.paths if entry not in first]
         name, number = options["application"], -1
@@ -269,6 +270,7 @@ def flush():
             getattr(sys, name).flush()
         except BaseException:
             pass  # the application has replaced or removed it
+    finish_lines()
 
 
 def lead_group(pid):
@@ -290,4 +292,5 @@ def main(connection, paths, modules):
     try:
         Template(Control(connection), paths, modules).run()
     finally:
+        end_lines()
         connection.detach()  # it stays open to the very end: when it closes, runner takes this process for ended

@@ -2,7 +2,7 @@
 //!
 //! Its standard input is a socket over which runner sends messages, each behind its length as 32 bits, in the format of
 //! `marshal`: first the sources of the modules that run there, then the options, with a descriptor to which
-//! `faulthandler` writes, on a signal, where the import is. Then follow orders, which are tuples:
+//! `faulthandler` writes, on a signal, where the import is, and one that takes the lines of a log that has objects. Then follow orders, which are tuples:
 //!
 //! | order | means |
 //! |---|---|
@@ -29,7 +29,7 @@ use tokio::process::{Child, Command};
 
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
-use crate::log::Stamp;
+use crate::log::{self, LineStyle};
 use crate::permission;
 use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
@@ -71,6 +71,7 @@ type Module = (&'static str, &'static str, &'static str);
 /// The modules that run in every template, in the order in which they import each other.
 const MODULES: [Module; 14] = [
     module!("kept"),
+    module!("json_lines"),
     module!("output"),
     module!("title"),
     module!("resolve"),
@@ -173,10 +174,7 @@ impl Template {
         let (ours, theirs) = StdUnixStream::pair().context("cannot make a socket")?;
         let (stacks, told) = StdUnixStream::pair().context("cannot make a socket")?;
         stacks.set_nonblocking(true)?;
-        let errors = std::io::stderr()
-            .as_fd()
-            .try_clone_to_owned()
-            .context("cannot use standard error")?;
+        let log = log::application_output(options.line_form.style).context("cannot use the log")?;
         let mut command = Command::new(&options.python);
         for (name, value) in &options.environment {
             match value {
@@ -201,8 +199,8 @@ impl Template {
             .arg(&options.target)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // Output of the application is its log, never an answer.
-            .stdout(Stdio::from(errors))
-            .stderr(Stdio::inherit())
+            .stdout(Stdio::from(log.output))
+            .stderr(Stdio::from(log.errors))
             // However runner ends, it does not stay behind.
             .kill_on_drop(true);
         let child = children::start(|| command.spawn(), Child::id).map_err(|error| {
@@ -220,7 +218,9 @@ impl Template {
             .and_then(|()| template.send(&modules(options), &[]))
             .and_then(|()| {
                 let description = description(options, mark, becomes);
-                template.send(&description, &[told.as_fd()])
+                let mut descriptors = vec![told.as_fd()];
+                descriptors.extend(log.objects.as_ref().map(AsFd::as_fd));
+                template.send(&description, &descriptors)
             });
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
@@ -376,10 +376,11 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     writer.string(&mark.of(None));
     writer.string("log");
     writer.tuple(3);
-    writer.string(match options.line_form.stamp {
-        Stamp::Nothing => "plain",
-        Stamp::Time => "time",
-        Stamp::Priority => "journal",
+    writer.string(match options.line_form.style {
+        LineStyle::Plain => "plain",
+        LineStyle::Time => "time",
+        LineStyle::Journal => "journal",
+        LineStyle::Json => "json",
     });
     writer.string(options.line_form.name.as_deref().unwrap_or_default());
     writer.boolean(options.names_requests);

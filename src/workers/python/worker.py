@@ -27,8 +27,9 @@ from runner_exchange import (
     log_exception,
     trace,
 )
+from runner_json_lines import REQUEST, ids_of
 from runner_kept import errno, mmap, os, socket, sys, system_socket, thread, time
-from runner_output import identity, is_still, named, new_log, report_losses, say
+from runner_output import Form, identity, is_still, named, new_log, report_losses, say
 
 BODY_IN_FILE, ERRORS_TO_GATEWAY, HEAD_KNOWN, HEAD_TO_KEEP, ANNOUNCE = 1, 2, 4, 8, 16
 SELDOM = ERRORS_TO_GATEWAY | ANNOUNCE
@@ -311,6 +312,8 @@ class Lane:
         """Calls the application and sends what it gives. Returns the time if nothing was done since the answer was sent."""
         # The application may change environ.
         body, errors = environ["wsgi.input"], environ["wsgi.errors"]
+        if Form.marks_requests:
+            REQUEST.set(ids_of(environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")))
         result = None
         try:
             result = self.application(environ, exchange.start_response)
@@ -341,6 +344,8 @@ class Lane:
                 body.close()
             except (OSError, ValueError):
                 pass  # the application has detached or broken it
+            if Form.marks_requests:
+                REQUEST.set({})
 
 
 class Unreadable:

@@ -154,6 +154,7 @@ impl LiveWorker {
             // To replace it would not help: the next one would be as large.
             self.began_large = true;
             crate::log_warning!(
+                about = crate::log::LogSubject::worker(self.pid()),
                 "worker {} takes {} MiB of memory before its first request, more than it may \
                  (runner.workers.max_memory): it is not replaced for that",
                 self.pid(),
@@ -174,6 +175,7 @@ impl LiveWorker {
     pub(crate) fn kill_late(&mut self) {
         if self.stage == LifeStage::Released && !self.killed {
             crate::log_warning!(
+                about = crate::log::LogSubject::worker(self.pid()),
                 "worker {} was told to leave and has not (runner.stop_timeout); it is ended",
                 self.pid()
             );

@@ -212,6 +212,7 @@ impl Staff {
             Finding::Rejected(worker) => {
                 if let Some(live) = members.live(worker) {
                     crate::log_error!(
+                        about = log::LogSubject::worker(live.pid()),
                         "worker {} broke the worker protocol; it is killed",
                         live.pid()
                     );
@@ -226,13 +227,17 @@ impl Staff {
                         live.pid()
                     );
                     lock(&self.hub.roster).failed(&what);
-                    crate::log_error!("{what}\n{state}");
+                    crate::log_error!(
+                        about = log::LogSubject::worker(live.pid()),
+                        "{what}\n{state}"
+                    );
                 }
             }
             Finding::Stuck(question) => self.stuck(question),
             Finding::GivenUp(worker, given_up) => {
                 if let Some(live) = members.live(worker) {
                     crate::log_error!(
+                        about = log::LogSubject::worker(live.pid()),
                         "the time to stop is over (runner.stop_timeout); requests that worker {} still had: {given_up}",
                         live.pid()
                     );
@@ -275,7 +280,11 @@ impl Staff {
             && live.stage == LifeStage::Serving
         {
             if let Some(due) = live.due {
-                log!("worker {} is replaced: {due}", live.pid());
+                log!(
+                    about = log::LogSubject::worker(live.pid()),
+                    "worker {} is replaced: {due}",
+                    live.pid()
+                );
             }
             lock(&self.hub.roster).recycled += 1;
             self.retire(old);
@@ -382,11 +391,7 @@ impl Staff {
     /// Logs the stack of a request.
     fn stuck(&mut self, question: Question) {
         let Some(live) = self.workforce.members.live(question.lane.0) else {
-            log::write(
-                question.reason.level(),
-                format_args!("{}", question.heading("")),
-            );
-            return;
+            return question.log(None);
         };
         if question.reason.ends_worker() {
             live.change(Change::IsOverdue);
@@ -403,11 +408,9 @@ impl Staff {
             question.reason,
             Reason::StoppedTask | Reason::CutTask | Reason::StoppedWebSocket
         ) {
-            let heading = question.heading(&format!(" {}", live.pid()));
-            log::write(question.reason.level(), format_args!("{heading}"));
+            question.log(Some(live.pid()));
         } else if question.reason == Reason::Unheard {
-            let heading = question.heading(&format!(" {}", live.pid()));
-            log::write(question.reason.level(), format_args!("{heading}"));
+            question.log(Some(live.pid()));
             let mut pool = lock(&self.hub.pool);
             conversations::order(
                 &mut pool,
@@ -429,7 +432,11 @@ impl Staff {
         for id in members.ids(|member| member.live().is_some()) {
             let questions = lock(&self.hub.pool).questions(id);
             if let (true, Some(live)) = (questions.is_empty(), self.workforce.members.live(id)) {
-                log!("worker {}: idle", live.pid());
+                log!(
+                    about = log::LogSubject::worker(live.pid()),
+                    "worker {}: idle",
+                    live.pid()
+                );
             }
             for question in questions {
                 self.stuck(question);

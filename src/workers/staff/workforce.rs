@@ -396,29 +396,27 @@ impl Workforce {
             return;
         };
         log::lost(remains.lost_lines);
-        let cause = &exit.cause(killed, &mut self.out_of_memory);
-        let stopping = self.stopping.is_some();
-        let remains = &remains;
         let death = Death {
             pid,
-            cause,
+            cause: &exit.cause(killed, &mut self.out_of_memory),
             stage,
             began,
-            stopping,
-            remains,
+            stopping: self.stopping.is_some(),
+            remains: &remains,
         };
         let meaning = death.meaning();
         if !matches!(meaning, Meaning::Expected(_)) {
             lock(&self.hub.roster).deaths += 1;
         }
         let is_unasked = matches!(meaning, Meaning::Unasked(_));
+        let about = log::LogSubject::worker(pid);
         match meaning {
             Meaning::Expected(None) => {}
-            Meaning::Expected(Some(text)) => log!("{text}"),
+            Meaning::Expected(Some(text)) => log!(about = about, "{text}"),
             Meaning::Early(failure) => self.died_early(&failure, &member),
             Meaning::Unasked(failure) | Meaning::Failed(failure) => {
                 self.attempts.ended_serving(&failure, is_unasked);
-                crate::log_error!("{failure}; it is replaced");
+                crate::log_error!(about = about, "{failure}; it is replaced");
             }
         }
     }

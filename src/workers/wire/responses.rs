@@ -67,6 +67,7 @@ pub(crate) fn bad(pending: &PendingRequest, error: &BadAnswer) -> Response {
     let status = error.status();
     log_of!(
         log::LogKind::InvalidAnswer,
+        about = pending.about.subject(),
         "{} for {}: the application's answer cannot be sent: {error}",
         status.as_u16(),
         pending.about

@@ -289,7 +289,8 @@ class AsgiLane:
         elif order == LEFT:
             exchange.leave(payload)
         elif order == SHOW or order == CANCEL:
-            say(with_stack(payload.decode("utf-8", "replace"), exchange.task), "error" if order == CANCEL else "warning")
+            level = "error" if order == CANCEL else "warning"
+            say(with_stack(payload.decode("utf-8", "replace"), exchange.task), level, exchange.ids)
             if order == CANCEL:
                 exchange.give_up()
                 self.loop.call_later(MOMENT, self.look_again, exchange)
@@ -298,7 +299,7 @@ class AsgiLane:
         """Says so if a request has not ended though it was cancelled."""
         if not exchange.is_over:
             heading = "%s %s goes on %g s after it was cancelled" % (*exchange.request(), MOMENT)
-            say(with_stack(heading, exchange.task))
+            say(with_stack(heading, exchange.task), ids=exchange.ids)
 
     # The end of requests, and of this worker
 

@@ -11,8 +11,9 @@ from runner_asgi_loop import turn
 from runner_asgi_outbox import ANSWER, BLOCK, DONE, END, HEAD
 from runner_control import Forks
 from runner_exchange import FIELDS_LIMIT, HEAD_LIMIT, TRUNCATED, Gone, log_exception
+from runner_json_lines import REQUEST, ids_in
 from runner_kept import os, stat, thread, time
-from runner_output import named_in, say
+from runner_output import Form, named_in, say
 from runner_resolve import described
 
 NOTHING, HELD, BEGUN, COMPLETE = range(4)  # states: no head yet, one that is not sent yet, one that is sent, the end
@@ -50,6 +51,7 @@ class Response:
     is_over = False  # the application's code has ended
     times_told = 0  # that the client has left
     named = ""  # how the log names it beside method and target
+    ids = None  # members that objects of the log have about it
     start_type = "http.response.start"
     body_type = "http.response.body"
 
@@ -66,6 +68,9 @@ class Response:
 
     async def run(self, scope):
         """The task of the request."""
+        if Form.marks_requests:
+            self.ids = ids_in(scope)
+            REQUEST.set(self.ids)
         try:
             result = await self.lane.application(scope, self.receive, self.send)
         except BaseException as error:

@@ -1,0 +1,250 @@
+//! What the processes of an application write, where the log has objects (`runner.log.format = 'json'`).
+//!
+//! They do not write to the log themselves, since objects of several processes would mix in it. Python's streams, and what
+//! our code in these processes says, come as objects, each a packet of a socket. All else that is written to the descriptors
+//! of standard output and standard error (by programs that the application runs, libraries in C, the interpreter itself)
+//! comes through a pipe and becomes an object a line. A thread reads both. What it reads is from a stranger: a packet that
+//! is no object is text like any other.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::de::IgnoredAny;
+
+use super::form::{Level, LineStyle, object};
+use super::json_object::JsonObject;
+
+/// The longest packet, in bytes: more than a message of the longest length in `output.py`, all of it escaped.
+const LARGEST_PACKET: usize = 256 * 1024;
+
+/// The length from which on a line without an end becomes an object, in bytes.
+const LONGEST_LINE: usize = 32 * 1024;
+
+/// How many reads are made before the thread lets another one look, which ends the process.
+const READS: usize = 256;
+
+/// The stack of the thread that reads, which needs little.
+const STACK: usize = 256 * 1024;
+
+/// What a process of an application writes to.
+#[derive(Debug)]
+pub struct ApplicationOutput {
+    /// Its standard output.
+    pub output: OwnedFd,
+    /// Its standard error.
+    pub errors: OwnedFd,
+    /// The socket that takes objects, if the log has them.
+    pub objects: Option<OwnedFd>,
+}
+
+/// The near ends. The far ones are kept, so that the near ones never end.
+#[derive(Debug)]
+struct NearEnds {
+    pipe: OwnedFd,
+    objects: OwnedFd,
+    far_pipe: OwnedFd,
+    far_objects: OwnedFd,
+    reading: Mutex<Reading>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    /// The beginning of the last line in the pipe.
+    line: Vec<u8>,
+    buffer: Box<[u8]>,
+}
+
+static ENDS: Mutex<Option<Arc<NearEnds>>> = Mutex::new(None);
+
+fn ends() -> MutexGuard<'static, Option<Arc<NearEnds>>> {
+    ENDS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Descriptors for a process of an application: standard error of this process; or, where the log has objects, others,
+/// from which a thread reads.
+///
+/// # Errors
+/// The system has no more descriptors or threads.
+pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
+    if style != LineStyle::Json {
+        let errors = io::stderr();
+        return Ok(ApplicationOutput {
+            output: errors.as_fd().try_clone_to_owned()?,
+            errors: errors.as_fd().try_clone_to_owned()?,
+            objects: None,
+        });
+    }
+    let mut ends = ends();
+    let near = match &*ends {
+        Some(near) => near,
+        None => {
+            let near = Arc::new(NearEnds::new()?);
+            let thread = std::thread::Builder::new().name("output".to_owned());
+            let read = Arc::clone(&near);
+            thread.stack_size(STACK).spawn(move || read.run())?;
+            ends.insert(near)
+        }
+    };
+    Ok(ApplicationOutput {
+        output: near.far_pipe.try_clone()?,
+        errors: near.far_pipe.try_clone()?,
+        objects: Some(near.far_objects.try_clone()?),
+    })
+}
+
+/// Gives what has been written so far to the log.
+pub(super) fn finish() {
+    let near = ends().clone();
+    if let Some(near) = near {
+        let mut reading = near.lock();
+        near.read(&mut reading);
+        if !reading.line.is_empty() {
+            put_line(&reading.line);
+            reading.line.clear();
+        }
+    }
+}
+
+impl NearEnds {
+    fn new() -> io::Result<Self> {
+        let (pipe, far_pipe) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        let flags = SocketFlags::CLOEXEC;
+        // Not SEQPACKET, which macOS does not have.
+        let (objects, far_objects) =
+            socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        Ok(Self {
+            pipe,
+            objects,
+            far_pipe,
+            far_objects,
+            reading: Mutex::new(Reading {
+                line: Vec::new(),
+                buffer: vec![0; LARGEST_PACKET].into(),
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads for ever.
+    fn run(&self) {
+        loop {
+            let mut ready = [
+                PollFd::new(&self.pipe, PollFlags::IN),
+                PollFd::new(&self.objects, PollFlags::IN),
+            ];
+            // If it is interrupted, there is nothing to read.
+            let _ = poll(&mut ready, None);
+            self.read(&mut self.lock());
+        }
+    }
+
+    /// Reads what there is, but not for ever.
+    fn read(&self, Reading { line, buffer }: &mut Reading) {
+        for _ in 0..READS {
+            match recv(&self.objects, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((length, _)) => put_packet(&buffer[..length]),
+                Err(_) => break,
+            }
+        }
+        for _ in 0..READS {
+            match rustix::io::read(&self.pipe, &mut buffer[..]) {
+                Ok(length @ 1..) => split_lines(line, &buffer[..length], put_line),
+                Ok(0) | Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Gives each line that has ended to `put`, without its end. What is left of the last one is added to `line`.
+fn split_lines(line: &mut Vec<u8>, text: &[u8], mut put: impl FnMut(&[u8])) {
+    for part in text.split_inclusive(|byte| *byte == b'\n') {
+        match part.strip_suffix(b"\n") {
+            Some(part) => {
+                line.extend_from_slice(part);
+                put(line);
+                line.clear();
+            }
+            None => line.extend_from_slice(part),
+        }
+        if line.len() > LONGEST_LINE {
+            put(line);
+            line.clear();
+        }
+    }
+}
+
+fn put_line(line: &[u8]) {
+    super::put(of_text(line));
+}
+
+fn put_packet(packet: &[u8]) {
+    match object_in(packet) {
+        Some(object) => super::put(object.to_owned()),
+        None => put_line(packet),
+    }
+}
+
+/// A packet if it is what it should be: one line that is an object.
+fn object_in(packet: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(packet).ok()?;
+    let object = text.strip_suffix('\n')?;
+    let is_object = object.starts_with('{')
+        && !object.contains(char::is_control)
+        && serde_json::from_str::<IgnoredAny>(object).is_ok();
+    is_object.then_some(text)
+}
+
+/// A text as an object.
+fn of_text(text: &[u8]) -> String {
+    let message = String::from_utf8_lossy(text);
+    let members = JsonObject::default()
+        .text("message", Some(&message))
+        .text("stream", Some("stderr"))
+        .into_members();
+    object(SystemTime::now(), Level::Info, &members) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_LINE, object_in, split_lines};
+
+    #[test]
+    fn lines_are_joined_over_reads_and_bounded() {
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        for text in [&b"on"[..], b"e\n\ntw", b"o\nthr", b"ee"] {
+            split_lines(&mut line, text, |line| lines.push(line.to_vec()));
+        }
+        assert_eq!(lines, [&b"one"[..], b"", b"two"]);
+        assert_eq!(line, b"three");
+        let long = vec![b'x'; 3 * LONGEST_LINE];
+        split_lines(&mut line, &long, |_| ());
+        assert!(line.is_empty());
+    }
+
+    #[test]
+    fn only_an_object_on_a_line_is_taken_as_it_is() {
+        for (packet, is_object) in [
+            (&b"{\"a\":1}\n"[..], true),
+            (b"{\"a\":1}", false),
+            (b"{\"a\":1}\n{}\n", false),
+            (b"{\"a\":\"\x1b\"}\n", false),
+            (b"{\"a\":\"\xff\"}\n", false),
+            (b"{\"a\":\"\xc2\x9b\"}\n", false),
+            (b"[1]\n", false),
+            (b"{no}\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(object_in(packet).is_some(), is_object, "{packet:?}");
+        }
+    }
+}
