@@ -11,6 +11,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::log::{self, Level, LogSubject};
+
 /// A task has panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
@@ -84,7 +86,10 @@ pub fn spawn_again<F: Future<Output = ()> + Send + 'static>(
         for _ in 0..ATTEMPTS {
             match caught(what, begin()).await {
                 Ok(()) => return,
-                Err(Panicked) => crate::log_error!("{what} is restarted"),
+                Err(Panicked) => {
+                    let text = format_args!("{what} is restarted");
+                    log::write(Level::Error, LogSubject::default(), text);
+                }
             }
         }
         give_up(what);
@@ -97,7 +102,8 @@ pub async fn vital() {
 }
 
 fn give_up(what: &str) {
-    crate::log_error!("{what} has failed: the server ends");
+    let text = format_args!("{what} has failed: the server ends");
+    log::write(Level::Error, LogSubject::default(), text);
     VITAL.notify_one();
 }
 

@@ -143,6 +143,7 @@ async fn run(variables: &[(&str, &str)], input: &'static [u8]) -> Run {
     };
     let options = CgiOptions {
         spool: Arc::new(spool),
+        request_id: false,
     };
     exchange_with(variables, Cursor::new(input), output, options).await
 }
@@ -303,6 +304,7 @@ async fn what_is_refused() {
     let too_large = [("REQUEST_METHOD", "POST"), ("CONTENT_LENGTH", "2")];
     let options = CgiOptions {
         spool: Arc::new(spool),
+        request_id: false,
     };
     let run = exchange_with(&too_large, Untouchable, output, options).await;
     assert!(run.text().starts_with("Status: 413 "));

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use runner::gateway::http::{HeadLimits, HttpOptions};
+use runner::gateway::http::{HeadLimits, HttpOptions, ProxyOptions};
 use support::{ENOUGH, Server, in_time, say, until, until_end};
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
@@ -170,6 +170,43 @@ async fn an_address_has_its_share_of_connections() {
             }
         }
     };
+    in_time(answered).await;
+}
+
+/// The connections of a trusted proxy are those of many clients: each is counted for the client that it announces.
+#[tokio::test]
+async fn a_trusted_proxy_is_not_counted_but_its_clients_are() {
+    let proxy = |announces| ProxyOptions::new(&["127.0.0.1/32".to_owned()], &[], announces);
+    let options = |announces| HttpOptions {
+        connections_per_address: 1,
+        proxies: proxy(announces),
+        ..HttpOptions::default()
+    };
+    let server = Server::start(options(false));
+    let mut kept = Vec::new();
+    for client in ["127.0.0.1", "127.0.0.1", "127.0.0.2"] {
+        let mut stream = connect_from(&server, client).await;
+        say(&mut stream, GET).await;
+        assert_eq!(until(&mut stream, "\r\n\r\n").await, ANSWER);
+        kept.push(stream);
+    }
+    let server = Server::start(options(true));
+    let mut connect = async |client: &str| {
+        let mut stream = connect_from(&server, "127.0.0.1").await;
+        let head = format!("PROXY TCP4 {client} 127.0.0.1 4711 80\r\n{GET}");
+        say(&mut stream, &head).await;
+        stream
+    };
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        let mut stream = connect(client).await;
+        assert_eq!(until(&mut stream, "\r\n\r\n").await, ANSWER);
+        kept.push(stream);
+    }
+    let mut refused = connect("192.0.2.2").await;
+    let answer = read_some(&mut refused).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    drop(kept.pop());
+    let answered = async { while read_some(&mut connect("192.0.2.2").await).await != ANSWER {} };
     in_time(answered).await;
 }
 

@@ -15,11 +15,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +34,8 @@ use tokio::time::timeout;
 
 #[path = "support/mirror.rs"]
 mod support;
+#[path = "http/wire.rs"]
+mod wire;
 
 /// The largest body that the server takes.
 const BODY_LIMIT: u64 = 1000;
@@ -83,11 +83,7 @@ struct Case {
 }
 
 impl Case {
-    fn parse(number: usize, section: &str, text: &str) -> Self {
-        let (name, text) = text.split_once('\n').unwrap();
-        let name = format!("{section}: {name}");
-        let mut parts = text.split("\n--- ");
-        let request: Vec<&str> = parts.next().unwrap().split('\n').collect();
+    fn parse(number: usize, name: String, bytes: Vec<u8>, parts: &[String]) -> Self {
         let mut outcomes = Vec::new();
         let mut end = End::Closed;
         for part in parts {
@@ -117,7 +113,7 @@ impl Case {
         Self {
             number,
             name,
-            bytes: on_the_wire(&request),
+            bytes,
             outcomes,
             end,
         }
@@ -170,61 +166,12 @@ fn refusal(status: u16, is_head: bool) -> String {
     )
 }
 
-/// The lines of a case as they are sent.
-fn on_the_wire(lines: &[&str]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in lines {
-        let (mut rest, mut is_ended) = (*line, false);
-        while let Some((before, behind)) = rest.split_once('\\') {
-            bytes.extend_from_slice(before.as_bytes());
-            let mut after = behind.chars();
-            match after.next() {
-                None => is_ended = true,
-                Some('r') => bytes.push(b'\r'),
-                Some('n') => bytes.push(b'\n'),
-                Some('x') => {
-                    bytes.push(u8::from_str_radix(&behind[1..3], 16).unwrap());
-                    after.nth(1);
-                }
-                Some('{') => {
-                    let (repeated, behind) = behind[1..].split_once('}').unwrap();
-                    let (times, text) = repeated.split_once(' ').unwrap();
-                    bytes.extend_from_slice(text.repeat(times.parse().unwrap()).as_bytes());
-                    after = behind.chars();
-                }
-                Some(other) => bytes.push(u8::try_from(other).unwrap()),
-            }
-            rest = after.as_str();
-        }
-        bytes.extend_from_slice(rest.as_bytes());
-        if !is_ended {
-            bytes.extend_from_slice(b"\r\n");
-        }
-    }
-    bytes
-}
-
 fn cases() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/requests");
-    let mut paths: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    let mut cases = Vec::new();
-    for path in paths {
-        let text = fs::read_to_string(&path).unwrap();
-        for section in text.split("\n## ").skip(1) {
-            let mut parts = section.split("\n=== ");
-            let title = parts.next().unwrap().lines().next().unwrap();
-            for part in parts {
-                // An empty line before the next case.
-                let part = part.strip_suffix('\n').unwrap_or(part);
-                cases.push(Case::parse(cases.len(), title, part));
-            }
-        }
-    }
-    cases
+    let cases = wire::cases().into_iter().enumerate();
+    let parse = |(number, (section, name, bytes, outcomes)): (usize, wire::RawCase)| {
+        Case::parse(number, format!("{section}: {name}"), bytes, &outcomes)
+    };
+    cases.map(parse).collect()
 }
 
 /// Sends parts, each when the server has read the one before, then receives: what [`Case::expected`] has.

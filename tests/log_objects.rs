@@ -44,7 +44,6 @@ import asyncio, sys
 async def application(scope, receive, send):
     if scope['type'] == 'lifespan':
         return
-    await asyncio.sleep(0)
     print('from a task')
     await asyncio.to_thread(print, 'from a thread')
     if scope['path'] == '/fail':

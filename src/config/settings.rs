@@ -89,7 +89,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.max_head = 32768";
     "runner.http.max_per_address" SettingKind::Integer { min: 0, max: 1_000_000 }, DefaultValue::Number(0),
         "Open connections of one address, at most",
-        "The largest number of connections that one client address has open at a time; of IPv6, the first 64 bits of an address are one client. Further ones are answered with status 503 and closed. Behind a load balancer, all clients have its address. 0 is no limit but `runner.http.max_connections`.",
+        "The largest number of connections that one client address has open at a time; of IPv6, the first 64 bits of an address are one client. Further ones are answered with status 503 and closed. A trusted proxy (`runner.http.trusted_proxies`) has no limit; of its connections, those of one client are counted where it says who that is (`runner.http.proxy_protocol`). Behind any other load balancer, all clients have its address. 0 is no limit but `runner.http.max_connections`.",
         "runner.http.max_per_address = 100";
     "runner.http.max_streams" SettingKind::Integer { min: 1, max: 10_000 }, DefaultValue::Number(100),
         "Requests at a time on one connection",
@@ -109,7 +109,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.proxy_protocol = True";
     "runner.http.request_id" SettingKind::Boolean, DefaultValue::Boolean(false),
         "Whether each request has an id",
-        "Whether each request has an id: 128 random bits in hexadecimal digits. It is in the header field `X-Request-Id` that the application sees (`HTTP_X_REQUEST_ID`) and in that of the response, in the access log and in each line of the log about the request, tracebacks included. That of a trusted proxy (`runner.http.trusted_proxies`) is kept; one that another client sends is replaced. The trace id of `traceparent`, which is passed on as it is, stands beside it.",
+        "Whether each request has an id: 128 random bits in hexadecimal digits. It is in the header field `X-Request-Id` that the application sees (`HTTP_X_REQUEST_ID`) and in that of the response, in the access log and in each line of the log about the request, tracebacks included. That of a trusted proxy (`runner.http.trusted_proxies`) is kept; one that another client sends is replaced. By `FastCGI` and `CGI`, it is the one that the web server passes in the variable `REQUEST_ID` or `UNIQUE_ID`, if there is one. The trace id of `traceparent`, which is passed on as it is, stands beside it.",
         "runner.http.request_id = True";
     "runner.http.trusted_proxies" SettingKind::Networks, DefaultValue::Unset,
         "Proxies that tell the client's address",
@@ -179,6 +179,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Bytes of a response kept for a slow client",
         "The bytes of a response that are kept, in a file without a name in `runner.tmp`, while the client reads more slowly than the application writes. The worker is free meanwhile. Beyond this size, the worker waits for the client. With 0, only a little is kept, in memory.",
         "runner.response.max_buffer = '100M'";
+    "runner.response.max_buffers" SettingKind::Size, DefaultValue::Number(10 << 30),
+        "Bytes kept for all slow clients together",
+        "The bytes that are kept in files of all responses together, while their clients read slowly (`runner.response.max_buffer` is for each). Beyond this size, nothing more is kept: workers wait for their clients, as they do beyond `runner.response.max_buffer`. When all of them wait, requests wait in the queue (`runner.request.queue_length`, `.queue_timeout`) and are answered 503 beyond it; the connection of a client slower than `runner.http.min_rate` is closed. 0 is no limit.",
+        "runner.response.max_buffers = '2G'";
     "runner.socket.group" SettingKind::Account, DefaultValue::Unset,
         "Group of the Unix socket that is listened on",
         "The group of the file of a `unix:` socket that the server listens on, so that a web server (nginx) in that group can connect; `runner.socket.mode` must allow it. The user of the server must be in the group, too. By default, it is the group of the server.",

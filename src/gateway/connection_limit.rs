@@ -7,7 +7,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -72,7 +72,7 @@ struct Registry {
 struct OpenConnection {
     number: u64,
     /// Where it comes from, if that has been counted.
-    network: Option<IpAddr>,
+    network: OnceLock<IpAddr>,
     /// Since when its client has been waited for; 0 while a request is worked on, and once the connection has ended.
     since: AtomicU64,
     /// The number of its streams whose requests are worked on.
@@ -182,31 +182,37 @@ impl ConnectionLimit {
     /// connection that has waited the longest is asked to close.
     #[must_use]
     pub fn admit(&self) -> Permit {
-        let mut registry = self.registry();
-        self.enter(&mut registry, None)
+        self.enter(&mut self.registry())
     }
 
     /// The same for a connection from a client's address; `None` if too many are open from there.
     #[must_use]
     pub fn admit_from(&self, address: IpAddr) -> Option<Permit> {
-        let network = network(address);
         let mut registry = self.registry();
-        let count = registry.networks.entry(network).or_default();
-        if *count >= self.0.per_network.load(Ordering::Relaxed) {
-            return None;
-        }
-        *count += 1;
-        Some(self.enter(&mut registry, Some(network)))
+        let network = self.join(&mut registry, address)?;
+        let permit = self.enter(&mut registry);
+        let _ = permit.connection.network.set(network);
+        Some(permit)
     }
 
-    fn enter(&self, registry: &mut Registry, network: Option<IpAddr>) -> Permit {
+    /// Counts a connection from an address; `None` if too many are open from there.
+    fn join(&self, registry: &mut Registry, address: IpAddr) -> Option<IpAddr> {
+        let network = network(address);
+        let limit = self.0.per_network.load(Ordering::Relaxed);
+        let count = registry.networks.get(&network).copied().unwrap_or_default();
+        (count < limit).then(|| {
+            registry.networks.insert(network, count + 1);
+            network
+        })
+    }
+
+    fn enter(&self, registry: &mut Registry) -> Permit {
         let (limit, now) = (self.get(), self.now());
         if registry.all.len() >= limit {
             registry.ask_longest_waiting(limit, now);
         }
         let connection = Arc::new(OpenConnection {
             number: registry.next,
-            network,
             since: AtomicU64::new(now),
             ..OpenConnection::default()
         });
@@ -379,6 +385,14 @@ impl Permit {
         }
     }
 
+    /// Counts the connection as one from an address that has become known later; false if too many are open from there.
+    #[must_use]
+    pub fn is_admitted_from(&self, address: IpAddr) -> bool {
+        let joined = self.limit.join(&mut self.limit.registry(), address);
+        // Each connection has one client.
+        joined.is_some_and(|network| self.connection.network.set(network).is_ok())
+    }
+
     /// From now on the client is waited for.
     pub fn set_waiting(&self) {
         if let Some(works) = &self.stream
@@ -458,8 +472,8 @@ impl Drop for Permit {
             return self.set_waiting();
         }
         self.limit.registry().all.remove(&self.connection.number);
-        if let Some(network) = self.connection.network {
-            self.limit.registry().leave(network);
+        if let Some(network) = self.connection.network.get() {
+            self.limit.registry().leave(*network);
         }
         self.limit.0.connections.leave();
         // A connection that has ended is never the one that has waited the longest.

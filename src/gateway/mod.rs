@@ -7,5 +7,6 @@ pub mod fastcgi;
 pub mod graceful_stop;
 pub mod http;
 mod refusal;
+mod request_ids;
 mod slow_client;
 pub mod socket;

@@ -36,6 +36,8 @@ pub(super) struct Backlog {
     /// The range of the file with the bytes after those.
     pub(super) kept: Range<u64>,
     pub(super) file: Option<BodyFile>,
+    /// How much of the file has been used, or is about to be: what the limit on all files counts, in bytes.
+    pub(super) charged: u64,
     /// The bytes after those are being written to the file.
     pub(super) writing: bool,
     /// The bytes after those.

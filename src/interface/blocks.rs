@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -25,6 +27,10 @@ pub struct Depot {
     folder: PathBuf,
     /// How much of one response may be in its file, in bytes.
     limit: u64,
+    /// How much of all responses may be in files, in bytes.
+    total: u64,
+    /// How much is.
+    stored: AtomicU64,
     /// Complete responses that clients have not received yet.
     delivering: Occupancy,
 }
@@ -36,8 +42,23 @@ impl Depot {
         Self {
             folder,
             limit,
+            total: u64::MAX,
+            stored: AtomicU64::new(0),
             delivering: Occupancy::default(),
         }
+    }
+
+    /// The same with a limit on what is stored of all responses, in bytes. Beyond it, nothing more is: applications wait
+    /// for their clients.
+    #[must_use]
+    pub fn with_total(self, total: u64) -> Self {
+        Self { total, ..self }
+    }
+
+    /// How much of a response may be in its file now, where it has used this much of it.
+    fn limit(&self, used: u64) -> u64 {
+        let left = self.total.saturating_sub(self.stored.load(Relaxed));
+        self.limit.min(used.saturating_add(left))
     }
 
     /// How many complete responses clients have not received yet.
@@ -131,12 +152,19 @@ impl Delivery {
             let next = {
                 let mut backlog = lock(&self.backlog);
                 let next = match backlog.recipient {
-                    Recipient::Listening => backlog.next_to_write(self.depot.limit),
+                    Recipient::Listening => {
+                        let limit = self.depot.limit(backlog.kept.end);
+                        backlog.next_to_write(limit)
+                    }
                     Recipient::Satisfied | Recipient::Gone => None,
                 };
-                if next.is_none() {
+                if let Some((piece, _)) = &next {
+                    backlog.charged += piece.len() as u64;
+                    let length = piece.len() as u64;
+                    self.depot.stored.fetch_add(length, Relaxed);
+                } else {
                     backlog.writing = false;
-                    backlog.give_back();
+                    self.give_back(&mut backlog);
                     backlog.wake_reader();
                 }
                 next
@@ -187,6 +215,26 @@ impl Delivery {
         }
     }
 
+    /// Closes the file if all of it was received.
+    fn give_back(&self, backlog: &mut Backlog) {
+        backlog.give_back();
+        if backlog.file.is_none() && !backlog.writing {
+            self.release(backlog);
+        }
+    }
+
+    /// Drops the bytes that no client will receive.
+    fn clear(&self, backlog: &mut Backlog) {
+        backlog.clear();
+        self.release(backlog);
+    }
+
+    /// Nothing of the response is stored any more.
+    fn release(&self, backlog: &mut Backlog) {
+        let charged = std::mem::take(&mut backlog.charged);
+        self.depot.stored.fetch_sub(charged, Relaxed);
+    }
+
     fn delivered(&self, backlog: &mut Backlog) {
         if std::mem::take(&mut backlog.counted) {
             self.depot.delivering.leave();
@@ -195,13 +243,20 @@ impl Delivery {
 
     fn leave(&self, backlog: &mut Backlog) {
         backlog.recipient = Recipient::Gone;
-        backlog.clear();
+        self.clear(backlog);
         self.delivered(backlog);
         self.gone.notify_one();
         self.taken.notify_one();
         if let Some(correspondent) = &self.correspondent {
             correspondent.left(None);
         }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let charged = lock(&self.backlog).charged;
+        self.depot.stored.fetch_sub(charged, Relaxed);
     }
 }
 
@@ -367,7 +422,7 @@ impl Blocks {
         match read {
             Ok(piece) => {
                 backlog.kept.start += piece.len() as u64;
-                backlog.give_back();
+                self.delivery.give_back(&mut backlog);
                 Ok(self.take(&mut backlog, piece))
             }
             Err(error) => {
@@ -386,7 +441,7 @@ impl Blocks {
         if backlog.recipient == Recipient::Listening {
             let more = !backlog.is_empty();
             backlog.recipient = Recipient::Satisfied;
-            backlog.clear();
+            self.delivery.clear(&mut backlog);
             self.delivery.delivered(&mut backlog);
             if more {
                 log_of!(

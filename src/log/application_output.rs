@@ -49,11 +49,15 @@ struct NearEnds {
     objects: OwnedFd,
     far_pipe: OwnedFd,
     far_objects: OwnedFd,
-    reading: Mutex<Reading>,
+    put: Put,
+    state: Mutex<PipeState>,
 }
 
+/// Adds lines to the log.
+type Put = fn(String);
+
 #[derive(Debug)]
-struct Reading {
+struct PipeState {
     /// The beginning of the last line in the pipe.
     line: Vec<u8>,
     buffer: Box<[u8]>,
@@ -70,7 +74,7 @@ fn ends() -> MutexGuard<'static, Option<Arc<NearEnds>>> {
 ///
 /// # Errors
 /// The system has no more descriptors or threads.
-pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
+pub(super) fn application_output(style: LineStyle, put: Put) -> io::Result<ApplicationOutput> {
     if style != LineStyle::Json {
         let errors = io::stderr();
         return Ok(ApplicationOutput {
@@ -83,7 +87,7 @@ pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
     let near = match &*ends {
         Some(near) => near,
         None => {
-            let near = Arc::new(NearEnds::new()?);
+            let near = Arc::new(NearEnds::new(put)?);
             let thread = std::thread::Builder::new().name("output".to_owned());
             let read = Arc::clone(&near);
             thread.stack_size(STACK).spawn(move || read.run())?;
@@ -101,17 +105,17 @@ pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
 pub(super) fn finish() {
     let near = ends().clone();
     if let Some(near) = near {
-        let mut reading = near.lock();
-        near.read(&mut reading);
-        if !reading.line.is_empty() {
-            put_line(&reading.line);
-            reading.line.clear();
+        let mut state = near.lock();
+        near.read(&mut state);
+        if !state.line.is_empty() {
+            (near.put)(of_text(&state.line));
+            state.line.clear();
         }
     }
 }
 
 impl NearEnds {
-    fn new() -> io::Result<Self> {
+    fn new(put: Put) -> io::Result<Self> {
         let (pipe, far_pipe) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&pipe, true)?;
         let flags = SocketFlags::CLOEXEC;
@@ -123,15 +127,16 @@ impl NearEnds {
             objects,
             far_pipe,
             far_objects,
-            reading: Mutex::new(Reading {
+            put,
+            state: Mutex::new(PipeState {
                 line: Vec::new(),
                 buffer: vec![0; LARGEST_PACKET].into(),
             }),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reading> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads for ever.
@@ -148,16 +153,18 @@ impl NearEnds {
     }
 
     /// Reads what there is, but not for ever.
-    fn read(&self, Reading { line, buffer }: &mut Reading) {
+    fn read(&self, PipeState { line, buffer }: &mut PipeState) {
         for _ in 0..READS {
             match recv(&self.objects, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((length, _)) => put_packet(&buffer[..length]),
+                Ok((length, _)) => (self.put)(of_packet(&buffer[..length])),
                 Err(_) => break,
             }
         }
         for _ in 0..READS {
             match rustix::io::read(&self.pipe, &mut buffer[..]) {
-                Ok(length @ 1..) => split_lines(line, &buffer[..length], put_line),
+                Ok(length @ 1..) => split_lines(line, &buffer[..length], |line| {
+                    (self.put)(of_text(line));
+                }),
                 Ok(0) | Err(_) => break,
             }
         }
@@ -182,15 +189,8 @@ fn split_lines(line: &mut Vec<u8>, text: &[u8], mut put: impl FnMut(&[u8])) {
     }
 }
 
-fn put_line(line: &[u8]) {
-    super::put(of_text(line));
-}
-
-fn put_packet(packet: &[u8]) {
-    match object_in(packet) {
-        Some(object) => super::put(object.to_owned()),
-        None => put_line(packet),
-    }
+fn of_packet(packet: &[u8]) -> String {
+    object_in(packet).map_or_else(|| of_text(packet), str::to_owned)
 }
 
 /// A packet if it is what it should be: one line that is an object.

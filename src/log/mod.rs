@@ -18,7 +18,7 @@ use queue::LineQueue;
 
 pub use access_file::AccessFile;
 pub use access_sink::{AccessDestination, direct_access, has_access_file, reopen_access};
-pub use application_output::{ApplicationOutput, application_output};
+pub use application_output::ApplicationOutput;
 pub use control_characters::escaped;
 pub use form::{Level, LineForm, LineStyle, LogSubject, set_form};
 pub use json_object::JsonObject;
@@ -88,6 +88,15 @@ pub fn write_of(kind: LogKind, subject: LogSubject<'_>, text: Arguments<'_>) {
         Some(queue) => queue.put_of(kind, message),
         None => now(&message),
     }
+}
+
+/// Descriptors for a process of an application: standard error of this process; or, where the log has objects, others,
+/// from which a thread reads.
+///
+/// # Errors
+/// The system has no more descriptors or threads.
+pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
+    application_output::application_output(style, put)
 }
 
 /// Counts lines as missing that a process of ours could not write.

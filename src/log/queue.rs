@@ -54,9 +54,12 @@ enum Flush {
 }
 
 impl Buffered {
+    fn has_room(&self, text: &str) -> bool {
+        self.lost == 0 && (self.size == 0 || self.size + text.len() <= ROOM)
+    }
+
     fn put(&mut self, text: String) {
-        let fits = self.size == 0 || self.size + text.len() <= ROOM;
-        if fits && self.lost == 0 {
+        if self.has_room(&text) {
             self.size += text.len();
             self.waiting.push_back(text);
         } else {
@@ -82,11 +85,17 @@ impl LineQueue {
 
     /// Counts lines as missing that another process could not write.
     pub(super) fn lose(&self, lines: u64) {
-        if lines > 0 {
-            let mut state = self.lock();
-            state.lost += lines;
-            self.wake(state);
+        if lines == 0 {
+            return;
         }
+        let missing = missing(lines);
+        let text = message(Level::Warning, &format!("{missing}: its worker has ended"));
+        let mut state = self.lock();
+        match state.has_room(&text) {
+            true => state.put(text),
+            false => state.lost += lines,
+        }
+        self.wake(state);
     }
 
     /// Adds lines of a kind that clients can cause as often as they like: some are taken, and the rest is counted.
@@ -223,10 +232,7 @@ impl<W: Write> Output<W> {
         if self.missing == 0 {
             return;
         }
-        let missing = match self.missing {
-            1 => "a line is missing here".to_owned(),
-            number => format!("{number} lines are missing here"),
-        };
+        let missing = missing(self.missing);
         let text = message(Level::Warning, &format!("{missing}: {}", self.why));
         match self.put_now(text.as_bytes()) {
             // A line break that was not taken comes with the next write.
@@ -273,6 +279,13 @@ impl<W: Write> Output<W> {
     fn fail(&mut self, left: &[u8], why: &str) -> usize {
         self.why = without_numbers(&format!("the log could not be written: {why}"));
         left.len()
+    }
+}
+
+fn missing(lines: u64) -> String {
+    match lines {
+        1 => "a line is missing here".to_owned(),
+        number => format!("{number} lines are missing here"),
     }
 }
 

@@ -24,6 +24,9 @@ pub const ACCESS_FILE: &str = "runner.log.access_file";
 /// Whether HTTP/2 is spoken.
 pub const HTTP2: &str = "runner.http.http2";
 
+/// The setting that gives requests ids.
+const REQUEST_ID: &str = "runner.http.request_id";
+
 /// The options of the HTTP gateway.
 #[must_use]
 pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
@@ -31,7 +34,7 @@ pub fn http(configuration: &Configuration, audience: Audience) -> HttpOptions {
         connections: connections(configuration),
         spool: spool(configuration),
         access_log: access_log(configuration, audience).map(Arc::new),
-        request_id: configuration.boolean("runner.http.request_id"),
+        request_id: configuration.boolean(REQUEST_ID),
         head_limits: HeadLimits {
             head: count(configuration, "runner.http.max_head"),
             fields: count(configuration, "runner.http.max_fields"),
@@ -198,6 +201,7 @@ pub fn fastcgi(configuration: &Configuration) -> anyhow::Result<FastCgiOptions> 
         web_servers: fastcgi::web_servers(&allowed)?,
         connections: connections(configuration),
         spool: spool(configuration),
+        request_id: configuration.boolean(REQUEST_ID),
         ..FastCgiOptions::default()
     })
 }
@@ -256,6 +260,7 @@ fn room_for_connections(limit: u64, workers: u64, threads: u64) -> u64 {
 pub fn cgi(configuration: &Configuration) -> CgiOptions {
     CgiOptions {
         spool: spool(configuration),
+        request_id: configuration.boolean(REQUEST_ID),
     }
 }
 

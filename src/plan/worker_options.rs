@@ -74,6 +74,10 @@ pub fn workers(
         line_form: LineForm::default(),
         names_requests: settings.boolean("runner.http.request_id"),
         max_buffer: settings.integer("runner.response.max_buffer"),
+        max_buffers: match settings.integer("runner.response.max_buffers") {
+            0 => u64::MAX,
+            limit => limit,
+        },
         asgi: None,
         development: None,
     })

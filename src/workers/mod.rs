@@ -95,7 +95,10 @@ impl Workers {
             written,
             busy: Notify::new(),
             events,
-            depot: Arc::new(Depot::new(options.folder.clone(), options.max_buffer)),
+            depot: Arc::new(
+                Depot::new(options.folder.clone(), options.max_buffer)
+                    .with_total(options.max_buffers),
+            ),
             attendants: TaskTracker::new(),
         });
         let tasks = [

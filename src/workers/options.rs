@@ -70,6 +70,8 @@ pub struct WorkerOptions {
     pub folder: PathBuf,
     /// How much of one response is stored there, in bytes.
     pub max_buffer: u64,
+    /// The same for all responses together.
+    pub max_buffers: u64,
     /// How the application is called: by ASGI with these options, or by WSGI.
     pub asgi: Option<AsgiOptions>,
     /// Where to say what was imported, and answer exceptions with pages that show them: `launch`.

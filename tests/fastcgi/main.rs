@@ -89,6 +89,36 @@ SERVER_PROTOCOL=HTTP/2.0";
     assert_eq!(String::from_utf8_lossy(answer.is_whole().body()), expected);
 }
 
+/// The web server has made the id; what the client has sent under the same name is not believed.
+#[tokio::test]
+async fn a_request_has_the_id_that_the_web_server_has_given_it() {
+    let server = Server::start(FastCgiOptions {
+        request_id: true,
+        ..FastCgiOptions::default()
+    });
+    let mut client = server.connect().await;
+    let variables = [
+        ("REQUEST_METHOD", "GET"),
+        ("PATH_INFO", "/environ"),
+        ("HTTP_X_REQUEST_ID", "forged"),
+        ("REQUEST_ID", "a-1"),
+    ];
+    for (variables, given) in [(&variables[..], true), (&variables[..3], false)] {
+        let mut request = begin(1, true);
+        request.unsplit(params(1, variables));
+        request.unsplit(stdin(1, b""));
+        let answer = client.ask(request).await;
+        let (head, body) = answer.is_whole().head_and_body();
+        let body = String::from_utf8_lossy(body);
+        let id = head.split("x-request-id: ").nth(1).unwrap();
+        let id = id.split("\r\n").next().unwrap();
+        assert_eq!(id == "a-1", given, "{head}");
+        assert!(given || id.len() == 32, "{head}");
+        let seen = format!("HTTP_X_REQUEST_ID={id}\n");
+        assert!(body.contains(&seen), "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_is_kept_if_the_web_server_wants_that() {
     let server = Server::start(FastCgiOptions::default());

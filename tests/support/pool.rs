@@ -69,6 +69,7 @@ pub fn options(folder: &Path) -> WorkerOptions {
         resources: Resources::default(),
         folder: folder.to_owned(),
         max_buffer: 1 << 30,
+        max_buffers: u64::MAX,
         asgi: None,
         development: None,
     }

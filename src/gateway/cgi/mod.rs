@@ -13,6 +13,7 @@ use http::Method;
 use crate::gateway::body::cgi_response::CgiResponse;
 use crate::gateway::body::spool::{Spool, SpoolError, SpoolOptions};
 use crate::gateway::refusal::Refusal;
+use crate::gateway::request_ids;
 use crate::interface::{Application, Errors, Request, RequestBody, Response};
 use crate::protocol::cgi::environ::{self, BadEnviron, content_length};
 
@@ -24,6 +25,8 @@ const READ: usize = 64 * 1024;
 pub struct CgiOptions {
     /// Where the request body is kept, and the largest one that is accepted (413).
     pub spool: Arc<SpoolOptions>,
+    /// Whether the request has an id.
+    pub request_id: bool,
 }
 
 /// A process's environment: names and values.
@@ -73,8 +76,10 @@ pub async fn exchange(
     }
     let (method, response) = match receive(environment, input, options).await {
         Ok(request) => {
-            let method = request.method.clone();
-            (method, application.respond(request).await)
+            let (method, ids) = (request.method.clone(), request.ids.clone());
+            let mut response = application.respond(request).await;
+            request_ids::put(&mut response.headers, ids.as_deref());
+            (method, response)
         }
         Err(refusal) => {
             crate::log_warning!("refused a CGI request: {refusal}");
@@ -104,7 +109,11 @@ async fn receive(
     let variables = environment
         .iter()
         .map(|(name, value)| (&name[..], &value[..]));
-    Ok(environ::request(variables, body, Errors::Log)?)
+    let mut request = environ::request(variables, body, Errors::Log)?;
+    if options.request_id {
+        request_ids::assign_behind_server(&mut request);
+    }
+    Ok(request)
 }
 
 /// Reads a body, and not a byte more (RFC 3875 §4.2). [`environ::request`] refuses one that ends early.

@@ -26,6 +26,8 @@ pub struct FastCgiOptions {
     pub write_timeout: Duration,
     /// The only addresses that may connect by TCP, as [`web_servers`](super::web_servers) reads them.
     pub web_servers: Option<Vec<IpAddr>>,
+    /// Whether each request has an id.
+    pub request_id: bool,
     /// Where request bodies are kept, and the largest one that is accepted (413).
     pub spool: Arc<SpoolOptions>,
 }
@@ -39,6 +41,7 @@ impl Default for FastCgiOptions {
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             web_servers: None,
+            request_id: false,
             spool: Arc::default(),
         }
     }

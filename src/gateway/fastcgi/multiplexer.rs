@@ -23,6 +23,7 @@ use crate::gateway::fastcgi::received_request::{ReceivedRequest, too_large};
 use crate::gateway::fastcgi::respond::{AnswerEnd, respond};
 use crate::gateway::graceful_stop::{CROSSED, Manner};
 use crate::gateway::refusal::Refusal;
+use crate::gateway::request_ids;
 use crate::gateway::slow_client::{Pace, PacedStream};
 use crate::gateway::socket::connection_handover::HandoverSender;
 use crate::gateway::socket::stream::Stream;
@@ -283,7 +284,12 @@ impl<'a> Conversation<'a> {
                 if let Some(request) = self.incoming.remove(&id) {
                     let (sender, reports) = channel(REPORTS);
                     match request.complete(Errors::Gateway(sender)).await? {
-                        Ok(request) => self.start(id, request, reports),
+                        Ok(mut request) => {
+                            if self.gateway.options.request_id {
+                                request_ids::assign_behind_server(&mut request);
+                            }
+                            self.start(id, request, reports);
+                        }
                         Err(refusal) => self.refuse(id, &refusal).await,
                     }
                 }

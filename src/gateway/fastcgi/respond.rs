@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::gateway::body::cgi_response::CgiResponse;
 use crate::gateway::fastcgi::outbox::Outbox;
+use crate::gateway::request_ids;
 use crate::interface::{Application, Request};
 use crate::protocol::fastcgi::record::{RecordKind, put_records};
 
@@ -56,17 +57,18 @@ pub(super) async fn respond(
         outbox,
         sent: false,
     };
-    let method = request.method.clone();
+    let (method, ids) = (request.method.clone(), request.ids.clone());
     let mut head = BytesMut::new();
     let mut response = {
         let mut responding = application.respond(request);
-        let response = loop {
+        let mut response = loop {
             tokio::select! {
                 biased;
                 response = &mut responding => break response,
                 report = reports.next() => reports.send(report).await,
             }
         };
+        request_ids::put(&mut response.headers, ids.as_deref());
         CgiResponse::new(&method, response, &mut head)
     };
     outbox.send(RecordKind::Stdout, id, head.freeze()).await;

@@ -34,8 +34,9 @@ use crate::gateway::http::shadow_parser::head_limits::USUAL_FIELDS;
 use crate::gateway::http::transport::{self, Transport};
 use crate::gateway::http::upload::ReceivedBody;
 use crate::gateway::http::websocket::{self, acceptance, acceptance::OfferedWebSocket};
-use crate::gateway::http::{keep_alive, request_ids, shadow_parser, upload};
+use crate::gateway::http::{keep_alive, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
+use crate::gateway::request_ids;
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response, Scheme};
 use crate::log::LogKind;
@@ -210,7 +211,11 @@ pub(super) fn log_unread(state: &ConnectionState, status: StatusCode) {
     }
 }
 
-pub(super) fn log_refusal(state: &ConnectionState, ids: Option<&RequestIds>, reason: impl std::fmt::Display) {
+pub(super) fn log_refusal(
+    state: &ConnectionState,
+    ids: Option<&RequestIds>,
+    reason: impl std::fmt::Display,
+) {
     let client = state.client_name();
     let named = ids.map_or_else(String::new, |ids| format!(" ({ids})"));
     crate::log_of!(

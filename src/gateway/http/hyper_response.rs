@@ -21,8 +21,8 @@ use crate::gateway::body::response_body::{
 };
 use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
-use crate::gateway::http::request_ids::X_REQUEST_ID;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
+use crate::gateway::request_ids;
 use crate::interface::{RequestIds, Response, ResponseBody, Scheme, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::content_coding::ContentCoding;
@@ -76,14 +76,6 @@ thread_local! {
         const { RefCell::new(PerSecond::new(|time| HeaderValue::try_from(http_date(time)).ok())) };
 }
 
-/// Adds the id of the request, for the client to name it.
-fn add_request_id(headers: &mut HeaderMap, ids: Option<&RequestIds>) {
-    if let Some(ids) = ids {
-        // Where there is no room for a field, there is none.
-        let _ = headers.try_insert(X_REQUEST_ID, ids.request.clone());
-    }
-}
-
 /// Adds `Date` (RFC 9110 §6.6.1), unless the application has. The one that hyper would add does not follow a clock that
 /// is set back; it adds that only to what it refuses itself, and where there is no room for a field.
 fn add_date(headers: &mut HeaderMap) {
@@ -134,7 +126,7 @@ pub(super) fn convert(
         body,
     } = response;
     remove_hop_by_hop(&mut headers);
-    add_request_id(&mut headers, exchange.ids.as_deref());
+    request_ids::put(&mut headers, exchange.ids.as_deref());
     if exchange.is_encrypted {
         let https_only = &exchange.state.gateway.options.https_only;
         https_only.add_strict_transport(&mut headers);
@@ -222,7 +214,7 @@ fn accept(
     mut exchange: Exchange,
 ) -> hyper::Response<ReplyBody> {
     remove_hop_by_hop(&mut headers);
-    add_request_id(&mut headers, exchange.ids.as_deref());
+    request_ids::put(&mut headers, exchange.ids.as_deref());
     acceptance::complete(&mut headers, &offered.offer);
     add_date(&mut headers);
     let status = match exchange.version {

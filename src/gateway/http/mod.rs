@@ -43,7 +43,6 @@ mod keep_alive;
 mod opening;
 mod proxies;
 mod request_head;
-mod request_ids;
 mod request_timer;
 mod seldom;
 mod shadow_parser;
@@ -91,8 +90,10 @@ pub async fn serve(
                  gateway: &Arc<GatewayState>,
                  connections: &mut JoinSet<()>| {
         let permit = match peer {
-            Peer::Unix => Some(limit.admit()),
+            // Its connections are those of many clients.
+            Peer::Tcp(_) if gateway.options.proxies.trusts(peer) => Some(limit.admit()),
             Peer::Tcp(address) => limit.admit_from(address.ip()),
+            Peer::Unix => Some(limit.admit()),
         };
         let Some(permit) = permit else {
             return connection::refuse(&stream, peer, gateway.scheme);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -229,4 +230,52 @@ async fn beyond_the_limit_the_application_waits() {
         sender.end();
         assert_eq!(rest(&mut blocks).await, (block(0, given).to_vec(), Ok(())));
     }
+}
+
+/// Sends until the application would have to wait for its client, and returns how many bytes that took.
+async fn fill(sender: &BlockSender) -> usize {
+    lock(&sender.0.backlog).waited = Duration::from_secs(3600);
+    let mut given = 0;
+    loop {
+        let (room, is_writing) = {
+            let mut backlog = lock(&sender.0.backlog);
+            (backlog.room(u64::MAX), backlog.writing)
+        };
+        match room {
+            BacklogRoom::Yes => {
+                in_time(sender.send(block(given, LARGEST))).await.unwrap();
+                given += LARGEST;
+            }
+            BacklogRoom::Full(_) if is_writing => yield_now().await,
+            BacklogRoom::Full(_) => return given,
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_responses_together_store_no_more_than_their_limit() {
+    const TOTAL: u64 = 1_000_000;
+    let stored = |depot: &Depot| depot.stored.load(Ordering::Relaxed);
+    let folder = tempfile::tempdir().unwrap();
+    let depot = Arc::new(Depot::new(folder.path().to_owned(), u64::MAX).with_total(TOTAL));
+    let (first, of_first) = depot.blocks();
+    assert!(fill(&first).await > usize::try_from(TOTAL).unwrap());
+    let used = stored(&depot);
+    assert!((TOTAL / 2..=TOTAL).contains(&used), "{used}");
+    let (second, mut of_second) = depot.blocks();
+    let given = fill(&second).await;
+    assert!(given <= 2 * (IN_MEMORY + LARGEST), "{given}");
+    assert!(stored(&depot) <= TOTAL);
+    // The client of the first has left: there is room again, also for the second once its client takes something.
+    drop(of_first);
+    assert!(stored(&depot) <= TOTAL - used);
+    let sending = tokio::spawn(async move {
+        in_time(second.send(block(given, LARGEST))).await.unwrap();
+        second.end();
+    });
+    let body = rest(&mut of_second).await;
+    assert_eq!(body, (block(0, given + LARGEST).to_vec(), Ok(())));
+    in_time(sending).await.unwrap();
+    drop(first);
+    assert_eq!(stored(&depot), 0);
 }

@@ -113,6 +113,7 @@ impl Streams {
                 Happening::Overdue(Overdue::Head) => {
                     log_refusal(
                         &self.state,
+                        None,
                         "its head took too long (408, runner.http.head_timeout)",
                     );
                     log_unread(&self.state, StatusCode::REQUEST_TIMEOUT);

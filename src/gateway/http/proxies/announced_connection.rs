@@ -8,10 +8,12 @@ use tokio::time::timeout;
 
 use crate::gateway::connection_limit::Permit;
 use crate::gateway::http::connection_state::GatewayState;
-use crate::gateway::http::opening;
+use crate::gateway::http::{connection, opening};
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::log::LogKind;
-use crate::protocol::proxy::proxy_head::{BadProxyHead, HeadProgress, ProxyHead, parse};
+use crate::protocol::proxy::proxy_head::{
+    BadProxyHead, HeadProgress, ProxiedAddresses, ProxyHead, parse,
+};
 
 /// The longest time until the head is there. A proxy sends it at once; the protocol asks for at least 3 s, in which TCP
 /// sends again what was lost.
@@ -40,6 +42,11 @@ pub(in crate::gateway::http) async fn serve(
     };
     let reason = match received {
         Ok(head) => {
+            if let ProxiedAddresses::Tcp { source, .. } = head.addresses
+                && !permit.is_admitted_from(source.ip())
+            {
+                return connection::refuse(&stream, Peer::Tcp(source), gateway.scheme);
+            }
             let serving = opening::serve(stream, gateway, peer, permit, Some(head));
             return Box::pin(serving).await;
         }

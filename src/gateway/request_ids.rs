@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::interface::RequestIds;
+use crate::interface::{Request, RequestIds};
 
 /// The field with the id, which proxies and applications know by this name.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The field with the ids of a trace (W3C Trace Context, §3.2), which is passed on as it is.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The variables in which web servers pass the ids that they have made: nginx where its file says so, Apache's
+/// mod_unique_id. No field of a client becomes one of these.
+const VARIABLES: [&[u8]; 2] = [b"REQUEST_ID", b"UNIQUE_ID"];
 
 /// The longest id that is taken from a client, in bytes.
 const LONGEST: usize = 128;
@@ -32,6 +36,33 @@ pub(super) fn assign(headers: &mut HeaderMap, is_trusted: bool) -> Arc<RequestId
         request,
         trace: trace.and_then(|trace| trace_id(trace.as_bytes())),
     })
+}
+
+/// Gives a request that a web server passes on its id: the one that the web server has made, or else a new one. A field
+/// that the client has sent is not believed, since the web server passes all of them on.
+pub(super) fn assign_behind_server(request: &mut Request) {
+    let value = |name: &[u8]| {
+        let mut variables = request.variables.iter();
+        variables.find_map(|(found, value)| (found == name).then_some(value))
+    };
+    let given = VARIABLES.into_iter().find_map(value);
+    let given = given
+        .filter(|id| is_sane(id))
+        .and_then(|id| HeaderValue::from_bytes(id).ok());
+    let is_given = given.is_some();
+    if let Some(given) = given {
+        // Where there is no room for a field, a new id is made.
+        let _ = request.headers.try_insert(X_REQUEST_ID, given);
+    }
+    request.ids = Some(assign(&mut request.headers, is_given));
+}
+
+/// Puts the id of a request into the fields of its response.
+pub(super) fn put(headers: &mut HeaderMap, ids: Option<&RequestIds>) {
+    if let Some(ids) = ids {
+        // Where there is no room for a field, the client does not see it.
+        let _ = headers.try_insert(X_REQUEST_ID, ids.request.clone());
+    }
 }
 
 fn is_sane(id: &[u8]) -> bool {
@@ -72,9 +103,11 @@ fn trace_id(parent: &[u8]) -> Option<String> {
 mod tests {
     use std::collections::HashSet;
 
+    use bytes::Bytes;
     use http::{HeaderMap, HeaderValue};
 
-    use super::{LONGEST, X_REQUEST_ID, assign, trace_id};
+    use super::{LONGEST, X_REQUEST_ID, assign, assign_behind_server, trace_id};
+    use crate::interface::Request;
 
     #[test]
     fn an_id_is_taken_only_if_it_is_sane_and_its_sender_trusted() {
@@ -96,6 +129,37 @@ mod tests {
             assert_eq!(headers[X_REQUEST_ID], ids.request);
             assert_eq!(ids.request() == sent, is_taken, "{sent:?}");
             assert!(is_taken || ids.request().len() == 32, "{ids}");
+        }
+    }
+
+    #[test]
+    fn behind_a_web_server_an_id_is_taken_from_its_variables_only() {
+        for (variables, wanted) in [
+            (
+                &[("REQUEST_ID", "a-1"), ("UNIQUE_ID", "b")][..],
+                Some("a-1"),
+            ),
+            (&[("UNIQUE_ID", "b")], Some("b")),
+            (&[("REQUEST_ID", "a 1")], None),
+            (&[("OTHER", "c")], None),
+        ] {
+            let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+            let mut request = Request {
+                variables: variables
+                    .iter()
+                    .map(|(name, value)| (bytes(name), bytes(value)))
+                    .collect(),
+                ..Request::default()
+            };
+            let forged = HeaderValue::from_static("forged");
+            request.headers.insert(X_REQUEST_ID, forged);
+            assign_behind_server(&mut request);
+            let ids = request.ids.unwrap();
+            assert_eq!(request.headers[X_REQUEST_ID], ids.request);
+            match wanted {
+                Some(wanted) => assert_eq!(ids.request(), wanted),
+                None => assert_eq!(ids.request().len(), 32, "{ids}"),
+            }
         }
     }
 
