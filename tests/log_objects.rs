@@ -222,6 +222,55 @@ fn each_line_is_an_object_whoever_writes_it() {
     assert!(death["worker"].is_i64(), "{death}");
 }
 
+/// An application that writes faster than the log takes it waits, as it would for the log itself.
+#[test]
+fn a_flood_is_written_whole() {
+    const FLOOD: &str = "\
+import sys
+def application(environ, start_response):
+    for number in range(30_000):
+        sys.stdout.write('%05d %s\\n' % (number, 'x' * 100))
+    start_response('200 OK', [])
+    return [b'written']
+";
+    let folder = Folder::new().file("app.py", FLOOD).file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'unix:socket', 'WSGI', 'import:app.application'])\n[runner.log]\nformat = 'json'\n",
+    );
+    let words = [
+        "-c",
+        "exec \"$@\" 2>>log",
+        "sh",
+        "runner",
+        "runIni",
+        "app.ini",
+    ];
+    let address = Address::Unix(folder.path("socket"));
+    let server = folder.program("sh", words).start_at(address);
+    server.get("/").ok();
+    assert_eq!(server.stop().status, 0);
+    let objects = objects(&folder.read("log"));
+    let written = objects.iter().filter(|object| object["stream"] == "stdout");
+    let numbers = written.map(|object| {
+        object["message"].as_str().unwrap()[..5]
+            .parse::<usize>()
+            .unwrap()
+    });
+    assert!(numbers.eq(0..30_000));
+}
+
+/// What an application writes while `check` imports it is for a person.
+#[test]
+fn a_check_writes_no_objects() {
+    let folder = Folder::new().file("app.py", WSGI).file(
+        "app.ini",
+        "app = commands.Alias(command=['serve', 'WSGI', 'import:app.application'])\n[runner.log]\nformat = 'json'\n",
+    );
+    let checked = folder.runner(["check", "--import", "app.ini"]).run();
+    assert_eq!(checked.status, 0, "{checked:?}");
+    assert_eq!(checked.stderr, "imported\n");
+}
+
 #[test]
 fn tasks_have_each_their_request() {
     let server = serve("ASGI", "log.name = 'shop'\n");
@@ -321,12 +370,13 @@ fn a_cgi_request_writes_objects() {
         .run();
     assert!(answered.stdout.starts_with("Status: 500 "), "{answered:?}");
     let objects = objects(&folder.read("log"));
-    for start in [
-        "imported",
-        "in parts, together",
-        "raw two",
-        "exception while answering GET /fail",
-    ] {
+    for start in ["imported", "in parts, together", "raw two"] {
         object(&objects, start);
     }
+    let failure = object(&objects, "exception while answering GET /fail");
+    let id = failure["request_id"].as_str().unwrap();
+    assert!(
+        answered.stdout.contains(&format!("x-request-id: {id}\r\n")),
+        "{answered:?}"
+    );
 }

@@ -3,7 +3,8 @@
 //! They do not write to the log themselves, since objects of several processes would mix in it. Python's streams, and what
 //! our code in these processes says, come as objects, each a packet of a socket. All else that is written to the descriptors
 //! of standard output and standard error (by programs that the application runs, libraries in C, the interpreter itself)
-//! comes through a pipe and becomes an object a line. A thread reads both. What it reads is from a stranger: a packet that
+//! comes through a pipe and becomes an object a line. A thread reads both. If the log is slow, it reads slowly, so that
+//! workers wait for it as they would for the log itself: for no longer than a second. What it reads is from a stranger: a packet that
 //! is no object is text like any other.
 
 use std::io;
@@ -49,6 +50,7 @@ struct NearEnds {
     objects: OwnedFd,
     far_pipe: OwnedFd,
     far_objects: OwnedFd,
+    /// Adds lines, and may wait.
     put: Put,
     state: Mutex<PipeState>,
 }
@@ -101,14 +103,14 @@ pub(super) fn application_output(style: LineStyle, put: Put) -> io::Result<Appli
     })
 }
 
-/// Gives what has been written so far to the log.
-pub(super) fn finish() {
+/// Gives what has been written so far to the log, by `put`.
+pub(super) fn finish(put: Put) {
     let near = ends().clone();
     if let Some(near) = near {
         let mut state = near.lock();
-        near.read(&mut state);
+        near.read(&mut state, put);
         if !state.line.is_empty() {
-            (near.put)(of_text(&state.line));
+            put(of_text(&state.line));
             state.line.clear();
         }
     }
@@ -148,22 +150,22 @@ impl NearEnds {
             ];
             // If it is interrupted, there is nothing to read.
             let _ = poll(&mut ready, None);
-            self.read(&mut self.lock());
+            self.read(&mut self.lock(), self.put);
         }
     }
 
     /// Reads what there is, but not for ever.
-    fn read(&self, PipeState { line, buffer }: &mut PipeState) {
+    fn read(&self, PipeState { line, buffer }: &mut PipeState, put: Put) {
         for _ in 0..READS {
             match recv(&self.objects, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((length, _)) => (self.put)(of_packet(&buffer[..length])),
+                Ok((length, _)) => put(of_packet(&buffer[..length])),
                 Err(_) => break,
             }
         }
         for _ in 0..READS {
             match rustix::io::read(&self.pipe, &mut buffer[..]) {
                 Ok(length @ 1..) => split_lines(line, &buffer[..length], |line| {
-                    (self.put)(of_text(line));
+                    put(of_text(line));
                 }),
                 Ok(0) | Err(_) => break,
             }

@@ -40,7 +40,7 @@ mod text;
 /// Set by [`begin`].
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
-/// How long a process that ends waits for its last lines to be written.
+/// How long a process that ends waits for its last lines to be written, and lines of an application for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The stack of the thread that writes, which needs little.
@@ -65,7 +65,7 @@ pub struct FlushAtExit;
 
 impl Drop for FlushAtExit {
     fn drop(&mut self) {
-        application_output::finish();
+        application_output::finish(put);
         // The files first: what is missing in them is said in the log.
         access_sink::finish();
         if let Some(queue) = QUEUE.get() {
@@ -96,7 +96,7 @@ pub fn write_of(kind: LogKind, subject: LogSubject<'_>, text: Arguments<'_>) {
 /// # Errors
 /// The system has no more descriptors or threads.
 pub fn application_output(style: LineStyle) -> io::Result<ApplicationOutput> {
-    application_output::application_output(style, put)
+    application_output::application_output(style, put_patiently)
 }
 
 /// Counts lines as missing that a process of ours could not write.
@@ -129,6 +129,14 @@ pub fn drawn(level: Level, text: &str) {
 fn put(lines: String) {
     match QUEUE.get() {
         Some(queue) => queue.put(lines),
+        None => now(&lines),
+    }
+}
+
+/// Adds lines of others, for whose sake the caller waits.
+fn put_patiently(lines: String) {
+    match QUEUE.get() {
+        Some(queue) => queue.put_patiently(lines, PATIENCE),
         None => now(&lines),
     }
 }

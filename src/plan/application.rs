@@ -155,6 +155,8 @@ impl Recipe {
         match &mut self {
             Self::Python(imported) => {
                 imported.options.only_imported = true;
+                // What it writes is for the person who has typed the command.
+                imported.options.line_form = LineForm::default();
                 if let Some(asgi) = &mut imported.options.asgi {
                     asgi.lifespan = Lifespan::Off;
                 }
