@@ -191,7 +191,7 @@ async fn a_trusted_proxy_is_not_counted_but_its_clients_are() {
         kept.push(stream);
     }
     let server = Server::start(options(true));
-    let mut connect = async |client: &str| {
+    let connect = async |client: &str| {
         let mut stream = connect_from(&server, "127.0.0.1").await;
         let head = format!("PROXY TCP4 {client} 127.0.0.1 4711 80\r\n{GET}");
         say(&mut stream, &head).await;

@@ -61,6 +61,17 @@ pub enum LineStyle {
 }
 
 impl LineStyle {
+    /// As the setting and Python name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Time => "time",
+            Self::Journal => "journal",
+            Self::Json => "json",
+        }
+    }
+
     /// The style for standard error: that of the journal if it is the journal, else `otherwise`.
     #[must_use]
     pub fn automatic(otherwise: Self) -> Self {

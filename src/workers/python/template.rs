@@ -29,7 +29,7 @@ use tokio::process::{Child, Command};
 
 use crate::children::{self, Awaited};
 use crate::descriptor_limit;
-use crate::log::{self, LineStyle};
+use crate::log;
 use crate::permission;
 use crate::protocol::cgi::environ;
 use crate::protocol::worker::marshal::{Malformed, MarshalReader, Writer};
@@ -69,7 +69,7 @@ macro_rules! module {
 type Module = (&'static str, &'static str, &'static str);
 
 /// The modules that run in every template, in the order in which they import each other.
-const MODULES: [Module; 14] = [
+const MODULES: [Module; 15] = [
     module!("kept"),
     module!("json_lines"),
     module!("output"),
@@ -376,12 +376,7 @@ fn description(options: &WorkerOptions, mark: &Mark, becomes: Option<WorkerId>) 
     writer.string(&mark.of(None));
     writer.string("log");
     writer.tuple(3);
-    writer.string(match options.line_form.style {
-        LineStyle::Plain => "plain",
-        LineStyle::Time => "time",
-        LineStyle::Journal => "journal",
-        LineStyle::Json => "json",
-    });
+    writer.string(options.line_form.style.name());
     writer.string(options.line_form.name.as_deref().unwrap_or_default());
     writer.boolean(options.names_requests);
     writer.string("development");
