@@ -49,6 +49,12 @@ pub fn http_date(time: SystemTime) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + since_1970(time))
 }
 
+/// The time that such a text means, in one of the three forms of RFC 9110 §5.6.7; `None` if it has none of them.
+#[must_use]
+pub fn parse_http_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
+}
+
 /// `10/Oct/2000:13:55:36 +0000`, as access logs have it.
 #[must_use]
 pub fn access_log_date(time: SystemTime) -> String {

@@ -32,7 +32,7 @@
 //! | to add | begin in | then |
 //! |---|---|---|
 //! | a setting | a row of `config/settings.rs`; its summary has at most 45 characters | read it in a file of `plan/`, which fills the options of the part that uses it: `gateway/http/http_options.rs`, `workers/options.rs` or others |
-//! | a command | a file in `commands/{run,look,master,edit}` with its row, named in the `mod.rs` beside it | add the row to `commands/mod.rs`, and its line to `HELP` in `tests/commands.rs`; `line/scope.rs` has the paths of words |
+//! | a command | a file in `commands/{run,applications,look,master,edit}` with its row, named in the `mod.rs` beside it | add the row to `commands/mod.rs`, and its line to `HELP` in `tests/commands.rs`; `line/scope.rs` has the paths of words |
 //! | a function of the language | a row of FUNCTIONS in `eval/functions/mod.rs`, its function in a file beside it; what it makes is charged to the budget | a case in `tests/language/expressions.case`, and its name in `ONLY_HERE` of `tests/differential.rs` if Python does not have it |
 //! | a diagnostic | `Diagnostic::new("family/name", …)` where the mistake is found | a case in `tests/diagnostics/` |
 //! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
@@ -72,11 +72,11 @@
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
 //! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
-//! | [`commands`] | a row and a file each | `graph` `plan` `line` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
+//! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
 //! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
-//! | [`application`] | what answers requests | `workers` `protocol` `interface` | `hdrhistogram` |
+//! | [`application`] | what answers requests | `workers` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
 //! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |

@@ -38,6 +38,9 @@ Names:
   explain      Explains a setting, function, section or command, or lists all
   WSGI         Says that a Python object is a WSGI application
   ASGI         Says that a Python object is an ASGI application
+  files        An application that serves the files of a folder; needs no Python
+  redirect     An application that sends clients to another URL
+  respond      An application that gives each request the same answer
   demo         An application that shows each request; needs no Python
   true         Does nothing, with exit status 0
   false        Does nothing, with exit status 1
@@ -70,10 +73,8 @@ fn help_lists_all_names() {
     for arguments in [&["--help"][..], &["-h", "serve"], &["help"]] {
         folder.runner(arguments).run().is(0, HELP, "");
     }
-    folder
-        .runner(["--version"])
-        .run()
-        .is(0, "runner 0.1.0\n", "");
+    let version = folder.runner(["--version"]).run();
+    version.is(0, "runner 0.1.0\n", "");
 }
 
 #[test]

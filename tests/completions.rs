@@ -52,7 +52,7 @@ fn each_command_and_option_is_completed_in_each_shell() {
         .iter()
         .filter_map(|entry| match entry.kind {
             EntryKind::Command { .. } => Some(entry.name),
-            EntryKind::Adapter(_) | EntryKind::Application => None,
+            EntryKind::Adapter(_) | EntryKind::Application { .. } => None,
         });
     let commands: Vec<&str> = commands.collect();
     for shell in SHELLS {

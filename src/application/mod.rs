@@ -2,6 +2,8 @@
 
 pub mod demo;
 pub mod development;
+pub mod files;
+pub mod fixed_answer;
 mod own_page;
 pub mod python_application;
 pub mod replaceable;

@@ -1,12 +1,14 @@
-//! The commands: a row of [`COMMANDS`] and a file each. `run` starts something, `look` reads and prints, `master` asks a
+//! The commands: a row of [`COMMANDS`] and a file each. `run` starts something, `applications` names what answers, `look` reads and prints, `master` asks a
 //! running server, `edit` writes files.
 
 use crate::graph::entry::{Commands, Entry};
+use applications::{application_words, files, fixed};
 use edit::{fmt, init};
 use look::{check, completions, eval, explain, graph, help, show};
 use master::{reload, status, stop};
-use run::{application_words, call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false};
+use run::{call, cgi, fastcgi, launch, run_ini, serve, supervise, true_false};
 
+pub mod applications;
 pub mod edit;
 pub mod json;
 pub mod look;
@@ -34,6 +36,9 @@ pub static ENTRIES: &[Entry] = &[
     explain::ENTRY,
     application_words::WSGI,
     application_words::ASGI,
+    files::ENTRY,
+    fixed::REDIRECT,
+    fixed::RESPOND,
     application_words::DEMO,
     true_false::TRUE,
     true_false::FALSE,

@@ -12,7 +12,7 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::usage::Usage;
 use crate::line::word::{Line, Origin, Word};
-use crate::plan::application::PythonInterface;
+use crate::plan::application::{BuiltIn, PythonInterface};
 
 /// A built-in name. Any layer of configuration can redefine it (`peak.running.shortcuts.NAME`).
 #[derive(Debug)]
@@ -44,7 +44,12 @@ pub enum EntryKind {
     /// It says what kind of application the name behind it is.
     Adapter(PythonInterface),
     /// It is an application.
-    Application,
+    Application {
+        /// Adds its options.
+        arguments: fn(clap::Command) -> clap::Command,
+        /// Makes the application of the words behind it, and leaves those that are not its own.
+        name: fn(&Scope, &mut Arguments) -> Result<BuiltIn, Failure>,
+    },
 }
 
 /// All that can be run.
@@ -117,15 +122,12 @@ pub fn clap_command(entry: &Entry) -> clap::Command {
                 .help("Print help")
                 .action(ArgAction::HelpShort),
         )
-        .arg(
-            Arg::new(WORDS)
-                .num_args(0..)
-                .hide(true)
-                .trailing_var_arg(options(entry) == Options::BeforeWords),
-        );
+        .arg(Arg::new(WORDS).num_args(0..).hide(true));
     match entry.kind {
-        EntryKind::Command { arguments, .. } => arguments(command),
-        EntryKind::Adapter(_) | EntryKind::Application => command,
+        EntryKind::Command { arguments, .. } | EntryKind::Application { arguments, .. } => {
+            arguments(command)
+        }
+        EntryKind::Adapter(_) => command,
     }
 }
 
@@ -138,7 +140,8 @@ fn usage(entry: &Entry) -> String {
 fn options(entry: &Entry) -> Options {
     match entry.kind {
         EntryKind::Command { options, .. } => options,
-        EntryKind::Adapter(_) | EntryKind::Application => Options::BeforeWords,
+        EntryKind::Adapter(_) => Options::BeforeWords,
+        EntryKind::Application { .. } => Options::BeforeDashes,
     }
 }
 
@@ -146,20 +149,64 @@ fn options(entry: &Entry) -> Options {
 ///
 /// # Errors
 /// Wrong usage, and `--help`.
-pub fn parse(
+pub fn parse(commands: Commands, entry: &'static Entry, line: Line) -> Result<Arguments, Failure> {
+    parse_where(commands, entry, options(entry), line)
+}
+
+/// Parses the words behind the name of an application, whose options may stand at a place.
+///
+/// # Errors
+/// Wrong usage, and `--help`.
+pub fn parse_application(
     commands: Commands,
     entry: &'static Entry,
+    place: Options,
+    line: Line,
+) -> Result<Arguments, Failure> {
+    if has_options(entry) {
+        return parse_where(commands, entry, place, line);
+    }
+    Ok(Arguments {
+        commands,
+        entry,
+        options: ArgMatches::default(),
+        line,
+        script: None,
+        behind: Vec::new(),
+    })
+}
+
+/// Whether there are options behind a name besides `--help`.
+fn has_options(entry: &Entry) -> bool {
+    let of_all = ["help", WORDS];
+    let command = clap_command(entry);
+    command
+        .get_arguments()
+        .any(|argument| !of_all.contains(&argument.get_id().as_str()))
+}
+
+fn parse_where(
+    commands: Commands,
+    entry: &'static Entry,
+    place: Options,
     mut line: Line,
 ) -> Result<Arguments, Failure> {
-    let behind = match options(entry) {
+    let behind = match place {
         Options::BeforeWords => Vec::new(),
         Options::BeforeDashes => match line.words.iter().position(|word| word.text == "--") {
             Some(dashes) => line.words.split_off(dashes).split_off(1),
             None => Vec::new(),
         },
     };
+    let command = clap_command(entry).mut_arg(WORDS, |words| {
+        words.trailing_var_arg(place == Options::BeforeWords)
+    });
+    let others = match place {
+        Options::BeforeWords => Vec::new(),
+        Options::BeforeDashes => take_options_of_application(commands, &command, &mut line.words),
+    };
     let texts = line.words.iter().map(|word| word.text.clone());
-    let mut matches = clap_command(entry)
+    let mut matches = command
         .no_binary_name(true)
         .try_get_matches_from(texts)
         .map_err(|error| Failure::of_options(error, &line.words, usage(entry)))?;
@@ -170,6 +217,7 @@ pub fn parse(
         .flatten()
         // clap keeps the order, so each word is found among the words that were not looked at yet.
         .filter_map(|text| given.by_ref().find(|word| word.text == text))
+        .chain(others)
         .collect();
     let is_first = line
         .words
@@ -184,6 +232,58 @@ pub fn parse(
         script,
         behind,
     })
+}
+
+/// Takes out the words behind the name of an application that has options: they are the application's, but for those that
+/// are options of the command, which may stand anywhere.
+fn take_options_of_application(
+    commands: Commands,
+    command: &clap::Command,
+    words: &mut Vec<Word>,
+) -> Vec<Word> {
+    let is_application = |word: &Word| {
+        let entry = commands.find(&word.text);
+        entry.is_some_and(|entry| {
+            matches!(entry.kind, EntryKind::Application { .. }) && has_options(entry)
+        })
+    };
+    let Some(at) = words.iter().position(is_application) else {
+        return Vec::new();
+    };
+    let mut others = Vec::new();
+    let mut behind = words.split_off(at + 1).into_iter();
+    while let Some(word) = behind.next() {
+        let Some(takes_next) = own_option(command, &word.text) else {
+            others.push(word);
+            continue;
+        };
+        words.push(word);
+        if takes_next {
+            words.extend(behind.next());
+        }
+    }
+    others
+}
+
+/// Whether a word is an option of a command, and then whether the next word is its value.
+fn own_option(command: &clap::Command, word: &str) -> Option<bool> {
+    let (argument, has_value) = if let Some(long) = word.strip_prefix("--") {
+        let (name, value) = long
+            .split_once('=')
+            .map_or((long, None), |(name, value)| (name, Some(value)));
+        let argument = command
+            .get_arguments()
+            .find(|it| it.get_long() == Some(name));
+        (argument?, value.is_some())
+    } else {
+        let mut letters = word.strip_prefix('-')?.chars();
+        let letter = letters.next()?;
+        let argument = command
+            .get_arguments()
+            .find(|it| it.get_short() == Some(letter));
+        (argument?, letters.next().is_some())
+    };
+    Some(argument.get_action().takes_values() && !has_value)
 }
 
 impl Arguments {

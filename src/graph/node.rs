@@ -78,9 +78,8 @@ impl Served {
     /// A mistake in its name, without a message.
     #[must_use]
     pub fn mistake(&self) -> Diagnostic {
-        let (ApplicationName::Demo { origin } | ApplicationName::Python { origin, .. }) =
-            &self.application;
-        self.scope.diagnose(origin, String::new(), None)
+        self.scope
+            .diagnose(self.application.origin(), String::new(), None)
     }
 }
 
@@ -149,8 +148,15 @@ pub fn draw_application(
     tree: &mut Vec<Branch>,
 ) {
     match application {
-        ApplicationName::Demo { origin } => {
-            tree.push(Branch::written(depth, "demo", scope.place(origin)));
+        ApplicationName::BuiltIn { what, origin } => {
+            tree.push(Branch::written(
+                depth,
+                what.to_string(),
+                scope.place(origin),
+            ));
+            if let Some(inner) = what.inner() {
+                draw_application(scope, inner, depth + 1, tree);
+            }
         }
         ApplicationName::Python {
             interface,

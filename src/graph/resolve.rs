@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::eval::Value;
-use crate::graph::entry::{self, Commands, Entry, EntryKind};
+use crate::graph::entry::{self, Commands, Entry, EntryKind, Options};
 use crate::graph::node::Node;
 use crate::graph::shortcuts::{self, SHORTCUTS, Wanted};
 use crate::line::failure::Failure;
@@ -86,7 +86,7 @@ fn node(
                     false => resolved.map_err(in_alias),
                 }
             }
-            EntryKind::Adapter(_) | EntryKind::Application => {
+            EntryKind::Adapter(_) | EntryKind::Application { .. } => {
                 Err(not_a_command(&scope, entry, &word, &line))
             }
         },
@@ -118,7 +118,7 @@ fn not_a_command(scope: &Scope, entry: &Entry, word: &Word, line: &Line) -> Fail
             "`{}` is not a command: it names an application for a gateway",
             entry.name
         ),
-        EntryKind::Application | EntryKind::Command { .. } => {
+        EntryKind::Application { .. } | EntryKind::Command { .. } => {
             format!("`{}` is an application, not a command", entry.name)
         }
     };
@@ -134,7 +134,7 @@ pub fn expands(commands: Commands, scope: &Scope, line: Line) -> Result<(), Fail
     expand(commands, scope, line, Wanted::Command).map(|_| ())
 }
 
-/// Resolves the first words to an application. Returns the words behind it, too.
+/// Resolves the first words to an application, whose own options may stand at a place. Returns the words behind it, too.
 ///
 /// # Errors
 /// They name no application.
@@ -142,8 +142,9 @@ pub fn application(
     commands: Commands,
     scope: &Scope,
     line: Line,
+    place: Options,
 ) -> Result<(ApplicationName, Line), Failure> {
-    named_application(commands, scope, line, Wanted::Application)
+    named_application(commands, scope, line, Wanted::Application, place)
 }
 
 fn named_application(
@@ -151,6 +152,7 @@ fn named_application(
     scope: &Scope,
     line: Line,
     wanted: Wanted,
+    place: Options,
 ) -> Result<(ApplicationName, Line), Failure> {
     let (named, line) = expand(commands, scope, line, wanted)?;
     match named {
@@ -164,19 +166,32 @@ fn named_application(
             line,
         )),
         Named::Entry(entry, word) => match entry.kind {
-            EntryKind::Application => Ok((
-                ApplicationName::Demo {
-                    origin: word.origin,
-                },
-                line,
-            )),
+            EntryKind::Application { name, .. } => {
+                let in_alias = |failure: Failure| scope.in_alias(failure, &word.origin);
+                let parsed = entry::parse_application(commands, entry, place, line);
+                let built_in = parsed.and_then(|mut arguments| {
+                    let what = name(scope, &mut arguments)?;
+                    Ok((what, arguments.line))
+                });
+                let (what, line) = match word.origin {
+                    Origin::CommandLine => built_in?,
+                    _ => built_in.map_err(in_alias)?,
+                };
+                Ok((
+                    ApplicationName::BuiltIn {
+                        what,
+                        origin: word.origin,
+                    },
+                    line,
+                ))
+            }
             EntryKind::Adapter(interface) => {
                 let adapter = Adapter {
                     entry,
                     interface,
                     origin: word.origin,
                 };
-                adapted(commands, scope, adapter, line)
+                adapted(commands, scope, adapter, line, place)
             }
             EntryKind::Command { .. } => Err(scope.mistake(
                 &word.origin,
@@ -209,6 +224,7 @@ fn adapted(
     scope: &Scope,
     adapter: Adapter,
     line: Line,
+    place: Options,
 ) -> Result<(ApplicationName, Line), Failure> {
     let entry = adapter.entry;
     let word = entry.name;
@@ -225,7 +241,7 @@ fn adapted(
         let hint = format!("write `{word}` once");
         return Err(scope.mistake(&adapter.origin, message, Some(hint)));
     }
-    match named_application(commands, scope, line, Wanted::Object)? {
+    match named_application(commands, scope, line, Wanted::Object, place)? {
         (
             ApplicationName::Python {
                 interface,
@@ -251,14 +267,14 @@ fn adapted(
             },
             line,
         )),
-        (ApplicationName::Demo { origin }, _) => {
+        (ApplicationName::BuiltIn { what, origin }, _) => {
             let article = match adapter.interface {
                 PythonInterface::Wsgi => "a",
                 PythonInterface::Asgi => "an",
             };
             Err(scope.mistake(
                 &origin,
-                format!("`demo` is not {article} {word} application"),
+                format!("`{}` is not {article} {word} application", what.name()),
                 Some(format!("leave out `{word}`")),
             ))
         }

@@ -180,6 +180,16 @@ pub fn try_folder(folder: &Path) -> io::Result<()> {
     unnamed_file(folder)?.write_all_at(b"?", 0)
 }
 
+/// Runs work on an application's files, which may have to wait for a disk.
+///
+/// # Errors
+/// Those of the work, or the program ends.
+pub async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    on_thread(Storage::Theirs, work).await
+}
+
 /// Runs work that may have to wait.
 async fn on_thread<T: Send + 'static>(
     place: Storage,

@@ -16,21 +16,24 @@ pub enum LogKind {
     InvalidAnswer,
     /// A response could not be stored for its client.
     NotStored,
+    /// A file could not be sent.
+    NotReadable,
 }
 
 impl LogKind {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Refused,
         Self::Closed,
         Self::InvalidAnswer,
         Self::NotStored,
+        Self::NotReadable,
     ];
 
     /// How serious these lines are.
     pub(super) fn level(self) -> Level {
         match self {
             Self::Refused | Self::Closed => Level::Warning,
-            Self::InvalidAnswer | Self::NotStored => Level::Error,
+            Self::InvalidAnswer | Self::NotStored | Self::NotReadable => Level::Error,
         }
     }
 
@@ -41,6 +44,7 @@ impl LogKind {
             Self::Closed => "connections that were closed",
             Self::InvalidAnswer => "answers that are not as they should be",
             Self::NotStored => "responses that could not be kept",
+            Self::NotReadable => "files that could not be sent",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! An application before any process of it runs: how it is named, and how it is started.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::application::demo::Demo;
+use crate::application::files::{Files, FilesOptions};
+use crate::application::fixed_answer::FixedAnswer;
 use crate::application::python_application::PythonApplication;
 use crate::config::Configuration;
 use crate::interface::Application;
@@ -25,8 +28,10 @@ use crate::workers::python::imported_folders::ImportedFolders;
 /// An application by its name.
 #[derive(Clone, Debug)]
 pub enum ApplicationName {
-    /// The built-in demonstration.
-    Demo {
+    /// One that is built in.
+    BuiltIn {
+        /// What it is.
+        what: BuiltIn,
         /// Where its name was written.
         origin: Origin,
     },
@@ -49,7 +54,9 @@ impl ApplicationName {
     pub fn misfit(&self, settings: &Configuration) -> Option<Diagnostic> {
         const THREADS: &str = "runner.workers.threads";
         let one_thread = match self {
-            Self::Demo { .. } => false,
+            Self::BuiltIn { what, .. } => {
+                return what.inner().and_then(|inner| inner.misfit(settings));
+            }
             Self::Python { interface, .. } => *interface == PythonInterface::Asgi,
         };
         let threads = settings.integer(THREADS);
@@ -60,6 +67,69 @@ impl ApplicationName {
             let hint = "`runner.asgi.concurrency` is the number of requests that a worker handles at a time";
             settings.complain(THREADS, message, Some(hint.to_owned()))
         })
+    }
+}
+
+impl ApplicationName {
+    /// Where its name was written.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::BuiltIn { origin, .. } | Self::Python { origin, .. } => origin,
+        }
+    }
+
+    /// The Python application in it: itself, or the one behind it.
+    #[must_use]
+    pub fn python(&self) -> Option<&Self> {
+        match self {
+            Self::BuiltIn { what, .. } => what.inner()?.python(),
+            Self::Python { .. } => Some(self),
+        }
+    }
+}
+
+/// An application that needs no process of its own.
+#[derive(Clone, Debug)]
+pub enum BuiltIn {
+    /// The demonstration.
+    Demo,
+    /// The files of a folder, and what answers where there is none.
+    Files(FilesOptions, Option<Box<ApplicationName>>),
+    /// The same answer for each request.
+    Fixed(FixedAnswer),
+}
+
+impl BuiltIn {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Files(..) => "files",
+            Self::Fixed(answer) => answer.name(),
+        }
+    }
+
+    /// The application that it passes requests on to.
+    #[must_use]
+    pub fn inner(&self) -> Option<&ApplicationName> {
+        match self {
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => None,
+            Self::Files(_, Some(inner)) => Some(inner),
+        }
+    }
+}
+
+/// How it is written, with its most important word.
+impl fmt::Display for BuiltIn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())?;
+        match self {
+            Self::Demo => Ok(()),
+            Self::Files(options, _) => write!(formatter, " {}", options.folder.display()),
+            Self::Fixed(answer) => write!(formatter, " {answer}"),
+        }
     }
 }
 
@@ -89,6 +159,10 @@ impl PythonInterface {
 pub enum Recipe {
     /// The built-in demonstration.
     Demo,
+    /// The files of a folder, and what answers where there is none.
+    Files(FilesOptions, Option<Box<Recipe>>),
+    /// The same answer for each request.
+    Fixed(FixedAnswer),
     /// A Python application.
     Python(Box<Imported>),
 }
@@ -119,49 +193,62 @@ impl Recipe {
     pub fn name(&self) -> &str {
         match self {
             Self::Demo => "demo",
+            Self::Files(..) => "files",
+            Self::Fixed(answer) => answer.name(),
             Self::Python(imported) => &imported.options.target,
+        }
+    }
+
+    /// What is imported for it.
+    fn imported(&self) -> Option<&Imported> {
+        match self {
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => None,
+            Self::Files(_, Some(inner)) => inner.imported(),
+            Self::Python(imported) => Some(imported),
+        }
+    }
+
+    fn imported_mut(&mut self) -> Option<&mut Imported> {
+        match self {
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => None,
+            Self::Files(_, Some(inner)) => inner.imported_mut(),
+            Self::Python(imported) => Some(imported),
         }
     }
 
     /// The same, with lines of this form in the log.
     #[must_use]
     pub fn logging(mut self, form: &LineForm) -> Self {
-        match &mut self {
-            Self::Python(imported) => imported.options.line_form.clone_from(form),
-            Self::Demo => {}
+        if let Some(imported) = self.imported_mut() {
+            imported.options.line_form.clone_from(form);
         }
         self
     }
 
     /// Sets the folder for responses that are too large for memory.
     pub fn keep_in(&mut self, folder: PathBuf) {
-        match self {
-            Self::Python(imported) => imported.options.folder = folder,
-            Self::Demo => {}
+        if let Some(imported) = self.imported_mut() {
+            imported.options.folder = folder;
         }
     }
 
     /// Has its processes say which folders they import from, and show exceptions.
     pub fn report_imports(&mut self, folders: &Arc<ImportedFolders>) {
-        match self {
-            Self::Python(imported) => imported.options.development = Some(Arc::clone(folders)),
-            Self::Demo => {}
+        if let Some(imported) = self.imported_mut() {
+            imported.options.development = Some(Arc::clone(folders));
         }
     }
 
     /// The same where nothing but the import is wanted.
     #[must_use]
     pub fn only_imported(mut self) -> Self {
-        match &mut self {
-            Self::Python(imported) => {
-                imported.options.only_imported = true;
-                // What it writes is for the person who has typed the command.
-                imported.options.line_form = LineForm::default();
-                if let Some(asgi) = &mut imported.options.asgi {
-                    asgi.lifespan = Lifespan::Off;
-                }
+        if let Some(imported) = self.imported_mut() {
+            imported.options.only_imported = true;
+            // What it writes is for the person who has typed the command.
+            imported.options.line_form = LineForm::default();
+            if let Some(asgi) = &mut imported.options.asgi {
+                asgi.lifespan = Lifespan::Off;
             }
-            Self::Demo => {}
         }
         self
     }
@@ -179,7 +266,16 @@ impl Recipe {
             return Err(misfit.into());
         }
         match application {
-            ApplicationName::Demo { .. } => Ok(Self::Demo),
+            ApplicationName::BuiltIn { what, .. } => Ok(match what {
+                BuiltIn::Demo => Self::Demo,
+                BuiltIn::Fixed(answer) => Self::Fixed(answer.clone()),
+                BuiltIn::Files(options, inner) => {
+                    let inner = inner
+                        .as_ref()
+                        .map(|inner| Self::of(scope, inner, arguments));
+                    Self::Files(options.clone(), inner.transpose()?.map(Box::new))
+                }
+            }),
             ApplicationName::Python {
                 interface,
                 target,
@@ -201,26 +297,18 @@ impl Recipe {
 
     /// The same for a process that answers one request and ends.
     #[must_use]
-    pub fn for_one_request(self) -> Self {
-        match self {
-            Self::Demo => Self::Demo,
-            Self::Python(imported) => Self::Python(Box::new(Imported {
-                options: worker_options::for_one_request(imported.options),
-                mistake: imported.mistake,
-                imports: imported.imports,
-            })),
+    pub fn for_one_request(mut self) -> Self {
+        if let Some(imported) = self.imported_mut() {
+            imported.options = worker_options::for_one_request(imported.options.clone());
         }
+        self
     }
 
     /// The time limit for its start; `None` for no limit.
     #[must_use]
     pub fn start_timeout(&self) -> Option<Duration> {
-        match self {
-            Self::Demo => None,
-            Self::Python(imported) => {
-                Some(imported.options.start_timeout).filter(|limit| !limit.is_zero())
-            }
-        }
+        let limit = self.imported()?.options.start_timeout;
+        (!limit.is_zero()).then_some(limit)
     }
 
     /// Starts it.
@@ -230,6 +318,14 @@ impl Recipe {
     pub async fn start(&self, readiness: Readiness) -> Result<Arc<dyn Application>, Failure> {
         match self {
             Self::Demo => Ok(Arc::new(Demo)),
+            Self::Fixed(answer) => Ok(Arc::new(answer.clone())),
+            Self::Files(options, inner) => {
+                let fallback = match inner {
+                    Some(inner) => Some(Box::pin(inner.start(readiness)).await?),
+                    None => None,
+                };
+                Ok(Arc::new(Files::new(options.clone(), fallback)))
+            }
             Self::Python(imported) => Ok(Arc::new(imported.start(readiness).await?)),
         }
     }

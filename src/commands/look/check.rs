@@ -269,7 +269,7 @@ fn problems_of(
             Ok(node) => {
                 node.and_then(|node| node.served())
                     .into_iter()
-                    .for_each(|served| imports.add(served));
+                    .for_each(|served| imports.add(&served));
                 Vec::new()
             }
             Err(found) => found,
@@ -302,7 +302,7 @@ fn problems_of(
     if let Some(served) = served {
         match served.application.misfit(&served.scope.configuration) {
             Some(misfit) => problems.push(misfit),
-            None => imports.add(served),
+            None => imports.add(&served),
         }
     }
     let supervised = node.as_ref().and_then(|node| node.supervised());

@@ -18,13 +18,15 @@ pub struct Imports {
 
 impl Imports {
     /// Adds an application.
-    pub fn add(&mut self, served: Served) {
-        if let ApplicationName::Python {
-            interface,
-            target,
-            origin,
-            ..
-        } = &served.application
+    pub fn add(&mut self, served: &Served) {
+        if let Some(
+            application @ ApplicationName::Python {
+                interface,
+                target,
+                origin,
+                ..
+            },
+        ) = served.application.python()
         {
             let folders = served.scope.search_path(origin);
             let python = served.scope.configuration.text("runner.python");
@@ -32,7 +34,10 @@ impl Imports {
             // Another file may name the same.
             let identity = format!("{interface:?} {target} {folders:?} {python:?} {modules:?}");
             if self.known.insert(identity) {
-                self.applications.push(served);
+                self.applications.push(Served {
+                    application: application.clone(),
+                    ..served.clone()
+                });
             }
         }
     }

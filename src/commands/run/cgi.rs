@@ -1,12 +1,13 @@
 //! `CGI`: answers one request. The web server starts a process for each.
 
-use crate::commands::run::application_words::take_application;
+use crate::commands::applications::application_words::take_application_with;
 use crate::commands::run::fastcgi::{FastCgi, STANDARD_INPUT};
 use crate::gateway::socket::listener::is_listening;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::node::{Branch, Job, Node, Served, draw_application};
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
+use crate::line::word::{Origin, Word};
 use crate::plan::application::ApplicationName;
 use crate::plan::one_request::OneRequest;
 use crate::supervisor::supervision::Supervision;
@@ -37,7 +38,16 @@ struct Cgi {
 }
 
 fn resolve(scope: Scope, mut arguments: Arguments) -> Result<Cgi, Failure> {
-    let application = take_application(&scope, &mut arguments)?;
+    let is_typed = |word: &Word| word.origin == Origin::CommandLine;
+    // The client may have chosen words that were typed, so that none behind another is an option.
+    let place = match arguments.line.words.first().is_some_and(is_typed) {
+        true => Options::BeforeWords,
+        false => {
+            arguments.line.words.retain(|word| !is_typed(word));
+            Options::BeforeDashes
+        }
+    };
+    let application = take_application_with(&scope, &mut arguments, place)?;
     Ok(Cgi { scope, application })
 }
 

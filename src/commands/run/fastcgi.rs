@@ -1,6 +1,6 @@
 //! `FastCGI`: serves an application by FastCGI, behind a web server.
 
-use crate::commands::run::application_words::take_application;
+use crate::commands::applications::application_words::take_application;
 use crate::gateway::socket::activation;
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::gateway::socket::url::{ALL_PASSED, Descriptor, SocketUrl};

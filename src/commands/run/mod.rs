@@ -1,6 +1,5 @@
 //! Commands that start a server or a program, and the words that name its application.
 
-pub mod application_words;
 pub mod call;
 pub mod cgi;
 pub mod fastcgi;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Arg;
 
-use crate::commands::run::application_words::take_application;
+use crate::commands::applications::application_words::take_application;
 use crate::graph::entry::{Arguments, Entry, EntryKind, Options};
 use crate::graph::node::{Branch, Job, Node, Served, draw_application};
 use crate::interface::Scheme;
@@ -59,8 +59,8 @@ Without the setting, such fields reach the application as they were sent, and it
 decides what it trusts (`ProxyFix` of werkzeug). runner(1) has more about this
 in BEHIND A PROXY.
 
-Static files are served by the application, or by nginx (`location /static/`),
-which is faster.
+Static files are served by the application, by `files FOLDER` in front of it
+(`--fallback`), or by nginx (`location /static/`).
 
 SIGTERM and SIGINT stop the server once it has finished its requests, after
 `runner.stop_timeout` at the latest; a second SIGINT stops it at once. SIGQUIT

@@ -115,6 +115,11 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'/');
 
+/// A decoded path as it stands in a URL.
+pub fn encode(path: &[u8]) -> String {
+    percent_encode(path, PATH).to_string()
+}
+
 /// The target in origin form that has these parts.
 pub(super) fn made_up_target(script_name: &[u8], path_info: &[u8], query: &[u8]) -> Bytes {
     let mut target: Vec<u8> = percent_encode(script_name, PATH)

@@ -1,10 +1,10 @@
 //! `WSGI NAME_OR_URL`, `ASGI NAME_OR_URL` and `demo`: not commands, but the words that name an application behind a gateway.
 
-use crate::graph::entry::{Arguments, Entry, EntryKind};
+use crate::graph::entry::{Arguments, Entry, EntryKind, Options, no_options};
 use crate::graph::resolve;
 use crate::line::failure::Failure;
 use crate::line::scope::Scope;
-use crate::plan::application::{ApplicationName, PythonInterface};
+use crate::plan::application::{ApplicationName, BuiltIn, PythonInterface};
 
 /// The row of `WSGI`.
 pub const WSGI: Entry = Entry {
@@ -50,7 +50,10 @@ pub const DEMO: Entry = Entry {
     help: "\
 Answers every request with its CGI variables: as an HTML page for browsers, as
 plain text for other clients. It is for trying out gateways.",
-    kind: EntryKind::Application,
+    kind: EntryKind::Application {
+        arguments: no_options,
+        name: |_, _| Ok(BuiltIn::Demo),
+    },
 };
 
 /// Takes the words of an application from those behind a command.
@@ -61,11 +64,23 @@ pub fn take_application(
     scope: &Scope,
     arguments: &mut Arguments,
 ) -> Result<ApplicationName, Failure> {
+    take_application_with(scope, arguments, Options::BeforeDashes)
+}
+
+/// The same where the application's own options may stand at a place only.
+///
+/// # Errors
+/// Those of [`take_application`].
+pub fn take_application_with(
+    scope: &Scope,
+    arguments: &mut Arguments,
+    place: Options,
+) -> Result<ApplicationName, Failure> {
     if arguments.line.words.is_empty() {
         return Err(arguments.missing("NAME_OR_URL"));
     }
     let line = std::mem::take(&mut arguments.line);
-    let (application, rest) = resolve::application(arguments.commands, scope, line)?;
+    let (application, rest) = resolve::application(arguments.commands, scope, line, place)?;
     arguments.line = rest;
     Ok(application)
 }

@@ -1,0 +1,203 @@
+//! Opens files below a folder, and none outside it, whatever links and names lead to.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+/// A folder whose files are served. It is looked for by its name each time, so that a link can be set to another version.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Whether links may lead out of it.
+    pub follow: bool,
+}
+
+/// Whether opening a file may take the time of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DiskWait {
+    /// It may: to be called on a thread that may wait.
+    Allowed,
+    /// It fails with [`Errno::AGAIN`] instead.
+    Forbidden,
+}
+
+/// Never a terminal, and never waiting for the other end of a FIFO.
+const OPEN: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+/// A folder, only to open others from.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const STEP: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+impl Root {
+    /// Opens what is at a path, which has neither `.` nor `..` in it and does not begin with a slash; the folder itself if
+    /// it is empty.
+    ///
+    /// # Errors
+    /// The system's: [`Errno::XDEV`] and [`Errno::LOOP`] where a link leads out of the folder.
+    pub(super) fn open(&self, path: &Path, wait: DiskWait) -> Result<OwnedFd, Errno> {
+        let path = match path.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => path,
+        };
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        match self.open_at_once(path, wait) {
+            // Kernels before 5.6, and some sandboxes, do not have the call; those before 5.12 not the flag of `wait`.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            Err(Errno::INVAL) if wait == DiskWait::Forbidden => return Err(Errno::AGAIN),
+            opened => return opened,
+        }
+        match wait {
+            DiskWait::Forbidden => Err(Errno::AGAIN),
+            DiskWait::Allowed => self.open_by_steps(path),
+        }
+    }
+
+    /// By one system call that follows links as far as they stay below the folder.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn open_at_once(&self, path: &Path, wait: DiskWait) -> Result<OwnedFd, Errno> {
+        use rustix::fs::{ResolveFlags, openat2};
+
+        let wait = match wait {
+            DiskWait::Allowed => ResolveFlags::empty(),
+            DiskWait::Forbidden => ResolveFlags::CACHED,
+        };
+        let bounds = match self.follow {
+            true => ResolveFlags::NO_MAGICLINKS,
+            false => ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH,
+        };
+        let root = openat2(CWD, &self.folder, STEP, Mode::empty(), wait)?;
+        openat2(&root, path, OPEN, Mode::empty(), bounds | wait)
+    }
+
+    /// Folder by folder. Links are not followed at all, unless they may lead anywhere.
+    fn open_by_steps(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        let mut folder = openat(CWD, &self.folder, STEP, Mode::empty())?;
+        if self.follow {
+            return openat(&folder, path, OPEN, Mode::empty());
+        }
+        let mut names = path.iter().peekable();
+        while let Some(name) = names.next() {
+            if names.peek().is_none() {
+                return openat(&folder, name, OPEN | OFlags::NOFOLLOW, Mode::empty());
+            }
+            folder = openat(&folder, name, STEP | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        Err(Errno::NOENT)
+    }
+}
+
+/// Bytes of a file from its start on, if all of them are there without waiting for a disk.
+pub(super) fn read_at_once(file: &impl std::os::fd::AsFd, length: usize) -> Option<Vec<u8>> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::io::{ReadWriteFlags, preadv2};
+
+        let mut bytes = vec![0; length];
+        let mut parts = [io::IoSliceMut::new(&mut bytes)];
+        let read = preadv2(file, &mut parts, 0, ReadWriteFlags::NOWAIT);
+        (read == Ok(length)).then_some(bytes)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (file, length);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use rustix::io::Errno;
+
+    use super::{DiskWait, Root};
+
+    fn text(opened: Result<std::os::fd::OwnedFd, Errno>) -> Result<String, Errno> {
+        let mut text = String::new();
+        let read = File::from(opened?).read_to_string(&mut text);
+        read.map(|_| text)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+
+    #[test]
+    fn links_stay_below_the_folder_unless_they_may_leave_it() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = place.path().join("public");
+        fs::create_dir_all(folder.join("sub")).expect("folders");
+        for (path, content) in [("secret", "secret"), ("public/sub/file", "inside")] {
+            fs::write(place.path().join(path), content).expect("a file");
+        }
+        for (target, link) in [
+            ("sub/file", "near"),
+            ("../secret", "out"),
+            ("/etc/passwd", "far"),
+            ("sub", "folder"),
+            ("..", "up"),
+            ("round", "round"),
+        ] {
+            symlink(target, folder.join(link)).expect("a link");
+        }
+        let root = |follow| Root {
+            folder: folder.clone(),
+            follow,
+        };
+        let opened =
+            |follow, path: &str| text(root(follow).open(Path::new(path), DiskWait::Allowed));
+        assert_eq!(opened(false, "sub/file").as_deref(), Ok("inside"));
+        for outside in ["out", "far", "up/secret", "round", "sub/../../secret"] {
+            let error = opened(false, outside).expect_err(outside);
+            assert!(
+                matches!(error, Errno::XDEV | Errno::LOOP),
+                "{outside}: {error}"
+            );
+        }
+        assert_eq!(opened(false, "none"), Err(Errno::NOENT));
+        assert_eq!(opened(false, "sub/file/none"), Err(Errno::NOTDIR));
+        assert_eq!(opened(true, "out").as_deref(), Ok("secret"));
+        assert_eq!(opened(true, "near").as_deref(), Ok("inside"));
+        // Without the call of newer kernels.
+        let stepped = |follow, path: &str| text(root(follow).open_by_steps(Path::new(path)));
+        assert_eq!(stepped(false, "sub/file").as_deref(), Ok("inside"));
+        for outside in ["out", "far", "up/secret", "round", "near", "folder/file"] {
+            let error = stepped(false, outside).expect_err(outside);
+            assert!(
+                matches!(error, Errno::NOTDIR | Errno::LOOP),
+                "{outside}: {error}"
+            );
+        }
+        assert_eq!(stepped(true, "out").as_deref(), Ok("secret"));
+    }
+
+    /// It is found where its name leads at that time, as after the deployment of another version.
+    #[test]
+    fn the_folder_may_be_another_one_the_next_time() {
+        let place = tempfile::tempdir().expect("a folder");
+        let current = place.path().join("current");
+        let root = Root {
+            folder: current.clone(),
+            follow: false,
+        };
+        for version in ["1", "2"] {
+            fs::create_dir(place.path().join(version)).expect("a folder");
+            fs::write(place.path().join(version).join("file"), version).expect("a file");
+            let _ = fs::remove_file(&current);
+            symlink(version, &current).expect("a link");
+            let opened = root.open(Path::new("file"), DiskWait::Allowed);
+            assert_eq!(text(opened).as_deref(), Ok(version));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The response with a file, or a part of it, or that the client has it already.
+
+use std::path::Path;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::application::files::beneath::read_at_once;
+use crate::application::files::byte_range::Portion;
+use crate::application::files::file_type;
+use crate::application::files::open_file::OpenFile;
+use crate::application::files::validators::{Precondition, Validators};
+use crate::interface::body_file::BodyFile;
+use crate::interface::{Request, Response, ResponseBody};
+use crate::protocol::content_coding::ContentCoding;
+
+/// Files up to this size in bytes are sent from memory: a thread for each piece costs more than the copy.
+const SMALL: u64 = 64 * 1024;
+
+/// The response to a `GET` or `HEAD` for a file, with some `headers`.
+pub(super) async fn of(
+    request: &Request,
+    path: &Path,
+    open: OpenFile,
+    coding: Option<ContentCoding>,
+    mut headers: HeaderMap,
+) -> Response {
+    let validators = Validators::new(open.modified, open.length, coding.map(ContentCoding::name));
+    let mut put = |name, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(header::ETAG, validators.tag.clone());
+    put(header::LAST_MODIFIED, validators.last_modified());
+    match validators.condition(&request.headers) {
+        Precondition::Met => {}
+        Precondition::NotModified => return empty(StatusCode::NOT_MODIFIED, headers),
+        Precondition::Failed => return Response::plain(StatusCode::PRECONDITION_FAILED),
+    }
+    let portion = match request.headers.get(header::RANGE) {
+        // A range has no meaning for another method (RFC 9110 §14.2).
+        Some(range)
+            if request.method == http::Method::GET && validators.allow_range(&request.headers) =>
+        {
+            Portion::of(range.as_bytes(), open.length)
+        }
+        _ => Portion::Whole,
+    };
+    let (status, bytes) = match portion {
+        Portion::Whole => (StatusCode::OK, 0..open.length),
+        Portion::Bytes(range) => {
+            let (first, last) = (range.start, range.end - 1);
+            put(
+                header::CONTENT_RANGE,
+                format!("bytes {first}-{last}/{}", open.length),
+            );
+            (StatusCode::PARTIAL_CONTENT, range)
+        }
+        Portion::Unsatisfiable => {
+            let mut response = Response::plain(StatusCode::RANGE_NOT_SATISFIABLE);
+            if let Ok(value) = HeaderValue::try_from(format!("bytes */{}", open.length)) {
+                response.headers.insert(header::CONTENT_RANGE, value);
+            }
+            return response;
+        }
+    };
+    let length = bytes.end - bytes.start;
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CONTENT_TYPE, file_type::of(path));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    // The ending of the name decides what it is, and not what is in it.
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some(coding) = coding {
+        headers.insert(
+            header::CONTENT_ENCODING,
+            HeaderValue::from_static(coding.name()),
+        );
+    }
+    let small = match open.length <= SMALL && request.method == http::Method::GET {
+        // At most 64 KiB, which every usize holds.
+        true => read_at_once(&open.file, open.length as usize),
+        false => None,
+    };
+    let body = match small {
+        Some(mut text) => {
+            text.truncate(bytes.end as usize);
+            text.drain(..bytes.start as usize);
+            ResponseBody::Bytes(text.into())
+        }
+        None => ResponseBody::File {
+            file: BodyFile::of_application(open.file),
+            offset: bytes.start,
+            length,
+        },
+    };
+    Response {
+        status,
+        reason: None,
+        headers,
+        body,
+    }
+}
+
+fn empty(status: StatusCode, headers: HeaderMap) -> Response {
+    Response {
+        status,
+        reason: None,
+        headers,
+        body: ResponseBody::Bytes(bytes::Bytes::new()),
+    }
+}

@@ -1,0 +1,140 @@
+//! Which file a request asks for.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The only name with a dot in front that is served (RFC 8615).
+const WELL_KNOWN: &[u8] = b".well-known";
+
+/// A path below the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WantedPath {
+    /// Without a slash in front or at the end; empty for the folder itself.
+    pub path: PathBuf,
+    /// It ends in a slash: a folder is asked for, and its index is sent.
+    pub is_folder: bool,
+}
+
+impl WantedPath {
+    /// The path of a `PATH_INFO`. `None` if there can be no such file, or if it is `hidden` ones only that have such names.
+    pub(super) fn of(path_info: &[u8], hidden: bool) -> Option<Self> {
+        let mut path = PathBuf::new();
+        for segment in path_info.split(|byte| *byte == b'/') {
+            match segment {
+                b"" => {}
+                b"." | b".." => return None,
+                [b'.', ..] if !hidden && segment != WELL_KNOWN => return None,
+                _ if segment.contains(&0) => return None,
+                _ => path.push(OsStr::from_bytes(segment)),
+            }
+        }
+        // Without a slash, it is the path at which the folder is mounted, as that of a file would be.
+        let is_folder = path_info.last() == Some(&b'/');
+        Some(Self { path, is_folder })
+    }
+
+    /// What is opened for it.
+    pub(super) fn file(&self, index: &str) -> PathBuf {
+        match self.is_folder {
+            true => self.path.join(index),
+            false => self.path.clone(),
+        }
+    }
+}
+
+/// Whether a pattern matches a path: `*` stands for any characters, slashes too. A pattern without a slash is compared with
+/// the last name.
+pub(super) fn matches(pattern: &str, path: &Path) -> bool {
+    let text = match pattern.contains('/') {
+        true => path.as_os_str(),
+        false => path.file_name().unwrap_or_default(),
+    };
+    let mut rest = text.as_bytes();
+    let mut parts = pattern.trim_start_matches('/').split('*');
+    let first = parts.next().unwrap_or_default().as_bytes();
+    let Some(behind) = rest.strip_prefix(first) else {
+        return false;
+    };
+    rest = behind;
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        let part = part.as_bytes();
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match memchr::memmem::find(rest, part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{WantedPath, matches};
+
+    #[test]
+    fn names_that_lead_elsewhere_or_are_hidden_are_none() {
+        for (path_info, hidden, path, is_folder) in [
+            ("/", false, Some(""), true),
+            ("", false, Some(""), false),
+            ("/a", false, Some("a"), false),
+            ("/a/", false, Some("a"), true),
+            ("//a//b", false, Some("a/b"), false),
+            ("/a/b/", false, Some("a/b"), true),
+            ("/..", false, None, false),
+            ("/a/../b", false, None, false),
+            ("/a/./b", true, None, false),
+            ("/../a", true, None, false),
+            ("/a\0b", true, None, false),
+            ("/.git/config", false, None, false),
+            ("/.git/config", true, Some(".git/config"), false),
+            ("/a/.env", false, None, false),
+            ("/...", false, None, false),
+            ("/.well-known/acme", false, Some(".well-known/acme"), false),
+            ("/a\\..\\b", false, Some("a\\..\\b"), false),
+        ] {
+            let found = WantedPath::of(path_info.as_bytes(), hidden);
+            let expected = path.map(|path| WantedPath {
+                path: path.into(),
+                is_folder,
+            });
+            assert_eq!(found, expected, "{path_info:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_match_names_or_paths() {
+        for (pattern, path, is_match) in [
+            ("*", "a/b", true),
+            ("*.css", "a/b.css", true),
+            ("*.css", "a/b.css.map", false),
+            ("b*", "a/b", true),
+            ("a*", "a/b", false),
+            ("a/*", "a/b", true),
+            ("/a/*", "a/b", true),
+            ("a/*", "aa/b", false),
+            ("a/*.*.js", "a/b.123.js", true),
+            ("a/*.*.js", "a/b.js", false),
+            ("*-*.js", "b-1.js", true),
+            ("*.js*.js", "b.js", false),
+            ("index.html", "index.html", true),
+            ("index.html", "a/index.html", true),
+            ("/index.html", "a/index.html", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(
+                matches(pattern, Path::new(path)),
+                is_match,
+                "{pattern} {path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Words that name an application behind a gateway: `serve WSGI …`, `serve files …`. None of them is a command.
+
+pub mod application_words;
+pub mod files;
+pub mod fixed;
