@@ -7,6 +7,7 @@
 //! run ─► server ─► plan
 //!        server ─► gateway ─► protocol ─► interface
 //!        server ─► application ─► workers ─► protocol
+//!        server ─► pages ─► interface
 //!        server ─► supervisor ─► interface
 //! ```
 //!
@@ -38,8 +39,10 @@
 //! | an application | a file in `application/` that implements [`interface::Application`] | how it is named and started: `plan/application.rs` |
 //! | a gateway | a folder in `gateway/` that turns bytes into [`interface::Request`] | `plan/gateway.rs`, `server/gateway_task.rs`, and a command in `commands/run/` |
 //! | a message to workers | `protocol/worker/frame.rs` | the pool's side in `workers/`, Python's in `workers/python/exchange.py` and `workers/python/asgi/asgi_lane.py` |
-//! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` |
-//! | a signal | `server/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
+//! | a field of `status` | `interface/master_status.rs` | fill it where it is known, show it in `commands/master/status_text.rs` and `pages/status_view.rs` |
+//! | a metric | a row of METRICS in `pages/metrics.rs` | count it in `interface/measurements.rs` if `status` does not have it |
+//! | a page of the master | a path in `pages/router.rs` | |
+//! | a signal | `server/events/signals.rs` | what follows from it: `server/master.rs`, `supervisor/lifecycle.rs` |
 //! | a man page | `man/NAME.N.in` | `RUNNER_UPDATE=1 cargo test --test man` fills in the tables |
 //!
 //! To find what is decided in the middle of a folder:
@@ -71,10 +74,10 @@
 //! | part | does | names | keeps to itself |
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
-//! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
+//! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `pages` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
 //! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
-//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
 //! | [`application`] | what answers requests | `workers` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
@@ -82,6 +85,7 @@
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
 //! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |
 //! | [`supervisor`] | one master and those around it: processes, locks, its own sockets | `interface` `panics` `log` `secrets` `own_file` `children` `descriptor_limit` `permission` `unix` `unix_socket` | |
+//! | [`pages`] | what the master answers about itself: status, metrics, health | `interface` `secrets` | `axum` `minijinja` `prometheus_client` `tower_service` |
 //! | [`protocol`] | bytes ↔ types, each protocol once; pure | `interface` | `base64` `brotli` `flate2` `foldhash` `ipnet` `percent_encoding` `sha1` `zstd` |
 //! | [`interface`] | requests, responses and the trait between gateways and applications | `log` `memory_release` `unix` | |
 //! | [`config`] | tree → rules, settings; the only reading of configuration files | `eval` `syntax` `log` `current_folder` | `dotenvy` `ini` `ipnet` |
@@ -130,6 +134,8 @@ pub mod acme;
 pub mod gateway;
 
 pub mod application;
+
+pub mod pages;
 
 pub mod protocol;
 

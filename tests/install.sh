@@ -20,6 +20,7 @@ openssl                                openssl
 pebble                                 pebble
 /usr/bin/python3                       python3
 chromium                               chromium
+prometheus                             prometheus
 pypy3                                  pypy3
 cc                                     gcc
 setpriv                                util-linux
@@ -79,7 +80,7 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 
 # A service that the installation has enabled would start at the next boot.
-for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service haproxy.service caddy.service; do
+for unit in nginx.service apache2.service apache-htcacheclean.service lighttpd.service haproxy.service caddy.service prometheus.service; do
     if [ -e "$services/$unit" ] && ! echo "$enabled" | grep -qx "$unit"; then
         # One without a script for the older init has only the link.
         update-rc.d "${unit%.service}" disable 2>/dev/null || rm -f "$services/$unit"

@@ -16,13 +16,15 @@ use runner::eval::{CONSTANTS, FUNCTIONS, Function};
 use runner::graph::entry::Entry;
 use runner::graph::entry::clap_command;
 use runner::line::program_options;
+use runner::pages::metrics::{METRICS, Metric, MetricKind};
 use support::Folder;
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "runner.1",
     "runner.launch.1",
     "invoke.1",
     "runner.ini.5",
+    "runner.status.5",
     "runner.supervise.5",
 ];
 
@@ -161,6 +163,7 @@ fn generate(name: &str) -> String {
                 .iter()
                 .for_each(|entry| page.push_str(&command(entry))),
             "@SETTINGS@" => SETTINGS.iter().for_each(|row| page.push_str(&setting(row))),
+            "@METRICS@" => METRICS.iter().for_each(|row| page.push_str(&metric(row))),
             "@KEYS@" => KEYS.iter().for_each(|row| page.push_str(&key(row))),
             "@CONSTANTS@" => {
                 for constant in CONSTANTS {
@@ -227,6 +230,21 @@ fn setting(setting: &Setting) -> String {
         italic(wanted(setting.kind)),
     ];
     tagged(tag, &text)
+}
+
+/// One metric of the table.
+fn metric(metric: &Metric) -> String {
+    let mut tag = vec![bold(metric.name)];
+    if !metric.labels.is_empty() {
+        let labels = metric.labels.join(", ");
+        tag.extend([roman("{"), italic(labels), roman("}")]);
+    }
+    let kind = match metric.kind {
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
+    };
+    tagged(tag, &format!("{} ({kind}).", metric.help))
 }
 
 /// One key of the table.

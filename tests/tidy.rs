@@ -246,10 +246,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         check: names::source_folders_have_sources,
-        planted: &[(
-            &[("src/one.rs.orig", "")],
-            "src/one.rs.orig: neither Rust nor Python",
-        )],
+        planted: &[(&[("src/one.rs.orig", "")], "src/one.rs.orig: no source")],
     },
     Rule {
         check: names::folders_are_small,

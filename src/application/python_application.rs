@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::interface::master_status::Status;
+use crate::interface::measurements::Measurements;
 use crate::interface::{Application, Pending, Request, Response};
 use crate::workers::Workers;
 use crate::workers::options::WorkerOptions;
@@ -54,6 +55,10 @@ impl Application for PythonApplication {
 
     fn status(&self) -> Status {
         self.workers.status()
+    }
+
+    fn measurements(&self) -> Measurements {
+        self.workers.measurements()
     }
 
     fn write_stacks(&self) {

@@ -7,12 +7,21 @@ use std::time::{Duration, Instant};
 
 use crate::application::traffic::Traffic;
 use crate::interface::master_status::Status;
+use crate::interface::measurements::{CLIENT_LEFT, Measurements, MethodName, RefusedRequest};
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on to the current version.
 pub struct Replaceable {
     versions: Mutex<Versions>,
-    traffic: Mutex<Traffic>,
+    requests: Mutex<Requests>,
+}
+
+/// The requests of all versions.
+struct Requests {
+    /// How long those of the last minute took.
+    traffic: Traffic,
+    /// How all of them were answered, and how long they took.
+    measurements: Measurements,
 }
 
 struct Versions {
@@ -23,6 +32,8 @@ struct Versions {
     delivering: Vec<Arc<dyn Application>>,
     /// The history of the versions that are gone.
     past: Status,
+    /// What these have measured.
+    measured: Measurements,
 }
 
 impl Replaceable {
@@ -35,8 +46,12 @@ impl Replaceable {
                 leaving: Vec::new(),
                 delivering: Vec::new(),
                 past: Status::default(),
+                measured: Measurements::default(),
             }),
-            traffic: Mutex::new(Traffic::new(Instant::now())),
+            requests: Mutex::new(Requests {
+                traffic: Traffic::new(Instant::now()),
+                measurements: Measurements::default(),
+            }),
         }
     }
 
@@ -66,6 +81,7 @@ impl Replaceable {
             let mut versions = all.versions();
             versions.leaving.retain(|one| !Arc::ptr_eq(one, &old));
             versions.past.add_history(&old.status());
+            versions.measured.add(&old.measurements());
             versions.delivering.push(old);
             versions.forget_delivered();
         }
@@ -75,8 +91,8 @@ impl Replaceable {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn traffic(&self) -> MutexGuard<'_, Traffic> {
-        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,13 +101,20 @@ impl Replaceable {
 struct Timed {
     replaceable: Arc<Replaceable>,
     began: Instant,
+    method: MethodName,
+    /// The status that it was answered with.
+    code: u16,
 }
 
 impl Drop for Timed {
     fn drop(&mut self) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.began);
-        self.replaceable.traffic().record(took, now);
+        let mut requests = self.replaceable.requests();
+        requests.traffic.record(took, now);
+        requests.measurements.durations.record(took);
+        let answers = &mut requests.measurements.answers;
+        answers.count(self.method, self.code);
     }
 }
 
@@ -111,14 +134,20 @@ impl Versions {
 impl Application for Replaceable {
     fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
         let began = Instant::now();
+        let method = MethodName::of(&request.method);
         let answer = self.get().respond(request);
         let timed = Timed {
             replaceable: self,
             began,
+            method,
+            code: CLIENT_LEFT,
         };
         Box::pin(async move {
-            let _timed = timed;
-            answer.await
+            // All of it moves here, not the code alone.
+            let mut timed = timed;
+            let response = answer.await;
+            timed.code = response.status.as_u16();
+            response
         })
     }
 
@@ -147,8 +176,24 @@ impl Application for Replaceable {
             status.delivering += other.delivering;
         }
         status.delivering += versions.forget_delivered();
-        status.last_minute = self.traffic().last_minute(Instant::now());
+        status.last_minute = self.requests().traffic.last_minute(Instant::now());
         status
+    }
+
+    fn measurements(&self) -> Measurements {
+        let mut measurements = self.requests().measurements.clone();
+        let versions = self.versions();
+        measurements.add(&versions.measured);
+        let serving = versions.leaving.iter().chain([&versions.current]);
+        for version in serving {
+            measurements.add(&version.measurements());
+        }
+        measurements
+    }
+
+    fn note_refused(&self, RefusedRequest { method, status }: RefusedRequest) {
+        let mut requests = self.requests();
+        requests.measurements.answers.count(method, status.as_u16());
     }
 
     fn write_stacks(&self) {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::interface::master_status::Status;
+use crate::interface::measurements::Measurements;
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on, and remembers when the last one ended.
@@ -85,6 +86,10 @@ impl Application for Watched {
 
     fn status(&self) -> Status {
         self.application.status()
+    }
+
+    fn measurements(&self) -> Measurements {
+        self.application.measurements()
     }
 
     fn write_stacks(&self) {

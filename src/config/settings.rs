@@ -195,6 +195,10 @@ pub const SETTINGS: &[Setting] = settings! {
         "Time for the import, and for lifespan startup",
         "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. An ASGI application has as long for its lifespan startup, which each worker waits for (`runner.asgi.lifespan`): if that is not complete by then, the start or reload fails. Raise it for applications that load much data.",
         "runner.start_timeout = '5m'";
+    "runner.status.http" SettingKind::Url, DefaultValue::Unset,
+        "Address of the status page, metrics and health",
+        "The address of the master's own pages: `tcp://HOST:PORT` or `unix:PATH`. `/` is the state for people, `/status.json` for programs, `/metrics` for Prometheus; `/healthz` and `/readyz` are for load balancers and Kubernetes. They are served while all workers hang and the server is full. Everybody who can connect can read them, so give them an address that only you reach: `localhost`, or a private network. They answer to IP addresses, `localhost` and HOST as `Host`, and show requests without their queries. runner.status(5) describes them.",
+        "runner.status.http = 'tcp://localhost:9090'";
     "runner.status.url" SettingKind::Url, DefaultValue::Unset,
         "Control socket for `status`, `reload`, `stop`",
         "The control socket, through which `runner status`, `reload` and `stop` reach the server: `unix:PATH`. Only root and the user that the server runs as can use it. By default there is none, except in `supervise`, which has one beside its pid file.",

@@ -38,6 +38,8 @@ pub struct Status {
     pub last_minute: LastMinute,
     /// What has happened since the master was started, over all reloads.
     pub totals: Totals,
+    /// The reloads of this master.
+    pub reloads: ReloadCounts,
     /// Why no worker is started at the moment.
     pub back_off: Option<BackOff>,
     /// The latest failures, oldest first; at most [`Status::FAILURES`].
@@ -53,10 +55,6 @@ impl Status {
     /// down.
     #[must_use]
     pub fn can_answer(&self) -> bool {
-        let serves = |worker: &WorkerStatus| match worker.state {
-            WorkerState::Idle | WorkerState::Busy | WorkerState::Unknown => true,
-            WorkerState::Starting | WorkerState::Doomed | WorkerState::Leaving => false,
-        };
         let is_open = !matches!(&*self.state, "starting" | "stopping");
         // A server that listens nowhere is there for its first program.
         let is_down = self.sockets.is_empty()
@@ -64,7 +62,21 @@ impl Status {
                 .programs
                 .first()
                 .is_some_and(|program| program.down.is_some());
-        is_open && !is_down && (self.back_off.is_none() || self.workers.iter().any(serves))
+        is_open && !is_down && (self.back_off.is_none() || self.has_ready_worker())
+    }
+
+    /// Whether requests should be sent here rather than to another server: they can be answered, and no start of a worker
+    /// has to be waited for, unless workers are started for requests only (`runner.workers.min = 0`).
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.can_answer() && (self.workers.is_empty() || self.has_ready_worker())
+    }
+
+    fn has_ready_worker(&self) -> bool {
+        self.workers.iter().any(|worker| match worker.state {
+            WorkerState::Idle | WorkerState::Busy | WorkerState::Unknown => true,
+            WorkerState::Starting | WorkerState::Doomed | WorkerState::Leaving => false,
+        })
     }
 
     /// Adds what happened to another version of the application.
@@ -244,6 +256,42 @@ impl Totals {
     }
 }
 
+/// The reloads since the master was started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadCounts {
+    /// How many have the new version serve.
+    pub succeeded: u64,
+    /// How many left the old version serving.
+    pub failed: u64,
+    /// The latest one.
+    pub last: Option<LastReload>,
+}
+
+/// The end of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastReload {
+    /// The moment.
+    pub at: f64,
+    /// Why it failed, as in the log; `None` if the new version serves.
+    pub failure: Option<String>,
+}
+
+impl ReloadCounts {
+    /// Counts a reload that has ended now.
+    pub fn count(&mut self, failure: Option<&str>) {
+        match failure {
+            None => self.succeeded += 1,
+            Some(_) => self.failed += 1,
+        }
+        self.last = Some(LastReload {
+            at: moment(SystemTime::now()),
+            failure: failure.map(str::to_owned),
+        });
+    }
+}
+
 /// A failure of the application or of its workers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -305,6 +353,7 @@ mod tests {
   "delivering": 2,
   "last_minute": {"requests": 6, "rate": 0.1, "p50": 0.0012, "p99": 0.25},
   "totals": {"requests": 12, "bad_gateway": 1, "unavailable": 2, "gateway_timeout": 3, "deaths": 4, "recycled": 5},
+  "reloads": {"succeeded": 2, "failed": 1, "last": {"at": 1767225640.0, "failure": "no module"}},
   "back_off": {"until": 1767225700.0, "early_deaths": 6},
   "failures": [{"at": 1767225650.0, "what": "worker 4700 was killed by SIGKILL"}]
 }"#;
@@ -326,21 +375,29 @@ mod tests {
     #[test]
     fn requests_can_be_answered_or_not() {
         use WorkerState::{Busy, Doomed, Idle, Leaving, Starting};
-        // The master, its workers, whether starts of workers fail, and whether requests can be answered.
-        let cases: &[(&str, &[WorkerState], bool, bool)] = &[
-            ("serving", &[Idle], false, true),
-            ("reloading", &[Busy, Starting], false, true),
+        // The master, its workers, whether starts of workers fail, whether requests can be answered, and whether they are
+        // to be sent here.
+        let cases: &[(&str, &[WorkerState], bool, bool, bool)] = &[
+            ("serving", &[Idle], false, true, true),
+            ("reloading", &[Busy, Starting], false, true, true),
             // The first request starts the first worker.
-            ("serving", &[], false, true),
-            ("serving", &[Starting], false, true),
+            ("serving", &[], false, true, true),
+            ("serving", &[Starting], false, true, false),
+            ("serving", &[Doomed, Leaving], false, true, false),
             // The other workers go on.
-            ("serving", &[Idle, Starting], true, true),
-            ("serving", &[], true, false),
-            ("reloading", &[Starting, Doomed, Leaving], true, false),
-            ("starting", &[Idle], false, false),
-            ("stopping", &[Idle], false, false),
+            ("serving", &[Idle, Starting], true, true, true),
+            ("serving", &[], true, false, false),
+            (
+                "reloading",
+                &[Starting, Doomed, Leaving],
+                true,
+                false,
+                false,
+            ),
+            ("starting", &[Idle], false, false, false),
+            ("stopping", &[Idle], false, false, false),
         ];
-        for (state, workers, fails, can) in cases {
+        for (state, workers, fails, can, is_ready) in cases {
             let worker = |state: &WorkerState| WorkerStatus {
                 state: *state,
                 ..WorkerStatus::default()
@@ -353,6 +410,7 @@ mod tests {
                 ..Status::default()
             };
             assert_eq!(status.can_answer(), *can, "{state} {workers:?} {fails}");
+            assert_eq!(status.is_ready(), *is_ready, "{state} {workers:?} {fails}");
         }
     }
 

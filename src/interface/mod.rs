@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::interface::master_status::Status;
+use crate::interface::measurements::{Measurements, RefusedRequest};
 pub use blocks::{BlockSender, Blocks, Depot, Gone, Truncated};
 pub use conversation::{
     CloseReason, Correspondent, Outgoing, WebSocket, WebSocketMessage, WebSocketSender, web_socket,
@@ -17,11 +18,13 @@ pub use request::{Connection, Errors, Request, RequestBody, RequestIds, Scheme};
 pub use response::{Response, ResponseBody};
 pub use tls_connection::{TlsClient, TlsConnection};
 
+pub mod amounts;
 mod backlog;
 mod blocks;
 pub mod body_file;
 mod conversation;
 pub mod master_status;
+pub mod measurements;
 mod request;
 mod response;
 mod tls_connection;
@@ -59,6 +62,16 @@ pub trait Application: Send + Sync {
     /// The state of the application. Answers at once, however busy it is.
     fn status(&self) -> Status {
         Status::default()
+    }
+
+    /// What was counted and measured of its requests.
+    fn measurements(&self) -> Measurements {
+        Measurements::default()
+    }
+
+    /// Tells of a request that the gateway has refused, so that it is counted. It has not reached the application.
+    fn note_refused(&self, refused: RefusedRequest) {
+        let _ = refused;
     }
 
     /// Writes the stacks of the processes to the log, where they can be had. Returns at once.

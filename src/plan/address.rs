@@ -111,19 +111,25 @@ fn parse_url<T: ListenUrl>(scope: &Scope, text: &str, origin: &Origin) -> Result
 fn collisions(scope: &Scope, urls: &[PlacedUrl]) -> Vec<Diagnostic> {
     let numbered = urls.iter().enumerate();
     let collisions = numbered.filter_map(|(number, second)| {
-        let first = urls[..number]
-            .iter()
-            .find(|first| first.url.collides_with(&second.url))?;
-        let message = match first.url == second.url {
-            true => format!("`{}` is listened on twice", second.url),
-            false => format!(
-                "`{}` and `{}` have an address in common",
-                first.url, second.url
-            ),
-        };
-        Some(scope.diagnose(&second.origin, message, None))
+        let before = urls[..number].iter().map(|first| &first.url);
+        collision(scope, before, second)
     });
     collisions.collect()
+}
+
+/// The mistake that a URL has an address in common with another one.
+pub fn collision<'a>(
+    scope: &Scope,
+    others: impl IntoIterator<Item = &'a ServerUrl>,
+    PlacedUrl { url, origin }: &PlacedUrl,
+) -> Option<Diagnostic> {
+    let mut others = others.into_iter();
+    let first = others.find(|first| first.collides_with(url))?;
+    let message = match first == url {
+        true => format!("`{url}` is listened on twice"),
+        false => format!("`{first}` and `{url}` have an address in common"),
+    };
+    Some(scope.diagnose(origin, message, None))
 }
 
 /// The configured URLs, at least one. There is always one, unless a file sets it to `None`.

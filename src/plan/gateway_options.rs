@@ -16,6 +16,7 @@ use crate::gateway::http::{
 use crate::gateway::socket::tls::tls_handshake::HandshakeLimits;
 use crate::log::{AccessDestination, AccessFile, Facility};
 use crate::plan::gateway::Audience;
+use crate::plan::pages::STATUS_HTTP;
 use crate::syntax::Diagnostic;
 
 /// The setting with the file of the access log.
@@ -236,10 +237,16 @@ fn room(configuration: &Configuration) -> u64 {
     let threads = configuration.integer("runner.workers.threads");
     let workers = configuration.integer("runner.workers.max");
     match descriptor_limit::most() {
-        Some(limit) => room_for_connections(limit, workers, threads),
+        Some(limit) => {
+            let pages = configuration.text(STATUS_HTTP).map_or(0, |_| PAGES);
+            room_for_connections(limit.saturating_sub(pages), workers, threads)
+        }
         None => u64::MAX,
     }
 }
+
+/// Descriptors for the master's own pages, which are served when there is no room for clients: see [`crate::pages`].
+const PAGES: u64 = crate::pages::MOST_CONNECTIONS as u64 + 4;
 
 /// How many connections a limit on open files leaves room for. Each may need a second descriptor, for the body of its
 /// request or response. Reserved are four descriptors and six a thread for each worker and for its replacement in a

@@ -37,6 +37,7 @@ pub mod development;
 pub mod gateway;
 pub mod gateway_options;
 pub mod one_request;
+pub mod pages;
 pub mod python;
 pub mod seating;
 pub mod supervised;
@@ -50,6 +51,8 @@ pub mod worker_options;
 pub struct Plan {
     /// Where to listen; nowhere, for programs that are only kept running.
     pub urls: Vec<ServerUrl>,
+    /// Where the master's own pages are served, if they are.
+    pub pages: Option<ServerUrl>,
     /// Who may connect to those that are Unix sockets.
     pub socket_rights: FileRights,
     /// The user of the server.
@@ -90,7 +93,7 @@ impl Plan {
     /// The plan of a server, from its settings and from how it is supervised.
     ///
     /// # Errors
-    /// There is no such user, or the control socket has no valid URL.
+    /// There is no such user, or the control socket or the status pages have no valid URL.
     pub fn new(
         scope: &Scope,
         urls: Vec<ServerUrl>,
@@ -123,6 +126,7 @@ impl Plan {
         };
         let open = gateway_options::trusts_every_address(&scope.configuration);
         Ok(Self {
+            pages: pages::url(scope, &urls)?,
             urls,
             socket_rights: socket_rights(scope)?,
             identity: identity(scope)?,
@@ -237,8 +241,14 @@ impl Plan {
     /// # Errors
     /// The user of this process does not belong to the group, or does not own a file.
     pub fn apply_socket_rights(&self) -> anyhow::Result<()> {
-        let mut urls = self.urls.iter();
+        let mut urls = self.urls.iter().chain(&self.pages);
         urls.try_for_each(|url| self.socket_rights.apply(&url.socket))
+    }
+
+    /// All that it listens on: for requests, and last for the pages of the master.
+    #[must_use]
+    pub fn all_urls(&self) -> Vec<ServerUrl> {
+        self.urls.iter().chain(&self.pages).cloned().collect()
     }
 
     /// Its sockets and the protocol on them.

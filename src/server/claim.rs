@@ -1,5 +1,6 @@
 //! How a server becomes the master and gets its sockets: from the master before it, or by binding new ones.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::gateway::socket::url::{ALL_PASSED, SocketUrl};
 use crate::own_file::folder_of;
 use crate::permission;
 use crate::plan::Plan;
+use crate::plan::gateway::Endpoint;
 use crate::plan::seating::Seating;
 use crate::supervisor::control::BindMode;
 use crate::supervisor::control::order::{HandedSocket, Handover};
@@ -149,6 +151,28 @@ pub fn in_turn<T>(
         .collect())
 }
 
+/// Listens on all addresses of a plan, and becomes its user for good: those for requests, and the one for the pages of the
+/// master, if they have one. Must be called within a tokio runtime with I/O.
+///
+/// # Errors
+/// An address cannot be bound, or the system refuses the identity.
+pub fn listen_all(
+    plan: &Plan,
+    handed: &mut Vec<HandedSocket>,
+) -> anyhow::Result<(Vec<Listener>, Option<Listener>)> {
+    let all = plan.all_urls();
+    let mut listeners = in_turn(&plan.identity, &all, |url| {
+        // Alone, an address gets all sockets that a service manager has passed. The pages are never alone.
+        let urls = match plan.pages.as_ref() == Some(url) {
+            true => &all,
+            false => &plan.urls,
+        };
+        listen(handed, &url.socket, urls)
+    })?;
+    let pages = plan.pages.as_ref().and_then(|_| listeners.pop());
+    Ok((listeners, pages))
+}
+
 /// Binds the address of one of the URLs. Of the sockets that a service manager passes, each of several URLs gets those that
 /// listen there.
 ///
@@ -252,5 +276,60 @@ pub fn listen(
             Ok(listener) => listener.with_connections_of(handed.descriptors),
             Err(_) => Listener::take_over(url, handed.descriptors),
         },
+    }
+}
+
+/// What the gateways of the next version need for addresses that are served already.
+pub struct Neighbours(pub Vec<Neighbour>);
+
+/// An address that is served already.
+pub struct Neighbour {
+    /// The address, and the protocol there.
+    pub endpoint: Endpoint,
+    /// Its sockets.
+    pub sockets: Vec<OwnedFd>,
+}
+
+impl Neighbours {
+    /// The listeners for the URLs of a plan; `None` where the present gateway can stay.
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub fn listen(mut self, plan: &Plan) -> anyhow::Result<Vec<Option<Listener>>> {
+        let protocol = plan.gateway.protocol();
+        let is_new = |url: &ServerUrl| self.place_of(url).is_none();
+        let is_any_new = plan.urls.iter().any(is_new);
+        let mut listen = |url: &ServerUrl| {
+            let url = url.clone();
+            self.listen_on(&Endpoint { url, protocol }, &plan.urls)
+        };
+        match is_any_new {
+            true => in_turn(&plan.identity, &plan.urls, listen),
+            false => plan.urls.iter().map(&mut listen).collect(),
+        }
+    }
+
+    fn place_of(&self, url: &ServerUrl) -> Option<usize> {
+        let mut all = self.0.iter();
+        all.position(|one| one.endpoint.url.socket == url.socket)
+    }
+
+    fn listen_on(
+        &mut self,
+        wanted: &Endpoint,
+        urls: &[ServerUrl],
+    ) -> anyhow::Result<Option<Listener>> {
+        let socket = &wanted.url.socket;
+        let Some(place) = self.place_of(&wanted.url) else {
+            return bind(socket, urls).map(Some);
+        };
+        let Neighbour { endpoint, sockets } = self.0.swap_remove(place);
+        Ok(match () {
+            () if Listener::is_lost(socket, &sockets) => {
+                Some(bind(socket, urls)?.with_connections_of(sockets)?)
+            }
+            () if *wanted == endpoint => None,
+            () => Some(Listener::take_over(socket, sockets)?),
+        })
     }
 }

@@ -2,16 +2,17 @@
 //! serves, replaces the version that serves, and ends.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
 use crate::descriptor_limit;
 use crate::gateway::graceful_stop::Manner;
-use crate::interface::master_status::{Status, moment, seconds};
+use crate::interface::master_status::Status;
 use crate::line::failure::Failure;
 use crate::log;
+use crate::pages::Snapshot;
 use crate::panics;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
@@ -19,11 +20,13 @@ use crate::plan::gateway::Audience;
 use crate::plan::seating::Seating;
 use crate::server::claim::{self, Claimed};
 use crate::server::development::{CodeReloads, ReloadResult, report_down};
+use crate::server::events::signals::{SignalMeaning, Signals};
+use crate::server::events::waiting_clients::{WaitingClients, next_order};
 use crate::server::next_version::{Preparation, Prepared, Reread, prepared, stand_in};
 use crate::server::once::runtime;
-use crate::server::running::{Running, Version};
-use crate::server::signals::{SignalMeaning, Signals};
-use crate::server::waiting_clients::{WaitingClients, next_order};
+use crate::server::running::{Running, Version, over};
+use crate::server::status_pages::StatusPages;
+use crate::supervisor::chronicle::Chronicle;
 use crate::supervisor::control::ReceivedOrder;
 use crate::supervisor::control::order::{Answer, Handover, Order};
 use crate::supervisor::lifecycle::{MasterAction, Phase, Shutdown, StartResult, Trigger, step};
@@ -91,12 +94,12 @@ struct Master {
     reread: Reread,
     /// Orders from the master that keeps this process running, if there is one.
     parent_orders: Option<ParentOrders>,
-    /// When it was started, by the clock of the day and by one that is never set.
-    started: (SystemTime, Instant),
     waiting_clients: WaitingClients,
     code: CodeReloads,
     /// Why the application of the version that was switched to cannot be started.
     down: Option<String>,
+    pages: StatusPages,
+    chronicle: Chronicle,
 }
 
 impl Master {
@@ -114,14 +117,15 @@ impl Master {
         // Locks and sockets belong to the user that has to remove them.
         let mut claim = identity.act(|| Claimed::new(&plan))?;
         let mut handover = claim.handover()?;
-        let listeners = claim::in_turn(identity, &plan.urls, |url| {
-            claim::listen(&mut handover.sockets, &url.socket, &plan.urls)
-        })?;
+        let (listeners, pages) = claim::listen_all(&plan, &mut handover.sockets)?;
+        let mut pages = StatusPages::bound(plan.pages.as_ref(), pages);
         plan.apply_socket_rights()?;
         unix::forbid_tracing();
         plan.find_folder()?;
-        if claim.is_succession() {
-            plan.find_programs()?;
+        match claim.is_succession() {
+            true => plan.find_programs()?,
+            // They tell that it is starting.
+            false => pages.open()?,
         }
         // A version that is replaced has all its workers, so the new one starts all of its own first.
         let readiness = match seating {
@@ -139,8 +143,9 @@ impl Master {
             parent_orders: (!predecessor_link::is_successor())
                 .then(ParentOrders::listen)
                 .flatten(),
-            started: (SystemTime::now(), Instant::now()),
             waiting_clients: WaitingClients::default(),
+            pages,
+            chronicle: Chronicle::begin(),
             state: Phase::Starting { reload: false },
             signals,
             notifier: Notifier::new(handover.manager),
@@ -218,6 +223,14 @@ impl Master {
                     return self.told();
                 }
                 () = self.code.changed() => return Trigger::ReloadWanted,
+                request = self.pages.next() => {
+                    let service = self.service.as_ref();
+                    // A client may have gone away.
+                    let _ = request.send(Snapshot {
+                        status: self.status(),
+                        measurements: service.map(Running::measurements).unwrap_or_default(),
+                    });
+                }
                 prepared = prepared(&mut self.preparing) => {
                     return self.take_in(prepared);
                 }
@@ -320,7 +333,10 @@ impl Master {
                 let handover = self.handover();
                 Preparation::of_program(program, handover, self.start_timeout)
             }
-            None => Preparation::anew(service, self.seating.clone(), self.reread),
+            None => {
+                let pages = self.pages.present();
+                Preparation::anew(service, pages, self.seating.clone(), self.reread)
+            }
         });
     }
 
@@ -330,15 +346,20 @@ impl Master {
             return Ok(());
         };
         self.down = version.failure.take().map(|failure| failure.text());
+        let (url, listener) = version.take_pages();
         self.start_timeout = version.plan().recipe.start_timeout();
         let protocol = version.plan().gateway.protocol();
         match &mut self.service {
             Some(service) => {
                 // If this fails, the old version goes on.
                 let switched = service.switch(version, &mut self.leaving).await;
-                if switched.is_ok() {
-                    self.signals.serve(protocol);
-                }
+                let switched = match switched {
+                    Ok(()) => {
+                        self.signals.serve(protocol);
+                        self.pages.change(url.as_ref(), listener).await
+                    }
+                    Err(error) => Err(error),
+                };
                 self.failure = switched.err().map(Failure::World);
             }
             None => {
@@ -347,6 +368,7 @@ impl Master {
                 if let Some(claim) = claim {
                     self.seat = claim.take()?;
                 }
+                self.pages.open()?;
                 let service = Running::open(version, is_succession, self.code.events.clone())?;
                 self.down.take().iter().for_each(|why| report_down("", why));
                 self.notifier.ready(&service.in_words());
@@ -381,7 +403,9 @@ impl Master {
                 None => ReloadResult::Reloaded,
             }),
         }
-        self.waiting_clients.answer(failure.or(down).as_deref());
+        let failure = failure.or(down);
+        self.chronicle.reloads.count(failure.as_deref());
+        self.waiting_clients.answer(failure.as_deref());
     }
 
     /// Refuses a reload because the process is ending.
@@ -409,7 +433,10 @@ impl Master {
                 self.waiting_clients.wait_for_end(asked.answer);
                 return None;
             }
-            Order::Status => self.status(),
+            Order::Status => match serde_json::to_value(self.status()) {
+                Ok(status) => Answer::Done(status),
+                Err(error) => Answer::Refused(error.to_string()),
+            },
             Order::Handover => match self.handover() {
                 Ok(handover) => Answer::Sockets(handover),
                 Err(error) => Answer::Refused(format!("{error:#}")),
@@ -419,39 +446,20 @@ impl Master {
         None
     }
 
-    /// The answer to a `status` order.
-    fn status(&self) -> Answer {
+    /// The state of the master and of the application.
+    fn status(&self) -> Status {
         let service = self.service.as_ref();
-        let (sockets, connections) = service.map(Running::connections).unwrap_or_default();
-        let (application, programs) = service
-            .map(|service| (service.status(), service.programs()))
-            .unwrap_or_default();
-        let state = match self.state {
-            Phase::Starting { .. } => "starting",
-            Phase::Serving => "serving",
-            Phase::Reloading { .. } => "reloading",
-            Phase::Ending(_) | Phase::Over => "stopping",
-        };
-        let (started, since) = self.started;
-        let status = serde_json::to_value(Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            state: state.to_owned(),
-            uptime: seconds(since.elapsed()),
-            started: moment(started),
-            sockets,
-            connections,
-            programs,
-            ..application
-        });
-        status.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Done)
+        self.chronicle
+            .status(self.state, service.map(Running::status).unwrap_or_default())
     }
 
     /// What a successor gets: the sockets and the connection to the service manager.
     fn handover(&self) -> anyhow::Result<Handover> {
         let service = self.service.as_ref().context("it is still starting")?;
+        let mut sockets = service.handed()?;
+        sockets.extend(self.pages.handed()?);
         Ok(Handover {
-            sockets: service.handed()?,
+            sockets,
             manager: self.notifier.manager(),
         })
     }
@@ -467,6 +475,10 @@ impl Master {
         if let Some(service) = &mut self.service {
             service.end(manner, &mut self.leaving).await;
         }
+        // The successor has pages of its own. Otherwise these tell until the end that the server is stopping.
+        if end == Shutdown::Retire {
+            self.pages.end(manner).await;
+        }
         // Told only now, when nothing is accepted here any more: the receiver may connect at once.
         match self.heir().filter(|_| end == Shutdown::Retire) {
             // The successor is the main process from now on.
@@ -481,13 +493,5 @@ impl Master {
             Some(successor) => successor.id(),
             None => self.seat.as_ref().and_then(Seat::successor),
         }
-    }
-}
-
-/// Waits for the end of the lifetime that settings give a server, if there is one.
-async fn over(service: Option<&Running>) {
-    match service {
-        Some(service) => service.over().await,
-        None => std::future::pending().await,
     }
 }

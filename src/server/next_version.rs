@@ -15,8 +15,9 @@ use crate::line::failure::Failure;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
 use crate::plan::seating::Seating;
+use crate::server::events::signals::Signals;
 use crate::server::running::{self, Running, Version};
-use crate::server::signals::Signals;
+use crate::server::status_pages::PresentPages;
 use crate::supervisor::control::order::Handover;
 use crate::supervisor::seat::successor::Successor;
 
@@ -49,11 +50,16 @@ impl Preparation {
 
     /// A version with all settings read again, beside the running one.
     #[must_use]
-    pub fn anew(running: &Running, seating: Seating, reread: Reread) -> Self {
+    pub fn anew(
+        running: &Running,
+        pages: anyhow::Result<PresentPages>,
+        seating: Seating,
+        reread: Reread,
+    ) -> Self {
         let neighbours = running.neighbours();
         let (programs, within) = running.beside();
         Self::Version(Box::pin(async move {
-            let neighbours = neighbours?;
+            let (neighbours, pages) = (neighbours?, pages?);
             let plan = tokio::task::spawn_blocking(move || {
                 current_folder::follow();
                 let mut plan = reread()?.ok_or_else(|| {
@@ -73,8 +79,10 @@ impl Preparation {
             }
             plan.find_programs()?;
             let listeners = neighbours.listen(&plan)?;
+            let pages = pages.listen(&plan)?;
             plan.apply_socket_rights()?;
             let version = running::start(plan, listeners, Readiness::All).await?;
+            let version = version.with_pages(pages);
             Ok(version.with(programs, within).await?)
         }))
     }

@@ -11,7 +11,7 @@ use crate::gateway::cgi;
 use crate::line::failure::Failure;
 use crate::plan::application::Readiness;
 use crate::plan::one_request::OneRequest;
-use crate::server::signals::outlive_full_files;
+use crate::server::events::signals::outlive_full_files;
 
 /// Answers the request in the environment and on standard input.
 ///

@@ -1,7 +1,6 @@
 //! The version that serves: an application and the gateway before it. A reload replaces either.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,14 +17,15 @@ use crate::gateway::graceful_stop::{Manner, Stop};
 use crate::gateway::socket::listener::Listener;
 use crate::gateway::socket::server_url::ServerUrl;
 use crate::interface::Application;
-use crate::interface::master_status::{ConnectionCounts, ProgramStatus, Status};
+use crate::interface::master_status::Status;
+use crate::interface::measurements::Measurements;
 use crate::line::failure::Failure;
 use crate::log;
 use crate::plan::Plan;
 use crate::plan::application::Readiness;
-use crate::plan::gateway::{Audience, Endpoint};
+use crate::plan::gateway::Audience;
 use crate::server::browser;
-use crate::server::claim::{bind, in_turn};
+use crate::server::claim::{Neighbour, Neighbours};
 use crate::server::development::front;
 use crate::server::ending::{LAST_WORDS, explained, finish};
 use crate::server::gateway_task::GatewayTask;
@@ -43,6 +43,8 @@ pub struct Version {
     watched: Option<Arc<Watched>>,
     /// Why the application could not be started, if that is what it answers.
     pub failure: Option<Failure>,
+    /// For the pages of the master; `None` if there are none, or the present ones stay.
+    pages: Option<Listener>,
 }
 
 /// The version that serves.
@@ -75,12 +77,12 @@ enum Gate {
     Closing(Vec<Stop>),
 }
 
-/// What the gateways of the next version need for addresses that are served already.
-pub struct Neighbours(Vec<Neighbour>);
-
-struct Neighbour {
-    endpoint: Endpoint,
-    sockets: Vec<OwnedFd>,
+/// Waits until the lifetime is over that settings give a server; for ever, if there is none.
+pub async fn over(service: Option<&Running>) {
+    match service {
+        Some(service) => service.over().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Starts an application, as the next version.
@@ -116,6 +118,7 @@ pub async fn start(
         listeners,
         watched,
         failure,
+        pages: None,
     })
 }
 
@@ -136,54 +139,22 @@ impl Version {
         }
     }
 
+    /// Adds a new listener for the pages of the master.
+    #[must_use]
+    pub fn with_pages(self, pages: Option<Listener>) -> Self {
+        Self { pages, ..self }
+    }
+
+    /// The address of the pages of the master, and their listener if it is new.
+    #[must_use]
+    pub fn take_pages(&mut self) -> (Option<ServerUrl>, Option<Listener>) {
+        (self.plan.pages.clone(), self.pages.take())
+    }
+
     /// What it is to do.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-}
-
-impl Neighbours {
-    /// The listeners for the URLs of a plan; `None` where the present gateway can stay.
-    ///
-    /// # Errors
-    /// An address cannot be bound.
-    pub fn listen(mut self, plan: &Plan) -> anyhow::Result<Vec<Option<Listener>>> {
-        let protocol = plan.gateway.protocol();
-        let is_new = |url: &ServerUrl| self.place_of(url).is_none();
-        let is_any_new = plan.urls.iter().any(is_new);
-        let mut listen = |url: &ServerUrl| {
-            let url = url.clone();
-            self.listen_on(&Endpoint { url, protocol }, &plan.urls)
-        };
-        match is_any_new {
-            true => in_turn(&plan.identity, &plan.urls, listen),
-            false => plan.urls.iter().map(&mut listen).collect(),
-        }
-    }
-
-    fn place_of(&self, url: &ServerUrl) -> Option<usize> {
-        let mut all = self.0.iter();
-        all.position(|one| one.endpoint.url.socket == url.socket)
-    }
-
-    fn listen_on(
-        &mut self,
-        wanted: &Endpoint,
-        urls: &[ServerUrl],
-    ) -> anyhow::Result<Option<Listener>> {
-        let socket = &wanted.url.socket;
-        let Some(place) = self.place_of(&wanted.url) else {
-            return bind(socket, urls).map(Some);
-        };
-        let Neighbour { endpoint, sockets } = self.0.swap_remove(place);
-        Ok(match () {
-            () if Listener::is_lost(socket, &sockets) => {
-                Some(bind(socket, urls)?.with_connections_of(sockets)?)
-            }
-            () if *wanted == endpoint => None,
-            () => Some(Listener::take_over(socket, sockets)?),
-        })
     }
 }
 
@@ -263,6 +234,7 @@ impl Running {
             listeners,
             watched,
             failure: _,
+            pages: _,
         } = version;
         let Gate::Open(gateways) = &mut self.gate else {
             // The server is ending: no request would reach the new version.
@@ -363,7 +335,7 @@ impl Running {
     }
 
     /// Waits until its lifetime is over.
-    pub async fn over(&self) {
+    async fn over(&self) {
         loop {
             let activity = match self.watched.as_ref().map(|watched| watched.idle_since()) {
                 Some(None) => Activity::Busy,
@@ -424,22 +396,21 @@ impl Running {
         }
     }
 
-    /// Its addresses, and the number of connections.
-    #[must_use]
-    pub fn connections(&self) -> (Vec<String>, ConnectionCounts) {
-        (self.shown.clone(), self.connections.count())
-    }
-
-    /// The state of the programs beside it.
-    #[must_use]
-    pub fn programs(&self) -> Vec<ProgramStatus> {
-        self.programs.status()
-    }
-
-    /// The state of the application.
+    /// The state of the application, the programs beside it, its addresses and connections.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.current.status()
+        Status {
+            sockets: self.shown.clone(),
+            connections: self.connections.count(),
+            programs: self.programs.status(),
+            ..self.current.status()
+        }
+    }
+
+    /// What was counted and measured of the requests.
+    #[must_use]
+    pub fn measurements(&self) -> Measurements {
+        self.current.measurements()
     }
 
     /// Writes to the log what each process of the application is doing.

@@ -15,6 +15,7 @@
 //!
 //! A signal is never sent to a number that was read from a file, only to the peer of a socket or to a child.
 
+pub mod chronicle;
 pub mod control;
 pub mod identity;
 pub mod lifecycle;

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::interface::master_status::Status;
+use crate::interface::measurements::Measurements;
 use crate::interface::{Depot, Request, Response};
 use crate::panics;
 use crate::workers::client_notes::ClientNotes;
@@ -169,6 +170,15 @@ impl Workers {
         Status {
             delivering: self.hub.depot.delivering(),
             ..roster.status(&lock(&self.hub.pool))
+        }
+    }
+
+    /// What was measured of the requests here.
+    #[must_use]
+    pub fn measurements(&self) -> Measurements {
+        Measurements {
+            queue_waits: lock(&self.hub.pool).queue.waits().clone(),
+            ..Measurements::default()
         }
     }
 

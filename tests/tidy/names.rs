@@ -104,12 +104,15 @@ pub fn one_type_is_in_one_file(project: &Project) -> Vec<String> {
 /// In `src` are sources only, no files that editors and merges leave.
 pub fn source_folders_have_sources(project: &Project) -> Vec<String> {
     let is_other = |name: &&String| {
-        name.starts_with("src/") && !name.ends_with(".rs") && !name.ends_with(".py")
+        // What browsers get is written in their languages.
+        let languages = [".rs", ".py", ".html", ".css", ".js"];
+        let is_source = languages.iter().any(|ending| name.ends_with(ending));
+        name.starts_with("src/") && !is_source
     };
     let names = project.files.iter().map(|file| &file.name);
     names
         .filter(is_other)
-        .map(|name| format!("{name}: neither Rust nor Python"))
+        .map(|name| format!("{name}: no source"))
         .collect()
 }
 

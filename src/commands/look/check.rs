@@ -28,7 +28,7 @@ use crate::log;
 use crate::plan::address::configured_urls;
 use crate::plan::gateway_options::{ACCESS_FILE, trusts_every_address};
 use crate::plan::user::unknown_accounts;
-use crate::plan::{seating, supervised, tls};
+use crate::plan::{pages, seating, supervised, tls};
 use crate::supervisor::supervision::Supervision;
 use crate::syntax::{Diagnostic, Diagnostics, Lines, MaskedSources, Severity, render_all};
 
@@ -364,12 +364,12 @@ fn unlogged(served: &Served) -> Option<Diagnostic> {
 fn unread(scope: &Scope) -> Vec<Diagnostic> {
     let urls = configured_urls(scope);
     let certificates = tls::problems(scope, urls.as_deref().unwrap_or_default());
-    let url = urls.err();
     let status = seating::socket(scope).err();
     let mut problems = supervised::mistakes(scope);
     problems.extend(certificates);
+    problems.extend(pages::problems(scope, urls.as_deref().unwrap_or_default()));
     problems.extend(supervised::command(scope).err());
-    for failure in url.into_iter().chain(status) {
+    for failure in urls.err().into_iter().chain(status) {
         if let Failure::Mistakes(Diagnostics(mistakes)) = failure {
             problems.extend(mistakes);
         }

@@ -1,6 +1,5 @@
 //! Commands that ask a running server, over its control socket.
 
-mod amounts;
 pub mod locate_master;
 pub mod reload;
 pub mod status;

@@ -57,9 +57,11 @@ start, and `down`, the reason, from its end until it works again.
 is busy with them. `last_minute` has the number of `requests` that were answered,
 their `rate` a second, and the times within which half (`p50`) and 99 % (`p99`)
 of them were answered, from the arrival of the complete request to the head of
-the response; the wait for a worker counts, the transfer to the client does not. `totals` counts `requests`, those answered `bad_gateway`
-(502), `unavailable` (503) and `gateway_timeout` (504), and the `deaths` and
-`recycled` of workers. `back_off` has the time `until` which no worker is
+the response; the wait for a worker counts, the transfer to the client does not.
+`totals` counts `requests`, those answered `bad_gateway` (502), `unavailable`
+(503) and `gateway_timeout` (504), and the `deaths` and `recycled` of workers.
+`reloads` counts those that `succeeded` and `failed`; the `last` one has `at`
+and `failure`, the reason, if it failed. `back_off` has the time `until` which no worker is
 started, and the number of `early_deaths` before it. `failures` are the latest
 ones, with `at` and `what`. Totals and failures cover all reloads of a master.
 They begin anew with a master that takes over from another: in a warm restart,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::commands::master::amounts::{short, significant, size, time};
 use crate::commands::text_table::aligned;
+use crate::interface::amounts::{short, significant, size, time};
 use crate::interface::master_status::{
     ConnectionCounts, CurrentRequest, LastMinute, ProgramStatus, RecentFailure, Status, Totals,
     WorkerState, WorkerStatus,

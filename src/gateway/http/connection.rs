@@ -38,6 +38,7 @@ use crate::gateway::http::{keep_alive, shadow_parser, upload};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::request_ids;
 use crate::gateway::socket::stream::{Peer, Stream};
+use crate::interface::measurements::{MethodName, RefusedRequest};
 use crate::interface::{Errors, Pending, Request, RequestBody, RequestIds, Response, Scheme};
 use crate::log::LogKind;
 use crate::panics::{Caught, Panicked, caught, caught_call};
@@ -133,7 +134,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
             if interruption == Interruption::Asked
                 && shadow_parser::lock(&state.parser).is_in_head() {
                 log_refusal(&state, None, "its head is not waited for any longer");
-                log_unread(&state, StatusCode::REQUEST_TIMEOUT);
+                note_unread(&state, StatusCode::REQUEST_TIMEOUT);
                 let transport = conversation.into_parts().io.into_inner();
                 transport.refuse_at_once(closing_answer(StatusCode::REQUEST_TIMEOUT).as_bytes());
                 return None;
@@ -172,7 +173,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
     {
         // It has answered 400. The shadow parser, which is to refuse all that hyper would, has let it pass.
         unread = true;
-        log_unread(&state, StatusCode::BAD_REQUEST);
+        note_unread(&state, StatusCode::BAD_REQUEST);
         log_refusal(&state, None, error);
     }
     match transport.overdue() {
@@ -182,7 +183,7 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
                 None,
                 "its head took too long (408, runner.http.head_timeout)",
             );
-            log_unread(&state, StatusCode::REQUEST_TIMEOUT);
+            note_unread(&state, StatusCode::REQUEST_TIMEOUT);
             let answer = closing_answer(StatusCode::REQUEST_TIMEOUT);
             Box::pin(transport.refuse(answer.as_bytes())).await;
             return None;
@@ -204,8 +205,16 @@ pub(super) async fn serve(stream: Stream, state: ConnectionState) -> Option<Begu
     None
 }
 
+/// Counts a request that was not understood, and writes its line in the access log.
+pub(super) fn note_unread(state: &ConnectionState, status: StatusCode) {
+    let method = MethodName::OTHER;
+    let refused = RefusedRequest { method, status };
+    state.gateway.application.note_refused(refused);
+    log_unread(state, status);
+}
+
 /// Writes the line in the access log about a request that was not understood.
-pub(super) fn log_unread(state: &ConnectionState, status: StatusCode) {
+fn log_unread(state: &ConnectionState, status: StatusCode) {
     if let Some(access_log) = &state.gateway.options.access_log {
         access_log.write_unread(&state.connection.remote_addr, status);
     }
@@ -376,6 +385,10 @@ pub(super) async fn answer(
         Err(refusal) => {
             exchange.close = true;
             state.unread.store(true, Ordering::Relaxed);
+            state.gateway.application.note_refused(RefusedRequest {
+                method: exchange.method_name(),
+                status: refusal.status,
+            });
             log_refusal(&state, exchange.ids.as_deref(), &refusal);
             let mut reply = hyper_response::convert(Response::plain(refusal.status), exchange);
             if refusal.status == StatusCode::UPGRADE_REQUIRED {

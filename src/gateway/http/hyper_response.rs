@@ -23,6 +23,7 @@ use crate::gateway::http::access_log::LogLine;
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::websocket::acceptance::{self, AcceptedWebSocket, OfferedWebSocket};
 use crate::gateway::request_ids;
+use crate::interface::measurements::MethodName;
 use crate::interface::{RequestIds, Response, ResponseBody, Scheme, Truncated, WebSocket};
 use crate::log::LogKind;
 use crate::protocol::content_coding::ContentCoding;
@@ -61,6 +62,11 @@ impl Exchange {
             ids: None,
             log_line: None,
         }
+    }
+
+    /// The name that its method is counted by.
+    pub(super) fn method_name(&self) -> MethodName {
+        MethodName::of(&self.method)
     }
 }
 

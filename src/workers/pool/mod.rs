@@ -284,7 +284,7 @@ impl<W: Wire> Pool<W> {
     pub(crate) fn dispatch(&mut self) {
         while !self.queue.is_empty() || self.workers.oldest_stuck().is_some() {
             let Some(id) = self.choose() else { return };
-            if let Some(pending) = self.queue.pop() {
+            if let Some(pending) = self.queue.pop((self.now)()) {
                 if pending.is_wanted() {
                     self.send(id, pending);
                 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::interface::measurements::Distribution;
 use crate::log::LogKind;
 use crate::log_of;
 use crate::workers::gateway_errors::GatewayErrors;
@@ -11,44 +12,61 @@ use crate::workers::pool::checkup::{deadline, is_over};
 
 /// First come, first served.
 #[derive(Debug, Default)]
-pub(crate) struct RequestQueue(VecDeque<PendingRequest>);
+pub(crate) struct RequestQueue {
+    waiting: VecDeque<PendingRequest>,
+    /// How long the requests waited that were sent to a worker from here.
+    waits: Distribution,
+}
 
 impl RequestQueue {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.waiting.len()
     }
 
     pub(crate) fn front(&self) -> Option<&PendingRequest> {
-        self.0.front()
+        self.waiting.front()
     }
 
-    pub(crate) fn pop(&mut self) -> Option<PendingRequest> {
-        self.0.pop_front()
+    /// The next request, which is sent to a worker now, unless its client has gone away.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<PendingRequest> {
+        let pending = self.waiting.pop_front()?;
+        if pending.is_wanted() {
+            let waited = now.saturating_duration_since(pending.entered);
+            self.waits.record(waited);
+        }
+        Some(pending)
+    }
+
+    /// How long the requests waited that were sent to a worker from here.
+    pub(crate) fn waits(&self) -> &Distribution {
+        &self.waits
     }
 
     /// Adds a request that has just come in.
     pub(crate) fn push(&mut self, pending: PendingRequest) {
-        self.0.push_back(pending);
+        self.waiting.push_back(pending);
     }
 
     /// Adds a request that was taken back from a lane, at the place that it had.
     pub(crate) fn put_back(&mut self, pending: PendingRequest) {
-        let place = self.0.partition_point(|it| it.entered < pending.entered);
-        self.0.insert(place, pending);
+        let place = self
+            .waiting
+            .partition_point(|it| it.entered < pending.entered);
+        self.waiting.insert(place, pending);
     }
 
     /// The requests whose clients still wait.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = &PendingRequest> + Clone {
-        self.0.iter().filter(|pending| pending.is_wanted())
+        self.waiting.iter().filter(|pending| pending.is_wanted())
     }
 
     /// Removes the requests whose clients have gone away.
     pub(crate) fn prune(&mut self) {
-        self.0.retain(PendingRequest::is_wanted);
+        self.waiting.retain(PendingRequest::is_wanted);
     }
 
     /// Answers 503 to the requests that have waited longer than `limit`. Returns when the next one will have.
@@ -58,7 +76,7 @@ impl RequestQueue {
         now: Instant,
         errors: &mut GatewayErrors,
     ) -> Option<Instant> {
-        while let Some(pending) = self.0.front_mut() {
+        while let Some(pending) = self.waiting.front_mut() {
             if pending.is_wanted() && is_over(limit, pending.entered, now) {
                 log_of!(
                     LogKind::Refused,
@@ -72,14 +90,14 @@ impl RequestQueue {
             if pending.is_wanted() {
                 return deadline(limit, pending.entered);
             }
-            self.0.pop_front();
+            self.waiting.pop_front();
         }
         None
     }
 
     /// Answers 503 to all requests, because the time to stop is over.
     pub(crate) fn refuse_all(&mut self, errors: &mut GatewayErrors) {
-        for mut pending in self.0.drain(..) {
+        for mut pending in self.waiting.drain(..) {
             if pending.is_wanted() {
                 crate::log_error!(
                     about = pending.about.subject(),

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::gateway::graceful_stop::{CROSSED, Manner, OWED};
-use crate::gateway::http::connection::{self, log_refusal, log_unread};
+use crate::gateway::http::connection::{self, log_refusal, note_unread};
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
 use crate::gateway::http::http2::metered_transport::MeteredTransport;
@@ -116,7 +116,7 @@ impl Streams {
                         None,
                         "its head took too long (408, runner.http.head_timeout)",
                     );
-                    log_unread(&self.state, StatusCode::REQUEST_TIMEOUT);
+                    note_unread(&self.state, StatusCode::REQUEST_TIMEOUT);
                     return self.end_at_once(Reason::ENHANCE_YOUR_CALM).await;
                 }
                 Happening::Overdue(Overdue::Idle) => {

@@ -1,7 +1,8 @@
 //! Numbers for people: durations, sizes and rates, in units in which they are short.
 
 /// A duration in its two largest units.
-pub(super) fn time(seconds: f64) -> String {
+#[must_use]
+pub fn time(seconds: f64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
@@ -18,7 +19,8 @@ pub(super) fn time(seconds: f64) -> String {
 }
 
 /// A number with two significant digits, or as a whole number.
-pub(super) fn significant(number: f64) -> String {
+#[must_use]
+pub fn significant(number: f64) -> String {
     match number {
         ..0.995 => format!("{number:.2}"),
         ..9.95 => format!("{number:.1}"),
@@ -27,7 +29,8 @@ pub(super) fn significant(number: f64) -> String {
 }
 
 /// A duration that may be much shorter than a second.
-pub(super) fn short(seconds: f64) -> String {
+#[must_use]
+pub fn short(seconds: f64) -> String {
     match seconds < 0.9995 {
         true => format!("{} ms", significant(seconds * 1000.0)),
         false => time(seconds),
@@ -35,7 +38,8 @@ pub(super) fn short(seconds: f64) -> String {
 }
 
 /// A size in the largest unit in which it is at least 1.
-pub(super) fn size(bytes: u64) -> String {
+#[must_use]
+pub fn size(bytes: u64) -> String {
     let mut size = bytes as f64 / 1024.0;
     let mut unit = "KiB";
     for larger in ["MiB", "GiB", "TiB"] {
