@@ -57,7 +57,7 @@ fn packages() -> Vec<Value> {
 
 /// Whether an expression (SPDX; `/` is an old form of `OR`) allows one of the licences. Parentheses are around `OR` only.
 fn is_allowed(expression: &str) -> bool {
-    let expression = expression.replace('/', " OR ");
+    let expression = expression.replace(" / ", "/").replace('/', " OR ");
     let mut parts = vec![String::new()];
     let mut depth = 0;
     for word in expression.replace('(', "( ").replace(')', " )").split(' ') {
@@ -83,6 +83,7 @@ fn an_expression_allows_what_it_says() {
         ("GPL-3.0", false),
         ("GPL-3.0 OR MIT", true),
         ("Unlicense/MIT", true),
+        ("Apache-2.0 / MIT", true),
         ("MIT AND GPL-3.0", false),
         ("(GPL-3.0 OR MIT) AND ISC", true),
         ("(GPL-3.0 OR LGPL-3.0) AND ISC", false),
