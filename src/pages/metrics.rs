@@ -255,7 +255,7 @@ impl Metric {
             let mut encoder = encoder.encode_family(&labels)?;
             match self.kind {
                 MetricKind::Counter => {
-                    encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)?
+                    encoder.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
                 }
                 MetricKind::Gauge | MetricKind::Histogram => encoder.encode_gauge(&value)?,
             }

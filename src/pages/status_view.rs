@@ -368,7 +368,8 @@ mod tests {
             let (level, verdict, troubles) = said(&status);
             (level, verdict, troubles.concat())
         };
-        let cases: [(fn(&mut Status), Wellness, &str, &str); 8] = [
+        type Change = fn(&mut Status);
+        let cases: [(Change, Wellness, &str, &str); 8] = [
             (
                 |it| it.state = "starting".into(),
                 Wellness::Bad,
@@ -421,7 +422,7 @@ mod tests {
                     it.reloads.last = Some(LastReload {
                         at: 40.0,
                         failure: Some("error: no module `shop`".to_owned()),
-                    })
+                    });
                 },
                 Wellness::Warn,
                 "Works, with troubles",
@@ -432,7 +433,7 @@ mod tests {
                     it.workers[0].current = vec![Some(CurrentRequest {
                         age: 45.0,
                         ..CurrentRequest::default()
-                    })]
+                    })];
                 },
                 Wellness::Warn,
                 "Works, with troubles",
