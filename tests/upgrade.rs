@@ -122,7 +122,21 @@ fn after_any_number_of_upgrades_one_process_stands_in() {
 
 #[test]
 fn a_program_that_does_not_serve_changes_nothing() {
-    let server = serving(FILE);
+    unsuccessful_upgrades(FILE);
+}
+
+/// What a successor has taken over is not removed with it.
+#[test]
+fn sockets_by_path_outlive_a_program_that_does_not_serve() {
+    let pages = "[runner.status]\nhttp = 'unix:pages.sock'\n";
+    unsuccessful_upgrades(&format!(
+        "{}{pages}",
+        FILE.replace("tcp://127.0.0.1:0", "unix:app.sock")
+    ));
+}
+
+fn unsuccessful_upgrades(file: &str) {
+    let server = serving(file);
     let broken = "import nosuchmodule\n";
     let cases = [
         (

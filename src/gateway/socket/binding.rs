@@ -163,23 +163,39 @@ pub fn accept(socket: &OwnedFd) -> Result<(OwnedFd, Option<SocketAddrAny>), Errn
     Ok((connection, address))
 }
 
-/// Takes over the file of a socket that a predecessor has made; `None` if there is no such file any more.
-pub(super) fn taken_over(path: &Path) -> Option<OwnFile> {
-    let found = std::fs::symlink_metadata(path).ok()?;
-    let is_socket = found.file_type().is_socket();
-    is_socket.then(|| OwnFile::at(path).ok()).flatten()
+/// The file of a Unix socket that is listened on; none for other sockets. Dropped when this process does not listen any
+/// more, it is left to those who do: a successor that has taken the socket over, or the predecessor of one that has failed.
+/// If nobody does, it is removed.
+#[derive(Debug, Default)]
+pub(super) struct SocketFile(Option<OwnFile>);
+
+impl SocketFile {
+    /// The file of a socket that a predecessor has made; none if it is gone.
+    pub(super) fn taken_over(path: &Path) -> Self {
+        let found = std::fs::symlink_metadata(path);
+        let is_socket = found.is_ok_and(|found| found.file_type().is_socket());
+        Self(is_socket.then(|| OwnFile::at(path).ok()).flatten())
+    }
+
+    /// Removes it, whoever listens. Called before this process closes the socket: as long as that is open, no other process
+    /// takes the path for a stale one.
+    pub(super) fn remove(&mut self) {
+        self.0 = None;
+    }
 }
 
-/// Leaves the file to a successor that has taken over its socket; if none has, since the successor serves another address,
-/// the file is removed. To be called when this process does not listen any more.
-pub(super) fn hand_over(mut file: OwnFile) {
-    if is_served(file.path()) {
-        file.leave();
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Some(file) = &mut self.0
+            && is_served(file.path())
+        {
+            file.leave();
+        }
     }
 }
 
 /// Makes a socket file and listens on it. A stale socket file is replaced.
-pub(super) fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
+pub(super) fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, SocketFile)> {
     let address = net::SocketAddrUnix::new(path).map_err(|error| match error {
         Errno::NAMETOOLONG => anyhow!("the path is too long for a socket"),
         error => error.into(),
@@ -192,7 +208,7 @@ pub(super) fn bind_file(path: &Path) -> anyhow::Result<(OwnedFd, OwnFile)> {
         Err(Errno::NOENT) => bail!("there is no such folder"),
         Err(error) => return Err(error.into()),
     }
-    let file = OwnFile::at(path)?;
+    let file = SocketFile(Some(OwnFile::at(path)?));
     net::listen(&socket, BACKLOG)?;
     Ok((socket, file))
 }

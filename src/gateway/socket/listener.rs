@@ -18,13 +18,12 @@ use tokio::sync::oneshot;
 use crate::gateway::connection_limit::ConnectionLimit;
 use crate::gateway::graceful_stop::Manner;
 use crate::gateway::socket::activation;
-use crate::gateway::socket::binding;
+use crate::gateway::socket::binding::{self, SocketFile};
 pub use crate::gateway::socket::binding::{InUse, is_listening};
 use crate::gateway::socket::connection_handover::{self, HandoverReceiver, HandoverSender};
 use crate::gateway::socket::stream::{Peer, Stream};
 use crate::gateway::socket::url::{Descriptor, Host, SocketUrl};
 use crate::interface::Scheme;
-use crate::own_file::OwnFile;
 use crate::unix;
 
 /// The pause before the next attempt when the system has no descriptor or memory for another connection.
@@ -36,9 +35,6 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// One or several listening sockets that serve as one.
 #[derive(Debug)]
 pub struct Listener {
-    /// Removed at the end, before the sockets are closed: as long as they are open, no other process takes the path for a
-    /// stale one.
-    file: Option<OwnFile>,
     sockets: Vec<Socket>,
     /// The socket whose turn it is, so that a busy address does not starve another.
     turn: usize,
@@ -55,6 +51,8 @@ pub struct Listener {
     connections: ConnectionLimit,
     /// Dropped with the listener, see [`Listener::closing`].
     open: Option<oneshot::Sender<Infallible>>,
+    /// The last field: when it is dropped, the sockets are closed.
+    file: SocketFile,
 }
 
 /// A listening socket, which does not block.
@@ -70,7 +68,6 @@ impl Default for Listener {
             scheme: Scheme::Http,
             host: None,
             port: None,
-            file: None,
             inherited: Vec::new(),
             // Without descriptors for it, connections are closed rather than handed over.
             handover: connection_handover::pair().ok(),
@@ -78,6 +75,7 @@ impl Default for Listener {
             logged: None,
             connections: ConnectionLimit::default(),
             open: None,
+            file: SocketFile::default(),
         }
     }
 }
@@ -144,7 +142,7 @@ impl Listener {
         let (socket, file) = binding::bind_file(path)?;
         Ok(Self {
             sockets: vec![Socket::new(socket)?],
-            file: Some(file),
+            file,
             ..Self::default()
         })
     }
@@ -159,7 +157,7 @@ impl Listener {
             Self::on_sockets(sockets).with_context(|| format!("cannot take over `{url}`"))?;
         match url {
             SocketUrl::Tcp { host, .. } => taken.host = Some(host.clone()),
-            SocketUrl::Unix(path) => taken.file = binding::taken_over(path),
+            SocketUrl::Unix(path) => taken.file = SocketFile::taken_over(path),
             // The predecessor may have been this process before it executed a new version of itself.
             SocketUrl::Descriptor(descriptor) => taken.inherited = vec![descriptor.number],
             SocketUrl::Passed(passed) => {
@@ -302,15 +300,12 @@ impl Listener {
     /// connections are refused from now on, unless another process has the socket too.
     pub fn close(mut self, manner: Manner) {
         match manner {
-            Manner::Drain => self.give_up_inherited(),
-            Manner::Retire => {}
-            Manner::HandOver => {
-                let file = self.file.take();
-                drop(self);
-                if let Some(file) = file {
-                    binding::hand_over(file);
-                }
+            Manner::Drain => {
+                self.give_up_inherited();
+                self.file.remove();
             }
+            Manner::Retire => self.file.remove(),
+            Manner::HandOver => {}
         }
     }
 
