@@ -153,8 +153,10 @@ fn words_are_searched_in_names_and_texts() {
             "Settings:",
             "runner.http.proxy_protocol",
             "runner.http.forwarded",
+            "runner.http.max_per_address",
             "runner.http.request_id",
             "runner.http.trusted_proxies",
+            "runner.tls.redirect",
             "Commands:",
             "serve"
         ]
@@ -175,6 +177,7 @@ fn words_are_searched_in_names_and_texts() {
         ("nginx", "FastCGI"),
         ("nginx", "serve"),
         ("static", "serve"),
+        ("folder", "files"),
         ("django", "WSGI"),
     ] {
         assert!(listed(word).contains(&name.to_owned()), "{word}");

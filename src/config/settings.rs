@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "The time that the application may take to be imported. After it, the import is given up, and the log shows where it was. An ASGI application has as long for its lifespan startup, which each worker waits for (`runner.asgi.lifespan`): if that is not complete by then, the start or reload fails. Raise it for applications that load much data.",
         "runner.start_timeout = '5m'";
     "runner.status.http" SettingKind::Url, DefaultValue::Unset,
-        "Address of the status page, metrics and health",
+        "Address of the status page and metrics",
         "The address of the master's own pages: `tcp://HOST:PORT` or `unix:PATH`. `/` is the state for people, `/status.json` for programs, `/metrics` for Prometheus; `/healthz` and `/readyz` are for load balancers and Kubernetes. They are served while all workers hang and the server is full. Everybody who can connect can read them, so give them an address that only you reach: `localhost`, or a private network. They answer to IP addresses, `localhost` and HOST as `Host`, and show requests without their queries. runner.status(5) describes them.",
         "runner.status.http = 'tcp://localhost:9090'";
     "runner.status.url" SettingKind::Url, DefaultValue::Unset,
@@ -296,7 +296,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "The file with the private key of the certificate in `runner.tls.cert`, in PEM format, without a passphrase. For a list of certificates it is a list in the same order. By default, the key is in the file of the certificate.",
         "runner.tls.key = '/etc/letsencrypt/live/example.com/privkey.pem'";
     "runner.tls.max_handshakes" SettingKind::Integer { min: 1, max: 1_000_000 }, DefaultValue::Unset,
-        "Handshakes of TLS that are under way at a time",
+        "Handshakes of TLS under way at a time",
         "The largest number of handshakes of TLS that are under way at a time. For each further one, the one that began first is given up: so clients that stall displace one another, and no others. By default, it is half of `runner.http.max_connections`.",
         "runner.tls.max_handshakes = 500";
     "runner.tls.redirect" SettingKind::Boolean, DefaultValue::Boolean(false),
