@@ -55,6 +55,9 @@ fn what_is_not_there_goes_on_to_the_page_or_the_application() {
     }
     let page = request(server.address(), "GET", "/some/page", &[html], b"");
     assert_eq!(page.header("cache-control"), Some("no-cache"));
+    assert_eq!(page.header("vary"), Some("Accept"));
+    let check = folder.runner(["check", "site.ini"]).run();
+    check.is(0, "1 file: no problems\n", "");
     assert_eq!(server.stop().status, 0);
 }
 

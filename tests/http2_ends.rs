@@ -314,3 +314,41 @@ async fn a_client_that_reads_in_small_parts_is_no_flood() {
     );
     server.stop().await;
 }
+
+/// A client has streams at no cost: those of all clients together leave half of the limit to connections.
+#[tokio::test]
+async fn streams_leave_room_for_connections() {
+    let server = Server::start(HttpOptions {
+        connections: 8,
+        ..HttpOptions::default()
+    });
+    let mut client = RawClient::begin(&server).await;
+    // The first has the share of its connection.
+    for stream in [1, 3, 5, 7, 9] {
+        client.send(&frame(HEADERS, WHOLE, stream, WAIT)).await;
+        in_time(server.mirror.waiting.notified()).await;
+    }
+    for stream in [11, 13] {
+        client.send(&frame(HEADERS, WHOLE, stream, WAIT)).await;
+        let reset = client.next_of(RST_STREAM).await;
+        assert_eq!(reset.stream, stream);
+        assert_eq!(reset.reason(), Some(Reason::REFUSED_STREAM));
+    }
+    let mut other = RawClient::begin(&server).await;
+    other.send(&frame(HEADERS, WHOLE, 1, GET)).await;
+    assert_eq!(other.next_of(HEADERS).await.stream, 1);
+    // When one has its answer, there is room for another one; its stream may end a moment later.
+    server.mirror.go_on.notify_one();
+    client.next_of(HEADERS).await;
+    for stream in (15..).step_by(2) {
+        client.send(&frame(HEADERS, WHOLE, stream, WAIT)).await;
+        tokio::select! {
+            () = in_time(server.mirror.waiting.notified()) => break,
+            reset = client.next_of(RST_STREAM) => {
+                assert_eq!(reset.reason(), Some(Reason::REFUSED_STREAM));
+            }
+        }
+    }
+    drop(client);
+    server.stop().await;
+}

@@ -73,6 +73,9 @@ fn settings_have_the_accessor_of_their_kind() {
                 };
                 assert_eq!(configuration.integer(setting.name), default);
             }
+            SettingKind::Duration if setting.default == DefaultValue::Unset => {
+                assert_eq!(configuration.optional_duration(setting.name), None);
+            }
             SettingKind::Duration => {
                 let DefaultValue::Number(default) = setting.default else {
                     panic!("{} has no default", setting.name);
@@ -113,11 +116,14 @@ fn settings_have_the_accessor_of_their_kind() {
                 assert_eq!(configuration.optional_texts(setting.name), None);
             }
             SettingKind::Rights => assert_eq!(configuration.optional_integer(setting.name), None),
-            SettingKind::Text
-            | SettingKind::Program
-            | SettingKind::Account
-            | SettingKind::Url
-            | SettingKind::Command => {
+            SettingKind::Text | SettingKind::Url => {
+                let default = match setting.default {
+                    DefaultValue::Text(text) => Some(text.to_owned()),
+                    _ => None,
+                };
+                assert_eq!(configuration.text(setting.name), default);
+            }
+            SettingKind::Program | SettingKind::Account | SettingKind::Command => {
                 assert_eq!(configuration.text(setting.name), None);
             }
         }

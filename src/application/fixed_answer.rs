@@ -41,10 +41,13 @@ impl FixedAnswer {
     fn answer(&self, request: &Request) -> Response {
         match self {
             Self::Redirect { url, temporary } => {
-                let location = match url.ends_with('/') {
-                    true => [url.as_bytes(), &rest_of(request)].concat(),
-                    false => url.clone().into_bytes(),
-                };
+                let mut location = url.clone().into_bytes();
+                if url.ends_with('/') {
+                    let rest = rest_of(request);
+                    // Two slashes at the beginning of a location would begin with a host.
+                    let slashes = rest.iter().take_while(|byte| **byte == b'/').count();
+                    location.extend_from_slice(&rest[slashes..]);
+                }
                 // A target that no field can hold is no target of HTTP.
                 let Ok(location) = HeaderValue::from_bytes(&location) else {
                     return Response::plain(StatusCode::BAD_REQUEST);
@@ -157,7 +160,28 @@ mod tests {
             ),
             ("https://a/", "/", "", "/", "https://a/"),
             ("https://a/", "/?", "", "/", "https://a/?"),
-            ("https://a/x/", "//b", "", "//b", "https://a/x//b"),
+            ("https://a/x/", "//b", "", "//b", "https://a/x/b"),
+            (
+                "/",
+                "//evil.example/",
+                "",
+                "//evil.example/",
+                "/evil.example/",
+            ),
+            (
+                "/",
+                "///evil.example/",
+                "",
+                "///evil.example/",
+                "/evil.example/",
+            ),
+            (
+                "/",
+                "/m//evil.example/",
+                "/m",
+                "//evil.example/",
+                "/evil.example/",
+            ),
             ("https://a/", "http://c/b?d", "", "/b", "https://a/b?d"),
             (
                 "https://a/",

@@ -93,7 +93,7 @@ pub const SETTINGS: &[Setting] = settings! {
         "runner.http.max_per_address = 100";
     "runner.http.max_streams" SettingKind::Integer { min: 1, max: 10_000 }, DefaultValue::Number(100),
         "Requests at a time on one connection",
-        "The largest number of requests that a client has under way at a time on one connection by HTTP/2; further ones wait at the client. Each may take 128 KiB of memory for its response.",
+        "The largest number of requests that a client has under way at a time on one connection by HTTP/2; further ones wait at the client. Each may take up to 1 MiB of memory for a response that its client does not take. The requests beside the first one of each connection take at most half of `runner.http.max_connections`; further ones are refused so that the client may send them again.",
         "runner.http.max_streams = 250";
     "runner.http.max_target" SettingKind::Integer { min: 256, max: 65_000 }, DefaultValue::Number(16_384),
         "Longest target (path and query), in bytes",

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 use crate::interface::master_status::ConnectionCounts;
 use crate::memory_release::Occupancy;
 
+pub mod stream_permit;
+
 /// The shortest time that a client is waited for before its connection is closed for a new one: a client that is at work
 /// sends its next request sooner. Shorter in a flood, see [`Registry::grace`].
 const GRACE: Duration = Duration::from_secs(1);
@@ -39,6 +41,8 @@ pub struct ConnectionLimit(Arc<LimitState>);
 #[derive(Debug)]
 struct LimitState {
     limit: AtomicUsize,
+    /// How many of them are streams ([`stream_permit`]).
+    streams: AtomicUsize,
     /// The most connections of one [`network`].
     per_network: AtomicUsize,
     /// The beginning of time as [`OpenConnection::since`] counts it.
@@ -103,6 +107,7 @@ impl Default for ConnectionLimit {
     fn default() -> Self {
         Self(Arc::new(LimitState {
             limit: AtomicUsize::new(usize::MAX),
+            streams: AtomicUsize::new(0),
             per_network: AtomicUsize::new(usize::MAX),
             began: Instant::now(),
             registry: Mutex::default(),

@@ -42,6 +42,8 @@ struct Buffered {
     rates: RateLimit,
     /// Whether the thread that writes waits.
     idle: bool,
+    /// A thread has waited for room in vain, and nothing was written since.
+    is_stuck: bool,
     ending: Flush,
 }
 
@@ -86,13 +88,17 @@ impl LineQueue {
     }
 
     /// Adds whole lines that others write, who can wait: for this long at most, until half of the queue is free. The other
-    /// half is left for lines that cannot wait.
+    /// half is left for lines that cannot wait. Once that was in vain, nobody waits until something is written again: a log
+    /// that nobody reads must not hold up who writes to it.
     pub(super) fn put_patiently(&self, text: String, patience: Duration) {
-        let is_full = |state: &mut Buffered| state.size > 0 && state.size + text.len() > ROOM / 2;
+        let is_full = |state: &mut Buffered| {
+            !state.is_stuck && state.size > 0 && state.size + text.len() > ROOM / 2
+        };
         let waited = self
             .freed
             .wait_timeout_while(self.lock(), patience, is_full);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_stuck |= waited.timed_out();
         state.put(text);
         self.wake(state);
     }
@@ -145,7 +151,10 @@ impl LineQueue {
             output.write(&texts);
             output.count_lost(lost);
             output.catch_up();
-            self.lock().size -= texts.iter().map(String::len).sum::<usize>();
+            let mut state = self.lock();
+            state.size -= texts.iter().map(String::len).sum::<usize>();
+            state.is_stuck = false;
+            drop(state);
             self.freed.notify_all();
         }
     }

@@ -368,8 +368,8 @@ mod tests {
             let (level, verdict, troubles) = said(&status);
             (level, verdict, troubles.concat())
         };
-        type Change = fn(&mut Status);
-        let cases: [(Change, Wellness, &str, &str); 8] = [
+        type StatusChange = fn(&mut Status);
+        let cases: [(StatusChange, Wellness, &str, &str); 8] = [
             (
                 |it| it.state = "starting".into(),
                 Wellness::Bad,

@@ -197,6 +197,12 @@ impl Files {
                     // It names files that the next version may not have.
                     let mut headers = HeaderMap::new();
                     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                    // Others than browsers get another answer here.
+                    let varies = match self.options.precompressed {
+                        true => "Accept, Accept-Encoding",
+                        false => "Accept",
+                    };
+                    headers.insert(header::VARY, HeaderValue::from_static(varies));
                     return file_response::of(&request, &path, open, coding, headers).await;
                 }
                 Ok(_) => {}

@@ -1,7 +1,7 @@
 //! `redirect URL` and `respond STATUS TEXT`: the same answer to each request.
 
 use clap::{Arg, ArgAction};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Uri};
 
 use crate::application::fixed_answer::FixedAnswer;
 use crate::graph::entry::{Arguments, Entry, EntryKind, no_options};
@@ -46,7 +46,12 @@ It stands behind a gateway: `serve respond 503 'Back at noon.'`. STATUS is from
 fn redirect(scope: &Scope, arguments: &mut Arguments) -> Result<BuiltIn, Failure> {
     let word = arguments.first("URL")?;
     let begins = ["http://", "https://", "/"];
-    let is_url = begins.iter().any(|begin| word.text.starts_with(begin))
+    let parsed = word.text.parse::<Uri>();
+    let has_host =
+        |uri: &Uri| uri.scheme().is_none() || uri.host().is_some_and(|host| !host.is_empty());
+    let is_url = parsed.is_ok_and(|uri| has_host(&uri))
+        && !word.text.starts_with("//")
+        && begins.iter().any(|begin| word.text.starts_with(begin))
         && word.text.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_url || HeaderValue::from_str(&word.text).is_err() {
         let message = format!("{} is no URL to send clients to", quoted(&word.text));

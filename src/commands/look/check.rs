@@ -266,10 +266,8 @@ fn problems_of(
             break;
         }
         let found = match shortcut(commands, &scope, &name, complete) {
-            Ok(node) => {
-                node.and_then(|node| node.served())
-                    .into_iter()
-                    .for_each(|served| imports.add(&served));
+            Ok(served) => {
+                served.iter().for_each(|served| imports.add(served));
                 Vec::new()
             }
             Err(found) => found,
@@ -383,7 +381,7 @@ fn shortcut(
     scope: &Scope,
     name: &str,
     complete: bool,
-) -> Result<Option<Box<dyn Node>>, Vec<Diagnostic>> {
+) -> Result<Option<Served>, Vec<Diagnostic>> {
     let property = format!("{SHORTCUTS}{name}");
     // A name that is switched off has no problems; those of its value are known already.
     let Ok(Some(_)) = scope.get(&property) else {
@@ -400,11 +398,31 @@ fn shortcut(
     if let Err(failure) = resolve::expands(commands, scope, line()) {
         return Err(unresolved(scope, &property, failure));
     }
-    match complete.then(|| resolve::command(commands, scope.clone(), line())) {
+    // It may name an application, for others to name: `serve NAME`, `files FOLDER --fallback NAME`.
+    let entry = resolve::built_in(commands, scope, line());
+    let is_command = |entry: &Entry| matches!(entry.kind, EntryKind::Command { .. });
+    let resolve = || match entry {
+        Ok(entry) if !is_command(entry) => {
+            resolve::application(commands, scope, line(), Options::BeforeDashes).map(
+                |(application, _)| {
+                    Some(Served {
+                        scope: scope.clone(),
+                        application,
+                        arguments: Vec::new(),
+                        is_behind_web_server: false,
+                    })
+                },
+            )
+        }
+        Ok(_) | Err(_) => {
+            resolve::command(commands, scope.clone(), line()).map(|node| node.served())
+        }
+    };
+    match complete.then(resolve) {
         // The user can type the missing words after the name.
         Some(Err(failure)) if failure.is_incomplete() => Ok(None),
         Some(Err(failure)) => Err(unresolved(scope, &property, failure)),
-        Some(Ok(node)) => Ok(Some(node)),
+        Some(Ok(served)) => Ok(served),
         None => Ok(None),
     }
 }

@@ -23,7 +23,9 @@ response to standard output. If standard input is a listening socket, this is
 the same as `FastCGI NAME_OR_URL`.
 
 Further arguments are ignored: web servers take them from the query (RFC 3875,
-section 4.4), so the client chooses them.",
+section 4.4), so the client chooses them. So the options of an application stand
+before its first word here, as in `CGI files --listing FOLDER`, unless a file
+has them.",
     kind: EntryKind::Command {
         options: Options::BeforeWords,
         arguments: no_options,

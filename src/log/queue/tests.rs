@@ -228,3 +228,18 @@ fn lines_are_written_as_many_at_once_as_pipes_keep_together() {
     Output::new(&mut sizes).write(&texts.into());
     assert_eq!(sizes.0, [100, AT_ONCE, 1, 5000, 14]);
 }
+
+/// A log that nobody reads holds up those who write to it once, and not for each line.
+#[test]
+fn waits_in_vain_are_not_repeated() {
+    let queue = LineQueue::default();
+    let line = format!("{}\n", "x".repeat(100_000));
+    let patience = Duration::from_millis(200);
+    let begun = std::time::Instant::now();
+    for _ in 0..100 {
+        queue.put_patiently(line.clone(), patience);
+    }
+    let took = begun.elapsed();
+    assert!((patience..patience * 50).contains(&took), "{took:?}");
+    assert!(queue.lock().lost > 0);
+}

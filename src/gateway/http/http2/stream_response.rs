@@ -12,6 +12,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use http_body::Body;
 
+use crate::gateway::connection_limit::stream_permit::StreamPermit;
 use crate::gateway::http::connection;
 use crate::gateway::http::connection::Begun;
 use crate::gateway::http::connection_state::ConnectionState;
@@ -36,6 +37,17 @@ pub(super) struct StreamExchange {
     pub pace: Pace,
     /// What the client sends behind a request for a WebSocket.
     pub receive: Option<RecvStream>,
+    /// Its share of the limit of connections, held until it ends.
+    #[expect(dead_code, reason = "it is held")]
+    pub share: StreamShare,
+}
+
+/// A stream's share of the limit of connections.
+pub(super) enum StreamShare {
+    /// That of the connection, which one stream at a time has.
+    OfConnection(#[expect(dead_code, reason = "it is held")] Arc<()>),
+    /// One of its own.
+    Own(#[expect(dead_code, reason = "it is held")] StreamPermit),
 }
 
 /// Why a response is not sent to its end.

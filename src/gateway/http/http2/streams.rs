@@ -13,6 +13,7 @@ use http::{Request, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::gateway::connection_limit::stream_permit::StreamPermit;
 use crate::gateway::graceful_stop::{CROSSED, Manner, OWED};
 use crate::gateway::http::connection::{self, log_refusal, note_unread};
 use crate::gateway::http::connection_state::ConnectionState;
@@ -20,7 +21,7 @@ use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
 use crate::gateway::http::http2::metered_transport::MeteredTransport;
 use crate::gateway::http::http2::stream_body::StreamBody;
 use crate::gateway::http::http2::stream_head;
-use crate::gateway::http::http2::stream_response::StreamExchange;
+use crate::gateway::http::http2::stream_response::{StreamExchange, StreamShare};
 use crate::gateway::http::request_timer::{AwaitedRequest, Overdue, RequestTimer};
 use crate::gateway::http::transport::LINGER;
 use crate::gateway::slow_client::Pace;
@@ -33,6 +34,8 @@ pub(super) struct Streams {
     state: Arc<ConnectionState>,
     meter: Arc<Mutex<FrameMeter>>,
     exchanges: JoinSet<()>,
+    /// The connection's share of the limit of connections. A stream that has it holds a clone.
+    own_share: Arc<()>,
     /// The number of requests since the beginning.
     begun: u64,
     timer: RequestTimer,
@@ -75,6 +78,7 @@ impl Streams {
             state,
             meter,
             exchanges: JoinSet::new(),
+            own_share: Arc::default(),
             begun: 0,
             ending: None,
         }
@@ -187,6 +191,13 @@ impl Streams {
 
     fn begin(&mut self, mut request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let options = &self.state.gateway.options;
+        let share = match Arc::strong_count(&self.own_share) {
+            1 => StreamShare::OfConnection(Arc::clone(&self.own_share)),
+            _ => match StreamPermit::of(&self.state.permit) {
+                Some(permit) => StreamShare::Own(permit),
+                None => return self.refuse(respond),
+            },
+        };
         let state = Arc::new(self.state.of_stream());
         state.permit.set_working();
         let is_web_socket = stream_head::asks_for_web_socket(&request);
@@ -212,11 +223,22 @@ impl Streams {
             asked_for,
             receive,
             meter: Arc::clone(&self.meter),
+            share,
         };
         self.exchanges.spawn(exchange.answer());
         if (is_last || self.begun >= limit) && self.ending.is_none() {
             self.end_gracefully();
         }
+    }
+
+    /// Refuses a request of which nothing was done, so that the client may send it again (RFC 9113 §8.7).
+    fn refuse(&self, mut respond: SendResponse<Bytes>) {
+        respond.send_reset(Reason::REFUSED_STREAM);
+        crate::log_of!(
+            LogKind::Refused,
+            "refused a request from {}: too many are under way by HTTP/2 (runner.http.max_connections)",
+            self.state.client_name()
+        );
     }
 
     /// Tells the client that the connection takes no more requests (RFC 9113 §6.8). Those that are on the way are answered.
