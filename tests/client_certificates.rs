@@ -29,6 +29,9 @@ async def application(scope, receive, send):
     await send({'type': 'http.response.body', 'body': shown.encode()})
 ";
 
+/// An address of mail in a name (RFC 2985 §5.2.1).
+const EMAIL: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 1];
+
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -50,6 +53,9 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::OrganizationalUnitName, "R+D");
+        params
+            .distinguished_name
+            .push(DnType::CustomDnType(EMAIL.to_vec()), "ada@example.com");
         params.serial_number = Some(SerialNumber::from_slice(serial));
         params.not_before = date_time_ymd(2020, 2, 3);
         params.not_after = date_time_ymd(year, 12, 31);
@@ -139,8 +145,9 @@ SSL_CLIENT_I_DN_CN=Our CA
 SSL_CLIENT_I_DN_O=Test, Inc.
 SSL_CLIENT_M_SERIAL=800A
 SSL_CLIENT_SAN_Email_0=ada@example.com
-SSL_CLIENT_S_DN=OU=R\\+D,CN=Ada\\, \\\"é\\\"
+SSL_CLIENT_S_DN=emailAddress=ada@example.com,OU=R\\+D,CN=Ada\\, \\\"é\\\"
 SSL_CLIENT_S_DN_CN=Ada, \"é\"
+SSL_CLIENT_S_DN_Email=ada@example.com
 SSL_CLIENT_S_DN_OU=R+D
 SSL_CLIENT_VERIFY=SUCCESS
 SSL_CLIENT_V_END=Dec 31 00:00:00 2999 GMT
@@ -251,7 +258,7 @@ fn an_asgi_application_has_the_extension_tls() {
     ];
     let one = format!(
         "[('cipher_suite', 4866), ('client_cert_chain', ['{certificate}']), ('client_cert_error', None), \
-         ('client_cert_name', 'OU=R\\\\+D,CN=Bob'), ('server_cert', None), ('tls_version', 772)]"
+         ('client_cert_name', 'emailAddress=ada@example.com,OU=R\\\\+D,CN=Bob'), ('server_cert', None), ('tls_version', 772)]"
     );
     assert_eq!(server.folder().curl(twice).success(), one.repeat(3));
     let none = ask(&server, None);

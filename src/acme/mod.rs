@@ -63,11 +63,12 @@ async fn run(options: &AcmeOptions, store: &Weak<AcmeStore>) {
             Err(error) => {
                 failures += 1;
                 let pause = back_off(failures);
+                let minutes = pause.as_secs().div_ceil(60);
+                let unit = if minutes == 1 { "minute" } else { "minutes" };
                 crate::log_error!(
-                    "no certificate for {} from {}: {error:#}; the next attempt is in {} minutes",
+                    "no certificate for {} from {}: {error:#}; the next attempt is in {minutes} {unit}",
                     options.names.join(", "),
                     options.directory,
-                    pause.as_secs().div_ceil(60)
                 );
                 pause
             }

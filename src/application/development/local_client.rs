@@ -7,11 +7,18 @@ use http::header;
 use crate::interface::Request;
 
 /// Fields by which a proxy says that it passes a request on for another client.
-const OF_PROXIES: [&str; 5] = [
+const OF_PROXIES: [&str; 12] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
     "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "cdn-loop",
     "via",
 ];
 
@@ -87,6 +94,12 @@ mod tests {
                 "127.0.0.1",
                 HeaderName::from_static("forwarded"),
                 "for=_a",
+                false,
+            ),
+            (
+                "127.0.0.1",
+                HeaderName::from_static("cf-connecting-ip"),
+                "192.0.2.1",
                 false,
             ),
         ] {

@@ -34,7 +34,7 @@ pub(super) fn describe(session: &ServerConnection, exports_certificates: bool) -
         let client = x509_cert::Certificate::from_der(first).ok()?;
         variables.add_client(&client);
         Some(TlsClient {
-            name: client.tbs_certificate.subject.to_string(),
+            name: full_name(&client.tbs_certificate.subject),
             chain: chain.iter().filter_map(as_pem).collect(),
         })
     });
@@ -104,7 +104,7 @@ impl SslVariables {
 
     /// A name, and its parts: the first of each kind as `…_CN`, further ones as `…_CN_1`.
     fn add_name(&mut self, variable: &str, name: &Name) {
-        self.add(variable, &name.to_string());
+        self.add(variable, &full_name(name));
         let parts: Vec<&AttributeTypeAndValue> =
             name.0.iter().flat_map(|part| part.0.iter()).collect();
         for (oid, short) in PARTS {
@@ -118,6 +118,20 @@ impl SslVariables {
             }
         }
     }
+}
+
+/// A name as RFC 4514 writes it, with the word that OpenSSL and mod_ssl have for an address of mail (RFC 2985 §5.2.1).
+fn full_name(name: &Name) -> String {
+    let part = |part: &AttributeTypeAndValue| {
+        let text = part.to_string();
+        match text.strip_prefix("EMAIL=") {
+            Some(address) => format!("emailAddress={address}"),
+            None => text,
+        }
+    };
+    let parts = name.0.iter().rev();
+    let parts = parts.map(|parts| parts.0.iter().map(part).collect::<Vec<_>>().join("+"));
+    parts.collect::<Vec<_>>().join(",")
 }
 
 /// Parts of names that have variables of their own (RFC 4519 §2, RFC 2985 §5.2.1).
