@@ -468,3 +468,25 @@ fn examples_reload_when_they_are_edited_broken_and_mended() {
         assert_eq!(server.stop().status, 0);
     }
 }
+
+/// An application that writes what is watched when it is imported is reloaded for ever: the log says why.
+#[test]
+fn code_that_changes_itself_is_explained() {
+    let folder = Folder::new().file(
+        "app.py",
+        "import time\n\
+         open('made.py', 'w').write('at = %d' % time.time_ns())\n\
+         def application(environ, start_response):\n\
+         \x20   start_response('200 OK', [('Content-Type', 'text/plain')])\n\
+         \x20   return [b'served']\n",
+    );
+    let server = folder
+        .runner(["launch", "-p", "0", "WSGI", "import:app.application"])
+        .env("BROWSER", "true")
+        .start();
+    fs::write(folder.path("other.py"), "changed = True\n").expect("a file");
+    let said = "the application itself seems to write a file that is watched (made.py has changed)";
+    wait_for_line(&server, said);
+    assert_eq!(server.get("/").ok(), "served");
+    assert_eq!(server.stop().status, 0);
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::application::development::{DevelopmentPages, ReloadEvents};
 use crate::application::replaceable::Replaceable;
@@ -17,6 +17,12 @@ use crate::plan::development::{Development, ReloadMode, configuration_files};
 /// Folders beside a module's file whose files belong to it.
 const BESIDE_MODULES: [&str; 3] = ["templates", "static", "jinja2"];
 
+/// A change that comes so soon after a reload was hardly made by a person.
+const SOON: Duration = Duration::from_secs(1);
+
+/// So many reloads in a row, each for such a change, are explained in the log.
+const ROW: u32 = 5;
+
 /// The reloads of a server, and the files whose changes cause them.
 pub struct CodeReloads {
     /// What pages in browsers are told.
@@ -28,6 +34,8 @@ pub struct CodeReloads {
     changed: FileChanges,
     /// What the reload that is running is for, and when it has begun.
     reload: (FileChanges, Instant),
+    /// When the last reload was over, and how many were in a row, each [`SOON`] after the one before.
+    row: (Instant, u32),
 }
 
 /// How a reload went.
@@ -53,6 +61,7 @@ impl CodeReloads {
             watch: None,
             changed: FileChanges::default(),
             reload: (FileChanges::default(), Instant::now()),
+            row: (Instant::now(), 0),
         }
     }
 
@@ -92,10 +101,22 @@ impl CodeReloads {
     pub fn begin(&mut self) {
         self.reload = (std::mem::take(&mut self.changed), Instant::now());
         self.events.begin();
+        let (changes, (over, row)) = (&self.reload.0, self.row);
+        self.row.1 = match !changes.is_empty() && over.elapsed() < SOON {
+            true => row + 1,
+            false => 0,
+        };
+        if self.row.1 == ROW {
+            crate::log_warning!(
+                "{ROW} reloads in a row, each as soon as the one before was over: the application itself seems to write a file that is watched ({}); `--no-reload` switches reloads off",
+                changes.shown(current_folder::folder())
+            );
+        }
     }
 
     /// A reload is over: the log and browsers are told.
     pub fn report(&mut self, result: ReloadResult<'_>) {
+        self.row.0 = Instant::now();
         let (changes, begun) = &self.reload;
         let seconds = begun.elapsed().as_secs_f64();
         let changes = (!changes.is_empty()).then(|| changes.shown(current_folder::folder()));
