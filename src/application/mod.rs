@@ -9,3 +9,6 @@ pub mod python_application;
 pub mod replaceable;
 mod traffic;
 pub mod watched;
+
+#[cfg(test)]
+mod tests;

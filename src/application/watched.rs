@@ -1,10 +1,8 @@
 //! Since when an application has had no requests.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::interface::master_status::Status;
-use crate::interface::measurements::Measurements;
 use crate::interface::{Application, Pending, Request, Response};
 
 /// Passes requests on, and remembers when the last one ended.
@@ -72,28 +70,8 @@ impl Application for Watched {
         })
     }
 
-    fn takes_web_sockets(&self) -> bool {
-        self.application.takes_web_sockets()
-    }
-
-    fn stop(&self, within: Duration) -> Pending<'_, ()> {
-        self.application.stop(within)
-    }
-
-    fn drain(&self, returns: bool) {
-        self.application.drain(returns);
-    }
-
-    fn status(&self) -> Status {
-        self.application.status()
-    }
-
-    fn measurements(&self) -> Measurements {
-        self.application.measurements()
-    }
-
-    fn write_stacks(&self) {
-        self.application.write_stacks();
+    fn inner(&self) -> Option<&dyn Application> {
+        Some(&*self.application)
     }
 }
 
@@ -108,7 +86,8 @@ mod tests {
     use std::future::pending;
     use std::task::{Context, Poll, Waker};
 
-    use super::{Application, Arc, Pending, Request, Response, Status, Watched};
+    use super::{Application, Arc, Pending, Request, Response, Watched};
+    use crate::interface::master_status::Status;
     use crate::interface::master_status::{CurrentRequest, WorkerStatus};
 
     /// Never answers.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
@@ -12,7 +11,6 @@ use super::local_client::is_local;
 use super::reload_events::ReloadEvents;
 use super::reload_script::SCRIPT;
 use super::reserved::{EVENTS_PATH, MARK, SCRIPT_PATH};
-use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response, ResponseBody};
 
 /// The field with which a browser says what it wants a response for (Fetch Metadata §2.1).
@@ -161,19 +159,7 @@ impl Application for DevelopmentPages {
         })
     }
 
-    fn stop(&self, within: Duration) -> Pending<'_, ()> {
-        self.application.stop(within)
-    }
-
-    fn drain(&self, returns: bool) {
-        self.application.drain(returns);
-    }
-
-    fn status(&self) -> Status {
-        self.application.status()
-    }
-
-    fn write_stacks(&self) {
-        self.application.write_stacks();
+    fn inner(&self) -> Option<&dyn Application> {
+        Some(&*self.application)
     }
 }

@@ -19,7 +19,6 @@ mod wanted_path;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rustix::io::Errno;
@@ -29,7 +28,6 @@ use crate::application::files::open_file::{OpenFile, PathContent};
 use crate::application::files::wanted_path::WantedPath;
 use crate::application::own_page::prefers_html;
 use crate::interface::body_file::on_disk;
-use crate::interface::master_status::Status;
 use crate::interface::{Application, Pending, Request, Response};
 use crate::log::LogKind;
 use crate::protocol::cgi::path_info::split_query;
@@ -351,35 +349,8 @@ impl Application for Files {
         Box::pin(async move { self.answer(request).await })
     }
 
-    fn takes_web_sockets(&self) -> bool {
-        let fallback = self.fallback.as_ref();
-        fallback.is_some_and(|fallback| fallback.takes_web_sockets())
-    }
-
-    fn stop(&self, within: Duration) -> Pending<'_, ()> {
-        match &self.fallback {
-            Some(fallback) => fallback.stop(within),
-            None => Box::pin(std::future::ready(())),
-        }
-    }
-
-    fn drain(&self, returns: bool) {
-        if let Some(fallback) = &self.fallback {
-            fallback.drain(returns);
-        }
-    }
-
-    fn status(&self) -> Status {
-        let fallback = self.fallback.as_ref();
-        fallback
-            .map(|fallback| fallback.status())
-            .unwrap_or_default()
-    }
-
-    fn write_stacks(&self) {
-        if let Some(fallback) = &self.fallback {
-            fallback.write_stacks();
-        }
+    fn inner(&self) -> Option<&dyn Application> {
+        self.fallback.as_deref()
     }
 }
 
