@@ -8,12 +8,17 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The most that is in the budget, and what is in it at the beginning: some 150 requests that are taken back, or the frames
-/// with which any client begins, many times.
-const BUDGET: u64 = 1000;
+/// What a budget has for the frames with which any client begins, many times.
+const BEGINNING: u64 = 400;
 
 /// What a request costs that is taken back: its worker may have begun with it.
 const RESET_COST: u64 = 5;
+
+/// What a budget has for each stream that may be open at a time: it is opened and taken back.
+const EACH_STREAM: u64 = 1 + RESET_COST;
+
+/// What part of a budget, one in so many, may be spent before the client is read slowly.
+const STRAIN: u64 = 4;
 
 /// What time adds a second: pings that ask whether the server is there, and the like.
 const EACH_SECOND: u64 = 20;
@@ -55,12 +60,16 @@ pub(super) struct FrameMeter {
     /// The number of reads that brought something.
     reads: u64,
     budget: u64,
+    /// The most that is in the budget, and what is in it at the beginning.
+    most: u64,
     /// Up to when time was added.
     counted: Instant,
 }
 
-impl Default for FrameMeter {
-    fn default() -> Self {
+impl FrameMeter {
+    /// The meter of a connection that may have so many streams open at a time.
+    pub(super) fn new(max_streams: u32) -> Self {
+        let budget = BEGINNING + EACH_STREAM * u64::from(max_streams);
         Self {
             left: PREFACE,
             head: [0; FRAME_HEAD],
@@ -69,16 +78,16 @@ impl Default for FrameMeter {
             is_of_block: false,
             heads: 0,
             reads: 0,
-            budget: BUDGET,
+            budget,
+            most: budget,
             counted: Instant::now(),
         }
     }
-}
 
-impl FrameMeter {
     /// Follows what was read.
     pub(super) fn received(&mut self, mut part: &[u8]) {
         self.reads += 1;
+        self.refill();
         while !part.is_empty() {
             if self.left > 0 {
                 let passed = self.left.min(part.len());
@@ -115,7 +124,6 @@ impl FrameMeter {
             self.is_in_block = !has(END_HEADERS);
             self.is_of_block = true;
         }
-        self.refill();
         self.budget = self.budget.saturating_sub(cost);
     }
 
@@ -130,7 +138,7 @@ impl FrameMeter {
     fn add(&mut self, count: u64) {
         // It does not come back: what follows the last frame is not looked at.
         if self.budget > 0 {
-            self.budget = (self.budget + count).min(BUDGET);
+            self.budget = (self.budget + count).min(self.most);
         }
     }
 
@@ -147,6 +155,12 @@ impl FrameMeter {
     /// Whether the client has to leave.
     pub(super) fn is_exhausted(&self) -> bool {
         self.budget == 0
+    }
+
+    /// Whether so much of the budget is spent that the client is to be read slowly: then a flood takes little of the time of
+    /// others until it ends.
+    pub(super) fn is_strained(&self) -> bool {
+        self.budget < self.most - self.most / STRAIN
     }
 
     /// Whether the client owes the rest of a head.
@@ -172,7 +186,9 @@ pub(super) fn lock(meter: &Mutex<FrameMeter>) -> MutexGuard<'_, FrameMeter> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUDGET, FrameMeter, PREFACE, RESET_COST};
+    use super::{FrameMeter, PREFACE, RESET_COST};
+
+    const STREAMS: u32 = 100;
 
     const PING: u8 = 6;
     const WINDOW_UPDATE: u8 = 8;
@@ -186,7 +202,7 @@ mod tests {
     }
 
     fn after(text: &[u8], size: usize) -> FrameMeter {
-        let mut meter = FrameMeter::default();
+        let mut meter = FrameMeter::new(STREAMS);
         for part in [&[b'x'; PREFACE][..], text].concat().chunks(size) {
             meter.received(part);
         }
@@ -212,8 +228,12 @@ mod tests {
                 (0xfa, 0, 0, 1),
             ] {
                 let text = frame(kind, flags, length).repeat(7);
-                let spent = BUDGET - after(&text, size).budget;
-                assert_eq!(spent, 7 * cost, "{kind} {flags} {length}, by {size}");
+                let meter = after(&text, size);
+                assert_eq!(
+                    meter.most - meter.budget,
+                    7 * cost,
+                    "{kind} {flags} {length}, by {size}"
+                );
             }
         }
     }
@@ -231,13 +251,27 @@ mod tests {
             }
             assert!(!meter.is_exhausted());
         }
-        for _ in 0..BUDGET {
+        for _ in 0..meter.most {
             meter.received(&frame(PING, 0, 8));
         }
+        assert!(meter.is_strained());
         assert!(meter.is_exhausted());
         meter.responded();
         meter.sent(1_000_000);
         assert!(meter.is_exhausted());
+    }
+
+    #[test]
+    fn all_streams_may_be_opened_and_taken_back_at_once() {
+        for streams in [1, STREAMS, 10_000] {
+            let mut meter = FrameMeter::new(streams);
+            meter.received(&[b'x'; PREFACE]);
+            for (kind, flags) in [(1, 5), (3, 0)] {
+                let part = frame(kind, flags, 4).repeat(streams as usize);
+                meter.received(&part);
+                assert!(!meter.is_exhausted(), "{streams} {kind}");
+            }
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::gateway::http::connection_state::ConnectionState;
 use crate::gateway::http::http2::frame_meter::{self, FrameMeter};
@@ -18,6 +20,10 @@ use crate::gateway::socket::stream::Stream;
 /// How much is read until streams and other connections have their turn, in bytes: what is read is then received before more
 /// is.
 const TURN: usize = 64 * 1024;
+
+/// How much is read at once of a client that sends much that is of no use, in bytes, and the time between two such reads.
+const SLOW_PART: usize = 1024;
+const SLOW_PAUSE: Duration = Duration::from_millis(10);
 
 /// The most that is read of what a client still sends when its connection ends, in bytes.
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -34,6 +40,8 @@ pub(super) struct MeteredTransport {
     state: Arc<ConnectionState>,
     /// The bytes that were read in this turn.
     read: usize,
+    /// Nothing is read until then.
+    pause: Option<Pin<Box<Sleep>>>,
     /// The end of what the server sends was sent.
     is_shut_down: bool,
     linger: StallTimer,
@@ -58,6 +66,7 @@ impl MeteredTransport {
             meter: Arc::clone(meter),
             state: Arc::clone(state),
             read: 0,
+            pause: None,
             is_shut_down: false,
             linger: StallTimer::new(LINGER),
             lingered: 0,
@@ -71,6 +80,19 @@ impl MeteredTransport {
             self.state.log_slow_client("the connection");
         }
         written
+    }
+
+    fn poll_read_part(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buffer.remaining().min(SLOW_PART);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        let read = Pin::new(&mut self.paced).poll_read(context, &mut part);
+        let count = part.filled().len();
+        buffer.advance(count);
+        read
     }
 
     /// Reads on, so that the client gets the last frames although it is still sending: with something unread, the system
@@ -103,9 +125,16 @@ impl AsyncRead for MeteredTransport {
             self.early.advance(count);
             return Poll::Ready(Ok(()));
         }
-        if frame_meter::lock(&self.meter).is_exhausted() {
+        let meter = frame_meter::lock(&self.meter);
+        let (is_exhausted, is_strained) = (meter.is_exhausted(), meter.is_strained());
+        drop(meter);
+        if is_exhausted {
             // The task of the connection, which looks for this whenever it was here, ends it.
             return Poll::Pending;
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
         }
         if self.read >= TURN {
             self.read = 0;
@@ -113,7 +142,12 @@ impl AsyncRead for MeteredTransport {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.paced).poll_read(context, buffer);
+        let read = if is_strained {
+            self.pause = Some(Box::pin(sleep(SLOW_PAUSE)));
+            self.poll_read_part(context, buffer)
+        } else {
+            Pin::new(&mut self.paced).poll_read(context, buffer)
+        };
         let part = &buffer.filled()[before..];
         if !part.is_empty() {
             frame_meter::lock(&self.meter).received(part);

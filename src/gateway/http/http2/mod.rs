@@ -68,9 +68,9 @@ pub(super) async fn serve_either(stream: Stream, state: ConnectionState) {
 
 /// Serves a connection to its end. `early` is what was read of it.
 pub(super) async fn serve(stream: Stream, early: Bytes, state: Arc<ConnectionState>) {
-    let meter = Arc::new(Mutex::new(FrameMeter::default()));
-    let transport = MeteredTransport::new(stream, early, &state, &meter);
     let options = &state.gateway.options;
+    let meter = Arc::new(Mutex::new(FrameMeter::new(options.max_streams)));
+    let transport = MeteredTransport::new(stream, early, &state, &meter);
     let mut builder = builder(options);
     if state.gateway.application.takes_web_sockets() {
         builder.enable_connect_protocol();
