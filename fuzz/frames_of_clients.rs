@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Version, header};
 use runner::interface::WebSocketMessage;
 use runner::protocol::websocket::decoder::{Decoder, WebSocketEvent};
 use runner::protocol::websocket::encoder::{Encoder, WebSocketFrame};
-use runner::protocol::websocket::frame_head::{FrameHead, WebSocketFault, mask};
+use runner::protocol::websocket::frame_head::WebSocketFault;
 use runner::protocol::websocket::handshake::{Handshake, check};
 use runner::protocol::websocket::permessage_deflate::DeflateParameters;
 
@@ -60,17 +60,15 @@ fn events<'a>(mut decoder: Decoder, parts: impl Iterator<Item = &'a [u8]>) -> Ev
 }
 
 /// A frame of a server as a client would send it.
-fn masked(frame: &WebSocketFrame) -> Vec<u8> {
-    let read = FrameHead::read(&frame.head).expect("a correct head");
-    let (head, _) = read.expect("a whole head");
-    let key = [1, 2, 3, 254];
-    let head = FrameHead {
-        mask: Some(key),
-        ..head
-    };
-    let mut payload = frame.payload.to_vec();
-    mask(&mut payload, &mut key.clone());
-    [&*head.written(), &payload].concat()
+fn masked(frame: &WebSocketFrame) -> BytesMut {
+    let mut output = BytesMut::new();
+    frame.put_masked([1, 2, 3, 254], &mut output);
+    output
+}
+
+/// A frame as a server sends it.
+fn unmasked(frame: &WebSocketFrame) -> BytesMut {
+    BytesMut::from(&[&*frame.head, &frame.payload].concat()[..])
 }
 
 /// Frames, whole and cut: the events are the same. The first two bytes say how large a message may be and where to cut.
@@ -84,6 +82,12 @@ pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
     let whole = events(decoder(), [frames].into_iter());
     let cut = events(decoder(), frames.chunks(1 + usize::from(*cut)));
     assert_eq!(whole, cut);
+    // As if a server had sent them, with which no compression is negotiated.
+    let of_server = || Decoder::of_server(limit);
+    assert_eq!(
+        events(of_server(), [frames].into_iter()),
+        events(of_server(), frames.chunks(1 + usize::from(bytes[1])))
+    );
     let encoder = Encoder::new(deflate);
     for event in whole.into_iter().flatten() {
         let (sent, kept): (Vec<_>, _) = match event {
@@ -112,6 +116,16 @@ pub fn decode(bytes: &[u8], deflate: Option<DeflateParameters>) {
             ),
         };
         let back: Vec<u8> = sent.iter().flat_map(masked).collect();
-        assert_eq!(events(decoder(), [back.as_slice()].into_iter()), [Ok(kept)]);
+        assert_eq!(
+            events(decoder(), [back.as_slice()].into_iter()),
+            [Ok(kept.clone())]
+        );
+        if deflate.is_none() {
+            let back: Vec<u8> = sent.iter().flat_map(unmasked).collect();
+            assert_eq!(
+                events(of_server(), [back.as_slice()].into_iter()),
+                [Ok(kept)]
+            );
+        }
     }
 }

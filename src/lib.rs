@@ -7,6 +7,7 @@
 //! run ─► server ─► plan
 //!        server ─► gateway ─► protocol ─► interface
 //!        server ─► application ─► workers ─► protocol
+//!                  application ─► upstream ─► protocol
 //!        server ─► pages ─► interface
 //!        server ─► supervisor ─► interface
 //! ```
@@ -75,12 +76,13 @@
 //! |---|---|---|---|
 //! | [`run`] | the program: a line a stage | `server` `commands` `graph` `plan` `line` `config` `supervisor` `log` `current_folder` | |
 //! | [`server`] | plan → a running server | `plan` `line` `acme` `application` `gateway` `supervisor` `pages` `interface` `file_watch` `panics` `log` `children` `descriptor_limit` `current_folder` `own_file` `permission` `unix` | `webbrowser` |
-//! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
+//! | [`commands`] | a row and a file each | `graph` `plan` `line` `application` `upstream` `gateway` `supervisor` `interface` `config` `eval` `syntax` `log` `secrets` `permission` | `clap` `clap_complete` `similar` `textwrap` |
 //! | [`graph`] | words → the graph of what they run; no single command | `plan` `line` `supervisor` `config` `eval` `syntax` | `clap` |
-//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
+//! | [`plan`] | settings → what a server is to do; starts nothing | `line` `application` `workers` `upstream` `gateway` `supervisor` `pages` `interface` `config` `eval` `syntax` `log` `descriptor_limit` `current_folder` `own_file` `permission` | |
 //! | [`mod@line`] | the words of a command line, and the settings in force | `config` `eval` `syntax` `log` `current_folder` | `clap` |
-//! | [`application`] | what answers requests | `workers` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
+//! | [`application`] | what answers requests | `workers` `upstream` `protocol` `interface` `log` `clock` | `hdrhistogram` `mime_guess` |
 //! | [`workers`] | the processes behind an application | `protocol` `interface` `panics` `log` `children` `descriptor_limit` `permission` `unix` | |
+//! | [`upstream`] | the servers behind an application, their connections and programs | `protocol` `interface` `log` `unix_socket` | `http_body` `hyper` `hyper_util` |
 //! | [`acme`] | certificates from an authority, in a thread of their own | `gateway` `log` `clock` | `instant_acme` |
 //! | [`gateway`] | where requests come in; HTTP's libraries only in `http`, those of TLS only in `socket` | `protocol` `interface` `panics` `log` `clock` `own_file` `memory_release` `unix` `unix_socket` | `h2` `hyper` `hyper_util` `http_body` `rcgen` `rustls` `tokio_rustls` `x509_cert` |
 //! | [`file_watch`] | which files of an application have changed, for `launch` | | `notify` |
@@ -140,6 +142,8 @@ pub mod pages;
 pub mod protocol;
 
 pub mod workers;
+
+pub mod upstream;
 
 pub mod file_watch;
 

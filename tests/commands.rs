@@ -41,6 +41,7 @@ Names:
   files        An application that serves the files of a folder; needs no Python
   redirect     An application that sends clients to another URL
   respond      An application that gives each request the same answer
+  upstream     An application that passes requests on to servers
   demo         An application that shows each request; needs no Python
   true         Does nothing, with exit status 0
   false        Does nothing, with exit status 1
@@ -482,19 +483,4 @@ fn misspelt_names_have_suggestions() {
     let message = "error: `localhost:80` is not a host\n = hint: write `--host localhost -p 80`\n";
     assert_eq!(outcome.status, 2);
     assert!(outcome.stderr.starts_with(message), "{outcome:#?}");
-}
-
-#[test]
-fn wsgi_stands_once() {
-    let says = "app2 = commands.Alias(command=['WSGI', 'import:a.b'])\n";
-    let twice = "error: `WSGI WSGI`: one `WSGI` is enough\n = hint: write `WSGI` once\n";
-    let itself =
-        "error: `WSGI` stands before a name that includes `WSGI`\n = hint: write `WSGI` once\n";
-    for (word, message) in [("WSGI", twice), ("app2", itself)] {
-        Folder::new()
-            .file("c.ini", format!("[peak.running.shortcuts]\n{says}"))
-            .runner(["-c", "c.ini", "serve", "WSGI", word, "import:a.b"])
-            .run()
-            .is(1, "", message);
-    }
 }

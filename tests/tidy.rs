@@ -198,7 +198,7 @@ const RULES: &[Rule] = &[
                     MANIFEST,
                     ("src/upper.rs", "use {std::fs, hyper::body};"),
                 ],
-                "src/upper.rs: names `hyper::body` outside src/gateway/http/",
+                "src/upper.rs: names `hyper::body` outside src/gateway/http/ and src/upstream/http/",
             ),
             (
                 &[LIB, MANIFEST],

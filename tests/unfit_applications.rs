@@ -383,3 +383,18 @@ fn a_reload_to_such_a_version_fails_and_the_old_one_serves_on() {
         assert_eq!(server.stop().status, 0);
     }
 }
+
+#[test]
+fn wsgi_stands_once() {
+    let says = "app2 = commands.Alias(command=['WSGI', 'import:a.b'])\n";
+    let twice = "error: `WSGI WSGI`: one `WSGI` is enough\n = hint: write `WSGI` once\n";
+    let itself =
+        "error: `WSGI` stands before a name that includes `WSGI`\n = hint: write `WSGI` once\n";
+    for (word, message) in [("WSGI", twice), ("app2", itself)] {
+        Folder::new()
+            .file("c.ini", format!("[peak.running.shortcuts]\n{says}"))
+            .runner(["-c", "c.ini", "serve", "WSGI", word, "import:a.b"])
+            .run()
+            .is(1, "", message);
+    }
+}

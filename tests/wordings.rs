@@ -22,6 +22,7 @@ const LANGUAGE: &[&str] = &[
     "src/eval",
     "src/line/target.rs",
     "src/gateway/socket/url.rs",
+    "src/upstream/server_address.rs",
 ];
 
 /// Where the strings of functions that return diagnostics, or what becomes one, are wordings.
@@ -66,6 +67,7 @@ const BECOME: &[&str] = &[
     "Diagnostic",
     "Diagnostics",
     "Failure",
+    "InvalidAddress",
     "InvalidLockUrl",
     "InvalidSocketUrl",
     "NoPython",

@@ -4,6 +4,7 @@ pub mod demo;
 pub mod development;
 pub mod files;
 pub mod fixed_answer;
+pub mod http_upstream;
 mod own_page;
 pub mod python_application;
 pub mod replaceable;

@@ -2,7 +2,7 @@
 //! running server, `edit` writes files.
 
 use crate::graph::entry::{Commands, Entry};
-use applications::{application_words, files, fixed};
+use applications::{application_words, files, fixed, upstream};
 use edit::{fmt, init};
 use look::{check, completions, eval, explain, graph, help, show};
 use master::{reload, status, stop};
@@ -39,6 +39,7 @@ pub static ENTRIES: &[Entry] = &[
     files::ENTRY,
     fixed::REDIRECT,
     fixed::RESPOND,
+    upstream::ENTRY,
     application_words::DEMO,
     true_false::TRUE,
     true_false::FALSE,

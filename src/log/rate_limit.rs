@@ -18,21 +18,24 @@ pub enum LogKind {
     NotStored,
     /// A file could not be sent.
     NotReadable,
+    /// A server behind an application could not be reached.
+    Unreachable,
 }
 
 impl LogKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Refused,
         Self::Closed,
         Self::InvalidAnswer,
         Self::NotStored,
         Self::NotReadable,
+        Self::Unreachable,
     ];
 
     /// How serious these lines are.
     pub(super) fn level(self) -> Level {
         match self {
-            Self::Refused | Self::Closed => Level::Warning,
+            Self::Refused | Self::Closed | Self::Unreachable => Level::Warning,
             Self::InvalidAnswer | Self::NotStored | Self::NotReadable => Level::Error,
         }
     }
@@ -45,6 +48,7 @@ impl LogKind {
             Self::InvalidAnswer => "answers that are not as they should be",
             Self::NotStored => "responses that could not be kept",
             Self::NotReadable => "files that could not be sent",
+            Self::Unreachable => "servers that could not be reached",
         }
     }
 }

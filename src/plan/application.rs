@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::application::demo::Demo;
 use crate::application::files::{Files, FilesOptions};
 use crate::application::fixed_answer::FixedAnswer;
+use crate::application::http_upstream::HttpUpstream;
 use crate::application::python_application::PythonApplication;
 use crate::config::Configuration;
 use crate::interface::Application;
@@ -19,8 +20,9 @@ use crate::line::scope::Scope;
 use crate::line::target::Target;
 use crate::line::word::Origin;
 use crate::log::LineForm;
-use crate::plan::worker_options;
+use crate::plan::{upstream, worker_options};
 use crate::syntax::Diagnostic;
+use crate::upstream::upstream_options::{UpstreamName, UpstreamOptions, UpstreamProtocol};
 use crate::workers::options::{Lifespan, WorkerOptions};
 use crate::workers::python::import_failure::ImportFailure;
 use crate::workers::python::imported_folders::ImportedFolders;
@@ -98,6 +100,8 @@ pub enum BuiltIn {
     Files(FilesOptions, Option<Box<ApplicationName>>),
     /// The same answer for each request.
     Fixed(FixedAnswer),
+    /// Servers that are asked.
+    Upstream(UpstreamName),
 }
 
 impl BuiltIn {
@@ -108,6 +112,7 @@ impl BuiltIn {
             Self::Demo => "demo",
             Self::Files(..) => "files",
             Self::Fixed(answer) => answer.name(),
+            Self::Upstream(_) => "upstream",
         }
     }
 
@@ -115,7 +120,7 @@ impl BuiltIn {
     #[must_use]
     pub fn inner(&self) -> Option<&ApplicationName> {
         match self {
-            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => None,
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) | Self::Upstream(_) => None,
             Self::Files(_, Some(inner)) => Some(inner),
         }
     }
@@ -129,6 +134,7 @@ impl fmt::Display for BuiltIn {
             Self::Demo => Ok(()),
             Self::Files(options, _) => write!(formatter, " {}", options.folder.display()),
             Self::Fixed(answer) => write!(formatter, " {answer}"),
+            Self::Upstream(name) => write!(formatter, " {name}"),
         }
     }
 }
@@ -163,6 +169,8 @@ pub enum Recipe {
     Files(FilesOptions, Option<Box<Recipe>>),
     /// The same answer for each request.
     Fixed(FixedAnswer),
+    /// Servers that are asked.
+    Upstream(Box<UpstreamOptions>),
     /// A Python application.
     Python(Box<Imported>),
 }
@@ -195,6 +203,7 @@ impl Recipe {
             Self::Demo => "demo",
             Self::Files(..) => "files",
             Self::Fixed(answer) => answer.name(),
+            Self::Upstream(_) => "upstream",
             Self::Python(imported) => &imported.options.target,
         }
     }
@@ -202,7 +211,7 @@ impl Recipe {
     /// What is imported for it.
     fn imported(&self) -> Option<&Imported> {
         match self {
-            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => None,
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) | Self::Upstream(_) => None,
             Self::Files(_, Some(inner)) => inner.imported(),
             Self::Python(imported) => Some(imported),
         }
@@ -210,7 +219,7 @@ impl Recipe {
 
     fn imported_mut(&mut self) -> Option<&mut Imported> {
         match self {
-            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => None,
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) | Self::Upstream(_) => None,
             Self::Files(_, Some(inner)) => inner.imported_mut(),
             Self::Python(imported) => Some(imported),
         }
@@ -227,8 +236,11 @@ impl Recipe {
 
     /// Sets the folder for responses that are too large for memory.
     pub fn keep_in(&mut self, folder: PathBuf) {
-        if let Some(imported) = self.imported_mut() {
-            imported.options.folder = folder;
+        match self {
+            Self::Demo | Self::Fixed(_) | Self::Files(_, None) => {}
+            Self::Files(_, Some(inner)) => inner.keep_in(folder),
+            Self::Upstream(options) => options.folder = folder,
+            Self::Python(imported) => imported.options.folder = folder,
         }
     }
 
@@ -274,6 +286,10 @@ impl Recipe {
                         .as_ref()
                         .map(|inner| Self::of(scope, inner, arguments));
                     Self::Files(options.clone(), inner.transpose()?.map(Box::new))
+                }
+                BuiltIn::Upstream(name) => {
+                    let options = upstream::upstream(&scope.configuration, name.clone());
+                    Self::Upstream(Box::new(options))
                 }
             }),
             ApplicationName::Python {
@@ -326,6 +342,9 @@ impl Recipe {
                 };
                 Ok(Arc::new(Files::new(options.clone(), fallback)))
             }
+            Self::Upstream(options) => match &options.name.protocol {
+                UpstreamProtocol::Http(http) => Ok(Arc::new(HttpUpstream::new(options, http))),
+            },
             Self::Python(imported) => Ok(Arc::new(imported.start(readiness).await?)),
         }
     }

@@ -43,6 +43,7 @@ pub mod seating;
 pub mod supervised;
 pub mod temporary;
 pub mod tls;
+pub mod upstream;
 pub mod user;
 pub mod worker_options;
 

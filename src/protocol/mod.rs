@@ -5,5 +5,6 @@ pub mod content_coding;
 pub mod fastcgi;
 pub mod hop_by_hop;
 pub mod proxy;
+pub mod upstream_head;
 pub mod websocket;
 pub mod worker;

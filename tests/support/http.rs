@@ -301,6 +301,23 @@ impl Connection {
         std::mem::take(&mut self.received)
     }
 
+    /// Receives so many bytes; whether all came.
+    #[track_caller]
+    pub fn rest_of(&mut self, length: usize) -> bool {
+        let mut left = length;
+        loop {
+            let taken = left.min(self.received.len());
+            self.received.drain(..taken);
+            left -= taken;
+            if left == 0 {
+                return true;
+            }
+            if !self.receive() {
+                return false;
+            }
+        }
+    }
+
     /// Receives one response to a request with the given method.
     #[track_caller]
     pub fn reply(&mut self, method: &str) -> Reply {

@@ -41,6 +41,7 @@ pub mod load;
 pub mod nginx;
 pub mod output;
 pub mod process;
+pub mod scripted;
 pub mod usage;
 
 /// How long anything may take before the test fails: far longer than it ever needs, so that only a defect reaches it.

@@ -3,3 +3,4 @@
 pub mod application_words;
 pub mod files;
 pub mod fixed;
+pub mod upstream;

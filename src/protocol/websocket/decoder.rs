@@ -1,4 +1,5 @@
-//! What a client sends, as messages and control frames (RFC 6455 §5 and §6.2), however the bytes come.
+//! What the other side sends, as messages and control frames (RFC 6455 §5 and §6.2), however the bytes come. It is a client,
+//! or a server that runner is the client of.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -25,8 +26,10 @@ pub enum WebSocketEvent {
     Close(CloseReason),
 }
 
-/// Decodes the frames of a client. Between messages it holds nothing.
+/// Decodes the frames of the other side. Between messages it holds nothing.
 pub struct Decoder {
+    /// The frames of clients are masked, those of servers are not (RFC 6455 §5.1).
+    is_of_server: bool,
     takes_compressed: bool,
     max_message: usize,
     position: FramePosition,
@@ -48,11 +51,12 @@ enum FramePosition {
 }
 
 impl Decoder {
-    /// A decoder for messages of at most so many bytes, decompressed. `takes_compressed` if permessage-deflate was
-    /// negotiated.
+    /// A decoder for messages of a client, of at most so many bytes, decompressed. `takes_compressed` if permessage-deflate
+    /// was negotiated.
     #[must_use]
     pub fn new(max_message: usize, takes_compressed: bool) -> Self {
         Self {
+            is_of_server: false,
             takes_compressed,
             max_message,
             position: FramePosition::Head,
@@ -60,7 +64,16 @@ impl Decoder {
         }
     }
 
-    /// Whether the client owes nothing of a frame, apart from what is left of the input.
+    /// A decoder for messages of a server, of at most so many bytes, with which no compression was negotiated.
+    #[must_use]
+    pub fn of_server(max_message: usize) -> Self {
+        Self {
+            is_of_server: true,
+            ..Self::new(max_message, false)
+        }
+    }
+
+    /// Whether the other side owes nothing of a frame, apart from what is left of the input.
     #[must_use]
     pub fn is_between_frames(&self) -> bool {
         matches!(self.position, FramePosition::Head)
@@ -70,7 +83,7 @@ impl Decoder {
     /// incomplete head, or an incomplete control frame, are left of `input`.
     ///
     /// # Errors
-    /// The client has done something wrong. Whatever it sends afterwards is ignored.
+    /// The other side has done something wrong. Whatever it sends afterwards is ignored.
     pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<WebSocketEvent>, WebSocketFault> {
         let next = self.step(input);
         match next {
@@ -91,8 +104,16 @@ impl Decoder {
                     let Some((head, length)) = FrameHead::read(input)? else {
                         return Ok(None);
                     };
-                    let Some(mut mask) = head.mask else {
-                        return Err(WebSocketFault::protocol("a frame without a mask"));
+                    let mut mask = match (head.mask, self.is_of_server) {
+                        (Some(mask), false) => mask,
+                        // It changes nothing.
+                        (None, true) => [0; 4],
+                        (None, false) => {
+                            return Err(WebSocketFault::protocol("a frame without a mask"));
+                        }
+                        (Some(_), true) => {
+                            return Err(WebSocketFault::protocol("a masked frame of a server"));
+                        }
                     };
                     if !head.opcode.is_control() {
                         self.begin(head)?;

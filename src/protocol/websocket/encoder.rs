@@ -1,11 +1,11 @@
-//! What a server sends, as frames (RFC 6455 §5 and §6.1), compressed where that was negotiated and pays (RFC 7692 §7.2.1).
+//! What is sent, as frames (RFC 6455 §5 and §6.1), compressed where that was negotiated and pays (RFC 7692 §7.2.1).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::interface::{CloseReason, WebSocketMessage};
 
 use super::deflater;
-use super::frame_head::{FrameHead, HeadBytes, MAX_CONTROL, Opcode};
+use super::frame_head::{self, FrameHead, HeadBytes, MAX_CONTROL, Opcode};
 use super::permessage_deflate::DeflateParameters;
 
 /// The smallest message that is compressed: below, it takes one packet either way.
@@ -36,6 +36,15 @@ impl WebSocketFrame {
             head: head.written(),
             payload,
         }
+    }
+
+    /// Appends the frame as a client sends it, masked with a key (RFC 6455 §5.3), which has to be another one for each
+    /// frame.
+    pub fn put_masked(&self, mut key: [u8; 4], output: &mut BytesMut) {
+        output.extend_from_slice(&self.head.masked(key));
+        let start = output.len();
+        output.extend_from_slice(&self.payload);
+        frame_head::mask(&mut output[start..], &mut key);
     }
 
     /// A ping. Its payload is cut off at 125 bytes.

@@ -102,6 +102,14 @@ pub struct HeadBytes {
 }
 
 impl HeadBytes {
+    /// The same head with a mask; it has none.
+    #[must_use]
+    pub fn masked(mut self, key: [u8; 4]) -> Self {
+        self.bytes[1] |= MASKED;
+        self.push(&key);
+        self
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
         self.bytes[self.length..end].copy_from_slice(bytes);

@@ -184,13 +184,13 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 }
 
 /// The elements of a list.
-fn elements(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+pub(super) fn elements(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let elements = field.as_bytes().split(|byte| *byte == b',');
     elements.map(<[u8]>::trim_ascii)
 }
 
 /// Whether one of the fields of this name lists a token, in any case.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
     let mut listed = headers.get_all(name).iter().flat_map(elements);
     listed.any(|listed| listed.eq_ignore_ascii_case(token))
 }
@@ -201,7 +201,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// The value of `Sec-WebSocket-Accept` (RFC 6455 §4.2.2).
-fn accept(key: &[u8]) -> String {
+pub(super) fn accept(key: &[u8]) -> String {
     let hash = Sha1::new().chain_update(key).chain_update(SUFFIX);
     BASE_64.encode(hash.finalize())
 }

@@ -5,8 +5,11 @@
 //! for each connection. Here a connection that is idle has nothing but a [`decoder::Decoder`] of some hundred bytes.
 //!
 //! A gateway asks [`handshake::check`] about a request; feeds a [`decoder::Decoder`] with what the client sends; and writes
-//! the frames that an [`encoder::Encoder`] makes of messages. Frames of clients are masked, those of servers are not.
+//! the frames that an [`encoder::Encoder`] makes of messages. Frames of clients are masked, those of servers are not. Where
+//! runner is the client itself, [`client_handshake::ClientOffer`] is its part of the handshake, and
+//! [`encoder::WebSocketFrame::put_masked`] masks what it sends.
 
+pub mod client_handshake;
 pub mod decoder;
 mod deflater;
 pub mod encoder;

@@ -1,0 +1,50 @@
+//! `upstream http://…`: passes requests on to servers that speak HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::interface::master_status::Status;
+use crate::interface::{Application, Pending, Request, Response};
+use crate::upstream::http::HttpClient;
+use crate::upstream::servers::Servers;
+use crate::upstream::upstream_options::{HttpClientOptions, ServerSource, UpstreamOptions};
+
+/// An application over servers that speak HTTP.
+#[derive(Debug)]
+pub struct HttpUpstream {
+    client: HttpClient,
+}
+
+impl HttpUpstream {
+    /// The application. Servers are asked only when there are requests. To be called within a runtime.
+    #[must_use]
+    pub fn new(options: &UpstreamOptions, http: &HttpClientOptions) -> Self {
+        let ServerSource::Addresses(addresses) = &options.name.source;
+        let servers = Servers::new(addresses.iter().cloned(), options.limits);
+        Self {
+            client: HttpClient::new(servers, options, http),
+        }
+    }
+}
+
+impl Application for HttpUpstream {
+    fn respond(self: Arc<Self>, request: Request) -> Pending<'static, Response> {
+        Box::pin(async move { self.client.respond(request).await })
+    }
+
+    fn takes_web_sockets(&self) -> bool {
+        true
+    }
+
+    fn stop(&self, within: Duration) -> Pending<'_, ()> {
+        Box::pin(self.client.stop(within))
+    }
+
+    fn drain(&self, returns: bool) {
+        self.client.drain(returns);
+    }
+
+    fn status(&self) -> Status {
+        self.client.status()
+    }
+}

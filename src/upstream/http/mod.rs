@@ -1,0 +1,484 @@
+//! HTTP/1.1 with servers (RFC 9112): a request is sent on a connection that is kept, or on a new one.
+//!
+//! - A kept connection may be closed by the server at the moment at which a request is sent on it. Such a request is sent
+//!   once more, on a new connection, if the server cannot have begun it, or if it may be repeated (RFC 9110 §9.2.2) and
+//!   nothing of an answer has come. A request that may not be repeated takes only a connection that was used just now.
+//! - A server that cannot be reached is left to rest, and the next one is tried.
+//! - 502: no server can be reached, or it breaks off or breaks the protocol before the response has begun; 504: it takes too
+//!   long; 503: all are busy. A response that breaks off later is broken off for the client, too.
+//! - What is there of a response at once is passed on as a whole, so that most need no task of their own. What goes on is
+//!   passed on as it comes; what the client is too slow for is stored, so that the server is free.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+use tokio::time::timeout;
+
+use crate::interface::master_status::{QueueStatus, Status};
+use crate::interface::{BlockSender, Depot, Request, Response, ResponseBody};
+use crate::log::LogKind;
+use crate::log_of;
+use crate::protocol::upstream_head;
+use crate::protocol::websocket::client_handshake::ClientOffer;
+use crate::upstream::http::http_connection::{CollectedBody, HttpConnection, SendFailure};
+use crate::upstream::http::request_content::RequestContent;
+use crate::upstream::http::web_socket_relay::WebSocketRelay;
+use crate::upstream::ongoing_responses::OngoingResponses;
+use crate::upstream::request_name::RequestName;
+use crate::upstream::servers::{Lease, NoServer, Servers};
+use crate::upstream::upstream_failures::UpstreamFailures;
+use crate::upstream::upstream_options::{HttpClientOptions, UpstreamOptions};
+
+mod counted_stream;
+pub mod http_connection;
+mod request_content;
+mod web_socket_relay;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept, unless the server says how long it does.
+const KEEP: Duration = Duration::from_secs(30);
+
+/// How much earlier than the server it is closed here.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// How long ago the connection was used at most on which a request is sent that may not be repeated.
+const JUST_NOW: Duration = Duration::from_secs(1);
+
+/// Bodies up to this size in bytes are passed on as a whole if they are there at once.
+const AT_ONCE: usize = 64 * 1024;
+
+/// A client of servers.
+#[derive(Debug)]
+pub struct HttpClient {
+    servers: Arc<Servers<HttpConnection>>,
+    options: HttpClientOptions,
+    /// Zero is no limit.
+    request_timeout: Duration,
+    drain: Duration,
+    depot: Arc<Depot>,
+    failures: UpstreamFailures,
+    ongoing: OngoingResponses,
+}
+
+/// Why there is no response.
+enum Failed {
+    /// 502.
+    Broken(String),
+    /// 504.
+    TooSlow(String),
+}
+
+/// A response that has begun, and its connection.
+struct BegunAnswer {
+    head: http::response::Parts,
+    body: Incoming,
+    connection: HttpConnection,
+    lease: Lease<HttpConnection>,
+}
+
+impl HttpClient {
+    /// A client of these servers.
+    #[must_use]
+    pub fn new(
+        servers: Arc<Servers<HttpConnection>>,
+        options: &UpstreamOptions,
+        http: &HttpClientOptions,
+    ) -> Self {
+        let depot = Depot::new(options.folder.clone(), options.max_buffer);
+        Self {
+            servers,
+            options: http.clone(),
+            request_timeout: options.request_timeout,
+            drain: options.drain,
+            depot: Arc::new(depot.with_total(options.max_buffers)),
+            failures: UpstreamFailures::default(),
+            ongoing: OngoingResponses::default(),
+        }
+    }
+
+    /// Answers a request.
+    pub async fn respond(&self, request: Request) -> Response {
+        self.failures.request();
+        let name = RequestName::of(&request);
+        let lease = match self.servers.lease().await {
+            Ok(lease) => lease,
+            Err(none) => {
+                let why = match none {
+                    NoServer::QueueFull => {
+                        "too many requests wait for a server (runner.request.queue_length)"
+                    }
+                    NoServer::WaitedTooLong => {
+                        "no server was free for too long (runner.request.queue_timeout)"
+                    }
+                };
+                log_of!(
+                    LogKind::Refused,
+                    about = name.subject(),
+                    "503 for {name}: {why}"
+                );
+                return self.failures.unavailable();
+            }
+        };
+        let answered = async {
+            tokio::select! {
+                answered = self.answer(&request, &name, lease) => answered,
+                () = self.ongoing.ended() => {
+                    Err(Failed::TooSlow("the server is being stopped (runner.stop_timeout)".to_owned()))
+                }
+            }
+        };
+        let answered = match self.request_timeout {
+            Duration::ZERO => answered.await,
+            limit => timeout(limit, answered).await.unwrap_or_else(|_| {
+                let limit = limit.as_secs_f64();
+                Err(Failed::TooSlow(format!(
+                    "no answer within {limit} s (runner.request.timeout)"
+                )))
+            }),
+        };
+        match answered {
+            Ok(response) => response,
+            Err(failed) => self.refuse(&name, failed),
+        }
+    }
+
+    /// Answers in place of the servers.
+    fn refuse(&self, name: &RequestName, failed: Failed) -> Response {
+        let (response, why) = match failed {
+            Failed::Broken(why) => (self.failures.bad_gateway(), why),
+            Failed::TooSlow(why) => (self.failures.gateway_timeout(), why),
+        };
+        let what = format!("{} for {name}: {why}", response.status.as_u16());
+        log_of!(LogKind::InvalidAnswer, about = name.subject(), "{what}");
+        self.failures.note(what);
+        response
+    }
+
+    async fn answer(
+        &self,
+        request: &Request,
+        name: &RequestName,
+        lease: Lease<HttpConnection>,
+    ) -> Result<Response, Failed> {
+        let strips_prefix = self.options.strips_prefix;
+        let Some(target) = upstream_head::target(request, strips_prefix) else {
+            return Ok(Response::plain(StatusCode::BAD_REQUEST));
+        };
+        let mut fields = upstream_head::request_fields(request, strips_prefix);
+        let upgrade = request
+            .offers_web_socket
+            .then(|| ClientOffer::add_to(&mut fields, web_socket_relay::nonce()));
+        let to_send = || {
+            let mut to_send = http::Request::new(RequestContent::of(&request.body));
+            *to_send.method_mut() = request.method.clone();
+            *to_send.uri_mut() = target.clone();
+            to_send
+        };
+        let answer = self
+            .exchange(&request.method, to_send, fields, lease)
+            .await?;
+        self.receive(request, name, upgrade, answer).await
+    }
+
+    /// Sends a request, up to the head of its response.
+    async fn exchange(
+        &self,
+        method: &Method,
+        to_send: impl Fn() -> http::Request<RequestContent>,
+        mut fields: HeaderMap,
+        mut lease: Lease<HttpConnection>,
+    ) -> Result<BegunAnswer, Failed> {
+        let is_repeatable = method.is_idempotent();
+        let longest = match is_repeatable {
+            true => KEEP,
+            false => JUST_NOW,
+        };
+        if let Some(mut connection) = usable(&lease, longest).await {
+            let mut request = to_send();
+            request.headers_mut().clone_from(&fields);
+            match connection.send(request).await {
+                Ok(response) => return Ok(BegunAnswer::new(response, connection, lease)),
+                Err(failure) if failure.is_unsent || is_repeatable && !failure.has_begun => {}
+                Err(failure) => return Err(failure.told(&lease)),
+            }
+        }
+        let mut connection = self.connect(&mut lease).await?;
+        let mut request = to_send();
+        std::mem::swap(request.headers_mut(), &mut fields);
+        match connection.send(request).await {
+            Ok(response) => Ok(BegunAnswer::new(response, connection, lease)),
+            Err(failure) => Err(failure.told(&lease)),
+        }
+    }
+
+    /// Makes a connection to the server, or else to another one.
+    async fn connect(&self, lease: &mut Lease<HttpConnection>) -> Result<HttpConnection, Failed> {
+        let mut tried = Vec::new();
+        loop {
+            let error = match lease.connect(CONNECT).await {
+                Ok(stream) => match HttpConnection::new(stream).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => io::Error::other(error),
+                },
+                Err(error) => error,
+            };
+            tried.push(Arc::clone(lease.server()));
+            let is_slow = error.kind() == io::ErrorKind::TimedOut;
+            let address = lease.server().address();
+            let why = match is_slow {
+                true => format!("no connection to {address} within {} s", CONNECT.as_secs()),
+                false => format!("{address} cannot be reached: {error}"),
+            };
+            if !lease.move_on(&tried) {
+                return Err(match is_slow {
+                    true => Failed::TooSlow(why),
+                    false => Failed::Broken(why),
+                });
+            }
+            log_of!(LogKind::Unreachable, "{why}; another server is tried");
+        }
+    }
+
+    /// Makes what a server has begun to send a response.
+    async fn receive(
+        &self,
+        request: &Request,
+        name: &RequestName,
+        upgrade: Option<ClientOffer>,
+        mut answer: BegunAnswer,
+    ) -> Result<Response, Failed> {
+        let address = answer.lease.server().address().clone();
+        let broken = |what: &str| Failed::Broken(format!("{address} sent {what}"));
+        let status = answer.head.status;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(upgrade) = upgrade else {
+                return Err(broken("status 101 unasked"));
+            };
+            let fields = upgrade.accepted(answer.head.headers).map_err(broken)?;
+            let (stream, early) = answer.connection.into_upgraded().await;
+            let (socket, relay) = WebSocketRelay::new(stream, &early, name.clone(), answer.lease);
+            self.ongoing.spawn(relay.run(self.ongoing.drained()));
+            return Ok(Response {
+                status,
+                reason: None,
+                headers: fields,
+                body: ResponseBody::WebSocket(socket),
+            });
+        }
+        let keep = keep_time(&answer.head.headers);
+        upstream_head::response_fields(status, &mut answer.head.headers).map_err(broken)?;
+        let reason = answer.head.extensions.remove::<ReasonPhrase>();
+        let is_endless = is_endless(&answer.head.headers);
+        let collected = answer.connection.collect(&mut answer.body, AT_ONCE);
+        let body = match collected.await {
+            CollectedBody::Whole(whole) => {
+                // A server that has not taken all of the body cannot be asked again.
+                let is_sent = request.body.length() == 0 || answer.connection.is_usable().await;
+                if is_sent && answer.connection.is_open() {
+                    answer.lease.give_back(answer.connection, keep);
+                }
+                ResponseBody::Bytes(whole)
+            }
+            CollectedBody::Begun(beginning) => {
+                let (sender, mut blocks) = self.depot.blocks();
+                if let Some(length) = answer.body.size_hint().exact() {
+                    blocks = blocks.with_length(length + beginning.len() as u64);
+                }
+                let rest = Rest {
+                    body: answer.body,
+                    connection: answer.connection,
+                    lease: answer.lease,
+                    keep,
+                    name: name.clone(),
+                };
+                let drained = self.ongoing.drained();
+                self.ongoing.spawn(async move {
+                    let is_whole = match is_endless {
+                        true => tokio::select! {
+                            is_whole = rest.pass_on(beginning, &sender) => is_whole,
+                            _ = drained => true,
+                        },
+                        false => rest.pass_on(beginning, &sender).await,
+                    };
+                    if is_whole {
+                        sender.end();
+                    }
+                });
+                ResponseBody::Stream(blocks)
+            }
+            CollectedBody::Broken(error) => {
+                return Err(Failed::Broken(format!(
+                    "{address} broke off its response: {}",
+                    cause(&error)
+                )));
+            }
+        };
+        Ok(Response {
+            status,
+            reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
+            headers: answer.head.headers,
+            body,
+        })
+    }
+
+    /// Asks what does not end by itself to end.
+    pub fn drain(&self, returns: bool) {
+        self.ongoing.drain(self.drain, returns);
+    }
+
+    /// Waits until no request is left, and breaks off those that are left after the time `within`.
+    pub async fn stop(&self, within: Duration) {
+        self.drain(false);
+        let all = async {
+            for server in self.servers.present() {
+                server.finished().await;
+            }
+        };
+        // Whatever comes of it, what is left ends.
+        let _ = timeout(within, all).await;
+        self.ongoing.end();
+        self.servers.close_kept();
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut status = Status {
+            queue: QueueStatus {
+                length: self.servers.waiting(),
+                oldest: None,
+            },
+            delivering: self.depot.delivering(),
+            ..Status::default()
+        };
+        self.failures.show(&mut status);
+        status
+    }
+}
+
+/// A kept connection that the server has not closed.
+async fn usable(lease: &Lease<HttpConnection>, longest: Duration) -> Option<HttpConnection> {
+    while let Some(mut connection) = lease.take_kept(longest) {
+        if connection.is_usable().await {
+            return Some(connection);
+        }
+    }
+    None
+}
+
+/// How long a connection is to be kept.
+fn keep_time(fields: &HeaderMap) -> Duration {
+    match upstream_head::keep_alive_seconds(fields) {
+        Some(seconds) => KEEP.min(Duration::from_secs(seconds).saturating_sub(MARGIN)),
+        None => KEEP,
+    }
+}
+
+/// Whether a response goes on until its client leaves: events (HTML, server-sent events), or parts of which each replaces
+/// the one before. Their clients connect again.
+fn is_endless(fields: &HeaderMap) -> bool {
+    let kind = fields.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.as_bytes().split(|&it| it == b';').next());
+    kind.is_some_and(|kind| {
+        let kinds = [&b"text/event-stream"[..], b"multipart/x-mixed-replace"];
+        let kind = kind.trim_ascii();
+        kinds.iter().any(|it| kind.eq_ignore_ascii_case(it))
+    })
+}
+
+/// What lies behind an error of hyper, which names the stage only.
+fn cause(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+impl BegunAnswer {
+    fn new(
+        response: http::Response<Incoming>,
+        connection: HttpConnection,
+        lease: Lease<HttpConnection>,
+    ) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            head,
+            body,
+            connection,
+            lease,
+        }
+    }
+}
+
+impl SendFailure {
+    /// The failure of a request that is not sent again.
+    fn told(&self, lease: &Lease<HttpConnection>) -> Failed {
+        let address = lease.server().address();
+        Failed::Broken(match &self.error {
+            Some(error) if error.is_parse() => {
+                format!(
+                    "{address} sent what is no response of HTTP: {}",
+                    cause(error)
+                )
+            }
+            Some(error) => format!("{address} broke off: {}", cause(error)),
+            None => format!("{address} closed the connection"),
+        })
+    }
+}
+
+/// The rest of a response, which goes on.
+struct Rest {
+    body: Incoming,
+    connection: HttpConnection,
+    lease: Lease<HttpConnection>,
+    keep: Duration,
+    name: RequestName,
+}
+
+impl Rest {
+    /// Passes on what the server sends until its end, or until the client leaves: then the connection is closed, so that the
+    /// server notices. Whether all was passed on.
+    async fn pass_on(mut self, beginning: Bytes, sender: &BlockSender) -> bool {
+        let mut block = beginning;
+        loop {
+            if sender.send(block).await.is_err() {
+                return false;
+            }
+            let next = poll_fn(|context| self.connection.poll_body(&mut self.body, context));
+            let next = tokio::select! {
+                next = next => next,
+                () = sender.gone() => return false,
+            };
+            block = match next {
+                Some(Ok(next)) => next,
+                Some(Err(error)) => {
+                    log_of!(
+                        LogKind::InvalidAnswer,
+                        about = self.name.subject(),
+                        "the response to {} is broken off: {} broke off: {}",
+                        self.name,
+                        self.lease.server().address(),
+                        cause(&error)
+                    );
+                    return false;
+                }
+                None => {
+                    if self.connection.is_usable().await {
+                        self.lease.give_back(self.connection, self.keep);
+                    }
+                    return true;
+                }
+            };
+        }
+    }
+}

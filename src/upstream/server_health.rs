@@ -1,0 +1,117 @@
+//! Whether a server is to be tried: one that could not be reached rests for a while, ever longer.
+
+use std::time::{Duration, Instant};
+
+/// How long a server rests after its first failure. It doubles with each further one.
+const FIRST_REST: Duration = Duration::from_secs(1);
+
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// What is known of a server from its connections (passive health).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ServerHealth {
+    /// The last connection was made, or there was none yet.
+    #[default]
+    Up,
+    /// It could not be reached.
+    Resting {
+        /// How many times in a row.
+        failures: u32,
+        /// Since its first failure.
+        since: Instant,
+        /// Before then it is tried only if there is no other.
+        until: Instant,
+    },
+}
+
+impl ServerHealth {
+    /// A connection was made.
+    pub(super) fn reached(&mut self) {
+        *self = Self::Up;
+    }
+
+    /// No connection could be made.
+    pub(super) fn unreachable(&mut self, now: Instant) {
+        let (failures, since) = match *self {
+            Self::Up => (1, now),
+            Self::Resting {
+                failures, since, ..
+            } => (failures.saturating_add(1), since),
+        };
+        *self = Self::Resting {
+            failures,
+            since,
+            until: now + rest(failures),
+        };
+    }
+
+    /// Whether it rests now.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.resting_until().is_some_and(|until| until > now)
+    }
+
+    /// The end of its rest, if it has failed.
+    pub(super) fn resting_until(&self) -> Option<Instant> {
+        match self {
+            Self::Up => None,
+            Self::Resting { until, .. } => Some(*until),
+        }
+    }
+
+    /// Since when it has not been reached.
+    pub(super) fn failing_since(&self) -> Option<Instant> {
+        match self {
+            Self::Up => None,
+            Self::Resting { since, .. } => Some(*since),
+        }
+    }
+
+    /// A request is about to try a server whose rest is over: it goes on resting for the others until that is decided, so
+    /// that a server that hangs holds up one request at a time.
+    pub(super) fn probe(&mut self, now: Instant) {
+        if let Self::Resting {
+            failures, until, ..
+        } = self
+        {
+            *until = now + rest(*failures);
+        }
+    }
+}
+
+/// The rest after so many failures in a row.
+fn rest(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(8);
+    LONGEST_REST.min(FIRST_REST * (1 << doublings))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{LONGEST_REST, ServerHealth};
+
+    #[test]
+    fn a_server_rests_ever_longer_until_it_is_reached() {
+        let start = Instant::now();
+        let seconds = |count| start + Duration::from_secs(count);
+        let mut health = ServerHealth::default();
+        assert!(!health.rests(start));
+        for (failures, ends) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (99, 30)] {
+            while !matches!(health, ServerHealth::Resting { failures: so_far, .. } if so_far == failures)
+            {
+                health.unreachable(start);
+            }
+            assert_eq!(health.resting_until(), Some(seconds(ends)), "{failures}");
+            assert!(!health.rests(seconds(ends)));
+        }
+        // Of those that come when a rest is over, one tries.
+        health.probe(seconds(30));
+        assert_eq!(health.resting_until(), Some(seconds(30) + LONGEST_REST));
+        assert_eq!(health.failing_since(), Some(start));
+        health.reached();
+        assert_eq!(health, ServerHealth::Up);
+        health.probe(start);
+        assert_eq!(health, ServerHealth::Up);
+    }
+}

@@ -1,0 +1,407 @@
+//! The servers of one application. Each request gets a [`Lease`] on one of them: that with the fewest requests, in turn
+//! where several have as few.
+//!
+//! - A server that cannot be reached rests, ever longer, and the others take over ([`server_health`](super::server_health)).
+//!   If all rest, the one is tried that has failed for longest, rather than to refuse the request.
+//! - Servers can be added at any time, and drained: a drained one gets no more requests and finishes those that it has.
+//! - A server has so many requests at a time at most. The others wait, first come, first served, and within limits.
+
+use std::io;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::upstream::kept_connections::KeptConnections;
+use crate::upstream::server_address::ServerAddress;
+use crate::upstream::server_health::ServerHealth;
+use crate::upstream::upstream_options::ServerLimits;
+use crate::upstream::upstream_stream::UpstreamStream;
+
+/// How often connections are closed that were kept for too long.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Locks what no panic can leave half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The servers of one application. `C` is what its protocol keeps of a connection.
+#[derive(Debug)]
+pub struct Servers<C> {
+    limits: ServerLimits,
+    members: Mutex<PresentServers<C>>,
+    /// A permit for each request that the servers may have at a time.
+    permits: Arc<Semaphore>,
+    /// The requests that wait for a permit.
+    waiting: AtomicUsize,
+    _sweeper: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct PresentServers<C> {
+    servers: Vec<Arc<UpstreamServer<C>>>,
+    /// Where the next choice begins.
+    next: usize,
+}
+
+/// A server.
+#[derive(Debug)]
+pub struct UpstreamServer<C> {
+    address: ServerAddress,
+    state: Mutex<ServerState<C>>,
+    /// Notified when the last of its requests has ended.
+    idle: Notify,
+}
+
+#[derive(Debug)]
+struct ServerState<C> {
+    /// Requests that it has now.
+    outstanding: usize,
+    /// Requests that it has had.
+    requests: u64,
+    /// When the last one ended.
+    last_used: Instant,
+    health: ServerHealth,
+    kept: KeptConnections<C>,
+    is_drained: bool,
+}
+
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerCounts {
+    /// Requests that it has now.
+    pub outstanding: usize,
+    /// Requests that it has had, with those.
+    pub requests: u64,
+    /// Connections that no request uses.
+    pub kept: usize,
+    /// When its last request ended, or it was added.
+    pub last_used: Instant,
+    /// Since when it cannot be reached, if it cannot.
+    pub failing_since: Option<Instant>,
+}
+
+/// Why a request got no server, which deserves a 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoServer {
+    /// Too many wait (`runner.request.queue_length`).
+    QueueFull,
+    /// It has waited for too long (`runner.request.queue_timeout`).
+    WaitedTooLong,
+}
+
+/// A request's place at a server. Dropping it ends the request.
+#[derive(Debug)]
+pub struct Lease<C> {
+    servers: Arc<Servers<C>>,
+    server: Arc<UpstreamServer<C>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl<C: Send + 'static> Servers<C> {
+    /// The servers at these addresses, of which each has so many requests at a time at most. To be called within a runtime.
+    #[must_use]
+    pub fn new(
+        addresses: impl IntoIterator<Item = ServerAddress>,
+        limits: ServerLimits,
+    ) -> Arc<Self> {
+        let servers = Arc::new_cyclic(|servers: &Weak<Self>| {
+            let sweeper = tokio::spawn(sweep(Weak::clone(servers)));
+            Self {
+                limits,
+                members: Mutex::new(PresentServers {
+                    servers: Vec::new(),
+                    next: 0,
+                }),
+                permits: Arc::new(Semaphore::new(0)),
+                waiting: AtomicUsize::new(0),
+                _sweeper: AbortOnDropHandle::new(sweeper),
+            }
+        });
+        for address in addresses {
+            servers.add(address);
+        }
+        servers
+    }
+
+    /// Adds a server, which gets requests from now on.
+    pub fn add(&self, address: ServerAddress) -> Arc<UpstreamServer<C>> {
+        let server = Arc::new(UpstreamServer {
+            address,
+            state: Mutex::new(ServerState {
+                outstanding: 0,
+                requests: 0,
+                last_used: Instant::now(),
+                health: ServerHealth::default(),
+                kept: KeptConnections::default(),
+                is_drained: false,
+            }),
+            idle: Notify::new(),
+        });
+        lock(&self.members).servers.push(Arc::clone(&server));
+        self.permits.add_permits(self.limits.requests);
+        server
+    }
+
+    /// Removes a server: it gets no more requests, its connections that no request uses are closed, and it finishes the
+    /// requests that it has ([`UpstreamServer::finished`]).
+    pub fn drain(&self, server: &Arc<UpstreamServer<C>>) {
+        let mut members = lock(&self.members);
+        let mut state = lock(&server.state);
+        if std::mem::replace(&mut state.is_drained, true) {
+            return;
+        }
+        members.servers.retain(|other| !Arc::ptr_eq(other, server));
+        // The other permits are forgotten with the requests that have them.
+        let free = self.limits.requests.saturating_sub(state.outstanding);
+        self.permits.forget_permits(free);
+        let closed = state.kept.take_all();
+        drop(state);
+        drop(members);
+        drop(closed);
+    }
+
+    /// Gives a request a server. Waits, behind those that came before, while all servers have as many requests as they may.
+    ///
+    /// # Errors
+    /// Too many requests wait, or it has waited for too long.
+    pub async fn lease(self: &Arc<Self>) -> Result<Lease<C>, NoServer> {
+        loop {
+            let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => self.wait().await?,
+            };
+            if let Some(server) = self.choose(&[]) {
+                return Ok(Lease {
+                    servers: Arc::clone(self),
+                    server,
+                    permit: Some(permit),
+                });
+            }
+            // The last server was drained in between: its permit goes with it.
+            permit.forget();
+        }
+    }
+
+    async fn wait(&self) -> Result<OwnedSemaphorePermit, NoServer> {
+        if self.waiting.fetch_add(1, Relaxed) >= self.limits.queue_length {
+            self.waiting.fetch_sub(1, Relaxed);
+            return Err(NoServer::QueueFull);
+        }
+        let _waiting = WaitingRequest(&self.waiting);
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = match self.limits.queue_timeout {
+            Duration::ZERO => permit.await,
+            limit => timeout(limit, permit)
+                .await
+                .map_err(|_| NoServer::WaitedTooLong)?,
+        };
+        // The semaphore is never closed.
+        permit.map_err(|_| NoServer::WaitedTooLong)
+    }
+
+    /// Chooses a server and notes a request there. `None` if there is none but `tried`.
+    fn choose(&self, tried: &[Arc<UpstreamServer<C>>]) -> Option<Arc<UpstreamServer<C>>> {
+        let now = Instant::now();
+        let mut members = lock(&self.members);
+        let count = members.servers.len();
+        let places = (0..count).map(|offset| (members.next + offset) % count);
+        let untried = places.filter(|place| {
+            let server = &members.servers[*place];
+            !tried.iter().any(|tried| Arc::ptr_eq(tried, server))
+        });
+        let place = untried.min_by_key(|place| {
+            let state = lock(&members.servers[*place].state);
+            let is_full = state.outstanding >= self.limits.requests;
+            rank(&state.health, is_full, state.outstanding, now)
+        })?;
+        let server = Arc::clone(&members.servers[place]);
+        members.next = place + 1;
+        let mut state = lock(&server.state);
+        if !state.health.rests(now) {
+            state.health.probe(now);
+        }
+        state.outstanding += 1;
+        state.requests += 1;
+        drop(state);
+        Some(server)
+    }
+
+    /// The requests that wait for a server.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
+    /// The servers that get requests.
+    #[must_use]
+    pub fn present(&self) -> Vec<Arc<UpstreamServer<C>>> {
+        lock(&self.members).servers.clone()
+    }
+
+    /// Closes the connections that no request uses: no more requests come.
+    pub fn close_kept(&self) {
+        for server in self.present() {
+            let closed = lock(&server.state).kept.take_all();
+            drop(closed);
+        }
+    }
+}
+
+/// How good a choice a server is; the least is best. One that rests is worse than one that is full, which no request
+/// chooses unless servers are drained; of those that rest, the one that has failed for longest is best.
+fn rank(
+    health: &ServerHealth,
+    is_full: bool,
+    outstanding: usize,
+    now: Instant,
+) -> (bool, Option<Instant>, bool, usize) {
+    match health.rests(now) {
+        true => (true, health.failing_since(), is_full, outstanding),
+        false => (false, None, is_full, outstanding),
+    }
+}
+
+/// Counts a request that waits.
+struct WaitingRequest<'a>(&'a AtomicUsize);
+
+impl Drop for WaitingRequest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Closes connections that were kept for too long, as long as there are servers.
+async fn sweep<C: Send + 'static>(servers: Weak<Servers<C>>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(servers) = servers.upgrade() else {
+            return;
+        };
+        let now = Instant::now();
+        for server in servers.present() {
+            let expired = lock(&server.state).kept.take_expired(now);
+            drop(expired);
+        }
+    }
+}
+
+impl<C> UpstreamServer<C> {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &ServerAddress {
+        &self.address
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn counts(&self) -> ServerCounts {
+        let state = lock(&self.state);
+        ServerCounts {
+            outstanding: state.outstanding,
+            requests: state.requests,
+            kept: state.kept.len(),
+            last_used: state.last_used,
+            failing_since: state.health.failing_since(),
+        }
+    }
+
+    /// Waits until it has no requests. To be called when it is drained.
+    pub async fn finished(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if lock(&self.state).outstanding == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Notes the end of a request. Whether the server is drained.
+    fn end(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.outstanding -= 1;
+        state.last_used = Instant::now();
+        if state.outstanding == 0 {
+            self.idle.notify_waiters();
+        }
+        state.is_drained
+    }
+}
+
+impl<C: Send + 'static> Lease<C> {
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &Arc<UpstreamServer<C>> {
+        &self.server
+    }
+
+    /// Takes the connection that was used last, if it has been kept for no longer than `longest`.
+    #[must_use]
+    pub fn take_kept(&self, longest: Duration) -> Option<C> {
+        lock(&self.server.state).kept.take(Instant::now(), longest)
+    }
+
+    /// Makes a connection to the server, and notes whether it can be reached.
+    ///
+    /// # Errors
+    /// Those of [`UpstreamStream::connect`].
+    pub async fn connect(&self, within: Duration) -> io::Result<UpstreamStream> {
+        let connected = UpstreamStream::connect(&self.server.address, within).await;
+        let mut state = lock(&self.server.state);
+        match &connected {
+            Ok(_) => state.health.reached(),
+            Err(error) if is_ours(error) => {}
+            Err(_) => state.health.unreachable(Instant::now()),
+        }
+        connected
+    }
+
+    /// Goes on to a server that was not tried yet. `false` if there is none; the request stays where it is then.
+    pub fn move_on(&mut self, tried: &[Arc<UpstreamServer<C>>]) -> bool {
+        let Some(next) = self.servers.choose(tried) else {
+            return false;
+        };
+        let last = std::mem::replace(&mut self.server, next);
+        if last.end() {
+            // The permit went with the server. The next one may have a request too many until this one ends.
+            self.permit = None;
+        }
+        true
+    }
+
+    /// Ends the request, and keeps its connection for the next one for a time.
+    pub fn give_back(self, connection: C, time: Duration) {
+        let mut state = lock(&self.server.state);
+        if state.is_drained || time.is_zero() {
+            drop(state);
+            drop(connection);
+        } else {
+            state.kept.put(connection, Instant::now(), time);
+        }
+    }
+}
+
+impl<C> Drop for Lease<C> {
+    fn drop(&mut self) {
+        if self.server.end()
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+        }
+    }
+}
+
+/// Whether a connection failed for a reason that has nothing to do with the server: no descriptors or memory are left.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

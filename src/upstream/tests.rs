@@ -1,0 +1,155 @@
+//! Which server gets a request, and what becomes of those that come and go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::yield_now;
+
+use super::server_address::ServerAddress;
+use super::servers::{Lease, NoServer, Servers};
+use super::upstream_options::ServerLimits;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn address(port: u16) -> ServerAddress {
+    let host = "127.0.0.1".to_owned();
+    ServerAddress::Tcp { host, port }
+}
+
+/// Servers whose requests wait for a minute, or not for long.
+fn servers(
+    ports: impl IntoIterator<Item = u16>,
+    requests: usize,
+    is_patient: bool,
+) -> Arc<Servers<char>> {
+    let limits = ServerLimits {
+        requests,
+        queue_length: 1,
+        queue_timeout: match is_patient {
+            true => 60 * SECOND,
+            false => Duration::from_millis(1),
+        },
+    };
+    Servers::new(ports.into_iter().map(address), limits)
+}
+
+fn port(lease: &Lease<char>) -> u16 {
+    match lease.server().address() {
+        ServerAddress::Tcp { port, .. } => *port,
+        ServerAddress::Unix(_) => 0,
+    }
+}
+
+#[tokio::test]
+async fn the_server_with_the_fewest_requests_is_chosen_and_in_turn_where_several_are() {
+    let servers = servers(1..=3, 10, true);
+    let mut leases = Vec::new();
+    for expected in [1, 2, 3, 1, 2, 3, 1] {
+        let lease = servers.lease().await.expect("a server");
+        assert_eq!(port(&lease), expected);
+        leases.push(lease);
+    }
+    // Those of the second server end.
+    leases.retain(|lease| port(lease) != 2);
+    for _ in 0..2 {
+        let lease = servers.lease().await.expect("a server");
+        assert_eq!(port(&lease), 2);
+        leases.push(lease);
+    }
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_wait_in_their_order() {
+    let servers = servers([1], 1, true);
+    let first = servers.lease().await.expect("a server");
+    let second = tokio::spawn({
+        let servers = Arc::clone(&servers);
+        async move { servers.lease().await }
+    });
+    while servers.waiting() == 0 {
+        yield_now().await;
+    }
+    assert_eq!(servers.lease().await.err(), Some(NoServer::QueueFull));
+    drop(first);
+    second.await.expect("no panic").expect("a server");
+    assert_eq!(servers.waiting(), 0);
+    servers.lease().await.expect("a server");
+}
+
+#[tokio::test]
+async fn a_drained_server_finishes_what_it_has() {
+    let servers = servers([1, 2], 2, false);
+    let one = servers.lease().await.expect("a server");
+    let two = servers.lease().await.expect("a server");
+    let drained = Arc::clone(one.server());
+    two.give_back('b', SECOND);
+    servers.drain(&drained);
+    // Once is enough.
+    servers.drain(&drained);
+    let finished = tokio::spawn({
+        let drained = Arc::clone(&drained);
+        async move { drained.finished().await }
+    });
+    let third = servers.lease().await.expect("a server");
+    let fourth = servers.lease().await.expect("a server");
+    assert_eq!((port(&third), port(&fourth)), (2, 2));
+    assert_eq!(third.take_kept(SECOND), Some('b'));
+    yield_now().await;
+    assert!(!finished.is_finished());
+    // Its connection is not kept, and its places are gone with it.
+    one.give_back('a', SECOND);
+    finished.await.expect("no panic");
+    assert_eq!(drained.counts().kept, 0);
+    assert_eq!(servers.lease().await.err(), Some(NoServer::WaitedTooLong));
+    // Another one comes.
+    servers.add(address(3));
+    let fifth = servers.lease().await.expect("a server");
+    assert_eq!(port(&fifth), 3);
+    drop((third, fourth));
+}
+
+#[tokio::test]
+async fn without_servers_requests_wait_for_one() {
+    let servers = servers([], 1, true);
+    let waiting = tokio::spawn({
+        let servers = Arc::clone(&servers);
+        async move { servers.lease().await }
+    });
+    while servers.waiting() == 0 {
+        yield_now().await;
+    }
+    let server = servers.add(address(1));
+    let lease = waiting.await.expect("no panic").expect("a server");
+    assert!(Arc::ptr_eq(lease.server(), &server));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_rests_while_others_take_over() {
+    let down = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let up = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let ports = [&down, &up].map(|it| it.local_addr().expect("an address").port());
+    drop(down);
+    let servers = servers(ports, 10, true);
+    let mut lease = servers.lease().await.expect("a server");
+    assert_eq!(port(&lease), ports[0]);
+    lease.connect(SECOND).await.expect_err("nobody listens");
+    let failed = Arc::clone(lease.server());
+    assert!(failed.counts().failing_since.is_some());
+    let mut tried = vec![Arc::clone(&failed)];
+    assert!(lease.move_on(&tried));
+    assert_eq!(failed.counts().outstanding, 0);
+    assert_eq!(port(&lease), ports[1]);
+    lease.connect(SECOND).await.expect("a connection");
+    tried.push(Arc::clone(lease.server()));
+    assert!(!lease.move_on(&tried));
+    for _ in 0..3 {
+        let other = servers.lease().await.expect("a server");
+        assert_eq!(port(&other), ports[1]);
+    }
+    // When all rest, the one is tried that has failed for longest.
+    drop(up);
+    lease.connect(SECOND).await.expect_err("nobody listens");
+    let last = servers.lease().await.expect("a server");
+    assert_eq!(port(&last), ports[0]);
+}
